@@ -1,0 +1,59 @@
+"""What a child sees of our environment: a small inherited set and what the operator names, never our own secrets."""
+
+import os
+import re
+from pathlib import Path
+
+# The MCP SDKs' set, then what a runtime needs to speak the user's language and trust the machine's certificates.
+INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER",
+             "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+             "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+MARK = "MCP_BRIDGE_CHILD"  # set in each child, so that a daemon it leaves behind can be told from a stranger
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class BadEnvironment(Exception):
+    """A line or a flag that names no environment variable; the message says which."""
+
+
+def compose(named=(), file: str = "", ours=os.environ) -> dict[str, str]:
+    """The child's environment from ours, from `file` and from `named` (NAME=VALUE, or NAME to pass ours through).
+
+    Later ones win. Raises BadEnvironment and OSError.
+    """
+    result = {name: ours[name] for name in INHERITED if name in ours}
+    if file:
+        result.update(read_file(file))
+    for item in named:
+        name, given, value = item.partition("=")
+        _check_name(name, f"--env {name}")
+        if given:
+            result[name] = value
+        elif name in ours:
+            result[name] = ours[name]
+        else:
+            raise BadEnvironment(f"--env {name}: not set in the bridge's own environment (use --env {name}=VALUE)")
+    return result
+
+
+def read_file(path: str) -> dict[str, str]:
+    """NAME=VALUE lines; blank lines and `#` comments are skipped, matching quotes around a value are taken off."""
+    result = {}
+    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        line = line.strip().removeprefix("export ")
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals:
+            raise BadEnvironment(f"{path}:{number}: expected NAME=VALUE")
+        _check_name(name, f"{path}:{number}")
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        result[name] = value
+    return result
+
+
+def _check_name(name: str, where: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BadEnvironment(f"{where}: not the name of an environment variable")

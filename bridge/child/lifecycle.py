@@ -1,0 +1,167 @@
+"""A child's life as a table: state x event -> method. Pure: time is an argument, deeds are calls on `do`.
+
+    STOPPED -> STARTING -> HANDSHAKING -> READY        the good way
+    READY | HANDSHAKING -> BACKOFF -> STARTING         it died: again, after a pause that doubles
+    BACKOFF -> FATAL                                   too often in a row without lasting; a request may try again later
+    any -> STOPPING -> STOPPED                         the ladder: close stdin, SIGTERM, SIGKILL
+
+The names are Supervisor's. One timer; what it means depends on the state.
+"""
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class State(StrEnum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    HANDSHAKING = "handshaking"
+    READY = "ready"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    FATAL = "fatal"
+
+
+class Event(StrEnum):
+    START = "start"
+    SPAWNED = "spawned"
+    OPENED = "opened"
+    REFUSED = "refused"
+    EXITED = "exited"
+    TIMER = "timer"
+    STOP = "stop"
+
+
+# How to stop a process group: what to do, and the seconds until the next rung. The last one repeats.
+# No single signal works on every server: Python ones ignore SIGINT, some ignore SIGTERM, some ignore EOF.
+LADDER = (("close_stdin", 2.0), ("terminate", 1.5), ("kill", 0.5))
+LASTING = 10.0  # seconds in READY after which earlier failures no longer count
+COOL_DOWN = 30.0  # seconds in FATAL after which a request may have it tried once more
+
+
+class Deeds(Protocol):
+    """What a life cycle does to the world."""
+
+    def spawn(self) -> None: ...
+    def close_stdin(self) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    def gone(self, reason: str, for_good: bool) -> None:
+        """The child is not there any more; it comes again unless `for_good`."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds, and how many starts in a row may fail."""
+
+    start_timeout: float = 60.0
+    backoff_initial: float = 0.5
+    backoff_max: float = 30.0
+    max_restarts: int = 5
+
+
+class Lifecycle:
+    def __init__(self, do: Deeds, pace: Pace, jitter=random.random):
+        self.do = do
+        self.pace = pace
+        self.jitter = jitter
+        self.state = State.STOPPED
+        self.timer: float | None = None  # when TIMER is due
+        self.failures = 0
+        self.reason = "not started"
+        self.wanted = False
+        self._rung = 0
+        self._since = 0.0
+
+    def on(self, event: Event, now: float, reason: str = "") -> None:
+        """Something happened. An event that a state does not know is no news to it."""
+        method = TABLE[self.state].get(event)
+        if method is not None:
+            getattr(self, method)(now, reason)
+
+    def _enter(self, state: State, now: float, timer: float | None = None) -> None:
+        self.state, self._since = state, now
+        self.timer = None if timer is None else now + timer
+
+    def _start(self, now: float, reason: str) -> None:
+        self.wanted = True
+        self._enter(State.STARTING, now)
+        self.do.spawn()
+
+    def _start_if_cool(self, now: float, reason: str) -> None:
+        if now - self._since >= COOL_DOWN:
+            self.failures = self.pace.max_restarts - 1  # one try
+            self._start(now, reason)
+
+    def _handshake(self, now: float, reason: str) -> None:
+        self._enter(State.HANDSHAKING, now, self.pace.start_timeout or None)
+
+    def _ready(self, now: float, reason: str) -> None:
+        self.reason = ""
+        self._enter(State.READY, now, LASTING)
+
+    def _lasted(self, now: float, reason: str) -> None:
+        self.failures = 0
+        self.timer = None
+
+    def _too_slow(self, now: float, reason: str) -> None:
+        self._refused(now, f"no answer to initialize within {self.pace.start_timeout:g} s (--start-timeout)")
+
+    def _refused(self, now: float, reason: str) -> None:
+        self.reason = reason
+        self._climb(now, 0)
+
+    def _died(self, now: float, reason: str) -> None:
+        self.reason = reason
+        self.failures += 1
+        if self.failures >= self.pace.max_restarts:
+            self.reason = f"{self.failures} starts in a row failed, the last one: {reason}"
+            self._enter(State.FATAL, now)
+            self.do.gone(self.reason, True)
+            return
+        pause = min(self.pace.backoff_initial * 2 ** (self.failures - 1), self.pace.backoff_max)
+        self._enter(State.BACKOFF, now, pause * (0.75 + 0.5 * self.jitter()))
+        self.do.gone(reason, False)
+
+    def _stop(self, now: float, reason: str) -> None:
+        self.wanted = False
+        self.reason = "stopped"
+        self._climb(now, 0)
+
+    def _climb(self, now: float, rung: int) -> None:
+        deed, patience = LADDER[min(rung, len(LADDER) - 1)]
+        self._rung = rung
+        self._enter(State.STOPPING, now, patience)
+        getattr(self.do, deed)()
+
+    def _escalate(self, now: float, reason: str) -> None:
+        self._climb(now, self._rung + 1)
+
+    def _ended(self, now: float, reason: str) -> None:
+        if self.wanted:
+            self._died(now, self.reason)
+        else:
+            self._stopped(now, reason)
+
+    def _give_up(self, now: float, reason: str) -> None:
+        self.wanted = False
+
+    def _stopped(self, now: float, reason: str) -> None:
+        self.wanted = False
+        self.reason = "stopped"
+        self._enter(State.STOPPED, now)
+        self.do.gone(self.reason, True)
+
+
+TABLE = {
+    State.STOPPED: {Event.START: "_start"},
+    State.STARTING: {Event.SPAWNED: "_handshake", Event.EXITED: "_died", Event.STOP: "_stop"},
+    State.HANDSHAKING: {Event.OPENED: "_ready", Event.REFUSED: "_refused", Event.EXITED: "_died",
+                        Event.TIMER: "_too_slow", Event.STOP: "_stop"},
+    State.READY: {Event.EXITED: "_died", Event.REFUSED: "_refused", Event.TIMER: "_lasted", Event.STOP: "_stop"},
+    State.BACKOFF: {Event.TIMER: "_start", Event.STOP: "_stopped"},
+    State.STOPPING: {Event.EXITED: "_ended", Event.TIMER: "_escalate", Event.STOP: "_give_up"},
+    State.FATAL: {Event.START: "_start_if_cool", Event.STOP: "_stopped"},
+}

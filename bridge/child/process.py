@@ -1,0 +1,234 @@
+"""One running child: its three pipes and its process group.
+
+Raw non-blocking pipes on the event loop rather than asyncio's subprocess: no 64 KiB line limit, one `write` for all lines
+of a loop turn, and a `read` that takes what is there. Everything is a callback; nothing here waits.
+"""
+
+import asyncio
+import fcntl
+import itertools
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from bridge.child import reaper
+from bridge.child.environment import MARK
+from bridge.child.lines import Lines
+from bridge.child.stderr import Stderr
+
+READ_SIZE = 1 << 18
+PIPE_SIZE = 1 << 20  # what Linux lets an unprivileged process ask for
+FULL = 1 << 20  # bytes waiting for the child's stdin from which requests should wait
+F_SETPIPE_SZ = 1031
+_number = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run: `argv` as given, the whole environment, a directory or None."""
+
+    argv: tuple[str, ...]
+    environment: dict = field(default_factory=dict)
+    cwd: str | None = None
+
+
+class Process:
+    """Raises OSError from the constructor where the command cannot be started."""
+
+    def __init__(self, command: Command, max_line: int, received: Callable[[list[bytes]], None],
+                 too_long: Callable[[bytes, bytes, int], None], exited: Callable[[str], None], stderr: Stderr):
+        self._received, self._too_long, self._exited, self._stderr = received, too_long, exited, stderr
+        self._lines = Lines(max_line)
+        self._loop = asyncio.get_running_loop()
+        self._unsent: list[bytes] = []
+        self._flushing = False
+        self._is_blocked = False
+        self._room: list[asyncio.Future] = []
+        self.backlog = 0  # bytes not yet taken by the child's stdin
+        mark = f"{os.getpid()}-{next(_number)}"
+        self._popen = subprocess.Popen(
+            command.argv, env={**command.environment, MARK: mark}, cwd=command.cwd or None, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True,
+            preexec_fn=partial(reaper.die_with_parent, os.getpid()))
+        self.pid = self._popen.pid
+        reaper.know(self.pid, mark)
+        self._stdin = self._popen.stdin.fileno()
+        self._stdout = self._popen.stdout.fileno()
+        self._stderr_fd = self._popen.stderr.fileno()
+        for fd in (self._stdin, self._stdout, self._stderr_fd):
+            os.set_blocking(fd, False)
+        for fd in (self._stdin, self._stdout):
+            _widen(fd)
+        self._loop.add_reader(self._stdout, self._read)
+        self._loop.add_reader(self._stderr_fd, self._read_stderr)
+        self._watch_exit()
+
+    # -- stdin ----------------------------------------------------------------------------------------------------------
+
+    def write(self, line: bytes) -> None:
+        """Queue one line. All lines of one turn of the event loop leave in one system call."""
+        self.backlog += len(line)
+        self._unsent.append(line)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    @property
+    def is_full(self) -> bool:
+        return self.backlog > FULL
+
+    async def room(self) -> None:
+        """Wait until the child has read enough for another request."""
+        while self.backlog > FULL and self._stdin >= 0:
+            waiter = self._loop.create_future()
+            self._room.append(waiter)
+            await waiter
+
+    def _flush(self) -> None:
+        if self._stdin < 0 or not self._unsent:
+            self._flushing = False
+            return
+        data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
+        try:
+            sent = os.write(self._stdin, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # it closed its stdin; its exit will tell
+            self.close_stdin()
+            return
+        self.backlog -= sent
+        if sent < len(data):
+            self._unsent = [data[sent:]]
+            self._is_blocked = True
+            self._loop.add_writer(self._stdin, self._flush)
+            return
+        self._unsent.clear()
+        self._flushing = False
+        if self._is_blocked:
+            self._is_blocked = False
+            self._loop.remove_writer(self._stdin)
+            self._wake()
+
+    def close_stdin(self) -> None:
+        if self._stdin >= 0:
+            self._loop.remove_writer(self._stdin)
+            self._stdin = -1
+            self._popen.stdin.close()
+            self._unsent.clear()
+            self.backlog = 0
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._room = self._room, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- stdout and stderr ------------------------------------------------------------------------------------------------
+
+    def _read(self) -> bool:
+        """Take what is there. False when there is nothing (any more)."""
+        try:
+            chunk = os.read(self._stdout, READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._close_stdout()
+            return False
+        lines, long_ones = self._lines.feed(chunk)
+        if lines:
+            self._received(lines)
+        for head, tail, size in long_ones:
+            self._too_long(head, tail, size)
+        return True
+
+    def _close_stdout(self) -> None:
+        """A child that closes its stdout has shut down, whether it exits or not."""
+        self._loop.remove_reader(self._stdout)
+        if self._popen.returncode is None:
+            self.terminate()
+
+    def _read_stderr(self) -> bool:
+        try:
+            chunk = os.read(self._stderr_fd, READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._loop.remove_reader(self._stderr_fd)
+            return False
+        self._stderr.feed(chunk)
+        return True
+
+    # -- the end ----------------------------------------------------------------------------------------------------------
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def _watch_exit(self) -> None:
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):  # not Linux, or an old kernel
+            self._pidfd = -1
+            self._loop.call_later(0.1, self._poll_exit)
+            return
+        self._loop.add_reader(self._pidfd, self._bury)
+
+    def _poll_exit(self) -> None:
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            self._loop.call_later(0.1, self._poll_exit)
+        else:
+            self._bury()
+
+    def _bury(self) -> None:
+        """The child is dead: take its last words, end what is left of its group, and say how it ended."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        self._signal(signal.SIGKILL)  # before it is reaped, while its group's id cannot be anybody else's
+        code = self._popen.wait()
+        reaper.forget(self.pid)
+        for _ in range(1024):  # a grandchild outside the group may hold the pipe and go on writing
+            if not self._read():
+                break
+        for _ in range(64):
+            if not self._read_stderr():
+                break
+        self.close_stdin()
+        for fd, stream in ((self._stdout, self._popen.stdout), (self._stderr_fd, self._popen.stderr)):
+            self._loop.remove_reader(fd)
+            stream.close()
+        self._stderr.end()
+        reaper.sweep()
+        self._exited(_told(code))
+
+
+def _told(code: int) -> str:
+    if code >= 0:
+        return f"the server process exited (code {code})"
+    try:
+        return f"the server process was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"the server process was killed by signal {-code}"
+
+
+def _widen(fd: int) -> None:
+    try:
+        fcntl.fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        pass  # not Linux, or over the user's allowance: the default does

@@ -1,0 +1,53 @@
+"""A child's stderr: always read, because a full pipe stops it; logged line by line; the last lines kept for messages."""
+
+from collections import deque
+
+TAIL = 20  # lines kept
+WIDTH = 500  # characters of a line that are shown
+RATE = 200  # lines a sweep that are logged; the others are counted
+
+
+class Stderr:
+    """`log(text)` is called for each line; `count()` for every one."""
+
+    def __init__(self, log, count):
+        self._log = log
+        self._count = count
+        self._rest = b""
+        self._logged = 0
+        self.unlogged = 0
+        self.tail: deque[str] = deque(maxlen=TAIL)
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, rest = (self._rest + chunk).split(b"\n")
+        self._rest = rest[-4 * WIDTH:]  # a line without an end must not grow for ever
+        for line in lines:
+            self._say(line)
+
+    def end(self) -> None:
+        if self._rest:
+            self._say(self._rest)
+            self._rest = b""
+
+    def next_sweep(self) -> None:
+        if self.unlogged:
+            self._log(f"({self.unlogged} more lines not shown)")
+        self._logged = self.unlogged = 0
+
+    @property
+    def last(self) -> str:
+        """The last line that says something."""
+        return next((line for line in reversed(self.tail) if line.strip()), "")
+
+    def _say(self, line: bytes) -> None:
+        self._count()
+        text = line[:4 * WIDTH].decode(errors="replace").rstrip()
+        text = text if len(text) <= WIDTH else text[:WIDTH] + "…"
+        self.tail.append(text)
+        if not text:
+            return
+        if self._logged >= RATE:
+            self.unlogged += 1
+            return
+        self._logged += 1
+        self._log(text)

@@ -1,0 +1,139 @@
+"""Keeps one child alive: the life cycle's hands. It spawns, signals, keeps the timer, and tells its user what happened."""
+
+import asyncio
+import os
+
+from bridge.child.lifecycle import Event, Lifecycle, Pace, State
+from bridge.child.process import Command, Process
+from bridge.child.stderr import Stderr
+
+
+class Supervisor:
+    """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(reason, for_good)`.
+
+    It answers `spawned` with `opened` or `refused` when the handshake is over.
+    """
+
+    def __init__(self, command: Command, pace: Pace, max_line: int, user, log, counts):
+        self.command = command
+        self.max_line = max_line
+        self.user = user
+        self.log = log
+        self.counts = counts
+        self.life = Lifecycle(self, pace)
+        self.process: Process | None = None
+        self.stderr = Stderr(lambda text: log.info("stderr", pid=self.pid, line=text), self._count_stderr)
+        self.started = 0.0  # loop time of the last start
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_run = False
+        self._idle: list[asyncio.Future] = []
+
+    @property
+    def state(self) -> State:
+        return self.life.state
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+    # -- what its user says -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._on(Event.START)
+
+    def opened(self) -> None:
+        self.counts.ready_seconds = self._loop.time() - self.started
+        self._on(Event.OPENED)
+
+    def refused(self, reason: str) -> None:
+        self._on(Event.REFUSED, reason)
+
+    async def stop(self) -> None:
+        """Stop the child for good; returns when it is gone."""
+        self._on(Event.STOP)
+        while self.life.state not in (State.STOPPED, State.FATAL):
+            waiter = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    def write(self, line: bytes) -> None:
+        if self.process:
+            self.process.write(line)
+
+    # -- what the life cycle does --------------------------------------------------------------------------------------------
+
+    def spawn(self) -> None:
+        self.started = self._loop.time()
+        self.counts.starts += 1
+        self.counts.restarts += self._has_run
+        self._has_run = True
+        try:
+            self.process = Process(self.command, self.max_line, self.user.received, self.user.too_long, self._exited,
+                                   self.stderr)
+        except OSError as error:
+            reason = f"cannot start {self.command.argv[0]!r}: {error.strerror or error}"
+            self._loop.call_soon(self._exited, reason)
+            return
+        self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
+        self._on(Event.SPAWNED)
+        self.user.spawned()
+
+    def close_stdin(self) -> None:
+        if self.process:
+            self.process.close_stdin()
+
+    def terminate(self) -> None:
+        if self.process:
+            self.log.info("child does not end by itself: SIGTERM", pid=self.pid)
+            self.process.terminate()
+
+    def kill(self) -> None:
+        if self.process:
+            self.log.warning("child ignores SIGTERM: SIGKILL", pid=self.pid)
+            self.process.kill()
+
+    def gone(self, reason: str, for_good: bool) -> None:
+        self.user.gone(reason, for_good)
+
+    # -- what the world does --------------------------------------------------------------------------------------------------
+
+    def _exited(self, reason: str) -> None:
+        pid, self.process = self.pid, None
+        is_expected = self.life.state is State.STOPPING
+        if self.stderr.last and not is_expected:
+            reason = f"{reason}; its last words: {self.stderr.last}"
+        self.counts.exits["stopped" if is_expected else _cause(reason)] += 1
+        self._on(Event.EXITED, reason)
+        if self.life.state is State.BACKOFF:
+            pause = self.life.timer - self._loop.time()
+            self.log.warning("child died, starting it again", pid=pid, why=self.life.reason, pause=round(pause, 2), failures=self.life.failures)
+        elif self.life.state is State.FATAL:
+            self.log.error("child is FATAL, giving up", pid=pid, why=self.life.reason)
+        else:
+            self.log.info("child stopped", pid=pid)
+
+    def _on(self, event: Event, reason: str = "") -> None:
+        self.life.on(event, self._loop.time(), reason)
+        self._set_timer()
+        if self.life.state in (State.STOPPED, State.FATAL):
+            waiting, self._idle = self._idle, []
+            for waiter in waiting:
+                waiter.set_result(None)
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self.life.timer is not None:
+            self._timer = self._loop.call_at(self.life.timer, self._on, Event.TIMER)
+
+    def _count_stderr(self) -> None:
+        self.counts.stderr_lines += 1
+
+
+def _cause(reason: str) -> str:
+    for sign, cause in (("killed by", "signal"), ("cannot start", "spawn"), ("exited", "exit")):
+        if sign in reason:
+            return cause
+    return "other"

@@ -1,0 +1,55 @@
+"""The command line: which command, and what follows `--`. Each command imports what it needs when it runs."""
+
+import argparse
+import sys
+
+from bridge import __version__, settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command. Returns its exit code: 2 for wrong usage, with one line that says what is wrong."""
+    words = sys.argv[1:] if argv is None else argv
+    own, command = (words[:words.index("--")], words[words.index("--") + 1:]) if "--" in words else (words, [])
+    parser = _parser(own[:1])
+    arguments = parser.parse_args(own)
+    try:
+        return arguments.run(arguments, command)
+    except settings.UsageError as error:
+        print(f"mcp-bridge: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser(chosen: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mcp-bridge", description="Any stdio MCP server on the network.")
+    parser.add_argument("--version", action="version", version=f"mcp-bridge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLine)
+    serve = commands.add_parser("serve", help="serve a stdio MCP server over HTTP",
+                                usage="mcp-bridge serve [options] -- COMMAND ARGS…",
+                                description="Every option can also be given as the environment variable in brackets.")
+    if chosen == ["serve"]:
+        settings.add_arguments(serve)
+    serve.set_defaults(run=_serve)
+    inspect = commands.add_parser("inspect", help="connect to an MCP server as a client and show what it offers")
+    if chosen == ["inspect"]:
+        from bridge.inspect import add_arguments
+        add_arguments(inspect)
+    inspect.set_defaults(run=_inspect)
+    return parser
+
+
+class _OneLine(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
+
+    def error(self, message: str):
+        print(f"mcp-bridge: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _serve(arguments: argparse.Namespace, command: list[str]) -> int:
+    from bridge.serve import serve
+    return serve(settings.read(arguments), command)
+
+
+def _inspect(arguments: argparse.Namespace, command: list[str]) -> int:
+    from bridge.inspect import run
+    return run(arguments, command)

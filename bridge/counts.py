@@ -1,0 +1,42 @@
+"""Plain numbers, counted with `+=` where things happen; `metrics.py` knows how to show them."""
+
+from bisect import bisect_left
+from collections import defaultdict
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
+
+
+class Histogram:
+    """Seconds by bucket: `counts[i]` are those up to `BUCKETS[i]`, the last one is the rest."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self):
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+
+class Counts:
+    """All that one MCP counts."""
+
+    def __init__(self):
+        self.requests: dict[tuple[str, str, str], int] = defaultdict(int)  # (method, tool, outcome)
+        self.latency: dict[str, Histogram] = defaultdict(Histogram)  # method
+        self.sessions: dict[tuple[str, str], int] = defaultdict(int)  # (transport, revision), ever opened
+        self.noise: dict[str, int] = defaultdict(int)  # lines from the child that are no message, by kind
+        self.strays: dict[str, int] = defaultdict(int)  # messages that belong to nobody, by kind
+        self.drops: dict[str, int] = defaultdict(int)  # messages for clients that were lost, by reason
+        self.refusals: dict[str, int] = defaultdict(int)  # requests that never reached the child, by reason
+        self.bytes_in = 0  # request bodies
+        self.bytes_out = 0  # answers and messages
+        self.to_child = 0
+        self.from_child = 0
+        self.stderr_lines = 0
+        self.starts = 0
+        self.restarts = 0
+        self.exits: dict[str, int] = defaultdict(int)  # by cause
+        self.ready_seconds = 0.0  # how long the last handshake took

@@ -1,0 +1,1 @@
+"""The ways in: ASGI, SSE, WebSocket, checks and limits. Turns HTTP into calls on the relay."""

@@ -1,0 +1,57 @@
+"""Where a request comes in: the gate, then the endpoint of its path.
+
+    POST, GET, DELETE /mcp      streamable.py        GET /healthz, /readyz, /metrics    pages.py
+    GET /sse, POST /messages    sse.py               GET /, /status.json                pages.py
+    WebSocket /ws               websocket.py
+
+A bridge with several MCPs has the left column, /readyz and /status.json once for each, below /NAME.
+"""
+
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from bridge.http.gate import Gate, Tokens
+from bridge.http.pages import Pages
+from bridge.http.sse import Sse
+from bridge.http.streamable import Streamable
+from bridge.http.websocket import WebSocket
+
+
+class App:
+    """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name."""
+
+    def __init__(self, services: dict, single: bool, settings, tokens: Tokens | None, is_loopback: bool):
+        self.pages = pages = Pages(services)
+        # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
+        # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
+        self._endpoints: dict[str, object] = {}
+        self._sockets: dict[str, object] = {}
+        routes = [Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
+                  Route("/", pages.home), Route("/status.json", pages.status)]
+        for name, service in services.items():
+            prefix = "" if single else f"/{name}"
+            streamable, sse = Streamable(service), Sse(service, prefix)
+            for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
+                self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
+            self._sockets[prefix + "/ws"] = self._sockets[prefix + "/ws/"] = WebSocket(service)
+            if not single:
+                routes += [Route(f"{prefix}/readyz", pages.readyz_of(service)), Route(f"{prefix}/status.json", pages.status_of(service))]
+        self._starlette = Starlette(routes=routes, exception_handlers={404: _not_found})
+        self._starlette.router.redirect_slashes = False
+        self.gate = Gate(self._route, settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
+        self.asgi = self.gate
+        if settings.allowed_origin:
+            # Outside the gate: a browser asks with OPTIONS before it may send a token.
+            self.asgi = CORSMiddleware(
+                self.gate, allow_origins=list(settings.allowed_origin), allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["*"], expose_headers=["Mcp-Session-Id", "WWW-Authenticate"])
+
+    async def _route(self, scope, receive, send) -> None:
+        endpoint = (self._endpoints if scope["type"] == "http" else self._sockets).get(scope["path"])
+        await (endpoint or self._starlette)(scope, receive, send)
+
+
+async def _not_found(request, error) -> JSONResponse:
+    return JSONResponse({"error": f"nothing at {request.url.path}"}, 404)

@@ -1,0 +1,58 @@
+"""A request's body, whole or refused."""
+
+import re
+from dataclasses import dataclass
+
+KEPT = 2048  # bytes kept of each end of a body that is too long
+_ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
+
+
+class Disconnected(Exception):
+    """The client went away in the middle of its request."""
+
+
+@dataclass
+class TooLong:
+    """A body over the limit: its two ends, for the id of the request that it was."""
+
+    head: bytes
+    tail: bytes
+
+    @property
+    def id(self) -> bytes | None:
+        """The request's id if it stands at either end, where SDKs write it."""
+        found = _ID.search(self.tail.rpartition(b"}")[0][-200:]) or _ID.search(self.head[:200])
+        return found[1] if found else None
+
+    @property
+    def is_call(self) -> bool:
+        return b'"tools/call"' in self.head or b'"tools/call"' in self.tail
+
+
+async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) -> bytes | TooLong:
+    """The body, at most `limit` bytes of it. A longer one is read to its end only if its client must not be cut off.
+
+    Raises Disconnected.
+    """
+    message = await receive()
+    body = message.get("body", b"")
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit and not to_the_end:
+        return TooLong(body[:KEPT], b"")
+    if not message.get("more_body") and message["type"] == "http.request":
+        return body if len(body) <= limit else TooLong(body[:KEPT], body[-KEPT:])
+    parts, size, head, tail = [body], len(body), b"", b""
+    while message.get("more_body"):
+        message = await receive()
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            joined = b"".join(parts)
+            head, tail = head or joined[:KEPT], joined[-KEPT:]
+            parts = [tail]
+            if not to_the_end or size > 16 * limit:
+                break
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return TooLong(head, tail) if head else b"".join(parts)

@@ -1,0 +1,137 @@
+"""Who may come in: the Host and Origin that a request names, and its token. On every endpoint, before anything else.
+
+Host and Origin keep a web page in somebody's browser from reaching us by DNS rebinding (basic/transports, "Security
+Warning"): a page can make a browser send any request, but not with a Host that is ours and an Origin that is not its own.
+"""
+
+import hashlib
+import hmac
+import socket
+from base64 import b64decode
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.http.answers import send_refusal
+from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.settings import UsageError
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+OPEN_PATHS = ("/healthz", "/readyz")
+REMEMBERED = 1000
+
+
+class Gate:
+    """ASGI in front of everything: refuses with 401 or 403, else sets `bridge.headers` and `bridge.principal`."""
+
+    def __init__(self, app, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: "Tokens | None" = None,
+                 is_loopback: bool = True):
+        self.app = app
+        self.tokens = tokens
+        self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
+        self.any_host = "*" in allowed_hosts
+        self.hosts = {host.lower() for host in (*LOOPBACK, *allowed_hosts)}
+        if not is_loopback:
+            self.hosts.add(socket.gethostname().lower())
+        self.is_loopback = is_loopback
+        self.refused: dict[str, int] = {"host": 0, "origin": 0, "token": 0}
+        self._welcome: dict[tuple, Refusal | None] = {}
+
+    async def __call__(self, scope, receive, send) -> None:
+        headers = scope["bridge.headers"] = dict(scope["headers"])
+        named = (headers.get(b"host"), headers.get(b"origin"), scope.get("server"))
+        if named in self._welcome:
+            refusal = self._welcome[named]
+        else:
+            refusal = self._check(*named)
+            if len(self._welcome) < REMEMBERED:
+                self._welcome[named] = refusal
+        if refusal:
+            self.refused["host" if "Host" in refusal.message else "origin"] += 1
+            return await _refuse(scope, send, refusal)
+        scope["bridge.principal"] = ""
+        if self.tokens and scope["path"] not in OPEN_PATHS and not scope["path"].endswith("/readyz"):
+            if (principal := self.tokens.principal(headers)) is None:
+                if scope["path"].startswith("/.well-known/"):
+                    return await send_refusal(send, Refusal(404, INVALID_REQUEST, "no OAuth here: use a bearer token"))
+                self.refused["token"] += 1
+                return await _refuse(scope, send, Refusal(401, INVALID_REQUEST, "a bearer token is needed "
+                                     "(Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
+                                                          ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),)))
+            scope["bridge.principal"] = principal
+        await self.app(scope, receive, send)
+
+    def _check(self, host: bytes | None, origin: bytes | None, server) -> Refusal | None:
+        name = _host_name((host or b"").decode("latin-1").lower())
+        if not self._is_ours(name, (host or b"").decode("latin-1").lower(), server):
+            return Refusal(403, INVALID_REQUEST, f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
+        if origin is not None and not self._is_welcome(origin.decode("latin-1").lower(), name):
+            shown = origin.decode("latin-1")[:100]
+            return Refusal(403, INVALID_REQUEST, f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
+        return None
+
+    def _is_welcome(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may call: one that is listed, one of ours, or one from the very host it calls.
+
+        The last says nothing where any Host goes: a rebound page's own host is what it calls.
+        """
+        if origin.rstrip("/") in self.allowed_origins or "*" in self.allowed_origins:
+            return True
+        page = _host_name(urlsplit(origin).netloc)
+        return page in self.hosts or page != "" and page == host and not self.any_host
+
+    def _is_ours(self, name: str, whole: str, server) -> bool:
+        if self.any_host or name in self.hosts or whole in self.hosts:
+            return True
+        # An address that we are reached by cannot be a name that somebody made point here.
+        return not self.is_loopback and server is not None and name.strip("[]") == server[0]
+
+
+class Tokens:
+    """Static tokens by principal. Read once; compared in constant time."""
+
+    def __init__(self, tokens: dict[str, str]):
+        self._tokens = [(token.encode(), principal) for token, principal in tokens.items()]
+
+    @classmethod
+    def read(cls, path: str) -> "Tokens":
+        """Lines of `TOKEN` or `NAME TOKEN`; blank lines and `#` comments are skipped. Raises UsageError."""
+        tokens = {}
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if len(words) > 2:
+                raise UsageError(f"{path}:{number}: expected TOKEN or NAME TOKEN")
+            tokens[words[-1]] = words[0] if len(words) == 2 else "token-" + hashlib.sha256(words[0].encode()).hexdigest()[:8]
+        if not tokens:
+            raise UsageError(f"{path}: no token in it")
+        return cls(tokens)
+
+    def principal(self, headers: dict) -> str | None:
+        """Whose token the request carries: as a bearer token, as X-API-Key, or bare or Basic as LiteLLM may send it."""
+        given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
+        kind, _, rest = given.partition(b" ")
+        if kind.lower() == b"bearer":
+            given = rest.strip()
+        elif kind.lower() == b"basic":
+            try:
+                given = b64decode(rest)
+            except ValueError:
+                return None
+        found = None
+        for token, principal in self._tokens:
+            if hmac.compare_digest(token, given):
+                found = principal
+        return found
+
+
+def _host_name(host: str) -> str:
+    """`[::1]:8000` -> `[::1]`, `time:8000` -> `time`."""
+    return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+async def _refuse(scope, send, refusal: Refusal) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+    else:
+        await send_refusal(send, refusal)

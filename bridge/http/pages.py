@@ -1,0 +1,84 @@
+"""What people and machines ask about the bridge itself: is it alive, is it ready, what does it count."""
+
+import html
+
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+
+from bridge import __version__
+
+
+class Pages:
+    """Endpoints over all services of a bridge."""
+
+    registry = None  # what /metrics shows
+
+    def __init__(self, services: dict):
+        self.services = services
+
+    async def healthz(self, request: Request) -> Response:
+        """The process is alive; no child is asked."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, request: Request) -> Response:
+        """200 while at least one MCP can be used; each one's own word is in the body and at /NAME/readyz."""
+        if len(self.services) == 1:
+            service, = self.services.values()
+            return _readiness(service)
+        each = {name: service.readiness() for name, service in self.services.items()}
+        ready = sum(word["status"] == "ready" for word in each.values())
+        status = "ready" if ready == len(each) else "degraded" if ready else "not ready"
+        reason = "; ".join(f"{name}: {word['reason']}" for name, word in each.items() if word["reason"])
+        return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
+
+    def readyz_of(self, service):
+        async def readyz(request: Request) -> Response:
+            return _readiness(service)
+        return readyz
+
+    async def metrics(self, request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self.registry), headers={"content-type": content_type})
+
+    async def status(self, request: Request) -> Response:
+        return JSONResponse({"version": __version__, "mcps": {name: service.status() for name, service in self.services.items()}})
+
+    def status_of(self, service):
+        async def status(request: Request) -> Response:
+            return JSONResponse(service.status())
+        return status
+
+    async def home(self, request: Request) -> Response:
+        """The same as /status.json, to be read."""
+        parts = [_section(name, service.status()) for name, service in self.services.items()]
+        return HTMLResponse(_PAGE.format(version=__version__, body="\n".join(parts)))
+
+
+def _readiness(service) -> Response:
+    word = service.readiness()
+    return JSONResponse(word, 200 if word["status"] == "ready" else 503)
+
+
+def _section(name: str, status: dict) -> str:
+    rows = "".join(f"<tr><th>{html.escape(key)}</th><td>{_shown(value)}</td></tr>" for key, value in status.items())
+    return f"<h2>{html.escape(name)}</h2><table>{rows}</table>"
+
+
+def _shown(value) -> str:
+    if isinstance(value, list):
+        return "<pre>" + "\n".join(html.escape(str(item)) for item in value) + "</pre>"
+    if isinstance(value, dict):
+        return "<br>".join(f"{html.escape(str(key))}: {html.escape(str(item))}" for key, item in value.items())
+    return html.escape(str(value))
+
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>mcp-bridge</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
+table{{border-collapse:collapse;width:100%}}th{{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0;font-weight:600;width:10rem}}
+td{{padding:.2rem 0;overflow-wrap:anywhere}}tr{{border-bottom:1px solid #ddd}}pre{{margin:0;white-space:pre-wrap;font-size:13px}}</style>
+<h1>mcp-bridge {version}</h1>
+{body}
+</html>
+"""

@@ -1,0 +1,134 @@
+"""The outbox of one POST: its answer as a JSON body, or as an event stream once something has to precede it.
+
+JSON is the default because it has no size limit at the clients (SDK 2.x refuses a single event over 1 MiB) and costs one
+write. The choice is made late: by the first message that is not the answer, or by a sign of life for an answer that
+takes long.
+"""
+
+import asyncio
+
+from bridge.http.stream import COMMENT, Stream, frame
+from bridge.protocol.revisions import has_priming
+
+
+class Reply:
+    """What one POST waits for. `wants` says whether the client takes JSON, an event stream, or both."""
+
+    __slots__ = ("service", "session", "takes_json", "takes_events", "stream", "recording", "_waiter", "_is_over")
+    answers_cancelled = True
+
+    def __init__(self, service, session, takes_json: bool, takes_events: bool):
+        self.service = service
+        self.session = session
+        self.takes_json = takes_json
+        self.takes_events = takes_events
+        self.stream: Stream | None = None
+        self.recording = None
+        self._waiter = service.loop.create_future()
+        self._is_over = False
+
+    async def body(self) -> bytes | None:
+        """The answer, if it may be a JSON body; None when the response has become a stream."""
+        return await self._waiter
+
+    def put(self, message: bytes) -> bool:
+        if not self.takes_events or self._is_over:
+            return False
+        self._become_stream()
+        self._event(message)
+        return True
+
+    def answer(self, message: bytes) -> None:
+        self._is_over = True
+        if self.recording is None and self.takes_json:
+            self._waiter.set_result(message)
+            return
+        self._become_stream()
+        self._event(message)
+        if self.stream:
+            self.stream.close()
+
+    def wait(self) -> None:
+        if self.takes_events and self.recording is None and not self._is_over:
+            self._become_stream()
+            if self.stream:
+                self.stream.push(COMMENT)
+
+    def resume(self, stream: Stream) -> None:
+        """The client came back for this stream: what follows goes to its new response."""
+        if self.stream:
+            self.stream.close()
+        self.stream = stream
+        if self._is_over:
+            stream.close()
+
+    def _become_stream(self) -> None:
+        if self.recording is not None:
+            return
+        service = self.service
+        self.recording = service.replay.open(self.session, self)
+        self.stream = service.open_stream()
+        if has_priming(self.session.revision):
+            # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
+            self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(self.recording, b"").encode())
+        self._waiter.set_result(None)
+
+    def _event(self, message: bytes) -> None:
+        event_id = self.service.replay.add(self.recording, message)
+        if self.stream and not self.stream.push(frame(message, event_id)):
+            self.stream = None
+
+
+class Gather:
+    """The outbox of a batch's requests: one answer for all of them (2025-03-26, basic: "Batching")."""
+
+    __slots__ = ("outbox", "missing", "parts")
+    answers_cancelled = True
+
+    def __init__(self, outbox, count: int):
+        self.outbox = outbox
+        self.missing = count
+        self.parts: list[bytes] = []
+
+    def put(self, message: bytes) -> bool:
+        return self.outbox.put(message)
+
+    def answer(self, message: bytes) -> None:
+        self.parts.append(message)
+        if len(self.parts) == self.missing:
+            self.outbox.answer(b"[" + b",".join(self.parts) + b"]")
+
+    def wait(self) -> None:
+        self.outbox.wait()
+
+
+class Listening:
+    """The outbox of a session's GET stream: unrelated messages, each with an event id."""
+
+    __slots__ = ("service", "session", "stream", "recording")
+    answers_cancelled = False
+
+    def __init__(self, service, session, stream: Stream):
+        self.service = service
+        self.session = session
+        self.stream = stream
+        self.recording = service.replay.open(session, self)
+
+    def put(self, message: bytes) -> bool:
+        if self.stream.closed:
+            return False
+        return self.stream.push(frame(message, self.service.replay.add(self.recording, message)))
+
+    answer = put
+
+    def wait(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.session.unlisten(self)
+        self.stream.close()
+        self.service.replay.close(self.recording)
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,94 @@
+"""One HTTP response in progress that carries messages: a bounded queue of frames, and how a message becomes one.
+
+The core puts frames in without ever waiting; one task takes them out. A reader that is slower than its messages loses its
+stream (what was on it can be had again by `Last-Event-ID`), and nobody else waits for it.
+"""
+
+import asyncio
+
+COMMENT = b": keep-alive\n\n"
+_BREAKS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
+
+
+def frame(message: bytes, event_id: str = "", event: str = "message") -> bytes:
+    """One server-sent event (WHATWG HTML, 9.2). `message` is JSON without a newline.
+
+    Real readers also break lines at U+2028, U+2029 and U+0085, which JSON may hold: those are escaped here.
+    """
+    if not message.isascii():
+        for char, escaped in _BREAKS:
+            message = message.replace(char, escaped)
+    if b"\r" in message:
+        message = message.replace(b"\r", b" ")
+    if event_id:
+        return b"event: %b\nid: %b\ndata: %b\n\n" % (event.encode(), event_id.encode(), message)
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), message)
+
+
+class Stream:
+    """Frames on their way to one reader. `limit` is in bytes; a single frame may be longer."""
+
+    __slots__ = ("limit", "overflowed", "closed", "touched", "task", "beats", "_frames", "_size", "_waiter", "_on_close")
+
+    def __init__(self, limit: int, now: float, on_close=None):
+        self.limit = limit
+        self.overflowed = False
+        self.closed = False
+        self.touched = now  # when something was last sent
+        self.beats = True  # whether it needs signs of life from us
+        self.task: asyncio.Task | None = None  # ended if its reader is too slow
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future | None = None
+        self._on_close = on_close
+
+    def push(self, frame: bytes) -> bool:
+        """Queue a frame. False if the stream is closed, be it because of this very frame."""
+        if self.closed:
+            return False
+        if self._frames and self._size + len(frame) > self.limit:
+            self.overflowed = True
+            self.close()
+            if self.task:
+                self.task.cancel()
+            return False
+        self._frames.append(frame)
+        self._size += len(frame)
+        self._wake()
+        return True
+
+    def close(self) -> None:
+        """Nothing more comes; what is queued is still sent."""
+        if not self.closed:
+            self.closed = True
+            if self._on_close:
+                self._on_close(self)
+            self._wake()
+
+    def beat(self, now: float, keepalive: float, sign: bytes = COMMENT) -> None:
+        """Send a sign of life if the stream was silent for too long."""
+        if now - self.touched >= keepalive and not self._frames:
+            self.touched = now
+            self.push(sign)
+
+    async def take(self) -> list[bytes]:
+        """The frames that are there, at least one; none when the stream is over."""
+        while not self._frames and not self.closed:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        frames, self._frames, self._size = self._frames, [], 0
+        return [] if self.overflowed else frames
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self) -> bytes:
+        frames = await self.take()
+        if not frames:
+            raise StopAsyncIteration
+        self.touched = asyncio.get_running_loop().time()
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

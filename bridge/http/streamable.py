@@ -1,0 +1,260 @@
+"""Streamable HTTP: where a POST comes in, the GET stream, and DELETE (2025-03-26 to 2025-11-25, basic/transports)."""
+
+from sse_starlette import EventSourceResponse
+
+from bridge.http import body as bodies
+from bridge.http.answers import NO_STORE, send_accepted, send_json, send_method_not_allowed, send_refusal
+from bridge.http.reply import Gather, Listening, Reply
+from bridge.http.stream import Stream, frame
+from bridge.protocol import envelope
+from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal
+from bridge.protocol.revisions import HANDSHAKE, has_batches, is_modern
+
+EVENT_STREAM = ((b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no"))
+TRANSPORT = "streamable-http"
+
+
+class Streamable:
+    """The `/mcp` endpoint of one service. Bare ASGI: Starlette's routing and Request cost more than the relay itself."""
+
+    def __init__(self, service):
+        self.service = service
+        self._accepts: dict[bytes, tuple[bool, bool]] = {}
+
+    async def __call__(self, scope, receive, send) -> None:
+        method = scope["method"]
+        headers = scope["bridge.headers"]
+        if method == "POST":
+            await self.post(scope, headers, receive, send)
+        elif method == "GET":
+            await self.listen(scope, headers, receive, send)
+        elif method == "DELETE":
+            await self.delete(scope, headers, receive, send)
+        else:
+            await send_method_not_allowed(send, b"GET, POST, DELETE")
+
+    # -- POST -------------------------------------------------------------------------------------------------------------
+
+    async def post(self, scope, headers: dict, receive, send) -> None:
+        service = self.service
+        takes_json, takes_events = self._accepted(headers.get(b"accept"))
+        body = await bodies.read(receive, headers, service.settings.max_body, to_the_end=service.is_kind)
+        if type(body) is not bytes or not (takes_json or takes_events) or not _is_json(headers):
+            return await self._refuse_outside(send, body, headers, takes_json or takes_events)
+        service.counts.bytes_in += len(body)
+        refusal = self._bad_version(headers) or service.not_now()
+        if refusal:
+            return await self._refuse(send, refusal, body)
+        if envelope.is_batch(body):
+            return await self._post_batch(scope, headers, body, send, takes_json, takes_events)
+        try:
+            message = envelope.from_client(body)
+        except Malformed as error:
+            return await self._refuse(send, error.refusal(), body, error.id)
+        if refusal := _modern_body(message):
+            return await self._refuse(send, refusal, body, bytes(message.id))
+        if message.method == "initialize" and message.id:
+            return await self._initialize(scope, message, send)
+        session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+        if refusal:
+            return await self._refuse(send, refusal, body, bytes(message.id) or NULL_ID)
+        if not message.id or message.method is None:
+            service.tell(session, message)
+            return await send_accepted(send)
+        reply = Reply(service, session, takes_json, takes_events)
+        await service.room(session)
+        if refusal := service.request(session, message, reply, headers):
+            return await self._refuse(send, refusal, body, bytes(message.id))
+        answer = await reply.body()
+        if answer is None:
+            await self._stream(reply.stream, send)
+        else:
+            service.counts.bytes_out += len(answer)
+            await send_json(send, answer)
+        if not session.id:
+            service.end(session)
+
+    async def _initialize(self, scope, message, send) -> None:
+        opened, answer = await self.service.initialize(TRANSPORT, message, scope["bridge.principal"])
+        if isinstance(answer, Refusal):
+            return await send_refusal(send, answer, bytes(message.id))
+        headers = ((b"mcp-session-id", opened.id.encode()),) if opened else ()
+        await send_json(send, answer, 200, headers)
+
+    async def _post_batch(self, scope, headers, body: bytes, send, takes_json: bool, takes_events: bool) -> None:
+        """A batch is split for the child and answered together; all of it is refused if any part is."""
+        service = self.service
+        session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+        if refusal:
+            return await self._refuse(send, refusal, body)
+        try:
+            messages = batch(body, session.revision)
+        except Malformed as error:
+            return await self._refuse(send, error.refusal(), body)
+        requests = [message for message in messages if message.method is not None and message.id]
+        reply = Reply(service, session, takes_json, takes_events)
+        gather = Gather(reply, len(requests))
+        await service.room(session)
+        put_batch(service, session, messages, gather, headers)
+        if not requests:
+            return await send_accepted(send)
+        answer = await reply.body()
+        if answer is None:
+            return await self._stream(reply.stream, send)
+        await send_json(send, answer)
+
+    async def _stream(self, stream: Stream | None, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(EVENT_STREAM)})
+        if stream is not None:
+            await self.service.pump(stream, send)
+        await send({"type": "http.response.body", "body": b""})
+
+    # -- GET --------------------------------------------------------------------------------------------------------------
+
+    async def listen(self, scope, headers: dict, receive, send) -> None:
+        """The standing stream of a session, or the rest of one that its client lost (`Last-Event-ID`)."""
+        service = self.service
+        _, takes_events = self._accepted(headers.get(b"accept"))
+        if not takes_events:
+            return await send_refusal(send, Refusal(406, INVALID_REQUEST, "GET needs Accept: text/event-stream"))
+        refusal = self._bad_version(headers) or service.not_now() or service.no_stream_left()
+        session = None
+        if not refusal:
+            session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+        if refusal:
+            return await send_refusal(send, refusal)
+        stream = service.open_stream()
+        missed = service.replay.find(session, headers.get(b"last-event-id", b"").decode("latin-1"))
+        if missed:
+            recording, events = missed
+            for event_id, message in events:
+                if message:
+                    stream.push(frame(message, event_id))
+            if isinstance(recording.source, Reply):
+                recording.source.resume(stream)
+                return await self._stream(stream, send)
+        listening = Listening(service, session, stream)
+        session.listen(listening)
+        try:
+            await EventSourceResponse(stream, ping=0, send_timeout=service.settings.keepalive or None)(scope, receive, send)
+        finally:
+            listening.close()
+
+    # -- DELETE -----------------------------------------------------------------------------------------------------------
+
+    async def delete(self, scope, headers: dict, receive, send) -> None:
+        refusal = self._bad_version(headers)
+        session = None
+        if not refusal:
+            session, refusal = self.service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+        if refusal:
+            return await send_refusal(send, refusal)
+        self.service.end(session)
+        await send_json(send, b"{}")
+
+    # -- what is wrong with it ----------------------------------------------------------------------------------------------
+
+    def _accepted(self, accept: bytes | None) -> tuple[bool, bool]:
+        """Whether the client takes JSON, and whether it takes an event stream. None said is all taken (RFC 9110, 12.5.1)."""
+        if accept is None:
+            return True, True
+        known = self._accepts.get(accept)
+        if known is None:
+            ranges = {item.partition(b";")[0].strip().lower() for item in accept.split(b",") if b"q=0" != item.replace(b" ", b"")[-3:]}
+            json = bool(ranges & {b"application/json", b"application/*", b"*/*"})
+            events = bool(ranges & {b"text/event-stream", b"text/*", b"*/*"})
+            known = json, events
+            if len(self._accepts) < 100:
+                self._accepts[accept] = known
+        return known
+
+    def _bad_version(self, headers: dict) -> Refusal | None:
+        """`MCP-Protocol-Version` must be one we know (2025-06-18, "Protocol Version Header")."""
+        value = headers.get(b"mcp-protocol-version")
+        if value is None or value.decode("latin-1") in HANDSHAKE or self.service.is_kind:
+            return None
+        versions = {part.strip() for part in value.decode("latin-1").split(",")}
+        if len(versions) == 1 and versions <= set(HANDSHAKE):
+            return None  # sent twice and joined, as LiteLLM 1.77.3 does
+        return Refusal(400, INVALID_REQUEST, f"unsupported MCP-Protocol-Version {value.decode('latin-1')[:80]!r}: "
+                                             f"use one of {', '.join(HANDSHAKE)}")
+
+    async def _refuse_outside(self, send, body, headers: dict, is_accepted: bool) -> None:
+        """The request is wrong before it is read: its size, its type, or what its client accepts."""
+        limit = self.service.settings.max_body
+        if isinstance(body, bodies.TooLong):
+            refusal = Refusal(413, INVALID_REQUEST, f"the body is longer than {limit} bytes (--max-body)")
+            if self.service.is_kind and body.id:
+                answer = self.service.profile.refusal(body.id, "tools/call" if body.is_call else None,
+                                                      refusal.code, refusal.message)
+                return await send_json(send, answer)
+            self.service.counts.refusals["too_long"] += 1
+            return await send_refusal(send, refusal)
+        if not is_accepted:
+            return await self._refuse(send, Refusal(406, INVALID_REQUEST, "Accept must name application/json or "
+                                                    "text/event-stream, better both"), body)
+        given = headers.get(b"content-type", b"nothing").decode("latin-1")[:80]
+        await self._refuse(send, Refusal(415, INVALID_REQUEST, f"Content-Type must be application/json, not {given}"), body)
+
+    async def _refuse(self, send, refusal: Refusal, body: bytes, id: bytes = NULL_ID) -> None:
+        """Say no, in the words of the profile: to LiteLLM's client, nothing but 200 is safe for a request."""
+        service = self.service
+        service.counts.refusals[str(refusal.status)] += 1
+        if service.is_kind:
+            id, method = _request_in(body, id)
+            if id != NULL_ID:
+                return await send_json(send, service.profile.refusal(id, method, refusal.code, refusal.message))
+        await send_refusal(send, refusal, id)
+
+
+def batch(body: bytes, revision: str) -> list[envelope.Envelope]:
+    """The messages of a batch. Raises Malformed, for all of it, where any part may not stand in one."""
+    if not has_batches(revision):
+        raise Malformed(INVALID_REQUEST, f"batches are not part of MCP {revision}: send one message at a time")
+    parts = envelope.split(body)
+    if not parts:
+        raise Malformed(INVALID_REQUEST, "an empty batch")
+    messages = []
+    for number, part in enumerate(parts):
+        try:
+            messages.append(envelope.from_client(part))
+        except Malformed as error:
+            raise Malformed(error.code, f"item {number} of the batch: {error.message}") from None
+    if any(message.method == "initialize" for message in messages):
+        raise Malformed(INVALID_REQUEST, "initialize must not be part of a batch")
+    ids = [bytes(message.id) for message in messages if message.id and message.method is not None]
+    if len(set(ids)) < len(ids):
+        raise Malformed(INVALID_REQUEST, "two requests of the batch have the same id")
+    return messages
+
+
+def put_batch(service, session, messages: list[envelope.Envelope], gather: Gather, headers: dict) -> None:
+    for message in messages:
+        if not message.id or message.method is None:
+            service.tell(session, message)
+        elif refusal := service.request(session, message, gather, headers):
+            gather.answer(service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message))
+
+
+def _is_json(headers: dict) -> bool:
+    kind = headers.get(b"content-type")
+    return kind == b"application/json" or kind is not None and kind.partition(b";")[0].strip().lower() == b"application/json"
+
+
+def _modern_body(message: envelope.Envelope) -> Refusal | None:
+    """A request of the era without a handshake says so in its `_meta`; those are not served (yet)."""
+    if not message.params or b"io.modelcontextprotocol/protocolVersion" not in memoryview(message.params).tobytes():
+        return None
+    revision = envelope.string(envelope.peek_meta(envelope.peek(message.params).meta).revision)
+    if revision is None or not is_modern(revision):
+        return None
+    return Refusal(400, INVALID_REQUEST, f"this endpoint speaks MCP {HANDSHAKE[0]} to {HANDSHAKE[-1]}: start with initialize")
+
+
+def _request_in(body: bytes, id: bytes) -> tuple[bytes, str | None]:
+    """The id and method of the request that was refused, as far as they can be told."""
+    try:
+        message = envelope.from_client(body)
+        return bytes(message.id) or NULL_ID, message.method
+    except Malformed as error:
+        return error.id if id == NULL_ID else id, "tools/call" if b'"tools/call"' in body else None

@@ -1,0 +1,65 @@
+"""WebSocket at `/ws`, subprotocol `mcp`: one message a frame, in both directions. The session is the connection."""
+
+import anyio
+
+from bridge.http.conversation import Conversation
+from bridge.http.stream import Stream
+from bridge.protocol.errors import Malformed
+
+TRANSPORT = "websocket"
+GOING_AWAY, TOO_SLOW, TRY_LATER = 1001, 1008, 1013  # RFC 6455, 7.4.1
+
+
+class WebSocket:
+    """The `/ws` endpoint of one service."""
+
+    def __init__(self, service):
+        self.service = service
+
+    async def __call__(self, scope, receive, send) -> None:
+        await receive()  # websocket.connect
+        service = self.service
+        if service.not_now() or service.no_stream_left():
+            return await send({"type": "websocket.close", "code": TRY_LATER, "reason": "too many streams, or shutting down"})
+        subprotocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        stream = service.open_stream(beats=False)  # uvicorn's own pings keep the connection alive
+        conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, bytes, scope["bridge.headers"])
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hear_all, conversation, receive, tasks.cancel_scope)
+                await self._say_all(stream, send)
+                tasks.cancel_scope.cancel()
+        finally:
+            conversation.close()
+
+    async def _hear_all(self, conversation: Conversation, receive, scope: anyio.CancelScope) -> None:
+        async with anyio.create_task_group() as tasks:
+            while True:
+                event = await receive()
+                if event["type"] == "websocket.disconnect":
+                    break
+                text = event.get("text")
+                frame = event.get("bytes") if text is None else text.encode("utf-8", "surrogatepass")
+                if b'"initialize"' in frame:
+                    tasks.start_soon(self._hear, conversation, frame)  # it may wait for a child
+                else:
+                    await self._hear(conversation, frame)
+            tasks.cancel_scope.cancel()
+        scope.cancel()
+
+    async def _hear(self, conversation: Conversation, frame: bytes) -> None:
+        try:
+            if len(frame) > self.service.settings.max_body:
+                why = f"the message is longer than {self.service.settings.max_body} bytes (--max-body)"
+                raise Malformed(-32600, why)
+            await conversation.hear(frame)
+        except Malformed as error:
+            conversation.refuse(error.refusal(), error.id)
+
+    async def _say_all(self, stream: Stream, send) -> None:
+        while messages := await stream.take():
+            for message in messages:
+                await send({"type": "websocket.send", "text": message.decode(errors="replace")})
+        code, reason = (TOO_SLOW, "reader too slow") if stream.overflowed else (GOING_AWAY, "the bridge is shutting down")
+        await send({"type": "websocket.close", "code": code, "reason": reason})

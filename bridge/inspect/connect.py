@@ -1,0 +1,123 @@
+"""A way, visited: open it, hold a talk, close it; or say why that was not possible.
+
+The SDK's transports carry the messages (websocket.py where it has none). Nothing is raised for what the other side
+does: an inspector that is told "connection refused" has its answer.
+"""
+
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import anyio
+import httpx2
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp_types import METHOD_NOT_FOUND
+
+from bridge.inspect.connection import Connection
+from bridge.inspect.failure import Failure, explain
+from bridge.inspect.plan import Plan, Way
+from bridge.inspect.trace import Trace
+from bridge.inspect.websocket import websocket_client
+
+Said = TypeVar("Said")
+GOODBYE = 10.0  # closing may take: a child lingers, a DELETE stays unanswered
+
+
+@dataclass(frozen=True)
+class Visit(Generic[Said]):
+    """How it went on one way: what was said, or the failure."""
+
+    way: Way
+    said: Said | None = None
+    failure: Failure | None = None
+    milliseconds: int = 0
+    noise: int = 0
+    last_words: tuple[str, ...] = ()
+
+
+async def visit(way: Way, plan: Plan, talk: Callable[[Connection], Awaitable[Said]]) -> Visit[Said]:
+    said, trouble, milliseconds = None, None, 0
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as stderr:
+        trace = Trace(way, plan.timeout, stderr)
+        try:
+            with trace.scope:
+                trace.wait_for("a connection")
+                async with _dispatcher(way, plan, trace) as dispatcher:
+                    connection = Connection(dispatcher, trace)
+                    await connection.open()
+                    said = await talk(connection)
+                    milliseconds = round((time.monotonic() - started) * 1000)
+                    trace.scope.deadline = anyio.current_time() + GOODBYE
+        except Exception as raised:  # noqa: BLE001 - whatever transports and strange servers come up with: see explain()
+            trouble = raised
+        if said is not None:
+            return Visit(way, said, milliseconds=milliseconds, noise=trace.noise)
+        return Visit(way, failure=explain(trace, trouble), noise=trace.noise, last_words=trace.last_words())
+
+
+@asynccontextmanager
+async def _dispatcher(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[JSONRPCDispatcher]:
+    async with _streams(way, plan, trace) as (incoming, outgoing), anyio.create_task_group() as tasks:
+        dispatcher = JSONRPCDispatcher(incoming, outgoing, on_stream_exception=trace.note_noise)
+        await tasks.start(dispatcher.run, _answer, _ignore)
+        yield dispatcher
+        tasks.cancel_scope.cancel()
+
+
+def _streams(way: Way, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[tuple]:
+    match way.transport:
+        case "streamable-http":
+            return _streamable_http(way, plan, trace)
+        case "sse":
+            return sse_client(way.url, timeout=plan.timeout, httpx_client_factory=lambda **_: _http_client(plan, trace))
+        case "websocket":
+            return websocket_client(way.url, plan.headers, plan.timeout)
+        case "stdio":
+            program, *rest = way.command
+            parameters = StdioServerParameters(
+                command=program,
+                args=rest,
+                env=dict(plan.environment),
+                cwd=plan.cwd,
+                encoding_error_handler="replace",  # one wrong byte shall not end the inspection
+            )
+            return stdio_client(parameters, errlog=trace.stderr)
+    raise ValueError(way.transport)
+
+
+@asynccontextmanager
+async def _streamable_http(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[tuple]:
+    async with (
+        _http_client(plan, trace) as client,
+        # No limit on an event: real tool lists come in one, and some are larger than the SDK's 1 MiB.
+        streamable_http_client(way.url, http_client=client, max_sse_event_size=None) as streams,
+    ):
+        yield streams
+
+
+def _http_client(plan: Plan, trace: Trace) -> httpx2.AsyncClient:
+    # Reading may take longer than our patience, so that it is our own deadline that ends it, with our own words.
+    timeout = httpx2.Timeout(plan.timeout, read=plan.timeout + 300)
+    client = create_mcp_http_client(headers=dict(plan.headers), timeout=timeout)
+    client.event_hooks = {"response": [trace.note_response]}
+    return client
+
+
+async def _answer(_: Any, method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a server may ask of us: we declare no capability, so nothing but a ping."""
+    if method == "ping":
+        return {}
+    raise MCPError(METHOD_NOT_FOUND, f"mcp-bridge inspect does not offer {method}")
+
+
+async def _ignore(_: Any, method: str, params: Mapping[str, Any] | None) -> None:
+    pass

@@ -1,0 +1,161 @@
+"""The plan carried out, one transport after the other, and told: answers to stdout, troubles to stderr."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+from bridge.inspect import openai, show
+from bridge.inspect.connect import Visit, visit
+from bridge.inspect.plan import Plan
+from bridge.inspect.survey import Answer, Facts, call, differences, survey
+
+
+def complain(text: str) -> None:
+    print(f"mcp-bridge inspect: {text}", file=sys.stderr)
+
+
+def run(plan: Plan) -> int:
+    for name in ("mcp", "client"):  # the SDK logs tracebacks for what we report in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        status = _run(plan)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `inspect … | head` has seen enough; the interpreter would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(plan: Plan) -> int:
+    if plan.call:
+        return _tell_answer(plan, asyncio.run(_visit_ways(plan, lambda connection: call(connection, *plan.call), 1)))
+    if plan.openai:
+        return _tell_functions(asyncio.run(_visit_ways(plan, survey, 1)))
+    return _tell_facts(plan, asyncio.run(_visit_ways(plan, survey, len(plan.ways))))
+
+
+async def _visit_ways(plan: Plan, talk, enough: int) -> list[Visit]:
+    """In turn, not at once: they may share one child, and their times shall be comparable."""
+    visits: list[Visit] = []
+    for way in plan.ways:
+        visits.append(await visit(way, plan, talk))
+        if (failure := visits[-1].failure) and failure.unreachable:
+            break
+        if sum(not visited.failure for visited in visits) >= enough:
+            break
+    return visits
+
+
+def _tell_facts(plan: Plan, visits: list[Visit[Facts]]) -> int:
+    working = [visited for visited in visits if visited.said]
+    differing = {
+        visited.way.transport: found for visited in working[1:] if (found := differences(working[0].said, visited.said))
+    }
+    if plan.json:
+        _print_json(_everything(visits, differing))
+    elif working:
+        _print(show.transports(visits))
+        for transport, found in differing.items():
+            _print("\n".join(f"differs on {transport}: {difference}" for difference in found))
+        if len(working) > 1 and not differing:
+            print("all that work say the same:")
+        _print("\n" + show.facts(working[0].said))
+    _complain_about(visits, reasons=not working)
+    problems = [problem for visited in working for problem in visited.said.problems]
+    for problem in dict.fromkeys(problems):
+        complain(problem)
+    broken = problems or any(visited.failure and visited.failure.state == "failed" for visited in visits)
+    return 1 if broken or not working else 0
+
+
+def _tell_functions(visits: list[Visit[Facts]]) -> int:
+    _complain_about(visits)
+    if not (told := visits[-1].said):
+        return 1
+    definitions, notes = openai.functions(told.lists["tools"])
+    _print_json(definitions)
+    for note in notes + told.problems:
+        complain(note)
+    return 1 if told.problems else 0
+
+
+def _tell_answer(plan: Plan, visits: list[Visit[Answer]]) -> int:
+    _complain_about(visits)
+    if not (answer := visits[-1].said):
+        return 1
+    tool, _ = plan.call
+    if plan.json:
+        _print_json(answer.result if answer.result is not None else {"error": answer.error})
+    elif answer.result is not None:
+        text = show.result(answer.result)
+        print(show.printable(text) if sys.stdout.isatty() else text)
+    if answer.tools is not None and tool not in answer.tools:
+        complain(f"there is no tool {tool!r}; there are: {', '.join(sorted(answer.tools)) or 'none'}")
+    elif answer.error:
+        complain(f"{tool} failed: {answer.error}")
+    elif answer.result.get("isError"):
+        complain(f"{tool} answered with an error")
+    elif answer.result.get("resultType") == "input_required":
+        complain(f"{tool} wants more input, which inspect cannot give; --json shows what it asks")
+    else:
+        return 0
+    return 1
+
+
+def _everything(visits: list[Visit[Facts]], differing: dict[str, list[str]]) -> dict[str, Any]:
+    told = next((visited.said for visited in visits if visited.said), None)
+    everything = {"transports": [_transport(visited) for visited in visits], "differences": differing}
+    if told is None:
+        return everything
+    return everything | {
+        "server": told.server,
+        "revision": told.revision,
+        "capabilities": told.capabilities,
+        "instructions": told.instructions,
+        **told.lists,
+        "problems": told.problems,
+        "opening": told.opening,
+    }
+
+
+def _transport(visited: Visit[Facts]) -> dict[str, Any]:
+    where = {"command": list(visited.way.command)} if visited.way.command else {"url": visited.way.url}
+    if visited.failure:
+        outcome = {"state": visited.failure.state, "reason": visited.failure.reason}
+    else:
+        tools = len(visited.said.lists["tools"])
+        outcome = {
+            "state": "works",
+            "revision": visited.said.revision,
+            "tools": tools,
+            "milliseconds": visited.milliseconds,
+        }
+    return {"transport": visited.way.transport, **where, **outcome}
+
+
+def _complain_about(visits: list[Visit], reasons: bool = True) -> None:
+    """What failed and why; a transport that is only not offered is news when nothing else works."""
+    works = any(visited.said for visited in visits)
+    for visited in visits:
+        failure, target = visited.failure, visited.way.target
+        if failure and reasons and failure.state == "failed":
+            complain(f"{target}: {failure.reason}")
+        elif failure and reasons and not works:
+            complain(f"{target}: {visited.way.transport} is not offered there ({failure.reason})")
+        for line in visited.last_words if failure else ():
+            print(show.printable(f"  stderr: {line}"), file=sys.stderr)
+        if visited.noise:
+            complain(f"{target}: {visited.noise} message(s) that are not MCP were skipped")
+    if reasons and len(visits) == 1 and visits[0].failure and visits[0].failure.state == "not offered":
+        complain("a base URL, such as http://host:8000, tries every transport")
+
+
+def _print(text: str) -> None:
+    print(show.printable(text))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))

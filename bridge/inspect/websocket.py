@@ -1,0 +1,56 @@
+"""MCP over WebSocket, one message a frame: the transport that the official SDK (2.x) has no client for.
+
+It yields what the SDK's own transports yield, a stream of messages to read and one to write, so the rest cannot tell.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+from mcp.shared.message import SessionMessage
+from mcp_types import jsonrpc_message_adapter
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+
+@asynccontextmanager
+async def websocket_client(url: str, headers: Mapping[str, str], timeout: float) -> AsyncIterator[tuple]:
+    told, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    outgoing, pending = anyio.create_memory_object_stream[SessionMessage](0)
+    async with (
+        connect(
+            url, subprotocols=["mcp"], additional_headers=headers, max_size=None, open_timeout=timeout, close_timeout=2
+        ) as socket,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(_read, socket, told)
+        tasks.start_soon(_write, socket, pending)
+        try:
+            yield incoming, outgoing
+        finally:
+            tasks.cancel_scope.cancel()
+            incoming.close()
+            outgoing.close()
+
+
+async def _read(socket: ClientConnection, told) -> None:
+    async with told:
+        try:
+            async for frame in socket:
+                try:
+                    message = jsonrpc_message_adapter.validate_json(frame, by_name=False)
+                except ValueError as noise:
+                    await told.send(noise)
+                else:
+                    await told.send(SessionMessage(message))
+        except (ConnectionClosed, anyio.BrokenResourceError):
+            pass  # closing `told` tells the reader
+
+
+async def _write(socket: ClientConnection, pending) -> None:
+    async with pending:
+        async for outgoing in pending:
+            try:
+                await socket.send(outgoing.message.model_dump_json(by_alias=True, exclude_unset=True))
+            except ConnectionClosed:
+                return

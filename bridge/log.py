@@ -1,0 +1,76 @@
+"""One line per fact, for people or as JSON; facts are key=value. Never a payload, never a secret: sizes and names.
+
+The standard library's logging does the writing; this is its format, and a logger that has facts bound to it.
+"""
+
+import json
+import logging
+import sys
+import time
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_logger = logging.getLogger("mcp-bridge")
+
+
+class Log:
+    """A logger with facts bound: `Log().bind(mcp="time").info("child ready", pid=7)`."""
+
+    def __init__(self, **bound):
+        self._bound = bound
+
+    def bind(self, **facts) -> "Log":
+        return Log(**self._bound, **facts)
+
+    @property
+    def is_debug(self) -> bool:
+        return _logger.isEnabledFor(logging.DEBUG)
+
+    def debug(self, event: str, **facts) -> None:
+        self._write(logging.DEBUG, event, facts)
+
+    def info(self, event: str, **facts) -> None:
+        self._write(logging.INFO, event, facts)
+
+    def warning(self, event: str, **facts) -> None:
+        self._write(logging.WARNING, event, facts)
+
+    def error(self, event: str, **facts) -> None:
+        self._write(logging.ERROR, event, facts)
+
+    def _write(self, level: int, event: str, facts: dict) -> None:
+        if _logger.isEnabledFor(level):
+            _logger.log(level, event, extra={"facts": {**self._bound, **facts}})
+
+
+def set_up(format: str, level: str) -> None:
+    """Log to stderr in this format; foreign loggers (uvicorn's) only from warnings on."""
+    out = logging.StreamHandler(sys.stderr)
+    out.setFormatter(_Json() if format == "json" else _Human())
+    logging.basicConfig(handlers=[out], level=logging.WARNING, force=True)
+    _logger.setLevel(LEVELS[level])
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it reports responses that we ended on purpose
+
+
+class _Human(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        facts = "".join(f" {key}={_shown(value)}" for key, value in getattr(record, "facts", {}).items() if value not in ("", None))
+        line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}{facts}"
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {key: value for key, value in getattr(record, "facts", {}).items() if value not in ("", None)}
+        line = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage(), **facts}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+def _shown(value) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(char.isspace() or char in '"=' for char in text) else text

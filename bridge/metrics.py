@@ -1,0 +1,144 @@
+"""What the counts look like to Prometheus. Read when it asks; nothing is registered or updated on a call's way.
+
+Names follow the conventions: base units, `_total` for what only grows, `mcp_bridge_` before all.
+"""
+
+import os
+import time
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from bridge import __version__
+from bridge.counts import BUCKETS
+
+STATES = ("stopped", "starting", "handshaking", "ready", "backoff", "stopping", "fatal")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def registry(services, gate_refusals: dict) -> CollectorRegistry:
+    """A registry that shows `services` (an iterable that may change) and what the gate refused, by reason."""
+    made = CollectorRegistry()
+    made.register(_Collector(services, gate_refusals))
+    return made
+
+
+class _Collector:
+    def __init__(self, services, gate_refusals: dict):
+        self.services = services
+        self.gate_refusals = gate_refusals
+        self.started = time.time()
+
+    def describe(self):
+        return []
+
+    def collect(self):
+        build = GaugeMetricFamily("mcp_bridge_build_info", "The bridge's version, as a label.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        start = GaugeMetricFamily("mcp_bridge_start_time_seconds", "When the bridge started, in Unix time.")
+        start.add_metric([], self.started)
+        yield start
+        refused = CounterMetricFamily("mcp_bridge_gate_refusals", "Requests refused for their Host, Origin or token.", labels=["reason"])
+        for reason, count in self.gate_refusals.items():
+            refused.add_metric([reason], count)
+        yield refused
+        for family in _families():
+            for service in self.services:
+                family.fill(service)
+            yield family.made
+
+
+class _Family:
+    """One metric of all services: `rows(service)` gives (labels, value) pairs."""
+
+    def __init__(self, kind, name: str, help: str, labels: list[str], rows):
+        self.made = kind(name, help, labels=["mcp", *labels])
+        self.rows = rows
+
+    def fill(self, service) -> None:
+        for labels, value in self.rows(service):
+            self.made.add_metric([service.name, *labels], value)
+
+
+class _Latency(_Family):
+    def fill(self, service) -> None:
+        for method, histogram in list(service.counts.latency.items()):
+            total, buckets = 0, []
+            for bound, count in zip((*BUCKETS, None), histogram.counts):
+                total += count
+                buckets.append(("+Inf" if bound is None else str(bound), total))
+            self.made.add_metric([service.name, method], buckets, histogram.sum)
+
+
+def _families() -> list[_Family]:
+    counter, gauge = CounterMetricFamily, GaugeMetricFamily
+    return [
+        _Family(counter, "mcp_bridge_requests", "Requests of clients by what became of them.",
+                ["method", "tool", "outcome"], lambda s: list(s.counts.requests.items())),
+        _Latency(HistogramMetricFamily, "mcp_bridge_request_duration_seconds", "Time from a request to its answer.",
+                 ["method"], None),
+        _Family(gauge, "mcp_bridge_requests_in_flight", "Requests under way, waiting ones included.", [],
+                lambda s: [((), s.in_flight)]),
+        _Family(counter, "mcp_bridge_request_refusals", "Requests that never reached the child, by HTTP status.",
+                ["status"], lambda s: _by_one(s.counts.refusals)),
+        _Family(gauge, "mcp_bridge_sessions", "Sessions that are open.", ["transport", "revision"],
+                lambda s: list(s.open_sessions().items())),
+        _Family(counter, "mcp_bridge_sessions_opened", "Sessions ever opened.", ["transport", "revision"],
+                lambda s: list(s.counts.sessions.items())),
+        _Family(gauge, "mcp_bridge_streams", "SSE and WebSocket streams that are open.", [],
+                lambda s: [((), len(s.streams))]),
+        _Family(gauge, "mcp_bridge_child_state", "1 for the state that the shared child is in.", ["state"],
+                lambda s: [((state,), int(s.state == state)) for state in STATES]),
+        _Family(gauge, "mcp_bridge_child_up", "Whether the shared child is ready.", [],
+                lambda s: [((), int(s.state == "ready"))]),
+        _Family(gauge, "mcp_bridge_children", "Processes that run, those of single sessions included.", [],
+                lambda s: [((), len(s.pids()))]),
+        _Family(counter, "mcp_bridge_child_starts", "Processes started.", [], lambda s: [((), s.counts.starts)]),
+        _Family(counter, "mcp_bridge_child_restarts", "Processes started again after one had died.", [],
+                lambda s: [((), s.counts.restarts)]),
+        _Family(counter, "mcp_bridge_child_exits", "Processes that ended, by cause.", ["cause"],
+                lambda s: _by_one(s.counts.exits)),
+        _Family(gauge, "mcp_bridge_child_ready_seconds", "How long the last start took, handshake included.", [],
+                lambda s: [((), s.counts.ready_seconds)]),
+        _Family(gauge, "mcp_bridge_child_start_time_seconds", "When the shared child was started, in Unix time.", [],
+                lambda s: [((), s.child_start_time())] if s.child_start_time() else []),
+        _Family(gauge, "mcp_bridge_child_resident_memory_bytes", "Resident memory of all processes and theirs.", [],
+                lambda s: [((), usage(s.pids())[0])]),
+        _Family(counter, "mcp_bridge_child_cpu_seconds", "CPU time of the processes that run.", [],
+                lambda s: [((), usage(s.pids())[1])]),
+        _Family(counter, "mcp_bridge_http_received_bytes", "Bodies of messages from clients.", [], lambda s: [((), s.counts.bytes_in)]),
+        _Family(counter, "mcp_bridge_http_sent_bytes", "Answers and messages to clients.", [], lambda s: [((), s.counts.bytes_out)]),
+        _Family(counter, "mcp_bridge_child_stdin_bytes", "Bytes written to children.", [], lambda s: [((), s.counts.to_child)]),
+        _Family(counter, "mcp_bridge_child_stdout_bytes", "Bytes of lines read from children.", [], lambda s: [((), s.counts.from_child)]),
+        _Family(counter, "mcp_bridge_child_stderr_lines", "Lines on the children's stderr.", [], lambda s: [((), s.counts.stderr_lines)]),
+        _Family(counter, "mcp_bridge_child_noise_lines", "Lines on stdout that are no message, by kind.", ["kind"],
+                lambda s: _by_one(s.counts.noise)),
+        _Family(counter, "mcp_bridge_strays", "Messages that belong to nobody, by kind.", ["kind"],
+                lambda s: _by_one(s.counts.strays)),
+        _Family(counter, "mcp_bridge_drops", "Messages for clients that were lost, by reason.", ["reason"],
+                lambda s: _by_one(s.drops())),
+    ]
+
+
+def usage(pids) -> tuple[int, float]:
+    """Resident bytes and CPU seconds of processes and everything below them. What cannot be read counts nothing."""
+    memory, cpu = 0, 0.0
+    waiting = list(pids)
+    while waiting:
+        pid = waiting.pop()
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+                waiting += map(int, file.read().split())
+        except (OSError, ValueError):
+            continue
+        memory += int(fields[21]) * _PAGE
+        cpu += (int(fields[11]) + int(fields[12])) / _TICKS
+    return memory, cpu
+
+
+def _by_one(counts: dict) -> list:
+    return [((kind,), count) for kind, count in list(counts.items())]

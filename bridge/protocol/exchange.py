@@ -1,0 +1,53 @@
+"""One client request until its answer: when it is over, and that it is answered exactly once."""
+
+from msgspec import Raw
+
+
+class Exchange:
+    """A request under way. `id` is what the child knows it by, `client_id` (raw JSON) what the client does.
+
+    `line` is kept until it is written to the child. `hold` is set when the client has been answered but the child has
+    not (cancelled, timed out): until then it occupies the child, because some lose data when they do two things at once.
+    """
+
+    __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
+                 "limit", "hold", "then", "trace", "key")
+
+    def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
+                 created: float, timeout: float, limit: float):
+        self.id = id
+        self.session = session
+        self.client_id = client_id
+        self.method = method
+        self.tool = tool
+        self.token = token
+        self.outbox = outbox
+        self.line: bytes | None = None
+        self.created = created
+        self.deadline = created + timeout if timeout else float("inf")
+        self.limit = created + limit if limit else float("inf")
+        self.hold: float | None = None
+        self.then = None
+        self.trace = ""
+        self.key = client_id
+
+    def progressed(self, now: float, timeout: float) -> None:
+        """Progress starts the clock again; the hard maximum stays (lifecycle, "Timeouts")."""
+        if timeout:
+            self.deadline = now + timeout
+
+    def is_overdue(self, now: float) -> bool:
+        return now >= self.deadline or now >= self.limit
+
+
+class Ask:
+    """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
+
+    __slots__ = ("id", "child_id", "method", "created", "delivered")
+
+    def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
+        self.id = id
+        self.child_id = child_id
+        self.method = method
+        self.created = created
+        self.delivered = False

@@ -1,0 +1,66 @@
+"""What a child told of itself in its handshake, and the `initialize` results that clients get from it."""
+
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from bridge import __version__
+from bridge.protocol import envelope
+from bridge.protocol.revisions import NEWEST, negotiate
+
+LIST_CHANGED = ("tools", "prompts", "resources")
+_NO_OBJECT = Raw(b"{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A child's `initialize` result: its revision, its capabilities by name, and all members as they came."""
+
+    revision: str
+    capabilities: dict
+    members: dict
+    title: str
+
+    @classmethod
+    def of(cls, result: bytes | Raw) -> "Facts":
+        """Raises msgspec.MsgspecError where the result is not what `initialize` answers."""
+        members = envelope.members(result)
+        revision = msgspec.json.decode(members["protocolVersion"], type=str) if "protocolVersion" in members else NEWEST
+        capabilities = envelope.members(members.get("capabilities", _NO_OBJECT))
+        members.setdefault("capabilities", _NO_OBJECT)
+        members.setdefault("serverInfo", Raw(b'{"name":"unnamed","version":""}'))
+        info = msgspec.json.decode(members["serverInfo"], type=_ServerInfo)
+        return cls(revision, capabilities, members, f"{info.name} {info.version}".strip())
+
+    def offers(self, capability: str) -> bool:
+        return capability in self.capabilities
+
+    def answer(self, wanted: str | None, *, hide_tasks: bool, hide_list_changed: bool) -> tuple[str, bytes]:
+        """The revision and the `initialize` result of one client (lifecycle, "Version Negotiation")."""
+        revision = negotiate(wanted, self.revision)
+        members = {**self.members, "protocolVersion": revision}
+        if hide_tasks and self.offers("tasks") or hide_list_changed:
+            members["capabilities"] = self._capabilities(hide_tasks, hide_list_changed)
+        return revision, envelope.encode(members)
+
+    def _capabilities(self, hide_tasks: bool, hide_list_changed: bool) -> dict:
+        shown = {name: value for name, value in self.capabilities.items() if not (hide_tasks and name == "tasks")}
+        for name in LIST_CHANGED if hide_list_changed else ():
+            if name in shown:
+                inner = envelope.members(shown[name])
+                inner.pop("listChanged", None)
+                shown[name] = inner
+        return shown
+
+
+class _ServerInfo(msgspec.Struct):
+    name: str = "unnamed"
+    version: str = ""
+
+
+def initialize_params(revision: str = NEWEST, capabilities: bytes = b"{}", client: bytes = b"") -> bytes:
+    """The params of the `initialize` request that the bridge sends to a child, for itself or in a client's name."""
+    client = client or b'{"name":"mcp-bridge","version":"%b"}' % __version__.encode()
+    return b'{"protocolVersion":%b,"capabilities":%b,"clientInfo":%b}' % (
+        envelope.encode(revision), envelope.flat(capabilities), envelope.flat(client))

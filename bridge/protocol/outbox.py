@@ -1,0 +1,21 @@
+"""The seam between the pure core and one HTTP task: where messages for a client are put."""
+
+from typing import Protocol
+
+
+class Outbox(Protocol):
+    """One way to one client. Never blocks; a slow reader's outbox closes itself.
+
+    `answers_cancelled`: whether a cancelled request must be answered all the same, because an HTTP response waits for it.
+    """
+
+    answers_cancelled: bool
+
+    def put(self, message: bytes) -> bool:
+        """Send a message that is not the answer. False if this outbox cannot carry one (any more)."""
+
+    def answer(self, message: bytes) -> None:
+        """Send the answer that this outbox was opened for; nothing follows it."""
+
+    def wait(self) -> None:
+        """The answer takes long: give a sign of life where the transport has one."""

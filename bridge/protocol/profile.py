@@ -1,0 +1,70 @@
+"""In which words a client hears of an answer or of a failure: as the child said it, or so that LiteLLM survives it.
+
+LiteLLM 1.77.3 wedges its whole MCP gateway when an upstream `tools/call` ends in anything but a valid result, so under
+`litellm` every failure of a tool call becomes a result with `isError: true` and a text that says what happened, and a
+tool list never fails once it has worked. `kind.py` knows what a valid result is.
+"""
+
+from bridge.protocol import envelope, kind
+from bridge.protocol.errors import error_body
+from bridge.protocol.exchange import Exchange
+
+
+class Strict:
+    """What the child says is what the client gets."""
+
+    name = "strict"
+    is_kind = False
+
+    def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes:
+        return envelope.response(exchange.client_id, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        return error_body(exchange.client_id, code, why)
+
+    def refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
+        return error_body(client_id, code, why)
+
+
+class Kind(Strict):
+    """No failure of a tool call looks like one to LiteLLM's client (rules 7, 8, 9 and 17 of its test suite)."""
+
+    name = "litellm"
+    is_kind = True
+
+    def __init__(self):
+        self._lists: dict[bytes, bytes] = {}  # the last good tools/list result, by cursor; bounded by LISTS
+
+    def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes:
+        if message.error:
+            return self.failure(exchange, 0, kind.error_text(message.error))
+        if exchange.method == "tools/call":
+            return envelope.result(exchange.client_id, kind.call_result(message.result))
+        if exchange.method == "tools/list":
+            tools = kind.tool_list(message.result)
+            if tools is None:
+                return self.failure(exchange, 0, "the server sent a tool list that is not one")
+            self._remember(exchange.key, tools)
+            return envelope.result(exchange.client_id, tools)
+        return envelope.response(exchange.client_id, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        if exchange.method == "tools/list" and (tools := self._lists.get(exchange.key)):
+            return envelope.result(exchange.client_id, tools)
+        return self.refusal(exchange.client_id, exchange.method, code, why)
+
+    def refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
+        if method == "tools/call":
+            return envelope.result(client_id, kind.failed_call(why))
+        return error_body(client_id, code or -32603, why)
+
+    def _remember(self, cursor: bytes, tools: bytes) -> None:
+        if cursor in self._lists or len(self._lists) < LISTS:
+            self._lists[cursor] = tools
+
+
+LISTS = 64
+
+
+def profile(name: str) -> Strict:
+    return Kind() if name == "litellm" else Strict()

@@ -1,0 +1,98 @@
+"""What was said on resumable streams, so that a client that lost one hears the rest (`Last-Event-ID`).
+
+Bounded in bytes over all sessions; the oldest streams are forgotten first. An event id names its stream, so only that
+stream's later events are ever replayed, and only to the session that owns it (2025-11-25, basic/transports,
+"Resumability and Redelivery").
+"""
+
+from collections import OrderedDict, deque
+from secrets import token_hex
+
+
+RECORDING_COST = 512  # bytes that a recording takes beside its messages, roughly
+EVENT_COST = 128
+
+
+class Recording:
+    """The events of one stream, as (number, message); `source` is whoever feeds the stream."""
+
+    __slots__ = ("session", "name", "events", "count", "size", "source")
+
+    def __init__(self, session, name: str, source):
+        self.session = session
+        self.name = name
+        self.events: deque[tuple[int, bytes]] = deque()
+        self.count = 0
+        self.size = RECORDING_COST
+        self.source = source
+
+
+class Replay:
+    """All recordings of one MCP. `limit` is in bytes; the newest event is kept whatever its size."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.size = 0
+        self.forgotten = 0
+        self._boot = token_hex(3)
+        self._next = 0
+        self._recordings: OrderedDict[str, Recording] = OrderedDict()
+
+    def open(self, session, source) -> Recording:
+        self._next += 1
+        recording = Recording(session, f"{self._boot}-{self._next}", source)
+        self._recordings[recording.name] = recording
+        session.recordings.append(recording)
+        self.size += recording.size
+        return recording
+
+    def add(self, recording: Recording, message: bytes) -> str:
+        """Keep one event. Returns its id."""
+        recording.count += 1
+        if recording.name in self._recordings:
+            recording.events.append((recording.count, message))
+            recording.size += len(message) + EVENT_COST
+            self.size += len(message) + EVENT_COST
+            self._shrink(recording)
+        return f"{recording.name}-{recording.count}"
+
+    def find(self, session, event_id: str) -> tuple[Recording, list[tuple[str, bytes]]] | None:
+        """The recording of an event id and its later events; None if unknown, forgotten or another session's."""
+        name, _, number = event_id.rpartition("-")
+        recording = self._recordings.get(name)
+        if recording is None or recording.session is not session or not number.isdecimal():
+            return None
+        return recording, [(f"{name}-{n}", message) for n, message in recording.events if n > int(number)]
+
+    def drop(self, session) -> None:
+        """Forget all of a session that ended."""
+        for recording in session.recordings:
+            self._recordings.pop(recording.name)
+            self.size -= recording.size
+        session.recordings.clear()
+
+    def close(self, recording: Recording) -> None:
+        """The stream is over for good; nothing said on it is nothing to keep."""
+        if not recording.events and recording.name in self._recordings:
+            self._forget(recording)
+
+    def _shrink(self, newest: Recording) -> None:
+        while self.size > self.limit:
+            oldest = next(iter(self._recordings.values()))
+            if oldest is not newest:
+                self._forget(oldest)
+            elif len(newest.events) > 1:
+                size = len(newest.events.popleft()[1]) + EVENT_COST
+                newest.size -= size
+                self.size -= size
+            elif len(self._recordings) > 1:
+                self._recordings.move_to_end(newest.name)
+                continue
+            else:
+                return
+            self.forgotten += 1
+
+    def _forget(self, recording: Recording) -> None:
+        del self._recordings[recording.name]
+        recording.session.recordings.remove(recording)
+        self.size -= recording.size

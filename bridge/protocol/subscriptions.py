@@ -1,0 +1,31 @@
+"""Standing wishes: which session wants which resource's changes, and how much of the log."""
+
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")  # RFC 5424, 6.2.1
+UNASKED = "info"  # what a session that never set a level gets once another one has made the child more talkative
+
+
+def holders(sessions, uri: str) -> list:
+    """The sessions that subscribed to a resource, or to one that it is a part of."""
+    return [session for session in sessions
+            if uri in session.subscriptions or any(_is_part(uri, whole) for whole in session.subscriptions)]
+
+
+def is_held(sessions, uri: str) -> bool:
+    return any(uri in session.subscriptions for session in sessions)
+
+
+def level_needed(sessions, wanted: str) -> str:
+    """The most talkative level that any session wants; `wanted` is that of the one that asks now."""
+    return min([wanted, *(session.level or UNASKED for session in sessions)], key=LEVELS.index)
+
+
+def lets_through(session, level: str | None, anyone_set: bool) -> bool:
+    """Whether a log message of this level is for this session. Unknown levels pass."""
+    if level not in LEVELS or not anyone_set:
+        return True
+    return LEVELS.index(level) >= LEVELS.index(session.level or UNASKED)
+
+
+def _is_part(uri: str, whole: str) -> bool:
+    """Sub-resources (server/resources, "Subscriptions"): file:///a/b is a part of file:///a and of file:///a/."""
+    return uri.startswith(whole) and (whole.endswith("/") or uri[len(whole):len(whole) + 1] in ("/", "#", "?"))

@@ -1,0 +1,252 @@
+"""`mcp-bridge serve`: one process from its first line of log to its exit code.
+
+Order matters and stands in `serve`: check what can be checked, bind, start the children, listen, wait for a signal,
+drain. Exit codes: 0 stopped as asked, 1 given up (`--exit-on-fatal`), 2 wrong usage.
+"""
+
+import asyncio
+import ipaddress
+import os
+import resource
+import shutil
+import signal
+import socket
+from contextlib import nullcontext
+from pathlib import Path
+from secrets import token_bytes
+
+import uvicorn
+
+from bridge import __version__, log, metrics
+from bridge.child import reaper
+from bridge.child.environment import BadEnvironment, compose
+from bridge.child.process import Command
+from bridge.http.app import App
+from bridge.http.gate import Tokens
+from bridge.service import Service
+from bridge.settings import Settings, UsageError
+
+SWEEP = 0.25  # seconds between two looks at what is due
+KEEP_ALIVE = 75  # seconds; longer than clients keep idle connections, so that none is closed under a request
+LAST_WORDS = 0.5  # seconds for answers and streams to leave after the drain
+LAUNCHERS = ("npx", "uvx", "uv", "bunx", "pnpm", "yarn", "python", "python3", "node", "deno", "sh", "bash", "env", "docker")
+
+
+def serve(settings: Settings, argv: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code. Raises UsageError before anything was started."""
+    log.set_up(settings.log_format, settings.log_level)
+    planned = _plan(settings, argv)
+    tokens = Tokens.read(settings.token_file) if settings.token_file else None
+    key = _session_key(settings)
+    listener = _bind(settings)
+    try:
+        import uvloop as loops
+    except ImportError:
+        loops = asyncio
+    return loops.run(_Bridge(settings, planned, tokens, key, listener).run())
+
+
+class _Bridge:
+    """The process: its services, its HTTP server, its clock and its end."""
+
+    def __init__(self, settings: Settings, planned: dict, tokens, key: bytes, listener: socket.socket):
+        self.settings = settings
+        self.planned = planned
+        self.tokens = tokens
+        self.key = key
+        self.listener = listener
+        self.log = log.Log()
+        self.exit_code = 0
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        self.stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        reaper.become_subreaper()
+        _raise_file_limit()
+        single = not self.settings.config
+        services = {
+            name: Service(name, command, settings, self.key, self.log if single else self.log.bind(mcp=name), self._fatal)
+            for name, (command, settings) in self.planned.items()}
+        self.services = services
+        app = App(services, single, self.settings, self.tokens, _is_loopback(self.settings.host))
+        app.pages.registry = metrics.registry(services.values(), app.gate.refused)
+        server = _Server(_uvicorn_config(app.asgi))
+        async with asyncio.TaskGroup() as tasks:
+            http = tasks.create_task(server.serve([self.listener]))
+            clock = tasks.create_task(self._sweep())
+            for service in services.values():
+                service.start()
+            while not server.started and not http.done():
+                await asyncio.sleep(0.001)
+            self._announce()
+            await self.stopping.wait()
+            await self._drain(server)
+            clock.cancel()
+        return self.exit_code
+
+    def _stop(self) -> None:
+        if self.stopping.is_set():
+            self.log.warning("second signal: stopping at once")
+            self.hurried = True
+        self.stopping.set()
+
+    hurried = False
+
+    def _fatal(self, service: Service) -> None:
+        if self.settings.exit_on_fatal:
+            self.exit_code = 1
+            self.stopping.set()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP)
+            for service in self.services.values():
+                service.sweep(loop.time())
+            reaper.sweep()
+
+    async def _drain(self, server: "_Server") -> None:
+        """Finish what is in flight, end the streams, stop the children: in less than 10 s all together."""
+        loop = asyncio.get_running_loop()
+        services = self.services.values()
+        for listening in server.servers:
+            listening.close()
+        in_flight = sum(service.in_flight for service in services)
+        self.log.info("stopping", in_flight=in_flight, sessions=sum(len(s.sessions) for s in services))
+        deadline = loop.time() + (0 if self.hurried else self.settings.drain_timeout)
+        await asyncio.gather(*(service.finish(deadline) for service in services))
+        for service in services:
+            service.close_streams()
+        server.should_exit = True
+        stops = asyncio.gather(*(service.stop() for service in services))
+        await asyncio.sleep(LAST_WORDS if any(s.streams for s in services) else 0)
+        await stops
+        server.force_exit = True
+        for _ in range(20):  # what daemonised children left, and what that left
+            if not reaper.sweep():
+                break
+            await asyncio.sleep(0.05)
+        self.log.info("stopped")
+
+    def _announce(self) -> None:
+        host, port = self.listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        path = "/mcp" if not self.settings.config else "/NAME/mcp"
+        self.log.info("listening", url=f"http://{host}:{port}", endpoint=path, version=__version__, profile=self.settings.profile,
+                      mcps=",".join(self.services) if self.settings.config else None)
+        if not _is_loopback(self.settings.host) and not (self.settings.allowed_host or self.tokens):
+            self.log.warning("open to the network without a token, and only for requests to this machine's own names: "
+                             "other names (a compose service's) need --allowed-host NAME; --token-file FILE asks for a token",
+                             host=self.settings.host)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers: signals mean a drain here, which is ours."""
+
+    def capture_signals(self):
+        return nullcontext()
+
+
+def _uvicorn_config(app) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, http="httptools", ws=_websocket_protocol, lifespan="off", log_config=None, access_log=False,
+        server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
+        ws_max_size=64 * 1024 * 1024, backlog=2048)
+
+
+def _websocket_protocol(*args, **kwargs):
+    """Imported by the first WebSocket: it costs a bridge that has none 8 ms and 1 MB."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    return WebSocketsSansIOProtocol(*args, **kwargs)
+
+
+def _plan(settings: Settings, argv: list[str]) -> dict[str, tuple[Command, Settings]]:
+    """What to serve, by name."""
+    if settings.config:
+        if argv:
+            raise UsageError("give either --config FILE or -- COMMAND, not both")
+        from bridge.config import read  # pydantic and YAML, only for those who use them
+        return read(settings)
+    if not argv:
+        raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
+    try:
+        environment = compose(settings.env, settings.env_file)
+    except (BadEnvironment, OSError) as error:
+        raise UsageError(str(error)) from None
+    check_command(argv[0], environment, settings.cwd)
+    name = settings.name or _name_of(argv)
+    return {name: (Command(tuple(argv), environment, settings.cwd or None), settings)}
+
+
+def check_command(program: str, environment: dict, cwd: str) -> None:
+    """Raises UsageError where there is no such command."""
+    path = os.path.join(cwd, program) if cwd and os.sep in program else program
+    if shutil.which(path, path=environment.get("PATH", os.defpath)) is None:
+        raise UsageError(f"command not found: {program!r}: is it installed, and on PATH?")
+
+
+def _name_of(argv: list[str]) -> str:
+    """`npx -y @scope/server-everything` -> `server-everything`."""
+    for word in argv:
+        base = word.rstrip("/").rpartition("/")[2].partition("@")[0] if not word.startswith("@") else word.rpartition("/")[2].partition("@")[0]
+        base = base.removesuffix(".py").removesuffix(".js")
+        if base and not word.startswith("-") and base not in LAUNCHERS:
+            return base
+    return os.path.basename(argv[0])
+
+
+def _bind(settings: Settings) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM,
+                                                             flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error} (--port, --host)") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _session_key(settings: Settings) -> bytes:
+    """The key of the session ids: from its file, which is made where there is none."""
+    if key := os.environ.get("MCP_BRIDGE_SESSION_KEY"):
+        return key.encode()
+    given = settings.session_key_file
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    path = Path(given or os.path.join(state, "mcp-bridge", "session.key"))
+    try:
+        if path.exists():
+            key = path.read_bytes().strip()
+            if len(key) < 16:
+                raise UsageError(f"{path}: a session key needs at least 16 bytes")
+            return key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        key = token_bytes(32).hex().encode()
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(key + b"\n")
+        return key
+    except FileExistsError:  # another bridge was faster
+        return path.read_bytes().strip()
+    except OSError as error:
+        if given:
+            raise UsageError(f"--session-key-file: {error}") from None
+        log.Log().info("sessions will not survive a restart of the bridge (--session-key-file FILE)", why=str(error))
+        return token_bytes(32)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _raise_file_limit() -> None:
+    """A stream is a file descriptor; the usual soft limit of 1024 is for programs that use select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))

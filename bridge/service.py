@@ -1,0 +1,434 @@
+"""One MCP as it is served: its child or children, their relays, its sessions. Here the three rooms meet.
+
+`http/` calls what stands under "for the ways in"; nothing here knows of a request's path or of a signal's number.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from bridge.child.lifecycle import Pace, State
+from bridge.child.process import Command
+from bridge.child.supervisor import Supervisor
+from bridge.counts import Counts
+from bridge.http.stream import Stream
+from bridge.protocol import envelope
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Refusal, busy
+from bridge.protocol.facts import initialize_params
+from bridge.protocol.profile import profile
+from bridge.protocol.relay import Policy, Relay
+from bridge.protocol.replay import Replay
+from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
+from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
+
+KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
+
+
+class InitializeParams(msgspec.Struct):
+    protocolVersion: str
+    capabilities: Raw = NO_OBJECT
+    clientInfo: Raw = NO_OBJECT
+
+
+class Child:
+    """A supervised process and its relay: what one hears, the other is told."""
+
+    def __init__(self, service: "Service", owner: Session | None = None, params: bytes = b""):
+        self.service = service
+        self.params = params or initialize_params()
+        log = service.log.bind(session=owner.label) if owner else service.log
+        self.relay = Relay(self._write, service.policy, service.counts, log, owner)
+        self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, log, service.counts)
+        self.log = log
+        self._waiting: list[asyncio.Future] = []
+        self._clock = service.loop.time
+
+    def start(self) -> None:
+        self.supervisor.start()
+
+    async def known(self, patience: float) -> str:
+        """Wait until the child has told of itself. Returns why it has not, or an empty string."""
+        if self.relay.facts is not None:
+            return ""
+        if self.supervisor.state in (State.STOPPED, State.FATAL):
+            self.start()  # a FATAL one only if it has cooled down
+            if self.supervisor.state is State.FATAL:
+                return self.relay.reason
+        waiter = self.service.loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            return await asyncio.wait_for(waiter, patience)
+        except TimeoutError:
+            return f"the server is still starting after {patience:g} s"
+
+    # -- what the supervisor tells --------------------------------------------------------------------------------------
+
+    def spawned(self) -> None:
+        self.relay.open(self.params, self._clock(), self._opened, self.supervisor.refused)
+
+    def received(self, lines: list[bytes]) -> None:
+        now = self._clock()
+        for line in lines:
+            self.relay.received(line, now)
+
+    def too_long(self, head: bytes, tail: bytes, size: int) -> None:
+        self.relay.too_long(head, tail, size, self._clock())
+
+    def gone(self, reason: str, for_good: bool) -> None:
+        self.relay.lost(reason, self._clock(), for_good=for_good)
+        self._wake(reason)
+        if for_good and self.supervisor.state is State.FATAL:
+            self.service.fatal(self)
+
+    def _opened(self, facts) -> None:
+        self.supervisor.opened()
+        self.log.info("child ready", pid=self.supervisor.pid, server=facts.title, revision=facts.revision,
+                      seconds=round(self.service.counts.ready_seconds, 3))
+        self.service.loop.call_soon(self._wake, "")
+
+    def _wake(self, reason: str) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(reason)
+
+    def _write(self, line: bytes) -> None:
+        self.supervisor.write(line)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client asked for when it opened its session."""
+
+    revision: str | None
+    capabilities: Raw
+    client: Raw
+
+
+class Service:
+    """One MCP. `on_fatal(service)` is called when its shared child is given up."""
+
+    def __init__(self, name: str, command: Command, settings, key: bytes, log, on_fatal=lambda service: None):
+        self.name = name
+        self.command = command
+        self.settings = settings
+        self.log = log
+        self.on_fatal = on_fatal
+        self.loop = asyncio.get_running_loop()
+        self.counts = Counts()
+        self.profile = profile(settings.profile)
+        self.is_kind = self.profile.is_kind
+        self.policy = Policy(
+            self.profile, settings.max_in_flight, settings.request_timeout, settings.request_timeout_max,
+            settings.start_timeout or float("inf"),
+            settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session")
+        self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
+        self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle)
+        self.replay = Replay(settings.replay_buffer)
+        self.streams: set[Stream] = set()
+        self.shared = Child(self)
+        self.children: list[Child] = [self.shared]
+        self.draining = False
+        self._tasks: set[asyncio.Task] = set()
+
+    # -- for the ways in ------------------------------------------------------------------------------------------------
+
+    async def initialize(self, transport: str, message: envelope.Envelope, principal: str,
+                         session: Session | None = None) -> tuple[Session | None, bytes | Refusal]:
+        """Open a session, or greet one again on its own connection. Returns it with the answer, or a refusal."""
+        if refusal := self.not_now():
+            return None, refusal
+        wish = _wish(message)
+        if isinstance(wish, Refusal):
+            return None, wish
+        if session is not None:
+            child = next(child for child in self.children if child.relay is session.relay)
+            session.revision, answer = self._greeting(child, wish, session.own_child)
+            return session, envelope.result(message.id, answer)
+        if self.sessions.is_full:
+            return None, self._softened(busy("sessions", "--max-sessions"))
+        session = self.sessions.open(transport, self.loop.time(), revision=wish.revision or WITHOUT_HEADER,
+                                     capabilities=wish.capabilities, client=wish.client, principal=principal,
+                                     own_child=self._wants_own_child(wish))
+        refusal = self._connect(session)
+        if not refusal and (why := await self._child_of(session).known(self._patience)):
+            refusal = Refusal(200, INTERNAL_ERROR, why)
+        if refusal:
+            self.end(session)
+            return None, self._softened(refusal)
+        session.revision, answer = self._greeting(self._child_of(session), wish, session.own_child)
+        session = self.sessions.sealed(session)
+        self.counts.sessions[(transport, session.revision)] += 1
+        if self.log.is_debug:
+            self.log.debug("session opened", session=session.label, transport=transport, revision=session.revision,
+                           own_child=session.own_child, client=_client_name(wish.client))
+        return session, envelope.result(message.id, answer)
+
+    def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
+        """The session that a request names (basic/transports, "Session Management")."""
+        if id is None:
+            if self.is_kind:
+                return self.adopt("streamable-http", principal, headers), None
+            return None, Refusal(400, INVALID_REQUEST, "Mcp-Session-Id is missing: send initialize first and keep the id it answers with")
+        text = id.decode("latin-1")
+        session = self.sessions.find(text, principal, self.loop.time())
+        if session is None:
+            if self.is_kind and not self.sessions.is_full:
+                return self.adopt("streamable-http", principal, headers, text), None
+            return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
+        if session.relay is None and (refusal := self._connect(session)):
+            return None, refusal
+        return session, None
+
+    def adopt(self, transport: str, principal: str, headers: dict | None = None, id: str = "") -> Session:
+        """A session for a client that has none, or one that we do not know. Without an id it is for one request."""
+        given = (headers or {}).get(b"mcp-protocol-version", b"").decode("latin-1").partition(",")[0].strip()
+        revision = given if given in HANDSHAKE else NEWEST
+        session = self.sessions.adopt(transport, id, revision, principal, self.loop.time())
+        self._connect(session)
+        return session
+
+    def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
+        """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
+        if self.in_flight >= self.settings.max_requests > 0:
+            return busy("requests", "--max-requests")
+        if message.method == "initialize":
+            return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
+        child_is_down = not session.relay.is_open
+        trace = headers.get(b"traceparent")
+        refusal = session.relay.request(session, message, outbox, self.loop.time(), trace.decode("latin-1") if trace else "")
+        if child_is_down:
+            self._wake(session)
+        return refusal
+
+    def tell(self, session: Session, message: envelope.Envelope) -> None:
+        """A client's notification, or its answer to an ask."""
+        if message.method is None:
+            session.relay.respond(session, message)
+        else:
+            session.relay.notify(session, message, self.loop.time())
+
+    def end(self, session: Session) -> None:
+        """The session is over, and so is its own child."""
+        self.sessions.end(session)
+        self.replay.drop(session)
+        if session.relay is None:
+            return
+        session.relay.leave(session, self.loop.time())
+        for outbox in list(session.streams):
+            outbox.stream.close()
+        if session.own_child and (child := self._child_of(session)):
+            self.spawn(self._dismiss(child))
+
+    async def room(self, session: Session) -> None:
+        """Wait while the child's stdin is full."""
+        child = self.shared if session.relay is self.shared.relay else self._child_of(session)
+        process = child.supervisor.process if child else None
+        if process is not None and process.is_full:
+            await process.room()
+
+    def open_stream(self, beats: bool = True) -> Stream:
+        stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed)
+        stream.beats = beats
+        self.streams.add(stream)
+        return stream
+
+    async def pump(self, stream: Stream, send) -> None:
+        """Write a stream's frames to its client until it is over. A reader too slow for them is given up."""
+        stream.task = asyncio.current_task()
+        try:
+            async for frames in stream:
+                self.counts.bytes_out += len(frames)
+                await send({"type": "http.response.body", "body": frames, "more_body": True})
+        except asyncio.CancelledError:
+            if not stream.overflowed:
+                raise
+        finally:
+            stream.task = None
+            stream.close()
+
+    def not_now(self) -> Refusal | None:
+        if not self.draining:
+            return None
+        return self._softened(Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),)))
+
+    def no_stream_left(self) -> Refusal | None:
+        return busy("streams", "--max-streams") if len(self.streams) >= self.settings.max_streams > 0 else None
+
+    def spawn(self, coroutine) -> None:
+        """Run something on the side; `stop` waits for it."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- for the bridge ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.shared.start()
+
+    def sweep(self, now: float) -> None:
+        """What is due: time-outs, idle sessions, signs of life."""
+        keepalive = self.settings.keepalive
+        for child in self.children:
+            child.relay.sweep(now, keepalive)
+            child.supervisor.stderr.next_sweep()
+        for stream in list(self.streams) if keepalive else ():
+            if stream.beats:
+                stream.beat(now, keepalive)
+        for session in self.sessions.idle_ones(now):
+            if session.is_in_token:
+                session.relay.leave(session, now)
+                self.sessions.forget(session)
+            else:
+                self.log.info("session ended: nobody used it", session=session.label, idle=round(now - session.touched))
+                self.end(session)
+
+    async def finish(self, deadline: float) -> None:
+        """Let what is in flight end, until the deadline; then say that it did not."""
+        self.draining = True
+        while self.in_flight and self.loop.time() < deadline:
+            await asyncio.sleep(DRAIN_TICK)
+        for child in self.children:
+            child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
+
+    def close_streams(self) -> None:
+        for stream in list(self.streams):
+            stream.close()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(child.supervisor.stop() for child in self.children), *self._tasks)
+
+    def fatal(self, child: Child) -> None:
+        if child is self.shared:
+            self.on_fatal(self)
+
+    # -- what it is asked about itself --------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        return self.shared.supervisor.state.value
+
+    @property
+    def in_flight(self) -> int:
+        return sum(child.relay.in_flight for child in self.children)
+
+    def readiness(self) -> dict:
+        """Why it can be used or not: a handshake with the child was made and it lives."""
+        is_ready = self.shared.relay.is_open and not self.draining
+        reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
+        return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
+
+    def status(self) -> dict:
+        """All that there is to see, for people and machines."""
+        relay, counts = self.shared.relay, self.counts
+        histogram = counts.latency.get("tools/call")
+        calls = sum(histogram.counts) if histogram else 0
+        return {
+            **self.readiness(),
+            "server": relay.facts.title if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
+            "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
+            "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
+            "streams": len(self.streams), "in_flight": self.in_flight, "calls": calls,
+            "mean_call_seconds": round(histogram.sum / calls, 6) if calls else 0.0,
+            "tools": sorted(relay.catalogue.names.values()), "stderr": list(self.shared.supervisor.stderr.tail),
+        }
+
+    def open_sessions(self) -> dict[tuple[str, str], int]:
+        result: dict[tuple[str, str], int] = {}
+        for session in self.sessions:
+            key = (session.transport, session.revision)
+            result[key] = result.get(key, 0) + 1
+        return result
+
+    def pids(self) -> list[int]:
+        return [child.supervisor.pid for child in self.children if child.supervisor.pid]
+
+    def drops(self) -> dict[str, int]:
+        return {**self.counts.drops, "replay_buffer": self.replay.forgotten}
+
+    def child_start_time(self) -> float:
+        started = self.shared.supervisor.started
+        return time.time() - (self.loop.time() - started) if self.shared.supervisor.pid else 0.0
+
+    # -- parts ------------------------------------------------------------------------------------------------------------
+
+    def _wants_own_child(self, wish: Wish) -> bool:
+        if self.settings.isolation == "auto":
+            return can_be_asked(wish.capabilities)
+        return self.settings.isolation == "session"
+
+    def _connect(self, session: Session) -> Refusal | None:
+        """Give a session its relay: the shared one, or that of a new child of its own."""
+        if not session.own_child:
+            self.shared.relay.join(session)
+            return None
+        if len(self.children) - 1 >= self.settings.max_children > 0:
+            return busy("sessions with a child of their own", "--max-children")
+        capabilities = session.capabilities
+        if self.policy.withhold_roots:
+            offered = envelope.members(capabilities)
+            if offered.pop("roots", None):
+                capabilities = envelope.encode(offered)
+                self.log.info("client's roots are withheld from its child (--client-roots relay passes them)", session=session.label)
+        revision = session.revision if session.revision in HANDSHAKE else NEWEST
+        child = Child(self, session, initialize_params(revision, capabilities, bytes(session.client) if len(memoryview(session.client)) > 2 else b""))
+        self.children.append(child)
+        child.relay.join(session)
+        child.start()
+        return None
+
+    def _child_of(self, session: Session) -> Child | None:
+        return next((child for child in self.children if child.relay is session.relay), None)
+
+    def _greeting(self, child: Child, wish: Wish, own_child: bool) -> tuple[str, bytes]:
+        return child.relay.facts.answer(wish.revision, hide_tasks=not own_child, hide_list_changed=self.is_kind)
+
+    @property
+    def _patience(self) -> float:
+        return min(KIND_PATIENCE, self.policy.ready_wait) if self.is_kind else self.policy.ready_wait
+
+    def _wake(self, session: Session) -> None:
+        """A request came for a child that is down: one that was given up may be tried again."""
+        child = self._child_of(session)
+        if child is None or child.supervisor.state not in (State.STOPPED, State.FATAL):
+            return
+        child.start()
+        if child.supervisor.state is State.FATAL:
+            child.relay.lost(child.relay.reason, self.loop.time(), for_good=True)
+
+    async def _dismiss(self, child: Child) -> None:
+        await child.supervisor.stop()
+        if child in self.children:
+            self.children.remove(child)
+
+    def _softened(self, refusal: Refusal) -> Refusal:
+        """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""
+        return Refusal(200, refusal.code, refusal.message) if self.is_kind else refusal
+
+    def _stream_closed(self, stream: Stream) -> None:
+        self.streams.discard(stream)
+        if stream.overflowed:
+            self.counts.drops["slow_reader"] += 1
+            self.log.warning("stream closed: its reader is too slow (--stream-buffer)", buffer=stream.limit)
+
+
+DRAIN_TICK = 0.02
+
+
+def _wish(message: envelope.Envelope) -> Wish | Refusal:
+    try:
+        params = msgspec.json.decode(message.params, type=InitializeParams)
+        for raw in (params.capabilities, params.clientInfo):
+            envelope.members(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Refusal(200, INVALID_PARAMS, f"initialize: {error}" if message.params else "initialize needs params")
+    wanted = params.protocolVersion
+    return Wish(wanted if wanted in HANDSHAKE else None, params.capabilities, params.clientInfo)
+
+
+def _client_name(client: Raw) -> str:
+    info = envelope.members(client)
+    return (envelope.string(info.get("name", Raw(b'""'))) or "")[:80]

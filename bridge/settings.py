@@ -1,0 +1,183 @@
+"""Every option of `serve`, defined once: its flag, its environment variable, its default and its help.
+
+A plain dataclass and argparse rather than pydantic-settings: importing pydantic costs the serving process 25 ms and
+5 MB that nothing in it would use (measured, pydantic 2.14). Config files, which are not read on every start, are
+checked by pydantic in `bridge/config.py`.
+"""
+
+import argparse
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+class UsageError(Exception):
+    """The command line, the environment or a file is wrong; the message is one line for the operator (exit code 2)."""
+
+
+def option(default, help, *, type=None, choices=None, repeat=False, metavar=None, per_mcp=False):
+    """One option. `per_mcp` options may also stand in an entry of a config file."""
+    meta = dict(help=help, type=type or default.__class__, choices=choices, repeat=repeat, metavar=metavar,
+                per_mcp=per_mcp)
+    if repeat:
+        return field(default_factory=tuple, metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+def size(text: str) -> int:
+    """`8388608`, `8192k` or `8m` as bytes."""
+    units = {"k": 1024, "m": MIB, "g": 1024 * MIB}
+    number, unit = (text[:-1], units[text[-1].lower()]) if text[-1:].lower() in units else (text, 1)
+    return whole(number) * unit
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise ValueError("seconds must be 0 or more")
+    return value
+
+
+def whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("must be 0 or more")
+    return value
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError("a port is 0 to 65535")
+    return value
+
+
+def flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("use true or false")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator can say. Times are seconds, sizes are bytes; 0 means "no limit" where a limit is meant."""
+
+    host: str = option("127.0.0.1", "address to bind")
+    port: int = option(8000, "port to bind; 0 takes any free one and prints it", type=port)
+    name: str = option("", "the MCP's name in logs, metrics and session ids (default: from the command)")
+    config: str = option("", "serve all MCPs of FILE (mcpServers JSON or YAML), each at /NAME/mcp", metavar="FILE")
+
+    profile: str = option("strict", "strict: what the child says is what the client gets; litellm: no failure of a "
+                          "tool call ever looks like one to LiteLLM's client", choices=("strict", "litellm"), per_mcp=True)
+    isolation: str = option("auto", "who shares a child: auto decides by the client's capabilities",
+                            choices=("auto", "shared", "session"), per_mcp=True)
+    client_roots: str = option("auto", "whether a client's roots reach its own child; auto: only with --isolation "
+                               "session", choices=("auto", "relay", "withhold"), per_mcp=True)
+    max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole,
+                                per_mcp=True)
+
+    env: tuple = option((), "NAME=VALUE for the child, or NAME to pass one of ours through", repeat=True,
+                        metavar="NAME[=VALUE]")
+    env_file: str = option("", "NAME=VALUE lines for the child", metavar="FILE")
+    cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
+
+    start_timeout: float = option(60.0, "a child's time from its start to its handshake", type=seconds, per_mcp=True)
+    request_timeout: float = option(600.0, "a request's time; progress starts it again", type=seconds, per_mcp=True)
+    request_timeout_max: float = option(3600.0, "a request's time whatever its progress", type=seconds, per_mcp=True)
+    session_idle: float = option(1800.0, "forget a session that nobody used for so long", type=seconds)
+    max_sessions: int = option(10_000, "sessions at once", type=whole)
+    max_streams: int = option(4096, "open SSE and WebSocket streams at once", type=whole)
+    max_requests: int = option(1024, "requests in flight at once, waiting ones included", type=whole)
+    max_children: int = option(64, "processes at once for sessions that have their own child", type=whole)
+    max_body: int = option(8 * MIB - 1, "the longest request body; a child's line must stay below 8 MiB", type=size,
+                           metavar="BYTES")
+    max_line: int = option(64 * MIB, "the longest line from a child; a longer one fails that call", type=size,
+                           metavar="BYTES", per_mcp=True)
+    stream_buffer: int = option(4 * MIB, "what waits for one slow reader before its stream is closed", type=size,
+                                metavar="BYTES")
+    replay_buffer: int = option(64 * MIB, "what is kept of all streams for Last-Event-ID", type=size, metavar="BYTES")
+    keepalive: float = option(15.0, "a comment on every stream that was silent for so long", type=seconds)
+    drain_timeout: float = option(5.0, "after SIGTERM, the time that requests in flight still have", type=seconds)
+
+    max_restarts: int = option(5, "starts in a row that may fail before the child is FATAL", type=whole, per_mcp=True)
+    backoff_initial: float = option(0.5, "the pause before the first restart; it doubles", type=seconds, per_mcp=True)
+    backoff_max: float = option(30.0, "the longest pause before a restart", type=seconds, per_mcp=True)
+    exit_on_fatal: bool = option(False, "exit with code 1 when the child is FATAL", type=flag)
+
+    session_key_file: str = option("", "key of the session ids, made if missing; share it between replicas (default: "
+                                   "in the user's state directory)", metavar="FILE")
+    token_file: str = option("", "bearer tokens, one a line ('TOKEN' or 'NAME TOKEN'); without a file nobody is asked",
+                             metavar="FILE")
+    allowed_host: tuple = option((), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True,
+                                 metavar="HOST")
+    allowed_origin: tuple = option((), "a web page's Origin that may call us (enables CORS for it)", repeat=True,
+                                   metavar="ORIGIN")
+    root_path: str = option("", "the path that a reverse proxy strips", metavar="PREFIX")
+    log_format: str = option("human", "how log lines look", choices=("human", "json"))
+    log_level: str = option("info", "what is logged", choices=("debug", "info", "warning", "error"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare one flag per field of `Settings`; its environment variable stands in the help."""
+    for item in fields(Settings):
+        meta, name = item.metadata, item.name.replace("_", "-")
+        default = "" if meta["repeat"] or item.default in ("", False) else f", default {item.default}"
+        kwargs = dict(dest=item.name, default=argparse.SUPPRESS,
+                      help=f"{meta['help']} [{variable(item.name)}{default}]".replace("%", "%%"))
+        if meta["type"] is flag:
+            parser.add_argument(f"--{name}", action="store_true", **kwargs)
+        elif meta["repeat"]:
+            parser.add_argument(f"--{name}", action="append", metavar=meta["metavar"], **kwargs)
+        else:
+            parser.add_argument(f"--{name}", type=meta["type"], choices=meta["choices"], metavar=meta["metavar"], **kwargs)
+
+
+def variable(name: str) -> str:
+    return f"MCP_BRIDGE_{name.upper()}"
+
+
+def read(arguments: argparse.Namespace, environment=os.environ) -> Settings:
+    """Settings from flags, else from MCP_BRIDGE_* variables, else the defaults.
+
+    Repeatable options are separated by commas in their variable. Raises UsageError.
+    """
+    values = {}
+    for item in fields(Settings):
+        if hasattr(arguments, item.name):
+            value = getattr(arguments, item.name)
+            values[item.name] = tuple(value) if item.metadata["repeat"] else value
+        elif text := environment.get(variable(item.name)):
+            values[item.name] = _from_text(item, text)
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _from_text(item, text: str):
+    meta = item.metadata
+    if meta["repeat"]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        value = meta["type"](text)
+    except ValueError as error:
+        raise UsageError(f"{variable(item.name)}={text!r}: {error}") from None
+    if meta["choices"] and value not in meta["choices"]:
+        raise UsageError(f"{variable(item.name)}={text!r}: choose from {', '.join(meta['choices'])}")
+    return value
+
+
+def _check(settings: Settings) -> None:
+    if settings.max_body >= 8 * MIB:
+        raise UsageError("--max-body must be below 8 MiB (8388608): servers built on the TypeScript SDK exit on more than 10 MiB")
+    if settings.root_path and not settings.root_path.startswith("/"):
+        raise UsageError(f"--root-path {settings.root_path!r} must start with '/'")
+    for name in ("env_file", "token_file", "config"):
+        path = getattr(settings, name)
+        if path and not Path(path).is_file():
+            raise UsageError(f"--{name.replace('_', '-')}: no such file: {path}")
+    if settings.cwd and not Path(settings.cwd).is_dir():
+        raise UsageError(f"--cwd: no such directory: {settings.cwd}")

@@ -1,0 +1,30 @@
+"""What the tests run against: other SDKs, LiteLLM, real MCP servers, the conformance suite.
+
+Each function makes its environment the first time and afterwards only says where it is; so a test may simply call
+the one it needs, on a bare machine, also from several processes at once. All of it lives in one folder that can be
+deleted at any time: ``$MCP_BRIDGE_TEST_CACHE``, or ``~/.cache/mcp-bridge-tests``.
+
+    python -m environments all       # in tests/: make everything, one line each with the seconds it took
+"""
+
+from .clients import litellm_1773, litellm_newest, promtool, sdk1, sdk2
+from .packages import node22, npm, venv
+from .servers import SERVERS, EverythingServer, everything_sdk1, everything_sdk2, server
+from .suite import conformance_suite
+
+__all__ = [
+    "SERVERS",
+    "EverythingServer",
+    "conformance_suite",
+    "everything_sdk1",
+    "everything_sdk2",
+    "litellm_1773",
+    "litellm_newest",
+    "node22",
+    "npm",
+    "promtool",
+    "sdk1",
+    "sdk2",
+    "server",
+    "venv",
+]

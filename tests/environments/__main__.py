@@ -1,0 +1,37 @@
+"""``python -m environments all`` or ``python -m environments sdk1 litellm_newest``: make them, and say how long it took."""
+
+import argparse
+import time
+from functools import partial
+
+from . import clients, servers, suite
+from .packages import node22
+
+ENVIRONMENTS = {
+    "sdk1": clients.sdk1,
+    "sdk2": clients.sdk2,
+    "everything_sdk1": servers.everything_sdk1,
+    "everything_sdk2": servers.everything_sdk2,
+    "node22": node22,
+    "conformance_suite": suite.conformance_suite,
+    **{f"server_{name}": partial(servers.server, name) for name in servers.SERVERS},
+    "promtool": clients.promtool,
+    "litellm_1773": clients.litellm_1773,
+    "litellm_newest": clients.litellm_newest,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m environments", description="Make what the tests run against.")
+    parser.add_argument(
+        "names", nargs="+", choices=["all", *ENVIRONMENTS], metavar="NAME", help=", ".join(ENVIRONMENTS)
+    )
+    names = parser.parse_args().names
+    for name in ENVIRONMENTS if "all" in names else names:
+        began = time.monotonic()
+        made = ENVIRONMENTS[name]()
+        print(f"{name:20} {time.monotonic() - began:6.1f} s  {made}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

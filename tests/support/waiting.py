@@ -1,0 +1,19 @@
+"""Wait for a condition, not for a time."""
+
+import time
+from collections.abc import Callable
+
+
+def eventually(condition: Callable[[], object], seconds: float = 5, message: str = ""):
+    """Returns the first true value of ``condition()``; an AssertionError inside counts as not yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            value, problem = condition(), None
+        except AssertionError as failed:
+            value, problem = None, failed
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(message or f"not within {seconds} s: {problem or condition}") from problem
+        time.sleep(0.01)

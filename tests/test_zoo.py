@@ -1,0 +1,429 @@
+"""Each child of the zoo does what its docstring says. Over raw pipes: no bridge here."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from support import eventually, text, zoo
+
+HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "zoo", "version": "1"}}
+
+
+class Pipes:
+    """A child, its lines as they come, and just enough MCP to call it."""
+
+    def __init__(self, name, *arguments, handshake=True):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(zoo(name, *arguments), stdin=pipe, stdout=pipe, stderr=pipe)
+        self.lines, self.last_id, self.others, self.errors = queue.SimpleQueue(), 0, [], []
+        threading.Thread(target=self.read_lines, daemon=True).start()
+        threading.Thread(target=self.read_errors, daemon=True).start()
+        if handshake:
+            self.initialized = self.request("initialize", HANDSHAKE)
+            self.notify("notifications/initialized")
+
+    def read_lines(self):
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def read_errors(self):
+        while block := self.process.stderr.read1(1 << 16):
+            self.errors.append(block)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait(5)
+
+    def send(self, message):
+        line = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n"
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def notify(self, method, **params):
+        self.send({"method": method, "params": params})
+
+    def begin(self, method, params=None):
+        self.last_id += 1
+        self.send({"id": self.last_id, "method": method, "params": params or {}})
+        return self.last_id
+
+    def request(self, method, params=None):
+        return self.answer(self.begin(method, params))
+
+    def call(self, tool, **arguments):
+        return self.request("tools/call", {"name": tool, "arguments": arguments})
+
+    def begin_call(self, tool, **arguments):
+        return self.begin("tools/call", {"name": tool, "arguments": arguments})
+
+    def answer(self, id):
+        while True:
+            message = self.next()
+            if message.get("id") == id and "method" not in message:
+                return message
+            self.others.append(message)
+
+    def next(self, timeout=5):
+        """The next line that is a message."""
+        while True:
+            line = self.next_line(timeout)
+            if line is None:
+                raise EOFError(b"".join(self.errors))
+            with suppress(ValueError, RecursionError):
+                message = json.loads(line)
+                if isinstance(message, dict):
+                    return message
+
+    def next_line(self, timeout=5):
+        return self.lines.get(timeout=timeout)
+
+    def stderr(self):
+        return b"".join(self.errors)
+
+
+def test_echo_has_everything():
+    with Pipes("echo", "--pages", 3, "--instructions", "be kind") as child:
+        assert child.initialized["result"]["instructions"] == "be kind"
+        assert text(child.call("echo", message="hi")) == "hi"
+        assert text(child.call("add", a=2, b=3)) == "5"
+        assert child.call("fail")["result"]["isError"] is True
+        assert child.call("error")["error"]["code"] == -32000
+        assert child.call("typed", value=4)["result"]["structuredContent"] == {"value": 4}
+        assert json.loads(text(child.call("env")))["PATH"]
+        assert int(text(child.call("pid"))) == child.process.pid
+        assert len(text(child.call("huge", bytes=300_000))) == 300_000
+        assert "\u2028" in text(child.call("unicode"))
+        child.begin_call("raw", result='{"content": [],  "n": 1e400}')
+        assert child.next_line().endswith(b'"result":{"content": [],  "n": 1e400}}\n')
+        received = json.loads(text(child.call("received")))
+        assert json.loads(received[0])["method"] == "initialize"
+        assert child.request("resources/read", {"uri": "test://one"})["result"]["contents"][0]["text"] == "first"
+        assert child.request("prompts/get", {"name": "greet"})["result"]["messages"]
+        completion = {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "who", "value": "al"}}
+        assert child.request("completion/complete", completion)["result"]["completion"]["total"] == 2
+        assert child.request("no/such")["error"]["code"] == -32601
+
+        names, cursor = [], {}
+        for _ in range(3):
+            page = child.request("tools/list", cursor)["result"]
+            names += [tool["name"] for tool in page["tools"]]
+            cursor = {"cursor": page.get("nextCursor")}
+        assert cursor == {"cursor": None}
+        assert {"echo", "change", "received"} < set(names)
+
+
+def test_echo_notifies():
+    with Pipes("echo") as child:
+        assert text(child.call("touch", uri="test://one")) == "nobody subscribed"
+        child.request("resources/subscribe", {"uri": "test://one"})
+        assert text(child.call("touch", uri="test://one")) == "told"
+        child.call("log", level="info", count=2)
+        child.request("logging/setLevel", {"level": "error"})
+        child.call("log", level="info")
+        child.call("change")
+        child.request("tools/call", {"name": "progress", "arguments": {"steps": 2}, "_meta": {"progressToken": "t"}})
+        slow, fast = child.begin_call("slow", seconds=30), child.begin("ping")
+        assert child.next()["id"] == fast
+        child.notify("notifications/cancelled", requestId=slow)
+        child.request("ping")
+    methods = [message["method"].rpartition("/")[2] for message in child.others]
+    assert methods == ["updated", "message", "message", "list_changed", "progress", "progress"]
+
+
+@pytest.mark.parametrize(
+    ("options", "after_term", "after_eof"),
+    [((), None, None), (("--only", "term"), None, 0), (("--only", "eof"), -15, None), (("--slow-eof", 0.2), -15, 0)],
+)
+def test_deaf(options, after_term, after_eof):
+    with Pipes("deaf", *options) as child:
+        child.process.send_signal(signal.SIGTERM)
+        assert exit_code(child, 0.25 if after_term is None else 5) == after_term
+    with Pipes("deaf", *options) as child:
+        child.process.stdin.close()
+        assert exit_code(child, 0.25 if after_eof is None else 5) == after_eof
+
+
+def exit_code(child, seconds=0.2):
+    with suppress(subprocess.TimeoutExpired):
+        return child.process.wait(seconds)
+
+
+def test_dies():
+    for call, code in [
+        (("die", {"code": 7}), 7),
+        (("die", {"code": -9}), -9),
+        (("die_after", {"seconds": 0.05, "code": 4}), 4),
+        (("die_mid_line", {}), 3),
+    ]:
+        with Pipes("dies") as child:
+            child.begin_call(call[0], **call[1])
+            assert exit_code(child, 5) == code
+    with Pipes("dies") as child:
+        child.begin_call("close_stdout")
+        assert child.next_line() is None
+        assert exit_code(child, 0.1) is None
+
+
+def test_dies_at_start(tmp_path):
+    file = tmp_path / "starts"
+    options = ["--times", 2, "--count-file", file, "--code", 9, "--says", "no key", "--on-stdout"]
+    for _ in range(2):
+        with Pipes("dies_at_start", *options, handshake=False) as child:
+            assert child.next_line() == b"no key\n"
+            assert exit_code(child, 5) == 9
+            eventually(lambda child=child: child.stderr() == b"no key\n")
+    with Pipes("dies_at_start", *options) as child:
+        assert text(child.call("echo", message="third")) == "third"
+    with Pipes("dies_at_start", "--after", 0.05) as child:
+        assert exit_code(child, 5) == 1
+
+
+def test_never_answers():
+    with Pipes("never_answers", "--ignore-eof", handshake=False) as child:
+        child.begin("initialize", HANDSHAKE)
+        with pytest.raises(queue.Empty):
+            child.next_line(0.2)
+        child.process.stdin.close()
+        assert exit_code(child) is None
+    with Pipes("never_answers", "--wedged-after", 1) as child:
+        child.request("ping")
+        child.begin("ping")
+        with pytest.raises(queue.Empty):
+            child.next_line(0.2)
+
+
+def test_slow_start():
+    started = time.monotonic()
+    with Pipes("slow_start", 0.3):
+        assert time.monotonic() - started > 0.3
+
+
+def test_chatty():
+    with Pipes("chatty", handshake=False) as child:
+        assert child.next_line() == b"\n"
+        assert child.next()["params"]["data"] == "early"
+        child.request("initialize", HANDSHAKE)
+        for number in range(40):
+            assert text(child.call("echo", message=str(number))) == str(number)
+        assert int(text(child.call("noise"))) == 4 + 41  # not the one before this answer
+
+
+def test_half_lines():
+    with Pipes("half_lines") as child:
+        child.begin_call("unicode")
+        line = child.next_line()
+        assert line.endswith(b"}\r\n")
+        assert "\U0001f600" in text(json.loads(line))
+
+
+def test_flood():
+    with Pipes("flood") as child:
+        child.call("flood", count=5000, bytes=50)
+        assert len(child.others) == 5000
+        assert len(child.others[0]["params"]["data"]) == 50
+
+
+def test_asks():
+    with Pipes("asks", "--at-start", "--linger") as child:
+        asked = child.next()
+        assert asked == {"jsonrpc": "2.0", "id": 0, "method": "roots/list"}
+        child.send({"id": 0, "result": {"roots": []}})
+        answers = eventually(lambda: json.loads(text(child.call("answers"))))
+        assert answers[0]["result"] == {"roots": []}
+
+        call = child.begin_call("two_asks")
+        first, second = child.next(), child.next()
+        assert [first["method"], second["method"]] == ["sampling/createMessage", "elicitation/create"]
+        child.send({"id": second["id"], "result": {"n": 2}})
+        child.send({"id": first["id"], "error": {"code": -1, "message": "no"}})
+        both = json.loads(text(child.answer(call)))
+        assert [both[0]["error"]["code"], both[1]["result"]] == [-1, {"n": 2}]
+
+        assert child.call("url_required")["error"]["code"] == -32042
+        child.call("give_up")
+        assert child.others[-1]["params"]["requestId"] == child.others[-2]["id"]
+        child.process.stdin.close()
+        assert exit_code(child) is None  # the ask that it gave up has no answer
+
+
+def test_stateful():
+    with Pipes("stateful") as child:
+        child.call("next")
+        assert json.loads(text(child.call("next"))) == {"count": 2, "pid": child.process.pid}
+        child.call("remember", key="a", value="b")
+        assert json.loads(text(child.call("recall", key="a")))["value"] == "b"
+
+
+def test_stderr_flood():
+    with Pipes("stderr_flood", "--secret", "hush") as child:
+        child.call("echo", message="hi")
+        assert eventually(lambda: child.stderr().count(b"hush") == 10)
+        assert child.stderr().startswith(b"e" * (1 << 20))
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_grandchild(daemon):
+    with Pipes("grandchild", *(["--daemon"] if daemon else [])) as child:
+        own, below = json.loads(text(child.call("pids")))
+        eventually(lambda: b"asleep" in child.stderr())
+        assert (os.getpgid(below) == os.getpgid(own)) is not daemon
+        child.begin_call("die")
+        assert exit_code(child, 5) == 3
+        os.kill(below, signal.SIGTERM)
+        time.sleep(0.1)
+        os.kill(below, 0)  # still there
+        os.kill(below, signal.SIGKILL)
+
+
+def test_wrapper():
+    with Pipes("wrapper", "deaf", "--only", "eof") as child:
+        below = int(text(child.call("pid")))
+        child.process.send_signal(signal.SIGTERM)
+        child.process.wait(5)
+        child.process.stdin.close()
+        time.sleep(0.1)
+        os.kill(below, 0)
+        os.kill(below, signal.SIGTERM)
+
+
+def test_serial():
+    with Pipes("serial") as child:
+        call, ping = child.begin_call("slow", seconds=0.2), child.begin("ping")
+        assert [child.next()["id"], child.next()["id"]] == [call, ping]
+    with Pipes("serial", "--parallel-ping") as child:
+        calls = [child.begin_call("slow", seconds=0.1), child.begin_call("echo", message="waits")]
+        ping = child.begin("ping")
+        assert [child.next()["id"] for _ in range(3)] == [ping, *calls]
+
+
+def test_loses_data(tmp_path):
+    with Pipes("loses_data", tmp_path / "count") as child:
+        for _ in range(10):
+            child.begin_call("increment")
+        for _ in range(10):
+            assert child.next()["result"]["isError"] is False
+        assert 1 <= int(text(child.call("value"))) < 10
+
+
+@pytest.mark.parametrize("options", [[], ["--id-last"]])
+def test_long_line(options):
+    with Pipes("long_line", *options) as child:
+        id = child.begin_call("long", bytes=200_000)
+        line = child.next_line()
+        assert len(line) == 200_000
+        assert json.loads(line)["id"] == id
+        assert line.startswith(b'{"result"' if options else b'{"jsonrpc"')
+        child.begin_call("long_notice", bytes=1000)
+        assert len(child.next_line()) == 1000
+
+
+def test_late():
+    with Pipes("late") as child:
+        call = child.begin_call("late", seconds=0.05)
+        child.notify("notifications/cancelled", requestId=call)
+        assert text(child.answer(call)) == "late"
+        assert text(child.call("twice")) == "first"
+        assert text(child.next()) == "second"
+        id = child.begin_call("string_id")
+        assert child.next()["id"] == str(id)
+        child.call("stranger")
+        child.call("null_id")
+        assert [message.get("id") for message in child.others] == [987654321, "who", None]
+        child.begin_call("never")
+        child.request("ping")
+
+
+def test_bad_results():
+    with Pipes("bad_results", "--bad-tools") as child:
+        for number, kind in enumerate(json.loads(text(child.call("kinds")))):
+            id = child.begin_call("bad_structured" if number % 2 else "bad", kind=kind)
+            line = child.next_line()
+            assert line.startswith(b'{"jsonrpc":"2.0","id":%d,' % id)
+        assert "type" not in child.request("tools/list")["result"]["tools"][-4]["inputSchema"]
+        child.call("break_list", how="error")
+        assert child.request("tools/list")["error"]["code"] == -32603
+        child.call("break_list", how="hang")
+        child.begin("tools/list")
+        child.call("break_list", how="fine")
+        assert child.request("tools/list")["result"]["tools"]
+
+
+def test_notify():
+    with Pipes("notify") as child:
+        for tool in ("tools_changed", "prompts_changed", "resources_changed", "vendor"):
+            child.call(tool)
+        child.call("burst", method="notifications/tools/list_changed", count=3)
+        assert len(child.others) == 7
+        child.call("log_later", message="m", seconds=0.05)
+        assert child.next()["params"]["data"] == "m"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"[]\n",
+        b'[{"jsonrpc":"2.0","method":"ping","id":5}]\n',
+        b'\xef\xbb\xbf{"jsonrpc":"2.0","method":"ping","id":5}\n',
+        b'{"method":"ping","id":5}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":5,"params":null}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":5,"params":[]}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":5,"extra":1}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":"5"}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":1.5}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":true}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":5}{"jsonrpc":"2.0","method":"ping","id":6}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":5,"params":{"x":' + b"[" * 600 + b"]" * 600 + b"}}\n",
+        b'{"jsonrpc":"2.0","method":"ping","id":5,"params":{"x":"\xff"}}\n',
+        b'{"jsonrpc":"2.0","id":77,"result":{}}\n',
+        b'{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m"}}\n',
+    ],
+    ids=lambda line: repr(line[:60]),
+)
+def test_strict_go_dies_of(line):
+    with Pipes("strict_go", handshake=False) as child:
+        child.send(line)
+        assert exit_code(child, 5) == 1
+        eventually(lambda: child.stderr().startswith(b"strict: "))
+
+
+def test_strict_go_takes_what_is_right():
+    with Pipes("strict_go") as child:
+        brackets = '{"[' * 1000
+        assert text(child.call("echo", message=brackets)) == brackets
+        call = child.begin_call("sample")
+        assert child.next()["id"] == 0
+        child.send({"id": 0, "result": {"role": "assistant"}})
+        assert "assistant" in text(child.answer(call))
+
+
+def test_needs_initialized():
+    with Pipes("needs_initialized") as child:
+        assert text(child.call("echo", message="in order")) == "in order"
+    with Pipes("needs_initialized", handshake=False) as child:
+        child.begin("server/discover")
+        assert exit_code(child, 5) == 1
+    with Pipes("needs_initialized", handshake=False) as child:
+        child.request("ping")
+        child.request("initialize", HANDSHAKE)
+        child.begin("logging/setLevel", {"level": "info"})
+        assert exit_code(child, 5) == 1
+
+
+def test_refuses_second_initialize():
+    with Pipes("refuses_second_initialize") as child:
+        assert child.request("initialize", HANDSHAKE)["error"]["code"] == 0
+        assert child.request("ping")["result"] == {}
+    with Pipes("refuses_second_initialize", "--exit") as child:
+        child.begin("initialize", HANDSHAKE)
+        assert exit_code(child, 5) == 1
