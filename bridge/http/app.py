@@ -7,11 +7,14 @@
 A bridge with several MCPs has the left column, /readyz and /status.json once for each, below /NAME.
 """
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from bridge.http.body import Disconnected
 from bridge.http.gate import Gate, Tokens
 from bridge.http.pages import Pages
 from bridge.http.sse import Sse
@@ -50,7 +53,14 @@ class App:
 
     async def _route(self, scope, receive, send) -> None:
         endpoint = (self._endpoints if scope["type"] == "http" else self._sockets).get(scope["path"])
-        await (endpoint or self._starlette)(scope, receive, send)
+        try:
+            await (endpoint or self._starlette)(scope, receive, send)
+        except Disconnected:
+            pass
+        except Exception:
+            # The one catch-all: a promise of ours was broken. uvicorn answers 500 if nothing was sent yet.
+            logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": scope["path"]}})
+            raise
 
 
 async def _not_found(request, error) -> JSONResponse:

@@ -131,9 +131,12 @@ class Relay:
             return Refusal(400, INVALID_REQUEST, f"id {key.decode()[:80]} is in use by a request of this session that is under way")
         rule = _RULES.get(message.method)
         if rule is not None:
-            done = rule(self, session, message, params, outbox)
+            done = rule(self, session, message, params)
+            if isinstance(done, Refusal):
+                return done
             if done is not None:
-                return done if isinstance(done, Refusal) else outbox.answer(done)
+                outbox.answer(done)
+                return None
         exchange = self._exchange(session, message, params, outbox, now)
         exchange.key = key
         exchange.trace = trace
@@ -205,10 +208,10 @@ class Relay:
 
     # -- requests with a rule of their own: bytes answer, a refusal refuses, None lets pass -----------------------------
 
-    def _ping(self, session, message, params, outbox) -> bytes:
+    def _ping(self, session, message, params) -> bytes:
         return envelope.result(message.id, b"{}")
 
-    def _set_level(self, session, message, params, outbox) -> Refusal | None:
+    def _set_level(self, session, message, params) -> Refusal | None:
         if not (self.facts and self.facts.offers("logging")):
             return None
         level = envelope.string(params.level)
@@ -230,14 +233,14 @@ class Relay:
         if uri := envelope.string(envelope.peek(message.params).uri):
             session.subscriptions.add(uri)
 
-    def _unsubscribe(self, session, message, params, outbox) -> bytes | None:
+    def _unsubscribe(self, session, message, params) -> bytes | None:
         uri = envelope.string(params.uri)
         session.subscriptions.discard(uri)
         if subscriptions.is_held(self.sessions.values(), uri):
             return envelope.result(message.id, b"{}")
         return None
 
-    def _tasks(self, session, message, params, outbox) -> Refusal | None:
+    def _tasks(self, session, message, params) -> Refusal | None:
         if self.owner is not None:
             return None
         return Refusal(200, METHOD_NOT_FOUND, "tasks need a child of their own (--isolation session): their ids "
