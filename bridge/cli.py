@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(chosen: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mcp-bridge", description="Any stdio MCP server on the network.")
+    parser = _OneLine(prog="mcp-bridge", description="Any stdio MCP server on the network.")
     parser.add_argument("--version", action="version", version=f"mcp-bridge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLine)
     serve = commands.add_parser("serve", help="serve a stdio MCP server over HTTP",

@@ -115,8 +115,8 @@ class _Bridge:
             listening.close()
         in_flight = sum(service.in_flight for service in services)
         self.log.info("stopping", in_flight=in_flight, sessions=sum(len(s.sessions) for s in services))
-        deadline = loop.time() + (0 if self.hurried else self.settings.drain_timeout)
-        await asyncio.gather(*(service.finish(deadline) for service in services))
+        deadline = loop.time() + self.settings.drain_timeout
+        await asyncio.gather(*(service.finish(lambda: self.hurried or loop.time() >= deadline) for service in services))
         for service in services:
             service.close_streams()
         server.should_exit = True
@@ -125,7 +125,7 @@ class _Bridge:
         await stops
         server.force_exit = True
         for _ in range(20):  # what daemonised children left, and what that left
-            if not reaper.sweep():
+            if not reaper.sweep(unmarked=True):
                 break
             await asyncio.sleep(0.05)
         self.log.info("stopped")
@@ -151,7 +151,7 @@ class _Server(uvicorn.Server):
 
 def _uvicorn_config(app) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http="httptools", ws=_websocket_protocol, lifespan="off", log_config=None, access_log=False,
+        app, http="httptools", ws=_websocket_protocol, lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
         server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
         ws_max_size=64 * 1024 * 1024, backlog=2048)
 
@@ -175,6 +175,8 @@ def _plan(settings: Settings, argv: list[str]) -> dict[str, tuple[Command, Setti
         environment = compose(settings.env, settings.env_file)
     except (BadEnvironment, OSError) as error:
         raise UsageError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{settings.env_file}: {error}") from None
     check_command(argv[0], environment, settings.cwd)
     name = settings.name or _name_of(argv)
     return {name: (Command(tuple(argv), environment, settings.cwd or None), settings)}

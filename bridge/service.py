@@ -286,10 +286,10 @@ class Service:
                 self.log.info("session ended: nobody used it", session=session.label, idle=round(now - session.touched))
                 self.end(session)
 
-    async def finish(self, deadline: float) -> None:
-        """Let what is in flight end, until the deadline; then say that it did not."""
+    async def finish(self, out_of_time) -> None:
+        """Let what clients wait for end, until `out_of_time()`; then say that it did not."""
         self.draining = True
-        while self.in_flight and self.loop.time() < deadline:
+        while any(child.relay.is_awaited for child in self.children) and not out_of_time():
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
             child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)

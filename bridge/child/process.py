@@ -19,7 +19,8 @@ from bridge.child.environment import MARK
 from bridge.child.lines import Lines
 from bridge.child.stderr import Stderr
 
-READ_SIZE = 1 << 18
+READ_SIZE = 1 << 16  # malloc takes more than 128 KiB from the kernel each time: 3 system calls a read
+READ_MORE = 1 << 20  # for a line that is longer than that
 PIPE_SIZE = 1 << 20  # what Linux lets an unprivileged process ask for
 FULL = 1 << 20  # bytes waiting for the child's stdin from which requests should wait
 F_SETPIPE_SZ = 1031
@@ -44,6 +45,7 @@ class Process:
         self._lines = Lines(max_line)
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
+        self._read_size = READ_SIZE
         self._flushing = False
         self._is_blocked = False
         self._room: list[asyncio.Future] = []
@@ -132,7 +134,7 @@ class Process:
     def _read(self) -> bool:
         """Take what is there. False when there is nothing (any more)."""
         try:
-            chunk = os.read(self._stdout, READ_SIZE)
+            chunk = os.read(self._stdout, self._read_size)
         except BlockingIOError:
             return False
         except OSError:
@@ -140,6 +142,7 @@ class Process:
         if not chunk:
             self._close_stdout()
             return False
+        self._read_size = READ_SIZE if len(chunk) < self._read_size else READ_MORE
         lines, long_ones = self._lines.feed(chunk)
         if lines:
             self._received(lines)

@@ -40,8 +40,12 @@ def forget(pid: int) -> None:
     _children.pop(pid, None)
 
 
-def sweep() -> int:
-    """Reap what died, and kill what a dead child left behind. Returns how many of those are still there."""
+def sweep(*, unmarked: bool = False) -> int:
+    """Reap what died, and kill what a dead child left behind. Returns how many of those are still there.
+
+    A process with an environment of its own making has no mark: it is ended too, but only if `unmarked` says that no
+    child runs any more which could need it.
+    """
     if not IS_LINUX:
         return 0
     _reap()
@@ -49,7 +53,7 @@ def sweep() -> int:
     left = 0
     for pid in _adopted():
         mark = _mark_of(pid)
-        if mark is not None and mark not in marks:
+        if unmarked if mark is None else mark not in marks:
             left += 1
             try:
                 os.kill(pid, signal.SIGKILL)

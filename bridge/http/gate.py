@@ -76,7 +76,10 @@ class Gate:
         """
         if origin.rstrip("/") in self.allowed_origins or "*" in self.allowed_origins:
             return True
-        page = _host_name(urlsplit(origin).netloc)
+        try:
+            page = _host_name(urlsplit(origin).netloc)
+        except ValueError:  # "http://[::1": not an address
+            return False
         return page in self.hosts or page != "" and page == host and not self.any_host
 
     def _is_ours(self, name: str, whole: str, server) -> bool:
@@ -96,7 +99,11 @@ class Tokens:
     def read(cls, path: str) -> "Tokens":
         """Lines of `TOKEN` or `NAME TOKEN`; blank lines and `#` comments are skipped. Raises UsageError."""
         tokens = {}
-        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        try:
+            lines = Path(path).read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: {error}") from None
+        for number, line in enumerate(lines, 1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue

@@ -188,7 +188,7 @@ class Streamable:
                 answer = self.service.profile.refusal(body.id, "tools/call" if body.is_call else None,
                                                       refusal.code, refusal.message)
                 return await send_json(send, answer)
-            self.service.counts.refusals["too_long"] += 1
+            self.service.counts.refusals["413"] += 1
             return await send_refusal(send, refusal)
         if not is_accepted:
             return await self._refuse(send, Refusal(406, INVALID_REQUEST, "Accept must name application/json or "

@@ -117,6 +117,12 @@ class Relay:
     def in_flight(self) -> int:
         return len(self._exchanges) + len(self._queue)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a client waits for an answer. Our own requests, and those that were given up, nobody waits for."""
+        return any(e.session is not None and e.hold is None for e in (*self._exchanges.values(), *self._queue))
+
+
     # -- from clients -----------------------------------------------------------------------------------------------
 
     def join(self, session: Session) -> None:

@@ -60,7 +60,7 @@ class Replay:
         """The recording of an event id and its later events; None if unknown, forgotten or another session's."""
         name, _, number = event_id.rpartition("-")
         recording = self._recordings.get(name)
-        if recording is None or recording.session is not session or not number.isdecimal():
+        if recording is None or recording.session is not session or not (number.isdecimal() and len(number) < 19):
             return None
         return recording, [(f"{name}-{n}", message) for n, message in recording.events if n > int(number)]
 

@@ -108,7 +108,7 @@ class Sessions:
 
     @property
     def is_full(self) -> bool:
-        return len(self._open) >= self.limit
+        return len(self._open) >= self.limit > 0
 
     def open(self, transport: str, now: float, *, revision: str = WITHOUT_HEADER, capabilities: Raw = NO_OBJECT,
              client: Raw = NO_OBJECT, principal: str = "", own_child: bool = False) -> Session:
@@ -122,7 +122,7 @@ class Sessions:
 
         The caller connects a session without a relay to one.
         """
-        session = self._open.get(id) or self._take_up(id, now)
+        session = self._open.get(id) or self._take_up(id, principal, now)
         if session is None or session.principal != principal:
             return None
         session.touched = now
@@ -162,9 +162,11 @@ class Sessions:
         return [session for session in self._open.values()
                 if now - session.touched > self.idle and not session.is_busy] if self.idle else []
 
-    def _take_up(self, id: str, now: float) -> Session | None:
+    def _take_up(self, id: str, principal: str, now: float) -> Session | None:
         opening = unseal(id, self.key)
         if opening is None or opening.mcp != self.mcp or opening.nonce in self._ended or self.is_full:
+            return None
+        if opening.principal != principal:
             return None
         session = self._open[id] = Session("streamable-http", opening, id, now)
         session.initialized = True

@@ -9,6 +9,7 @@ pytest does not collect it: figures need a quiet machine and some minutes.
 
 import argparse
 import contextlib
+import fcntl
 import os
 import platform
 import resource
@@ -31,6 +32,7 @@ class TimeIsUp(BaseException):
 def main() -> int:
     options = _options()
     pace = measures.QUICK if options.quick else measures.FULL
+    _be_alone()
     _allow_many_connections()
     for install_one in (servers.install.child, servers.install.wrk, servers.install.pypi_mcp_proxy,
                         servers.install.supergateway, servers.install.npm_mcp_proxy):  # fmt: skip
@@ -86,6 +88,16 @@ def _prepare(pace: measures.Pace) -> measures.Bench:
     lines = sample.head.decode().strip().split("\r\n")[1:]
     headers = [tuple(line.split(": ", 1)) for line in lines]
     return measures.Bench(pace, ours, servers.bare(headers, sample.body.decode()))
+
+
+def _be_alone() -> None:
+    """Two runs at once would measure each other."""
+    servers.install.CACHE.mkdir(parents=True, exist_ok=True)
+    lock = os.open(servers.install.CACHE / "run.lock", os.O_CREAT | os.O_RDWR)  # held until the process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("another run is measuring on this machine: try again when it is done")
 
 
 def _allow_many_connections() -> None:

@@ -100,7 +100,10 @@ class LiteLLM:
         return self.post("tools/call", {"name": name, "arguments": arguments}, timeout)
 
     def alive(self, timeout: float = 5) -> bool:
-        """Whether the MCP gateway still answers; /health/liveliness does even when this does not."""
+        """Whether the MCP gateway still answers; /health/liveliness does even when this does not.
+
+        A wedged one (1.77.3) answers 500 once or not at all, and afterwards never.
+        """
         status, result = self.post("initialize", INITIALIZE, timeout)
         return status == 200 and isinstance(result, dict) and "protocolVersion" in result
 
