@@ -31,6 +31,7 @@ class Counts:
         self.strays: dict[str, int] = defaultdict(int)  # messages that belong to nobody, by kind
         self.drops: dict[str, int] = defaultdict(int)  # messages for clients that were lost, by reason
         self.refusals: dict[str, int] = defaultdict(int)  # requests that never reached the child, by reason
+        self.in_flight = 0  # requests of clients under way, waiting ones included
         self.bytes_in = 0  # request bodies
         self.bytes_out = 0  # answers and messages
         self.to_child = 0

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from secrets import token_bytes
 
@@ -23,6 +24,7 @@ from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.http.app import App
 from bridge.http.gate import Tokens
+from bridge.http.shortcut import ShortcutProtocol
 from bridge.service import Service
 from bridge.settings import Settings, UsageError
 
@@ -72,7 +74,7 @@ class _Bridge:
         self.services = services
         app = App(services, single, self.settings, self.tokens, _is_loopback(self.settings.host))
         app.pages.registry = metrics.registry(services.values(), app.gate.refused)
-        server = _Server(_uvicorn_config(app.asgi))
+        server = _Server(_uvicorn_config(app))
         async with asyncio.TaskGroup() as tasks:
             http = tasks.create_task(server.serve([self.listener]))
             clock = tasks.create_task(self._sweep())
@@ -151,7 +153,7 @@ class _Server(uvicorn.Server):
 
 def _uvicorn_config(app) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http="httptools", ws=_websocket_protocol, lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
+        app.asgi, http=partial(ShortcutProtocol, bridge=app), ws=_websocket_protocol, lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
         server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
         ws_max_size=64 * 1024 * 1024, backlog=2048)
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from bridge.child.lifecycle import Pace, State
-from bridge.child.process import Command
+from bridge.child.process import FULL, Command
 from bridge.child.supervisor import Supervisor
 from bridge.counts import Counts
 from bridge.http.stream import Stream
@@ -41,6 +41,7 @@ class Child:
         self.params = params or initialize_params()
         log = service.log.bind(session=owner.label) if owner else service.log
         self.relay = Relay(self._write, service.policy, service.counts, log, owner)
+        self.relay.child = self
         self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, log, service.counts)
         self.log = log
         self._waiting: list[asyncio.Future] = []
@@ -96,7 +97,9 @@ class Child:
                 waiter.set_result(reason)
 
     def _write(self, line: bytes) -> None:
-        self.supervisor.write(line)
+        process = self.supervisor.process
+        if process is not None:
+            process.write(line, self.relay.is_quiet)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class Service:
         self.shared = Child(self)
         self.children: list[Child] = [self.shared]
         self.draining = False
+        self._max_requests = settings.max_requests or float("inf")
         self._tasks: set[asyncio.Task] = set()
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
@@ -145,8 +149,7 @@ class Service:
         if isinstance(wish, Refusal):
             return None, wish
         if session is not None:
-            child = next(child for child in self.children if child.relay is session.relay)
-            session.revision, answer = self._greeting(child, wish, session.own_child)
+            session.revision, answer = self._greeting(session, wish)
             return session, envelope.result(message.id, answer)
         if self.sessions.is_full:
             return None, self._softened(busy("sessions", "--max-sessions"))
@@ -154,12 +157,12 @@ class Service:
                                      capabilities=wish.capabilities, client=wish.client, principal=principal,
                                      own_child=self._wants_own_child(wish))
         refusal = self._connect(session)
-        if not refusal and (why := await self._child_of(session).known(self._patience)):
+        if not refusal and (why := await session.relay.child.known(self._patience)):
             refusal = Refusal(200, INTERNAL_ERROR, why)
         if refusal:
             self.end(session)
             return None, self._softened(refusal)
-        session.revision, answer = self._greeting(self._child_of(session), wish, session.own_child)
+        session.revision, answer = self._greeting(session, wish)
         session = self.sessions.sealed(session)
         self.counts.sessions[(transport, session.revision)] += 1
         if self.log.is_debug:
@@ -188,18 +191,22 @@ class Service:
         given = (headers or {}).get(b"mcp-protocol-version", b"").decode("latin-1").partition(",")[0].strip()
         revision = given if given in HANDSHAKE else NEWEST
         session = self.sessions.adopt(transport, id, revision, principal, self.loop.time())
-        self._connect(session)
+        if session.id or transport != "streamable-http":
+            self._connect(session)
+        else:  # for one request: news are not for it, and nothing of it stays
+            session.relay = self.shared.relay
         return session
 
     def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
         """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
-        if self.in_flight >= self.settings.max_requests > 0:
+        if self.counts.in_flight >= self._max_requests:
             return busy("requests", "--max-requests")
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
         child_is_down = not session.relay.is_open
         trace = headers.get(b"traceparent")
-        refusal = session.relay.request(session, message, outbox, self.loop.time(), trace.decode("latin-1") if trace else "")
+        now = session.touched = self.loop.time()
+        refusal = session.relay.request(session, message, outbox, now, trace.decode("latin-1") if trace else "")
         if child_is_down:
             self._wake(session)
         return refusal
@@ -220,14 +227,18 @@ class Service:
         session.relay.leave(session, self.loop.time())
         for outbox in list(session.streams):
             outbox.stream.close()
-        if session.own_child and (child := self._child_of(session)):
-            self.spawn(self._dismiss(child))
+        if session.own_child:
+            self.spawn(self._dismiss(session.relay.child))
+
+    def is_full(self, session: Session) -> bool:
+        """Whether the child has not read enough of what was written to it for another request."""
+        process = session.relay.child.supervisor.process
+        return process is not None and process.backlog > FULL
 
     async def room(self, session: Session) -> None:
         """Wait while the child's stdin is full."""
-        child = self.shared if session.relay is self.shared.relay else self._child_of(session)
-        process = child.supervisor.process if child else None
-        if process is not None and process.is_full:
+        process = session.relay.child.supervisor.process
+        if process is not None:
             await process.room()
 
     def open_stream(self, beats: bool = True) -> Stream:
@@ -299,7 +310,11 @@ class Service:
             stream.close()
 
     async def stop(self) -> None:
-        await asyncio.gather(*(child.supervisor.stop() for child in self.children), *self._tasks)
+        await asyncio.gather(*(child.supervisor.stop() for child in self.children))
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=LAST_TASKS)
+            for task in late:  # a stream whose reader does not read
+                task.cancel()
 
     def fatal(self, child: Child) -> None:
         if child is self.shared:
@@ -313,7 +328,8 @@ class Service:
 
     @property
     def in_flight(self) -> int:
-        return sum(child.relay.in_flight for child in self.children)
+        """Requests of clients that have no answer yet."""
+        return self.counts.in_flight
 
     def readiness(self) -> dict:
         """Why it can be used or not: a handshake with the child was made and it lives."""
@@ -380,11 +396,8 @@ class Service:
         child.start()
         return None
 
-    def _child_of(self, session: Session) -> Child | None:
-        return next((child for child in self.children if child.relay is session.relay), None)
-
-    def _greeting(self, child: Child, wish: Wish, own_child: bool) -> tuple[str, bytes]:
-        return child.relay.facts.answer(wish.revision, hide_tasks=not own_child, hide_list_changed=self.is_kind)
+    def _greeting(self, session: Session, wish: Wish) -> tuple[str, bytes]:
+        return session.relay.facts.answer(wish.revision, hide_tasks=not session.own_child, hide_list_changed=self.is_kind)
 
     @property
     def _patience(self) -> float:
@@ -392,8 +405,8 @@ class Service:
 
     def _wake(self, session: Session) -> None:
         """A request came for a child that is down: one that was given up may be tried again."""
-        child = self._child_of(session)
-        if child is None or child.supervisor.state not in (State.STOPPED, State.FATAL):
+        child = session.relay.child
+        if child.supervisor.state not in (State.STOPPED, State.FATAL):
             return
         child.start()
         if child.supervisor.state is State.FATAL:
@@ -415,7 +428,8 @@ class Service:
             self.log.warning("stream closed: its reader is too slow (--stream-buffer)", buffer=stream.limit)
 
 
-DRAIN_TICK = 0.02
+DRAIN_TICK = 0.02  # seconds
+LAST_TASKS = 1.0  # seconds
 
 
 def _wish(message: envelope.Envelope) -> Wish | Refusal:

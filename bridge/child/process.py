@@ -70,17 +70,17 @@ class Process:
 
     # -- stdin ----------------------------------------------------------------------------------------------------------
 
-    def write(self, line: bytes) -> None:
-        """Queue one line. All lines of one turn of the event loop leave in one system call."""
+    def write(self, line: bytes, alone: bool = False) -> None:
+        """Queue one line. All lines of one turn of the event loop leave in one system call; one that is known to be
+        `alone` leaves at once."""
         self.backlog += len(line)
         self._unsent.append(line)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
-
-    @property
-    def is_full(self) -> bool:
-        return self.backlog > FULL
+            if alone:
+                self._flush()
+            else:
+                self._loop.call_soon(self._flush)
 
     async def room(self) -> None:
         """Wait until the child has read enough for another request."""

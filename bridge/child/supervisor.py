@@ -57,10 +57,6 @@ class Supervisor:
             self._idle.append(waiter)
             await waiter
 
-    def write(self, line: bytes) -> None:
-        if self.process:
-            self.process.write(line)
-
     # -- what the life cycle does --------------------------------------------------------------------------------------------
 
     def spawn(self) -> None:

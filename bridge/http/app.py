@@ -14,12 +14,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from bridge.http.answers import send_refusal
 from bridge.http.body import Disconnected
 from bridge.http.gate import Gate, Tokens
 from bridge.http.pages import Pages
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
+from bridge.protocol.errors import Refusal
 
 
 class App:
@@ -31,6 +33,7 @@ class App:
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, object] = {}
         self._sockets: dict[str, object] = {}
+        self.lanes: dict[bytes, object] = {}  # where a POST may go the short way, by path
         routes = [Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
                   Route("/", pages.home), Route("/status.json", pages.status)]
         for name, service in services.items():
@@ -38,20 +41,27 @@ class App:
             streamable, sse = Streamable(service), Sse(service, prefix)
             for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
                 self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
+            if not settings.allowed_origin:  # CORS headers are added on the long way
+                self.lanes[f"{prefix}/mcp".encode()] = self.lanes[f"{prefix}/mcp/".encode()] = streamable
+                self.lanes[f"{prefix}/messages".encode()] = sse
             self._sockets[prefix + "/ws"] = self._sockets[prefix + "/ws/"] = WebSocket(service)
             if not single:
                 routes += [Route(f"{prefix}/readyz", pages.readyz_of(service)), Route(f"{prefix}/status.json", pages.status_of(service))]
         self._starlette = Starlette(routes=routes, exception_handlers={404: _not_found})
         self._starlette.router.redirect_slashes = False
-        self.gate = Gate(self._route, settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
-        self.asgi = self.gate
+        self.gate = Gate(settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
+        self.asgi = self._enter
         if settings.allowed_origin:
             # Outside the gate: a browser asks with OPTIONS before it may send a token.
             self.asgi = CORSMiddleware(
-                self.gate, allow_origins=list(settings.allowed_origin), allow_methods=["GET", "POST", "DELETE"],
+                self._enter, allow_origins=list(settings.allowed_origin), allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["*"], expose_headers=["Mcp-Session-Id", "WWW-Authenticate"])
 
-    async def _route(self, scope, receive, send) -> None:
+    async def _enter(self, scope, receive, send) -> None:
+        headers = scope["bridge.headers"] = dict(scope["headers"])
+        refusal = self.gate.refusal(scope, headers)
+        if refusal is not None:
+            return await _refuse(scope, send, refusal)
         endpoint = (self._endpoints if scope["type"] == "http" else self._sockets).get(scope["path"])
         try:
             await (endpoint or self._starlette)(scope, receive, send)
@@ -61,6 +71,13 @@ class App:
             # The one catch-all: a promise of ours was broken. uvicorn answers 500 if nothing was sent yet.
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": scope["path"]}})
             raise
+
+
+async def _refuse(scope, send, refusal: Refusal) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+    else:
+        await send_refusal(send, refusal)
 
 
 async def _not_found(request, error) -> JSONResponse:

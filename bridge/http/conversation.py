@@ -52,6 +52,24 @@ class Conversation:
         else:
             await self._request(message)
 
+    def hear_now(self, body: bytes, headers: dict) -> bool:
+        """The same for a plain message of an open session. False, and nothing done, if it is not one."""
+        service, session = self.service, self.session
+        if session is None or service.draining or service.is_full(session) or envelope.is_batch(body):
+            return False
+        try:
+            message = envelope.from_client(body)
+        except Malformed:
+            return False
+        if message.method == "initialize":
+            return False
+        if message.method is None or not message.id:
+            service.tell(session, message)
+        elif service.request(session, message, self, headers) is not None:
+            return False
+        service.counts.bytes_in += len(body)
+        return True
+
     def refuse(self, refusal: Refusal, id: bytes = NULL_ID) -> None:
         """A no that nobody asked for in particular, as a message on the stream."""
         self.put(error_body(id, refusal.code, refusal.message))

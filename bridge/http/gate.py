@@ -11,21 +11,20 @@ from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.http.answers import send_refusal
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.settings import UsageError
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 OPEN_PATHS = ("/healthz", "/readyz")
 REMEMBERED = 1000
+NEVER_SEEN = object()
 
 
 class Gate:
-    """ASGI in front of everything: refuses with 401 or 403, else sets `bridge.headers` and `bridge.principal`."""
+    """Asked before any endpoint: `refusal(scope)` says 401 or 403, or lets pass and notes whose request it is."""
 
-    def __init__(self, app, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: "Tokens | None" = None,
+    def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: "Tokens | None" = None,
                  is_loopback: bool = True):
-        self.app = app
         self.tokens = tokens
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
         self.any_host = "*" in allowed_hosts
@@ -36,8 +35,14 @@ class Gate:
         self.refused: dict[str, int] = {"host": 0, "origin": 0, "token": 0}
         self._welcome: dict[tuple, Refusal | None] = {}
 
-    async def __call__(self, scope, receive, send) -> None:
-        headers = scope["bridge.headers"] = dict(scope["headers"])
+    def principal(self, headers: dict, server) -> str | None:
+        """Whose request it is; None if there is anything to say against it, or if it was never seen before."""
+        if self._welcome.get((headers.get(b"host"), headers.get(b"origin"), server), NEVER_SEEN) is not None:
+            return None
+        return "" if self.tokens is None else self.tokens.principal(headers)
+
+    def refusal(self, scope, headers: dict) -> Refusal | None:
+        """Why this request may not come in. One that may gets its `bridge.principal` in the scope."""
         named = (headers.get(b"host"), headers.get(b"origin"), scope.get("server"))
         if named in self._welcome:
             refusal = self._welcome[named]
@@ -45,20 +50,26 @@ class Gate:
             refusal = self._check(*named)
             if len(self._welcome) < REMEMBERED:
                 self._welcome[named] = refusal
-        if refusal:
+        if refusal is not None:
             self.refused["host" if "Host" in refusal.message else "origin"] += 1
-            return await _refuse(scope, send, refusal)
+            return refusal
         scope["bridge.principal"] = ""
-        if self.tokens and scope["path"] not in OPEN_PATHS and not scope["path"].endswith("/readyz"):
-            if (principal := self.tokens.principal(headers)) is None:
-                if scope["path"].startswith("/.well-known/"):
-                    return await send_refusal(send, Refusal(404, INVALID_REQUEST, "no OAuth here: use a bearer token"))
-                self.refused["token"] += 1
-                return await _refuse(scope, send, Refusal(401, INVALID_REQUEST, "a bearer token is needed "
-                                     "(Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
-                                                          ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),)))
+        return None if self.tokens is None else self._check_token(scope, headers)
+
+    def _check_token(self, scope, headers: dict) -> Refusal | None:
+        path = scope["path"]
+        if path in OPEN_PATHS or path.endswith("/readyz"):
+            return None
+        principal = self.tokens.principal(headers)
+        if principal is not None:
             scope["bridge.principal"] = principal
-        await self.app(scope, receive, send)
+            return None
+        if path.startswith("/.well-known/"):
+            # Anything but 404 here starts an OAuth dance in clients.
+            return Refusal(404, INVALID_REQUEST, "no OAuth here: use a bearer token")
+        self.refused["token"] += 1
+        return Refusal(401, INVALID_REQUEST, "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
+                       ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),))
 
     def _check(self, host: bytes | None, origin: bytes | None, server) -> Refusal | None:
         name = _host_name((host or b"").decode("latin-1").lower())
@@ -136,9 +147,3 @@ def _host_name(host: str) -> str:
     """`[::1]:8000` -> `[::1]`, `time:8000` -> `time`."""
     return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
-
-async def _refuse(scope, send, refusal: Refusal) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
-    else:
-        await send_refusal(send, refusal)

@@ -5,31 +5,41 @@ write. The choice is made late: by the first message that is not the answer, or 
 takes long.
 """
 
-import asyncio
-
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol.revisions import has_priming
 
 
-class Reply:
-    """What one POST waits for. `wants` says whether the client takes JSON, an event stream, or both."""
+class Awaited:
+    """The long way of an answer: the ASGI task of its request waits for it."""
 
-    __slots__ = ("service", "session", "takes_json", "takes_events", "stream", "recording", "_waiter", "_is_over")
+    __slots__ = ("waiter",)
+
+    def __init__(self, loop):
+        # Gives the answer, if it may be a JSON body; None when the response has become a stream.
+        self.waiter = loop.create_future()
+
+    def whole(self, body: bytes) -> None:
+        self.waiter.set_result(body)
+
+    def events(self, stream: Stream) -> None:
+        self.waiter.set_result(None)
+
+
+class Reply:
+    """What one POST waits for, and in which form its client takes it. `way` is how the response leaves."""
+
+    __slots__ = ("service", "session", "takes_json", "takes_events", "stream", "recording", "way", "_is_over")
     answers_cancelled = True
 
-    def __init__(self, service, session, takes_json: bool, takes_events: bool):
+    def __init__(self, service, session, takes_json: bool, takes_events: bool, way):
         self.service = service
         self.session = session
         self.takes_json = takes_json
         self.takes_events = takes_events
         self.stream: Stream | None = None
         self.recording = None
-        self._waiter = service.loop.create_future()
+        self.way = way
         self._is_over = False
-
-    async def body(self) -> bytes | None:
-        """The answer, if it may be a JSON body; None when the response has become a stream."""
-        return await self._waiter
 
     def put(self, message: bytes) -> bool:
         if not self.takes_events or self._is_over:
@@ -41,7 +51,8 @@ class Reply:
     def answer(self, message: bytes) -> None:
         self._is_over = True
         if self.recording is None and self.takes_json:
-            self._waiter.set_result(message)
+            self.service.counts.bytes_out += len(message)
+            self.way.whole(message)
             return
         self._become_stream()
         self._event(message)
@@ -71,7 +82,7 @@ class Reply:
         if has_priming(self.session.revision):
             # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
             self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(self.recording, b"").encode())
-        self._waiter.set_result(None)
+        self.way.events(self.stream)
 
     def _event(self, message: bytes) -> None:
         event_id = self.service.replay.add(self.recording, message)
@@ -128,7 +139,3 @@ class Listening:
         self.session.unlisten(self)
         self.stream.close()
         self.service.replay.close(self.recording)
-
-
-def loop_time() -> float:
-    return asyncio.get_running_loop().time()

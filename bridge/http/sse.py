@@ -72,6 +72,15 @@ class Sse:
                     "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"8")]})
         await send({"type": "http.response.body", "body": b"Accepted"})
 
+    def take(self, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
+        """The same for a message with nothing special about it, at once. False if it needs the long way."""
+        conversation = self._conversations.get(query.removeprefix(b"session_id=").decode("latin-1"))
+        if conversation is None or conversation.principal != principal or conversation.stream.closed \
+                or not conversation.hear_now(body, headers):
+            return False
+        way.accepted()
+        return True
+
     async def _open(self, conversation: Conversation, body: bytes) -> None:
         try:
             await conversation.hear(body)

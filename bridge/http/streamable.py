@@ -4,7 +4,7 @@ from sse_starlette import EventSourceResponse
 
 from bridge.http import body as bodies
 from bridge.http.answers import NO_STORE, send_accepted, send_json, send_method_not_allowed, send_refusal
-from bridge.http.reply import Gather, Listening, Reply
+from bridge.http.reply import Awaited, Gather, Listening, Reply
 from bridge.http.stream import Stream, frame
 from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal
@@ -12,6 +12,8 @@ from bridge.protocol.revisions import HANDSHAKE, has_batches, is_modern
 
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no"))
 TRANSPORT = "streamable-http"
+MODERN_MARK = b"io.modelcontextprotocol/protocolVersion"
+_KNOWN_VERSIONS = frozenset(version.encode() for version in HANDSHAKE)
 
 
 class Streamable:
@@ -22,20 +24,10 @@ class Streamable:
         self._accepts: dict[bytes, tuple[bool, bool]] = {}
 
     async def __call__(self, scope, receive, send) -> None:
-        method = scope["method"]
+        """Where a POST comes in; GET and DELETE go on to methods of their own."""
         headers = scope["bridge.headers"]
-        if method == "POST":
-            await self.post(scope, headers, receive, send)
-        elif method == "GET":
-            await self.listen(scope, headers, receive, send)
-        elif method == "DELETE":
-            await self.delete(scope, headers, receive, send)
-        else:
-            await send_method_not_allowed(send, b"GET, POST, DELETE")
-
-    # -- POST -------------------------------------------------------------------------------------------------------------
-
-    async def post(self, scope, headers: dict, receive, send) -> None:
+        if scope["method"] != "POST":
+            return await self._other(scope, headers, receive, send)
         service = self.service
         takes_json, takes_events = self._accepted(headers.get(b"accept"))
         body = await bodies.read(receive, headers, service.settings.max_body, to_the_end=service.is_kind)
@@ -43,7 +35,7 @@ class Streamable:
             return await self._refuse_outside(send, body, headers, takes_json or takes_events)
         service.counts.bytes_in += len(body)
         refusal = self._bad_version(headers) or service.not_now()
-        if refusal:
+        if refusal is not None:
             return await self._refuse(send, refusal, body)
         if envelope.is_batch(body):
             return await self._post_batch(scope, headers, body, send, takes_json, takes_events)
@@ -51,28 +43,59 @@ class Streamable:
             message = envelope.from_client(body)
         except Malformed as error:
             return await self._refuse(send, error.refusal(), body, error.id)
-        if refusal := _modern_body(message):
+        if MODERN_MARK in body and (refusal := _modern_body(message)):
             return await self._refuse(send, refusal, body, bytes(message.id))
         if message.method == "initialize" and message.id:
             return await self._initialize(scope, message, send)
         session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
-        if refusal:
+        if refusal is not None:
             return await self._refuse(send, refusal, body, bytes(message.id) or NULL_ID)
-        if not message.id or message.method is None:
+        if message.method is None or not message.id:
             service.tell(session, message)
             return await send_accepted(send)
-        reply = Reply(service, session, takes_json, takes_events)
-        await service.room(session)
-        if refusal := service.request(session, message, reply, headers):
+        way = Awaited(service.loop)
+        reply = Reply(service, session, takes_json, takes_events, way)
+        if service.is_full(session):
+            await service.room(session)
+        refusal = service.request(session, message, reply, headers)
+        if refusal is not None:
             return await self._refuse(send, refusal, body, bytes(message.id))
-        answer = await reply.body()
+        answer = await way.waiter
         if answer is None:
             await self._stream(reply.stream, send)
         else:
-            service.counts.bytes_out += len(answer)
             await send_json(send, answer)
         if not session.id:
             service.end(session)
+
+    def take(self, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
+        """The same for a POST with nothing special about it, at once. False, and nothing done, if it needs the long way."""
+        service = self.service
+        takes_json, takes_events = self._accepted(headers.get(b"accept"))
+        session = service.sessions.known(headers.get(b"mcp-session-id", b"").decode("latin-1"), principal)
+        if session is None or not takes_json or service.draining or service.is_full(session) or not _is_json(headers) \
+                or self._bad_version(headers) or MODERN_MARK in body:
+            return False
+        try:
+            message = envelope.from_client(body)
+        except Malformed:
+            return False
+        if message.method is None or not message.id:
+            service.tell(session, message)
+            way.accepted()
+        elif message.method == "initialize" or service.request(
+                session, message, Reply(service, session, True, takes_events, way), headers) is not None:
+            return False
+        service.counts.bytes_in += len(body)
+        return True
+
+    async def _other(self, scope, headers: dict, receive, send) -> None:
+        if scope["method"] == "GET":
+            await self.listen(scope, headers, receive, send)
+        elif scope["method"] == "DELETE":
+            await self.delete(scope, headers, receive, send)
+        else:
+            await send_method_not_allowed(send, b"GET, POST, DELETE")
 
     async def _initialize(self, scope, message, send) -> None:
         opened, answer = await self.service.initialize(TRANSPORT, message, scope["bridge.principal"])
@@ -92,13 +115,14 @@ class Streamable:
         except Malformed as error:
             return await self._refuse(send, error.refusal(), body)
         requests = [message for message in messages if message.method is not None and message.id]
-        reply = Reply(service, session, takes_json, takes_events)
+        way = Awaited(service.loop)
+        reply = Reply(service, session, takes_json, takes_events, way)
         gather = Gather(reply, len(requests))
         await service.room(session)
         put_batch(service, session, messages, gather, headers)
         if not requests:
             return await send_accepted(send)
-        answer = await reply.body()
+        answer = await way.waiter
         if answer is None:
             return await self._stream(reply.stream, send)
         await send_json(send, answer)
@@ -171,7 +195,7 @@ class Streamable:
     def _bad_version(self, headers: dict) -> Refusal | None:
         """`MCP-Protocol-Version` must be one we know (2025-06-18, "Protocol Version Header")."""
         value = headers.get(b"mcp-protocol-version")
-        if value is None or value.decode("latin-1") in HANDSHAKE or self.service.is_kind:
+        if value is None or value in _KNOWN_VERSIONS or self.service.is_kind:
             return None
         versions = {part.strip() for part in value.decode("latin-1").split(",")}
         if len(versions) == 1 and versions <= set(HANDSHAKE):
@@ -243,8 +267,6 @@ def _is_json(headers: dict) -> bool:
 
 def _modern_body(message: envelope.Envelope) -> Refusal | None:
     """A request of the era without a handshake says so in its `_meta`; those are not served (yet)."""
-    if not message.params or b"io.modelcontextprotocol/protocolVersion" not in memoryview(message.params).tobytes():
-        return None
     revision = envelope.string(envelope.peek_meta(envelope.peek(message.params).meta).revision)
     if revision is None or not is_modern(revision):
         return None

@@ -23,6 +23,7 @@ ABSENT = Raw()
 _INTEGER_OR_STRING = re.compile(rb'-?(?:0|[1-9][0-9]*)|".*"', re.DOTALL)
 _WHITE_SPACE = bytes.maketrans(b"\r\n\t", b"   ")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -68,8 +69,8 @@ def from_client(body: bytes) -> Envelope:
     Returns an envelope that is a request (method and id), a notification (method) or a response (id and one of result
     and error), safe to write to a child. Raises Malformed.
     """
-    message = _parse(text(body))
-    if message.id and not _INTEGER_OR_STRING.fullmatch(message.id):
+    message = _parse(body if body.isascii() else text(body))
+    if message.id and not (bytes(message.id).isdigit() or _INTEGER_OR_STRING.fullmatch(message.id)):
         raise Malformed(INVALID_REQUEST, "id must be a string or an integer")
     if message.jsonrpc != "2.0":
         why = 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing'
@@ -94,6 +95,12 @@ def from_child(line: bytes) -> Envelope:
         message = _parse(_paired(line))
     if message.method is None and not (message.id and (message.result or message.error)):
         raise Malformed(INVALID_REQUEST, "neither a request, a notification nor a response")
+    if message.result and message.error:
+        # Some write both, and mean the one that is not null.
+        if memoryview(message.result) == b"null" and memoryview(message.error) != b"null":
+            message.result = ABSENT
+        else:
+            message.error = ABSENT
     return message
 
 
@@ -142,12 +149,13 @@ def too_deep(body: bytes, limit: int = MAX_DEPTH) -> bool:
     """Whether JSON is nested deeper than `limit`, without decoding it: valid JSON in, each pass peels one level off."""
     if body.count(b"{") + body.count(b"[") <= limit:
         return False
-    outside = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NOT_BRACKETS)
+    # As brackets of one kind: of two, `[{}]` would lose both its levels in one pass.
+    outside = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(_ONE_KIND, _NOT_BRACKETS)
     brackets = b"".join(outside.split(b'"')[::2])
     for _ in range(limit):
         if not brackets:
             return False
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 
 
@@ -186,7 +194,8 @@ def string(raw: Raw) -> str | None:
 def key(id: Raw) -> bytes:
     """An id as a dictionary key that tells 1 from "1" and "a" from "b", however its string is escaped."""
     raw = bytes(id)
-    return encode(msgspec.json.decode(raw)) if b"\\" in raw else raw
+    text = string(id) if b"\\" in raw else None
+    return raw if text is None else encode(text)
 
 
 def request_line(id: int, method: str, params: bytes | Raw) -> bytes:

@@ -49,6 +49,8 @@ class Relay:
 
     def __init__(self, write, policy: Policy, counts: Counts, log, owner: Session | None = None):
         self.write = write  # takes one line, newline included; never blocks
+        self.child = None  # whose relay this is, for those who know it; nothing to us
+        self.is_debug = log.is_debug
         self.policy = policy
         self.counts = counts
         self.log = log
@@ -114,8 +116,9 @@ class Relay:
             session.asks.clear()
 
     @property
-    def in_flight(self) -> int:
-        return len(self._exchanges) + len(self._queue)
+    def is_quiet(self) -> bool:
+        """Whether at most one request is with the child."""
+        return len(self._exchanges) < 2
 
     @property
     def is_awaited(self) -> bool:
@@ -143,16 +146,16 @@ class Relay:
             if done is not None:
                 outbox.answer(done)
                 return None
-        exchange = self._exchange(session, message, params, outbox, now)
+        session.exchanges[key] = exchange = self._exchange(session, message, params, outbox, now)
         exchange.key = key
         exchange.trace = trace
-        session.exchanges[key] = exchange
+        self.counts.in_flight += 1
         self._submit(exchange, now)
         return None
 
     def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float) -> Exchange:
         self._next_id += 1
-        token = envelope.peek_meta(params.meta).progressToken
+        token = envelope.peek_meta(params.meta).progressToken if params.meta else None
         tool = self.catalogue.label(params.name) if message.method == "tools/call" else ""
         exchange = Exchange(self._next_id, session, bytes(message.id), message.method, tool, token or None, outbox, now,
                             self.policy.request_timeout, self.policy.request_timeout_max)
@@ -266,7 +269,7 @@ class Relay:
             self._noise(line)
             return
         if message.method is None:
-            self._answered(message, now)
+            self._answered(message, line, now)
         elif message.id:
             self._asked(message, now)
         else:
@@ -283,28 +286,27 @@ class Relay:
             self._conclude(exchange, "too_long", INTERNAL_ERROR, why, now)
             self._pump(now)
 
-    def _answered(self, message: Envelope, now: float) -> None:
-        id = _minted(message.id)
-        exchange = self._exchanges.pop(id, None)
+    def _answered(self, message: Envelope, line: bytes, now: float) -> None:
+        exchange = self._exchanges.pop(_minted(message.id), None)
         if exchange is None:
             self.counts.strays["answer"] += 1
             return
         if exchange.hold is None:
-            self._finish(exchange, message, now)
+            self._finish(exchange, message, line, now)
         if self._queue:
             self._pump(now)
 
-    def _finish(self, exchange: Exchange, message: Envelope, now: float) -> None:
+    def _finish(self, exchange: Exchange, message: Envelope, line: bytes, now: float) -> None:
         session = exchange.session
-        if session is not None:
-            del session.exchanges[exchange.key]
-            session.touched = now
-            self._count(exchange, _outcome(exchange, message), now)
-            if exchange.then and message.result:
-                exchange.then()
-            exchange.outbox.answer(self.policy.profile.answer(exchange, message))
-        else:
-            exchange.outbox.answer(message)
+        if session is None:
+            return exchange.outbox.answer(message)
+        del session.exchanges[exchange.key]
+        session.touched = now
+        self.counts.in_flight -= 1
+        self._count(exchange, _outcome(exchange, message, line), now)
+        if exchange.then and message.result:
+            exchange.then()
+        exchange.outbox.answer(self.policy.profile.answer(exchange, message))
 
     def _asked(self, message: Envelope, now: float) -> None:
         child_id = bytes(message.id)
@@ -459,17 +461,24 @@ class Relay:
     # -- the pipe ---------------------------------------------------------------------------------------------------------
 
     def _submit(self, exchange: Exchange, now: float) -> None:
-        self._queue.append(exchange)
-        self._pump(now)
+        limit = self.policy.max_in_flight
+        if self.is_open and not self._queue and (not limit or len(self._exchanges) < limit):
+            self._put(exchange)
+        else:
+            self._queue.append(exchange)
+            self._pump(now)
 
     def _pump(self, now: float) -> None:
         """Write what may be written: the child is open and has a slot free."""
         limit = self.policy.max_in_flight
         while self._queue and self.is_open and (not limit or len(self._exchanges) < limit):
-            exchange = self._queue.popleft()
-            self._exchanges[exchange.id] = exchange
-            line, exchange.line = exchange.line, None
-            self._send(line)
+            self._put(self._queue.popleft())
+
+    def _put(self, exchange: Exchange) -> None:
+        self._exchanges[exchange.id] = exchange
+        line, exchange.line = exchange.line, None
+        self.counts.to_child += len(line)
+        self.write(line)
 
     def _send(self, line: bytes) -> None:
         self.counts.to_child += len(line)
@@ -503,6 +512,7 @@ class Relay:
             return
         session.exchanges.pop(exchange.key, None)
         session.touched = now
+        self.counts.in_flight -= 1
         self._count(exchange, outcome, now)
         if outcome != "cancelled":
             self.log.warning("call failed", method=exchange.method, tool=exchange.tool, outcome=outcome, why=why,
@@ -519,7 +529,7 @@ class Relay:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
         self.counts.requests[(method, exchange.tool, outcome)] += 1
         self.counts.latency[method].add(now - exchange.created)
-        if self.log.is_debug:
+        if self.is_debug:
             self.log.debug("call", method=exchange.method, tool=exchange.tool, outcome=outcome, exchange=exchange.id,
                            session=exchange.session.label, seconds=round(now - exchange.created, 6), trace=exchange.trace)
 
@@ -571,18 +581,20 @@ _AFTER = {"resources/subscribe": Relay._subscribed, "logging/setLevel": Relay._l
 
 def _minted(id: msgspec.Raw) -> int | None:
     """The integer that we minted, which some SDKs send back as a string."""
-    digits = bytes(id).strip(b'"')
+    digits = bytes(id)
+    if not digits.isdigit():
+        digits = digits.strip(b'"')
     return int(digits) if digits.isdigit() and len(digits) < 19 else None
 
 
-def _outcome(exchange: Exchange, message: Envelope) -> str:
+def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
     if message.error:
         return "error"
     if exchange.method == "tools/call":
         # SDKs write it first or last; inside a string its quotes would be escaped.
-        raw = memoryview(message.result)
-        if _IS_ERROR.search(raw[:200]) or _IS_ERROR.search(raw[-200:]):
-            return "tool_error"
+        for end in (line[-250:], line[:250]):
+            if b'"isError"' in end and _IS_ERROR.search(end):
+                return "tool_error"
     return "ok"
 
 

@@ -128,6 +128,11 @@ class Sessions:
         session.touched = now
         return session
 
+    def known(self, id: str, principal: str) -> Session | None:
+        """The session of an id if it is open here and this principal's."""
+        session = self._open.get(id)
+        return session if session is not None and session.principal == principal and session.relay is not None else None
+
     def sealed(self, session: Session) -> Session:
         """The session under the id that says what was agreed on; connection-bound ones keep theirs."""
         if session.transport == "streamable-http":

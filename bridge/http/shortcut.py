@@ -1,0 +1,131 @@
+"""The short way of a tool call: from uvicorn's HTTP parser to the relay and back, without a task, a scope or a future.
+
+An ASGI call costs uvicorn about 30 us before and after our first line (scope, event, task, wake-up, two writes to the
+socket), which is more than the relay takes for the whole message. So a POST that is nothing special is taken here:
+its session is known, its body is one request or notification, its child has room. Anything else, and anything that is
+wrong with it, goes the long way (`app.py`), which alone knows how to refuse. Measured with wrk at 16 connections: 44 us of
+CPU a call this way, 80 us the long way, 44 us for a bare ASGI application that returns a constant.
+
+It leans on uvicorn's HttpToolsProtocol by inheritance: `cycle` is what uvicorn asks whether a response is under way, and
+`on_response_complete` starts what a client has pipelined behind it.
+"""
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+_ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
+_EVENTS = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n"
+           b"transfer-encoding: chunked\r\n\r\n")
+LARGE = 1 << 16  # bytes from which a body is written by itself rather than copied behind its head
+
+
+class ShortcutProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with a short way for the POSTs of `app.lanes`."""
+
+    def __init__(self, *args, bridge, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bridge = bridge
+        self.short: ShortWay | None = None  # the request that is being read, if it may go the short way
+
+    def on_headers_complete(self) -> None:
+        self.short = None
+        if self.parser.get_method() != b"POST" or self.cycle is not None and not self.cycle.response_complete:
+            return super().on_headers_complete()
+        path, _, query = self.url.partition(b"?")
+        lane = self.bridge.lanes.get(path)
+        if lane is None or self.expect_100_continue or not self.parser.should_keep_alive():
+            return super().on_headers_complete()
+        headers = dict(self.headers)
+        length = headers.get(b"content-length", b"")
+        principal = self.bridge.gate.principal(headers, self.server)
+        if principal is None or not length.isdigit() or int(length) > lane.service.settings.max_body:
+            return super().on_headers_complete()
+        self.cycle = self.short = ShortWay(self, lane, headers, query, principal)
+        return None
+
+    def on_body(self, body: bytes) -> None:
+        if self.short is None:
+            return super().on_body(body)
+        self.short.body = self.short.body + body if self.short.body else body
+        return None
+
+    def on_message_complete(self) -> None:
+        short, self.short = self.short, None
+        if short is None:
+            return super().on_message_complete()
+        if not short.lane.take(short.headers, short.query, short.body, short.principal, short):
+            self.cycle = None
+            super().on_headers_complete()
+            super().on_body(short.body)
+            super().on_message_complete()
+        return None
+
+
+class ShortWay:
+    """One request on its short way, and how its answer leaves. uvicorn sees it as the connection's `cycle`."""
+
+    __slots__ = ("protocol", "lane", "headers", "query", "principal", "body", "response_complete", "keep_alive",
+                 "disconnected")
+    more_body = False
+
+    def __init__(self, protocol: ShortcutProtocol, lane, headers: dict, query: bytes, principal: str):
+        self.protocol = protocol
+        self.lane = lane
+        self.headers = headers
+        self.query = query
+        self.principal = principal
+        self.body = b""
+        self.response_complete = False
+        self.keep_alive = True
+        self.disconnected = False
+
+    @property
+    def message_event(self):
+        return self
+
+    def set(self) -> None:
+        """uvicorn wakes whoever reads a body; nobody does here."""
+
+    def whole(self, body: bytes) -> None:
+        """The answer as a JSON body."""
+        transport = self.protocol.transport
+        if transport.is_closing():
+            self.lane.service.counts.drops["client_gone"] += 1
+        if len(body) < LARGE:
+            transport.write(_JSON % len(body) + body)
+        else:
+            transport.write(_JSON % len(body))
+            transport.write(body)
+        self._complete()
+
+    def accepted(self) -> None:
+        self.protocol.transport.write(_ACCEPTED)
+        self._complete()
+
+    def events(self, stream) -> None:
+        """The answer becomes an event stream, which needs a task after all."""
+        self.protocol.transport.write(_EVENTS)
+        self.lane.service.spawn(self._pump(stream))
+
+    async def _pump(self, stream) -> None:
+        await self.lane.service.pump(stream, self._send_chunk)
+        if stream.overflowed:
+            self.protocol.transport.abort()
+            return
+        self.protocol.transport.write(b"0\r\n\r\n")
+        self._complete()
+
+    async def _send_chunk(self, message: dict) -> None:
+        protocol = self.protocol
+        if protocol.flow.write_paused and not self.disconnected:
+            await protocol.flow.drain()
+        body = message["body"]
+        if not protocol.transport.is_closing():
+            protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        if self.keep_alive:
+            self.protocol.on_response_complete()
+        else:
+            self.protocol.transport.close()
