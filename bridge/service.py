@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
 
 from bridge.child.lifecycle import Pace, State
 from bridge.child.process import FULL, Command
@@ -153,22 +155,25 @@ class Service:
             return session, envelope.result(message.id, answer)
         if self.sessions.is_full:
             return None, self._softened(busy("sessions", "--max-sessions"))
-        session = self.sessions.open(transport, self.loop.time(), revision=wish.revision or WITHOUT_HEADER,
-                                     capabilities=wish.capabilities, client=wish.client, principal=principal,
-                                     own_child=self._wants_own_child(wish))
+        session = self._open_session(transport, wish, principal)
         refusal = self._connect(session)
         if not refusal and (why := await session.relay.child.known(self._patience)):
             refusal = Refusal(200, INTERNAL_ERROR, why)
         if refusal:
             self.end(session)
             return None, self._softened(refusal)
-        session.revision, answer = self._greeting(session, wish)
-        session = self.sessions.sealed(session)
-        self.counts.sessions[(transport, session.revision)] += 1
-        if self.log.is_debug:
-            self.log.debug("session opened", session=session.label, transport=transport, revision=session.revision,
-                           own_child=session.own_child, client=_client_name(wish.client))
-        return session, envelope.result(message.id, answer)
+        return session, self._greet(session, wish, message)
+
+    def initialize_now(self, transport: str, message: envelope.Envelope, principal: str) -> tuple[Session, bytes] | None:
+        """The same where nothing has to be waited for or refused: the child is shared and known. None where it is not."""
+        if self.draining or self.sessions.is_full or self.shared.relay.facts is None:
+            return None
+        wish = _wish(message)
+        if isinstance(wish, Refusal) or self._wants_own_child(wish):
+            return None
+        session = self._open_session(transport, wish, principal)
+        self.shared.relay.join(session)
+        return session, self._greet(session, wish, message)
 
     def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
         """The session that a request names (basic/transports, "Session Management")."""
@@ -249,17 +254,18 @@ class Service:
 
     async def pump(self, stream: Stream, send) -> None:
         """Write a stream's frames to its client until it is over. A reader too slow for them is given up."""
-        stream.task = asyncio.current_task()
-        try:
+        with stream.sending():
             async for frames in stream:
                 self.counts.bytes_out += len(frames)
                 await send({"type": "http.response.body", "body": frames, "more_body": True})
-        except asyncio.CancelledError:
-            if not stream.overflowed:
-                raise
-        finally:
-            stream.task = None
-            stream.close()
+
+    async def pump_listening(self, stream: Stream, scope, receive, send) -> None:
+        """The same for a stream that lives until its client leaves. A reader that takes nothing at all is given up, too."""
+        with stream.sending():
+            try:
+                await EventSourceResponse(stream, ping=0, send_timeout=self.settings.keepalive or None)(scope, receive, send)
+            except SendTimeoutError:
+                stream.give_up()
 
     def not_now(self) -> Refusal | None:
         if not self.draining:
@@ -300,7 +306,7 @@ class Service:
     async def finish(self, out_of_time) -> None:
         """Let what clients wait for end, until `out_of_time()`; then say that it did not."""
         self.draining = True
-        while any(child.relay.is_awaited for child in self.children) and not out_of_time():
+        while self.in_flight and not out_of_time():
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
             child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
@@ -395,6 +401,21 @@ class Service:
         child.relay.join(session)
         child.start()
         return None
+
+    def _open_session(self, transport: str, wish: Wish, principal: str) -> Session:
+        return self.sessions.open(transport, self.loop.time(), revision=wish.revision or WITHOUT_HEADER,
+                                  capabilities=wish.capabilities, client=wish.client, principal=principal,
+                                  own_child=self._wants_own_child(wish))
+
+    def _greet(self, session: Session, wish: Wish, message: envelope.Envelope) -> bytes:
+        """Agree on a revision, seal that into the session's id, and answer."""
+        session.revision, answer = self._greeting(session, wish)
+        self.sessions.seal(session)
+        self.counts.sessions[(session.transport, session.revision)] += 1
+        if self.log.is_debug:
+            self.log.debug("session opened", session=session.label, transport=session.transport, revision=session.revision,
+                           own_child=session.own_child, client=_client_name(wish.client))
+        return envelope.result(message.id, answer)
 
     def _greeting(self, session: Session, wish: Wish) -> tuple[str, bytes]:
         return session.relay.facts.answer(wish.revision, hide_tasks=not session.own_child, hide_list_changed=self.is_kind)

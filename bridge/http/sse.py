@@ -4,7 +4,6 @@ import re
 from secrets import token_urlsafe
 from urllib.parse import parse_qs
 
-from sse_starlette import EventSourceResponse
 
 from bridge.http import body as bodies
 from bridge.http.answers import send_json, send_method_not_allowed, send_refusal
@@ -18,6 +17,8 @@ _PREFIX = re.compile(rb"(?:/[A-Za-z0-9._~%@:+-]+)+/?")
 
 class Sse:
     """The `/sse` and `/messages` endpoints of one service."""
+
+    short = (b"POST",)  # the methods of /messages that may go the short way
 
     def __init__(self, service, prefix: str):
         self.service = service
@@ -38,7 +39,7 @@ class Sse:
         self._conversations[id] = conversation
         stream.push(b"event: endpoint\ndata: %b/messages?session_id=%b\n\n" % (self._outer(scope, headers), id.encode()))
         try:
-            await EventSourceResponse(stream, ping=0, send_timeout=service.settings.keepalive or None)(scope, receive, send)
+            await service.pump_listening(stream, scope, receive, send)
         finally:
             del self._conversations[id]
             conversation.close()
@@ -72,7 +73,7 @@ class Sse:
                     "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"8")]})
         await send({"type": "http.response.body", "body": b"Accepted"})
 
-    def take(self, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
+    def take(self, method: bytes, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
         """The same for a message with nothing special about it, at once. False if it needs the long way."""
         conversation = self._conversations.get(query.removeprefix(b"session_id=").decode("latin-1"))
         if conversation is None or conversation.principal != principal or conversation.stream.closed \

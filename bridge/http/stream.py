@@ -5,6 +5,7 @@ stream (what was on it can be had again by `Last-Event-ID`), and nobody else wai
 """
 
 import asyncio
+from contextlib import contextmanager
 
 COMMENT = b": keep-alive\n\n"
 _BREAKS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
@@ -26,7 +27,7 @@ def frame(message: bytes, event_id: str = "", event: str = "message") -> bytes:
 
 
 class Stream:
-    """Frames on their way to one reader. `limit` is in bytes; a single frame may be longer."""
+    """Frames on their way to one reader. `limit` is in bytes; what waits may exceed it by one frame, be it a long one."""
 
     __slots__ = ("limit", "overflowed", "closed", "touched", "task", "beats", "_frames", "_size", "_waiter", "_on_close")
 
@@ -46,9 +47,8 @@ class Stream:
         """Queue a frame. False if the stream is closed, be it because of this very frame."""
         if self.closed:
             return False
-        if self._frames and self._size + len(frame) > self.limit:
-            self.overflowed = True
-            self.close()
+        if self._frames and self._size > self.limit:
+            self.give_up()
             if self.task:
                 self.task.cancel()
             return False
@@ -56,6 +56,25 @@ class Stream:
         self._size += len(frame)
         self._wake()
         return True
+
+    def give_up(self) -> None:
+        """The reader is too slow: what is queued is not sent any more."""
+        self.overflowed = True
+        self.close()
+
+    @contextmanager
+    def sending(self):
+        """The current task writes this stream out. It is cut short, here and without a word, if its reader is too slow."""
+        self.task = task = asyncio.current_task()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self.overflowed:
+                raise
+            task.uncancel()
+        finally:
+            self.task = None
+            self.close()
 
     def close(self) -> None:
         """Nothing more comes; what is queued is still sent."""

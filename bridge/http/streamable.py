@@ -1,6 +1,5 @@
 """Streamable HTTP: where a POST comes in, the GET stream, and DELETE (2025-03-26 to 2025-11-25, basic/transports)."""
 
-from sse_starlette import EventSourceResponse
 
 from bridge.http import body as bodies
 from bridge.http.answers import NO_STORE, send_accepted, send_json, send_method_not_allowed, send_refusal
@@ -18,6 +17,8 @@ _KNOWN_VERSIONS = frozenset(version.encode() for version in HANDSHAKE)
 
 class Streamable:
     """The `/mcp` endpoint of one service. Bare ASGI: Starlette's routing and Request cost more than the relay itself."""
+
+    short = (b"POST", b"DELETE")  # the methods that may go the short way
 
     def __init__(self, service):
         self.service = service
@@ -68,17 +69,25 @@ class Streamable:
         if not session.id:
             service.end(session)
 
-    def take(self, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
-        """The same for a POST with nothing special about it, at once. False, and nothing done, if it needs the long way."""
+    def take(self, method: bytes, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
+        """The same for a request with nothing special about it, at once. False, and nothing done, if it needs the long way."""
         service = self.service
+        id = headers.get(b"mcp-session-id")
+        session = service.sessions.known(id.decode("latin-1"), principal) if id else None
         takes_json, takes_events = self._accepted(headers.get(b"accept"))
-        session = service.sessions.known(headers.get(b"mcp-session-id", b"").decode("latin-1"), principal)
-        if session is None or not takes_json or service.draining or service.is_full(session) or not _is_json(headers) \
-                or self._bad_version(headers) or MODERN_MARK in body:
+        if self._bad_version(headers) or service.draining or id and session is None or not takes_json:
+            return False
+        if method == b"DELETE":
+            return session is not None and self._end_now(session, way)
+        if not _is_json(headers) or MODERN_MARK in body:
             return False
         try:
             message = envelope.from_client(body)
         except Malformed:
+            return False
+        if session is None:
+            return message.method == "initialize" and self._open_now(message, principal, way)
+        if service.is_full(session):
             return False
         if message.method is None or not message.id:
             service.tell(session, message)
@@ -87,6 +96,19 @@ class Streamable:
                 session, message, Reply(service, session, True, takes_events, way), headers) is not None:
             return False
         service.counts.bytes_in += len(body)
+        return True
+
+    def _open_now(self, message: envelope.Envelope, principal: str, way) -> bool:
+        opened = self.service.initialize_now(TRANSPORT, message, principal) if message.id else None
+        if opened is None:
+            return False
+        session, answer = opened
+        way.whole(answer, b"mcp-session-id: %b\r\n" % session.id.encode())
+        return True
+
+    def _end_now(self, session, way) -> bool:
+        self.service.end(session)
+        way.whole(b"{}")
         return True
 
     async def _other(self, scope, headers: dict, receive, send) -> None:
@@ -131,6 +153,8 @@ class Streamable:
         await send({"type": "http.response.start", "status": 200, "headers": list(EVENT_STREAM)})
         if stream is not None:
             await self.service.pump(stream, send)
+            if stream.overflowed:
+                return  # without an end, which its reader would be too slow for; uvicorn then closes the connection
         await send({"type": "http.response.body", "body": b""})
 
     # -- GET --------------------------------------------------------------------------------------------------------------
@@ -160,7 +184,7 @@ class Streamable:
         listening = Listening(service, session, stream)
         session.listen(listening)
         try:
-            await EventSourceResponse(stream, ping=0, send_timeout=service.settings.keepalive or None)(scope, receive, send)
+            await service.pump_listening(stream, scope, receive, send)
         finally:
             listening.close()
 

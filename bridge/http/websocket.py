@@ -8,6 +8,7 @@ from bridge.protocol.errors import Malformed
 
 TRANSPORT = "websocket"
 GOING_AWAY, TOO_SLOW, TRY_LATER = 1001, 1008, 1013  # RFC 6455, 7.4.1
+LAST_WORD = 1.0  # seconds for telling a slow reader that it is one
 
 
 class WebSocket:
@@ -26,12 +27,16 @@ class WebSocket:
         stream = service.open_stream(beats=False)  # uvicorn's own pings keep the connection alive
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, bytes, scope["bridge.headers"])
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._hear_all, conversation, receive, tasks.cancel_scope)
-                await self._say_all(stream, send)
-                tasks.cancel_scope.cancel()
+            with stream.sending():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._hear_all, conversation, receive, tasks.cancel_scope)
+                    await self._say_all(stream, send)
+                    tasks.cancel_scope.cancel()
         finally:
             conversation.close()
+        if stream.overflowed:
+            with anyio.move_on_after(LAST_WORD):
+                await self._say(send, {"type": "websocket.close", "code": TOO_SLOW, "reason": "reader too slow"})
 
     async def _hear_all(self, conversation: Conversation, receive, scope: anyio.CancelScope) -> None:
         async with anyio.create_task_group() as tasks:
@@ -60,6 +65,15 @@ class WebSocket:
     async def _say_all(self, stream: Stream, send) -> None:
         while messages := await stream.take():
             for message in messages:
-                await send({"type": "websocket.send", "text": message.decode(errors="replace")})
-        code, reason = (TOO_SLOW, "reader too slow") if stream.overflowed else (GOING_AWAY, "the bridge is shutting down")
-        await send({"type": "websocket.close", "code": code, "reason": reason})
+                if not await self._say(send, {"type": "websocket.send", "text": message.decode(errors="replace")}):
+                    return
+        if not stream.overflowed:
+            await self._say(send, {"type": "websocket.close", "code": GOING_AWAY, "reason": "the bridge is shutting down"})
+
+    async def _say(self, send, event: dict) -> bool:
+        """Send an event. False if the client has gone."""
+        try:
+            await send(event)
+            return True
+        except OSError:  # uvicorn's ClientDisconnected
+            return False

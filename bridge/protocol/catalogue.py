@@ -26,13 +26,27 @@ class Catalogue:
     def __init__(self):
         self.names: dict[bytes, str] = {}
         self.is_known = False
+        self._reading: "_Reading | None" = None
+        self._next: tuple | None = None
 
     def label(self, name: Raw) -> str:
         return self.names.get(bytes(name), UNKNOWN)
 
     def read(self, ask, changed) -> None:
-        """Fetch all pages by `ask(params, outbox)`; call `changed()` if the names are not those known before."""
-        _Reading(self, ask, changed).next(None)
+        """Fetch all pages by `ask(params, outbox)`; call `changed()` if the names are not those known before.
+
+        One reading at a time: however often it is called meanwhile, one more follows.
+        """
+        if self._reading:
+            self._next = ask, changed
+            return
+        self._reading = _Reading(self, ask, changed)
+        self._reading.next(None)
+
+    def over(self, is_complete: bool) -> None:
+        self._reading, again, self._next = None, self._next, None
+        if again and is_complete:
+            self.read(*again)
 
 
 class _Reading:
@@ -50,8 +64,8 @@ class _Reading:
     def answer(self, message: Envelope) -> None:
         try:
             page = msgspec.json.decode(message.result, type=_Page)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return  # an error, or no tool list: what was known stays
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self.catalogue.over(False)  # an error, or no tool list: what was known stays
         self.names.update((envelope.encode(tool.name), tool.name) for tool in page.tools[:NAMES - len(self.names)])
         if page.nextCursor and self.pages < PAGES:
             return self.next(page.nextCursor)
@@ -60,3 +74,4 @@ class _Reading:
         catalogue.names, catalogue.is_known = self.names, True
         if is_news:
             self.changed()
+        catalogue.over(True)

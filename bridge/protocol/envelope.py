@@ -165,7 +165,7 @@ def peek(params: Raw) -> Params:
         return _NOTHING
     try:
         return _decode_params(params)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return _NOTHING
 
 
@@ -174,7 +174,7 @@ def peek_meta(meta: Raw) -> Meta:
         return _NO_META
     try:
         return _decode_meta(meta)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return _NO_META
 
 

@@ -1,6 +1,6 @@
 """What a child told of itself in its handshake, and the `initialize` results that clients get from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Raw
@@ -21,6 +21,7 @@ class Facts:
     capabilities: dict
     members: dict
     title: str
+    _answers: dict = field(default_factory=dict)  # by revision and what is hidden; four revisions at most
 
     @classmethod
     def of(cls, result: bytes | Raw) -> "Facts":
@@ -34,20 +35,25 @@ class Facts:
         return cls(revision, capabilities, members, f"{info.name} {info.version}".strip())
 
     def offers(self, capability: str) -> bool:
-        return capability in self.capabilities
+        # Go servers without `omitempty` write null for what they do not have.
+        return bytes(self.capabilities.get(capability, b"null")) not in (b"null", b"false")
 
     def answer(self, wanted: str | None, *, hide_tasks: bool, hide_list_changed: bool) -> tuple[str, bytes]:
         """The revision and the `initialize` result of one client (lifecycle, "Version Negotiation")."""
         revision = negotiate(wanted, self.revision)
+        known = self._answers.get((revision, hide_tasks, hide_list_changed))
+        if known is not None:
+            return revision, known
         members = {**self.members, "protocolVersion": revision}
         if hide_tasks and self.offers("tasks") or hide_list_changed:
             members["capabilities"] = self._capabilities(hide_tasks, hide_list_changed)
-        return revision, envelope.encode(members)
+        answer = self._answers[(revision, hide_tasks, hide_list_changed)] = envelope.encode(members)
+        return revision, answer
 
     def _capabilities(self, hide_tasks: bool, hide_list_changed: bool) -> dict:
         shown = {name: value for name, value in self.capabilities.items() if not (hide_tasks and name == "tasks")}
         for name in LIST_CHANGED if hide_list_changed else ():
-            if name in shown:
+            if name in shown and memoryview(shown[name])[:1] == b"{":
                 inner = envelope.members(shown[name])
                 inner.pop("listChanged", None)
                 shown[name] = inner

@@ -30,6 +30,7 @@ LIST_CHANGES = {f"notifications/{kind}/list_changed": kind for kind in ("tools",
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 ASK_PATIENCE = 30.0  # seconds until a child is told that its client has no open stream to be asked on
+ASKS_LIMIT = 100  # asks of one child that have no answer yet; fewer than a session keeps messages
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Relay:
         self.sessions: dict[str, Session] = {}
         self.is_open = False
         self.reason = "starting"
+        self.heard = 0.0  # when the child last said something
         self._exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
         self._queue: deque[Exchange] = deque()  # not yet written: the child is not open, or busy
         self._next_id = 1
@@ -71,7 +73,7 @@ class Relay:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
         self._next_id += 1
         handshake = Exchange(self._next_id, None, b"0", "initialize", "", None, None, now, 0, 0)
-        handshake.outbox = _Handshake(self, now, opened, refused)
+        handshake.outbox = _Handshake(self, opened, refused)
         self._exchanges[handshake.id] = handshake
         self._send(envelope.request_line(handshake.id, "initialize", params))
 
@@ -110,9 +112,9 @@ class Relay:
             self._conclude(exchange, "lost", INTERNAL_ERROR, why, now)
         for session in self.sessions.values():
             for ask in session.asks.values():
-                session.waiting.pop(("ask", ask.id), None)
-                session.deliver(envelope.notification(
-                    "notifications/cancelled", b'{"requestId":%b,"reason":"the server process exited"}' % ask.id))
+                if session.waiting.pop(("ask", ask.id), None) is None:
+                    session.deliver(envelope.notification(
+                        "notifications/cancelled", b'{"requestId":%b,"reason":"the server process exited"}' % ask.id))
             session.asks.clear()
 
     @property
@@ -120,10 +122,6 @@ class Relay:
         """Whether at most one request is with the child."""
         return len(self._exchanges) < 2
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether a client waits for an answer. Our own requests, and those that were given up, nobody waits for."""
-        return any(e.session is not None and e.hold is None for e in (*self._exchanges.values(), *self._queue))
 
 
     # -- from clients -----------------------------------------------------------------------------------------------
@@ -204,13 +202,13 @@ class Relay:
     def leave(self, session: Session, now: float) -> None:
         """The session is over: nothing of it stays here."""
         self.sessions.pop(session.nonce, None)
+        uris, session.subscriptions = session.subscriptions, set()
         for exchange in list(session.exchanges.values()):
             self._abandon(exchange, b"", now)
             self._conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
         for ask in session.asks.values():
             self._answer_ask_with_error(ask, INTERNAL_ERROR, "the client's session ended")
         session.asks.clear()
-        uris, session.subscriptions = session.subscriptions, set()
         for uri in uris:
             if self.is_open and not subscriptions.is_held(self.sessions.values(), uri):
                 self._ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
@@ -234,13 +232,19 @@ class Relay:
             message.params = msgspec.Raw(envelope.encode(members))
         return None
 
-    def _level_set(self, session: Session, message: Envelope) -> None:
+    def _level_set(self, session: Session, message: Envelope, is_done: bool) -> None:
         # `_set_level` has put what all sessions need in the place of what this one said.
-        self._level = envelope.string(envelope.peek(message.params).level)
+        if is_done:
+            self._level = envelope.string(envelope.peek(message.params).level)
 
-    def _subscribed(self, session: Session, message: Envelope) -> None:
-        if uri := envelope.string(envelope.peek(message.params).uri):
+    def _subscribe(self, session, message, params) -> None:
+        # From the wish on, not from its answer: else another session that leaves in between would end it.
+        if uri := envelope.string(params.uri):
             session.subscriptions.add(uri)
+
+    def _subscribed(self, session: Session, message: Envelope, is_done: bool) -> None:
+        if not is_done:
+            session.subscriptions.discard(envelope.string(envelope.peek(message.params).uri))
 
     def _unsubscribe(self, session, message, params) -> bytes | None:
         uri = envelope.string(params.uri)
@@ -260,14 +264,16 @@ class Relay:
     def received(self, line: bytes, now: float) -> None:
         """One line of the child's stdout."""
         self.counts.from_child += len(line)
+        self.heard = now
         if not line.isascii() and (clean := envelope.repaired(line)):
             self.counts.noise["bad_utf8"] += 1
             line = clean
         try:
             message = envelope.from_child(line)
-        except Malformed:
+        except Malformed as error:
             self._noise(line)
-            return
+            why = f"the server's answer is not a JSON-RPC message: {error.message}"
+            return self._fail(line[:HEAD], line[-HEAD:], "unreadable", why, now)
         if message.method is None:
             self._answered(message, line, now)
         elif message.id:
@@ -278,13 +284,18 @@ class Relay:
     def too_long(self, head: bytes, tail: bytes, size: int, now: float) -> None:
         """The child wrote a line over the limit, which was thrown away: fail the call that it belongs to."""
         self.counts.noise["too_long"] += 1
-        id = _id_of_long_line(head, tail)
-        exchange = self._exchanges.pop(id, None) if id is not None else None
+        self.log.warning("line too long", bytes=size)
         why = f"the server's answer is too long: {size} bytes in one line (raise --max-line)"
-        self.log.warning("line too long", bytes=size, exchange=id or "unknown")
-        if exchange is not None:
-            self._conclude(exchange, "too_long", INTERNAL_ERROR, why, now)
-            self._pump(now)
+        self._fail(head, tail, "too_long", why, now)
+
+    def _fail(self, head: bytes, tail: bytes, outcome: str, why: str, now: float) -> None:
+        """The child wrote what nobody can be given: fail the call that it was the answer to, if that can be told."""
+        exchange = self._exchanges.pop(_id_of_answer(head, tail), None)
+        if exchange is None:
+            return
+        if exchange.hold is None:
+            self._conclude(exchange, outcome, INTERNAL_ERROR, why, now)
+        self._pump(now)
 
     def _answered(self, message: Envelope, line: bytes, now: float) -> None:
         exchange = self._exchanges.pop(_minted(message.id), None)
@@ -304,8 +315,8 @@ class Relay:
         session.touched = now
         self.counts.in_flight -= 1
         self._count(exchange, _outcome(exchange, message, line), now)
-        if exchange.then and message.result:
-            exchange.then()
+        if exchange.then:
+            exchange.then(bool(message.result))
         exchange.outbox.answer(self.policy.profile.answer(exchange, message))
 
     def _asked(self, message: Envelope, now: float) -> None:
@@ -314,12 +325,16 @@ class Relay:
             self._send(b'{"jsonrpc":"2.0","id":%b,"result":{}}\n' % child_id)
             return
         if self.owner is None or message.method == "roots/list" and self.policy.withhold_roots:
-            self.counts.strays[message.method] += 1
+            self.counts.strays[message.method if message.method in _ASKS else "request_of_child"] += 1
             why = ("roots are withheld from this server (--client-roots relay passes them)" if self.owner
                    else "client capability not available through a shared child (--isolation session)")
             self._send(error_body(child_id, METHOD_NOT_FOUND, why) + b"\n")
             return
         session = self.owner
+        if len(session.asks) >= ASKS_LIMIT:
+            self.counts.strays["too_many_asks"] += 1
+            self._send(error_body(child_id, INTERNAL_ERROR, f"{ASKS_LIMIT} requests to the client have no answer yet") + b"\n")
+            return
         ask = Ask(b"%d" % session.next_ask, child_id, message.method, now)
         session.next_ask += 1
         session.asks[ask.id] = ask
@@ -393,7 +408,7 @@ class Relay:
         text = envelope.notification(message.method, message.params)
         level = envelope.string(envelope.peek(message.params).level) if message.method == "notifications/message" else None
         exchange, sessions = self._owner()
-        if exchange is None and len(sessions) > 1 and self._exchanges:
+        if exchange is None and len(sessions) > 1 and any(e.session for e in self._exchanges.values()):
             # Several sessions' requests are under way: to give it to all would show one client another's business.
             self.counts.drops["unattributable"] += 1
             return
@@ -441,9 +456,11 @@ class Relay:
                 if exchange.hold is None and exchange.session and now - exchange.created >= keepalive:
                     exchange.outbox.wait()
         for ask in [a for a in self.owner.asks.values() if not a.delivered and now - a.created > ASK_PATIENCE] if self.owner else ():
+            if self.owner.waiting.pop(("ask", ask.id), None) is None:
+                ask.delivered = True  # to a stream that opened meanwhile; people may take long to answer
+                continue
             del self.owner.asks[ask.id]
-            if self.owner.waiting.pop(("ask", ask.id), None):
-                self._answer_ask_with_error(ask, INTERNAL_ERROR, "the client has no open stream to be asked on")
+            self._answer_ask_with_error(ask, INTERNAL_ERROR, "the client has no open stream to be asked on")
         if self._queue:
             self._pump(now)
 
@@ -512,6 +529,8 @@ class Relay:
             return
         session.exchanges.pop(exchange.key, None)
         session.touched = now
+        if exchange.then:
+            exchange.then(False)
         self.counts.in_flight -= 1
         self._count(exchange, outcome, now)
         if outcome != "cancelled":
@@ -550,29 +569,31 @@ class _Nobody:
 class _Handshake:
     """The outbox of our own `initialize`."""
 
-    def __init__(self, relay: Relay, now: float, opened, refused):
-        self.relay, self.now, self.opened, self.refused = relay, now, opened, refused
+    def __init__(self, relay: Relay, opened, refused):
+        self.relay, self.opened, self.refused = relay, opened, refused
 
     def answer(self, message: Envelope) -> None:
         if message.error:
             return self.refused(f"the server refused initialize: {bytes(message.error).decode(errors='replace')[:500]}")
         try:
             facts = Facts.of(message.result)
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
             return self.refused(f"the server's initialize result is not one: {error}")
         self.opened(facts)
-        self.relay._opened(facts, self.now)
+        self.relay._opened(facts, self.relay.heard)
 
 
 KNOWN_METHODS = frozenset((
     "tools/call", "tools/list", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe",
     "resources/unsubscribe", "prompts/list", "prompts/get", "completion/complete", "logging/setLevel", "ping",
     "initialize", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
+_ASKS = ("sampling/createMessage", "elicitation/create", "roots/list")
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _RULES = {
     "ping": Relay._ping,
     "logging/setLevel": Relay._set_level,
+    "resources/subscribe": Relay._subscribe,
     "resources/unsubscribe": Relay._unsubscribe,
     **dict.fromkeys(("tasks/get", "tasks/result", "tasks/list", "tasks/cancel"), Relay._tasks),
 }
@@ -607,12 +628,17 @@ def _with_token(params: msgspec.Raw, meta: msgspec.Raw, token: int) -> bytes:
     return envelope.encode(members)
 
 
-def _id_of_long_line(head: bytes, tail: bytes) -> int | None:
-    """The id in a line that was too long to keep: Python servers write it first, TypeScript servers last."""
+def _id_of_answer(head: bytes, tail: bytes) -> int | None:
+    """The id in a line that was too long to keep, or no JSON: Python servers write it first, TypeScript servers last."""
+    if _IS_NO_ANSWER.match(head):
+        return None
     found = _ID_FIRST.match(head) or _ID_LAST.search(tail)
     return int(found[1]) if found else None
 
 
+HEAD = 1024  # bytes of each end of a line that are looked at
 _IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
+_IS_NO_ANSWER = re.compile(  # a method or params before anything else but jsonrpc and id, whose ids are the child's own
+    rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*[^,]{1,300},\s*)?(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:method|params)"')
 _ID_FIRST = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*"?([0-9]{1,18})"?\s*[,}]')
 _ID_LAST = re.compile(rb'"id"\s*:\s*"?([0-9]{1,18})"?\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')

@@ -56,20 +56,22 @@ class Session:
         return any(outbox.put(message) for outbox in reversed(self.streams))
 
     def keep(self, key: object, message: bytes) -> None:
-        """Hold a message until a stream opens. A second one with the same key takes the first one's place."""
+        """Hold a message until a stream opens. A second one with the same key takes the first one's place.
+
+        The oldest give way to new ones, but asks do not: the child waits for them. The relay bounds their number.
+        """
         self.waiting[key] = message
         if len(self.waiting) > WAITING_LIMIT:
-            self.waiting.popitem(last=False)
+            del self.waiting[next(key for key in self.waiting if not (isinstance(key, tuple) and key[0] == "ask"))]
             self.dropped += 1
 
     def listen(self, outbox) -> None:
         """A stream for unrelated messages has opened; what waited for one goes there."""
         self.streams.append(outbox)
-        while self.waiting:
-            key, message = self.waiting.popitem(last=False)
+        for key, message in list(self.waiting.items()):
             if not outbox.put(message):
-                self.keep(key, message)
                 return
+            del self.waiting[key]
 
     def unlisten(self, outbox) -> None:
         if outbox in self.streams:
@@ -133,15 +135,14 @@ class Sessions:
         session = self._open.get(id)
         return session if session is not None and session.principal == principal and session.relay is not None else None
 
-    def sealed(self, session: Session) -> Session:
-        """The session under the id that says what was agreed on; connection-bound ones keep theirs."""
+    def seal(self, session: Session) -> None:
+        """Give the session the id that says what was agreed on; connection-bound ones keep theirs."""
         if session.transport == "streamable-http":
             self._open.pop(session.id, None)
             opening = Opening(self.mcp, session.revision, session.capabilities, session.client, session.principal,
                               session.own_child, session.nonce)
             session.id = seal(opening, self.key)
             self._open[session.id] = session
-        return session
 
     def adopt(self, transport: str, id: str, revision: str, principal: str, now: float) -> Session:
         """A session that nobody opened. Without an id it is known to its one request only."""
