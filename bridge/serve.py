@@ -59,6 +59,7 @@ class _Bridge:
         self.listener = listener
         self.log = log.Log()
         self.exit_code = 0
+        self.hurried = False  # a second signal came: no time for what is in flight
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -94,10 +95,9 @@ class _Bridge:
             self.hurried = True
         self.stopping.set()
 
-    hurried = False
-
     def _fatal(self, service: Service) -> None:
-        if self.settings.exit_on_fatal:
+        others_live = any(other.state != "fatal" for other in self.services.values())
+        if self.settings.exit_on_fatal and not others_live:
             self.exit_code = 1
             self.stopping.set()
 

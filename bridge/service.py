@@ -18,7 +18,7 @@ from bridge.child.supervisor import Supervisor
 from bridge.counts import Counts
 from bridge.http.stream import Stream
 from bridge.protocol import envelope
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Refusal, busy
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.profile import profile
 from bridge.protocol.relay import Policy, Relay
@@ -138,6 +138,7 @@ class Service:
         self.children: list[Child] = [self.shared]
         self.draining = False
         self._max_requests = settings.max_requests or float("inf")
+        self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
@@ -240,11 +241,21 @@ class Service:
         process = session.relay.child.supervisor.process
         return process is not None and process.backlog > FULL
 
-    async def room(self, session: Session) -> None:
-        """Wait while the child's stdin is full."""
+    async def room(self, session: Session) -> Refusal | None:
+        """Wait while the child's stdin is full. A refusal if it stays so: a child that does not read."""
         process = session.relay.child.supervisor.process
-        if process is not None:
-            await process.room()
+        if process is None:
+            return None
+        if self._waiting_for_room >= self._max_requests:
+            return busy("requests", "--max-requests")
+        self._waiting_for_room += 1
+        try:
+            await asyncio.wait_for(process.room(), self.settings.request_timeout or None)
+            return None
+        except TimeoutError:
+            return Refusal(503, TIMED_OUT, "the server does not read its requests (--request-timeout)")
+        finally:
+            self._waiting_for_room -= 1
 
     def open_stream(self, beats: bool = True) -> Stream:
         stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed)

@@ -106,7 +106,7 @@ class Settings:
     max_restarts: int = option(5, "starts in a row that may fail before the child is FATAL", type=whole, per_mcp=True)
     backoff_initial: float = option(0.5, "the pause before the first restart; it doubles", type=seconds, per_mcp=True)
     backoff_max: float = option(30.0, "the longest pause before a restart", type=seconds, per_mcp=True)
-    exit_on_fatal: bool = option(False, "exit with code 1 when the child is FATAL", type=flag)
+    exit_on_fatal: bool = option(False, "exit with code 1 when the child (every child, with --config) is FATAL", type=flag)
 
     session_key_file: str = option("", "key of the session ids, made if missing; share it between replicas (default: "
                                    "in the user's state directory)", metavar="FILE")

@@ -103,8 +103,8 @@ class Conversation:
         service, id = self.service, bytes(message.id)
         if self.session is None and not self._take_as_known(message):
             return None
-        await service.room(self.session)
-        if refusal := service.not_now() or service.request(self.session, message, self, self.headers):
+        refusal = await service.room(self.session) if service.is_full(self.session) else None
+        if refusal := refusal or service.not_now() or service.request(self.session, message, self, self.headers):
             self.put(service.profile.refusal(id, message.method, refusal.code, refusal.message))
 
     def _take_as_known(self, message: envelope.Envelope) -> bool:

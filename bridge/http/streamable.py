@@ -56,9 +56,8 @@ class Streamable:
             return await send_accepted(send)
         way = Awaited(service.loop)
         reply = Reply(service, session, takes_json, takes_events, way)
-        if service.is_full(session):
-            await service.room(session)
-        refusal = service.request(session, message, reply, headers)
+        refusal = await service.room(session) if service.is_full(session) else None
+        refusal = refusal or service.request(session, message, reply, headers)
         if refusal is not None:
             return await self._refuse(send, refusal, body, bytes(message.id))
         answer = await way.waiter
@@ -140,7 +139,8 @@ class Streamable:
         way = Awaited(service.loop)
         reply = Reply(service, session, takes_json, takes_events, way)
         gather = Gather(reply, len(requests))
-        await service.room(session)
+        if service.is_full(session) and (refusal := await service.room(session)):
+            return await self._refuse(send, refusal, body)
         put_batch(service, session, messages, gather, headers)
         if not requests:
             return await send_accepted(send)

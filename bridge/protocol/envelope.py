@@ -41,6 +41,7 @@ class Params(msgspec.Struct, gc=False):
     """The members of `params` that some rule looks at, all raw."""
 
     name: Raw = ABSENT
+    cursor: Raw = ABSENT
     uri: Raw = ABSENT
     level: Raw = ABSENT
     requestId: Raw = ABSENT

@@ -11,7 +11,7 @@ class Exchange:
     """
 
     __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
-                 "limit", "hold", "then", "trace", "key")
+                 "limit", "hold", "then", "trace", "key", "cursor")
 
     def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
                  created: float, timeout: float, limit: float):
@@ -30,6 +30,7 @@ class Exchange:
         self.then = None
         self.trace = ""
         self.key = client_id
+        self.cursor = b""  # raw JSON: which page of a list
 
     def progressed(self, now: float, timeout: float) -> None:
         """Progress starts the clock again; the hard maximum stays (lifecycle, "Timeouts")."""

@@ -1,11 +1,12 @@
-"""What LiteLLM's client (mcp SDK 1.10 to 1.12, pydantic) takes as a valid tool result and tool list, and how to get there.
+"""What LiteLLM's client (mcp SDK 1.10 to 2.3, pydantic) takes as a valid tool result and tool list, and how to get there.
 
 Each model below is that SDK's, reduced to what it refuses. A block that it would refuse becomes a text block with the
-block's own JSON in it, so nothing is lost.
+block's own JSON in it, so nothing is lost; a part of a tool's description that it would refuse is left out.
 """
 
 import re
-from typing import Literal, Union
+from functools import cache
+from typing import Annotated, Literal, Union
 
 import msgspec
 from msgspec import Raw
@@ -17,7 +18,15 @@ _TEXT_LIMIT = 4000  # characters of a child's own words in a failure
 
 class _Annotations(msgspec.Struct):
     audience: list[Literal["user", "assistant"]] | None = None
-    priority: msgspec.Raw | None = None
+    priority: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    lastModified: str | None = None
+
+
+class _Icon(msgspec.Struct):
+    src: str
+    mimeType: str | None = None
+    sizes: list[str] | None = None
+    theme: Literal["light", "dark"] | None = None
 
 
 class _Block(msgspec.Struct):
@@ -25,7 +34,7 @@ class _Block(msgspec.Struct):
 
     type: str
     annotations: _Annotations | None = None
-    _meta: dict | None = None
+    meta: dict[str, Raw] | None = msgspec.field(default=None, name="_meta")
 
 
 class _Text(msgspec.Struct, tag_field="type", tag="text"):
@@ -49,6 +58,7 @@ class _Link(msgspec.Struct, tag_field="type", tag="resource_link"):
     mimeType: str | None = None
     title: str | None = None
     size: int | None = None
+    icons: list[_Icon] | None = None
 
 
 class _Contents(msgspec.Struct):
@@ -56,6 +66,7 @@ class _Contents(msgspec.Struct):
     text: str | None = None
     blob: str | None = None
     mimeType: str | None = None
+    meta: dict[str, Raw] | None = msgspec.field(default=None, name="_meta")
 
 
 class _Embedded(msgspec.Struct, tag_field="type", tag="resource"):
@@ -63,22 +74,28 @@ class _Embedded(msgspec.Struct, tag_field="type", tag="resource"):
 
 
 _blocks = msgspec.json.Decoder(Union[_Text, _Image, _Audio, _Link, _Embedded])
-_URL = re.compile(r"(?:https?|ftps?|wss?)://[^\s/?#]+[^\s]*|(?!(?:https?|ftps?|wss?):)[A-Za-z][A-Za-z0-9+.-]*:[^\s]*")
+# What pydantic's AnyUrl takes for sure (SDK 1.x): it parses the host of the schemes that browsers know.
+_LABEL = r"(?!xn--)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_BYTE = r"(?:1?[1-9]?[0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
+_HOST = rf"(?:(?:{_LABEL}\.)*(?=[a-z]){_LABEL}|(?:{_BYTE}\.){{3}}{_BYTE}|\[::1\])"
+_REST = r"(?:[/?#]\S*)?"
+_URL = re.compile(
+    rf"(?:https?|ftp|wss?)://{_HOST}(?::[0-9]{{1,4}})?{_REST}|file:(?:///\S*|/(?!/)\S*)"
+    rf"|(?!(?:https?|ftp|wss?|file):)[a-z][a-z0-9+.-]*:(?://[a-z0-9._~-]*{_REST}|(?!//)\S*)", re.IGNORECASE)
 
 
 def call_result(raw: Raw) -> bytes:
     """A `tools/call` result that LiteLLM's client can read: the child's own bytes where they are fine already."""
+    if envelope.too_deep(bytes(raw)):
+        return failed_call(f"the server sent a result nested deeper than {envelope.MAX_DEPTH} levels")
     try:
         members = envelope.members(raw)
         content = msgspec.json.decode(members["content"], type=list[Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return failed_call(f"the server sent a result without content: {_shortened(bytes(raw))}")
-    if envelope.too_deep(bytes(raw)):
-        return failed_call(f"the server sent a result nested deeper than {envelope.MAX_DEPTH} levels")
     blocks = [_block(block) for block in content]
     fixed = {"content": blocks} if any(new is not old for new, old in zip(blocks, content)) else {}
-    dropped = {name for name, kind in (("structuredContent", dict), ("isError", bool), ("_meta", dict))
-               if name in members and not _is(members[name], kind)}
+    dropped = {name for name, kind in _RESULT if name in members and not _is(members[name], kind)}
     if not fixed and not dropped:
         return raw
     return envelope.encode({**{name: value for name, value in members.items() if name not in dropped}, **fixed})
@@ -88,12 +105,14 @@ def tool_list(raw: Raw) -> bytes | None:
     """A `tools/list` result without what makes LiteLLM's client fail later (`outputSchema`) or at once. None if it is none."""
     try:
         members = envelope.members(raw)
-        tools = [envelope.members(tool) for tool in msgspec.json.decode(members["tools"], type=list[Raw])]
-    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError):
+        tools = msgspec.json.decode(members["tools"], type=list[Raw])
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
         return None
-    if not _is(members.get("nextCursor", Raw(b'""')), str):
-        members.pop("nextCursor")
-    return envelope.encode({**members, "tools": [_tool(tool) for tool in tools if _is(tool.get("name", Raw(b"0")), str)]})
+    if envelope.too_deep(bytes(raw)):
+        tools = [tool for tool in tools if not envelope.too_deep(bytes(tool))]
+        members.pop("_meta", None)
+    known = {name: members[name] for name, kind in _LIST if name in members and _is(members[name], kind)}
+    return envelope.encode({**known, "tools": [_tool(envelope.members(tool)) for tool in tools if _is(tool, _Named)]})
 
 
 def failed_call(why: str) -> bytes:
@@ -107,6 +126,28 @@ def error_text(error: Raw) -> str:
         return msgspec.json.decode(error, type=_Error).message or _shortened(bytes(error))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _shortened(bytes(error))
+
+
+def is_error(raw: Raw) -> bool:
+    """Whether it is a JSON-RPC error object that the client can read."""
+    return _is(raw, _ReadableError) and not envelope.too_deep(bytes(raw))
+
+
+def is_object(raw: Raw) -> bool:
+    return _is(raw, dict)
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _ReadableError(msgspec.Struct):
+    code: int
+    message: str
+
+
+class _Execution(msgspec.Struct):
+    taskSupport: Literal["forbidden", "optional", "required"] | None = None
 
 
 class _ToolAnnotations(msgspec.Struct):
@@ -137,20 +178,42 @@ def _block(raw: Raw) -> Raw | dict:
 
 def _tool(tool: dict) -> dict:
     tool.pop("outputSchema", None)
-    for name, kind in (("description", str), ("title", str), ("annotations", _ToolAnnotations), ("_meta", dict)):
+    for name, kind in _TOOL:
         if name in tool and not _is(tool[name], kind):
             del tool[name]
-    if not _is(tool.get("inputSchema", Raw(b"0")), dict):
-        tool["inputSchema"] = Raw(b'{"type":"object"}')
+    tool["inputSchema"] = _schema(tool.get("inputSchema", NO_OBJECT))
     return tool
+
+
+def _schema(raw: Raw) -> dict:
+    """The schema of a tool's arguments. SDK 2.3 refuses the whole list where one has no `"type":"object"`."""
+    schema = envelope.members(raw) if _is(raw, dict) else {}
+    for name, kind in _SCHEMA:
+        if name in schema and not _is(schema[name], kind):
+            del schema[name]
+    return schema if schema.get("type") else {"type": "object", **schema}
 
 
 def _is(raw: Raw, kind: type) -> bool:
     try:
-        msgspec.json.decode(raw, type=dict[str, Raw] if kind is dict else kind)
+        _decoder(kind).decode(raw)
         return True
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
+
+
+@cache
+def _decoder(kind) -> msgspec.json.Decoder:
+    return msgspec.json.Decoder(dict[str, Raw] if kind is dict else kind)
+
+
+NO_OBJECT = Raw(b"{}")
+_RESULT = (("structuredContent", dict), ("isError", bool), ("_meta", dict), ("resultType", str))
+_LIST = (("nextCursor", str), ("_meta", dict))  # 2026-07-28 has more, which mean nothing to a client with a session
+_TOOL = (("description", str), ("title", str), ("annotations", _ToolAnnotations), ("icons", list[_Icon]),
+         ("execution", _Execution), ("_meta", dict))
+_SCHEMA = (("type", Literal["object"]), ("properties", dict[str, dict[str, Raw] | bool]), ("required", list[str]),
+           ("$schema", str))
 
 
 def _shortened(raw: bytes) -> str:

@@ -37,6 +37,8 @@ class Kind(Strict):
 
     def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes:
         if message.error:
+            if exchange.method not in _TOOLS and kind.is_error(message.error):
+                return envelope.response(exchange.client_id, message)
             return self.failure(exchange, 0, kind.error_text(message.error))
         if exchange.method == "tools/call":
             return envelope.result(exchange.client_id, kind.call_result(message.result))
@@ -44,12 +46,14 @@ class Kind(Strict):
             tools = kind.tool_list(message.result)
             if tools is None:
                 return self.failure(exchange, 0, "the server sent a tool list that is not one")
-            self._remember(exchange.key, tools)
+            self._remember(exchange.cursor, tools)
             return envelope.result(exchange.client_id, tools)
+        if not kind.is_object(message.result):
+            return self.failure(exchange, 0, "the server sent a result that is not an object")
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
-        if exchange.method == "tools/list" and (tools := self._lists.get(exchange.key)):
+        if exchange.method == "tools/list" and (tools := self._lists.get(exchange.cursor)):
             return envelope.result(exchange.client_id, tools)
         return self.refusal(exchange.client_id, exchange.method, code, why)
 
@@ -64,6 +68,7 @@ class Kind(Strict):
 
 
 LISTS = 64
+_TOOLS = ("tools/call", "tools/list")
 
 
 def profile(name: str) -> Strict:

@@ -157,6 +157,8 @@ class Relay:
         tool = self.catalogue.label(params.name) if message.method == "tools/call" else ""
         exchange = Exchange(self._next_id, session, bytes(message.id), message.method, tool, token or None, outbox, now,
                             self.policy.request_timeout, self.policy.request_timeout_max)
+        if message.method == "tools/list":
+            exchange.cursor = bytes(params.cursor)
         line_params = message.params
         if token:
             line_params = _with_token(line_params, params.meta, exchange.id)

@@ -1,0 +1,166 @@
+"""A relay with a child and clients that are plain lists: what tests of the rules are written in. No loop, no clock.
+
+world = World()
+one = world.session()
+call = world.request(one, "tools/call", {"name": "x"}, id=1)   # an Outbox
+line = world.sent()[-1]                                        # what the child got, as JSON
+world.hear({"id": line["id"], "result": {}})                   # what the child says
+assert call.answers == [{"jsonrpc": "2.0", "id": 1, "result": {}}]
+"""
+
+import json
+
+from bridge.counts import Counts
+from bridge.log import Log
+from bridge.protocol import envelope
+from bridge.protocol.errors import Refusal
+from bridge.protocol.profile import profile
+from bridge.protocol.relay import Policy, Relay
+from bridge.protocol.session import Sessions
+
+ALL = {name: {"listChanged": True, "subscribe": True} for name in ("tools", "resources", "prompts")} | {"logging": {}}
+
+
+class Outbox:
+    """Collects. `is_open` says whether it can carry more than its answer."""
+
+    def __init__(self, is_open=True, answers_cancelled=True):
+        self.is_open = is_open
+        self.answers_cancelled = answers_cancelled
+        self.raw: list[bytes] = []
+        self.raw_answers: list[bytes] = []
+        self.waits = 0
+
+    def put(self, message: bytes) -> bool:
+        if self.is_open:
+            self.raw.append(message)
+        return self.is_open
+
+    def answer(self, message: bytes) -> None:
+        self.raw_answers.append(message)
+
+    def wait(self) -> None:
+        self.waits += 1
+
+    @property
+    def messages(self) -> list:
+        return [json.loads(message) for message in self.raw]
+
+    @property
+    def methods(self) -> list[str]:
+        return [message["method"] for message in self.messages]
+
+    @property
+    def answers(self) -> list:
+        return [json.loads(message) for message in self.raw_answers]
+
+    @property
+    def error(self) -> dict:
+        (answer,) = self.answers
+        return answer["error"]
+
+
+class World:
+    """`own` gives the child to the first session alone. `capabilities` are the child's; it is open unless told otherwise."""
+
+    def __init__(self, *, own=False, is_open=True, capabilities=ALL, profile_name="strict", **policy):
+        self.now = 100.0
+        self.lines: list[bytes] = []
+        self.refused: list[str] = []
+        self.opened = 0
+        self.counts = Counts()
+        self.capabilities = capabilities
+        self.sessions = Sessions("test", b"k" * 32, 1000, 0)
+        self.owner = self.sessions.open("sse", self.now, own_child=True) if own else None
+        self.relay = Relay(self.lines.append, Policy(profile(profile_name), **policy), self.counts, Log(), self.owner)
+        if own:
+            self.relay.join(self.owner)
+        if is_open:
+            self.open()
+
+    # -- the child ------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """A new child runs and answers the handshake and the bridge's own questions."""
+        self.relay.open(b'{"protocolVersion":"2025-11-25"}', self.now, self._opened, self.refused.append)
+        handshake = self.sent()[-1]
+        assert handshake["method"] == "initialize"
+        self.answer(handshake, {"protocolVersion": "2025-11-25", "capabilities": self.capabilities, "serverInfo": {"name": "s"}})
+        self.answer_own()
+
+    def _opened(self, facts) -> None:
+        self.opened += 1
+
+    def answer_own(self, tools=()) -> list:
+        """Answer the bridge's own tools/list, which only its catalogue hears; returns the other lines."""
+        others = []
+        for line in self.sent():
+            if line.get("method") == "tools/list" and "params" not in line:
+                self.answer(line, {"tools": [{"name": name} for name in tools]})
+            else:
+                others.append(line)
+        return others
+
+    def sent(self) -> list:
+        """What was written to the child since the last look."""
+        lines, self.lines[:] = list(self.lines), []
+        assert all(line.endswith(b"\n") and line.count(b"\n") == 1 and b"\r" not in line for line in lines)
+        return [json.loads(line) for line in lines]
+
+    def hear(self, message) -> None:
+        line = message if isinstance(message, bytes) else json.dumps({"jsonrpc": "2.0"} | message).encode()
+        self.relay.received(line, self.now)
+
+    def answer(self, line: dict, result=None, **error) -> None:
+        self.hear({"id": line["id"]} | ({"error": error} if error else {"result": result if result is not None else {}}))
+
+    def notice(self, method: str, **params) -> None:
+        self.hear({"method": f"notifications/{method}"} | ({"params": params} if params else {}))
+
+    def die(self, why="the server process exited (code 3)", for_good=False) -> None:
+        self.relay.lost(why, self.now, for_good=for_good)
+
+    # -- clients -----------------------------------------------------------------------------------------------------------
+
+    def session(self, stream: Outbox | None = None):
+        session = self.sessions.open("sse", self.now)
+        self.relay.join(session)
+        if stream is not None:
+            session.listen(stream)
+        return session
+
+    def request(self, session, method="tools/call", params=None, id=1, outbox=None) -> Outbox:
+        """`params` and `id` may be raw JSON as bytes."""
+        outbox = outbox or Outbox()
+        raw_id = id if isinstance(id, bytes) else json.dumps(id).encode()
+        raw = params if isinstance(params, bytes) else json.dumps(params).encode()
+        body = b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (raw_id, json.dumps(method).encode(), b',"params":' + raw if params is not None else b"")
+        refusal = self.relay.request(session, envelope.from_client(body), outbox, self.now)
+        outbox.refusal = refusal
+        assert refusal is None or isinstance(refusal, Refusal)
+        return outbox
+
+    def ask_child(self, session, *args, **kwargs) -> tuple[Outbox, dict]:
+        """A request that must reach the child at once: its outbox and the child's line."""
+        outbox = self.request(session, *args, **kwargs)
+        (line,) = self.sent()
+        return outbox, line
+
+    def notify(self, session, method: str, **params) -> None:
+        body = json.dumps({"jsonrpc": "2.0", "method": f"notifications/{method}", "params": params}).encode()
+        self.relay.notify(session, envelope.from_client(body), self.now)
+
+    def respond(self, session, id, **member) -> bool:
+        return self.relay.respond(session, envelope.from_client(json.dumps({"jsonrpc": "2.0", "id": id} | member).encode()))
+
+    def leave(self, session) -> None:
+        self.sessions.end(session)
+        self.relay.leave(session, self.now)
+
+    # -- time -----------------------------------------------------------------------------------------------------------------
+
+    def sweep(self, after=0.0, keepalive=0.0) -> None:
+        self.now += after
+        self.relay.sweep(self.now, keepalive)
+
+

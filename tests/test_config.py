@@ -1,0 +1,93 @@
+"""Config files: what they may say, and that a mistake is told with file, line and field."""
+
+import json
+import os
+
+import pytest
+
+from bridge.config import read
+from bridge.settings import Settings, UsageError
+from support import Bridge, Http, text, zoo
+
+
+def planned(tmp_path, content: str, name: str = "mcps.yaml", **settings):
+    path = tmp_path / name
+    path.write_text(content)
+    return read(Settings(config=str(path), **settings))
+
+
+def refused(tmp_path, content: str) -> str:
+    with pytest.raises(UsageError) as error:
+        planned(tmp_path, content)
+    return str(error.value).removeprefix(f"{tmp_path}/")
+
+
+def test_the_json_of_desktop_clients_is_read_as_it_is(tmp_path):
+    document = {"mcpServers": {"time": {"command": "uvx", "args": ["mcp-server-time", 1], "env": {"TZ": "UTC"}, "autoApprove": []}}}
+
+    command, settings = planned(tmp_path, json.dumps(document, indent="\t"), "mcps.json")["time"]
+
+    assert command.argv == ("uvx", "mcp-server-time", "1")
+    assert command.environment["TZ"] == "UTC"
+    assert settings.profile == "strict"
+
+
+def test_options_of_serve_may_stand_in_an_entry(tmp_path):
+    content = "mcpServers: {notes: {command: npx, max-in-flight: 1, profile: litellm, request_timeout: 5}}"
+
+    _, settings = planned(tmp_path, content, request_timeout=60.0)["notes"]
+
+    assert (settings.max_in_flight, settings.profile, settings.request_timeout) == (1, "litellm", 5.0)
+
+
+def test_variables_of_our_environment_are_put_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRIDGE_TEST_TOKEN", "s3cret")
+    content = "mcpServers: {a: {command: x, args: ['${BRIDGE_TEST_NONE:-none}'], env: {TOKEN: '${env:BRIDGE_TEST_TOKEN}'}}}"
+
+    command, _ = planned(tmp_path, content)["a"]
+
+    assert command.argv == ("x", "none")
+    assert command.environment["TOKEN"] == "s3cret"
+    assert "BRIDGE_TEST_TOKEN" not in command.environment
+
+
+def test_disabled_and_remote_servers_are_left_out(tmp_path):
+    content = "mcpServers: {a: {command: x}, b: {command: x, disabled: true}, c: {url: 'http://x/mcp'}}"
+
+    assert list(planned(tmp_path, content)) == ["a"]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("mcpServers:\n  a:\n    command: x\n    arg: [y]\n", "mcps.yaml:4: a: unknown field 'arg'"),
+    ("mcpServers:\n  a:\n    command: x\n    args: y\n", "mcps.yaml:4: a: args: Input should be a valid list"),
+    ("mcpServers:\n  a:\n    args: [y]\n", "mcps.yaml:2: a: 'command' is missing"),
+    ("mcpServers:\n  a/b: {command: x}\n", "mcps.yaml:2: a/b: a name stands in a path"),
+    ("mcpServers:\n  mcp: {command: x}\n", "mcps.yaml:2: mcp: a name stands in a path"),
+    ("mcpServers:\n  a: {command: '${BRIDGE_TEST_UNSET}'}\n", "mcps.yaml:2: a: ${BRIDGE_TEST_UNSET} is not set"),
+    ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: 'none' is none of"),
+    ("mcpServers:\n  a: {command: x, env: {'1A': y}}\n", "mcps.yaml:2: a: --env 1A: not the name"),
+    ("mcpServers: {}\n", "mcps.yaml: 'mcpServers' must name at least one server"),
+    ("tools: {}\n", "mcps.yaml: no 'mcpServers' in it"),
+    ("mcpServers: [\n", "mcps.yaml: line 2: "),
+    ("", "mcps.yaml: no 'mcpServers' in it"),
+])
+def test_a_mistake_is_told_with_file_line_and_field(tmp_path, content, message):
+    assert refused(tmp_path, content).startswith(message)
+
+
+def test_one_failing_child_does_not_touch_the_others(tmp_path):
+    program, *arguments = zoo("echo")
+    path = tmp_path / "mcps.json"
+    path.write_text(json.dumps({"mcpServers": {
+        "echo": {"command": program, "args": arguments},
+        "missing": {"command": os.path.join(str(tmp_path), "no-such-command")},
+    }}))
+
+    with Bridge(None, "--config", str(path), "--max-restarts", "1", "--exit-on-fatal", ready=False) as bridge:
+        with Http(f"{bridge.url}/echo") as client:
+            assert text(client.call("echo", message="hi")) == "hi"
+        assert bridge.ready("missing")["code"] == 503
+        assert "no-such-command" in bridge.ready("missing")["reason"]
+        assert bridge.ready("echo")["code"] == 200
+        assert bridge.ready()["status"] == "degraded"
+        assert bridge.metrics().value("mcp_bridge_child_up", mcp="echo") == 1
