@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 
@@ -70,12 +71,16 @@ class Child:
     # -- what the supervisor tells --------------------------------------------------------------------------------------
 
     def spawned(self) -> None:
+        self.relay.log = self.log.bind(pid=self.supervisor.pid)
         self.relay.open(self.params, self._clock(), self._opened, self.supervisor.refused)
 
     def received(self, lines: list[bytes]) -> None:
         now = self._clock()
         for line in lines:
-            self.relay.received(line, now)
+            try:
+                self.relay.received(line, now)
+            except Exception:  # the other lines must not be lost by a bug of ours in this one
+                logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"bytes": len(line)}})
 
     def too_long(self, head: bytes, tail: bytes, size: int) -> None:
         self.relay.too_long(head, tail, size, self._clock())

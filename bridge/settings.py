@@ -19,6 +19,7 @@ class UsageError(Exception):
 
 def option(default, help, *, type=None, choices=None, repeat=False, metavar=None, per_mcp=False):
     """One option. `per_mcp` options may also stand in an entry of a config file."""
+    metavar = metavar or {seconds: "SECONDS", size: "BYTES", whole: "N", port: "PORT"}.get(type)
     meta = dict(help=help, type=type or default.__class__, choices=choices, repeat=repeat, metavar=metavar,
                 per_mcp=per_mcp)
     if repeat:
@@ -143,7 +144,7 @@ def variable(name: str) -> str:
 def read(arguments: argparse.Namespace, environment=os.environ) -> Settings:
     """Settings from flags, else from MCP_BRIDGE_* variables, else the defaults.
 
-    Repeatable options are separated by commas in their variable. Raises UsageError.
+    Repeatable options are separated by commas in their variable, or by newlines. Raises UsageError.
     """
     values = {}
     for item in fields(Settings):
@@ -160,7 +161,7 @@ def read(arguments: argparse.Namespace, environment=os.environ) -> Settings:
 def _from_text(item, text: str):
     meta = item.metadata
     if meta["repeat"]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(part.strip() for part in text.split("\n" if "\n" in text else ",") if part.strip())
     try:
         value = meta["type"](text)
     except ValueError as error:

@@ -91,23 +91,20 @@ class ShortWay:
 
     def whole(self, body: bytes, headers: bytes = b"") -> None:
         """The answer as a JSON body. `headers` are whole lines."""
-        transport = self.protocol.transport
-        if transport.is_closing():
-            self.lane.service.counts.drops["client_gone"] += 1
         if len(body) < LARGE:
-            transport.write(_JSON % (len(body), headers) + body)
+            self._write(_JSON % (len(body), headers) + body)
         else:
-            transport.write(_JSON % (len(body), headers))
-            transport.write(body)
+            self._write(_JSON % (len(body), headers))
+            self._write(body)
         self._complete()
 
     def accepted(self) -> None:
-        self.protocol.transport.write(_ACCEPTED)
+        self._write(_ACCEPTED)
         self._complete()
 
     def events(self, stream) -> None:
         """The answer becomes an event stream, which needs a task after all."""
-        self.protocol.transport.write(_EVENTS)
+        self._write(_EVENTS)
         self.lane.service.spawn(self._pump(stream))
 
     async def _pump(self, stream) -> None:
@@ -115,7 +112,7 @@ class ShortWay:
         if stream.overflowed:
             self.protocol.transport.abort()
             return
-        self.protocol.transport.write(b"0\r\n\r\n")
+        self._write(b"0\r\n\r\n")
         self._complete()
 
     async def _send_chunk(self, message: dict) -> None:
@@ -123,10 +120,15 @@ class ShortWay:
         if protocol.flow.write_paused and not self.disconnected:
             await protocol.flow.drain()
         body = message["body"]
-        if not protocol.transport.is_closing():
-            protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        self._write(b"%x\r\n%b\r\n" % (len(body), body))
+
+    def _write(self, data: bytes) -> None:
+        if not self.protocol.transport.is_closing():
+            self.protocol.transport.write(data)
 
     def _complete(self) -> None:
+        if self.protocol.transport.is_closing():
+            self.lane.service.counts.drops["client_gone"] += 1
         self.response_complete = True
         if self.keep_alive:
             self.protocol.on_response_complete()

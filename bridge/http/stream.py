@@ -27,9 +27,12 @@ def frame(message: bytes, event_id: str = "", event: str = "message") -> bytes:
 
 
 class Stream:
-    """Frames on their way to one reader. `limit` is in bytes; what waits may exceed it by one frame, be it a long one."""
+    """Frames on their way to one reader. `limit` is in bytes, for what piles up while the reader has not taken what was
+    sent before; it may be exceeded by one frame, be it a long one.
+    """
 
-    __slots__ = ("limit", "overflowed", "closed", "touched", "task", "beats", "_frames", "_size", "_waiter", "_on_close")
+    __slots__ = ("limit", "overflowed", "closed", "touched", "task", "beats", "_frames", "_size", "_waiter", "_on_close",
+                 "_is_sending")
 
     def __init__(self, limit: int, now: float, on_close=None):
         self.limit = limit
@@ -42,12 +45,13 @@ class Stream:
         self._size = 0
         self._waiter: asyncio.Future | None = None
         self._on_close = on_close
+        self._is_sending = False
 
     def push(self, frame: bytes) -> bool:
         """Queue a frame. False if the stream is closed, be it because of this very frame."""
         if self.closed:
             return False
-        if self._frames and self._size > self.limit:
+        if self._is_sending and self._size > self.limit:
             self.give_up()
             if self.task:
                 self.task.cancel()
@@ -92,9 +96,11 @@ class Stream:
 
     async def take(self) -> list[bytes]:
         """The frames that are there, at least one; none when the stream is over."""
+        self._is_sending = False
         while not self._frames and not self.closed:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+        self._is_sending = True
         frames, self._frames, self._size = self._frames, [], 0
         return [] if self.overflowed else frames
 
