@@ -38,6 +38,9 @@ class Counts:
         self.from_child = 0
         self.stderr_lines = 0
         self.starts = 0
+        self.waits = 0  # sessions that waited for a child of their own
+        self.wakes = 0
+        self.recycled = 0
         self.restarts = 0
         self.exits: dict[str, int] = defaultdict(int)  # by cause
         self.ready_seconds = 0.0  # how long the last handshake took

@@ -74,12 +74,30 @@ class Settings:
 
     profile: str = option("strict", "strict: what the child says is what the client gets; litellm: no failure of a "
                           "tool call ever looks like one to LiteLLM's client", choices=("strict", "litellm"), per_mcp=True)
-    isolation: str = option("auto", "who shares a child: auto decides by the client's capabilities",
-                            choices=("auto", "shared", "session"), per_mcp=True)
+    isolation: str = option("auto", "who shares a child: auto decides by the client's capabilities; session: nobody; principal: those with the same token",
+                            choices=("auto", "shared", "session", "principal"), per_mcp=True)
     client_roots: str = option("auto", "whether a client's roots reach its own child; auto: only with --isolation "
                                "session", choices=("auto", "relay", "withhold"), per_mcp=True)
     max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole,
                                 per_mcp=True)
+
+    max_session_requests: int = option(0, "calls of one session that a child gets at once (0: no limit)", type=whole, per_mcp=True)
+    spares: int = option(0, "warm children kept ready for sessions that get their own", type=whole, per_mcp=True)
+    max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole,
+                               per_mcp=True)
+    child_wait: float = option(5.0, "how long a session waits for a child when --max-children are taken", type=seconds,
+                               per_mcp=True)
+    lazy: bool = option(False, "start the child at the first request that needs it", type=flag, per_mcp=True)
+    idle_stop: float = option(0.0, "stop the child when nobody used it for so long (0: never); it is woken by the next "
+                              "request that needs it", type=seconds, per_mcp=True)
+    cache_dir: str = option("", "where to keep what is known of a sleeping child (default: in the user's cache directory)",
+                            metavar="DIR")
+    recycle_calls: int = option(0, "replace the shared child after so many calls (0: never)", type=whole, per_mcp=True)
+    recycle_age: float = option(0.0, "replace the shared child when it is so old (0: never)", type=seconds, per_mcp=True)
+    recycle_memory: int = option(0, "replace the shared child when it takes more memory (0: never)", type=size, per_mcp=True,
+                                 metavar="BYTES")
+    ping_interval: float = option(0.0, "ping an idle child that was silent for so long (0: never)", type=seconds, per_mcp=True)
+    ping_misses: int = option(3, "pings in a row without an answer after which the child is restarted", type=whole, per_mcp=True)
 
     env: tuple = option((), "NAME=VALUE for the child, or NAME to pass one of ours through", repeat=True,
                         metavar="NAME[=VALUE]")
@@ -93,7 +111,6 @@ class Settings:
     max_sessions: int = option(10_000, "sessions at once", type=whole)
     max_streams: int = option(4096, "open SSE and WebSocket streams at once", type=whole)
     max_requests: int = option(1024, "requests in flight at once, waiting ones included", type=whole)
-    max_children: int = option(64, "processes at once for sessions that have their own child", type=whole)
     max_body: int = option(8 * MIB - 1, "the longest request body; a child's line must stay below 8 MiB", type=size,
                            metavar="BYTES")
     max_line: int = option(64 * MIB, "the longest line from a child; a longer one fails that call", type=size,

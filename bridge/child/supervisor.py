@@ -49,9 +49,13 @@ class Supervisor:
     def refused(self, reason: str) -> None:
         self._on(Event.REFUSED, reason)
 
-    async def stop(self) -> None:
-        """Stop the child for good; returns when it is gone."""
+    def end(self) -> None:
+        """Begin to stop the child."""
         self._on(Event.STOP)
+
+    async def stop(self) -> None:
+        """Stop the child; returns when it is gone."""
+        self.end()
         while self.life.state not in (State.STOPPED, State.FATAL):
             waiter = self._loop.create_future()
             self._idle.append(waiter)

@@ -48,7 +48,7 @@ class Streamable:
             return await self._refuse(send, refusal, body, bytes(message.id))
         if message.method == "initialize" and message.id:
             return await self._initialize(scope, message, send)
-        session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+        session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal is not None:
             return await self._refuse(send, refusal, body, bytes(message.id) or NULL_ID)
         if message.method is None or not message.id:
@@ -128,7 +128,7 @@ class Streamable:
     async def _post_batch(self, scope, headers, body: bytes, send, takes_json: bool, takes_events: bool) -> None:
         """A batch is split for the child and answered together; all of it is refused if any part is."""
         service = self.service
-        session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+        session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal:
             return await self._refuse(send, refusal, body)
         try:
@@ -168,7 +168,7 @@ class Streamable:
         refusal = self._bad_version(headers) or service.not_now() or service.no_stream_left()
         session = None
         if not refusal:
-            session, refusal = service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+            session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal:
             return await send_refusal(send, refusal)
         stream = service.open_stream()
@@ -194,7 +194,7 @@ class Streamable:
         refusal = self._bad_version(headers)
         session = None
         if not refusal:
-            session, refusal = self.service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
+            session, refusal = await self.service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal:
             return await send_refusal(send, refusal)
         self.service.end(session)

@@ -6,12 +6,13 @@ from msgspec import Raw
 class Exchange:
     """A request under way. `id` is what the child knows it by, `client_id` (raw JSON) what the client does.
 
-    `line` is kept until it is written to the child. `hold` is set when the client has been answered but the child has
+    `line` is kept until it is written to the child, and if it is safe to write it to another one, until its answer. `hold` is set when the client has been answered but the child has
     not (cancelled, timed out): until then it occupies the child, because some lose data when they do two things at once.
     """
 
     __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
-                 "limit", "hold", "then", "trace", "key", "cursor")
+                 "limit", "hold", "then", "trace", "key", "cursor",
+                 "relay", "is_safe", "is_second_try", "is_turned")
 
     def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
                  created: float, timeout: float, limit: float):
@@ -31,6 +32,10 @@ class Exchange:
         self.trace = ""
         self.key = client_id
         self.cursor = b""  # raw JSON: which page of a list
+        self.relay = None  # whose child has it
+        self.is_safe = False  # whether it may be sent to a second child when the first died with it
+        self.is_second_try = False
+        self.is_turned = False  # whether `turns` counts it as with the child
 
     def progressed(self, now: float, timeout: float) -> None:
         """Progress starts the clock again; the hard maximum stays (lifecycle, "Timeouts")."""

@@ -24,7 +24,7 @@ class Session:
 
     __slots__ = ("id", "nonce", "transport", "revision", "capabilities", "client", "principal", "relay", "own_child",
                  "level", "subscriptions", "exchanges", "asks", "next_ask", "streams", "waiting", "dropped", "touched",
-                 "recordings", "initialized", "label")
+                 "recordings", "initialized", "label", "lost_state")
 
     def __init__(self, transport: str, opening: Opening, id: str, now: float):
         self.id = id
@@ -47,6 +47,7 @@ class Session:
         self.touched = now
         self.recordings: list = []
         self.initialized = False
+        self.lost_state = ""  # why its own child's state is gone, until it was told
         self.label = opening.nonce[:8]
 
     def deliver(self, message: bytes, exchange=None) -> bool:

@@ -1,10 +1,11 @@
-"""One MCP as it is served: its child or children, their relays, its sessions. Here the three rooms meet.
+"""One MCP as it is served: its children, their relays, its sessions. Here the three rooms meet.
 
 `http/` calls what stands under "for the ways in"; nothing here knows of a request's path or of a signal's number.
+`children.py` decides which child a session gets, `pool.py` keeps spares, `kept.py` remembers a child that sleeps.
 """
 
 import asyncio
-import logging
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -13,19 +14,19 @@ from msgspec import Raw
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 
-from bridge.child.lifecycle import Pace, State
+from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
-from bridge.child.supervisor import Supervisor
 from bridge.counts import Counts
 from bridge.http.stream import Stream
 from bridge.protocol import envelope
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
-from bridge.protocol.facts import initialize_params
 from bridge.protocol.profile import profile
-from bridge.protocol.relay import Policy, Relay
+from bridge.protocol.relay import Policy
 from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
+from bridge.service.children import Children
+from bridge.service.kept import Kept
 
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
@@ -34,79 +35,6 @@ class InitializeParams(msgspec.Struct):
     protocolVersion: str
     capabilities: Raw = NO_OBJECT
     clientInfo: Raw = NO_OBJECT
-
-
-class Child:
-    """A supervised process and its relay: what one hears, the other is told."""
-
-    def __init__(self, service: "Service", owner: Session | None = None, params: bytes = b""):
-        self.service = service
-        self.params = params or initialize_params()
-        log = service.log.bind(session=owner.label) if owner else service.log
-        self.relay = Relay(self._write, service.policy, service.counts, log, owner)
-        self.relay.child = self
-        self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, log, service.counts)
-        self.log = log
-        self._waiting: list[asyncio.Future] = []
-        self._clock = service.loop.time
-
-    def start(self) -> None:
-        self.supervisor.start()
-
-    async def known(self, patience: float) -> str:
-        """Wait until the child has told of itself. Returns why it has not, or an empty string."""
-        if self.relay.facts is not None:
-            return ""
-        if self.supervisor.state in (State.STOPPED, State.FATAL):
-            self.start()  # a FATAL one only if it has cooled down
-            if self.supervisor.state is State.FATAL:
-                return self.relay.reason
-        waiter = self.service.loop.create_future()
-        self._waiting.append(waiter)
-        try:
-            return await asyncio.wait_for(waiter, patience)
-        except TimeoutError:
-            return f"the server is still starting after {patience:g} s"
-
-    # -- what the supervisor tells --------------------------------------------------------------------------------------
-
-    def spawned(self) -> None:
-        self.relay.log = self.log.bind(pid=self.supervisor.pid)
-        self.relay.open(self.params, self._clock(), self._opened, self.supervisor.refused)
-
-    def received(self, lines: list[bytes]) -> None:
-        now = self._clock()
-        for line in lines:
-            try:
-                self.relay.received(line, now)
-            except Exception:  # the other lines must not be lost by a bug of ours in this one
-                logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"bytes": len(line)}})
-
-    def too_long(self, head: bytes, tail: bytes, size: int) -> None:
-        self.relay.too_long(head, tail, size, self._clock())
-
-    def gone(self, reason: str, for_good: bool) -> None:
-        self.relay.lost(reason, self._clock(), for_good=for_good)
-        self._wake(reason)
-        if for_good and self.supervisor.state is State.FATAL:
-            self.service.fatal(self)
-
-    def _opened(self, facts) -> None:
-        self.supervisor.opened()
-        self.log.info("child ready", pid=self.supervisor.pid, server=facts.title, revision=facts.revision,
-                      seconds=round(self.service.counts.ready_seconds, 3))
-        self.service.loop.call_soon(self._wake, "")
-
-    def _wake(self, reason: str) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(reason)
-
-    def _write(self, line: bytes) -> None:
-        process = self.supervisor.process
-        if process is not None:
-            process.write(line, self.relay.is_quiet)
 
 
 @dataclass(frozen=True)
@@ -126,21 +54,22 @@ class Service:
         self.command = command
         self.settings = settings
         self.log = log
-        self.on_fatal = on_fatal
         self.loop = asyncio.get_running_loop()
         self.counts = Counts()
         self.profile = profile(settings.profile)
         self.is_kind = self.profile.is_kind
         self.policy = Policy(
-            self.profile, settings.max_in_flight, settings.request_timeout, settings.request_timeout_max,
-            settings.start_timeout or float("inf"),
-            settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session")
+            self.profile, settings.max_in_flight, settings.max_session_requests, settings.request_timeout,
+            settings.request_timeout_max, settings.start_timeout or float("inf"),
+            settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session",
+            settings.ping_interval, settings.ping_misses)
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle)
         self.replay = Replay(settings.replay_buffer)
         self.streams: set[Stream] = set()
-        self.shared = Child(self)
-        self.children: list[Child] = [self.shared]
+        self.minted = itertools.count(1)  # ids for children; one row for all, so that sessions can change theirs
+        self.children = Children(self, lambda: on_fatal(self))
+        self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
         self.draining = False
         self._max_requests = settings.max_requests or float("inf")
         self._waiting_for_room = 0
@@ -162,7 +91,7 @@ class Service:
         if self.sessions.is_full:
             return None, self._softened(busy("sessions", "--max-sessions"))
         session = self._open_session(transport, wish, principal)
-        refusal = self._connect(session)
+        refusal = await self.children.connect(session)
         if not refusal and (why := await session.relay.child.known(self._patience)):
             refusal = Refusal(200, INTERNAL_ERROR, why)
         if refusal:
@@ -172,7 +101,7 @@ class Service:
 
     def initialize_now(self, transport: str, message: envelope.Envelope, principal: str) -> tuple[Session, bytes] | None:
         """The same where nothing has to be waited for or refused: the child is shared and known. None where it is not."""
-        if self.draining or self.sessions.is_full or self.shared.relay.facts is None:
+        if self.draining or self.sessions.is_full or self.shared.relay.facts is None or self.settings.isolation == "principal":
             return None
         wish = _wish(message)
         if isinstance(wish, Refusal) or self._wants_own_child(wish):
@@ -181,7 +110,7 @@ class Service:
         self.shared.relay.join(session)
         return session, self._greet(session, wish, message)
 
-    def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
+    async def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
         """The session that a request names (basic/transports, "Session Management")."""
         if id is None:
             if self.is_kind:
@@ -193,7 +122,7 @@ class Service:
             if self.is_kind and not self.sessions.is_full:
                 return self.adopt("streamable-http", principal, headers, text), None
             return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
-        if session.relay is None and (refusal := self._connect(session)):
+        if session.relay is None and (refusal := await self.children.connect(session)):
             return None, refusal
         return session, None
 
@@ -202,10 +131,11 @@ class Service:
         given = (headers or {}).get(b"mcp-protocol-version", b"").decode("latin-1").partition(",")[0].strip()
         revision = given if given in HANDSHAKE else NEWEST
         session = self.sessions.adopt(transport, id, revision, principal, self.loop.time())
+        relay = self.children.child_for(session).relay
         if session.id or transport != "streamable-http":
-            self._connect(session)
+            relay.join(session)
         else:  # for one request: news are not for it, and nothing of it stays
-            session.relay = self.shared.relay
+            session.relay = relay
         return session
 
     def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
@@ -214,12 +144,12 @@ class Service:
             return busy("requests", "--max-requests")
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
-        child_is_down = not session.relay.is_open
+        relay = session.relay
         trace = headers.get(b"traceparent")
         now = session.touched = self.loop.time()
-        refusal = session.relay.request(session, message, outbox, now, trace.decode("latin-1") if trace else "")
-        if child_is_down:
-            self._wake(session)
+        refusal = relay.request(session, message, outbox, now, trace.decode("latin-1") if trace else "")
+        if not relay.is_open and not relay.is_idle:
+            relay.child.wake()
         return refusal
 
     def tell(self, session: Session, message: envelope.Envelope) -> None:
@@ -238,8 +168,7 @@ class Service:
         session.relay.leave(session, self.loop.time())
         for outbox in list(session.streams):
             outbox.stream.close()
-        if session.own_child:
-            self.spawn(self._dismiss(session.relay.child))
+        self.children.release(session)
 
     def is_full(self, session: Session) -> bool:
         """Whether the child has not read enough of what was written to it for another request."""
@@ -300,14 +229,20 @@ class Service:
     # -- for the bridge ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.shared.start()
+        relay = self.shared.relay
+        if self._kept is not None:
+            relay.learned = self._keep
+            if facts := relay.memory.load(self._kept.read(), self._kept.identity):
+                relay.remember(facts)
+        self.children.start()
+
+    def _keep(self) -> None:
+        self._kept.write(self.shared.relay.memory.dump(self._kept.identity))
 
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""
         keepalive = self.settings.keepalive
-        for child in self.children:
-            child.relay.sweep(now, keepalive)
-            child.supervisor.stderr.next_sweep()
+        self.children.sweep(now)
         for stream in list(self.streams) if keepalive else ():
             if stream.beats:
                 stream.beat(now, keepalive)
@@ -332,21 +267,21 @@ class Service:
             stream.close()
 
     async def stop(self) -> None:
-        await asyncio.gather(*(child.supervisor.stop() for child in self.children))
+        await self.children.stop()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=LAST_TASKS)
             for task in late:  # a stream whose reader does not read
                 task.cancel()
 
-    def fatal(self, child: Child) -> None:
-        if child is self.shared:
-            self.on_fatal(self)
-
     # -- what it is asked about itself --------------------------------------------------------------------------------------
 
     @property
     def state(self) -> str:
-        return self.shared.supervisor.state.value
+        return self.shared.state
+
+    @property
+    def shared(self):
+        return self.children.shared
 
     @property
     def in_flight(self) -> int:
@@ -355,7 +290,7 @@ class Service:
 
     def readiness(self) -> dict:
         """Why it can be used or not: a handshake with the child was made and it lives."""
-        is_ready = self.shared.relay.is_open and not self.draining
+        is_ready = (self.shared.relay.is_open or self.shared.relay.is_asleep) and not self.draining
         reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
@@ -371,6 +306,8 @@ class Service:
             "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
             "streams": len(self.streams), "in_flight": self.in_flight, "calls": calls,
             "mean_call_seconds": round(histogram.sum / calls, 6) if calls else 0.0,
+            "processes": [child.status(self.loop.time()) for child in self.children],
+            "waits": counts.waits, "wakes": counts.wakes, "recycled": counts.recycled, "spares": self.children.pool.spares,
             "tools": sorted(relay.catalogue.names.values()), "stderr": list(self.shared.supervisor.stderr.tail),
         }
 
@@ -398,26 +335,6 @@ class Service:
             return can_be_asked(wish.capabilities)
         return self.settings.isolation == "session"
 
-    def _connect(self, session: Session) -> Refusal | None:
-        """Give a session its relay: the shared one, or that of a new child of its own."""
-        if not session.own_child:
-            self.shared.relay.join(session)
-            return None
-        if len(self.children) - 1 >= self.settings.max_children > 0:
-            return busy("sessions with a child of their own", "--max-children")
-        capabilities = session.capabilities
-        if self.policy.withhold_roots:
-            offered = envelope.members(capabilities)
-            if offered.pop("roots", None):
-                capabilities = envelope.encode(offered)
-                self.log.info("client's roots are withheld from its child (--client-roots relay passes them)", session=session.label)
-        revision = session.revision if session.revision in HANDSHAKE else NEWEST
-        child = Child(self, session, initialize_params(revision, capabilities, bytes(session.client) if len(memoryview(session.client)) > 2 else b""))
-        self.children.append(child)
-        child.relay.join(session)
-        child.start()
-        return None
-
     def _open_session(self, transport: str, wish: Wish, principal: str) -> Session:
         return self.sessions.open(transport, self.loop.time(), revision=wish.revision or WITHOUT_HEADER,
                                   capabilities=wish.capabilities, client=wish.client, principal=principal,
@@ -439,20 +356,6 @@ class Service:
     @property
     def _patience(self) -> float:
         return min(KIND_PATIENCE, self.policy.ready_wait) if self.is_kind else self.policy.ready_wait
-
-    def _wake(self, session: Session) -> None:
-        """A request came for a child that is down: one that was given up may be tried again."""
-        child = session.relay.child
-        if child.supervisor.state not in (State.STOPPED, State.FATAL):
-            return
-        child.start()
-        if child.supervisor.state is State.FATAL:
-            child.relay.lost(child.relay.reason, self.loop.time(), for_good=True)
-
-    async def _dismiss(self, child: Child) -> None:
-        await child.supervisor.stop()
-        if child in self.children:
-            self.children.remove(child)
 
     def _softened(self, refusal: Refusal) -> Refusal:
         """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""

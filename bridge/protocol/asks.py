@@ -1,0 +1,104 @@
+"""Requests of a child to a client: sampling, elicitation, roots.
+
+Such a request carries no word of the call that caused it, so only a child that belongs to one session may ask; it is
+asked on the stream of the only call under way, else on any stream of the session, else as soon as one opens.
+"""
+
+import msgspec
+
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, error_body
+from bridge.protocol.exchange import Ask
+from bridge.protocol.session import Session
+
+PATIENCE = 30.0  # seconds until a child is told that its client has no open stream to be asked on
+LIMIT = 256  # asks of one session without an answer
+KNOWN = ("sampling/createMessage", "elicitation/create", "roots/list")
+
+
+class Asks:
+    """The asks of one relay's child."""
+
+    def __init__(self, relay):
+        self.relay = relay
+
+    def asked(self, message: Envelope, now: float) -> None:
+        """The child wants to know something. Pings are answered here: nobody else might be there."""
+        relay, child_id = self.relay, bytes(message.id)
+        if message.method == "ping":
+            return relay.send(b'{"jsonrpc":"2.0","id":%b,"result":{}}\n' % child_id)
+        if relay.owner is None or message.method == "roots/list" and relay.policy.withhold_roots:
+            why = ("roots are withheld from this server (--client-roots relay passes them)" if relay.owner
+                   else "client capability not available through a shared child (--isolation session)")
+            return self._refuse(child_id, METHOD_NOT_FOUND, why, message.method if message.method in KNOWN else "request_of_child")
+        session = relay.owner
+        if len(session.asks) >= LIMIT:
+            return self._refuse(child_id, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet", "too_many_asks")
+        ask = Ask(b"%d" % session.next_ask, child_id, message.method, now)
+        session.next_ask += 1
+        session.asks[ask.id] = ask
+        request = envelope.request(ask.id, message.method, message.params)
+        ask.delivered = (session.deliver(request, relay.only_exchange())
+                         or any(exchange.outbox.put(request) for exchange in reversed(session.exchanges.values())))
+        if not ask.delivered:
+            session.keep(("ask", ask.id), request)
+        return None
+
+    def answered(self, session: Session, message: Envelope) -> bool:
+        """A client's answer. False if nobody asked."""
+        ask = session.asks.pop(envelope.key(message.id), None)
+        if ask is None:
+            self.relay.counts.strays["client_response"] += 1
+            return False
+        self.relay.send(envelope.flat(envelope.response(ask.child_id, message)) + b"\n")
+        return True
+
+    def cancelled(self, message: Envelope) -> None:
+        """The child takes back what it asked."""
+        owner = self.relay.owner
+        child_id = bytes(envelope.peek(message.params).requestId)
+        ask = next((ask for ask in owner.asks.values() if ask.child_id == child_id), None) if owner else None
+        if ask is None:
+            self.relay.counts.strays["cancelled_by_child"] += 1
+            return
+        del owner.asks[ask.id]
+        if owner.waiting.pop(("ask", ask.id), None) is None:
+            members = envelope.members(message.params)
+            members["requestId"] = msgspec.Raw(ask.id)
+            owner.deliver(envelope.notification(message.method, envelope.encode(members)), self.relay.only_exchange())
+
+    def lost(self) -> None:
+        """The child is gone: its clients need not answer any more."""
+        for session in self.relay.sessions.values():
+            for ask in session.asks.values():
+                if session.waiting.pop(("ask", ask.id), None) is None:
+                    session.deliver(envelope.notification(
+                        "notifications/cancelled", b'{"requestId":%b,"reason":"the server process exited"}' % ask.id))
+            session.asks.clear()
+
+    def end(self, session: Session) -> None:
+        """The session is over: its child gets an error for whatever it still waits for."""
+        for ask in session.asks.values():
+            self._answer_with_error(ask, "the client's session ended")
+        session.asks.clear()
+
+    def sweep(self, now: float) -> None:
+        """Give up asking a client that opens no stream."""
+        owner = self.relay.owner
+        if owner is None:
+            return
+        for ask in [ask for ask in owner.asks.values() if not ask.delivered and now - ask.created > PATIENCE]:
+            if owner.waiting.pop(("ask", ask.id), None) is None:
+                ask.delivered = True  # to a stream that opened meanwhile; people may take long to answer
+                continue
+            del owner.asks[ask.id]
+            self._answer_with_error(ask, "the client has no open stream to be asked on")
+
+    def _refuse(self, child_id: bytes, code: int, why: str, kind: str) -> None:
+        self.relay.counts.strays[kind] += 1
+        self.relay.send(error_body(child_id, code, why) + b"\n")
+
+    def _answer_with_error(self, ask: Ask, why: str) -> None:
+        if self.relay.is_open:
+            self.relay.send(error_body(ask.child_id, INTERNAL_ERROR, why) + b"\n")

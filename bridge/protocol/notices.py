@@ -1,0 +1,81 @@
+"""A child's notifications: which sessions hear of them, and on which stream.
+
+Progress has an address (the token that the relay minted), news of lists and resources are for whoever wants them; log
+messages and what we do not know carry no word of whose they are, and `Relay.owner_of_the_moment` decides.
+"""
+
+from bridge.protocol import envelope, subscriptions
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.ids import minted
+from bridge.protocol.session import Session
+
+LIST_CHANGES = {f"notifications/{kind}/list_changed": kind for kind in ("tools", "prompts", "resources")}
+
+
+class Notices:
+    """The notifications of one relay's child."""
+
+    def __init__(self, relay):
+        self.relay = relay
+
+    def notified(self, message: Envelope, now: float) -> None:
+        method = message.method
+        if method == "notifications/progress":
+            self._progress(message, now)
+        elif method in LIST_CHANGES:
+            self.relay.forget(LIST_CHANGES[method], now)
+            self.changed(LIST_CHANGES[method])
+        elif method == "notifications/resources/updated":
+            uri = envelope.string(envelope.peek(message.params).uri)
+            for session in subscriptions.holders(self.relay.sessions.values(), uri or ""):
+                self._announce(session, (method, uri), envelope.notification(method, message.params))
+        elif method == "notifications/cancelled":
+            self.relay.asks.cancelled(message)
+        else:
+            self._unowned(message)
+
+    def changed(self, kind: str) -> None:
+        """Tell every session that a list is not what it was."""
+        if self.relay.policy.profile.is_kind:
+            return  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
+        method = f"notifications/{kind}/list_changed"
+        for session in self.relay.sessions.values():
+            self._announce(session, method, envelope.notification(method, b""))
+
+    def _progress(self, message: Envelope, now: float) -> None:
+        relay = self.relay
+        exchange = relay.exchange(minted(envelope.peek(message.params).progressToken))
+        if exchange is None or exchange.hold is not None or exchange.token is None:
+            relay.counts.strays["progress"] += 1
+            return
+        exchange.progressed(now, relay.policy.request_timeout)
+        members = envelope.members(message.params)
+        members["progressToken"] = exchange.token
+        text = envelope.notification("notifications/progress", envelope.encode(members))
+        if not exchange.session.deliver(text, exchange):
+            relay.counts.drops["no_stream"] += 1
+
+    def _announce(self, session: Session, key: object, message: bytes) -> None:
+        """News that any stream of the session will do for, and that waits for one. Sent again, it is still one piece."""
+        if any(outbox.put(message) for outbox in reversed(session.streams)):
+            return
+        session.keep(key, message)
+
+    def _unowned(self, message: Envelope) -> None:
+        relay = self.relay
+        text = envelope.notification(message.method, message.params)
+        level = envelope.string(envelope.peek(message.params).level) if message.method == "notifications/message" else None
+        exchange, sessions = relay.owner_of_the_moment()
+        if exchange is None and len(sessions) > 1 and relay.has_clients_waiting:
+            # Several sessions' requests are under way: to give it to all would show one client another's business.
+            relay.counts.drops["unattributable"] += 1
+            return
+        for session in sessions:
+            if not subscriptions.lets_through(session, level, relay.level is not None):
+                continue
+            if session.deliver(text, exchange):
+                continue
+            if relay.owner is not None:
+                session.keep(object(), text)
+            else:
+                relay.counts.drops["no_stream"] += 1

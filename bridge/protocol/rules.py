@@ -1,0 +1,73 @@
+"""Requests that the bridge has a say in, because on a shared child one session's wish is not another's.
+
+`BEFORE[method](relay, session, message, params)` answers (bytes), refuses (a Refusal) or lets pass (None, perhaps with
+other params). `AFTER[method](relay, session, message, is_done)` hears how the child took it.
+"""
+
+import msgspec
+
+from bridge.protocol import envelope, subscriptions
+from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal
+from bridge.protocol.session import Session
+
+
+def ping(relay, session: Session, message: Envelope, params: Params) -> bytes:
+    return envelope.result(message.id, b"{}")
+
+
+def set_level(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
+    """The child is told the most talkative level that any session wants; each session hears what it asked for."""
+    if not (relay.facts and relay.facts.offers("logging")):
+        return None
+    level = envelope.string(params.level)
+    if level not in subscriptions.LEVELS:
+        return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
+    session.level = level
+    needed = subscriptions.level_needed(relay.sessions.values(), level)
+    if needed != level:
+        members = envelope.members(message.params)
+        members["level"] = needed
+        message.params = msgspec.Raw(envelope.encode(members))
+    return None
+
+
+def level_set(relay, session: Session, message: Envelope, is_done: bool) -> None:
+    if is_done:  # the message holds what all sessions need, which `set_level` has put there
+        relay.level = envelope.string(envelope.peek(message.params).level)
+
+
+def subscribe(relay, session: Session, message: Envelope, params: Params) -> None:
+    # From the wish on, not from its answer: else another session that leaves in between would end it.
+    if uri := envelope.string(params.uri):
+        session.subscriptions.add(uri)
+
+
+def subscribed(relay, session: Session, message: Envelope, is_done: bool) -> None:
+    if not is_done:
+        session.subscriptions.discard(envelope.string(envelope.peek(message.params).uri))
+
+
+def unsubscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
+    uri = envelope.string(params.uri)
+    session.subscriptions.discard(uri)
+    if subscriptions.is_held(relay.sessions.values(), uri):
+        return envelope.result(message.id, b"{}")
+    return None
+
+
+def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
+    if relay.owner is not None:
+        return None
+    return Refusal(200, METHOD_NOT_FOUND, "tasks need a child of their own (--isolation session): their ids "
+                                          "would be open to every client of a shared one")
+
+
+BEFORE = {
+    "ping": ping,
+    "logging/setLevel": set_level,
+    "resources/subscribe": subscribe,
+    "resources/unsubscribe": unsubscribe,
+    **dict.fromkeys(("tasks/get", "tasks/result", "tasks/list", "tasks/cancel"), tasks),
+}
+AFTER = {"resources/subscribe": subscribed, "logging/setLevel": level_set}

@@ -1,0 +1,90 @@
+"""Whose turn it is: requests that wait for a child, one session after the other.
+
+A client that queues a thousand calls delays another's one call by one call, not by a thousand. `limit` bounds what one
+session may have with the child at once (0: no bound), so a slow caller leaves room for the others.
+"""
+
+from collections import OrderedDict, deque
+
+from bridge.protocol.exchange import Exchange
+
+BRIDGE = "bridge"  # the bridge's own requests wait in a line of their own
+
+
+class Turns:
+    """Waiting exchanges, each session's in their order."""
+
+    def __init__(self, limit: int = 0):
+        self.limit = limit or float("inf")
+        self._lines: OrderedDict[object, deque[Exchange]] = OrderedDict()
+        self._with_child: dict[object, int] = {}  # how many each session has there; an entry goes when it is 0
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self):
+        return (exchange for line in self._lines.values() for exchange in line)
+
+    def wait(self, exchange: Exchange, *, first: bool = False) -> None:
+        """Stand in line; `first` is for one that was at the child already."""
+        line = self._lines.setdefault(_whose(exchange), deque())
+        line.appendleft(exchange) if first else line.append(exchange)
+        self._length += 1
+
+    def next(self) -> Exchange | None:
+        """The one whose turn it is, taken out of its line; None if nobody may go now."""
+        for whose, line in self._lines.items():
+            if self._with_child.get(whose, 0) < self.limit:
+                break
+        else:
+            return None
+        exchange = line.popleft()
+        self._length -= 1
+        if line:
+            self._lines.move_to_end(whose)
+        else:
+            del self._lines[whose]
+        return exchange
+
+    def may_go(self, exchange: Exchange) -> bool:
+        """Whether a new exchange need not wait: nobody does, and its session has not too much with the child."""
+        return not self._length and self._with_child.get(_whose(exchange), 0) < self.limit
+
+    def remove(self, exchange: Exchange) -> None:
+        """Leave the line. Raises ValueError if it does not stand there."""
+        whose = _whose(exchange)
+        line = self._lines.get(whose, ())
+        if exchange not in line:
+            raise ValueError("not waiting")
+        line.remove(exchange)
+        self._length -= 1
+        if not line:
+            del self._lines[whose]
+
+    def gone(self, exchange: Exchange) -> None:
+        """It is with the child now."""
+        whose = _whose(exchange)
+        exchange.is_turned = True
+        self._with_child[whose] = self._with_child.get(whose, 0) + 1
+
+    def back(self, exchange: Exchange) -> None:
+        """The child is done with it."""
+        whose = _whose(exchange)
+        exchange.is_turned = False
+        left = self._with_child[whose] - 1
+        if left:
+            self._with_child[whose] = left
+        else:
+            del self._with_child[whose]
+
+    def clear(self) -> list[Exchange]:
+        """Send everybody away. Returns them."""
+        everybody = list(self)
+        self._lines.clear()
+        self._length = 0
+        return everybody
+
+
+def _whose(exchange: Exchange):
+    return exchange.session.nonce if exchange.session is not None else BRIDGE

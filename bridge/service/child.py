@@ -1,0 +1,123 @@
+"""A supervised process and its relay: what one hears, the other is told."""
+
+import asyncio
+import logging
+
+from bridge.child.lifecycle import State
+from bridge.child.supervisor import Supervisor
+from bridge.protocol.facts import initialize_params
+from bridge.protocol.relay import Relay
+from bridge.protocol.session import Session
+
+
+class Child:
+    """One child of a service. `role` is shared, own, principal or spare; `params` are those of its `initialize`."""
+
+    def __init__(self, service, role: str, params: bytes = b"", owner: Session | None = None, on_gone=lambda child: None):
+        self.service = service
+        self.role = role
+        self.params = params or initialize_params()
+        self.on_gone = on_gone
+        self.log = service.log.bind(session=owner.label) if owner else service.log
+        self.relay = Relay(self._write, service.policy, service.counts, self.log, owner,
+                           private=role in ("own", "spare"), minted=service.minted)
+        self.relay.child = self
+        self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, self.log, service.counts)
+        self.relay.hung = self.supervisor.refused
+        self._waiting: list[asyncio.Future] = []
+        self._clock = service.loop.time
+
+    @property
+    def state(self) -> str:
+        return "asleep" if self.relay.is_asleep and not self.relay.is_open else self.supervisor.state.value
+
+    @property
+    def pid(self) -> int | None:
+        return self.supervisor.pid
+
+    def start(self) -> None:
+        self.supervisor.start()
+
+    def wake(self) -> None:
+        """A request waits for it. One that sleeps starts; one that was given up is tried again if it has cooled down."""
+        if self.supervisor.state not in (State.STOPPED, State.FATAL):
+            return
+        if self.relay.is_asleep:
+            self.service.counts.wakes += 1
+            self.log.info("child woken")
+        self.start()
+        if self.supervisor.state is State.FATAL:
+            self.relay.lost(self.relay.reason, self._clock(), for_good=True)
+
+    def sleep(self) -> None:
+        """Stop it for want of work. Whoever comes meanwhile waits until it is there again."""
+        self.relay.is_asleep, self.relay.is_open = True, False
+        self.relay.reason = "asleep"
+        self.supervisor.end()
+
+    async def stop(self) -> None:
+        """Stop it for good."""
+        self.relay.is_asleep = False
+        await self.supervisor.stop()
+
+    async def known(self, patience: float) -> str:
+        """Wait until the child has told of itself. Returns why it has not, or an empty string."""
+        if self.relay.facts is not None:
+            return ""
+        if self.supervisor.state in (State.STOPPED, State.FATAL):
+            self.start()  # a FATAL one only if it has cooled down
+            if self.supervisor.state is State.FATAL:
+                return self.relay.reason
+        waiter = self.service.loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            return await asyncio.wait_for(waiter, patience)
+        except TimeoutError:
+            return f"the server is still starting after {patience:g} s"
+
+    def status(self, now: float) -> dict:
+        return {"role": self.role, "state": self.state, "pid": self.pid, "calls": self.relay.calls,
+                "age": round(now - self.supervisor.started, 1) if self.pid else None, "sessions": len(self.relay.sessions)}
+
+    # -- what the supervisor tells --------------------------------------------------------------------------------------
+
+    def spawned(self) -> None:
+        self.relay.log = self.log.bind(pid=self.pid)
+        self.relay.open(self.params, self._clock(), self._opened, self.supervisor.refused)
+
+    def received(self, lines: list[bytes]) -> None:
+        now = self._clock()
+        for line in lines:
+            try:
+                self.relay.received(line, now)
+            except Exception:  # the other lines must not be lost by a bug of ours in this one
+                logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"bytes": len(line)}})
+
+    def too_long(self, head: bytes, tail: bytes, size: int) -> None:
+        self.relay.too_long(head, tail, size, self._clock())
+
+    def gone(self, reason: str, for_good: bool) -> None:
+        if self.relay.is_asleep and self.supervisor.state is State.STOPPED:
+            if not self.relay.is_idle:
+                self.service.loop.call_soon(self.wake)  # somebody came while it was going to sleep
+            return
+        self.relay.lost(reason, self._clock(), for_good=for_good)
+        self._tell_waiting(reason)
+        self.on_gone(self)
+
+    def _opened(self, facts) -> None:
+        self.supervisor.opened()
+        self.log.info("child ready", pid=self.pid, server=facts.title, revision=facts.revision,
+                      seconds=round(self.service.counts.ready_seconds, 3))
+        self.service.loop.call_soon(self._tell_waiting, "")
+
+    def _tell_waiting(self, reason: str) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(reason)
+
+    def _write(self, line: bytes) -> None:
+        process = self.supervisor.process
+        if process is not None:
+            process.write(line, self.relay.is_quiet)

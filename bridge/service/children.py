@@ -1,0 +1,175 @@
+"""Which child a session gets: the shared one, its own, or its principal's; when a child sleeps, and when it is replaced."""
+
+import asyncio
+
+from bridge.child.lifecycle import State
+from bridge.metrics import usage
+from bridge.protocol import envelope
+from bridge.protocol.errors import Refusal
+from bridge.protocol.facts import initialize_params
+from bridge.protocol.revisions import HANDSHAKE, NEWEST
+from bridge.protocol.session import Session
+from bridge.service.child import Child
+from bridge.service.pool import Pool
+
+LINGER = 300.0  # seconds that a principal's child stays without a session, because many clients open one for each call
+LOOK = 5.0  # seconds between two looks at a child's memory
+
+
+class Children:
+    """All children of one service."""
+
+    def __init__(self, service, on_fatal):
+        self.service = service
+        self.on_fatal = on_fatal
+        settings = service.settings
+        self.shared = Child(service, "shared", on_gone=self._shared_gone)
+        self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait)
+        self._principals: dict[str, Child] = {}
+        self._successor: Child | None = None
+        self._retiring: list[Child] = []
+        self._looked = 0.0
+
+    def __iter__(self):
+        yield self.shared
+        yield from list(self._principals.values())
+        yield from list(self._retiring)
+        if self._successor:
+            yield self._successor
+        yield from self.pool
+
+    def start(self) -> None:
+        """Start what should be there before anybody asks."""
+        settings = self.service.settings
+        if not (settings.lazy and self.shared.relay.facts):
+            if not settings.lazy:
+                self.shared.start()
+        if settings.isolation in ("session", "auto"):
+            self.pool.refill()
+
+    def is_shared_by(self, session: Session) -> bool:
+        return not session.own_child and not self._principal_of(session)
+
+    async def connect(self, session: Session) -> Refusal | None:
+        """Give a session its relay."""
+        if session.own_child:
+            kind, params = self._wishes(session)
+            child = await self.pool.take(session, kind, params)
+            return child if isinstance(child, Refusal) else None
+        self.child_for(session).relay.join(session)
+        return None
+
+    def child_for(self, session: Session) -> Child:
+        """The child of a session that shares one."""
+        principal = self._principal_of(session)
+        if not principal:
+            return self.shared
+        child = self._principals.get(principal)
+        if child is None:
+            child = self._principals[principal] = Child(self.service, "principal")
+            child.start()
+        return child
+
+    def release(self, session: Session) -> None:
+        """The session is over, and so is its own child."""
+        if session.own_child:
+            self.pool.give_back(session.relay.child)
+
+    def sweep(self, now: float) -> None:
+        for child in self:
+            child.relay.sweep(now, self.service.settings.keepalive)
+            child.supervisor.stderr.next_sweep()
+        self._let_sleep(now)
+        self._recycle(now)
+        for child in [child for child in self._retiring if child.relay.is_idle]:
+            self._retiring.remove(child)
+            self.service.spawn(child.stop())
+        for principal, child in list(self._principals.items()):
+            if not child.relay.sessions and now - child.relay.used >= LINGER:
+                del self._principals[principal]
+                self.service.spawn(child.stop())
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(child.stop() for child in self if child.role != "own" and child.role != "spare"), self.pool.close())
+
+    # -- sleep --------------------------------------------------------------------------------------------------------------
+
+    def _let_sleep(self, now: float) -> None:
+        """Stop shared children that nobody used for long; subscriptions need theirs awake."""
+        patience = self.service.settings.idle_stop
+        for child in (self.shared, *self._principals.values()) if patience else ():
+            relay = child.relay
+            if relay.is_open and relay.is_idle and now - relay.used >= patience and self._successor is None \
+                    and not any(session.subscriptions for session in relay.sessions.values()):
+                self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
+                child.sleep()
+
+    # -- replacing ------------------------------------------------------------------------------------------------------------
+
+    def _recycle(self, now: float) -> None:
+        """Replace the shared child when it has done enough, without one failed call: the new one is there first."""
+        if self._successor is not None:
+            if self._successor.relay.is_open:
+                self._replace(now)
+            elif self._successor.supervisor.state is State.FATAL:
+                self._successor = None  # the old one is better than none
+            return
+        why = self._is_due(now)
+        if not why:
+            return
+        self.service.counts.recycled += 1
+        self.service.log.info("child is replaced", pid=self.shared.pid, why=why)
+        if self.service.settings.max_in_flight == 1:
+            self.shared.relay.pause()  # it must be the only one: calls wait until the next one is there
+            return
+        self._successor = Child(self.service, "shared", on_gone=lambda child: None)
+        self._successor.start()
+
+    def _replace(self, now: float) -> None:
+        old, self.shared, self._successor = self.shared, self._successor, None
+        self.shared.on_gone, old.on_gone = self._shared_gone, lambda child: None
+        self.shared.relay.learned = old.relay.learned
+        old.relay.hand_over(self.shared.relay, now)
+        old.role = "retiring"
+        self._retiring.append(old)
+
+    def _is_due(self, now: float) -> str:
+        settings, child = self.service.settings, self.shared
+        relay = child.relay
+        if relay.is_paused:
+            if relay.is_at_rest:
+                child.sleep()
+                relay.is_paused = False
+                self.service.loop.call_soon(child.wake)
+            return ""
+        if not relay.is_open:
+            return ""
+        if settings.recycle_calls and relay.calls >= settings.recycle_calls:
+            return f"{relay.calls} calls (--recycle-calls)"
+        if settings.recycle_age and now - child.supervisor.started >= settings.recycle_age:
+            return f"{now - child.supervisor.started:.0f} s old (--recycle-age)"
+        if settings.recycle_memory and now - self._looked >= LOOK:
+            self._looked = now
+            memory = usage([child.pid])[0]
+            if memory > settings.recycle_memory:
+                return f"{memory} bytes of memory (--recycle-memory)"
+        return ""
+
+    # -- parts ----------------------------------------------------------------------------------------------------------------
+
+    def _principal_of(self, session: Session) -> str:
+        return session.principal if self.service.settings.isolation == "principal" else ""
+
+    def _wishes(self, session: Session) -> tuple[bytes, bytes]:
+        """What a session's own child is told of its client: the kind of spare that will do, and a new child's params."""
+        offered = envelope.members(session.capabilities)
+        if self.service.policy.withhold_roots and offered.pop("roots", None):
+            self.service.log.info("client's roots are withheld from its child (--client-roots relay passes them)", session=session.label)
+        capabilities = envelope.encode(dict(sorted(offered.items())))
+        revision = session.revision if session.revision in HANDSHAKE else NEWEST
+        client = bytes(session.client) if len(memoryview(session.client)) > 2 else b""
+        return capabilities, initialize_params(revision, capabilities, client)
+
+    def _shared_gone(self, child: Child) -> None:
+        if child.supervisor.state is State.FATAL:
+            self.on_fatal()

@@ -1,0 +1,64 @@
+"""What is known of a child, kept in a small file, so that it can sleep over a restart of the bridge.
+
+The file says of which command it speaks: arguments, environment, directory, and the size and time of every file that the
+command names. A child whose package is not named by a file (`npx -y PACKAGE`) is read anew whenever it wakes.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from bridge.child.process import Command
+
+
+def identity(command: Command) -> str:
+    """A digest of the command and of the files that it names; nothing of it can be read back."""
+    program = shutil.which(command.argv[0], path=command.environment.get("PATH", os.defpath)) or command.argv[0]
+    parts = [*command.argv, command.cwd or "", *(f"{name}={value}" for name, value in sorted(command.environment.items()))]
+    for word in (program, *command.argv[1:]):
+        path = os.path.realpath(os.path.join(command.cwd or ".", word))
+        for file in (path, _manifest_of(path)):
+            if file and os.path.isfile(file):
+                stat = os.stat(file)
+                parts += [file, str(stat.st_size), str(stat.st_mtime_ns)]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+class Kept:
+    """One MCP's file in a directory; unreadable or unwritable ones are as good as none."""
+
+    def __init__(self, directory: str, name: str, command: Command, log):
+        self.identity = identity(command)
+        self.log = log
+        base = directory or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mcp-bridge")
+        self.path = Path(base, f"{name}-{self.identity[:12]}.json")
+
+    def read(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError:
+            return b""
+
+    def write(self, content: bytes) -> None:
+        """Whole or not at all; nothing where it says so already."""
+        if content == self.read():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self.path.with_suffix(f".{os.getpid()}")
+            draft.write_bytes(content)
+            draft.replace(self.path)
+        except OSError as error:
+            self.log.warning("what is known of the child cannot be kept over a restart (--cache-dir)", why=str(error))
+
+
+def _manifest_of(path: str) -> str:
+    """The package.json above a script of an npm package: its version changes when the package does."""
+    folder = os.path.dirname(path)
+    while "node_modules" in folder and os.path.basename(folder) != "node_modules":
+        candidate = os.path.join(folder, "package.json")
+        if os.path.isfile(candidate):
+            return candidate
+        folder = os.path.dirname(folder)
+    return ""
