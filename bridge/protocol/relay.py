@@ -29,6 +29,7 @@ from bridge.protocol.session import Session
 LIST_CHANGES = {f"notifications/{kind}/list_changed": kind for kind in ("tools", "prompts", "resources")}
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
+LIST_PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
 ASK_PATIENCE = 30.0  # seconds until a child is told that its client has no open stream to be asked on
 ASKS_LIMIT = 100  # asks of one child that have no answer yet; fewer than a session keeps messages
 
@@ -66,6 +67,7 @@ class Relay:
         self._queue: deque[Exchange] = deque()  # not yet written: the child is not open, or busy
         self._next_id = 1
         self._level: str | None = None  # what the child was told last
+        self._late: set[bytes] = set()  # cursors of tool lists that the child is late with; `_Late` takes them out
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
@@ -255,6 +257,11 @@ class Relay:
             return envelope.result(message.id, b"{}")
         return None
 
+    def _list_tools(self, session, message, params) -> bytes | None:
+        """A list that the child is late with is not asked for a second time."""
+        cursor = bytes(params.cursor)
+        return self.policy.profile.last_list(bytes(message.id), cursor) if cursor in self._late else None
+
     def _tasks(self, session, message, params) -> Refusal | None:
         if self.owner is not None:
             return None
@@ -357,7 +364,7 @@ class Relay:
         elif method in LIST_CHANGES:
             if LIST_CHANGES[method] == "tools":
                 self.learn(now)
-            self._changed(LIST_CHANGES[method])
+            self._changed(LIST_CHANGES[method], message.params)
         elif method == "notifications/resources/updated":
             uri = envelope.string(envelope.peek(message.params).uri)
             for session in subscriptions.holders(self.sessions.values(), uri or ""):
@@ -379,12 +386,12 @@ class Relay:
         if not exchange.session.deliver(text, exchange):
             self.counts.drops["no_stream"] += 1
 
-    def _changed(self, kind: str) -> None:
+    def _changed(self, kind: str, params: bytes = b"") -> None:
         if self.policy.profile.is_kind:
             return  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
         method = f"notifications/{kind}/list_changed"
         for session in self.sessions.values():
-            self._announce(session, method, envelope.notification(method, b""))
+            self._announce(session, method, envelope.notification(method, params))
 
     def _announce(self, session: Session, key: object, message: bytes) -> None:
         """News that any stream of the session will do for, and that waits for one. Sent again, it is still one piece."""
@@ -445,6 +452,9 @@ class Relay:
 
     def sweep(self, now: float, keepalive: float) -> None:
         """What is due: time-outs, slots held too long, asks that nobody can be asked, signs of life."""
+        if self.policy.profile.is_kind:
+            for exchange in [e for e in (*self._exchanges.values(), *self._queue) if _is_late_list(e, now)]:
+                self._give_last_list(exchange, now)
         for exchange in [e for e in self._exchanges.values() if e.hold is None and e.is_overdue(now)]:
             self._abandon(exchange, b"", now)
             self._time_out(exchange, now)
@@ -465,6 +475,20 @@ class Relay:
             self._answer_ask_with_error(ask, INTERNAL_ERROR, "the client has no open stream to be asked on")
         if self._queue:
             self._pump(now)
+
+    def _give_last_list(self, exchange: Exchange, now: float) -> None:
+        """A busy child must not stall a client that lists many servers. What it says later is for the next ones."""
+        last = self.policy.profile.last_list(exchange.client_id, exchange.cursor)
+        if last is None:
+            return
+        session, outbox = exchange.session, exchange.outbox
+        del session.exchanges[exchange.key]
+        session.touched = now
+        self.counts.in_flight -= 1
+        self._count(exchange, "late", now)
+        exchange.session, exchange.token, exchange.outbox = None, None, _Late(self, exchange.cursor)
+        self._late.add(exchange.cursor)
+        outbox.answer(last)
 
     def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
         return not self.is_open and now - exchange.created >= self.policy.ready_wait
@@ -568,6 +592,17 @@ class _Nobody:
         pass
 
 
+class _Late:
+    """The outbox of a tool list whose client has been given the last one."""
+
+    def __init__(self, relay: Relay, cursor: bytes):
+        self.relay, self.cursor = relay, cursor
+
+    def answer(self, message: Envelope) -> None:
+        self.relay._late.discard(self.cursor)
+        self.relay.policy.profile.late(self.cursor, message)
+
+
 class _Handshake:
     """The outbox of our own `initialize`."""
 
@@ -594,6 +629,7 @@ _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _RULES = {
     "ping": Relay._ping,
+    "tools/list": Relay._list_tools,
     "logging/setLevel": Relay._set_level,
     "resources/subscribe": Relay._subscribe,
     "resources/unsubscribe": Relay._unsubscribe,
@@ -608,6 +644,11 @@ def _minted(id: msgspec.Raw) -> int | None:
     if not digits.isdigit():
         digits = digits.strip(b'"')
     return int(digits) if digits.isdigit() and len(digits) < 19 else None
+
+
+def _is_late_list(exchange: Exchange, now: float) -> bool:
+    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None
+            and now - exchange.created >= LIST_PATIENCE)
 
 
 def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
