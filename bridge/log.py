@@ -9,6 +9,7 @@ import sys
 import time
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+WIDTH = 1000  # characters of one fact: a client's words are among them
 _logger = logging.getLogger("mcp-bridge")
 
 
@@ -60,7 +61,7 @@ class _Human(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        facts = {key: value for key, value in getattr(record, "facts", {}).items() if value not in ("", None)}
+        facts = {key: _bounded(value) for key, value in getattr(record, "facts", {}).items() if value not in ("", None)}
         line = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage(), **facts}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -72,5 +73,11 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _shown(value) -> str:
-    text = str(value)
+    text = str(_bounded(value))
+    if not text.isprintable():  # a terminal must not obey what a client or a child says
+        return json.dumps(text)
     return json.dumps(text, ensure_ascii=False) if not text or any(char.isspace() or char in '"=' for char in text) else text
+
+
+def _bounded(value):
+    return value if not isinstance(value, str) or len(value) <= WIDTH else value[:WIDTH] + "…"

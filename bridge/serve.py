@@ -113,12 +113,14 @@ class _Bridge:
         """Finish what is in flight, end the streams, stop the children: in less than 10 s all together."""
         loop = asyncio.get_running_loop()
         services = self.services.values()
-        for listening in server.servers:
-            listening.close()
+        if not any(service.is_kind for service in services):
+            self._close(server)
         in_flight = sum(service.in_flight for service in services)
         self.log.info("stopping", in_flight=in_flight, sessions=sum(len(s.sessions) for s in services))
         deadline = loop.time() + self.settings.drain_timeout
         await asyncio.gather(*(service.finish(lambda: self.hurried or loop.time() >= deadline) for service in services))
+        # LiteLLM 1.77.3 survives a bridge that says no, but not one that is not there.
+        self._close(server)
         for service in services:
             service.close_streams()
         server.should_exit = True
@@ -132,11 +134,16 @@ class _Bridge:
             await asyncio.sleep(0.05)
         self.log.info("stopped")
 
+    def _close(self, server: "_Server") -> None:
+        for listening in server.servers:
+            listening.close()
+
     def _announce(self) -> None:
         host, port = self.listener.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # an address that works where the log is read
         host = f"[{host}]" if ":" in host else host
         path = "/mcp" if not self.settings.config else "/NAME/mcp"
-        self.log.info("listening", url=f"http://{host}:{port}", endpoint=path, version=__version__, profile=self.settings.profile,
+        self.log.info("listening", url=f"http://{host}:{port}", bound=self.settings.host, endpoint=path, version=__version__, profile=self.settings.profile,
                       mcps=",".join(self.services) if self.settings.config else None)
         if not _is_loopback(self.settings.host) and not (self.settings.allowed_host or self.tokens):
             self.log.warning("open to the network without a token, and only for requests to this machine's own names: "

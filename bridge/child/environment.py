@@ -39,7 +39,11 @@ def compose(named=(), file: str = "", ours=os.environ) -> dict[str, str]:
 def read_file(path: str) -> dict[str, str]:
     """NAME=VALUE lines; blank lines and `#` comments are skipped, matching quotes around a value are taken off."""
     result = {}
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadEnvironment(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    for number, line in enumerate(text.split("\n"), 1):
         line = line.strip().removeprefix("export ")
         if not line or line.startswith("#"):
             continue
@@ -50,6 +54,8 @@ def read_file(path: str) -> dict[str, str]:
         _check_name(name, f"{path}:{number}")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
+        if "\0" in value:
+            raise BadEnvironment(f"{path}:{number}: a value cannot hold a null byte")
         result[name] = value
     return result
 

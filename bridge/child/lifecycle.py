@@ -121,7 +121,7 @@ class Lifecycle:
             self._enter(State.FATAL, now)
             self.do.gone(self.reason, True)
             return
-        pause = min(self.pace.backoff_initial * 2 ** (self.failures - 1), self.pace.backoff_max)
+        pause = min(self.pace.backoff_initial * 2 ** min(self.failures - 1, 60), self.pace.backoff_max)
         self._enter(State.BACKOFF, now, pause * (0.75 + 0.5 * self.jitter()))
         self.do.gone(reason, False)
 

@@ -48,5 +48,5 @@ class Lines:
         self._size += len(part)
         if self._size > self.limit:
             joined = b"".join(self._parts)
-            self._head = self._head or joined[:HEAD]
+            self._head = self._head + part[:HEAD - len(self._head)] if self._head else joined[:HEAD]
             self._parts = [joined[-HEAD:]]

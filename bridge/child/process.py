@@ -24,6 +24,7 @@ READ_MORE = 1 << 20  # for a line that is longer than that
 PIPE_SIZE = 1 << 20  # what Linux lets an unprivileged process ask for
 FULL = 1 << 20  # bytes waiting for the child's stdin from which requests should wait
 F_SETPIPE_SZ = 1031
+LAST_MOMENT = 0.5  # seconds for a child that closed a pipe to exit by itself
 _number = itertools.count(1)
 
 
@@ -49,6 +50,7 @@ class Process:
         self._flushing = False
         self._is_blocked = False
         self._room: list[asyncio.Future] = []
+        self._late: asyncio.TimerHandle | None = None
         self.backlog = 0  # bytes not yet taken by the child's stdin
         mark = f"{os.getpid()}-{next(_number)}"
         self._popen = subprocess.Popen(
@@ -73,6 +75,8 @@ class Process:
     def write(self, line: bytes, alone: bool = False) -> None:
         """Queue one line. All lines of one turn of the event loop leave in one system call; one that is known to be
         `alone` leaves at once."""
+        if self._stdin < 0:
+            return  # its end is near, and answers everybody
         self.backlog += len(line)
         self._unsent.append(line)
         if not self._flushing:
@@ -98,9 +102,8 @@ class Process:
             sent = os.write(self._stdin, data)
         except BlockingIOError:
             sent = 0
-        except OSError:  # it closed its stdin; its exit will tell
-            self.close_stdin()
-            return
+        except OSError:
+            return self._shut_down()
         self.backlog -= sent
         if sent < len(data):
             self._unsent = [data[sent:]]
@@ -151,10 +154,16 @@ class Process:
         return True
 
     def _close_stdout(self) -> None:
-        """A child that closes its stdout has shut down, whether it exits or not."""
         self._loop.remove_reader(self._stdout)
         if self._popen.returncode is None:
-            self.terminate()
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        """A child that closed its stdin or its stdout has shut down. It may still have to tidy up, and its exit code to
+        give; one that goes on living is ended."""
+        self.close_stdin()
+        if self._late is None:
+            self._late = self._loop.call_later(LAST_MOMENT, self.terminate)
 
     def _read_stderr(self) -> bool:
         try:
@@ -178,6 +187,8 @@ class Process:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
+        if self._popen.returncode is not None:
+            return  # its id may be somebody else's by now
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -206,6 +217,8 @@ class Process:
         self._signal(signal.SIGKILL)  # before it is reaped, while its group's id cannot be anybody else's
         code = self._popen.wait()
         reaper.forget(self.pid)
+        if self._late:
+            self._late.cancel()
         for _ in range(1024):  # a grandchild outside the group may hold the pipe and go on writing
             if not self._read():
                 break

@@ -89,7 +89,7 @@ def _mark_of(pid: int) -> str | None:
         with open(f"/proc/{pid}/environ", "rb") as file:
             for item in file.read().split(b"\0"):
                 if item.startswith(MARK.encode() + b"="):
-                    return item.partition(b"=")[2].decode()
+                    return item.partition(b"=")[2].decode(errors="replace")
     except OSError:
         pass
     return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 
 from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
@@ -71,8 +72,8 @@ class Supervisor:
         try:
             self.process = Process(self.command, self.max_line, self.user.received, self.user.too_long, self._exited,
                                    self.stderr)
-        except OSError as error:
-            reason = f"cannot start {self.command.argv[0]!r}: {error.strerror or error}"
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
             self._loop.call_soon(self._exited, reason)
             return
         self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
@@ -119,7 +120,8 @@ class Supervisor:
         if self.life.state in (State.STOPPED, State.FATAL):
             waiting, self._idle = self._idle, []
             for waiter in waiting:
-                waiter.set_result(None)
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def _set_timer(self) -> None:
         if self._timer:

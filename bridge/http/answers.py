@@ -22,6 +22,14 @@ async def send_refusal(send, refusal: Refusal, id: bytes = NULL_ID) -> None:
     await send_json(send, error_body(id, refusal.code, refusal.message), refusal.status, refusal.headers)
 
 
+async def send_refusal_of_websocket(send, refusal: Refusal) -> None:
+    """The same before a WebSocket is accepted: an HTTP response in place of the handshake's."""
+    async def send_instead(event: dict) -> None:
+        await send({**event, "type": f"websocket.{event['type']}"})
+
+    await send_refusal(send_instead, refusal)
+
+
 async def send_method_not_allowed(send, allow: bytes) -> None:
     refusal = Refusal(405, -32600, f"method not allowed: use {allow.decode()}", ((b"allow", allow),))
     await send_refusal(send, refusal)

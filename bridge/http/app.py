@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from bridge.http.answers import send_refusal
+from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
 from bridge.http.gate import Gate, Tokens
 from bridge.http.pages import Pages
@@ -75,7 +75,7 @@ class App:
 
 async def _refuse(scope, send, refusal: Refusal) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+        await send_refusal_of_websocket(send, refusal)
     else:
         await send_refusal(send, refusal)
 

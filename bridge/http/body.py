@@ -42,17 +42,19 @@ async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) 
     if not message.get("more_body") and message["type"] == "http.request":
         return body if len(body) <= limit else TooLong(body[:KEPT], body[-KEPT:])
     parts, size, head, tail = [body], len(body), b"", b""
-    while message.get("more_body"):
-        message = await receive()
-        part = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
+    while True:
         if size > limit:
             joined = b"".join(parts)
             head, tail = head or joined[:KEPT], joined[-KEPT:]
             parts = [tail]
             if not to_the_end or size > 16 * limit:
                 break
+        if not message.get("more_body"):
+            break
+        message = await receive()
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
     if message["type"] == "http.disconnect":
         raise Disconnected
     return TooLong(head, tail) if head else b"".join(parts)

@@ -5,7 +5,7 @@ The session is the connection: it opens with `initialize` and ends when the conn
 
 from bridge.http.reply import Gather
 from bridge.http.stream import Stream
-from bridge.http.streamable import batch, put_batch
+from bridge.http.streamable import batch, put_batch, request_in
 from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
 
@@ -74,6 +74,11 @@ class Conversation:
         """A no that nobody asked for in particular, as a message on the stream."""
         self.put(error_body(id, refusal.code, refusal.message))
 
+    def refuse_malformed(self, error: Malformed, body: bytes) -> None:
+        """A no to what is not a message, though it may well be seen whose request it was meant to be."""
+        id, method, _ = request_in(body, error.id)
+        self.put(self.service.profile.refusal(id, method, error.code, error.message))
+
     def close(self) -> None:
         """The connection is gone, and with it the session."""
         self.stream.close()
@@ -105,7 +110,7 @@ class Conversation:
             return None
         refusal = await service.room(self.session) if service.is_full(self.session) else None
         if refusal := refusal or service.not_now() or service.request(self.session, message, self, self.headers):
-            self.put(service.profile.refusal(id, message.method, refusal.code, refusal.message))
+            self.put(service.profile.refusal(id, message.method, refusal.code, refusal.message, message.params))
 
     def _take_as_known(self, message: envelope.Envelope) -> bool:
         """A request before `initialize`: only LiteLLM's profile serves it."""

@@ -97,7 +97,8 @@ class Gate:
         if self.any_host or name in self.hosts or whole in self.hosts:
             return True
         # An address that we are reached by cannot be a name that somebody made point here.
-        return not self.is_loopback and server is not None and name.strip("[]") == server[0]
+        # (An IPv4 client of an IPv6 socket reaches "::ffff:192.0.2.1".)
+        return not self.is_loopback and server is not None and name.strip("[]") == server[0].removeprefix("::ffff:")
 
 
 class Tokens:

@@ -10,12 +10,14 @@ It leans on uvicorn's HttpToolsProtocol by inheritance: `cycle` is what uvicorn 
 `on_response_complete` starts what a client has pipelined behind it.
 """
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
 _EVENTS = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n"
            b"transfer-encoding: chunked\r\n\r\n")
+MAX_HEAD = 1 << 16  # bytes of a request's head beside those of its first read
 LARGE = 1 << 16  # bytes from which a body is written by itself rather than copied behind its head
 
 
@@ -26,10 +28,43 @@ class ShortcutProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.bridge = bridge
         self.short: ShortWay | None = None  # the request that is being read, if it may go the short way
+        self.served = None  # the request under way on the long way
+        self.in_head = False
+        self.head_size = 0
+
+    def connection_made(self, transport) -> None:
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the newest of pipelined requests; the others would write to a closed transport.
+        if self.pipeline:
+            for cycle in [cycle for cycle, _ in self.pipeline] + ([self.served] if self.served else []):
+                cycle.disconnected = True
+            self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle, app) -> None:
+        self.served = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def data_received(self, data: bytes) -> None:
+        was_in_head = self.in_head
+        super().data_received(data)
+        if was_in_head and self.in_head:  # uvicorn would collect it without end
+            self.head_size += len(data)
+            if self.head_size > MAX_HEAD:
+                self.in_head = False
+                self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        self.in_head, self.head_size = True, 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self.short = None
-        if self.cycle is not None and not self.cycle.response_complete:
+        self.short, self.in_head = None, False
+        # A client that does not read its answers goes the long way, where they wait for it, and its next requests too.
+        if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
             return super().on_headers_complete()
         method = self.parser.get_method()
         path, _, query = self.url.partition(b"?")
@@ -61,6 +96,18 @@ class ShortcutProtocol(HttpToolsProtocol):
                 super().on_body(short.body)
             super().on_message_complete()
         return None
+
+
+class _Flow(FlowControl):
+    """Reads nothing more while requests wait in the pipeline: uvicorn's reads on with each answer, however many wait."""
+
+    def __init__(self, transport, pipeline):
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
 
 
 class ShortWay:

@@ -68,7 +68,7 @@ class Sse:
         except Malformed as error:
             if not service.is_kind:
                 return await send_json(send, error_body(error.id, error.code, error.message), 400)
-            conversation.refuse(error.refusal(), error.id)
+            conversation.refuse_malformed(error, body)
         await send({"type": "http.response.start", "status": 202,
                     "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"8")]})
         await send({"type": "http.response.body", "body": b"Accepted"})
@@ -86,7 +86,7 @@ class Sse:
         try:
             await conversation.hear(body)
         except Malformed as error:
-            conversation.refuse(error.refusal(), error.id)
+            conversation.refuse_malformed(error, body)
 
     async def _refuse_too_long(self, conversation: Conversation, body: bodies.TooLong, send) -> None:
         service = self.service

@@ -1,5 +1,6 @@
 """Streamable HTTP: where a POST comes in, the GET stream, and DELETE (2025-03-26 to 2025-11-25, basic/transports)."""
 
+from msgspec import Raw
 
 from bridge.http import body as bodies
 from bridge.http.answers import NO_STORE, send_accepted, send_json, send_method_not_allowed, send_refusal
@@ -187,6 +188,8 @@ class Streamable:
             await service.pump_listening(stream, scope, receive, send)
         finally:
             listening.close()
+            if not session.id:
+                service.end(session)
 
     # -- DELETE -----------------------------------------------------------------------------------------------------------
 
@@ -249,9 +252,11 @@ class Streamable:
         service = self.service
         service.counts.refusals[str(refusal.status)] += 1
         if service.is_kind:
-            id, method = _request_in(body, id)
+            id, method, params = request_in(body, id)
             if id != NULL_ID:
-                return await send_json(send, service.profile.refusal(id, method, refusal.code, refusal.message))
+                return await send_json(send, service.profile.refusal(id, method, refusal.code, refusal.message, params))
+            if method:  # a notification: nobody waits for it, but its client ends its session at a status that says no
+                return await send_accepted(send)
         await send_refusal(send, refusal, id)
 
 
@@ -281,7 +286,8 @@ def put_batch(service, session, messages: list[envelope.Envelope], gather: Gathe
         if not message.id or message.method is None:
             service.tell(session, message)
         elif refusal := service.request(session, message, gather, headers):
-            gather.answer(service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message))
+            gather.answer(service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message,
+                                                  message.params))
 
 
 def _is_json(headers: dict) -> bool:
@@ -297,10 +303,11 @@ def _modern_body(message: envelope.Envelope) -> Refusal | None:
     return Refusal(400, INVALID_REQUEST, f"this endpoint speaks MCP {HANDSHAKE[0]} to {HANDSHAKE[-1]}: start with initialize")
 
 
-def _request_in(body: bytes, id: bytes) -> tuple[bytes, str | None]:
-    """The id and method of the request that was refused, as far as they can be told."""
+def request_in(body: bytes, id: bytes) -> tuple[bytes, str | None, Raw]:
+    """The id, method and params of the request that was refused, as far as they can be told."""
     try:
         message = envelope.from_client(body)
-        return bytes(message.id) or NULL_ID, message.method
+        return bytes(message.id if message.method else b"") or NULL_ID, message.method, message.params
     except Malformed as error:
-        return error.id if id == NULL_ID else id, "tools/call" if b'"tools/call"' in body else None
+        id = error.id if id == NULL_ID else id
+        return id, "tools/call" if id != NULL_ID and b'"tools/call"' in body else None, envelope.ABSENT

@@ -2,12 +2,13 @@
 
 import anyio
 
+from bridge.http.answers import send_refusal_of_websocket
 from bridge.http.conversation import Conversation
 from bridge.http.stream import Stream
 from bridge.protocol.errors import Malformed
 
 TRANSPORT = "websocket"
-GOING_AWAY, TOO_SLOW, TRY_LATER = 1001, 1008, 1013  # RFC 6455, 7.4.1
+GOING_AWAY, TOO_SLOW = 1001, 1008  # RFC 6455, 7.4.1
 LAST_WORD = 1.0  # seconds for telling a slow reader that it is one
 
 
@@ -20,8 +21,8 @@ class WebSocket:
     async def __call__(self, scope, receive, send) -> None:
         await receive()  # websocket.connect
         service = self.service
-        if service.not_now() or service.no_stream_left():
-            return await send({"type": "websocket.close", "code": TRY_LATER, "reason": "too many streams, or shutting down"})
+        if refusal := service.not_now() or service.no_stream_left():
+            return await send_refusal_of_websocket(send, refusal)
         subprotocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
         stream = service.open_stream(beats=False)  # uvicorn's own pings keep the connection alive
@@ -60,7 +61,7 @@ class WebSocket:
                 raise Malformed(-32600, why)
             await conversation.hear(frame)
         except Malformed as error:
-            conversation.refuse(error.refusal(), error.id)
+            conversation.refuse_malformed(error, frame)
 
     async def _say_all(self, stream: Stream, send) -> None:
         while messages := await stream.take():

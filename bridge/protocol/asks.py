@@ -13,7 +13,7 @@ from bridge.protocol.exchange import Ask
 from bridge.protocol.session import Session
 
 PATIENCE = 30.0  # seconds until a child is told that its client has no open stream to be asked on
-LIMIT = 256  # asks of one session without an answer
+LIMIT = 100  # asks of one child that have no answer yet; fewer than a session keeps messages
 KNOWN = ("sampling/createMessage", "elicitation/create", "roots/list")
 
 

@@ -124,7 +124,7 @@ def error_text(error: Raw) -> str:
     """The words of a JSON-RPC error."""
     try:
         return msgspec.json.decode(error, type=_Error).message or _shortened(bytes(error))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _shortened(bytes(error))
 
 

@@ -24,7 +24,7 @@ class Notices:
             self._progress(message, now)
         elif method in LIST_CHANGES:
             self.relay.forget(LIST_CHANGES[method], now)
-            self.changed(LIST_CHANGES[method])
+            self.changed(LIST_CHANGES[method], message.params)
         elif method == "notifications/resources/updated":
             uri = envelope.string(envelope.peek(message.params).uri)
             for session in subscriptions.holders(self.relay.sessions.values(), uri or ""):
@@ -34,13 +34,13 @@ class Notices:
         else:
             self._unowned(message)
 
-    def changed(self, kind: str) -> None:
+    def changed(self, kind: str, params: bytes = b"") -> None:
         """Tell every session that a list is not what it was."""
         if self.relay.policy.profile.is_kind:
             return  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
         method = f"notifications/{kind}/list_changed"
         for session in self.relay.sessions.values():
-            self._announce(session, method, envelope.notification(method, b""))
+            self._announce(session, method, envelope.notification(method, params))
 
     def _progress(self, message: Envelope, now: float) -> None:
         relay = self.relay

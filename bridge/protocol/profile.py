@@ -2,8 +2,10 @@
 
 LiteLLM 1.77.3 wedges its whole MCP gateway when an upstream `tools/call` ends in anything but a valid result, so under
 `litellm` every failure of a tool call becomes a result with `isError: true` and a text that says what happened, and a
-tool list never fails once it has worked. `kind.py` knows what a valid result is.
+tool list never fails once it has worked, nor waits long for a child that is busy. `kind.py` knows what a valid result is.
 """
+
+from msgspec import Raw
 
 from bridge.protocol import envelope, kind
 from bridge.protocol.errors import error_body
@@ -22,8 +24,12 @@ class Strict:
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
         return error_body(exchange.client_id, code, why)
 
-    def refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
+    def refusal(self, client_id: bytes, method: str | None, code: int, why: str, params: Raw = envelope.ABSENT) -> bytes:
         return error_body(client_id, code, why)
+
+    def last_list(self, client_id: bytes, cursor: bytes) -> bytes | None:
+        """An answer to `tools/list` that needs no child."""
+        return None
 
 
 class Kind(Strict):
@@ -53,11 +59,25 @@ class Kind(Strict):
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
-        if exchange.method == "tools/list" and (tools := self._lists.get(exchange.cursor)):
-            return envelope.result(exchange.client_id, tools)
-        return self.refusal(exchange.client_id, exchange.method, code, why)
+        if exchange.method == "tools/list" and (tools := self.last_list(exchange.client_id, exchange.cursor)):
+            return tools
+        return self._refusal(exchange.client_id, exchange.method, code, why)
 
-    def refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
+    def refusal(self, client_id: bytes, method: str | None, code: int, why: str, params: Raw = envelope.ABSENT) -> bytes:
+        if method == "tools/list" and (tools := self.last_list(client_id, bytes(envelope.peek(params).cursor))):
+            return tools
+        return self._refusal(client_id, method, code, why)
+
+    def last_list(self, client_id: bytes, cursor: bytes) -> bytes | None:
+        tools = self._lists.get(cursor)
+        return envelope.result(client_id, tools) if tools else None
+
+    def late(self, cursor: bytes, message: envelope.Envelope) -> None:
+        """A list that came when its client had been given the last one already."""
+        if message.result and (tools := kind.tool_list(message.result)):
+            self._remember(cursor, tools)
+
+    def _refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
         if method == "tools/call":
             return envelope.result(client_id, kind.failed_call(why))
         return error_body(client_id, code or -32603, why)

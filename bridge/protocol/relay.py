@@ -30,6 +30,7 @@ from bridge.protocol.session import Session
 from bridge.protocol.turns import Turns
 
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
+LIST_PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
 SAFE_METHODS = frozenset((*memory.LISTS, "resources/read", "prompts/get", "completion/complete"))
@@ -86,6 +87,7 @@ class Relay:
         self._mint = minted or itertools.count(1)
         self._misses = 0
         self._is_pinging = False
+        self.late: set[bytes] = set()  # cursors of tool lists that the child is late with; `_Late` takes them out
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
@@ -408,6 +410,9 @@ class Relay:
 
     def sweep(self, now: float, keepalive: float) -> None:
         """What is due: time-outs, slots held too long, asks that nobody can be asked, signs of life, pings."""
+        if self.policy.profile.is_kind:
+            for exchange in [e for e in (*self._exchanges.values(), *self._turns) if _is_late_list(e, now)]:
+                self._give_last_list(exchange, now)
         for exchange in [e for e in self._exchanges.values() if e.hold is None and e.is_overdue(now)]:
             self.abandon(exchange, b"", now)
             self._time_out(exchange, now)
@@ -424,6 +429,21 @@ class Relay:
         self._ping(now)
         if self._turns:
             self._pump()
+
+    def _give_last_list(self, exchange: Exchange, now: float) -> None:
+        """A busy child must not stall a client that lists many servers. What it says later is for the next ones."""
+        last = self.policy.profile.last_list(exchange.client_id, exchange.cursor)
+        if last is None:
+            return
+        session, outbox = exchange.session, exchange.outbox
+        del session.exchanges[exchange.key]
+        session.touched = now
+        self.counts.in_flight -= 1
+        self._count(exchange, "late", now)
+        self._turns.disown(exchange)
+        exchange.token, exchange.outbox, exchange.is_safe = None, _Late(self, exchange.cursor), False
+        self.late.add(exchange.cursor)
+        outbox.answer(last)
 
     def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
         return not self.is_open and now - exchange.created >= self.policy.ready_wait
@@ -550,6 +570,17 @@ class _Nobody:
         pass
 
 
+class _Late:
+    """The outbox of a tool list whose client has been given the last one."""
+
+    def __init__(self, relay: Relay, cursor: bytes):
+        self.relay, self.cursor = relay, cursor
+
+    def answer(self, message: Envelope) -> None:
+        self.relay.late.discard(self.cursor)
+        self.relay.policy.profile.late(self.cursor, message)
+
+
 class _Pong:
     """The outbox of our own `ping`: any answer is one, an error too; only silence is none."""
 
@@ -584,6 +615,11 @@ KNOWN_METHODS = frozenset((
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
+
+
+def _is_late_list(exchange: Exchange, now: float) -> bool:
+    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None
+            and now - exchange.created >= LIST_PATIENCE)
 
 
 def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:

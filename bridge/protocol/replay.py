@@ -44,6 +44,7 @@ class Replay:
         self._recordings[recording.name] = recording
         session.recordings.append(recording)
         self.size += recording.size
+        self._shrink(recording)
         return recording
 
     def add(self, recording: Recording, message: bytes) -> str:

@@ -63,7 +63,14 @@ def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal
                                           "would be open to every client of a shared one")
 
 
+def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
+    """A list that the child is late with is not asked for a second time."""
+    cursor = bytes(params.cursor)
+    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.late else None
+
+
 BEFORE = {
+    "tools/list": list_tools,
     "ping": ping,
     "logging/setLevel": set_level,
     "resources/subscribe": subscribe,

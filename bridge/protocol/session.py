@@ -11,9 +11,10 @@ from msgspec import Raw
 
 from bridge.protocol import envelope
 from bridge.protocol.revisions import WITHOUT_HEADER
-from bridge.protocol.token import Opening, seal, unseal
+from bridge.protocol.token import MAX_LENGTH, Opening, seal, unseal
 
 WAITING_LIMIT = 256  # messages kept for a session that has no stream open
+WAITING_BYTES = 4 * 1024 * 1024  # and their size; asks count, but stay
 ENDED_LIMIT = 20_000  # ids of ended sessions that are still remembered
 NO_OBJECT = Raw(b"{}")
 ASKABLE = ("sampling", "elicitation", "roots")
@@ -62,8 +63,11 @@ class Session:
         The oldest give way to new ones, but asks do not: the child waits for them. The relay bounds their number.
         """
         self.waiting[key] = message
-        if len(self.waiting) > WAITING_LIMIT:
-            del self.waiting[next(key for key in self.waiting if not (isinstance(key, tuple) and key[0] == "ask"))]
+        while len(self.waiting) > WAITING_LIMIT or sum(map(len, self.waiting.values())) > WAITING_BYTES:
+            oldest = next((key for key in self.waiting if not (isinstance(key, tuple) and key[0] == "ask")), None)
+            if oldest is None:
+                return
+            del self.waiting[oldest]
             self.dropped += 1
 
     def listen(self, outbox) -> None:
@@ -85,7 +89,7 @@ class Session:
     @property
     def is_in_token(self) -> bool:
         """Whether the session's id says all that we know of it."""
-        return not (self.own_child or self.subscriptions or self.level)
+        return not (self.own_child or self.subscriptions or self.level or self.id == self.nonce)
 
 
 class Sessions:
@@ -140,9 +144,11 @@ class Sessions:
         """Give the session the id that says what was agreed on; connection-bound ones keep theirs."""
         if session.transport == "streamable-http":
             self._open.pop(session.id, None)
-            opening = Opening(self.mcp, session.revision, session.capabilities, session.client, session.principal,
-                              session.own_child, session.nonce)
-            session.id = seal(opening, self.key)
+            session.id = self._token(session, session.client)
+            if len(session.id) > MAX_LENGTH:  # a client's icons may be data: URIs
+                session.id = self._token(session, NO_OBJECT)
+            if len(session.id) > MAX_LENGTH:
+                session.id = session.nonce
             self._open[session.id] = session
 
     def adopt(self, transport: str, id: str, revision: str, principal: str, now: float) -> Session:
@@ -153,6 +159,11 @@ class Sessions:
         if id:
             self._open[id] = session
         return session
+
+    def may_adopt(self, id: str) -> bool:
+        """Whether a session may be kept under this id: LiteLLM's last words may come after its DELETE, and nothing ends those."""
+        opening = unseal(id, self.key)
+        return id not in self._open and not self.is_full and (opening is None or opening.nonce not in self._ended)
 
     def end(self, session: Session) -> None:
         """The session is over; its id will not be taken up again."""
@@ -168,6 +179,10 @@ class Sessions:
     def idle_ones(self, now: float) -> list[Session]:
         return [session for session in self._open.values()
                 if now - session.touched > self.idle and not session.is_busy] if self.idle else []
+
+    def _token(self, session: Session, client: Raw) -> str:
+        return seal(Opening(self.mcp, session.revision, session.capabilities, client, session.principal,
+                            session.own_child, session.nonce), self.key)
 
     def _take_up(self, id: str, principal: str, now: float) -> Session | None:
         opening = unseal(id, self.key)

@@ -78,6 +78,19 @@ class Turns:
         else:
             del self._with_child[whose]
 
+    def disown(self, exchange: Exchange) -> None:
+        """It is the bridge's own from now on, wherever it is."""
+        is_waiting = any(other is exchange for other in self)
+        if is_waiting:
+            self.remove(exchange)
+        if exchange.is_turned:
+            self.back(exchange)
+            exchange.session = None
+            self.gone(exchange)
+        exchange.session = None
+        if is_waiting:
+            self.wait(exchange)
+
     def clear(self) -> list[Exchange]:
         """Send everybody away. Returns them."""
         everybody = list(self)

@@ -81,7 +81,7 @@ class Service:
                          session: Session | None = None) -> tuple[Session | None, bytes | Refusal]:
         """Open a session, or greet one again on its own connection. Returns it with the answer, or a refusal."""
         if refusal := self.not_now():
-            return None, refusal
+            return None, self._softened(refusal)
         wish = _wish(message)
         if isinstance(wish, Refusal):
             return None, wish
@@ -119,8 +119,8 @@ class Service:
         text = id.decode("latin-1")
         session = self.sessions.find(text, principal, self.loop.time())
         if session is None:
-            if self.is_kind and not self.sessions.is_full:
-                return self.adopt("streamable-http", principal, headers, text), None
+            if self.is_kind:
+                return self.adopt("streamable-http", principal, headers, text if self.sessions.may_adopt(text) else ""), None
             return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
         if session.relay is None and (refusal := await self.children.connect(session)):
             return None, refusal
@@ -215,7 +215,7 @@ class Service:
     def not_now(self) -> Refusal | None:
         if not self.draining:
             return None
-        return self._softened(Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),)))
+        return Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),))
 
     def no_stream_left(self) -> Refusal | None:
         return busy("streams", "--max-streams") if len(self.streams) >= self.settings.max_streams > 0 else None
@@ -257,7 +257,7 @@ class Service:
     async def finish(self, out_of_time) -> None:
         """Let what clients wait for end, until `out_of_time()`; then say that it did not."""
         self.draining = True
-        while self.in_flight and not out_of_time():
+        while (self.in_flight or self._is_followed_up()) and not out_of_time():
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
             child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
@@ -357,6 +357,11 @@ class Service:
     def _patience(self) -> float:
         return min(KIND_PATIENCE, self.policy.ready_wait) if self.is_kind else self.policy.ready_wait
 
+    def _is_followed_up(self) -> bool:
+        """LiteLLM's client lists the tools after a call, or the call has failed; only then it ends its session."""
+        since = self.loop.time() - FOLLOW_UP
+        return self.is_kind and any(session.touched > since for session in self.sessions)
+
     def _softened(self, refusal: Refusal) -> Refusal:
         """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""
         return Refusal(200, refusal.code, refusal.message) if self.is_kind else refusal
@@ -369,6 +374,7 @@ class Service:
 
 
 DRAIN_TICK = 0.02  # seconds
+FOLLOW_UP = 0.5  # seconds after a session's last message in which LiteLLM still sends one
 LAST_TASKS = 1.0  # seconds
 
 

@@ -13,7 +13,7 @@ ATTEMPTS = 4
 
 
 def sdk1() -> Path:
-    return venv("sdk1", "mcp==1.30.0")
+    return venv("sdk1", "mcp[ws]==1.30.0")
 
 
 def sdk2() -> Path:

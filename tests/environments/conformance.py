@@ -17,7 +17,7 @@ from .suite import conformance_suite
 
 # Each scenario has a folder, whose name ends with the moment when it began.
 FOLDER = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
-FAILURE, WARNING, SUCCESS = "FAILURE", "WARNING", "SUCCESS"
+FAILURE, WARNING, SUCCESS, INFO = "FAILURE", "WARNING", "SUCCESS", "INFO"
 WORST_FIRST = (FAILURE, WARNING, SUCCESS)
 
 

@@ -149,14 +149,14 @@ def test_nothing_of_a_deleted_session_can_be_heard_again(echo):
     client.close(delete=False)
 
 
-def test_a_large_answer_right_behind_a_message_reaches_a_quick_reader(client):
+def test_a_large_message_right_before_the_answer_reaches_a_quick_reader(start, connect):
     """More than --stream-buffer at once is not yet a slow reader."""
-    both = message("tools/call", {"name": "log", "arguments": {"count": 1, "message": "z" * 5_000_000}}, 1)
-    with client.post_stream(both) as stream:
-        seen = list(stream.messages())
+    client = connect(Http, start("flood").url, listen=False)
+    with client.post_stream(call("flood", count=1, bytes=5_000_000)) as stream:
+        notice, answer = stream.messages()
 
-    assert [len(m["params"]["data"]) for m in seen[:-1]] == [5_000_000]
-    assert text(seen[-1]) == "logged 1"
+    assert len(notice["params"]["data"]) == 5_000_000
+    assert text(answer) == "sent 1"
 
 
 def test_a_stream_without_anything_before_the_answer_is_no_stream(client):

@@ -23,7 +23,7 @@ messages = st.fixed_dictionaries({}, optional={
     "jsonrpc": st.sampled_from(["2.0", "1.0"]), "id": values, "method": st.sampled_from(METHODS), "params": values, "result": values, "error": values})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.booleans(), st.sampled_from(["strict", "litellm"]), st.lists(st.tuples(st.sampled_from(["child", "client", "line", "long", "die"]), messages), max_size=12))
 def test_nobody_can_make_the_relay_raise(own, profile_name, script):
     """Whatever a child writes and whatever a client posts."""
@@ -64,10 +64,10 @@ def test_no_depth_of_nesting_makes_it_raise(profile_name, method):
     world = World(profile_name=profile_name)
     session = world.session()
     for number, deep in enumerate(range(900, 1010)):
-        for shape in (b'{"content":[%b],"tools":[%b]}', b'{"_meta":{"progressToken":%b%b}}'):
+        for shape in (b'"result":{"content":[NEST],"tools":[NEST]}', b'"result":{"content":NEST}', b'"error":{"message":NEST}', b'"error":NEST'):
             outbox, line = world.ask_child(session, method, {}, id=number)
             nest = b"[" * deep + b"]" * deep
-            world.hear(b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (line["id"], shape.replace(b"%b%b", b"%b").replace(b"%b", nest)))
+            world.hear(b'{"jsonrpc":"2.0","id":%d,%b}' % (line["id"], shape.replace(b"NEST", nest)))
             world.hear(b'{"method":"notifications/progress","params":{"progressToken":%b}}' % nest)
             world.hear(b'{"method":"notifications/message","params":{"level":%b}}' % nest)
             world.hear(b'{"method":"notifications/cancelled","params":{"requestId":%b}}' % nest)
@@ -131,7 +131,7 @@ class AnyOrder(RuleBasedStateMachine):
     def cancel(self, pick, by):
         if not self.asked:
             return
-        session, id, outbox = self.asked[pick % len(self.asked)]
+        _, id, _ = self.asked[pick % len(self.asked)]
         sender = self.sessions[by % len(self.sessions)]
         before = [len(o.answers) for s, _, o in self.asked if s is not sender]
         self.world.notify(sender, "cancelled", requestId=id)
@@ -145,17 +145,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(for_good=st.booleans())
     def crash(self, for_good):
-        self.take()
-        owed = [o for s, _, o in self.asked if not o.answers]
         was_open, self.is_open = self.is_open, False
-        written = {(who, i if isinstance(i, int) else f"s{i}") for who, i in self.at_child.values()}
         self.world.die(for_good=for_good)
-        if for_good or not was_open:
-            assert all(o.answers for o in owed)
-        else:
-            for s, i, o in self.asked:
-                if (s.label, i if isinstance(i, int) else f"s{i}") in written and o in owed:
-                    assert o.answers or self.world.counts.in_flight
+        waits = any(not o.answers for _, _, o in self.asked)
+        assert not waits or was_open and not for_good and self.world.relay.policy.max_in_flight
         self.at_child.clear()
 
     @rule()
@@ -205,4 +198,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestAnyOrder.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

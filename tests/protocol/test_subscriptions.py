@@ -166,7 +166,7 @@ def test_a_subscription_covers_the_parts_of_a_resource(uri, whole, is_part):
 # -- log levels ------------------------------------------------------------------------------------------------------------------
 
 def set_level(world, session, level, id=60):
-    outbox, line = world.ask_child(session, "logging/setLevel", {"level": level}, id=id)
+    _, line = world.ask_child(session, "logging/setLevel", {"level": level}, id=id)
     world.answer(line)
     return line["params"]["level"]
 

@@ -1,0 +1,77 @@
+"""What a child sees of our environment."""
+
+import pytest
+
+from bridge.child.environment import BadEnvironment, compose, read_file
+
+OURS = {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "SSL_CERT_FILE": "/ca.pem", "API_KEY": "secret",
+        "MCP_BRIDGE_TOKEN_FILE": "/tokens", "LD_PRELOAD": "x.so", "PYTHONPATH": "/x", "TWICE": "ours"}
+
+
+@pytest.fixture
+def env_file(tmp_path):
+    def write(text) -> str:
+        path = tmp_path / "child.env"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write
+
+
+def test_a_child_gets_a_small_set_and_none_of_our_secrets():
+    assert compose(ours=OURS) == {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "SSL_CERT_FILE": "/ca.pem"}
+
+
+def test_what_is_named_is_added():
+    result = compose(["API_KEY", "A=1", "B=", "C=x=y", "D= z "], ours=OURS)
+
+    assert {name: result[name] for name in ("API_KEY", "A", "B", "C", "D")} == {"API_KEY": "secret", "A": "1", "B": "", "C": "x=y", "D": " z "}
+
+
+def test_later_ones_win(env_file):
+    file = env_file("PATH=/file\nA=file\n")
+
+    assert compose(file=file, ours=OURS)["PATH"] == "/file"
+    assert compose(["A=flag", "A=again"], file, OURS)["A"] == "again"
+
+
+@pytest.mark.parametrize("named", ["NOT_SET", "=x", "1A=x", "A B=x", "A-B=x", "", "é=x", "A\n=x"])
+def test_what_names_no_variable_is_refused(named):
+    with pytest.raises(BadEnvironment) as caught:
+        compose([named], ours=OURS)
+
+    assert "--env" in str(caught.value)
+
+
+def test_a_refusal_says_nothing_of_the_value():
+    with pytest.raises(BadEnvironment) as caught:
+        compose(["MY-KEY=hush"], ours=OURS)
+
+    assert "hush" not in str(caught.value)
+
+
+def test_a_file_may_have_comments_quotes_and_exports(env_file):
+    path = env_file("# comment\n\n  A = 1 \nexport B=2\r\nC=\"with space\"\nD='it''s'\nE=\"\nF=a#b\nG=\nH==\nI=\"a' \n")
+
+    assert read_file(path) == {"A": "1", "B": "2", "C": "with space", "D": "it''s", "E": '"', "F": "a#b", "G": "", "H": "=", "I": "\"a'"}
+
+
+@pytest.mark.parametrize("value", ["é", "a\u2028b", "a\x85b", "a\x0cb"])
+def test_a_value_may_hold_any_character_but_newlines(env_file, value):
+    """str.splitlines would cut it."""
+    assert read_file(env_file(f"A={value}\nB=1")) == {"A": value, "B": "1"}
+
+
+@pytest.mark.parametrize(("text", "line"), [("A=1\nnothing", ":2"), ("=x", ":1"), ("A B=1", ":1"), ("A=a\0b", ":1"), (b"A=\xff", "UTF-8")])
+def test_a_wrong_line_is_named(env_file, text, line):
+    path = env_file(text)
+    with pytest.raises(BadEnvironment) as caught:
+        read_file(path)
+
+    assert path in str(caught.value)
+    assert line in str(caught.value)
+
+
+def test_a_missing_file_is_an_error():
+    with pytest.raises(OSError):
+        compose(file="/nowhere/at/all", ours=OURS)

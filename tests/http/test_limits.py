@@ -1,0 +1,328 @@
+"""Limits with clear refusals, and readers too slow for what they asked for."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from support import Http, Refused, Sse, Ws, eventually, text
+from wire import call, head, initialize, message, open_socket, open_websocket, post, read_to_end, read_until, send_frame
+
+# Bodies
+
+
+def long_call(size: int, id=1) -> bytes:
+    return json.dumps(call("echo", id=id, message="x" * size)).encode()
+
+
+@pytest.fixture
+def small(around):
+    return around("echo", options=("--max-body", "10k"))
+
+
+@pytest.mark.parametrize("transport", [Http, Sse])
+def test_a_long_body_is_413_and_a_body_at_the_limit_is_not(small, connect, transport):
+    """Edge case 64."""
+    client = connect(transport, small.url)
+    fitting = long_call(10_240 - len(long_call(0, 900)), 900)
+
+    assert client.post(long_call(10_240)).status_code == 413
+    assert "--max-body" in client.post(long_call(10_240)).json()["error"]["message"]
+    assert len(fitting) == 10_240
+    assert client.post(fitting).status_code in (200, 202)
+    assert text(client.call("echo", message="on")) == "on"
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/messages?session_id={}"])
+def test_a_long_body_without_a_length_is_413_before_it_ends(small, connect, path):
+    """Edge case 64: what never ends is cut off, too."""
+    client = connect(Sse, small.url)
+    path = path.format(client.endpoint.rpartition("=")[2])
+    with open_socket(small.url) as connection:
+        connection.sendall(head("POST", small.url, path, content_type="application/json", accept="*/*", transfer_encoding="chunked"))
+        chunk = b"400\r\n" + b"x" * 0x400 + b"\r\n"
+        for _ in range(12):
+            connection.sendall(chunk)
+
+        assert b" 413 " in read_until(connection, b"--max-body")
+
+
+def test_a_long_body_is_refused_by_what_its_head_says_of_it(small):
+    """Edge case 64: before it is read."""
+    with open_socket(small.url) as connection:
+        connection.sendall(head("POST", small.url, "/mcp", content_type="application/json", accept="*/*", content_length="5000000") + b"{")
+
+        assert b" 413 " in read_until(connection, b"--max-body")
+
+
+def test_refused_bodies_are_counted_and_take_no_memory(small):
+    count = lambda: small.metrics().value("mcp_bridge_request_refusals_total", status="413")  # noqa: E731
+    before, memory = count(), small.rss()
+    for _ in range(5):
+        with open_socket(small.url) as connection:
+            connection.sendall(head("POST", small.url, "/mcp", content_type="application/json", accept="*/*", content_length="8000000"))
+            try:
+                connection.sendall(b"x" * 8_000_000)
+            except OSError:
+                pass  # it may close early
+
+    eventually(lambda: count() == before + 5)
+    assert small.rss() - memory < 8 << 20
+
+
+def test_the_default_limit_takes_almost_8_mib(echo, connect):
+    client = connect(Http, echo.url, listen=False)
+
+    assert len(text(client.post(long_call(8_000_000)).json())) == 8_000_000
+    assert client.post(long_call(8 << 20)).status_code == 413
+
+
+# Requests in flight and their time
+
+
+def test_too_many_requests_are_refused_and_the_others_go_on(around, connect, transport):
+    client = connect(transport, around("echo", options=("--max-requests", "2")).url)
+    busy = [client.begin_call("slow", seconds=0.3) for _ in range(2)]
+    if transport is Http:
+        with pytest.raises(Refused) as refused:
+            client.call("echo", message="x")
+        assert refused.value.status == 503
+        why = refused.value.message["error"]
+    else:
+        why = client.call("echo", message="x")["error"]
+
+    assert "--max-requests" in why["message"]
+    assert [text(future.result(5)) for future in busy] == ["slept 0.3"] * 2
+    assert text(client.call("echo", message="room")) == "room"
+
+
+@pytest.fixture
+def impatient(around):
+    return around("echo", options=("--request-timeout", "0.4", "--request-timeout-max", "1.5"))
+
+
+def test_a_request_without_an_answer_ends_with_an_error_and_the_child_is_told(impatient, connect, transport):
+    client = connect(transport, impatient.url)
+    begun = time.monotonic()
+    error = client.call("slow", seconds=30)["error"]
+
+    assert "--request-timeout" in error["message"]
+    assert 0.3 < time.monotonic() - begun < 2
+    assert "notifications/cancelled" in text(client.call("received"))
+
+
+def test_progress_gives_a_request_more_time(impatient, connect, transport):
+    client = connect(transport, impatient.url)
+    arguments = {"steps": 4, "pause": 0.25}
+    answer = client.request("tools/call", {"name": "progress", "arguments": arguments, "_meta": {"progressToken": 1}})
+
+    assert text(answer) == "4 steps"
+
+
+def test_no_progress_gives_more_than_the_hard_maximum(impatient, connect):
+    client = connect(Http, impatient.url)
+    begun = time.monotonic()
+    arguments = {"steps": 100, "pause": 0.1}
+    answer = client.request("tools/call", {"name": "progress", "arguments": arguments, "_meta": {"progressToken": 1}})
+
+    assert answer["error"]
+    assert 1.4 < time.monotonic() - begun < 3
+
+
+def test_a_child_that_does_not_read_is_not_waited_for_without_end(start, connect):
+    """Its stdin is full; what comes then waits no longer than any request."""
+    bridge = start("echo", options=["--request-timeout", "0.5"])
+    clients = [connect(transport, bridge.url) for transport in (Http, Sse, Ws)]
+    child, = bridge.children()
+    os.kill(child, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            clients[0].begin_call("echo", message="x" * 4_000_000)
+        eventually(lambda: bridge.metrics().value("mcp_bridge_child_stdin_bytes_total") > 4_000_000)
+        begun = time.monotonic()
+        answers = [client.begin_call("echo", message="y") for client in clients]
+        with pytest.raises(Refused) as refused:
+            answers[0].result(5)
+        errors = [refused.value.message["error"], *(future.result(5)["error"] for future in answers[1:])]
+
+        assert time.monotonic() - begun < 3
+        assert all("--request-timeout" in error["message"] for error in errors)
+        assert bridge.get("/healthz").status_code == 200
+    finally:
+        os.kill(child, signal.SIGCONT)
+    assert text(clients[0].call("echo", message="awake")) == "awake"
+
+
+# Slow readers
+
+FLOOD = call("flood", id=2, count=10_000, bytes=2_000)  # 20 MB; the buffers of a socket take 6
+
+
+@pytest.fixture
+def flooded(start):
+    """A bridge of its own: somebody else's call under way would make the flood nobody's."""
+    return start("flood", options=["--stream-buffer", "1500k"])
+
+
+def slow_post(bridge, client):
+    connection = open_socket(bridge.url)
+    connection.sendall(post(bridge.url, FLOOD, mcp_session_id=client.session))
+    return connection
+
+
+def slow_get(bridge, client):
+    connection = open_socket(bridge.url)
+    connection.sendall(head("GET", bridge.url, "/mcp", accept="text/event-stream", mcp_session_id=client.session))
+    read_until(connection, b"\r\n\r\n")
+    client.call("flood_later", count=10_000, bytes=2_000)
+    return connection
+
+
+def slow_sse(bridge, client):
+    connection = open_socket(bridge.url)
+    connection.sendall(head("GET", bridge.url, "/sse", accept="text/event-stream"))
+    path = read_until(connection, b"session_id").partition(b"data: ")[2]
+    path = (path if b"\n" in path else path + read_until(connection, b"\n")).split()[0].decode()
+    with open_socket(bridge.url) as other:
+        other.sendall(post(bridge.url, initialize(), path=path))
+        read_until(other, b"202")
+        read_until(connection, b"protocolVersion")
+        other.sendall(post(bridge.url, FLOOD, path=path))
+        read_until(other, b"202")
+    return connection
+
+
+def slow_ws(bridge, client):
+    connection, _ = open_websocket(bridge.url)
+    send_frame(connection, initialize())
+    read_until(connection, b"protocolVersion")
+    send_frame(connection, FLOOD)
+    return connection
+
+
+@pytest.mark.parametrize("begin", [slow_post, slow_get, slow_sse, slow_ws])
+def test_the_stream_of_a_slow_reader_is_closed_and_counted_and_nobody_waits_for_it(flooded, connect, begin):
+    """Edge case 65."""
+    own, other = connect(Http, flooded.url, listen=False), connect(Http, flooded.url, listen=False)
+    before = flooded.metrics()
+    connection = begin(flooded, own)
+    eventually(lambda: flooded.metrics().value("mcp_bridge_drops_total", reason="slow_reader") == 1)
+    begun = time.monotonic()
+    other.call("echo", message="quick")
+    quick = time.monotonic() - begun
+
+    eventually(lambda: flooded.metrics().value("mcp_bridge_streams") == before.value("mcp_bridge_streams"))
+    eventually(lambda: flooded.metrics().value("mcp_bridge_sessions") == before.value("mcp_bridge_sessions"))
+    assert quick < 0.5
+    with connection:
+        if begin is slow_ws:
+            read_until(connection, b"reader too slow")
+        else:
+            assert read_to_end(connection) < 15_000_000
+    assert flooded.logged("too slow")
+    assert not flooded.logged("bug")
+    assert not flooded.logged("Traceback")
+
+
+def test_a_reader_that_takes_nothing_is_given_up_with_the_signs_of_life(start):
+    """Less than the buffer waits, but nothing of it leaves."""
+    bridge = start("flood", options=["--stream-buffer", "100m", "--keepalive", "0.5"])
+    with slow_sse(bridge, None) as connection:
+        eventually(lambda: bridge.metrics().value("mcp_bridge_drops_total", reason="slow_reader") == 1)
+        eventually(lambda: bridge.metrics().value("mcp_bridge_sessions") == 0)
+        read_to_end(connection)
+
+    assert not bridge.logged("bug")
+
+
+def test_what_waits_for_a_session_that_never_listens_is_bounded(start, connect):
+    bridge = start("asks", options=["--client-roots", "relay"])
+    client = connect(Http, bridge.url, listen=False, capabilities={"sampling": {}})
+    memory = bridge.rss()
+    for _ in range(400):
+        client.call("ask_later", method="sampling/createMessage", seconds=0)
+
+    assert bridge.rss() - memory < 8 << 20
+    assert text(client.call("echo", message="on")) == "on"
+
+
+# Long lines
+
+
+@pytest.mark.parametrize("arguments", [(), ("--id-last",)])
+def test_a_line_over_the_limit_fails_its_call_alone(around, connect, transport, arguments):
+    bridge = around("long_line", *arguments, options=("--max-line", "1m"))
+    client = connect(transport, bridge.url)
+    fitting, long = client.begin_call("long", bytes=1 << 20), client.begin_call("long", bytes=(1 << 20) + 2)
+
+    assert "--max-line" in long.result(5)["error"]["message"]
+    assert len(text(fitting.result(5))) > 1_000_000
+    assert text(client.call("echo", message="on")) == "on"
+
+
+def test_long_lines_of_nobodys_are_dropped_and_counted(around, connect):
+    bridge = around("long_line", options=("--max-line", "1m"))
+    client = connect(Http, bridge.url)
+    count = lambda: bridge.metrics().value("mcp_bridge_child_noise_lines_total", kind="too_long")  # noqa: E731
+    before = count()
+    client.call("long_notice", bytes=3 << 20)
+    client.call("long_junk", bytes=3 << 20)
+
+    assert count() == before + 2
+
+
+def test_a_line_without_an_end_takes_no_memory(start, connect):
+    bridge = start("long_line", options=["--max-line", "1m", "--request-timeout", "2"])
+    client = connect(Http, bridge.url, listen=False)
+    memory = bridge.rss()
+    future = client.begin_call("endless", bytes=100 << 20)
+    future.exception(6)
+
+    assert bridge.rss() - memory < 16 << 20
+
+
+# Connections that say nothing
+
+
+def test_a_hundred_silent_connections_hinder_nobody(echo, connect):
+    silent = [open_socket(echo.url) for _ in range(100)]
+    for connection in silent[::2]:
+        connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: loc")
+
+    assert text(connect(Http, echo.url).call("echo", message="hi")) == "hi"
+    for connection in silent:
+        connection.close()
+
+
+def test_a_head_without_an_end_is_refused(echo):
+    """Nothing else bounds what uvicorn keeps of it."""
+    memory = echo.rss()
+    with open_socket(echo.url) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        try:
+            for number in range(20_000):
+                connection.sendall(b"x-%d: %b\r\n" % (number, b"y" * 1000))
+            answer = read_until(connection, b"\r\n")
+        except OSError:
+            answer = b"closed"
+
+    assert answer == b"closed" or answer.split()[1] in (b"400", b"431")
+    assert echo.rss() - memory < 8 << 20
+
+
+def test_pings_of_a_client_that_never_reads_do_not_pile_up(echo, connect):
+    """Pipelined: the answers wait for their reader, and so do the next requests."""
+    client = connect(Http, echo.url, listen=False)
+    memory = echo.rss()
+    with open_socket(echo.url) as connection:
+        connection.settimeout(0.3)
+        ping = post(echo.url, message("x-vendor/echo", {"back": "z" * 20_000}, 1), mcp_session_id=client.session)
+        try:
+            for _ in range(3000):
+                connection.sendall(ping)
+        except TimeoutError:
+            pass
+
+        assert echo.rss() - memory < 24 << 20
+        assert text(client.call("echo", message="on")) == "on"

@@ -1,0 +1,97 @@
+"""Wrong usage: one clear line, exit code 2, before anything was started."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from support import ROOT, Bridge, zoo
+
+TRUE = ["--", "true"]
+
+
+def run(*arguments, **environment) -> subprocess.CompletedProcess:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MCP_BRIDGE_")}
+    return subprocess.run([sys.executable, "-m", "bridge", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
+                          timeout=10, env=ours | environment)
+
+
+def refused(result: subprocess.CompletedProcess) -> str:
+    """The one line that says why."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith("mcp-bridge: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize("arguments, word", [
+    ([], "COMMAND"), (["bogus"], "bogus"), (["serve"], "no command"), (["serve", "--"], "no command"),
+    (["serve", "echo", "hi"], "echo hi"), (["serve", "--bogus", *TRUE], "--bogus"),
+    (["serve", "--port", "99999", *TRUE], "--port"), (["serve", "--port", "abc", *TRUE], "abc"), (["serve", "--port", "-1", *TRUE], "--port"),
+    (["serve", "--profile", "kind", *TRUE], "litellm"), (["serve", "--log-level", "loud", *TRUE], "loud"),
+    (["serve", "--request-timeout", "soon", *TRUE], "soon"), (["serve", "--request-timeout", "nan", *TRUE], "nan"),
+    (["serve", "--max-body", "9m", *TRUE], "8 MiB"), (["serve", "--max-body", "-1", *TRUE], "-1"),
+    (["serve", "--host", "nowhere.invalid", *TRUE], "nowhere.invalid"), (["serve", "--root-path", "x", *TRUE], "--root-path"),
+    (["serve", "--cwd", "/no/such", *TRUE], "/no/such"), (["serve", "--env-file", "/no/such", *TRUE], "/no/such"),
+    (["serve", "--token-file", "/no/such", *TRUE], "/no/such"), (["serve", "--token-file", "/tmp", *TRUE], "/tmp"),
+    (["serve", "--session-key-file", "/proc/no/such", *TRUE], "/proc/no"), (["serve", "--env", "1A=2", *TRUE], "1A"),
+    (["serve", "--env", "NOT_SET_ANYWHERE", *TRUE], "NOT_SET_ANYWHERE"), (["serve", "--env", "=x", *TRUE], "--env"),
+    (["serve", "--config", "/no/such"], "/no/such"), (["serve", "--config", __file__, *TRUE], "--config"),
+    (["serve", "--", "no-such-command-anywhere"], "no-such-command-anywhere"), (["serve", "--", __file__], "test_usage"),
+])
+def test_a_wrong_word_is_named(arguments, word):
+    assert word in refused(run(*arguments))
+
+
+@pytest.mark.parametrize("name, value, word", [
+    ("MCP_BRIDGE_PORT", "x", "MCP_BRIDGE_PORT"), ("MCP_BRIDGE_PROFILE", "kind", "litellm"),
+    ("MCP_BRIDGE_EXIT_ON_FATAL", "maybe", "MCP_BRIDGE_EXIT_ON_FATAL"), ("MCP_BRIDGE_TOKEN_FILE", "/no/such", "/no/such"),
+    ("MCP_BRIDGE_MAX_BODY", "much", "MCP_BRIDGE_MAX_BODY"),
+])
+def test_a_wrong_variable_is_named(name, value, word):
+    assert word in refused(run("serve", *TRUE, **{name: value}))
+
+
+@pytest.mark.parametrize("option, content", [
+    ("--token-file", b""), ("--token-file", b"# nobody\n"), ("--token-file", b"a b c\n"), ("--token-file", b"\xff\xfe"),
+    ("--env-file", b"no equals sign\n"), ("--env-file", b"1A=2\n"), ("--env-file", b"\xff\xfe"), ("--session-key-file", b"short"),
+    ("--session-key-file", b""),
+])
+def test_a_file_that_is_wrong_is_named(tmp_path, option, content):
+    file = tmp_path / "wrong"
+    file.write_bytes(content)
+
+    assert str(file) in refused(run("serve", option, file, *TRUE))
+
+
+def test_a_port_in_use_is_named(echo):
+    port = echo.url.rpartition(":")[2]
+
+    assert port in refused(run("serve", "--port", port, *TRUE))
+
+
+def test_a_flag_wins_over_its_variable():
+    with Bridge(zoo("echo"), "--name", "by-flag", env={"MCP_BRIDGE_NAME": "by-variable", "MCP_BRIDGE_PROFILE": "litellm"}) as bridge:
+        status = bridge.status()["mcps"]
+
+    assert status["by-flag"]["profile"] == "litellm"
+
+
+def test_help_shows_each_option_with_its_variable():
+    result = run("serve", "--help")
+
+    assert result.returncode == 0
+    for word in ("--request-timeout", "MCP_BRIDGE_REQUEST_TIMEOUT", "--allowed-host", "MCP_BRIDGE_ALLOWED_HOST", "--exit-on-fatal"):
+        assert word in result.stdout
+
+
+def test_the_version_is_said():
+    assert run("--version").stdout.startswith("mcp-bridge ")
+
+
+def test_a_missing_command_never_listens():
+    """It exits at once instead of trying again and again."""
+    result = run("serve", "--port", "0", "--", "no-such-command-anywhere")
+
+    assert "listening" not in refused(result)

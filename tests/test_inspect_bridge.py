@@ -1,0 +1,68 @@
+"""`python -m bridge inspect URL` against a bridge that runs; what inspect does with other servers is in test_inspect.py."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+ENDPOINTS = {"streamable-http": "/mcp", "sse": "/sse", "websocket": "/ws"}
+HI = ("--call", "echo", '{"message": "h\u00ef"}')
+
+
+def inspect(*arguments: str) -> str:
+    """What it prints. Nothing on stderr, and a code other than 0 raises."""
+    command = [sys.executable, "-m", "bridge", "inspect", *arguments]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    return printed.stdout
+
+
+def test_a_base_url_shows_every_transport_and_that_they_agree(echo):
+    report = json.loads(inspect(echo.url, "--json"))
+
+    ways = {way["transport"]: way for way in report["transports"]}
+    assert {name: way["url"].partition(":")[2] for name, way in ways.items()} == {
+        name: echo.url.removeprefix("http:") + path for name, path in ENDPOINTS.items()
+    }
+    assert {(way["state"], way["revision"]) for way in ways.values()} == {("works", "2025-11-25")}
+    assert report["differences"] == {}
+    assert report["server"] == {"name": "echo", "version": "1"}
+    assert {"name": "greet", "description": "A greeting"}.items() <= report["prompts"][0].items()
+    assert "test://one" in [resource["uri"] for resource in report["resources"]]
+
+
+def test_people_see_the_tools_with_their_arguments(echo):
+    shown = inspect(echo.url)
+
+    assert shown.count("works: 2025-11-25") == 3
+    assert "all that work say the same:" in shown
+    assert "  echo\n      message: string  (required)\n" in shown
+
+
+@pytest.mark.parametrize("path", ENDPOINTS.values())
+def test_a_tool_is_called_over_each_transport(echo, path):
+    assert inspect(echo.url + path, *HI) == "h\u00ef\n"
+
+
+def test_the_whole_result_of_a_call_as_json(echo):
+    result = json.loads(inspect(echo.url, "--call", "typed", '{"value": 3}', "--json"))
+
+    assert result["structuredContent"] == {"value": 3}
+
+
+def test_tools_as_openai_functions(echo):
+    functions = [entry["function"] for entry in json.loads(inspect(echo.url, "--openai"))]
+
+    assert {"name": "echo", "description": "echo"}.items() <= functions[0].items()
+    assert functions[0]["parameters"]["properties"] == {"message": {"type": "string"}}
+
+
+def test_it_leaves_nothing_behind(start):
+    bridge = start("echo")
+
+    inspect(bridge.url)
+
+    assert bridge.metrics().value("mcp_bridge_sessions") == 0
+    assert bridge.metrics().value("mcp_bridge_streams") == 0
