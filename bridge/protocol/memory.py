@@ -81,7 +81,7 @@ class Reading:
     def answer(self, message: envelope.Envelope) -> None:
         try:
             members = envelope.members(message.result)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self.failed()
         self.pages[self._cursor] = bytes(message.result)
         cursor = bytes(members.get("nextCursor", b""))

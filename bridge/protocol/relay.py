@@ -85,6 +85,7 @@ class Relay:
         self._exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
         self._turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
         self._mint = minted or itertools.count(1)
+        self._reading: dict[str, bool] = {}  # lists that are being read, and whether they changed meanwhile
         self._misses = 0
         self._is_pinging = False
         self.late: set[bytes] = set()  # cursors of tool lists that the child is late with; `_Late` takes them out
@@ -123,10 +124,23 @@ class Relay:
         if self.is_private:
             methods = [method for method in methods if method == "tools/list"]
         for method in methods:
-            ask = lambda method, params, outbox: self._ask_child(method, params, now, outbox)  # noqa: E731
-            memory.Reading(method, ask, partial(self._learned, method, tell)).start()
+            if method in self._reading:
+                self._reading[method] = True  # once more, when this walk is over
+                continue
+            self._reading[method] = False
+            ask = lambda method, params, outbox: self._ask_child(method, params, max(now, self.heard), outbox)  # noqa: E731
+            memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._read, method)).start()
+
+    def _read(self, method: str) -> bool:
+        """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
+        if not self._reading.pop(method, False):
+            return False
+        self._learn([method], self.heard, tell=False)
+        return True
 
     def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
+        if self._read(method):
+            return
         if method == "tools/list":
             self.catalogue.learn(pages.values())
         if self.memory.learn(method, pages) and tell:
@@ -151,6 +165,7 @@ class Relay:
         had = list(self._exchanges.values())
         self._exchanges.clear()
         self._is_pinging = False
+        self._reading.clear()
         self._early.clear()
         again = [exchange for exchange in had if was_open and not for_good and self._may_try_again(exchange)]
         gone = [exchange for exchange in had if exchange not in again]
