@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from bridge import __version__
 from bridge.counts import BUCKETS
 
-STATES = ("stopped", "starting", "handshaking", "ready", "backoff", "stopping", "fatal")
+STATES = ("stopped", "asleep", "starting", "handshaking", "ready", "backoff", "stopping", "fatal")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -93,8 +93,13 @@ def _families() -> list[_Family]:
                 lambda s: [((state,), int(s.state == state)) for state in STATES]),
         _Family(gauge, "mcp_bridge_child_up", "Whether the shared child is ready.", [],
                 lambda s: [((), int(s.state == "ready"))]),
-        _Family(gauge, "mcp_bridge_children", "Processes that run, those of single sessions included.", [],
-                lambda s: [((), len(s.pids()))]),
+        _Family(gauge, "mcp_bridge_children", "Children by role (shared, own, principal, spare, retiring) and state.",
+                ["role", "state"], lambda s: list(s.children_by_state().items())),
+        _Family(counter, "mcp_bridge_child_waits", "Sessions that waited for a child because all were taken.", [],
+                lambda s: [((), s.counts.waits)]),
+        _Family(counter, "mcp_bridge_child_wakes", "Times that a sleeping child was woken.", [], lambda s: [((), s.counts.wakes)]),
+        _Family(counter, "mcp_bridge_child_recycles", "Times that the shared child was replaced in time.", [],
+                lambda s: [((), s.counts.recycled)]),
         _Family(counter, "mcp_bridge_child_starts", "Processes started.", [], lambda s: [((), s.counts.starts)]),
         _Family(counter, "mcp_bridge_child_restarts", "Processes started again after one had died.", [],
                 lambda s: [((), s.counts.restarts)]),

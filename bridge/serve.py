@@ -6,6 +6,7 @@ drain. Exit codes: 0 stopped as asked, 1 given up (`--exit-on-fatal`), 2 wrong u
 
 import asyncio
 import ipaddress
+import logging
 import os
 import resource
 import shutil
@@ -38,27 +39,34 @@ def serve(settings: Settings, argv: list[str]) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code. Raises UsageError before anything was started."""
     log.set_up(settings.log_format, settings.log_level)
     planned = _plan(settings, argv)
-    tokens = Tokens.read(settings.token_file) if settings.token_file else None
+    tokens = _tokens(settings.token_file)
+    admins = _tokens(settings.admin_token_file)
+    if settings.isolation == "principal" and tokens is None:
+        raise UsageError("--isolation principal needs --token-file: without tokens there are no principals")
     key = _session_key(settings)
     listener = _bind(settings)
     try:
         import uvloop as loops
     except ImportError:
         loops = asyncio
-    return loops.run(_Bridge(settings, planned, tokens, key, listener).run())
+    return loops.run(_Bridge(settings, argv, planned, tokens, admins, key, listener).run())
 
 
 class _Bridge:
     """The process: its services, its HTTP server, its clock and its end."""
 
-    def __init__(self, settings: Settings, planned: dict, tokens, key: bytes, listener: socket.socket):
+    def __init__(self, settings: Settings, argv: list[str], planned: dict, tokens, admins, key: bytes, listener: socket.socket):
         self.settings = settings
+        self.argv = argv
+        self.admins = admins
         self.planned = planned
         self.tokens = tokens
         self.key = key
         self.listener = listener
         self.log = log.Log()
         self.exit_code = 0
+        self.services: dict[str, Service] = {}
+        self.leaving: list[Service] = []  # replaced or removed, and still finishing what they began
         self.hurried = False  # a second signal came: no time for what is in flight
 
     async def run(self) -> int:
@@ -68,15 +76,14 @@ class _Bridge:
             loop.add_signal_handler(number, self._stop)
         reaper.become_subreaper()
         _raise_file_limit()
-        single = not self.settings.config
-        services = {
-            name: Service(name, command, settings, self.key, self.log if single else self.log.bind(mcp=name), self._fatal)
-            for name, (command, settings) in self.planned.items()}
-        self.services = services
-        app = App(services, single, self.settings, self.tokens, _is_loopback(self.settings.host))
+        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        services = self.services = {name: self._service(name) for name in self.planned}
+        app = self.app = App(services, not self.settings.config, self.settings, self.tokens, _is_loopback(self.settings.host))
         app.pages.registry = metrics.registry(services.values(), app.gate.refused)
+        app.pages.admins, app.pages.reread = self.admins, self._reload
         server = _Server(_uvicorn_config(app))
         async with asyncio.TaskGroup() as tasks:
+            self.tasks = tasks
             http = tasks.create_task(server.serve([self.listener]))
             clock = tasks.create_task(self._sweep())
             for service in services.values():
@@ -101,18 +108,68 @@ class _Bridge:
             self.exit_code = 1
             self.stopping.set()
 
+    def _service(self, name: str) -> Service:
+        command, settings = self.planned[name]
+        log = self.log.bind(mcp=name) if self.settings.config else self.log
+        return Service(name, command, settings, self.key, log, self._fatal)
+
+    def _reload_on_signal(self) -> None:
+        try:
+            self._reload()
+        except UsageError as error:
+            self.log.error("not reloaded, everything stays as it is", why=str(error))
+
+    def _reload(self) -> dict:
+        """Read tokens, config and environment files again. What did not change goes on; the rest finishes and is replaced.
+
+        Raises UsageError, and then nothing was changed.
+        """
+        tokens, planned = _tokens(self.settings.token_file), _plan(self.settings, self.argv)
+        before, self.planned = self.planned, planned
+        self.app.gate.tokens = tokens
+        came = {"added": [name for name in planned if name not in before],
+                "changed": [name for name in planned if name in before and planned[name] != before[name]],
+                "removed": [name for name in before if name not in planned],
+                "unchanged": [name for name in planned if before.get(name) == planned[name]]}
+        for name in (*came["changed"], *came["removed"]):
+            self._dismiss(self.services.pop(name))
+        for name in came["removed"]:
+            self.app.unmount(name)
+        for name in (*came["changed"], *came["added"]):
+            service = self.services[name] = self._service(name)
+            service.start()
+            self.app.mount(name, service)
+        self.log.info("reloaded", **{what: ",".join(names) for what, names in came.items()})
+        return came
+
+    def _dismiss(self, service: Service) -> None:
+        self.leaving.append(service)
+        self.tasks.create_task(self._retire(service))
+
+    async def _retire(self, service: Service) -> None:
+        """Let a service finish what it began, then end its streams and its children."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.drain_timeout
+        await service.finish(lambda: loop.time() >= deadline)
+        service.close_streams()
+        await service.stop()
+        self.leaving.remove(service)
+
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP)
-            for service in self.services.values():
-                service.sweep(loop.time())
+            for service in (*self.services.values(), *self.leaving):
+                try:
+                    service.sweep(loop.time())
+                except Exception:  # what is due for the others must not wait for a bug of ours
+                    logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"mcp": service.name}})
             reaper.sweep()
 
     async def _drain(self, server: "_Server") -> None:
         """Finish what is in flight, end the streams, stop the children: in less than 10 s all together."""
         loop = asyncio.get_running_loop()
-        services = self.services.values()
+        services = [*self.services.values(), *self.leaving]
         if not any(service.is_kind for service in services):
             self._close(server)
         in_flight = sum(service.in_flight for service in services)
@@ -169,6 +226,10 @@ def _websocket_protocol(*args, **kwargs):
     """Imported by the first WebSocket: it costs a bridge that has none 8 ms and 1 MB."""
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
     return WebSocketsSansIOProtocol(*args, **kwargs)
+
+
+def _tokens(path: str) -> Tokens | None:
+    return Tokens.read(path) if path else None
 
 
 def _plan(settings: Settings, argv: list[str]) -> dict[str, tuple[Command, Settings]]:

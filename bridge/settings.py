@@ -130,6 +130,7 @@ class Settings:
                                    "in the user's state directory)", metavar="FILE")
     token_file: str = option("", "bearer tokens, one a line ('TOKEN' or 'NAME TOKEN'); without a file nobody is asked",
                              metavar="FILE")
+    admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
     allowed_host: tuple = option((), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True,
                                  metavar="HOST")
     allowed_origin: tuple = option((), "a web page's Origin that may call us (enables CORS for it)", repeat=True,
@@ -193,7 +194,7 @@ def _check(settings: Settings) -> None:
         raise UsageError("--max-body must be below 8 MiB (8388608): servers built on the TypeScript SDK exit on more than 10 MiB")
     if settings.root_path and not settings.root_path.startswith("/"):
         raise UsageError(f"--root-path {settings.root_path!r} must start with '/'")
-    for name in ("env_file", "token_file", "config"):
+    for name in ("env_file", "token_file", "admin_token_file", "config"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise UsageError(f"--{name.replace('_', '-')}: no such file: {path}")

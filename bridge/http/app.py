@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
-from bridge.http.gate import Gate, Tokens
+from bridge.http.gate import RELOAD, Gate, Tokens
 from bridge.http.pages import Pages
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
@@ -34,20 +34,15 @@ class App:
         self._endpoints: dict[str, object] = {}
         self._sockets: dict[str, object] = {}
         self.lanes: dict[bytes, object] = {}  # where a POST may go the short way, by path
-        routes = [Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
-                  Route("/", pages.home), Route("/status.json", pages.status)]
+        self._is_single = single
+        self._has_cors = bool(settings.allowed_origin)
         for name, service in services.items():
-            prefix = "" if single else f"/{name}"
-            streamable, sse = Streamable(service), Sse(service, prefix)
-            for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
-                self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
-            if not settings.allowed_origin:  # CORS headers are added on the long way
-                self.lanes[f"{prefix}/mcp".encode()] = self.lanes[f"{prefix}/mcp/".encode()] = streamable
-                self.lanes[f"{prefix}/messages".encode()] = sse
-            self._sockets[prefix + "/ws"] = self._sockets[prefix + "/ws/"] = WebSocket(service)
-            if not single:
-                routes += [Route(f"{prefix}/readyz", pages.readyz_of(service)), Route(f"{prefix}/status.json", pages.status_of(service))]
-        self._starlette = Starlette(routes=routes, exception_handlers={404: _not_found})
+            self.mount(name, service)
+        self._starlette = Starlette(exception_handlers={404: _not_found}, routes=[
+            Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
+            Route("/", pages.home), Route("/status.json", pages.status),
+            Route("/{name}/readyz", pages.readyz_of), Route("/{name}/status.json", pages.status_of),
+            Route(RELOAD, pages.reload, methods=["POST"])])
         self._starlette.router.redirect_slashes = False
         self.gate = Gate(settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
         self.asgi = self._enter
@@ -56,6 +51,25 @@ class App:
             self.asgi = CORSMiddleware(
                 self._enter, allow_origins=list(settings.allowed_origin), allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["*"], expose_headers=["Mcp-Session-Id", "WWW-Authenticate"])
+
+    def mount(self, name: str, service) -> None:
+        """Let requests for this MCP in; they take the place of an earlier service of the name."""
+        prefix = "" if self._is_single else f"/{name}"
+        streamable, sse = Streamable(service), Sse(service, prefix)
+        for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
+            self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
+        if not self._has_cors:  # CORS headers are added on the long way
+            self.lanes[f"{prefix}/mcp".encode()] = self.lanes[f"{prefix}/mcp/".encode()] = streamable
+            self.lanes[f"{prefix}/messages".encode()] = sse
+        self._sockets[prefix + "/ws"] = self._sockets[prefix + "/ws/"] = WebSocket(service)
+
+    def unmount(self, name: str) -> None:
+        """There is no such MCP any more."""
+        for path in ("/mcp", "/sse", "/messages", "/ws"):
+            for whole in (f"/{name}{path}", f"/{name}{path}/"):
+                self._endpoints.pop(whole, None)
+                self._sockets.pop(whole, None)
+                self.lanes.pop(whole.encode(), None)
 
     async def _enter(self, scope, receive, send) -> None:
         headers = scope["bridge.headers"] = dict(scope["headers"])

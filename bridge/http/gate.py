@@ -15,7 +15,8 @@ from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.settings import UsageError
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-OPEN_PATHS = ("/healthz", "/readyz")
+RELOAD = "/-/reload"  # asks for a token of its own
+OPEN_PATHS = ("/healthz", "/readyz", RELOAD)
 REMEMBERED = 1000
 NEVER_SEEN = object()
 

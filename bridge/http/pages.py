@@ -7,12 +7,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from bridge import __version__
+from bridge.settings import UsageError
 
 
 class Pages:
     """Endpoints over all services of a bridge."""
 
     registry = None  # what /metrics shows
+    admins = None  # tokens that may reload
+    reread = None  # reads the configuration again; returns what came of it by name. Raises UsageError
 
     def __init__(self, services: dict):
         self.services = services
@@ -32,10 +35,9 @@ class Pages:
         reason = "; ".join(f"{name}: {word['reason']}" for name, word in each.items() if word["reason"])
         return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
 
-    def readyz_of(self, service):
-        async def readyz(request: Request) -> Response:
-            return _readiness(service)
-        return readyz
+    async def readyz_of(self, request: Request) -> Response:
+        service = self.services.get(request.path_params["name"])
+        return _no_such_mcp(request) if service is None else _readiness(service)
 
     async def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -44,15 +46,29 @@ class Pages:
     async def status(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "mcps": {name: service.status() for name, service in self.services.items()}})
 
-    def status_of(self, service):
-        async def status(request: Request) -> Response:
-            return JSONResponse(service.status())
-        return status
+    async def status_of(self, request: Request) -> Response:
+        service = self.services.get(request.path_params["name"])
+        return _no_such_mcp(request) if service is None else JSONResponse(service.status())
+
+    async def reload(self, request: Request) -> Response:
+        """POST: read the configuration again. Off (404) without --admin-token-file."""
+        if self.admins is None:
+            return JSONResponse({"error": "reloading over HTTP is off (--admin-token-file)"}, 404)
+        if self.admins.principal(dict(request.headers.raw)) is None:
+            return JSONResponse({"error": "the admin token is needed"}, 401, {"www-authenticate": 'Bearer realm="mcp-bridge admin"'})
+        try:
+            return JSONResponse(self.reread())
+        except UsageError as error:
+            return JSONResponse({"error": str(error)}, 400)
 
     async def home(self, request: Request) -> Response:
         """The same as /status.json, to be read."""
         parts = [_section(name, service.status()) for name, service in self.services.items()]
         return HTMLResponse(_PAGE.format(version=__version__, body="\n".join(parts)))
+
+
+def _no_such_mcp(request: Request) -> Response:
+    return JSONResponse({"error": f"no MCP named {request.path_params['name']!r}"}, 404)
 
 
 def _readiness(service) -> Response:

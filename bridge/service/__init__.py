@@ -318,6 +318,12 @@ class Service:
             result[key] = result.get(key, 0) + 1
         return result
 
+    def children_by_state(self) -> dict[tuple[str, str], int]:
+        result: dict[tuple[str, str], int] = {}
+        for child in self.children:
+            result[(child.role, child.state)] = result.get((child.role, child.state), 0) + 1
+        return result
+
     def pids(self) -> list[int]:
         return [child.supervisor.pid for child in self.children if child.supervisor.pid]
 

@@ -5,6 +5,7 @@ import logging
 
 from bridge.child.lifecycle import State
 from bridge.child.supervisor import Supervisor
+from bridge.metrics import usage
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.relay import Relay
 from bridge.protocol.session import Session
@@ -76,8 +77,10 @@ class Child:
             return f"the server is still starting after {patience:g} s"
 
     def status(self, now: float) -> dict:
-        return {"role": self.role, "state": self.state, "pid": self.pid, "calls": self.relay.calls,
-                "age": round(now - self.supervisor.started, 1) if self.pid else None, "sessions": len(self.relay.sessions)}
+        """What there is to see: age in seconds, memory in bytes."""
+        return {"role": self.role, "state": self.state, "pid": self.pid, "era": "legacy", "calls": self.relay.calls,
+                "age": round(now - self.supervisor.started, 1) if self.pid else None,
+                "memory": usage([self.pid])[0] if self.pid else 0, "sessions": len(self.relay.sessions)}
 
     # -- what the supervisor tells --------------------------------------------------------------------------------------
 
