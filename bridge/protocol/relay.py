@@ -474,7 +474,8 @@ class Relay:
     def _ping(self, now: float) -> None:
         """Ask a child that was silent for long whether it lives; never one that works: many answer nothing meanwhile."""
         interval = self.policy.ping_interval
-        if interval and self.is_open and not self._is_pinging and self.is_idle and now - self.heard >= interval:
+        if interval and self.is_open and not self._is_pinging and not self.has_clients_waiting \
+                and not self._turns and now - self.heard >= interval:
             self._is_pinging = True
             self._ask_child("ping", b"", now, _Pong(self), interval)
 

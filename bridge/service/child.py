@@ -47,7 +47,7 @@ class Child:
             self.service.counts.wakes += 1
             self.log.info("child woken")
         self.start()
-        if self.supervisor.state is State.FATAL:
+        if self.supervisor.state is State.FATAL:  # not yet
             self.relay.lost(self.relay.reason, self._clock(), for_good=True)
 
     def sleep(self) -> None:
@@ -66,7 +66,7 @@ class Child:
         if self.relay.facts is not None:
             return ""
         if self.supervisor.state in (State.STOPPED, State.FATAL):
-            self.start()  # a FATAL one only if it has cooled down
+            self.wake()
             if self.supervisor.state is State.FATAL:
                 return self.relay.reason
         waiter = self.service.loop.create_future()
@@ -104,6 +104,7 @@ class Child:
             if not self.relay.is_idle:
                 self.service.loop.call_soon(self.wake)  # somebody came while it was going to sleep
             return
+        self.relay.is_asleep = False
         self.relay.lost(reason, self._clock(), for_good=for_good)
         self._tell_waiting(reason)
         self.on_gone(self)

@@ -41,9 +41,10 @@ class Children:
     def start(self) -> None:
         """Start what should be there before anybody asks."""
         settings = self.service.settings
-        if not (settings.lazy and self.shared.relay.facts):
-            if not settings.lazy:
-                self.shared.start()
+        if settings.lazy:
+            self.shared.relay.is_asleep, self.shared.relay.reason = True, "asleep"
+        else:
+            self.shared.start()
         if settings.isolation in ("session", "auto"):
             self.pool.refill()
 
