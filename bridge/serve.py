@@ -41,8 +41,7 @@ def serve(settings: Settings, argv: list[str]) -> int:
     planned = _plan(settings, argv)
     tokens = _tokens(settings.token_file)
     admins = _tokens(settings.admin_token_file)
-    if settings.isolation == "principal" and tokens is None:
-        raise UsageError("--isolation principal needs --token-file: without tokens there are no principals")
+    _check_principals(planned, tokens)
     key = _session_key(settings)
     listener = _bind(settings)
     try:
@@ -124,9 +123,13 @@ class _Bridge:
 
         Raises UsageError, and then nothing was changed.
         """
+        if self.stopping.is_set():
+            raise UsageError("the bridge is shutting down")
         tokens, planned = _tokens(self.settings.token_file), _plan(self.settings, self.argv)
+        admins = _tokens(self.settings.admin_token_file)
+        _check_principals(planned, tokens)
         before, self.planned = self.planned, planned
-        self.app.gate.tokens = tokens
+        self.app.gate.tokens, self.app.pages.admins = tokens, admins
         came = {"added": [name for name in planned if name not in before],
                 "changed": [name for name in planned if name in before and planned[name] != before[name]],
                 "removed": [name for name in before if name not in planned],
@@ -230,6 +233,12 @@ def _websocket_protocol(*args, **kwargs):
 
 def _tokens(path: str) -> Tokens | None:
     return Tokens.read(path) if path else None
+
+
+def _check_principals(planned: dict, tokens: Tokens | None) -> None:
+    """Raises UsageError."""
+    if tokens is None and any(settings.isolation == "principal" for _, settings in planned.values()):
+        raise UsageError("--isolation principal needs --token-file: without tokens there are no principals")
 
 
 def _plan(settings: Settings, argv: list[str]) -> dict[str, tuple[Command, Settings]]:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+import anyio
+
 KEPT = 2048  # bytes kept of each end of a body that is too long
 _ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
 
@@ -27,6 +29,13 @@ class TooLong:
     @property
     def is_call(self) -> bool:
         return b'"tools/call"' in self.head or b'"tools/call"' in self.tail
+
+
+async def nobody_waits(receive) -> bool:
+    """Whether the client went away since its body was read."""
+    with anyio.move_on_after(0):
+        return (await receive())["type"] == "http.disconnect"
+    return False
 
 
 async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) -> bytes | TooLong:

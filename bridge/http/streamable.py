@@ -48,7 +48,7 @@ class Streamable:
         if MODERN_MARK in body and (refusal := _modern_body(message)):
             return await self._refuse(send, refusal, body, bytes(message.id))
         if message.method == "initialize" and message.id:
-            return await self._initialize(scope, message, send)
+            return await self._initialize(scope, message, receive, send)
         session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal is not None:
             return await self._refuse(send, refusal, body, bytes(message.id) or NULL_ID)
@@ -119,10 +119,12 @@ class Streamable:
         else:
             await send_method_not_allowed(send, b"GET, POST, DELETE")
 
-    async def _initialize(self, scope, message, send) -> None:
+    async def _initialize(self, scope, message, receive, send) -> None:
         opened, answer = await self.service.initialize(TRANSPORT, message, scope["bridge.principal"])
         if isinstance(answer, Refusal):
             return await send_refusal(send, answer, bytes(message.id))
+        if opened.own_child and await bodies.nobody_waits(receive):  # nobody would ever end it and free its child
+            return self.service.end(opened)
         headers = ((b"mcp-session-id", opened.id.encode()),) if opened else ()
         await send_json(send, answer, 200, headers)
 

@@ -26,14 +26,17 @@ class _Page(msgspec.Struct):
 
 
 class Catalogue:
-    """Names by raw JSON string; `safe` are the names of tools that change nothing, or nothing more when called again."""
+    """Names by raw JSON string; those of `safe` tools change nothing, or nothing more when called again."""
 
     def __init__(self):
         self.names: dict[bytes, str] = {}
-        self.safe: frozenset[str] = frozenset()
+        self._safe: frozenset[bytes] = frozenset()
 
     def label(self, name: Raw) -> str:
         return self.names.get(bytes(name), UNKNOWN)
+
+    def is_safe(self, name: Raw) -> bool:
+        return bytes(name) in self._safe
 
     def learn(self, pages) -> None:
         """Take in all pages of a list (`tools/list` results). A page that is none leaves everything as it was."""
@@ -42,7 +45,7 @@ class Catalogue:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         self.names = {envelope.encode(tool.name): tool.name for tool in tools}
-        self.safe = frozenset(tool.name for tool in tools if _is_safe(tool.annotations))
+        self._safe = frozenset(envelope.encode(tool.name) for tool in tools if _is_safe(tool.annotations))
 
 
 def _is_safe(annotations: Raw) -> bool:
@@ -51,6 +54,6 @@ def _is_safe(annotations: Raw) -> bool:
         return False
     try:
         hints = msgspec.json.decode(annotations, type=_Annotations)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return bytes(hints.readOnlyHint) == b"true" or bytes(hints.idempotentHint) == b"true"

@@ -6,8 +6,9 @@ from msgspec import Raw
 class Exchange:
     """A request under way. `id` is what the child knows it by, `client_id` (raw JSON) what the client does.
 
-    `line` is kept until it is written to the child, and if it is safe to write it to another one, until its answer. `hold` is set when the client has been answered but the child has
-    not (cancelled, timed out): until then it occupies the child, because some lose data when they do two things at once.
+    `line` is kept until it is written to the child, and if it is safe to write it to another one, until its answer.
+    `hold` is set when the client has been answered but the child has not (cancelled, timed out): until then it occupies
+    the child, because some lose data when they do two things at once.
     """
 
     __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",

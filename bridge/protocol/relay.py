@@ -77,7 +77,9 @@ class Relay:
         self.reason = "starting"
         self.is_paused = False  # requests wait, what is under way ends: the child is to be replaced
         self.heard = 0.0  # when the child last said something
-        self.used = 0.0  # when a client last asked for something
+        self.used = 0.0  # when a client last asked for something; before that, when the child opened
+        self.missing = 0.0  # since when there is no child
+        self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
         self.hung = lambda why: None  # called when the child does not answer pings
         self.learned = lambda: None  # called when all lists of the child are known
@@ -106,21 +108,31 @@ class Relay:
         is_new_child = self.facts is not None
         self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
         self.memory.initialize = result
+        self.is_paused = False
         self.calls = self._misses = 0
+        self.used = max(self.used, now)
+        for capability in self.memory.limit_to(facts):
+            self.notices.changed(capability)
         if is_new_child:
             self._restore(now)
-        self._learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
         self._pump()
+        self._learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
 
     def _restore(self, now: float) -> None:
-        """Tell a new child what its predecessor knew of the sessions."""
+        """Tell a new child what its predecessor knew of the sessions, before anything else."""
+        sessions = self.sessions.values()
+        wishes = [("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri))
+                  for uri in sorted({uri for session in sessions for uri in session.subscriptions})]
+        self.level = subscriptions.level_of(sessions) if self.facts.offers("logging") else None
         if self.level:
-            self._ask_child("logging/setLevel", b'{"level":"%b"}' % self.level.encode(), now)
-        for uri in sorted({uri for session in self.sessions.values() for uri in session.subscriptions}):
-            self._ask_child("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri), now)
+            wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % self.level.encode()))
+        for method, params in reversed(wishes):
+            self._turns.wait(self._own_exchange(method, params, now), first=True)
 
     def _learn(self, methods: list[str], now: float, *, tell: bool = True) -> None:
         """Read the child's lists: tool names for metrics, and everything for the time when it sleeps."""
+        if not self.is_open or self.successor:
+            return  # `opened` will, or another child is asked
         if self.is_private:
             methods = [method for method in methods if method == "tools/list"]
         for method in methods:
@@ -129,29 +141,43 @@ class Relay:
                 continue
             self._reading[method] = False
             ask = lambda method, params, outbox: self._ask_child(method, params, max(now, self.heard), outbox)  # noqa: E731
-            memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._read, method)).start()
+            memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
 
-    def _read(self, method: str) -> bool:
+    def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
+        if self._is_outdated(method):
+            return
+        if method == "tools/list":
+            self.catalogue.learn(pages.values())
+        if self.memory.learn(method, pages) and tell:
+            self.notices.changed(memory.LISTS[method])
+        self._tell_learned()
+
+    def _not_learned(self, method: str, error: msgspec.Raw) -> None:
+        """A list that the child would not give: what was known of it stays."""
+        if self._is_outdated(method):
+            return
+        self.memory.refused(method, error)
+        self._tell_learned()
+
+    def _is_outdated(self, method: str) -> bool:
         """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
         if not self._reading.pop(method, False):
             return False
         self._learn([method], self.heard, tell=False)
         return True
 
-    def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
-        if self._read(method):
-            return
-        if method == "tools/list":
-            self.catalogue.learn(pages.values())
-        if self.memory.learn(method, pages) and tell:
-            self.notices.changed(memory.LISTS[method])
-        if not self.is_private and self.facts and self.memory.knows_lists_of(self.facts):
+    def _tell_learned(self) -> None:
+        if self.is_open and not self._reading and not self.is_private:
             self.learned()
 
     def remember(self, facts: Facts) -> None:
         """Take the child as known, and asleep, from what was kept of it."""
         self.facts, self.is_asleep, self.reason = facts, True, "asleep"
         self.catalogue.learn(self.memory.pages("tools/list"))
+
+    def sleep(self) -> None:
+        """The child, which has nothing to do, is being stopped for want of work."""
+        self.is_open, self.is_asleep, self.reason = False, True, "asleep"
 
     def forget(self, capability: str, now: float) -> None:
         """The child's lists of this capability are not what they were: read them again."""
@@ -161,33 +187,38 @@ class Relay:
     def lost(self, why: str, now: float, *, for_good: bool = False) -> None:
         """The child is gone. What it had is answered now, or tried again on the next one where that is safe; what it
         never saw waits for the next one, unless that one failed to open, too."""
-        was_open, self.is_open, self.reason = self.is_open, False, why
-        had = list(self._exchanges.values())
+        was_open, self.is_open, self.is_asleep, self.reason, self.missing = self.is_open, False, False, why, now
+        gone, again = [], []
+        for exchange in self._exchanges.values():
+            if exchange.is_turned:
+                self._turns.back(exchange)
+            (again if was_open and not for_good and self._may_try_again(exchange) else gone).append(exchange)
         self._exchanges.clear()
         self._is_pinging = False
         self._reading.clear()
         self._early.clear()
-        again = [exchange for exchange in had if was_open and not for_good and self._may_try_again(exchange)]
-        gone = [exchange for exchange in had if exchange not in again]
-        for exchange in had:
-            if exchange.is_turned:
-                self._turns.back(exchange)
-        for exchange in reversed(again):
-            exchange.is_second_try = True
-            self._turns.wait(exchange, first=True)
-        if for_good or not was_open:
-            gone += self._turns.clear()
+        # Our own questions are asked anew; what an own child's session asked on the ground of what is lost, is not asked.
+        gone += self._turns.clear(lambda exchange: for_good or not was_open or exchange.session is None
+                                  or self.is_private and exchange.method not in SAFE_METHODS)
         told = False
         for exchange in gone:
             told = told or exchange.session is not None and exchange.hold is None
             self._conclude(exchange, "lost", INTERNAL_ERROR, why, now)
-        if self.owner is not None and was_open and not told and not for_good:
+        self._try_again(again)
+        if self.owner is not None and was_open and self.calls and not told:
             self.owner.lost_state = why
         self.asks.lost()
 
     def _may_try_again(self, exchange: Exchange) -> bool:
         return (exchange.is_safe and not exchange.is_second_try and exchange.hold is None and exchange.session is not None
                 and not self.is_private)
+
+    def _try_again(self, exchanges: list[Exchange]) -> None:
+        heir = self.successor or self
+        for exchange in reversed(exchanges):
+            exchange.is_second_try, exchange.relay = True, heir
+            heir._turns.wait(exchange, first=True)
+        heir._pump()
 
     @property
     def is_quiet(self) -> bool:
@@ -239,20 +270,29 @@ class Relay:
 
     def hand_over(self, other: "Relay", now: float) -> None:
         """All sessions go on with another child of the same command, which is open; requests with this one end here."""
-        other.level = self.level
+        self.successor = other
         for session in self.sessions.values():
             other.join(session)
         self.sessions.clear()
-        other._restore(now)
+        for exchange in self._turns.clear(lambda exchange: exchange.session is None):
+            self._conclude(exchange, "lost", INTERNAL_ERROR, "another child is asked", now)
         for exchange in self._turns.clear():
             exchange.relay = other
             other._turns.wait(exchange)
+        other._restore(now)
         other._pump()
+        for capability in other.memory.succeed(self.memory):
+            other.notices.changed(capability)
+        other.learned, self.learned = self.learned, lambda: None
+        other._tell_learned()
 
     # -- from clients -----------------------------------------------------------------------------------------------
 
     def request(self, session: Session, message: Envelope, outbox, now: float, trace: str = "") -> Refusal | None:
         """A client's request. The answer goes to `outbox`, unless a refusal is returned."""
+        if self.successor is not None:
+            session.relay = self.successor
+            return session.relay.request(session, message, outbox, now, trace)
         params = envelope.peek(message.params)
         key = envelope.key(message.id)
         if key in session.exchanges:
@@ -287,19 +327,19 @@ class Relay:
         exchange = Exchange(id, session, bytes(message.id), method, tool, token or None, outbox, now,
                             self.policy.request_timeout, self.policy.request_timeout_max)
         exchange.relay = self
-        exchange.is_safe = method in SAFE_METHODS or tool in self.catalogue.safe
+        exchange.is_safe = method in SAFE_METHODS or method == "tools/call" and self.catalogue.is_safe(params.name)
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
         line = envelope.request_line(id, method, _with_token(message.params, params.meta, id) if token else message.params)
         exchange.line = line if line.find(b"\n", 0, -1) < 0 and b"\r" not in line else envelope.flat(line[:-1]) + b"\n"
         if method in rules.AFTER:
-            exchange.then = partial(rules.AFTER[method], self, session, message)
+            exchange.then = partial(rules.AFTER[method], session, message)
         return exchange
 
-    def _answer_from_memory(self, exchange: Exchange, known: bytes, now: float) -> None:
+    def _answer_from_memory(self, exchange: Exchange, known: Envelope, now: float) -> None:
         exchange.session.touched = now
-        self._count(exchange, "ok", now)
-        exchange.outbox.answer(self.policy.profile.answer(exchange, Envelope(result=msgspec.Raw(known))))
+        self._count(exchange, "error" if known.error else "ok", now)
+        exchange.outbox.answer(self.policy.profile.answer(exchange, known))
 
     def notify(self, session: Session, message: Envelope, now: float) -> None:
         """A client's notification; never refused, because nobody could be told."""
@@ -382,6 +422,7 @@ class Relay:
         if exchange is None:
             self.counts.strays["answer"] += 1
             return
+        self._misses = 0
         if exchange.hold is None:
             self._finish(exchange, message, line, now)
         if self._turns:
@@ -397,6 +438,8 @@ class Relay:
         self._count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:
             exchange.then(bool(message.result))
+        if exchange.method in memory.LISTS:
+            self.memory.overheard(exchange.method, message)
         exchange.outbox.answer(self.policy.profile.answer(exchange, message))
 
     # -- whose is it ------------------------------------------------------------------------------------------------------
@@ -461,7 +504,7 @@ class Relay:
         outbox.answer(last)
 
     def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
-        return not self.is_open and now - exchange.created >= self.policy.ready_wait
+        return not self.is_open and now - max(exchange.created, self.missing) >= self.policy.ready_wait
 
     def _time_out(self, exchange: Exchange, now: float) -> None:
         waited = f"{now - exchange.created:.0f} s"
@@ -481,9 +524,12 @@ class Relay:
 
     def pong(self, has_answered: bool) -> None:
         self._is_pinging = False
-        self._misses = 0 if has_answered else self._misses + 1
+        if not self.is_open or has_answered:
+            return
+        self._misses += 1
         if self._misses >= self.policy.ping_misses:
             self._misses = 0
+            self.is_paused = True  # what comes now is for the next child
             self.hung(f"no answer to {self.policy.ping_misses} pings (--ping-interval)")
 
     # -- the pipe ---------------------------------------------------------------------------------------------------------
@@ -528,9 +574,12 @@ class Relay:
 
     def _ask_child(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> None:
         """A request of the bridge itself."""
+        self._submit(self._own_exchange(method, params, now, outbox, timeout))
+
+    def _own_exchange(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> Exchange:
         exchange = Exchange(next(self._mint), None, b"0", method, "", None, outbox or _Nobody(), now, timeout, 0)
         exchange.line = envelope.request_line(exchange.id, method, params)
-        self._submit(exchange)
+        return exchange
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
         """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""

@@ -1,7 +1,8 @@
 """Requests that the bridge has a say in, because on a shared child one session's wish is not another's.
 
 `BEFORE[method](relay, session, message, params)` answers (bytes), refuses (a Refusal) or lets pass (None, perhaps with
-other params). `AFTER[method](relay, session, message, is_done)` hears how the child took it.
+other params). `AFTER[method](session, message, is_done)` hears how the child took it; the session may have another
+relay by then.
 """
 
 import msgspec
@@ -32,9 +33,9 @@ def set_level(relay, session: Session, message: Envelope, params: Params) -> Ref
     return None
 
 
-def level_set(relay, session: Session, message: Envelope, is_done: bool) -> None:
+def level_set(session: Session, message: Envelope, is_done: bool) -> None:
     if is_done:  # the message holds what all sessions need, which `set_level` has put there
-        relay.level = envelope.string(envelope.peek(message.params).level)
+        session.relay.level = envelope.string(envelope.peek(message.params).level)
 
 
 def subscribe(relay, session: Session, message: Envelope, params: Params) -> None:
@@ -43,7 +44,7 @@ def subscribe(relay, session: Session, message: Envelope, params: Params) -> Non
         session.subscriptions.add(uri)
 
 
-def subscribed(relay, session: Session, message: Envelope, is_done: bool) -> None:
+def subscribed(session: Session, message: Envelope, is_done: bool) -> None:
     if not is_done:
         session.subscriptions.discard(envelope.string(envelope.peek(message.params).uri))
 

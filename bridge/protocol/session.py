@@ -172,6 +172,9 @@ class Sessions:
             if len(self._ended) > ENDED_LIMIT:
                 self._ended.popitem(last=False)
 
+    def holds(self, session: Session) -> bool:
+        return self._open.get(session.id) is session
+
     def forget(self, session: Session) -> None:
         """Let go of what a session's token can bring back."""
         self._open.pop(session.id, None)

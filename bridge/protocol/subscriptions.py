@@ -19,6 +19,12 @@ def level_needed(sessions, wanted: str) -> str:
     return min([wanted, *(session.level or UNASKED for session in sessions)], key=LEVELS.index)
 
 
+def level_of(sessions) -> str | None:
+    """What a new child must be told; None if no session ever asked."""
+    asked = next((session.level for session in sessions if session.level), None)
+    return asked and level_needed(sessions, asked)
+
+
 def lets_through(session, level: str | None, anyone_set: bool) -> bool:
     """Whether a log message of this level is for this session. Unknown levels pass."""
     if level not in LEVELS or not anyone_set:

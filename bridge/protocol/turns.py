@@ -1,7 +1,7 @@
 """Whose turn it is: requests that wait for a child, one session after the other.
 
 A client that queues a thousand calls delays another's one call by one call, not by a thousand. `limit` bounds what one
-session may have with the child at once (0: no bound), so a slow caller leaves room for the others.
+session may have with the child at once (0: no bound; none for the bridge itself), so a slow caller leaves room for the others.
 """
 
 from collections import OrderedDict, deque
@@ -16,6 +16,7 @@ class Turns:
 
     def __init__(self, limit: int = 0):
         self.limit = limit or float("inf")
+        self._first: deque[Exchange] = deque()  # before all lines
         self._lines: OrderedDict[object, deque[Exchange]] = OrderedDict()
         self._with_child: dict[object, int] = {}  # how many each session has there; an entry goes when it is 0
         self._length = 0
@@ -24,18 +25,23 @@ class Turns:
         return self._length
 
     def __iter__(self):
-        return (exchange for line in self._lines.values() for exchange in line)
+        return (exchange for line in (self._first, *self._lines.values()) for exchange in line)
 
     def wait(self, exchange: Exchange, *, first: bool = False) -> None:
-        """Stand in line; `first` is for one that was at the child already."""
-        line = self._lines.setdefault(_whose(exchange), deque())
-        line.appendleft(exchange) if first else line.append(exchange)
+        """Stand in line; `first`, before everybody, is for one that was at the child already, and what it must be told."""
+        if first:
+            self._first.appendleft(exchange)
+        else:
+            self._lines.setdefault(_whose(exchange), deque()).append(exchange)
         self._length += 1
 
     def next(self) -> Exchange | None:
         """The one whose turn it is, taken out of its line; None if nobody may go now."""
+        if self._first and self._has_room(_whose(self._first[0])):
+            self._length -= 1
+            return self._first.popleft()
         for whose, line in self._lines.items():
-            if self._with_child.get(whose, 0) < self.limit:
+            if self._has_room(whose):
                 break
         else:
             return None
@@ -49,17 +55,17 @@ class Turns:
 
     def may_go(self, exchange: Exchange) -> bool:
         """Whether a new exchange need not wait: nobody does, and its session has not too much with the child."""
-        return not self._length and self._with_child.get(_whose(exchange), 0) < self.limit
+        return not self._length and self._has_room(_whose(exchange))
 
     def remove(self, exchange: Exchange) -> None:
         """Leave the line. Raises ValueError if it does not stand there."""
         whose = _whose(exchange)
-        line = self._lines.get(whose, ())
-        if exchange not in line:
-            raise ValueError("not waiting")
-        line.remove(exchange)
+        if exchange in self._first:
+            self._first.remove(exchange)
+        else:
+            self._lines.get(whose, deque()).remove(exchange)
         self._length -= 1
-        if not line:
+        if not self._lines.get(whose, True):
             del self._lines[whose]
 
     def gone(self, exchange: Exchange) -> None:
@@ -91,12 +97,15 @@ class Turns:
         if is_waiting:
             self.wait(exchange)
 
-    def clear(self) -> list[Exchange]:
-        """Send everybody away. Returns them."""
-        everybody = list(self)
-        self._lines.clear()
-        self._length = 0
-        return everybody
+    def clear(self, whom=lambda exchange: True) -> list[Exchange]:
+        """Send everybody away, or only those of whom `whom(exchange)` is true. Returns them."""
+        sent_away = [exchange for exchange in self if whom(exchange)]
+        for exchange in sent_away:
+            self.remove(exchange)
+        return sent_away
+
+    def _has_room(self, whose) -> bool:
+        return whose is BRIDGE or self._with_child.get(whose, 0) < self.limit
 
 
 def _whose(exchange: Exchange):

@@ -91,9 +91,13 @@ class Service:
         if self.sessions.is_full:
             return None, self._softened(busy("sessions", "--max-sessions"))
         session = self._open_session(transport, wish, principal)
-        refusal = await self.children.connect(session)
-        if not refusal and (why := await session.relay.child.known(self._patience)):
-            refusal = Refusal(200, INTERNAL_ERROR, why)
+        try:
+            refusal = await self.children.connect(session)
+            if not refusal and (why := await session.relay.child.known(self._patience)):
+                refusal = Refusal(200, INTERNAL_ERROR, why)
+        except asyncio.CancelledError:  # its connection is gone
+            self.end(session)
+            raise
         if refusal:
             self.end(session)
             return None, self._softened(refusal)

@@ -25,6 +25,8 @@ class Child:
         self.relay.child = self
         self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, self.log, service.counts)
         self.relay.hung = self.supervisor.refused
+        self.is_over = False  # stopped for good
+        self._is_restarting = False
         self._waiting: list[asyncio.Future] = []
         self._clock = service.loop.time
 
@@ -43,6 +45,8 @@ class Child:
         """A request waits for it. One that sleeps starts; one that was given up is tried again if it has cooled down."""
         if self.supervisor.state not in (State.STOPPED, State.FATAL):
             return
+        if self.is_over:  # the session that it was for has ended, whoever still speaks for it
+            return self.relay.lost("the server process was stopped", self._clock(), for_good=True)
         if self.relay.is_asleep:
             self.service.counts.wakes += 1
             self.log.info("child woken")
@@ -52,13 +56,17 @@ class Child:
 
     def sleep(self) -> None:
         """Stop it for want of work. Whoever comes meanwhile waits until it is there again."""
-        self.relay.is_asleep, self.relay.is_open = True, False
-        self.relay.reason = "asleep"
+        self.relay.sleep()
         self.supervisor.end()
+
+    def restart(self) -> None:
+        """Stop it, and start it again when it is gone. Whoever comes meanwhile waits."""
+        self._is_restarting = True
+        self.sleep()
 
     async def stop(self) -> None:
         """Stop it for good."""
-        self.relay.is_asleep = False
+        self.is_over, self.relay.is_asleep = True, False
         await self.supervisor.stop()
 
     async def known(self, patience: float) -> str:
@@ -101,10 +109,12 @@ class Child:
 
     def gone(self, reason: str, for_good: bool) -> None:
         if self.relay.is_asleep and self.supervisor.state is State.STOPPED:
-            if not self.relay.is_idle:
+            was_restarting, self._is_restarting = self._is_restarting, False
+            if was_restarting:
+                self.service.loop.call_soon(self._start_again)
+            elif not self.relay.is_idle:
                 self.service.loop.call_soon(self.wake)  # somebody came while it was going to sleep
             return
-        self.relay.is_asleep = False
         self.relay.lost(reason, self._clock(), for_good=for_good)
         self._tell_waiting(reason)
         self.on_gone(self)
@@ -114,6 +124,10 @@ class Child:
         self.log.info("child ready", pid=self.pid, server=facts.title, revision=facts.revision,
                       seconds=round(self.service.counts.ready_seconds, 3))
         self.service.loop.call_soon(self._tell_waiting, "")
+
+    def _start_again(self) -> None:
+        if not self.is_over:
+            self.start()
 
     def _tell_waiting(self, reason: str) -> None:
         waiting, self._waiting = self._waiting, []

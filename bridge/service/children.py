@@ -2,10 +2,10 @@
 
 import asyncio
 
-from bridge.child.lifecycle import State
+from bridge.child.lifecycle import COOL_DOWN, State
 from bridge.metrics import usage
 from bridge.protocol import envelope
-from bridge.protocol.errors import Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import Session
@@ -29,6 +29,8 @@ class Children:
         self._successor: Child | None = None
         self._retiring: list[Child] = []
         self._looked = 0.0
+        self._next_try = 0.0  # when the shared child may be replaced, after a new one failed
+        self._connecting: dict[str, asyncio.Task] = {}  # sessions that wait for their own child
 
     def __iter__(self):
         yield self.shared
@@ -52,12 +54,25 @@ class Children:
         return not session.own_child and not self._principal_of(session)
 
     async def connect(self, session: Session) -> Refusal | None:
-        """Give a session its relay."""
-        if session.own_child:
-            kind, params = self._wishes(session)
-            child = await self.pool.take(session, kind, params)
-            return child if isinstance(child, Refusal) else None
-        self.child_for(session).relay.join(session)
+        """Give a session its relay. Its requests may come several at a time: they get the same one."""
+        if not session.own_child:
+            self.child_for(session).relay.join(session)
+            return None
+        task = self._connecting.get(session.nonce)
+        if task is None:
+            task = self._connecting[session.nonce] = self.service.loop.create_task(self._give_own(session))
+            task.add_done_callback(lambda task: self._connecting.pop(session.nonce))
+        return await asyncio.shield(task)
+
+    async def _give_own(self, session: Session) -> Refusal | None:
+        kind, params = self._wishes(session)
+        child = await self.pool.take(session, kind, params)
+        if isinstance(child, Refusal):
+            return child
+        if not self.service.sessions.holds(session):
+            child.relay.leave(session, self.service.loop.time())
+            self.pool.give_back(child)
+            return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
         return None
 
     def child_for(self, session: Session) -> Child:
@@ -86,7 +101,7 @@ class Children:
             self._retiring.remove(child)
             self.service.spawn(child.stop())
         for principal, child in list(self._principals.items()):
-            if not child.relay.sessions and now - child.relay.used >= LINGER:
+            if not child.relay.sessions and child.relay.is_idle and now - child.relay.used >= LINGER:
                 del self._principals[principal]
                 self.service.spawn(child.stop())
 
@@ -114,22 +129,23 @@ class Children:
                 self._replace(now)
             elif self._successor.supervisor.state is State.FATAL:
                 self._successor = None  # the old one is better than none
+                self._next_try = now + COOL_DOWN
             return
         why = self._is_due(now)
-        if not why:
+        if not why or now < self._next_try:
             return
-        self.service.counts.recycled += 1
         self.service.log.info("child is replaced", pid=self.shared.pid, why=why)
         if self.service.settings.max_in_flight == 1:
+            self.service.counts.recycled += 1
             self.shared.relay.pause()  # it must be the only one: calls wait until the next one is there
             return
         self._successor = Child(self.service, "shared", on_gone=lambda child: None)
         self._successor.start()
 
     def _replace(self, now: float) -> None:
+        self.service.counts.recycled += 1
         old, self.shared, self._successor = self.shared, self._successor, None
         self.shared.on_gone, old.on_gone = self._shared_gone, lambda child: None
-        self.shared.relay.learned = old.relay.learned
         old.relay.hand_over(self.shared.relay, now)
         old.role = "retiring"
         self._retiring.append(old)
@@ -138,10 +154,8 @@ class Children:
         settings, child = self.service.settings, self.shared
         relay = child.relay
         if relay.is_paused:
-            if relay.is_at_rest:
-                child.sleep()
-                relay.is_paused = False
-                self.service.loop.call_soon(child.wake)
+            if relay.is_at_rest and child.supervisor.state is State.READY:
+                child.restart()
             return ""
         if not relay.is_open:
             return ""

@@ -1,7 +1,7 @@
 """Warm children for sessions that want one of their own, so that nobody waits for a spawn.
 
 A spare has shaken hands with the capabilities that clients lately declared; it is given to one session and stopped after
-it, never handed on. All children of sessions, spares included, are at most `limit`.
+it, never handed on. All children of sessions, spares and those that are just ending included, are at most `limit`.
 """
 
 import asyncio
@@ -14,18 +14,25 @@ from bridge.protocol.session import Session
 from bridge.service.child import Child
 
 KINDS = 2  # sets of capabilities for which spares are kept; those asked for last
+REFILL_DELAY = 0.1  # seconds between a spare that was taken and the start of the next one
+COMING = (State.STARTING, State.HANDSHAKING)
 
 
 class Pool:
-    """`kind` is a client's capabilities as JSON: what a spare's handshake was made with."""
+    """`kind` is a client's capabilities as JSON: what a spare's handshake was made with.
 
-    def __init__(self, service, spares: int, limit: int, patience: float):
+    `make(service, role, params, owner, on_gone)` makes a child that nobody has started yet.
+    """
+
+    def __init__(self, service, spares: int, limit: int, patience: float, make=Child):
         self.service = service
         self.wanted = spares
         self.limit = limit or float("inf")
         self.patience = patience
+        self.make = make
         self.taken: set[Child] = set()
         self._spares: OrderedDict[bytes, list[Child]] = OrderedDict({b"{}": []} if spares else {})
+        self._ending: set[Child] = set()
         self._waiting: deque[asyncio.Future] = deque()
         self._is_closed = False
 
@@ -33,6 +40,7 @@ class Pool:
         yield from list(self.taken)
         for spares in list(self._spares.values()):
             yield from list(spares)
+        yield from list(self._ending)
 
     @property
     def spares(self) -> int:
@@ -40,49 +48,72 @@ class Pool:
 
     async def take(self, session: Session, kind: bytes, params: bytes) -> Child | Refusal:
         """A child for a session: a spare if there is one, else a new one, else what another session leaves in time."""
-        deadline = self.service.loop.time() + self.patience
-        while (child := self._take_now(session, kind, params)) is None:
+        child = self._take_now(session, kind, params, may_start=not self._waiting)
+        if child is None:
             self.service.counts.waits += 1
-            waiter = self.service.loop.create_future()
-            self._waiting.append(waiter)
             try:
-                await asyncio.wait_for(waiter, max(0, deadline - self.service.loop.time()))
+                child = await asyncio.wait_for(self._wait(session, kind, params), self.patience)
             except TimeoutError:
                 return busy("sessions with a child of their own", "--max-children")
-        self.refill()
+        # Later: a fork takes 10 ms in which this session's first requests would wait.
+        self.service.loop.call_later(REFILL_DELAY, self.refill)
         return child
 
     def give_back(self, child: Child) -> None:
         """The session is over. Its child is stopped: what it knows is nobody else's business."""
-        self.service.spawn(self._end(child))
+        if child in self.taken:
+            self.taken.discard(child)
+            self._end(child)
 
     def refill(self) -> None:
-        """Start spares until there are enough of the kinds asked for lately."""
+        """Start spares until there are enough of the kinds asked for lately, and nobody else needs the room."""
         for kind, spares in self._spares.items():
-            while len(spares) < self.wanted and self._count() < self.limit and not self._is_closed:
-                child = Child(self.service, "spare", initialize_params(capabilities=kind), on_gone=self._lost_spare)
+            while len(spares) < self.wanted and self._has_room() and not self._waiting and not self._is_closed:
+                child = self.make(self.service, "spare", initialize_params(capabilities=kind), None, self._lost_spare)
                 spares.append(child)
                 child.start()
 
     async def close(self) -> None:
         self._is_closed = True
+        while self._wake_next():
+            pass
         await asyncio.gather(*(child.stop() for child in self))
 
-    def _count(self) -> int:
-        return len(self.taken) + self.spares
+    # -- taking -------------------------------------------------------------------------------------------------------------
 
-    def _take_now(self, session: Session, kind: bytes, params: bytes) -> Child | None:
+    async def _wait(self, session: Session, kind: bytes, params: bytes) -> Child:
+        """Stand in line until a child ends. Whoever is woken goes first; if it left meanwhile, the next one is."""
+        is_new = True
+        while True:
+            waiter = self.service.loop.create_future()
+            self._waiting.append(waiter) if is_new else self._waiting.appendleft(waiter)
+            is_new = False
+            self._make_room()
+            try:
+                await waiter
+                if self._is_closed:
+                    raise TimeoutError
+                if child := self._take_now(session, kind, params):
+                    return child
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake_next()
+                raise
+            finally:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+
+    def _take_now(self, session: Session, kind: bytes, params: bytes, may_start: bool = True) -> Child | None:
+        if self._is_closed:
+            return None
         self._note(kind)
-        spares = self._spares.get(kind, [])
-        child = next((spare for spare in spares if spare.relay.is_open), None)
+        child = self._pick_spare(kind)
         if child is not None:
-            spares.remove(child)
-            child.role = "own"
-            child.on_gone = lambda child: None
+            child.role, child.on_gone = "own", lambda child: None
             child.log = child.relay.log = self.service.log.bind(session=session.label, pid=child.pid)
             child.relay.adopt(session, self.service.loop.time())
-        elif self._count() < self.limit or self._make_room():
-            child = Child(self.service, "own", params, session)
+        elif may_start and self._has_room():
+            child = self.make(self.service, "own", params, session, lambda child: None)
             child.relay.join(session)
             child.start()
         else:
@@ -90,21 +121,35 @@ class Pool:
         self.taken.add(child)
         return child
 
+    def _pick_spare(self, kind: bytes) -> Child | None:
+        """One that is ready, else one that will be ready before a new one would."""
+        spares = self._spares.get(kind, [])
+        child = next((spare for spare in spares if spare.relay.is_open), None) \
+            or next((spare for spare in spares if spare.supervisor.state in COMING), None)
+        if child is not None:
+            spares.remove(child)
+        return child
+
+    def _has_room(self) -> bool:
+        return len(self.taken) + self.spares + len(self._ending) < self.limit
+
+    def _make_room(self) -> None:
+        """Give up a spare that is not what is wanted, unless enough children are ending already."""
+        if len(self._ending) >= len(self._waiting):
+            return
+        for spares in self._spares.values():
+            if spares:
+                return self._end(spares.pop())
+
+    # -- spares -------------------------------------------------------------------------------------------------------------
+
     def _note(self, kind: bytes) -> None:
         if self.wanted:
             self._spares.setdefault(kind, [])
             self._spares.move_to_end(kind)
             while len(self._spares) > KINDS:
                 for spare in self._spares.popitem(last=False)[1]:
-                    self.service.spawn(spare.stop())
-
-    def _make_room(self) -> bool:
-        """Give up a spare that is not what is wanted."""
-        for spares in self._spares.values():
-            if spares:
-                self.service.spawn(spares.pop().stop())
-                return True
-        return False
+                    self._end(spare)
 
     def _lost_spare(self, child: Child) -> None:
         """A spare that will not live is given up; the next session that takes one starts the next try."""
@@ -112,13 +157,27 @@ class Pool:
             for spares in self._spares.values():
                 if child in spares:
                     spares.remove(child)
+                    self._wake_next()
 
-    async def _end(self, child: Child) -> None:
-        await child.stop()
-        self.taken.discard(child)
+    # -- ending -------------------------------------------------------------------------------------------------------------
+
+    def _end(self, child: Child) -> None:
+        self._ending.add(child)
+        self.service.spawn(self._stop(child))
+
+    async def _stop(self, child: Child) -> None:
+        try:
+            await child.stop()
+        finally:
+            self._ending.discard(child)
+            if not self._wake_next():
+                self.refill()
+
+    def _wake_next(self) -> bool:
+        """There may be room for one more: whoever waits longest has it. False if nobody waits."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                return
-        self.refill()
+                return True
+        return False

@@ -5,7 +5,7 @@ import json
 import pytest
 from world import Outbox, World
 
-from bridge.protocol.relay import ASKS_LIMIT
+from bridge.protocol.asks import LIMIT
 
 
 @pytest.fixture
@@ -141,11 +141,11 @@ def test_a_child_cannot_pile_up_asks(world):
     for number in range(1000):
         ask(world, number)
 
-    assert len(world.owner.asks) == len(stream.messages) == ASKS_LIMIT
-    assert [line["id"] for line in world.sent()] == list(range(ASKS_LIMIT, 1000))
+    assert len(world.owner.asks) == len(stream.messages) == LIMIT
+    assert [line["id"] for line in world.sent()] == list(range(LIMIT, 1000))
     world.respond(world.owner, stream.messages[0]["id"], result={})
     ask(world, "again")
-    assert len(stream.messages) == ASKS_LIMIT + 1
+    assert len(stream.messages) == LIMIT + 1
 
 
 def test_waiting_asks_leave_room_for_news(world):

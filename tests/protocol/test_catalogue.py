@@ -1,107 +1,91 @@
-"""The child's tool names: read page by page, bounded, and never more than one reading at a time."""
+"""The child's tools by name: metric labels are only ever its own names, and only what it calls safe is called twice."""
 
 import json
 
 import pytest
 from msgspec import Raw
 
-from bridge.protocol.catalogue import NAMES, PAGES, UNKNOWN, Catalogue
-from bridge.protocol.envelope import Envelope
+from bridge.protocol.catalogue import NAMES, UNKNOWN, Catalogue
 
 
-class Child:
-    """Collects the questions; `answer` answers the oldest."""
-
-    def __init__(self):
-        self.asked = []
-        self.catalogue = Catalogue()
-        self.news = 0
-
-    def read(self):
-        self.catalogue.read(lambda params, outbox: self.asked.append((params, outbox)), self.changed)
-
-    def changed(self):
-        self.news += 1
-
-    def answer(self, *names, cursor=None, raw=None):
-        _, outbox = self.asked.pop(0)
-        page = {"tools": [{"name": name, "inputSchema": {}} for name in names]} | ({"nextCursor": cursor} if cursor is not None else {})
-        outbox.answer(Envelope(result=Raw(raw if raw is not None else json.dumps(page).encode())))
-
-    @property
-    def names(self):
-        return sorted(self.catalogue.names.values())
+def page(*tools) -> bytes:
+    return json.dumps({"tools": [tool if isinstance(tool, dict) else {"name": tool, "inputSchema": {}} for tool in tools]}).encode()
 
 
 @pytest.fixture
-def child():
-    child = Child()
-    child.read()
-    return child
+def catalogue():
+    catalogue = Catalogue()
+    catalogue.learn([page("a", "é"), page("c")])
+    return catalogue
 
 
-def test_all_pages_are_read(child):
-    child.answer("a", "b", cursor="é\"2")
-    assert child.names == []
-    assert [params for params, _ in child.asked] == ['{"cursor":"é\\"2"}'.encode()]
-    child.answer("c")
-
-    assert child.names == ["a", "b", "c"]
-    assert child.asked == []
+def test_all_pages_are_known(catalogue):
+    assert sorted(catalogue.names.values()) == ["a", "c", "é"]
 
 
-def test_a_label_is_one_of_the_childs_own_names(child):
-    child.answer("a", "é")
-
-    assert child.catalogue.label(Raw(b'"a"')) == "a"
-    assert child.catalogue.label(Raw('"é"'.encode())) == "é"
-    for unknown in (b'"b"', b"", b"5", b"null"):
-        assert child.catalogue.label(Raw(unknown)) == UNKNOWN
+def test_a_label_is_one_of_the_childs_own_names(catalogue):
+    assert catalogue.label(Raw(b'"a"')) == "a"
+    assert catalogue.label(Raw('"é"'.encode())) == "é"
+    for unknown in (b'"b"', b"", b"5", b"null", b"\xff"):
+        assert catalogue.label(Raw(unknown)) == UNKNOWN
 
 
-def test_only_other_names_are_news(child):
-    child.answer("a")
-    child.read()
-    child.answer("a")
-    assert child.news == 0
-    child.read()
-    child.answer("b")
+def test_what_was_learned_before_is_forgotten(catalogue):
+    catalogue.learn([page("b")])
 
-    assert child.news == 1
+    assert list(catalogue.names.values()) == ["b"]
+    catalogue.learn([])
+    assert list(catalogue.names.values()) == []
 
 
-@pytest.mark.parametrize("raw", [b"", b"null", b"{}", b"[]", b'{"tools":5}', b'{"tools":[5]}', b'{"tools":[{"name":5}]}', b'{"tools":[],"nextCursor":5}', b"[" * 5000])
-def test_what_is_no_list_changes_nothing(child, raw):
-    child.answer("a")
-    child.read()
-    child.answer(raw=raw)
+@pytest.mark.parametrize("raw", [b"", b"null", b"{}", b"[]", b'{"tools":5}', b'{"tools":[5]}', b'{"tools":[{"name":5}]}', b'{"tools":[{}]}', b"[" * 5000])
+def test_a_page_that_is_none_changes_nothing(catalogue, raw):
+    catalogue.learn([page("new"), raw])
 
-    assert child.names == ["a"]
-    child.read()
-    assert len(child.asked) == 1, "and the next reading begins"
+    assert sorted(catalogue.names.values()) == ["a", "c", "é"]
 
 
-def test_an_endless_list_ends(child):
-    for page in range(PAGES):
-        child.answer(f"t{page}", cursor="again")
+def test_names_are_bounded():
+    catalogue = Catalogue()
+    catalogue.learn([page(*(f"a{number}" for number in range(NAMES - 1))), page(*(f"b{number}" for number in range(1000)))])
 
-    assert child.asked == []
-    assert len(child.names) == PAGES
-
-
-def test_names_are_bounded(child):
-    child.answer(*(f"a{number}" for number in range(NAMES - 1)), cursor="x")
-    child.answer(*(f"b{number}" for number in range(1000)))
-
-    assert len(child.names) == NAMES
+    assert len(catalogue.names) == NAMES
 
 
-def test_a_reading_that_is_asked_for_during_another_follows_it_once(child):
-    for _ in range(10):
-        child.read()
-    assert len(child.asked) == 1
-    child.answer("old")
-    assert len(child.asked) == 1
-    child.answer("new")
+# -- what may be called twice -----------------------------------------------------------------------------------------------
 
-    assert (child.asked, child.names, child.news) == ([], ["new"], 1)
+@pytest.mark.parametrize(("annotations", "is_safe"), [
+    ({"readOnlyHint": True}, True),
+    ({"idempotentHint": True}, True),
+    ({"readOnlyHint": False, "idempotentHint": True, "destructiveHint": True}, True),
+    ({"readOnlyHint": False}, False),
+    ({"destructiveHint": False}, False),
+    ({"title": "readOnlyHint"}, False),
+    ({"readOnlyHint": 1}, False),
+    ({"readOnlyHint": "true"}, False),
+    ({"readOnlyHint": None}, False),
+    ({}, False),
+    ([], False), (None, False), (5, False), ("readOnlyHint", False),
+])
+def test_a_tool_is_safe_only_if_it_says_so(annotations, is_safe):
+    catalogue = Catalogue()
+    catalogue.learn([page({"name": "t", "annotations": annotations}, "other")])
+
+    assert catalogue.is_safe(Raw(b'"t"')) is is_safe
+    assert not catalogue.is_safe(Raw(b'"other"'))
+
+
+@pytest.mark.parametrize("name", [b"", b'""', b'"other"', b'"\\u0074"', b"null", b"5"])
+def test_only_the_very_name_is_safe(name):
+    """Not one that we do not know, even where a child calls a tool as we call those."""
+    catalogue = Catalogue()
+    catalogue.learn([page({"name": UNKNOWN, "annotations": {"readOnlyHint": True}}, {"name": "t", "annotations": {"readOnlyHint": True}})])
+
+    assert not catalogue.is_safe(Raw(name))
+
+
+@pytest.mark.parametrize("deep", range(900, 1010, 3))
+def test_no_depth_of_nesting_makes_it_raise(deep):
+    """The first parser may pass what the second one refuses."""
+    nest = "[" * deep + "]" * deep
+    Catalogue().learn([b'{"tools":[{"name":"t","annotations":{"readOnlyHint":%b}}]}' % nest.encode()])

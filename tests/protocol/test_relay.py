@@ -460,16 +460,15 @@ def test_a_new_child_hears_initialized_first_and_then_what_the_old_one_knew(worl
         ("logging/setLevel", {"level": "info"}),
         ("resources/subscribe", {"uri": "test://a"}),
         ("resources/subscribe", {"uri": "test://b"}),
-        ("tools/list", None),
+        *((f"{kind}/list", None) for kind in ("tools", "prompts", "resources", "resources/templates")),
     ]
 
 
 def test_a_new_child_with_other_tools_is_news(world):
-    world.die()
     stream = Outbox()
     world.session(stream)
-    world.relay.catalogue.names, world.relay.catalogue.is_known = {b'"old"': "old"}, True
-    world.open()
+    world.die()
+    world.open(tools=["new"])
 
     assert stream.methods == ["notifications/tools/list_changed"]
 
@@ -526,7 +525,7 @@ def test_before_the_handshake_is_over_the_child_gets_nothing_else():
     world.notice("tools/list_changed")
     (handshake,) = world.sent()
     world.hear({"id": 0, "method": "ping"})
-    world.answer(handshake, {})
+    world.answer(handshake, {"capabilities": {"tools": {}}})
 
     assert [line.get("method", "pong") for line in world.sent()] == ["pong", "notifications/initialized", "tools/call", "tools/call", "tools/list"]
     assert early.answers == []

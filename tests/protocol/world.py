@@ -8,6 +8,7 @@ world.hear({"id": line["id"], "result": {}})                   # what the child 
 assert call.answers == [{"jsonrpc": "2.0", "id": 1, "result": {}}]
 """
 
+import itertools
 import json
 
 from bridge.counts import Counts
@@ -18,6 +19,8 @@ from bridge.protocol.profile import profile
 from bridge.protocol.relay import Policy, Relay
 from bridge.protocol.session import Sessions
 
+KEYS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
+        "resources/templates/list": "resourceTemplates"}
 ALL = {name: {"listChanged": True, "subscribe": True} for name in ("tools", "resources", "prompts")} | {"logging": {}}
 
 
@@ -61,18 +64,25 @@ class Outbox:
 
 
 class World:
-    """`own` gives the child to the first session alone. `capabilities` are the child's; it is open unless told otherwise."""
+    """`own` gives the child to the first session alone, `spare` to nobody yet. `capabilities` are the child's; it is open
+    unless told otherwise. `beside` is a world with the same sessions, whose child is another one."""
 
-    def __init__(self, *, own=False, is_open=True, capabilities=ALL, profile_name="strict", **policy):
-        self.now = 100.0
+    def __init__(self, *, own=False, spare=False, is_open=True, capabilities=ALL, profile_name="strict", beside=None, **policy):
+        self.now = beside.now if beside else 100.0
         self.lines: list[bytes] = []
         self.refused: list[str] = []
         self.opened = 0
-        self.counts = Counts()
+        self.hung: list[str] = []
+        self.learned = 0
+        self.counts = beside.counts if beside else Counts()
+        self.minted = beside.minted if beside else itertools.count(1)
         self.capabilities = capabilities
-        self.sessions = Sessions("test", b"k" * 32, 1000, 0)
+        self.sessions = beside.sessions if beside else Sessions("test", b"k" * 32, 1000, 0)
         self.owner = self.sessions.open("sse", self.now, own_child=True) if own else None
-        self.relay = Relay(self.lines.append, Policy(profile(profile_name), **policy), self.counts, Log(), self.owner)
+        policy = beside.relay.policy if beside else Policy(profile(profile_name), **policy)
+        self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted)
+        self.relay.hung = self.hung.append
+        self.relay.learned = self._learned
         if own:
             self.relay.join(self.owner)
         if is_open:
@@ -80,25 +90,39 @@ class World:
 
     # -- the child ------------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """A new child runs and answers the handshake and the bridge's own questions."""
-        self.relay.open(b'{"protocolVersion":"2025-11-25"}', self.now, self._opened, self.refused.append)
-        handshake = self.sent()[-1]
-        assert handshake["method"] == "initialize"
+    def open(self, tools=(), **lists) -> list:
+        """A new child runs and answers the handshake and the bridge's own questions; returns what else it got."""
+        handshake = self.spawn()
         self.answer(handshake, {"protocolVersion": "2025-11-25", "capabilities": self.capabilities, "serverInfo": {"name": "s"}})
-        self.answer_own()
+        return self.answer_own(tools, **lists)
+
+    def spawn(self) -> dict:
+        """A new child runs; returns the line that it has to answer first."""
+        self.relay.open(b'{"protocolVersion":"2025-11-25"}', self.now, self._opened, self.refused.append)
+        *_, handshake = self.sent()
+        assert handshake["method"] == "initialize"
+        return handshake
 
     def _opened(self, facts) -> None:
         self.opened += 1
 
-    def answer_own(self, tools=()) -> list:
-        """Answer the bridge's own tools/list, which only its catalogue hears; returns the other lines."""
+    def _learned(self) -> None:
+        self.learned += 1
+
+    def answer_own(self, tools=(), **lists) -> list:
+        """Answer the bridge's own questions for lists, which only its memory hears; returns the other lines.
+
+        `tools` are names or whole tools; `lists` are the others by their key, such as `prompts=[…]`.
+        """
+        lists["tools"] = [tool if isinstance(tool, dict) else {"name": tool} for tool in tools]
         others = []
-        for line in self.sent():
-            if line.get("method") == "tools/list" and "params" not in line:
-                self.answer(line, {"tools": [{"name": name} for name in tools]})
-            else:
-                others.append(line)
+        while lines := self.sent():
+            for line in lines:
+                if line.get("method") in KEYS and "params" not in line:
+                    key = KEYS[line["method"]]
+                    self.answer(line, {key: lists.get(key, [])})
+                else:
+                    others.append(line)
         return others
 
     def sent(self) -> list:
@@ -135,7 +159,7 @@ class World:
         raw_id = id if isinstance(id, bytes) else json.dumps(id).encode()
         raw = params if isinstance(params, bytes) else json.dumps(params).encode()
         body = b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (raw_id, json.dumps(method).encode(), b',"params":' + raw if params is not None else b"")
-        refusal = self.relay.request(session, envelope.from_client(body), outbox, self.now)
+        refusal = session.relay.request(session, envelope.from_client(body), outbox, self.now)
         outbox.refusal = refusal
         assert refusal is None or isinstance(refusal, Refusal)
         return outbox
@@ -148,14 +172,14 @@ class World:
 
     def notify(self, session, method: str, **params) -> None:
         body = json.dumps({"jsonrpc": "2.0", "method": f"notifications/{method}", "params": params}).encode()
-        self.relay.notify(session, envelope.from_client(body), self.now)
+        session.relay.notify(session, envelope.from_client(body), self.now)
 
     def respond(self, session, id, **member) -> bool:
         return self.relay.respond(session, envelope.from_client(json.dumps({"jsonrpc": "2.0", "id": id} | member).encode()))
 
     def leave(self, session) -> None:
         self.sessions.end(session)
-        self.relay.leave(session, self.now)
+        session.relay.leave(session, self.now)
 
     # -- time -----------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+"""--isolation principal: one child for each token."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from bent import pids, processes
+from support import ROOT, Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
+
+ALICE, ALSO_ALICE, BOB = ({"authorization": f"Bearer {token}"} for token in ("a-secret", "a-second", "b-secret"))
+PRINCIPAL = ("--isolation", "principal", "--token-file")
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    file = tmp_path / "tokens"
+    file.write_text("alice a-secret\nalice a-second\nbob b-secret\n")
+    return file
+
+
+@pytest.fixture
+def bridge(start, tokens) -> Bridge:
+    return start("stateful", options=[*PRINCIPAL, tokens], headers=ALICE)
+
+
+def remembered(client) -> str | None:
+    return json.loads(text(client.call("recall", key="it")))["value"]
+
+
+def test_every_principal_has_a_child_of_its_own_and_its_sessions_share_it(bridge, connect):
+    alice, sse, ws = (connect(kind, bridge.url, headers=ALICE) for kind in (Http, Sse, Ws))
+    also_alice, bob = (connect(Http, bridge.url, headers=headers) for headers in (ALSO_ALICE, BOB))
+    alice.call("remember", key="it", value="alice's")
+
+    assert [remembered(client) for client in (alice, sse, ws, also_alice)] == ["alice's"] * 4
+    assert remembered(bob) is None
+    assert len(set(pids(bridge, "principal"))) == 2
+
+
+def test_a_child_of_a_principal_outlives_its_sessions(bridge, connect):
+    """Many clients open a session for each call."""
+    with Http(bridge.url, headers=ALICE) as client:
+        client.call("remember", key="it", value="kept")
+
+    assert remembered(connect(Http, bridge.url, headers=ALICE)) == "kept"
+
+
+def test_the_death_of_one_principals_child_concerns_nobody_else(bridge, connect):
+    alice, bob = connect(Http, bridge.url, headers=ALICE), connect(Http, bridge.url, headers=BOB)
+    for client in (alice, bob):
+        client.call("remember", key="it", value="mine")
+    os.kill(json.loads(text(alice.call("next")))["pid"], signal.SIGKILL)
+
+    assert remembered(bob) == "mine"
+    assert remembered(alice) is None  # answered by its next child
+
+
+def test_a_principals_session_finds_its_child_again_after_a_restart_of_the_bridge(start, tokens, tmp_path, connect):
+    options = [*PRINCIPAL, tokens, "--session-key-file", tmp_path / "key"]
+    first = start("stateful", options=options, headers=ALICE)
+    client = connect(Http, first.url, headers=ALICE, listen=False)
+    first.stop()
+    second = start("stateful", options=options, headers=ALICE)
+    client.endpoint = f"{second.url}/mcp"
+    client.call("remember", key="it", value="again")
+
+    assert remembered(connect(Http, second.url, headers=ALICE)) == "again"
+    assert len(processes(second, "principal")) == 1
+
+
+def test_without_a_token_nobody_gets_a_child(bridge):
+    with pytest.raises(Refused) as refused:
+        Http(bridge.url).open()
+
+    assert refused.value.status == 401
+    assert pids(bridge, "principal") == []
+
+
+def refused_start(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "bridge", "serve", "--port", "0", *map(str, arguments)],
+                          cwd=ROOT, capture_output=True, text=True, timeout=10, check=False)
+
+
+def test_principals_need_a_token_file():
+    done = refused_start("--isolation", "principal", "--", *zoo("echo"))
+
+    assert done.returncode == 2
+    assert "--token-file" in done.stderr
+
+
+def test_principals_of_one_mcp_in_a_config_need_a_token_file_too(tmp_path):
+    config = tmp_path / "mcps.json"
+    command, *arguments = zoo("echo")
+    config.write_text(json.dumps({"mcpServers": {"one": {"command": command, "args": arguments, "isolation": "principal"}}}))
+    done = refused_start("--config", config)
+
+    assert done.returncode == 2
+    assert "--token-file" in done.stderr
+
+
+def test_a_sleeping_principals_child_wakes_for_its_own(start, tokens, connect):
+    bridge = start("stateful", options=[*PRINCIPAL, tokens, "--idle-stop", "0.3"], headers=ALICE)
+    alice = connect(Http, bridge.url, headers=ALICE, listen=False)
+    alice.call("next")
+    eventually(lambda: processes(bridge, "principal", "asleep") and not pids(bridge, "principal")[0])
+
+    assert json.loads(text(alice.call("next")))["count"] == 1
+    assert len(processes(bridge, "principal", "ready")) == 1
