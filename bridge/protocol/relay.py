@@ -299,7 +299,10 @@ class Relay:
             return Refusal(400, INVALID_REQUEST, f"id {key.decode()[:80]} is in use by a request of this session that is under way")
         if session.lost_state and message.method not in SAFE_METHODS and message.method != "ping":
             why, session.lost_state = session.lost_state, ""
-            return Refusal(200, INTERNAL_ERROR, f"what the server knew of this session is lost: {why}; from now on a new process answers")
+            why = f"what the server knew of this session is lost: {why}; from now on a new process answers"
+            # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
+            outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
+            return None
         rule = rules.BEFORE.get(message.method)
         if rule is not None:
             done = rule(self, session, message, params)
@@ -517,7 +520,7 @@ class Relay:
     def _ping(self, now: float) -> None:
         """Ask a child that was silent for long whether it lives; never one that works: many answer nothing meanwhile."""
         interval = self.policy.ping_interval
-        if interval and self.is_open and not self._is_pinging and not self.has_clients_waiting \
+        if interval and self.is_open and not self.is_paused and not self._is_pinging and not self.has_clients_waiting \
                 and not self._turns and now - self.heard >= interval:
             self._is_pinging = True
             self._ask_child("ping", b"", now, _Pong(self), interval)

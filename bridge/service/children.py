@@ -73,6 +73,8 @@ class Children:
             child.relay.leave(session, self.service.loop.time())
             self.pool.give_back(child)
             return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
+        if session.initialized:  # taken up from its token: an earlier bridge had its child
+            session.lost_state = "the bridge was restarted"
         return None
 
     def child_for(self, session: Session) -> Child:

@@ -391,7 +391,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.answer_everything(world)
             if self.relay.is_paused and self.relay.is_at_rest:
                 self.restart()
-            if not self.owed:
+            if not self.owed and not self.relay.is_paused:
                 break
         assert not self.owed
         self.each_hears_only_what_is_its_own()
