@@ -20,7 +20,7 @@ class Log:
         self._bound = bound
 
     def bind(self, **facts) -> "Log":
-        return Log(**self._bound, **facts)
+        return Log(**{**self._bound, **facts})
 
     @property
     def is_debug(self) -> bool:

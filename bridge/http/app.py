@@ -21,7 +21,7 @@ from bridge.http.pages import Pages
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
-from bridge.protocol.errors import Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Refusal
 
 
 class App:
@@ -77,6 +77,8 @@ class App:
         if refusal is not None:
             return await _refuse(scope, send, refusal)
         endpoint = (self._endpoints if scope["type"] == "http" else self._sockets).get(scope["path"])
+        if endpoint is None and scope["type"] == "websocket":
+            return await _refuse(scope, send, Refusal(404, INVALID_REQUEST, f"nothing at {scope['path']}"))
         try:
             await (endpoint or self._starlette)(scope, receive, send)
         except Disconnected:

@@ -479,8 +479,8 @@ class Relay:
             self._time_out(exchange, now)
         for exchange in [e for e in self._exchanges.values() if e.hold is not None and now >= e.hold]:
             self._take_back(exchange.id)
-        for exchange in [e for e in self._turns if e.is_overdue(now) or self._waited_too_long(e, now)]:
-            self._turns.remove(exchange)
+        late = self._turns.clear(lambda exchange: exchange.is_overdue(now) or self._waited_too_long(exchange, now))
+        for exchange in late:  # only now that all of them have left: it may be the next one's turn
             self._time_out(exchange, now)
         if keepalive:
             for exchange in [*self._exchanges.values(), *self._turns]:

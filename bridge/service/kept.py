@@ -6,7 +6,9 @@ command names. A child whose package is not named by a file (`npx -y PACKAGE`) i
 
 import hashlib
 import os
+import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from bridge.child.process import Command
@@ -17,6 +19,8 @@ def identity(command: Command) -> str:
     program = shutil.which(command.argv[0], path=command.environment.get("PATH", os.defpath)) or command.argv[0]
     parts = [*command.argv, command.cwd or "", *(f"{name}={value}" for name, value in sorted(command.environment.items()))]
     for word in (program, *command.argv[1:]):
+        if "\0" in word:
+            continue  # no file has such a name, and no process will start with it
         path = os.path.realpath(os.path.join(command.cwd or ".", word))
         for file in (path, _manifest_of(path)):
             if file and os.path.isfile(file):
@@ -32,7 +36,7 @@ class Kept:
         self.identity = identity(command)
         self.log = log
         base = directory or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mcp-bridge")
-        self.path = Path(base, f"{name}-{self.identity[:12]}.json")
+        self.path = Path(base, f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:80]}-{self.identity[:12]}.json")
 
     def read(self) -> bytes:
         try:
@@ -41,15 +45,18 @@ class Kept:
             return b""
 
     def write(self, content: bytes) -> None:
-        """Whole or not at all; nothing where it says so already."""
+        """Whole or not at all; nothing where it says so already. Only for us: clients are shown what stands there."""
         if content == self.read():
             return
+        draft = self.path.with_suffix(f".{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self.path.with_suffix(f".{os.getpid()}")
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.touch(mode=0o600)
             draft.write_bytes(content)
             draft.replace(self.path)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
             self.log.warning("what is known of the child cannot be kept over a restart (--cache-dir)", why=str(error))
 
 

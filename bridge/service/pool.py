@@ -84,15 +84,13 @@ class Pool:
     async def _wait(self, session: Session, kind: bytes, params: bytes) -> Child:
         """Stand in line until a child ends. Whoever is woken goes first; if it left meanwhile, the next one is."""
         is_new = True
-        while True:
+        while not self._is_closed:
             waiter = self.service.loop.create_future()
             self._waiting.append(waiter) if is_new else self._waiting.appendleft(waiter)
             is_new = False
             self._make_room()
             try:
                 await waiter
-                if self._is_closed:
-                    raise TimeoutError
                 if child := self._take_now(session, kind, params):
                     return child
             except asyncio.CancelledError:
@@ -102,6 +100,7 @@ class Pool:
             finally:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
+        raise TimeoutError
 
     def _take_now(self, session: Session, kind: bytes, params: bytes, may_start: bool = True) -> Child | None:
         if self._is_closed:
@@ -110,7 +109,8 @@ class Pool:
         child = self._pick_spare(kind)
         if child is not None:
             child.role, child.on_gone = "own", lambda child: None
-            child.log = child.relay.log = self.service.log.bind(session=session.label, pid=child.pid)
+            child.log = self.service.log.bind(session=session.label)
+            child.relay.log = child.log.bind(pid=child.pid)
             child.relay.adopt(session, self.service.loop.time())
         elif may_start and self._has_room():
             child = self.make(self.service, "own", params, session, lambda child: None)

@@ -296,6 +296,22 @@ def test_a_long_call_gives_signs_of_life_while_someone_waits():
     assert (written.waits, queued.waits) == (1, 2)
 
 
+def test_all_that_wait_too_long_are_told_even_if_it_is_their_turn_just_then():
+    """Our own question, out of date when its time is over, is asked anew, which lets the next one go."""
+    world = World(max_in_flight=1, request_timeout=60.0)
+    session = world.session()
+    world.ask_child(session, id=1)
+    for _ in range(2):
+        world.notice("tools/list_changed")
+    waiting = world.request(session, id=2)
+    world.sweep(30)
+    world.sweep(29)
+    world.notify(session, "cancelled", requestId=1)
+    world.sweep(6)
+
+    assert waiting.error["code"] == -32001
+
+
 def test_our_own_questions_time_out_too():
     world = World()
     world.notice("tools/list_changed")

@@ -94,17 +94,17 @@ def test_many_in_flight_each_get_what_is_theirs(start, connect):
     assert shown(bridge)["in_flight"] == 0
 
 
-def test_a_hundred_kills_under_busy_clients_lose_and_mix_up_nothing(start, connect):
-    """The bench does it with 16; here for its correctness."""
+def test_kills_under_busy_clients_lose_and_mix_up_nothing(start, connect):
+    """The bench does it a hundred times."""
     bridge = start("echo", options=["--backoff-initial", "0.01", "--backoff-max", "0.01", "--max-restarts", "1000"])
     clients = [connect(kind, bridge.url) for kind in (Http, Sse, Ws)]
     wrong, errors = [], 0
     for round in range(12):
-        eventually(lambda: shown(bridge)["state"] == "ready")
+        pid = eventually(lambda: shown(bridge)["state"] == "ready" and pids(bridge)[0])
         calls = {f"{round} {n} {k}": client.begin_call("echo", message=f"{round} {n} {k}")
                  for k in range(8) for n, client in enumerate(clients)}
         unsafe = [client.begin_call("typed", value=round) for client in clients]
-        os.kill(pids(bridge)[0], signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         for said, call in calls.items():
             answer = call.result(5)
             errors += "error" in answer
@@ -112,6 +112,7 @@ def test_a_hundred_kills_under_busy_clients_lose_and_mix_up_nothing(start, conne
         for call in unsafe:
             answer = call.result(5)
             wrong += [answer] if "result" in answer and answer["result"]["structuredContent"] != {"value": round} else []
+        eventually(lambda: pids(bridge) not in ([pid], [None]))
 
     assert wrong == []
     assert errors == 0  # safe, and killed once in their life at most
@@ -158,8 +159,10 @@ child.tool(lambda: os._exit(3), name='die')
         assert [client.messages(0.05) for client in clients] == [[], [], []]
 
 
-def test_a_session_whose_own_child_lost_its_state_is_told_once(start, connect, transport):
-    bridge = start("stateful", options=["--isolation", "session", *QUICK])
+@pytest.mark.parametrize("spares", [0, 1])
+def test_a_session_whose_own_child_lost_its_state_is_told_once(start, connect, transport, spares):
+    bridge = start("stateful", options=["--isolation", "session", "--spares", spares, *QUICK])
+    eventually(lambda: len(processes(bridge, "spare", "ready")) == spares)
     client = connect(transport, bridge.url)
     pid = json.loads(text(client.call("next")))["pid"]
     os.kill(pid, signal.SIGKILL)

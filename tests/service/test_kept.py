@@ -1,0 +1,164 @@
+"""What is kept of a child in a file: of which command it is true, and that no file can do harm."""
+
+import os
+import stat
+import sys
+
+import pytest
+
+from bridge.child.process import Command
+from bridge.log import Log
+from bridge.service.kept import Kept, identity
+
+
+def command(*argv, cwd=None, **environment) -> Command:
+    return Command(tuple(argv), {"PATH": os.environ["PATH"], **environment}, cwd)
+
+
+def kept(folder, command=command("echo"), name="one") -> Kept:
+    return Kept(str(folder), name, command, Log())
+
+
+# -- the file -----------------------------------------------------------------------------------------------------------------------------
+
+def test_what_was_written_is_read_by_the_next_bridge(tmp_path):
+    kept(tmp_path / "cache").write(b"content")
+
+    assert kept(tmp_path / "cache").read() == b"content"
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".json"]
+
+
+def test_nothing_is_read_where_nothing_was_written(tmp_path):
+    assert kept(tmp_path / "none").read() == b""
+    assert not (tmp_path / "none").exists()
+
+
+def test_mcps_do_not_read_each_others(tmp_path):
+    kept(tmp_path, name="one").write(b"one")
+    kept(tmp_path, name="two").write(b"two")
+
+    assert kept(tmp_path, name="one").read() == b"one"
+
+
+def test_an_unchanged_file_is_not_written_again(tmp_path):
+    kept(tmp_path).write(b"content")
+    before = kept(tmp_path).path.stat()
+    kept(tmp_path).write(b"content")
+
+    assert kept(tmp_path).path.stat().st_ino == before.st_ino
+    kept(tmp_path).write(b"other")
+    assert kept(tmp_path).path.stat().st_ino != before.st_ino, "replaced as a whole"
+
+
+@pytest.mark.parametrize("name", ["a/b", "../../escape", "/absolute", "ünï", ".hidden", "a.b", "x" * 300, ""])
+def test_any_name_of_an_mcp_is_a_file_in_the_folder(tmp_path, name):
+    folder = tmp_path / "cache" / "inner"
+    kept(folder, name=name).write(b"content")
+
+    assert kept(folder, name=name).read() == b"content"
+    assert [path.parent for path in tmp_path.rglob("*") if path.is_file()] == [folder]
+
+
+def test_a_folder_that_cannot_be_written_is_as_good_as_none(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    cache = kept(tmp_path / "file" / "cache")
+    cache.write(b"content")
+
+    assert cache.read() == b""
+    assert "--cache-dir" in str(caplog.records[0].__dict__) or caplog.records
+
+
+def test_a_directory_in_its_place_is_left_alone_and_no_draft_stays(tmp_path):
+    cache = kept(tmp_path)
+    cache.path.mkdir(parents=True)
+    (cache.path / "x").write_text("x")
+    cache.write(b"content")
+
+    assert cache.read() == b""
+    assert list(tmp_path.iterdir()) == [cache.path]
+
+
+def test_nobody_else_can_write_it(tmp_path):
+    """Whoever could, would write the tools that our clients see."""
+    before = os.umask(0)
+    try:
+        kept(tmp_path / "cache").write(b"content")
+    finally:
+        os.umask(before)
+    cache = kept(tmp_path / "cache")
+
+    assert stat.S_IMODE(cache.path.stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(cache.path.parent.stat().st_mode) & 0o077 == 0
+
+
+# -- of which command it is true -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("other", [
+    command("echo", "more"), command("cat"), command("echo", A="1"), command("echo", cwd="/tmp"), command("echo", ""), command("ec", "ho"),
+])
+def test_another_command_is_another_one(tmp_path, other):
+    kept(tmp_path).write(b"content")
+
+    assert identity(other) != identity(command("echo"))
+    assert kept(tmp_path, other).read() == b""
+
+
+def test_the_order_of_the_environment_does_not_matter():
+    assert identity(command("x", A="1", B="2")) == identity(command("x", B="2", A="1"))
+
+
+def test_values_do_not_run_into_each_other():
+    assert identity(command("x", A="1\nB=2")) != identity(command("x", A="1", B="2"))
+    assert identity(command("x", "a", "b")) != identity(command("x", "a b"))
+    assert identity(command("x", "y", cwd="")) == identity(command("x", "y"))
+    assert identity(command("x", cwd="y")) != identity(command("x", "y"))
+
+
+def touch(path, content: str):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    path.chmod(0o755)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + len(content)))
+    return path
+
+
+@pytest.mark.parametrize("how", ["program", "in_path", "argument", "relative", "link"])
+def test_a_changed_file_of_the_command_is_another_command(tmp_path, how):
+    script = touch(tmp_path / "bin" / "server", "#!/bin/sh\n")
+    (tmp_path / "link").symlink_to(script)
+    made = {
+        "program": command(str(script)), "in_path": command("server", PATH=str(script.parent)), "link": command(str(tmp_path / "link")),
+        "argument": command(sys.executable, str(script)), "relative": command(sys.executable, "bin/server", cwd=str(tmp_path)),
+    }[how]
+    before = identity(made)
+    assert identity(made) == before
+    touch(script, "#!/bin/sh\necho new\n")
+
+    assert identity(made) != before
+
+
+def test_another_version_of_an_npm_package_is_another_command(tmp_path):
+    """npm gives all files of all versions the same time; the script itself may not change."""
+    package = tmp_path / "node_modules" / "@scope" / "server"
+    script = touch(package / "dist" / "index.js", "start()")
+    manifest = touch(package / "package.json", '{"version":"1.0.0"}')
+    (tmp_path / "node_modules" / ".bin").mkdir()
+    (tmp_path / "node_modules" / ".bin" / "server").symlink_to(script)
+    made = command(str(tmp_path / "node_modules" / ".bin" / "server"))
+    before = identity(made)
+    touch(manifest, '{"version":"1.0.10"}')
+
+    assert identity(made) != before
+
+
+@pytest.mark.parametrize("argument", ["x" * 100_000, "\udcff", "/proc/self/mem", "/", ".", "a\nb", "--flag=/etc/passwd", "print('a')\0"])
+def test_odd_arguments_are_no_files(argument):
+    assert len(identity(command("echo", argument))) == 64
+
+
+def test_a_program_that_does_not_exist_has_an_identity():
+    assert identity(command("no-such-program")) == identity(command("no-such-program"))
+
+
+def test_nothing_of_the_environment_is_in_the_file_name(tmp_path):
+    assert "secret" not in str(kept(tmp_path, command("echo", TOKEN="secret")).path)

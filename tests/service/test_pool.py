@@ -1,0 +1,414 @@
+"""The pool's rules, with children that are no processes: who gets which child, who waits, and how many there are."""
+
+import asyncio
+import json
+import random
+from types import SimpleNamespace
+
+from bridge.child.lifecycle import State
+from bridge.counts import Counts
+from bridge.log import Log
+from bridge.protocol.errors import Refusal
+from bridge.service.pool import KINDS, Pool
+
+
+class Child:
+    """`stop` returns when the test says `end`, or at once in a `World` where nothing takes long."""
+
+    def __init__(self, world, role, params, owner, on_gone):
+        self.world, self.role, self.params, self.on_gone = world, role, params, on_gone
+        self.sessions = [owner] if owner else []
+        self.supervisor = SimpleNamespace(state=State.STOPPED)
+        self.relay = SimpleNamespace(is_open=False, join=self.join, adopt=lambda session, now: self.join(session), log=None)
+        self.pid = len(world.made)
+        self.log = None
+        self.ended = asyncio.Event()
+        world.made.append(self)
+
+    def join(self, session):
+        assert session not in self.sessions[1:]
+        self.sessions = [session] if session in self.sessions else [*self.sessions, session]
+        assert len(self.sessions) == 1, "a child never has two sessions"
+
+    def start(self):
+        assert self.supervisor.state is State.STOPPED
+        self.supervisor.state = State.HANDSHAKING
+        self.world.most = max(self.world.most, len(self.world.living))
+
+    def open(self):
+        self.supervisor.state, self.relay.is_open = State.READY, True
+
+    def die(self, state=State.FATAL):
+        self.supervisor.state, self.relay.is_open = state, False
+        self.on_gone(self)
+
+    async def stop(self):
+        self.relay.is_open = False
+        if self.supervisor.state not in (State.STOPPED, State.FATAL):
+            self.supervisor.state = State.STOPPING
+            if self.world.is_slow:
+                await self.ended.wait()
+            self.supervisor.state = State.STOPPED
+            self.on_gone(self)
+
+
+class World:
+    """A service as the pool sees it. `slow` children end when the test says so."""
+
+    def __init__(self, spares=0, limit=0, patience=5.0, slow=False):
+        self.loop = asyncio.get_running_loop()
+        self.counts = Counts()
+        self.log = Log()
+        self.is_slow = slow
+        self.made: list[Child] = []
+        self.most = 0
+        self.tasks: set[asyncio.Task] = set()
+        self.names = iter(range(10_000))
+        self.pool = Pool(self, spares, limit, patience, make=Child)
+
+    def spawn(self, coroutine):
+        task = self.loop.create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def take(self, kind=b"{}"):
+        return await self.pool.take(SimpleNamespace(label=f"s{next(self.names)}"), kind, b'{"capabilities":%b,"own":1}' % kind)
+
+    def begin(self, kind=b"{}") -> asyncio.Task:
+        return self.loop.create_task(self.take(kind))
+
+    def spares(self, kind=b"{}") -> list[Child]:
+        return [child for child in self.pool if child.role == "spare" and json.loads(child.params)["capabilities"] == json.loads(kind)]
+
+    def open_spares(self):
+        for child in self.spares():
+            child.open()
+
+    @property
+    def living(self):
+        return [child for child in self.made if child.supervisor.state not in (State.STOPPED, State.FATAL)]
+
+
+def pooled(**options):
+    """The test gets a World with these options and an event loop."""
+    def decorate(test):
+        def run():
+            async def whole():
+                await asyncio.wait_for(test(World(**options)), 5)
+            asyncio.run(whole())
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+    return decorate
+
+
+async def turn(times=10):
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+# -- who gets which child -----------------------------------------------------------------------------------------------------------------
+
+@pooled()
+async def test_without_spares_each_session_gets_a_new_child_made_for_it(world):
+    one, two = await world.take(b'{"roots":{}}'), await world.take()
+
+    assert [child.role for child in world.made] == ["own", "own"]
+    assert one is not two
+    assert json.loads(one.params) == {"capabilities": {"roots": {}}, "own": 1}
+    assert set(world.pool) == {one, two}
+
+
+@pooled(spares=2)
+async def test_a_session_gets_a_spare_that_is_ready_and_another_one_is_started(world):
+    world.pool.refill()
+    first, second = world.spares()
+    second.open()
+    child = await world.take()
+
+    assert child is second
+    assert (child.role, len(child.sessions)) == ("own", 1)
+    assert world.spares()[0] is first
+    assert (len(world.spares()), len(world.made)) == (2, 3)
+
+
+@pooled(spares=1)
+async def test_a_spare_that_is_still_starting_is_better_than_a_new_child(world):
+    world.pool.refill()
+    (spare,) = world.spares()
+
+    assert await world.take() is spare
+
+
+@pooled(spares=1)
+async def test_a_spare_that_keeps_dying_is_given_to_nobody(world):
+    world.pool.refill()
+    (spare,) = world.spares()
+    spare.supervisor.state = State.BACKOFF
+
+    assert await world.take() is not spare
+
+
+@pooled(spares=1)
+async def test_a_spare_is_only_for_those_who_declare_what_it_was_told(world):
+    world.pool.refill()
+    world.open_spares()
+    (plain,) = world.spares()
+    child = await world.take(b'{"sampling":{}}')
+
+    assert (child is not plain, child.role, json.loads(child.params)["own"]) == (True, "own", 1)
+    assert len(world.spares(b'{"sampling":{}}')) == 1, "the next one of its kind need not wait"
+    world.spares(b'{"sampling":{}}')[0].open()
+    assert (await world.take(b'{"sampling":{}}')).role == "own"
+    assert len(world.made) == 4
+
+
+@pooled(spares=1)
+async def test_spares_are_kept_for_the_kinds_asked_for_last(world):
+    world.pool.refill()
+    for number in range(5):
+        await world.take(b'{"x":%d}' % number)
+    await turn()
+
+    assert world.pool.spares == KINDS
+    assert [len(world.spares(b'{"x":%d}' % number)) for number in range(5)] == [0, 0, 0, 1, 1]
+    assert len(world.living) == 5 + KINDS
+
+
+@pooled(spares=2)
+async def test_a_used_child_is_stopped_and_never_handed_on(world):
+    world.pool.refill()
+    world.open_spares()
+    child = await world.take()
+    world.pool.give_back(child)
+    await turn()
+    others = [await world.take() for _ in range(4)]
+
+    assert child.supervisor.state is State.STOPPED
+    assert child not in others
+    assert child not in set(world.pool)
+
+
+@pooled()
+async def test_one_that_is_given_back_twice_ends_once(world):
+    child = await world.take()
+    world.pool.give_back(child)
+    world.pool.give_back(child)
+    await turn()
+
+    assert list(world.pool) == []
+    assert world.tasks == set()
+
+
+# -- how many there are ----------------------------------------------------------------------------------------------------------------
+
+@pooled(spares=5, limit=3)
+async def test_spares_count_against_the_limit(world):
+    world.pool.refill()
+
+    assert len(world.spares()) == 3
+
+
+@pooled(limit=2, slow=True)
+async def test_one_that_is_just_ending_counts_too(world):
+    """A server may need seconds to stop, and two of them more memory than there is."""
+    one, _ = await world.take(), await world.take()
+    world.pool.give_back(one)
+    waiting = world.begin()
+    await turn()
+    assert not waiting.done()
+    one.ended.set()
+    await waiting
+
+    assert world.most == 2
+
+
+@pooled(limit=1)
+async def test_a_session_waits_for_one_that_another_leaves(world):
+    child = await world.take()
+    waiting = world.begin()
+    await turn()
+    assert not waiting.done()
+    world.pool.give_back(child)
+    other = await waiting
+
+    assert other is not child
+    assert world.counts.waits == 1
+
+
+@pooled(limit=1, patience=0.02)
+async def test_but_not_for_ever(world):
+    child = await world.take()
+    refusal = await world.take()
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, dict(refusal.headers)) == (503, {b"retry-after": b"2"})
+    assert "--max-children" in refusal.message
+    assert list(world.pool) == [child]
+    assert not world.pool._waiting, "and nothing of it stays"
+
+
+@pooled(limit=1, patience=0)
+async def test_without_patience_it_is_refused_at_once(world):
+    await world.take()
+
+    assert isinstance(await world.take(), Refusal)
+
+
+@pooled(limit=1)
+async def test_who_waits_longest_comes_first(world):
+    child = await world.take()
+    waiting = [world.begin() for _ in range(3)]
+    for task in waiting:
+        await turn()
+        assert not task.done()
+        world.pool.give_back(child)
+        child = await task
+
+    assert world.most == 1
+
+
+@pooled(limit=1)
+async def test_a_newcomer_does_not_take_what_another_waited_for(world):
+    child = await world.take()
+    waiting, *others = [world.begin() for _ in range(3)]
+    await turn()
+    world.pool.give_back(child)
+    while len(world.made) == 1 and world.living:
+        await asyncio.sleep(0)
+    newcomer = world.begin()
+    await turn()
+
+    assert (waiting.done(), newcomer.done()) == (True, False)
+    for task in (*others, newcomer):
+        task.cancel()
+
+
+@pooled(limit=1)
+async def test_the_place_of_one_that_left_just_when_it_was_its_turn_goes_to_the_next(world):
+    child = await world.take()
+    gone, next_one = world.begin(), world.begin()
+    await turn()
+    world.pool.give_back(child)
+    while world.pool._ending:
+        await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait_for(next_one, 1)
+
+    assert len(world.pool.taken) == 1
+
+
+@pooled(spares=2, limit=2)
+async def test_a_spare_of_another_kind_makes_room(world):
+    world.pool.refill()
+    world.open_spares()
+    child = await world.take(b'{"roots":{}}')
+
+    assert json.loads(child.params)["capabilities"] == {"roots": {}}
+    assert (len(world.living), world.most) == (2, 2)
+
+
+@pooled(spares=3, limit=4, slow=True)
+async def test_no_more_spares_are_given_up_than_sessions_wait(world):
+    world.pool.refill()
+    await world.take(b'{"a":1}')
+    assert len(world.spares()) == 3
+    waiting = world.begin(b'{"b":1}')
+    await turn()
+    ending = [child for child in world.made if child.supervisor.state is State.STOPPING]
+
+    assert len(ending) == 1
+    ending[0].ended.set()
+    await waiting
+    for child in world.made:
+        child.ended.set()
+
+
+@pooled(spares=1, limit=2)
+async def test_places_are_for_those_who_wait_before_they_are_for_spares(world):
+    one, two = await world.take(b'{"a":1}'), await world.take(b'{"b":1}')
+    waiting = [world.begin(b'{"a":1}') for _ in range(2)]
+    await turn()
+    assert not any(task.done() for task in waiting)
+    world.pool.give_back(one)
+    world.pool.give_back(two)
+    await asyncio.gather(*waiting)
+
+    assert len(world.pool.taken) == 2
+
+
+# -- spares that die, and the end ---------------------------------------------------------------------------------------------------------
+
+@pooled(spares=1)
+async def test_a_spare_that_is_given_up_is_not_started_again_before_somebody_comes(world):
+    """A server that cannot start would else be started for ever."""
+    world.pool.refill()
+    world.spares()[0].die()
+    await turn()
+    assert (world.spares(), len(world.made)) == ([], 1)
+    await world.take()
+
+    assert len(world.spares()) == 1
+
+
+@pooled(spares=1)
+async def test_a_spare_that_will_come_back_stays(world):
+    world.pool.refill()
+    world.spares()[0].die(State.BACKOFF)
+
+    assert len(world.spares()) == 1
+
+
+@pooled(spares=2, limit=5)
+async def test_at_the_end_all_are_stopped_and_nobody_waits(world):
+    for number in range(5):
+        await world.take(b'{"x":%d}' % number)
+    waiting = world.begin()
+    await turn()
+    await world.pool.close()
+
+    assert isinstance(await waiting, Refusal)
+    assert isinstance(await world.take(), Refusal)
+    assert world.living == []
+    assert len(world.made) == 5
+
+
+@pooled()
+async def test_whatever_happens_the_limit_holds_and_nobody_shares(_):
+    for seed in range(30):
+        await anything(World(spares=2, limit=4), random.Random(seed))
+
+
+async def anything(world: World, chance: random.Random):
+    tasks, taken = [], []
+    for _ in range(150):
+        match chance.choice(["take", "take", "give", "cancel", "open", "die", "turn"]):
+            case "take":
+                tasks.append(world.begin(chance.choice([b"{}", b'{"a":1}', b'{"b":1}'])))
+            case "give" if taken:
+                world.pool.give_back(taken.pop(chance.randrange(len(taken))))
+            case "cancel" if tasks:
+                chance.choice(tasks).cancel()
+            case "open" if starting := [child for child in world.living if child.supervisor.state is State.HANDSHAKING]:
+                chance.choice(starting).open()
+            case "die" if spares := [child for child in world.living if child.role == "spare"]:
+                chance.choice(spares).die()
+            case "turn":
+                await turn(chance.randrange(4))
+        for task in [task for task in tasks if task.done()]:
+            tasks.remove(task)
+            if not task.cancelled() and isinstance(task.result(), Child):
+                taken.append(task.result())
+        assert len(world.living) <= 4
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    taken += [result for result in results if isinstance(result, Child)]
+    assert world.pool.taken == set(taken)
+    for child in taken:
+        world.pool.give_back(child)
+    await turn(20)
+    pool = world.pool
+
+    assert (pool.taken, pool._ending, list(pool._waiting), world.tasks) == (set(), set(), [], set())
+    assert set(world.living) == {child for child in pool if child.supervisor.state is not State.FATAL}
