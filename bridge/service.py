@@ -48,6 +48,7 @@ class Child:
         self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, log, service.counts)
         self.log = log
         self._waiting: list[asyncio.Future] = []
+        self._waited_since = 0.0  # when the first of those began to wait that this start has kept waiting
         self._clock = service.loop.time
 
     def start(self) -> None:
@@ -61,12 +62,16 @@ class Child:
             self.start()  # a FATAL one only if it has cooled down
             if self.supervisor.state is State.FATAL:
                 return self.relay.reason
+        if self.service.is_kind:
+            # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew.
+            self._waited_since = self._waited_since or self._clock()
+            patience = max(0.0, self._waited_since + patience - self._clock())
         waiter = self.service.loop.create_future()
         self._waiting.append(waiter)
         try:
             return await asyncio.wait_for(waiter, patience)
         except TimeoutError:
-            return f"the server is still starting after {patience:g} s"
+            return f"the server is still starting{f' after {patience:.0f} s' if patience else ''}"
 
     # -- what the supervisor tells --------------------------------------------------------------------------------------
 
@@ -98,7 +103,7 @@ class Child:
         self.service.loop.call_soon(self._wake, "")
 
     def _wake(self, reason: str) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waited_since = self._waiting, [], 0.0
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(reason)

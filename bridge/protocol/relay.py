@@ -84,8 +84,10 @@ class Relay:
         self._send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         is_new_child = self.facts is not None
         self.facts, self.is_open, self.reason = facts, True, ""
+        waiting, self._queue = self._queue, deque()
         if is_new_child:
-            self._restore(now)
+            self._restore(now)  # before anything that waited for it, and may rely on it
+        self._queue += waiting
         if facts.offers("tools"):
             self.learn(now, lambda: self._changed("tools"))
         self._pump(now)
@@ -274,6 +276,8 @@ class Relay:
         """One line of the child's stdout."""
         self.counts.from_child += len(line)
         self.heard = now
+        if b"{" not in line:
+            return self._noise(line)  # at once: a child may write nothing else, and as fast as it can
         if not line.isascii() and (clean := envelope.repaired(line)):
             self.counts.noise["bad_utf8"] += 1
             line = clean

@@ -73,9 +73,9 @@ def test_a_refusal_of_the_client_reaches_the_child(interactive, transport):
     assert answered["error"] == {"code": -1, "message": "user said no"}
 
 
-def test_a_child_that_asks_at_once_is_not_stuck(start, connect, transport):
+def test_a_child_that_asks_at_once_is_not_stuck(around, connect, transport):
     """Edge case 41: roots/list right after `initialized`, before any stream is open."""
-    bridge = start("asks", "--at-start", options=["--client-roots", "relay"])
+    bridge = around("asks", "--at-start", options=("--client-roots", "relay"))
     client = connect(transport, bridge.url, capabilities=CAPABILITIES, on_ask=answer)
 
     eventually(lambda: asked(client, "answers"))

@@ -92,17 +92,17 @@ def test_answers_of_a_confused_child_reach_who_asked(around, connect, transport,
     assert [m for m in client.messages(0.05) if "id" in m] == []
 
 
-def test_the_log_of_a_call_comes_with_it_though_nobody_listens(start, connect):
+def test_the_log_of_a_call_comes_with_it_though_nobody_listens(around, connect):
     """Edge case 44."""
-    client = connect(Http, start("echo").url, listen=False)
+    client = connect(Http, around("notify").url, listen=False)
     answer = client.call("log", message="during", count=3)
 
     assert text(answer) == "logged 3"
     assert [m["params"]["data"] for m in client.messages(0)] == ["during"] * 3
 
 
-def test_the_log_of_a_call_is_not_shown_to_others(start, connect):
-    bridge = start("echo")
+def test_the_log_of_a_call_is_not_shown_to_others(around, connect):
+    bridge = around("notify")
     others = [connect(transport, bridge.url) for transport in (Http, Sse, Ws)]
     client = connect(Http, bridge.url)
     client.call("log", message="private")
@@ -111,9 +111,9 @@ def test_the_log_of_a_call_is_not_shown_to_others(start, connect):
     assert [other.messages(0) for other in others] == [[], [], []]
 
 
-def test_news_of_the_lists_reach_each_session_once(start, connect):
+def test_news_of_the_lists_reach_each_session_once(around, connect):
     """Edge case 45, with GET and POST streams open."""
-    bridge = start("echo")
+    bridge = around("notify")
     clients = [connect(transport, bridge.url) for transport in (Http, Http, Sse, Ws)]
     busy = [client.begin_call("slow", seconds=0.3) for client in clients]
     connect(Sse, bridge.url).call("change")
@@ -134,10 +134,9 @@ def test_news_wait_for_a_session_that_has_no_stream_open(echo, connect):
             stream.next(0.1)
 
 
-@pytest.mark.parametrize("transport", [Http, Sse, Ws])
-def test_only_subscribers_hear_of_a_resource(start, connect, transport):
+def test_only_subscribers_hear_of_a_resource(around, connect, transport):
     """Edge case 46."""
-    bridge = start("echo")
+    bridge = around("notify")
     two, other = (connect(transport, bridge.url) for _ in range(2))
     one = transport(bridge.url)
     one.open()
@@ -158,10 +157,9 @@ def test_only_subscribers_hear_of_a_resource(start, connect, transport):
     eventually(lambda: subscribed() == "[]")
 
 
-@pytest.mark.parametrize("transport", [Http, Sse, Ws])
-def test_each_session_has_its_own_log_level(start, connect, transport):
+def test_each_session_has_its_own_log_level(around, connect, transport):
     """Edge case 47."""
-    bridge = start("echo")
+    bridge = around("notify")
     talkative, quiet = connect(transport, bridge.url), connect(transport, bridge.url)
     talkative.request("logging/setLevel", {"level": "debug"})
     quiet.request("logging/setLevel", {"level": "error"})
