@@ -101,7 +101,9 @@ class Relay:
 
     def learn(self, now: float, changed=lambda: None) -> None:
         """Read the child's tool list, for the names in metrics; `changed()` is called if it is not the one known."""
-        self.catalogue.read(lambda params, outbox: self._ask_child("tools/list", params, now, outbox), changed)
+        def ask(params: bytes, outbox) -> None:
+            self._ask_child("tools/list", params, now, _Overheard(self.policy.profile, params, outbox))
+        self.catalogue.read(ask, changed)
 
     def lost(self, why: str, now: float, *, for_good: bool = False) -> None:
         """The child is gone: whatever it had is answered now; what it never saw waits for the next one, unless that
@@ -604,7 +606,18 @@ class _Late:
 
     def answer(self, message: Envelope) -> None:
         self.relay._late.discard(self.cursor)
-        self.relay.policy.profile.late(self.cursor, message)
+        self.relay.policy.profile.heard(self.cursor, message)
+
+
+class _Overheard:
+    """The outbox of a tool list that the bridge asked for itself: the profile keeps it for later."""
+
+    def __init__(self, profile: Strict, params: bytes, outbox):
+        self.profile, self.cursor, self.outbox = profile, bytes(envelope.peek(params).cursor), outbox
+
+    def answer(self, message: Envelope) -> None:
+        self.profile.heard(self.cursor, message)
+        self.outbox.answer(message)
 
 
 class _Handshake:

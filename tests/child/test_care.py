@@ -130,9 +130,9 @@ def test_as_pid_1_it_reaps_what_it_inherits_and_leaves_at_sigterm(kind):
     assert bridge.logged("stopped")
 
 
-def test_a_child_that_dies_takes_along_what_it_had_started(start, connect):
+def test_a_child_that_dies_takes_along_what_it_had_started(around, connect):
     for arguments in ((), ("--daemon",)):
-        bridge = start("grandchild", *arguments, options=["--backoff-initial", "0.05"])
+        bridge = around("grandchild", *arguments, options=("--backoff-initial", "0.05"))
         client = connect(Http, bridge.url)
         before = json.loads(text(client.call("spawn")))
         bridge.watch(before)
@@ -143,13 +143,13 @@ def test_a_child_that_dies_takes_along_what_it_had_started(start, connect):
         assert set(json.loads(text(client.call("pids")))).isdisjoint(before)
 
 
-def test_many_crashes_leave_no_zombie_and_no_file_open(start, connect):
-    bridge = start("dies", options=["--backoff-initial", "0.01", "--backoff-max", "0.01", "--max-restarts", "100"])
+def test_many_crashes_leave_no_zombie_and_no_file_open(around, connect):
+    bridge = around("dies", options=("--backoff-initial", "0.05", "--backoff-max", "0.1", "--max-restarts", "1000"))
     client = connect(Http, bridge.url, listen=False)
     client.call("die")
     client.call("echo", message="again")
     files = psutil.Process(bridge.process.pid).num_fds()
-    for _ in range(15):
+    for _ in range(8):
         client.call("die")
     client.call("echo", message="again")
 
@@ -158,8 +158,8 @@ def test_many_crashes_leave_no_zombie_and_no_file_open(start, connect):
     assert psutil.Process(bridge.process.pid).num_fds() <= files + 1
 
 
-def test_a_daemon_of_a_living_child_is_left_alone(start, connect):
-    bridge = start("grandchild", "--daemon")
+def test_a_daemon_of_a_living_child_is_left_alone(around, connect):
+    bridge = around("grandchild", "--daemon", options=("--backoff-initial", "0.05"))
     client = connect(Http, bridge.url)
     pids = json.loads(text(client.call("pids")))
     eventually(lambda: len(bridge.children()) == 2)
@@ -183,17 +183,16 @@ def test_the_own_child_of_a_session_goes_with_it_however_deaf(start):
     eventually(lambda: bridge.children() == shared, 6)
 
 
-def test_the_child_is_the_leader_of_its_own_group(start, connect):
-    bridge = start("echo")
-    pid, = bridge.children()
+def test_the_child_is_the_leader_of_its_own_group(echo):
+    pid, = echo.children()
 
     assert os.getpgid(pid) == os.getsid(pid) == pid
-    assert os.getsid(bridge.process.pid) != pid
+    assert os.getsid(echo.process.pid) != pid
 
 
-def test_the_child_has_no_file_of_the_bridge(start, connect):
+def test_the_child_has_no_file_of_the_bridge(around, connect):
     """Sockets of clients, say: it could answer in the bridge's name."""
-    bridge = start("asks")
+    bridge = around("asks")
     clients = [connect(transport, bridge.url, capabilities={"sampling": {}}) for transport in (Http, Sse, Ws)]
     for pid in bridge.children():
         links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]

@@ -8,13 +8,12 @@ import time
 import pytest
 from support import Bridge, Http, Sse, Ws, eventually, text, zoo
 
-PACE = ["--backoff-initial", "0.05", "--backoff-max", "0.1", "--max-restarts", "1000"]
+PACE = ("--backoff-initial", "0.05", "--backoff-max", "0.1", "--max-restarts", "1000")
 
 
-@pytest.fixture(scope="module")
-def dying():
-    with Bridge(zoo("dies"), *PACE) as bridge:
-        yield bridge
+@pytest.fixture
+def dying(around) -> Bridge:
+    return around("dies", options=PACE)
 
 
 @pytest.mark.parametrize("tool, arguments, word", [
@@ -56,7 +55,7 @@ def test_calls_while_it_is_down_wait_for_the_next_one(dying, connect, transport)
 
 def test_a_child_that_is_killed_from_outside_is_started_again(dying, connect):
     client = connect(Http, dying.url)
-    restarts = lambda: dying.metrics().value("mcp_bridge_child_restarts_total")  # noqa: E731
+    restarts = lambda: dying.metrics().value("mcp_bridge_child_restarts_total")
     before = restarts()
     os.kill(int(text(client.call("pid"))), signal.SIGKILL)
     eventually(lambda: restarts() == before + 1)

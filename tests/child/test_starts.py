@@ -1,9 +1,10 @@
 """Children that start slowly, not at all, or again and again in vain."""
 
+import json
 import time
 
 import pytest
-from support import Bridge, Http, eventually, text, zoo
+from support import Bridge, Http, Sse, Ws, eventually, text, zoo
 from support.client import compose
 
 HURRIED = ["--backoff-initial", "0.05", "--backoff-max", "0.1"]
@@ -68,7 +69,6 @@ def test_a_child_that_was_given_up_is_refused_at_once(given_up, transport):
 def test_the_pauses_grow():
     with Bridge(zoo("dies_at_start"), "--backoff-initial", "0.1", "--max-restarts", "4", "--log-format", "json", ready=False) as bridge:
         eventually(lambda: bridge.ready()["state"] == "fatal")
-        import json
         pauses = [json.loads(line)["pause"] for line in bridge.logged("starting it again")]
 
     assert len(pauses) == 3
@@ -99,9 +99,11 @@ def test_a_child_that_fails_twice_and_then_works_is_served(tmp_path):
         assert bridge.metrics().value("mcp_bridge_child_restarts_total") == 2
 
 
-def test_a_child_that_starts_slowly_is_waited_for(start, transport):
-    with transport(start("slow_start", 0.4, ready=False).url) as client:
-        assert text(client.call("echo", message="awake")) == "awake"
+def test_a_child_that_starts_slowly_is_waited_for(start):
+    url = start("slow_start", 0.5, ready=False).url
+    with Http(url) as http, Sse(url) as sse, Ws(url) as ws:
+        for client in (http, sse, ws):
+            assert text(client.call("echo", message="awake")) == "awake"
 
 
 def test_no_limit_of_the_start_is_no_limit(start):
@@ -119,9 +121,8 @@ def test_a_child_that_never_answers_is_stopped_and_started_again():
         assert bridge.children() == []
 
 
-@pytest.mark.parametrize("arguments", [["--wedged"], ["--wedged-after", 1]])
-def test_a_child_that_wedges_after_its_handshake_costs_a_timeout_each(start, connect, arguments):
-    bridge = start("never_answers", *arguments, options=["--request-timeout", "0.3"])
+def test_a_child_that_wedges_after_its_handshake_costs_a_timeout_each(start, connect):
+    bridge = start("never_answers", "--wedged", options=["--request-timeout", "0.3"])
     client = connect(Http, bridge.url)
 
     assert "--request-timeout" in client.call("echo", message="x")["error"]["message"]

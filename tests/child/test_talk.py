@@ -9,19 +9,6 @@ from support import Bridge, Http, eventually, text, zoo
 # What it writes
 
 
-@pytest.fixture(scope="module")
-def around():
-    """The same bridge for all who want the same, as in tests/http."""
-    from contextlib import ExitStack
-    running = {}
-    with ExitStack() as stack:
-        def bridge(*child):
-            if child not in running:
-                running[child] = stack.enter_context(Bridge(zoo(*child)))
-            return running[child]
-        yield bridge
-
-
 def test_noise_on_stdout_is_dropped_and_every_call_works(around, connect, transport):
     """Edge case 29: a banner before the handshake, junk before each message, messages before initialize."""
     client = connect(transport, around("chatty").url)
@@ -56,14 +43,14 @@ def test_what_is_json_passes_as_it_is(around, connect, kind):
 
 
 @pytest.mark.parametrize("kind", ["nan", "control_byte", "deep", "no_result"])
-def test_what_is_no_json_rpc_answers_nothing_and_breaks_nothing(connect, kind):
-    with Bridge(zoo("bad_results"), "--request-timeout", "0.4") as bridge:
-        client = connect(Http, bridge.url)
-        answer = client.call("bad", kind=kind)
+def test_what_is_no_json_rpc_answers_nothing_and_breaks_nothing(around, connect, kind):
+    bridge = around("bad_results", options=("--request-timeout", "0.4"))
+    client = connect(Http, bridge.url)
+    answer = client.call("bad", kind=kind)
 
-        assert answer["error"] or answer["result"]
-        assert text(client.call("echo", message="on")) == "on"
-        assert not bridge.logged("Traceback")
+    assert answer["error"]
+    assert text(client.call("echo", message="on")) == "on"
+    assert not bridge.logged("Traceback")
 
 
 def test_a_megabyte_of_stderr_without_a_newline_stops_nobody(around, connect, transport):
@@ -147,20 +134,15 @@ def test_nothing_of_the_bridge_is_in_it_or_on_a_command_line(tmp_path):
         assert word not in seen
 
 
-def test_its_directory_is_the_one_named(tmp_path, start):
-    with Http(start("echo", options=["--cwd", tmp_path]).url) as client:
-        assert text(client.call("cwd")) == str(tmp_path)
-
-
-def test_its_arguments_are_those_after_the_dashes(start):
+def test_its_directory_is_the_one_named_and_its_arguments_those_after_the_dashes(tmp_path, start):
     odd = ["--", "-x", "two words", "", "ümlaut", "$HOME", "--port"]
-    with Http(start("echo", *odd).url) as client:
+    with Http(start("echo", *odd, options=["--cwd", tmp_path]).url) as client:
+        assert text(client.call("cwd")) == str(tmp_path)
         assert json.loads(text(client.call("arguments"))) == odd
 
 
-def test_it_is_introduced_to_the_bridge_and_not_to_its_clients(start, connect):
-    bridge = start("echo")
-    client = connect(Http, bridge.url, info={"name": "secretive", "version": "1"}, capabilities={"x": {}})
+def test_it_is_introduced_to_the_bridge_and_not_to_its_clients(around, connect):
+    client = connect(Http, around("needs_initialized").url, info={"name": "secretive", "version": "1"}, capabilities={"x": {}})
     received = json.loads(text(client.call("received")))
 
     assert json.loads(received[0])["params"]["clientInfo"]["name"] == "mcp-bridge"

@@ -68,7 +68,7 @@ def test_the_stream_of_another_principal_looks_like_none(guarded, connect):
 def test_a_forgotten_session_that_another_principal_names_does_no_harm(guarded, connect):
     """It once was taken up without a child, and the sweep that found it idle ended the bridge."""
     alice = connect(Http, guarded.url, headers=ALICE, listen=False)
-    sessions = lambda: guarded.metrics().value("mcp_bridge_sessions")  # noqa: E731
+    sessions = lambda: guarded.metrics().value("mcp_bridge_sessions")
     eventually(lambda: sessions() == 0)
 
     assert alice.post(message("ping", id=1), BOB).status_code == 404
@@ -89,10 +89,16 @@ def test_an_idle_session_is_forgotten_and_taken_up_again(guarded, connect):
 def test_an_idle_session_with_a_child_of_its_own_is_ended(around, connect):
     bridge = around("asks", options=("--session-idle", "0.1"))
     client = connect(Http, bridge.url, listen=False, capabilities={"sampling": {}})
-    eventually(lambda: len(bridge.children()) == 1)
+    eventually(lambda: bridge.logged("nobody used it"))
 
     assert client.post(message("ping", id=1)).status_code == 404
-    eventually(lambda: bridge.logged("nobody used it"))
+    eventually(lambda: len(bridge.children()) == 1)
+
+
+def test_a_session_does_not_idle_while_its_child_starts(start, connect):
+    bridge = start("slow_start", 0.9, options=["--isolation", "session", "--session-idle", "0.4"], ready=False)
+
+    assert text(connect(Http, bridge.url).call("echo", message="patient")) == "patient"
 
 
 def test_a_session_is_not_idle_while_it_listens_or_waits(around, connect):

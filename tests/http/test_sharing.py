@@ -24,8 +24,8 @@ def test_progress_goes_to_its_own_session_with_its_own_token(echo, connect, tran
     for future in futures:
         future.result(5)
 
-    assert tokens_in(one.messages()) == [token] * 3
-    assert tokens_in(other.messages()) == [token] * 2
+    assert tokens_in(one.messages(0.05)) == [token] * 3
+    assert tokens_in(other.messages(0)) == [token] * 2
 
 
 def test_no_progress_after_the_answer_and_none_for_strangers(around, connect, transport):
@@ -38,9 +38,10 @@ def test_no_progress_after_the_answer_and_none_for_strangers(around, connect, tr
     assert tokens_in(other.messages(0)) == []
 
 
-def test_a_cancellation_reaches_the_child_and_the_call_ends(echo, connect, transport):
-    client = connect(transport, echo.url)
+def test_a_cancellation_reaches_the_child_and_the_call_ends(around, connect, transport, under_way):
+    client = connect(transport, around("late").url)
     future = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 30}}, id="c")
+    under_way(around("late"), 1)
     client.notify("notifications/cancelled", {"requestId": "c", "reason": "enough"})
     if transport is Http:  # its response must end somehow
         assert future.result(5)["error"]
@@ -71,10 +72,11 @@ def test_a_cancellation_of_nothing_is_ignored(echo, connect, transport, params):
     assert text(client.call("echo", message="on")) == "on"
 
 
-def test_a_late_answer_is_not_given_to_the_next_with_that_id(around, connect, transport):
+def test_a_late_answer_is_not_given_to_the_next_with_that_id(around, connect, transport, under_way):
     """Edge case 22."""
     client = connect(transport, around("late").url)
     first = client.begin("tools/call", {"name": "late", "arguments": {"seconds": 0.05}}, id="same")
+    under_way(around("late"), 1)
     client.notify("notifications/cancelled", {"requestId": "same"})
     if transport is Http:
         first.result(5)
@@ -140,8 +142,8 @@ def test_only_subscribers_hear_of_a_resource(around, connect, transport):
     two, other = (connect(transport, bridge.url) for _ in range(2))
     one = transport(bridge.url)
     one.open()
-    heard = lambda: [[m["params"]["uri"] for m in client.messages(0.05)] for client in (one, two, other)]  # noqa: E731
-    subscribed = lambda: text(other.call("subscriptions"))  # noqa: E731
+    heard = lambda: [[m["params"]["uri"] for m in client.messages(0.05)] for client in (one, two, other)]
+    subscribed = lambda: text(other.call("subscriptions"))
     for client in (one, two):
         client.request("resources/subscribe", {"uri": "test://one"})
     one.request("resources/subscribe", {"uri": "test://two"})
@@ -196,13 +198,16 @@ def test_calls_of_a_child_that_takes_one_at_a_time_wait_their_turn(tmp_path, sta
     assert text(clients[0].call("value")) == "21"
 
 
-def test_a_call_that_is_cancelled_while_it_waits_never_reaches_the_child(around, connect, transport):
-    client = connect(transport, around("echo", options=("--max-in-flight", "1")).url)
-    busy = client.begin_call("slow", seconds=0.3)
+def test_a_call_that_is_cancelled_while_it_waits_never_reaches_the_child(around, connect, transport, under_way):
+    bridge = around("echo", options=("--max-in-flight", "1"))
+    client = connect(transport, bridge.url)
+    busy = client.begin_call("slow", seconds=0.4)
+    under_way(bridge, 1)
     waiting = client.begin("tools/call", {"name": "echo", "arguments": {"message": f"never {transport.__name__}"}}, id="w")
+    under_way(bridge, 2)
     client.notify("notifications/cancelled", {"requestId": "w"})
 
-    assert text(busy.result(5)) == "slept 0.3"
+    assert text(busy.result(5)) == "slept 0.4"
     assert f"never {transport.__name__}" not in text(client.call("received"))
     if transport is Http:
         assert waiting.result(5)["error"]
