@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from support import Bridge, Client, Http, Sse, Ws, zoo
+from support import Bridge, Client, Http, Sse, Ws, eventually, zoo
 
 TRANSPORTS = {"http": Http, "sse": Sse, "ws": Ws}
 
@@ -38,3 +38,30 @@ def connect() -> Iterator[Callable[..., Client]]:
     """``connect(Http, bridge.url, capabilities={…})`` → an open client, closed after the test."""
     with ExitStack() as stack:
         yield lambda kind, url, **options: stack.enter_context(kind(url, **options))
+
+
+@pytest.fixture(scope="session")
+def around() -> Iterator[Callable[..., Bridge]]:
+    """``around("notify", options=("--profile", "litellm"))`` → a Bridge, the same for all tests that ask for the same.
+
+    For those that leave it as it was: no call under way, no session open.
+    """
+    running: dict[tuple, Bridge] = {}
+    with ExitStack() as stack:
+
+        def shared(name: str, *arguments, options=(), **more) -> Bridge:
+            key = (name, arguments, tuple(options))
+            if key not in running:
+                running[key] = stack.enter_context(Bridge(zoo(name, *arguments), *options, **more))
+            return running[key]
+
+        yield shared
+        for bridge in running.values():  # all at once; leaving the stack then looks after what is left
+            bridge.tree()
+            bridge.process.terminate()
+
+
+@pytest.fixture
+def under_way() -> Callable[[Bridge, int], None]:
+    """``under_way(bridge, 2)`` waits for two requests in flight: of what is sent on two connections, the second may be first."""
+    return lambda bridge, count: eventually(lambda: bridge.metrics().value("mcp_bridge_requests_in_flight") >= count)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support import ROOT
+from support import ROOT, eventually
 
 ENDPOINTS = {"streamable-http": "/mcp", "sse": "/sse", "websocket": "/ws"}
 HI = ("--call", "echo", '{"message": "h\u00ef"}')
@@ -14,7 +14,7 @@ HI = ("--call", "echo", '{"message": "h\u00ef"}')
 def inspect(*arguments: str) -> str:
     """What it prints. Nothing on stderr, and a code other than 0 raises."""
     command = [sys.executable, "-m", "bridge", "inspect", *arguments]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30)
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30, check=False)
     assert (printed.returncode, printed.stderr) == (0, "")
     return printed.stdout
 
@@ -64,5 +64,6 @@ def test_it_leaves_nothing_behind(start):
 
     inspect(bridge.url)
 
-    assert bridge.metrics().value("mcp_bridge_sessions") == 0
-    assert bridge.metrics().value("mcp_bridge_streams") == 0
+    eventually(lambda: bridge.metrics().value("mcp_bridge_sessions_opened_total") == 3)
+    eventually(lambda: bridge.metrics().value("mcp_bridge_sessions") == 0)
+    eventually(lambda: bridge.metrics().value("mcp_bridge_streams") == 0)

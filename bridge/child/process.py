@@ -145,8 +145,9 @@ class Process:
         if not chunk:
             self._close_stdout()
             return False
-        self._read_size = READ_SIZE if len(chunk) < self._read_size else READ_MORE
         lines, long_ones = self._lines.feed(chunk)
+        # Not for many short lines: all of a read's are taken at once, and nobody else is served meanwhile.
+        self._read_size = READ_MORE if not lines and len(chunk) == self._read_size else READ_SIZE
         if lines:
             self._received(lines)
         for head, tail, size in long_ones:
@@ -219,7 +220,7 @@ class Process:
         reaper.forget(self.pid)
         if self._late:
             self._late.cancel()
-        for _ in range(1024):  # a grandchild outside the group may hold the pipe and go on writing
+        for _ in range(PIPE_SIZE // READ_SIZE + 1):  # a grandchild outside the group may hold the pipe and go on writing
             if not self._read():
                 break
         for _ in range(64):

@@ -31,6 +31,9 @@ class Strict:
         """An answer to `tools/list` that needs no child."""
         return None
 
+    def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
+        """The child answered a `tools/list` that no client waits for."""
+
 
 class Kind(Strict):
     """No failure of a tool call looks like one to LiteLLM's client (rules 7, 8, 9 and 17 of its test suite)."""
@@ -72,8 +75,7 @@ class Kind(Strict):
         tools = self._lists.get(cursor)
         return envelope.result(client_id, tools) if tools else None
 
-    def late(self, cursor: bytes, message: envelope.Envelope) -> None:
-        """A list that came when its client had been given the last one already."""
+    def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
         if message.result and (tools := kind.tool_list(message.result)):
             self._remember(cursor, tools)
 

@@ -148,6 +148,8 @@ class Relay:
             return
         if method == "tools/list":
             self.catalogue.learn(pages.values())
+            for cursor, page in pages.items():
+                self.policy.profile.heard(cursor, Envelope(result=msgspec.Raw(page)))
         if self.memory.learn(method, pages) and tell:
             self.notices.changed(memory.LISTS[method])
         self._tell_learned()
@@ -378,6 +380,8 @@ class Relay:
         """One line of the child's stdout."""
         self.counts.from_child += len(line)
         self.heard = now
+        if b"{" not in line:
+            return self._noise(line)  # at once: a child may write nothing else, and as fast as it can
         if not line.isascii() and (clean := envelope.repaired(line)):
             self.counts.noise["bad_utf8"] += 1
             line = clean
@@ -646,7 +650,7 @@ class _Late:
 
     def answer(self, message: Envelope) -> None:
         self.relay.late.discard(self.cursor)
-        self.relay.policy.profile.late(self.cursor, message)
+        self.relay.policy.profile.heard(self.cursor, message)
 
 
 class _Pong:

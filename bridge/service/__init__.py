@@ -346,12 +346,14 @@ class Service:
         return self.settings.isolation == "session"
 
     def _open_session(self, transport: str, wish: Wish, principal: str) -> Session:
-        return self.sessions.open(transport, self.loop.time(), revision=wish.revision or WITHOUT_HEADER,
+        # Nobody can use it before it is greeted, which may take its child's whole start: until then it does not idle.
+        return self.sessions.open(transport, float("inf"), revision=wish.revision or WITHOUT_HEADER,
                                   capabilities=wish.capabilities, client=wish.client, principal=principal,
                                   own_child=self._wants_own_child(wish))
 
     def _greet(self, session: Session, wish: Wish, message: envelope.Envelope) -> bytes:
         """Agree on a revision, seal that into the session's id, and answer."""
+        session.touched = self.loop.time()
         session.revision, answer = self._greeting(session, wish)
         self.sessions.seal(session)
         self.counts.sessions[(session.transport, session.revision)] += 1

@@ -28,6 +28,7 @@ class Child:
         self.is_over = False  # stopped for good
         self._is_restarting = False
         self._waiting: list[asyncio.Future] = []
+        self._waited_since = 0.0  # when the first of those began to wait that this start has kept waiting
         self._clock = service.loop.time
 
     @property
@@ -77,12 +78,16 @@ class Child:
             self.wake()
             if self.supervisor.state is State.FATAL:
                 return self.relay.reason
+        if self.service.is_kind:
+            # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew.
+            self._waited_since = self._waited_since or self._clock()
+            patience = max(0.0, self._waited_since + patience - self._clock())
         waiter = self.service.loop.create_future()
         self._waiting.append(waiter)
         try:
             return await asyncio.wait_for(waiter, patience)
         except TimeoutError:
-            return f"the server is still starting after {patience:g} s"
+            return f"the server is still starting{f' after {patience:.0f} s' if patience else ''}"
 
     def status(self, now: float) -> dict:
         """What there is to see: age in seconds, memory in bytes."""
@@ -130,7 +135,7 @@ class Child:
             self.start()
 
     def _tell_waiting(self, reason: str) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waited_since = self._waiting, [], 0.0
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(reason)

@@ -15,6 +15,8 @@ from environments.conformance import FAILURE, INFO, SUCCESS, Results
 from environments.processes import free_port, listening
 from support import Bridge
 
+pytestmark = pytest.mark.timeout(240)  # the first test waits for all of the suite, twice
+
 PASSED = 40  # checks of the suite that the 1.30.0 server passes directly: it must not shrink unseen
 
 # What passes directly and not through the bridge, and why. An entry that is no longer true fails.

@@ -86,9 +86,8 @@ class LiteLLM:
             return self._last_log
         return Path(self._log.name).read_text(errors="replace")
 
-    def tools(self, timeout: float = 60, servers: str = "") -> list[dict]:
-        """Of all servers, one after the other, or of those that are named ("time,git")."""
-        status, result = self.post("tools/list", {}, timeout, {"x-mcp-servers": servers} if servers else {})
+    def tools(self, timeout: float = 60) -> list[dict]:
+        status, result = self.post("tools/list", {}, timeout)
         if status != 200 or not isinstance(result, dict) or "tools" not in result:
             raise RuntimeError(f"tools/list through LiteLLM: {status} {result}")
         return result["tools"]
@@ -108,18 +107,12 @@ class LiteLLM:
         status, result = self.post("initialize", INITIALIZE, timeout)
         return status == 200 and isinstance(result, dict) and "protocolVersion" in result
 
-    def post(
-        self, method: str, params: dict, timeout: float, headers: Mapping[str, str] | None = None
-    ) -> tuple[int | None, dict | str]:
+    def post(self, method: str, params: dict, timeout: float) -> tuple[int | None, dict | str]:
         deadline = time.monotonic() + timeout
         request = self._http.build_request(
             "POST",
             f"{self.url}/mcp/",
-            headers={
-                "accept": "application/json, text/event-stream",
-                "x-litellm-api-key": f"Bearer {self.key}",
-                **(headers or {}),
-            },
+            headers={"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"},
             json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params},
             timeout=timeout,
         )

@@ -73,9 +73,9 @@ def test_a_refusal_of_the_client_reaches_the_child(interactive, transport):
     assert answered["error"] == {"code": -1, "message": "user said no"}
 
 
-def test_a_child_that_asks_at_once_is_not_stuck(start, connect, transport):
+def test_a_child_that_asks_at_once_is_not_stuck(around, connect, transport):
     """Edge case 41: roots/list right after `initialized`, before any stream is open."""
-    bridge = start("asks", "--at-start", options=["--client-roots", "relay"])
+    bridge = around("asks", "--at-start", options=("--client-roots", "relay"))
     client = connect(transport, bridge.url, capabilities=CAPABILITIES, on_ask=answer)
 
     eventually(lambda: asked(client, "answers"))
@@ -114,7 +114,7 @@ def test_an_ask_that_belongs_to_no_call_comes_on_the_get_stream(interactive):
 
 def test_an_ask_waits_until_a_stream_is_open(interactive, around):
     client = interactive(Http, listen=False)
-    written = lambda: around("asks").metrics().value("mcp_bridge_child_stdout_bytes_total")  # noqa: E731
+    written = lambda: around("asks").metrics().value("mcp_bridge_child_stdout_bytes_total")
     client.call("ask_later", method="elicitation/create", seconds=0.1)
     before = written()
     eventually(lambda: written() > before)
@@ -192,7 +192,7 @@ def test_a_client_that_leaves_in_mid_ask_ends_its_child(start):
         client = transport(bridge.url, capabilities=CAPABILITIES, on_ask=lambda method, params: None)
         client.open()
         client.begin_call("sample")
-        eventually(lambda: client.asked)  # noqa: B023 - called before the next round
+        eventually(lambda: client.asked)
         client.close()
 
     eventually(lambda: len(bridge.children()) == 1, 8)

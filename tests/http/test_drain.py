@@ -1,12 +1,11 @@
 """SIGTERM: what is in flight ends, streams end properly, children go, and the exit code says that all is well."""
 
-import json
-import os
 import signal
 import time
 
 import httpx
 import pytest
+from slow_readers import slow_post
 from support import Bridge, Http, Sse, Ws, eventually, text, zoo
 from wire import message, open_socket
 
@@ -23,13 +22,13 @@ def begin(bridge, transport, seconds):
 def test_calls_in_flight_are_answered_first(number):
     """Edge case 67."""
     with Bridge(zoo("echo")) as bridge:
-        begun = [begin(bridge, transport, 0.7) for transport in (Http, Sse, Ws)]
+        begun = [begin(bridge, transport, 0.5) for transport in (Http, Sse, Ws)]
         code, seconds = bridge.signal(number, 10)
         answers = [text(future.result(1)) for _, future in begun]
 
     assert code == 0
     assert seconds < 5
-    assert answers == ["slept 0.7"] * 3
+    assert answers == ["slept 0.5"] * 3
 
 
 def test_calls_that_take_too_long_get_an_error_and_streams_end():
@@ -52,7 +51,7 @@ def test_nothing_new_is_taken_while_it_drains():
     with Bridge(zoo("echo")) as bridge:
         with httpx.Client(base_url=bridge.url, trust_env=False) as kept:
             kept.get("/healthz")
-            client, future = begin(bridge, Http, 1)
+            client, future = begin(bridge, Http, 0.7)
             answered = client.post(message("ping", id="p1"))
             bridge.process.send_signal(signal.SIGTERM)
             eventually(lambda: bridge.logged("stopping"))
@@ -64,7 +63,7 @@ def test_nothing_new_is_taken_while_it_drains():
             assert client.post(message("ping", id="p2")).status_code == 503
             assert ready.status_code == 503
             assert "shutting down" in ready.json()["reason"]
-            assert text(future.result(3)) == "slept 1"
+            assert text(future.result(3)) == "slept 0.7"
 
 
 def test_a_second_signal_stops_at_once():
@@ -117,18 +116,9 @@ def test_a_reader_that_does_not_read_does_not_hold_up_the_end():
     with Bridge(zoo("flood"), "--stream-buffer", "100m", "--drain-timeout", "0.3") as bridge:
         client = Http(bridge.url, listen=False)
         client.open()
-        from test_limits import slow_post
         with slow_post(bridge, client):
             eventually(lambda: bridge.metrics().value("mcp_bridge_child_stdout_bytes_total") > 10_000_000)
             code, seconds = bridge.stop()
 
     assert code == 0
     assert seconds < 6
-
-
-def test_sigkill_of_the_bridge_takes_its_child_along():
-    with Bridge(zoo("echo")) as bridge:
-        child, = bridge.children()
-        bridge.kill()
-
-        eventually(lambda: not os.path.exists(f"/proc/{child}") or json.dumps(open(f"/proc/{child}/stat").read().split(") ")[1][0]) == '"Z"')

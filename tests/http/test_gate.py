@@ -1,6 +1,9 @@
 """Who may come in: Host, Origin and token, on every endpoint."""
 
+import socket
+
 import httpx
+import psutil
 import pytest
 from support import Bridge, Http, Sse, Ws, text, zoo
 from websockets.exceptions import InvalidStatus
@@ -75,7 +78,7 @@ def test_the_gate_does_not_forget_whom_it_refused(echo):
 
 
 def test_refusals_are_counted(echo):
-    count = lambda reason: echo.metrics().value("mcp_bridge_gate_refusals_total", reason=reason)  # noqa: E731
+    count = lambda reason: echo.metrics().value("mcp_bridge_gate_refusals_total", reason=reason)
     hosts, origins = count("host"), count("origin")
     status(echo, "GET", "/", host="evil")
     status(echo, "GET", "/", origin="null")
@@ -129,14 +132,12 @@ def test_any_host_lets_no_rebound_page_in(around):
 
 
 def own_address() -> str | None:
-    import psutil
     addresses = (address.address for found in psutil.net_if_addrs().values() for address in found if address.family.name == "AF_INET")
     return next((address for address in addresses if not address.startswith("127.")), None)
 
 
 def test_bound_to_everything_its_own_address_and_name_are_welcome(start):
     """What a probe of Kubernetes or Prometheus asks for."""
-    import socket
     bridge = start("echo", options=["--host", "0.0.0.0"])
     port = bridge.url.rpartition(":")[2]
 
@@ -151,7 +152,6 @@ def test_bound_to_everything_its_own_address_and_name_are_welcome(start):
 
 def test_an_ipv6_address_is_bound_and_welcome(tmp_path):
     """Edge case 60."""
-    import socket
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -166,7 +166,6 @@ def test_an_ipv6_address_is_bound_and_welcome(tmp_path):
 
 
 def test_bound_to_everything_in_ipv6_its_own_ipv4_address_is_welcome():
-    import socket
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::", 0))

@@ -99,7 +99,7 @@ def test_requests_are_counted_by_method_tool_and_outcome(start, connect):
     client.call("slow", seconds=9)
     client.call("no_such_tool_" + "x" * 100)
     client.request("x-made/up")
-    count = lambda **labels: bridge.metrics().value("mcp_bridge_requests_total", **labels)  # noqa: E731
+    count = lambda **labels: bridge.metrics().value("mcp_bridge_requests_total", **labels)
 
     assert count(method="tools/call", tool="echo", outcome="ok") == 1
     assert count(tool="fail", outcome="tool_error") == 1
@@ -128,7 +128,7 @@ def test_sessions_and_streams_are_shown_by_transport_and_revision(around, connec
     bridge = around("late")
     for transport, name, streams in ((Http, "streamable-http", 1), (Sse, "sse", 1), (Ws, "websocket", 1)):
         with transport(bridge.url, version="2025-06-18"):
-            assert eventually(lambda: bridge.metrics().value("mcp_bridge_streams")) == streams  # noqa: B023
+            assert eventually(lambda: bridge.metrics().value("mcp_bridge_streams")) == streams
             assert bridge.metrics().value("mcp_bridge_sessions", transport=name, revision="2025-06-18") == 1
         eventually(lambda: bridge.metrics().value("mcp_bridge_sessions") == 0)
         eventually(lambda: bridge.metrics().value("mcp_bridge_streams") == 0)
@@ -153,7 +153,6 @@ def test_noise_and_strays_are_counted_by_kind(around, connect):
     metrics = bridge.metrics()
 
     assert metrics.value("mcp_bridge_child_noise_lines_total", kind="not_json_rpc") > 10
-    assert metrics.value("mcp_bridge_child_noise_lines_total", kind="bad_utf8") >= 1
     assert metrics.value("mcp_bridge_strays_total", kind="answer") >= 1
 
 

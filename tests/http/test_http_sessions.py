@@ -5,17 +5,18 @@ import threading
 from http.client import HTTPConnection
 
 import pytest
-from support import Http, Refused, Sse, Ws, eventually, text
+from support import Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
 from wire import ACCEPT, call, initialize, message
 
 ALICE, BOB = {"authorization": "Bearer alice-secret"}, {"authorization": "Bearer bob-secret"}
 
 
-@pytest.fixture
-def tokens(tmp_path) -> str:
-    file = tmp_path / "tokens"
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory) -> Bridge:
+    file = tmp_path_factory.mktemp("guarded") / "tokens"
     file.write_text("alice alice-secret\nbob bob-secret\n")
-    return str(file)
+    with Bridge(zoo("echo"), "--token-file", file, "--session-idle", "0.1", headers=ALICE) as bridge:
+        yield bridge
 
 
 def test_a_session_id_is_visible_ascii_and_new_each_time(echo):
@@ -41,11 +42,10 @@ def test_a_session_id_changed_in_any_place_is_unknown(echo, connect):
     assert client.post(message("ping", id=1)).status_code == 200
 
 
-def test_the_session_of_another_principal_looks_like_none(start, tokens, connect):
+def test_the_session_of_another_principal_looks_like_none(guarded, connect):
     """Edge case 14."""
-    bridge = start("echo", options=["--token-file", tokens], headers=ALICE)
-    alice = connect(Http, bridge.url, headers=ALICE)
-    bob = connect(Http, bridge.url, headers=BOB)
+    alice = connect(Http, guarded.url, headers=ALICE)
+    bob = connect(Http, guarded.url, headers=BOB)
     unknown = bob.post(call("echo", message="x"), {"mcp-session-id": "unknown"})
     stolen = bob.post(call("echo", message="x"), {"mcp-session-id": alice.session})
 
@@ -57,49 +57,52 @@ def test_the_session_of_another_principal_looks_like_none(start, tokens, connect
     assert text(alice.call("echo", message="mine")) == "mine"
 
 
-def test_the_stream_of_another_principal_looks_like_none(start, tokens, connect):
+def test_the_stream_of_another_principal_looks_like_none(guarded, connect):
     """Edge case 14, over HTTP+SSE."""
-    bridge = start("echo", options=["--token-file", tokens], headers=ALICE)
-    alice = connect(Sse, bridge.url, headers=ALICE)
+    alice = connect(Sse, guarded.url, headers=ALICE)
 
     assert alice.post(call("echo", message="x"), BOB).status_code == 404
     assert alice.post(call("echo", message="x"), {"authorization": "Bearer wrong"}).status_code == 401
 
 
-def test_a_forgotten_session_that_another_principal_names_does_no_harm(start, tokens, connect):
+def test_a_forgotten_session_that_another_principal_names_does_no_harm(guarded, connect):
     """It once was taken up without a child, and the sweep that found it idle ended the bridge."""
-    bridge = start("echo", options=["--token-file", tokens, "--session-idle", "0.1"], headers=ALICE)
-    alice = connect(Http, bridge.url, headers=ALICE, listen=False)
-    sessions = lambda: bridge.metrics().value("mcp_bridge_sessions")  # noqa: E731
+    alice = connect(Http, guarded.url, headers=ALICE, listen=False)
+    sessions = lambda: guarded.metrics().value("mcp_bridge_sessions")
     eventually(lambda: sessions() == 0)
 
     assert alice.post(message("ping", id=1), BOB).status_code == 404
     assert sessions() == 0
     assert text(alice.call("echo", message="still mine")) == "still mine"
     eventually(lambda: sessions() == 0)
-    assert bridge.get("/healthz").status_code == 200
+    assert guarded.get("/healthz").status_code == 200
 
 
-def test_an_idle_session_is_forgotten_and_taken_up_again(start, connect):
+def test_an_idle_session_is_forgotten_and_taken_up_again(guarded, connect):
     """Its id says all that there is to know of it."""
-    bridge = start("echo", options=["--session-idle", "0.1"])
-    client = connect(Http, bridge.url, listen=False)
-    eventually(lambda: bridge.metrics().value("mcp_bridge_sessions") == 0)
+    client = connect(Http, guarded.url, listen=False, headers=ALICE)
+    eventually(lambda: guarded.metrics().value("mcp_bridge_sessions") == 0)
 
     assert text(client.call("echo", message="again")) == "again"
 
 
-def test_an_idle_session_with_a_child_of_its_own_is_ended(start, connect):
-    bridge = start("asks", options=["--session-idle", "0.1"])
+def test_an_idle_session_with_a_child_of_its_own_is_ended(around, connect):
+    bridge = around("asks", options=("--session-idle", "0.1"))
     client = connect(Http, bridge.url, listen=False, capabilities={"sampling": {}})
-    eventually(lambda: len(bridge.children()) == 1)
-
-    assert client.post(message("ping", id=1)).status_code == 404
     eventually(lambda: bridge.logged("nobody used it"))
 
+    assert client.post(message("ping", id=1)).status_code == 404
+    eventually(lambda: len(bridge.children()) == 1)
 
-def test_a_session_is_not_idle_while_it_listens_or_waits(start, connect):
-    bridge = start("asks", options=["--session-idle", "0.1"])
+
+def test_a_session_does_not_idle_while_its_child_starts(start, connect):
+    bridge = start("slow_start", 0.9, options=["--isolation", "session", "--session-idle", "0.4"], ready=False)
+
+    assert text(connect(Http, bridge.url).call("echo", message="patient")) == "patient"
+
+
+def test_a_session_is_not_idle_while_it_listens_or_waits(around, connect):
+    bridge = around("asks", options=("--session-idle", "0.1"))
     listening = connect(Http, bridge.url, capabilities={"sampling": {}})
     waiting = connect(Http, bridge.url, capabilities={"sampling": {}}, listen=False)
 

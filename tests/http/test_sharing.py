@@ -24,8 +24,8 @@ def test_progress_goes_to_its_own_session_with_its_own_token(echo, connect, tran
     for future in futures:
         future.result(5)
 
-    assert tokens_in(one.messages()) == [token] * 3
-    assert tokens_in(other.messages()) == [token] * 2
+    assert tokens_in(one.messages(0.05)) == [token] * 3
+    assert tokens_in(other.messages(0)) == [token] * 2
 
 
 def test_no_progress_after_the_answer_and_none_for_strangers(around, connect, transport):
@@ -38,9 +38,10 @@ def test_no_progress_after_the_answer_and_none_for_strangers(around, connect, tr
     assert tokens_in(other.messages(0)) == []
 
 
-def test_a_cancellation_reaches_the_child_and_the_call_ends(echo, connect, transport):
-    client = connect(transport, echo.url)
+def test_a_cancellation_reaches_the_child_and_the_call_ends(around, connect, transport, under_way):
+    client = connect(transport, around("late").url)
     future = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 30}}, id="c")
+    under_way(around("late"), 1)
     client.notify("notifications/cancelled", {"requestId": "c", "reason": "enough"})
     if transport is Http:  # its response must end somehow
         assert future.result(5)["error"]
@@ -71,10 +72,11 @@ def test_a_cancellation_of_nothing_is_ignored(echo, connect, transport, params):
     assert text(client.call("echo", message="on")) == "on"
 
 
-def test_a_late_answer_is_not_given_to_the_next_with_that_id(around, connect, transport):
+def test_a_late_answer_is_not_given_to_the_next_with_that_id(around, connect, transport, under_way):
     """Edge case 22."""
     client = connect(transport, around("late").url)
     first = client.begin("tools/call", {"name": "late", "arguments": {"seconds": 0.05}}, id="same")
+    under_way(around("late"), 1)
     client.notify("notifications/cancelled", {"requestId": "same"})
     if transport is Http:
         first.result(5)
@@ -92,17 +94,17 @@ def test_answers_of_a_confused_child_reach_who_asked(around, connect, transport,
     assert [m for m in client.messages(0.05) if "id" in m] == []
 
 
-def test_the_log_of_a_call_comes_with_it_though_nobody_listens(start, connect):
+def test_the_log_of_a_call_comes_with_it_though_nobody_listens(around, connect):
     """Edge case 44."""
-    client = connect(Http, start("echo").url, listen=False)
+    client = connect(Http, around("notify").url, listen=False)
     answer = client.call("log", message="during", count=3)
 
     assert text(answer) == "logged 3"
     assert [m["params"]["data"] for m in client.messages(0)] == ["during"] * 3
 
 
-def test_the_log_of_a_call_is_not_shown_to_others(start, connect):
-    bridge = start("echo")
+def test_the_log_of_a_call_is_not_shown_to_others(around, connect):
+    bridge = around("notify")
     others = [connect(transport, bridge.url) for transport in (Http, Sse, Ws)]
     client = connect(Http, bridge.url)
     client.call("log", message="private")
@@ -111,9 +113,9 @@ def test_the_log_of_a_call_is_not_shown_to_others(start, connect):
     assert [other.messages(0) for other in others] == [[], [], []]
 
 
-def test_news_of_the_lists_reach_each_session_once(start, connect):
+def test_news_of_the_lists_reach_each_session_once(around, connect):
     """Edge case 45, with GET and POST streams open."""
-    bridge = start("echo")
+    bridge = around("notify")
     clients = [connect(transport, bridge.url) for transport in (Http, Http, Sse, Ws)]
     busy = [client.begin_call("slow", seconds=0.3) for client in clients]
     connect(Sse, bridge.url).call("change")
@@ -134,15 +136,14 @@ def test_news_wait_for_a_session_that_has_no_stream_open(echo, connect):
             stream.next(0.1)
 
 
-@pytest.mark.parametrize("transport", [Http, Sse, Ws])
-def test_only_subscribers_hear_of_a_resource(start, connect, transport):
+def test_only_subscribers_hear_of_a_resource(around, connect, transport):
     """Edge case 46."""
-    bridge = start("echo")
+    bridge = around("notify")
     two, other = (connect(transport, bridge.url) for _ in range(2))
     one = transport(bridge.url)
     one.open()
-    heard = lambda: [[m["params"]["uri"] for m in client.messages(0.05)] for client in (one, two, other)]  # noqa: E731
-    subscribed = lambda: text(other.call("subscriptions"))  # noqa: E731
+    heard = lambda: [[m["params"]["uri"] for m in client.messages(0.05)] for client in (one, two, other)]
+    subscribed = lambda: text(other.call("subscriptions"))
     for client in (one, two):
         client.request("resources/subscribe", {"uri": "test://one"})
     one.request("resources/subscribe", {"uri": "test://two"})
@@ -158,10 +159,9 @@ def test_only_subscribers_hear_of_a_resource(start, connect, transport):
     eventually(lambda: subscribed() == "[]")
 
 
-@pytest.mark.parametrize("transport", [Http, Sse, Ws])
-def test_each_session_has_its_own_log_level(start, connect, transport):
+def test_each_session_has_its_own_log_level(around, connect, transport):
     """Edge case 47."""
-    bridge = start("echo")
+    bridge = around("notify")
     talkative, quiet = connect(transport, bridge.url), connect(transport, bridge.url)
     talkative.request("logging/setLevel", {"level": "debug"})
     quiet.request("logging/setLevel", {"level": "error"})
@@ -198,13 +198,16 @@ def test_calls_of_a_child_that_takes_one_at_a_time_wait_their_turn(tmp_path, sta
     assert text(clients[0].call("value")) == "21"
 
 
-def test_a_call_that_is_cancelled_while_it_waits_never_reaches_the_child(around, connect, transport):
-    client = connect(transport, around("echo", options=("--max-in-flight", "1")).url)
-    busy = client.begin_call("slow", seconds=0.3)
+def test_a_call_that_is_cancelled_while_it_waits_never_reaches_the_child(around, connect, transport, under_way):
+    bridge = around("echo", options=("--max-in-flight", "1"))
+    client = connect(transport, bridge.url)
+    busy = client.begin_call("slow", seconds=0.4)
+    under_way(bridge, 1)
     waiting = client.begin("tools/call", {"name": "echo", "arguments": {"message": f"never {transport.__name__}"}}, id="w")
+    under_way(bridge, 2)
     client.notify("notifications/cancelled", {"requestId": "w"})
 
-    assert text(busy.result(5)) == "slept 0.3"
+    assert text(busy.result(5)) == "slept 0.4"
     assert f"never {transport.__name__}" not in text(client.call("received"))
     if transport is Http:
         assert waiting.result(5)["error"]

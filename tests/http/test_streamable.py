@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import httpx
 import pytest
-from support import Http, Refused, Sse, Ws, eventually, text
+from support import Http, Refused, Sse, eventually, text
 from wire import call, initialize, message, open_socket, post, read_until
 
 UNICODE = "one\ntwo\u2028three\u2029four\u0085five\U0001f600"
@@ -228,9 +228,11 @@ def test_the_ids_1_and_text_1_are_two_requests(echo, connect, transport):
     assert text(string.result(5)) == "slept 0.1"
 
 
-def test_an_id_that_is_in_use_is_refused_and_the_first_request_goes_on(echo, connect, transport):
-    client = connect(transport, echo.url)
+def test_an_id_that_is_in_use_is_refused_and_the_first_request_goes_on(around, connect, transport, under_way):
+    bridge = around("late")
+    client = connect(transport, bridge.url)
     first = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 0.3}}, id=5)
+    under_way(bridge, 1)
     del client.waiting["5"]
     second = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 0.0}}, id=5)
     if transport is Http:

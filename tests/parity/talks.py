@@ -65,6 +65,7 @@ RICH = [
     {"type": "text", "text": "for people", "annotations": {"audience": ["user"], "priority": 0.5}},
     {"type": "resource", "resource": {"uri": "test://blob", "mimeType": "application/x", "blob": "AAEC"}},
 ]
+RICH_RESULT = {"content": RICH, "_meta": {"x-vendor/kept": 1}, "structuredContent": {"a": [1]}}
 ECHO_CALLS = [
     ["call_with", "echo", {"message": "a\r\nb\t\u2028\U0001f600 \\u0041 \"quoted\""}],
     ["call", "unicode"],
@@ -74,7 +75,7 @@ ECHO_CALLS = [
     ["call_with", "error", {"message": "broken", "code": -32099}],
     ["call", "no_such_tool"],
     ["call_with", "huge", {"bytes": 300_000}],
-    ["call_with", "raw", {"result": json.dumps({"content": RICH, "_meta": {"x-vendor/kept": 1}, "structuredContent": {"a": [1]}})}],
+    ["call_with", "raw", {"result": json.dumps(RICH_RESULT)}],
     ["call_with_progress", "progress", {"steps": 3}, 3],
     ["level", "warning"],
     ["call_with", "log", {"level": "info"}],

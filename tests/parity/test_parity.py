@@ -14,6 +14,8 @@ from environments import everything_sdk1, everything_sdk2, sdk1, sdk2
 from support import Bridge, zoo
 from talks import ASKING, ECHO, EVERYTHING
 
+pytestmark = pytest.mark.timeout(240)  # the first test waits for all talks
+
 TALK = Path(__file__).with_name("talk.py")
 PATIENCE = 100  # seconds for all the talks of one SDK
 SERVERS = {  # how to get one, and what is said to it
@@ -62,6 +64,7 @@ def hold(sdk: str) -> dict:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
+            check=False,
         )
     assert held.returncode == 0, held.stderr[-3000:]
     outcomes = json.loads(held.stdout)
@@ -84,7 +87,8 @@ def test_a_talk_through_the_bridge_has_the_results_of_the_direct_one(outcomes, s
         if normal(step, directly) != normal(step, through)
     }
 
-    assert [outcome for outcome in direct if "broken" in outcome] == []
+    # Two that fail in the same way would be equal.
+    assert [outcome for outcome in direct if "broken" in outcome or "raised" in outcome] == []
     assert len(direct) == len(bridged) == len(steps), bridged[-1]
     assert differences == {}
 

@@ -28,7 +28,7 @@ def gentle() -> Iterator[Bridge]:
 
 @pytest.fixture(scope="module")
 def bad() -> Iterator[Bridge]:
-    with Bridge(zoo("bad_results"), *KIND, "--request-timeout", 1) as bridge:
+    with Bridge(zoo("bad_results"), *KIND, "--request-timeout", 3) as bridge:
         yield bridge
 
 
@@ -36,9 +36,9 @@ def bad() -> Iterator[Bridge]:
 
 
 @pytest.mark.parametrize("profile", ["litellm", "strict"])
-def test_point_01_a_version_header_that_comes_twice_is_taken(start, profile):
+def test_point_01_a_version_header_that_comes_twice_is_taken(gentle, echo, profile):
     """LiteLLM 1.77.3 adds its own to the SDK's; a TypeScript bridge answers 400 to that."""
-    bridge = start("echo", options=["--profile", profile])
+    bridge = {"litellm": gentle, "strict": echo}[profile]
     with Http(bridge.url, version="2025-06-18", listen=False) as client:
         twice = [("mcp-protocol-version", "2025-06-18")] * 2
         joined = [("mcp-protocol-version", "2025-06-18, 2025-06-18")]
@@ -126,26 +126,23 @@ def test_point_04_the_paths_answer_with_and_without_a_slash_and_the_endpoint_is_
             assert client.endpoint_data.startswith("/messages?session_id=")
 
 
-def test_point_05_a_service_name_as_host_goes_where_it_is_allowed(start):
+def test_point_05_a_service_name_as_host_goes_where_it_is_allowed(start, gentle):
     """LiteLLM sends `Host: time:8000`. On loopback it has to be named: there a foreign Host is a rebound browser."""
     named = start("echo", options=[*KIND, "--allowed-host", "time"])
-    anyone = start("echo", options=[*KIND, "--allowed-host", "*"])
-    unnamed = start("echo", options=KIND)
     statuses = []
-    for bridge in (named, anyone, unnamed):
+    for bridge in (named, gentle):
         response = httpx.post(f"{bridge.url}/mcp", content=initialize(0), headers=HEADERS | {"host": "time:8000"})
         statuses.append(response.status_code)
 
-    assert statuses == [200, 200, 403]
+    assert statuses == [200, 403]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_point_06_initialize_and_ping_never_reach_the_child(start, client):
-    bridge = start("echo", options=KIND)
+def test_point_06_initialize_and_ping_never_reach_the_child(gentle, client):
     for _ in range(5):
-        with client(bridge.url, version="2025-06-18") as session:
+        with client(gentle.url, version="2025-06-18") as session:
             session.request("ping")
-    with client(bridge.url, version="2025-06-18") as session:
+    with client(gentle.url, version="2025-06-18") as session:
         methods = [json.loads(line).get("method") for line in json.loads(text(session.call("received")))]
 
     assert methods.count("initialize") == 1
@@ -153,19 +150,18 @@ def test_point_06_initialize_and_ping_never_reach_the_child(start, client):
     assert "ping" not in methods
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_point_06_a_list_does_not_wait_for_a_busy_child(start, client):
+def test_point_06_a_list_does_not_wait_for_a_busy_child(start):
     """Every user's list asks every server, one after the other: a serial child in a long call would stall them all."""
     bridge = start("serial", options=KIND)
-    with client(bridge.url) as one, client(bridge.url) as other:
-        before = one.request("tools/list")["result"]
-        busy = one.begin_call("slow", seconds=30)
+    with Http(bridge.url) as http, Sse(bridge.url) as sse:
+        before = http.request("tools/list")["result"]
+        busy = http.begin_call("slow", seconds=30)
         eventually(lambda: status(bridge, "in_flight") == 1)
         asked = time.monotonic()
-        during = other.request("tools/list")["result"]
+        during = [client.request("tools/list")["result"] for client in (http, sse, http)]
         waited = time.monotonic() - asked
 
-        assert during == before
+        assert during == [before] * 3
         assert waited < 4
         assert not busy.done()
 
@@ -187,7 +183,7 @@ def test_point_07_every_failure_of_a_call_is_a_result(start, client):
             "(code 4)": session.call("die", code=4),
             "SIGKILL": session.call("die", code=-9),
             "exit": session.call("die_mid_line"),
-            "stdout": session.call("close_stdout"),
+            "the server process": session.call("close_stdout"),
             "nested": session.call("echo", message=nested(200)),
         }
 
@@ -227,11 +223,10 @@ def test_point_07_a_stop_answers_the_calls_that_are_under_way(start, client):
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_point_08_no_tool_promises_an_output(start, client):
+def test_point_08_no_tool_promises_an_output(gentle, echo, client):
     """LiteLLM's client raises where a result does not keep its tool's outputSchema."""
-    kind, strict = start("echo", options=KIND), start("echo")
     tools = []
-    for bridge in (kind, strict):
+    for bridge in (gentle, echo):
         with client(bridge.url, version="2025-06-18") as session:
             tools.append({tool["name"]: tool for tool in session.request("tools/list")["result"]["tools"]})
             result = session.call("typed", value=3)["result"]
@@ -245,14 +240,24 @@ def test_point_08_no_tool_promises_an_output(start, client):
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("how", ["error", "hang", "empty_result", "not_a_list"])
-def test_point_09_a_list_that_worked_once_works_for_good(start, client, how):
+def test_point_09_a_list_that_worked_once_works_for_good(bad, client, how):
     """The SDK lists the tools after each call, and raises if that fails. In a session that never listed, too."""
-    bridge = start("bad_results", options=KIND)
-    with client(bridge.url, version="2025-06-18") as session:
+    with client(bad.url, version="2025-06-18") as session:
+        session.call("break_list", how="fine")
         before = session.request("tools/list")["result"]
         session.call("break_list", how=how)
-        with client(bridge.url, version="2025-06-18") as other:
+        with client(bad.url, version="2025-06-18") as other:
             assert other.request("tools/list", id=4711)["result"] == before
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_point_09_a_list_that_only_the_bridge_has_seen_will_do(start, client):
+    """After its restart LiteLLM may call before it lists; the child may have stopped listing by then."""
+    bridge = start("bad_results", options=KIND)
+    with client(bridge.url, version="2025-06-18") as session:
+        session.call("break_list", how="error")
+
+        assert "bad" in [tool["name"] for tool in session.request("tools/list")["result"]["tools"]]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -276,12 +281,12 @@ def test_point_09_a_list_is_answered_after_a_call_that_ended_in_the_drain(start,
     bridge = start("echo", options=KIND)
     with client(bridge.url, version="2025-06-18") as session:
         before = session.request("tools/list")["result"]
-        call = session.begin_call("slow", seconds=1)
+        call = session.begin_call("slow", seconds=0.6)
         eventually(lambda: status(bridge, "in_flight") == 1)
         stopping = threading.Thread(target=bridge.stop)
         stopping.start()
         try:
-            assert text(call.result(5)) == "slept 1"
+            assert text(call.result(5)) == "slept 0.6"
             assert session.request("tools/list")["result"] == before
         finally:
             stopping.join()
@@ -343,16 +348,16 @@ def test_point_11_strict_says_it_by_the_status(echo):
 # -- C. time --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_point_12_initialize_is_answered_soon_whatever_the_child_does(start, client):
-    """A server that accepts and does not answer stalls every list by 30 s and more."""
+def test_point_12_initialize_is_answered_soon_whatever_the_child_does(start):
+    """A server that accepts and does not answer stalls every list by 30 s and more. 1.77.3 tries twice, each time."""
     bridge = start("never_answers", options=KIND, ready=False)
-    session = client(bridge.url, version="2025-06-18")
     asked = time.monotonic()
-    with pytest.raises(AssertionError, match="still starting"):  # a JSON-RPC error in a 200
-        session.open()
+    for client in (Sse, Sse, Http, Http):
+        session = client(bridge.url, version="2025-06-18")
+        with pytest.raises(AssertionError, match="still starting"):  # a JSON-RPC error in a 200
+            session.open()
+        session.close()
     waited = time.monotonic() - asked
-    session.close()
 
     assert waited < 5
 
@@ -447,18 +452,18 @@ def test_point_16_one_child_is_there_before_anybody_asks_and_serves_all(start):
     assert bridge.children() == [warm]
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_point_17_changes_of_lists_are_not_announced(start, client):
+def test_point_17_changes_of_lists_are_not_announced(start):
     """LiteLLM 1.109 opens four times the sessions when they are."""
     told = []
     for bridge in (start("echo", options=KIND), start("echo")):
-        with client(bridge.url, version="2025-06-18") as session:
-            capabilities = session.initialized["capabilities"]
-            session.call("change")
-            session.request("ping")
-            told.append([capabilities["tools"].get("listChanged"), *(m["method"] for m in session.messages())])
+        for client in CLIENTS:
+            with client(bridge.url, version="2025-06-18") as session:
+                capabilities = session.initialized["capabilities"]
+                session.call("change")
+                session.request("tools/list")
+                told.append([capabilities["tools"].get("listChanged"), *(m["method"] for m in session.messages())])
 
-    assert told == [[None], [True, "notifications/tools/list_changed"]]
+    assert told == [[None]] * 2 + [[True, "notifications/tools/list_changed"]] * 2
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/sse"])

@@ -1,0 +1,157 @@
+"""Children that start slowly, not at all, or again and again in vain."""
+
+import json
+import time
+
+import pytest
+from support import Bridge, Http, Sse, Ws, eventually, text, zoo
+from support.client import compose
+
+HURRIED = ["--backoff-initial", "0.05", "--backoff-max", "0.1"]
+HELLO = compose("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}})
+
+
+def refusal(transport, url) -> dict:
+    """The error that initialize gets."""
+    client = transport(url)
+    client.connect()
+    try:
+        return client.request("initialize", HELLO["params"], timeout=5)["error"]
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def hopeless():
+    with Bridge(zoo("dies_at_start"), "--backoff-initial", "0.2", "--backoff-max", "0.2", "--max-restarts", "1000", ready=False) as bridge:
+        yield bridge
+
+
+def test_a_child_that_dies_at_start_is_no_riddle(hopeless, transport):
+    """Edge case 51: the client hears of it at once, and why."""
+    begun = time.monotonic()
+    error = refusal(transport, hopeless.url)
+
+    assert time.monotonic() - begun < 2
+    assert "code 1" in error["message"]
+    assert "API_KEY is not set" in error["message"]
+    assert hopeless.logged("API_KEY is not set")
+
+
+@pytest.fixture(scope="module")
+def given_up():
+    with Bridge(zoo("dies_at_start"), *HURRIED, "--max-restarts", "3", ready=False) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "fatal")
+        yield bridge
+
+
+def test_a_crash_loop_ends_in_fatal_with_the_reason(given_up):
+    word = given_up.ready()
+
+    assert word["code"] == 503
+    assert "3 starts in a row failed" in word["reason"]
+    assert "API_KEY is not set" in word["reason"]
+    assert given_up.metrics().value("mcp_bridge_child_starts_total") == 3
+    assert given_up.metrics().value("mcp_bridge_child_restarts_total") == 2
+    assert given_up.metrics().value("mcp_bridge_child_up") == 0
+    assert given_up.get("/healthz").status_code == 200
+
+
+def test_a_child_that_was_given_up_is_refused_at_once(given_up, transport):
+    """Edge case 51."""
+    begun = time.monotonic()
+    error = refusal(transport, given_up.url)
+
+    assert time.monotonic() - begun < 1
+    assert "API_KEY is not set" in error["message"]
+
+
+def test_the_pauses_grow():
+    with Bridge(zoo("dies_at_start"), "--backoff-initial", "0.1", "--max-restarts", "4", "--log-format", "json", ready=False) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "fatal")
+        pauses = [json.loads(line)["pause"] for line in bridge.logged("starting it again")]
+
+    assert len(pauses) == 3
+    assert 0.07 <= pauses[0] <= 0.13
+    assert 0.14 <= pauses[1] <= 0.26
+    assert 0.29 <= pauses[2] <= 0.51
+
+
+def test_exit_on_fatal_says_so_by_its_code():
+    with Bridge(zoo("dies_at_start"), *HURRIED, "--max-restarts", "2", "--exit-on-fatal", ready=False) as bridge:
+        code = bridge.process.wait(5)
+
+        assert code == 1
+        assert eventually(lambda: bridge.logged("FATAL"))
+
+
+def test_a_child_that_gets_ready_and_dies_again_and_again_is_given_up_too():
+    with Bridge(zoo("dies_at_start", "--after", 0.05), *HURRIED, "--max-restarts", "3", ready=False) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "fatal")
+
+        assert bridge.ready()["code"] == 503
+
+
+def test_a_child_that_fails_twice_and_then_works_is_served(tmp_path):
+    child = zoo("dies_at_start", "--times", 2, "--count-file", tmp_path / "count")
+    with Bridge(child, *HURRIED) as bridge, Http(bridge.url) as client:
+        assert text(client.call("echo", message="at last")) == "at last"
+        assert bridge.metrics().value("mcp_bridge_child_restarts_total") == 2
+
+
+def test_a_child_that_starts_slowly_is_waited_for(start):
+    url = start("slow_start", 0.5, ready=False).url
+    with Http(url) as http, Sse(url) as sse, Ws(url) as ws:
+        for client in (http, sse, ws):
+            assert text(client.call("echo", message="awake")) == "awake"
+
+
+def test_no_limit_of_the_start_is_no_limit(start):
+    with Http(start("slow_start", 0.4, options=["--start-timeout", "0"], ready=False).url) as client:
+        assert client.version
+
+
+def test_a_child_that_never_answers_is_stopped_and_started_again():
+    with Bridge(zoo("never_answers"), "--start-timeout", "0.3", *HURRIED, "--max-restarts", "2", ready=False) as bridge:
+        error = refusal(Http, bridge.url)
+        eventually(lambda: bridge.ready()["state"] == "fatal")
+
+        assert "--start-timeout" in bridge.ready()["reason"]
+        assert "0.3" in error["message"]
+        assert bridge.children() == []
+
+
+def test_a_child_that_wedges_after_its_handshake_costs_a_timeout_each(start, connect):
+    bridge = start("never_answers", "--wedged", options=["--request-timeout", "0.3"])
+    client = connect(Http, bridge.url)
+
+    assert "--request-timeout" in client.call("echo", message="x")["error"]["message"]
+    assert client.request("ping")["result"] == {}
+
+
+def test_a_script_without_an_interpreter_is_explained(tmp_path):
+    script = tmp_path / "server"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    with Bridge([str(script)], *HURRIED, "--max-restarts", "2", ready=False) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "fatal")
+
+        assert "cannot start" in bridge.ready()["reason"]
+        assert str(script) in bridge.ready()["reason"]
+
+
+@pytest.mark.parametrize("command", [["cat"], ["yes"], ["sh", "-c", "echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":5}'; cat >/dev/null"],
+                                     ["sh", "-c", "read line; echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-1,\"message\":\"go away\"}}'; cat"]])
+def test_what_is_no_server_is_given_up_with_a_reason(command):
+    with Bridge(command, *HURRIED, "--start-timeout", "0.4", "--max-restarts", "1", ready=False) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "fatal", 8)
+
+        assert bridge.ready()["reason"]
+        assert not bridge.logged("Traceback")
+
+
+def test_the_bridge_listens_before_its_child_is_ready(start):
+    bridge = start("slow_start", 0.8, ready=False)
+
+    assert bridge.ready()["state"] in ("starting", "handshaking")
+    assert bridge.seconds_to_listen < 0.8
