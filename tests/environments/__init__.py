@@ -7,6 +7,7 @@ deleted at any time: ``$MCP_BRIDGE_TEST_CACHE``, or ``~/.cache/mcp-bridge-tests`
     python -m environments all       # in tests/: make everything, one line each with the seconds it took
 """
 
+from .browser import playwright
 from .clients import litellm_1773, litellm_newest, promtool, sdk1, sdk2
 from .packages import node22, npm, venv
 from .servers import SERVERS, EverythingServer, everything_sdk1, everything_sdk2, server
@@ -22,6 +23,7 @@ __all__ = [
     "litellm_newest",
     "node22",
     "npm",
+    "playwright",
     "promtool",
     "sdk1",
     "sdk2",

@@ -176,11 +176,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.request(session, method, params, id, call.outbox)
         is_told = self.must_tell and not is_busy and kind != "list"
         self.must_tell = self.must_tell and not is_told
-        assert bool(call.outbox.refusal) == (is_busy or is_told)
-        if call.outbox.refusal:
-            call.outbox.raw_answers.append(b"refused")
-            self.calls[number] = Call(number, session, id, kind, Outbox())
-            self.calls[number].outbox.raw_answers.append(b'{"id":%b}' % json.dumps(id).encode())
+        assert bool(call.outbox.refusal) == is_busy
+        if is_busy:
+            assert call.is_owed
+            call.outbox.raw_answers.append(b'{"id":%b}' % json.dumps(id).encode())
+        elif is_told:
+            assert "is lost" in call.outbox.error["message"]
         elif not call.is_owed:
             assert was_asleep and kind == "list" and call.outbox.answers[0]["result"] == {"tools": TOOLS}
             call.outbox.raw_answers[:] = [json.dumps({"id": id, "result": number}).encode()]

@@ -41,7 +41,7 @@ def validate(method: str, answer: bytes) -> dict:
         parse_server_result(method, revision, result)
     for block in result.get("content", ()):
         if block["type"] in ("resource", "resource_link"):
-            URL.validate_python((block.get("resource") or block)["uri"])
+            URL.validate_python((block["resource"] if block["type"] == "resource" else block)["uri"])
     return result
 
 

@@ -91,7 +91,7 @@ def test_its_death_was_no_loss_to_the_session_that_gets_it(spare):
     spare.die()
     spare.open()
 
-    assert spare.ask_child(adopt(spare))[0].refusal is None
+    assert spare.ask_child(adopt(spare))[0].answers == []
 
 
 def test_a_session_may_have_it_before_it_is_open():
