@@ -38,7 +38,10 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
 
 
 class _OneLine(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
+    """Takes options as they are written in full, and says what is wrong in one line, without the usage before it."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str):
         print(f"mcp-bridge: {message} (see {self.prog} --help)", file=sys.stderr)

@@ -371,8 +371,8 @@ class Service:
 
     def _is_followed_up(self) -> bool:
         """LiteLLM's client lists the tools after a call, or the call has failed; only then it ends its session."""
-        since = self.loop.time() - FOLLOW_UP
-        return self.is_kind and any(session.touched > since for session in self.sessions)
+        now = self.loop.time()
+        return self.is_kind and any(now - FOLLOW_UP < session.touched <= now for session in self.sessions)
 
     def _softened(self, refusal: Refusal) -> Refusal:
         """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""

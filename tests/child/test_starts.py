@@ -148,10 +148,3 @@ def test_what_is_no_server_is_given_up_with_a_reason(command):
 
         assert bridge.ready()["reason"]
         assert not bridge.logged("Traceback")
-
-
-def test_the_bridge_listens_before_its_child_is_ready(start):
-    bridge = start("slow_start", 0.8, ready=False)
-
-    assert bridge.ready()["state"] in ("starting", "handshaking")
-    assert bridge.seconds_to_listen < 0.8

@@ -6,7 +6,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -91,20 +91,18 @@ def fleet(folder: Path, mcps: dict[str, tuple[list, dict]], *options) -> Iterato
 class Balancer:
     """TCP in front of several bridges: each connection goes to the next one, whatever session it speaks of."""
 
-    def __init__(self, *urls: str):
+    def __init__(self, *urls: str, port: int):
+        self.port = port
         self.backends = itertools.cycle([(urlsplit(url).hostname, urlsplit(url).port) for url in urls])
 
     def __enter__(self) -> Self:
-        self.stack = ExitStack()
-        self.listener = self.stack.enter_context(socket.create_server(("127.0.0.1", self.port)))
+        self.listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self.accept, daemon=True).start()
         return self
 
     def __exit__(self, *exc) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.stack.close()
-
-    port = 0
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which close alone would not
+        self.listener.close()
 
     def accept(self) -> None:
         while True:

@@ -302,11 +302,12 @@ def test_a_bridge_whose_child_starts_slowly_is_waited_for(gateway, by, phoenix):
 def test_sessions_go_on_at_a_bridge_that_does_not_know_them(gateway, ports):
     """Two replicas with different keys and no sticky sessions: the same as a restart in the middle of a session."""
     keys = [{"MCP_BRIDGE_SESSION_KEY": letter * 32} for letter in "ab"]
-    with Bridge(zoo("echo"), *KIND, env=keys[0]) as one, Bridge(zoo("echo"), *KIND, env=keys[1]) as two:
-        balancer = Balancer(one.url, two.url)
-        balancer.port = ports["balanced"]
-        with balancer:
-            pids = {gateway.call("http", "balanced", "pid") for _ in range(8)}
+    with (
+        Bridge(zoo("echo"), *KIND, env=keys[0]) as one,
+        Bridge(zoo("echo"), *KIND, env=keys[1]) as two,
+        Balancer(one.url, two.url, port=ports["balanced"]),
+    ):
+        pids = {gateway.call("http", "balanced", "pid") for _ in range(8)}
 
     assert len(pids) == 2
     gateway.check("http")

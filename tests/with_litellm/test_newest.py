@@ -19,9 +19,12 @@ MCPS = {
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory) -> Iterator[Gateway]:
-    with fleet(tmp_path_factory.mktemp("newest"), MCPS, "--keepalive", "0.3") as bridge:
-        with Gateway(environments.litellm_newest(), {name: f"{bridge.url}/{name}" for name in MCPS}) as gateway:
-            yield gateway
+    python = environments.litellm_newest()
+    with (
+        fleet(tmp_path_factory.mktemp("newest"), MCPS, "--keepalive", "0.3") as bridge,
+        Gateway(python, {name: f"{bridge.url}/{name}" for name in MCPS}) as gateway,
+    ):
+        yield gateway
 
 
 @pytest.fixture(params=PATHS)
