@@ -121,6 +121,7 @@ def test_a_session_with_its_own_child_survives_a_restart_with_a_new_one(tmp_path
         port = bridge.url.rpartition(":")[2]
     with Bridge(zoo("asks"), *options, port=int(port)) as bridge:
         client.on_ask = lambda method, params: {"action": "accept"}
+        assert "lost" in client.call("elicit")["error"]["message"]  # what its child knew; told once
         assert json.loads(text(client.call("elicit")))["result"] == {"action": "accept"}
         assert len(bridge.children()) == 2
     client.close(delete=False)

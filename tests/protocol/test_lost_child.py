@@ -414,7 +414,7 @@ def test_a_child_that_says_anything_is_not_asked(pinged):
 
 def test_a_child_that_works_is_not_asked(pinged):
     """Many answer nothing meanwhile."""
-    outbox, line = pinged.ask_child(pinged.session())
+    _, line = pinged.ask_child(pinged.session())
     pinged.sweep(300)
     assert pings(pinged) == []
     pinged.answer(line)
@@ -459,7 +459,7 @@ def test_the_answer_to_a_call_is_one_too(pinged):
         ask(pinged)
         miss(pinged)
         miss(pinged)
-        outbox, line = pinged.ask_child(pinged.session())
+        _, line = pinged.ask_child(pinged.session())
         pinged.answer(line)
         pinged.answer(miss(pinged))
 

@@ -1,6 +1,8 @@
 """Clients of one child take turns, however much one of them wants."""
 
+import json
 import time
+from itertools import pairwise
 
 import pytest
 from bent import bent, shown
@@ -9,13 +11,13 @@ from support import Bridge, Http, Sse, Ws, eventually, text
 
 @pytest.fixture
 def serial(tmp_path):
-    """Command of a child that answers one call at a time, each after 10 ms, and tells the order in which they came."""
+    """Command of a child that answers one call at a time, each after 5 ms, and tells the order in which they came."""
     return bent(tmp_path / "serial.py", """
 order = []
 @child.tool
 def work(who: str):
     order.append(who)
-    time.sleep(0.01)
+    time.sleep(0.005)
     return who
 @child.tool
 def came(): return json.dumps(order)
@@ -42,12 +44,12 @@ def test_five_clients_with_much_to_do_are_served_one_after_the_other(serial, con
         calls = [client.begin_call("work", who=str(n)) for n, client in enumerate(clients) for _ in range(20)]
         for call in calls:
             call.result(10)
-        came = eval(text(clients[0].call("came")))  # noqa: S307 - a list of strings of our own
+        came = json.loads(text(clients[0].call("came")))
         contested = came[-40:-5]  # by then all of them have queued
 
         assert len(came) == 100
         assert {who: came.count(who) for who in "01234"} == dict.fromkeys("01234", 20)
-        assert all(first != second for first, second in zip(contested, contested[1:]) if len(set(contested[-5:])) == 5)
+        assert all(first != second for first, second in pairwise(contested) if len(set(contested[-5:])) == 5)
 
 
 def test_one_sessions_calls_at_the_child_are_bounded(start, connect):
@@ -63,29 +65,26 @@ def test_one_sessions_calls_at_the_child_are_bounded(start, connect):
     assert 0.8 <= time.monotonic() - begun < 1.6
 
 
-def test_the_bound_is_each_sessions_own_and_frees_on_cancel_and_death(start, connect):
+def test_the_bound_is_each_sessions_own_and_free_after_a_death(start, connect):
     bridge = start("dies", options=["--max-session-requests", "1", "--backoff-initial", "0.05"])
     one, two = connect(Http, bridge.url), connect(Http, bridge.url)
     blocks = [client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 60}}, id="block") for client in (one, two)]
     waits = [client.begin_call("echo", message="next") for client in (one, two)]
     eventually(lambda: shown(bridge)["in_flight"] == 4)
-    one.notify("notifications/cancelled", {"requestId": "block"})
+    assert not any(wait.done() for wait in waits)
 
-    assert "error" in blocks[0].result(5)
-    assert text(waits[0].result(8)) == "next"
-    assert not waits[1].done()
-    assert "error" in one.call("die")
-    assert "error" in blocks[1].result(5)
-    assert text(waits[1].result(5)) == "next"
+    assert "error" in connect(Http, bridge.url).call("die")
+    assert all("error" in block.result(5) for block in blocks)
+    assert [text(wait.result(5)) for wait in waits] == ["next"] * 2
 
 
 def test_a_long_call_beside_busy_clients_does_not_slow_them(start, connect):
     """The bench measures it; here that nobody waits for it."""
     bridge = start("echo")
-    slow = connect(Http, bridge.url).begin_call("slow", seconds=1.5)
+    slow = connect(Http, bridge.url).begin_call("slow", seconds=0.6)
     clients = [connect(Ws, bridge.url) for _ in range(3)]
-    for number in range(50):
+    for number in range(20):
         for client in clients:
             assert text(client.call("echo", message=str(number))) == str(number)
 
-    assert text(slow.result(5)) == "slept 1.5"
+    assert text(slow.result(5)) == "slept 0.6"

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from bent import bent, pids, processes, shown
+from bent import bent, is_gone, pids, processes, shown
 from support import Bridge, Http, Sse, Ws, eventually, text
 
 QUICK = ("--backoff-initial", "0.05", "--backoff-max", "0.05", "--max-restarts", "50")
@@ -160,20 +160,21 @@ child.tool(lambda: os._exit(3), name='die')
 
 
 @pytest.mark.parametrize("spares", [0, 1])
-def test_a_session_whose_own_child_lost_its_state_is_told_once(start, connect, transport, spares):
+def test_a_session_whose_own_child_lost_its_state_is_told_once(start, connect, spares):
     bridge = start("stateful", options=["--isolation", "session", "--spares", spares, *QUICK])
-    eventually(lambda: len(processes(bridge, "spare", "ready")) == spares)
-    client = connect(transport, bridge.url)
-    pid = json.loads(text(client.call("next")))["pid"]
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: processes(bridge, "own", "ready") and processes(bridge, "own")[0]["pid"] != pid)
-    assert client.request("ping")["result"] == {}
-    assert client.request("tools/list")["result"]["tools"]
-    told = client.call("next")
+    for kind in (Http, Sse, Ws):
+        eventually(lambda: len(processes(bridge, "spare", "ready")) == spares)
+        client = connect(kind, bridge.url)
+        pid = json.loads(text(client.call("next")))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: is_gone(pid) and len(processes(bridge, "own", "ready")) == len(processes(bridge, "own")))
+        assert client.request("ping")["result"] == {}
+        assert client.request("tools/list")["result"]["tools"]
+        told = client.call("next")
 
-    assert "lost" in told["error"]["message"]
-    assert "SIGKILL" in told["error"]["message"]
-    assert json.loads(text(client.call("next")))["count"] == 1
+        assert "lost" in told["error"]["message"]
+        assert "SIGKILL" in told["error"]["message"]
+        assert json.loads(text(client.call("next")))["count"] == 1
 
 
 def test_one_whose_call_died_with_the_child_has_been_told(start, connect):

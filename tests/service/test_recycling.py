@@ -51,13 +51,13 @@ def recycled(bridge: Bridge) -> int:
 def test_a_child_is_replaced_under_load_without_one_failed_or_wrong_call(start, connect, options):
     bridge = start("echo", options=options)
     first = pids(bridge)[0]
-    workers = under_load(bridge, connect, lambda: recycled(bridge) >= 4)
+    workers = under_load(bridge, connect, lambda: recycled(bridge) >= 3)
 
     assert [worker.wrong for worker in workers] == [[]] * 6
     assert all(worker.done for worker in workers)
     assert is_gone(first)
     metrics = bridge.metrics()
-    assert metrics.value("mcp_bridge_child_recycles_total") >= 4
+    assert metrics.value("mcp_bridge_child_recycles_total") >= 3
     assert metrics.value("mcp_bridge_child_restarts_total") == 0
     assert metrics.value("mcp_bridge_requests_in_flight") == 0
     assert not bridge.logged("bug in the bridge")
@@ -146,7 +146,6 @@ def test_a_call_on_the_old_one_can_be_cancelled(start, connect):
     client.notify("notifications/cancelled", {"requestId": "long"})
 
     assert "error" in long.result(5)
-    eventually(lambda: is_gone(int(old)), 8)
 
 
 def test_subscriptions_and_levels_go_on_with_the_new_one(start, connect):

@@ -102,16 +102,15 @@ def test_the_answer_says_what_became_of_each(fleet):
     assert fleet.reload().json() == {"added": [], "changed": [], "removed": [], "unchanged": ["keeps", "changes", "comes"]}
 
 
-@pytest.mark.parametrize("kind", [Http, Sse, Ws])
-def test_what_is_in_flight_at_a_changed_or_removed_one_is_answered(fleet, connect, kind):
-    calls = [connect(kind, fleet.url(name)).begin_call("slow", seconds=0.8) for name in ("changes", "goes")]
-    eventually(lambda: all(shown(fleet.bridge, name)["in_flight"] for name in ("changes", "goes")))
+def test_what_is_in_flight_at_a_changed_or_removed_one_is_answered(fleet, connect):
+    calls = [connect(kind, fleet.url(name)).begin_call("slow", seconds=0.8) for name in ("changes", "goes") for kind in (Http, Sse, Ws)]
+    eventually(lambda: all(shown(fleet.bridge, name)["in_flight"] == 3 for name in ("changes", "goes")))
     fleet.write(keeps=OTHER, changes=entry(zoo("echo", "--instructions", "new")))
     fleet.hang_up()
     assert not any(call.done() for call in calls)
-    assert text(connect(kind, fleet.url("changes")).call("echo", message="meanwhile")) == "meanwhile"
+    assert text(connect(Http, fleet.url("changes")).call("echo", message="meanwhile")) == "meanwhile"
 
-    assert [text(call.result(5)) for call in calls] == ["slept 0.8"] * 2
+    assert [text(call.result(5)) for call in calls] == ["slept 0.8"] * 6
 
 
 def test_what_takes_longer_than_the_drain_is_told_so(tmp_path, connect):
@@ -127,8 +126,7 @@ def test_what_takes_longer_than_the_drain_is_told_so(tmp_path, connect):
         eventually(lambda: len(fleet.bridge.children()) == 1)
 
 
-@pytest.mark.parametrize("content", ['{"mcpServers": {"keeps": ', '{"mcpServers": {}}', "[]", '{"mcpServers": {"keeps": {"args": []}}}',
-                                     '{"mcpServers": {"a b": {"command": "x"}}}', None])
+@pytest.mark.parametrize("content", ['{"mcpServers": {"keeps": ', None])
 def test_a_broken_file_changes_nothing_and_is_told(fleet, connect, content):
     client = connect(Http, fleet.url("keeps"))
     before = [shown(fleet.bridge, name)["pid"] for name in ("keeps", "changes", "goes")]

@@ -72,12 +72,12 @@ def learn(command: list[str], options: list, cache, **more) -> dict[str, dict]:
 # Asleep from the start
 
 
-def test_a_lazy_child_starts_with_the_first_request_that_needs_it(start, lazy, connect, transport):
+def test_a_lazy_child_starts_with_the_first_request_that_needs_it(start, lazy, connect):
     bridge = start("echo", options=lazy)
 
     assert bridge.ready() == {"status": "ready", "state": "asleep", "reason": "", "mcp": "echo", "code": 200}
     assert bridge.children() == []
-    client = connect(transport, bridge.url)
+    client = connect(Http, bridge.url)
     assert text(client.call("echo", message="awake")) == "awake"
     assert bridge.ready()["state"] == "ready"
     assert (wakes(bridge), len(bridge.children())) == (1, 1)
@@ -164,11 +164,11 @@ def test_one_that_is_used_stays_awake(start, cache, connect):
 
 
 def test_a_child_that_nobody_ever_used_sleeps_only_after_its_time(start, cache):
-    bridge = start("echo", options=["--idle-stop", "1.5", "--cache-dir", cache])
+    bridge = start("echo", options=["--idle-stop", "1", "--cache-dir", cache])
     opened = time.monotonic()
     eventually(lambda: asleep(bridge))
 
-    assert time.monotonic() - opened > 1
+    assert time.monotonic() - opened > 0.6
 
 
 def test_asleep_it_answers_initialize_ping_and_the_lists_without_a_process(start, cache, connect):
@@ -322,7 +322,7 @@ def known_tools(command: list[str], options: list) -> list[str]:
         return shown(bridge)["tools"]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"identity":"x","initialize":null,"lists":{}}', b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000])
 def test_a_damaged_cache_is_as_good_as_none(start, known, lazy, cache, connect, content):
     cache.mkdir()
     (cache / kept(known)[0]).write_bytes(content)
@@ -331,19 +331,6 @@ def test_a_damaged_cache_is_as_good_as_none(start, known, lazy, cache, connect, 
     assert connect(Http, bridge.url, listen=False).request("tools/list")["result"]["tools"]
     assert wakes(bridge) == 1
     assert not bridge.logged("bug in the bridge")
-
-
-def test_a_session_lives_over_a_restart_of_the_bridge_and_its_sleeping_child(start, of_known, tmp_path, connect):
-    options = [*of_known, "--session-key-file", tmp_path / "key"]
-    first = start("echo", options=options)
-    client = connect(Http, first.url, listen=False)
-    listed = client.request("tools/list")["result"]
-    first.stop()
-    second = start("echo", options=options)
-    client.endpoint = f"{second.url}/mcp"
-
-    assert client.request("tools/list")["result"] == listed
-    assert asleep(second)
 
 
 def test_a_child_that_has_no_templates_is_known_after_a_restart_all_the_same(tmp_path, lazy, cache, connect):

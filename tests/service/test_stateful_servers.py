@@ -75,9 +75,9 @@ def site() -> Iterator[str]:
         web.shutdown()
 
 
-def test_every_session_has_a_browser_of_its_own(browser, site, connect):
+def test_every_session_has_a_browser_of_its_own(browser, site, tmp_path, connect):
     """Pages, cookies and tabs of one are not the other's, and nothing is left of a browser whose session ended."""
-    with Bridge(browser, *OWN) as bridge:
+    with Bridge(browser, *OWN, "--cwd", tmp_path) as bridge:
         spares = two_spares(bridge)
         one = connect(Http, bridge.url, timeout=30)
         [first] = pids(bridge, "own")
@@ -93,6 +93,6 @@ def test_every_session_has_a_browser_of_its_own(browser, site, connect):
         assert "path /alpha-again, cookie [who=alpha]" in shown[0]
         assert "path /beta, cookie []" in shown[1]
         assert len(tree) > 2  # a server and its browser's processes
-        one.close()
+        one.delete()
         eventually(lambda: all(is_gone(pid) for pid in tree), 10)
         assert "path /beta" in text(two.call("browser_snapshot"))
