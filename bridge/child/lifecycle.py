@@ -106,10 +106,6 @@ class Lifecycle:
         self.failures = 0
         self.timer = None
 
-    def worked(self) -> None:
-        """The child served somebody: whatever ends it now, it was not its start."""
-        self.failures = 0
-
     def _too_slow(self, now: float, reason: str) -> None:
         self._refused(now, f"no answer to initialize within {self.pace.start_timeout:g} s (--start-timeout)")
 

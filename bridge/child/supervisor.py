@@ -12,7 +12,7 @@ from bridge.child.stderr import Stderr
 class Supervisor:
     """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(reason, for_good)`.
 
-    `has_served` says whether the child did anything for anybody. It answers `spawned` with `opened` or `refused` when the handshake is over.
+    It answers `spawned` with `opened` or `refused` when the handshake is over.
     """
 
     def __init__(self, command: Command, pace: Pace, max_line: int, user, log, counts):
@@ -104,8 +104,6 @@ class Supervisor:
         is_expected = self.life.state is State.STOPPING
         if self.stderr.last and not is_expected:
             reason = f"{reason}; its last words: {self.stderr.last}"
-        if self.user.has_served:
-            self.life.worked()
         self.counts.exits["stopped" if is_expected else _cause(reason)] += 1
         self._on(Event.EXITED, reason)
         if self.life.state is State.BACKOFF:

@@ -81,7 +81,6 @@ class Relay:
         self.missing = 0.0  # since when there is no child
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
-        self.has_answered = False  # whether it answered any of them
         self.hung = lambda why: None  # called when the child does not answer pings
         self.learned = lambda: None  # called when all lists of the child are known
         self._early: list[Envelope] = []
@@ -111,7 +110,6 @@ class Relay:
         self.memory.initialize = result
         self.is_paused = False
         self.calls = self._misses = 0
-        self.has_answered = False
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)
@@ -443,7 +441,6 @@ class Relay:
             return exchange.outbox.answer(message)
         del session.exchanges[exchange.key]
         session.touched = self.used = now
-        self.has_answered = True
         self.counts.in_flight -= 1
         self._count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:

@@ -36,11 +36,6 @@ class Child:
         return "asleep" if self.relay.is_asleep and not self.relay.is_open else self.supervisor.state.value
 
     @property
-    def has_served(self) -> bool:
-        """Whether this process answered a client: then its death is no failed start."""
-        return self.relay.has_answered
-
-    @property
     def pid(self) -> int | None:
         return self.supervisor.pid
 
