@@ -235,7 +235,8 @@ def test_point_08_no_tool_promises_an_output(gentle, echo, client):
 
     assert not any("outputSchema" in tool for tool in tools[0].values())
     assert "outputSchema" in tools[1]["typed"]
-    assert tools[0].keys() == tools[1].keys()
+    own = [{name for name in listed if not name.startswith("added_")} for listed in tools]  # other tests add tools
+    assert own[0] == own[1]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
