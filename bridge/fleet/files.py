@@ -1,0 +1,68 @@
+"""A generated file, and the difference between what is generated and what is there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+MADE_BY = "Made by `mcp-bridge render`; do not edit: write images/NAME/stanza.yaml and render again."
+
+
+@dataclass(frozen=True)
+class File:
+    """Where it belongs below the project's root (with '/'), and what stands in it."""
+
+    path: str
+    text: str
+
+
+def dump(data) -> str:
+    """YAML with the keys in the order of `data`, long lines unbroken, no aliases."""
+    return yaml.dump(data, Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True, default_flow_style=False)
+
+
+def generated_yaml(path: str, data, note: str = "") -> File:
+    lines = [MADE_BY, *note.splitlines()]
+    return File(path, "".join(f"# {line}".rstrip() + "\n" for line in lines) + dump(data))
+
+
+class _Plain(yaml.SafeDumper):
+    """Says a text of several lines as a block, and never refers to an earlier place."""
+
+    def ignore_aliases(self, data) -> bool:
+        return True
+
+
+def _block(dumper: yaml.Dumper, text: str):
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Plain.add_representer(str, _block)
+
+
+def stale(root: Path, files: Iterable[File]) -> list[str]:
+    """The paths whose file is missing or says something else than `files`."""
+    return [file.path for file in files if _read(root / file.path) != file.text]
+
+
+def write(root: Path, files: Iterable[File]) -> list[str]:
+    """Write what changed, whole or not at all. Returns the paths that did change."""
+    changed = []
+    for file in files:
+        target = root / file.path
+        if _read(target) == file.text:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.new")
+        beside.write_text(file.text, encoding="utf-8")
+        beside.replace(target)
+        changed.append(file.path)
+    return changed
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,98 @@
+"""The fleet: all stanzas, and what is said once for all of them. The same model from YAML and from Python."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bridge.fleet.files import File
+from bridge.fleet.stanza import Part, Stanza
+
+PORT = 8000  # on which every sidecar listens inside its container
+
+
+class LiteLLM(Part):
+    """The proxy that is used, untouched: which version, and what its config says beside the MCPs."""
+
+    version: str = Field("1.77.3", pattern=r"^\d+\.\d+\.\d+$", description="decides which keys its config may have")
+    image: str = Field("", description="default: ghcr.io/berriai/litellm:vVERSION-stable")
+    base: dict[str, Any] = Field(default_factory=dict, description="the operator's own settings: litellm/base.yaml")
+    models: list[dict[str, Any]] = Field(default_factory=list, description="more entries for base's model_list")
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.version.split("."))
+
+    @property
+    def image_name(self) -> str:
+        return self.image or f"ghcr.io/berriai/litellm:v{self.version}-stable"
+
+
+class Fleet(Part):
+    """Everything that runs. `Fleet(stanzas=[…])` in Python, `Fleet.load("images")` from files."""
+
+    stanzas: list[Stanza]
+    litellm: LiteLLM = Field(default_factory=LiteLLM)
+    name: str = Field("mcp", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="the compose project")
+    port: int = Field(8000, ge=1, le=65535, description="where /NAME/mcp of every MCP is published on this machine")
+    prometheus_image: str = "prom/prometheus:v2.53.3"
+    postgres_image: str = "postgres:17"
+    python_image: str = "python:3.13-slim"
+    node_image: str = "node:22-slim"
+
+    @field_validator("stanzas")
+    @classmethod
+    def _ordered(cls, stanzas: list[Stanza]) -> list[Stanza]:
+        return sorted(stanzas, key=lambda stanza: stanza.name)
+
+    @model_validator(mode="after")
+    def _are_different(self) -> Self:
+        for names, what in ((Counter(s.name for s in self.stanzas), "name"),
+                            (Counter(s.litellm_name for s in self.stanzas if s.litellm.enabled), "LiteLLM name (alias)")):
+            twice = [name for name, times in names.items() if times > 1]
+            if twice:
+                raise ValueError(f"two stanzas have the {what} {twice[0]!r}")
+        return self
+
+    @classmethod
+    def load(cls, folder: str | Path = "images", **changes: Any) -> Self:
+        """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError."""
+        from bridge.fleet.load import load
+        return load(Path(folder), **changes)
+
+    def render(self, target: str = "compose") -> Iterator[File]:
+        """The generated files: `compose` (all that is committed) or `kubernetes`."""
+        from bridge.fleet.targets import render
+        return render(self, target)
+
+    def __getitem__(self, name: str) -> Stanza:
+        """The stanza of that name. Raises KeyError with the names there are."""
+        for stanza in self.stanzas:
+            if stanza.name == name:
+                return stanza
+        raise KeyError(f"no MCP {name!r}; there are {', '.join(s.name for s in self.stanzas)}")
+
+    @property
+    def sidecars(self) -> list[Stanza]:
+        """The MCPs that run here."""
+        return [stanza for stanza in self.stanzas if not stanza.is_remote]
+
+    def only(self, names) -> Self:
+        """The same fleet with these MCPs only."""
+        return self.model_copy(update={"stanzas": [stanza for stanza in self.stanzas if stanza.name in names]})
+
+    def startable(self, environment: Mapping[str, str], profiles=()) -> list[Stanza]:
+        """The MCPs that start with these variables set: nothing is missing, and tests only with the profile `tests`."""
+        return [stanza for stanza in self.stanzas
+                if not stanza.missing(environment) and (not stanza.tests_only or "tests" in profiles)]
+
+
+def release(version: str) -> tuple[int, ...]:
+    """`1.77.3` or `v1.77.3-stable` as (1, 77, 3)."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
+    if not found:
+        raise ValueError(f"{version!r} is no version: write 1.77.3")
+    return tuple(map(int, found.groups()))

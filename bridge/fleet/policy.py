@@ -1,0 +1,29 @@
+"""Which options of `serve` a stanza may set for its child, checked as `serve` would check them."""
+
+from dataclasses import fields
+from typing import Any
+
+from bridge.settings import Settings
+
+PER_MCP = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
+
+
+def check_policy(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with '_' for '-' in their names. Raises ValueError that names the option and the way out."""
+    checked = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in PER_MCP:
+            raise ValueError(f"{key}: no option of a child; there are {', '.join(sorted(PER_MCP))}")
+        checked[name] = value
+        meta = PER_MCP[name].metadata
+        if meta["repeat"]:
+            continue
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        try:
+            parsed = meta["type"](text)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+        if meta["choices"] and parsed not in meta["choices"]:
+            raise ValueError(f"{key}: {value!r} is none of {', '.join(meta['choices'])}")
+    return checked

@@ -1,0 +1,305 @@
+"""What an operator writes about one MCP, and what makes it wrong. Pure: no file is read here (`load.py` does).
+
+A stanza says where the server comes from (exactly one of `pypi`, `npm`, `binary`, `image`, `url`, or only a `command`),
+how it is started, what it needs (environment, secrets, volumes, egress), how its child is treated (`bridge`), what of
+it is shown (`tools`), and which call proves that it works (`smoke`). Everything else is derived.
+"""
+
+import re
+import shlex
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from bridge.fleet.policy import check_policy
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
+RESERVED = ("litellm", "prometheus", "database", "door", "compose", "alerts", "healthz", "readyz", "metrics",
+            "status.json", "mcp", "sse", "messages", "ws")
+SOURCES = ("pypi", "npm", "binary", "image", "url")
+
+
+def _words(value: Any) -> Any:
+    return shlex.split(value) if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Words = Annotated[list[str], BeforeValidator(_words)]
+Names = Annotated[list[str], BeforeValidator(_listed)]
+Scalar = str | int | float | bool
+
+
+class Part(BaseModel):
+    """A piece of a stanza: unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Smoke(Part):
+    """A harmless call that proves the server works."""
+
+    tool: str = Field(description="the tool to call, by the name that its server gives it")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    expect: str = Field("", description="text that must stand in the answer")
+    build: bool = Field(True, description="also call it while the image is built: false if it needs network, a secret or a volume")
+
+
+class Tools(Part):
+    """Which tools are shown, and under which names. Done by the bridge, so it means the same for every client."""
+
+    allow: Names = Field(default_factory=list, description="only these (globs)")
+    deny: Names = Field(default_factory=list, description="not these (globs)")
+    rename: dict[str, str] = Field(default_factory=dict, description="the server's name: the name that clients see")
+
+
+class Secret(Part):
+    """A value that never stands in an image, a generated file or a process's arguments."""
+
+    optional: bool = Field(False, description="the server also starts without it")
+    kind: Literal["value", "file"] = Field("value", alias="as", description="value: the variable is the secret; file: it is the path of a file that holds it")
+    description: str = Field("", description="what it is and where to get it")
+
+
+class Auth(Part):
+    """How to greet a remote MCP, in LiteLLM's words; the value itself or, better, the environment variable that has it."""
+
+    type: Literal["none", "api_key", "bearer_token", "basic", "authorization"] = "bearer_token"
+    value: str = ""
+    value_env: str = Field("", description="the variable of LiteLLM's environment that has the value")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.type != "none" and bool(self.value) == bool(self.value_env):
+            raise ValueError("give one of 'value' and 'value_env'")
+        return self
+
+
+class Cost(Part):
+    """US dollars."""
+
+    default: float | None = Field(None, description="for each call")
+    tools: dict[str, float] = Field(default_factory=dict, description="for each call of this tool")
+
+
+class Registration(Part):
+    """What LiteLLM's config says about it, beside what follows from the rest."""
+
+    enabled: bool = True
+    alias: str = Field("", description="its name in LiteLLM, before the '-' of each tool (default: the stanza's name, '_' for '-')")
+    access_groups: Names = Field(default_factory=list)
+    allow_all_keys: bool = Field(True, description="LiteLLM 1.80 and newer: keys without a grant may use it")
+    timeout: float | None = Field(None, gt=0, description="seconds for a call; LiteLLM 1.90 and newer")
+    extra_headers: Names = Field(default_factory=list, description="headers of the client that are passed on; LiteLLM 1.77.7 and newer")
+    static_headers: dict[str, str] = Field(default_factory=dict, description="headers that LiteLLM always sends; 1.79.3 and newer")
+    cost: Cost | None = None
+    logo_url: str = ""
+
+    @field_validator("alias")
+    @classmethod
+    def _is_a_name(cls, alias: str) -> str:
+        if alias and not re.fullmatch(r"[a-z][a-z0-9_]*", alias):
+            raise ValueError(f"{alias!r}: LiteLLM needs a lower-case letter, then letters, digits and '_'; a '-' makes it refuse to start")
+        return alias
+
+
+class Binary(Part):
+    """One executable. `{arch}` stands for amd64 or arm64, wherever it comes from."""
+
+    url: str = Field("", description="where to fetch it from: an executable, or an archive (.tar.gz, .zip) that holds `path`")
+    sha256: dict[Literal["amd64", "arm64"], str] = Field(default_factory=dict, description="of what `url` gives, by architecture")
+    npm: str = Field("", description="the npm package (NAME@VERSION) that holds it")
+    pypi: str = Field("", description="the PyPI package (NAME==VERSION) whose wheel holds it")
+    file: str = Field("", description="a file beside the stanza")
+    path: str = Field("", description="where it is inside the package or archive")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        given = [name for name in ("url", "npm", "pypi", "file") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError("give one of 'url', 'npm', 'pypi' and 'file'")
+        if self.url and not self.sha256:
+            raise ValueError("'url' needs 'sha256', by architecture: what is fetched must be what you looked at")
+        if (self.npm or self.pypi) and not self.path:
+            raise ValueError(f"'{given[0]}' needs 'path': where the executable is inside the package")
+        return self
+
+
+class Limits(Part):
+    """What its container may use."""
+
+    memory: str = Field("512m", pattern=r"^[1-9][0-9]*[kmg]$", description="as compose reads it: 256m, 1g")
+    pids: int = Field(128, ge=8)
+    cpus: float | None = Field(None, gt=0)
+    shm: str = Field("", pattern=r"^([1-9][0-9]*[kmg])?$", description="size of /dev/shm, for browsers")
+
+
+class Volume(Part):
+    """`SOURCE:TARGET[:ro]`. SOURCE is a volume's name, a path that begins with / or ., or `${NAME:-one of these}`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        found = re.fullmatch(r"((?:\$\{[^}]*\}|[^:$])+):(/[^:]*)(:ro|:rw)?", value)
+        if not found:
+            raise ValueError(f"{value!r}: write SOURCE:/TARGET or SOURCE:/TARGET:ro")
+        return {"source": found[1], "target": found[2], "read_only": found[3] == ":ro"}
+
+    @property
+    def named(self) -> str:
+        """The named volume that it is unless the operator says otherwise; empty for a path."""
+        found = re.fullmatch(r"\$\{[^}]*:-([^}]*)\}", self.source)
+        source = found[1] if found else self.source
+        return "" if not source or source[0] in "/.~$" else source
+
+
+class Stanza(Part):
+    """One MCP of the fleet."""
+
+    name: str = Field(description="its folder's name; what it is called everywhere")
+    description: str = Field("", description="one line, for people and for LiteLLM")
+
+    pypi: Names = Field(default_factory=list, description="PyPI packages, pinned: NAME==VERSION")
+    npm: Names = Field(default_factory=list, description="npm packages, pinned: NAME@VERSION")
+    binary: Binary | None = Field(None, description="an executable that needs no runtime")
+    image: str = Field("", description="an existing image with a stdio server in it; it is wrapped, not changed")
+    url: str = Field("", description="a remote MCP: nothing is built, LiteLLM is told of it")
+
+    python: str = Field("3.13", pattern=r"^3\.\d+$", description="the Python that its packages are installed for")
+    constraints: Names = Field(default_factory=list, description="more requirements for the lock: pydantic<2.12")
+    apt: Names = Field(default_factory=list, description="Debian packages that it needs")
+    files: str = Field("", description="a folder beside the stanza that is copied to /app")
+    command: Words = Field(default_factory=list, description="what to run: the real executable, never npx or uvx")
+    cwd: str = Field("", description="where it runs")
+
+    env: dict[str, Scalar] = Field(default_factory=dict, description="its environment; ${NAME} and ${NAME:-default} come from compose/.env")
+    secrets: dict[str, Secret] = Field(default_factory=dict, description="variables whose values are secrets")
+    volumes: list[Volume] = Field(default_factory=list)
+    egress: bool = Field(False, description="may it reach beyond the fleet's own network?")
+    needs: list[Literal["database"]] = Field(default_factory=list, description="services of the fleet that must be healthy first")
+    tests_only: bool = Field(False, description="start it only with the profile 'tests'")
+    limits: Limits = Field(default_factory=Limits)
+
+    bridge: dict[str, Any] = Field(default_factory=dict, description="per-MCP options of `mcp-bridge serve`: isolation, max_in_flight, spares, …")
+    tools: Tools = Field(default_factory=Tools)
+    smoke: Smoke | None = Field(None, description="the call that `verify` makes")
+    litellm: Registration = Field(default_factory=Registration)
+
+    transport: Literal["http", "sse"] | None = Field(None, description="of a remote MCP")
+    auth: Auth | None = Field(None, description="for a remote MCP")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r}: a name is lower-case letters, digits and single '-', and begins with a letter")
+        if name in RESERVED:
+            raise ValueError(f"{name!r} is taken by the fleet itself: call it my-{name}")
+        return name
+
+    @field_validator("pypi")
+    @classmethod
+    def _python_pins(cls, packages: list[str]) -> list[str]:
+        for package in packages:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+", package):
+                raise ValueError(f"{package!r} is not pinned: write NAME==VERSION (`mcp-bridge add` finds the newest)")
+        return packages
+
+    @field_validator("npm")
+    @classmethod
+    def _node_pins(cls, packages: list[str]) -> list[str]:
+        for package in packages:
+            if not re.fullmatch(r"(@[a-z0-9~._-]+/)?[a-z0-9~._-]+@[0-9][A-Za-z0-9.+-]*", package):
+                raise ValueError(f"{package!r} is not pinned: write NAME@VERSION (`mcp-bridge add` finds the newest)")
+        return packages
+
+    @field_validator("secrets", mode="before")
+    @classmethod
+    def _secret_names(cls, value: Any) -> Any:
+        """A list of names is a mapping with nothing to say about each."""
+        if isinstance(value, (list, tuple)):
+            value = {name: {} for name in value}
+        if isinstance(value, dict):
+            return {name: {} if said is None else said for name, said in value.items()}
+        return value
+
+    @field_validator("env", "secrets")
+    @classmethod
+    def _variables(cls, value: dict) -> dict:
+        for name in value:
+            if not VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of an environment variable")
+        return value
+
+    @field_validator("bridge")
+    @classmethod
+    def _policy(cls, value: dict) -> dict:
+        return check_policy(value)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        sources = [name for name in SOURCES if getattr(self, name)]
+        if len(sources) > 1:
+            raise ValueError(f"{' and '.join(sources)}: a server comes from one place")
+        if self.url:
+            if self.transport is None:
+                raise ValueError("'url' needs 'transport': http or sse")
+            if self.command:
+                raise ValueError("'url' names a remote MCP: there is no 'command' to run")
+        elif self.transport or self.auth:
+            raise ValueError("'transport' and 'auth' are for a remote MCP ('url'): a sidecar has all transports and the fleet's token")
+        elif not self.command:
+            raise ValueError("'command' is missing: the executable that the package installs"
+                             + (", as `docker inspect` shows the image's entrypoint (`mcp-bridge add --image` reads it)" if self.image else ""))
+        elif self.command[0] in ("npx", "uvx", "bunx", "pnpx"):
+            raise ValueError(f"'{self.command[0]}' installs at every start: name the executable that the package installs")
+        both = set(self.env) & set(self.secrets)
+        if both:
+            raise ValueError(f"{', '.join(sorted(both))}: in 'env' and in 'secrets'")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """What its image is made from: python, node, binary, image, command; or remote."""
+        kinds = {"pypi": "python", "npm": "node", "url": "remote"}
+        return next((kinds.get(name, name) for name in SOURCES if getattr(self, name)), "command")
+
+    @property
+    def is_remote(self) -> bool:
+        return bool(self.url)
+
+    @property
+    def litellm_name(self) -> str:
+        """Its name in LiteLLM's config: `^[a-z][a-z0-9_]*$`, because a '-' there makes LiteLLM exit."""
+        return self.litellm.alias or self.name.replace("-", "_")
+
+    @property
+    def required_secrets(self) -> list[str]:
+        return [name for name, secret in self.secrets.items() if not secret.optional]
+
+    @property
+    def required_variables(self) -> list[str]:
+        """Variables of compose/.env without which it cannot start, in the order of their first use."""
+        texts = [str(value) for value in self.env.values()] + self.command + [volume.source for volume in self.volumes]
+        return list(dict.fromkeys(found[1] for text in texts for found in REFERENCE.finditer(text) if found[2] is None))
+
+    @property
+    def profile(self) -> str:
+        """The compose profile that it starts with; empty if it always does."""
+        if self.tests_only:
+            return "tests"
+        return self.name if self.required_secrets or self.required_variables or self.needs else ""
+
+    def missing(self, environment) -> list[str]:
+        """What `environment` (names with values) lacks for it to start."""
+        return [name for name in (*self.required_secrets, *self.required_variables) if not environment.get(name)]
