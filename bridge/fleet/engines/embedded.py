@@ -1,0 +1,304 @@
+"""The fleet without Docker: one bridge process for all MCPs and a LiteLLM, kept alive by a keeper, on loopback.
+
+The same URLs as with Compose. What cannot run here is left out, with the reason. Everything lies in
+compose/state/embedded: plan.json (what shall run), keeper.json (what does), mcps.json, litellm.yaml, the logs, and the
+MCPs' volumes, which alone are kept when the fleet ends.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import bridge
+from bridge.config import read as read_config
+from bridge.fleet.engines import Broken, Running, Say, Started, Urls, keeper, litellm, served
+from bridge.fleet.engines.programs import Failed
+from bridge.fleet.environment import TOKEN, Environment, startable
+from bridge.fleet.files import dump
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project, private, write_private
+from bridge.fleet.targets.litellm import config
+from bridge.fleet.ask import Http, Silence
+from bridge.settings import Settings, UsageError
+
+INSTALLERS = 2  # at once
+STOP_PATIENCE = 20.0
+START_PATIENCE = 120.0
+BRIDGE, LITELLM = "bridge", "litellm"
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+             "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_CACHE_HOME", "XDG_STATE_HOME")
+
+
+class Embedded:
+    name = "embedded"
+
+    def __init__(self, project: Project, say: Say):
+        self.project, self.say = project, say
+        self.state = project.state / "embedded"
+
+    def unavailable(self) -> str:
+        return "" if os.name == "posix" else "the embedded engine needs a POSIX system"
+
+    def urls(self, fleet: Fleet, environment: Environment) -> Urls:
+        host = environment.reached_at
+        return Urls(f"http://{host}:{environment.port('MCP_PORT', fleet.port)}", f"http://{host}:{environment.port('LITELLM_PORT', 4000)}")
+
+    # ---- up
+
+    def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
+        return ""
+
+    def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
+        private(self.project.state)
+        private(self.state)
+        entries, started = self._install(fleet.only(names), environment)
+        gateway = self._litellm(started.fleet)
+        plan = self._plan(started.fleet, environment, entries, gateway)
+        self._start(plan, self.urls(fleet, environment))
+        self._wait(started.fleet, environment)
+        return started
+
+    def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict], Started]:
+        """The entries of all that can run here; what cannot is left out with its reason."""
+        wanted, left_out = startable(environment, fleet)
+        for name, why in left_out.items():
+            self.say(f"{name}: not started: {why}")
+        entries = {}
+        with ThreadPoolExecutor(INSTALLERS) as pool:
+            tasks = {stanza.name: pool.submit(self._entry, stanza, environment) for stanza in wanted if not stanza.is_remote}
+            for name, task in tasks.items():
+                try:
+                    entries[name] = task.result()
+                except served.LeftOut as reason:
+                    left_out[name] = str(reason)
+                    self.say(f"{name}: not started: {reason}")
+        if not entries:
+            raise Broken("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in left_out.items()))
+        return entries, Started(fleet.only([stanza.name for stanza in wanted if stanza.name not in left_out]), left_out)
+
+    def _entry(self, stanza, environment: Environment) -> dict:
+        began = time.monotonic()
+        made = served.entry(self.project, stanza, environment, self.state)
+        if time.monotonic() - began > 2:
+            self.say(f"{stanza.name}: installed in {time.monotonic() - began:.0f} s")
+        return made
+
+    def _litellm(self, fleet: Fleet) -> Path:
+        version = fleet.litellm.version
+        began = time.monotonic()
+        try:
+            found = litellm.executable(version)
+        except Failed as error:
+            raise Broken(f"LiteLLM {version} cannot be installed: {error.reason}\n--litellm-version takes another one") from None
+        if time.monotonic() - began > 2:
+            self.say(f"LiteLLM {version}: installed in {time.monotonic() - began:.0f} s")
+        return found
+
+    def _plan(self, fleet: Fleet, environment: Environment, entries: dict[str, dict], gateway: Path) -> dict:
+        """Write the configurations, and say which programs run with them."""
+        urls = self.urls(fleet, environment)
+        config_file, gateway_file = self.state / "mcps.json", self.state / "litellm.yaml"
+        write_private(config_file, json.dumps({"mcpServers": entries}, indent=1) + "\n")
+        write_private(gateway_file, dump(config(fleet, base=urls.of)))
+        self._check(config_file)
+        host = environment.host
+        token = self.project.secrets / TOKEN
+        ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        options = ["--config", config_file, "--host", host, "--port", environment.port("MCP_PORT", fleet.port), "--token-file", token,
+                   "--session-key-file", self.state / "session.key", "--cache-dir", self.state / "cache",
+                   *([] if host == "127.0.0.1" else ["--allowed-host", "*"])]
+        said = litellm.variables(environment.values, self.state)
+        programs = [
+            {"name": BRIDGE, "argv": [sys.executable, "-m", "bridge", "serve", *map(str, options)], "env": {**ours, "PYTHONUNBUFFERED": "1"},
+             "cwd": str(self.state), "stop_patience": 12, "version": bridge.__version__,
+             "reload": _digest(config_file, token, *(Path(path) for one in entries.values() for path in one.get("secrets", {}).values()))},
+            {"name": LITELLM, "argv": [str(gateway), "--config", str(gateway_file), "--host", host, "--port", str(environment.port("LITELLM_PORT", 4000))],
+             "env": said, "cwd": str(self.state), "stop_patience": 3, "last_signal": int(signal.SIGKILL), "config": _digest(gateway_file), "reload": "",
+             "probe": {"url": f"{urls.litellm}/mcp/", "key": "LITELLM_MASTER_KEY"}},
+        ]
+        return {"programs": programs, "digest": hashlib.sha256(json.dumps(programs).encode()).hexdigest()}
+
+    def _check(self, config_file: Path) -> None:
+        """A running bridge that cannot read its configuration only logs that: so it is read here before. Raises UsageError."""
+        read_config(replace(Settings(), config=str(config_file)))
+
+    def _start(self, plan: dict, urls: Urls) -> None:
+        """Hand the plan to the keeper; start one where none runs."""
+        told = self._told()
+        if told and told["plan"] == plan["digest"] and self._keeper_lives(told):
+            return
+        if not (told and self._keeper_lives(told)):
+            self._end_leftovers(told)
+            for url, variable in ((urls.mcps, "MCP_PORT"), (urls.litellm, "LITELLM_PORT")):
+                _check_port(url, variable)
+        write_private(self.state / "plan.json", json.dumps(plan, indent=1) + "\n")
+        if told and self._keeper_lives(told):
+            os.kill(told["pid"], signal.SIGHUP)
+        else:
+            self._launch()
+        deadline = time.monotonic() + STOP_PATIENCE
+        while (self._told() or {}).get("plan") != plan["digest"]:
+            if time.monotonic() > deadline:
+                raise Broken(f"the keeper does not start: see {self.state / 'keeper.log'}")
+            time.sleep(0.05)
+
+    def _launch(self) -> None:
+        """The keeper belongs to nobody: it outlives this command and its terminal."""
+        with open(self.state / "keeper.log", "ab") as log:
+            subprocess.Popen([sys.executable, "-I", keeper.__file__, str(self.state)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                             cwd="/", start_new_session=True)
+
+    def _wait(self, fleet: Fleet, environment: Environment) -> None:
+        """Until every MCP said that it is ready, or why not, and LiteLLM lives. Raises Broken if bridge or LiteLLM do not come up."""
+        urls = self.urls(fleet, environment)
+        began = time.monotonic()
+        with Http() as http:
+            self._until(lambda: http.get(f"{urls.mcps}/healthz").status == 200, BRIDGE)
+            waiting = {stanza.name for stanza in fleet.sidecars}
+            shown = began
+            while waiting:
+                waiting = {name for name in waiting if not _is_settled(http, f"{urls.mcps}/{name}/readyz")}
+                now = time.monotonic()
+                if now - began > START_PATIENCE:
+                    break  # verify says which and why
+                if now - shown > 5 and waiting:
+                    shown = now
+                    self.say(f"waiting for {', '.join(sorted(waiting))}")
+                time.sleep(0.1 if waiting else 0)
+            self._until(lambda: http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
+
+    def _until(self, condition, program: str) -> None:
+        deadline, shown = time.monotonic() + START_PATIENCE, time.monotonic()
+        while True:
+            try:
+                if condition():
+                    return
+            except Silence:
+                pass
+            told = ((self._told() or {}).get("programs") or {}).get(program) or {}
+            if told.get("restarts", 0) >= 2:
+                raise Broken(f"{program} does not start: it {told['why']}\n{self._last_words(program)}")
+            if time.monotonic() > deadline:
+                raise Broken(f"{program} does not answer after {START_PATIENCE:g} s\n{self._last_words(program)}")
+            if time.monotonic() - shown > 5:
+                shown = time.monotonic()
+                self.say(f"waiting for {program}")
+            time.sleep(0.1)
+
+    def _last_words(self, program: str) -> str:
+        return "\n".join(f"  {line}" for line in _tail(self.state / f"{program}.log", 12))
+
+    # ---- down
+
+    def down(self, volumes: bool = False) -> None:
+        told = self._told()
+        if told and self._keeper_lives(told):
+            os.kill(told["pid"], signal.SIGTERM)
+            deadline = time.monotonic() + STOP_PATIENCE
+            while self._keeper_lives(told) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        self._end_leftovers(told)
+        for name in ("plan.json", "keeper.json", ".keeper.json.new", "mcps.json", "litellm.yaml"):
+            (self.state / name).unlink(missing_ok=True)
+        if volumes:
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    def _end_leftovers(self, told: dict | None) -> None:
+        """Processes of a keeper that is no more, if they are still those that it started."""
+        for one in [told or {}, *((told or {}).get("programs") or {}).values()]:
+            pid, identity = one.get("pid"), one.get("identity")
+            if pid and identity and keeper.identity(pid) == identity:
+                try:
+                    os.killpg(pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError):
+                    pass
+
+    # ---- ps, logs
+
+    def ps(self) -> list[Running]:
+        told = self._told()
+        lives = bool(told) and self._keeper_lives(told)
+        found = []
+        for name in (BRIDGE, LITELLM):
+            one = ((told or {}).get("programs") or {}).get(name) or {}
+            up = bool(one.get("pid")) and bool(one.get("identity")) and keeper.identity(one["pid"]) == one["identity"]
+            detail = f"pid {one['pid']}" if up else one.get("why") or "not started"
+            if one.get("restarts"):
+                detail += f", started again {one['restarts']} times: it {one['why']}"
+            found.append(Running(name, name, "up" if up else "down", detail if lives else f"{detail}; the keeper is gone: `mcp-bridge up`"))
+        bridge_is_up = found[0].is_up
+        try:
+            names = json.loads((self.state / "mcps.json").read_text())["mcpServers"]
+        except FileNotFoundError:
+            names = {}
+        return [*(Running(name, "mcp", "up" if bridge_is_up else "down", "in the bridge's process") for name in names), *found]
+
+    def logs(self, name: str, follow: bool) -> int:
+        whole = name in (BRIDGE, LITELLM, "keeper")
+        path = self.state / f"{name if whole else BRIDGE}.log"
+        if not path.exists():
+            raise UsageError(f"no log of {name!r} here; there are those of the MCPs, {BRIDGE}, {LITELLM} and keeper")
+        mark = f" mcp={name} "
+        with path.open(encoding="utf-8", errors="replace") as log:
+            try:
+                while True:
+                    line = log.readline()
+                    if line and (whole or mark in f"{line.rstrip()} "):
+                        print(line, end="", flush=follow)
+                    elif not line and not follow:
+                        return 0
+                    elif not line:
+                        time.sleep(0.2)
+                        if path.stat().st_size < log.tell():
+                            log.seek(0)  # it was cut
+            except KeyboardInterrupt:
+                return 0
+
+    # ---- the keeper
+
+    def _told(self) -> dict | None:
+        try:
+            return json.loads((self.state / "keeper.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _keeper_lives(self, told: dict) -> bool:
+        return keeper.identity(told["pid"]) == told["identity"]
+
+
+def _is_settled(http: Http, url: str) -> bool:
+    """Whether an MCP is ready, or never will be."""
+    try:
+        said = http.get(url)
+    except Silence:
+        return False
+    return said.status == 200 or said.json().get("state") == "fatal"
+
+
+def _digest(*files: Path) -> str:
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files if path.exists())).hexdigest()
+
+
+def _check_port(url: str, variable: str) -> None:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex((host.strip("[]"), int(port))) == 0:
+            raise Broken(f"port {port} is taken by another program: end that, or choose another with {variable}=… in compose/.env")
+
+
+def _tail(path: Path, lines: int) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []

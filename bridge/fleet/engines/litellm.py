@@ -1,0 +1,38 @@
+"""LiteLLM from PyPI, in an environment of its own, as its image would have it.
+
+1.77.3 gets the packages of its image (litellm-1.77.3.txt): with newer ones its gateway does not start, or does not
+behave as it does there. Other versions get what their requirements say.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bridge.fleet.engines.packages import OURS, environment, interpreter
+from bridge.fleet.model import release
+
+PYTHONS = ("3.11", "3.12", "3.13")  # that it has wheels for
+PINNED = Path(__file__).parent
+OLD = (1, 80)
+WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77
+
+
+def requirements(version: str) -> list[str]:
+    pins = PINNED / f"litellm-{version}.txt"
+    if pins.exists():
+        return pins.read_text(encoding="utf-8").split()
+    return [f"litellm[proxy]=={version}", *(WITH_OLD if release(version) < OLD else ())]
+
+
+def executable(version: str) -> Path:
+    """The `litellm` of an environment with this version, made if missing. Raises Failed."""
+    python = sys.executable if OURS in PYTHONS else interpreter(PYTHONS[-1])
+    return environment(f"litellm-{version}", *requirements(version), python=python).with_name("litellm")
+
+
+def variables(said: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Its environment: what compose/.env says, and little of ours: a key in somebody's shell would change what it does."""
+    ours = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+                                                "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") if name in os.environ}
+    return {**ours, "HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True", **said, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,62 @@
+"""Programs that are run to their end, in process groups of their own, so that a timeout ends all of it and nothing else."""
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+STOP_PATIENCE = 3
+
+
+class Failed(RuntimeError):
+    """A program ended badly; the message has its command line, its exit code and the end of what it printed."""
+
+    def __init__(self, command: list, code: object, printed: str):
+        super().__init__(f"{' '.join(map(str, command))}\nexit code {code}\n{printed[-3000:]}")
+        # The line that says why, as well as that can be told: the last one that speaks of an error, else the last one.
+        lines = [line.strip() for line in printed.splitlines() if line.strip()]
+        self.reason = next((line for line in reversed(lines) if "error" in line.lower() or "×" in line), lines[-1] if lines else f"exit code {code}")
+
+
+def run(command: list[str | Path], timeout: float = 600, cwd: Path | None = None, env: Mapping[str, str] | None = None,
+        codes: tuple[int, ...] = (0,), stdin: str | None = None) -> str:
+    """Run a command to its end and return what it printed; an exit code that is not in `codes` raises Failed."""
+    with tempfile.TemporaryFile("w+", errors="replace") as output, tempfile.TemporaryFile("w+") as words:
+        words.write(stdin or "")
+        words.seek(0)
+        try:
+            process = subprocess.Popen(command, stdin=words, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True)
+        except OSError as error:
+            raise Failed(command, "none", f"{command[0]}: {error.strerror}") from None
+        try:
+            code: object = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = f"none after {timeout:g} s"
+        finally:
+            end(process)
+        output.seek(0)
+        printed = output.read()
+    if code not in codes:
+        raise Failed(command, code, printed)
+    return printed
+
+
+def end(process: subprocess.Popen) -> None:
+    """End the process and its group; the group may outlive its leader."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        try:
+            process.wait(STOP_PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+    _signal(process, signal.SIGKILL)
+    process.wait(STOP_PATIENCE)
+
+
+def _signal(process: subprocess.Popen, number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass

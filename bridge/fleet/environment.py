@@ -1,0 +1,205 @@
+"""What the operator says in compose/.env and compose/secrets/, completed where it says nothing.
+
+A key that is missing is made, at random, and appended; one that is there, even without a value, is the operator's and
+is never touched. Some lines are ours and are written anew: which profiles start, and where the files of compose/state
+and compose/secrets are. Everything else that a stanza wants to know must come from the operator.
+"""
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.child.environment import BadEnvironment, read_file
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project, private, write_private
+from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.settings import UsageError
+
+PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("loopback-only",)}  # anybody can read these
+NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
+HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in compose/.env.example.\n"
+OURS = "# These lines are written anew by each `mcp-bridge up`:"
+TOKEN = "bridge_token"
+PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
+DATABASE_HOST = "database"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variables of compose/.env, with those whose values stand in compose/secrets/, and what they mean."""
+
+    values: Mapping[str, str]
+
+    @property
+    def host(self) -> str:
+        """The address that ports are published on."""
+        return self.values.get("LAN_BIND") or "127.0.0.1"
+
+    @property
+    def reached_at(self) -> str:
+        """The address that this machine reaches those ports at."""
+        return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
+
+    def port(self, name: str, default: int) -> int:
+        text = self.values.get(name) or str(default)
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise UsageError(f"compose/.env: {name}={text}: a port is 1 to 65535")
+        return int(text)
+
+    @property
+    def profiles(self) -> list[str]:
+        return [name for name in re.split(r"[,\s]+", self.values.get("COMPOSE_PROFILES", "")) if name]
+
+    def expanded(self, text: str) -> str:
+        """`${NAME}` and `${NAME:-default}` with their values, as compose would."""
+        return REFERENCE.sub(lambda found: self.values.get(found[1]) or (found[2] or "").removeprefix(":-"), str(text))
+
+
+def read(project: Project) -> Environment:
+    """As it is. Raises UsageError for lines that are no variables."""
+    return Environment(_from_files(project) | _said(project))
+
+
+def complete(project: Project, fleet: Fleet) -> Environment:
+    """The environment with all keys that the fleet itself needs; compose/.env and compose/secrets/ say the same afterwards.
+
+    Raises UsageError for what cannot be right, before anything is written.
+    """
+    said, files = _said(project), _from_files(project)
+    made = {name: value for name, value in _random(said).items() if name not in said and name not in files}
+    values = files | said | made
+    for name in NEVER_EMPTY:
+        if not values[name]:
+            raise UsageError(f"compose/.env: {name} is empty: take that line out, and `mcp-bridge up` makes a random one")
+    refuse_public_defaults(values)
+    fresh = not project.env_file.exists()
+    before = "" if fresh else project.env_file.read_text(encoding="utf-8")
+    text = HEAD if fresh else before
+    if made:
+        text = text.rstrip("\n") + "\n" + "".join(f"{name}={value}\n" for name, value in made.items())
+    if text != before:
+        write_private(project.env_file, text)
+    project.env_file.chmod(0o600)
+    _write_secrets(project, fleet, values)
+    return Environment(values)
+
+
+def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
+    """Write the lines that are ours at the end of compose/.env, those without a value not at all. Returns whether anything changed."""
+    text = project.env_file.read_text(encoding="utf-8")
+    kept = [line for line in text.splitlines()
+            if line != OURS and line.partition("=")[0].strip().removeprefix("export ") not in lines]
+    while kept and not kept[-1].strip():
+        kept.pop()
+    ours = [f"{name}={value}" for name, value in lines.items() if value is not None]
+    return write_private(project.env_file, "\n".join([*kept, "", OURS, *ours]) + "\n")
+
+
+def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -> dict[str, str | None]:
+    """Our lines: which profiles start, and which files compose takes instead of its defaults."""
+    optional = {name for stanza in fleet.stanzas for name, secret in stanza.secrets.items() if secret.optional}
+    return {
+        "COMPOSE_PROFILES": ",".join(_profiles(environment, fleet, started)) or None,
+        "BRIDGE_TOKEN_FILE": f"./secrets/{TOKEN}",
+        "LITELLM_CONFIG": "./state/litellm.yaml",
+        "PROMETHEUS_CONFIG": "./state/prometheus.yml",
+        **{f"{name}_FILE": f"./secrets/{name}" for name in PASSWORDS},
+        **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional)},
+    }
+
+
+def _profiles(environment: Environment, fleet: Fleet, started: list[Stanza]) -> list[str]:
+    """Those of the MCPs that start, and those of the operator's that are no MCP's."""
+    of_mcps = {"postgres", *(stanza.name for stanza in fleet.stanzas)}
+    own = [name for name in environment.profiles if name not in of_mcps]
+    needed = [stanza.profile for stanza in started if stanza.profile]
+    if any("database" in stanza.needs for stanza in started):
+        needed.append("postgres")
+    return list(dict.fromkeys([*own, *needed]))
+
+
+def startable(environment: Environment, fleet: Fleet) -> tuple[list[Stanza], dict[str, str]]:
+    """The MCPs that nothing is missing for, and why the others cannot start. Those for tests are neither without their profile."""
+    good, left_out = [], {}
+    for stanza in fleet.stanzas:
+        if stanza.tests_only and "tests" not in environment.profiles:
+            continue
+        if why := absent(stanza, environment):
+            left_out[stanza.name] = why
+        else:
+            good.append(stanza)
+    return good, left_out
+
+
+def absent(stanza: Stanza, environment: Environment) -> str:
+    """What it lacks to start, in one line with the way out; empty if nothing."""
+    missing = stanza.missing(environment.values)
+    if stanza.auth and stanza.auth.value_env and not environment.values.get(stanza.auth.value_env):
+        missing.append(stanza.auth.value_env)
+    if not missing:
+        return ""
+    told = [f"{name} ({stanza.secrets[name].description})" if name in stanza.secrets and stanza.secrets[name].description else name
+            for name in missing]
+    return f"needs {', '.join(told)}: write {'it' if len(missing) == 1 else 'them'} into compose/.env"
+
+
+def refuse_public_defaults(values: Mapping[str, str]) -> None:
+    """Raises UsageError where the network could come in with a key that stands in a public file."""
+    host = values.get("LAN_BIND") or "127.0.0.1"
+    if _is_loopback(host):
+        return
+    for name, known in PUBLIC.items():
+        if values.get(name) in known:
+            raise UsageError(f"LAN_BIND={host} opens the fleet to the network, but {name} is the public default: "
+                             f"take that line out of compose/.env, and `mcp-bridge up` makes a random one")
+
+
+def _random(said: Mapping[str, str]) -> dict[str, str]:
+    """A value for each key of the fleet's own."""
+    reader = said.get("POSTGRES_READER_PASSWORD") or secrets.token_hex(16)
+    return {
+        "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(24)}",
+        "BRIDGE_TOKEN": secrets.token_hex(24),
+        "POSTGRES_PASSWORD": secrets.token_hex(16),
+        "POSTGRES_READER_PASSWORD": reader,
+        "DATABASE_URI": f"postgresql://mcp_reader:{reader}@{DATABASE_HOST}:5432/postgres",
+    }
+
+
+def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None:
+    """One file for each secret: its value and nothing else. The folder protects them, because a container's user must be
+    able to read them through a bind mount that keeps their owner."""
+    private(project.secrets)
+    names = [*PASSWORDS, *(name for stanza in fleet.stanzas for name in stanza.secrets)]
+    wanted = {name: values[name] for name in names if values.get(name)}
+    for name, value in (wanted | {TOKEN: values["BRIDGE_TOKEN"] + "\n"}).items():
+        write_private(project.secrets / name, value, 0o444)
+
+
+def _said(project: Project) -> dict[str, str]:
+    if not project.env_file.exists():
+        return {}
+    try:
+        return read_file(str(project.env_file))
+    except (BadEnvironment, OSError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _from_files(project: Project) -> dict[str, str]:
+    """What the operator gave as files: a secret need not stand in .env."""
+    try:
+        return {path.name: path.read_text(encoding="utf-8") for path in project.secrets.iterdir()
+                if path.is_file() and not path.name.startswith(".") and path.name != TOKEN}
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{project.secrets}: {error}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

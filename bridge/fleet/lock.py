@@ -1,0 +1,227 @@
+"""Which packages an image gets, to the last one and with the hash of each: `mcp-bridge lock`.
+
+A lock depends on its stanza only, and says so in itself; what has not changed is not resolved again. Locks are made by
+uv and npm, but pip and npm install from them. No lock names the registry that it was made with: an image built inside
+a company takes the same packages, checked by the same hashes, from the company's mirror.
+
+Surprising: a Python lock is made for every Python from 3.11 on where its packages allow that, and not only for that of
+the image, because the embedded engine installs from the same lock with the Python that the machine has.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import tomllib
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+
+from bridge.fleet.engines import packages
+from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.files import File, write
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
+from bridge.settings import UsageError
+
+REQUIREMENTS, MANIFEST, TREE = "requirements.lock", "package.json", "package-lock.json"
+BRIDGE = "images/bridge.lock"
+OLDEST = "3.11"  # what the bridge itself needs
+ARCHITECTURES = ("amd64", "arm64")
+PATIENCE = 300
+
+
+class CannotLock(UsageError):
+    """There is no set of packages that does what the stanza says; the message has the resolver's reason."""
+
+
+def lock(project: Project, stanza: Stanza, upgrade: bool = False) -> list[str]:
+    """Make the locks of one MCP. Returns the paths that changed; nothing is asked of anybody if the stanza did not change."""
+    if not upgrade and is_locked(project, stanza):
+        return []
+    if stanza.binary and stanza.binary.url:
+        _check_digests(stanza)
+    if wanted := python_packages(stanza):
+        return write(project.root, [File(f"images/{stanza.name}/{REQUIREMENTS}", _python_lock(stanza, wanted))])
+    if manifest := node_manifest(stanza):
+        return write(project.root, _node_lock(stanza.name, manifest))
+    return []
+
+
+def lock_bridge(project: Project, upgrade: bool = False) -> list[str]:
+    """Make the lock of what the bridge itself needs in every image, from pyproject.toml."""
+    wanted = _own_packages(project)
+    if not wanted or not upgrade and _says(project.root / BRIDGE, bridge_header(wanted)):
+        return []
+    _tell("locking the bridge's own packages")
+    return write(project.root, [File(BRIDGE, bridge_header(wanted) + _resolve("the bridge", wanted, OLDEST))])
+
+
+def lock_all(project: Project, fleet: Fleet, names: Iterable[str] = (), upgrade: bool = False) -> list[str]:
+    """Make all locks, or those of `names`, whose stanzas changed (all of these, to the newest, with `upgrade`)."""
+    names = list(names)
+    chosen = [fleet[name] for name in names] or fleet.sidecars
+    changed = [] if names else lock_bridge(project, upgrade)
+    for stanza in chosen:
+        changed += lock(project, stanza, upgrade)
+    return changed
+
+
+def is_locked(project: Project, stanza: Stanza) -> bool:
+    """Do its locks belong to the stanza as it is now? Asks the disk only."""
+    folder = project.folder(stanza)
+    if python_packages(stanza):
+        return _says(folder / REQUIREMENTS, header(stanza))
+    if manifest := node_manifest(stanza):
+        return (folder / TREE).is_file() and _says(folder / MANIFEST, manifest)
+    return not (stanza.binary and stanza.binary.url)
+
+
+def unlocked(project: Project, fleet: Fleet) -> list[str]:
+    """What has no lock, or that of an earlier stanza."""
+    own = _own_packages(project)
+    bridge = [] if not own or _says(project.root / BRIDGE, bridge_header(own)) else [BRIDGE]
+    return bridge + [stanza.name for stanza in fleet.sidecars
+                     if (python_packages(stanza) or node_manifest(stanza)) and not is_locked(project, stanza)]
+
+
+# ---- what is wanted (pure) -----------------------------------------------------------
+
+def python_packages(stanza: Stanza) -> list[str]:
+    return stanza.pypi or ([stanza.binary.pypi] if stanza.binary and stanza.binary.pypi else [])
+
+
+def header(stanza: Stanza) -> str:
+    """The first lines of its Python lock: who made it, and from what."""
+    return _header(f"`mcp-bridge lock {stanza.name}`; do not edit: change the stanza and lock again.", Python=[stanza.python],
+                   Packages=python_packages(stanza), Constraints=stanza.constraints, Overrides=stanza.overrides)
+
+
+def bridge_header(wanted: list[str]) -> str:
+    return _header("`mcp-bridge lock`; do not edit: change pyproject.toml and lock again.", Packages=wanted)
+
+
+def _header(made_by: str, **made_from: list[str]) -> str:
+    lines = [f"Made by {made_by}", *(f"{what}: {', '.join(said)}" for what, said in made_from.items() if said)]
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def node_manifest(stanza: Stanza) -> str:
+    """The package.json of its image; empty if nothing comes from npm. A binary may come in one package for each architecture."""
+    made_by = {"//": f"Made by `mcp-bridge lock {stanza.name}`; do not edit: change the stanza and lock again.", "private": True}
+    if stanza.npm:
+        wanted = {"dependencies": dict(map(_split, stanza.npm))}
+    elif stanza.binary and stanza.binary.npm:
+        each = dict.fromkeys(stanza.binary.npm.replace("{arch}", arch) for arch in ARCHITECTURES)
+        wanted = {"dependencies" if len(each) == 1 else "optionalDependencies": dict(map(_split, each))}
+    else:
+        return ""
+    if stanza.overrides:
+        wanted["overrides"] = dict(map(_split, stanza.overrides))
+    return json.dumps({**made_by, **wanted}, indent=2) + "\n"
+
+
+def _split(package: str) -> tuple[str, str]:
+    name, _, version = package.rpartition("@")
+    return name, version
+
+
+def _own_packages(project: Project) -> list[str]:
+    try:
+        return tomllib.loads((project.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    except (OSError, KeyError):
+        return []  # a folder of stanzas elsewhere: its images take the bridge from its own release
+
+
+def _says(path: Path, beginning: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8").startswith(beginning)
+    except OSError:
+        return False
+
+
+# ---- who knows which packages go together ---------------------------------------------
+
+def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
+    _tell(f"locking {stanza.name}: {', '.join(wanted)}")
+    try:
+        lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides)
+    except CannotLock:
+        if stanza.python == OLDEST:
+            raise
+        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides)
+    return header(stanza) + lines
+
+
+def _resolve(name: str, wanted: list[str], python: str, constraints: Iterable[str] = (), overrides: Iterable[str] = ()) -> str:
+    """The lines of a requirements file with hashes, for this Python and every later one, on every machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = []
+        for option, requirements in (("constraint", constraints), ("override", overrides)):
+            if requirements:
+                Path(folder, f"{option}s").write_text("\n".join(requirements) + "\n")
+                options += [f"--{option}", f"{option}s"]
+        Path(folder, "stanza").write_text("\n".join(wanted) + "\n")
+        command = [*_uv(), "pip", "compile", "stanza", *options, "--universal", "--python-version", python, "--generate-hashes",
+                   "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--output-file", "lock"]
+        try:
+            run(command, PATIENCE, cwd=Path(folder), env=packages.trusting())
+        except Failed as error:
+            said = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
+            raise CannotLock(f"{name}: no packages for Python {python} fit together: {' '.join(said)[-1500:]}") from None
+        return Path(folder, "lock").read_text()
+
+
+def _uv() -> list[str]:
+    if uv := packages.uv():
+        return uv
+    raise CannotLock("uv is needed for a Python lock and cannot be had: pip install uv")
+
+
+def _node_lock(name: str, manifest: str) -> list[File]:
+    _tell(f"locking {name}")
+    try:
+        node = packages.node()
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, MANIFEST).write_text(manifest)
+            command = [*packages.npm(node), "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund",
+                       "--omit-lockfile-registry-resolved", "--loglevel=error"]
+            path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
+            run(command, PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+            tree = json.loads(Path(folder, TREE).read_text())
+    except Failed as error:
+        raise CannotLock(f"{name}: npm finds no packages that fit together: {error.reason}") from None
+    tree["name"] = name  # npm takes it from the folder, which is a temporary one
+    for place, package in tree["packages"].items():
+        package.pop("funding", None)  # who wants money for it: nothing that npm needs
+        if place and "integrity" not in package and not package.get("link"):
+            raise CannotLock(f"{name}: {place.removeprefix('node_modules/')} has no hash: it does not come from a registry")
+    return [File(f"images/{name}/{MANIFEST}", manifest), File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n")]
+
+
+def _check_digests(stanza: Stanza) -> None:
+    """Is what is fetched what the stanza says? The stanza is the lock of such a binary."""
+    for arch, expected in stanza.binary.sha256.items():
+        url = stanza.binary.url.replace("{arch}", arch)
+        _tell(f"checking {stanza.name}: {url}")
+        actual = digest(url)
+        if actual != expected:
+            raise CannotLock(f"{stanza.name}: {url} has sha256 {actual}, but binary.sha256.{arch} says {expected}")
+
+
+def digest(url: str) -> str:
+    """The sha256 of what is there. Raises CannotLock."""
+    summed = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            while piece := answer.read(1 << 20):
+                summed.update(piece)
+    except (OSError, ValueError) as error:
+        raise CannotLock(f"{url} cannot be fetched: {error}") from None
+    return summed.hexdigest()
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)

@@ -1,0 +1,132 @@
+"""images/NAME/Dockerfile: how the image of one MCP is made, by a template for each kind of server.
+
+All images begin with the same instructions, so that a builder has (and a disk holds) their result once: Python, a user
+and the packages that the bridge needs. The server comes next, the bridge's own code last.
+"""
+
+import json
+import re
+from pathlib import PurePosixPath
+
+from bridge.fleet.files import MADE_BY, File
+from bridge.fleet.model import PORT, Fleet
+from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.targets.template import fill, template
+
+_PYTHON = "/opt/bridge/bin/python"
+# The bridge in an image that may have no Python and no C library: by the loader that came with it.
+_PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
+
+
+def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
+    """The Dockerfile of a sidecar. Its context is the project's root."""
+    name = f"binary-{_source(stanza)}" if stanza.kind == "binary" else stanza.kind
+    values = _values(fleet, stanza)
+    values["base"] = fill(template("base.Dockerfile"), values).rstrip()
+    values["end"] = fill(template("end.Dockerfile"), values).rstrip()
+    text = fill(template(f"{name}.Dockerfile"), values)
+    return File(f"images/{stanza.name}/Dockerfile", f"# {MADE_BY}\n\n{text}")
+
+
+def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
+    python = "3.13" if stanza.kind == "image" else stanza.python
+    interpreter = _PORTABLE if stanza.kind == "image" else (_PYTHON,)
+    binary = stanza.binary
+    return {
+        "name": stanza.name,
+        "python_image": python_image(fleet, python),
+        "node_image": fleet.node_image,
+        "image": stanza.image,
+        "bridge": f"/opt/bridge/lib/python{python}/site-packages",
+        "apt": _apt(stanza),
+        "files": f"COPY images/{stanza.name}/{stanza.files} /app" if stanza.files else "",
+        "folders": _folders(stanza),
+        "program": PurePosixPath(stanza.command[0]).name,
+        "package": _for_this_machine(binary.npm.rpartition("@")[0]) if binary else "",
+        "path": _for_this_machine(binary.path) if binary else "",
+        "file": _for_this_machine(binary.file) if binary else "",
+        "fetch": _fetch(stanza) if binary and binary.url else "",
+        "smoke": _smoke(stanza, interpreter),
+        "health": health(*interpreter),
+        "entrypoint": _words(*interpreter, "-I", "-m", "bridge", "serve", "--"),
+        "command": _words(*map(by_default, stanza.command)),
+    }
+
+
+def python_image(fleet: Fleet, python: str) -> str:
+    """The fleet's Python image, in the version that a stanza asks for."""
+    return re.sub(r"(?<=:)\d+\.\d+", python, fleet.python_image, count=1)
+
+
+def by_default(text) -> str:
+    """`text` as it is when the operator sets nothing: ${NAME:-default} is the default, ${NAME} is empty."""
+    return REFERENCE.sub(lambda found: (found[2] or ":-")[2:], in_words(text))
+
+
+def health(*interpreter: str, path: str = "/readyz") -> str:
+    """A health check in Docker's words. By a plain socket: urllib takes three times as long to import, every ten seconds."""
+    return _words(*interpreter, "-I", "-S", "-c", f"import socket, sys; c = socket.create_connection(('127.0.0.1', {PORT}), 4); "
+                  rf"c.sendall(b'GET {path} HTTP/1.0\r\n\r\n'); sys.exit(b' 200 ' not in c.recv(64))")
+
+
+def in_words(value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _source(stanza: Stanza) -> str:
+    return next(name for name in ("url", "npm", "pypi", "file") if getattr(stanza.binary, name))
+
+
+def _for_this_machine(text: str) -> str:
+    return text.replace("{arch}", "${TARGETARCH}")
+
+
+def _fetch(stanza: Stanza) -> str:
+    binary = stanza.binary
+    sums = " ".join(f"{arch}={value}" for arch, value in sorted(binary.sha256.items()))
+    inside = f' --path "{_for_this_machine(binary.path)}"' if binary.path else ""
+    return (f'"{_for_this_machine(binary.url)}" /opt/server/bin/{PurePosixPath(stanza.command[0]).name}'
+            f"{inside} --sha256 $TARGETARCH {sums}")
+
+
+def _apt(stanza: Stanza) -> str:
+    if not stanza.apt:
+        return ""
+    return ("RUN apt-get update -qq \\\n"
+            f" && apt-get install -y -qq --no-install-recommends {' '.join(stanza.apt)} \\\n"
+            " && rm -rf /var/lib/apt/lists/*")
+
+
+def _folders(stanza: Stanza) -> str:
+    """Where volumes are mounted: an empty one takes its owner from the folder that is there."""
+    targets = [volume.target for volume in stanza.volumes]
+    lines = []
+    if targets and stanza.kind == "image":
+        lines = [f"COPY --from=portable --chown=10001:10001 /opt/empty {target}" for target in targets]
+    elif targets:
+        lines = [f"RUN install -d -o mcp -g mcp {' '.join(targets)}"]
+    if stanza.cwd:
+        lines.append(f"WORKDIR {stanza.cwd}")
+    return "\n".join(lines)
+
+
+def _smoke(stanza: Stanza, interpreter: tuple[str, ...]) -> str:
+    """The stanza's call, made while the image is built. What the server writes does not stay in the image."""
+    smoke = stanza.smoke
+    if smoke is None or not smoke.build:
+        return ""
+    places = ["/tmp", *(volume.target for volume in stanza.volumes)]
+    mounts = " ".join(f"--mount=type=tmpfs,target={place}" for place in places)
+    options = ["--env", "*"]
+    for name, value in stanza.env.items():
+        options += ["--env", f"{name}={by_default(value)}"]
+    if smoke.expect:
+        options += ["--expect", smoke.expect]
+    return f"RUN {mounts} " + _words(
+        *interpreter, "-I", "-m", "bridge", "inspect", *options,
+        "--call", smoke.tool, json.dumps(smoke.arguments), "--", *map(by_default, stanza.command))
+
+
+def _words(*words: str) -> str:
+    """Docker's exec form: no shell takes part."""
+    return json.dumps(words, ensure_ascii=False)

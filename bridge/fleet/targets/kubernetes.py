@@ -1,0 +1,253 @@
+"""kubernetes/: manifests for a cluster that you have. `kubectl apply -k kubernetes` after the images are where it finds them.
+
+Secrets are named here and made by you: `mcp-bridge` (keys bridge_token, litellm_master_key) and `mcp-NAME` for each MCP
+that has some. Variables without a default come from the ConfigMap `mcp-settings`, which is yours too. A stanza's volume is
+a claim, because a hardened pod may not see its node's folders.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.fleet.files import MADE_BY, File, dump
+from bridge.fleet.model import PORT, Fleet
+from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.targets import litellm as gateway
+from bridge.fleet.targets import prometheus
+from bridge.fleet.targets.compose import named_in
+from bridge.fleet.targets.sidecar import SECRETS, secret_path, variables
+from bridge.fleet.targets.template import template
+
+UID = 10001
+KEYS, SETTINGS = "mcp-bridge", "mcp-settings"
+RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": UID, "runAsGroup": UID, "fsGroup": UID,
+                  "seccompProfile": {"type": "RuntimeDefault"}}
+RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+ANYWHERE = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}  # but never the cloud's own metadata
+
+
+def render(fleet: Fleet) -> Iterator[File]:
+    parts = {stanza.name: sidecar(fleet, stanza) for stanza in fleet.sidecars if not stanza.tests_only}
+    parts |= {"litellm": litellm(fleet), "network": network(fleet), "monitoring": monitoring(fleet)}
+    for name, documents in parts.items():
+        yield _file(name, documents)
+    images = [{"name": image(fleet, stanza), "newName": image(fleet, stanza), "newTag": "latest"}
+              for stanza in fleet.sidecars if not stanza.tests_only]
+    yield _file("kustomization", [{
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": fleet.name,
+        "resources": [f"{name}.yaml" for name in parts],
+        "images": images,  # set newName and newTag to where you pushed them, in an overlay or here
+    }])
+
+
+def image(fleet: Fleet, stanza: Stanza) -> str:
+    return f"{fleet.name}-{stanza.name}"
+
+
+def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
+    """One MCP: what it keeps, the pod, its name in the cluster, and where it may go."""
+    claims = {_claim(stanza, number): volume for number, volume in enumerate(stanza.volumes)}
+    files = [name for name, secret in stanza.secrets.items() if secret.kind == "file" or not secret.optional]
+    given = [_variable(name, value) for name, value in variables(stanza, files).items()]
+    needed = [{"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": name}}}
+              for name in stanza.required_variables if name not in stanza.env]
+    optional = [{"name": name, "valueFrom": {"secretKeyRef": {"name": f"mcp-{stanza.name}", "key": name, "optional": True}}}
+                for name in stanza.secrets if name not in files]
+    container: dict[str, Any] = {
+        "name": "mcp",
+        "image": image(fleet, stanza),
+        "imagePullPolicy": "IfNotPresent",
+        "env": [*needed, *given, *optional],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "startupProbe": _probe("/readyz", periodSeconds=2, failureThreshold=60),
+        "readinessProbe": _probe("/readyz", periodSeconds=10),
+        "livenessProbe": _probe("/healthz", periodSeconds=20),
+        "resources": _resources(stanza),
+        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
+            *({"name": name, "mountPath": volume.target, **({"readOnly": True} if volume.read_only else {})}
+              for name, volume in claims.items()),
+        ],
+    }
+    volumes = [
+        {"name": "tmp", "emptyDir": {"medium": "Memory"}},
+        {"name": "secrets", "projected": {"defaultMode": 0o444, "sources": _secret_sources(stanza, files)}},
+        *({"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims),
+    ]
+    if stanza.limits.shm:
+        container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(stanza.limits.shm)}})
+    if any(REFERENCE.search(word) for word in stanza.command):
+        container["args"] = [_expanded(word) for word in stanza.command]
+    labels = {**_labels(stanza.name), "app.kubernetes.io/component": "mcp"}
+    documents = [_of("v1", "PersistentVolumeClaim", name, labels, spec={
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}) for name in claims]
+    documents += [_deployment(stanza.name, labels, container, volumes), _service(stanza.name, labels, PORT)]
+    if leaves := _leaves(stanza):
+        documents.append(_policy(f"{stanza.name}-egress", labels, egress=leaves))
+    return documents
+
+
+def litellm(fleet: Fleet) -> list[dict[str, Any]]:
+    labels = _labels("litellm")
+    users = fleet.model_copy(update={"stanzas": [stanza for stanza in fleet.stanzas if not stanza.tests_only]})
+    config = gateway.config(users)
+    others = [name for name in named_in(config) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")]
+    alive = {"exec": {"command": ["python3", "-c", template("litellm_health.py")]}, "periodSeconds": 20, "timeoutSeconds": 8}
+    container = {
+        "name": "litellm",
+        "image": fleet.litellm.image_name,
+        "args": ["--config", "/etc/litellm/config.yaml", "--port", "4000"],
+        "env": [
+            {"name": "LITELLM_MASTER_KEY", "valueFrom": {"secretKeyRef": {"name": KEYS, "key": "litellm_master_key"}}},
+            {"name": "BRIDGE_TOKEN", "valueFrom": {"secretKeyRef": {"name": KEYS, "key": "bridge_token"}}},
+            *({"name": name, "valueFrom": {"secretKeyRef": {"name": "mcp-litellm", "key": name, "optional": True}}} for name in others),
+            {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
+            {"name": "HOME", "value": "/tmp"},
+        ],
+        "ports": [{"name": "http", "containerPort": 4000}],
+        "startupProbe": {"httpGet": {"path": "/health/liveliness", "port": "http"}, "periodSeconds": 5, "failureThreshold": 60},
+        "readinessProbe": {"httpGet": {"path": "/health/liveliness", "port": "http"}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "livenessProbe": alive,
+        "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+        "securityContext": RESTRICTED,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "config", "mountPath": "/etc/litellm", "readOnly": True}],
+    }
+    volumes = [{"name": "tmp", "emptyDir": {"medium": "Memory"}}, {"name": "config", "configMap": {"name": "litellm"}}]
+    return [
+        _of("v1", "ConfigMap", "litellm", labels, data={"config.yaml": dump(config)}),
+        _deployment("litellm", labels, container, volumes),
+        _service("litellm", labels, 4000),
+    ]
+
+
+def network(fleet: Fleet) -> list[dict[str, Any]]:
+    """The namespace, and who may talk to whom in it: nobody, but for what stands here and beside each MCP."""
+    dns = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+           "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+    mcps = {"matchLabels": {"app.kubernetes.io/component": "mcp", "app.kubernetes.io/part-of": "mcp-bridge"}}
+    client = {"podSelector": {"matchLabels": _selector("litellm")}}
+    watcher = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    part = {"app.kubernetes.io/part-of": "mcp-bridge"}
+    return [
+        _of("v1", "Namespace", fleet.name, {**part, "pod-security.kubernetes.io/enforce": "restricted"}),
+        _of("networking.k8s.io/v1", "NetworkPolicy", "default-deny", part,
+            spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [dns]}),
+        _of("networking.k8s.io/v1", "NetworkPolicy", "to-mcps", part,
+            spec={"podSelector": mcps, "policyTypes": ["Ingress"],
+                  "ingress": [{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}]}),
+        _of("networking.k8s.io/v1", "NetworkPolicy", "litellm", part,
+            spec={"podSelector": {"matchLabels": _selector("litellm")}, "policyTypes": ["Ingress", "Egress"],
+                  "ingress": [{"ports": [{"protocol": "TCP", "port": 4000}]}],
+                  "egress": [{"to": [{"podSelector": mcps}], "ports": [{"protocol": "TCP", "port": PORT}]}, {"to": [ANYWHERE]}]}),
+    ]
+
+
+def monitoring(fleet: Fleet) -> list[dict[str, Any]]:
+    """For the Prometheus operator."""
+    part = {"app.kubernetes.io/part-of": "mcp-bridge"}
+    monitor = {
+        "selector": {"matchLabels": {**part, "app.kubernetes.io/component": "mcp"}},
+        "podMetricsEndpoints": [{
+            "port": "http", "path": "/metrics", "interval": "15s", "honorLabels": True,
+            "authorization": {"type": "Bearer", "credentials": {"name": KEYS, "key": "bridge_token"}},
+            "relabelings": [
+                {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "mcp"},
+                {"targetLabel": "job", "replacement": "mcp"},  # as the alerts call it
+            ],
+        }],
+    }
+    return [_of("monitoring.coreos.com/v1", "PodMonitor", "mcp", part, spec=monitor),
+            _of("monitoring.coreos.com/v1", "PrometheusRule", "mcp", part, spec=prometheus.alerts())]
+
+
+def _file(name: str, documents: list[dict[str, Any]]) -> File:
+    return File(f"kubernetes/{name}.yaml", f"# {MADE_BY}\n" + "---\n".join(map(dump, documents)))
+
+
+def _of(version: str, kind: str, name: str, labels: dict[str, str], **rest: Any) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, **rest}
+
+
+def _labels(name: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "mcp-bridge"}
+
+
+_selector = _labels
+
+
+def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], volumes: list) -> dict[str, Any]:
+    return _of("apps/v1", "Deployment", name, labels, spec={
+        "replicas": 1,  # sessions live in the process
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": _selector(name)},
+        "template": {"metadata": {"labels": labels}, "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,  # else the server would see a variable for each service of the namespace
+            "terminationGracePeriodSeconds": 20,
+            "securityContext": RESTRICTED_POD,
+            "containers": [container],
+            "volumes": volumes,
+        }},
+    })
+
+
+def _service(name: str, labels: dict[str, str], port: int) -> dict[str, Any]:
+    return _of("v1", "Service", name, labels, spec={
+        "selector": _selector(name), "ports": [{"name": "http", "port": port, "targetPort": "http"}]})
+
+
+def _policy(name: str, labels: dict[str, str], egress: list) -> dict[str, Any]:
+    return _of("networking.k8s.io/v1", "NetworkPolicy", name, labels, spec={
+        "podSelector": {"matchLabels": labels}, "policyTypes": ["Egress"], "egress": egress})
+
+
+def _leaves(stanza: Stanza) -> list[dict[str, Any]]:
+    if stanza.egress:
+        return [{"to": [ANYWHERE]}]
+    return [{"ports": [{"protocol": "TCP", "port": 5432}]}] if "database" in stanza.needs else []
+
+
+def _claim(stanza: Stanza, number: int) -> str:
+    named = stanza.volumes[number].named
+    return named.lower().replace("_", "-") if named else f"{stanza.name}-{number}"
+
+
+def _secret_sources(stanza: Stanza, files: list[str]) -> list[dict[str, Any]]:
+    sources = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token", "path": "bridge_token"}]}}]
+    for name in files:
+        item = {"name": f"mcp-{stanza.name}", "items": [{"key": name, "path": secret_path(name).rpartition("/")[2]}]}
+        sources.append({"secret": {**item, "optional": True} if stanza.secrets[name].optional else item})
+    return sources
+
+
+def _variable(name: str, value: str) -> dict[str, Any]:
+    """${NAME:-default} is the default; ${NAME} is a key of the settings, or (within a text) a variable made from it."""
+    whole = REFERENCE.fullmatch(value)
+    if whole and whole[2] is None:
+        return {"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": whole[1]}}}
+    return {"name": name, "value": _expanded(value)}
+
+
+def _expanded(text: str) -> str:
+    text = text.replace("$(", "$$(")
+    return REFERENCE.sub(lambda found: f"$({found[1]})" if found[2] is None else found[2][2:], text)
+
+
+def _probe(path: str, **how: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 5, **how}
+
+
+def _resources(stanza: Stanza) -> dict[str, Any]:
+    limits = {"memory": _bytes(stanza.limits.memory)}
+    if stanza.limits.cpus:
+        limits["cpu"] = str(stanza.limits.cpus)
+    return {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": limits}
+
+
+def _bytes(size: str) -> str:
+    """Docker's 512m is Kubernetes' 512Mi (whose 512m is half a byte)."""
+    number, unit = re.fullmatch(r"(\d+)([kmg])", size).groups()
+    return f"{number}{ {'k': 'Ki', 'm': 'Mi', 'g': 'Gi'}[unit]}"

@@ -1,0 +1,48 @@
+"""What a container around one MCP needs to be told, whatever runs it: variables, secrets, mounts. Compose and Kubernetes agree on it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.targets.dockerfile import in_words
+
+SECRETS = "/run/secrets"
+HARDENED = {  # of every container of the fleet
+    "read_only": True,
+    "init": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+}
+
+
+def variables(stanza: Stanza, as_files: Iterable[str] | None = None) -> dict[str, str]:
+    """Options of the bridge (MCP_BRIDGE_*), then the server's own variables, which may hold ${NAME} and ${NAME:-default}.
+
+    `as_files`: the secrets that are there as files, all unless said otherwise.
+    """
+    there = stanza.secrets if as_files is None else {name: stanza.secrets[name] for name in as_files}
+    options: dict[str, str] = {"name": stanza.name, "token_file": f"{SECRETS}/bridge_token"}
+    options |= {name: _option(value) for name, value in stanza.bridge.items()}
+    if stanza.tools.allow:
+        options["tool_allow"] = _option(stanza.tools.allow)
+    if stanza.tools.deny:
+        options["tool_deny"] = _option(stanza.tools.deny)
+    if stanza.tools.rename:
+        options["tool_rename"] = _option([f"{old}={new}" for old, new in stanza.tools.rename.items()])
+    if values := [f"{name}={secret_path(name)}" for name, secret in there.items() if secret.kind == "value"]:
+        options["secret"] = _option(values)
+    paths = {name: secret_path(name) for name, secret in there.items() if secret.kind == "file"}
+    return ({f"MCP_BRIDGE_{name.upper()}": value for name, value in options.items()}
+            | {name: in_words(value) for name, value in stanza.env.items()} | paths)
+
+
+def secret_path(name: str) -> str:
+    return f"{SECRETS}/{name.lower()}"
+
+
+def has_references(texts) -> bool:
+    return any(REFERENCE.search(str(text)) for text in texts)
+
+
+def _option(value: Any) -> str:
+    return ",".join(map(in_words, value)) if isinstance(value, list | tuple) else in_words(value)

@@ -1,0 +1,8 @@
+{{base}}
+
+# The image.
+FROM base
+{{apt}}
+{{files}}
+{{folders}}
+{{end}}

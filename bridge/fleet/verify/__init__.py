@@ -1,0 +1,171 @@
+"""Is it true that it works? Each MCP is asked hop by hop, from its process to the place where its calls are counted.
+
+    result.py    the hops, and how they went
+    direct.py    the MCP itself: running, ready, all transports, its smoke call
+    gateway.py   LiteLLM: it lives, it lists the same tools, the smoke call goes through it
+    model.py     a model calls a tool by itself
+    counted.py   the bridge, or Prometheus, counted the calls
+    show.py      a table for people
+
+The order is part of the proof: what is broken by itself is never called through LiteLLM, which might not survive it.
+"""
+
+import base64
+import logging
+import time
+from dataclasses import dataclass, field
+
+import anyio
+
+from bridge.fleet.engines import Running, Say, Urls
+from bridge.fleet.environment import Environment
+from bridge.fleet.model import Fleet
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.verify import direct, gateway, model
+from bridge.fleet.ask import Http
+from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
+from bridge.fleet.verify.gateway import Gateway
+from bridge.fleet.verify.result import OK, SKIPPED, Hop, Report, Verdict
+
+AT_ONCE = 4  # MCPs that are talked to at the same time
+CALLS_AT_ONCE = 2  # through LiteLLM
+
+
+@dataclass
+class Subject:
+    """What is verified, and where it is."""
+
+    engine: str
+    fleet: Fleet
+    environment: Environment
+    urls: Urls
+    running: list[Running]
+    model: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
+    say: Say = lambda text: None
+
+
+def verify(subject: Subject) -> Verdict:
+    for name in ("mcp", "client", "httpx2"):  # the SDK logs tracebacks for what we report in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    began = time.monotonic()
+    with Http() as http:
+        verdict = anyio.run(_Verification(subject, http).run)
+    verdict.seconds = time.monotonic() - began
+    return verdict
+
+
+class _Verification:
+    def __init__(self, subject: Subject, http: Http):
+        self.subject, self.http = subject, http
+        self.say, values = subject.say, subject.environment.values
+        self.headers = {"Authorization": f"Bearer {values.get('BRIDGE_TOKEN', '')}"}
+        self.gateway = Gateway(subject.urls.litellm, values.get("LITELLM_MASTER_KEY", ""), http)
+        self.counter = Counter(subject.urls.mcps, subject.engine == "compose", self.headers, http)
+        self.prometheus = Prometheus(subject.urls.prometheus, http) if subject.urls.prometheus else None
+        self.reports = {stanza.name: Report(stanza.name, stanza.url or subject.urls.of(stanza)) for stanza in subject.fleet.stanzas}
+        self.before: dict[str, float | None] = {}
+        self.shared: list[Report] = []
+
+    async def run(self) -> Verdict:
+        stanzas = self.subject.fleet.stanzas
+        await self._each(stanzas, self._direct, AT_ONCE)
+        await self._through_litellm([stanza for stanza in stanzas if stanza.litellm.enabled])
+        await self._counted([stanza for stanza in stanzas if not stanza.is_remote])
+        return Verdict(self.subject.engine, list(self.reports.values()), self.shared, self.subject.left_out)
+
+    async def _each(self, stanzas: list[Stanza], check, at_once: int) -> None:
+        limit = anyio.CapacityLimiter(at_once)
+
+        async def one(stanza: Stanza) -> None:
+            async with limit:
+                await check(stanza)
+
+        async with anyio.create_task_group() as tasks:
+            for stanza in stanzas:
+                tasks.start_soon(one, stanza)
+
+    # ---- before LiteLLM
+
+    async def _direct(self, stanza: Stanza) -> None:
+        report = self.reports[stanza.name]
+        if not stanza.is_remote:
+            self.before[stanza.name] = await self._apart(self.counter.of, stanza)
+        running = next((one for one in self.subject.running if one.name == stanza.name and one.kind == "mcp"), None)
+        await direct.check(report, stanza, running, headers_for(stanza, self.subject.environment), self.http)
+        self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
+
+    # ---- LiteLLM
+
+    async def _through_litellm(self, stanzas: list[Stanza]) -> None:
+        self.say("LiteLLM")
+        report = await self._apart(self.gateway.check)
+        self.shared.append(report)
+        names = None
+        if report.is_ok and stanzas:
+            names, hop = await self._apart(self.gateway.tools)
+            report.add(hop)
+        good = []
+        for stanza in stanzas:
+            own = self.reports[stanza.name]
+            if names is None or not own.is_ok:
+                for hop in gateway.skipped(stanza, "LiteLLM itself does not work" if names is None else "it is broken itself"):
+                    own.add(hop)
+            elif own.add(gateway.listed(stanza, own.tools or [], names)):
+                good.append(stanza)
+        await self._each(good, self._call, CALLS_AT_ONCE)
+        if self.subject.model:
+            await self._each([stanza for stanza in good if self.reports[stanza.name].is_ok], self._ask_model, CALLS_AT_ONCE)
+        if good:
+            report.add(await self._apart(self.gateway.answers, "gateway afterwards"))
+
+    async def _call(self, stanza: Stanza) -> None:
+        self.reports[stanza.name].add(await self._apart(self.gateway.call, stanza))
+
+    async def _ask_model(self, stanza: Stanza) -> None:
+        self.say(f"{stanza.name}: asking {self.subject.model}")
+        args = (stanza, self.gateway.url, self.gateway.key, self.subject.model, self.http, self.counter)
+        self.reports[stanza.name].add(await self._apart(model.call, *args))
+
+    # ---- counting
+
+    async def _counted(self, stanzas: list[Stanza]) -> None:
+        if self.prometheus:
+            self.say("Prometheus")
+            report = await self._apart(self.prometheus.check)
+            self.shared.append(report)
+            if not report.is_ok:
+                for stanza in stanzas:
+                    self.reports[stanza.name].add(Hop("counted", SKIPPED, "Prometheus itself does not work"))
+                return
+        self.called = time.time()
+        await self._each(stanzas, self._count, len(stanzas) + 1)
+
+    async def _count(self, stanza: Stanza) -> None:
+        report = self.reports[stanza.name]
+        if not report.is_ok:
+            report.add(Hop("counted", SKIPPED, "it is broken itself"))
+            return
+        calls = sum(report.state(hop) == OK for hop in ("smoke", "called", "model"))
+        if self.prometheus is None:
+            report.add(await self._apart(by_the_bridge, stanza, self.counter, self.before.get(stanza.name), calls))
+            return
+        count = await self._apart(self.counter.of, stanza)
+        report.add(await self._apart(self.prometheus.has, stanza, count, self.called, calls))
+
+    async def _apart(self, ask, *arguments):
+        """What asks over plain HTTP does so in a thread."""
+        return await anyio.to_thread.run_sync(lambda: ask(*arguments))
+
+
+def headers_for(stanza: Stanza, environment: Environment) -> dict[str, str]:
+    """How this MCP wants to be greeted: a sidecar with the fleet's token, a remote one as its stanza says."""
+    if not stanza.is_remote:
+        return {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+    auth = stanza.auth
+    if auth is None or auth.type == "none":
+        return {}
+    value = auth.value or environment.values.get(auth.value_env, "")
+    encoded = base64.b64encode(value.encode()).decode()
+    return {"api_key": {"X-API-Key": value}, "basic": {"Authorization": f"Basic {encoded}"},
+            "authorization": {"Authorization": value}, "bearer_token": {"Authorization": f"Bearer {value}"}}[auth.type]

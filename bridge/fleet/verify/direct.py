@@ -1,0 +1,150 @@
+"""The hops before LiteLLM: is it there, is it ready, does it say the same on every transport, does the smoke call work?
+
+They come first because LiteLLM 1.77.3 may wedge when it calls an MCP that is broken: what is broken here is not called
+there.
+"""
+
+import time
+
+import anyio
+
+from bridge.fleet.engines import Running
+from bridge.fleet.stanza import Smoke, Stanza
+from bridge.fleet.ask import Http, Said, Silence
+from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
+from bridge.inspect.connect import Visit, visit
+from bridge.inspect.plan import ENDINGS, Plan, Way
+from bridge.inspect.show import result as shown
+from bridge.inspect.survey import Answer, Facts, call, differences, survey
+
+TALK, CALL, START = 10.0, 30.0, 20.0  # seconds of patience: an answer, a smoke call, a child that is still starting
+STARTING = ("starting", "handshaking", "backoff")
+
+
+async def check(report: Report, stanza: Stanza, running: Running | None, headers: dict[str, str], http: Http) -> None:
+    """Go hop by hop until one breaks."""
+    if not stanza.is_remote:
+        if not report.add(_is_running(stanza, running)):
+            return
+        if not report.add(await _is_ready(stanza, report.url, http)):
+            return
+    facts = None
+    for way in ways(stanza, report.url):
+        hop, facts = await _talk(stanza, way, headers, facts)
+        if not report.add(hop):
+            return
+        report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
+    report.add(await _smoke(stanza, ways(stanza, report.url)[0], headers))
+
+
+def ways(stanza: Stanza, url: str) -> list[Way]:
+    """All transports of a sidecar; the one of a remote MCP."""
+    if stanza.is_remote:
+        return [Way({"http": "streamable-http", "sse": "sse"}[stanza.transport], url)]
+    return [Way(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
+
+
+def _is_running(stanza: Stanza, running: Running | None) -> Hop:
+    if running is None:
+        return Hop("running", FAILED, "it was not started", "mcp-bridge up")
+    if running.state == "down":
+        return Hop("running", FAILED, running.detail or "it is down", f"mcp-bridge logs {stanza.name}; mcp-bridge up starts it again")
+    return Hop("running", OK, running.detail)
+
+
+async def _is_ready(stanza: Stanza, url: str, http: Http) -> Hop:
+    began = time.monotonic()
+    while True:
+        try:
+            said = await anyio.to_thread.run_sync(lambda: http.get(f"{url}/readyz"))
+        except Silence as silence:
+            return Hop("ready", FAILED, f"{url}/readyz: {silence}", "is the bridge up? mcp-bridge ps, mcp-bridge up", _since(began))
+        word = said.json()
+        if said.status == 200:
+            return Hop("ready", OK, str(word.get("state", "")), seconds=_since(began))
+        if word.get("state") not in STARTING or _since(began) > START:
+            return Hop("ready", FAILED, _why(said), f"mcp-bridge logs {stanza.name}", _since(began))
+        await anyio.sleep(0.25)
+
+
+def _why(said: Said) -> str:
+    word = said.json()
+    return f"HTTP {said.status}: {word.get('reason') or word.get('error') or word.get('state')}" if word else said.words
+
+
+async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
+    """Handshake and lists on one transport; they must be the same as on the first."""
+    visited: Visit[Facts] = await visit(way, plan(way, headers, TALK), survey)
+    if visited.failure:
+        return Hop(way.transport, FAILED, visited.failure.reason, _advice(stanza, visited.failure.reason)), first
+    facts = visited.said
+    seconds = visited.milliseconds / 1000
+    if facts.problems:
+        return Hop(way.transport, FAILED, "; ".join(facts.problems), f"mcp-bridge logs {stanza.name}", seconds), first
+    if first is not None and (other := differences(first, facts)):
+        return Hop(way.transport, FAILED, f"says something else than streamable-http: {'; '.join(other[:3])}",
+                   f"mcp-bridge inspect {way.url.replace('ws', 'http', 1) if way.transport == 'websocket' else way.url}", seconds), first
+    if not facts.lists["tools"] and not (facts.lists["resources"] or facts.lists["prompts"] or facts.lists["resourceTemplates"]):
+        return Hop(way.transport, FAILED, "it offers no tool, no resource and no prompt",
+                   f"does it need a secret or other arguments? images/{stanza.name}/stanza.yaml", seconds), first
+    return Hop(way.transport, OK, f"{facts.revision}, {len(facts.lists['tools'])} tools", seconds=seconds), first or facts
+
+
+async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
+    if stanza.smoke is None:
+        return Hop("smoke", NONE, "the stanza names no smoke call")
+    tool = seen_as(stanza)
+
+    async def talk(connection) -> Answer:
+        return await call(connection, tool, stanza.smoke.arguments)
+
+    visited: Visit[Answer] = await visit(way, plan(way, headers, CALL), talk)
+    if visited.failure:
+        return Hop("smoke", FAILED, f"{tool}: {visited.failure.reason}", _advice(stanza, visited.failure.reason))
+    answer, seconds = visited.said, visited.milliseconds / 1000
+    if answer.result is None or answer.result.get("isError"):
+        if answer.tools is not None and tool not in answer.tools:
+            return Hop("smoke", FAILED, f"there is no tool {tool!r}; there are {', '.join(sorted(answer.tools)) or 'none'}",
+                       f"correct 'smoke' (or 'tools') in images/{stanza.name}/stanza.yaml", seconds)
+        words = answer.error or shown(answer.result)
+        return Hop("smoke", FAILED, f"{tool} failed: {_short(words)}", f"mcp-bridge logs {stanza.name}", seconds)
+    return judged("smoke", stanza.smoke, shown(answer.result), stanza, seconds)
+
+
+def judged(hop: str, smoke: Smoke, text: str, stanza: Stanza, seconds: float) -> Hop:
+    """Whether the answer is the one that the stanza expects."""
+    if smoke.expect not in text:
+        return Hop(hop, FAILED, f"{smoke.tool} answered {_short(text)!r}, without {smoke.expect!r}",
+                   f"is the server wrong, or 'smoke.expect' in images/{stanza.name}/stanza.yaml?", seconds)
+    return Hop(hop, OK, _short(text), seconds=seconds)
+
+
+def seen_as(stanza: Stanza) -> str:
+    """The smoke call's tool, by the name that clients see."""
+    return stanza.tools.rename.get(stanza.smoke.tool, stanza.smoke.tool)
+
+
+def _advice(stanza: Stanza, reason: str) -> str:
+    if "401" in reason:
+        if stanza.is_remote:
+            return f"is {stanza.auth.value_env or 'its token' if stanza.auth else 'auth'} right? images/{stanza.name}/stanza.yaml"
+        return "it runs with another token than compose/secrets/bridge_token says: mcp-bridge up"
+    if "403" in reason:
+        return "it does not know this host name (--allowed-host): mcp-bridge up"
+    if stanza.is_remote:
+        return f"is {stanza.url} right, and reachable from here?"
+    return f"mcp-bridge logs {stanza.name}"
+
+
+def plan(way: Way, headers: dict[str, str], patience: float) -> Plan:
+    """One way, with what `visit` needs to know."""
+    return Plan(ways=(way,), headers=headers, environment={}, cwd=None, timeout=patience, call=None, expect="", json=False, openai=False)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 160 else text[:159] + "…"
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)

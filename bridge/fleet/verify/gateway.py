@@ -1,0 +1,126 @@
+"""The hops in LiteLLM: does its MCP gateway live, does it show the same tools under the right names, does a call go through?
+
+What it does when something is wrong differs by version, and is strange on 1.77.3: a wrong key is a 500, an MCP that is
+down is a successful text, and a wedged gateway answers nothing while /health/liveliness says that all is well.
+"""
+
+import time
+
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.ask import Http, Said, Silence
+from bridge.fleet.verify.direct import judged, seen_as
+from bridge.fleet.verify.result import FAILED, NONE, OK, SKIPPED, Hop, Report
+
+ALIVE, LIST, CALL = 5.0, 20.0, 30.0
+INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-verify", "version": "1"}}
+NOT_A_RESULT = ("Error: ", "MCP client session is not initialized")  # what 1.77.3 says with isError false
+WEDGED = "it is wedged and answers nothing until it is restarted"
+
+
+class Gateway:
+    """LiteLLM's MCP endpoint, asked as its users ask it."""
+
+    def __init__(self, url: str, key: str, http: Http):
+        self.url, self.key, self.http = url, key, http
+
+    def check(self) -> Report:
+        """Is it up, does it answer, and does it take our key?"""
+        report = Report("litellm", self.url)
+        if report.add(self._lives()):
+            report.add(self.answers("gateway"))
+        return report
+
+    def _lives(self) -> Hop:
+        try:
+            said = self.http.get(f"{self.url}/health/liveliness")
+        except Silence as silence:
+            return Hop("running", FAILED, f"{self.url}: {silence}", "mcp-bridge logs litellm; mcp-bridge up starts it again")
+        if said.status != 200:
+            return Hop("running", FAILED, f"/health/liveliness: {said.words}", "mcp-bridge logs litellm")
+        return Hop("running", OK)
+
+    def answers(self, hop: str) -> Hop:
+        began = time.monotonic()
+        try:
+            said = self._post("initialize", INITIALIZE, ALIVE)
+        except Silence as silence:
+            if silence.is_late:
+                return Hop(hop, FAILED, f"/mcp/ does not answer initialize within {ALIVE:g} s, though LiteLLM lives: {WEDGED}",
+                           "its keeper (with Docker: its health check) restarts it within a minute; if not, mcp-bridge down and up", _since(began))
+            return Hop(hop, FAILED, f"/mcp/: {silence}", "mcp-bridge logs litellm", _since(began))
+        if refusal := _refusal(said):
+            return Hop(hop, FAILED, f"/mcp/ refuses initialize: {refusal}", _advice(said), _since(began))
+        return Hop(hop, OK, str(said.message["result"].get("protocolVersion", "")), seconds=_since(began))
+
+    def tools(self) -> tuple[list[str] | None, Hop]:
+        """All that it lists."""
+        began = time.monotonic()
+        try:
+            said = self._post("tools/list", {}, LIST)
+        except Silence as silence:
+            why = "an MCP accepts its connection and does not answer, or it is wedged" if silence.is_late else "mcp-bridge logs litellm"
+            return None, Hop("tools", FAILED, f"/mcp/ tools/list: {silence}", why, _since(began))
+        if refusal := _refusal(said):
+            return None, Hop("tools", FAILED, f"/mcp/ tools/list: {refusal}", _advice(said), _since(began))
+        names = [str(tool.get("name")) for tool in said.message["result"].get("tools") or [] if isinstance(tool, dict)]
+        return names, Hop("tools", OK, f"{len(names)} tools", seconds=_since(began))
+
+    def call(self, stanza: Stanza) -> Hop:
+        """The stanza's smoke call, as any client of LiteLLM would make it."""
+        if stanza.smoke is None:
+            return Hop("called", NONE, "the stanza names no smoke call")
+        began = time.monotonic()
+        name = f"{stanza.litellm_name}-{seen_as(stanza)}"
+        try:
+            said = self._post("tools/call", {"name": name, "arguments": stanza.smoke.arguments}, CALL)
+        except Silence as silence:
+            return Hop("called", FAILED, f"{name}: {silence}", "mcp-bridge logs litellm", _since(began))
+        if refusal := _refusal(said):
+            return Hop("called", FAILED, f"{name}: {refusal}", "mcp-bridge logs litellm", _since(began))
+        result = said.message["result"]
+        text = "\n".join(str(block.get("text", "")) for block in result.get("content") or [] if isinstance(block, dict))
+        if result.get("isError") or text.startswith(NOT_A_RESULT):
+            return Hop("called", FAILED, f"{name} failed: {text[:200]}", "the direct call worked, so it is between LiteLLM and the MCP: mcp-bridge logs litellm", _since(began))
+        return judged("called", stanza.smoke, text, stanza, _since(began))
+
+    def _post(self, method: str, params: dict, patience: float) -> Said:
+        # A '/' at the end: without one, 1.77.3 redirects. "Bearer": without that, it answers 500.
+        headers = {"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"}
+        return self.http.post(f"{self.url}/mcp/", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, headers, patience)
+
+
+def listed(stanza: Stanza, direct: list[str], names: list[str]) -> Hop:
+    """Whether LiteLLM shows exactly the tools that the MCP has, each with the MCP's name before it."""
+    prefix = f"{stanza.litellm_name}-"
+    seen = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    if direct and not seen:
+        return Hop("listed", FAILED, f"LiteLLM shows no tool {prefix}…", "it does not know it or cannot reach it: mcp-bridge up; mcp-bridge logs litellm")
+    missing, more = sorted(set(direct) - set(seen)), sorted(set(seen) - set(direct))
+    twice = sorted({name for name in seen if seen.count(name) > direct.count(name) and name in direct})
+    parts = [f"{words} {', '.join(found[:5])}{' …' * (len(found) > 5)}"
+             for words, found in (("lacks", missing), ("has besides", more), ("shows twice", twice)) if found]
+    if parts:
+        return Hop("listed", FAILED, f"LiteLLM {'; '.join(parts)}", "compare its config (compose/state/litellm.yaml) with the stanza: mcp-bridge up")
+    return Hop("listed", OK, f"{len(seen)} tools {prefix}…")
+
+
+def skipped(stanza: Stanza, why: str) -> list[Hop]:
+    return [Hop("listed", SKIPPED, why), Hop("called", SKIPPED, why)]
+
+
+def _refusal(said: Said) -> str:
+    """Why this is not a result; empty if it is one."""
+    if said.status == 200 and said.message and isinstance(said.message.get("result"), dict):
+        return ""
+    error = (said.message or {}).get("error")
+    return f"{error.get('message')} ({error.get('code')})" if isinstance(error, dict) else said.words
+
+
+def _advice(said: Said) -> str:
+    if said.status in (401, 403) or (said.status == 500 and b"MCP request failed" in said.body):
+        return "it runs with another LITELLM_MASTER_KEY than compose/.env says: mcp-bridge up"
+    return "mcp-bridge logs litellm"
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)

@@ -1,0 +1,45 @@
+"""A verdict, for people: a table, and one line for each thing that is wrong with what to do about it."""
+
+from collections.abc import Iterator
+
+from bridge.fleet.verify.result import FAILED, HOPS, NONE, OK, SKIPPED, Report, Verdict
+
+MARKS = {OK: "ok", FAILED: "FAILED", SKIPPED: "-", NONE: "."}
+
+
+def table(verdict: Verdict) -> str:
+    return "\n".join(_lines(verdict))
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    shown = [name for name in HOPS if any(hop.name == name for report in verdict.mcps for hop in report.hops)]
+    rows = [["MCP", "tools", *(HOPS[name] for name in shown)]]
+    for report in verdict.mcps:
+        tools = "" if report.tools is None else str(len(report.tools))
+        rows.append([report.name, tools, *(MARKS[report.state(name)] for name in shown)])
+    yield from columns(rows)
+    for report in (*verdict.mcps, *verdict.shared):
+        yield from _troubles(report)
+    for name, why in verdict.left_out.items():
+        yield f"{name}: not started: {why}"
+    bad = [report.name for report in (*verdict.mcps, *verdict.shared) if not report.is_ok]
+    if bad:
+        yield f"does not work: {', '.join(bad)} ({verdict.seconds:.1f} s)"
+    elif verdict.mcps:
+        yield f"all {len(verdict.mcps)} work ({verdict.seconds:.1f} s)"
+    else:
+        yield "there is no MCP to verify"
+
+
+def _troubles(report: Report) -> Iterator[str]:
+    for hop in report.failures:
+        yield f"{report.name}: {HOPS.get(hop.name, hop.name)}: {hop.seen}"
+        if hop.todo:
+            yield f"{' ' * len(report.name)}  → {hop.todo}"
+
+
+def columns(rows: list[list[str]]) -> Iterator[str]:
+    """The rows, each column as wide as its widest."""
+    wide = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, wide)).rstrip()

@@ -1,0 +1,154 @@
+"""compose/.env and compose/secrets/: made where missing, never overwritten, and refused where they open the door to anybody."""
+
+import stat
+
+import pytest
+
+from bridge.fleet import Fleet, Stanza
+from bridge.fleet.environment import Environment, absent, complete, for_compose, own_lines, read, startable
+from bridge.fleet.project import Project
+from bridge.settings import UsageError
+
+OWN_KEYS = {"LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "DATABASE_URI"}
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "images").mkdir()
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def fleet():
+    return Fleet(stanzas=[
+        Stanza(name="time", command="mcp-server-time"),
+        Stanza(name="gitlab", command="x", secrets={"GITLAB_TOKEN": {"description": "of a user that may only read"}}, env={"API": "${GITLAB_URL}"}),
+        Stanza(name="docs", command="x", secrets={"DOCS_KEY": {"optional": True}}),
+        Stanza(name="postgres", command="x", secrets=["DATABASE_URI"], needs=["database"]),
+        Stanza(name="far", url="https://far.example/mcp", transport="http", auth={"value_env": "FAR_TOKEN"}),
+        Stanza(name="everything", command="x", tests_only=True),
+    ])
+
+
+def write(project, text: str) -> None:
+    project.compose.mkdir(exist_ok=True)
+    project.env_file.write_text(text)
+
+
+def mode(path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_missing_keys_are_random_and_only_the_owner_can_read_them(project, fleet):
+    values = complete(project, fleet).values
+
+    assert set(values) == OWN_KEYS
+    assert values["LITELLM_MASTER_KEY"].startswith("sk-")
+    assert len({values[name] for name in OWN_KEYS}) == len(OWN_KEYS)
+    assert values["POSTGRES_READER_PASSWORD"] in values["DATABASE_URI"]
+    assert mode(project.env_file) == 0o600
+    assert mode(project.secrets) == 0o700
+    assert (project.secrets / "bridge_token").read_text().strip() == values["BRIDGE_TOKEN"]
+
+
+def test_a_second_time_nothing_changes(project, fleet):
+    first = complete(project, fleet).values
+    text = project.env_file.read_text()
+
+    assert complete(project, fleet).values == first | {"POSTGRES_PASSWORD": first["POSTGRES_PASSWORD"]}
+    assert project.env_file.read_text() == text
+    assert read(project).values == first
+
+
+def test_what_the_operator_says_stays_and_what_is_missing_is_added(project, fleet):
+    write(project, "# mine\nLITELLM_MASTER_KEY=sk-mine\nDATABASE_URI=\n")
+    values = complete(project, fleet).values
+
+    assert values["LITELLM_MASTER_KEY"] == "sk-mine"
+    assert values["DATABASE_URI"] == ""  # said to be nothing: the fleet's Postgres is not wanted
+    assert project.env_file.read_text().startswith("# mine\nLITELLM_MASTER_KEY=sk-mine\nDATABASE_URI=\nBRIDGE_TOKEN=")
+
+
+def test_an_empty_key_is_refused_with_the_way_out(project, fleet):
+    write(project, "BRIDGE_TOKEN=\n")
+
+    with pytest.raises(UsageError, match="BRIDGE_TOKEN is empty: take that line out"):
+        complete(project, fleet)
+
+
+@pytest.mark.parametrize("line", ["LITELLM_MASTER_KEY=sk-loopback-only", "LITELLM_MASTER_KEY=sk-1234", "BRIDGE_TOKEN=loopback-only"])
+def test_public_keys_are_refused_where_the_network_can_come_in(project, fleet, line):
+    write(project, f"LAN_BIND=0.0.0.0\n{line}\n")
+    with pytest.raises(UsageError, match=r"LAN_BIND=0\.0\.0\.0 .* is the public default"):
+        complete(project, fleet)
+
+    write(project, f"LAN_BIND=127.0.0.1\n{line}\n")
+    complete(project, fleet)
+
+
+def test_secrets_are_files_of_their_own(project, fleet):
+    write(project, "GITLAB_TOKEN=glpat-1\n")
+    complete(project, fleet)
+
+    assert (project.secrets / "GITLAB_TOKEN").read_text() == "glpat-1"
+    assert mode(project.secrets / "GITLAB_TOKEN") == 0o444  # read by a container's user; the folder keeps others out
+    assert not (project.secrets / "DOCS_KEY").exists()
+
+
+def test_a_secret_that_is_there_as_a_file_counts_and_is_not_copied_into_env(project, fleet):
+    project.secrets.mkdir(parents=True)
+    (project.secrets / "GITLAB_TOKEN").write_text("glpat-2")
+    environment = complete(project, fleet)
+
+    assert environment.values["GITLAB_TOKEN"] == "glpat-2"
+    assert "glpat-2" not in project.env_file.read_text()
+
+
+def test_what_an_mcp_lacks_is_told_with_its_meaning(fleet):
+    nothing = Environment({})
+
+    assert absent(fleet["time"], nothing) == ""
+    assert absent(fleet["gitlab"], nothing) == "needs GITLAB_TOKEN (of a user that may only read), GITLAB_URL: write them into compose/.env"
+    assert absent(fleet["far"], nothing) == "needs FAR_TOKEN: write it into compose/.env"
+    assert absent(fleet["docs"], nothing) == ""
+
+
+def test_those_for_tests_start_only_with_their_profile(fleet):
+    started, left_out = startable(Environment({}), fleet)
+    assert [stanza.name for stanza in started] == ["docs", "time"]
+    assert set(left_out) == {"gitlab", "postgres", "far"}
+
+    started, _ = startable(Environment({"COMPOSE_PROFILES": "tests"}), fleet)
+    assert "everything" in [stanza.name for stanza in started]
+
+
+def test_our_lines_are_replaced_and_the_operators_stay(project, fleet):
+    write(project, "A=1\nCOMPOSE_PROFILES=tests,gitlab\nB=2\n")
+    environment = Environment({"COMPOSE_PROFILES": "tests,gitlab", "DATABASE_URI": "x", "DOCS_KEY": "k"})
+    lines = for_compose(environment, fleet, [fleet["postgres"], fleet["time"]])
+    own_lines(project, lines)
+    first = project.env_file.read_text()
+    own_lines(project, lines)
+
+    assert project.env_file.read_text() == first
+    assert first.startswith("A=1\nB=2\n")
+    assert "COMPOSE_PROFILES=tests,postgres\n" in first  # gitlab did not start
+    assert "DOCS_KEY_FILE=./secrets/DOCS_KEY\n" in first
+    own_lines(project, for_compose(Environment({}), fleet, [fleet["time"]]))
+    assert "DOCS_KEY_FILE" not in project.env_file.read_text()
+    assert "COMPOSE_PROFILES" not in project.env_file.read_text()
+
+
+def test_references_are_filled_in_as_compose_does():
+    environment = Environment({"A": "1", "EMPTY": ""})
+
+    assert environment.expanded("${A} ${EMPTY:-2} ${B:-3} ${B}") == "1 2 3 "
+
+
+def test_a_project_is_found_from_a_folder_inside_it(project, monkeypatch, tmp_path):
+    monkeypatch.chdir(project.images)
+    assert Project.find().root == project.root
+
+    monkeypatch.chdir("/")
+    with pytest.raises(UsageError, match="no folder 'images'"):
+        Project.find()
