@@ -5,6 +5,20 @@ import sys
 
 from bridge import __version__, settings
 
+FLEET = {
+    "up": "start all MCPs of images/ with LiteLLM, and prove that they work",
+    "down": "end what `up` started",
+    "ps": "show what runs",
+    "logs": "print what an MCP, or litellm, logged",
+    "add": "write the stanza of a new MCP",
+    "lock": "pin the packages of MCPs, with hashes",
+    "render": "write the files that follow from the stanzas",
+    "verify": "prove hop by hop that every MCP works",
+    "tools": "list the tools of all MCPs",
+    "resources": "list the resources of all MCPs",
+    "prompts": "list the prompts of all MCPs",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code: 2 for wrong usage, with one line that says what is wrong."""
@@ -20,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(chosen: list[str]) -> argparse.ArgumentParser:
-    parser = _OneLine(prog="mcp-bridge", description="Any stdio MCP server on the network.")
+    parser = _OneLine(prog="mcp-bridge", description="Any stdio MCP server on the network, and a fleet of them behind LiteLLM.")
     parser.add_argument("--version", action="version", version=f"mcp-bridge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLine)
     serve = commands.add_parser("serve", help="serve a stdio MCP server over HTTP",
@@ -34,6 +48,11 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
         from bridge.inspect import add_arguments
         add_arguments(inspect)
     inspect.set_defaults(run=_inspect)
+    for name, help in FLEET.items():
+        command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+        if chosen == [name]:
+            from bridge.fleet.commands import add_arguments as declare
+            declare(name, command)
     return parser
 
 

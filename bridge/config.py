@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
-from bridge.settings import Settings, UsageError
+from bridge.settings import Settings, UsageError, check_tools
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 RESERVED = ("healthz", "readyz", "metrics", "status.json", "mcp", "sse", "messages", "ws")
@@ -40,6 +40,7 @@ class Entry(BaseModel):
     args: list[str | int | float] = Field(default_factory=list)
     env: dict[str, str | int | float | bool] = Field(default_factory=dict)
     envFile: str = ""
+    secrets: dict[str, str] = Field(default_factory=dict)
     cwd: str = ""
     url: str | None = None
     type: str | None = None
@@ -80,7 +81,7 @@ def _entry(raw: Any, where: str, line_of) -> Entry | None:
     for name in entry.model_extra or {}:
         if name.replace("-", "_") not in _PER_MCP and name not in _FOREIGN:
             known = ", ".join(sorted(_PER_MCP))
-            raise UsageError(f"{_at(where, line_of, (name,))}: unknown field {name!r}; besides command, args, env, envFile and cwd: {known}")
+            raise UsageError(f"{_at(where, line_of, (name,))}: unknown field {name!r}; besides command, args, env, envFile, secrets and cwd: {known}")
     if entry.disabled:
         return None
     if entry.command is None:
@@ -100,10 +101,13 @@ def _plan(entry: Entry, settings: Settings, where: str, folder: Path) -> tuple[C
         if (item := _PER_MCP.get(name.replace("-", "_"))) is not None:
             changes[item.name] = _option(item, value, where)
     own = replace(settings, cwd=_expanded(entry.cwd, where) or settings.cwd, **changes)
+    if changes:
+        _check(own, where)
     named = (*settings.env, *(f"{name}={_expanded(_text(value), where)}" for name, value in entry.env.items()))
     file = _expanded(entry.envFile, where)
+    secrets = (*settings.secret, *(f"{name}={folder / _expanded(path, where)}" for name, path in entry.secrets.items()))
     try:
-        environment = compose(named, str(folder / file) if file else settings.env_file)
+        environment = compose(named, str(folder / file) if file else settings.env_file, secrets=secrets)
     except (BadEnvironment, OSError) as error:
         raise UsageError(f"{where}: {error}") from None
     argv = tuple(_expanded(_text(word), where) for word in (entry.command, *entry.args))
@@ -112,6 +116,8 @@ def _plan(entry: Entry, settings: Settings, where: str, folder: Path) -> tuple[C
 
 def _option(item, value: Any, where: str) -> Any:
     meta = item.metadata
+    if meta["repeat"]:
+        return _repeated(item, value, where)
     try:
         parsed = meta["type"](_text(value))
     except ValueError as error:
@@ -119,6 +125,22 @@ def _option(item, value: Any, where: str) -> Any:
     if meta["choices"] and parsed not in meta["choices"]:
         raise UsageError(f"{where}: {item.name}: {value!r} is none of {', '.join(meta['choices'])}")
     return parsed
+
+
+def _repeated(item, value: Any, where: str) -> tuple[str, ...]:
+    """A list of texts, or where the option is `A=B` a mapping."""
+    if isinstance(value, dict) and "=" in item.metadata["metavar"]:
+        value = [f"{left}={right}" for left, right in value.items()]
+    if not isinstance(value, list) or not all(isinstance(word, str | int | float) for word in value):
+        raise UsageError(f"{where}: {item.name}: expected a list" + (" or a mapping" if "=" in item.metadata["metavar"] else ""))
+    return tuple(map(_text, value))
+
+
+def _check(settings: Settings, where: str) -> None:
+    try:
+        check_tools(settings)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def _expanded(text: str, where: str) -> str:

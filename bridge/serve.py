@@ -251,7 +251,7 @@ def _plan(settings: Settings, argv: list[str]) -> dict[str, tuple[Command, Setti
     if not argv:
         raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
     try:
-        environment = compose(settings.env, settings.env_file)
+        environment = compose(settings.env, settings.env_file, secrets=settings.secret)
     except (BadEnvironment, OSError) as error:
         raise UsageError(str(error)) from None
     except UnicodeDecodeError as error:

@@ -81,6 +81,10 @@ class Settings:
     max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole,
                                 per_mcp=True)
 
+    tool_allow: tuple = option((), "show and serve only these tools, by the server's own names; '*' stands for anything",
+                               repeat=True, metavar="NAME", per_mcp=True)
+    tool_deny: tuple = option((), "hide these tools, even if they are allowed", repeat=True, metavar="NAME", per_mcp=True)
+    tool_rename: tuple = option((), "show the server's tool OLD as NEW", repeat=True, metavar="OLD=NEW", per_mcp=True)
     max_session_requests: int = option(0, "calls of one session that a child gets at once (0: no limit)", type=whole, per_mcp=True)
     spares: int = option(0, "warm children kept ready for sessions that get their own", type=whole, per_mcp=True)
     max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole,
@@ -99,14 +103,17 @@ class Settings:
     ping_interval: float = option(0.0, "ping an idle child that was silent for so long (0: never)", type=seconds, per_mcp=True)
     ping_misses: int = option(3, "pings in a row without an answer after which the child is restarted", type=whole, per_mcp=True)
 
-    env: tuple = option((), "NAME=VALUE for the child, or NAME to pass one of ours through", repeat=True,
+    env: tuple = option((), "NAME=VALUE for the child, NAME to pass one of ours through, or '*' for all but MCP_BRIDGE_*", repeat=True,
                         metavar="NAME[=VALUE]")
     env_file: str = option("", "NAME=VALUE lines for the child", metavar="FILE")
+    secret: tuple = option((), "the child's variable NAME gets what stands in FILE, read at the start and at each reload",
+                           repeat=True, metavar="NAME=FILE")
     cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
 
     start_timeout: float = option(60.0, "a child's time from its start to its handshake", type=seconds, per_mcp=True)
     request_timeout: float = option(600.0, "a request's time; progress starts it again", type=seconds, per_mcp=True)
     request_timeout_max: float = option(3600.0, "a request's time whatever its progress", type=seconds, per_mcp=True)
+    head_timeout: float = option(30.0, "a connection's time for the head of a request (0: no limit)", type=seconds)
     session_idle: float = option(1800.0, "forget a session that nobody used for so long", type=seconds)
     max_sessions: int = option(10_000, "sessions at once", type=whole)
     max_streams: int = option(4096, "open SSE and WebSocket streams at once", type=whole)
@@ -121,7 +128,7 @@ class Settings:
     keepalive: float = option(15.0, "a comment on every stream that was silent for so long", type=seconds)
     drain_timeout: float = option(5.0, "after SIGTERM, the time that requests in flight still have", type=seconds)
 
-    max_restarts: int = option(5, "starts in a row that may fail before the child is FATAL", type=whole, per_mcp=True)
+    max_restarts: int = option(5, "starts in a row that may fail, or end in a crash before any use, before the child is FATAL", type=whole, per_mcp=True)
     backoff_initial: float = option(0.5, "the pause before the first restart; it doubles", type=seconds, per_mcp=True)
     backoff_max: float = option(30.0, "the longest pause before a restart", type=seconds, per_mcp=True)
     exit_on_fatal: bool = option(False, "exit with code 1 when the child (every child, with --config) is FATAL", type=flag)
@@ -135,7 +142,7 @@ class Settings:
                                  metavar="HOST")
     allowed_origin: tuple = option((), "a web page's Origin that may call us (enables CORS for it)", repeat=True,
                                    metavar="ORIGIN")
-    root_path: str = option("", "the path that a reverse proxy strips", metavar="PREFIX")
+    root_path: str = option("", "the path that a reverse proxy strips, if it does not say so itself (X-Forwarded-Prefix)", metavar="PREFIX")
     log_format: str = option("human", "how log lines look", choices=("human", "json"))
     log_level: str = option("info", "what is logged", choices=("debug", "info", "warning", "error"))
 
@@ -145,8 +152,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for item in fields(Settings):
         meta, name = item.metadata, item.name.replace("_", "-")
         default = "" if meta["repeat"] or item.default in ("", False) else f", default {item.default}"
+        more = "; repeat it for more" if meta["repeat"] else ""
         kwargs = dict(dest=item.name, default=argparse.SUPPRESS,
-                      help=f"{meta['help']} [{variable(item.name)}{default}]".replace("%", "%%"))
+                      help=f"{meta['help']}{more} [{variable(item.name)}{default}]".replace("%", "%%"))
         if meta["type"] is flag:
             parser.add_argument(f"--{name}", action="store_true", **kwargs)
         elif meta["repeat"]:
@@ -189,7 +197,18 @@ def _from_text(item, text: str):
     return value
 
 
+def check_tools(settings: Settings) -> None:
+    """Raises UsageError where the tool options contradict each other."""
+    if settings.tool_allow or settings.tool_deny or settings.tool_rename:
+        from bridge.protocol.tools import BadNames, Tools  # only for those who use it
+        try:
+            Tools(settings.tool_allow, settings.tool_deny, settings.tool_rename)
+        except BadNames as error:
+            raise UsageError(str(error)) from None
+
+
 def _check(settings: Settings) -> None:
+    check_tools(settings)
     if settings.max_body >= 8 * MIB:
         raise UsageError("--max-body must be below 8 MiB (8388608): servers built on the TypeScript SDK exit on more than 10 MiB")
     if settings.root_path and not settings.root_path.startswith("/"):

@@ -40,6 +40,29 @@ def test_options_of_serve_may_stand_in_an_entry(tmp_path):
     assert (settings.max_in_flight, settings.profile, settings.request_timeout) == (1, "litellm", 5.0)
 
 
+def test_repeatable_options_may_stand_in_an_entry_and_take_the_place_of_the_command_lines(tmp_path):
+    content = """
+mcpServers:
+  a: {command: x, tool-allow: [get_*, 1], tool_deny: [], tool_rename: {get_a: a, get_b: b}}
+  b: {command: x, tool_rename: [get_a=a]}
+"""
+
+    entries = {name: settings for name, (_, settings) in planned(tmp_path, content, tool_deny=("x",)).items()}
+
+    assert (entries["a"].tool_allow, entries["a"].tool_deny, entries["a"].tool_rename) == (("get_*", "1"), (), ("get_a=a", "get_b=b"))
+    assert (entries["b"].tool_allow, entries["b"].tool_deny, entries["b"].tool_rename) == ((), ("x",), ("get_a=a",))
+
+
+def test_secrets_are_read_from_files_beside_the_config(tmp_path):
+    (tmp_path / "key").write_text("hush\n")
+    (tmp_path / "other").write_text("other")
+    content = "mcpServers: {a: {command: x, env: {KEY: visible}, secrets: {KEY: key, OTHER: '%s'}}}" % (tmp_path / "other")
+
+    command, _ = planned(tmp_path, content)["a"]
+
+    assert (command.environment["KEY"], command.environment["OTHER"]) == ("hush", "other")
+
+
 def test_variables_of_our_environment_are_put_in(tmp_path, monkeypatch):
     monkeypatch.setenv("BRIDGE_TEST_TOKEN", "s3cret")
     content = "mcpServers: {a: {command: x, args: ['${BRIDGE_TEST_NONE:-none}'], env: {TOKEN: '${env:BRIDGE_TEST_TOKEN}'}}}"
@@ -66,6 +89,13 @@ def test_disabled_and_remote_servers_are_left_out(tmp_path):
     ("mcpServers:\n  a: {command: '${BRIDGE_TEST_UNSET}'}\n", "mcps.yaml:2: a: ${BRIDGE_TEST_UNSET} is not set"),
     ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: 'none' is none of"),
     ("mcpServers:\n  a: {command: x, env: {'1A': y}}\n", "mcps.yaml:2: a: --env 1A: not the name"),
+    ("mcpServers:\n  a: {command: x, secrets: {KEY: /no/such}}\n", "mcps.yaml:2: a: --secret KEY=/no/such: No such file"),
+    ("mcpServers:\n  a: {command: x, secrets: [KEY]}\n", "mcps.yaml:2: a: secrets: Input should be a valid dictionary"),
+    ("mcpServers:\n  a: {command: x, tool_allow: get}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
+    ("mcpServers:\n  a: {command: x, tool_allow: [[get]]}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
+    ("mcpServers:\n  a: {command: x, tool_allow: {a: b}}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
+    ("mcpServers:\n  a: {command: x, tool_rename: 1}\n", "mcps.yaml:2: a: tool_rename: expected a list or a mapping"),
+    ("mcpServers:\n  a: {command: x, tool_rename: {a: x, b: x}}\n", "mcps.yaml:2: a: --tool-rename b=x: 'a' is renamed to 'x' already"),
     ("mcpServers: {}\n", "mcps.yaml: 'mcpServers' must name at least one server"),
     ("tools: {}\n", "mcps.yaml: no 'mcpServers' in it"),
     ("mcpServers: [\n", "mcps.yaml: line 2: "),

@@ -9,6 +9,7 @@ INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER",
              "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
              "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 MARK = "MCP_BRIDGE_CHILD"  # set in each child, so that a daemon it leaves behind can be told from a stranger
+LONGEST = 128 * 1024  # bytes of one variable, its name included (MAX_ARG_STRLEN of Linux)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -16,8 +17,9 @@ class BadEnvironment(Exception):
     """A line or a flag that names no environment variable; the message says which."""
 
 
-def compose(named=(), file: str = "", ours=os.environ) -> dict[str, str]:
-    """The child's environment from ours, from `file` and from `named` (NAME=VALUE, or NAME to pass ours through).
+def compose(named=(), file: str = "", ours=os.environ, secrets=()) -> dict[str, str]:
+    """The child's environment from ours, from `file`, from `named` (NAME=VALUE, NAME to pass ours through, or '*' to pass
+    all but MCP_BRIDGE_*) and from `secrets` (NAME=FILE, where FILE holds the value).
 
     Later ones win. Raises BadEnvironment and OSError.
     """
@@ -25,6 +27,9 @@ def compose(named=(), file: str = "", ours=os.environ) -> dict[str, str]:
     if file:
         result.update(read_file(file))
     for item in named:
+        if item == "*":  # in a container, whose variables are there for the server; ours are not its business
+            result.update((name, value) for name, value in ours.items() if not name.startswith("MCP_BRIDGE_"))
+            continue
         name, given, value = item.partition("=")
         _check_name(name, f"--env {name}")
         if given:
@@ -33,7 +38,27 @@ def compose(named=(), file: str = "", ours=os.environ) -> dict[str, str]:
             result[name] = ours[name]
         else:
             raise BadEnvironment(f"--env {name}: not set in the bridge's own environment (use --env {name}=VALUE)")
+    for item in secrets:
+        name, _, path = item.partition("=")
+        _check_name(name, f"--secret {name}")
+        result[name] = read_secret(name, path)
     return result
+
+
+def read_secret(name: str, path: str) -> str:
+    """The content of a file, without the newline that an editor puts at its end. No message of ours shows any of it."""
+    where = f"--secret {name}={path}"
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LONGEST)
+    except (OSError, ValueError) as error:
+        raise BadEnvironment(f"{where}: {getattr(error, 'strerror', None) or 'not the name of a file'}") from None
+    content = content.removesuffix(b"\r\n" if content.endswith(b"\r\n") else b"\n")
+    if b"\0" in content:
+        raise BadEnvironment(f"{where}: a value cannot hold a null byte")
+    if len(name) + len(content) + 2 > LONGEST:
+        raise BadEnvironment(f"{where}: longer than a variable can be ({LONGEST} bytes)")
+    return os.fsdecode(content)
 
 
 def read_file(path: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
     STOPPED -> STARTING -> HANDSHAKING -> READY        the good way
     READY | HANDSHAKING -> BACKOFF -> STARTING         it died: again, after a pause that doubles
-    BACKOFF -> FATAL                                   too often in a row without lasting; a request may try again later
+    READY | HANDSHAKING -> FATAL                       too often in a row without use; a request may try again later
     any -> STOPPING -> STOPPED                         the ladder: close stdin, SIGTERM, SIGKILL
 
 The names are Supervisor's. One timer; what it means depends on the state.
@@ -28,6 +28,7 @@ class Event(StrEnum):
     START = "start"
     SPAWNED = "spawned"
     OPENED = "opened"
+    SERVED = "served"
     REFUSED = "refused"
     EXITED = "exited"
     TIMER = "timer"
@@ -54,7 +55,7 @@ class Deeds(Protocol):
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds, and how many starts in a row may fail."""
+    """Seconds, and how many starts in a row may fail or come to no use."""
 
     start_timeout: float = 60.0
     backoff_initial: float = 0.5
@@ -105,6 +106,10 @@ class Lifecycle:
     def _lasted(self, now: float, reason: str) -> None:
         self.failures = 0
         self.timer = None
+
+    def _served(self, now: float, reason: str) -> None:
+        """A client got a result of this life: whatever ends it, starting it was worth while."""
+        self.failures = 0
 
     def _too_slow(self, now: float, reason: str) -> None:
         self._refused(now, f"no answer to initialize within {self.pace.start_timeout:g} s (--start-timeout)")
@@ -160,7 +165,7 @@ TABLE = {
     State.STARTING: {Event.SPAWNED: "_handshake", Event.EXITED: "_died", Event.STOP: "_stop"},
     State.HANDSHAKING: {Event.OPENED: "_ready", Event.REFUSED: "_refused", Event.EXITED: "_died",
                         Event.TIMER: "_too_slow", Event.STOP: "_stop"},
-    State.READY: {Event.EXITED: "_died", Event.REFUSED: "_refused", Event.TIMER: "_lasted", Event.STOP: "_stop"},
+    State.READY: {Event.SERVED: "_served", Event.EXITED: "_died", Event.REFUSED: "_refused", Event.TIMER: "_lasted", Event.STOP: "_stop"},
     State.BACKOFF: {Event.TIMER: "_start", Event.STOP: "_stopped"},
     State.STOPPING: {Event.EXITED: "_ended", Event.TIMER: "_escalate", Event.STOP: "_give_up"},
     State.FATAL: {Event.START: "_start_if_cool", Event.STOP: "_stopped"},

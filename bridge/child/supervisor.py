@@ -12,7 +12,7 @@ from bridge.child.stderr import Stderr
 class Supervisor:
     """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(reason, for_good)`.
 
-    It answers `spawned` with `opened` or `refused` when the handshake is over.
+    It answers `spawned` with `opened` or `refused` when the handshake is over, and says `served` when the child was of use.
     """
 
     def __init__(self, command: Command, pace: Pace, max_line: int, user, log, counts):
@@ -46,6 +46,10 @@ class Supervisor:
     def opened(self) -> None:
         self.counts.ready_seconds = self._loop.time() - self.started
         self._on(Event.OPENED)
+
+    def served(self) -> None:
+        """A client got a result. Said once in a life."""
+        self._on(Event.SERVED)
 
     def refused(self, reason: str) -> None:
         self._on(Event.REFUSED, reason)

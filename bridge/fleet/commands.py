@@ -192,7 +192,8 @@ def _verify_now(engine: Engine, started: Started, environment: Environment, mode
 
     say("verifying")
     urls = engine.urls(started.fleet, environment)
-    return verify(Subject(engine.name, started.fleet, environment, urls, engine.ps(), model, started.left_out, say))
+    fleet = engine.as_here(started.fleet, environment)
+    return verify(Subject(engine.name, fleet, environment, urls, engine.ps(), model, started.left_out, say))
 
 
 def _complain(verdict) -> None:

@@ -47,6 +47,7 @@ class Smoke(Part):
     arguments: dict[str, Any] = Field(default_factory=dict)
     expect: str = Field("", description="text that must stand in the answer")
     build: bool = Field(True, description="also call it while the image is built: false if it needs network, a secret or a volume")
+    internet: bool = Field(False, description="it asks a host of the internet: where there is none, `verify` leaves it out and says so")
 
 
 class Tools(Part):
@@ -187,7 +188,7 @@ class Stanza(Part):
     secrets: dict[str, Secret] = Field(default_factory=dict, description="variables whose values are secrets")
     volumes: list[Volume] = Field(default_factory=list)
     egress: bool = Field(False, description="may it reach beyond the fleet's own network?")
-    needs: list[Literal["database"]] = Field(default_factory=list, description="services of the fleet that must be healthy first")
+    needs: Annotated[list[Literal["database"]], BeforeValidator(_listed)] = Field(default_factory=list, description="services of the fleet that must be healthy first")
     tests_only: bool = Field(False, description="start it only with the profile 'tests'")
     limits: Limits = Field(default_factory=Limits)
 

@@ -29,11 +29,13 @@ class App:
 
     def __init__(self, services: dict, single: bool, settings, tokens: Tokens | None, is_loopback: bool):
         self.pages = pages = Pages(services)
+        pages.root_path = settings.root_path
         # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, object] = {}
         self._sockets: dict[str, object] = {}
         self.lanes: dict[bytes, object] = {}  # where a POST may go the short way, by path
+        self.head_timeout = settings.head_timeout
         self._is_single = single
         self._has_cors = bool(settings.allowed_origin)
         for name, service in services.items():

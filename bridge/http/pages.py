@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from bridge import __version__
+from bridge.http.prefix import prefix
 from bridge.settings import UsageError
 
 
@@ -15,6 +16,7 @@ class Pages:
 
     registry = None  # what /metrics shows
     admins = None  # tokens that may reload
+    root_path = ""  # --root-path
     reread = None  # reads the configuration again; returns what came of it by name. Raises UsageError
 
     def __init__(self, services: dict):
@@ -63,8 +65,13 @@ class Pages:
 
     async def home(self, request: Request) -> Response:
         """The same as /status.json, to be read."""
+        outer = prefix(dict(request.headers.raw), self.root_path).decode()
         parts = [_section(name, service.status()) for name, service in self.services.items()]
-        return HTMLResponse(_PAGE.format(version=__version__, body="\n".join(parts)))
+        return HTMLResponse(_PAGE.format(version=__version__, links=_links(outer), body="\n".join(parts)))
+
+
+def _links(outer: str) -> str:
+    return " · ".join(f'<a href="{html.escape(outer + path)}">{path}</a>' for path in ("/status.json", "/readyz", "/metrics"))
 
 
 def _no_such_mcp(request: Request) -> Response:
@@ -95,6 +102,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="view
 table{{border-collapse:collapse;width:100%}}th{{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0;font-weight:600;width:10rem}}
 td{{padding:.2rem 0;overflow-wrap:anywhere}}tr{{border-bottom:1px solid #ddd}}pre{{margin:0;white-space:pre-wrap;font-size:13px}}</style>
 <h1>mcp-bridge {version}</h1>
+<p>{links}</p>
 {body}
 </html>
 """

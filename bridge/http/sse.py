@@ -1,18 +1,16 @@
 """HTTP+SSE, the transport of 2024-11-05: the stream at `/sse`, what the client says at `/messages`."""
 
-import re
 from secrets import token_urlsafe
 from urllib.parse import parse_qs
-
 
 from bridge.http import body as bodies
 from bridge.http.answers import send_json, send_method_not_allowed, send_refusal
 from bridge.http.conversation import Conversation
+from bridge.http.prefix import prefix
 from bridge.http.stream import frame
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
 
 TRANSPORT = "sse"
-_PREFIX = re.compile(rb"(?:/[A-Za-z0-9._~%@:+-]+)+/?")
 
 
 class Sse:
@@ -99,8 +97,5 @@ class Sse:
         await send_json(send, b"{}", 202)
 
     def _outer(self, scope, headers: dict) -> bytes:
-        """The path before ours, as the client sees it. A client can only mislead itself with its header."""
-        forwarded = headers.get(b"x-forwarded-prefix", b"")
-        if not _PREFIX.fullmatch(forwarded):
-            forwarded = (self.service.settings.root_path or scope.get("root_path", "")).encode()
-        return forwarded.rstrip(b"/") + self.prefix.encode()
+        """The path before ours, as the client sees it."""
+        return prefix(headers, self.service.settings.root_path or scope.get("root_path", "")) + self.prefix.encode()

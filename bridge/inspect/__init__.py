@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or none, and a command after --",
     )
     parser.add_argument("--call", nargs=2, metavar=("TOOL", "JSON"), help="call a tool and print what it answers")
+    parser.add_argument("--expect", default="", metavar="TEXT", help="with --call: fail unless TEXT stands in the answer")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object with everything, as the server said it"
     )
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME[=VALUE]",
-        help="for the command: set it, or pass it on from here (repeatable)",
+        help="for the command: set it, or pass it on from here; '*' passes everything on (repeatable)",
     )
     parser.add_argument("--cwd", metavar="DIR", help="for the command: where it starts")
 

@@ -40,6 +40,7 @@ class Plan:
     cwd: str | None
     timeout: float
     call: tuple[str, dict[str, Any]] | None
+    expect: str
     json: bool
     openai: bool
 
@@ -51,6 +52,8 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
         raise BadUsage("nothing to inspect: give a URL (http://127.0.0.1:8000), or a command after --")
     if arguments.call and arguments.openai:
         raise BadUsage("--call and --openai are two questions: ask one")
+    if arguments.expect and not arguments.call:
+        raise BadUsage("--expect is about the answer to a --call")
     if not arguments.timeout > 0:
         raise BadUsage(f"--timeout {arguments.timeout:g}: it must be more than 0 seconds")
     _refuse_what_does_not_apply(arguments, command)
@@ -61,6 +64,7 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
         cwd=arguments.cwd,
         timeout=arguments.timeout,
         call=_call(*arguments.call) if arguments.call else None,
+        expect=arguments.expect,
         json=arguments.json,
         openai=arguments.openai,
     )
@@ -139,6 +143,9 @@ def _token(file: str) -> str:
 def _environment(named: list[str]) -> dict[str, str]:
     environment = {}
     for entry in named:
+        if entry == "*":
+            environment.update(os.environ)
+            continue
         name, equals, value = entry.partition("=")
         if not equals and name not in os.environ:
             raise BadUsage(f"--env {name}: it is not set here; give it a value with --env {name}=VALUE")

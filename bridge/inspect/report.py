@@ -100,6 +100,8 @@ def _tell_answer(plan: Plan, visits: list[Visit[Answer]]) -> int:
         complain(f"{tool} answered with an error")
     elif answer.result.get("resultType") == "input_required":
         complain(f"{tool} wants more input, which inspect cannot give; --json shows what it asks")
+    elif plan.expect not in show.result(answer.result):
+        complain(f"{tool} answered without {plan.expect!r} in it")
     else:
         return 0
     return 1

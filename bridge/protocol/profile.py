@@ -10,6 +10,7 @@ from msgspec import Raw
 from bridge.protocol import envelope, kind
 from bridge.protocol.errors import error_body
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.tools import Tools, shown_by
 
 
 class Strict:
@@ -93,5 +94,7 @@ LISTS = 64
 _TOOLS = ("tools/call", "tools/list")
 
 
-def profile(name: str) -> Strict:
-    return Kind() if name == "litellm" else Strict()
+def profile(name: str, tools: Tools | None = None) -> Strict:
+    """The profile of this name, whose tool lists show what `tools` lets through."""
+    kind_of = Kind if name == "litellm" else Strict
+    return kind_of() if tools is None else shown_by(kind_of, tools)

@@ -27,12 +27,14 @@ from bridge.protocol.facts import Facts
 from bridge.protocol.notices import Notices
 from bridge.protocol.profile import Strict
 from bridge.protocol.session import Session
+from bridge.protocol.tools import Tools
 from bridge.protocol.turns import Turns
 
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
 LIST_PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
+WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
 SAFE_METHODS = frozenset((*memory.LISTS, "resources/read", "prompts/get", "completion/complete"))
 
 
@@ -49,6 +51,7 @@ class Policy:
     withhold_roots: bool = True
     ping_interval: float = 0.0
     ping_misses: int = 3
+    tools: Tools | None = None  # which ones are shown and how they are called; None: all as they are
 
 
 class Relay:
@@ -63,6 +66,7 @@ class Relay:
         self.counts = counts
         self.log = log
         self.is_debug = log.is_debug
+        self._rules = {**rules.BEFORE, "tools/call": policy.tools.call} if policy.tools else rules.BEFORE
         self.owner = owner
         self.is_private = owner is not None if private is None else private
         self.facts: Facts | None = None
@@ -82,6 +86,8 @@ class Relay:
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
         self.hung = lambda why: None  # called when the child does not answer pings
+        self.served = lambda: None  # called when a client got the first result of this child's work
+        self.is_unproven = True  # no client got one yet
         self.learned = lambda: None  # called when all lists of the child are known
         self._early: list[Envelope] = []
         self._exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
@@ -110,6 +116,7 @@ class Relay:
         self.memory.initialize = result
         self.is_paused = False
         self.calls = self._misses = 0
+        self.is_unproven = True
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)
@@ -148,6 +155,8 @@ class Relay:
             return
         if method == "tools/list":
             self.catalogue.learn(pages.values())
+            for why in self.policy.tools.complaints(self.catalogue.names.values()) if self.policy.tools else ():
+                self.log.error("an option about tools does not fit this server", why=why)
             for cursor, page in pages.items():
                 self.policy.profile.heard(cursor, Envelope(result=msgspec.Raw(page)))
         if self.memory.learn(method, pages) and tell:
@@ -305,7 +314,7 @@ class Relay:
             # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
-        rule = rules.BEFORE.get(message.method)
+        rule = self._rules.get(message.method)
         if rule is not None:
             done = rule(self, session, message, params)
             if isinstance(done, Refusal):
@@ -445,6 +454,9 @@ class Relay:
         self._count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:
             exchange.then(bool(message.result))
+        if self.is_unproven and message.result and exchange.method in WORK:
+            self.is_unproven = False
+            self.served()
         if exchange.method in memory.LISTS:
             self.memory.overheard(exchange.method, message)
         exchange.outbox.answer(self.policy.profile.answer(exchange, message))

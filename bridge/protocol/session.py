@@ -135,6 +135,10 @@ class Sessions:
         session.touched = now
         return session
 
+    def lacks_room_for(self, id: str, principal: str) -> bool:
+        """Whether a session that `find` did not find could be taken up from its token, if only there were not so many."""
+        return self.is_full and self._opening(id, principal) is not None
+
     def known(self, id: str, principal: str) -> Session | None:
         """The session of an id if it is open here and this principal's."""
         session = self._open.get(id)
@@ -188,14 +192,19 @@ class Sessions:
                             session.own_child, session.nonce), self.key)
 
     def _take_up(self, id: str, principal: str, now: float) -> Session | None:
-        opening = unseal(id, self.key)
-        if opening is None or opening.mcp != self.mcp or opening.nonce in self._ended or self.is_full:
-            return None
-        if opening.principal != principal:
+        opening = None if self.is_full else self._opening(id, principal)
+        if opening is None:
             return None
         session = self._open[id] = Session("streamable-http", opening, id, now)
         session.initialized = True
         return session
+
+    def _opening(self, id: str, principal: str) -> Opening | None:
+        """What an id says, if this principal may use it here and has not ended its session."""
+        opening = unseal(id, self.key)
+        if opening is None or opening.mcp != self.mcp or opening.nonce in self._ended or opening.principal != principal:
+            return None
+        return opening
 
 
 def can_be_asked(capabilities: Raw) -> bool:

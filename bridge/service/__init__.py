@@ -25,6 +25,7 @@ from bridge.protocol.relay import Policy
 from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
+from bridge.protocol.tools import Tools
 from bridge.service.children import Children
 from bridge.service.kept import Kept
 
@@ -56,13 +57,15 @@ class Service:
         self.log = log
         self.loop = asyncio.get_running_loop()
         self.counts = Counts()
-        self.profile = profile(settings.profile)
+        tools = (settings.tool_allow, settings.tool_deny, settings.tool_rename)
+        self.tools = Tools(*tools) if any(tools) else None
+        self.profile = profile(settings.profile, self.tools)
         self.is_kind = self.profile.is_kind
         self.policy = Policy(
             self.profile, settings.max_in_flight, settings.max_session_requests, settings.request_timeout,
             settings.request_timeout_max, settings.start_timeout or float("inf"),
             settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session",
-            settings.ping_interval, settings.ping_misses)
+            settings.ping_interval, settings.ping_misses, self.tools)
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle)
         self.replay = Replay(settings.replay_buffer)
@@ -125,6 +128,8 @@ class Service:
         if session is None:
             if self.is_kind:
                 return self.adopt("streamable-http", principal, headers, text if self.sessions.may_adopt(text) else ""), None
+            if self.sessions.lacks_room_for(text, principal):
+                return None, busy("sessions", "--max-sessions")
             return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
         if session.relay is None and (refusal := await self.children.connect(session)):
             return None, refusal
@@ -236,6 +241,7 @@ class Service:
         relay = self.shared.relay
         if self._kept is not None:
             relay.learned = self._keep
+            self._kept.clean(time.time())
             if facts := relay.memory.load(self._kept.read(), self._kept.identity):
                 relay.remember(facts)
         self.children.start()
@@ -312,7 +318,7 @@ class Service:
             "mean_call_seconds": round(histogram.sum / calls, 6) if calls else 0.0,
             "processes": [child.status(self.loop.time()) for child in self.children],
             "waits": counts.waits, "wakes": counts.wakes, "recycled": counts.recycled, "spares": self.children.pool.spares,
-            "tools": sorted(relay.catalogue.names.values()), "stderr": list(self.shared.supervisor.stderr.tail),
+            "tools": self._shown_tools(), "stderr": list(self.shared.supervisor.stderr.tail),
         }
 
     def open_sessions(self) -> dict[tuple[str, str], int]:
@@ -339,6 +345,10 @@ class Service:
         return time.time() - (self.loop.time() - started) if self.shared.supervisor.pid else 0.0
 
     # -- parts ------------------------------------------------------------------------------------------------------------
+
+    def _shown_tools(self) -> list[str]:
+        names = self.shared.relay.catalogue.names.values()
+        return sorted(filter(None, map(self.tools.shown, names)) if self.tools else names)
 
     def _wants_own_child(self, wish: Wish) -> bool:
         if self.settings.isolation == "auto":

@@ -24,7 +24,7 @@ class Child:
                            private=role in ("own", "spare"), minted=service.minted)
         self.relay.child = self
         self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, self.log, service.counts)
-        self.relay.hung = self.supervisor.refused
+        self.relay.hung, self.relay.served = self.supervisor.refused, self.supervisor.served
         self.is_over = False  # stopped for good
         self._is_restarting = False
         self._waiting: list[asyncio.Future] = []

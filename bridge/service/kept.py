@@ -1,7 +1,8 @@
 """What is known of a child, kept in a small file, so that it can sleep over a restart of the bridge.
 
 The file says of which command it speaks: arguments, environment, directory, and the size and time of every file that the
-command names. A child whose package is not named by a file (`npx -y PACKAGE`) is read anew whenever it wakes.
+command names. A child whose package is not named by a file (`npx -y PACKAGE`) is read anew whenever it wakes. Each change
+of those makes another file; the old ones go when nobody has used them for long.
 """
 
 import hashlib
@@ -12,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.child.process import Command
+
+UNUSED = 30 * 24 * 3600.0  # seconds after which a file is of no use to anybody
+_OURS = re.compile(r"[A-Za-z0-9_.-]{0,80}-[0-9a-f]{12}\.(?:json|[0-9]+)")  # and the drafts of those; the folder may hold others' files
 
 
 def identity(command: Command) -> str:
@@ -40,9 +44,20 @@ class Kept:
 
     def read(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            content = self.path.read_bytes()
         except OSError:
             return b""
+        with suppress(OSError):
+            os.utime(self.path)  # still in use
+        return content
+
+    def clean(self, now: float) -> None:
+        """Remove what no bridge has used for long, of any MCP. `now` is the time of day, as the files' times are."""
+        with suppress(OSError), os.scandir(self.path.parent) as files:
+            for file in files:
+                with suppress(OSError):
+                    if _OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False) and now - file.stat().st_mtime > UNUSED:
+                        os.unlink(file.path)
 
     def write(self, content: bytes) -> None:
         """Whole or not at all; nothing where it says so already. Only for us: clients are shown what stands there."""

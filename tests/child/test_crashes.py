@@ -45,6 +45,22 @@ def test_a_session_survives_and_never_notices(dying, connect, transport):
     assert text(client.call("pid")) != pid
 
 
+def test_one_that_is_of_use_is_never_given_up(start, connect):
+    """With the default of five: between two deaths somebody got a result."""
+    bridge = start("echo", options=["--backoff-initial", "0.02"])
+    client = connect(Http, bridge.url)
+    pids = set()
+    for _ in range(8):
+        pid = int(text(client.call("pid")))
+        pids.add(pid)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: bridge.status()["mcps"]["echo"]["pid"] != pid)
+
+    assert text(client.call("echo", message="alive")) == "alive"
+    assert len(pids) == 8
+    assert not bridge.logged("FATAL")
+
+
 def test_calls_while_it_is_down_wait_for_the_next_one(dying, connect, transport):
     client = connect(transport, dying.url)
     client.call("die")

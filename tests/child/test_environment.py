@@ -35,6 +35,39 @@ def test_later_ones_win(env_file):
     assert compose(["A=flag", "A=again"], file, OURS)["A"] == "again"
 
 
+@pytest.mark.parametrize(("content", "expected"), [
+    (b"key", "key"), (b"key\n", "key"), (b"key\r\n", "key"), (b"key\n\n", "key\n"), (b" key \n", " key "), (b"key\r", "key\r"),
+    (b"", ""), (b"\n", ""), (b"a=b\nc", "a=b\nc"), ("é".encode(), "é"), (b"\xff", "\udcff"), (b"x" * 131_000, "x" * 131_000),
+])
+def test_a_secret_is_what_stands_in_its_file(tmp_path, content, expected):
+    path = tmp_path / "a=b"
+    path.write_bytes(content)
+
+    assert compose(["KEY=flag"], secrets=[f"KEY={path}"], ours=OURS)["KEY"] == expected
+
+
+@pytest.mark.parametrize(("content", "why"), [
+    (b"hush\0hush", "a value cannot hold a null byte"), (b"hush" * 40_000, "longer than a variable can be (131072 bytes)"),
+    (None, "No such file or directory"),
+])
+def test_a_secret_that_cannot_be_is_refused_by_both_its_names(tmp_path, content, why):
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadEnvironment) as caught:
+        compose(secrets=[f"KEY={path}"], ours=OURS)
+
+    assert str(caught.value) == f"--secret KEY={path}: {why}"
+
+
+@pytest.mark.parametrize("secret", ["KEY", "KEY=", "=/dev/null", "1A=/dev/null", "KEY=/", "KEY=a\0b"])
+def test_what_names_no_secret_is_refused(secret):
+    with pytest.raises(BadEnvironment) as caught:
+        compose(secrets=[secret], ours=OURS)
+
+    assert str(caught.value).startswith("--secret ")
+
+
 @pytest.mark.parametrize("named", ["NOT_SET", "=x", "1A=x", "A B=x", "A-B=x", "", "é=x", "A\n=x"])
 def test_what_names_no_variable_is_refused(named):
     with pytest.raises(BadEnvironment) as caught:

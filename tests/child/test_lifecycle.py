@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bridge.child.lifecycle import COOL_DOWN, LADDER, LASTING, TABLE, Event, Lifecycle, Pace, State
 
 PACE = Pace(start_timeout=10.0, backoff_initial=1.0, backoff_max=5.0, max_restarts=3)
-START, SPAWNED, OPENED, REFUSED, EXITED, TIMER, STOP = Event
+START, SPAWNED, OPENED, SERVED, REFUSED, EXITED, TIMER, STOP = Event
 STOPPED, STARTING, HANDSHAKING, READY, BACKOFF, STOPPING, FATAL = State
 TO_READY = [(START, STARTING), (SPAWNED, HANDSHAKING), (OPENED, READY)]
 PATIENCE = [patience for _, patience in LADDER]
@@ -77,6 +77,8 @@ HISTORIES = {
     "it is stopped while it is being restarted": [(START, STARTING), (SPAWNED, HANDSHAKING), (REFUSED, STOPPING), (STOP, STOPPING), (EXITED, STOPPED)],
     "it is stopped twice": [*TO_READY, (STOP, STOPPING), (STOP, STOPPING), (EXITED, STOPPED), (STOP, STOPPED)],
     "it is started again after a stop": [*TO_READY, (STOP, STOPPING), (EXITED, STOPPED), *TO_READY],
+    "it is of use and dies": [*TO_READY, (SERVED, READY), (EXITED, BACKOFF), (TIMER, STARTING)],
+    "it is of use while it is stopped": [*TO_READY, (STOP, STOPPING), (SERVED, STOPPING), (EXITED, STOPPED)],
     "it hears nothing new": [(SPAWNED, STOPPED), (EXITED, STOPPED), (START, STARTING), (START, STARTING), (SPAWNED, HANDSHAKING), (START, HANDSHAKING), (OPENED, READY), (OPENED, READY)],
 }
 
@@ -187,6 +189,33 @@ def test_short_lives_count_as_failures_whatever_ends_them(way):
         child.after(SPAWNED, *way)
 
     assert child.life.state is FATAL
+
+
+def test_one_that_is_of_use_and_dies_is_never_given_up():
+    """Killed a hundred times under busy clients: each time it comes again after the first pause."""
+    child = Child()
+    child.after(START)
+    pauses = set()
+    for _ in range(100):
+        child.after(SPAWNED, OPENED, SERVED, EXITED)
+        pauses.add(child.due)
+        child.after(TIMER)
+
+    assert (child.life.state, pauses) == (STARTING, {1.0})
+
+
+def test_use_in_an_earlier_life_does_not_count_for_long():
+    child = Child()
+    child.after(START, SPAWNED, OPENED, EXITED, TIMER, SPAWNED, OPENED, SERVED, EXITED, TIMER)
+    child.after(SPAWNED, OPENED, EXITED, TIMER, SPAWNED, OPENED, EXITED)
+
+    assert child.life.state is FATAL, "the useful one was killed, two more could only shake hands"
+
+
+def test_use_does_not_stop_the_clock_of_one_that_lasts(ready):
+    ready.after(SERVED)
+
+    assert ready.due == LASTING
 
 
 def test_one_that_lasted_starts_with_a_clean_slate(ready):

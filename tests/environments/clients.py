@@ -3,12 +3,14 @@
 import shutil
 from pathlib import Path
 
-from .cache import made
+from bridge.fleet.engines import litellm
+from bridge.fleet.engines.cache import place
+
+from .cache import cache, made
 from .litellm import LiteLLM
 from .packages import definition, install, venv
 from .processes import free_port, run
 
-PINS = Path(__file__).with_name("litellm-1.77.3-pins.txt")
 ATTEMPTS = 4
 
 
@@ -22,11 +24,14 @@ def sdk2() -> Path:
 
 def litellm_1773() -> Path:
     """LiteLLM with the packages of its own image: with newer ones its gateway does not wedge as it does there."""
-    return venv("litellm-1.77.3", *PINS.read_text().split(), check=_starts)
+    return venv("litellm-1.77.3", *litellm.requirements("1.77.3"), check=_starts)
 
 
 def litellm_newest() -> Path:
-    """The newest LiteLLM whose requirements can be had and that starts. Delete its folder to look again."""
+    """The newest LiteLLM whose requirements can be had and that starts. Delete its folder to look again.
+
+    The embedded engine finds it under the name that it would give it, if its cache is the tests'.
+    """
 
     def make(folder: Path) -> None:
         below = ""
@@ -41,7 +46,12 @@ def litellm_newest() -> Path:
                     raise
                 below = f"<{version(python, 'litellm')}"
 
-    return made("litellm-newest", definition("litellm[proxy]"), make) / "bin/python"
+    folder = made("litellm-newest", definition("litellm[proxy]"), make)
+    number = version(folder / "bin/python", "litellm")
+    link = place(f"litellm-{number}", definition(*litellm.requirements(number)), cache())
+    if not link.exists():
+        link.symlink_to(folder)
+    return folder / "bin/python"
 
 
 def version(python: Path, package: str) -> str:

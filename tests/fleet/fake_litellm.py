@@ -24,6 +24,8 @@ class FakeLiteLLM:
 
     def answer(self, request: dict, key: str) -> tuple[int, dict | None]:
         method, params = request["method"], request.get("params") or {}
+        if method == "tools/call":
+            self.called.append(params["name"])
         if self.wrong == "wedged" or (self.wrong == "wedged-by-call" and self.called):
             self.ended.wait(30)
             return 500, None
@@ -35,7 +37,6 @@ class FakeLiteLLM:
             if self.wrong == "list":
                 self.ended.wait(30)
             return 200, {"result": {"tools": [{"name": f"{name}-{tool}"} for name in self.names for tool in self.tools(name)]}}
-        self.called.append(params["name"])
         if self.wrong == "call":
             return 200, {"result": {"content": [{"type": "text", "text": "MCP client session is not initialized"}], "isError": False}}
         name, _, tool = params["name"].partition("-")

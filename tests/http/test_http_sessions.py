@@ -4,6 +4,7 @@ import json
 import threading
 from http.client import HTTPConnection
 
+import httpx
 import pytest
 from support import Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
 from wire import ACCEPT, call, initialize, message
@@ -165,6 +166,27 @@ def test_too_many_sessions_are_refused_and_room_is_made_by_leaving(start):
     assert "--max-sessions" in refused.value.body
     for client in clients[1:]:
         client.close()
+
+
+def test_a_session_of_an_earlier_bridge_is_told_to_come_again_when_all_places_are_taken(start, tmp_path):
+    """404 would mean that it is lost; few clients get over that."""
+    options = ["--max-sessions", "1", "--session-key-file", tmp_path / "key"]
+    first = start("echo", options=options)
+    earlier = Http(first.url, listen=False)
+    earlier.open()
+    first.stop()
+    bridge = start("echo", options=options)
+    other = Http(bridge.url, listen=False)
+    other.open()
+    ask = lambda: httpx.post(f"{bridge.url}/mcp", json=message("tools/list", id=1), trust_env=False,
+                             headers={"accept": "*/*", "mcp-session-id": earlier.session})
+    full = ask()
+    other.close()
+
+    assert (full.status_code, full.headers["retry-after"]) == (503, "2")
+    assert "--max-sessions" in full.json()["error"]["message"]
+    assert "result" in ask().json()
+    assert httpx.post(f"{bridge.url}/mcp", json=message("ping", id=1), headers={"mcp-session-id": "unknown"}, trust_env=False).status_code == 404
 
 
 def test_no_limit_of_sessions_is_no_limit(start, connect):

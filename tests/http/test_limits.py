@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 from slow_readers import slow_get, slow_post, slow_sse, slow_ws
@@ -272,6 +273,59 @@ def test_a_head_without_an_end_is_refused(echo):
 
     assert answer == b"closed" or answer.split()[1] in (b"400", b"431")
     assert echo.rss() - memory < 8 << 20
+
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture
+def hurried(around):
+    return around("echo", options=("--head-timeout", "0.4"))
+
+
+@pytest.mark.parametrize("parts", [[], [HEAD], [b"\r\n"], [HEAD, *[b"x"] * 20], [b"\r\n"] * 20, [HEAD + b"\r\n", b"G"],
+                                   [HEAD + b"\r\n", *[b"\r\n"] * 20], [HEAD + b"\r\n" + HEAD]])
+def test_a_head_that_does_not_come_whole_in_time_closes_its_connection(hurried, parts):
+    """A byte now and then buys no more time; a request before it neither."""
+    with open_socket(hurried.url) as connection:
+        begun = time.monotonic()
+        with suppress(OSError):  # closed meanwhile
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.05)
+        read_to_end(connection)
+        seconds = time.monotonic() - begun
+
+    assert 0.3 < seconds < 2
+
+
+def test_between_two_requests_a_connection_may_idle(hurried):
+    """It has another limit, longer than the one that clients have."""
+    with open_socket(hurried.url) as connection:
+        for _ in range(2):
+            connection.sendall(HEAD + b"\r\n")
+            assert b"200 OK" in read_until(connection, b"ok\n")
+            time.sleep(0.6)
+        connection.sendall(HEAD + b"\r\n")
+
+        assert b"200 OK" in read_until(connection, b"ok\n")
+
+
+def test_a_slow_answer_and_a_stream_are_not_slow_heads(hurried, connect, transport):
+    client = connect(transport, hurried.url)
+
+    assert text(client.call("slow", seconds=0.8)) == "slept 0.8"
+    client.call("log", message="still here")
+    assert client.wait_for("notifications/message")["params"]["data"] == "still here"
+
+
+def test_half_a_head_behind_a_request_waits_for_its_answer(hurried, connect):
+    client = connect(Http, hurried.url, listen=False)
+    with open_socket(hurried.url) as connection:
+        connection.sendall(post(hurried.url, call("slow", seconds=0.8), mcp_session_id=client.session) + HEAD)
+
+        assert b"slept 0.8" in read_until(connection, b"slept 0.8")
+        read_to_end(connection)  # and then it is closed
 
 
 def test_requests_of_a_client_that_never_reads_do_not_pile_up(around, connect):

@@ -32,14 +32,31 @@ def test_the_endpoint_event_has_the_prefix_of_a_proxy(echo):
     assert endpoint_event(echo, "/sse/") == "/messages?"
 
 
-@pytest.mark.parametrize("prefix", ["//evil.example.com", "https://evil.example.com/", "/a\tb", "/a?b", "/a#", "evil", "/a\"b", "/é"])
+@pytest.mark.parametrize("prefix", ["//evil.example.com", "https://evil.example.com/", "/a\tb", "/a?b", "/a#", "evil", "/a\"b", "/é",
+                                    "/", "/a//b", "/a/../b", "/..", "/a/./b", "/a/%2e%2E", "/a/%2", "/a..b", "/a, /b", "/a<b>", "/a\\b",
+                                    "/" + "a" * 200])
 def test_a_prefix_that_is_no_path_is_ignored(echo, prefix):
     assert endpoint_event(echo, x_forwarded_prefix=prefix) == "/messages?"
 
 
+@pytest.mark.parametrize("prefix", ["/time", "/a/b-c_d.e~f", "/a%20b", "/@scope/x:y", "/" + "a" * 199])
+def test_any_path_is_a_prefix(echo, prefix):
+    assert endpoint_event(echo, x_forwarded_prefix=prefix) == f"{prefix}/messages?"
+
+
 def test_the_operators_prefix_is_used(start):
-    """Edge case 61."""
-    assert endpoint_event(start("echo", options=["--root-path", "/gateway"])) == "/gateway/messages?"
+    """Edge case 61. A proxy that says what it stripped knows better."""
+    bridge = start("echo", options=["--root-path", "/gateway"])
+
+    assert endpoint_event(bridge) == "/gateway/messages?"
+    assert endpoint_event(bridge, x_forwarded_prefix="/other") == "/other/messages?"
+    assert endpoint_event(bridge, x_forwarded_prefix="//evil") == "/gateway/messages?"
+    assert 'href="/gateway/metrics"' in bridge.get("/").text
+
+
+def test_the_links_of_the_page_have_the_prefix_of_a_proxy(echo):
+    assert 'href="/a&amp;b/status.json"' in echo.get("/", **{"x-forwarded-prefix": "/a&b"}).text
+    assert 'href="/status.json"' in echo.get("/", **{"x-forwarded-prefix": '/"onclick'}).text
 
 
 @pytest.fixture(scope="module")

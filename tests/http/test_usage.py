@@ -111,6 +111,18 @@ def test_a_file_that_is_wrong_is_named(quickly, tmp_path, option, content):
     assert str(file) in refused(quickly("serve", option, file, *TRUE))
 
 
+@pytest.mark.parametrize(("arguments", "environment", "expected"), [
+    (["--tool-rename", "a"], {}, "--tool-rename a: expected OLD=NEW"),
+    (["--tool-rename", "a=x", "--tool-rename", "b=x"], {}, "--tool-rename b=x: 'a' is renamed to 'x' already"),
+    ([], {"MCP_BRIDGE_TOOL_RENAME": "a=x,a=y"}, "--tool-rename a=y: 'a' is renamed to 'x' already"),
+    (["--tool-deny", ""], {}, "--tool-deny '': expected the name of a tool"),
+    (["--secret", "KEY=/no/such"], {}, "--secret KEY=/no/such: No such file or directory"),
+    ([], {"MCP_BRIDGE_SECRET": "KEY=/no/such"}, "--secret KEY=/no/such: No such file or directory"),
+])
+def test_what_cannot_be_of_tools_and_secrets_is_named(quickly, arguments, environment, expected):
+    assert expected in refused(quickly("serve", *arguments, *TRUE, **environment))
+
+
 def test_a_port_in_use_is_named(echo):
     port = echo.url.rpartition(":")[2]
 

@@ -79,6 +79,22 @@ def test_an_id_is_not_taken_up_when_all_places_are_taken():
 
     assert sessions.is_full
     assert sessions.find(id, "", 1.0) is None
+    assert sessions.lacks_room_for(id, "")
+
+
+def test_no_room_would_help_an_id_that_is_no_good():
+    """Its client must open another session, and not come again and again."""
+    older = restarted()
+    ended, alices = opened(older), opened(older, "alice")
+    sessions = restarted(limit=1)
+    assert not sessions.lacks_room_for(ended.id, ""), "there is room"
+    sessions.end(sessions.find(ended.id, "", 1.0))
+    mine = opened(sessions, "bob")
+
+    assert sessions.is_full
+    for id, principal in ((ended.id, ""), (alices.id, "bob"), (mine.id, "alice"), ("x", ""), (opened(restarted(key=b"x" * 32)).id, "")):
+        assert sessions.find(id, principal, 1.0) is None
+        assert not sessions.lacks_room_for(id, principal)
 
 
 def test_an_ended_session_stays_ended(sessions):

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+import time
 
 import pytest
 
@@ -161,3 +162,55 @@ def test_a_program_that_does_not_exist_has_an_identity():
 
 def test_nothing_of_the_environment_is_in_the_file_name(tmp_path):
     assert "secret" not in str(kept(tmp_path, command("echo", TOKEN="secret")).path)
+
+
+# Files that nobody needs any more
+
+DAYS = 24 * 3600
+
+
+def aged(path, days: float):
+    stamp = time.time() - days * DAYS
+    os.utime(path, (stamp, stamp))
+    return path
+
+
+def test_what_nobody_used_for_thirty_days_is_removed(tmp_path):
+    files = [kept(tmp_path, name=name) for name in ("one", "two", "young")]
+    for file in files:
+        file.write(b"content")
+    draft = files[0].path.with_suffix(".123")
+    draft.write_bytes(b"half")
+    aged(files[0].path, 31), aged(draft, 31), aged(files[1].path, 31), aged(files[2].path, 29)
+    assert files[1].read() == b"content", "which is a use"
+    kept(tmp_path, name="another").clean(time.time())
+
+    assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["two", "young"]
+
+
+def test_files_of_others_stay(tmp_path):
+    names = ["notes.json", "one-0123456789ab.txt", "one-0123456789AB.json", "one-0123456789abc.json", "x" * 100 + "-0123456789ab.json"]
+    for name in names:
+        aged((tmp_path / name).touch() or tmp_path / name, 100)
+    (tmp_path / "folder-0123456789ab.json").mkdir()
+    aged(tmp_path / "folder-0123456789ab.json", 100)
+    (tmp_path / "link-0123456789ab.json").symlink_to(tmp_path / "notes.json")
+    kept(tmp_path).clean(time.time())
+
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "folder-0123456789ab.json", "link-0123456789ab.json"}
+
+
+def test_without_a_folder_nothing_is_removed(tmp_path):
+    kept(tmp_path / "none").clean(time.time())
+
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_bridge_cleans_up_when_it_starts(start, tmp_path):
+    old, young = tmp_path / "gone-0123456789ab.json", tmp_path / "here-0123456789ab.json"
+    old.touch(), young.touch()
+    aged(old, 31)
+    start("echo", options=["--lazy", "--cache-dir", tmp_path])
+
+    assert not old.exists()
+    assert young.exists()

@@ -84,6 +84,9 @@ class Engine(Protocol):
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls: ...
 
+    def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
+        """The same MCPs, with paths in their smoke calls as they are where they run."""
+
 
 @dataclass(frozen=True)
 class Memory:

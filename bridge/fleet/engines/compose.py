@@ -63,6 +63,9 @@ class Compose:
         return Urls(f"http://{host}:{environment.port('MCP_PORT', fleet.port)}", f"http://{host}:{environment.port('LITELLM_PORT', 4000)}",
                     f"http://127.0.0.1:{environment.port('PROMETHEUS_PORT', 9090)}")
 
+    def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
+        return fleet
+
     def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
         """Pull the base images that are not here. What is built already needs none."""
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
@@ -87,8 +90,6 @@ class Compose:
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         wanted, left_out = startable(environment, fleet.only(names))
         started = Started(fleet.only([stanza.name for stanza in wanted]), left_out)
-        for name, why in left_out.items():
-            self.say(f"{name}: not started: {why}")
         if changed := files.write(self.project.root, fleet.render()):
             self.say(f"rendered {len(changed)} files")
         private(self.project.state)

@@ -55,6 +55,9 @@ class Embedded:
 
     # ---- up
 
+    def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
+        return fleet.model_copy(update={"stanzas": [served.as_here(self.project, stanza, environment, self.state) for stanza in fleet.stanzas]})
+
     def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
         return ""
 
@@ -71,8 +74,6 @@ class Embedded:
     def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict], Started]:
         """The entries of all that can run here; what cannot is left out with its reason."""
         wanted, left_out = startable(environment, fleet)
-        for name, why in left_out.items():
-            self.say(f"{name}: not started: {why}")
         entries = {}
         with ThreadPoolExecutor(INSTALLERS) as pool:
             tasks = {stanza.name: pool.submit(self._entry, stanza, environment) for stanza in wanted if not stanza.is_remote}
@@ -109,7 +110,8 @@ class Embedded:
         urls = self.urls(fleet, environment)
         config_file, gateway_file = self.state / "mcps.json", self.state / "litellm.yaml"
         write_private(config_file, json.dumps({"mcpServers": entries}, indent=1) + "\n")
-        write_private(gateway_file, dump(config(fleet, base=urls.of)))
+        told = config(fleet, base=urls.of)
+        write_private(gateway_file, dump(told))
         self._check(config_file)
         host = environment.host
         token = self.project.secrets / TOKEN
@@ -117,7 +119,7 @@ class Embedded:
         options = ["--config", config_file, "--host", host, "--port", environment.port("MCP_PORT", fleet.port), "--token-file", token,
                    "--session-key-file", self.state / "session.key", "--cache-dir", self.state / "cache",
                    *([] if host == "127.0.0.1" else ["--allowed-host", "*"])]
-        said = litellm.variables(environment.values, self.state)
+        said = litellm.variables(told, environment.values, self.state)
         programs = [
             {"name": BRIDGE, "argv": [sys.executable, "-m", "bridge", "serve", *map(str, options)], "env": {**ours, "PYTHONUNBUFFERED": "1"},
              "cwd": str(self.state), "stop_patience": 12, "version": bridge.__version__,
@@ -237,17 +239,13 @@ class Embedded:
                 detail += f", started again {one['restarts']} times: it {one['why']}"
             found.append(Running(name, name, "up" if up else "down", detail if lives else f"{detail}; the keeper is gone: `mcp-bridge up`"))
         bridge_is_up = found[0].is_up
-        try:
-            names = json.loads((self.state / "mcps.json").read_text())["mcpServers"]
-        except FileNotFoundError:
-            names = {}
-        return [*(Running(name, "mcp", "up" if bridge_is_up else "down", "in the bridge's process") for name in names), *found]
+        return [*(Running(name, "mcp", "up" if bridge_is_up else "down", "in the bridge's process") for name in self._served()), *found]
 
     def logs(self, name: str, follow: bool) -> int:
         whole = name in (BRIDGE, LITELLM, "keeper")
         path = self.state / f"{name if whole else BRIDGE}.log"
-        if not path.exists():
-            raise UsageError(f"no log of {name!r} here; there are those of the MCPs, {BRIDGE}, {LITELLM} and keeper")
+        if not path.exists() or not (whole or name in self._served()):
+            raise UsageError(f"no log of {name!r} here; there are those of {', '.join([*self._served(), BRIDGE, LITELLM, 'keeper'])}")
         mark = f" mcp={name} "
         with path.open(encoding="utf-8", errors="replace") as log:
             try:
@@ -263,6 +261,13 @@ class Embedded:
                             log.seek(0)  # it was cut
             except KeyboardInterrupt:
                 return 0
+
+    def _served(self) -> list[str]:
+        """The MCPs of the bridge."""
+        try:
+            return list(json.loads((self.state / "mcps.json").read_text())["mcpServers"])
+        except FileNotFoundError:
+            return []
 
     # ---- the keeper
 

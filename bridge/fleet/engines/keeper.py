@@ -23,7 +23,7 @@ from pathlib import Path
 
 TICK = 0.2
 PAUSE_FIRST, PAUSE_LONGEST, SETTLED = 0.5, 30.0, 60.0
-PROBE_EVERY, PROBE_PATIENCE, SILENCES, START_PATIENCE = 10.0, 5.0, 3, 120.0
+PROBE_EVERY, PROBE_PATIENCE, SILENCES, START_PATIENCE = 10.0, 5.0, 3, 120.0  # a probe may say `every` and `patience` itself
 LOG_LIMIT = 20 * 1024 * 1024
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize",
               "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-keeper", "version": "1"}}}
@@ -47,13 +47,13 @@ def identity(pid: int) -> str:
         return ""
 
 
-def silent(url: str, key: str) -> bool:
+def silent(url: str, key: str, patience: float = PROBE_PATIENCE) -> bool:
     """Whether an MCP gateway does not answer `initialize` in time. A refusal is an answer."""
     request = urllib.request.Request(url, json.dumps(INITIALIZE).encode(), {
         "content-type": "application/json", "accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {key}"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=PROBE_PATIENCE) as answer:
+        with opener.open(request, timeout=patience) as answer:
             answer.read(1)
     except urllib.error.HTTPError:
         return False
@@ -119,10 +119,12 @@ class Program:
 
     def ask(self, probe: dict, now: float) -> None:
         if self.asking is None:
-            if now - self.asked >= (PROBE_EVERY if self.answered and not self.silences else 1.0):
+            every = probe.get("every", PROBE_EVERY)
+            if now - self.asked >= (every if self.answered and not self.silences else min(every, 1.0)):
                 self.asked, self.heard = now, []
+                patience = probe.get("patience", PROBE_PATIENCE)
                 key = self.spec["env"].get(probe["key"], "")
-                self.asking = threading.Thread(target=lambda heard=self.heard: heard.append(not silent(probe["url"], key)), daemon=True)
+                self.asking = threading.Thread(target=lambda heard=self.heard: heard.append(not silent(probe["url"], key, patience)), daemon=True)
                 self.asking.start()
             return
         if self.asking.is_alive():

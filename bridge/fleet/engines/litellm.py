@@ -11,10 +11,12 @@ from pathlib import Path
 
 from bridge.fleet.engines.packages import OURS, environment, interpreter
 from bridge.fleet.model import release
+from bridge.fleet.targets.compose import named_in
 
 PYTHONS = ("3.11", "3.12", "3.13")  # that it has wheels for
 PINNED = Path(__file__).parent
 OLD = (1, 80)
+OURS_TOO = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77
 
 
@@ -31,8 +33,8 @@ def executable(version: str) -> Path:
     return environment(f"litellm-{version}", *requirements(version), python=python).with_name("litellm")
 
 
-def variables(said: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Its environment: what compose/.env says, and little of ours: a key in somebody's shell would change what it does."""
-    ours = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
-                                                "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") if name in os.environ}
-    return {**ours, "HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True", **said, "PYTHONUNBUFFERED": "1"}
+def variables(config: dict, said: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Its environment: what its config names, and little of ours: a key in somebody's shell would change what it does."""
+    ours = {name: os.environ[name] for name in OURS_TOO if name in os.environ}
+    named = {name: said[name] for name in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", *named_in(config)) if name in said}
+    return {**ours, "HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True", **named, "PYTHONUNBUFFERED": "1"}

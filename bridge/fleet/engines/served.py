@@ -78,6 +78,23 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
     return {key: value for key, value in made_of.items() if value not in ({}, [], "")}
 
 
+def as_here(project: Project, stanza: Stanza, environment: Environment, state: Path) -> Stanza:
+    """The same with the paths of its smoke call as they are on this machine."""
+    if stanza.smoke is None:
+        return stanza
+    places = _places(project, stanza, environment, state, Installed())
+
+    def here(value):
+        if isinstance(value, dict):
+            return {key: here(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [here(inner) for inner in value]
+        return _reworded(value, places) if isinstance(value, str) else value
+
+    smoke = stanza.smoke.model_copy(update={"arguments": here(stanza.smoke.arguments), "expect": here(stanza.smoke.expect)})
+    return stanza.model_copy(update={"smoke": smoke})
+
+
 def _check_machine(stanza: Stanza, environment: Environment) -> None:
     if stanza.kind == "image":
         raise LeftOut(f"is the image {stanza.image}: that needs Docker (--engine compose)")

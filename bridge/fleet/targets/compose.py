@@ -72,7 +72,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         service["command"] = [escaped(word) for word in stanza.command]
     service |= {"environment": given, "secrets": ["bridge_token", *(name.lower() for name in stanza.secrets)]}
     if stanza.volumes:
-        service["volumes"] = [f"{volume.source}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes]
+        service["volumes"] = [f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes]
     service["networks"] = ["mcp", "egress"] if stanza.egress else ["mcp"]
     if stanza.needs:
         service["depends_on"] = {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
@@ -176,10 +176,13 @@ def database(fleet: Fleet) -> dict[str, Any]:
 
 
 def escaped(text: str) -> str:
-    """`text` for a compose file, where '$' begins a reference: the stanza's own references stay, any other is doubled."""
+    """`text` for a compose file, where '$' begins a reference: the stanza's own references stay, any other is doubled.
+
+    ${NAME} becomes ${NAME:-}: Compose would warn of it at each command, although the profile is not even chosen.
+    """
     parts, end = [], 0
     for found in REFERENCE.finditer(text):
-        parts += [text[end:found.start()].replace("$", "$$"), found[0]]
+        parts += [text[end:found.start()].replace("$", "$$"), f"${{{found[1]}{found[2] or ':-'}}}"]
         end = found.end()
     return "".join(parts) + text[end:].replace("$", "$$")
 

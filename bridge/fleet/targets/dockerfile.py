@@ -123,7 +123,7 @@ def _smoke(stanza: Stanza, interpreter: tuple[str, ...]) -> str:
     if smoke.expect:
         options += ["--expect", smoke.expect]
     return f"RUN {mounts} " + _words(
-        *interpreter, "-I", "-m", "bridge", "inspect", *options,
+        *interpreter, "-I", "-m", "bridge", "inspect", "--timeout", "120", *options,
         "--call", smoke.tool, json.dumps(smoke.arguments), "--", *map(by_default, stanza.command))
 
 

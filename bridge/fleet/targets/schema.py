@@ -21,8 +21,8 @@ def schema() -> File:
     # What is read kindly: one text for a list of one, words as in a shell, secrets by name, volumes as compose writes them.
     for owner in (document, *parts.values()):
         for field in owner.get("properties", {}).values():
-            if field.get("type") == "array" and field["items"] == _TEXT:
-                _or(field, _TEXT)
+            if field.get("type") == "array" and field["items"].get("type") == "string":
+                _or(field, field["items"])
     _or(properties["volumes"]["items"], _TEXT)
     named = properties["secrets"]
     named["additionalProperties"] = {"anyOf": [named["additionalProperties"], {"type": "null"}]}

@@ -12,6 +12,7 @@ The order is part of the proof: what is broken by itself is never called through
 
 import base64
 import logging
+import socket
 import time
 from dataclasses import dataclass, field
 
@@ -25,10 +26,11 @@ from bridge.fleet.verify import direct, gateway, model
 from bridge.fleet.ask import Http
 from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
 from bridge.fleet.verify.gateway import Gateway
-from bridge.fleet.verify.result import OK, SKIPPED, Hop, Report, Verdict
+from bridge.fleet.verify.result import NONE, OK, SKIPPED, Hop, Report, Verdict
 
 AT_ONCE = 4  # MCPs that are talked to at the same time
 CALLS_AT_ONCE = 2  # through LiteLLM
+ELSEWHERE = ("example.com", 443)  # answers where there is an internet
 
 
 @dataclass
@@ -69,6 +71,7 @@ class _Verification:
 
     async def run(self) -> Verdict:
         stanzas = self.subject.fleet.stanzas
+        self.online = not any(stanza.smoke and stanza.smoke.internet for stanza in stanzas) or await self._apart(_is_online)
         await self._each(stanzas, self._direct, AT_ONCE)
         await self._through_litellm([stanza for stanza in stanzas if stanza.litellm.enabled])
         await self._counted([stanza for stanza in stanzas if not stanza.is_remote])
@@ -92,7 +95,7 @@ class _Verification:
         if not stanza.is_remote:
             self.before[stanza.name] = await self._apart(self.counter.of, stanza)
         running = next((one for one in self.subject.running if one.name == stanza.name and one.kind == "mcp"), None)
-        await direct.check(report, stanza, running, headers_for(stanza, self.subject.environment), self.http)
+        await direct.check(report, stanza, running, headers_for(stanza, self.subject.environment), self.http, self.no_call(stanza))
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 
     # ---- LiteLLM
@@ -113,9 +116,13 @@ class _Verification:
                     own.add(hop)
             elif own.add(gateway.listed(stanza, own.tools or [], names)):
                 good.append(stanza)
-        await self._each(good, self._call, CALLS_AT_ONCE)
+        callable = [stanza for stanza in good if not self.no_call(stanza)]
+        for stanza in good:
+            if why := self.no_call(stanza):
+                self.reports[stanza.name].add(Hop("called", NONE, why))
+        await self._each(callable, self._call, CALLS_AT_ONCE)
         if self.subject.model:
-            await self._each([stanza for stanza in good if self.reports[stanza.name].is_ok], self._ask_model, CALLS_AT_ONCE)
+            await self._each([stanza for stanza in callable if self.reports[stanza.name].is_ok], self._ask_model, CALLS_AT_ONCE)
         if good:
             report.add(await self._apart(self.gateway.answers, "gateway afterwards"))
 
@@ -153,9 +160,23 @@ class _Verification:
         count = await self._apart(self.counter.of, stanza)
         report.add(await self._apart(self.prometheus.has, stanza, count, self.called, calls))
 
+    def no_call(self, stanza: Stanza) -> str:
+        """Why its smoke call is not made; empty if it is."""
+        if stanza.smoke is None:
+            return "the stanza names no smoke call"
+        return "" if self.online or not stanza.smoke.internet else "its smoke call needs the internet, which is not to be reached from here"
+
     async def _apart(self, ask, *arguments):
         """What asks over plain HTTP does so in a thread."""
         return await anyio.to_thread.run_sync(lambda: ask(*arguments))
+
+
+def _is_online() -> bool:
+    try:
+        socket.create_connection(ELSEWHERE, 3).close()
+    except OSError:
+        return False
+    return True
 
 
 def headers_for(stanza: Stanza, environment: Environment) -> dict[str, str]:

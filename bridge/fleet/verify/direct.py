@@ -21,8 +21,8 @@ TALK, CALL, START = 10.0, 30.0, 20.0  # seconds of patience: an answer, a smoke 
 STARTING = ("starting", "handshaking", "backoff")
 
 
-async def check(report: Report, stanza: Stanza, running: Running | None, headers: dict[str, str], http: Http) -> None:
-    """Go hop by hop until one breaks."""
+async def check(report: Report, stanza: Stanza, running: Running | None, headers: dict[str, str], http: Http, no_call: str) -> None:
+    """Go hop by hop until one breaks. `no_call`: why the smoke call is not made."""
     if not stanza.is_remote:
         if not report.add(_is_running(stanza, running)):
             return
@@ -34,7 +34,7 @@ async def check(report: Report, stanza: Stanza, running: Running | None, headers
         if not report.add(hop):
             return
         report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
-    report.add(await _smoke(stanza, ways(stanza, report.url)[0], headers))
+    report.add(Hop("smoke", NONE, no_call) if no_call else await _smoke(stanza, ways(stanza, report.url)[0], headers))
 
 
 def ways(stanza: Stanza, url: str) -> list[Way]:
@@ -91,8 +91,6 @@ async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts 
 
 
 async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
-    if stanza.smoke is None:
-        return Hop("smoke", NONE, "the stanza names no smoke call")
     tool = seen_as(stanza)
 
     async def talk(connection) -> Answer:

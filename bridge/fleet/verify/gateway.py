@@ -9,7 +9,7 @@ import time
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.ask import Http, Said, Silence
 from bridge.fleet.verify.direct import judged, seen_as
-from bridge.fleet.verify.result import FAILED, NONE, OK, SKIPPED, Hop, Report
+from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report
 
 ALIVE, LIST, CALL = 5.0, 20.0, 30.0
 INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-verify", "version": "1"}}
@@ -67,8 +67,6 @@ class Gateway:
 
     def call(self, stanza: Stanza) -> Hop:
         """The stanza's smoke call, as any client of LiteLLM would make it."""
-        if stanza.smoke is None:
-            return Hop("called", NONE, "the stanza names no smoke call")
         began = time.monotonic()
         name = f"{stanza.litellm_name}-{seen_as(stanza)}"
         try:

@@ -10,15 +10,13 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.ask import Http, Silence
 from bridge.fleet.verify.counted import Counter
 from bridge.fleet.verify.direct import seen_as
-from bridge.fleet.verify.result import FAILED, NONE, OK, Hop
+from bridge.fleet.verify.result import FAILED, OK, Hop
 
 PATIENCE = 90.0
 
 
 def call(stanza: Stanza, url: str, key: str, model: str, http: Http, counter: Counter) -> Hop:
     """Let `model` make the stanza's smoke call."""
-    if stanza.smoke is None:
-        return Hop("model", NONE, "the stanza names no smoke call")
     began = time.monotonic()
     name = f"{stanza.litellm_name}-{seen_as(stanza)}"
     body = {

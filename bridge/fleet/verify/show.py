@@ -36,6 +36,9 @@ def _troubles(report: Report) -> Iterator[str]:
         yield f"{report.name}: {HOPS.get(hop.name, hop.name)}: {hop.seen}"
         if hop.todo:
             yield f"{' ' * len(report.name)}  → {hop.todo}"
+    for hop in report.hops:
+        if hop.name == "smoke" and hop.state == NONE:
+            yield f"{report.name}: not called: {hop.seen}"
 
 
 def columns(rows: list[list[str]]) -> Iterator[str]:

@@ -1,0 +1,247 @@
+"""`mcp-bridge add`: a new MCP, from a package, an executable, an image, a URL or a desktop client's configuration.
+
+It finds out what it can (the newest version, the real executable, which tools there are), writes the stanza and locks
+it. A stanza that is there is never written over; what was not understood is said.
+"""
+
+import argparse
+import shlex
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bridge.fleet import desktop, lock, origins
+from bridge.fleet.draft import Draft, executable, propose_smoke, stanza_name
+from bridge.fleet.engines.programs import Failed
+from bridge.fleet.load import STANZA
+from bridge.fleet.project import Project, write_private
+from bridge.fleet.stanza import VARIABLE, Stanza
+from bridge.fleet.trial import Trial, try_once
+from bridge.settings import UsageError
+
+SOURCES = ("pypi", "npm", "binary", "image", "url", "command")
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of one MCP. `secrets` are values that were found and stand nowhere yet."""
+
+    name: str
+    path: Path | None = None  # of the stanza that was written
+    secrets: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tools: int | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "mcp-bridge add [options] NAME SOURCE [-- COMMAND ARGS… | -- ARGS…]\n       mcp-bridge add --from FILE"
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="what it is called everywhere: lower-case letters, digits and '-'")
+    parser.add_argument("--pypi", metavar="PKG[==V]", help="a package of PyPI (the newest, and pinned)")
+    parser.add_argument("--npm", metavar="PKG[@V]", help="a package of npm (the newest, and pinned)")
+    parser.add_argument("--binary", metavar="URL", help="an executable, or an archive with one; {arch} stands for amd64 and arm64")
+    parser.add_argument("--image", metavar="REF", help="an existing image with a stdio server in it")
+    parser.add_argument("--command", metavar="LINE", help="a command of the base image (Debian packages: `apt` in the stanza)")
+    parser.add_argument("--url", help="a remote MCP")
+    parser.add_argument("--transport", choices=("http", "sse"), help="of --url (default: sse if it ends in /sse)")
+    parser.add_argument("--token-env", metavar="VARIABLE", help="of --url: the variable of compose/.env that has its bearer token")
+    parser.add_argument("--from", dest="file", metavar="FILE", help="all of `mcpServers` in a desktop client's configuration")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the server; one that looks like a secret becomes one")
+    parser.add_argument("--path", default="", help="of --binary: where the executable is in the archive")
+    parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env")
+    parser.add_argument("--no-trial", action="store_true", help="do not start the server once to see its tools")
+
+
+def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> int:
+    given = [name for name in SOURCES if getattr(arguments, name)]
+    if arguments.file:
+        if given or arguments.name or command:
+            raise UsageError("--from FILE says it all: leave the name and the sources out")
+        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial)
+    else:
+        if not arguments.name:
+            raise UsageError("what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)")
+        if len(given) > 1 or not given and not command:
+            raise UsageError(f"{' and '.join('--' + name for name in given) or 'no source'}: give one of {', '.join('--' + name for name in SOURCES)}")
+        variables = dict(text.partition("=")[::2] for text in arguments.env)
+        every = [add(project, arguments.name, given[0] if given else "command", getattr(arguments, given[0]) if given else "", command, variables,
+                     arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial)]
+    if arguments.secrets:
+        keep_secrets(project, every)
+    for added in every:
+        print(told(project, added, arguments.secrets))
+    return 0 if any(added.path for added in every) else 1
+
+
+def add(project: Project, name: str, kind: str, value: str, command: list[str] | None = None, env: dict[str, str] | None = None,
+        transport: str | None = None, token_env: str | None = None, path: str = "", trial: bool = True) -> Added:
+    """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
+    added to it if it begins with an option. Raises UsageError if nothing can come of it."""
+    if stanza_name(name) != name:
+        raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
+    _free(project, name)
+    draft, words = Draft(name), tuple(command or ())
+    match kind:
+        case "url":
+            auth = {"type": "bearer_token", "value_env": token_env} if token_env else {}
+            draft = replace(draft, source={"url": value}, transport=transport or ("sse" if value.rstrip("/").endswith("/sse") else "http"), auth=auth)
+        case "command":
+            draft = replace(draft, command=words or tuple(shlex.split(value)))
+        case "binary":
+            draft = replace(draft, source={"binary": {"url": value, "path": path} if path else {"url": value}}, command=words)
+        case _:
+            draft = replace(draft, source={kind: value}, command=words)
+    for variable in env or {}:
+        if not VARIABLE.fullmatch(variable):
+            raise UsageError(f"--env {variable!r}: not the name of a variable")
+    understood = desktop.taken_out(draft, env or {})
+    return _finish(project, understood, trial)
+
+
+def import_desktop(project: Project, file: Path, trial: bool = True) -> list[Added]:
+    """All entries of a desktop client's file. One that cannot be added says why; the others are added. Raises UsageError."""
+    try:
+        text = file.expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    every = []
+    try:
+        for entry in desktop.entries(text):
+            every.append(_one_of_many(project, entry, trial))
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
+    return every
+
+
+def keep_secrets(project: Project, every: list[Added]) -> None:
+    """Write the values that were found to compose/.env, but never over one that is there."""
+    before = project.env_file.read_text(encoding="utf-8") if project.env_file.exists() else ""
+    there = {line.partition("=")[0].strip() for line in before.splitlines()}
+    values = {name: value for added in every if added.path for name, value in added.secrets.items() if name not in there and "\n" not in value}
+    if values:
+        lines = "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+        write_private(project.env_file, before + ("\n" if before and not before.endswith("\n") else "") + lines)
+
+
+def told(project: Project, added: Added, kept: bool) -> str:
+    """What became of it, for people."""
+    if added.path is None:
+        return f"{added.name}: not added: {'; '.join(added.notes)}"
+    lines = [f"{added.name}: {added.path.relative_to(project.root)}" + (f", {added.tools} tools" if added.tools is not None else "")]
+    lines += [f"  {note}" for note in added.notes]
+    if added.secrets and not kept:
+        lines += [f"  {', '.join(added.secrets)}: found, but not kept: write it to compose/.env (--secrets does that)"]
+    if wanting := [name for name in added.missing if name not in added.secrets]:
+        lines += [f"  compose/.env must say {', '.join(wanting)}"]
+    return "\n".join(lines)
+
+
+# ---- from a draft to a stanza with its lock --------------------------------------------
+
+def _one_of_many(project: Project, entry: desktop.Entry, trial: bool) -> Added:
+    if entry.skipped:
+        return Added(entry.draft.name, notes=list(entry.notes))
+    try:
+        _free(project, entry.draft.name)
+        return _finish(project, entry, trial)
+    except UsageError as error:
+        return Added(entry.draft.name, notes=[*entry.notes, str(error)])
+
+
+def _free(project: Project, name: str) -> None:
+    path = project.images / name / STANZA
+    if path.exists():
+        raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")
+
+
+def _finish(project: Project, entry: desktop.Entry, trial: bool) -> Added:
+    """Pin it, write it, lock it, try it. Leaves nothing behind if it fails."""
+    draft, notes = entry.draft, list(entry.notes)
+    folder = project.images / draft.name
+    was_there = set(folder.rglob("*")) if folder.exists() else set()
+    try:
+        _tell(f"looking for {draft.name}")
+        draft = _pinned(project, draft, notes)
+        stanza = _checked(draft)
+        path = folder / STANZA
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.lock(project, stanza)
+        seen = try_once(project, stanza, entry.values) if trial and not stanza.is_remote else Trial()
+        if seen.why_not:
+            notes.append(f"not tried: {seen.why_not}")
+        if seen.tools is not None:
+            alone = not (draft.secrets or draft.volumes or stanza.required_variables)
+            draft = replace(draft, tools=tuple(seen.tools), smoke=propose_smoke(seen.tools, alone), description=draft.description or seen.description)
+            _checked(draft)
+        path.write_text(draft.text, encoding="utf-8")
+    except BaseException as error:
+        for new in sorted(set(folder.rglob("*")) - was_there, reverse=True) if folder.exists() else ():
+            new.rmdir() if new.is_dir() else new.unlink()
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+        if isinstance(error, Failed):
+            raise UsageError(f"{draft.name}: {error.reason}") from None
+        raise
+    remote = [draft.auth["value_env"]] if draft.auth else []
+    remote += [value.removeprefix("os.environ/") for value in draft.static_headers.values() if value.startswith("os.environ/")]
+    return Added(draft.name, path, dict(entry.values), [*stanza.required_secrets, *stanza.required_variables, *remote], notes,
+                 None if seen.tools is None else len(seen.tools))
+
+
+def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
+    """With versions, digests and the real executable."""
+    kind, value = next(iter(draft.source.items()), ("", ""))
+    if kind == "pypi":
+        packages = [origins.newest_of_pypi(one) for one in ([value] if isinstance(value, str) else value)]
+        about = origins.look_at_pypi(project, draft.name, packages)
+        draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
+        package = packages[0].partition("==")[0]
+    elif kind == "npm":
+        about = origins.look_at_npm(value)
+        package, draft = about.package.rpartition("@")[0], replace(draft, source={"npm": about.package})
+    elif kind == "image":
+        about = origins.look_at_image(value)
+        notes += about.notes
+        if not about.command and not draft.command:
+            raise UsageError(f"{value}: what does it run? Give that after '--': mcp-bridge add {draft.name} --image {value} -- COMMAND ARGS…")
+        words = (*about.entrypoint, *(draft.command or about.command)) if about.entrypoint else draft.command or about.command
+        return replace(draft, source={"image": about.package}, command=tuple(words), description=draft.description or about.description)
+    elif kind == "binary" and "url" in value:
+        binary, program = origins.look_at_binary(**value)
+        return replace(draft, source={"binary": binary}, command=_command(draft.command, program, [program]))
+    else:
+        return draft
+    if not about.programs:
+        raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'") if not draft.command else None
+    program = executable(package, about.programs) if about.programs else draft.command[0]
+    if len(about.programs) > 1:
+        notes.append(f"{package} installs {', '.join(about.programs)}: {program} was taken")
+    return replace(draft, command=_command(draft.command, program, about.programs), description=draft.description or about.description)
+
+
+def _command(words: tuple[str, ...], program: str, programs: list[str]) -> tuple[str, ...]:
+    """What to run, given what the operator said: a whole command, only arguments, or nothing."""
+    if words and (words[0] in programs or words[0] in ("node", "python", "python3")):
+        return words
+    return (program, *(words[1:] if words and words[0] == "" else words))
+
+
+def _checked(draft: Draft) -> Stanza:
+    try:
+        return Stanza.model_validate(draft.fields)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        raise UsageError(f"{draft.name}: {'.'.join(map(str, mistake['loc']))}: {mistake['msg'].removeprefix('Value error, ')}") from None
+
+
+def _quoted(value: str) -> str:
+    """As .env files quote."""
+    return value if not set(value) & set(" #'\"$\\`") else "'" + value.replace("'", "\\'") + "'"
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+

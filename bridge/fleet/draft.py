@@ -1,0 +1,139 @@
+"""A stanza in the making: what is known of a new MCP, and the text that an operator goes on with. Pure.
+
+The text is laid out by hand rather than dumped, because its comments are half of it: they stand where the operator must
+decide something that nobody can know from the outside.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from bridge.fleet.stanza import NAME, REFERENCE, RESERVED
+
+SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|PASSWORD|PASSWD|PASS|PWD|SECRET|CREDENTIALS?|DSN)(?:$|_)|DATABASE_UR[IL]$|CONNECTION_STRING$", re.IGNORECASE)
+NOT_SECRET = re.compile(r"(?:_|^)(?:PATH|FILE|URL|NAME|HEADER|TTL|LENGTH)$|^(?:KEY|PASS)_", re.IGNORECASE)
+BLANK = re.compile(r"^$|^[<\[{].*[>\]}]$|^\$\{?\w+.*$|^(your|my|enter|insert|add|put|replace)[-_ ].*$|.*[-_ ]here$|^x{3,}$|^\.{3}$|^change[-_ ]?me$|^none$", re.IGNORECASE)
+TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
+READS = re.compile(r"^(\w+[_-])?(list|get|read|show|describe|status|info|version|health|ping|whoami|current)([_-]|$)", re.IGNORECASE)
+MANY_BYTES = 60_000  # of tool descriptions, which every model reads again at each question
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What will stand in the stanza. `source` is one of its source fields with its value; empty for a bare command."""
+
+    name: str
+    source: dict[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    description: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
+    files: str = ""
+    transport: str = ""
+    auth: dict[str, str] = field(default_factory=dict)
+    static_headers: dict[str, str] = field(default_factory=dict)
+    tools: tuple[dict, ...] | None = None  # as the server listed them; None if it was not tried
+    smoke: dict[str, Any] | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same as `text` says, as data."""
+        return yaml.safe_load(self.text) | {"name": self.name}
+
+    @property
+    def text(self) -> str:
+        lines = [f"description: {flow(self.description)}" if self.description else "# description: one line, for people and for models"]
+        lines += [f"{name}: {flow(value)}" for name, value in self.source.items()]
+        if self.transport:
+            lines += [f"transport: {self.transport}"]
+        if self.auth:
+            lines += [f"auth: {flow(self.auth)}"]
+        if self.apt:
+            lines += [f"apt: {flow(list(self.apt))}"]
+        if self.files:
+            lines += [f"files: {self.files}    # copied to /app"]
+        if self.command:
+            lines += [f"command: {flow(list(self.command)) if any(set(word) & SPECIAL for word in self.command) else ' '.join(self.command)}"]
+        if self.env:
+            lines += ["env:", *(f"  {name}: {flow(value)}" for name, value in self.env.items())]
+        if self.secrets:
+            lines += ["secrets:    # their values belong into compose/.env", *(f"  {name}: {{}}" for name in self.secrets)]
+        if self.volumes:
+            lines += [f"volumes: {flow(list(self.volumes))}    # user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"]
+        if self.static_headers:
+            lines += [f"litellm: {flow({'static_headers': self.static_headers})}"]
+        return "\n".join(lines + ([] if "url" in self.source else self._decisions())) + "\n"
+
+    def _decisions(self) -> list[str]:
+        talks = bool(self.secrets or references(self) or any(re.match(r"https?://", value) for value in self.env.values()))
+        lines = [f"egress: {str(talks).lower()}    # " + ("it seems to talk to somebody: false if that is inside the fleet" if talks
+                                                          else "true if it must reach anything beyond the fleet's own network")]
+        lines += ["bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
+                  "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)"]
+        if self.tools and (size := sum(len(str(tool)) for tool in self.tools)) > MANY_BYTES:
+            lines += [f"# It has {len(self.tools)} tools, {size // 1000} KB of descriptions: name those that are needed.",
+                      f"# tools: {{allow: [{', '.join(tool['name'] for tool in self.tools[:5])}, …]}}"]
+        if self.smoke:
+            lines += [f"smoke: {flow(self.smoke)}"]
+        else:
+            lines += ["# smoke: {tool: …, arguments: {…}, expect: …}    a call that does no harm and proves that it works"]
+        return lines
+
+
+SPECIAL = set(" \t\"'#{}[],&*!|>%@`$\\")
+
+
+def flow(value: Any) -> str:
+    """`value` in one line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=1 << 20, allow_unicode=True, sort_keys=False).removesuffix("...\n").strip()
+
+
+def stanza_name(text: str) -> str:
+    """A name for an MCP that others call `text`."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    name = re.sub(r"^[^a-z]+", "", name) or "mcp-server"
+    return f"my-{name}" if name in RESERVED or not NAME.fullmatch(name) else name
+
+
+def is_secret(name: str) -> bool:
+    return bool(SECRET.search(name)) and not NOT_SECRET.search(name)
+
+
+def is_blank(value: str) -> bool:
+    """Is it a placeholder for what somebody should write there?"""
+    return bool(BLANK.match(value.strip()))
+
+
+def executable(package: str, found: list[str]) -> str:
+    """Which of the programs that a package installs is its server, as well as names tell."""
+    short = package.rpartition("/")[2].partition("[")[0]
+    scope = package.partition("/")[0].lstrip("@")
+    for likely in (short, short.replace("_", "-"), f"{scope}-{short}"):
+        if likely in found:
+            return likely
+    named = [name for name in found if "mcp" in name]
+    return (named or found)[0]
+
+
+def propose_smoke(tools: list[dict], alone: bool) -> dict[str, Any] | None:
+    """A tool that only reads and needs no arguments. `alone`: it needs nothing that a build has not."""
+    for certain in (True, False):
+        for tool in tools:
+            if TELLS_TOO_MUCH.search(tool["name"]):
+                continue
+            hints = tool.get("annotations") or {}
+            says_so = hints.get("readOnlyHint") is True
+            sounds_so = bool(READS.match(tool["name"])) and hints.get("readOnlyHint") is None and not hints.get("destructiveHint")
+            if (says_so if certain else sounds_so) and not (tool.get("inputSchema") or {}).get("required"):
+                return {"tool": tool["name"], "build": alone and hints.get("openWorldHint") is not True}
+    return None
+
+
+def references(draft: Draft) -> list[str]:
+    """The variables that it wants from compose/.env, beside secrets."""
+    texts = [*draft.env.values(), *draft.command]
+    return list(dict.fromkeys(found[1] for text in texts for found in REFERENCE.finditer(text) if found[2] is None))

@@ -1,0 +1,166 @@
+"""What registries, images and URLs say about a server: its newest version, its programs, what it is for.
+
+Asked through uv, npm and docker, each with the configuration that this machine has for it.
+"""
+
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+import zipfile
+from dataclasses import dataclass, field
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+
+from bridge.fleet.engines import packages
+from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.lock import ARCHITECTURES, digest, lock
+from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
+from bridge.settings import UsageError
+
+PYTHON = "3.13"  # of the images
+PATIENCE = 120
+PULL_PATIENCE = 300
+UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
+
+
+@dataclass(frozen=True)
+class About:
+    """A package with its version, or an image with its digest, and what is in it."""
+
+    package: str
+    programs: list[str] = field(default_factory=list)
+    description: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def newest_of_pypi(package: str) -> str:
+    """`package` with a version: its own, or the newest that installs on the images' Python. Raises UsageError."""
+    if "==" in package:
+        return package
+    try:
+        # An older Python would silently be given an older version; one with pre-releases only has those.
+        said = run([*packages.uv(), "pip", "compile", "-", "--no-deps", "--python-version", PYTHON, "--no-header", "--no-annotate"],
+                   PATIENCE, env=packages.trusting(), stdin=package + "\n")
+    except Failed as error:
+        raise UsageError(f"{package}: PyPI has no such package for Python {PYTHON}: {error.reason}") from None
+    found = re.search(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+", said, re.MULTILINE)
+    if not found:
+        raise UsageError(f"{package}: not a name of PyPI")
+    return found[0]
+
+
+def look_at_pypi(project: Project, name: str, wanted: list[str]) -> About:
+    """Install it as it will be installed, and see which programs it brings. Raises UsageError, Failed."""
+    stanza = Stanza(name=name, pypi=wanted, command=["?"])
+    lock(project, stanza)
+    python = packages.locked(name, project.folder(stanza) / "requirements.lock", stanza.python)
+    package = re.split(r"[\[=]", wanted[0])[0]
+    for folder in python.parent.parent.glob("lib/python*/site-packages/*.dist-info"):
+        if _same(folder.name.removesuffix(".dist-info").rpartition("-")[0], package):
+            programs = _console_scripts(folder / "entry_points.txt")
+            about = HeaderParser().parsestr((folder / "METADATA").read_text(encoding="utf-8"))
+            return About(wanted[0], [one for one in programs if (python.parent / one).exists()], about.get("Summary", ""))
+    raise UsageError(f"{wanted[0]} was installed but cannot be found")
+
+
+def look_at_npm(package: str) -> About:
+    """Raises UsageError."""
+    try:
+        node = packages.node()
+        path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
+        with tempfile.TemporaryDirectory() as folder:
+            said = run([*packages.npm(node), "view", package, "name", "version", "bin", "description", "--json", "--loglevel=silent"],
+                       PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+        about = json.loads(said)
+        about = about[-1] if isinstance(about, list) else about  # a range has several
+        return About(f"{about['name']}@{about['version']}", list(about.get("bin") or {}), about.get("description", ""))
+    except Failed as error:
+        raise UsageError(f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + error.reason}") from None
+    except (ValueError, LookupError, TypeError):
+        raise UsageError(f"{package}: npm does not say what it is") from None
+
+
+def look_at_image(reference: str) -> About:
+    """Its digest and what it runs. An image that cannot be had is taken as it is named."""
+    try:
+        said = _docker("image", "inspect", reference)
+        if said is None:
+            _docker("pull", "--quiet", reference)
+            said = _docker("image", "inspect", reference)
+    except (OSError, subprocess.TimeoutExpired):
+        return About(reference, notes=[f"there is no Docker here to look at the image with{UNSEEN}"])
+    if said is None:
+        return About(reference, notes=[f"{reference} is not here and cannot be pulled{UNSEEN}"])
+    image = json.loads(said)[0]
+    config = image.get("Config") or {}
+    notes, named = [], reference
+    if "@sha256:" not in reference:
+        repository = re.sub(r":[^/:]*$", "", reference)
+        digests = [one.partition("@")[2] for one in image.get("RepoDigests") or [] if _repository(one.partition("@")[0]) == _repository(repository)]
+        if digests:
+            named = f"{reference}@{digests[0]}"
+        else:
+            notes.append(f"{reference} was built here, or never pulled by this name: it has no digest to pin it by")
+    labels = config.get("Labels") or {}
+    return About(named, description=labels.get("org.opencontainers.image.description", ""), notes=notes,
+                 entrypoint=tuple(config.get("Entrypoint") or ()), command=tuple(config.get("Cmd") or config.get("Entrypoint") and () or ()))
+
+
+def look_at_binary(url: str, path: str = "") -> tuple[dict, str]:
+    """The `binary` of a stanza, with what its files' sums are now, and the name of the program. Raises UsageError."""
+    sums, program = {}, ""
+    for arch in ARCHITECTURES if "{arch}" in url else (_our_architecture(),):
+        there = url.replace("{arch}", arch)
+        sums[arch] = digest(there)
+        if re.search(r"\.(tar\.\w+|tgz|zip)$", there):
+            inside = [path.replace("{arch}", arch)] if path else _programs(there)
+            if len(inside) != 1:
+                raise UsageError(f"{there}: which of these is the server? --path {', '.join(inside[:8]) or 'PATH'}")
+            path = path or inside[0].replace(arch, "{arch}")
+            program = PurePosixPath(inside[0]).name
+        else:
+            program = PurePosixPath(there).name
+    program = re.sub(r"[-_.]?(linux|darwin|windows|amd64|arm64|x86_64|aarch64)", "", program) or "server"
+    return {"url": url, "sha256": sums} | ({"path": path} if path else {}), program
+
+
+def _docker(*words: str) -> str | None:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=PULL_PATIENCE)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _repository(name: str) -> str:
+    """Docker's short names in full."""
+    return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def _programs(url: str) -> list[str]:
+    """The executables of an archive."""
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        whole = io.BytesIO(answer.read())
+    if zipfile.is_zipfile(whole):
+        return [one.filename for one in zipfile.ZipFile(whole).infolist() if one.external_attr >> 16 & 0o111 and not one.is_dir()]
+    with tarfile.open(fileobj=io.BytesIO(whole.getvalue())) as packed:
+        return [one.name for one in packed if one.isfile() and one.mode & 0o111]
+
+
+def _our_architecture() -> str:
+    return {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "amd64")
+
+
+def _console_scripts(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    section = re.search(r"^\[console_scripts\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    return [line.partition("=")[0].strip() for line in (section[1] if section else "").splitlines() if "=" in line]
+
+
+def _same(one: str, other: str) -> bool:
+    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()

@@ -1,0 +1,22 @@
+"""The path that a reverse proxy took off before it passed the request on, so that what we point to is found again.
+
+A proxy that strips `/time` (Traefik, nginx, ingresses) says so in `X-Forwarded-Prefix`; `--root-path` says it for those
+that do not. Anybody can send the header, and mislead nobody but themselves, because no answer of ours is cached. It must
+be a plain path all the same: it stands in an event stream and in a page.
+"""
+
+import re
+
+HEADER = b"x-forwarded-prefix"
+LONGEST = 200
+# RFC 3986's pchar without the comma, which joins two headers to one that is no path.
+_PATH = re.compile(rb"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
+_DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|\.\.", re.IGNORECASE)
+
+
+def prefix(headers: dict, otherwise: str) -> bytes:
+    """What stands before our own paths for this client: no slash at its end, empty where nothing does."""
+    given = headers.get(HEADER, b"")
+    if len(given) > LONGEST or not _PATH.fullmatch(given) or _DOTS.search(given):
+        given = otherwise.encode()
+    return given.rstrip(b"/")

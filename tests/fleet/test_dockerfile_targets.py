@@ -1,0 +1,129 @@
+"""images/NAME/Dockerfile: what stands in it for each kind of server. That they build is shown in tests/docker."""
+
+import json
+import re
+
+import pytest
+from bridge.fleet import Fleet, Stanza
+from bridge.fleet.targets.dockerfile import dockerfile
+from kinds import BESIDE, COMMAND, FETCHED, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WHEEL, WRAPPED
+
+SIDECARS = pytest.mark.parametrize("stanza", FLEET.sidecars, ids=lambda stanza: stanza.name)
+
+
+def text(stanza: Stanza, fleet: Fleet = FLEET) -> str:
+    return dockerfile(fleet, stanza).text
+
+
+def instructions(stanza: Stanza, of: str) -> list[str]:
+    """All instructions of a kind, long lines joined."""
+    joined = re.sub(r"\\\n\s*", "", text(stanza))
+    return [line.removeprefix(f"{of} ") for line in joined.splitlines() if line.startswith(f"{of} ")]
+
+
+@SIDECARS
+def test_every_image_begins_alike_so_that_its_layers_are_shared(stanza):
+    mine, first = (text(one).split("# The bridge itself.")[0] for one in (stanza, PYTHON))
+
+    assert mine.replace("python:3.11-slim", "python:3.13-slim") == first
+
+
+@SIDECARS
+def test_every_image_runs_the_bridge_as_nobody_special(stanza):
+    assert instructions(stanza, "USER") == ["10001:10001"]
+    assert json.loads(instructions(stanza, "ENTRYPOINT")[0])[-5:] == ["-I", "-m", "bridge", "serve", "--"]
+    assert "/readyz" in instructions(stanza, "HEALTHCHECK")[0]
+    assert "MCP_BRIDGE_PROFILE=litellm" in text(stanza)
+    assert "MCP_BRIDGE_ENV=*" in text(stanza)
+
+
+@SIDECARS
+def test_every_image_builds_with_old_engines(stanza):
+    """Engine 20.10: no frontend is fetched, no heredocs, no COPY --link, no --start-interval."""
+    for word in ("# syntax", "<<", "--link", "--start-interval", "--checksum"):
+        assert word not in text(stanza)
+
+
+@SIDECARS
+def test_nothing_is_left_to_fill_in(stanza):
+    assert "{{" not in text(stanza)
+    assert "\n\n\n" not in text(stanza)
+
+
+def test_a_python_server_has_exactly_what_its_lock_says():
+    installs = [line for line in instructions(PYTHON, "RUN") if "pip" in line]
+
+    assert len(installs) == 2
+    assert all("--require-hashes" in line and "--no-deps" in line for line in installs)
+    assert "COPY images/clock/requirements.lock /opt/server/" in text(PYTHON)
+    assert json.loads(instructions(PYTHON, "CMD")[0]) == ["mcp-server-time"]
+
+
+def test_a_stanza_chooses_its_python():
+    assert {line.split(" ")[0] for line in instructions(QUERY, "FROM")} == {"python:3.11-slim", "base"}
+    assert "/opt/bridge/lib/python3.11/site-packages/bridge" in text(QUERY)
+
+
+def test_a_fleet_chooses_its_base_images():
+    fleet = FLEET.model_copy(update={"python_image": "my.host:5000/python:3.13-bookworm", "node_image": "my.host:5000/node:24"})
+
+    assert "FROM my.host:5000/python:3.11-bookworm AS base" in text(QUERY, fleet)
+    assert "COPY --from=my.host:5000/node:24 /usr/local/bin/node" in text(NODE, fleet)
+
+
+def test_a_node_server_is_installed_without_install_scripts_and_takes_node_along():
+    own = text(NODE)
+
+    assert "npm ci --omit=dev --ignore-scripts" in own
+    assert own.index("COPY --from=node:22-slim /usr/local/bin/node") < own.index("COPY --from=server")  # shared by all
+    assert "npx" not in own
+
+
+@pytest.mark.parametrize(
+    ("stanza", "line"),
+    [
+        (SECRETIVE, 'RUN install -D "node_modules/git-host-linux-${TARGETARCH}/bin/git-host-${TARGETARCH}" /opt/server/bin/git-host'),
+        (WHEEL, 'RUN install -D "/opt/package/wheel_mcp/bin/wheel-${TARGETARCH}" /opt/server/bin/wheel'),
+        (BESIDE, 'RUN install -D "/opt/package/server-${TARGETARCH}" /opt/server/bin/server'),
+        (FETCHED, 'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server'
+                  ' --path "dist/server" --sha256 $TARGETARCH amd64=aa arm64=bb'),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_binary_is_the_one_for_this_machine(stanza, line):
+    assert line in text(stanza)
+    assert "ARG TARGETARCH" in text(stanza)
+
+
+def test_an_existing_image_stays_as_it_is_and_gets_a_bridge_that_needs_nothing_of_it():
+    last = text(WRAPPED).split("FROM somebody/server:1\n")[1]
+
+    assert json.loads(instructions(WRAPPED, "ENTRYPOINT")[0])[0] == "/opt/bridge/lib/ld.so"
+    assert not re.search(r"^RUN (?!.*\[)", last, re.MULTILINE)  # it may have no shell
+    assert "COPY --from=portable --chown=10001:10001 /opt/empty /data" in last
+    assert "WORKDIR /srv" in last
+
+
+def test_a_command_gets_its_debian_packages_and_its_files():
+    assert any("apt-get install -y -qq --no-install-recommends jq git" in line for line in instructions(COMMAND, "RUN"))
+    assert "COPY images/script/app /app" in text(COMMAND)
+
+
+def test_the_smoke_call_is_made_while_the_image_is_built():
+    call = instructions(PYTHON, "RUN")[-1]
+    words = json.loads(call[call.index("["):])
+
+    assert call.startswith("--mount=type=tmpfs,target=/tmp ")
+    assert words[words.index("--expect"):] == ["--expect", "UTC", "--call", "now", '{"zone": "UTC"}', "--", "mcp-server-time"]
+
+
+def test_what_the_smoke_call_writes_into_a_volume_does_not_stay_in_the_image():
+    call = instructions(NODE, "RUN")[-1]
+
+    assert "--mount=type=tmpfs,target=/data --mount=type=tmpfs,target=/papers" in call
+    assert "NOTES_FILE=/data/$1/notes.json" in call
+    assert json.loads(instructions(NODE, "CMD")[0]) == ["notes", "--file", "/data/notes.json"]
+
+
+def test_a_smoke_call_that_needs_more_than_the_image_waits_for_verify():
+    assert "whoami" not in text(SECRETIVE)

@@ -1,0 +1,219 @@
+"""The fleet without Docker, as an operator has it: `mcp-bridge up --engine embedded` with real servers and real LiteLLMs."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+from contextlib import redirect_stderr, redirect_stdout
+from typing import NamedTuple
+
+import environments
+import pytest
+import yaml
+from environments.cache import cache
+from environments.clients import version
+from environments.processes import free_port
+from fake_openai import FakeOpenAI
+from support import ROOT, eventually, zoo
+
+from bridge.cli import main
+from bridge.fleet.engines import keeper
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class Ran(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Operator:
+    """A project of its own, and somebody who types commands in it."""
+
+    def __init__(self, root, openai: str):
+        self.root = root
+        self.ports = {"MCP_PORT": free_port(), "LITELLM_PORT": free_port()}
+        (root / "compose").mkdir()
+        (root / "compose/.env").write_text("".join(f"{name}={port}\n" for name, port in self.ports.items()) + "COMPOSE_PROFILES=tests\n")
+        for name in ("time", "memory"):
+            shutil.copytree(ROOT / "images" / name, root / "images" / name)
+        model = {"model_name": "calls-tools", "litellm_params": {"model": "openai/fake", "api_base": openai, "api_key": "none"}}
+        (root / "litellm").mkdir()
+        (root / "litellm/base.yaml").write_text(yaml.safe_dump({"model_list": [model]}))
+
+    def stanza(self, name: str, **fields) -> None:
+        (self.root / "images" / name).mkdir(exist_ok=True)
+        (self.root / "images" / name / "stanza.yaml").write_text(yaml.safe_dump(fields))
+
+    def types(self, *words: str, code: int | None = 0) -> "Ran":
+        """Runs `mcp-bridge WORDS` there. In this process: starting Python and importing the SDK takes longer than most commands."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_BRIDGE_", "LITELLM_"))}
+        env |= {"MCP_BRIDGE_FLEET_CACHE": str(cache()), "PYTHONPATH": str(ROOT)}
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.root)
+            patch.setattr(os, "environ", env)
+            try:
+                ended = main(list(words))
+            except SystemExit as leaving:
+                ended = leaving.code
+        assert code is None or ended == code, f"{words}: exit code {ended}\n{out.getvalue()}\n{err.getvalue()}\n{self.logs()}"
+        return Ran(ended, out.getvalue(), err.getvalue())
+
+    def verdict(self, *words: str, code: int = 0) -> dict:
+        return json.loads(self.types("verify", "--json", *words, code=code).stdout)
+
+    def told(self) -> dict:
+        return json.loads((self.root / "compose/state/embedded/keeper.json").read_text())
+
+    def pid(self, program: str) -> int:
+        return self.told()["programs"][program]["pid"]
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in self.root.glob("compose/state/embedded/*.log"))
+
+
+@pytest.fixture(scope="module")
+def openai():
+    with FakeOpenAI() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory, openai):
+    """The fleet runs after the first test and is changed by each: they are one story, in their order."""
+    environments.litellm_1773()
+    operator = Operator(tmp_path_factory.mktemp("fleet"), openai.url)
+    operator.stanza("echo", command=zoo("echo"), env={"GREETING": "${GREETING:-hello}"}, bridge={"isolation": "shared"},
+                    tools={"allow": ["echo", "add"], "rename": {"add": "plus"}},
+                    smoke={"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"}, tests_only=True)
+    operator.stanza("needy", command=zoo("echo"), secrets={"NEEDY_KEY": {"description": "from its maker"}})
+    operator.stanza("wrapped", image="ghcr.io/somebody/server:1", command="server")
+    try:
+        yield operator
+    finally:
+        operator.types("down", code=None)
+
+
+def test_up_does_it_all(operator):
+    ran = operator.types("up", "--engine", "embedded")
+
+    assert "3 MCPs up and verified" in ran.stdout
+    for name in ("echo", "memory", "time"):
+        assert f"http://127.0.0.1:{operator.ports['MCP_PORT']}/{name}/mcp" in ran.stdout
+    assert "needy: not started: needs NEEDY_KEY (from its maker): write it into compose/.env" in ran.stdout
+    assert "wrapped: not started: is the image ghcr.io/somebody/server:1: that needs Docker" in ran.stdout
+    assert f"curl -s http://127.0.0.1:{operator.ports['LITELLM_PORT']}/mcp/" in ran.stdout
+    secret = (operator.root / "compose/secrets/bridge_token").read_text().strip()
+    assert secret not in ran.stdout + ran.stderr
+    assert "sk-" not in ran.stdout + ran.stderr
+
+
+def test_a_second_up_changes_nothing(operator):
+    before = {name: operator.pid(name) for name in ("bridge", "litellm")}
+    operator.types("up", "--no-verify")
+
+    assert {name: operator.pid(name) for name in ("bridge", "litellm")} == before
+    assert operator.told()["programs"]["bridge"]["restarts"] == 0
+
+
+def test_ps_logs_and_lists(operator):
+    told = json.loads(operator.types("ps", "--json").stdout)
+    assert {one["name"]: one["state"] for one in told["services"]} == dict.fromkeys(("echo", "memory", "time", "bridge", "litellm"), "up")
+    assert set(told["left_out"]) == {"needy", "wrapped"}
+
+    lines = operator.types("logs", "time").stdout.splitlines()
+    assert any("child ready" in line for line in lines)
+    assert all("mcp=time" in line for line in lines)
+    assert "no log of 'nobody'" in operator.types("logs", "nobody", code=2).stderr
+    assert "Uvicorn" in operator.types("logs", "litellm").stdout
+
+    tools = json.loads(operator.types("tools", "--json").stdout)
+    assert {tool["name"] for tool in tools if tool["server"] == "echo"} == {"echo", "plus"}
+    assert ("time", "time-get_current_time") in {(tool["server"], tool["litellm_name"]) for tool in tools}
+    assert "get_current_time" in operator.types("tools", "time").stdout
+    assert json.loads(operator.types("prompts", "echo", "--json").stdout)[0]["server"] == "echo"
+    assert operator.types("resources", "time").stdout == "no resources\n"
+
+
+def test_a_model_calls_the_tools_by_itself(operator, openai):
+    verdict = operator.verdict("time", "echo", "--model", "calls-tools")
+
+    assert all({hop["name"]: hop["state"] for hop in mcp["hops"]}["model"] == "ok" for mcp in verdict["mcps"])
+    assert {"time-get_current_time", "echo-echo"} <= set(openai.called)
+
+    openai.lazy = True
+    failed = operator.verdict("time", "--model", "calls-tools", code=1)
+    openai.lazy = False
+    [hop] = [hop for hop in failed["mcps"][0]["hops"] if hop["state"] == "failed"]
+    assert hop["name"] == "model" and "without calling time-get_current_time" in hop["seen"]
+
+
+def test_only_what_changed_is_reloaded(operator):
+    before = {name: operator.pid(name) for name in ("bridge", "litellm")}
+    with (operator.root / "compose/.env").open("a") as file:
+        file.write("GREETING=again\n")
+    operator.types("up", "--no-verify")
+
+    assert {name: operator.pid(name) for name in ("bridge", "litellm")} == before
+    eventually(lambda: "reloaded" in operator.types("logs", "bridge").stdout, 5, "the bridge did not read its configuration again")
+    [line] = [line for line in operator.types("logs", "bridge").stdout.splitlines() if " reloaded " in f"{line} "]
+    assert "changed=echo" in line and "unchanged=memory,time" in line
+
+
+def test_a_wrong_configuration_is_told_before_anything_changes(operator):
+    operator.stanza("worse", command="does-not-exist-here")
+    ran = operator.types("up")
+    assert "worse: not started: 'does-not-exist-here' is not installed" in ran.stdout
+
+    operator.stanza("worse", comand="x")
+    ran = operator.types("up", code=2)
+    shutil.rmtree(operator.root / "images/worse")
+    assert "images/worse/stanza.yaml:1: comand: unknown field" in ran.stderr
+    assert operator.types("ps").code == 0
+
+
+def test_what_dies_comes_back_and_verify_says_what_was_wrong_meanwhile(operator):
+    os.kill(operator.told()["pid"], signal.SIGSTOP)  # the keeper does not look for a moment
+    first = operator.pid("bridge")
+    os.kill(first, signal.SIGKILL)
+    wrong = operator.verdict(code=1)
+    os.kill(operator.told()["pid"], signal.SIGCONT)
+
+    assert not wrong["ok"]
+    assert all(hop["todo"] for mcp in wrong["mcps"] for hop in mcp["hops"] if hop["state"] == "failed")
+    eventually(lambda: operator.pid("bridge") not in (None, first), 10, "the bridge is not started again")
+    eventually(lambda: operator.types("verify", code=None).code == 0, 40, "the fleet does not heal")
+
+
+def test_the_newest_litellm(operator):
+    newest = version(environments.litellm_newest(), "litellm")
+    bridge = operator.pid("bridge")
+    ran = operator.types("up", "--litellm-version", newest, "--model", "calls-tools")
+
+    assert "MCPs up and verified" in ran.stdout
+    assert operator.pid("bridge") == bridge  # only LiteLLM is another
+    assert operator.verdict()["ok"]
+
+
+def test_down_ends_exactly_what_was_started(operator):
+    told = operator.told()
+    pids = [told["pid"], *(one["pid"] for one in told["programs"].values())]
+    assert not any(keeper.identity(pid) == "" for pid in pids)
+    operator.types("down")
+
+    assert all(keeper.identity(pid) == "" for pid in pids)
+    assert (operator.root / "compose/state/embedded/volumes").exists()  # what the MCPs keep is kept
+    assert "nothing was started here" in operator.types("ps", code=2).stderr
+    assert operator.types("down").code == 0
+
+
+def test_a_port_that_is_taken_is_told(operator):
+    with socket.create_server(("127.0.0.1", operator.ports["MCP_PORT"])):
+        ran = operator.types("up", "--engine", "embedded", "--no-verify", code=1)
+
+    assert f"port {operator.ports['MCP_PORT']} is taken by another program" in ran.stderr
+    assert "MCP_PORT=" in ran.stderr
