@@ -299,7 +299,9 @@ def test_the_environment_and_directory_of_a_command_can_be_set(run, monkeypatch,
     options = ["--env", "PASSED", "--env", "SET=a=b", "--cwd", str(tmp_path)]
     env = json.loads(run("--call", "env", "{}", *options, *child("echo.py"))[1])
     cwd = run("--call", "cwd", "{}", *options, *child("echo.py"))[1]
+    everything = json.loads(run("--call", "env", "{}", "--env", "*", *child("echo.py"))[1])
 
+    assert (everything["PASSED"], everything["KEPT"]) == ("on", "back")
     assert (env["PASSED"], env["SET"], "KEPT" in env) == ("on", "a=b", False)
     assert cwd == f"{tmp_path}\n"
 
@@ -351,6 +353,16 @@ def test_a_failed_call_exits_with_1_and_says_why(run, tool, says):
 
     assert code == 1
     assert err.startswith(f"mcp-bridge inspect: {says}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [("hello", 0, ""), ("good bye", 1, "mcp-bridge inspect: echo answered without 'good bye' in it\n")],
+)
+def test_a_call_may_have_to_answer_something_certain(run, text, code, says):
+    ended, _, err = run("--call", "echo", '{"message": "hello you"}', "--expect", text, *child("echo.py"))
+
+    assert (ended, err) == (code, says)
 
 
 # --openai
@@ -448,6 +460,7 @@ def test_a_child_that_never_answers_is_given_up(run):
         (["--", "no-such-command"], "no-such-command: there is no such command"),
         (["--cwd", "/nowhere", "--", "cat"], "--cwd /nowhere: there is no such directory"),
         (["--header", "X: y", "--", "cat"], "--header has no meaning for a command"),
+        (["--expect", "a", "http://h"], "--expect is about the answer to a --call"),
         (["--env", "A=b", "http://h"], "--env has no meaning for a URL"),
         (["--env", "NOT_SET_ANYWHERE", "--", "cat"], "--env NOT_SET_ANYWHERE: it is not set here"),
         (["--transport", "stdio", "http://h"], "--transport stdio does not lead to a URL"),

@@ -36,7 +36,7 @@ def main(environment: Path, folder: Path) -> None:
 def _take_libraries(folder: Path, binaries: list[Path]) -> None:
     """Copy every shared library that `binaries` need, and the loader, under the names by which they are asked for."""
     for binary in binaries:
-        said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True).stdout
+        said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout  # 1: it needs none
         for name, path in re.findall(r"^\s*(\S+)(?: => (\S+))? \(0x", said, re.MULTILINE):
             source = Path(path or name)
             if not source.is_absolute() or folder in source.parents:

@@ -45,7 +45,10 @@ def try_once(project: Project, stanza: Stanza, values: dict[str, str]) -> Trial:
             return Trial(why_not="it did not answer as an MCP server does: `mcp-bridge inspect` shows more")
     if done.returncode or not said.get("server"):
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        return Trial(why_not=said[0].removeprefix("mcp-bridge inspect: ") if said else "it did not start")
+        why = said[0].removeprefix("mcp-bridge inspect: ") if said else "it did not start"
+        for name, value in values.items():  # it tells the command line, which may hold one
+            why = why.replace(value, f"${{{name}}}")
+        return Trial(why_not=why)
     return Trial(said["tools"], (said["server"].get("title") or "") if isinstance(said["server"], dict) else "")
 
 

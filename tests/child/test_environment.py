@@ -28,6 +28,12 @@ def test_what_is_named_is_added():
     assert {name: result[name] for name in ("API_KEY", "A", "B", "C", "D")} == {"API_KEY": "secret", "A": "1", "B": "", "C": "x=y", "D": " z "}
 
 
+def test_a_container_may_pass_everything_but_what_is_the_bridges_own():
+    result = compose(["*", "TWICE=named"], ours=OURS)
+
+    assert result == {name: value for name, value in OURS.items() if name != "MCP_BRIDGE_TOKEN_FILE"} | {"TWICE": "named"}
+
+
 def test_later_ones_win(env_file):
     file = env_file("PATH=/file\nA=file\n")
 

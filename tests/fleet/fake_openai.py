@@ -12,7 +12,8 @@ WANTED = re.compile(r"Call the tool (\S+) with exactly these arguments.*?: (\{.*
 class FakeOpenAI:
     """``with FakeOpenAI() as fake: fake.url``. `called` are the tools that it called; `lazy`: it calls none."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.address = (host, port)
         self.called: list[str] = []
         self.lazy = False
 
@@ -35,7 +36,7 @@ class FakeOpenAI:
             def log_message(self, *_) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(self.address, Handler)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
         return self
@@ -83,3 +84,8 @@ def _inside(text: str) -> str:
     """The JSON string (without its quotes) that has the request to call a tool."""
     found = re.search(r'"((?:[^"\\]|\\.)*Call the tool (?:[^"\\]|\\.)*)"', text)
     return found[1] if found else ""
+
+
+if __name__ == "__main__":  # in a container: port 8080, on all of its addresses
+    with FakeOpenAI("0.0.0.0", 8080):
+        threading.Event().wait()

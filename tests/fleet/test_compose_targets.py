@@ -4,9 +4,10 @@ import re
 
 import pytest
 import yaml
+from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED, of
+
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.targets import compose
-from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED
 
 FILES = {file.path: file.text for file in FLEET.render()}
 SERVICES = {
@@ -134,6 +135,13 @@ def test_litellm_gets_the_variables_that_its_config_names_and_no_others():
     assert environment["OPENAI_API_KEY"] == "${OPENAI_API_KEY:-}"
     assert environment["FAR_KEY"] == "${FAR_KEY:-}"
     assert not any("HOST" in name for name in environment)
+
+
+def test_litellm_waits_for_the_database_only_if_it_uses_one():
+    with_database = of("1.77.3", base={"general_settings": {"database_url": "os.environ/DATABASE_URL"}})
+
+    assert set(SERVICES["litellm"]["depends_on"]) == {"door"}
+    assert set(compose.litellm(with_database)["depends_on"]) == {"door", "database"}
 
 
 def test_litellms_image_is_untouched():

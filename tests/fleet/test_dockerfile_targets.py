@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
+from kinds import BESIDE, COMMAND, FETCHED, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WHEEL, WRAPPED
+
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.targets.dockerfile import dockerfile
-from kinds import BESIDE, COMMAND, FETCHED, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WHEEL, WRAPPED
 
 SIDECARS = pytest.mark.parametrize("stanza", FLEET.sidecars, ids=lambda stanza: stanza.name)
 
@@ -85,8 +86,8 @@ def test_a_node_server_is_installed_without_install_scripts_and_takes_node_along
         (SECRETIVE, 'RUN install -D "node_modules/git-host-linux-${TARGETARCH}/bin/git-host-${TARGETARCH}" /opt/server/bin/git-host'),
         (WHEEL, 'RUN install -D "/opt/package/wheel_mcp/bin/wheel-${TARGETARCH}" /opt/server/bin/wheel'),
         (BESIDE, 'RUN install -D "/opt/package/server-${TARGETARCH}" /opt/server/bin/server'),
-        (FETCHED, 'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server'
-                  ' --path "dist/server" --sha256 $TARGETARCH amd64=aa arm64=bb'),
+        (FETCHED, 'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server '
+         + '--path "dist/server" --sha256 $TARGETARCH amd64=aa arm64=bb'),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

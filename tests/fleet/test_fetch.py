@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+
 from bridge.fleet import fetch
 
 PROGRAM = b"#!/bin/sh\necho hello\n"

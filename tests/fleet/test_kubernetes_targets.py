@@ -90,6 +90,13 @@ def test_tests_own_mcps_stay_out():
     assert "kubernetes/script.yaml" not in FILES
 
 
+def test_what_an_operator_has_to_make_is_said():
+    text = next(file.text for file in FLEET.render("kubernetes") if file.path.endswith("kustomization.yaml"))
+
+    assert "create secret generic mcp-git-host --from-literal=HOST_TOKEN=… [--from-literal=HOST_KEY=…]" in text
+    assert "create configmap mcp-settings --from-literal=HOST_URL=…" in text
+
+
 def test_a_kustomization_joins_them():
     (joined,) = FILES["kubernetes/kustomization.yaml"]
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 import yaml
-from bridge.fleet.targets import litellm
 from kinds import FLEET, NODE, PYTHON, REMOTE, SECRETIVE, of
+
+from bridge.fleet.targets import litellm
 
 VERSIONS = ("1.77.3", "1.77.7", "1.79.3", "1.80.17", "1.106.2")
 

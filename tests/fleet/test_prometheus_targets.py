@@ -4,10 +4,11 @@ import re
 import subprocess
 
 import yaml
-from bridge.fleet.targets import prometheus
-from bridge.metrics import _families
 from environments import promtool
 from kinds import FLEET
+
+from bridge.fleet.targets import prometheus
+from bridge.metrics import _families
 
 JOB = prometheus.config(FLEET)["scrape_configs"][0]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+
 from bridge.fleet.targets.schema import schema
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema().text))

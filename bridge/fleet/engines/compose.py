@@ -6,7 +6,6 @@ mounted is remembered in compose/state/compose.json.
 """
 
 import hashlib
-import inspect
 import json
 import os
 import shutil
@@ -105,8 +104,7 @@ class Compose:
 
     def _configure(self, fleet: Fleet) -> None:
         """What LiteLLM and Prometheus are told: of the started MCPs only."""
-        static = {"all_start": True} if "all_start" in inspect.signature(prometheus.config).parameters else {}
-        for name, config in (("litellm.yaml", litellm.config(fleet)), ("prometheus.yml", prometheus.config(fleet, **static))):
+        for name, config in (("litellm.yaml", litellm.config(fleet)), ("prometheus.yml", prometheus.config(fleet, all_start=True))):
             write_private(self.project.state / name, files.dump(config), 0o644)  # read by other users, in containers
 
     def _build(self, fleet: Fleet, sidecars: list[Stanza]) -> None:
@@ -118,6 +116,8 @@ class Compose:
         todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or f"{fleet.name}-{name}:latest" not in here]
         if not todo:
             return
+        if not (self.project.root / "bridge").is_dir():
+            raise Broken(f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none")
         self.say(f"building {', '.join(todo)}")
         try:
             self._watch([*self._compose(), "--profile", "*", "--progress", "plain", "build", *todo], self.project.state / "build.log")

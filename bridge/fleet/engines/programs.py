@@ -15,6 +15,7 @@ class Failed(RuntimeError):
 
     def __init__(self, command: list, code: object, printed: str):
         super().__init__(f"{' '.join(map(str, command))}\nexit code {code}\n{printed[-3000:]}")
+        self.printed = printed
         # The line that says why, as well as that can be told: the last one that speaks of an error, else the last one.
         lines = [line.strip() for line in printed.splitlines() if line.strip()]
         self.reason = next((line for line in reversed(lines) if "error" in line.lower() or "×" in line), lines[-1] if lines else f"exit code {code}")

@@ -112,22 +112,25 @@ def door(fleet: Fleet) -> dict[str, Any]:
 
 
 def litellm(fleet: Fleet) -> dict[str, Any]:
-    """LiteLLM's own image; only its config is mounted."""
+    """LiteLLM's own image; only its config is mounted, and only the variables that this names are passed on."""
+    named = [name for name in named_in(gateway.config(fleet)) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")]
+    first = {"door": {"condition": "service_healthy"}}
+    if "DATABASE_URL" in named:
+        first["database"] = {"condition": "service_healthy", "required": False}
     return {
         "image": fleet.litellm.image_name,
         "command": ["--config", "/app/config.yaml", "--port", "4000"],
         "environment": {
             "LITELLM_MASTER_KEY": f"${{LITELLM_MASTER_KEY:-{DEFAULT_KEY}}}",
             "BRIDGE_TOKEN": f"${{BRIDGE_TOKEN:-{DEFAULT_TOKEN}}}",
-            **{name: f"${{{name}:-}}" for name in named_in(gateway.config(fleet)) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")},
+            **{name: f"${{{name}:-}}" for name in named},
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "HOME": "/tmp",
         },
         "volumes": ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro"],
         "ports": ["${LAN_BIND:-127.0.0.1}:${LITELLM_PORT:-4000}:4000"],
         "networks": ["mcp", "egress"],
-        "depends_on": {"door": {"condition": "service_healthy"},
-                       "database": {"condition": "service_healthy", "required": False}},
+        "depends_on": first,
         "healthcheck": {"test": ["CMD", "python3", "-c", escaped(template("litellm_health.py"))],
                         "interval": "10s", "timeout": "8s", "start_period": "120s", "retries": 3},
         "user": USER, **COMMON, "tmpfs": ["/tmp:mode=1777"], "mem_limit": "2g", "pids_limit": 256,
@@ -218,6 +221,6 @@ def _env_example(fleet: Fleet) -> str:
         lines.append(f"\n# {stanza.name}: {stanza.description}")
         for name, secret in stanza.secrets.items():
             about = "; ".join(filter(None, ("optional" if secret.optional else "needed", secret.description)))
-            lines.append(f"# {name}=   # secret, {about}: here, or as the file compose/secrets/{name}")
+            lines += [f"# ({about}; a secret: here, or as the file compose/secrets/{name})", f"# {name}="]
         lines += [f"# {name}={value}" for name, value in found.items() if name not in stanza.secrets]
     return "\n".join(lines)

@@ -36,8 +36,8 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield _file("kustomization", [{
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": fleet.name,
         "resources": [f"{name}.yaml" for name in parts],
-        "images": images,  # set newName and newTag to where you pushed them, in an overlay or here
-    }])
+        "images": images,
+    }], _how(fleet))
 
 
 def image(fleet: Fleet, stanza: Stanza) -> str:
@@ -163,8 +163,25 @@ def monitoring(fleet: Fleet) -> list[dict[str, Any]]:
             _of("monitoring.coreos.com/v1", "PrometheusRule", "mcp", part, spec=prometheus.alerts())]
 
 
-def _file(name: str, documents: list[dict[str, Any]]) -> File:
-    return File(f"kubernetes/{name}.yaml", f"# {MADE_BY}\n" + "---\n".join(map(dump, documents)))
+def _file(name: str, documents: list[dict[str, Any]], note: str = "") -> File:
+    about = "".join(f"# {line}".rstrip() + "\n" for line in (MADE_BY, *note.splitlines()))
+    return File(f"kubernetes/{name}.yaml", about + "---\n".join(map(dump, documents)))
+
+
+def _how(fleet: Fleet) -> str:
+    """What is there to do before `kubectl apply -k`: images, secrets and settings are the operator's."""
+    lines = ["", "1. Push the images, and say in an overlay of this file where they are (`images`: newName, newTag).",
+             "2. kubectl apply -f network.yaml, then make what the manifests name and do not hold (leave out of an overlay what you do not want):",
+             f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… --from-literal=bridge_token=…"]
+    for stanza in fleet.sidecars:
+        if stanza.secrets and not stanza.tests_only:
+            keys = " ".join(f"[--from-literal={name}=…]" if secret.optional else f"--from-literal={name}=…"
+                            for name, secret in stanza.secrets.items())
+            lines.append(f"   kubectl -n {fleet.name} create secret generic mcp-{stanza.name} {keys}")
+    settings = dict.fromkeys(name for stanza in fleet.sidecars if not stanza.tests_only for name in stanza.required_variables)
+    if settings:
+        lines.append(f"   kubectl -n {fleet.name} create configmap {SETTINGS} {' '.join(f'--from-literal={name}=…' for name in settings)}")
+    return "\n".join([*lines, "3. kubectl apply -k ."])
 
 
 def _of(version: str, kind: str, name: str, labels: dict[str, str], **rest: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from bridge.fleet.verify.result import NONE, OK, SKIPPED, Hop, Report, Verdict
 
 AT_ONCE = 4  # MCPs that are talked to at the same time
 CALLS_AT_ONCE = 2  # through LiteLLM
+LISTS = 2  # LiteLLM asks all MCPs anew for each list, and leaves out one that was too slow once
 ELSEWHERE = ("example.com", 443)  # answers where there is an internet
 
 
@@ -104,18 +105,7 @@ class _Verification:
         self.say("LiteLLM")
         report = await self._apart(self.gateway.check)
         self.shared.append(report)
-        names = None
-        if report.is_ok and stanzas:
-            names, hop = await self._apart(self.gateway.tools)
-            report.add(hop)
-        good = []
-        for stanza in stanzas:
-            own = self.reports[stanza.name]
-            if names is None or not own.is_ok:
-                for hop in gateway.skipped(stanza, "LiteLLM itself does not work" if names is None else "it is broken itself"):
-                    own.add(hop)
-            elif own.add(gateway.listed(stanza, own.tools or [], names)):
-                good.append(stanza)
+        good = await self._listed(report, stanzas)
         callable = [stanza for stanza in good if not self.no_call(stanza)]
         for stanza in good:
             if why := self.no_call(stanza):
@@ -125,6 +115,23 @@ class _Verification:
             await self._each([stanza for stanza in callable if self.reports[stanza.name].is_ok], self._ask_model, CALLS_AT_ONCE)
         if good:
             report.add(await self._apart(self.gateway.answers, "gateway afterwards"))
+
+    async def _listed(self, report: Report, stanzas: list[Stanza]) -> list[Stanza]:
+        """Those that LiteLLM lists as they are."""
+        sound = [stanza for stanza in stanzas if self.reports[stanza.name].is_ok]
+        hops: dict[str, Hop] = {}
+        for _ in range(LISTS if report.is_ok and sound else 0):
+            names, hop = await self._apart(self.gateway.tools)
+            hops = {} if names is None else {stanza.name: gateway.listed(stanza, self.reports[stanza.name].tools or [], names) for stanza in sound}
+            if names is None or all(one.state == OK for one in hops.values()):
+                break
+        if report.is_ok and sound:
+            report.add(hop)
+        for stanza in stanzas:
+            why = "it is broken itself" if stanza not in sound else "LiteLLM itself does not work"
+            for hop in [hops[stanza.name]] if stanza.name in hops else gateway.skipped(stanza, why):
+                self.reports[stanza.name].add(hop)
+        return [stanza for stanza in sound if stanza.name in hops and hops[stanza.name].state == OK]
 
     async def _call(self, stanza: Stanza) -> None:
         self.reports[stanza.name].add(await self._apart(self.gateway.call, stanza))

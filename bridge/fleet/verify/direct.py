@@ -18,6 +18,7 @@ from bridge.inspect.show import result as shown
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
 
 TALK, CALL, START = 10.0, 30.0, 20.0  # seconds of patience: an answer, a smoke call, a child that is still starting
+STILL_STARTING = "still starting"  # the bridge's words
 STARTING = ("starting", "handshaking", "backoff")
 
 
@@ -74,7 +75,7 @@ def _why(said: Said) -> str:
 
 async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
     """Handshake and lists on one transport; they must be the same as on the first."""
-    visited: Visit[Facts] = await visit(way, plan(way, headers, TALK), survey)
+    visited: Visit[Facts] = await _visit(way, headers, TALK, survey)
     if visited.failure:
         return Hop(way.transport, FAILED, visited.failure.reason, _advice(stanza, visited.failure.reason)), first
     facts = visited.said
@@ -90,13 +91,23 @@ async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts 
     return Hop(way.transport, OK, f"{facts.revision}, {len(facts.lists['tools'])} tools", seconds=seconds), first or facts
 
 
+async def _visit(way: Way, headers: dict[str, str], patience: float, talk) -> Visit:
+    """A visit, and another one while the child that this session gets for itself is still starting."""
+    deadline = anyio.current_time() + START
+    while True:
+        visited = await visit(way, plan(way, headers, patience), talk)
+        if visited.failure is None or STILL_STARTING not in visited.failure.reason or anyio.current_time() > deadline:
+            return visited
+        await anyio.sleep(0.5)
+
+
 async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
     tool = seen_as(stanza)
 
     async def talk(connection) -> Answer:
         return await call(connection, tool, stanza.smoke.arguments)
 
-    visited: Visit[Answer] = await visit(way, plan(way, headers, CALL), talk)
+    visited: Visit[Answer] = await _visit(way, headers, CALL, talk)
     if visited.failure:
         return Hop("smoke", FAILED, f"{tool}: {visited.failure.reason}", _advice(stanza, visited.failure.reason))
     answer, seconds = visited.said, visited.milliseconds / 1000

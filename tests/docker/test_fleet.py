@@ -1,0 +1,291 @@
+"""The fleet as an operator runs it: `mcp-bridge up` with a real engine, a real LiteLLM, Prometheus and Postgres.
+
+One fleet for all tests of this file, made from a copy of the project under another project name and other ports, so that
+a fleet of the developer's own is not touched. The tests stand in the order in which an operator meets these things.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from support import ROOT, eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+PROJECT = "mcp-proof"
+OFFLINE = ["everything", "filesystem", "git", "markitdown", "memory", "playwright", "postgres", "sequential-thinking", "time"]
+ONLINE = ["context7", "fetch"]  # their smoke calls ask the internet, which the machine may not have
+SHARED = ["database", "door", "litellm", "prometheus"]
+MODEL = {"model_name": "fake", "litellm_params": {"model": "openai/fake", "api_key": "none", "api_base": "http://fake-openai:8080/v1"}}
+
+
+def docker(*words: str, patience: float = 120) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=patience)
+    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Operator:
+    """Somebody with a checkout and a shell."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.mcps, self.litellm, self.prometheus = (f"http://127.0.0.1:{port}" for port in free_ports(3))
+        environment = {"MCP_PORT": self.mcps, "LITELLM_PORT": self.litellm, "PROMETHEUS_PORT": self.prometheus}
+        (root / "compose/.env").write_text("COMPOSE_PROFILES=tests\n" + "".join(f"{name}={url.rpartition(':')[2]}\n" for name, url in environment.items()))
+        (root / "images/fleet.yaml").write_text(f"name: {PROJECT}\n")
+        base = root / "litellm/base.yaml"
+        settings = yaml.safe_load(base.read_text())
+        base.write_text(yaml.safe_dump({**settings, "model_list": [*settings.get("model_list", []), MODEL]}))
+
+    def run(self, *words: str, code: int | None = 0, patience: float = 600) -> str:
+        """What `mcp-bridge` prints. `code` None: any exit code will do."""
+        command = [sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=patience, cwd=self.root)
+        assert code is None or done.returncode == code, f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def verify(self, *names: str) -> dict:
+        return json.loads(self.run("verify", *names, "--json", code=None))
+
+    def container(self, name: str) -> str:
+        return f"{PROJECT}-{name}-1"
+
+    def inspect(self, name: str) -> dict:
+        return json.loads(docker("inspect", self.container(name)))[0]
+
+    def all_is_well(self, *names: str) -> None:
+        """Wait until `verify` says so."""
+        def is_ok() -> bool:
+            verdict = self.verify(*names)
+            assert verdict["ok"], f"the fleet does not heal: {troubles(verdict)}"
+            return True
+        eventually(is_ok, 180)
+
+
+def troubles(verdict: dict) -> dict[str, list[str]]:
+    """The failed hops of each MCP, and of what is shared."""
+    return {report["name"]: [f"{hop['name']}: {hop.get('seen')}" for hop in report["hops"] if hop["state"] == "failed"]
+            for report in (*verdict["mcps"], *verdict["shared"]) if not report["ok"]}
+
+
+def hops(verdict: dict, name: str) -> dict[str, str]:
+    report = next(report for report in verdict["mcps"] if report["name"] == name)
+    return {hop["name"]: hop["state"] for hop in report["hops"]}
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory):
+    try:
+        docker("info", patience=20)
+    except (OSError, AssertionError, subprocess.TimeoutExpired):
+        if os.environ.get("MCP_BRIDGE_REQUIRE_DOCKER"):
+            pytest.fail("no Docker engine answers, and MCP_BRIDGE_REQUIRE_DOCKER is set")
+        pytest.skip("no Docker engine answers here")
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("bridge", "images", "compose", "litellm", "tests/children"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".env", "secrets", "state"))
+    for name in ("pyproject.toml", "README.md", ".dockerignore"):
+        shutil.copy(ROOT / name, root / name)
+    operator = Operator(root)
+    try:
+        yield operator
+    finally:
+        subprocess.run(["docker", "rm", "-f", "fake-openai"], capture_output=True, timeout=60)
+        operator.run("down", "--volumes", code=None)
+
+
+@pytest.fixture(scope="module")
+def fleet(operator):
+    began = time.monotonic()
+    operator.printed = operator.run("up", "--engine", "compose", *OFFLINE, *ONLINE, "--no-verify", patience=880)
+    print(f"\nup, cold: {time.monotonic() - began:.0f} s")
+    docker("run", "-d", "--name", "fake-openai", "--network", f"{PROJECT}_mcp", "-v", f"{ROOT}/tests/fleet/fake_openai.py:/fake.py:ro",
+           "python:3.13-slim", "python", "/fake.py")
+    return operator
+
+
+def test_every_hop_of_every_mcp_holds_also_through_a_model(fleet):
+    verdict = json.loads(fleet.run("verify", "--json", "--model", "fake", patience=300))
+    assert verdict["ok"] and verdict["engine"] == "compose"
+    assert {report["name"] for report in verdict["mcps"]} == {*OFFLINE, *ONLINE}
+    for name in OFFLINE:
+        assert set(hops(verdict, name).values()) == {"ok"}, hops(verdict, name)
+        assert {"running", "ready", "streamable-http", "sse", "websocket", "smoke", "listed", "called", "model", "counted"} <= set(hops(verdict, name))
+
+
+def test_the_tables_name_every_mcp(fleet):
+    for name in (*OFFLINE, *ONLINE):
+        assert f"{fleet.mcps}/{name}/mcp" in fleet.printed
+    tools = json.loads(fleet.run("tools", "--json"))
+    assert "get_current_time" in json.dumps(tools)
+    assert "litellm" in fleet.run("ps")
+
+
+def test_up_again_changes_nothing(fleet):
+    before = {name: fleet.inspect(name)["Id"] for name in (*OFFLINE, *ONLINE, *SHARED)}
+    began = time.monotonic()
+    fleet.run("up", *OFFLINE, *ONLINE)
+    print(f"\nup, warm, with verify: {time.monotonic() - began:.1f} s")
+    assert {name: fleet.inspect(name)["Id"] for name in before} == before
+
+
+def test_every_container_is_hardened(fleet):
+    for name in (*OFFLINE, *ONLINE, *SHARED):
+        seen = fleet.inspect(name)
+        host = seen["HostConfig"]
+        assert seen["Config"]["User"].split(":")[0] not in ("", "0", "root"), name
+        assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"], name
+        assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), name
+        assert host["Memory"] > 0 and host["PidsLimit"] > 0 and host["Init"], name
+        assert host["RestartPolicy"]["Name"] == "unless-stopped" and seen["Config"]["Healthcheck"]["Test"], name
+        for ports in (host["PortBindings"] or {}).values():
+            assert [port["HostIp"] for port in ports] == ["127.0.0.1"], name
+        assert "status" not in docker("exec", fleet.container(name), "sh", "-c", "touch /usr/x 2>/dev/null && echo status; true"), name
+
+
+def test_only_those_that_need_it_reach_beyond_the_fleet(fleet):
+    networks = {name: set(fleet.inspect(name)["NetworkSettings"]["Networks"]) for name in (*OFFLINE, *ONLINE)}
+    assert {name for name, own in networks.items() if own != {f"{PROJECT}_mcp"}} == {"context7", "fetch", "playwright"}
+    assert json.loads(docker("network", "inspect", f"{PROJECT}_mcp"))[0]["Internal"]
+
+
+def test_no_secret_stands_in_a_container_s_arguments_or_environment(fleet):
+    values = dict(line.split("=", 1) for line in (fleet.root / "compose/.env").read_text().splitlines() if "=" in line and not line.startswith("#"))
+    assert (fleet.root / "compose/.env").stat().st_mode & 0o777 == 0o600
+    secrets = {name: values[name] for name in ("BRIDGE_TOKEN", "POSTGRES_PASSWORD", "DATABASE_URI", "LITELLM_MASTER_KEY")}
+    assert all(len(value) > 16 for value in secrets.values())
+    for name in (*OFFLINE, *ONLINE, *SHARED):
+        config = json.dumps(fleet.inspect(name)["Config"])
+        seen = {secret for secret, value in secrets.items() if value in config}
+        assert seen <= ({"BRIDGE_TOKEN", "LITELLM_MASTER_KEY"} if name == "litellm" else set()), name
+    history = docker("history", "--no-trunc", f"{PROJECT}-postgres")
+    assert not any(value in history for value in secrets.values())
+
+
+def test_without_the_token_nobody_gets_in(fleet):
+    assert httpx.post(f"{fleet.mcps}/time/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}).status_code == 401
+
+
+def test_a_child_killed_inside_its_container_comes_back(fleet):
+    container = fleet.inspect("time")["Id"]
+    docker("exec", container, "/opt/bridge/bin/python", "-c", KILL_CHILD)
+    fleet.all_is_well("time")
+    assert fleet.inspect("time")["Id"] == container and fleet.inspect("time")["RestartCount"] == 0
+
+
+# The container has no ps, no pkill: the child is the process whose program is the server.
+KILL_CHILD = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir('/proc')):
+    words = open(f'/proc/{pid}/cmdline').read().split(chr(0))
+    if any(word.endswith('/mcp-server-time') for word in words):
+        os.kill(int(pid), signal.SIGKILL)
+        break
+else:
+    raise SystemExit('no child')
+"""
+
+
+def test_a_container_that_dies_comes_back(fleet):
+    before = fleet.inspect("memory")
+    os.kill(before["State"]["Pid"], 9)
+    eventually(lambda: fleet.inspect("memory")["RestartCount"] > before["RestartCount"], 60, "memory does not start again")
+    fleet.all_is_well("memory")
+
+
+def test_verify_names_the_hop_that_broke_and_nothing_else(fleet):
+    docker("stop", "-t", "5", fleet.container("filesystem"))
+    verdict = fleet.verify("filesystem", "time")
+    assert not verdict["ok"] and set(troubles(verdict)) == {"filesystem"}
+    assert hops(verdict, "filesystem")["running"] == "failed"
+    fleet.run("up", *OFFLINE, *ONLINE, "--no-verify")
+    fleet.all_is_well("filesystem", "time")
+
+
+def test_a_database_that_stops_is_told_and_healed(fleet):
+    docker("stop", "-t", "10", fleet.container("database"))
+    verdict = fleet.verify("postgres")
+    assert not verdict["ok"] and hops(verdict, "postgres")["smoke"] == "failed"
+    docker("start", fleet.container("database"))
+    fleet.all_is_well("postgres")
+
+
+def test_litellm_restarted_is_healed(fleet):
+    docker("restart", "-t", "5", fleet.container("litellm"))
+    fleet.all_is_well("time", "memory")
+
+
+def test_a_litellm_that_hangs_is_restarted_by_its_health_check(fleet):
+    """Its MCP gateway is wedged for good by some failures, and looks alive: here its process is stopped outright."""
+    before = fleet.inspect("litellm")["RestartCount"]
+    docker("exec", fleet.container("litellm"), "python3", "-c", STOP_LITELLM)
+    eventually(lambda: fleet.inspect("litellm")["RestartCount"] > before, 150, "nobody restarts LiteLLM")
+    fleet.all_is_well("time")
+
+
+STOP_LITELLM = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir('/proc')):
+    if int(pid) > 1 and int(pid) != os.getpid() and 'litellm' in open(f'/proc/{pid}/cmdline').read():
+        os.kill(int(pid), signal.SIGSTOP)
+"""
+
+
+def test_an_mcp_is_added_by_a_stanza_alone(fleet):
+    folder = fleet.root / "images/clock-of-ours"
+    (folder / "app").mkdir(parents=True)
+    shutil.copy(ROOT / "tests/children/echo.py", folder / "app/server.py")
+    (folder / "stanza.yaml").write_text("files: app\ncommand: python /app/server.py\nsmoke: {tool: echo, arguments: {text: It works}, expect: It works}\n")
+    fleet.run("up", *OFFLINE, *ONLINE, "clock-of-ours", "--no-verify")
+    verdict = fleet.verify("clock-of-ours")
+    assert verdict["ok"], troubles(verdict)
+    assert hops(verdict, "clock-of-ours")["called"] == "ok"
+
+
+def test_compose_alone_runs_it(fleet):
+    """`docker compose -f compose/compose.yaml up -d` without any of our commands changes nothing that runs."""
+    before = fleet.inspect("time")["Id"]
+    docker("compose", "-f", str(fleet.root / "compose/time.yaml"), "up", "-d", "--wait", "--wait-timeout", "120")
+    assert fleet.inspect("time")["Id"] == before
+
+
+def test_down_leaves_nothing(fleet):
+    docker("rm", "-f", "fake-openai")
+    fleet.run("down", "--volumes")
+    assert docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}") == ""
+    assert docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}") == ""
+
+
+def test_a_fresh_checkout_runs_with_compose_alone(operator):
+    """No .env, none of our commands: the keys are those that everybody knows, so it answers on this machine only."""
+    (operator.root / "compose/.env").rename(operator.root / "compose/.env.kept")
+    shutil.rmtree(operator.root / "compose/secrets")
+    ports = {name: url.rpartition(":")[2] for name, url in (("MCP_PORT", operator.mcps), ("LITELLM_PORT", operator.litellm), ("PROMETHEUS_PORT", operator.prometheus))}
+    compose = ["docker", "compose", "-f", str(operator.root / "compose/compose.yaml")]
+    environment = {**os.environ, **ports}
+    try:
+        subprocess.run([*compose, "up", "-d", "--wait", "--wait-timeout", "240", "time", "litellm"], env=environment, check=True, timeout=300, capture_output=True)
+        said = httpx.post(f"{operator.litellm}/mcp/", timeout=60, headers={"authorization": "Bearer sk-loopback-only", "accept": "application/json, text/event-stream"},
+                          json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "time-get_current_time", "arguments": {"timezone": "UTC"}}})
+        assert "UTC" in said.text
+    finally:
+        subprocess.run([*compose, "--profile", "*", "down", "-v", "--remove-orphans"], env=environment, timeout=180, capture_output=True)
+        (operator.root / "compose/.env.kept").rename(operator.root / "compose/.env")

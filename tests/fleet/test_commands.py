@@ -1,0 +1,177 @@
+"""The command line of the fleet: what is wrong is one line with the way out, and nothing is imported that is not needed."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from support import ROOT
+
+from bridge.cli import FLEET, main
+from bridge.fleet import Fleet
+from bridge.fleet.commands import COMMANDS
+from bridge.fleet.engines import Memory, Running, remember, remembered
+from bridge.fleet.project import Project
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project, in which the commands are typed."""
+    (tmp_path / "images/time").mkdir(parents=True)
+    (tmp_path / "images/time/stanza.yaml").write_text(yaml.safe_dump({"command": "mcp-server-time", "smoke": {"tool": "get_current_time"}}))
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+def typed(*words: str) -> int:
+    try:
+        return main(list(words))
+    except SystemExit as leaving:
+        return leaving.code
+
+
+@pytest.mark.parametrize("name", FLEET)
+def test_each_command_explains_itself(name, capsys):
+    assert typed(name, "--help") == 0
+    said = capsys.readouterr().out
+
+    assert f"mcp-bridge {name}" in said
+    assert "--project DIR" in said
+
+
+def test_the_list_of_commands_is_the_same_in_both_places():
+    assert list(FLEET) == list(COMMANDS)
+
+
+def test_serve_and_help_import_nothing_of_the_fleet():
+    code = ("import sys; from bridge.cli import _parser; _parser(['serve']); _parser(['--help']); import bridge.serve; "
+            "print([name for name in sys.modules if name.startswith(('pydantic', 'mcp', 'bridge.fleet', 'yaml', 'httpx2'))])")
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=20, cwd=ROOT)
+
+    assert said == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["down", "ps", "logs", "render"])
+def test_commands_that_ask_no_server_do_not_import_the_sdk(name):
+    code = f"import sys; from bridge.cli import _parser; _parser(['{name}']); print([name for name in sys.modules if name in ('mcp', 'httpx2')])"
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=20, cwd=ROOT)
+
+    assert said == "[]\n"
+
+
+@pytest.mark.parametrize("words", [("ps",), ("verify",), ("tools",), ("logs", "time")])
+def test_before_anything_was_started(project, words, capsys):
+    assert typed(*words) == 2
+    assert "nothing was started here: `mcp-bridge up` does that" in capsys.readouterr().err
+
+
+def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert typed("up") == 2
+    assert "no folder 'images' in" in capsys.readouterr().err
+
+    assert typed("ps", "--project", str(tmp_path)) == 2
+    assert "there is no folder 'images' in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (("up", "tima"), "no MCP 'tima'; there are time"),
+    (("up", "--litellm-version", "newest"), "'newest' is no version"),
+    (("render", "--litellm-version", "1"), "'1' is no version"),
+    (("up", "--engine", "podman"), "invalid choice: 'podman'"),
+    (("ps", "--", "ls"), "nothing belongs after '--' here"),
+    (("verify", "--jsn"), "unrecognized arguments: --jsn"),
+])
+def test_wrong_usage_is_told_in_one_line(project, words, says, capsys):
+    assert typed(*words) == 2
+    said = capsys.readouterr().err
+
+    assert says in said
+    assert len(said.splitlines()) == 1
+    assert not (project.root / "compose").exists()  # nothing was done
+
+
+def test_mistakes_in_stanzas_are_told_by_file_and_line(project, capsys):
+    (project.images / "time/stanza.yaml").write_text("command: x\nsmok: {}\n")
+
+    assert typed("up") == 2
+    assert "images/time/stanza.yaml:2: smok: unknown field" in capsys.readouterr().err
+
+
+def test_render_writes_what_check_then_finds_right(project, capsys):
+    assert typed("render", "--check") == 1
+    told = capsys.readouterr()
+    assert "images/time/Dockerfile" in told.out
+    assert "`mcp-bridge render` writes them" in told.err
+
+    assert typed("render") == 0
+    assert "compose/time.yaml" in capsys.readouterr().out.splitlines()
+    assert typed("render") == 0
+    assert capsys.readouterr().out == "nothing changed\n"
+    assert typed("render", "--check") == 0
+
+    assert typed("render", "--check", "--litellm-version", "1.106.2") == 1
+    assert "litellm/config.yaml" in capsys.readouterr().out
+
+
+def test_what_was_started_is_remembered(project, capsys):
+    memory = Memory("embedded", ("time",), {"gitlab": "needs a token"}, "1.106.2")
+    remember(project, memory)
+    assert remembered(project) == memory
+
+    assert typed("verify", "--engine", "compose") == 2
+    assert "started with --engine embedded, not compose" in capsys.readouterr().err
+    assert typed("up", "--engine", "compose") == 1
+    assert "`mcp-bridge down` ends it first" in capsys.readouterr().err
+
+    (project.state / "fleet.json").write_text("{")
+    assert typed("ps") == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_ps_fails_when_something_is_down(project, capsys):
+    remember(project, Memory("embedded", ("time",), {}, "1.77.3"))
+
+    assert typed("ps") == 1
+    assert "bridge   down" in capsys.readouterr().out
+
+
+class Docker:
+    """An engine that says what a test wants, in the place of Compose."""
+
+    name = "compose"
+
+    def __init__(self, why: str = "", lacks: str = ""):
+        self.unavailable, self.lacks = lambda: why, lambda fleet, names: lacks
+
+
+@pytest.mark.parametrize(("docker", "chosen", "says"), [
+    (Docker(), "compose", ""),
+    (Docker(why="Docker is not installed"), "embedded", "Docker is not installed: using the embedded engine (--engine compose insists)"),
+    (Docker(lacks="the image python:3.13-slim is not here and cannot be pulled (no such host)"), "embedded", "cannot be pulled"),
+])
+def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypatch, docker, chosen, says):
+    from bridge.fleet import engines
+
+    real = engines.engine
+    monkeypatch.setattr(engines, "engine", lambda name, *rest: docker if name == "compose" else real(name, *rest))
+    said = []
+    engine = engines.choose("", project, Fleet.load(project.images), ["time"], said.append)
+
+    assert engine.name == chosen
+    assert says in "\n".join(said)
+    if says:
+        with pytest.raises(engines.Broken):
+            engines.choose("compose", project, Fleet.load(project.images), ["time"], said.append)
+
+
+@pytest.mark.parametrize(("state", "status", "means"), [
+    ("running", "Up 2 minutes (healthy)", "up"), ("running", "Up 2 minutes", "up"), ("running", "Up 1 second (health: starting)", "starting"),
+    ("running", "Up 2 minutes (unhealthy)", "down"), ("created", "Created", "starting"), ("exited", "Exited (1) 3 seconds ago", "down"),
+    ("restarting", "Restarting (1) 3 seconds ago", "down"),
+])
+def test_what_docker_says_of_a_container(state, status, means):
+    from bridge.fleet.engines.compose import _state
+
+    assert _state(state, status) == (means, status)
+    assert Running("time", "mcp", means, status).is_up == (means == "up")
