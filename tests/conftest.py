@@ -9,6 +9,15 @@ from support import Bridge, Client, Http, Sse, Ws, eventually, zoo
 TRANSPORTS = {"http": Http, "sse": Sse, "ws": Ws}
 
 
+# Files that take minutes, so that with several workers (-n) none of them begins last.
+LONG = ("docker/test_fleet.py", "with_litellm/test_matrix.py", "conformance/test_conformance.py", "docker/test_postgres_attacks.py",
+        "fleet/test_engine_embedded.py", "with_litellm/test_checklist.py", "with_litellm/test_newest.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if str(item.path).endswith(name)), len(LONG)))
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Bridge]]:
     """``start("echo", "--pages", 3, options=["--profile", "litellm"])`` → a running Bridge, stopped after the test."""

@@ -252,8 +252,9 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
 def test_an_mcp_is_added_by_a_stanza_alone(fleet):
     folder = fleet.root / "images/clock-of-ours"
     (folder / "app").mkdir(parents=True)
-    shutil.copy(ROOT / "tests/children/echo.py", folder / "app/server.py")
-    (folder / "stanza.yaml").write_text("files: app\ncommand: python /app/server.py\nsmoke: {tool: echo, arguments: {text: It works}, expect: It works}\n")
+    for name in ("echo.py", "base.py"):
+        shutil.copy(ROOT / "tests/children" / name, folder / "app")
+    (folder / "stanza.yaml").write_text("files: app\ncommand: python /app/echo.py\nsmoke: {tool: echo, arguments: {message: It works}, expect: It works}\n")
     fleet.run("up", *OFFLINE, *ONLINE, "clock-of-ours", "--no-verify")
     verdict = fleet.verify("clock-of-ours")
     assert verdict["ok"], troubles(verdict)
