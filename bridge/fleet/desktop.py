@@ -78,13 +78,15 @@ def entry(name: str, said: Any) -> Entry:
 # ---- a program ---------------------------------------------------------------------
 
 def _program(draft: Draft, said: dict) -> Entry:
+    if not said.get("command"):
+        raise NotUnderstood("neither 'command' nor 'url'")
     words = [*shlex.split(str(said.get("command", "")), posix="\\" not in str(said.get("command", ""))), *map(str, said.get("args") or [])]
     if len(words) > 2 and PurePosixPath(words[0].replace("\\", "/")).stem.lower() == "cmd" and words[1].lower() == "/c":
         words = words[2:]
     if words and words[0] == "env":
         words = words[1:]
     if not words:
-        raise NotUnderstood("neither 'command' nor 'url'")
+        raise NotUnderstood("its command is empty")
     program = re.sub(r"\.(exe|cmd|ps1|bat)$", "", words[0].replace("\\", "/").rpartition("/")[2].lower())
     env = {str(name): "" if value is None else str(value) for name, value in (said.get("env") or {}).items()}
     match program, words[1:]:
@@ -204,8 +206,8 @@ def _options(words: list[str], with_value: set[str]) -> tuple[list[tuple[str, st
 
 def _unpinned(package: str) -> str:
     """Without a version that is none: @latest, @next, ^1."""
-    name, at, version = package.rpartition("@")
-    return package if name and re.match(r"\d", version) else (name or package) if name else package
+    name, _, version = package.rpartition("@")
+    return name if name and not version[:1].isdigit() else package
 
 
 # ---- what belongs elsewhere ----------------------------------------------------------

@@ -9,6 +9,7 @@ the image, because the embedded engine installs from the same lock with the Pyth
 """
 
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -135,11 +136,14 @@ def _own_packages(project: Project) -> list[str]:
         return []  # a folder of stanzas elsewhere: its images take the bridge from its own release
 
 
-def _says(path: Path, beginning: str) -> bool:
+def _says(path: Path, expected: str) -> bool:
+    """Is that its whole text, or its whole heading?"""
     try:
-        return path.read_text(encoding="utf-8").startswith(beginning)
+        text = path.read_text(encoding="utf-8")
     except OSError:
         return False
+    heading = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+    return expected in (text, heading)
 
 
 # ---- who knows which packages go together ---------------------------------------------
@@ -193,6 +197,8 @@ def _node_lock(name: str, manifest: str) -> list[File]:
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
         raise CannotLock(f"{name}: npm finds no packages that fit together: {error.reason}") from None
+    if absent := [package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]]:
+        raise CannotLock(f"{name}: npm has no {', '.join(absent)} of that version: take a version that is there for both architectures, or name one package without {{arch}}")
     tree["name"] = name  # npm takes it from the folder, which is a temporary one
     for place, package in tree["packages"].items():
         package.pop("funding", None)  # who wants money for it: nothing that npm needs

@@ -1,0 +1,255 @@
+"""How an entry of a desktop client, a package, an image or a URL becomes a stanza. Most of it is words in, words out."""
+
+import json
+import os
+import tarfile
+
+import pytest
+import yaml
+
+from bridge.fleet import add, desktop, lock
+from bridge.fleet.draft import Draft, executable, is_blank, is_secret, propose_smoke, stanza_name
+from bridge.fleet.load import read_stanza
+from bridge.fleet.project import Project
+from bridge.settings import UsageError
+
+
+def entry(name="it", **said) -> desktop.Entry:
+    return desktop.entry(name, said)
+
+
+def program(line: str, **said) -> Draft:
+    command, *args = line.split()
+    return entry(command=command, args=args, **said).draft
+
+
+@pytest.mark.parametrize("line, source, command", [
+    ("npx -y pkg", {"npm": "pkg"}, ()),
+    ("npx -y @a/pkg@latest /data --x", {"npm": "@a/pkg"}, ("/data/data", "--x")),
+    ("npx --yes @a/pkg@1.2.3", {"npm": "@a/pkg@1.2.3"}, ()),
+    ("npx -p @a/pkg@^1 the-server --x", {"npm": "@a/pkg"}, ("the-server", "--x")),
+    ("npx --package=pkg the-server", {"npm": "pkg"}, ("the-server",)),
+    ("cmd /c npx -y pkg --x", {"npm": "pkg"}, ("--x",)),
+    ("C:\\node\\npx.cmd -y pkg", {"npm": "pkg"}, ()),
+    ("bunx pkg", {"npm": "pkg"}, ()),
+    ("pnpm dlx pkg", {"npm": "pkg"}, ()),
+    ("uvx pkg --x", {"pypi": "pkg"}, ("", "--x")),
+    ("uvx pkg@latest", {"pypi": "pkg"}, ("",)),
+    ("uvx pkg@1.0", {"pypi": "pkg==1.0"}, ("",)),
+    ("uvx --python 3.12 --from pkg[all]==2.0 the-server --x", {"pypi": "pkg[all]==2.0"}, ("the-server", "--x")),
+    ("uvx --with other pkg", {"pypi": ["pkg", "other"]}, ("",)),
+    ("uv tool run pkg", {"pypi": "pkg"}, ("",)),
+    ("pipx run pkg", {"pypi": "pkg"}, ("",)),
+    ("docker run -i --rm mcp/a --x", {"image": "mcp/a"}, ("--x",)),
+    ("docker run -i --rm --network host --name it mcp/a:1", {"image": "mcp/a:1"}, ()),
+    ("node /home/me/it/index.js --x", {}, ("node", "/app/index.js", "--x")),
+    ("python -u C:\\me\\it.py", {}, ("python3", "-u", "/app/it.py")),
+    ("python3.12 -m it --x", {}, ("python3", "-m", "it", "--x")),
+    ("/opt/it/server --x", {"binary": {"file": "server"}}, ("server", "--x")),
+])
+def test_what_a_desktop_client_runs_becomes_a_source_and_a_command(line, source, command):
+    draft = program(line)
+
+    assert (draft.source, draft.command) == (source, command)
+
+
+@pytest.mark.parametrize("said, why", [
+    ({"command": "uvx", "args": ["git+https://host/a"]}, "does not come from a registry"),
+    ({"command": "npx", "args": ["-y", "github:a/b"]}, "does not come from a registry"),
+    ({"command": "uv", "args": ["--directory", "/me/it", "run", "it.py"]}, "`uv run` in /me/it"),
+    ({"command": "npx", "args": ["-y"]}, "npx without a package"),
+    ({"command": "docker", "args": ["run", "-i"]}, "docker without an image"),
+    ({"args": ["x"]}, "neither 'command' nor 'url'"),
+    ({"command": "npx", "args": ["a"], "disabled": True}, "disabled there"),
+    ({"url": "https://host/mcp?api_key=x"}, "its URL holds a secret"),
+])
+def test_what_cannot_become_a_stanza_says_why(said, why):
+    made = entry(**said)
+
+    assert made.skipped and why in made.notes[0]
+
+
+def test_what_looks_like_a_secret_never_stands_in_a_stanza():
+    made = entry(command="npx", args=["-y", "pkg", "--api-key=s3", "--dsn", "postgres://me:s4@host/db"],
+                 env={"GITHUB_TOKEN": "s1", "DATABASE_URL": "postgres://me:s2@host/db", "KEY_FILE": "/k", "LEVEL": "info", "A_KEY": "<your key>"})
+
+    assert made.values == {"GITHUB_TOKEN": "s1", "DATABASE_URL": "postgres://me:s2@host/db", "IT_API_KEY": "s3", "IT_DSN": "postgres://me:s4@host/db"}
+    assert made.draft.secrets == ("GITHUB_TOKEN", "DATABASE_URL", "A_KEY")
+    assert not any(secret in made.draft.text for secret in ("s1", "s2", "s3", "s4", "your key"))
+    assert "${IT_API_KEY}" in made.draft.text and made.draft.env["LEVEL"] == "info"
+
+
+def test_docker_s_variables_and_folders_are_taken_over_and_the_rest_is_said():
+    made = entry(command="docker", env={"TOKEN": "s1"}, args=[
+        "run", "-i", "--rm", "-e", "TOKEN", "--env", "LEVEL=info", "-v", "/me:/data:ro", "--mount", "type=bind,src=/you,dst=/more", "--gpus=all", "mcp/a"])
+
+    assert (made.draft.secrets, made.values, made.draft.env) == (("TOKEN",), {"TOKEN": "s1"}, {"LEVEL": "info"})
+    assert made.draft.volumes == ("/me:/data:ro", "/you:/more")
+    assert made.notes == ("not taken over: --gpus all",)
+
+
+def test_a_folder_of_that_machine_becomes_a_volume():
+    made = program("npx -y files /home/me/Documents --log=/tmp/log C:\\x")
+
+    assert made.volumes == ("/home/me/Documents:/data/Documents", "/tmp/log:/data/log")
+    assert made.command == ("/data/Documents", "--log=/data/log", "C:\\x")
+
+
+@pytest.mark.parametrize("said, transport, auth, values", [
+    ({"url": "https://h/mcp"}, "http", {}, {}),
+    ({"url": "https://h/sse"}, "sse", {}, {}),
+    ({"type": "sse", "url": "https://h/x"}, "sse", {}, {}),
+    ({"url": "https://h/mcp", "headers": {"Authorization": "Bearer s1"}}, "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {"IT_TOKEN": "s1"}),
+    ({"url": "https://h/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}}, "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {}),
+    ({"url": "https://h/mcp", "headers": {"X-API-Key": "s1"}}, "http", {"type": "api_key", "value_env": "IT_X_API_KEY"}, {"IT_X_API_KEY": "s1"}),
+    ({"command": "npx", "args": ["-y", "mcp-remote@latest", "https://h/sse"]}, "sse", {}, {}),
+])
+def test_a_url_becomes_a_remote_mcp(said, transport, auth, values):
+    made = entry(**said)
+
+    assert made.draft.source == {"url": made.draft.source["url"]} and made.draft.command == ()
+    assert (made.draft.transport, made.draft.auth, made.values) == (transport, auth, values)
+    add._checked(made.draft)
+
+
+def test_what_is_not_understood_is_said():
+    made = entry(command="npx", args=["pkg"], sandbox=True, cwd="/me", disabledTools=["rm"])
+
+    assert [note.partition(":")[0] for note in made.notes] == ["cwd /me is a folder of that machine", "not understood", "tools that were hidden there"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"mcpServers": {}}'])
+def test_a_file_without_servers_is_refused(text):
+    with pytest.raises(UsageError):
+        list(desktop.entries(text))
+
+
+@pytest.mark.parametrize("name, made", [("Memory Bank", "memory-bank"), ("@a/b_c", "a-b-c"), ("42", "mcp-server"), ("metrics", "my-metrics"), ("ü", "mcp-server")])
+def test_any_name_becomes_one(name, made):
+    assert stanza_name(name) == made
+
+
+@pytest.mark.parametrize("name, secret", [
+    ("GITHUB_TOKEN", True), ("API_KEY", True), ("OPENAI_API_KEY", True), ("DB_PASSWORD", True), ("REDIS_PWD", True), ("CLIENT_SECRET", True), ("DSN", True),
+    ("DATABASE_URI", True), ("apikey", True), ("KEYBOARD", False), ("TOKEN_FILE", False), ("MAX_TOKENS", False), ("PASSTHROUGH", False), ("URL", False),
+])
+def test_a_secret_is_known_by_its_name(name, secret):
+    assert is_secret(name) is secret
+
+
+@pytest.mark.parametrize("value, blank", [
+    ("", True), ("<YOUR_KEY>", True), ("your-api-key", True), ("YOUR_TOKEN_HERE", True), ("${TOKEN}", True), ("xxx", True), ("ghp_abc", False), ("info", False),
+])
+def test_a_placeholder_is_no_value(value, blank):
+    assert is_blank(value) is blank
+
+
+def test_the_server_is_the_program_that_is_called_like_its_package():
+    assert executable("mcp-server-time", ["mcp-server-time"]) == "mcp-server-time"
+    assert executable("@zereight/mcp-gitlab", ["zereight-mcp-gitlab", "mcp-gitlab"]) == "mcp-gitlab"
+    assert executable("markitdown-mcp", ["markitdown", "x"]) == "markitdown"
+    assert executable("@a/server", ["setup", "mcp-a"]) == "mcp-a"
+
+
+def test_the_smoke_call_is_one_that_only_reads_and_needs_nothing():
+    def tool(name, required=(), **hints):
+        return {"name": name, "inputSchema": {"type": "object", "required": list(required)}, "annotations": hints}
+
+    assert propose_smoke([tool("delete_all"), tool("list_things", ["where"]), tool("list_them")], True) == {"tool": "list_them", "build": True}
+    assert propose_smoke([tool("list_them"), tool("look", readOnlyHint=True)], True) == {"tool": "look", "build": True}
+    assert propose_smoke([tool("look", readOnlyHint=True, openWorldHint=True)], True) == {"tool": "look", "build": False}
+    assert propose_smoke([tool("look", readOnlyHint=True)], alone=False) == {"tool": "look", "build": False}
+    assert propose_smoke([tool("get_env", readOnlyHint=True), tool("get_it", readOnlyHint=False)], True) is None
+
+
+def test_the_text_of_a_stanza_says_what_the_draft_says_and_what_is_to_be_decided():
+    draft = Draft("it", {"npm": "@a/b@1.0.0"}, ("b", "--at", "${WHERE}", "x: y"), 'It "is" #1', {"LEVEL": "1"}, ("KEY",), ("data:/data",), ("git",), smoke={"tool": "look", "build": False})
+
+    said = yaml.safe_load(draft.text)
+
+    assert said["command"] == ["b", "--at", "${WHERE}", "x: y"] and said["description"] == 'It "is" #1'
+    assert said["egress"] is True and said["secrets"] == {"KEY": {}} and said["env"] == {"LEVEL": "1"}
+    assert add._checked(draft).smoke.tool == "look"
+    assert "max_in_flight: 1 if calls at once may hurt" in draft.text
+
+
+# ---- written to a disk -----------------------------------------------------------------
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "images").mkdir()
+    return Project(tmp_path)
+
+
+def test_a_stanza_that_is_there_is_never_written_over(project):
+    made = add.add(project, "own", "command", "", ["cat"], trial=False)
+    made.path.write_text("mine")
+
+    with pytest.raises(UsageError, match="is there already"):
+        add.add(project, "own", "command", "", ["sort"], trial=False)
+    assert made.path.read_text() == "mine"
+
+
+def test_what_cannot_be_added_leaves_nothing_behind(project):
+    with pytest.raises(UsageError, match="installs at every start"):
+        add.add(project, "own", "command", "", ["npx", "-y", "x"], trial=False)
+    with pytest.raises(UsageError, match="call it my-own"):
+        add.add(project, "My Own", "command", "cat", trial=False)
+    assert list(project.images.iterdir()) == []
+
+
+def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(project, tmp_path):
+    file = tmp_path / "claude_desktop_config.json"
+    file.write_text(json.dumps({"mcpServers": {
+        "Far Away": {"url": "https://h/mcp", "headers": {"Authorization": "Bearer it's s1"}},
+        "own": {"command": "node", "args": ["/me/it.js"], "env": {"A_TOKEN": "s2"}},
+        "odd": {"command": "uvx", "args": ["git+https://h/x"]}}}))
+    project.compose.mkdir()
+    project.env_file.write_text("A_TOKEN=mine")
+
+    every = add.import_desktop(project, file, trial=False)
+    add.keep_secrets(project, every)
+
+    assert [(added.name, bool(added.path)) for added in every] == [("far-away", True), ("own", True), ("odd", False)]
+    assert project.env_file.read_text() == "A_TOKEN=mine\nFAR_AWAY_TOKEN='it\\'s s1'\n"
+    assert os.stat(project.env_file).st_mode & 0o777 == 0o600
+    assert read_stanza(project.images / "own/stanza.yaml").required_secrets == ["A_TOKEN"]
+    assert "s2" not in (project.images / "own/stanza.yaml").read_text()
+    assert [added.path for added in add.import_desktop(project, file, trial=False)] == [None, None, None]
+
+
+def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_path):
+    program = tmp_path / "some-server_linux_amd64"
+    program.write_bytes(b"\x7fELF")
+    program.chmod(0o755)
+    archive, two = tmp_path / "some.tar.gz", tmp_path / "two.tar.gz"
+    for path, names in ((archive, ["bin/server"]), (two, ["bin/a", "bin/b"])):
+        with tarfile.open(path, "w:gz") as packed:
+            for name in names:
+                packed.add(program, name)
+
+    plain = read_stanza(add.add(project, "plain", "binary", program.as_uri(), ["--x"], trial=False).path)
+    packed = read_stanza(add.add(project, "packed", "binary", archive.as_uri(), trial=False).path)
+
+    assert plain.binary.sha256 in ({"amd64": lock.digest(program.as_uri())}, {"arm64": lock.digest(program.as_uri())})
+    assert (plain.command, packed.command, packed.binary.path) == (["some-server", "--x"], ["server"], "bin/server")
+    with pytest.raises(UsageError, match="which of these is the server"):
+        add.add(project, "two", "binary", two.as_uri(), trial=False)
+
+
+@pytest.mark.timeout(300)
+def test_a_package_of_npm_is_pinned_locked_and_tried(project):
+    made = add.add(project, "things", "npm", "@modelcontextprotocol/server-everything@2026.8.31", ["stdio"])
+
+    stanza = read_stanza(made.path)
+    assert (stanza.npm, stanza.command) == (["@modelcontextprotocol/server-everything@2026.8.31"], ["mcp-server-everything", "stdio"])
+    assert made.tools > 5 and stanza.smoke and (project.images / "things/package-lock.json").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_package_of_pypi_without_a_version_gets_the_newest(project):
+    made = add.add(project, "clock", "pypi", "mcp-server-time", ["--local-timezone=UTC"], {"LEVEL": "1"})
+
+    stanza = read_stanza(made.path)
+    assert stanza.pypi[0] >= "mcp-server-time==2026.10.19" and stanza.command == ["mcp-server-time", "--local-timezone=UTC"]
+    assert (made.tools, stanza.env) == (2, {"LEVEL": "1"})

@@ -1,0 +1,127 @@
+"""A lock says what it was made from, has a hash for each package, and names no registry."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from bridge.fleet import Fleet, Stanza, lock
+from bridge.fleet.project import Project
+from support import ROOT
+
+OURS = Project(ROOT)
+FLEET = Fleet.load(ROOT / "images")
+PYTHON = Stanza(name="clock", pypi=["six==1.17.0"], command=["six"], constraints=["attrs<30"])
+NODE = Stanza(name="mark", npm=["is-odd@3.0.1"], command=["is-odd"], overrides=["is-number@6.0.0"])
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "images/clock").mkdir(parents=True)
+    (tmp_path / "images/mark").mkdir()
+    return Project(tmp_path)
+
+
+def test_every_lock_of_ours_belongs_to_its_stanza_as_it_is_now():
+    assert lock.unlocked(OURS, FLEET) == [], "mcp-bridge lock"
+
+
+def locks() -> list:
+    return sorted([*ROOT.glob("images/*.lock"), *ROOT.glob("images/*/requirements.lock"), *ROOT.glob("images/*/package-lock.json")])
+
+
+def test_all_mcps_from_registries_are_locked():
+    assert len(locks()) == 1 + sum(bool(lock.python_packages(stanza) or lock.node_manifest(stanza)) for stanza in FLEET.stanzas)
+
+
+@pytest.mark.parametrize("path", locks(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_lock_has_hashes_and_no_addresses(path):
+    text = path.read_text()
+
+    assert not re.search(r"https?:|--(extra-)?index-url|--find-links|resolved", re.sub(r'"homepage".*', "", text))
+    if path.suffix == ".json":
+        entries = {place: entry for place, entry in json.loads(text)["packages"].items() if place}
+        assert entries and all(entry["integrity"].startswith("sha512-") for entry in entries.values())
+    else:
+        packages = re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==", text, re.MULTILINE | re.IGNORECASE)
+        assert packages and len(re.findall(r"\\\n    --hash=sha256:", text)) >= len(packages)
+
+
+def test_a_lock_made_from_the_stanza_as_it_is_now_is_not_made_again(project):
+    (project.images / "clock/requirements.lock").write_text(lock.header(PYTHON) + "six==1.17.0\n")
+    (project.images / "mark/package.json").write_text(lock.node_manifest(NODE))
+    (project.images / "mark/package-lock.json").write_text("{}")
+
+    assert lock.lock(project, PYTHON) == lock.lock(project, NODE) == []
+    assert lock.unlocked(project, Fleet(stanzas=[PYTHON, NODE])) == []
+
+
+@pytest.mark.parametrize("change", [{"pypi": ["six==1.16.0"]}, {"constraints": []}, {"overrides": ["six<2"]}, {"python": "3.12"}])
+def test_a_change_that_matters_makes_it_stale(project, change):
+    (project.images / "clock/requirements.lock").write_text(lock.header(PYTHON))
+
+    assert not lock.is_locked(project, PYTHON.model_copy(update=change))
+    assert lock.is_locked(project, PYTHON.model_copy(update={"description": "else"}))
+
+
+def test_a_binary_for_two_architectures_is_two_packages_of_which_a_machine_takes_one():
+    made = Stanza(name="go", binary={"npm": "go-{arch}@1.0.0", "path": "bin/go"}, command=["go"])
+
+    assert json.loads(lock.node_manifest(made))["optionalDependencies"] == {"go-amd64": "1.0.0", "go-arm64": "1.0.0"}
+
+
+def test_what_comes_from_no_registry_needs_no_lock(project):
+    made = Stanza(name="own", command=["own"])
+
+    assert lock.lock(project, made) == [] and lock.unlocked(project, Fleet(stanzas=[made])) == []
+
+
+def test_a_binary_must_still_be_what_its_sum_says(project, tmp_path):
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF")
+    url = program.as_uri()
+    good = Stanza(name="own", binary={"url": url, "sha256": {"amd64": lock.digest(url)}}, command=["program"])
+
+    assert lock.lock(project, good) == []
+    program.write_bytes(b"something else")
+    with pytest.raises(lock.CannotLock, match=r"has sha256 .*, but binary\.sha256\.amd64 says"):
+        lock.lock(project, good)
+
+
+@pytest.mark.timeout(300)
+def test_python_packages_are_locked_for_every_python_that_may_install_them(project):
+    assert lock.lock(project, PYTHON) == ["images/clock/requirements.lock"]
+
+    text = (project.images / "clock/requirements.lock").read_text()
+    assert text.startswith("# Made by `mcp-bridge lock clock`; do not edit")
+    assert "six==1.17.0 \\\n    --hash=sha256:" in text
+    assert lock.lock(project, PYTHON) == []
+
+
+@pytest.mark.timeout(300)
+def test_npm_packages_are_locked_with_what_they_need(project):
+    assert lock.lock(project, NODE) == ["images/mark/package.json", "images/mark/package-lock.json"]
+
+    packages = json.loads((project.images / "mark/package-lock.json").read_text())["packages"]
+    assert packages["node_modules/is-number"]["version"] == "6.0.0"
+    assert all("integrity" in entry and "resolved" not in entry for place, entry in packages.items() if place)
+
+
+@pytest.mark.timeout(300)
+def test_packages_that_do_not_exist_are_said_in_one_line_and_change_nothing(project):
+    with pytest.raises(lock.CannotLock) as said:
+        lock.lock(project, PYTHON.model_copy(update={"pypi": ["six==0.0.1"]}))
+
+    assert "six==0.0.1" in str(said.value) and "\n" not in str(said.value)
+    assert not any((project.images / "clock").iterdir())
+
+
+def test_the_bridge_s_own_lock_follows_pyproject(project):
+    shutil.copy(ROOT / "pyproject.toml", project.root)
+    (project.images / "bridge.lock").write_text((ROOT / "images/bridge.lock").read_text())
+
+    assert lock.lock_bridge(project) == []
+    text = (project.root / "pyproject.toml").read_text()
+    (project.root / "pyproject.toml").write_text(text.replace('"anyio>=', '"anyio!=1,>='))
+    assert lock.unlocked(project, Fleet(stanzas=[])) == ["images/bridge.lock"]
