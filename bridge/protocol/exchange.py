@@ -11,9 +11,28 @@ class Exchange:
     the child, because some lose data when they do two things at once.
     """
 
-    __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
-                 "limit", "hold", "then", "trace", "key", "cursor",
-                 "relay", "is_safe", "is_second_try", "is_turned")
+    __slots__ = (
+        "client_id",
+        "created",
+        "cursor",
+        "deadline",
+        "hold",
+        "id",
+        "is_safe",
+        "is_second_try",
+        "is_turned",
+        "key",
+        "limit",
+        "line",
+        "method",
+        "outbox",
+        "relay",
+        "session",
+        "then",
+        "token",
+        "tool",
+        "trace",
+    )
 
     def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
                  created: float, timeout: float, limit: float):
@@ -50,7 +69,7 @@ class Exchange:
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("id", "child_id", "method", "created", "delivered")
+    __slots__ = ("child_id", "created", "delivered", "id", "method")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id

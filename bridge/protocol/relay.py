@@ -5,8 +5,8 @@ never meet. What cannot be told from those is decided here by one rule (`owner_o
 exchange under way, else to the only session, else to nobody in particular.
 
 Pure and synchronous: lines and times in, lines and messages out. A relay does not know whether its child is a process.
-Beside it stand `turns` (whose turn it is), `rules` (requests that concern other sessions), `asks` (the child's requests)
-and `notices` (its notifications).
+Beside it stand `turns` (whose turn it is), `rules` (requests that concern other sessions), `asks` (the child's requests),
+`notices` (its notifications), `learning` (what the bridge asks for itself) and `upkeep` (what time does).
 """
 
 import itertools
@@ -21,16 +21,17 @@ from bridge.protocol import envelope, ids, memory, rules, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, TIMED_OUT, Malformed, Refusal
+from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
+from bridge.protocol.learning import Learning
 from bridge.protocol.notices import Notices
 from bridge.protocol.profile import Strict
 from bridge.protocol.session import Session
 from bridge.protocol.turns import Turns
+from bridge.protocol.upkeep import Upkeep
 
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
-LIST_PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
 SAFE_METHODS = frozenset((*memory.LISTS, "resources/read", "prompts/get", "completion/complete"))
@@ -70,6 +71,8 @@ class Relay:
         self.memory = memory.Memory()
         self.asks = Asks(self)
         self.notices = Notices(self)
+        self.learning = Learning(self)
+        self.upkeep = Upkeep(self)
         self.sessions: dict[str, Session] = {}
         self.level: str | None = None  # what the child was told last
         self.is_open = False
@@ -84,13 +87,9 @@ class Relay:
         self.hung = lambda why: None  # called when the child does not answer pings
         self.learned = lambda: None  # called when all lists of the child are known
         self._early: list[Envelope] = []
-        self._exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
-        self._turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
+        self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
+        self.turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
         self._mint = minted or itertools.count(1)
-        self._reading: dict[str, bool] = {}  # lists that are being read, and whether they changed meanwhile
-        self._misses = 0
-        self._is_pinging = False
-        self.late: set[bytes] = set()  # cursors of tool lists that the child is late with; `_Late` takes them out
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
@@ -98,7 +97,7 @@ class Relay:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
         handshake = Exchange(next(self._mint), None, b"0", "initialize", "", None, None, now, 0, 0)
         handshake.outbox = _Handshake(self, opened, refused)
-        self._exchanges[handshake.id] = handshake
+        self.exchanges[handshake.id] = handshake
         self.send(envelope.request_line(handshake.id, "initialize", params))
 
     def opened(self, facts: Facts, result: bytes, now: float) -> None:
@@ -109,14 +108,14 @@ class Relay:
         self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
         self.memory.initialize = result
         self.is_paused = False
-        self.calls = self._misses = 0
+        self.calls = self.upkeep.misses = 0
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)
         if is_new_child:
             self._restore(now)
-        self._pump()
-        self._learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
+        self.pump()
+        self.learning.learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
 
     def _restore(self, now: float) -> None:
         """Tell a new child what its predecessor knew of the sessions, before anything else."""
@@ -127,50 +126,7 @@ class Relay:
         if self.level:
             wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % self.level.encode()))
         for method, params in reversed(wishes):
-            self._turns.wait(self._own_exchange(method, params, now), first=True)
-
-    def _learn(self, methods: list[str], now: float, *, tell: bool = True) -> None:
-        """Read the child's lists: tool names for metrics, and everything for the time when it sleeps."""
-        if not self.is_open or self.successor:
-            return  # `opened` will, or another child is asked
-        if self.is_private:
-            methods = [method for method in methods if method == "tools/list"]
-        for method in methods:
-            if method in self._reading:
-                self._reading[method] = True  # once more, when this walk is over
-                continue
-            self._reading[method] = False
-            ask = lambda method, params, outbox: self._ask_child(method, params, max(now, self.heard), outbox)  # noqa: E731
-            memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
-
-    def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
-        if self._is_outdated(method):
-            return
-        if method == "tools/list":
-            self.catalogue.learn(pages.values())
-            for cursor, page in pages.items():
-                self.policy.profile.heard(cursor, Envelope(result=msgspec.Raw(page)))
-        if self.memory.learn(method, pages) and tell:
-            self.notices.changed(memory.LISTS[method])
-        self._tell_learned()
-
-    def _not_learned(self, method: str, error: msgspec.Raw) -> None:
-        """A list that the child would not give: what was known of it stays."""
-        if self._is_outdated(method):
-            return
-        self.memory.refused(method, error)
-        self._tell_learned()
-
-    def _is_outdated(self, method: str) -> bool:
-        """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
-        if not self._reading.pop(method, False):
-            return False
-        self._learn([method], self.heard, tell=False)
-        return True
-
-    def _tell_learned(self) -> None:
-        if self.is_open and not self._reading and not self.is_private:
-            self.learned()
+            self.turns.wait(self._own_exchange(method, params, now), first=True)
 
     def remember(self, facts: Facts) -> None:
         """Take the child as known, and asleep, from what was kept of it."""
@@ -184,28 +140,28 @@ class Relay:
     def forget(self, capability: str, now: float) -> None:
         """The child's lists of this capability are not what they were: read them again."""
         self.memory.forget(capability)
-        self._learn([method for method, of in memory.LISTS.items() if of == capability], now, tell=False)
+        self.learning.learn([method for method, of in memory.LISTS.items() if of == capability], now, tell=False)
 
     def lost(self, why: str, now: float, *, for_good: bool = False) -> None:
         """The child is gone. What it had is answered now, or tried again on the next one where that is safe; what it
         never saw waits for the next one, unless that one failed to open, too."""
         was_open, self.is_open, self.is_asleep, self.reason, self.missing = self.is_open, False, False, why, now
         gone, again = [], []
-        for exchange in self._exchanges.values():
+        for exchange in self.exchanges.values():
             if exchange.is_turned:
-                self._turns.back(exchange)
+                self.turns.back(exchange)
             (again if was_open and not for_good and self._may_try_again(exchange) else gone).append(exchange)
-        self._exchanges.clear()
-        self._is_pinging = False
-        self._reading.clear()
+        self.exchanges.clear()
+        self.upkeep.is_pinging = False
+        self.learning.reading.clear()
         self._early.clear()
         # Our own questions are asked anew; what an own child's session asked on the ground of what is lost, is not asked.
-        gone += self._turns.clear(lambda exchange: for_good or not was_open or exchange.session is None
+        gone += self.turns.clear(lambda exchange: for_good or not was_open or exchange.session is None
                                   or self.is_private and exchange.method not in SAFE_METHODS)
         told = False
         for exchange in gone:
             told = told or exchange.session is not None and exchange.hold is None
-            self._conclude(exchange, "lost", INTERNAL_ERROR, why, now)
+            self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
         self._try_again(again)
         if self.owner is not None and was_open and self.calls and not told:
             self.owner.lost_state = why
@@ -219,30 +175,30 @@ class Relay:
         heir = self.successor or self
         for exchange in reversed(exchanges):
             exchange.is_second_try, exchange.relay = True, heir
-            heir._turns.wait(exchange, first=True)
-        heir._pump()
+            heir.turns.wait(exchange, first=True)
+        heir.pump()
 
     @property
     def is_quiet(self) -> bool:
         """Whether at most one request is with the child."""
-        return len(self._exchanges) < 2
+        return len(self.exchanges) < 2
 
     @property
     def is_idle(self) -> bool:
         """Whether the child has nothing to do and nobody waits for it."""
-        return not self._exchanges and not self._turns
+        return not self.exchanges and not self.turns
 
     @property
     def is_at_rest(self) -> bool:
         """Whether the child has nothing to do."""
-        return not self._exchanges
+        return not self.exchanges
 
     def pause(self) -> None:
         self.is_paused = True
 
     @property
     def has_clients_waiting(self) -> bool:
-        return any(exchange.session for exchange in self._exchanges.values())
+        return any(exchange.session for exchange in self.exchanges.values())
 
     # -- sessions -------------------------------------------------------------------------------------------------------
 
@@ -264,11 +220,11 @@ class Relay:
         uris, session.subscriptions = session.subscriptions, set()
         for exchange in list(session.exchanges.values()):
             exchange.relay.abandon(exchange, b"", now)
-            self._conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
+            self.conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
         self.asks.end(session)
         for uri in uris:
             if self.is_open and not subscriptions.is_held(self.sessions.values(), uri):
-                self._ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
+                self.ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
 
     def hand_over(self, other: "Relay", now: float) -> None:
         """All sessions go on with another child of the same command, which is open; requests with this one end here."""
@@ -276,17 +232,17 @@ class Relay:
         for session in self.sessions.values():
             other.join(session)
         self.sessions.clear()
-        for exchange in self._turns.clear(lambda exchange: exchange.session is None):
-            self._conclude(exchange, "lost", INTERNAL_ERROR, "another child is asked", now)
-        for exchange in self._turns.clear():
+        for exchange in self.turns.clear(lambda exchange: exchange.session is None):
+            self.conclude(exchange, "lost", INTERNAL_ERROR, "another child is asked", now)
+        for exchange in self.turns.clear():
             exchange.relay = other
-            other._turns.wait(exchange)
+            other.turns.wait(exchange)
         other._restore(now)
-        other._pump()
+        other.pump()
         for capability in other.memory.succeed(self.memory):
             other.notices.changed(capability)
         other.learned, self.learned = self.learned, lambda: None
-        other._tell_learned()
+        other.learning.tell()
 
     # -- from clients -----------------------------------------------------------------------------------------------
 
@@ -343,7 +299,7 @@ class Relay:
 
     def _answer_from_memory(self, exchange: Exchange, known: Envelope, now: float) -> None:
         exchange.session.touched = now
-        self._count(exchange, "error" if known.error else "ok", now)
+        self.count(exchange, "error" if known.error else "ok", now)
         exchange.outbox.answer(self.policy.profile.answer(exchange, known))
 
     def notify(self, session: Session, message: Envelope, now: float) -> None:
@@ -372,7 +328,7 @@ class Relay:
             self.counts.strays["cancelled"] += 1
             return
         exchange.relay.abandon(exchange, message.params, now)
-        self._conclude(exchange, "cancelled", CANCELLED, "request cancelled by the client", now)
+        self.conclude(exchange, "cancelled", CANCELLED, "request cancelled by the client", now)
 
     # -- from the child -----------------------------------------------------------------------------------------------
 
@@ -417,23 +373,23 @@ class Relay:
 
     def _fail(self, head: bytes, tail: bytes, outcome: str, why: str, now: float) -> None:
         """The child wrote what nobody can be given: fail the call that it was the answer to, if that can be told."""
-        exchange = self._take_back(ids.of_answer(head, tail))
+        exchange = self.take_back(ids.of_answer(head, tail))
         if exchange is None:
             return
         if exchange.hold is None:
-            self._conclude(exchange, outcome, INTERNAL_ERROR, why, now)
-        self._pump()
+            self.conclude(exchange, outcome, INTERNAL_ERROR, why, now)
+        self.pump()
 
     def _answered(self, message: Envelope, line: bytes, now: float) -> None:
-        exchange = self._take_back(ids.minted(message.id))
+        exchange = self.take_back(ids.minted(message.id))
         if exchange is None:
             self.counts.strays["answer"] += 1
             return
-        self._misses = 0
+        self.upkeep.misses = 0
         if exchange.hold is None:
             self._finish(exchange, message, line, now)
-        if self._turns:
-            self._pump()
+        if self.turns:
+            self.pump()
 
     def _finish(self, exchange: Exchange, message: Envelope, line: bytes, now: float) -> None:
         session = exchange.session
@@ -442,7 +398,7 @@ class Relay:
         del session.exchanges[exchange.key]
         session.touched = self.used = now
         self.counts.in_flight -= 1
-        self._count(exchange, _outcome(exchange, message, line), now)
+        self.count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:
             exchange.then(bool(message.result))
         if exchange.method in memory.LISTS:
@@ -452,14 +408,14 @@ class Relay:
     # -- whose is it ------------------------------------------------------------------------------------------------------
 
     def exchange(self, id: int | None) -> Exchange | None:
-        return self._exchanges.get(id)
+        return self.exchanges.get(id)
 
     def owner_of_the_moment(self) -> tuple[Exchange | None, list[Session]]:
         """Whom something without an address is for: an exchange with its session, or sessions."""
         exchange = self.only_exchange()
         if exchange is not None:
             return exchange, [exchange.session]
-        under_way = {exchange.session.nonce: exchange.session for exchange in self._exchanges.values() if exchange.session}
+        under_way = {exchange.session.nonce: exchange.session for exchange in self.exchanges.values() if exchange.session}
         if len(under_way) == 1:
             session, = under_way.values()
             newest = next(reversed(session.exchanges.values()), None)
@@ -468,76 +424,11 @@ class Relay:
 
     def only_exchange(self) -> Exchange | None:
         """The client's request that is with the child, if there is just one."""
-        under_way = list(itertools.islice((e for e in self._exchanges.values() if e.session), 2))
+        under_way = list(itertools.islice((e for e in self.exchanges.values() if e.session), 2))
         return under_way[0] if len(under_way) == 1 and under_way[0].hold is None else None
 
-    # -- time -----------------------------------------------------------------------------------------------------------
-
     def sweep(self, now: float, keepalive: float) -> None:
-        """What is due: time-outs, slots held too long, asks that nobody can be asked, signs of life, pings."""
-        if self.policy.profile.is_kind:
-            for exchange in [e for e in (*self._exchanges.values(), *self._turns) if _is_late_list(e, now)]:
-                self._give_last_list(exchange, now)
-        for exchange in [e for e in self._exchanges.values() if e.hold is None and e.is_overdue(now)]:
-            self.abandon(exchange, b"", now)
-            self._time_out(exchange, now)
-        for exchange in [e for e in self._exchanges.values() if e.hold is not None and now >= e.hold]:
-            self._take_back(exchange.id)
-        late = self._turns.clear(lambda exchange: exchange.is_overdue(now) or self._waited_too_long(exchange, now))
-        for exchange in late:  # only now that all of them have left: it may be the next one's turn
-            self._time_out(exchange, now)
-        if keepalive:
-            for exchange in [*self._exchanges.values(), *self._turns]:
-                if exchange.hold is None and exchange.session and now - exchange.created >= keepalive:
-                    exchange.outbox.wait()
-        self.asks.sweep(now)
-        self._ping(now)
-        if self._turns:
-            self._pump()
-
-    def _give_last_list(self, exchange: Exchange, now: float) -> None:
-        """A busy child must not stall a client that lists many servers. What it says later is for the next ones."""
-        last = self.policy.profile.last_list(exchange.client_id, exchange.cursor)
-        if last is None:
-            return
-        session, outbox = exchange.session, exchange.outbox
-        del session.exchanges[exchange.key]
-        session.touched = now
-        self.counts.in_flight -= 1
-        self._count(exchange, "late", now)
-        self._turns.disown(exchange)
-        exchange.token, exchange.outbox, exchange.is_safe = None, _Late(self, exchange.cursor), False
-        self.late.add(exchange.cursor)
-        outbox.answer(last)
-
-    def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
-        return not self.is_open and now - max(exchange.created, self.missing) >= self.policy.ready_wait
-
-    def _time_out(self, exchange: Exchange, now: float) -> None:
-        waited = f"{now - exchange.created:.0f} s"
-        if self.is_open:
-            why = f"no answer from the server within {waited} (--request-timeout)"
-        else:
-            why = f"the server is not ready after {waited}: {self.reason}"
-        self._conclude(exchange, "timeout", TIMED_OUT, why, now)
-
-    def _ping(self, now: float) -> None:
-        """Ask a child that was silent for long whether it lives; never one that works: many answer nothing meanwhile."""
-        interval = self.policy.ping_interval
-        if interval and self.is_open and not self.is_paused and not self._is_pinging and not self.has_clients_waiting \
-                and not self._turns and now - self.heard >= interval:
-            self._is_pinging = True
-            self._ask_child("ping", b"", now, _Pong(self), interval)
-
-    def pong(self, has_answered: bool) -> None:
-        self._is_pinging = False
-        if not self.is_open or has_answered:
-            return
-        self._misses += 1
-        if self._misses >= self.policy.ping_misses:
-            self._misses = 0
-            self.is_paused = True  # what comes now is for the next child
-            self.hung(f"no answer to {self.policy.ping_misses} pings (--ping-interval)")
+        self.upkeep.sweep(now, keepalive)
 
     # -- the pipe ---------------------------------------------------------------------------------------------------------
 
@@ -548,24 +439,24 @@ class Relay:
 
     def _submit(self, exchange: Exchange) -> None:
         limit = self.policy.max_in_flight
-        if self.is_open and (not limit or len(self._exchanges) < limit) and not self.is_paused and self._turns.may_go(exchange):
+        if self.is_open and (not limit or len(self.exchanges) < limit) and not self.is_paused and self.turns.may_go(exchange):
             self._put(exchange)
         else:
-            self._turns.wait(exchange)
-            self._pump()
+            self.turns.wait(exchange)
+            self.pump()
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Write what may be written: the child is open and has a slot free."""
         limit = self.policy.max_in_flight
-        while self._turns and self.is_open and not self.is_paused and (not limit or len(self._exchanges) < limit):
-            exchange = self._turns.next()
+        while self.turns and self.is_open and not self.is_paused and (not limit or len(self.exchanges) < limit):
+            exchange = self.turns.next()
             if exchange is None:
                 return
             self._put(exchange)
 
     def _put(self, exchange: Exchange) -> None:
-        self._exchanges[exchange.id] = exchange
-        self._turns.gone(exchange)
+        self.exchanges[exchange.id] = exchange
+        self.turns.gone(exchange)
         self.calls += exchange.session is not None
         line = exchange.line
         if not exchange.is_safe:
@@ -573,13 +464,13 @@ class Relay:
         self.counts.to_child += len(line)
         self.write(line)
 
-    def _take_back(self, id: int | None) -> Exchange | None:
-        exchange = self._exchanges.pop(id, None)
+    def take_back(self, id: int | None) -> Exchange | None:
+        exchange = self.exchanges.pop(id, None)
         if exchange is not None and exchange.is_turned:
-            self._turns.back(exchange)
+            self.turns.back(exchange)
         return exchange
 
-    def _ask_child(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> None:
+    def ask_child(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> None:
         """A request of the bridge itself."""
         self._submit(self._own_exchange(method, params, now, outbox, timeout))
 
@@ -590,8 +481,8 @@ class Relay:
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
         """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""
-        if exchange.id not in self._exchanges:
-            self._turns.remove(exchange)
+        if exchange.id not in self.exchanges:
+            self.turns.remove(exchange)
             return
         reason = envelope.members(params).get("reason") if params else None
         because = b',"reason":' + envelope.flat(reason) if reason else b""
@@ -599,7 +490,7 @@ class Relay:
                   % (exchange.id, because))
         exchange.hold = now + SLOT_HOLD
 
-    def _conclude(self, exchange: Exchange, outcome: str, code: int, why: str, now: float) -> None:
+    def conclude(self, exchange: Exchange, outcome: str, code: int, why: str, now: float) -> None:
         """Answer an exchange that the child did not answer."""
         if exchange.hold is not None and outcome == "lost":
             return  # answered long ago
@@ -612,7 +503,7 @@ class Relay:
         if exchange.then:
             exchange.then(False)
         self.counts.in_flight -= 1
-        self._count(exchange, outcome, now)
+        self.count(exchange, outcome, now)
         if outcome != "cancelled":
             self.log.warning("call failed", method=exchange.method, tool=exchange.tool, outcome=outcome, why=why,
                              session=session.label, exchange=exchange.id, seconds=round(now - exchange.created, 3),
@@ -620,7 +511,7 @@ class Relay:
         if outcome != "cancelled" or exchange.outbox.answers_cancelled:
             exchange.outbox.answer(self.policy.profile.failure(exchange, code, why))
 
-    def _count(self, exchange: Exchange, outcome: str, now: float) -> None:
+    def count(self, exchange: Exchange, outcome: str, now: float) -> None:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
         self.counts.requests[(method, exchange.tool, outcome)] += 1
         self.counts.latency[method].add(now - exchange.created)
@@ -640,27 +531,6 @@ class _Nobody:
 
     def answer(self, message: Envelope) -> None:
         pass
-
-
-class _Late:
-    """The outbox of a tool list whose client has been given the last one."""
-
-    def __init__(self, relay: Relay, cursor: bytes):
-        self.relay, self.cursor = relay, cursor
-
-    def answer(self, message: Envelope) -> None:
-        self.relay.late.discard(self.cursor)
-        self.relay.policy.profile.heard(self.cursor, message)
-
-
-class _Pong:
-    """The outbox of our own `ping`: any answer is one, an error too; only silence is none."""
-
-    def __init__(self, relay: Relay):
-        self.relay = relay
-
-    def answer(self, message: Envelope) -> None:
-        self.relay.pong(bool(message.id))
 
 
 class _Handshake:
@@ -687,11 +557,6 @@ KNOWN_METHODS = frozenset((
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
-
-
-def _is_late_list(exchange: Exchange, now: float) -> bool:
-    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None
-            and now - exchange.created >= LIST_PATIENCE)
 
 
 def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:

@@ -67,7 +67,7 @@ def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal
 def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
     """A list that the child is late with is not asked for a second time."""
     cursor = bytes(params.cursor)
-    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.late else None
+    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.upkeep.late else None
 
 
 BEFORE = {

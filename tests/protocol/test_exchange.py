@@ -319,7 +319,7 @@ def test_our_own_questions_time_out_too():
 
     assert [line["method"] for line in world.sent()] == ["tools/list", "notifications/cancelled"]
     world.sweep(5)
-    assert world.relay._exchanges == {}
+    assert world.relay.exchanges == {}
 
 
 # -- counting ---------------------------------------------------------------------------------------------------------------------------
