@@ -76,7 +76,7 @@ def _families() -> list[_Family]:
     counter, gauge = CounterMetricFamily, GaugeMetricFamily
     return [
         _Family(counter, "mcp_bridge_requests", "Requests of clients by what became of them.",
-                ["method", "tool", "outcome"], lambda s: list(s.counts.requests.items())),
+                ["method", "tool", "outcome", "client_era", "child_era"], lambda s: list(s.counts.requests.items())),
         _Latency(HistogramMetricFamily, "mcp_bridge_request_duration_seconds", "Time from a request to its answer.",
                  ["method"], None),
         _Family(gauge, "mcp_bridge_requests_in_flight", "Requests under way, waiting ones included.", [],

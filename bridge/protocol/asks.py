@@ -28,6 +28,8 @@ class Asks:
         relay, child_id = self.relay, bytes(message.id)
         if message.method == "ping":
             return relay.send(b'{"jsonrpc":"2.0","id":%b,"result":{}}\n' % child_id)
+        if relay.is_modern:
+            return self._refuse(child_id, METHOD_NOT_FOUND, "servers of the modern era ask nothing of their own", "request_of_child")
         if relay.owner is None or message.method == "roots/list" and relay.policy.withhold_roots:
             why = ("roots are withheld from this server (--client-roots relay passes them)" if relay.owner
                    else "client capability not available through a shared child (--isolation session)")

@@ -11,28 +11,9 @@ class Exchange:
     the child, because some lose data when they do two things at once.
     """
 
-    __slots__ = (
-        "client_id",
-        "created",
-        "cursor",
-        "deadline",
-        "hold",
-        "id",
-        "is_safe",
-        "is_second_try",
-        "is_turned",
-        "key",
-        "limit",
-        "line",
-        "method",
-        "outbox",
-        "relay",
-        "session",
-        "then",
-        "token",
-        "tool",
-        "trace",
-    )
+    __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
+                 "limit", "hold", "then", "trace", "key", "cursor",
+                 "relay", "is_safe", "is_second_try", "is_turned", "words", "message", "level")
 
     def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
                  created: float, timeout: float, limit: float):
@@ -55,6 +36,9 @@ class Exchange:
         self.relay = None  # whose child has it
         self.is_safe = False  # whether it may be sent to a second child when the first died with it
         self.is_second_try = False
+        self.words = None  # in which its answer goes to the client
+        self.message = None  # the client's own, where its words may need it again
+        self.level = ""  # of log messages that its client wants with it
         self.is_turned = False  # whether `turns` counts it as with the child
 
     def progressed(self, now: float, timeout: float) -> None:
@@ -69,7 +53,7 @@ class Exchange:
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("child_id", "created", "delivered", "id", "method")
+    __slots__ = ("id", "child_id", "method", "created", "delivered")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id

@@ -16,6 +16,7 @@ class Learning:
 
     def __init__(self, relay):
         self.relay = relay
+        self._waiting: list = []
         self.reading: dict[str, bool] = {}  # lists that are being read, and whether they changed meanwhile
 
     def learn(self, methods: list[str], now: float, *, tell: bool = True) -> None:
@@ -33,8 +34,16 @@ class Learning:
             ask = lambda method, params, outbox: relay.ask_child(method, params, max(now, relay.heard), outbox)
             memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
 
+    def when_told(self, then) -> None:
+        """Call `then()` once when the lists that are being read are known, or will not be."""
+        self._waiting.append(then)
+
     def tell(self) -> None:
         """Say so if all is known now."""
+        if not self.reading:
+            waiting, self._waiting = self._waiting, []
+            for then in waiting:
+                then()
         if self.relay.is_open and not self.reading and not self.relay.is_private:
             self.relay.learned()
 

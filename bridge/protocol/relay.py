@@ -17,11 +17,17 @@ from functools import partial
 import msgspec
 
 from bridge.counts import Counts
-from bridge.protocol import envelope, ids, memory, rules, subscriptions
+from bridge.protocol import envelope, ids, memory, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal
+from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.eras.caller import Caller
+from bridge.protocol.eras.downgrade import Downgrade
+from bridge.protocol.eras.listens import Listens
+from bridge.protocol.eras.upgrade import Upgrade
+from bridge.protocol.eras.words import Same, Verbatim, Words
+from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal, code_of
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.learning import Learning
@@ -57,7 +63,7 @@ class Relay:
     shared by sessions that ask for nothing. `minted` gives ids; relays that hand sessions over share it."""
 
     def __init__(self, write, policy: Policy, counts: Counts, log, owner: Session | None = None, *,
-                 private: bool | None = None, minted=None):
+                 private: bool | None = None, minted=None, era: str = LEGACY):
         self.write = write  # takes one line, newline included; never blocks
         self.child = None  # whose relay this is, for those who know it; nothing to us
         self.policy = policy
@@ -71,6 +77,7 @@ class Relay:
         self.memory = memory.Memory()
         self.asks = Asks(self)
         self.notices = Notices(self)
+        self.listens = Listens(self)
         self.learning = Learning(self)
         self.upkeep = Upkeep(self)
         self.sessions: dict[str, Session] = {}
@@ -84,26 +91,39 @@ class Relay:
         self.missing = 0.0  # since when there is no child
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
+        self.refused_with = 0  # the JSON-RPC code with which the child refused its handshake
         self.hung = lambda why: None  # called when the child does not answer pings
         self.learned = lambda: None  # called when all lists of the child are known
         self._early: list[Envelope] = []
         self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
         self.turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
         self._mint = minted or itertools.count(1)
+        self.speak(era)
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
+    def speak(self, era: str) -> None:
+        """Take the child as one of this era, from its next handshake on."""
+        self.era = era
+        self.is_modern = era == MODERN
+        self.words: Words = Upgrade(self) if self.is_modern else Same(self.policy.profile)  # for clients with a session
+        self.modern_words: Words = Verbatim() if self.is_modern else Downgrade(self)
+        for exchange in self.turns.clear():  # worded for another era
+            self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
+
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
-        handshake = Exchange(next(self._mint), None, b"0", "initialize", "", None, None, now, 0, 0)
+        method = "server/discover" if self.is_modern else "initialize"
+        handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now, 0, 0)
         handshake.outbox = _Handshake(self, opened, refused)
         self.exchanges[handshake.id] = handshake
-        self.send(envelope.request_line(handshake.id, "initialize", params))
+        self.send(envelope.request_line(handshake.id, method, meta.own() if self.is_modern else params))
 
     def opened(self, facts: Facts, result: bytes, now: float) -> None:
         """The child answered the handshake."""
-        # `initialized` goes out at once: Rust servers refuse anything else in between.
-        self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        if not self.is_modern:
+            # `initialized` goes out at once: Rust servers refuse anything else in between.
+            self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         is_new_child = self.facts is not None
         self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
         self.memory.initialize = result
@@ -112,7 +132,9 @@ class Relay:
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)
-        if is_new_child:
+        if self.is_modern:
+            self.listens.opened(now)
+        elif is_new_child:
             self._restore(now)
         self.pump()
         self.learning.learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
@@ -166,6 +188,7 @@ class Relay:
         if self.owner is not None and was_open and self.calls and not told:
             self.owner.lost_state = why
         self.asks.lost()
+        self.listens.lost(for_good)
 
     def _may_try_again(self, exchange: Exchange) -> bool:
         return (exchange.is_safe and not exchange.is_second_try and exchange.hold is None and exchange.session is not None
@@ -192,6 +215,13 @@ class Relay:
     def is_at_rest(self) -> bool:
         """Whether the child has nothing to do."""
         return not self.exchanges
+
+    def finish(self) -> None:
+        """The bridge is shutting down: subscriptions end with a word."""
+        self.listens.finish()
+        for session in self.sessions.values():
+            if session.is_modern:
+                session.finish()
 
     def pause(self) -> None:
         self.is_paused = True
@@ -222,6 +252,8 @@ class Relay:
             exchange.relay.abandon(exchange, b"", now)
             self.conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
         self.asks.end(session)
+        if uris and self.is_modern:
+            return self.listens.own.refresh(now)
         for uri in uris:
             if self.is_open and not subscriptions.is_held(self.sessions.values(), uri):
                 self.ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
@@ -237,7 +269,11 @@ class Relay:
         for exchange in self.turns.clear():
             exchange.relay = other
             other.turns.wait(exchange)
-        other._restore(now)
+        if other.is_modern:
+            other.listens.succeed(self.listens, now)
+            other.listens.own.refresh(now)
+        else:
+            other._restore(now)
         other.pump()
         for capability in other.memory.succeed(self.memory):
             other.notices.changed(capability)
@@ -261,15 +297,18 @@ class Relay:
             # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
-        rule = rules.BEFORE.get(message.method)
+        rule = self.words.before.get(message.method)
         if rule is not None:
             done = rule(self, session, message, params)
             if isinstance(done, Refusal):
                 return done
+            if callable(done):  # what is to be done about it, to be answered later
+                done(outbox, now)
+                return None
             if done is not None:
                 outbox.answer(done)
                 return None
-        exchange = self._exchange(session, message, params, outbox, now)
+        exchange = self._exchange(session, message, params, outbox, now, self.words)
         if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
             return self._answer_from_memory(exchange, known, now)
         self.used = now
@@ -277,10 +316,38 @@ class Relay:
         exchange.key = key
         exchange.trace = trace
         self.counts.in_flight += 1
-        self._submit(exchange)
+        self.submit(exchange)
         return None
 
-    def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float) -> Exchange:
+    def call(self, caller: Caller, message: Envelope, params: envelope.ModernParams, level: str, outbox, now: float,
+             trace: str = "") -> Exchange:
+        """A modern client's request, which has climbed the ladder. The answer goes to `outbox`."""
+        if self.successor is not None:
+            return self.successor.call(caller, message, params, level, outbox, now, trace)
+        exchange = self._exchange(caller, message, params, outbox, now, self.modern_words)
+        exchange.key = exchange.id
+        exchange.level = level
+        exchange.trace = trace
+        if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
+            self._answer_from_memory(exchange, known, now)
+            return exchange
+        self.used = now
+        caller.exchanges[exchange.id] = exchange
+        self.counts.in_flight += 1
+        self.submit(exchange)
+        return exchange
+
+    def cancel(self, exchange: Exchange, now: float) -> None:
+        """A modern client closed its connection, which is how it cancels. Nothing more is for it."""
+        if exchange.session.exchanges.get(exchange.key) is exchange:
+            exchange.relay.abandon(exchange, b"", now)
+            self.conclude(exchange, "cancelled", CANCELLED, "the client left", now)
+
+    def mint(self) -> int:
+        return next(self._mint)
+
+    def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float,
+                  words: Words) -> Exchange:
         id = next(self._mint)
         method = message.method
         token = envelope.peek_meta(params.meta).progressToken if params.meta else None
@@ -291,16 +358,17 @@ class Relay:
         exchange.is_safe = method in SAFE_METHODS or method == "tools/call" and self.catalogue.is_safe(params.name)
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
-        line = envelope.request_line(id, method, _with_token(message.params, params.meta, id) if token else message.params)
+        exchange.words = words
+        line = envelope.request_line(id, method, words.params(exchange, message, params))
         exchange.line = line if line.find(b"\n", 0, -1) < 0 and b"\r" not in line else envelope.flat(line[:-1]) + b"\n"
-        if method in rules.AFTER:
-            exchange.then = partial(rules.AFTER[method], session, message)
+        if method in words.after:
+            exchange.then = partial(words.after[method], session, message)
         return exchange
 
     def _answer_from_memory(self, exchange: Exchange, known: Envelope, now: float) -> None:
         exchange.session.touched = now
         self.count(exchange, "error" if known.error else "ok", now)
-        exchange.outbox.answer(self.policy.profile.answer(exchange, known))
+        exchange.outbox.answer(exchange.words.answer(exchange, known))
 
     def notify(self, session: Session, message: Envelope, now: float) -> None:
         """A client's notification; never refused, because nobody could be told."""
@@ -383,7 +451,8 @@ class Relay:
     def _answered(self, message: Envelope, line: bytes, now: float) -> None:
         exchange = self.take_back(ids.minted(message.id))
         if exchange is None:
-            self.counts.strays["answer"] += 1
+            if not self.is_modern or not self.listens.answered(ids.minted(message.id), message, now):
+                self.counts.strays["answer"] += 1
             return
         self.upkeep.misses = 0
         if exchange.hold is None:
@@ -395,6 +464,9 @@ class Relay:
         session = exchange.session
         if session is None:
             return exchange.outbox.answer(message)
+        answer = exchange.words.answer(exchange, message)
+        if answer is None:
+            return None
         del session.exchanges[exchange.key]
         session.touched = self.used = now
         self.counts.in_flight -= 1
@@ -403,7 +475,8 @@ class Relay:
             exchange.then(bool(message.result))
         if exchange.method in memory.LISTS:
             self.memory.overheard(exchange.method, message)
-        exchange.outbox.answer(self.policy.profile.answer(exchange, message))
+        exchange.outbox.answer(answer)
+        return None
 
     # -- whose is it ------------------------------------------------------------------------------------------------------
 
@@ -416,11 +489,18 @@ class Relay:
         if exchange is not None:
             return exchange, [exchange.session]
         under_way = {exchange.session.nonce: exchange.session for exchange in self.exchanges.values() if exchange.session}
+        if any(session.is_modern for session in under_way.values()):
+            return None, []  # those of several clients, for all we know
         if len(under_way) == 1:
             session, = under_way.values()
             newest = next(reversed(session.exchanges.values()), None)
             return newest, [session]
-        return None, list(self.sessions.values())
+        return None, [session for session in self.sessions.values() if not session.is_modern]
+
+    def only_listener(self) -> tuple[Exchange | None, list[Session]]:
+        """Whom a modern child's log message is for: it logs only for requests that want it to."""
+        wanting = [exchange for exchange in self.exchanges.values() if exchange.level and exchange.hold is None]
+        return (wanting[0], [wanting[0].session]) if len(wanting) == 1 else (None, [])
 
     def only_exchange(self) -> Exchange | None:
         """The client's request that is with the child, if there is just one."""
@@ -437,7 +517,7 @@ class Relay:
         self.counts.to_child += len(line)
         self.write(line)
 
-    def _submit(self, exchange: Exchange) -> None:
+    def submit(self, exchange: Exchange) -> None:
         limit = self.policy.max_in_flight
         if self.is_open and (not limit or len(self.exchanges) < limit) and not self.is_paused and self.turns.may_go(exchange):
             self._put(exchange)
@@ -472,11 +552,11 @@ class Relay:
 
     def ask_child(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> None:
         """A request of the bridge itself."""
-        self._submit(self._own_exchange(method, params, now, outbox, timeout))
+        self.submit(self._own_exchange(method, params, now, outbox, timeout))
 
     def _own_exchange(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> Exchange:
         exchange = Exchange(next(self._mint), None, b"0", method, "", None, outbox or _Nobody(), now, timeout, 0)
-        exchange.line = envelope.request_line(exchange.id, method, params)
+        exchange.line = envelope.request_line(exchange.id, method, meta.own(params) if self.is_modern else params)
         return exchange
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
@@ -509,11 +589,12 @@ class Relay:
                              session=session.label, exchange=exchange.id, seconds=round(now - exchange.created, 3),
                              trace=exchange.trace)
         if outcome != "cancelled" or exchange.outbox.answers_cancelled:
-            exchange.outbox.answer(self.policy.profile.failure(exchange, code, why))
+            exchange.outbox.answer(exchange.words.failure(exchange, code, why))
 
     def count(self, exchange: Exchange, outcome: str, now: float) -> None:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
-        self.counts.requests[(method, exchange.tool, outcome)] += 1
+        words = exchange.words
+        self.counts.requests[(method, exchange.tool, outcome, words.client, words.child)] += 1
         self.counts.latency[method].add(now - exchange.created)
         if self.is_debug:
             self.log.debug("call", method=exchange.method, tool=exchange.tool, outcome=outcome, exchange=exchange.id,
@@ -541,11 +622,14 @@ class _Handshake:
 
     def answer(self, message: Envelope) -> None:
         if message.error:
-            return self.refused(f"the server refused initialize: {bytes(message.error).decode(errors='replace')[:500]}")
+            self.relay.refused_with = code_of(message.error)
+            return self.refused(f"the server refused {'server/discover' if self.relay.is_modern else 'initialize'}: {bytes(message.error).decode(errors='replace')[:500]}")
         try:
             facts = Facts.of(message.result)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
             return self.refused(f"the server's initialize result is not one: {error}")
+        if facts.era != self.relay.era:
+            return self.refused("the server's initialize result is that of server/discover, or the other way round")
         self.opened(facts)
         self.relay.opened(facts, bytes(message.result), self.relay.heard)
 
@@ -553,7 +637,7 @@ class _Handshake:
 KNOWN_METHODS = frozenset((
     "tools/call", "tools/list", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe",
     "resources/unsubscribe", "prompts/list", "prompts/get", "completion/complete", "logging/setLevel", "ping",
-    "initialize", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
+    "initialize", "server/discover", "subscriptions/listen", "tasks/update", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
@@ -569,11 +653,3 @@ def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
                 return "tool_error"
     return "ok"
 
-
-def _with_token(params: msgspec.Raw, meta: msgspec.Raw, token: int) -> bytes:
-    """`params` with our own progress token in its `_meta`; everything else as it came."""
-    inner = envelope.members(meta)
-    inner["progressToken"] = token
-    members = envelope.members(params)
-    members["_meta"] = inner
-    return envelope.encode(members)

@@ -8,6 +8,7 @@ stream's later events are ever replayed, and only to the session that owns it (2
 from collections import OrderedDict, deque
 from secrets import token_hex
 
+
 RECORDING_COST = 512  # bytes that a recording takes beside its messages, roughly
 EVENT_COST = 128
 
@@ -15,7 +16,7 @@ EVENT_COST = 128
 class Recording:
     """The events of one stream, as (number, message); `source` is whoever feeds the stream."""
 
-    __slots__ = ("count", "events", "name", "session", "size", "source")
+    __slots__ = ("session", "name", "events", "count", "size", "source")
 
     def __init__(self, session, name: str, source):
         self.session = session

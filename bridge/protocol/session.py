@@ -23,30 +23,10 @@ ASKABLE = ("sampling", "elicitation", "roots")
 class Session:
     """One client's state. `streams` are the outboxes that carry unrelated messages, the newest last."""
 
-    __slots__ = (
-        "asks",
-        "capabilities",
-        "client",
-        "dropped",
-        "exchanges",
-        "id",
-        "initialized",
-        "label",
-        "level",
-        "lost_state",
-        "next_ask",
-        "nonce",
-        "own_child",
-        "principal",
-        "recordings",
-        "relay",
-        "revision",
-        "streams",
-        "subscriptions",
-        "touched",
-        "transport",
-        "waiting",
-    )
+    is_modern = False
+    __slots__ = ("id", "nonce", "transport", "revision", "capabilities", "client", "principal", "relay", "own_child",
+                 "level", "subscriptions", "exchanges", "asks", "next_ask", "streams", "waiting", "dropped", "touched",
+                 "recordings", "initialized", "label", "lost_state")
 
     def __init__(self, transport: str, opening: Opening, id: str, now: float):
         self.id = id

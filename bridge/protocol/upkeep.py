@@ -38,6 +38,7 @@ class Upkeep:
                 if exchange.hold is None and exchange.session and now - exchange.created >= keepalive:
                     exchange.outbox.wait()
         relay.asks.sweep(now)
+        relay.listens.sweep(now, keepalive)
         self._ping(now)
         if relay.turns:
             relay.pump()
@@ -78,7 +79,7 @@ class Upkeep:
         if interval and relay.is_open and not relay.is_paused and not self.is_pinging and not relay.has_clients_waiting \
                 and not relay.turns and now - relay.heard >= interval:
             self.is_pinging = True
-            relay.ask_child("ping", b"", now, _Pong(self), interval)
+            relay.ask_child("server/discover" if relay.is_modern else "ping", b"", now, _Pong(self), interval)
 
     def pong(self, has_answered: bool) -> None:
         relay = self.relay
@@ -114,5 +115,5 @@ class _Pong:
 
 
 def _is_late_list(exchange: Exchange, now: float) -> bool:
-    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None
+    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None and not exchange.session.is_modern
             and now - exchange.created >= LIST_PATIENCE)

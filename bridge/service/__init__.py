@@ -19,6 +19,7 @@ from bridge.child.process import FULL, Command
 from bridge.counts import Counts
 from bridge.http.stream import Stream
 from bridge.protocol import envelope
+from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
 from bridge.protocol.profile import profile
 from bridge.protocol.relay import Policy
@@ -26,7 +27,9 @@ from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.service.children import Children
+from bridge.service.eras import Eras
 from bridge.service.kept import Kept
+from bridge.service.modern import ModernCalls
 
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
@@ -68,10 +71,13 @@ class Service:
         self.replay = Replay(settings.replay_buffer)
         self.streams: set[Stream] = set()
         self.minted = itertools.count(1)  # ids for children; one row for all, so that sessions can change theirs
+        self.eras = Eras(self)
+        self.eras.start()
         self.children = Children(self, lambda: on_fatal(self))
+        self.modern = ModernCalls(self)
         self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
         self.draining = False
-        self._max_requests = settings.max_requests or float("inf")
+        self.max_requests = settings.max_requests or float("inf")
         self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
 
@@ -144,7 +150,7 @@ class Service:
 
     def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
         """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
-        if self.counts.in_flight >= self._max_requests:
+        if self.counts.in_flight >= self.max_requests:
             return busy("requests", "--max-requests")
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
@@ -182,9 +188,10 @@ class Service:
     async def room(self, session: Session) -> Refusal | None:
         """Wait while the child's stdin is full. A refusal if it stays so: a child that does not read."""
         process = session.relay.child.supervisor.process
-        if process is None:
-            return None
-        if self._waiting_for_room >= self._max_requests:
+        return None if process is None else await self.room_in(process)
+
+    async def room_in(self, process) -> Refusal | None:
+        if self._waiting_for_room >= self.max_requests:
             return busy("requests", "--max-requests")
         self._waiting_for_room += 1
         try:
@@ -264,6 +271,7 @@ class Service:
         while (self.in_flight or self._is_followed_up()) and not out_of_time():
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
+            child.relay.finish()
             child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
 
     def close_streams(self) -> None:
@@ -294,7 +302,10 @@ class Service:
 
     def readiness(self) -> dict:
         """Why it can be used or not: a handshake with the child was made and it lives."""
-        is_ready = (self.shared.relay.is_open or self.shared.relay.is_asleep) and not self.draining
+        shared = self.shared.relay
+        # One that is restarted because it speaks the other era has not shown yet that it works.
+        is_asleep = shared.is_asleep and not (self.shared.is_restarting and shared.facts is None)
+        is_ready = (shared.is_open or is_asleep) and not self.draining
         reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
@@ -306,6 +317,7 @@ class Service:
         return {
             **self.readiness(),
             "server": relay.facts.title if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
+            "child_era": self.eras.child_era,
             "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
             "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
             "streams": len(self.streams), "in_flight": self.in_flight, "calls": calls,
@@ -341,6 +353,8 @@ class Service:
     # -- parts ------------------------------------------------------------------------------------------------------------
 
     def _wants_own_child(self, wish: Wish) -> bool:
+        if self.eras.main == MODERN:
+            return False  # a modern child keeps nothing of a client, and asks through the bridge
         if self.settings.isolation == "auto":
             return can_be_asked(wish.capabilities)
         return self.settings.isolation == "session"

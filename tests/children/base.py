@@ -5,6 +5,9 @@ as a dict, the result's JSON as Raw, or None for "no answer". Slow tools get a t
 that calls run side by side, as they do in most real servers (SERVERS.md, section 4).
 
 Everything is written with os.write under one lock: no buffer that a dying thread could hold.
+
+Where ZOO_JOURNAL names a file, each process adds every line that it gets, behind its pid: what a test wants to know of
+processes that are gone, such as those that were only asked for their era.
 """
 
 import inspect
@@ -64,8 +67,12 @@ class Child:
     # The loop
 
     def run(self):
+        journal = os.environ.get("ZOO_JOURNAL")
+        file = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if journal else None
         for line in sys.stdin.buffer:
             self.received.append(line)
+            if file:
+                os.write(file, b"%d %b" % (os.getpid(), line))
             self.take(line)
         self.ended()
 
@@ -179,7 +186,9 @@ class Call:
     def __init__(self, child, id, params):
         self.child, self.id, self.tool = child, id, params.get("name")
         self.arguments = params.get("arguments") or {}
-        self.token = (params.get("_meta") or {}).get("progressToken")
+        self.params = params
+        self.meta = params.get("_meta") or {}
+        self.token = self.meta.get("progressToken")
         self.cancelled = threading.Event()
 
     def progress(self, progress, total):

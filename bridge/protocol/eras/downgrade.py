@@ -1,0 +1,142 @@
+"""A modern client and a legacy child: its request loses what the child does not know, its result gets what the client needs.
+
+Nothing inside a payload is touched. Codes that mean something else in the modern era are replaced (2026-07-28, basic,
+"Error Codes"): -32002 is -32602 there, and what a legacy child says in the reserved range is not ours to relay.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.eras.words import Words
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
+from bridge.protocol.exchange import Exchange
+from bridge.protocol.facts import Facts
+from bridge.protocol.revisions import MODERN as VERSIONS
+
+CACHEABLE = frozenset(("server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"))
+HINTS = b',"ttlMs":0,"cacheScope":"private"'  # a legacy child says when its lists change, not how long they last
+SHOWN = ("tools", "resources", "prompts", "completions", "logging", "experimental")
+NO_RESOURCE = -32002
+WANTS_URL = -32042
+_RESERVED = range(-32099, -32019)
+
+
+class Downgrade(Words):
+    client = MODERN
+    child = LEGACY
+
+    def __init__(self, relay):
+        self.relay = relay
+        self._stamps: dict[bool, bytes] = {}
+        self._stamped: Facts | None = None
+
+    def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
+        exchange.message = message
+        members = envelope.members(message.params)
+        inner = envelope.members(params.meta)
+        for name in meta.OF_REQUESTS:
+            inner.pop(name, None)
+        if exchange.token:
+            inner["progressToken"] = exchange.id
+        if inner:
+            members["_meta"] = inner
+        else:
+            del members["_meta"]
+        members.pop("inputResponses", None)
+        members.pop("requestState", None)
+        return envelope.encode(members) if members else b""
+
+    def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
+        if message.result:
+            return envelope.result(exchange.client_id, self.stamped(exchange.method, message.result))
+        return self._error(exchange, message.error)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        exchange.outbox.code = code
+        return error_body(exchange.client_id, code, why)
+
+    def discovered(self, client_id: bytes) -> bytes:
+        """What `server/discover` answers for this child."""
+        facts = self.relay.facts
+        offered = {name: value for name, value in facts.capabilities.items() if name in SHOWN and facts.offers(name)}
+        result = {"supportedVersions": VERSIONS, "capabilities": offered}
+        if "instructions" in facts.members:
+            result["instructions"] = facts.members["instructions"]
+        return envelope.result(client_id, self.stamped("server/discover", Raw(envelope.encode(result))))
+
+    def stamped(self, method: str, result: Raw) -> bytes:
+        """The result with what every modern one has: `resultType`, who the server is, and how long it may be kept."""
+        stamp = self._stamp(method in CACHEABLE)
+        raw = bytes(result)
+        if raw[:1] != b"{":
+            return raw
+        if b'"_meta"' not in raw and b'"resultType"' not in raw and b'"ttlMs"' not in raw and b'"cacheScope"' not in raw:
+            return b"".join((stamp, b"" if raw[1:].lstrip(b" \t\r\n") == b"}" else b",", raw[1:]))
+        members = envelope.members(raw)
+        inner = {**envelope.members(self._server), **meta.inner(members)}
+        for name in ("resultType", "ttlMs", "cacheScope"):
+            members.pop(name, None)
+        stamps = envelope.members(stamp + b"}")
+        return envelope.encode({**members, **stamps, "_meta": inner})
+
+    def _stamp(self, is_cacheable: bool) -> bytes:
+        """The beginning of a stamped result, up to where its own members follow."""
+        facts = self.relay.facts
+        if facts is not self._stamped:
+            self._stamped = facts
+            self._server = b'{"%b":%b}' % (meta.SERVER.encode(), facts.members["serverInfo"]) if facts else b"{}"
+            plain = b'{"resultType":"complete","_meta":%b' % self._server
+            self._stamps = {False: plain, True: plain + HINTS}
+        return self._stamps[is_cacheable]
+
+    def _error(self, exchange: Exchange, error: Raw) -> bytes:
+        code = told = code_of(error)
+        if code == WANTS_URL and (wanted := _elicitations(error)):
+            return envelope.result(exchange.client_id, b'{"resultType":"input_required","inputRequests":%b}' % wanted)
+        if code == NO_RESOURCE:
+            told = INVALID_PARAMS
+        elif code in _RESERVED:
+            told = INTERNAL_ERROR
+        elif code == METHOD_NOT_FOUND and exchange.method == "tools/call":
+            # The method is there, the child means something else with it: that it wants a task, perhaps.
+            told = INTERNAL_ERROR
+        exchange.outbox.code = told
+        if told != code:
+            members = envelope.object_or_none(error) or {"message": "the server's error is not one"}
+            if code == NO_RESOURCE and "data" not in members and (uri := envelope.peek(exchange.message.params).uri):
+                members["data"] = {"uri": uri}
+            error = Raw(envelope.encode({**members, "code": told}))
+        return envelope.response(exchange.client_id, Envelope(error=error))
+
+
+class _Elicitation(msgspec.Struct):
+    url: str
+    message: str = ""
+
+
+class _Data(msgspec.Struct):
+    elicitations: list[_Elicitation]
+
+
+class _UrlError(msgspec.Struct):
+    data: _Data
+
+
+def _elicitations(error: Raw) -> bytes:
+    """The input requests that stand for a URL elicitation error of 2025-11-25 (client/elicitation). A retry is a new call."""
+    try:
+        wanted = msgspec.json.decode(error, type=_UrlError).data.elicitations
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return b""
+    requests = {f"url-{number}": {"method": "elicitation/create", "params": {"mode": "url", "message": one.message, "url": one.url}}
+                for number, one in enumerate(wanted, 1)}
+    return envelope.encode(requests) if requests else b""
+
+
+def missing(client_id: bytes, names: set[str]) -> bytes:
+    """The child wanted to ask for what the client has not declared (2026-07-28, basic/patterns/mrtr)."""
+    data = envelope.encode({"requiredCapabilities": {name: {} for name in sorted(names)}})
+    return error_body(client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(sorted(names))}", data)

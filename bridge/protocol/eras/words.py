@@ -1,0 +1,64 @@
+"""What the four pairs of eras have in common, and the two pairs that relay bytes."""
+
+from bridge.protocol import envelope, rules
+from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.errors import code_of, error_body
+from bridge.protocol.exchange import Exchange
+
+
+class Words:
+    """How requests of `client`'s era are put to a child of `child`'s era, and its answers to the client."""
+
+    client = LEGACY
+    child = LEGACY
+    before: dict = {}  # rules for requests before the child has them, and after: rules.py
+    after: dict = {}
+
+    def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
+        """What the child is told: the client's bytes, with our own progress token in them."""
+        return with_token(message.params, params.meta, exchange.id) if exchange.token else message.params
+
+    def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
+        """What the client is told. None: the exchange is not over, its words have put it on its way once more."""
+        return envelope.response(exchange.client_id, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        """The same of an answer that the child never gave."""
+        return error_body(exchange.client_id, code, why)
+
+
+class Same(Words):
+    """Both have handshakes: in the words of the operator's profile."""
+
+    before = rules.BEFORE
+    after = rules.AFTER
+
+    def __init__(self, profile):
+        self.answer = profile.answer
+        self.failure = profile.failure
+
+
+class Verbatim(Words):
+    """Both are modern: byte for byte. An error has a status of its own."""
+
+    client = MODERN
+    child = MODERN
+
+    def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
+        if message.error:
+            exchange.outbox.code = code_of(message.error)
+        return envelope.response(exchange.client_id, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        exchange.outbox.code = code
+        return error_body(exchange.client_id, code, why)
+
+
+def with_token(params: bytes, meta: bytes, token: int) -> bytes:
+    """`params` with our own progress token in its `_meta`; everything else as it came."""
+    inner = envelope.members(meta)
+    inner["progressToken"] = token
+    members = envelope.members(params)
+    members["_meta"] = inner
+    return envelope.encode(members)
