@@ -13,7 +13,8 @@ class Exchange:
 
     __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
                  "limit", "hold", "then", "trace", "key", "cursor",
-                 "relay", "is_safe", "is_second_try", "is_turned", "words", "message", "level")
+                 "relay", "is_safe", "is_second_try", "is_turned", "words", "message", "level",
+                 "rounds", "missing")
 
     def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
                  created: float, timeout: float, limit: float):
@@ -36,6 +37,8 @@ class Exchange:
         self.relay = None  # whose child has it
         self.is_safe = False  # whether it may be sent to a second child when the first died with it
         self.is_second_try = False
+        self.missing: set[str] | None = None  # capabilities that its child asked for in vain
+        self.rounds = 0  # how often its child wanted something of the client
         self.words = None  # in which its answer goes to the client
         self.message = None  # the client's own, where its words may need it again
         self.level = ""  # of log messages that its client wants with it
@@ -53,11 +56,12 @@ class Exchange:
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("id", "child_id", "method", "created", "delivered")
+    __slots__ = ("id", "child_id", "method", "created", "delivered", "heard")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id
         self.child_id = child_id
         self.method = method
         self.created = created
+        self.heard = None  # called with the answer, where no child waits for it by `child_id`
         self.delivered = False

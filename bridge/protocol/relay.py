@@ -56,6 +56,7 @@ class Policy:
     withhold_roots: bool = True
     ping_interval: float = 0.0
     ping_misses: int = 3
+    mcp: str = ""
 
 
 class Relay:
@@ -94,6 +95,8 @@ class Relay:
         self.refused_with = 0  # the JSON-RPC code with which the child refused its handshake
         self.hung = lambda why: None  # called when the child does not answer pings
         self.learned = lambda: None  # called when all lists of the child are known
+        self.asking: dict[int, Exchange] = {}  # taken back from the child, whose client is asked something first
+        self.postponed: list = []  # what is called at the next sweep
         self._early: list[Envelope] = []
         self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
         self.turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
@@ -189,6 +192,9 @@ class Relay:
             self.owner.lost_state = why
         self.asks.lost()
         self.listens.lost(for_good)
+        for exchange in list(self.asking.values()) if for_good else ():
+            del self.asking[exchange.id]
+            self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
 
     def _may_try_again(self, exchange: Exchange) -> bool:
         return (exchange.is_safe and not exchange.is_second_try and exchange.hold is None and exchange.session is not None
@@ -343,6 +349,10 @@ class Relay:
             exchange.relay.abandon(exchange, b"", now)
             self.conclude(exchange, "cancelled", CANCELLED, "the client left", now)
 
+    @property
+    def heir(self) -> "Relay":
+        return self.successor.heir if self.successor else self
+
     def mint(self) -> int:
         return next(self._mint)
 
@@ -384,9 +394,9 @@ class Relay:
         else:
             self.counts.strays["notification_without_child"] += 1
 
-    def respond(self, session: Session, message: Envelope) -> bool:
+    def respond(self, session: Session, message: Envelope, now: float = 0.0) -> bool:
         """A client's answer to an ask. False if nobody asked."""
-        return self.asks.answered(session, message)
+        return self.asks.answered(session, message, now)
 
     def _cancel(self, session: Session, message: Envelope, now: float) -> None:
         request_id = envelope.peek(message.params).requestId
@@ -561,6 +571,8 @@ class Relay:
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
         """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""
+        if self.asking.pop(exchange.id, None) is not None:
+            return
         if exchange.id not in self.exchanges:
             self.turns.remove(exchange)
             return

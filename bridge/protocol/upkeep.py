@@ -25,7 +25,10 @@ class Upkeep:
         if relay.policy.profile.is_kind:
             for exchange in [e for e in (*relay.exchanges.values(), *relay.turns) if _is_late_list(e, now)]:
                 self._give_last_list(exchange, now)
-        for exchange in [e for e in relay.exchanges.values() if e.hold is None and e.is_overdue(now)]:
+        postponed, relay.postponed = relay.postponed, []
+        for again in postponed:
+            again(now)
+        for exchange in [e for e in (*relay.exchanges.values(), *relay.asking.values()) if e.hold is None and e.is_overdue(now)]:
             relay.abandon(exchange, b"", now)
             self._time_out(exchange, now)
         for exchange in [e for e in relay.exchanges.values() if e.hold is not None and now >= e.hold]:
@@ -34,7 +37,7 @@ class Upkeep:
         for exchange in late:  # only now that all of them have left: it may be the next one's turn
             self._time_out(exchange, now)
         if keepalive:
-            for exchange in [*relay.exchanges.values(), *relay.turns]:
+            for exchange in [*relay.exchanges.values(), *relay.turns, *relay.asking.values()]:
                 if exchange.hold is None and exchange.session and now - exchange.created >= keepalive:
                     exchange.outbox.wait()
         relay.asks.sweep(now)

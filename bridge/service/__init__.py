@@ -29,6 +29,7 @@ from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.service.children import Children
 from bridge.service.eras import Eras
 from bridge.service.kept import Kept
+from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
 
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
@@ -65,7 +66,7 @@ class Service:
             self.profile, settings.max_in_flight, settings.max_session_requests, settings.request_timeout,
             settings.request_timeout_max, settings.start_timeout or float("inf"),
             settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session",
-            settings.ping_interval, settings.ping_misses)
+            settings.ping_interval, settings.ping_misses, name)
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle)
         self.replay = Replay(settings.replay_buffer)
@@ -74,6 +75,7 @@ class Service:
         self.eras = Eras(self)
         self.eras.start()
         self.children = Children(self, lambda: on_fatal(self))
+        self.leases = Leases(self, key)
         self.modern = ModernCalls(self)
         self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
         self.draining = False
@@ -165,7 +167,7 @@ class Service:
     def tell(self, session: Session, message: envelope.Envelope) -> None:
         """A client's notification, or its answer to an ask."""
         if message.method is None:
-            session.relay.respond(session, message)
+            session.relay.respond(session, message, self.loop.time())
         else:
             session.relay.notify(session, message, self.loop.time())
 
@@ -253,6 +255,7 @@ class Service:
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""
         keepalive = self.settings.keepalive
+        self.leases.sweep(now)
         self.children.sweep(now)
         for stream in list(self.streams) if keepalive else ():
             if stream.beats:

@@ -82,6 +82,11 @@ class Children:
             session.lost_state = "the bridge was restarted"
         return None
 
+    async def lend(self, lease: Session) -> Child | Refusal:
+        """A legacy child for one modern call that may be asked things."""
+        kind, params = self._wishes(lease)
+        return await self.pool.take(lease, kind, params)
+
     def child_for(self, session: Session) -> Child:
         """The child of a session that shares one."""
         return self._of_principal(session.principal, LEGACY) or self.shared

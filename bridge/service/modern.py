@@ -8,7 +8,7 @@ import asyncio
 from bridge.child.process import FULL
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
-from bridge.protocol.eras import ladder, listens
+from bridge.protocol.eras import ladder, listens, rounds
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.errors import INTERNAL_ERROR, Refusal, busy
 from bridge.service.child import Child
@@ -49,7 +49,7 @@ class ModernCalls:
 
     def _needs_more(self, relay, method: str, params: ModernParams, meta: Meta) -> bool:
         """Whether a legacy child cannot just be asked."""
-        return relay.facts is None or method in TASKS or relay.catalogue.wants_task(params.name)
+        return relay.facts is None or method in TASKS or bool(params.requestState) or self.service.leases.wants(method, meta) or relay.catalogue.wants_task(params.name)
 
     async def later(self, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, twins: frozenset,
                     principal: str) -> Refusal | None:
@@ -78,6 +78,11 @@ class ModernCalls:
         if method == DISCOVER and not relay.is_modern:
             reply.answer(relay.modern_words.discovered(bytes(message.id)))
             return None
+        if not relay.is_modern and params.requestState and method in rounds.METHODS:
+            return service.leases.resume(message, params, reply, principal)
+        if not relay.is_modern and service.leases.wants(method, meta):
+            trace = headers.get(b"traceparent", b"").decode("latin-1")
+            return await service.leases.call(message, params, meta, reply, principal, trace)
         if (process := child.supervisor.process) is not None and process.backlog > FULL \
                 and (refusal := await service.room_in(process)):
             return refusal

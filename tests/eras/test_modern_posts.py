@@ -256,7 +256,7 @@ def test_there_is_no_stream_and_nothing_to_delete(bridge, method):
 # Errors of the child
 
 
-@pytest.mark.parametrize("code, status", [(-32601, 404), (-32602, 400), (-32600, 400), (-32603, 200), (-32000, 200), (5, 200)])
+@pytest.mark.parametrize("code, status", [(-32602, 400), (-32600, 400), (-32603, 200), (-32000, 200), (5, 200)])
 def test_an_error_of_the_child_has_its_status(client, code, status):
     """Edge case 10."""
     response = client.send("tools/call", {"name": "error", "arguments": {"code": code, "message": "it broke"}})
@@ -264,6 +264,15 @@ def test_an_error_of_the_child_has_its_status(client, code, status):
     assert verdict(response) == (status, code)
     assert response.json()["error"]["message"] == "it broke"
     assert response.json()["error"]["data"] == {"kept": True}
+
+
+def test_a_tool_that_is_not_found_is_not_a_method_that_is_not_found(around, connect):
+    """Edge case 10. An old child that says -32601 to a call wants a task, or has no such tool; the method is there."""
+    call = {"name": "error", "arguments": {"code": -32601, "message": "it broke"}}
+
+    assert verdict(connect(Modern, around("modern").url).send("tools/call", call)) == (404, -32601)
+    assert verdict(connect(Modern, around("echo").url).send("tools/call", call)) == (200, -32603)
+    assert verdict(connect(Modern, around("echo").url).send("prompts/unheard-of")) == (404, -32601)
 
 
 def test_the_same_error_in_a_session_has_status_200(bridge, connect):

@@ -30,6 +30,8 @@ class Downgrade(Words):
 
     def __init__(self, relay):
         self.relay = relay
+        self.mcp = relay.policy.mcp
+        self._server = b"{}"
         self._stamps: dict[bool, bytes] = {}
         self._stamped: Facts | None = None
 
@@ -67,6 +69,11 @@ class Downgrade(Words):
             result["instructions"] = facts.members["instructions"]
         return envelope.result(client_id, self.stamped("server/discover", Raw(envelope.encode(result))))
 
+    def named(self, result: bytes) -> bytes:
+        """A result of our own with the server's name in it."""
+        self._stamp(False)
+        return b'{"_meta":%b,%b' % (self._server, result[1:])
+
     def stamped(self, method: str, result: Raw) -> bytes:
         """The result with what every modern one has: `resultType`, who the server is, and how long it may be kept."""
         stamp = self._stamp(method in CACHEABLE)
@@ -92,6 +99,13 @@ class Downgrade(Words):
             self._stamps = {False: plain, True: plain + HINTS}
         return self._stamps[is_cacheable]
 
+    def _missing(self, exchange: Exchange) -> bytes:
+        """The call failed after its child could not ask for what the client has not declared: there is a code for that."""
+        names = sorted(exchange.missing)
+        exchange.outbox.code = MISSING_CAPABILITY
+        data = envelope.encode({"requiredCapabilities": {name: {} for name in names}})
+        return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
+
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
@@ -100,9 +114,10 @@ class Downgrade(Words):
             told = INVALID_PARAMS
         elif code in _RESERVED:
             told = INTERNAL_ERROR
-        elif code == METHOD_NOT_FOUND and exchange.method == "tools/call":
-            # The method is there, the child means something else with it: that it wants a task, perhaps.
-            told = INTERNAL_ERROR
+        elif code == INVALID_PARAMS and _PYTHON_SAYS in bytes(error) and exchange.method not in _CORE:
+            told = METHOD_NOT_FOUND
+        if exchange.missing:
+            return self._missing(exchange)
         exchange.outbox.code = told
         if told != code:
             members = envelope.object_or_none(error) or {"message": "the server's error is not one"}
@@ -110,6 +125,12 @@ class Downgrade(Words):
                 members["data"] = {"uri": uri}
             error = Raw(envelope.encode({**members, "code": told}))
         return envelope.response(exchange.client_id, Envelope(error=error))
+
+
+# What the Python SDK 1.x answers to a method that it does not know.
+_PYTHON_SAYS = b'"Invalid request parameters"'
+_CORE = frozenset(("tools/call", "tools/list", "prompts/get", "prompts/list", "resources/read", "resources/list",
+                   "resources/templates/list", "completion/complete"))
 
 
 class _Elicitation(msgspec.Struct):
@@ -135,8 +156,3 @@ def _elicitations(error: Raw) -> bytes:
                 for number, one in enumerate(wanted, 1)}
     return envelope.encode(requests) if requests else b""
 
-
-def missing(client_id: bytes, names: set[str]) -> bytes:
-    """The child wanted to ask for what the client has not declared (2026-07-28, basic/patterns/mrtr)."""
-    data = envelope.encode({"requiredCapabilities": {name: {} for name in sorted(names)}})
-    return error_body(client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(sorted(names))}", data)

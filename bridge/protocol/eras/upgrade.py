@@ -48,7 +48,7 @@ class Upgrade(Words):
         if message.result and b'"input_required"' in bytes(message.result):
             members = envelope.object_or_none(message.result) or {}
             if bytes(members.get("resultType", b"")) == b'"input_required"':
-                return Round.begin(self, exchange, members)
+                return Round.begin(self, exchange, members, self.relay.heard)
         if message.result:
             message.result = Raw(self._trimmed(exchange, message.result))
         return self.profile.answer(exchange, message)
