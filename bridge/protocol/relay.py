@@ -110,7 +110,7 @@ class Relay:
         self.era = era
         self.is_modern = era == MODERN
         self.words: Words = Upgrade(self) if self.is_modern else Same(self.policy.profile)  # for clients with a session
-        self.modern_words: Words = Verbatim() if self.is_modern else Downgrade(self)
+        self.modern_words: Words = Verbatim(self.policy.profile) if self.is_modern else Downgrade(self)
         for exchange in self.turns.clear():  # worded for another era
             self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
 
@@ -337,11 +337,21 @@ class Relay:
         if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
             self._answer_from_memory(exchange, known, now)
             return exchange
+        if level and not self.is_modern:
+            self._have_logged(level, now)
         self.used = now
         caller.exchanges[exchange.id] = exchange
         self.counts.in_flight += 1
         self.submit(exchange)
         return exchange
+
+    def _have_logged(self, level: str, now: float) -> None:
+        """A modern request wants log messages that a legacy child perhaps does not send. Nobody else gets more for it."""
+        if self.facts is None or not self.facts.offers("logging"):
+            return
+        if self.level is None or subscriptions.LEVELS.index(level) < subscriptions.LEVELS.index(self.level):
+            self.level = level
+            self.ask_child("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
 
     def cancel(self, exchange: Exchange, now: float) -> None:
         """A modern client closed its connection, which is how it cancels. Nothing more is for it."""

@@ -266,12 +266,12 @@ def test_an_error_of_the_child_has_its_status(client, code, status):
     assert response.json()["error"]["data"] == {"kept": True}
 
 
-def test_a_tool_that_is_not_found_is_not_a_method_that_is_not_found(around, connect):
-    """Edge case 10. An old child that says -32601 to a call wants a task, or has no such tool; the method is there."""
+def test_a_method_that_is_not_found_is_404_from_a_child_of_either_era(around, connect):
+    """Edge case 10."""
     call = {"name": "error", "arguments": {"code": -32601, "message": "it broke"}}
 
     assert verdict(connect(Modern, around("modern").url).send("tools/call", call)) == (404, -32601)
-    assert verdict(connect(Modern, around("echo").url).send("tools/call", call)) == (200, -32603)
+    assert verdict(connect(Modern, around("echo").url).send("tools/call", call)) == (404, -32601)
     assert verdict(connect(Modern, around("echo").url).send("prompts/unheard-of")) == (404, -32601)
 
 

@@ -7,7 +7,7 @@ Nothing inside a payload is touched. Codes that mean something else in the moder
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, kind
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.words import Words
@@ -31,6 +31,7 @@ class Downgrade(Words):
     def __init__(self, relay):
         self.relay = relay
         self.mcp = relay.policy.mcp
+        self.is_kind = relay.policy.profile.is_kind  # no failure of a tool call looks like one
         self._server = b"{}"
         self._stamps: dict[bool, bytes] = {}
         self._stamped: Facts | None = None
@@ -52,11 +53,15 @@ class Downgrade(Words):
         return envelope.encode(members) if members else b""
 
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
-        if message.result:
-            return envelope.result(exchange.client_id, self.stamped(exchange.method, message.result))
-        return self._error(exchange, message.error)
+        if message.error:
+            return self._error(exchange, message.error)
+        if memoryview(message.result)[:1] != b"{":
+            return self.failure(exchange, INTERNAL_ERROR, "the server sent a result that is not an object")
+        return envelope.result(exchange.client_id, self.stamped(exchange.method, message.result))
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        if self.is_kind and exchange.method == "tools/call":
+            return envelope.result(exchange.client_id, self.stamped(exchange.method, Raw(kind.failed_call(why))))
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
 
@@ -78,8 +83,6 @@ class Downgrade(Words):
         """The result with what every modern one has: `resultType`, who the server is, and how long it may be kept."""
         stamp = self._stamp(method in CACHEABLE)
         raw = bytes(result)
-        if raw[:1] != b"{":
-            return raw
         if b'"_meta"' not in raw and b'"resultType"' not in raw and b'"ttlMs"' not in raw and b'"cacheScope"' not in raw:
             return b"".join((stamp, b"" if raw[1:].lstrip(b" \t\r\n") == b"}" else b",", raw[1:]))
         members = envelope.members(raw)
@@ -107,6 +110,8 @@ class Downgrade(Words):
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
 
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
+        if not kind.is_error(error) or self.is_kind and exchange.method == "tools/call":
+            return self.failure(exchange, INTERNAL_ERROR, kind.error_text(error))
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
             return envelope.result(exchange.client_id, b'{"resultType":"input_required","inputRequests":%b}' % wanted)
@@ -120,7 +125,7 @@ class Downgrade(Words):
             return self._missing(exchange)
         exchange.outbox.code = told
         if told != code:
-            members = envelope.object_or_none(error) or {"message": "the server's error is not one"}
+            members = envelope.members(error)
             if code == NO_RESOURCE and "data" not in members and (uri := envelope.peek(exchange.message.params).uri):
                 members["data"] = {"uri": uri}
             error = Raw(envelope.encode({**members, "code": told}))

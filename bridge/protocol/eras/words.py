@@ -1,6 +1,6 @@
 """What the four pairs of eras have in common, and the two pairs that relay bytes."""
 
-from bridge.protocol import envelope, rules
+from bridge.protocol import envelope, kind, rules
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import code_of, error_body
@@ -45,12 +45,19 @@ class Verbatim(Words):
     client = MODERN
     child = MODERN
 
+    def __init__(self, profile):
+        self.is_kind = profile.is_kind
+
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
         if message.error:
+            if self.is_kind and exchange.method == "tools/call":
+                return self.failure(exchange, 0, kind.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        if self.is_kind and exchange.method == "tools/call":
+            return envelope.result(exchange.client_id, b'{"resultType":"complete",' + kind.failed_call(why)[1:])
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
 
