@@ -314,7 +314,8 @@ class Relay:
             if done is not None:
                 outbox.answer(done)
                 return None
-        exchange = self._exchange(session, message, params, outbox, now, self.words)
+        token = envelope.peek_meta(params.meta).progressToken if params.meta else None
+        exchange = self._exchange(session, message, params, outbox, now, self.words, token)
         if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
             return self._answer_from_memory(exchange, known, now)
         self.used = now
@@ -325,12 +326,12 @@ class Relay:
         self.submit(exchange)
         return None
 
-    def call(self, caller: Caller, message: Envelope, params: envelope.ModernParams, level: str, outbox, now: float,
-             trace: str = "") -> Exchange:
+    def call(self, caller: Caller, message: Envelope, params: envelope.ModernParams, token: msgspec.Raw, level: str, outbox,
+             now: float, trace: str = "") -> Exchange:
         """A modern client's request, which has climbed the ladder. The answer goes to `outbox`."""
         if self.successor is not None:
-            return self.successor.call(caller, message, params, level, outbox, now, trace)
-        exchange = self._exchange(caller, message, params, outbox, now, self.modern_words)
+            return self.successor.call(caller, message, params, token, level, outbox, now, trace)
+        exchange = self._exchange(caller, message, params, outbox, now, self.modern_words, token)
         exchange.key = exchange.id
         exchange.level = level
         exchange.trace = trace
@@ -367,10 +368,9 @@ class Relay:
         return next(self._mint)
 
     def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float,
-                  words: Words) -> Exchange:
+                  words: Words, token: msgspec.Raw | None) -> Exchange:
         id = next(self._mint)
         method = message.method
-        token = envelope.peek_meta(params.meta).progressToken if params.meta else None
         tool = self.catalogue.label(params.name) if method == "tools/call" else ""
         exchange = Exchange(id, session, bytes(message.id), method, tool, token or None, outbox, now,
                             self.policy.request_timeout, self.policy.request_timeout_max)

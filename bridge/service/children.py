@@ -24,6 +24,7 @@ class Children:
     def __init__(self, service, on_fatal):
         self.service = service
         self.on_fatal = on_fatal
+        self.is_by_principal = service.settings.isolation == "principal"
         settings = service.settings
         self.shared = Child(service, "shared", on_gone=self._shared_gone)
         self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait)
@@ -96,9 +97,10 @@ class Children:
         eras = self.service.eras
         if eras.modern is None:
             return None
-        if not eras.modern or eras.main == MODERN:
-            return self._of_principal(principal, LEGACY) or self.shared
-        return self._of_principal(principal, MODERN) or self.modern or self.start_modern()
+        is_beside = eras.modern and eras.legacy is not False
+        if self.is_by_principal and principal:
+            return self._of_principal(principal, MODERN if is_beside else LEGACY)
+        return (self.modern or self.start_modern()) if is_beside else self.shared
 
     def modern_or_legacy(self, principal: str) -> Child:
         """The same, where a child whose era could not be found out in time is taken as a legacy one."""
@@ -117,7 +119,7 @@ class Children:
         return self.modern
 
     def _of_principal(self, name: str, era: str) -> Child | None:
-        if self.service.settings.isolation != "principal" or not name:
+        if not self.is_by_principal or not name:
             return None
         child = self._principals.get((name, era))
         if child is None:

@@ -45,7 +45,7 @@ class Leases:
             lease.relay.level = level  # it is still starting, so it will hear of this first
             lease.relay.ask_child("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
         reply.leave = lambda: lease.left(self.service.loop.time())
-        lease.begin(message, params, level, reply, now, trace)
+        lease.begin(message, params, meta.progressToken, level, reply, now, trace)
         if lease.exchange is not None:
             self._lent[lease.ticket] = lease
         return None

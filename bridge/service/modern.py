@@ -94,7 +94,7 @@ class ModernCalls:
         service, relay = self.service, child.relay
         trace = headers.get(b"traceparent")
         level = envelope.string(meta.level) if meta.level else ""
-        exchange = relay.call(self._caller(principal), message, params, level, reply, service.loop.time(),
+        exchange = relay.call(self._caller(principal), message, params, meta.progressToken, level, reply, service.loop.time(),
                               trace.decode("latin-1") if trace else "")
         reply.leave = lambda: exchange.relay.cancel(exchange, service.loop.time())
         if not relay.is_open and not relay.is_idle:

@@ -105,7 +105,7 @@ class Child:
         return self.methods[name]
 
     def call(self, call):
-        function, _, slow = self.tools.get(call.tool, (None, None, False))
+        function, _, slow = self.tools.get(call.tool if isinstance(call.tool, str) else "", (None, None, False))
         if function is None:
             self.reply(call.id, error={"code": -32602, "message": f"Unknown tool: {call.tool}"})
         elif slow:
@@ -115,10 +115,8 @@ class Child:
             self.work(call, function)
 
     def work(self, call, function):
-        arguments = dict(call.arguments)
-        if "call" in inspect.signature(function).parameters:
-            arguments["call"] = call
-        self.answer(call.id, lambda: function(**arguments))
+        more = {"call": call} if "call" in inspect.signature(function).parameters else {}
+        self.answer(call.id, lambda: function(**call.arguments, **more))
         self.calls.pop(call.id, None)
 
     def answer(self, id, compute):
@@ -176,7 +174,8 @@ class Child:
         return result | ({"nextCursor": str(page + 1)} if page + 1 < self.pages else {})
 
     def cancel(self, params):
-        if call := self.calls.get(params.get("requestId")):
+        id = params.get("requestId")
+        if call := self.calls.get(id if isinstance(id, int | str) else None):
             call.cancelled.set()
 
 
@@ -187,7 +186,7 @@ class Call:
         self.child, self.id, self.tool = child, id, params.get("name")
         self.arguments = params.get("arguments") or {}
         self.params = params
-        self.meta = params.get("_meta") or {}
+        self.meta = meta if isinstance(meta := params.get("_meta"), dict) else {}
         self.token = self.meta.get("progressToken")
         self.cancelled = threading.Event()
 

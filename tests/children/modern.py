@@ -42,7 +42,7 @@ def read(message):
     method, id, params = message.get("method"), message.get("id"), message.get("params") or {}
     if method is None or "id" not in message:
         return ordinary_read(message)
-    meta = params.get("_meta") or {}
+    meta = meta if isinstance(meta := params.get("_meta"), dict) else {}
     era = "modern" if NAMESPACE + "protocolVersion" in meta or method == "server/discover" else "legacy"
     if era not in child.seen:
         child.seen.append(era)
@@ -72,6 +72,8 @@ def fault(method, meta):
         return -32022, "Unsupported protocol version", {"supported": [VERSION], "requested": asked}
     if meta.get(NAMESPACE + "logLevel", "info") not in LEVELS:
         return -32602, "unknown level"
+    if not isinstance(meta[NAMESPACE + "clientCapabilities"], dict):
+        return -32602, "capabilities are an object"
     return None
 
 
@@ -108,7 +110,9 @@ def stamped(method, result):
 
 
 def listen(id, params):
-    wanted = params.get("notifications") or {}
+    wanted = params.get("notifications")
+    if not isinstance(wanted, dict) or not isinstance(uris(wanted), list):
+        return child.answer(id, lambda: refuse(-32602, "notifications are an object"))
     honoured = {
         name: wanted[name]
         for name, offered in {
@@ -140,7 +144,8 @@ def uris(honoured):
 
 
 def cancel(params):
-    if child.listens.pop(id := params.get("requestId"), None) is not None or id in child.calls:
+    id = params.get("requestId")
+    if isinstance(id, int | str) and (child.listens.pop(id, None) is not None or id in child.calls):
         child.answering.pop(id, None)
     ordinary_cancel(params)
 

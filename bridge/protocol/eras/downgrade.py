@@ -33,11 +33,15 @@ class Downgrade(Words):
         self.mcp = relay.policy.mcp
         self.is_kind = relay.policy.profile.is_kind  # no failure of a tool call looks like one
         self._server = b"{}"
+        self._bare: set[bytes] = set()  # `_meta` of which nothing is left
         self._stamps: dict[bool, bytes] = {}
         self._stamped: Facts | None = None
 
     def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
         exchange.message = message
+        raw, tail = bytes(message.params), bytes(params.meta)
+        if tail in self._bare and not params.inputResponses and not params.requestState and raw.endswith(tail + b"}") and raw[:-len(tail) - 1].endswith(b',"_meta":'):
+            return raw[:-len(tail) - 10] + b"}"  # nothing in `_meta` is for the child: most requests
         members = envelope.members(message.params)
         inner = envelope.members(params.meta)
         for name in meta.OF_REQUESTS:
@@ -48,9 +52,16 @@ class Downgrade(Words):
             members["_meta"] = inner
         else:
             del members["_meta"]
+            self._remember(tail)
         members.pop("inputResponses", None)
         members.pop("requestState", None)
         return envelope.encode(members) if members else b""
+
+    def _remember(self, tail: bytes) -> None:
+        if len(self._bare) >= 256:
+            self._bare.clear()
+        if len(tail) < 2048:
+            self._bare.add(tail)
 
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
         if message.error:

@@ -21,6 +21,7 @@ from bridge.protocol.subscriptions import LEVELS
 
 VERSION, METHOD, NAME = b"mcp-protocol-version", b"mcp-method", b"mcp-name"
 NEWEST = MODERN[-1].encode()
+_CALL = b"tools/call"
 MARK = b"io.modelcontextprotocol/protocolVersion"  # in every body of the modern era
 _ROUTING = frozenset((VERSION, METHOD, NAME))
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
@@ -72,6 +73,18 @@ def twins(headers: list[tuple[bytes, bytes]]) -> frozenset:
     """The names, in lower case as ASGI has them, that came more than once."""
     names = [name for name, _ in headers]
     return frozenset(name for name in names if names.count(name) > 1) if len(set(names)) < len(names) else frozenset()
+
+
+def is_plain(meta: Meta) -> bool:
+    """Whether a `_meta` that has climbed the ladder says nothing of its one request, so that it can be known again."""
+    return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
+
+
+def agrees(message: Envelope, params: ModernParams, headers: dict[bytes, bytes]) -> bool:
+    """Whether the headers of a tool call say plainly what its body says. False is no verdict: then it has to climb."""
+    name = headers.get(NAME)
+    return (name is not None and headers.get(METHOD) == _CALL and headers.get(VERSION) == NEWEST
+            and message.method == "tools/call" and bytes(params.name) == b'"%b"' % name and b"=?" not in name and b"\\" not in name)
 
 
 def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:

@@ -88,11 +88,11 @@ class Lease(Caller):
 
     # -- the client -----------------------------------------------------------------------------------------------------
 
-    def begin(self, message: Envelope, params: ModernParams, level: str, reply, now: float, trace: str) -> None:
+    def begin(self, message: Envelope, params: ModernParams, token: Raw, level: str, reply, now: float, trace: str) -> None:
         self._fresh()
         self.given = envelope.object_or_none(params.inputResponses or b"{}") or {}
         self.said, self.reply = digest(message.method, message.params), reply
-        self.exchange = self.relay.call(self, message, params, level, self, now, trace)
+        self.exchange = self.relay.call(self, message, params, token, level, self, now, trace)
 
     def left(self, now: float) -> None:
         """The client closed its connection while it waited for an answer."""
