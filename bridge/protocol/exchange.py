@@ -27,8 +27,7 @@ class Exchange:
         self.outbox = outbox
         self.line: bytes | None = None
         self.created = created
-        self.deadline = created + timeout if timeout else float("inf")
-        self.limit = created + limit if limit else float("inf")
+        self.restart(created, timeout, limit)
         self.hold: float | None = None
         self.then = None
         self.trace = ""
@@ -43,6 +42,11 @@ class Exchange:
         self.message = None  # the client's own, where its words may need it again
         self.level = ""  # of log messages that its client wants with it
         self.is_turned = False  # whether `turns` counts it as with the child
+
+    def restart(self, now: float, timeout: float, limit: float) -> None:
+        """The child's time begins."""
+        self.deadline = now + timeout if timeout else float("inf")
+        self.limit = now + limit if limit else float("inf")
 
     def progressed(self, now: float, timeout: float) -> None:
         """Progress starts the clock again; the hard maximum stays (lifecycle, "Timeouts")."""

@@ -25,6 +25,7 @@ from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.listens import Listens
+from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.eras.words import Same, Verbatim, Words
 from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal, code_of
@@ -79,6 +80,7 @@ class Relay:
         self.asks = Asks(self)
         self.notices = Notices(self)
         self.listens = Listens(self)
+        self.tasks = Tasks()
         self.learning = Learning(self)
         self.upkeep = Upkeep(self)
         self.sessions: dict[str, Session] = {}

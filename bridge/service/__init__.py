@@ -271,6 +271,7 @@ class Service:
     async def finish(self, out_of_time) -> None:
         """Let what clients wait for end, until `out_of_time()`; then say that it did not."""
         self.draining = True
+        self.leases.finish()
         while (self.in_flight or self._is_followed_up()) and not out_of_time():
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:

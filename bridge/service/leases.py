@@ -76,6 +76,11 @@ class Leases:
             if not free:
                 del self._free[kind]
 
+    def finish(self) -> None:
+        """The bridge is shutting down: nobody can come back for what is parked."""
+        for lease in [lease for lease in self._lent.values() if lease.parked]:
+            lease.expire(self.service.loop.time())
+
     @property
     def _patience(self) -> float:
         return min(rounds.PARKED, self.service.settings.request_timeout or rounds.PARKED)

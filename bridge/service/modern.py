@@ -10,13 +10,13 @@ from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras import ladder, listens, rounds
 from bridge.protocol.eras.caller import Caller
+from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, Refusal, busy
 from bridge.service.child import Child
 
 PATIENCE = 4.0  # seconds for the child to be known: C# clients give up after 5, and then do not try the handshake
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
-TASKS = ("tasks/get", "tasks/update", "tasks/cancel")
 
 
 class ModernCalls:
@@ -39,7 +39,7 @@ class ModernCalls:
         if method == "tools/call" and (
                 not catalogue.is_known or catalogue.headers and self._wrong_parameters(catalogue, params, headers, frozenset())):
             return False
-        if not relay.is_modern and self._needs_more(relay, method, params, meta):
+        if (method in TASKS and principal) if relay.is_modern else self._needs_more(relay, method, params, meta):
             return False
         if method == DISCOVER and not relay.is_modern:
             reply.answer(relay.modern_words.discovered(bytes(message.id)))
@@ -71,6 +71,8 @@ class ModernCalls:
                 await self._listed(relay)
             if refusal := self._wrong_parameters(relay.catalogue, params, headers, twins):
                 return refusal
+        if relay.is_modern and method in TASKS and (refusal := relay.tasks.refusal(principal, params.taskId)):
+            return refusal
         if not relay.is_modern and (refusal := _not_there(relay, method, params)):
             return refusal
         if method == listens.METHOD:
@@ -106,7 +108,7 @@ class ModernCalls:
             return refusal
         relay, clock = child.relay, service.loop.time
         if relay.is_modern:
-            listen = relay.listens.open(bytes(message.id), bytes(message.params), reply, clock())
+            listen = relay.listens.open(bytes(message.id), relay.tasks.own_only(principal, message.params), reply, clock())
             reply.leave = lambda: listen.close()
         else:
             listen = listens.Listen(service.name, principal, bytes(message.id), message.params, relay.facts, reply)

@@ -10,6 +10,7 @@ listed (structuredContent is an array, as its outputSchema says), ask (does what
     --locked          takes both, but its first request decides for the life of the process: Python SDK 2.x
     --refuses CODE    the code for initialize; without it -32022, which names the versions
     --after SECONDS   does not read before that
+    --like-echo       has echo's name and no tools but echo's: what its clients see must not tell the two apart
     and echo's --pages, --instructions, --no
 """
 
@@ -27,7 +28,8 @@ SUBSCRIPTION = NAMESPACE + "subscriptionId"
 GONE = ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe")
 CACHEABLE = ("server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read")
 
-child.name = "modern"
+child.name = "echo" if "--like-echo" in sys.argv else "modern"
+echos = dict(child.tools)
 child.listens = {}  # id -> the part of its filter that we honour
 child.answering = {}  # id -> the method of a request in the modern words that has no answer yet
 child.seen = []  # the era of each kind of request so far, in the order they came
@@ -241,6 +243,8 @@ child.read, child.reply = read, reply
 
 def start():
     echo.configure()
+    if "--like-echo" in sys.argv:
+        child.tools = {name: (child.tools[name][0], listing, child.tools[name][2]) for name, (_, listing, _) in echos.items()}
     if "--after" in sys.argv:
         time.sleep(float(sys.argv[sys.argv.index("--after") + 1]))
     child.run()

@@ -17,7 +17,7 @@ from support import Bridge, Http, Modern, envelope, eventually, spelled, text
 from support.modern import NAMED
 
 SECONDS = float(os.environ.get("MCP_BRIDGE_FUZZ_SECONDS", "6"))  # for each child
-EXAMPLES = 400 if SECONDS <= 6 else int(SECONDS * 100)
+EXAMPLES = 400 if SECONDS <= 6 else int(SECONDS * 25)
 NS = "io.modelcontextprotocol/"
 METHODS = ["tools/call", "tools/list", "server/discover", "subscriptions/listen", "initialize", "ping", "prompts/get", "resources/read",
            "resources/subscribe", "logging/setLevel", "completion/complete", "tasks/get", "x-vendor/echo", "notifications/cancelled",

@@ -59,6 +59,23 @@ EVERYTHING = {
     "interactive": (INTERACTIVE, [*OPENING, *CALLS, *ASKS]),
 }
 
+# Without what a client of 2026-07-28 cannot say, so that both eras can hold the same talk.
+GONE = ("initialize", "ping", "subscribe", "unsubscribe", "roots_changed")
+
+
+def without_handshake(steps: list) -> list:
+    return [step for step in steps if step[0] not in GONE]
+
+
+ROUNDS = [
+    ["call", f"test_input_required_result_{name}"]
+    for name in ("elicitation", "sampling", "list_roots", "request_state", "multiple_inputs", "multi_round")
+]
+EVERYTHING_MODERN = {
+    "plain": (PLAIN, [["era"], *without_handshake([*OPENING, *LISTS, *CALLS])]),
+    "interactive": (INTERACTIVE, [["era"], *CALLS, *ROUNDS, ["prompt", "test_input_required_result_prompt", {}]]),
+}
+
 # tests/children: what the SDK's servers cannot or will not do.
 RICH = [
     {"type": "resource_link", "uri": "test://one", "name": "one", "_meta": {"x-vendor/kept": [1, {"a": None}]}},
@@ -113,4 +130,20 @@ CHILD_ASKS = [
     ["call_and_hear", TOOLS_CHANGED, "change", {}],
     ["tools"],
 ]
+ECHO_MODERN = {"plain": (PLAIN, without_handshake([*OPENING, *ECHO_CALLS, *ECHO_LISTS[:8]]))}
+ASKING_MODERN = {"interactive": (INTERACTIVE, [["call", tool] for tool in ("sample", "elicit", "roots", "two_asks", "ping_client")])}
 ASKING = {"interactive": (INTERACTIVE, [*OPENING, *ECHO_CALLS, *ECHO_LISTS, *CHILD_ASKS])}
+
+# server-everything from npm, of the handshake era; its greatest common part with a client that knows only 2026-07-28.
+REAL = {
+    "plain": (PLAIN, [
+        ["tools"], ["resources"], ["templates"], ["prompts"],
+        ["call_with", "echo", {"message": "\u2028 \U0001f600"}],
+        ["call_with", "get-sum", {"a": 2, "b": 40}],
+        ["call_with", "get-sum", {"a": "two"}],
+        ["call_with", "get-tiny-image", {}],
+        ["call_with", "get-structured-content", {"location": "Chicago"}],
+        ["call_with", "no-such-tool", {}],
+        ["prompt", "simple-prompt", {}],
+    ]),
+}  # fmt: skip

@@ -108,6 +108,7 @@ class Lease(Caller):
             if key in answers and envelope.object_or_none(answers[key]) is None:
                 return modern_refusal(INVALID_PARAMS, f"inputResponses: the answer to {key[:100]!r} must be an object")
         self.reply, self.exchange.client_id, self.parked, self.round = reply, id, 0.0, ""
+        self.exchange.restart(now, self.relay.policy.request_timeout, self.relay.policy.request_timeout_max)
         for key in [key for key in self.wanted if key in answers]:
             ask, _ = self.wanted.pop(key)
             self.asks.pop(ask.id, None)
@@ -164,6 +165,7 @@ class Lease(Caller):
         if self.reply is None or not self.wanted:
             return
         self.round, self.parked = token_urlsafe(6), now
+        self.exchange.deadline = self.exchange.limit = float("inf")  # it is not the child that takes its time
         ticket = Ticket(self.relay.modern_words.mcp, self.ticket, self.round, self.principal, self.said, now + PARKED)
         result = envelope.encode({"resultType": "input_required",
                                   "inputRequests": {key: request for key, (_, request) in self.wanted.items()},

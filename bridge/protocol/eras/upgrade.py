@@ -153,12 +153,18 @@ def unsubscribe(relay, session: Session, message: Envelope, params: Params):
     return lambda outbox, now: relay.listens.own.refresh(now, lambda: outbox.answer(envelope.result(message.id, b"{}")))
 
 
+def unknown(relay, session: Session, message: Envelope, params: Params) -> Refusal:
+    return Refusal(200, METHOD_NOT_FOUND, f"{message.method} is not a method of MCP {session.revision}")
+
+
 def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal:
     return Refusal(200, METHOD_NOT_FOUND, "the server has the tasks of MCP 2026-07-28, which clients with a session cannot use")
 
 
 Upgrade.before = {
     "ping": rules.ping,
+    "server/discover": unknown,
+    "subscriptions/listen": unknown,
     "tools/list": rules.list_tools,
     "logging/setLevel": set_level,
     "resources/subscribe": subscribe,
