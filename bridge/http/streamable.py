@@ -8,8 +8,8 @@ from bridge.http.modern import Modern
 from bridge.http.reply import Awaited, Gather, Listening, Reply
 from bridge.http.stream import Stream, frame
 from bridge.protocol import envelope
-from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal
 from bridge.protocol.eras import ladder
+from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal
 from bridge.protocol.revisions import HANDSHAKE, has_batches
 
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no"))

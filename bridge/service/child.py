@@ -161,6 +161,7 @@ class Child:
             return
         if is_modern:
             self.log.info("the server speaks the modern era only", pid=pid)
+            self.service.children.drop_modern()
             self.restart()
         else:
             self.supervisor.refused(why)

@@ -5,8 +5,8 @@ import asyncio
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.metrics import usage
 from bridge.protocol import envelope
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import Session
@@ -118,6 +118,13 @@ class Children:
             self.modern.start()
         return self.modern
 
+    def drop_modern(self) -> None:
+        """The process that was asked is not needed: the main child speaks the same."""
+        if self.modern is not None:
+            child, self.modern = self.modern, None
+            child.on_gone = lambda child: None
+            self.service.spawn(child.stop())
+
     def _of_principal(self, name: str, era: str) -> Child | None:
         if not self.is_by_principal or not name:
             return None
@@ -163,10 +170,11 @@ class Children:
     def _let_sleep(self, now: float) -> None:
         """Stop shared children that nobody used for long; subscriptions need theirs awake."""
         patience = self.service.settings.idle_stop
-        for child in (self.shared, *self._principals.values()) if patience else ():
+        beside = (self.modern,) if self.modern else ()
+        for child in (self.shared, *beside, *self._principals.values()) if patience else ():
             relay = child.relay
             if relay.is_open and relay.is_idle and now - relay.used >= patience and self._successor is None \
-                    and not any(session.subscriptions for session in relay.sessions.values()):
+                    and not relay.listens and not any(session.subscriptions for session in relay.sessions.values()):
                 self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
                 child.sleep()
 

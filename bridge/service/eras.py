@@ -37,6 +37,8 @@ class Eras:
         self.is_pinned = setting != AUTO
         self.legacy: bool | None = setting == LEGACY or None if setting != MODERN else False
         self.modern: bool | None = {LEGACY: False, MODERN: True}.get(setting)
+        # One call at a time is meant for all processes together: what they share, a file perhaps, breaks otherwise.
+        self.is_alone = service.settings.max_in_flight == 1
         self._title = ""  # what the child called itself when this was found out
         self._kept: Kept | None = None
         self._asked: asyncio.Future | None = None  # under way
@@ -69,16 +71,19 @@ class Eras:
 
     async def settle(self, patience: float) -> None:
         """Find out whether modern clients can be served by a modern child, for at most so long."""
+        if self.modern is None and self.is_alone:
+            self.modern = False
         if self.modern is None:
             await asyncio.wait([self._ask()], timeout=patience)
 
     async def refused(self, code: int) -> bool:
         """A child refused `initialize`. Whether that is because it is modern."""
-        if self.is_pinned or self.modern is False or self.legacy:
+        if self.is_pinned or self.legacy or self.modern is False and not self.is_alone:
             return False
         if code == UNSUPPORTED_VERSION:
             self.modern = True
         else:
+            self.modern = None
             await asyncio.wait([self._ask()])
         if self.modern:
             self.legacy = False
@@ -105,7 +110,8 @@ class Eras:
         if not self.is_pinned and self.modern is not False:
             self.modern = False
             self.service.log.info("the server speaks the handshake era only", why=why)
-            self._keep()
+            if self.legacy:  # else it may be that it cannot start at all just now
+                self._keep()
 
     def forget(self) -> None:
         """What was remembered is not true (any more)."""

@@ -80,6 +80,9 @@ class ModernCalls:
         if method == DISCOVER and not relay.is_modern:
             reply.answer(relay.modern_words.discovered(bytes(message.id)))
             return None
+        if method == DISCOVER and relay.memory.initialize and not relay.is_open:
+            reply.answer(envelope.result(message.id, relay.memory.initialize))
+            return None
         if not relay.is_modern and params.requestState and method in rounds.METHODS:
             return service.leases.resume(message, params, reply, principal)
         if not relay.is_modern and service.leases.wants(method, meta):

@@ -122,6 +122,7 @@ def listen(id, params):
             "promptsListChanged": has("prompts", "listChanged"),
             "resourcesListChanged": has("resources", "listChanged"),
             "resourceSubscriptions": has("resources", "subscribe"),
+            "taskIds": has("extensions", f"{NAMESPACE}tasks") is not None,
         }.items()
         if offered and wanted.get(name)
     }

@@ -11,7 +11,14 @@ from bridge.protocol import envelope, kind
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.words import Words
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
+from bridge.protocol.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    code_of,
+    error_body,
+)
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.revisions import MODERN as VERSIONS

@@ -14,10 +14,18 @@ import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope
+from bridge.protocol.asks import LIMIT, NEEDS
 from bridge.protocol.envelope import Envelope, ModernParams
-from bridge.protocol.asks import NEEDS
 from bridge.protocol.eras.caller import Caller
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, code_of, error_body, modern_refusal
+from bridge.protocol.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    Refusal,
+    code_of,
+    error_body,
+    modern_refusal,
+)
 from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.session import ASKABLE
 from bridge.protocol.token import seal_state, unseal_state
@@ -243,6 +251,8 @@ class Round:
             return words.failure(exchange, INTERNAL_ERROR, f"the server wanted more of the client {ROUNDS} times, and is not content")
         if not requests and "requestState" not in members:
             return words.failure(exchange, INTERNAL_ERROR, "the server wants something of the client and does not say what")
+        if len(session.asks) + len(requests) > LIMIT:
+            return words.failure(exchange, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet")
         declared = envelope.object_or_none(session.capabilities) or {}
         wishes = {key: _wish(raw) for key, raw in requests.items()}
         for wish in wishes.values():

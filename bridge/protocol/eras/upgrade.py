@@ -62,9 +62,21 @@ class Upgrade(Words):
             if len(self._clients) > 10_000:
                 self._clients.clear()
             known = self._clients[session.nonce] = {
-                meta.VERSION: FIRST_MODERN, meta.CAPABILITIES: _capabilities(session),
+                meta.VERSION: FIRST_MODERN, meta.CAPABILITIES: self._capabilities(session),
                 **({meta.CLIENT: session.client} if len(memoryview(session.client)) > 2 else {})}
         return known
+
+    def _capabilities(self, session: Session) -> dict:
+        """What a client declared, as the modern era says it: elicitation names its modes, and nothing is said of changes."""
+        offered = envelope.object_or_none(session.capabilities) or {}
+        offered.pop("tasks", None)
+        if bytes(offered.get("elicitation", b"")).replace(b" ", b"") == b"{}":
+            offered["elicitation"] = Raw(b'{"form":{}}')
+        if self.relay.policy.withhold_roots:
+            offered.pop("roots", None)
+        elif "roots" in offered:
+            offered["roots"] = Raw(b"{}")
+        return offered
 
     def _trimmed(self, exchange: Exchange, result: Raw) -> bytes:
         """The result without the modern era's own members, and without what older SDKs take for a broken result."""
@@ -87,17 +99,6 @@ class Upgrade(Words):
         if exchange.method == "tools/list" and b'"outputSchema"' in raw:
             members["tools"] = _tools(members.get("tools", Raw(b"[]")))
         return envelope.encode(members)
-
-
-def _capabilities(session: Session) -> dict:
-    """What a client declared, as the modern era says it: elicitation names its modes, and nothing is said of changes."""
-    offered = envelope.object_or_none(session.capabilities) or {}
-    offered.pop("tasks", None)
-    if bytes(offered.get("elicitation", b"")).replace(b" ", b"") == b"{}":
-        offered["elicitation"] = Raw(b'{"form":{}}')
-    if "roots" in offered:
-        offered["roots"] = Raw(b"{}")
-    return offered
 
 
 def _tools(raw: Raw) -> list | Raw:
