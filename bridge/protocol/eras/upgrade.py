@@ -69,7 +69,8 @@ class Upgrade(Words):
     def _capabilities(self, session: Session) -> dict:
         """What a client declared, as the modern era says it: elicitation names its modes, and nothing is said of changes."""
         offered = envelope.object_or_none(session.capabilities) or {}
-        offered.pop("tasks", None)
+        for name in ("tasks", "extensions"):  # whose results a client with a session could not take
+            offered.pop(name, None)
         if bytes(offered.get("elicitation", b"")).replace(b" ", b"") == b"{}":
             offered["elicitation"] = Raw(b'{"form":{}}')
         if self.relay.policy.withhold_roots:
