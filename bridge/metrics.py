@@ -93,7 +93,7 @@ def _families() -> list[_Family]:
                 lambda s: [((state,), int(s.state == state)) for state in STATES]),
         _Family(gauge, "mcp_bridge_child_up", "Whether the shared child is ready.", [],
                 lambda s: [((), int(s.state == "ready"))]),
-        _Family(gauge, "mcp_bridge_children", "Children by role (shared, own, principal, spare, retiring) and state.",
+        _Family(gauge, "mcp_bridge_children", "Children by role (shared, modern, own, principal, spare, retiring) and state.",
                 ["role", "state"], lambda s: list(s.children_by_state().items())),
         _Family(counter, "mcp_bridge_child_waits", "Sessions that waited for a child because all were taken.", [],
                 lambda s: [((), s.counts.waits)]),

@@ -157,7 +157,7 @@ class Streamable:
     async def _post_batch(self, scope, headers, body: bytes, send, takes_json: bool, takes_events: bool) -> None:
         """A batch is split for the child and answered together; all of it is refused if any part is."""
         service = self.service
-        if ladder.MARK in body or ladder.says_modern(headers.get(ladder.VERSION)) and not service.is_kind:
+        if ladder.MARK in body and _has_envelope(body) or ladder.says_modern(headers.get(ladder.VERSION)) and not service.is_kind:
             return await self._refuse(send, Refusal(400, INVALID_REQUEST, "batches are not part of MCP 2026-07-28"), body)
         session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal:
@@ -322,6 +322,15 @@ def put_batch(service, session, messages: list[envelope.Envelope], gather: Gathe
         elif refusal := service.request(session, message, gather, headers):
             gather.answer(service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message,
                                                   message.params))
+
+
+def _has_envelope(body: bytes) -> bool:
+    """Whether any part of a batch is of the era that has none."""
+    try:
+        parts = [envelope.from_client(part) for part in envelope.split(body)]
+    except Malformed:
+        return False  # refused for that
+    return any(envelope.peek_meta(envelope.peek(part.params).meta).revision for part in parts)
 
 
 def _is_json(headers: dict) -> bool:

@@ -13,7 +13,7 @@ from bridge.protocol.session import Session
 
 
 class Child:
-    """One child of a service. `role` is shared, own, principal or spare; `params` are those of its `initialize`.
+    """One child of a service. `role` is shared, modern, own, principal or spare; `params` are those of its `initialize`.
 
     `era` is set for a process that speaks another one than clients with a session need.
     """
