@@ -83,7 +83,7 @@ class Streamable:
         session = service.sessions.known(id.decode("latin-1"), principal) if id else None
         takes_json, takes_events = self._accepted(headers.get(b"accept"))
         if ladder.MARK in body:
-            return self._take_modern(headers, body, takes_json, takes_events, principal, way)
+            return takes_json and _is_json(headers) and self.modern.take(headers, body, takes_events, principal, way)
         if self._bad_version(headers) or service.draining or id and session is None or not takes_json:
             return False
         if method == b"DELETE":
@@ -105,18 +105,6 @@ class Streamable:
                 session, message, Reply(service, session, True, takes_events, way), headers) is not None:
             return False
         service.counts.bytes_in += len(body)
-        return True
-
-    def _take_modern(self, headers: dict, body: bytes, takes_json: bool, takes_events: bool, principal: str, way) -> bool:
-        if not takes_json or not _is_json(headers):
-            return False
-        try:
-            message = envelope.from_client(body)
-        except Malformed:
-            return False
-        if not self.modern.take(message, headers, takes_events, principal, way):
-            return False
-        self.service.counts.bytes_in += len(body)
         return True
 
     def _is_modern(self, message: envelope.Envelope, headers: dict) -> bool:

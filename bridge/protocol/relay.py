@@ -345,7 +345,10 @@ class Relay:
         self.used = now
         caller.exchanges[exchange.id] = exchange
         self.counts.in_flight += 1
-        self.submit(exchange)
+        if self.is_open and not (self.policy.max_in_flight or self.turns.is_limited or self.turns) and not self.is_paused:
+            self._put(exchange)  # at once, as nearly always
+        else:
+            self.submit(exchange)
         return exchange
 
     def _have_logged(self, level: str, now: float) -> None:
@@ -401,6 +404,8 @@ class Relay:
             session.initialized = True
         elif method in _OWNERS_ONLY and (self.owner is None or method in _ROOTS and self.policy.withhold_roots):
             self.counts.strays[method] += 1
+        elif self.is_modern:
+            self.counts.strays["notification_of_another_era"] += 1  # it knows no other than cancelling
         elif self.is_open:
             self.send(envelope.flat(envelope.notification(method, message.params)) + b"\n")
         else:
@@ -558,7 +563,8 @@ class Relay:
 
     def _put(self, exchange: Exchange) -> None:
         self.exchanges[exchange.id] = exchange
-        self.turns.gone(exchange)
+        if self.turns.is_limited:
+            self.turns.gone(exchange)
         self.calls += exchange.session is not None
         line = exchange.line
         if not exchange.is_safe:

@@ -42,6 +42,7 @@ class Eras:
         self._title = ""  # what the child called itself when this was found out
         self._kept: Kept | None = None
         self._asked: asyncio.Future | None = None  # under way
+        self._since = 0.0
 
     @property
     def child_era(self) -> str:
@@ -73,8 +74,9 @@ class Eras:
         """Find out whether modern clients can be served by a modern child, for at most so long."""
         if self.modern is None and self.is_alone:
             self.modern = False
-        if self.modern is None:
-            await asyncio.wait([self._ask()], timeout=patience)
+        if self.modern is None:  # counted from when the question was put: all wait once, not each anew
+            asked = self._ask()
+            await asyncio.wait([asked], timeout=max(0.0, self._since + patience - self.service.loop.time()))
 
     async def refused(self, code: int) -> bool:
         """A child refused `initialize`. Whether that is because it is modern."""
@@ -126,7 +128,7 @@ class Eras:
 
     def _ask(self) -> asyncio.Future:
         if self._asked is None:
-            self._asked = self.service.loop.create_future()
+            self._asked, self._since = self.service.loop.create_future(), self.service.loop.time()
             self.service.children.start_modern()
         return self._asked
 

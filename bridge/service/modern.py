@@ -17,6 +17,7 @@ from bridge.service.child import Child
 PATIENCE = 4.0  # seconds for the child to be known: C# clients give up after 5, and then do not try the handshake
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
+NO_TWINS: frozenset = frozenset()
 
 
 class ModernCalls:
@@ -33,23 +34,22 @@ class ModernCalls:
         if child is None or service.draining or service.counts.in_flight >= service.max_requests:
             return False
         relay, process = child.relay, child.supervisor.process
-        if process is None or process.backlog > FULL or method in ladder.REMOVED or method == listens.METHOD:
+        if process is None or process.backlog > FULL:
             return False
         catalogue = relay.catalogue
-        if method == "tools/call" and (
-                not catalogue.is_known or catalogue.headers and self._wrong_parameters(catalogue, params, headers, frozenset())):
+        if method == "tools/call":
+            if not catalogue.is_known or catalogue.headers and self._wrong_parameters(catalogue, params, headers, NO_TWINS):
+                return False
+        elif method in ladder.REMOVED or method == listens.METHOD or method in TASKS:
             return False
-        if (method in TASKS and principal) if relay.is_modern else self._needs_more(relay, method, params, meta):
-            return False
-        if method == DISCOVER and not relay.is_modern:
-            reply.answer(relay.modern_words.discovered(bytes(message.id)))
-        else:
-            self._call(child, message, params, meta, reply, headers, principal)
+        if not relay.is_modern:
+            if relay.facts is None or params.requestState or self.service.leases.wants(method, meta) or catalogue.wants_task(params.name):
+                return False
+            if method == DISCOVER:
+                reply.answer(relay.modern_words.discovered(bytes(message.id)))
+                return True
+        self._call(child, message, params, meta, reply, headers, principal)
         return True
-
-    def _needs_more(self, relay, method: str, params: ModernParams, meta: Meta) -> bool:
-        """Whether a legacy child cannot just be asked."""
-        return relay.facts is None or method in TASKS or bool(params.requestState) or self.service.leases.wants(method, meta) or relay.catalogue.wants_task(params.name)
 
     async def later(self, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, twins: frozenset,
                     principal: str) -> Refusal | None:
@@ -99,9 +99,9 @@ class ModernCalls:
         service, relay = self.service, child.relay
         trace = headers.get(b"traceparent")
         level = envelope.string(meta.level) if meta.level else ""
-        exchange = relay.call(self._caller(principal), message, params, meta.progressToken, level, reply, service.loop.time(),
+        caller = self._callers.get(principal) or self._new_caller(principal)
+        reply.exchange = relay.call(caller, message, params, meta.progressToken, level, reply, service.loop.time(),
                               trace.decode("latin-1") if trace else "")
-        reply.leave = lambda: exchange.relay.cancel(exchange, service.loop.time())
         if not relay.is_open and not relay.is_idle:
             child.wake()
 
@@ -134,10 +134,8 @@ class ModernCalls:
         except TimeoutError:
             self.service.log.warning("headers of a call are not checked: the server did not list its tools")
 
-    def _caller(self, principal: str) -> Caller:
-        caller = self._callers.get(principal)
-        if caller is None:
-            caller = self._callers[principal] = Caller(self.service.name, principal)
+    def _new_caller(self, principal: str) -> Caller:
+        caller = self._callers[principal] = Caller(self.service.name, principal)
         return caller
 
 

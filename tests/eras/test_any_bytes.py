@@ -121,6 +121,7 @@ def bridge(request, around) -> Bridge:
 def test_whatever_comes_is_answered_and_harms_nobody(bridge):
     with Http(bridge.url, listen=False) as client, Modern(bridge.url) as modern:
         before, end = text(client.call("pid")), time.monotonic() + SECONDS
+        deaths = len(bridge.logged("strict:"))  # before, it may have died of the question for its era
 
         @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(posts())
@@ -131,7 +132,7 @@ def test_whatever_comes_is_answered_and_harms_nobody(bridge):
             status = post(bridge.url, headers, body, client.session)
 
             assert 200 <= status < 500, status
-            assert not bridge.logged("strict:")
+            assert not bridge.logged("strict:")[deaths:]
 
         any_post()
         assert text(client.call("pid")) == before

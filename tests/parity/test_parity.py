@@ -127,7 +127,7 @@ def test_a_talk_through_the_bridge_has_the_results_of_the_direct_one(outcomes, s
     differences = {
         f"{number}: {step}": {"direct": directly, "bridged": through}
         for number, (step, directly, through) in enumerate(zip(steps, direct, bridged, strict=False))
-        if normal(step, directly) != normal(step, through)
+        if normal(step, without_news(directly) if way in NEW else directly) != normal(step, through)
     }
 
     # Two that fail in the same way would be equal.
@@ -146,6 +146,11 @@ def normal(step: list, outcome: dict) -> dict:
     if step[0] == "call_with_progress" and "result" in outcome:
         return without_token(step[1], outcome)
     return outcome
+
+
+def without_news(outcome: dict) -> dict:
+    """A client of 2026-07-28 hears only what it listens to."""
+    return outcome | {"heard": [message for message in outcome["heard"] if not message.get("method", "").endswith("list_changed")]}
 
 
 def without_era(outcome: dict) -> dict:

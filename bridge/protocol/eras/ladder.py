@@ -21,7 +21,6 @@ from bridge.protocol.subscriptions import LEVELS
 
 VERSION, METHOD, NAME = b"mcp-protocol-version", b"mcp-method", b"mcp-name"
 NEWEST = MODERN[-1].encode()
-_CALL = b"tools/call"
 MARK = b"io.modelcontextprotocol/protocolVersion"  # in every body of the modern era
 _ROUTING = frozenset((VERSION, METHOD, NAME))
 _NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
@@ -80,11 +79,9 @@ def is_plain(meta: Meta) -> bool:
     return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
 
 
-def agrees(message: Envelope, params: ModernParams, headers: dict[bytes, bytes]) -> bool:
-    """Whether the headers of a tool call say plainly what its body says. False is no verdict: then it has to climb."""
-    name = headers.get(NAME)
-    return (name is not None and headers.get(METHOD) == _CALL and headers.get(VERSION) == NEWEST
-            and message.method == "tools/call" and bytes(params.name) == b'"%b"' % name and b"=?" not in name and b"\\" not in name)
+def is_plainly(name: bytes, header: bytes | None) -> bool:
+    """Whether a header plainly is a raw JSON string. False is no verdict: then the request has to climb."""
+    return header is not None and bytes(name) == b'"%b"' % header and b"=?" not in header and b"\\" not in header
 
 
 def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:
