@@ -36,7 +36,8 @@ class Modern:
         meta = self._known.get(raw)
         # In one function, because a call costs as much as what is done here for most requests.
         if (meta is None or headers.get(ladder.VERSION) != ladder.NEWEST or message.method != "tools/call"
-                or headers.get(ladder.METHOD) != b"tools/call" or not ladder.is_plainly(params.name, headers.get(ladder.NAME))):
+                or headers.get(ladder.METHOD) != b"tools/call" or (name := headers.get(ladder.NAME)) is None
+                or bytes(params.name) != b'"%b"' % name or b"=?" in name or b"\\" in name):
             meta = envelope.peek_meta(params.meta)
             if ladder.climb(message, params, meta, headers, NO_TWINS) is not None:
                 return False

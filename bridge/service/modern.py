@@ -48,7 +48,7 @@ class ModernCalls:
             if method == DISCOVER:
                 reply.answer(relay.modern_words.discovered(bytes(message.id)))
                 return True
-        self._call(child, message, params, meta, reply, headers, principal)
+        self._put(child, message, params, meta, reply, headers, principal)
         return True
 
     async def later(self, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, twins: frozenset,
@@ -92,16 +92,15 @@ class ModernCalls:
                 and (refusal := await service.room_in(process)):
             return refusal
         if not reply.is_over:
-            self._call(child, message, params, meta, reply, headers, principal)
+            self._put(child, message, params, meta, reply, headers, principal)
         return None
 
-    def _call(self, child: Child, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, principal: str) -> None:
-        service, relay = self.service, child.relay
+    def _put(self, child: Child, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, principal: str) -> None:
+        relay = child.relay
         trace = headers.get(b"traceparent")
-        level = envelope.string(meta.level) if meta.level else ""
         caller = self._callers.get(principal) or self._new_caller(principal)
-        reply.exchange = relay.call(caller, message, params, meta.progressToken, level, reply, service.loop.time(),
-                              trace.decode("latin-1") if trace else "")
+        reply.exchange = relay.call(caller, message, params, meta.progressToken, envelope.string(meta.level) if meta.level else "",
+                                    reply, self.service.loop.time(), trace.decode("latin-1") if trace else "")
         if not relay.is_open and not relay.is_idle:
             child.wake()
 

@@ -79,11 +79,6 @@ def is_plain(meta: Meta) -> bool:
     return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
 
 
-def is_plainly(name: bytes, header: bytes | None) -> bool:
-    """Whether a header plainly is a raw JSON string. False is no verdict: then the request has to climb."""
-    return header is not None and bytes(name) == b'"%b"' % header and b"=?" not in header and b"\\" not in header
-
-
 def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:
     """The last rung, which needs the child's own schema: `Mcp-Param-*`."""
     why = mismatch(mirrored, params.arguments, headers, twins)
