@@ -24,7 +24,7 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
-from bridge.protocol.eras.listens import Listens
+from bridge.protocol.eras.passing import Listens
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.eras.words import Same, Verbatim, Words

@@ -8,8 +8,8 @@ from collections import defaultdict
 
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
-from bridge.protocol.eras import rounds
-from bridge.protocol.eras.rounds import Lease
+from bridge.protocol.eras import parking
+from bridge.protocol.eras.parking import Lease
 from bridge.protocol.errors import INVALID_PARAMS, Refusal, modern_refusal
 from bridge.protocol.session import NO_OBJECT
 
@@ -30,7 +30,7 @@ class Leases:
     @staticmethod
     def wants(method: str, meta: Meta) -> bool:
         """Whether this call may be asked something."""
-        return method in rounds.METHODS and len(memoryview(meta.capabilities)) > 2 and bool(rounds.askable(meta.capabilities))
+        return method in parking.METHODS and len(memoryview(meta.capabilities)) > 2 and bool(parking.askable(meta.capabilities))
 
     async def call(self, message: Envelope, params: ModernParams, meta: Meta, reply, principal: str, trace: str) -> Refusal | None:
         lease = await self._take(principal, meta)
@@ -53,7 +53,7 @@ class Leases:
     def resume(self, message: Envelope, params: ModernParams, reply, principal: str) -> Refusal | None:
         """The retry of a call that is parked."""
         now = self.service.loop.time()
-        ticket = rounds.unsealed(params.requestState, self.key)
+        ticket = parking.unsealed(params.requestState, self.key)
         lease = self._lent.get(ticket.lease) if ticket and ticket.mcp == self.service.name and now < ticket.expires else None
         if lease is None or not lease.is_for(ticket, message.method, message.params, principal):
             return modern_refusal(INVALID_PARAMS, INVALID)
@@ -83,10 +83,10 @@ class Leases:
 
     @property
     def _patience(self) -> float:
-        return min(rounds.PARKED, self.service.settings.request_timeout or rounds.PARKED)
+        return min(parking.PARKED, self.service.settings.request_timeout or parking.PARKED)
 
     async def _take(self, principal: str, meta: Meta) -> Lease | Refusal:
-        capabilities = envelope.encode(rounds.askable(meta.capabilities))
+        capabilities = envelope.encode(parking.askable(meta.capabilities))
         free = self._free.get((principal, capabilities))
         while free:
             _, lease = free.pop()

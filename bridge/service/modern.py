@@ -8,7 +8,7 @@ import asyncio
 from bridge.child.process import FULL
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
-from bridge.protocol.eras import ladder, listens, rounds
+from bridge.protocol.eras import ladder, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, Refusal, busy
@@ -83,7 +83,7 @@ class ModernCalls:
         if method == DISCOVER and relay.memory.initialize and not relay.is_open:
             reply.answer(envelope.result(message.id, relay.memory.initialize))
             return None
-        if not relay.is_modern and params.requestState and method in rounds.METHODS:
+        if not relay.is_modern and params.requestState and method in parking.METHODS:
             return service.leases.resume(message, params, reply, principal)
         if not relay.is_modern and service.leases.wants(method, meta):
             trace = headers.get(b"traceparent", b"").decode("latin-1")

@@ -6,8 +6,8 @@ import pytest
 from world import ENVELOPE, Outbox, World
 
 from bridge.protocol import envelope
-from bridge.protocol.eras import rounds
-from bridge.protocol.eras.rounds import Lease
+from bridge.protocol.eras import parking, rounds
+from bridge.protocol.eras.parking import Lease
 
 KEY = b"k" * 32
 FORM = {"message": "name?", "requestedSchema": {"type": "object", "properties": {}}}
@@ -40,7 +40,7 @@ class Parked:
     def again(self, state, answers, id=2, name="x", principal="ann", method="tools/call"):
         """The refusal, or the outbox of the retry."""
         message, params = self.message({"name": name, "inputResponses": answers, "requestState": state}, id, method)
-        ticket = rounds.unsealed(params.requestState, KEY)
+        ticket = parking.unsealed(params.requestState, KEY)
         if ticket is None or not self.lease.is_for(ticket, method, message.params, principal):
             return "refused"
         outbox = Outbox()

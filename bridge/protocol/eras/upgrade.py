@@ -1,7 +1,7 @@
 """A legacy client and a modern child: each request says whose it is, each result loses what the client's SDK would refuse.
 
 What a session had and the modern era has not, the bridge keeps: its log level goes along with each request, its
-resource subscriptions are part of the bridge's own listen (`listens.py`), and a child that wants something of the client
+resource subscriptions are part of the bridge's own listen (`passing.py`), and a child that wants something of the client
 asks for it here as a legacy server would (`rounds.py`).
 """
 
