@@ -102,8 +102,8 @@ class Eras:
             if self.modern is not None and self._title and self._title != facts.title:
                 self.service.log.info("the server is another one than it was: its era is to be found out anew", server=facts.title)
                 self.modern = None
-            self.legacy = True
-        self._title = facts.title
+                self.service.children.drop_modern()
+            self.legacy, self._title = True, facts.title
         if self.modern is not None:
             self._keep()
 
@@ -127,10 +127,12 @@ class Eras:
         self._asked = None
 
     def _ask(self) -> asyncio.Future:
-        if self._asked is None:
-            self._asked, self._since = self.service.loop.create_future(), self.service.loop.time()
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = self.service.loop.create_future()
+            self._since = self.service.loop.time()
             self.service.children.start_modern()
-        return self._asked
+        return asked
 
     def _keep(self) -> None:
         self._kept.write(msgspec.json.encode(_Verdict(self._kept.identity, self.legacy, self.modern, self._title)))

@@ -59,7 +59,7 @@ UNSCORED = ("tasks-", "http-header-validation", "http-custom-header-server-valid
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory) -> Callable[[str], tuple[Results, Results]]:
+def held(tmp_path_factory, note) -> Callable[[str], tuple[Results, Results]]:
     """The results of a case, directly and through the bridge."""
     folder, done = tmp_path_factory.mktemp("conformance"), {}
 
@@ -71,8 +71,8 @@ def held(tmp_path_factory) -> Callable[[str], tuple[Results, Results]]:
                 direct = conformance.run(url, folder, requirements=case.requirements, timeout=60)
             with server.forks() as command, Bridge(command) as bridge:
                 bridged = conformance.run(f"{bridge.url}/mcp", folder, requirements=case.requirements, timeout=90)
-            print(f"\nconformance, {name}: {bridged.seconds:.1f} s through the bridge, {direct.seconds:.1f} s directly:"
-                  f" {bridged.seconds / direct.seconds:.1f} times (the goal is 3)")  # fmt: skip
+            ratio = bridged.seconds / direct.seconds
+            note(f"{name}: {bridged.seconds:.1f} through the bridge, {direct.seconds:.1f} directly, {ratio:.1f} times (the goal: 3)")
             done[name] = direct, bridged
         return done[name]
 
