@@ -48,7 +48,8 @@ class Modern:
         reply = ModernReply(self.service, True, takes_events, way)
         if not self.calls.now(message, params, meta, reply, headers, principal):
             return False
-        way.on_gone = reply.gone
+        if not reply.is_over:
+            way.on_gone = reply.gone
         self.service.counts.bytes_in += len(body)
         return True
 
@@ -113,7 +114,7 @@ class ModernReply:
     def answer(self, message: bytes) -> None:
         if self.is_over:
             return
-        self.is_over, self.leave = True, None
+        self._let_go()
         if self.stream is None and (self.takes_json or self.code):
             self.service.counts.bytes_out += len(message)
             if self.code:
@@ -138,7 +139,7 @@ class ModernReply:
     def end(self) -> None:
         """Nothing more comes, and no answer either."""
         if not self.is_over:
-            self.is_over, self.leave = True, None
+            self._let_go()
             self._become_stream()
             self.stream.close()
 
@@ -146,16 +147,21 @@ class ModernReply:
         """The client closed its connection."""
         if self.is_over:
             return
-        self.is_over = True
-        leave, self.leave = self.leave, None
+        leave, exchange = self.leave, self.exchange
+        self._let_go()
         if self.stream:
             self.stream.close()
         else:
             self.way.nobody()
         if leave:
             leave()
-        elif self.exchange is not None:
-            self.exchange.relay.cancel(self.exchange, self.service.loop.time())
+        elif exchange is not None:
+            exchange.relay.cancel(exchange, self.service.loop.time())
+
+    def _let_go(self) -> None:
+        """It is over. What refers to each other would wait for the garbage collector, which costs a call 5 us."""
+        self.is_over = True
+        self.leave = self.exchange = self.way.on_gone = None
 
     def _become_stream(self) -> None:
         if self.stream is None:

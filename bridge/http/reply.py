@@ -15,10 +15,11 @@ GONE = object()  # what a task gets whose client left before there was an answer
 class Awaited:
     """The long way of an answer: the ASGI task of its request waits for it."""
 
-    __slots__ = ("waiter", "status")
+    __slots__ = ("waiter", "status", "on_gone")
 
     def __init__(self, loop):
         self.status = 200
+        self.on_gone = None  # for the short way
         # Gives the answer, if it may be a JSON body; None when the response has become a stream.
         self.waiter = loop.create_future()
 

@@ -8,9 +8,10 @@ rest there is round_trips.py of the zoo, which really asks in mid-call.
 Behind the bridge the servers are forks of a process that has done its imports: environments/forks.py says why.
 """
 
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 from environments import EverythingServer, conformance, everything_sdk1, everything_sdk2
@@ -58,32 +59,44 @@ DIAGNOSTICS = ("server-stateless",)
 UNSCORED = ("tasks-", "http-header-validation", "http-custom-header-server-validation", "json-schema-2020-12")
 
 
-@pytest.fixture(scope="module")
-def held(tmp_path_factory, note) -> Callable[[str], tuple[Results, Results]]:
-    """The results of a case, directly and through the bridge."""
-    folder, done = tmp_path_factory.mktemp("conformance"), {}
+@dataclass(frozen=True)
+class Place:
+    """Where one server can be had, directly and through the bridge: for several runs of the suite, one after another."""
 
+    direct: str
+    bridged: str
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Callable[[Callable[[], EverythingServer]], Place]]:
+    with ExitStack() as stack:
+
+        @cache
+        def opened(which: Callable[[], EverythingServer]) -> Place:
+            server, port = which(), free_port()
+            stack.enter_context(listening(server.http(port), port))
+            bridge = stack.enter_context(Bridge(stack.enter_context(server.forks())))
+            return Place(f"http://127.0.0.1:{port}/mcp", f"{bridge.url}/mcp")
+
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def held(place, tmp_path_factory, note) -> Callable[[str], tuple[Results, Results]]:
+    """The results of a case, directly and through the bridge."""
+    folder = tmp_path_factory.mktemp("conformance")
+
+    @cache
     def hold(name: str) -> tuple[Results, Results]:
-        if name not in done:
-            case = CASES[name]
-            server = case.server()
-            with over_http(server) as url:
-                direct = conformance.run(url, folder, requirements=case.requirements, timeout=60)
-            with server.forks() as command, Bridge(command) as bridge:
-                bridged = conformance.run(f"{bridge.url}/mcp", folder, requirements=case.requirements, timeout=90)
-            ratio = bridged.seconds / direct.seconds
-            note(f"{name}: {bridged.seconds:.1f} through the bridge, {direct.seconds:.1f} directly, {ratio:.1f} times (the goal: 3)")
-            done[name] = direct, bridged
-        return done[name]
+        case = CASES[name]
+        where = place(case.server)
+        direct = conformance.run(where.direct, folder, requirements=case.requirements, timeout=60)
+        bridged = conformance.run(where.bridged, folder, requirements=case.requirements, timeout=90)
+        ratio = bridged.seconds / direct.seconds
+        note(f"{name}: {bridged.seconds:.1f} through the bridge, {direct.seconds:.1f} directly, {ratio:.1f} times (the goal: 3)")
+        return direct, bridged
 
     return hold
-
-
-@contextmanager
-def over_http(server: EverythingServer):
-    port = free_port()
-    with listening(server.http(port), port):
-        yield f"http://127.0.0.1:{port}/mcp"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -108,10 +121,9 @@ def test_the_suite_ran_in_full(held, name):
 
 
 @pytest.fixture(scope="module")
-def translated(tmp_path_factory) -> Results:
+def translated(place, tmp_path_factory) -> Results:
     """The suite at 2026-07-28 with the server of the handshake era."""
-    with everything_sdk1().forks() as command, Bridge(command) as bridge:
-        return conformance.run(f"{bridge.url}/mcp", tmp_path_factory.mktemp("translated"), requirements=MODERN, timeout=90)
+    return conformance.run(place(everything_sdk1).bridged, tmp_path_factory.mktemp("translated"), requirements=MODERN, timeout=90)
 
 
 @pytest.fixture(scope="module")

@@ -356,7 +356,7 @@ def test_parked_calls_do_not_hold_up_the_end(start, connect):
 
 
 def test_many_parked_calls_stay_within_max_children(start, connect):
-    bridge = start("asks", options=(*RELAY, "--max-children", "3"))
+    bridge = start("asks", options=(*RELAY, "--max-children", "3", "--drain-timeout", "0.2"))
     client = connect(Modern, bridge.url, capabilities=ALL)
     futures = [client.begin_call("elicit") for _ in range(5)]
     eventually(lambda: sum(future.done() for future in futures) >= 2)

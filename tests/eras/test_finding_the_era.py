@@ -10,7 +10,7 @@ import pytest
 from support import Bridge, Http, Modern, eventually, text, zoo
 
 PROBES = ["DIE", "NONSENSE", "STRANGER", "EMPTY", "STRING", "NULL", "FLOOD", "-32601", "-32602", "-32000"]
-SILENT = ["HANG", "WEDGE", "GARBAGE", "HALF"]  # each is waited for, for some seconds
+SILENT = {"HANG": 6, "WEDGE": 3, "GARBAGE": 3, "HALF": 3}  # and --start-timeout: so long it is waited for
 
 
 class Journal:
@@ -69,7 +69,7 @@ def test_nobody_pays_for_it_who_has_no_client_of_the_new_era(start, connect, tra
 
 def test_a_child_that_says_nothing_costs_its_clients_one_wait(start, connect, tmp_path):
     """Edge case 52, for all of them at once. The process that was asked is stopped in the end."""
-    bridges = [start("probed", "--probe", how, options=Journal(tmp_path / how).options) for how in SILENT]
+    bridges = [start("probed", "--probe", how, options=("--start-timeout", limit, *Journal(tmp_path / how).options)) for how, limit in SILENT.items()]
     began = time.monotonic()
     clients = [Modern(bridge.url) for bridge in bridges]
     found = [client.begin("server/discover") for client in clients]
@@ -83,7 +83,7 @@ def test_a_child_that_says_nothing_costs_its_clients_one_wait(start, connect, tm
         assert "server/discover" not in Journal(tmp_path / how).methods()[pid]
         assert not bridge.logged("Traceback")
     for bridge, pid in zip(bridges, serving, strict=True):
-        eventually(lambda bridge=bridge, pid=pid: bridge.children() == [pid], 25)
+        eventually(lambda bridge=bridge, pid=pid: bridge.children() == [pid], 10)
 
 
 def test_a_child_of_the_old_era_is_asked_once(start, connect, journal):
@@ -217,7 +217,7 @@ def test_a_lazy_child_is_asked_when_the_first_client_comes(start, connect, journ
 
 
 def test_readyz_and_initialize_do_not_wait_for_a_child_that_hangs_at_the_question(start, connect, journal):
-    bridge = start("probed", "--probe", "HANG", options=journal.options)
+    bridge = start("probed", "--probe", "HANG", options=("--start-timeout", 3, *journal.options))
     new = Modern(bridge.url)
     asked = new.begin("tools/list")
     eventually(lambda: len(journal.read()) == 2)
