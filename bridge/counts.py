@@ -24,7 +24,7 @@ class Counts:
     """All that one MCP counts."""
 
     def __init__(self):
-        self.requests: dict[tuple[str, str, str], int] = defaultdict(int)  # (method, tool, outcome)
+        self.requests: dict[tuple, int] = defaultdict(int)  # (method, tool, outcome, client's era, child's era)
         self.latency: dict[str, Histogram] = defaultdict(Histogram)  # method
         self.sessions: dict[tuple[str, str], int] = defaultdict(int)  # (transport, revision), ever opened
         self.noise: dict[str, int] = defaultdict(int)  # lines from the child that are no message, by kind

@@ -76,7 +76,7 @@ def _families() -> list[_Family]:
     counter, gauge = CounterMetricFamily, GaugeMetricFamily
     return [
         _Family(counter, "mcp_bridge_requests", "Requests of clients by what became of them.",
-                ["method", "tool", "outcome"], lambda s: list(s.counts.requests.items())),
+                ["method", "tool", "outcome", "client_era", "child_era"], lambda s: list(s.counts.requests.items())),
         _Latency(HistogramMetricFamily, "mcp_bridge_request_duration_seconds", "Time from a request to its answer.",
                  ["method"], None),
         _Family(gauge, "mcp_bridge_requests_in_flight", "Requests under way, waiting ones included.", [],
@@ -93,7 +93,7 @@ def _families() -> list[_Family]:
                 lambda s: [((state,), int(s.state == state)) for state in STATES]),
         _Family(gauge, "mcp_bridge_child_up", "Whether the shared child is ready.", [],
                 lambda s: [((), int(s.state == "ready"))]),
-        _Family(gauge, "mcp_bridge_children", "Children by role (shared, own, principal, spare, retiring) and state.",
+        _Family(gauge, "mcp_bridge_children", "Children by role (shared, modern, own, principal, spare, retiring) and state.",
                 ["role", "state"], lambda s: list(s.children_by_state().items())),
         _Family(counter, "mcp_bridge_child_waits", "Sessions that waited for a child because all were taken.", [],
                 lambda s: [((), s.counts.waits)]),

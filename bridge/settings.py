@@ -76,6 +76,8 @@ class Settings:
                           "tool call ever looks like one to LiteLLM's client", choices=("strict", "litellm"), per_mcp=True)
     isolation: str = option("auto", "who shares a child: auto decides by the client's capabilities; session: nobody; principal: those with the same token",
                             choices=("auto", "shared", "session", "principal"), per_mcp=True)
+    child_era: str = option("auto", "which era the child speaks; auto: found out when a modern client comes, and remembered",
+                            choices=("auto", "legacy", "modern"), per_mcp=True)
     client_roots: str = option("auto", "whether a client's roots reach its own child; auto: only with --isolation "
                                "session", choices=("auto", "relay", "withhold"), per_mcp=True)
     max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole,

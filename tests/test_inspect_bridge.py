@@ -67,3 +67,17 @@ def test_it_leaves_nothing_behind(start):
     eventually(lambda: bridge.metrics().value("mcp_bridge_sessions_opened_total") == 3)
     eventually(lambda: bridge.metrics().value("mcp_bridge_sessions") == 0)
     eventually(lambda: bridge.metrics().value("mcp_bridge_streams") == 0)
+
+
+TRIMMED = {"streamable-http (modern)": ["tools: listed is not the same"]}  # its outputSchema is no object's
+
+
+@pytest.mark.parametrize("child, differences", [("echo", {}), ("modern", TRIMMED)])
+def test_both_eras_of_a_bridge_say_the_same(around, child, differences):
+    told = json.loads(inspect(around(child).url, "--era", "both", "--json"))
+    works = [(one["transport"], one["era"], one["revision"]) for one in told["transports"]]
+
+    assert works == [("streamable-http", "legacy", "2025-11-25"), ("streamable-http", "modern", "2026-07-28"),
+                     ("sse", "legacy", "2025-11-25"), ("websocket", "legacy", "2025-11-25")]
+    assert told["problems"] == []
+    assert told["differences"] == differences

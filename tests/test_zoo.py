@@ -427,3 +427,228 @@ def test_refuses_second_initialize():
     with Pipes("refuses_second_initialize", "--exit") as child:
         child.begin("initialize", HANDSHAKE)
         assert exit_code(child, 5) == 1
+
+
+# The revision 2026-07-28
+
+MODERN = "io.modelcontextprotocol/"
+
+
+def envelope(**capabilities):
+    return {f"{MODERN}protocolVersion": "2026-07-28", f"{MODERN}clientCapabilities": capabilities}
+
+
+class Modern(Pipes):
+    """Pipes whose requests carry what a request of that revision must."""
+
+    def __init__(self, name, *arguments):
+        super().__init__(name, *arguments, handshake=False)
+        self.can, self.meta = {}, {}
+
+    def begin(self, method, params=None):
+        params = params or {}
+        return super().begin(method, params | {"_meta": envelope(**self.can) | self.meta | params.get("_meta", {})})
+
+
+def test_modern_needs_no_handshake():
+    with Modern("modern", "--instructions", "be kind") as child:
+        found = child.request("server/discover")["result"]
+        assert found["supportedVersions"] == ["2026-07-28"]
+        assert found["instructions"] == "be kind"
+        assert {"ttlMs", "cacheScope", "resultType", "capabilities", "_meta"} <= found.keys()
+        assert found["_meta"][f"{MODERN}serverInfo"]["name"] == "modern"
+        called = child.call("echo", message="hi")
+        assert text(called) == "hi"
+        assert called["result"]["resultType"] == "complete"
+        assert child.request("tools/list")["result"]["ttlMs"] >= 0
+        assert child.call("listed")["result"]["structuredContent"] == [1, 2]
+        assert json.loads(text(child.call("headers", region="eu", count=3))) == {"region": "eu", "count": 3}
+        assert json.loads(text(child.call("meta")))[f"{MODERN}clientCapabilities"] == {}
+        child.begin_call("raw", result='{"content": [],  "n": 1e400}')
+        assert child.next_line().endswith(b'"result":{"content": [],  "n": 1e400}}\n')
+        assert child.request("resources/read", {"uri": "test://nowhere"})["error"]["code"] == -32602
+
+
+def test_modern_refuses_what_is_gone_and_what_has_no_envelope():
+    with Modern("modern") as child:
+        for method in ("initialize", "ping", "logging/setLevel", "resources/subscribe"):
+            assert child.request(method)["error"]["code"] == -32601
+        old = child.request("tools/list", {"_meta": {f"{MODERN}protocolVersion": "2099-01-01"}})
+        assert old["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2099-01-01"}
+        assert child.request("tools/list", {"_meta": {f"{MODERN}logLevel": "loud"}})["error"]["code"] == -32602
+    for options, code in [((), -32022), (("--refuses", -32601), -32601)]:
+        with Pipes("modern", *options) as child:
+            assert child.initialized["error"]["code"] == code
+            assert child.request("tools/list")["error"]["code"] == -32602
+
+
+def test_modern_logs_only_for_who_asked():
+    with Modern("modern") as child:
+        child.call("log", level="error")
+        child.meta = {f"{MODERN}logLevel": "warning", "progressToken": 7}
+        child.call("log", level="info")
+        child.call("log", level="error", count=2)
+        child.call("progress", steps=1)
+    assert [m["method"].rpartition("/")[2] for m in child.others] == ["message", "message", "progress"]
+
+
+def test_modern_tells_changes_to_who_listens():
+    with Modern("modern", "--no", "prompts") as child:
+        child.call("change")
+        wishes = {"toolsListChanged": True, "promptsListChanged": True, "resourceSubscriptions": ["test://one"]}
+        listen = child.begin("subscriptions/listen", {"notifications": wishes})
+        acknowledged = child.next()
+        assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
+        assert acknowledged["params"]["notifications"] == {"toolsListChanged": True, "resourceSubscriptions": ["test://one"]}
+        child.call("change")
+        child.call("touch", uri="test://one")
+        assert text(child.call("touch", uri="test://two")) == "nobody subscribed"
+        assert [m["method"].rpartition("/")[2] for m in child.others] == ["list_changed", "updated"]
+        assert {m["params"]["_meta"][f"{MODERN}subscriptionId"] for m in child.others} == {listen}
+        child.notify("notifications/cancelled", requestId=listen)
+        assert json.loads(text(child.call("listens"))) == []
+        child.others.clear()
+        listen = child.begin("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+        child.call("end_listens")
+        ended = child.others[-1]
+        assert [ended["id"], ended["result"]["_meta"][f"{MODERN}subscriptionId"]] == [listen, listen]
+
+
+def test_a_dual_child_speaks_both_eras():
+    with Pipes("modern", "--dual") as child:
+        assert child.initialized["result"]["protocolVersion"] == "2025-11-25"
+        assert child.request("server/discover", {"_meta": envelope()})["result"]["supportedVersions"]
+        assert "resultType" not in child.call("echo", message="hi")["result"]
+        called = child.request("tools/call", {"name": "echo", "arguments": {"message": "hi"}, "_meta": envelope()})
+        assert called["result"]["resultType"] == "complete"
+        child.call("log", level="info")
+        child.call("change")
+        assert [m["method"].rpartition("/")[2] for m in child.others] == ["message", "list_changed"]
+
+
+def test_a_locked_child_stays_with_the_era_of_its_first_request():
+    with Pipes("modern", "--locked") as child:
+        assert child.request("ping")["result"] == {}
+        assert child.request("server/discover", {"_meta": envelope()})["error"]["code"] == -32600
+    with Pipes("modern", "--locked", handshake=False) as child:
+        child.request("server/discover", {"_meta": envelope()})
+        assert child.request("initialize", HANDSHAKE)["error"]["code"] == -32022
+
+
+@pytest.mark.parametrize("how", ["HANG", "WEDGE", "HALF", "DIE", "NONSENSE", "STRANGER", "EMPTY", "STRING", "NULL", "GARBAGE", "FLOOD", "-32601"])
+def test_probed(how):
+    with Pipes("probed", "--probe", how, handshake=False) as child:
+        probe = child.begin("server/discover", {"_meta": envelope()})
+        if how == "DIE":
+            assert exit_code(child, 5) == 1
+        elif how in ("HANG", "WEDGE", "HALF"):
+            with pytest.raises(queue.Empty):
+                child.next_line(0.1)
+        elif how == "GARBAGE":
+            assert child.next_line().startswith(b"server/discover?")
+        else:
+            answer = child.answer(probe)
+            assert ("error" in answer) == (how in ("FLOOD", "-32601"))
+    with Pipes("probed", "--probe", how) as child:
+        assert text(child.call("echo", message="as ever")) == "as ever"
+
+
+def test_modern_asks():
+    with Modern("modern_asks") as child:
+        assert child.call("elicit")["error"]["data"] == {"requiredCapabilities": {"elicitation": {}}}
+        child.can = {"elicitation": {}, "sampling": {}, "roots": {}}
+        first = child.call("two")["result"]
+        assert first["resultType"] == "input_required"
+        assert first["inputRequests"].keys() == {"elicit", "sample"}
+        assert "ttlMs" not in first
+        given = {"elicit": {"action": "accept", "content": {}}, "sample": {"role": "assistant"}}
+        again = {"name": "two", "arguments": {}, "inputResponses": given, "requestState": first["requestState"]}
+        told = json.loads(text(child.request("tools/call", again)))
+        assert told == {"answers": given, "state": first["requestState"]}
+
+        state, answers = {}, {"inputResponses": {"elicit": {"action": "accept"}}}
+        for _ in range(3):
+            asked = child.request("tools/call", {"name": "rounds", "arguments": {}} | state)["result"]
+            state = {"requestState": asked["requestState"]} | answers
+        assert text(child.request("tools/call", {"name": "rounds", "arguments": {}} | state)) == "3 rounds"
+        assert "inputRequests" not in child.call("state_only")["result"]
+        assert child.request("prompts/get", {"name": "asking"})["result"]["inputRequests"]
+        assert child.request("resources/read", {"uri": "ask://resource"})["result"]["inputRequests"]
+
+
+def test_modern_tasks():
+    with Modern("modern_tasks") as child:
+        assert text(child.call("work")) == "done at once"
+        assert child.call("only_task")["error"]["code"] == -32021
+        child.can = {"extensions": {f"{MODERN}tasks": {}}}
+        begun = child.call("work")["result"]
+        assert [begun["resultType"], begun["taskId"], begun["status"]] == ["task", "task-1", "working"]
+        child.begin("subscriptions/listen", {"notifications": {"taskIds": ["task-1"]}})
+        eventually(lambda: child.request("tasks/get", {"taskId": "task-1"})["result"]["status"] == "completed")
+        asked = child.call("question")["result"]
+        child.request("tasks/update", {"taskId": asked["taskId"], "inputResponses": {"go": {"action": "accept"}}})
+        done = child.request("tasks/get", {"taskId": asked["taskId"]})["result"]
+        assert "accept" in text(done)
+        only = child.call("only_task")["result"]["taskId"]
+        child.request("tasks/cancel", {"taskId": only})
+        assert child.request("tasks/get", {"taskId": only})["result"]["status"] == "cancelled"
+        assert child.request("tasks/get", {"taskId": "task-9"})["error"]["code"] == -32602
+
+
+def test_tasks():
+    with Pipes("tasks") as child:
+        assert text(child.call("work")) == "done at once"
+        assert child.call("must")["error"]["code"] == -32601
+        begun = child.request("tools/call", {"name": "must", "arguments": {"seconds": 0}, "task": {"ttl": 1000}})["result"]["task"]
+        eventually(lambda: child.request("tasks/get", begun)["result"]["status"] == "completed")
+        assert text(child.request("tasks/result", begun)) == "task-1 completed"
+        assert child.request("tasks/list")["result"]["tasks"]
+        assert child.others[0]["method"] == "notifications/tasks/status"
+
+
+def test_round_trips_really_ask():
+    with Pipes("round_trips", handshake=False) as child:
+        child.request("initialize", HANDSHAKE | {"capabilities": {"elicitation": {}}})
+        for method, name in [
+            ("tools/call", "test_input_required_result_elicitation"),
+            ("prompts/get", "test_input_required_result_prompt"),
+            ("tools/call", "test_input_required_result_capabilities"),
+        ]:
+            request, asked = child.begin(method, {"name": name}), child.next()
+            assert asked["method"] == "elicitation/create"
+            child.send({"id": asked["id"], "result": {"action": "accept", "content": {"name": "Alice", "context": "c"}}})
+            assert "result" in child.answer(request)
+        call = child.begin_call("test_input_required_result_multiple_inputs")
+        asks = [child.next() for _ in range(3)]
+        assert [ask["params"]["_meta"]["mcp-bridge/key"] for ask in asks] == ["user_name", "greeting", "client_roots"]
+        for ask in asks:
+            child.send({"id": ask["id"], "error": {"code": -1, "message": "no"}})
+        assert child.answer(call)["error"]["code"] == -32603
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","method":"tools/list","id":5}\n',
+        b'{"jsonrpc":"2.0","method":"ping","id":5,"params":{"_meta":%b}}\n' % json.dumps(envelope()).encode(),
+        b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n',
+        b'{"jsonrpc":"2.0","id":0,"result":{}}\n',
+        b"\n",
+    ],
+)
+def test_strict_modern_dies_of(line):
+    with Modern("strict_modern") as child:
+        assert text(child.call("echo", message="fine")) == "fine"
+        child.send(line)
+        assert exit_code(child, 5) == 1
+        eventually(lambda: child.stderr().startswith(b"strict: "))
+
+
+def test_the_journal_has_the_lines_of_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_JOURNAL", str(tmp_path / "journal"))
+    for _ in range(2):
+        with Pipes("echo", handshake=False) as child:
+            child.request("ping")
+    lines = [line.split(" ", 1) for line in (tmp_path / "journal").read_text().splitlines()]
+    assert len({pid for pid, _ in lines}) == 2
+    assert [json.loads(line)["method"] for _, line in lines] == ["ping", "ping"]

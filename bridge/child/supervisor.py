@@ -28,6 +28,7 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._has_run = False
+        self.is_on_trial = False  # whether its failure is an answer and no accident
         self._idle: list[asyncio.Future] = []
 
     @property
@@ -114,7 +115,8 @@ class Supervisor:
             pause = self.life.timer - self._loop.time()
             self.log.warning("child died, starting it again", pid=pid, why=self.life.reason, pause=round(pause, 2), failures=self.life.failures)
         elif self.life.state is State.FATAL:
-            self.log.error("child is FATAL, giving up", pid=pid, why=self.life.reason)
+            if not self.is_on_trial:
+                self.log.error("child is FATAL, giving up", pid=pid, why=self.life.reason)
         else:
             self.log.info("child stopped", pid=pid)
 

@@ -19,7 +19,7 @@ async def send_accepted(send) -> None:
 
 
 async def send_refusal(send, refusal: Refusal, id: bytes = NULL_ID) -> None:
-    await send_json(send, error_body(id, refusal.code, refusal.message), refusal.status, refusal.headers)
+    await send_json(send, error_body(id, refusal.code, refusal.message, refusal.data), refusal.status, refusal.headers)
 
 
 async def send_refusal_of_websocket(send, refusal: Refusal) -> None:

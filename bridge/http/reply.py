@@ -9,20 +9,33 @@ from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol.revisions import has_priming
 
 
+GONE = object()  # what a task gets whose client left before there was an answer
+
+
 class Awaited:
     """The long way of an answer: the ASGI task of its request waits for it."""
 
-    __slots__ = ("waiter",)
+    __slots__ = ("waiter", "status", "on_gone")
 
     def __init__(self, loop):
+        self.status = 200
+        self.on_gone = None  # for the short way
         # Gives the answer, if it may be a JSON body; None when the response has become a stream.
         self.waiter = loop.create_future()
 
     def whole(self, body: bytes) -> None:
         self.waiter.set_result(body)
 
+    def failed(self, status: int, body: bytes) -> None:
+        self.status = status
+        self.waiter.set_result(body)
+
     def events(self, stream: Stream) -> None:
         self.waiter.set_result(None)
+
+    def nobody(self) -> None:
+        """The client is gone."""
+        self.waiter.set_result(GONE)
 
 
 class Reply:

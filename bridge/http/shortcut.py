@@ -10,11 +10,14 @@ It leans on uvicorn's HttpToolsProtocol by inheritance, with `heads.py` in betwe
 response is under way, and `on_response_complete` starts what a client has pipelined behind it.
 """
 
+from http import HTTPStatus
+
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from bridge.http.heads import HeadsProtocol
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
+_FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
 _EVENTS = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n"
            b"transfer-encoding: chunked\r\n\r\n")
@@ -28,6 +31,7 @@ class ShortcutProtocol(HeadsProtocol):
         super().__init__(*args, **kwargs)
         self.short: ShortWay | None = None  # the request that is being read, if it may go the short way
         self.served = None  # the request under way on the long way
+        self.taken: ShortWay | None = None  # the last one that went the short way
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -39,6 +43,9 @@ class ShortcutProtocol(HeadsProtocol):
             for cycle in [cycle for cycle, _ in self.pipeline] + ([self.served] if self.served else []):
                 cycle.disconnected = True
             self.pipeline.clear()
+            if self.taken is not None and not self.taken.response_complete:
+                self.taken.disconnected = True
+                self.taken.set()
         super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle, app) -> None:
@@ -74,6 +81,7 @@ class ShortcutProtocol(HeadsProtocol):
         short, self.short = self.short, None
         if short is None:
             return super().on_message_complete()
+        self.taken = short
         if not short.lane.take(short.method, short.headers, short.query, short.body, short.principal, short):
             self.cycle = None
             super().on_headers_complete()
@@ -99,7 +107,7 @@ class ShortWay:
     """One request on its short way, and how its answer leaves. uvicorn sees it as the connection's `cycle`."""
 
     __slots__ = ("protocol", "lane", "method", "headers", "query", "principal", "body", "response_complete", "keep_alive",
-                 "disconnected")
+                 "disconnected", "on_gone")
     more_body = False
 
     def __init__(self, protocol: ShortcutProtocol, lane, method: bytes, headers: dict, query: bytes, principal: str):
@@ -113,13 +121,22 @@ class ShortWay:
         self.response_complete = False
         self.keep_alive = True
         self.disconnected = False
+        self.on_gone = None  # called when the client closes its connection before it is answered
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether a header came more than once."""
+        return len(self.protocol.headers) != len(self.headers)
 
     @property
     def message_event(self):
         return self
 
     def set(self) -> None:
-        """uvicorn wakes whoever reads a body; nobody does here."""
+        """uvicorn wakes whoever reads a body, which nobody does here, and whoever may care that the client has left."""
+        if self.disconnected and self.on_gone is not None:
+            on_gone, self.on_gone = self.on_gone, None
+            on_gone()
 
     def whole(self, body: bytes, headers: bytes = b"") -> None:
         """The answer as a JSON body. `headers` are whole lines."""
@@ -128,6 +145,14 @@ class ShortWay:
         else:
             self._write(_JSON % (len(body), headers))
             self._write(body)
+        self._complete()
+
+    def failed(self, status: int, body: bytes) -> None:
+        self._write(_FAILED % (status, HTTPStatus(status).phrase.encode(), len(body)) + body)
+        self._complete()
+
+    def nobody(self) -> None:
+        """The client is gone."""
         self._complete()
 
     def accepted(self) -> None:

@@ -4,15 +4,16 @@ from msgspec import Raw
 
 from bridge.http import body as bodies
 from bridge.http.answers import NO_STORE, send_accepted, send_json, send_method_not_allowed, send_refusal
+from bridge.http.modern import Modern
 from bridge.http.reply import Awaited, Gather, Listening, Reply
 from bridge.http.stream import Stream, frame
 from bridge.protocol import envelope
+from bridge.protocol.eras import ladder
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal
-from bridge.protocol.revisions import HANDSHAKE, has_batches, is_modern
+from bridge.protocol.revisions import HANDSHAKE, has_batches
 
 EVENT_STREAM = ((b"content-type", b"text/event-stream"), NO_STORE, (b"x-accel-buffering", b"no"))
 TRANSPORT = "streamable-http"
-MODERN_MARK = b"io.modelcontextprotocol/protocolVersion"
 _KNOWN_VERSIONS = frozenset(version.encode() for version in HANDSHAKE)
 
 
@@ -23,6 +24,7 @@ class Streamable:
 
     def __init__(self, service):
         self.service = service
+        self.modern = Modern(service)
         self._accepts: dict[bytes, tuple[bool, bool]] = {}
 
     async def __call__(self, scope, receive, send) -> None:
@@ -36,7 +38,8 @@ class Streamable:
         if type(body) is not bytes or not (takes_json or takes_events) or not _is_json(headers):
             return await self._refuse_outside(send, body, headers, takes_json or takes_events)
         service.counts.bytes_in += len(body)
-        refusal = self._bad_version(headers) or service.not_now()
+        may_be_modern = ladder.MARK in body or ladder.says_modern(headers.get(ladder.VERSION)) and not service.is_kind
+        refusal = None if may_be_modern else self._bad_version(headers) or service.not_now()
         if refusal is not None:
             return await self._refuse(send, refusal, body)
         if envelope.is_batch(body):
@@ -45,8 +48,12 @@ class Streamable:
             message = envelope.from_client(body)
         except Malformed as error:
             return await self._refuse(send, error.refusal(), body, error.id)
-        if MODERN_MARK in body and (refusal := _modern_body(message)):
-            return await self._refuse(send, refusal, body, bytes(message.id))
+        if may_be_modern:
+            if self._is_modern(message, headers):
+                refusal = await self.modern.post(scope, message, headers, receive, send, takes_json, takes_events)
+                return await self._refuse_modern(send, refusal, message) if refusal else None
+            if refusal := self._bad_version(headers) or service.not_now():
+                return await self._refuse(send, refusal, body)
         if message.method == "initialize" and message.id:
             return await self._initialize(scope, message, receive, send)
         session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
@@ -75,11 +82,13 @@ class Streamable:
         id = headers.get(b"mcp-session-id")
         session = service.sessions.known(id.decode("latin-1"), principal) if id else None
         takes_json, takes_events = self._accepted(headers.get(b"accept"))
+        if ladder.MARK in body:
+            return takes_json and _is_json(headers) and self.modern.take(headers, body, takes_events, principal, way)
         if self._bad_version(headers) or service.draining or id and session is None or not takes_json:
             return False
         if method == b"DELETE":
             return session is not None and self._end_now(session, way)
-        if not _is_json(headers) or MODERN_MARK in body:
+        if not _is_json(headers):
             return False
         try:
             message = envelope.from_client(body)
@@ -97,6 +106,11 @@ class Streamable:
             return False
         service.counts.bytes_in += len(body)
         return True
+
+    def _is_modern(self, message: envelope.Envelope, headers: dict) -> bool:
+        """The era of a message: that of its body, and where that says nothing, of its header."""
+        meta = envelope.peek_meta(envelope.peek(message.params).meta)
+        return bool(meta.revision) or ladder.says_modern(headers.get(ladder.VERSION)) and not self.service.is_kind
 
     def _open_now(self, message: envelope.Envelope, principal: str, way) -> bool:
         opened = self.service.initialize_now(TRANSPORT, message, principal) if message.id else None
@@ -131,6 +145,8 @@ class Streamable:
     async def _post_batch(self, scope, headers, body: bytes, send, takes_json: bool, takes_events: bool) -> None:
         """A batch is split for the child and answered together; all of it is refused if any part is."""
         service = self.service
+        if ladder.MARK in body and _has_envelope(body) or ladder.says_modern(headers.get(ladder.VERSION)) and not service.is_kind:
+            return await self._refuse(send, Refusal(400, INVALID_REQUEST, "batches are not part of MCP 2026-07-28"), body)
         session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal:
             return await self._refuse(send, refusal, body)
@@ -249,6 +265,10 @@ class Streamable:
         given = headers.get(b"content-type", b"nothing").decode("latin-1")[:80]
         await self._refuse(send, Refusal(415, INVALID_REQUEST, f"Content-Type must be application/json, not {given}"), body)
 
+    async def _refuse_modern(self, send, refusal: Refusal, message: envelope.Envelope) -> None:
+        self.service.counts.refusals[str(refusal.status)] += 1
+        await send_refusal(send, refusal, bytes(message.id) or NULL_ID)
+
     async def _refuse(self, send, refusal: Refusal, body: bytes, id: bytes = NULL_ID) -> None:
         """Say no, in the words of the profile: to LiteLLM's client, nothing but 200 is safe for a request."""
         service = self.service
@@ -292,17 +312,18 @@ def put_batch(service, session, messages: list[envelope.Envelope], gather: Gathe
                                                   message.params))
 
 
+def _has_envelope(body: bytes) -> bool:
+    """Whether any part of a batch is of the era that has none."""
+    try:
+        parts = [envelope.from_client(part) for part in envelope.split(body)]
+    except Malformed:
+        return False  # refused for that
+    return any(envelope.peek_meta(envelope.peek(part.params).meta).revision for part in parts)
+
+
 def _is_json(headers: dict) -> bool:
     kind = headers.get(b"content-type")
     return kind == b"application/json" or kind is not None and kind.partition(b";")[0].strip().lower() == b"application/json"
-
-
-def _modern_body(message: envelope.Envelope) -> Refusal | None:
-    """A request of the era without a handshake says so in its `_meta`; those are not served (yet)."""
-    revision = envelope.string(envelope.peek_meta(envelope.peek(message.params).meta).revision)
-    if revision is None or not is_modern(revision):
-        return None
-    return Refusal(400, INVALID_REQUEST, f"this endpoint speaks MCP {HANDSHAKE[0]} to {HANDSHAKE[-1]}: start with initialize")
 
 
 def request_in(body: bytes, id: bytes) -> tuple[bytes, str | None, Raw]:

@@ -13,6 +13,7 @@ Only this file is imported with the command line; the SDK (half a second, 65 MB)
 import argparse
 
 TRANSPORTS = ("streamable-http", "sse", "websocket", "stdio")
+ERAS = ("auto", "legacy", "modern", "both")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--openai", action="store_true", help="print the tools as OpenAI function definitions")
     parser.add_argument("--transport", choices=TRANSPORTS, help="use this one only")
+    parser.add_argument(
+        "--era",
+        choices=ERAS,
+        default="auto",
+        help="legacy: with a handshake (to 2025-11-25); modern: without (2026-07-28); both: one after the other, and "
+        "compared; auto: modern only where the handshake is refused",
+    )
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="send it (repeatable)")
     parser.add_argument("--token-file", metavar="FILE", help="send its first line as the bearer token")
     parser.add_argument(

@@ -53,7 +53,7 @@ async def visit(way: Way, plan: Plan, talk: Callable[[Connection], Awaitable[Sai
                 trace.wait_for("a connection")
                 async with _dispatcher(way, plan, trace) as dispatcher:
                     connection = Connection(dispatcher, trace)
-                    await connection.open()
+                    await connection.open(way.era)
                     said = await talk(connection)
                     milliseconds = round((time.monotonic() - started) * 1000)
                     trace.scope.deadline = anyio.current_time() + GOODBYE

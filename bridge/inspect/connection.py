@@ -51,15 +51,19 @@ class Connection:
         self.revision: str | None = None
         self.modern = False
 
-    async def open(self) -> None:
-        """The handshake; without one only for a server that refuses it.
+    async def open(self, era: str = "auto") -> None:
+        """The handshake; without one only for a server that refuses it, or where that era is asked for.
 
         Every server in the field accepts `initialize`, and some hang or exit on the modern `server/discover`.
         """
+        if era == "modern":
+            await self._discover()
+            self._trace.opened = True
+            return
         try:
             await self._initialize()
         except MCPError as refusal:
-            if refusal.code not in MODERN_ONLY:
+            if era == "legacy" or refusal.code not in MODERN_ONLY:
                 raise
             try:
                 await self._discover()

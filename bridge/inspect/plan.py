@@ -6,7 +6,8 @@ import os
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -26,6 +27,11 @@ class Way:
     transport: str
     url: str = ""
     command: tuple[str, ...] = ()
+    era: str = "auto"
+
+    @property
+    def name(self) -> str:
+        return f"{self.transport} ({self.era})" if self.era != "auto" else self.transport
 
     @property
     def target(self) -> str:
@@ -58,7 +64,7 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
         raise BadUsage(f"--timeout {arguments.timeout:g}: it must be more than 0 seconds")
     _refuse_what_does_not_apply(arguments, command)
     return Plan(
-        ways=ways_to_command(command, arguments.cwd) if command else ways_to_url(arguments.url, arguments.transport),
+        ways=_in_eras(ways_to_command(command, arguments.cwd) if command else ways_to_url(arguments.url, arguments.transport), arguments.era),
         headers=_headers(arguments.header, arguments.token_file),
         environment=_environment(arguments.env),
         cwd=arguments.cwd,
@@ -88,6 +94,17 @@ def ways_to_url(url: str, transport: str | None = None) -> tuple[Way, ...]:
     if named or (transport and path):
         return (_way(transport or named, parts, parts.path),)
     return tuple(_way(name, parts, path + ENDINGS[name]) for name in ([transport] if transport else ENDINGS))
+
+
+def _in_eras(ways: tuple[Way, ...], era: str) -> tuple[Way, ...]:
+    """The same ways in one era, or in both. HTTP+SSE and WebSocket know the handshake only."""
+    if era == "auto":
+        return ways
+    legacy = tuple(replace(way, era="legacy") for way in ways) if era != "modern" else ()
+    modern = tuple(replace(way, era="modern") for way in ways if way.transport in ("streamable-http", "stdio")) if era != "legacy" else ()
+    if not legacy + modern:
+        raise BadUsage(f"--era {era}: only streamable-http and stdio know an era without a handshake")
+    return tuple(way for pair in zip_longest(legacy, modern) for way in pair if way)
 
 
 def _way(transport: str, parts: SplitResult, path: str) -> Way:

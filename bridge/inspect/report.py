@@ -52,7 +52,7 @@ async def _visit_ways(plan: Plan, talk, enough: int) -> list[Visit]:
 def _tell_facts(plan: Plan, visits: list[Visit[Facts]]) -> int:
     working = [visited for visited in visits if visited.said]
     differing = {
-        visited.way.transport: found for visited in working[1:] if (found := differences(working[0].said, visited.said))
+        visited.way.name: found for visited in working[1:] if (found := differences(working[0].said, visited.said))
     }
     if plan.json:
         _print_json(_everything(visits, differing))
@@ -135,7 +135,8 @@ def _transport(visited: Visit[Facts]) -> dict[str, Any]:
             "tools": tools,
             "milliseconds": visited.milliseconds,
         }
-    return {"transport": visited.way.transport, **where, **outcome}
+    era = {"era": visited.way.era} if visited.way.era != "auto" else {}
+    return {"transport": visited.way.transport, **era, **where, **outcome}
 
 
 def _complain_about(visits: list[Visit], reasons: bool = True) -> None:

@@ -20,9 +20,9 @@ def printable(text: str) -> str:
 
 
 def transports(visits: list[Visit[Facts]]) -> str:
-    wide = max(len(visit.way.transport) for visit in visits)
+    wide = max(len(visit.way.name) for visit in visits)
     wider = max(len(visit.way.target) for visit in visits)
-    return "\n".join(f"{visit.way.transport:{wide}}  {visit.way.target:{wider}}  {_outcome(visit)}" for visit in visits)
+    return "\n".join(f"{visit.way.name:{wide}}  {visit.way.target:{wider}}  {_outcome(visit)}" for visit in visits)
 
 
 def _outcome(visit: Visit[Facts]) -> str:

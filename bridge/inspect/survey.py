@@ -30,6 +30,10 @@ class Facts:
         return self.opening.get("serverInfo") or stamped or {}
 
     @property
+    def is_modern(self) -> bool:
+        return "supportedVersions" in self.opening
+
+    @property
     def capabilities(self) -> dict[str, Any]:
         return self.opening.get("capabilities") or {}
 
@@ -87,7 +91,7 @@ def differences(first: Facts, other: Facts) -> list[str]:
     found = [
         f"{name} {theirs!r} instead of {ours!r}"
         for name, ours, theirs in (
-            ("revision", first.revision, other.revision),
+            ("revision", first.revision, other.revision if first.is_modern == other.is_modern else first.revision),
             ("server", first.server, other.server),
             ("capabilities", first.capabilities, other.capabilities),
             ("instructions", first.instructions, other.instructions),

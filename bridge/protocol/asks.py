@@ -9,12 +9,13 @@ import msgspec
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, error_body
-from bridge.protocol.exchange import Ask
+from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.session import Session
 
 PATIENCE = 30.0  # seconds until a child is told that its client has no open stream to be asked on
 LIMIT = 100  # asks of one child that have no answer yet; fewer than a session keeps messages
-KNOWN = ("sampling/createMessage", "elicitation/create", "roots/list")
+NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
+KNOWN = tuple(NEEDS)
 
 
 class Asks:
@@ -28,30 +29,49 @@ class Asks:
         relay, child_id = self.relay, bytes(message.id)
         if message.method == "ping":
             return relay.send(b'{"jsonrpc":"2.0","id":%b,"result":{}}\n' % child_id)
+        if relay.is_modern:
+            return self._refuse(child_id, METHOD_NOT_FOUND, "servers of the modern era ask nothing of their own", "request_of_child")
+        if relay.owner is None and (need := NEEDS.get(message.method)) and (exchange := relay.only_exchange()):
+            exchange.missing = {*(exchange.missing or ()), need}
         if relay.owner is None or message.method == "roots/list" and relay.policy.withhold_roots:
             why = ("roots are withheld from this server (--client-roots relay passes them)" if relay.owner
                    else "client capability not available through a shared child (--isolation session)")
             return self._refuse(child_id, METHOD_NOT_FOUND, why, message.method if message.method in KNOWN else "request_of_child")
         session = relay.owner
+        if session.is_modern:
+            refusal = session.asked(message, now)
+            return refusal and self._refuse(child_id, refusal.code, refusal.message, message.method if message.method in KNOWN else "request_of_child")
         if len(session.asks) >= LIMIT:
             return self._refuse(child_id, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet", "too_many_asks")
-        ask = Ask(b"%d" % session.next_ask, child_id, message.method, now)
+        self._put(session, relay.only_exchange(), Ask(b"%d" % session.next_ask, child_id, message.method, now), message.params)
+        return None
+
+    def ask(self, session: Session, exchange: Exchange, method: str, params: bytes, heard, now: float) -> None:
+        """Ask a session's client in the name of a modern child. `heard(answer, now)` is called once."""
+        ask = Ask(b"%d" % session.next_ask, b"null", method, now)
+        ask.heard = heard
+        self._put(session, exchange, ask, params)
+
+    def _put(self, session: Session, exchange: Exchange | None, ask: Ask, params: bytes) -> None:
         session.next_ask += 1
         session.asks[ask.id] = ask
-        request = envelope.request(ask.id, message.method, message.params)
-        ask.delivered = (session.deliver(request, relay.only_exchange())
+        request = envelope.request(ask.id, ask.method, params)
+        ask.delivered = (session.deliver(request, exchange)
                          or any(exchange.outbox.put(request) for exchange in reversed(session.exchanges.values())))
         if not ask.delivered:
             session.keep(("ask", ask.id), request)
-        return None
 
-    def answered(self, session: Session, message: Envelope) -> bool:
+    def answered(self, session: Session, message: Envelope, now: float) -> bool:
         """A client's answer. False if nobody asked."""
         ask = session.asks.pop(envelope.key(message.id), None)
         if ask is None:
             self.relay.counts.strays["client_response"] += 1
             return False
-        self.relay.send(envelope.flat(envelope.response(ask.child_id, message)) + b"\n")
+        if ask.heard is not None:
+            message.method = ask.method
+            ask.heard(message, now)
+        else:
+            self.relay.send(envelope.flat(envelope.response(ask.child_id, message)) + b"\n")
         return True
 
     def cancelled(self, message: Envelope) -> None:
@@ -63,6 +83,8 @@ class Asks:
             self.relay.counts.strays["cancelled_by_child"] += 1
             return
         del owner.asks[ask.id]
+        if owner.is_modern:
+            return owner.taken_back(ask)
         if owner.waiting.pop(("ask", ask.id), None) is None:
             members = envelope.members(message.params)
             members["requestId"] = msgspec.Raw(ask.id)
@@ -71,29 +93,34 @@ class Asks:
     def lost(self) -> None:
         """The child is gone: its clients need not answer any more."""
         for session in self.relay.sessions.values():
-            for ask in session.asks.values():
+            for ask in [ask for ask in session.asks.values() if ask.heard is None]:
+                del session.asks[ask.id]
                 if session.waiting.pop(("ask", ask.id), None) is None:
                     session.deliver(envelope.notification(
                         "notifications/cancelled", b'{"requestId":%b,"reason":"the server process exited"}' % ask.id))
-            session.asks.clear()
 
     def end(self, session: Session) -> None:
         """The session is over: its child gets an error for whatever it still waits for."""
-        for ask in session.asks.values():
+        for ask in [ask for ask in session.asks.values() if ask.heard is None]:
             self._answer_with_error(ask, "the client's session ended")
         session.asks.clear()
 
     def sweep(self, now: float) -> None:
         """Give up asking a client that opens no stream."""
-        owner = self.relay.owner
-        if owner is None:
-            return
+        for session in [self.relay.owner] if self.relay.owner else [s for s in self.relay.sessions.values() if s.asks]:
+            self._sweep(session, now)
+
+    def _sweep(self, owner: Session, now: float) -> None:
         for ask in [ask for ask in owner.asks.values() if not ask.delivered and now - ask.created > PATIENCE]:
             if owner.waiting.pop(("ask", ask.id), None) is None:
                 ask.delivered = True  # to a stream that opened meanwhile; people may take long to answer
                 continue
             del owner.asks[ask.id]
-            self._answer_with_error(ask, "the client has no open stream to be asked on")
+            why = "the client has no open stream to be asked on"
+            if ask.heard is not None:
+                ask.heard(Envelope(method=ask.method, error=msgspec.Raw(b'{"code":%d,"message":"%b"}' % (METHOD_NOT_FOUND, why.encode()))), now)
+            else:
+                self._answer_with_error(ask, why)
 
     def _refuse(self, child_id: bytes, code: int, why: str, kind: str) -> None:
         self.relay.counts.strays[kind] += 1

@@ -1,11 +1,12 @@
 """What the child's own tool list says: the names, so that a metric's label can only be one of them, and which tools may
-be called twice.
+be called twice, or as a task, or with arguments in headers.
 """
 
 import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope
+from bridge.protocol.eras.headers import annotations
 
 NAMES = 2000
 UNKNOWN = "(unknown)"
@@ -19,6 +20,8 @@ class _Annotations(msgspec.Struct):
 class _Tool(msgspec.Struct):
     name: str
     annotations: Raw = Raw()
+    inputSchema: Raw = Raw()
+    execution: Raw = Raw()
 
 
 class _Page(msgspec.Struct):
@@ -30,7 +33,10 @@ class Catalogue:
 
     def __init__(self):
         self.names: dict[bytes, str] = {}
+        self.headers: dict[bytes, tuple] = {}  # arguments that are mirrored in headers, by tool
+        self.is_known = False
         self._safe: frozenset[bytes] = frozenset()
+        self._tasks: frozenset[bytes] = frozenset()
 
     def label(self, name: Raw) -> str:
         return self.names.get(bytes(name), UNKNOWN)
@@ -38,14 +44,22 @@ class Catalogue:
     def is_safe(self, name: Raw) -> bool:
         return bytes(name) in self._safe
 
+    def wants_task(self, name: Raw) -> bool:
+        """Whether the tool can only be called as a task (2025-11-25, basic/utilities/tasks)."""
+        return bytes(name) in self._tasks
+
     def learn(self, pages) -> None:
         """Take in all pages of a list (`tools/list` results). A page that is none leaves everything as it was."""
         try:
             tools = [tool for page in pages for tool in msgspec.json.decode(page, type=_Page).tools][:NAMES]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
+        self.is_known = True
         self.names = {envelope.encode(tool.name): tool.name for tool in tools}
         self._safe = frozenset(envelope.encode(tool.name) for tool in tools if _is_safe(tool.annotations))
+        self._tasks = frozenset(envelope.encode(tool.name) for tool in tools if b'"required"' in bytes(tool.execution))
+        found = ((tool.name, annotations(tool.inputSchema)) for tool in tools if b"x-mcp-header" in bytes(tool.inputSchema))
+        self.headers = {envelope.encode(name): mirrored for name, mirrored in found if mirrored}
 
 
 def _is_safe(annotations: Raw) -> bool:

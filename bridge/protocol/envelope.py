@@ -49,15 +49,30 @@ class Params(msgspec.Struct, gc=False):
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
 
 
+class ModernParams(Params, gc=False):
+    """The same for a request of the era without a handshake."""
+
+    arguments: Raw = ABSENT
+    taskId: Raw = ABSENT
+    notifications: Raw = ABSENT
+    inputResponses: Raw = ABSENT
+    requestState: Raw = ABSENT
+
+
 class Meta(msgspec.Struct, gc=False):
-    """The members of `params._meta` that some rule looks at."""
+    """The members of `params._meta` that some rule looks at. `revision` and what follows are the modern era's."""
 
     progressToken: Raw = ABSENT
     revision: Raw = msgspec.field(default=ABSENT, name="io.modelcontextprotocol/protocolVersion")
+    capabilities: Raw = msgspec.field(default=ABSENT, name="io.modelcontextprotocol/clientCapabilities")
+    client: Raw = msgspec.field(default=ABSENT, name="io.modelcontextprotocol/clientInfo")
+    level: Raw = msgspec.field(default=ABSENT, name="io.modelcontextprotocol/logLevel")
+    subscription: Raw = msgspec.field(default=ABSENT, name="io.modelcontextprotocol/subscriptionId")
 
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _decode_params = msgspec.json.Decoder(Params).decode
+_decode_modern_params = msgspec.json.Decoder(ModernParams).decode
 _decode_meta = msgspec.json.Decoder(Meta).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
@@ -76,7 +91,7 @@ def from_client(body: bytes) -> Envelope:
     if message.jsonrpc != "2.0":
         why = 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing'
         raise Malformed(INVALID_REQUEST, why, bytes(message.id) or NULL_ID)
-    if len(body) > 2 * MAX_DEPTH and too_deep(body):
+    if len(body) > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH and too_deep(body):
         raise Malformed(INVALID_REQUEST, f"nested deeper than {MAX_DEPTH} levels", bytes(message.id) or NULL_ID)
     if message.method is None:
         _check_response(message)
@@ -170,6 +185,16 @@ def peek(params: Raw) -> Params:
         return _NOTHING
 
 
+def peek_modern(params: Raw) -> ModernParams:
+    """The same with the members that only the modern era has."""
+    if not params:
+        return _NOTHING_MODERN
+    try:
+        return _decode_modern_params(params)
+    except (msgspec.MsgspecError, RecursionError):
+        return _NOTHING_MODERN
+
+
 def peek_meta(meta: Raw) -> Meta:
     if not meta:
         return _NO_META
@@ -184,12 +209,35 @@ def members(raw: Raw | bytes) -> dict[str, Raw]:
     return _decode_members(raw)
 
 
+def object_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
+    """The members of what may be anything; None where it is no object."""
+    try:
+        return _decode_members(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def array_or_none(raw: Raw | bytes) -> list[Raw] | None:
+    try:
+        return _decode_array(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def string(raw: Raw) -> str | None:
     """A raw JSON string as str; None for anything else."""
     try:
         return msgspec.json.decode(raw, type=str)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def strings(raw: Raw | bytes) -> list[str]:
+    """A raw JSON array of strings. Raises ValueError for anything else."""
+    try:
+        return msgspec.json.decode(raw, type=list[str])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ValueError("not an array of strings") from None
 
 
 def key(id: Raw) -> bytes:
@@ -276,4 +324,5 @@ def _check_params(message: Envelope) -> None:
 # One escape at a time: a surrogate pair, else (group 1) a lone surrogate, else anything escaped.
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)")
 _NOTHING = Params()
+_NOTHING_MODERN = ModernParams()
 _NO_META = Meta()

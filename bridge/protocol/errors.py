@@ -11,7 +11,14 @@ INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 TIMED_OUT = -32001  # what the SDKs use for a request that got no answer in time
 CANCELLED = -32800  # RequestCancelled of the Language Server Protocol; MCP names none
+HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
+UNSUPPORTED_VERSION = -32022
 NULL_ID = b"null"
+
+# 2026-07-28, basic/transports: what a modern client gets in place of 200 while nothing was sent yet.
+_STATUS = {METHOD_NOT_FOUND: 404, **dict.fromkeys((
+    PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION), 400)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class Refusal:
     code: int
     message: str
     headers: tuple = field(default=())
+    data: bytes = b""  # raw JSON for the error's `data`
 
 
 class Malformed(Exception):
@@ -37,11 +45,36 @@ class Malformed(Exception):
         return Refusal(400, self.code, self.message)
 
 
+def modern_refusal(code: int, message: str, data: bytes = b"") -> Refusal:
+    """A no to a modern client, with the status that belongs to its code."""
+    return Refusal(status_of(code), code, message, data=data)
+
+
+def status_of(code: int) -> int:
+    """The HTTP status of a JSON-RPC error in the modern era; where the specification is silent, 200 as the SDKs do."""
+    return _STATUS.get(code, 200)
+
+
+class _Coded(msgspec.Struct):
+    code: int = INTERNAL_ERROR
+
+
+def code_of(error: bytes | msgspec.Raw) -> int:
+    """The code of a raw JSON-RPC error."""
+    try:
+        return msgspec.json.decode(error, type=_Coded).code
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return INTERNAL_ERROR
+
+
 def busy(what: str, option: str) -> Refusal:
     return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)",
                    ((b"retry-after", b"2"),))
 
 
-def error_body(id: bytes, code: int, message: str) -> bytes:
-    """A JSON-RPC error response. `id` is raw JSON; `null` where no request could be told."""
+def error_body(id: bytes, code: int, message: str, data: bytes = b"") -> bytes:
+    """A JSON-RPC error response. `id` is raw JSON; `null` where no request could be told. `data` is raw JSON, too."""
+    if data:
+        return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b,"data":%b}}' % (
+            id, code, msgspec.json.encode(message), data)
     return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b}}' % (id, code, msgspec.json.encode(message))

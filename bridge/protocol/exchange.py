@@ -13,7 +13,8 @@ class Exchange:
 
     __slots__ = ("id", "session", "client_id", "method", "tool", "token", "outbox", "line", "created", "deadline",
                  "limit", "hold", "then", "trace", "key", "cursor",
-                 "relay", "is_safe", "is_second_try", "is_turned")
+                 "relay", "is_safe", "is_second_try", "is_turned", "words", "message", "level",
+                 "rounds", "missing")
 
     def __init__(self, id: int, session, client_id: bytes, method: str, tool: str, token: Raw | None, outbox,
                  created: float, timeout: float, limit: float):
@@ -26,8 +27,7 @@ class Exchange:
         self.outbox = outbox
         self.line: bytes | None = None
         self.created = created
-        self.deadline = created + timeout if timeout else float("inf")
-        self.limit = created + limit if limit else float("inf")
+        self.restart(created, timeout, limit)
         self.hold: float | None = None
         self.then = None
         self.trace = ""
@@ -36,7 +36,17 @@ class Exchange:
         self.relay = None  # whose child has it
         self.is_safe = False  # whether it may be sent to a second child when the first died with it
         self.is_second_try = False
+        self.missing: set[str] | None = None  # capabilities that its child asked for in vain
+        self.rounds = 0  # how often its child wanted something of the client
+        self.words = None  # in which its answer goes to the client
+        self.message = None  # the client's own, where its words may need it again
+        self.level = ""  # of log messages that its client wants with it
         self.is_turned = False  # whether `turns` counts it as with the child
+
+    def restart(self, now: float, timeout: float, limit: float) -> None:
+        """The child's time begins."""
+        self.deadline = now + timeout if timeout else float("inf")
+        self.limit = now + limit if limit else float("inf")
 
     def progressed(self, now: float, timeout: float) -> None:
         """Progress starts the clock again; the hard maximum stays (lifecycle, "Timeouts")."""
@@ -50,11 +60,12 @@ class Exchange:
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("id", "child_id", "method", "created", "delivered")
+    __slots__ = ("id", "child_id", "method", "created", "delivered", "heard")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id
         self.child_id = child_id
         self.method = method
         self.created = created
+        self.heard = None  # called with the answer, where no child waits for it by `child_id`
         self.delivered = False

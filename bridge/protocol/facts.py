@@ -7,7 +7,8 @@ from msgspec import Raw
 
 from bridge import __version__
 from bridge.protocol import envelope
-from bridge.protocol.revisions import NEWEST, negotiate
+from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.revisions import FIRST_MODERN, NEWEST, negotiate
 
 LIST_CHANGED = ("tools", "prompts", "resources")
 _NO_OBJECT = Raw(b"{}")
@@ -15,18 +16,24 @@ _NO_OBJECT = Raw(b"{}")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A child's `initialize` result: its revision, its capabilities by name, and all members as they came."""
+    """What a child told of itself: its revision, its capabilities by name, and the members of its `initialize` result.
+
+    A modern child has none; `members` are what that result would be.
+    """
 
     revision: str
     capabilities: dict
     members: dict
     title: str
+    era: str = LEGACY
     _answers: dict = field(default_factory=dict)  # by revision and what is hidden; four revisions at most
 
     @classmethod
     def of(cls, result: bytes | Raw) -> "Facts":
         """Raises msgspec.MsgspecError where the result is not what `initialize` answers."""
         members = envelope.members(result)
+        if "supportedVersions" in members:
+            return cls._of_discovery(members)
         revision = msgspec.json.decode(members["protocolVersion"], type=str) if "protocolVersion" in members else NEWEST
         capabilities = envelope.members(members.get("capabilities", _NO_OBJECT))
         members.setdefault("capabilities", _NO_OBJECT)
@@ -34,13 +41,33 @@ class Facts:
         info = msgspec.json.decode(members["serverInfo"], type=_ServerInfo)
         return cls(revision, capabilities, members, f"{info.name} {info.version}".strip())
 
+    @classmethod
+    def _of_discovery(cls, members: dict) -> "Facts":
+        """The same of what a modern child's `server/discover` answers."""
+        versions = envelope.strings(members["supportedVersions"])
+        if FIRST_MODERN not in versions:
+            raise msgspec.ValidationError(f"it speaks none of our revisions, but {', '.join(versions)[:200] or 'none'}")
+        capabilities = envelope.members(members.get("capabilities", _NO_OBJECT))
+        server = meta.inner(members).get(meta.SERVER, members.get("serverInfo", Raw(b'{"name":"unnamed","version":""}')))
+        info = msgspec.json.decode(server, type=_ServerInfo)
+        shown = {name: value for name, value in capabilities.items() if name not in ("extensions", "tasks")}
+        told = {"protocolVersion": NEWEST, "capabilities": Raw(envelope.encode(shown)), "serverInfo": server}
+        if "instructions" in members:
+            told["instructions"] = members["instructions"]
+        return cls(FIRST_MODERN, shown, told, f"{info.name} {info.version}".strip(), MODERN)
+
+    def tells(self, kind: str) -> bool:
+        """Whether the child says when this kind of list changes."""
+        members = envelope.object_or_none(self.capabilities.get(kind, b"")) or {}
+        return bytes(members.get("listChanged", b"")) == b"true"
+
     def offers(self, capability: str) -> bool:
         # Go servers without `omitempty` write null for what they do not have.
         return bytes(self.capabilities.get(capability, b"null")) not in (b"null", b"false")
 
     def answer(self, wanted: str | None, *, hide_tasks: bool, hide_list_changed: bool) -> tuple[str, bytes]:
         """The revision and the `initialize` result of one client (lifecycle, "Version Negotiation")."""
-        revision = negotiate(wanted, self.revision)
+        revision = negotiate(wanted, NEWEST if self.era == MODERN else self.revision)
         known = self._answers.get((revision, hide_tasks, hide_list_changed))
         if known is not None:
             return revision, known

@@ -19,6 +19,16 @@ class Notices:
         self.relay = relay
 
     def notified(self, message: Envelope, now: float) -> None:
+        relay = self.relay
+        if relay.is_modern:
+            if message.method == "notifications/cancelled":
+                return relay.listens.cancelled(message)
+            if relay.listens.notified(message, now):
+                return None
+        return self.told(message, now)
+
+    def told(self, message: Envelope, now: float) -> None:
+        """The same for what is not a modern client's own."""
         method = message.method
         if method == "notifications/progress":
             self._progress(message, now)
@@ -36,10 +46,10 @@ class Notices:
 
     def changed(self, kind: str, params: bytes = b"") -> None:
         """Tell every session that a list is not what it was."""
-        if self.relay.policy.profile.is_kind:
-            return  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
         method = f"notifications/{kind}/list_changed"
         for session in self.relay.sessions.values():
+            if self.relay.policy.profile.is_kind and not session.is_modern:
+                continue  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
             self._announce(session, method, envelope.notification(method, params))
 
     def _progress(self, message: Envelope, now: float) -> None:
@@ -65,12 +75,16 @@ class Notices:
         relay = self.relay
         text = envelope.notification(message.method, message.params)
         level = envelope.string(envelope.peek(message.params).level) if message.method == "notifications/message" else None
-        exchange, sessions = relay.owner_of_the_moment()
-        if exchange is None and len(sessions) > 1 and relay.has_clients_waiting:
+        exchange, sessions = relay.only_listener() if relay.is_modern and level else relay.owner_of_the_moment()
+        if exchange is None and len(sessions) != 1 and relay.has_clients_waiting:
             # Several sessions' requests are under way: to give it to all would show one client another's business.
             relay.counts.drops["unattributable"] += 1
             return
         for session in sessions:
+            if session.is_modern and exchange is not None:
+                if message.method != "notifications/message" or subscriptions.is_wanted(exchange.level, level):
+                    exchange.outbox.put(text)
+                continue
             if not subscriptions.lets_through(session, level, relay.level is not None):
                 continue
             if session.deliver(text, exchange):

@@ -5,8 +5,8 @@ never meet. What cannot be told from those is decided here by one rule (`owner_o
 exchange under way, else to the only session, else to nobody in particular.
 
 Pure and synchronous: lines and times in, lines and messages out. A relay does not know whether its child is a process.
-Beside it stand `turns` (whose turn it is), `rules` (requests that concern other sessions), `asks` (the child's requests)
-and `notices` (its notifications).
+Beside it stand `turns` (whose turn it is), `rules` (requests that concern other sessions), `asks` (the child's requests),
+`notices` (its notifications), `learning` (what the bridge asks for itself) and `upkeep` (what time does).
 """
 
 import itertools
@@ -17,21 +17,29 @@ from functools import partial
 import msgspec
 
 from bridge.counts import Counts
-from bridge.protocol import envelope, ids, memory, rules, subscriptions
+from bridge.protocol import envelope, ids, memory, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, TIMED_OUT, Malformed, Refusal
+from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.eras.caller import Caller
+from bridge.protocol.eras.downgrade import Downgrade
+from bridge.protocol.eras.passing import Listens
+from bridge.protocol.eras.tasks import Tasks
+from bridge.protocol.eras.upgrade import Upgrade
+from bridge.protocol.eras.words import Same, Verbatim, Words
+from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal, code_of
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
+from bridge.protocol.learning import Learning
 from bridge.protocol.notices import Notices
 from bridge.protocol.profile import Strict
 from bridge.protocol.session import Session
 from bridge.protocol.tools import Tools
 from bridge.protocol.turns import Turns
+from bridge.protocol.upkeep import Upkeep
 
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
-LIST_PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
@@ -52,6 +60,7 @@ class Policy:
     ping_interval: float = 0.0
     ping_misses: int = 3
     tools: Tools | None = None  # which ones are shown and how they are called; None: all as they are
+    mcp: str = ""
 
 
 class Relay:
@@ -59,14 +68,13 @@ class Relay:
     shared by sessions that ask for nothing. `minted` gives ids; relays that hand sessions over share it."""
 
     def __init__(self, write, policy: Policy, counts: Counts, log, owner: Session | None = None, *,
-                 private: bool | None = None, minted=None):
+                 private: bool | None = None, minted=None, era: str = LEGACY):
         self.write = write  # takes one line, newline included; never blocks
         self.child = None  # whose relay this is, for those who know it; nothing to us
         self.policy = policy
         self.counts = counts
         self.log = log
         self.is_debug = log.is_debug
-        self._rules = {**rules.BEFORE, "tools/call": policy.tools.call} if policy.tools else rules.BEFORE
         self.owner = owner
         self.is_private = owner is not None if private is None else private
         self.facts: Facts | None = None
@@ -74,6 +82,10 @@ class Relay:
         self.memory = memory.Memory()
         self.asks = Asks(self)
         self.notices = Notices(self)
+        self.listens = Listens(self)
+        self.tasks = Tasks()
+        self.learning = Learning(self)
+        self.upkeep = Upkeep(self)
         self.sessions: dict[str, Session] = {}
         self.level: str | None = None  # what the child was told last
         self.is_open = False
@@ -85,45 +97,58 @@ class Relay:
         self.missing = 0.0  # since when there is no child
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
+        self.refused_with = 0  # the JSON-RPC code with which the child refused its handshake
         self.hung = lambda why: None  # called when the child does not answer pings
         self.served = lambda: None  # called when a client got the first result of this child's work
         self.is_unproven = True  # no client got one yet
         self.learned = lambda: None  # called when all lists of the child are known
+        self.asking: dict[int, Exchange] = {}  # taken back from the child, whose client is asked something first
+        self.postponed: list = []  # what is called at the next sweep
         self._early: list[Envelope] = []
-        self._exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
-        self._turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
+        self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
+        self.turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
         self._mint = minted or itertools.count(1)
-        self._reading: dict[str, bool] = {}  # lists that are being read, and whether they changed meanwhile
-        self._misses = 0
-        self._is_pinging = False
-        self.late: set[bytes] = set()  # cursors of tool lists that the child is late with; `_Late` takes them out
+        self.speak(era)
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
+    def speak(self, era: str) -> None:
+        """Take the child as one of this era, from its next handshake on."""
+        self.era = era
+        self.is_modern = era == MODERN
+        self.words: Words = Upgrade(self) if self.is_modern else Same(self.policy)  # for clients with a session
+        self.modern_words: Words = Verbatim(self.policy) if self.is_modern else Downgrade(self)
+        for exchange in self.turns.clear():  # worded for another era
+            self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
+
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
-        handshake = Exchange(next(self._mint), None, b"0", "initialize", "", None, None, now, 0, 0)
+        method = "server/discover" if self.is_modern else "initialize"
+        handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now, 0, 0)
         handshake.outbox = _Handshake(self, opened, refused)
-        self._exchanges[handshake.id] = handshake
-        self.send(envelope.request_line(handshake.id, "initialize", params))
+        self.exchanges[handshake.id] = handshake
+        self.send(envelope.request_line(handshake.id, method, meta.own() if self.is_modern else params))
 
     def opened(self, facts: Facts, result: bytes, now: float) -> None:
         """The child answered the handshake."""
-        # `initialized` goes out at once: Rust servers refuse anything else in between.
-        self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        if not self.is_modern:
+            # `initialized` goes out at once: Rust servers refuse anything else in between.
+            self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         is_new_child = self.facts is not None
         self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
         self.memory.initialize = result
         self.is_paused = False
-        self.calls = self._misses = 0
+        self.calls = self.upkeep.misses = 0
         self.is_unproven = True
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)
-        if is_new_child:
+        if self.is_modern:
+            self.listens.opened(now)
+        elif is_new_child:
             self._restore(now)
-        self._pump()
-        self._learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
+        self.pump()
+        self.learning.learn([method for method, capability in memory.LISTS.items() if facts.offers(capability)], now)
 
     def _restore(self, now: float) -> None:
         """Tell a new child what its predecessor knew of the sessions, before anything else."""
@@ -134,52 +159,7 @@ class Relay:
         if self.level:
             wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % self.level.encode()))
         for method, params in reversed(wishes):
-            self._turns.wait(self._own_exchange(method, params, now), first=True)
-
-    def _learn(self, methods: list[str], now: float, *, tell: bool = True) -> None:
-        """Read the child's lists: tool names for metrics, and everything for the time when it sleeps."""
-        if not self.is_open or self.successor:
-            return  # `opened` will, or another child is asked
-        if self.is_private:
-            methods = [method for method in methods if method == "tools/list"]
-        for method in methods:
-            if method in self._reading:
-                self._reading[method] = True  # once more, when this walk is over
-                continue
-            self._reading[method] = False
-            ask = lambda method, params, outbox: self._ask_child(method, params, max(now, self.heard), outbox)  # noqa: E731
-            memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
-
-    def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
-        if self._is_outdated(method):
-            return
-        if method == "tools/list":
-            self.catalogue.learn(pages.values())
-            for why in self.policy.tools.complaints(self.catalogue.names.values()) if self.policy.tools else ():
-                self.log.error("an option about tools does not fit this server", why=why)
-            for cursor, page in pages.items():
-                self.policy.profile.heard(cursor, Envelope(result=msgspec.Raw(page)))
-        if self.memory.learn(method, pages) and tell:
-            self.notices.changed(memory.LISTS[method])
-        self._tell_learned()
-
-    def _not_learned(self, method: str, error: msgspec.Raw) -> None:
-        """A list that the child would not give: what was known of it stays."""
-        if self._is_outdated(method):
-            return
-        self.memory.refused(method, error)
-        self._tell_learned()
-
-    def _is_outdated(self, method: str) -> bool:
-        """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
-        if not self._reading.pop(method, False):
-            return False
-        self._learn([method], self.heard, tell=False)
-        return True
-
-    def _tell_learned(self) -> None:
-        if self.is_open and not self._reading and not self.is_private:
-            self.learned()
+            self.turns.wait(self._own_exchange(method, params, now), first=True)
 
     def remember(self, facts: Facts) -> None:
         """Take the child as known, and asleep, from what was kept of it."""
@@ -193,32 +173,36 @@ class Relay:
     def forget(self, capability: str, now: float) -> None:
         """The child's lists of this capability are not what they were: read them again."""
         self.memory.forget(capability)
-        self._learn([method for method, of in memory.LISTS.items() if of == capability], now, tell=False)
+        self.learning.learn([method for method, of in memory.LISTS.items() if of == capability], now, tell=False)
 
     def lost(self, why: str, now: float, *, for_good: bool = False) -> None:
         """The child is gone. What it had is answered now, or tried again on the next one where that is safe; what it
         never saw waits for the next one, unless that one failed to open, too."""
         was_open, self.is_open, self.is_asleep, self.reason, self.missing = self.is_open, False, False, why, now
         gone, again = [], []
-        for exchange in self._exchanges.values():
+        for exchange in self.exchanges.values():
             if exchange.is_turned:
-                self._turns.back(exchange)
+                self.turns.back(exchange)
             (again if was_open and not for_good and self._may_try_again(exchange) else gone).append(exchange)
-        self._exchanges.clear()
-        self._is_pinging = False
-        self._reading.clear()
+        self.exchanges.clear()
+        self.upkeep.is_pinging = False
+        self.learning.reading.clear()
         self._early.clear()
         # Our own questions are asked anew; what an own child's session asked on the ground of what is lost, is not asked.
-        gone += self._turns.clear(lambda exchange: for_good or not was_open or exchange.session is None
+        gone += self.turns.clear(lambda exchange: for_good or not was_open or exchange.session is None
                                   or self.is_private and exchange.method not in SAFE_METHODS)
         told = False
         for exchange in gone:
             told = told or exchange.session is not None and exchange.hold is None
-            self._conclude(exchange, "lost", INTERNAL_ERROR, why, now)
+            self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
         self._try_again(again)
         if self.owner is not None and was_open and self.calls and not told:
             self.owner.lost_state = why
         self.asks.lost()
+        self.listens.lost(for_good)
+        for exchange in list(self.asking.values()) if for_good else ():
+            del self.asking[exchange.id]
+            self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
 
     def _may_try_again(self, exchange: Exchange) -> bool:
         return (exchange.is_safe and not exchange.is_second_try and exchange.hold is None and exchange.session is not None
@@ -228,30 +212,37 @@ class Relay:
         heir = self.successor or self
         for exchange in reversed(exchanges):
             exchange.is_second_try, exchange.relay = True, heir
-            heir._turns.wait(exchange, first=True)
-        heir._pump()
+            heir.turns.wait(exchange, first=True)
+        heir.pump()
 
     @property
     def is_quiet(self) -> bool:
         """Whether at most one request is with the child."""
-        return len(self._exchanges) < 2
+        return len(self.exchanges) < 2
 
     @property
     def is_idle(self) -> bool:
         """Whether the child has nothing to do and nobody waits for it."""
-        return not self._exchanges and not self._turns
+        return not self.exchanges and not self.turns
 
     @property
     def is_at_rest(self) -> bool:
         """Whether the child has nothing to do."""
-        return not self._exchanges
+        return not self.exchanges
+
+    def finish(self) -> None:
+        """The bridge is shutting down: subscriptions end with a word."""
+        self.listens.finish()
+        for session in self.sessions.values():
+            if session.is_modern:
+                session.finish()
 
     def pause(self) -> None:
         self.is_paused = True
 
     @property
     def has_clients_waiting(self) -> bool:
-        return any(exchange.session for exchange in self._exchanges.values())
+        return any(exchange.session for exchange in self.exchanges.values())
 
     # -- sessions -------------------------------------------------------------------------------------------------------
 
@@ -273,11 +264,13 @@ class Relay:
         uris, session.subscriptions = session.subscriptions, set()
         for exchange in list(session.exchanges.values()):
             exchange.relay.abandon(exchange, b"", now)
-            self._conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
+            self.conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
         self.asks.end(session)
+        if uris and self.is_modern:
+            return self.listens.own.refresh(now)
         for uri in uris:
             if self.is_open and not subscriptions.is_held(self.sessions.values(), uri):
-                self._ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
+                self.ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
 
     def hand_over(self, other: "Relay", now: float) -> None:
         """All sessions go on with another child of the same command, which is open; requests with this one end here."""
@@ -285,17 +278,21 @@ class Relay:
         for session in self.sessions.values():
             other.join(session)
         self.sessions.clear()
-        for exchange in self._turns.clear(lambda exchange: exchange.session is None):
-            self._conclude(exchange, "lost", INTERNAL_ERROR, "another child is asked", now)
-        for exchange in self._turns.clear():
+        for exchange in self.turns.clear(lambda exchange: exchange.session is None):
+            self.conclude(exchange, "lost", INTERNAL_ERROR, "another child is asked", now)
+        for exchange in self.turns.clear():
             exchange.relay = other
-            other._turns.wait(exchange)
-        other._restore(now)
-        other._pump()
+            other.turns.wait(exchange)
+        if other.is_modern:
+            other.listens.succeed(self.listens, now)
+            other.listens.own.refresh(now)
+        else:
+            other._restore(now)
+        other.pump()
         for capability in other.memory.succeed(self.memory):
             other.notices.changed(capability)
         other.learned, self.learned = self.learned, lambda: None
-        other._tell_learned()
+        other.learning.tell()
 
     # -- from clients -----------------------------------------------------------------------------------------------
 
@@ -314,15 +311,19 @@ class Relay:
             # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
-        rule = self._rules.get(message.method)
+        rule = self.words.before.get(message.method)
         if rule is not None:
             done = rule(self, session, message, params)
             if isinstance(done, Refusal):
                 return done
+            if callable(done):  # what is to be done about it, to be answered later
+                done(outbox, now)
+                return None
             if done is not None:
                 outbox.answer(done)
                 return None
-        exchange = self._exchange(session, message, params, outbox, now)
+        token = envelope.peek_meta(params.meta).progressToken if params.meta else None
+        exchange = self._exchange(session, message, params, outbox, now, self.words, token)
         if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
             return self._answer_from_memory(exchange, known, now)
         self.used = now
@@ -330,13 +331,57 @@ class Relay:
         exchange.key = key
         exchange.trace = trace
         self.counts.in_flight += 1
-        self._submit(exchange)
+        self.submit(exchange)
         return None
 
-    def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float) -> Exchange:
+    def call(self, caller: Caller, message: Envelope, params: envelope.ModernParams, token: msgspec.Raw, level: str, outbox,
+             now: float, trace: str = "") -> Exchange:
+        """A modern client's request, which has climbed the ladder. The answer goes to `outbox`."""
+        if self.successor is not None:
+            return self.successor.call(caller, message, params, token, level, outbox, now, trace)
+        exchange = self._exchange(caller, message, params, outbox, now, self.modern_words, token)
+        exchange.key = exchange.id
+        exchange.level = level
+        exchange.trace = trace
+        if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
+            self._answer_from_memory(exchange, known, now)
+            return exchange
+        if level and not self.is_modern:
+            self._have_logged(level, now)
+        self.used = now
+        caller.exchanges[exchange.id] = exchange
+        self.counts.in_flight += 1
+        if self.is_open and not (self.policy.max_in_flight or self.turns.is_limited or self.turns) and not self.is_paused:
+            self._put(exchange)  # at once, as nearly always
+        else:
+            self.submit(exchange)
+        return exchange
+
+    def _have_logged(self, level: str, now: float) -> None:
+        """A modern request wants log messages that a legacy child perhaps does not send. Nobody else gets more for it."""
+        if self.facts is None or not self.facts.offers("logging"):
+            return
+        if self.level is None or subscriptions.LEVELS.index(level) < subscriptions.LEVELS.index(self.level):
+            self.level = level
+            self.ask_child("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
+
+    def cancel(self, exchange: Exchange, now: float) -> None:
+        """A modern client closed its connection, which is how it cancels. Nothing more is for it."""
+        if exchange.session.exchanges.get(exchange.key) is exchange:
+            exchange.relay.abandon(exchange, b"", now)
+            self.conclude(exchange, "cancelled", CANCELLED, "the client left", now)
+
+    @property
+    def heir(self) -> "Relay":
+        return self.successor.heir if self.successor else self
+
+    def mint(self) -> int:
+        return next(self._mint)
+
+    def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float,
+                  words: Words, token: msgspec.Raw | None) -> Exchange:
         id = next(self._mint)
         method = message.method
-        token = envelope.peek_meta(params.meta).progressToken if params.meta else None
         tool = self.catalogue.label(params.name) if method == "tools/call" else ""
         exchange = Exchange(id, session, bytes(message.id), method, tool, token or None, outbox, now,
                             self.policy.request_timeout, self.policy.request_timeout_max)
@@ -344,16 +389,17 @@ class Relay:
         exchange.is_safe = method in SAFE_METHODS or method == "tools/call" and self.catalogue.is_safe(params.name)
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
-        line = envelope.request_line(id, method, _with_token(message.params, params.meta, id) if token else message.params)
+        exchange.words = words
+        line = envelope.request_line(id, method, words.params(exchange, message, params))
         exchange.line = line if line.find(b"\n", 0, -1) < 0 and b"\r" not in line else envelope.flat(line[:-1]) + b"\n"
-        if method in rules.AFTER:
-            exchange.then = partial(rules.AFTER[method], session, message)
+        if method in words.after:
+            exchange.then = partial(words.after[method], session, message)
         return exchange
 
     def _answer_from_memory(self, exchange: Exchange, known: Envelope, now: float) -> None:
         exchange.session.touched = now
-        self._count(exchange, "error" if known.error else "ok", now)
-        exchange.outbox.answer(self.policy.profile.answer(exchange, known))
+        self.count(exchange, "error" if known.error else "ok", now)
+        exchange.outbox.answer(exchange.words.answer(exchange, known))
 
     def notify(self, session: Session, message: Envelope, now: float) -> None:
         """A client's notification; never refused, because nobody could be told."""
@@ -364,14 +410,16 @@ class Relay:
             session.initialized = True
         elif method in _OWNERS_ONLY and (self.owner is None or method in _ROOTS and self.policy.withhold_roots):
             self.counts.strays[method] += 1
+        elif self.is_modern:
+            self.counts.strays["notification_of_another_era"] += 1  # it knows no other than cancelling
         elif self.is_open:
             self.send(envelope.flat(envelope.notification(method, message.params)) + b"\n")
         else:
             self.counts.strays["notification_without_child"] += 1
 
-    def respond(self, session: Session, message: Envelope) -> bool:
+    def respond(self, session: Session, message: Envelope, now: float = 0.0) -> bool:
         """A client's answer to an ask. False if nobody asked."""
-        return self.asks.answered(session, message)
+        return self.asks.answered(session, message, now)
 
     def _cancel(self, session: Session, message: Envelope, now: float) -> None:
         request_id = envelope.peek(message.params).requestId
@@ -381,7 +429,7 @@ class Relay:
             self.counts.strays["cancelled"] += 1
             return
         exchange.relay.abandon(exchange, message.params, now)
-        self._conclude(exchange, "cancelled", CANCELLED, "request cancelled by the client", now)
+        self.conclude(exchange, "cancelled", CANCELLED, "request cancelled by the client", now)
 
     # -- from the child -----------------------------------------------------------------------------------------------
 
@@ -426,32 +474,36 @@ class Relay:
 
     def _fail(self, head: bytes, tail: bytes, outcome: str, why: str, now: float) -> None:
         """The child wrote what nobody can be given: fail the call that it was the answer to, if that can be told."""
-        exchange = self._take_back(ids.of_answer(head, tail))
+        exchange = self.take_back(ids.of_answer(head, tail))
         if exchange is None:
             return
         if exchange.hold is None:
-            self._conclude(exchange, outcome, INTERNAL_ERROR, why, now)
-        self._pump()
+            self.conclude(exchange, outcome, INTERNAL_ERROR, why, now)
+        self.pump()
 
     def _answered(self, message: Envelope, line: bytes, now: float) -> None:
-        exchange = self._take_back(ids.minted(message.id))
+        exchange = self.take_back(ids.minted(message.id))
         if exchange is None:
-            self.counts.strays["answer"] += 1
+            if not self.is_modern or not self.listens.answered(ids.minted(message.id), message, now):
+                self.counts.strays["answer"] += 1
             return
-        self._misses = 0
+        self.upkeep.misses = 0
         if exchange.hold is None:
             self._finish(exchange, message, line, now)
-        if self._turns:
-            self._pump()
+        if self.turns:
+            self.pump()
 
     def _finish(self, exchange: Exchange, message: Envelope, line: bytes, now: float) -> None:
         session = exchange.session
         if session is None:
             return exchange.outbox.answer(message)
+        answer = exchange.words.answer(exchange, message)
+        if answer is None:
+            return None
         del session.exchanges[exchange.key]
         session.touched = self.used = now
         self.counts.in_flight -= 1
-        self._count(exchange, _outcome(exchange, message, line), now)
+        self.count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:
             exchange.then(bool(message.result))
         if self.is_unproven and message.result and exchange.method in WORK:
@@ -459,97 +511,40 @@ class Relay:
             self.served()
         if exchange.method in memory.LISTS:
             self.memory.overheard(exchange.method, message)
-        exchange.outbox.answer(self.policy.profile.answer(exchange, message))
+        exchange.outbox.answer(answer)
+        return None
 
     # -- whose is it ------------------------------------------------------------------------------------------------------
 
     def exchange(self, id: int | None) -> Exchange | None:
-        return self._exchanges.get(id)
+        return self.exchanges.get(id)
 
     def owner_of_the_moment(self) -> tuple[Exchange | None, list[Session]]:
         """Whom something without an address is for: an exchange with its session, or sessions."""
         exchange = self.only_exchange()
         if exchange is not None:
             return exchange, [exchange.session]
-        under_way = {exchange.session.nonce: exchange.session for exchange in self._exchanges.values() if exchange.session}
+        under_way = {exchange.session.nonce: exchange.session for exchange in self.exchanges.values() if exchange.session}
+        if any(session.is_modern for session in under_way.values()):
+            return None, []  # those of several clients, for all we know
         if len(under_way) == 1:
             session, = under_way.values()
             newest = next(reversed(session.exchanges.values()), None)
             return newest, [session]
-        return None, list(self.sessions.values())
+        return None, [session for session in self.sessions.values() if not session.is_modern]
+
+    def only_listener(self) -> tuple[Exchange | None, list[Session]]:
+        """Whom a modern child's log message is for: it logs only for requests that want it to."""
+        wanting = [exchange for exchange in self.exchanges.values() if exchange.level and exchange.hold is None]
+        return (wanting[0], [wanting[0].session]) if len(wanting) == 1 else (None, [])
 
     def only_exchange(self) -> Exchange | None:
         """The client's request that is with the child, if there is just one."""
-        under_way = list(itertools.islice((e for e in self._exchanges.values() if e.session), 2))
+        under_way = list(itertools.islice((e for e in self.exchanges.values() if e.session), 2))
         return under_way[0] if len(under_way) == 1 and under_way[0].hold is None else None
 
-    # -- time -----------------------------------------------------------------------------------------------------------
-
     def sweep(self, now: float, keepalive: float) -> None:
-        """What is due: time-outs, slots held too long, asks that nobody can be asked, signs of life, pings."""
-        if self.policy.profile.is_kind:
-            for exchange in [e for e in (*self._exchanges.values(), *self._turns) if _is_late_list(e, now)]:
-                self._give_last_list(exchange, now)
-        for exchange in [e for e in self._exchanges.values() if e.hold is None and e.is_overdue(now)]:
-            self.abandon(exchange, b"", now)
-            self._time_out(exchange, now)
-        for exchange in [e for e in self._exchanges.values() if e.hold is not None and now >= e.hold]:
-            self._take_back(exchange.id)
-        late = self._turns.clear(lambda exchange: exchange.is_overdue(now) or self._waited_too_long(exchange, now))
-        for exchange in late:  # only now that all of them have left: it may be the next one's turn
-            self._time_out(exchange, now)
-        if keepalive:
-            for exchange in [*self._exchanges.values(), *self._turns]:
-                if exchange.hold is None and exchange.session and now - exchange.created >= keepalive:
-                    exchange.outbox.wait()
-        self.asks.sweep(now)
-        self._ping(now)
-        if self._turns:
-            self._pump()
-
-    def _give_last_list(self, exchange: Exchange, now: float) -> None:
-        """A busy child must not stall a client that lists many servers. What it says later is for the next ones."""
-        last = self.policy.profile.last_list(exchange.client_id, exchange.cursor)
-        if last is None:
-            return
-        session, outbox = exchange.session, exchange.outbox
-        del session.exchanges[exchange.key]
-        session.touched = now
-        self.counts.in_flight -= 1
-        self._count(exchange, "late", now)
-        self._turns.disown(exchange)
-        exchange.token, exchange.outbox, exchange.is_safe = None, _Late(self, exchange.cursor), False
-        self.late.add(exchange.cursor)
-        outbox.answer(last)
-
-    def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
-        return not self.is_open and now - max(exchange.created, self.missing) >= self.policy.ready_wait
-
-    def _time_out(self, exchange: Exchange, now: float) -> None:
-        waited = f"{now - exchange.created:.0f} s"
-        if self.is_open:
-            why = f"no answer from the server within {waited} (--request-timeout)"
-        else:
-            why = f"the server is not ready after {waited}: {self.reason}"
-        self._conclude(exchange, "timeout", TIMED_OUT, why, now)
-
-    def _ping(self, now: float) -> None:
-        """Ask a child that was silent for long whether it lives; never one that works: many answer nothing meanwhile."""
-        interval = self.policy.ping_interval
-        if interval and self.is_open and not self.is_paused and not self._is_pinging and not self.has_clients_waiting \
-                and not self._turns and now - self.heard >= interval:
-            self._is_pinging = True
-            self._ask_child("ping", b"", now, _Pong(self), interval)
-
-    def pong(self, has_answered: bool) -> None:
-        self._is_pinging = False
-        if not self.is_open or has_answered:
-            return
-        self._misses += 1
-        if self._misses >= self.policy.ping_misses:
-            self._misses = 0
-            self.is_paused = True  # what comes now is for the next child
-            self.hung(f"no answer to {self.policy.ping_misses} pings (--ping-interval)")
+        self.upkeep.sweep(now, keepalive)
 
     # -- the pipe ---------------------------------------------------------------------------------------------------------
 
@@ -558,26 +553,27 @@ class Relay:
         self.counts.to_child += len(line)
         self.write(line)
 
-    def _submit(self, exchange: Exchange) -> None:
+    def submit(self, exchange: Exchange) -> None:
         limit = self.policy.max_in_flight
-        if self.is_open and (not limit or len(self._exchanges) < limit) and not self.is_paused and self._turns.may_go(exchange):
+        if self.is_open and (not limit or len(self.exchanges) < limit) and not self.is_paused and self.turns.may_go(exchange):
             self._put(exchange)
         else:
-            self._turns.wait(exchange)
-            self._pump()
+            self.turns.wait(exchange)
+            self.pump()
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """Write what may be written: the child is open and has a slot free."""
         limit = self.policy.max_in_flight
-        while self._turns and self.is_open and not self.is_paused and (not limit or len(self._exchanges) < limit):
-            exchange = self._turns.next()
+        while self.turns and self.is_open and not self.is_paused and (not limit or len(self.exchanges) < limit):
+            exchange = self.turns.next()
             if exchange is None:
                 return
             self._put(exchange)
 
     def _put(self, exchange: Exchange) -> None:
-        self._exchanges[exchange.id] = exchange
-        self._turns.gone(exchange)
+        self.exchanges[exchange.id] = exchange
+        if self.turns.is_limited:
+            self.turns.gone(exchange)
         self.calls += exchange.session is not None
         line = exchange.line
         if not exchange.is_safe:
@@ -585,25 +581,27 @@ class Relay:
         self.counts.to_child += len(line)
         self.write(line)
 
-    def _take_back(self, id: int | None) -> Exchange | None:
-        exchange = self._exchanges.pop(id, None)
+    def take_back(self, id: int | None) -> Exchange | None:
+        exchange = self.exchanges.pop(id, None)
         if exchange is not None and exchange.is_turned:
-            self._turns.back(exchange)
+            self.turns.back(exchange)
         return exchange
 
-    def _ask_child(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> None:
+    def ask_child(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> None:
         """A request of the bridge itself."""
-        self._submit(self._own_exchange(method, params, now, outbox, timeout))
+        self.submit(self._own_exchange(method, params, now, outbox, timeout))
 
     def _own_exchange(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> Exchange:
         exchange = Exchange(next(self._mint), None, b"0", method, "", None, outbox or _Nobody(), now, timeout, 0)
-        exchange.line = envelope.request_line(exchange.id, method, params)
+        exchange.line = envelope.request_line(exchange.id, method, meta.own(params) if self.is_modern else params)
         return exchange
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
         """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""
-        if exchange.id not in self._exchanges:
-            self._turns.remove(exchange)
+        if self.asking.pop(exchange.id, None) is not None:
+            return
+        if exchange.id not in self.exchanges:
+            self.turns.remove(exchange)
             return
         reason = envelope.members(params).get("reason") if params else None
         because = b',"reason":' + envelope.flat(reason) if reason else b""
@@ -611,7 +609,7 @@ class Relay:
                   % (exchange.id, because))
         exchange.hold = now + SLOT_HOLD
 
-    def _conclude(self, exchange: Exchange, outcome: str, code: int, why: str, now: float) -> None:
+    def conclude(self, exchange: Exchange, outcome: str, code: int, why: str, now: float) -> None:
         """Answer an exchange that the child did not answer."""
         if exchange.hold is not None and outcome == "lost":
             return  # answered long ago
@@ -624,17 +622,18 @@ class Relay:
         if exchange.then:
             exchange.then(False)
         self.counts.in_flight -= 1
-        self._count(exchange, outcome, now)
+        self.count(exchange, outcome, now)
         if outcome != "cancelled":
             self.log.warning("call failed", method=exchange.method, tool=exchange.tool, outcome=outcome, why=why,
                              session=session.label, exchange=exchange.id, seconds=round(now - exchange.created, 3),
                              trace=exchange.trace)
         if outcome != "cancelled" or exchange.outbox.answers_cancelled:
-            exchange.outbox.answer(self.policy.profile.failure(exchange, code, why))
+            exchange.outbox.answer(exchange.words.failure(exchange, code, why))
 
-    def _count(self, exchange: Exchange, outcome: str, now: float) -> None:
+    def count(self, exchange: Exchange, outcome: str, now: float) -> None:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
-        self.counts.requests[(method, exchange.tool, outcome)] += 1
+        words = exchange.words
+        self.counts.requests[(method, exchange.tool, outcome, words.client, words.child)] += 1
         self.counts.latency[method].add(now - exchange.created)
         if self.is_debug:
             self.log.debug("call", method=exchange.method, tool=exchange.tool, outcome=outcome, exchange=exchange.id,
@@ -654,27 +653,6 @@ class _Nobody:
         pass
 
 
-class _Late:
-    """The outbox of a tool list whose client has been given the last one."""
-
-    def __init__(self, relay: Relay, cursor: bytes):
-        self.relay, self.cursor = relay, cursor
-
-    def answer(self, message: Envelope) -> None:
-        self.relay.late.discard(self.cursor)
-        self.relay.policy.profile.heard(self.cursor, message)
-
-
-class _Pong:
-    """The outbox of our own `ping`: any answer is one, an error too; only silence is none."""
-
-    def __init__(self, relay: Relay):
-        self.relay = relay
-
-    def answer(self, message: Envelope) -> None:
-        self.relay.pong(bool(message.id))
-
-
 class _Handshake:
     """The outbox of our own `initialize`."""
 
@@ -683,11 +661,14 @@ class _Handshake:
 
     def answer(self, message: Envelope) -> None:
         if message.error:
-            return self.refused(f"the server refused initialize: {bytes(message.error).decode(errors='replace')[:500]}")
+            self.relay.refused_with = code_of(message.error)
+            return self.refused(f"the server refused {'server/discover' if self.relay.is_modern else 'initialize'}: {bytes(message.error).decode(errors='replace')[:500]}")
         try:
             facts = Facts.of(message.result)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
             return self.refused(f"the server's initialize result is not one: {error}")
+        if facts.era != self.relay.era:
+            return self.refused("the server's initialize result is that of server/discover, or the other way round")
         self.opened(facts)
         self.relay.opened(facts, bytes(message.result), self.relay.heard)
 
@@ -695,15 +676,10 @@ class _Handshake:
 KNOWN_METHODS = frozenset((
     "tools/call", "tools/list", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe",
     "resources/unsubscribe", "prompts/list", "prompts/get", "completion/complete", "logging/setLevel", "ping",
-    "initialize", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
+    "initialize", "server/discover", "subscriptions/listen", "tasks/update", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
-
-
-def _is_late_list(exchange: Exchange, now: float) -> bool:
-    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None
-            and now - exchange.created >= LIST_PATIENCE)
 
 
 def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
@@ -716,11 +692,3 @@ def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
                 return "tool_error"
     return "ok"
 
-
-def _with_token(params: msgspec.Raw, meta: msgspec.Raw, token: int) -> bytes:
-    """`params` with our own progress token in its `_meta`; everything else as it came."""
-    inner = envelope.members(meta)
-    inner["progressToken"] = token
-    members = envelope.members(params)
-    members["_meta"] = inner
-    return envelope.encode(members)

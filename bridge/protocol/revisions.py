@@ -11,6 +11,7 @@ V2025_11_25 = "2025-11-25"
 HANDSHAKE = (V2024_11_05, V2025_03_26, V2025_06_18, V2025_11_25)
 NEWEST = HANDSHAKE[-1]
 FIRST_MODERN = "2026-07-28"
+MODERN = (FIRST_MODERN,)  # those that we serve
 
 # 2025-03-26, basic/transports: "the server SHOULD assume protocol version 2025-03-26" without a header.
 WITHOUT_HEADER = V2025_03_26

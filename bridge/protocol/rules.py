@@ -38,10 +38,13 @@ def level_set(session: Session, message: Envelope, is_done: bool) -> None:
         session.relay.level = envelope.string(envelope.peek(message.params).level)
 
 
-def subscribe(relay, session: Session, message: Envelope, params: Params) -> None:
+def subscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
     # From the wish on, not from its answer: else another session that leaves in between would end it.
     if uri := envelope.string(params.uri):
         session.subscriptions.add(uri)
+        if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.sessions.values()):
+            return envelope.result(message.id, b"{}")  # the child has been asked in a modern client's name
+    return None
 
 
 def subscribed(session: Session, message: Envelope, is_done: bool) -> None:
@@ -67,7 +70,7 @@ def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal
 def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
     """A list that the child is late with is not asked for a second time."""
     cursor = bytes(params.cursor)
-    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.late else None
+    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.upkeep.late else None
 
 
 BEFORE = {

@@ -23,6 +23,7 @@ ASKABLE = ("sampling", "elicitation", "roots")
 class Session:
     """One client's state. `streams` are the outboxes that carry unrelated messages, the newest last."""
 
+    is_modern = False
     __slots__ = ("id", "nonce", "transport", "revision", "capabilities", "client", "principal", "relay", "own_child",
                  "level", "subscriptions", "exchanges", "asks", "next_ask", "streams", "waiting", "dropped", "touched",
                  "recordings", "initialized", "label", "lost_state")

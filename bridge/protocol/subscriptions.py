@@ -16,7 +16,7 @@ def is_held(sessions, uri: str) -> bool:
 
 def level_needed(sessions, wanted: str) -> str:
     """The most talkative level that any session wants; `wanted` is that of the one that asks now."""
-    return min([wanted, *(session.level or UNASKED for session in sessions)], key=LEVELS.index)
+    return min([wanted, *(session.level or UNASKED for session in sessions if not session.is_modern)], key=LEVELS.index)
 
 
 def level_of(sessions) -> str | None:
@@ -30,6 +30,11 @@ def lets_through(session, level: str | None, anyone_set: bool) -> bool:
     if level not in LEVELS or not anyone_set:
         return True
     return LEVELS.index(level) >= LEVELS.index(session.level or UNASKED)
+
+
+def is_wanted(wanted: str, level: str | None) -> bool:
+    """Whether a log message of this level is for a request that wants `wanted` (empty: none)."""
+    return bool(wanted) and (level not in LEVELS or LEVELS.index(level) >= LEVELS.index(wanted))
 
 
 def _is_part(uri: str, whole: str) -> bool:

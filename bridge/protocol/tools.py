@@ -15,6 +15,7 @@ from msgspec import Raw
 from bridge.protocol import envelope
 from bridge.protocol.catalogue import UNKNOWN
 from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.eras import LEGACY
 from bridge.protocol.errors import INVALID_PARAMS
 
 SMALL = 2048  # bytes of params
@@ -80,18 +81,23 @@ class Tools:
 
     def call(self, relay, session, message: Envelope, params: Params) -> bytes | None:
         """A rule (see `rules`) for `tools/call`: answer for a tool that is hidden, else name it as the child does."""
+        if why := self.name_call(relay, message, params):
+            return relay.policy.profile.refusal(bytes(message.id), message.method, INVALID_PARAMS, why)
+        return None
+
+    def name_call(self, relay, message: Envelope, params: Params, client_era: str = LEGACY) -> str:
+        """Name the tool as the child does. Returns why there is no such tool, or an empty string."""
         given = bytes(params.name)
         name = self._meant.get(given)
         if name is None:
             name = self._look_up(given)
         if not name:
-            relay.counts.requests[(message.method, UNKNOWN, "hidden")] += 1
-            why = f"Unknown tool: {(envelope.string(params.name) or given.decode(errors='replace'))[:LONGEST]}"
-            return relay.policy.profile.refusal(bytes(message.id), message.method, INVALID_PARAMS, why)
+            relay.counts.requests[(message.method, UNKNOWN, "hidden", client_era, relay.era)] += 1
+            return f"Unknown tool: {(envelope.string(params.name) or given.decode(errors='replace'))[:LONGEST]}"
         if name != given or _may_have_two_names(bytes(message.params)):
             message.params = _named(message.params, name)
             params.name = Raw(name)
-        return None
+        return ""
 
     def _look_up(self, given: bytes) -> bytes:
         text = envelope.string(Raw(given)) if given else None
@@ -147,15 +153,15 @@ def shown_by(profile: type, tools: Tools):
 
     class Shown(profile):
         def answer(self, exchange, message: Envelope) -> bytes:
-            return super().answer(exchange, _cut(message, tools) if exchange.method == "tools/list" else message)
+            return super().answer(exchange, cut(message, tools) if exchange.method == "tools/list" else message)
 
         def heard(self, cursor: bytes, message: Envelope) -> None:
-            super().heard(cursor, _cut(message, tools))
+            super().heard(cursor, cut(message, tools))
 
     return Shown()
 
 
-def _cut(message: Envelope, tools: Tools) -> Envelope:
+def cut(message: Envelope, tools: Tools) -> Envelope:
     return Envelope(result=tools.page(message.result)) if message.result else message
 
 

@@ -16,6 +16,7 @@ class Turns:
 
     def __init__(self, limit: int = 0):
         self.limit = limit or float("inf")
+        self.is_limited = limit > 0  # else nobody needs to be counted
         self._first: deque[Exchange] = deque()  # before all lines
         self._lines: OrderedDict[object, deque[Exchange]] = OrderedDict()
         self._with_child: dict[object, int] = {}  # how many each session has there; an entry goes when it is 0

@@ -19,6 +19,7 @@ from bridge.child.process import FULL, Command
 from bridge.counts import Counts
 from bridge.http.stream import Stream
 from bridge.protocol import envelope
+from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
 from bridge.protocol.profile import profile
 from bridge.protocol.relay import Policy
@@ -27,7 +28,10 @@ from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.protocol.tools import Tools
 from bridge.service.children import Children
+from bridge.service.eras import Eras
 from bridge.service.kept import Kept
+from bridge.service.leases import Leases
+from bridge.service.modern import ModernCalls
 
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
@@ -65,16 +69,20 @@ class Service:
             self.profile, settings.max_in_flight, settings.max_session_requests, settings.request_timeout,
             settings.request_timeout_max, settings.start_timeout or float("inf"),
             settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session",
-            settings.ping_interval, settings.ping_misses, self.tools)
+            settings.ping_interval, settings.ping_misses, self.tools, name)
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle)
         self.replay = Replay(settings.replay_buffer)
         self.streams: set[Stream] = set()
         self.minted = itertools.count(1)  # ids for children; one row for all, so that sessions can change theirs
+        self.eras = Eras(self)
+        self.eras.start()
         self.children = Children(self, lambda: on_fatal(self))
+        self.leases = Leases(self, key)
+        self.modern = ModernCalls(self)
         self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
         self.draining = False
-        self._max_requests = settings.max_requests or float("inf")
+        self.max_requests = settings.max_requests or float("inf")
         self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
 
@@ -149,7 +157,7 @@ class Service:
 
     def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
         """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
-        if self.counts.in_flight >= self._max_requests:
+        if self.counts.in_flight >= self.max_requests:
             return busy("requests", "--max-requests")
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
@@ -164,7 +172,7 @@ class Service:
     def tell(self, session: Session, message: envelope.Envelope) -> None:
         """A client's notification, or its answer to an ask."""
         if message.method is None:
-            session.relay.respond(session, message)
+            session.relay.respond(session, message, self.loop.time())
         else:
             session.relay.notify(session, message, self.loop.time())
 
@@ -187,9 +195,10 @@ class Service:
     async def room(self, session: Session) -> Refusal | None:
         """Wait while the child's stdin is full. A refusal if it stays so: a child that does not read."""
         process = session.relay.child.supervisor.process
-        if process is None:
-            return None
-        if self._waiting_for_room >= self._max_requests:
+        return None if process is None else await self.room_in(process)
+
+    async def room_in(self, process) -> Refusal | None:
+        if self._waiting_for_room >= self.max_requests:
             return busy("requests", "--max-requests")
         self._waiting_for_room += 1
         try:
@@ -252,6 +261,7 @@ class Service:
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""
         keepalive = self.settings.keepalive
+        self.leases.sweep(now)
         self.children.sweep(now)
         for stream in list(self.streams) if keepalive else ():
             if stream.beats:
@@ -267,9 +277,11 @@ class Service:
     async def finish(self, out_of_time) -> None:
         """Let what clients wait for end, until `out_of_time()`; then say that it did not."""
         self.draining = True
+        self.leases.finish()
         while (self.in_flight or self._is_followed_up()) and not out_of_time():
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
+            child.relay.finish()
             child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
 
     def close_streams(self) -> None:
@@ -300,7 +312,10 @@ class Service:
 
     def readiness(self) -> dict:
         """Why it can be used or not: a handshake with the child was made and it lives."""
-        is_ready = (self.shared.relay.is_open or self.shared.relay.is_asleep) and not self.draining
+        shared = self.shared.relay
+        # One that is restarted because it speaks the other era has not shown yet that it works.
+        is_asleep = shared.is_asleep and not (self.shared.is_restarting and shared.facts is None)
+        is_ready = (shared.is_open or is_asleep) and not self.draining
         reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
@@ -312,6 +327,7 @@ class Service:
         return {
             **self.readiness(),
             "server": relay.facts.title if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
+            "child_era": self.eras.child_era,
             "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
             "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
             "streams": len(self.streams), "in_flight": self.in_flight, "calls": calls,
@@ -351,6 +367,8 @@ class Service:
         return sorted(filter(None, map(self.tools.shown, names)) if self.tools else names)
 
     def _wants_own_child(self, wish: Wish) -> bool:
+        if self.eras.main == MODERN:
+            return False  # a modern child keeps nothing of a client, and asks through the bridge
         if self.settings.isolation == "auto":
             return can_be_asked(wish.capabilities)
         return self.settings.isolation == "session"

@@ -6,27 +6,35 @@ import logging
 from bridge.child.lifecycle import State
 from bridge.child.supervisor import Supervisor
 from bridge.metrics import usage
+from bridge.protocol.eras import LEGACY
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.relay import Relay
 from bridge.protocol.session import Session
 
 
 class Child:
-    """One child of a service. `role` is shared, own, principal or spare; `params` are those of its `initialize`."""
+    """One child of a service. `role` is shared, modern, own, principal or spare; `params` are those of its `initialize`.
 
-    def __init__(self, service, role: str, params: bytes = b"", owner: Session | None = None, on_gone=lambda child: None):
+    `era` is set for a process that speaks another one than clients with a session need.
+    """
+
+    def __init__(self, service, role: str, params: bytes = b"", owner: Session | None = None, on_gone=lambda child: None,
+                 era: str = "", pace=None):
         self.service = service
         self.role = role
         self.params = params or initialize_params()
         self.on_gone = on_gone
         self.log = service.log.bind(session=owner.label) if owner else service.log
         self.relay = Relay(self._write, service.policy, service.counts, self.log, owner,
-                           private=role in ("own", "spare"), minted=service.minted)
+                           private=role in ("own", "spare"), minted=service.minted, era=era or service.eras.main)
         self.relay.child = self
-        self.supervisor = Supervisor(service.command, service.pace, service.settings.max_line, self, self.log, service.counts)
+        self.own_era = era
+        self.has_opened = False
+        self.on_opened = lambda: None
+        self.supervisor = Supervisor(service.command, pace or service.pace, service.settings.max_line, self, self.log, service.counts)
         self.relay.hung, self.relay.served = self.supervisor.refused, self.supervisor.served
         self.is_over = False  # stopped for good
-        self._is_restarting = False
+        self.is_restarting = False
         self._waiting: list[asyncio.Future] = []
         self._waited_since = 0.0  # when the first of those began to wait that this start has kept waiting
         self._clock = service.loop.time
@@ -62,7 +70,7 @@ class Child:
 
     def restart(self) -> None:
         """Stop it, and start it again when it is gone. Whoever comes meanwhile waits."""
-        self._is_restarting = True
+        self.is_restarting = True
         self.sleep()
 
     async def stop(self) -> None:
@@ -91,7 +99,7 @@ class Child:
 
     def status(self, now: float) -> dict:
         """What there is to see: age in seconds, memory in bytes."""
-        return {"role": self.role, "state": self.state, "pid": self.pid, "era": "legacy", "calls": self.relay.calls,
+        return {"role": self.role, "state": self.state, "pid": self.pid, "era": self.relay.era, "calls": self.relay.calls,
                 "age": round(now - self.supervisor.started, 1) if self.pid else None,
                 "memory": usage([self.pid])[0] if self.pid else 0, "sessions": len(self.relay.sessions)}
 
@@ -99,7 +107,10 @@ class Child:
 
     def spawned(self) -> None:
         self.relay.log = self.log.bind(pid=self.pid)
-        self.relay.open(self.params, self._clock(), self._opened, self.supervisor.refused)
+        era = self.own_era or self.service.eras.main
+        if self.relay.era != era:
+            self.relay.speak(era)
+        self.relay.open(self.params, self._clock(), self._opened, self._refused)
 
     def received(self, lines: list[bytes]) -> None:
         now = self._clock()
@@ -114,21 +125,46 @@ class Child:
 
     def gone(self, reason: str, for_good: bool) -> None:
         if self.relay.is_asleep and self.supervisor.state is State.STOPPED:
-            was_restarting, self._is_restarting = self._is_restarting, False
+            was_restarting, self.is_restarting = self.is_restarting, False
             if was_restarting:
                 self.service.loop.call_soon(self._start_again)
             elif not self.relay.is_idle:
                 self.service.loop.call_soon(self.wake)  # somebody came while it was going to sleep
             return
+        if self.relay.is_modern and not self.own_era and not self.has_opened:
+            self.service.eras.forget()  # it was modern when that was written down
         self.relay.lost(reason, self._clock(), for_good=for_good)
         self._tell_waiting(reason)
         self.on_gone(self)
 
     def _opened(self, facts) -> None:
+        self.has_opened = True
+        self.supervisor.life.pace, self.supervisor.is_on_trial = self.service.pace, False
         self.supervisor.opened()
+        self.service.eras.opened(facts)
+        self.on_opened()
         self.log.info("child ready", pid=self.pid, server=facts.title, revision=facts.revision,
                       seconds=round(self.service.counts.ready_seconds, 3))
         self.service.loop.call_soon(self._tell_waiting, "")
+
+    def _refused(self, why: str) -> None:
+        if self.relay.era == LEGACY and self.relay.refused_with and not self.has_opened:
+            self.service.spawn(self._try_modern(why, self.relay.refused_with))
+        else:
+            self.supervisor.refused(why)
+
+    async def _try_modern(self, why: str, code: int) -> None:
+        """Perhaps it refused the handshake because it is of the other era."""
+        pid = self.pid
+        is_modern = await self.service.eras.refused(code)
+        if self.pid != pid or self.supervisor.state is not State.HANDSHAKING:
+            return
+        if is_modern:
+            self.log.info("the server speaks the modern era only", pid=pid)
+            self.service.children.drop_modern()
+            self.restart()
+        else:
+            self.supervisor.refused(why)
 
     def _start_again(self) -> None:
         if not self.is_over:

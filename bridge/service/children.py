@@ -2,14 +2,16 @@
 
 import asyncio
 
-from bridge.child.lifecycle import COOL_DOWN, State
+from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.metrics import usage
 from bridge.protocol import envelope
+from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import Session
 from bridge.service.child import Child
+from bridge.service.eras import PROBE
 from bridge.service.pool import Pool
 
 LINGER = 300.0  # seconds that a principal's child stays without a session, because many clients open one for each call
@@ -22,10 +24,12 @@ class Children:
     def __init__(self, service, on_fatal):
         self.service = service
         self.on_fatal = on_fatal
+        self.is_by_principal = service.settings.isolation == "principal"
         settings = service.settings
         self.shared = Child(service, "shared", on_gone=self._shared_gone)
         self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait)
-        self._principals: dict[str, Child] = {}
+        self.modern: Child | None = None  # that of a child which speaks both eras, or is asked whether it does
+        self._principals: dict[tuple[str, str], Child] = {}  # by principal and era
         self._successor: Child | None = None
         self._retiring: list[Child] = []
         self._looked = 0.0
@@ -34,6 +38,8 @@ class Children:
 
     def __iter__(self):
         yield self.shared
+        if self.modern:
+            yield self.modern
         yield from list(self._principals.values())
         yield from list(self._retiring)
         if self._successor:
@@ -55,7 +61,7 @@ class Children:
 
     async def connect(self, session: Session) -> Refusal | None:
         """Give a session its relay. Its requests may come several at a time: they get the same one."""
-        if not session.own_child:
+        if not session.own_child or self.service.eras.main == MODERN:
             self.child_for(session).relay.join(session)
             return None
         task = self._connecting.get(session.nonce)
@@ -77,20 +83,69 @@ class Children:
             session.lost_state = "the bridge was restarted"
         return None
 
+    async def lend(self, lease: Session) -> Child | Refusal:
+        """A legacy child for one modern call that may be asked things."""
+        kind, params = self._wishes(lease)
+        return await self.pool.take(lease, kind, params)
+
     def child_for(self, session: Session) -> Child:
         """The child of a session that shares one."""
-        principal = self._principal_of(session)
-        if not principal:
-            return self.shared
-        child = self._principals.get(principal)
+        return self._of_principal(session.principal, LEGACY) or self.shared
+
+    def modern_now(self, principal: str) -> Child | None:
+        """The child of a modern client's request; None where its era is not known yet."""
+        eras = self.service.eras
+        if eras.modern is None:
+            return None
+        is_beside = eras.modern and eras.legacy is not False
+        if self.is_by_principal and principal:
+            return self._of_principal(principal, MODERN if is_beside else LEGACY)
+        return (self.modern or self.start_modern()) if is_beside else self.shared
+
+    def modern_or_legacy(self, principal: str) -> Child:
+        """The same, where a child whose era could not be found out in time is taken as a legacy one."""
+        return self.modern_now(principal) or self._of_principal(principal, LEGACY) or self.shared
+
+    def start_modern(self) -> Child:
+        """Start the process that modern clients share. Whether it answers as it should says which era the child speaks."""
+        if self.modern is None:
+            settings = self.service.settings
+            patience = min(PROBE, settings.start_timeout or PROBE)
+            pace = Pace(patience, settings.backoff_initial, settings.backoff_max, 1)
+            self.modern = Child(self.service, "modern", on_gone=self._modern_gone, era=MODERN, pace=pace)
+            self.modern.supervisor.is_on_trial = True
+            self.modern.on_opened = self.service.eras.answered
+            self.modern.start()
+        return self.modern
+
+    def drop_modern(self) -> None:
+        """The process that was asked is not needed: the main child speaks the same."""
+        if self.modern is not None:
+            child, self.modern = self.modern, None
+            child.on_gone = lambda child: None
+            self.service.spawn(child.stop())
+
+    def _of_principal(self, name: str, era: str) -> Child | None:
+        if not self.is_by_principal or not name:
+            return None
+        child = self._principals.get((name, era))
         if child is None:
-            child = self._principals[principal] = Child(self.service, "principal")
+            child = self._principals[name, era] = Child(self.service, "principal", era=MODERN if era == MODERN else "")
             child.start()
         return child
 
+    def _modern_gone(self, child: Child) -> None:
+        """It is not there any more; if it never was, the child is no modern one."""
+        if child.has_opened:
+            return
+        self.modern = None
+        self.service.eras.failed(child.relay.reason)
+        self.service.eras.answered()
+        self.service.spawn(child.stop())
+
     def release(self, session: Session) -> None:
         """The session is over, and so is its own child."""
-        if session.own_child:
+        if session.own_child and session.relay.is_private:
             self.pool.give_back(session.relay.child)
 
     def sweep(self, now: float) -> None:
@@ -102,9 +157,9 @@ class Children:
         for child in [child for child in self._retiring if child.relay.is_idle]:
             self._retiring.remove(child)
             self.service.spawn(child.stop())
-        for principal, child in list(self._principals.items()):
+        for key, child in list(self._principals.items()):
             if not child.relay.sessions and child.relay.is_idle and now - child.relay.used >= LINGER:
-                del self._principals[principal]
+                del self._principals[key]
                 self.service.spawn(child.stop())
 
     async def stop(self) -> None:
@@ -115,10 +170,11 @@ class Children:
     def _let_sleep(self, now: float) -> None:
         """Stop shared children that nobody used for long; subscriptions need theirs awake."""
         patience = self.service.settings.idle_stop
-        for child in (self.shared, *self._principals.values()) if patience else ():
+        beside = (self.modern,) if self.modern else ()
+        for child in (self.shared, *beside, *self._principals.values()) if patience else ():
             relay = child.relay
             if relay.is_open and relay.is_idle and now - relay.used >= patience and self._successor is None \
-                    and not any(session.subscriptions for session in relay.sessions.values()):
+                    and not relay.listens and not any(session.subscriptions for session in relay.sessions.values()):
                 self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
                 child.sleep()
 

@@ -46,6 +46,10 @@ class Pool:
     def spares(self) -> int:
         return sum(len(spares) for spares in self._spares.values())
 
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
+
     async def take(self, session: Session, kind: bytes, params: bytes) -> Child | Refusal:
         """A child for a session: a spare if there is one, else a new one, else what another session leaves in time."""
         child = self._take_now(session, kind, params, may_start=not self._waiting)

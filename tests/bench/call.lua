@@ -1,5 +1,6 @@
 -- wrk: one tools/call after another on each connection, every one with an id of its own.
 -- A call counts when the answer is a result and carries the id of a call that is still open.
+-- BENCH_MODERN=1 gives it the envelope of 2026-07-28.
 -- BENCH_CONSTANT=1 is for the bare app, whose answer never changes: the same work, without the verdict.
 
 local constant = os.getenv("BENCH_CONSTANT") == "1"
@@ -18,7 +19,12 @@ end
 function init()
   -- ids have nine digits, so the length of the body never changes and the request is two strings and a number
   id = 100000000 + index * 10000000
-  local body = '{"jsonrpc":"2.0","id":123456789,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"}}}'
+  local meta = ''
+  if os.getenv("BENCH_MODERN") == "1" then
+    meta = ',"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},' ..
+      '"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}'
+  end
+  local body = '{"jsonrpc":"2.0","id":123456789,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"}' .. meta .. '}}'
   local whole = wrk.format("POST", nil, nil, body)
   local from, to = whole:find("123456789", 1, true)
   head, tail = whole:sub(1, from - 1), whole:sub(to + 1)

@@ -1,6 +1,6 @@
 /* The smallest stdio MCP server: what a benchmark of bridges needs of a child, and no more.
  *
- * It knows initialize, ping, tools/list and tools/call. The tool `echo` answers a constant with the id of
+ * It knows initialize, server/discover (both eras, side by side), ping, tools/list and tools/call. The tool `echo` answers a constant with the id of
  * the request spliced in; the tool `big` answers a text of 5 MiB. All the complete lines of one read are
  * answered with one write. Nothing is parsed but the envelope, so that the child costs next to nothing.
  *
@@ -17,6 +17,9 @@
 #define INITIALIZED                                                                                          \
     "{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{\"tools\":{}},"                                   \
     "\"serverInfo\":{\"name\":\"bench-echo\",\"version\":\"1\"}}"
+#define DISCOVERED                                                                                           \
+    "{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{}}," \
+    "\"ttlMs\":0,\"cacheScope\":\"private\"}"
 #define TOOLS                                                                                                \
     "{\"tools\":[{\"name\":\"echo\",\"description\":\"A constant\",\"inputSchema\":{\"type\":\"object\"}}," \
     "{\"name\":\"big\",\"description\":\"5 MiB of text\",\"inputSchema\":{\"type\":\"object\"}}]}"
@@ -88,6 +91,7 @@ static void answer(Slice line, Buffer *out) {
             APPEND(out, "\"}]}}\n");
         } else APPEND(out, ",\"result\":" ECHOED "}\n");
     } else if (is(method, "\"initialize\"")) APPEND(out, ",\"result\":" INITIALIZED "}\n");
+    else if (is(method, "\"server/discover\"")) APPEND(out, ",\"result\":" DISCOVERED "}\n");
     else if (is(method, "\"tools/list\"")) APPEND(out, ",\"result\":" TOOLS "}\n");
     else if (is(method, "\"ping\"")) APPEND(out, ",\"result\":{}}\n");
     else APPEND(out, ",\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}\n");

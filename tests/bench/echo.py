@@ -10,6 +10,8 @@ import sys
 RESULTS = {
     "initialize": b'{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},'
     b'"serverInfo":{"name":"bench-echo","version":"1"}}',
+    "server/discover": b'{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},'
+    b'"ttlMs":0,"cacheScope":"private"}',
     "tools/list": b'{"tools":[{"name":"echo","description":"A constant","inputSchema":{"type":"object"}},'
     b'{"name":"big","description":"5 MiB of text","inputSchema":{"type":"object"}}]}',
     "ping": b"{}",

@@ -33,17 +33,23 @@ def calls(server: Server, connections: int, seconds: float) -> Rate:
     return _wrk("call.lua", server, connections, 1, seconds, headers)
 
 
+def modern_calls(server: Server, connections: int, seconds: float) -> Rate:
+    """tools/call of clients without a session."""
+    headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "echo"}
+    return _wrk("call.lua", server, connections, 1, seconds, headers, BENCH_MODERN="1")
+
+
 def litellm(server: Server, connections: int, seconds: float) -> Rate:
     """initialize, initialized, tools/call, DELETE; one thread a connection, as the script asks."""
     return _wrk("litellm.lua", server, connections, connections, seconds, {})
 
 
-def _wrk(script: str, server: Server, connections: int, threads: int, seconds: float, headers: dict[str, str]) -> Rate:
+def _wrk(script: str, server: Server, connections: int, threads: int, seconds: float, headers: dict[str, str], **more: str) -> Rate:
     headers |= {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     command = [*install.wrk(), f"-t{threads}", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
     command += ["-s", str(Path(__file__).with_name(script))]
     command += [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    environment = os.environ | {"BENCH_CONSTANT": str(int(server.kind.constant))}
+    environment = os.environ | {"BENCH_CONSTANT": str(int(server.kind.constant))} | more
     done = subprocess.run(
         [*command, f"{server.url}/mcp"],
         env=environment,

@@ -33,9 +33,9 @@ class Kind:
     peer: bool = False  # may fail without ending the run
 
 
-def ours() -> Kind:
+def ours(*options: str) -> Kind:
     def command(port, child):
-        return [sys.executable, "-m", "bridge", "serve", "--port", str(port), "--", *child]
+        return [sys.executable, "-m", "bridge", "serve", "--port", str(port), *options, "--", *child]
 
     return Kind("ours", command, "/healthz")
 
@@ -134,6 +134,11 @@ class Server:
                     return self.age()
             time.sleep(0.003)
         raise RuntimeError(f"{self.name} does not start: {self.log.read_text(errors='replace')[-2000:]}")
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the server's own process so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def age(self) -> float:
         return time.monotonic() - self.started

@@ -5,6 +5,9 @@ as a dict, the result's JSON as Raw, or None for "no answer". Slow tools get a t
 that calls run side by side, as they do in most real servers (SERVERS.md, section 4).
 
 Everything is written with os.write under one lock: no buffer that a dying thread could hold.
+
+Where ZOO_JOURNAL names a file, each process adds every line that it gets, behind its pid: what a test wants to know of
+processes that are gone, such as those that were only asked for their era.
 """
 
 import inspect
@@ -64,8 +67,12 @@ class Child:
     # The loop
 
     def run(self):
+        journal = os.environ.get("ZOO_JOURNAL")
+        file = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if journal else None
         for line in sys.stdin.buffer:
             self.received.append(line)
+            if file:
+                os.write(file, b"%d %b" % (os.getpid(), line))
             self.take(line)
         self.ended()
 
@@ -98,7 +105,7 @@ class Child:
         return self.methods[name]
 
     def call(self, call):
-        function, _, slow = self.tools.get(call.tool, (None, None, False))
+        function, _, slow = self.tools.get(call.tool if isinstance(call.tool, str) else "", (None, None, False))
         if function is None:
             self.reply(call.id, error={"code": -32602, "message": f"Unknown tool: {call.tool}"})
         elif slow:
@@ -108,10 +115,8 @@ class Child:
             self.work(call, function)
 
     def work(self, call, function):
-        arguments = dict(call.arguments)
-        if "call" in inspect.signature(function).parameters:
-            arguments["call"] = call
-        self.answer(call.id, lambda: function(**arguments))
+        more = {"call": call} if "call" in inspect.signature(function).parameters else {}
+        self.answer(call.id, lambda: function(**call.arguments, **more))
         self.calls.pop(call.id, None)
 
     def answer(self, id, compute):
@@ -169,7 +174,8 @@ class Child:
         return result | ({"nextCursor": str(page + 1)} if page + 1 < self.pages else {})
 
     def cancel(self, params):
-        if call := self.calls.get(params.get("requestId")):
+        id = params.get("requestId")
+        if call := self.calls.get(id if isinstance(id, int | str) else None):
             call.cancelled.set()
 
 
@@ -179,7 +185,9 @@ class Call:
     def __init__(self, child, id, params):
         self.child, self.id, self.tool = child, id, params.get("name")
         self.arguments = params.get("arguments") or {}
-        self.token = (params.get("_meta") or {}).get("progressToken")
+        self.params = params
+        self.meta = meta if isinstance(meta := params.get("_meta"), dict) else {}
+        self.token = self.meta.get("progressToken")
         self.cancelled = threading.Event()
 
     def progress(self, progress, total):

@@ -208,14 +208,19 @@ child.methods |= {
 }
 
 
-if __name__ == "__main__":
+def configure():
+    """Takes our options from the command line; unknown ones are for the tool `arguments`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pages", type=int, default=1)
     parser.add_argument("--version")
     parser.add_argument("--instructions")
     parser.add_argument("--no", action="append", default=[])
-    options = parser.parse_known_args()[0]  # unknown ones are for the tool `arguments`
+    options = parser.parse_known_args()[0]
     child.pages, child.version, child.instructions = options.pages, options.version, options.instructions
     for capability in options.no:
         child.capabilities.pop(capability)
+
+
+if __name__ == "__main__":
+    configure()
     child.run()

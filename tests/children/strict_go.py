@@ -84,5 +84,6 @@ def sample():
     return json.dumps(asked.get())
 
 
-child.take = take
-child.run()
+if __name__ == "__main__":
+    child.take = take
+    child.run()

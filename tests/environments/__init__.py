@@ -11,12 +11,13 @@ from .browser import playwright
 from .clients import litellm_1773, litellm_newest, promtool, sdk1, sdk2
 from .packages import node22, npm, venv
 from .servers import SERVERS, EverythingServer, everything_sdk1, everything_sdk2, server
-from .suite import conformance_suite
+from .suite import conformance_suite, conformance_suite_2
 
 __all__ = [
     "SERVERS",
     "EverythingServer",
     "conformance_suite",
+    "conformance_suite_2",
     "everything_sdk1",
     "everything_sdk2",
     "litellm_1773",

@@ -14,6 +14,7 @@ ENVIRONMENTS = {
     "everything_sdk2": servers.everything_sdk2,
     "node22": node22,
     "conformance_suite": suite.conformance_suite,
+    "conformance_suite_2": suite.conformance_suite_2,
     **{f"server_{name}": partial(servers.server, name) for name in servers.SERVERS},
     "promtool": clients.promtool,
     "litellm_1773": clients.litellm_1773,

@@ -2,13 +2,17 @@
 
 import json
 import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .cache import made
 from .clients import sdk1, sdk2
 from .packages import node22, npm, venv
-from .processes import run
+from .processes import START_PATIENCE, run, start, stop
 
 FROM_PYPI = {
     "time": "mcp-server-time==2026.10.19",
@@ -20,6 +24,7 @@ FROM_NPM = {
     "filesystem": "@modelcontextprotocol/server-filesystem",
     "memory": "@modelcontextprotocol/server-memory",
 }
+FORKS = Path(__file__).with_name("forks.py")
 NPM_VERSION = "2026.8.31"
 SERVERS = (*FROM_PYPI, *FROM_NPM)
 
@@ -53,6 +58,23 @@ class EverythingServer:
     def http(self, port: int) -> list[str]:
         """The same server by the SDK's own HTTP transport, at /mcp: what a bridge's results are compared with."""
         return [*self.stdio, "--port", str(port)]
+
+    @contextmanager
+    def forks(self) -> Iterator[list[str]]:
+        """The command of the same server, started without its imports: forks.py."""
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+            path = f"{folder}/socket"
+            process = start([self.python, FORKS, "serve", path, self.launcher.parent], output)
+            try:
+                deadline = time.monotonic() + START_PATIENCE
+                while not Path(path).exists():
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        output.seek(0)
+                        raise RuntimeError(f"{FORKS} does not start\n{output.read()[-3000:]}")
+                    time.sleep(0.05)
+                yield [str(self.python), "-I", "-S", str(FORKS), path]
+            finally:
+                stop(process)
 
 
 def everything_sdk1() -> EverythingServer:

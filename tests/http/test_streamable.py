@@ -53,7 +53,7 @@ def test_a_child_of_an_old_revision_is_not_made_newer(around, connect, transport
     assert connect(transport, around("echo", "--version", "2024-11-05").url).version == "2024-11-05"
 
 
-@pytest.mark.parametrize("version", ["1999-01-01", "2099-01-01", "garbage", "", "2025-06-18, 2025-11-25", "\xff"])
+@pytest.mark.parametrize("version", ["1999-01-01", "garbage", "", "2025-06-18, 2025-11-25", "\xff"])
 def test_an_unknown_version_header_is_refused(client, version):
     """Streamable HTTP, 2025-06-18: "MUST respond with 400 Bad Request"."""
     response = client.post(call("echo", message="hi"), {"mcp-protocol-version": version.encode("latin-1")})

@@ -3,8 +3,10 @@
 Not a test: the tests run it with the pythons of those SDKs. On stdin a JSON object {name: talk}; on stdout, under the
 same names, a list with one outcome a step. A talk is
 
-    {"way": {"stdio": [command…]} or {"http" | "sse" | "ws" | "auto": url},
+    {"way": {"stdio": [command…]} or {"http" | "sse" | "ws": url} or {"modern" | "only2026": [command…] or url},
      "can": ["sampling", "elicitation", "roots"], "steps": [[verb, argument…], …]}
+
+By the last two, SDK 2.x speaks without a handshake: as it finds out by asking, or whatever the server says.
 
 An outcome has "result" or "error", what the client was told meanwhile ("heard"), and what it was asked ("asked").
 """
@@ -26,6 +28,9 @@ from mcp.shared import exceptions
 IS_1 = version("mcp").startswith("1.")
 SDKError = exceptions.McpError if IS_1 else exceptions.MCPError
 PATIENCE = 10  # seconds for a step
+MODES = {"modern": "auto", "only2026": "2026-07-28"}
+OLD_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+LEVEL = "io.modelcontextprotocol/logLevel"
 STDERR = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as we do
 
 
@@ -39,6 +44,8 @@ async def hold(talk: dict) -> list[dict]:
     outcomes = []
     try:
         async with connect(talk["way"], Client(talk["can"])) as client:
+            if not client.is_modern and ["initialize"] not in talk["steps"]:
+                await client.initialize()
             for step in talk["steps"]:
                 outcomes.append(await client.take(step))
     except Exception:  # noqa: BLE001 - the other talks go on, and the test shows it
@@ -49,11 +56,12 @@ async def hold(talk: dict) -> list[dict]:
 @asynccontextmanager
 async def connect(way: dict, client: "Client"):
     ((kind, where),) = way.items()
-    if kind == "auto":  # what a user of 2.x writes: it tries the era without a handshake first
+    if kind in MODES:
         from mcp import Client as Whole
 
-        async with Whole(where, **client.callbacks()) as whole:
-            client.session = whole.session
+        server = where if isinstance(where, str) else transport("stdio", where)
+        async with Whole(server, mode=MODES[kind], **client.callbacks()) as client.session:
+            client.is_modern = client.session.protocol_version not in OLD_VERSIONS
             yield client
         return
     async with transport(kind, where) as streams, ClientSession(*streams[:2], **client.callbacks()) as client.session:
@@ -71,7 +79,9 @@ def transport(kind: str, where):
 
 
 class Client:
-    session: ClientSession
+    session: ClientSession  # or 2.x's Client, which has the same methods
+    is_modern = False
+    meta: dict | None = None  # goes with each call
 
     def __init__(self, can: list[str]):
         self.can = can
@@ -123,9 +133,10 @@ class Client:
     # The verbs
 
     async def initialize(self):
-        if getattr(self.session, "initialize_result", None):  # `auto` has done it
-            return self.session.initialize_result
         return await self.session.initialize()
+
+    async def era(self):
+        return "modern" if self.is_modern else "legacy"
 
     async def ping(self):
         return await self.session.send_ping()
@@ -134,7 +145,7 @@ class Client:
         return await self.session.list_tools()
 
     async def call(self, name, **arguments):
-        return await self.session.call_tool(name, arguments)
+        return await self.session.call_tool(name, arguments, **({"meta": self.meta} if self.meta else {}))
 
     async def call_with(self, name, arguments):
         return await self.call(name, **arguments)
@@ -182,7 +193,7 @@ class Client:
     async def call_and_hear(self, method, name, arguments, times=1):
         """A call, and notifications that it causes. They may come after the answer: those that belong to no call by
         another stream, and others because 2.x takes each message in a task of its own."""
-        result = await self.session.call_tool(name, arguments)
+        result = await self.call(name, **arguments)
         await self.hear_of(method, times)
         return result
 
@@ -217,6 +228,9 @@ class Client:
         return await self.session.complete(reference, {"name": argument, "value": value})
 
     async def level(self, level):
+        if self.is_modern:  # it goes with each request
+            self.meta = {LEVEL: level}
+            return {}
         return await self.session.set_logging_level(level)
 
     async def roots_changed(self):

@@ -11,6 +11,7 @@ INTERACTIVE = ["sampling", "elicitation", "roots"]
 
 LOG = "notifications/message"
 UPDATED = "notifications/resources/updated"
+RESERVED = -32099  # a code that 2026-07-28 keeps for itself
 TOOLS_CHANGED = "notifications/tools/list_changed"
 
 OPENING = [["initialize"], ["ping"], ["tools"]]
@@ -59,20 +60,41 @@ EVERYTHING = {
     "interactive": (INTERACTIVE, [*OPENING, *CALLS, *ASKS]),
 }
 
+# Without what a client of 2026-07-28 cannot say, so that both eras can hold the same talk.
+GONE = ("initialize", "ping", "subscribe", "unsubscribe", "roots_changed")
+
+
+def without_handshake(steps: list) -> list:
+    return [step for step in steps if step[0] not in GONE]
+
+
+def said_apart(step: list) -> bool:
+    return step[0] == "cancel" or step[1:2] == ["error"] and step[2]["code"] == RESERVED
+
+
+ROUNDS = [
+    ["call", f"test_input_required_result_{name}"]
+    for name in ("elicitation", "sampling", "list_roots", "request_state", "multiple_inputs", "multi_round")
+]
+EVERYTHING_MODERN = {
+    "plain": (PLAIN, [["era"], *without_handshake([*OPENING, *LISTS, *CALLS])]),
+    "interactive": (INTERACTIVE, [["era"], *CALLS, *ROUNDS, ["prompt", "test_input_required_result_prompt", {}]]),
+}
+
 # tests/children: what the SDK's servers cannot or will not do.
 RICH = [
     {"type": "resource_link", "uri": "test://one", "name": "one", "_meta": {"x-vendor/kept": [1, {"a": None}]}},
     {"type": "text", "text": "for people", "annotations": {"audience": ["user"], "priority": 0.5}},
     {"type": "resource", "resource": {"uri": "test://blob", "mimeType": "application/x", "blob": "AAEC"}},
 ]
-RICH_RESULT = {"content": RICH, "_meta": {"x-vendor/kept": 1}, "structuredContent": {"a": [1]}}
+RICH_RESULT = {"resultType": "complete", "content": RICH, "_meta": {"x-vendor/kept": 1}, "structuredContent": {"a": [1]}}
 ECHO_CALLS = [
     ["call_with", "echo", {"message": "a\r\nb\t\u2028\U0001f600 \\u0041 \"quoted\""}],
     ["call", "unicode"],
     ["call_with", "typed", {"value": 3}],
     ["call_with", "typed", {}],
     ["call_with", "fail", {"message": "no"}],
-    ["call_with", "error", {"message": "broken", "code": -32099}],
+    ["call_with", "error", {"message": "broken", "code": RESERVED}],
     ["call", "no_such_tool"],
     ["call_with", "huge", {"bytes": 300_000}],
     ["call_with", "raw", {"result": json.dumps(RICH_RESULT)}],
@@ -113,4 +135,25 @@ CHILD_ASKS = [
     ["call_and_hear", TOOLS_CHANGED, "change", {}],
     ["tools"],
 ]
+ECHO_MODERN = {
+    "plain": (PLAIN, [step for step in without_handshake([*OPENING, *ECHO_CALLS, *ECHO_LISTS[:8]]) if not said_apart(step)]),
+    # Last: while the child still works for one who left, nobody can tell whose its logs are.
+    "leaving": (PLAIN, [["cancel", "slow", {"seconds": 30}]]),
+}
+ASKING_MODERN = {"interactive": (INTERACTIVE, [["call", tool] for tool in ("sample", "elicit", "roots", "two_asks", "ping_client")])}
 ASKING = {"interactive": (INTERACTIVE, [*OPENING, *ECHO_CALLS, *ECHO_LISTS, *CHILD_ASKS])}
+
+# server-everything from npm, of the handshake era; its greatest common part with a client that knows only 2026-07-28.
+REAL = {
+    "plain": (PLAIN, [
+        ["resources"], ["templates"], ["prompts"],
+        ["call_with", "echo", {"message": "\u2028 \U0001f600"}],
+        ["call_with", "get-sum", {"a": 2, "b": 40}],
+        ["call_with", "get-sum", {"a": "two"}],
+        ["call_with", "get-tiny-image", {}],
+        ["call_with", "get-structured-content", {"location": "Chicago"}],
+        ["call_with", "no-such-tool", {}],
+        ["prompt", "simple-prompt", {}],
+        ["tools"],  # last: it adds one some time after the handshake
+    ]),
+}  # fmt: skip

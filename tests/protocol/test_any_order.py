@@ -363,7 +363,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert set(session.exchanges) == owed
         policy = self.relay.policy
         for world in self.worlds:
-            with_child = list(world.relay._exchanges.values())
+            with_child = list(world.relay.exchanges.values())
             assert not policy.max_in_flight or len(with_child) <= policy.max_in_flight
             for session in self.sessions:
                 assert not policy.max_session_requests or sum(e.session is session for e in with_child) <= policy.max_session_requests
@@ -414,8 +414,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert (session.exchanges, session.asks, session.subscriptions) == ({}, {}, set())
         for world in self.worlds:
             relay = world.relay
-            assert (relay._exchanges, relay.sessions, relay._reading, relay._early, relay.late) == ({}, {}, {}, [], set())
-            assert (list(relay._turns), relay._turns._lines, relay._turns._with_child, len(relay._turns)) == ([], {}, {}, 0)
+            assert (relay.exchanges, relay.sessions, relay.learning.reading, relay._early, relay.upkeep.late) == ({}, {}, {}, [], set())
+            assert (list(relay.turns), relay.turns._lines, relay.turns._with_child, len(relay.turns)) == ([], {}, {}, 0)
 
 
 TestAnyOrder = AnyOrder.TestCase

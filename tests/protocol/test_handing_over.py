@@ -28,7 +28,7 @@ def hand_over(old: World, new: World) -> list:
 
 def is_empty(world: World) -> bool:
     relay = world.relay
-    return relay.is_idle and not relay._turns._with_child and not relay._turns._lines and not relay.sessions and not relay._reading
+    return relay.is_idle and not relay.turns._with_child and not relay.turns._lines and not relay.sessions and not relay.learning.reading
 
 
 # -- requests -----------------------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_one_that_moved_while_it_waited_can_be_cancelled():
     old.notify(session, "cancelled", requestId=2)
 
     assert waiting.error["code"] == -32800
-    assert (old.sent(), new.sent(), len(new.relay._turns)) == ([], [], 0)
+    assert (old.sent(), new.sent(), len(new.relay.turns)) == ([], [], 0)
 
 
 def test_a_session_that_ends_is_gone_from_both(worlds):
@@ -302,7 +302,7 @@ def test_our_own_questions_do_not_move():
     old.sweep(1)
 
     assert hand_over(old, new) == []
-    assert old.relay._reading == {}
+    assert old.relay.learning.reading == {}
 
 
 # -- the old child dies ---------------------------------------------------------------------------------------------------------------

@@ -196,7 +196,7 @@ def test_a_call_of_a_hidden_tool_never_reaches_the_child(params):
     assert outbox.error["message"].startswith("Unknown tool: ")
     assert it.sent() == []
     assert it.counts.in_flight == 0
-    assert it.counts.requests == {("tools/call", "(unknown)", "hidden"): 1}
+    assert it.counts.requests == {("tools/call", "(unknown)", "hidden", "legacy", "legacy"): 1}
 
 
 def test_the_refusal_names_what_the_client_called():
@@ -223,7 +223,7 @@ def test_a_call_by_the_new_name_reaches_the_child_by_its_own():
     assert line.endswith(b'"params":{"_meta":{"a":1.0},"arguments":{"name":"put","n":1.50,"s":"\\u00e9"},"name":"write"}}\n')
     it.answer(json.loads(line), {"content": []})
     assert outbox.answers == [{"jsonrpc": "2.0", "id": 1, "result": {"content": []}}]
-    assert it.counts.requests == {("tools/call", "write", "ok"): 1}, "metrics have the child's own names"
+    assert it.counts.requests == {("tools/call", "write", "ok", "legacy", "legacy"): 1}, "metrics have the child's own names"
 
 
 @pytest.mark.parametrize(("given", "expected"), [
@@ -291,5 +291,5 @@ def test_without_a_filter_nothing_is_asked():
     it = World()
     plain = World(tools=Tools(deny=["x"]))
 
-    assert "tools/call" not in it.relay._rules
-    assert it.relay._rules.keys() == plain.relay._rules.keys() - {"tools/call"}
+    assert "tools/call" not in it.relay.words.before
+    assert it.relay.words.before.keys() == plain.relay._rules.keys() - {"tools/call"}

@@ -19,6 +19,7 @@ from bridge.protocol.profile import profile
 from bridge.protocol.relay import Policy, Relay
 from bridge.protocol.session import Sessions
 
+ENVELOPE = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 KEYS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
         "resources/templates/list": "resourceTemplates"}
 ALL = {name: {"listChanged": True, "subscribe": True} for name in ("tools", "resources", "prompts")} | {"logging": {}}
@@ -33,6 +34,11 @@ class Outbox:
         self.raw: list[bytes] = []
         self.raw_answers: list[bytes] = []
         self.waits = 0
+        self.code = 0  # of an error, as the words of a modern client say it
+        self.is_ended = False
+
+    def end(self) -> None:
+        self.is_ended = True
 
     def put(self, message: bytes) -> bool:
         if self.is_open:
@@ -67,7 +73,8 @@ class World:
     """`own` gives the child to the first session alone, `spare` to nobody yet. `capabilities` are the child's; it is open
     unless told otherwise. `beside` is a world with the same sessions, whose child is another one."""
 
-    def __init__(self, *, own=False, spare=False, is_open=True, capabilities=ALL, profile_name="strict", beside=None, **policy):
+    def __init__(self, *, own=False, spare=False, is_open=True, capabilities=ALL, profile_name="strict", beside=None,
+                 era="legacy", **policy):
         self.now = beside.now if beside else 100.0
         self.lines: list[bytes] = []
         self.refused: list[str] = []
@@ -80,7 +87,8 @@ class World:
         self.sessions = beside.sessions if beside else Sessions("test", b"k" * 32, 1000, 0)
         self.owner = self.sessions.open("sse", self.now, own_child=True) if own else None
         policy = beside.relay.policy if beside else Policy(profile(profile_name, policy.get("tools")), **policy)
-        self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted)
+        self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted,
+                           era=era)
         self.relay.hung = self.hung.append
         self.relay.learned = self._learned
         if own:
@@ -93,14 +101,18 @@ class World:
     def open(self, tools=(), **lists) -> list:
         """A new child runs and answers the handshake and the bridge's own questions; returns what else it got."""
         handshake = self.spawn()
-        self.answer(handshake, {"protocolVersion": "2025-11-25", "capabilities": self.capabilities, "serverInfo": {"name": "s"}})
+        if self.relay.is_modern:
+            stamp = {"io.modelcontextprotocol/serverInfo": {"name": "s"}}
+            self.answer(handshake, {"supportedVersions": ["2026-07-28"], "capabilities": self.capabilities, "_meta": stamp})
+        else:
+            self.answer(handshake, {"protocolVersion": "2025-11-25", "capabilities": self.capabilities, "serverInfo": {"name": "s"}})
         return self.answer_own(tools, **lists)
 
     def spawn(self) -> dict:
         """A new child runs; returns the line that it has to answer first."""
         self.relay.open(b'{"protocolVersion":"2025-11-25"}', self.now, self._opened, self.refused.append)
         *_, handshake = self.sent()
-        assert handshake["method"] == "initialize"
+        assert handshake["method"] == ("server/discover" if self.relay.is_modern else "initialize")
         return handshake
 
     def _opened(self, facts) -> None:
@@ -118,7 +130,7 @@ class World:
         others = []
         while lines := self.sent():
             for line in lines:
-                if line.get("method") in KEYS and "params" not in line:
+                if line.get("method") in KEYS and set(line.get("params", {})) <= {"_meta"}:
                     key = KEYS[line["method"]]
                     self.answer(line, {key: lists.get(key, [])})
                 else:
@@ -162,6 +174,16 @@ class World:
         refusal = session.relay.request(session, envelope.from_client(body), outbox, self.now)
         outbox.refusal = refusal
         assert refusal is None or isinstance(refusal, Refusal)
+        return outbox
+
+    def call(self, caller, method="tools/call", params=None, id=1, outbox=None, meta=None, level="") -> Outbox:
+        """A modern client's request, through the ladder already."""
+        outbox = outbox or Outbox()
+        whole = {**(params or {}), "_meta": {**ENVELOPE, **(meta or {})}}
+        message = envelope.from_client(json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": whole}).encode())
+        peeked = envelope.peek_modern(message.params)
+        token = envelope.peek_meta(peeked.meta).progressToken
+        outbox.exchange = self.relay.call(caller, message, peeked, token, level, outbox, self.now)
         return outbox
 
     def ask_child(self, session, *args, **kwargs) -> tuple[Outbox, dict]:

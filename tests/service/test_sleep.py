@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bent import bent, is_gone, pids, processes, shown
-from support import Bridge, Client, Http, Refused, Sse, Ws, eventually, text, zoo
+from support import Bridge, Client, Http, Sse, Ws, eventually, text, zoo
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
 SOON = ("--idle-stop", "0.3")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support import Bridge, Http, eventually, text, zoo
+from support import Bridge, Http, Modern, eventually, text, zoo
 
 FILTER = ("--tool-allow", "e*", "--tool-allow", "add", "--tool-deny", "env", "--tool-rename", "add=plus", "--tool-rename", "echo=add")
 
@@ -106,3 +106,21 @@ def test_each_mcp_of_a_file_has_its_own_and_a_reload_changes_it(connect, tmp_pat
     assert "add" not in two
     assert reloaded["changed"] == ["one"]
     assert again[:2] == ["say", "add"]
+
+
+@pytest.mark.parametrize("child", [("echo",), ("modern", "--like-echo")], ids=["legacy child", "modern child"])
+def test_modern_clients_see_and_call_the_same(child):
+    with Bridge(zoo(*child), *FILTER) as bridge, Modern(bridge.url) as client:
+        shown = [tool["name"] for tool in client.request("tools/list")["result"]["tools"]]
+        assert set(shown) <= {"add", "plus", "error"} and "add" in shown
+        assert text(client.call("add", message="hi")) == "hi"
+        assert client.call("env")["error"] == {"code": -32602, "message": "Unknown tool: env"}
+        assert client.call("echo", message="hi")["error"]["code"] == -32602
+
+
+def test_clients_with_a_session_see_the_same_of_a_modern_child(connect, transport):
+    with Bridge(zoo("modern"), *FILTER) as bridge:
+        client = connect(transport, bridge.url)
+        assert "echo" not in names(client)
+        assert text(client.call("add", message="hi")) == "hi"
+        assert client.call("env")["error"]["code"] == -32602

@@ -6,6 +6,7 @@ with Bridge(zoo("echo"), "--profile", "litellm") as bridge, Http(bridge.url) as 
 
 from support.client import Client, Refused, text
 from support.http import Http
+from support.modern import SUBSCRIPTION, Modern, asks, envelope, spelled
 from support.running import CHILDREN, ROOT, Bridge, zoo
 from support.sse import Sse
 from support.sse_events import Event, events
@@ -16,16 +17,21 @@ from support.ws import Ws
 __all__ = [
     "CHILDREN",
     "ROOT",
+    "SUBSCRIPTION",
     "Bridge",
     "Client",
     "Event",
     "Http",
+    "Modern",
     "Refused",
     "Sse",
     "Stream",
     "Ws",
+    "asks",
+    "envelope",
     "events",
     "eventually",
+    "spelled",
     "text",
     "zoo",
 ]

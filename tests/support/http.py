@@ -16,6 +16,8 @@ Headers = dict[str, str | None]  # None leaves a default out
 class Http(Client):
     """``listen=False`` opens no GET stream: then only what comes on POST streams reaches the inbox."""
 
+    answers = (200,)  # the statuses with a JSON-RPC answer in them
+
     def __init__(self, url: str, *, listen: bool = True, **options):
         super().__init__(url, **options)
         self.endpoint, self.listen, self.session = f"{self.url}/mcp", listen, None
@@ -44,7 +46,7 @@ class Http(Client):
             self.session = stream.wait_for_status(None) and stream.headers.get("mcp-session-id", self.session)
             if stream.is_sse:
                 self.follow(stream)
-            elif stream.status == 200:
+            elif stream.status in self.answers:
                 self.receive(json.loads(stream.body))
             else:
                 problem = Refused(stream.status, stream.body.decode())
@@ -81,7 +83,7 @@ class Http(Client):
 
     def close(self, delete: bool = True) -> None:
         if delete and self.session:
-            with suppress(httpx.HTTPError):  # the bridge may be gone: that may be what the test is about
+            with suppress(httpx.HTTPError, RuntimeError):  # the bridge may be gone, or we closed before: it is what the test is about
                 self.delete()
         if self.standing:
             self.standing.close()

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -24,6 +25,7 @@ from support.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
 CHILDREN = ROOT / "tests" / "children"
+CACHE = tempfile.TemporaryDirectory(prefix="mcp-bridge-tests-")  # what one run learns is not for the next one
 PR_SET_CHILD_SUBREAPER = 36
 LISTENING = re.compile(r"\blistening\b.*?\burl[\"']?[=:]\s*[\"']?(http://[^\s\"',]+)")
 
@@ -70,7 +72,7 @@ class Bridge:
         self.process = subprocess.Popen(
             self.command,
             cwd=self.cwd,
-            env=inherited | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | self.env,
+            env=inherited | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MCP_BRIDGE_CACHE_DIR": CACHE.name} | self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -28,6 +28,8 @@ MCPS = {  # the MCPs of one bridge: child, options
     "flood": (["flood"], {}),
     "deep": (["notify"], {}),
     "serial": (["serial"], {}),
+    "modern": (["modern"], {}),  # of 2026-07-28 alone, which LiteLLM has never heard of
+    "wishes": (["modern_asks"], {}),
 }
 NOT_THERE = "MCP client session is not initialized"  # what LiteLLM says when it cannot open a session
 
@@ -150,6 +152,12 @@ CASES = {  # MCP, tool, arguments: what LiteLLM's caller reads of it
     "a promise of structure, kept": (("plain", "typed", {"value": 3}), '{"value": 3}'),
     "nothing at all": (("plain", "raw", {"result": '{"content":[]}'}), ""),
     "arguments nested too deep": (("deep", "notify", {"method": "x", "params": NESTED}), "nested"),
+    "an error of a modern child": (("modern", "error", {"message": "no such file"}), "no such file"),
+    "a modern child's list where old clients want an object": (("modern", "listed", {}), "1, 2"),
+    "progress of a modern child": (("modern", "progress", {"steps": 20}), "20 steps"),
+    "a modern child that asks, as it must not": (("modern", "ask", {}), "-32601"),
+    "a modern child that wants what LiteLLM cannot give": (("wishes", "elicit", {}), "elicitation"),
+    "a modern child that wants to be called again": (("wishes", "state_only", {"times": 2}), "2 times"),
     "a result of 2 MB": (("plain", "huge", {"bytes": 2_000_000}), "x" * 2_000_000),
 }
 

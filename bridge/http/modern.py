@@ -1,0 +1,181 @@
+"""POST of the modern era (2026-07-28, basic/transports): no session, one request, and its response is all there is.
+
+A client cancels by closing the connection. Nothing can be resumed, so events have no ids.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from bridge.http.answers import send_accepted, send_json
+from bridge.http.reply import GONE, Awaited
+from bridge.http.stream import COMMENT, Stream, frame
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.eras import ladder
+from bridge.protocol.errors import Malformed, Refusal, error_body, status_of
+
+
+class Modern:
+    """The modern side of one service's `/mcp`."""
+
+    def __init__(self, service):
+        self.service = service
+        self.calls = service.modern
+        self._known: dict[bytes, envelope.Meta] = {}  # a client says the same of itself with each request
+
+    def take(self, headers: dict, body: bytes, takes_events: bool, principal: str, way) -> bool:
+        """A request with nothing special about it, at once. False, and nothing done, if it needs the long way."""
+        try:
+            message = envelope.from_client(body)
+        except Malformed:
+            return False
+        if not message.id or message.method is None or way.has_twins:
+            return False
+        params = envelope.peek_modern(message.params)
+        raw = bytes(params.meta)
+        meta = self._known.get(raw)
+        # In one function, because a call costs as much as what is done here for most requests.
+        if (meta is None or headers.get(ladder.VERSION) != ladder.NEWEST or message.method != "tools/call"
+                or headers.get(ladder.METHOD) != b"tools/call" or (name := headers.get(ladder.NAME)) is None
+                or bytes(params.name) != b'"%b"' % name or b"=?" in name or b"\\" in name):
+            meta = envelope.peek_meta(params.meta)
+            if ladder.climb(message, params, meta, headers, NO_TWINS) is not None:
+                return False
+            if len(raw) < MEMORABLE and ladder.is_plain(meta):
+                if len(self._known) >= KNOWN:
+                    self._known.clear()
+                self._known[raw] = meta
+        reply = ModernReply(self.service, True, takes_events, way)
+        if not self.calls.now(message, params, meta, reply, headers, principal):
+            return False
+        if not reply.is_over:
+            way.on_gone = reply.gone
+        self.service.counts.bytes_in += len(body)
+        return True
+
+    async def post(self, scope, message: Envelope, headers: dict, receive, send, takes_json: bool, takes_events: bool) -> Refusal | None:
+        """Any message that has an envelope or whose header says so. Returns why it is refused; otherwise it is answered."""
+        if message.method is None or not message.id:
+            refusal = ladder.without_envelope(message, headers.get(ladder.VERSION, ladder.NEWEST))
+            return refusal if refusal else await send_accepted(send)
+        params = envelope.peek_modern(message.params)
+        meta = envelope.peek_meta(params.meta)
+        if not meta.revision and message.method == "initialize":
+            return ladder.without_envelope(message, headers[ladder.VERSION])
+        twins = ladder.twins(scope["headers"])
+        if refusal := ladder.climb(message, params, meta, headers, twins) or ladder.removed(message.method):
+            return refusal
+        way = Awaited(self.service.loop)
+        reply = ModernReply(self.service, takes_json, takes_events, way)
+        watch = self.service.loop.create_task(_watch(receive, reply))
+        try:
+            refusal = await self.calls.later(message, params, meta, reply, headers, twins, scope["bridge.principal"])
+            if refusal is not None:
+                return refusal
+            answer = await way.waiter
+            if answer is None:
+                await self._stream(reply.stream, send)
+            elif answer is not GONE:
+                await send_json(send, answer, way.status)
+        finally:
+            watch.cancel()
+        return None
+
+    async def _stream(self, stream: Stream, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(EVENT_STREAM)})
+        await self.service.pump(stream, send)
+        if not stream.overflowed:
+            await send({"type": "http.response.body", "body": b""})
+
+
+class ModernReply:
+    """The outbox of one modern POST. Its words set `code` for an error, which decides about the status."""
+
+    __slots__ = ("service", "takes_json", "takes_events", "way", "stream", "code", "leave", "exchange", "is_over")
+    answers_cancelled = False
+
+    def __init__(self, service, takes_json: bool, takes_events: bool, way):
+        self.service = service
+        self.takes_json = takes_json
+        self.takes_events = takes_events
+        self.way = way
+        self.stream: Stream | None = None
+        self.code = 0
+        self.exchange = None  # what is cancelled when the client leaves before its answer, or
+        self.leave = None  # what is called then
+        self.is_over = False
+
+    def put(self, message: bytes) -> bool:
+        if not self.takes_events or self.is_over:
+            return False
+        self._become_stream()
+        return self.stream.push(frame(message))
+
+    def answer(self, message: bytes) -> None:
+        if self.is_over:
+            return
+        self._let_go()
+        if self.stream is None and (self.takes_json or self.code):
+            self.service.counts.bytes_out += len(message)
+            if self.code:
+                self.way.failed(status_of(self.code), message)
+            else:
+                self.way.whole(message)
+            return
+        self._become_stream()
+        self.stream.push(frame(message))
+        self.stream.close()
+
+    def refuse(self, id: bytes, refusal: Refusal) -> None:
+        """A no that came late."""
+        self.code = refusal.code
+        self.answer(error_body(id, refusal.code, refusal.message, refusal.data))
+
+    def wait(self) -> None:
+        if self.takes_events and self.stream is None and not self.is_over:
+            self._become_stream()
+            self.stream.push(COMMENT)
+
+    def end(self) -> None:
+        """Nothing more comes, and no answer either."""
+        if not self.is_over:
+            self._let_go()
+            self._become_stream()
+            self.stream.close()
+
+    def gone(self) -> None:
+        """The client closed its connection."""
+        if self.is_over:
+            return
+        leave, exchange = self.leave, self.exchange
+        self._let_go()
+        if self.stream:
+            self.stream.close()
+        else:
+            self.way.nobody()
+        if leave:
+            leave()
+        elif exchange is not None:
+            exchange.relay.cancel(exchange, self.service.loop.time())
+
+    def _let_go(self) -> None:
+        """It is over. What refers to each other would wait for the garbage collector, which costs a call 5 us."""
+        self.is_over = True
+        self.leave = self.exchange = self.way.on_gone = None
+
+    def _become_stream(self) -> None:
+        if self.stream is None:
+            self.stream = self.service.open_stream()
+            self.way.events(self.stream)
+
+
+async def _watch(receive, reply: ModernReply) -> None:
+    with suppress(asyncio.CancelledError):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        reply.gone()
+
+
+KNOWN, MEMORABLE = 256, 2048  # how many, and bytes of each
+NO_TWINS: frozenset = frozenset()
+EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"))

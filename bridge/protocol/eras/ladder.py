@@ -1,0 +1,120 @@
+"""Which era a request is of, and whether a modern one is what it says: the rungs of 2026-07-28, basic/transports, in order.
+
+The body decides about the era, headers have to agree with it: a proxy that looks only at headers and a server that looks
+only at the body must never see two different requests.
+"""
+
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope, Meta, ModernParams
+from bridge.protocol.eras.headers import decoded, mismatch
+from bridge.protocol.errors import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    Refusal,
+    modern_refusal,
+)
+from bridge.protocol.revisions import MODERN, is_modern
+from bridge.protocol.subscriptions import LEVELS
+
+VERSION, METHOD, NAME = b"mcp-protocol-version", b"mcp-method", b"mcp-name"
+NEWEST = MODERN[-1].encode()
+MARK = b"io.modelcontextprotocol/protocolVersion"  # in every body of the modern era
+_ROUTING = frozenset((VERSION, METHOD, NAME))
+_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
+          **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId")}
+REMOVED = frozenset(("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
+                     "tasks/list", "tasks/result"))
+
+
+def says_modern(header: bytes | None) -> bool:
+    """Whether a `MCP-Protocol-Version` header names the modern era."""
+    return header is not None and is_modern(header.strip(b" \t").decode("latin-1"))
+
+
+def without_envelope(message: Envelope, header: bytes) -> Refusal | None:
+    """A message whose header names the modern era and whose body does not say so. None: a notification, which is dropped."""
+    if message.method is None:
+        return modern_refusal(INVALID_REQUEST, "clients of the modern era have nothing to answer")
+    if not message.id:
+        return unsupported(header.strip(b" \t").decode("latin-1"))
+    if message.method == "initialize":
+        return modern_refusal(HEADER_MISMATCH, "initialize belongs to the handshake era, MCP-Protocol-Version says otherwise")
+    return _no_envelope()
+
+
+def climb(message: Envelope, params: ModernParams, meta: Meta, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:
+    """What is wrong with a modern request. `headers` by lower-case name, `twins` the names that came more than once."""
+    if twins and (double := twins & _ROUTING):
+        return modern_refusal(HEADER_MISMATCH, f"header {min(double).decode()} is there more than once")
+    if not meta.revision or not meta.capabilities:
+        return _no_envelope()
+    version = headers.get(VERSION)
+    if version is None or bytes(meta.revision) != b'"%b"' % version.strip(b" \t"):
+        return modern_refusal(HEADER_MISMATCH, "header MCP-Protocol-Version is not what the body's _meta says")
+    method = headers.get(METHOD)
+    if method is None or method.strip(b" \t") != message.method.encode():
+        return modern_refusal(HEADER_MISMATCH, "header Mcp-Method is not the body's method")
+    if (member := _NAMED.get(message.method)) and not _is_named(getattr(params, member), headers.get(NAME)):
+        return modern_refusal(HEADER_MISMATCH, f"header Mcp-Name is not the body's {member}")
+    if (wanted := version.strip(b" \t").decode("latin-1")) not in MODERN:
+        return unsupported(wanted)
+    if memoryview(meta.capabilities)[:1] != b"{":
+        return modern_refusal(INVALID_PARAMS, "io.modelcontextprotocol/clientCapabilities must be an object")
+    if meta.level and envelope.string(meta.level) not in LEVELS:
+        return modern_refusal(INVALID_PARAMS, f"io.modelcontextprotocol/logLevel must be one of {', '.join(LEVELS)}")
+    return None
+
+
+def twins(headers: list[tuple[bytes, bytes]]) -> frozenset:
+    """The names, in lower case as ASGI has them, that came more than once."""
+    names = [name for name, _ in headers]
+    return frozenset(name for name in names if names.count(name) > 1) if len(set(names)) < len(names) else frozenset()
+
+
+def is_plain(meta: Meta) -> bool:
+    """Whether a `_meta` that has climbed the ladder says nothing of its one request, so that it can be known again."""
+    return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
+
+
+def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:
+    """The last rung, which needs the child's own schema: `Mcp-Param-*`."""
+    why = mismatch(mirrored, params.arguments, headers, twins)
+    return modern_refusal(HEADER_MISMATCH, f"header {why}") if why else None
+
+
+def removed(method: str) -> Refusal | None:
+    """A method that this era has no more, whatever the child has."""
+    return unknown(method) if method in REMOVED else None
+
+
+def unknown(method: str, why: str = "") -> Refusal:
+    return modern_refusal(METHOD_NOT_FOUND, why or f"{method[:100]} is not a method of MCP {MODERN[-1]}")
+
+
+def unsupported(wanted: str) -> Refusal | None:
+    """None where the revision is served."""
+    if wanted in MODERN:
+        return None
+    data = envelope.encode({"supported": MODERN, "requested": wanted})
+    return modern_refusal(UNSUPPORTED_VERSION, f"unsupported protocol version {wanted[:80]!r}: use {MODERN[-1]}", data)
+
+
+def _no_envelope() -> Refusal:
+    return modern_refusal(INVALID_PARAMS, "params._meta must have io.modelcontextprotocol/protocolVersion and "
+                                          "io.modelcontextprotocol/clientCapabilities")
+
+
+def _is_named(member, header: bytes | None) -> bool:
+    """Whether `Mcp-Name` is the member it mirrors. One that is missing in the body is the child's to refuse."""
+    if not member or memoryview(member) == b"null":
+        return True
+    if header is None:
+        return False
+    header = header.strip(b" \t")
+    if bytes(member) == b'"%b"' % header and header[:2] != b"=?" and b"\\" not in header:
+        return True
+    text = decoded(header)
+    return text is not None and text == envelope.string(member)

@@ -1,0 +1,231 @@
+"""`subscriptions/listen` on a modern child, and what legacy sessions have instead.
+
+A modern client's listen goes through to the child under our own id, and survives that child: the next one is asked the
+same, and its second acknowledgement is kept back. For legacy sessions, and for what we know of the child's lists, the
+bridge has one listen of its own, for all of them; it changes with their wishes.
+"""
+
+import itertools
+
+from msgspec import Raw
+
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.eras import meta
+from bridge.protocol.eras.listens import ACKNOWLEDGED, KINDS, METHOD, PATIENCE
+from bridge.protocol.errors import code_of
+from bridge.protocol.ids import minted
+
+
+class Passed:
+    """A modern client's listen. `answer`, `put` and `end` of its outbox are all it knows of the client."""
+
+    def __init__(self, listens, id: int, client_id: bytes, params: bytes, outbox, now: float):
+        self.listens = listens
+        self.id, self.client_id, self.params, self.outbox, self.created = id, client_id, params, outbox, now
+        self.is_acknowledged = False
+
+    def close(self) -> None:
+        """The client left."""
+        self.listens.close(self)
+
+    def notified(self, message: Envelope) -> None:
+        if message.method == ACKNOWLEDGED:
+            if self.is_acknowledged:
+                return  # another child's
+            self.is_acknowledged = True
+        self.outbox.put(envelope.notification(message.method, meta.with_subscription(message.params, self.client_id)))
+
+    def answered(self, message: Envelope) -> None:
+        if message.result:
+            message.result = Raw(meta.with_subscription(message.result, self.client_id))
+        else:
+            self.outbox.code = code_of(message.error)
+        self.outbox.answer(envelope.response(self.client_id, message))
+
+
+class Listens:
+    """All listens of one relay's modern child, by our own id; those of `own` among them."""
+
+    def __init__(self, relay):
+        self.relay = relay
+        self.passed: dict[int, Passed] = {}
+        self.own = Own(self)
+
+    def __len__(self) -> int:
+        return len(self.passed)
+
+    def open(self, client_id: bytes, params: bytes, outbox, now: float) -> Passed:
+        listen = Passed(self, self.relay.mint(), client_id, params, outbox, now)
+        self.passed[listen.id] = listen
+        if self.relay.is_open:
+            self.ask(listen.id, listen.params)
+        return listen
+
+    def ask(self, id: int, params: bytes) -> None:
+        self.relay.send(envelope.flat(envelope.request_line(id, METHOD, params)[:-1]) + b"\n")
+
+    def close(self, listen: Passed) -> None:
+        """The client left."""
+        if self.passed.pop(listen.id, None) is not None and self.relay.is_open:
+            self.cancel(listen.id)
+
+    def cancel(self, id: int) -> None:
+        self.relay.send(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}\n' % id)
+
+    def opened(self, now: float) -> None:
+        """A new child is there."""
+        for listen in self.passed.values():
+            self.ask(listen.id, listen.params)
+        self.own.opened(now)
+
+    def lost(self, for_good: bool) -> None:
+        self.own.lost()
+        if for_good:
+            passed, self.passed = self.passed, {}
+            for listen in passed.values():
+                listen.outbox.end()
+
+    def finish(self) -> None:
+        """The bridge is shutting down: say that this is the end, which lets clients tell it from a broken line."""
+        passed, self.passed = self.passed, {}
+        for listen in passed.values():
+            listen.answered(Envelope(result=Raw(b'{"resultType":"complete"}')))
+
+    def succeed(self, older: "Listens", now: float) -> None:
+        """Another child takes over."""
+        passed, older.passed = older.passed, {}
+        self.passed.update(passed)
+        for listen in passed.values():
+            listen.listens = self
+        for listen in passed.values():
+            self.ask(listen.id, listen.params)
+
+    def notified(self, message: Envelope, now: float) -> bool:
+        """Something that a listen brought. False if it belongs to none."""
+        id = minted(envelope.peek_meta(envelope.peek(message.params).meta).subscription)
+        if id is None:
+            return False
+        if id in self.passed:
+            self.passed[id].notified(message)
+        else:
+            self.own.notified(id, message, now)
+        return True
+
+    def answered(self, id: int | None, message: Envelope, now: float) -> bool:
+        """The child ends a listen, or refuses it."""
+        listen = self.passed.pop(id, None)
+        if listen is not None:
+            listen.answered(message)
+        return listen is not None or self.own.answered(id, message, now)
+
+    def cancelled(self, message: Envelope) -> None:
+        """The child breaks a listen off."""
+        listen = self.passed.pop(minted(envelope.peek(message.params).requestId), None)
+        if listen is not None:
+            listen.outbox.end()
+
+    def sweep(self, now: float, keepalive: float) -> None:
+        for listen in self.passed.values() if keepalive else ():
+            if not listen.is_acknowledged and now - listen.created >= keepalive:
+                listen.outbox.wait()
+        self.own.sweep(now)
+
+
+class Own:
+    """The bridge's own listen. `current` is acknowledged; `next` takes its place once it is, so that nothing is missed."""
+
+    def __init__(self, listens: Listens):
+        self.listens = listens
+        self.current: int | None = None
+        self.next: int | None = None
+        self.honoured: set[str] = set()  # resources
+        self._asked: bytes = b""
+        self._since = 0.0
+        self._is_refused = False
+        self._waiting: list = []  # called with no argument once it is settled what is honoured
+
+    def opened(self, now: float) -> None:
+        self.current = self.next = None
+        self._asked, self._is_refused = b"", False
+        self.refresh(now)
+
+    def lost(self) -> None:
+        self.current = self.next = None
+        self._asked = b""
+        self._settle()
+
+    def refresh(self, now: float, then=None) -> None:
+        """The sessions' wishes are not what they were. `then()` is called once the child knows."""
+        wanted = self._wanted()
+        if then is not None:
+            self._waiting.append(then)
+        if not self.listens.relay.is_open:
+            return
+        if self._is_refused or wanted == self._asked or not wanted:
+            if not wanted:
+                self._drop()
+            return None if self.next is not None else self._settle()
+        if self.next is not None:
+            self.listens.cancel(self.next)
+        self._asked, self._since = wanted, now
+        self.next = self.listens.relay.mint()
+        self.listens.ask(self.next, meta.own(b'{"notifications":%b}' % wanted))
+
+    def notified(self, id: int, message: Envelope, now: float) -> None:
+        if message.method == ACKNOWLEDGED:
+            return self._acknowledged(id, message)
+        if id == self.current:
+            message.params = Raw(meta.without_subscription(message.params))
+            self.listens.relay.notices.told(message, now)
+
+    def answered(self, id: int | None, message: Envelope, now: float) -> bool:
+        if id is None or id not in (self.current, self.next):
+            return False
+        if id == self.next:
+            self.next, self._is_refused = None, bool(message.error)
+            self._settle()
+        else:
+            self.current, self._asked = None, b""
+            if message.result:
+                self.refresh(now)
+        return True
+
+    def sweep(self, now: float) -> None:
+        if self._waiting and now - self._since >= PATIENCE:
+            self._settle()
+
+    def _acknowledged(self, id: int, message: Envelope) -> None:
+        if id != self.next:
+            return
+        if self.current is not None:
+            self.listens.cancel(self.current)
+        self.current, self.next = id, None
+        honoured = envelope.object_or_none((envelope.object_or_none(message.params) or {}).get("notifications", b"")) or {}
+        try:
+            self.honoured = set(envelope.strings(honoured.get("resourceSubscriptions", b"[]")))
+        except ValueError:
+            self.honoured = set()
+        self._settle()
+
+    def _settle(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
+
+    def _drop(self) -> None:
+        for id in (self.current, self.next):
+            if id is not None:
+                self.listens.cancel(id)
+        self.current = self.next = None
+        self._asked, self.honoured = b"", set()
+
+    def _wanted(self) -> bytes:
+        """The filter for all that somebody here wants; empty for nothing."""
+        relay = self.listens.relay
+        wanted: dict = {KINDS[kind]: True for kind in KINDS if relay.facts and relay.facts.tells(kind)}
+        uris = sorted(set(itertools.chain.from_iterable(session.subscriptions for session in relay.sessions.values())))
+        if uris:
+            wanted["resourceSubscriptions"] = uris
+        return envelope.encode(wanted) if wanted else b""
+

@@ -1,0 +1,102 @@
+"""A legacy client of whom a modern child wants something (2026-07-28, basic/patterns/mrtr).
+
+The child answers a call with `input_required` and forgets it. A `Round` asks the client by real requests, as a legacy
+server would, and makes the call again with what it answered. The other direction is `parking.py`.
+"""
+
+from functools import partial
+
+import msgspec
+from msgspec import Raw
+
+from bridge.protocol import envelope
+from bridge.protocol.asks import LIMIT, NEEDS
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, code_of
+from bridge.protocol.exchange import Exchange
+
+ROUNDS = 10  # what the SDKs take for a server that will never be content
+
+
+class Round:
+    """What a modern child wants to know before it goes on with a legacy client's call."""
+
+    @classmethod
+    def begin(cls, words, exchange: Exchange, members: dict, now: float) -> bytes | None:
+        """Ask the client. Returns an answer for it if it cannot be asked, else None: the call goes on later."""
+        relay, session = words.relay, exchange.session
+        requests = envelope.object_or_none(members.get("inputRequests", b"{}")) or {}
+        exchange.rounds += 1
+        if exchange.rounds > ROUNDS:
+            return words.failure(exchange, INTERNAL_ERROR, f"the server wanted more of the client {ROUNDS} times, and is not content")
+        if not requests and "requestState" not in members:
+            return words.failure(exchange, INTERNAL_ERROR, "the server wants something of the client and does not say what")
+        if len(session.asks) + len(requests) > LIMIT:
+            return words.failure(exchange, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet")
+        declared = envelope.object_or_none(session.capabilities) or {}
+        wishes = {key: _wish(raw) for key, raw in requests.items()}
+        for wish in wishes.values():
+            need = NEEDS.get(wish.method)
+            if need is None:
+                return words.failure(exchange, INTERNAL_ERROR, f"the server wants {wish.method[:100]!r} of the client, which is nothing we know")
+            if need not in declared or need == "roots" and relay.policy.withhold_roots:
+                return words.failure(exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}, which it has not declared")
+        asking = cls(words, exchange, members.get("requestState"), set(wishes))
+        relay.asking[exchange.id] = exchange
+        if not wishes:
+            relay.postponed.append(asking.again)
+        for key, wish in wishes.items():
+            relay.asks.ask(session, exchange, wish.method, wish.params, partial(asking.heard, key), now)
+        return None
+
+    def __init__(self, words, exchange: Exchange, state: Raw | None, missing: set[str]):
+        self.words, self.exchange, self.state, self.missing = words, exchange, state, missing
+        self.answers: dict[str, Raw] = {}
+
+    def heard(self, key: str, message: Envelope, now: float) -> None:
+        """The client answered one of the requests."""
+        relay, exchange = self.words.relay, self.exchange
+        if exchange.id not in relay.asking or key not in self.missing:
+            return
+        self.missing.discard(key)
+        if message.result:
+            self.answers[key] = message.result
+        elif message.method == "elicitation/create":
+            self.answers[key] = Raw(b'{"action":"decline"}' if code_of(message.error) != METHOD_NOT_FOUND else b'{"action":"cancel"}')
+        else:
+            del relay.asking[exchange.id]
+            why = f"the client refused {message.method}: {bytes(message.error).decode(errors='replace')[:300]}"
+            return relay.conclude(exchange, "error", INTERNAL_ERROR, why, now)
+        if not self.missing:
+            self.again(now)
+
+    def again(self, now: float) -> None:
+        """Call once more, with what the client said."""
+        relay, exchange = self.words.relay, self.exchange
+        if relay.asking.pop(exchange.id, None) is None:
+            return
+        members = envelope.object_or_none(exchange.message.params or b"{}") or {}
+        if self.answers:
+            members["inputResponses"] = self.answers
+        if self.state is not None:
+            members["requestState"] = self.state
+        heir = relay.heir
+        exchange.id, exchange.relay = heir.mint(), heir
+        message = Envelope(id=exchange.message.id, method=exchange.method, params=Raw(envelope.encode(members)))
+        original = exchange.message
+        line = envelope.request_line(exchange.id, exchange.method, heir.words.params(exchange, message, envelope.peek(message.params)))
+        exchange.message = original
+        exchange.line = envelope.flat(line[:-1]) + b"\n"
+        heir.submit(exchange)
+
+
+class _Wish(msgspec.Struct):
+    method: str = ""
+    params: Raw = Raw()
+
+
+def _wish(raw: Raw) -> _Wish:
+    try:
+        return msgspec.json.decode(raw, type=_Wish)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _Wish()

@@ -1,0 +1,177 @@
+"""A legacy client and a modern child: each request says whose it is, each result loses what the client's SDK would refuse.
+
+What a session had and the modern era has not, the bridge keeps: its log level goes along with each request, its
+resource subscriptions are part of the bridge's own listen (`passing.py`), and a child that wants something of the client
+asks for it here as a legacy server would (`rounds.py`).
+"""
+
+from functools import partial
+
+from msgspec import Raw
+
+from bridge.protocol import envelope, rules, subscriptions
+from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.eras.rounds import Round
+from bridge.protocol.eras.words import Words
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body
+from bridge.protocol.exchange import Exchange
+from bridge.protocol.revisions import FIRST_MODERN
+from bridge.protocol.session import Session
+
+_STAMPS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"structuredContent"', b'"outputSchema"', b'serverInfo"')
+
+
+class Upgrade(Words):
+    client = LEGACY
+    child = MODERN
+
+    def __init__(self, relay):
+        self.relay = relay
+        self.profile = relay.policy.profile
+        if relay.policy.tools:
+            self.before = {**self.before, "tools/call": relay.policy.tools.call}
+        self._clients: dict[bytes, bytes] = {}  # what stands in `_meta` for a client, by what it declared
+
+    def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
+        exchange.message, session = message, exchange.session
+        exchange.level = session.level or ""
+        members = envelope.object_or_none(message.params or b"{}") or {}
+        inner = meta.inner(members)
+        inner.update(self._client(session))
+        if session.level:
+            inner[meta.LEVEL] = session.level
+        if exchange.token:
+            inner["progressToken"] = exchange.id
+        members["_meta"] = inner
+        return envelope.encode(members)
+
+    def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
+        if message.result and b'"input_required"' in bytes(message.result):
+            members = envelope.object_or_none(message.result) or {}
+            if bytes(members.get("resultType", b"")) == b'"input_required"':
+                return Round.begin(self, exchange, members, self.relay.heard)
+        if message.result:
+            message.result = Raw(self._trimmed(exchange, message.result))
+        return self.profile.answer(exchange, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        return self.profile.failure(exchange, code, why)
+
+    def _client(self, session: Session) -> dict:
+        known = self._clients.get(session.nonce)
+        if known is None:
+            if len(self._clients) > 10_000:
+                self._clients.clear()
+            known = self._clients[session.nonce] = {
+                meta.VERSION: FIRST_MODERN, meta.CAPABILITIES: self._capabilities(session),
+                **({meta.CLIENT: session.client} if len(memoryview(session.client)) > 2 else {})}
+        return known
+
+    def _capabilities(self, session: Session) -> dict:
+        """What a client declared, as the modern era says it: elicitation names its modes, and nothing is said of changes."""
+        offered = envelope.object_or_none(session.capabilities) or {}
+        for name in ("tasks", "extensions"):  # whose results a client with a session could not take
+            offered.pop(name, None)
+        if bytes(offered.get("elicitation", b"")).replace(b" ", b"") == b"{}":
+            offered["elicitation"] = Raw(b'{"form":{}}')
+        if self.relay.policy.withhold_roots:
+            offered.pop("roots", None)
+        elif "roots" in offered:
+            offered["roots"] = Raw(b"{}")
+        return offered
+
+    def _trimmed(self, exchange: Exchange, result: Raw) -> bytes:
+        """The result without the modern era's own members, and without what older SDKs take for a broken result."""
+        raw = bytes(result)
+        if not any(stamp in raw for stamp in _STAMPS):
+            return raw
+        members = envelope.object_or_none(raw)
+        if members is None:
+            return raw
+        for name in ("resultType", "ttlMs", "cacheScope"):
+            members.pop(name, None)
+        inner = meta.inner(members)
+        if inner.pop(meta.SERVER, None) is not None:
+            if inner:
+                members["_meta"] = inner
+            else:
+                del members["_meta"]
+        if exchange.method == "tools/call" and memoryview(members.get("structuredContent", Raw(b"{}")))[:1] != b"{":
+            del members["structuredContent"]
+        if exchange.method == "tools/list" and b'"outputSchema"' in raw:
+            members["tools"] = _tools(members.get("tools", Raw(b"[]")))
+        return envelope.encode(members)
+
+
+def _tools(raw: Raw) -> list | Raw:
+    """Tools whose `outputSchema` is no object's lose it: to 2025-11-25 it had to be one."""
+    tools = envelope.array_or_none(raw)
+    if tools is None:
+        return raw
+    return [_tool(tool) if b'"outputSchema"' in bytes(tool) else tool for tool in tools]
+
+
+def _tool(raw: Raw) -> dict | Raw:
+    tool = envelope.object_or_none(raw)
+    schema = envelope.object_or_none((tool or {}).get("outputSchema", b"")) or {}
+    if tool is None or bytes(schema.get("type", b"")) == b'"object"':
+        return raw
+    tool.pop("outputSchema", None)
+    return tool
+
+
+# -- what a session had ---------------------------------------------------------------------------------------------------
+
+
+def set_level(relay, session: Session, message: Envelope, params: Params) -> bytes | Refusal:
+    level = envelope.string(params.level)
+    if level not in subscriptions.LEVELS:
+        return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
+    session.level = level
+    return envelope.result(message.id, b"{}")
+
+
+def subscribe(relay, session: Session, message: Envelope, params: Params):
+    uri = envelope.string(params.uri)
+    if not uri:
+        return Refusal(200, INVALID_PARAMS, "uri is missing")
+    return partial(_subscribe, relay, session, message, uri)
+
+
+def _subscribe(relay, session: Session, message: Envelope, uri: str, outbox, now: float) -> None:
+    session.subscriptions.add(uri)
+    own = relay.listens.own
+    own.refresh(now, lambda: outbox.answer(_subscribed(own, session, message, uri)))
+
+
+def _subscribed(own, session: Session, message: Envelope, uri: str) -> bytes:
+    if uri in own.honoured:
+        return envelope.result(message.id, b"{}")
+    session.subscriptions.discard(uri)
+    return error_body(message.id, INTERNAL_ERROR, "the server does not tell about changes of this resource")
+
+
+def unsubscribe(relay, session: Session, message: Envelope, params: Params):
+    session.subscriptions.discard(envelope.string(params.uri) or "")
+    return lambda outbox, now: relay.listens.own.refresh(now, lambda: outbox.answer(envelope.result(message.id, b"{}")))
+
+
+def unknown(relay, session: Session, message: Envelope, params: Params) -> Refusal:
+    return Refusal(200, METHOD_NOT_FOUND, f"{message.method} is not a method of MCP {session.revision}")
+
+
+def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal:
+    return Refusal(200, METHOD_NOT_FOUND, "the server has the tasks of MCP 2026-07-28, which clients with a session cannot use")
+
+
+Upgrade.before = {
+    "ping": rules.ping,
+    "server/discover": unknown,
+    "subscriptions/listen": unknown,
+    "tools/list": rules.list_tools,
+    "logging/setLevel": set_level,
+    "resources/subscribe": subscribe,
+    "resources/unsubscribe": unsubscribe,
+    **dict.fromkeys(("tasks/get", "tasks/result", "tasks/list", "tasks/cancel", "tasks/update"), tasks),
+}

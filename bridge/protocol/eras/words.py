@@ -1,0 +1,79 @@
+"""What the four pairs of eras have in common, and the two pairs that relay bytes."""
+
+from bridge.protocol import envelope, kind, rules
+from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.errors import code_of, error_body
+from bridge.protocol.exchange import Exchange
+from bridge.protocol.tools import cut
+
+
+class Words:
+    """How requests of `client`'s era are put to a child of `child`'s era, and its answers to the client."""
+
+    client = LEGACY
+    child = LEGACY
+    before: dict = {}  # rules for requests before the child has them, and after: rules.py
+    after: dict = {}
+
+    def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
+        """What the child is told: the client's bytes, with our own progress token in them."""
+        return with_token(message.params, params.meta, exchange.id) if exchange.token else message.params
+
+    def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
+        """What the client is told. None: the exchange is not over, its words have put it on its way once more."""
+        return envelope.response(exchange.client_id, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        """The same of an answer that the child never gave."""
+        return error_body(exchange.client_id, code, why)
+
+
+class Same(Words):
+    """Both have handshakes: in the words of the operator's profile."""
+
+    before = rules.BEFORE
+    after = rules.AFTER
+
+    def __init__(self, policy):
+        self.answer = policy.profile.answer
+        self.failure = policy.profile.failure
+        if policy.tools:
+            self.before = {**self.before, "tools/call": policy.tools.call}
+
+
+class Verbatim(Words):
+    """Both are modern: byte for byte. An error has a status of its own."""
+
+    client = MODERN
+    child = MODERN
+
+    def __init__(self, policy):
+        self.is_kind = policy.profile.is_kind
+        self.tools = policy.tools
+
+    def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
+        if self.tools and exchange.method == "tools/list":
+            message = cut(message, self.tools)
+        if message.error:
+            if self.is_kind and exchange.method == "tools/call":
+                return self.failure(exchange, 0, kind.error_text(message.error))
+            exchange.outbox.code = code_of(message.error)
+        elif exchange.method == "tools/call" and exchange.session.principal:
+            exchange.relay.tasks.heard(exchange.session.principal, message.result)
+        return envelope.response(exchange.client_id, message)
+
+    def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
+        if self.is_kind and exchange.method == "tools/call":
+            return envelope.result(exchange.client_id, b'{"resultType":"complete",' + kind.failed_call(why)[1:])
+        exchange.outbox.code = code
+        return error_body(exchange.client_id, code, why)
+
+
+def with_token(params: bytes, meta: bytes, token: int) -> bytes:
+    """`params` with our own progress token in its `_meta`; everything else as it came."""
+    inner = envelope.members(meta)
+    inner["progressToken"] = token
+    members = envelope.members(params)
+    members["_meta"] = inner
+    return envelope.encode(members)

@@ -1,0 +1,138 @@
+"""Which era the child speaks, and how that is found out.
+
+A handshake-era server may die of a modern request, or of one that comes before its handshake, and one built on the
+Python SDK 2.x speaks whatever its first request spoke, for the life of its process. So the question is put to a process
+of its own, which serves modern clients if it answers rightly and is stopped if it does anything else; legacy clients
+never notice. It is put when the first modern client comes, or when a child refuses `initialize`: whoever has
+neither pays nothing. The verdict is kept beside the cache of sleeping children, for as long as the command, its
+environment and the files that it names stay what they are, and the child still gives the same name and version.
+"""
+
+import asyncio
+
+import msgspec
+
+from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.errors import UNSUPPORTED_VERSION
+from bridge.protocol.facts import Facts
+from bridge.service.kept import Kept
+
+PROBE = 20.0  # seconds for an answer: `npx` and `uvx` may download first
+AUTO, UNKNOWN, DUAL = "auto", "unknown", "dual"
+
+
+class _Verdict(msgspec.Struct):
+    identity: str
+    legacy: bool | None
+    modern: bool | None
+    title: str = ""
+
+
+class Eras:
+    """What is known of one child's eras; None is not known."""
+
+    def __init__(self, service):
+        self.service = service
+        setting = service.settings.child_era
+        self.is_pinned = setting != AUTO
+        self.legacy: bool | None = setting == LEGACY or None if setting != MODERN else False
+        self.modern: bool | None = {LEGACY: False, MODERN: True}.get(setting)
+        # One call at a time is meant for all processes together: what they share, a file perhaps, breaks otherwise.
+        self.is_alone = service.settings.max_in_flight == 1
+        self._title = ""  # what the child called itself when this was found out
+        self._kept: Kept | None = None
+        self._asked: asyncio.Future | None = None  # under way
+        self._since = 0.0
+
+    @property
+    def child_era(self) -> str:
+        if self.modern is None:
+            return UNKNOWN
+        if not self.modern:
+            return LEGACY
+        return MODERN if self.legacy is False else DUAL
+
+    @property
+    def main(self) -> str:
+        """The era of the child that serves clients with a session."""
+        return MODERN if self.modern and self.legacy is False else LEGACY
+
+    def start(self) -> None:
+        """Remember what an earlier bridge found out."""
+        if self.is_pinned:
+            return
+        service = self.service
+        self._kept = Kept(service.settings.cache_dir, f"{service.name}.era", service.command, service.log)
+        try:
+            verdict = msgspec.json.decode(self._kept.read(), type=_Verdict)
+        except msgspec.MsgspecError:
+            return
+        if verdict.identity == self._kept.identity:
+            self.legacy, self.modern, self._title = verdict.legacy, verdict.modern, verdict.title
+
+    async def settle(self, patience: float) -> None:
+        """Find out whether modern clients can be served by a modern child, for at most so long."""
+        if self.modern is None and self.is_alone:
+            self.modern = False
+        if self.modern is None:  # counted from when the question was put: all wait once, not each anew
+            asked = self._ask()
+            await asyncio.wait([asked], timeout=max(0.0, self._since + patience - self.service.loop.time()))
+
+    async def refused(self, code: int) -> bool:
+        """A child refused `initialize`. Whether that is because it is modern."""
+        if self.is_pinned or self.legacy or self.modern is False and not self.is_alone:
+            return False
+        if code == UNSUPPORTED_VERSION:
+            self.modern = True
+        else:
+            self.modern = None
+            await asyncio.wait([self._ask()])
+        if self.modern:
+            self.legacy = False
+            self._keep()
+        return bool(self.modern)
+
+    def opened(self, facts: Facts) -> None:
+        """A child shook hands: whatever else it speaks, it speaks this."""
+        if self.is_pinned:
+            return
+        if facts.era == MODERN:
+            self.modern = True
+        else:
+            if self.modern is not None and self._title and self._title != facts.title:
+                self.service.log.info("the server is another one than it was: its era is to be found out anew", server=facts.title)
+                self.modern = None
+                self.service.children.drop_modern()
+            self.legacy, self._title = True, facts.title
+        if self.modern is not None:
+            self._keep()
+
+    def failed(self, why: str) -> None:
+        """The process that was asked is gone, or did not answer as a modern server does."""
+        if not self.is_pinned and self.modern is not False:
+            self.modern = False
+            self.service.log.info("the server speaks the handshake era only", why=why)
+            if self.legacy:  # else it may be that it cannot start at all just now
+                self._keep()
+
+    def forget(self) -> None:
+        """What was remembered is not true (any more)."""
+        if not self.is_pinned:
+            self.legacy = self.modern = None
+
+    def answered(self) -> None:
+        """The process that was asked has been heard of."""
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_result(None)
+        self._asked = None
+
+    def _ask(self) -> asyncio.Future:
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = self.service.loop.create_future()
+            self._since = self.service.loop.time()
+            self.service.children.start_modern()
+        return asked
+
+    def _keep(self) -> None:
+        self._kept.write(msgspec.json.encode(_Verdict(self._kept.identity, self.legacy, self.modern, self._title)))
