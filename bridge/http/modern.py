@@ -11,8 +11,8 @@ from bridge.http.reply import GONE, Awaited
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import ladder
-from bridge.protocol.errors import Malformed, Refusal, error_body, status_of
+from bridge.protocol.eras import ladder, listens
+from bridge.protocol.errors import INVALID_REQUEST, Malformed, Refusal, error_body, status_of
 
 
 class Modern:
@@ -65,6 +65,8 @@ class Modern:
         twins = ladder.twins(scope["headers"])
         if refusal := ladder.climb(message, params, meta, headers, twins) or ladder.removed(message.method):
             return refusal
+        if message.method == listens.METHOD and not takes_events:
+            return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
         way = Awaited(self.service.loop)
         reply = ModernReply(self.service, takes_json, takes_events, way)
         watch = self.service.loop.create_task(_watch(receive, reply))

@@ -68,7 +68,7 @@ class Upkeep:
 
     def _time_out(self, exchange: Exchange, now: float) -> None:
         relay = self.relay
-        waited = f"{now - exchange.created:.0f} s"
+        waited = f"{round(now - exchange.created, 1):g} s"
         if relay.is_open:
             why = f"no answer from the server within {waited} (--request-timeout)"
         else:

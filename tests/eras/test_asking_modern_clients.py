@@ -250,6 +250,14 @@ def test_a_client_is_asked_only_for_what_it_declared_with_this_request(bridge, c
         assert json.loads(text(body))["error"]["code"] == -32601
 
 
+@pytest.mark.parametrize("can, tool", [({"url": {}}, "elicit"), ({"form": {}}, "elicit_url"), ({}, "elicit_url")])
+def test_a_client_is_asked_only_in_the_modes_that_it_declared(bridge, connect, can, tool):
+    """elicitation: {} means forms alone."""
+    body = connect(Modern, bridge.url, capabilities={"elicitation": can}).send("tools/call", {"name": tool, "arguments": {}}).json()
+
+    assert body.get("error", {}).get("code") == -32021 or json.loads(text(body))["error"]
+
+
 def test_a_child_that_fails_for_a_missing_capability_says_which(around, connect):
     """Then the exact modern answer is -32021."""
     client = connect(Modern, around("round_trips", options=RELAY).url, capabilities={"elicitation": {}})

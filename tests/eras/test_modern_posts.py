@@ -212,6 +212,14 @@ def test_what_a_client_takes_is_heeded(client, accept, status):
     assert response.status_code == 406 or "hi" in response.text
 
 
+def test_listening_needs_a_client_that_takes_events(client):
+    """Its response is a stream, so there is nothing else to send."""
+    stream = client.stream("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, headers={"accept": "application/json"})
+
+    assert stream.wait_for_status(3) == 406
+    stream.close()
+
+
 def test_a_content_type_that_is_not_json_is_refused(client):
     """Edge case 63."""
     assert client.send("tools/list", headers={"content-type": "application/json; charset=utf-8"}).status_code == 200

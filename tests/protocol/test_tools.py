@@ -292,4 +292,4 @@ def test_without_a_filter_nothing_is_asked():
     plain = World(tools=Tools(deny=["x"]))
 
     assert "tools/call" not in it.relay.words.before
-    assert it.relay.words.before.keys() == plain.relay._rules.keys() - {"tools/call"}
+    assert it.relay.words.before.keys() == plain.relay.words.before.keys() - {"tools/call"}

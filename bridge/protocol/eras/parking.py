@@ -224,9 +224,12 @@ class Lease(Caller):
         declared = envelope.object_or_none(self.capabilities) or {}
         if need not in declared:
             return False
-        if need == "elicitation" and bytes(params.get("mode", b"")) == b'"url"':
-            return "url" in (envelope.object_or_none(declared[need]) or {})
-        return True
+        if need != "elicitation":
+            return True
+        modes = envelope.object_or_none(declared[need]) or {}
+        if bytes(params.get("mode", b"")) == b'"url"':
+            return "url" in modes
+        return not modes or "form" in modes
 
 
 def unsealed(state: Raw, key: bytes) -> Ticket | None:
