@@ -156,6 +156,7 @@ def test_a_pid_that_was_given_away_is_not_taken_for_ours():
     with subprocess.Popen([sys.executable, "-c", SLEEPS]) as process:
         first = keeper.identity(process.pid)
         process.kill()
+    time.sleep(0.05)  # the kernel tells the time of a start in hundredths of a second
     with subprocess.Popen([sys.executable, "-c", SLEEPS]) as other:
         second = keeper.identity(other.pid)
         other.kill()
