@@ -173,12 +173,13 @@ def _declare_verify(parser: argparse.ArgumentParser) -> None:
     _names(parser, "only these (default: all that were started)")
     parser.add_argument("--json", action="store_true", help="print everything that was found out, as JSON")
     parser.add_argument("--model", default="", metavar="MODEL", help="let this model of litellm/base.yaml call each MCP through /v1/responses")
+    parser.add_argument("--era", choices=("legacy", "both"), default="legacy", help="both: also as a client of MCP 2026-07-28, which has no handshake")
     parser.add_argument("--engine", choices=NAMES, default="", help="refuse if the fleet was started with another one")
 
 
 def _verify(arguments: argparse.Namespace, words: list[str]) -> int:
     project, engine, started, environment = _running_fleet(arguments)
-    verdict = _verify_now(engine, started, environment, arguments.model, _progress())
+    verdict = _verify_now(engine, started, environment, arguments.model, _progress(), arguments.era == "both")
     if arguments.json:
         print(json.dumps(verdict.as_data(), ensure_ascii=False, indent=2))
     else:
@@ -187,13 +188,13 @@ def _verify(arguments: argparse.Namespace, words: list[str]) -> int:
     return 0 if verdict.is_ok else 1
 
 
-def _verify_now(engine: Engine, started: Started, environment: Environment, model: str, say):
+def _verify_now(engine: Engine, started: Started, environment: Environment, model: str, say, both_eras: bool = False):
     from bridge.fleet.verify import Subject, verify
 
     say("verifying")
     urls = engine.urls(started.fleet, environment)
     fleet = engine.as_here(started.fleet, environment)
-    return verify(Subject(engine.name, fleet, environment, urls, engine.ps(), model, started.left_out, say))
+    return verify(Subject(engine.name, fleet, environment, urls, engine.ps(), model, started.left_out, say, both_eras))
 
 
 def _complain(verdict) -> None:

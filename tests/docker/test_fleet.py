@@ -139,6 +139,11 @@ def test_the_tables_name_every_mcp(fleet):
     assert "litellm" in fleet.run("ps")
 
 
+def test_clients_of_both_eras_see_the_same_tools(fleet):
+    verdict = json.loads(fleet.run("verify", "time", "memory", "--era", "both", "--json"))
+    assert [hops(verdict, name)["modern"] for name in ("time", "memory")] == ["ok", "ok"]
+
+
 def test_up_again_changes_nothing(fleet):
     before = {name: fleet.inspect(name)["Id"] for name in (*OFFLINE, *ONLINE, *SHARED)}
     began = time.monotonic()

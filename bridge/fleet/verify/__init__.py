@@ -46,6 +46,7 @@ class Subject:
     model: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
     say: Say = lambda text: None
+    both_eras: bool = False  # also as a client of MCP 2026-07-28, for which a server may get a second process
 
 
 def verify(subject: Subject) -> Verdict:
@@ -96,7 +97,7 @@ class _Verification:
         if not stanza.is_remote:
             self.before[stanza.name] = await self._apart(self.counter.of, stanza)
         running = next((one for one in self.subject.running if one.name == stanza.name and one.kind == "mcp"), None)
-        await direct.check(report, stanza, running, headers_for(stanza, self.subject.environment), self.http, self.no_call(stanza))
+        await direct.check(report, stanza, running, headers_for(stanza, self.subject.environment), self.http, self.no_call(stanza), self.subject.both_eras)
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 
     # ---- LiteLLM

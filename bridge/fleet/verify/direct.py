@@ -5,6 +5,7 @@ there.
 """
 
 import time
+from dataclasses import replace
 
 import anyio
 
@@ -22,7 +23,7 @@ STILL_STARTING = "still starting"  # the bridge's words
 STARTING = ("starting", "handshaking", "backoff")
 
 
-async def check(report: Report, stanza: Stanza, running: Running | None, headers: dict[str, str], http: Http, no_call: str) -> None:
+async def check(report: Report, stanza: Stanza, running: Running | None, headers: dict[str, str], http: Http, no_call: str, both_eras: bool = False) -> None:
     """Go hop by hop until one breaks. `no_call`: why the smoke call is not made."""
     if not stanza.is_remote:
         if not report.add(_is_running(stanza, running)):
@@ -35,6 +36,8 @@ async def check(report: Report, stanza: Stanza, running: Running | None, headers
         if not report.add(hop):
             return
         report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
+    if both_eras and not report.add(await _talk_without_handshake(stanza, report, headers)):
+        return
     report.add(Hop("smoke", NONE, no_call) if no_call else await _smoke(stanza, ways(stanza, report.url)[0], headers))
 
 
@@ -89,6 +92,21 @@ async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts 
         return Hop(way.transport, FAILED, "it offers no tool, no resource and no prompt",
                    f"does it need a secret or other arguments? images/{stanza.name}/stanza.yaml", seconds), first
     return Hop(way.transport, OK, f"{facts.revision}, {len(facts.lists['tools'])} tools", seconds=seconds), first or facts
+
+
+async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[str, str]) -> Hop:
+    """The same tools for a client of MCP 2026-07-28."""
+    way = ways(stanza, report.url)[0]
+    if way.transport != "streamable-http":
+        return Hop("modern", NONE, "that era has no HTTP+SSE")
+    visited: Visit[Facts] = await _visit(replace(way, era="modern"), headers, TALK, survey)
+    if visited.failure:
+        return Hop("modern", FAILED, visited.failure.reason, _advice(stanza, visited.failure.reason))
+    tools = [str(tool.get("name")) for tool in visited.said.lists["tools"]]
+    if sorted(tools) != sorted(report.tools or []):
+        return Hop("modern", FAILED, f"other tools than with a handshake: {', '.join(sorted(set(tools) ^ set(report.tools or [])))}",
+                   f"mcp-bridge inspect --era both {report.url}")
+    return Hop("modern", OK, f"{visited.said.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
 
 
 async def _visit(way: Way, headers: dict[str, str], patience: float, talk) -> Visit:

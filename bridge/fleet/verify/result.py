@@ -12,6 +12,7 @@ HOPS = {
     "streamable-http": "http",     # handshake and tools on each transport
     "sse": "sse",
     "websocket": "ws",
+    "modern": "2026",              # the same of the era without a handshake, with --era both
     "smoke": "call",               # the stanza's own call
     "listed": "LiteLLM lists",     # LiteLLM shows the same tools under the right names
     "called": "LiteLLM calls",     # the same call through LiteLLM's /mcp/
