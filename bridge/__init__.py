@@ -1,3 +1,3 @@
 """mcp-bridge: any stdio MCP server becomes a network service."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
