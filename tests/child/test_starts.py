@@ -40,7 +40,7 @@ def test_a_child_that_dies_at_start_is_no_riddle(hopeless, transport):
 
 @pytest.fixture(scope="module")
 def given_up():
-    with Bridge(zoo("dies_at_start"), *HURRIED, "--max-restarts", "3", ready=False) as bridge:
+    with Bridge(zoo("dies_at_start"), *HURRIED, "--max-restarts", "3", "--child-era", "legacy", ready=False) as bridge:
         eventually(lambda: bridge.ready()["state"] == "fatal")
         yield bridge
 
@@ -86,7 +86,7 @@ def test_exit_on_fatal_says_so_by_its_code():
 
 
 def test_a_child_that_gets_ready_and_dies_again_and_again_is_given_up_too():
-    with Bridge(zoo("dies_at_start", "--after", 0.05), *HURRIED, "--max-restarts", "3", ready=False) as bridge:
+    with Bridge(zoo("dies_at_start", "--after", 0.05), *HURRIED, "--max-restarts", "3", "--child-era", "legacy", ready=False) as bridge:
         eventually(lambda: bridge.ready()["state"] == "fatal")
 
         assert bridge.ready()["code"] == 503
@@ -94,7 +94,7 @@ def test_a_child_that_gets_ready_and_dies_again_and_again_is_given_up_too():
 
 def test_a_child_that_fails_twice_and_then_works_is_served(tmp_path):
     child = zoo("dies_at_start", "--times", 2, "--count-file", tmp_path / "count")
-    with Bridge(child, *HURRIED) as bridge, Http(bridge.url) as client:
+    with Bridge(child, *HURRIED, "--child-era", "legacy") as bridge, Http(bridge.url) as client:
         assert text(client.call("echo", message="at last")) == "at last"
         assert bridge.metrics().value("mcp_bridge_child_restarts_total") == 2
 
