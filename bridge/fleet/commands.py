@@ -74,6 +74,7 @@ def _up(arguments: argparse.Namespace, words: list[str]) -> int:
     if not arguments.no_verify:  # importing the SDK takes a while: Docker and LiteLLM do too
         threading.Thread(target=importlib.import_module, args=["bridge.fleet.verify"], daemon=True).start()
     names = arguments.names or [stanza.name for stanza in whole.stanzas]
+    _lock_what_changed(project, whole, names, say)
     engine = choose(arguments.engine, project, whole, names, say)
     say(f"engine {engine.name}, LiteLLM {whole.litellm.version}")
     remember(project, _memory(engine, Started(whole.only(names))))  # what fails half-way can be looked at and ended
@@ -98,6 +99,16 @@ def _up(arguments: argparse.Namespace, words: list[str]) -> int:
     proved = "not verified (--no-verify)" if arguments.no_verify else "verified" if code == 0 else "NOT all of it works: see above, and `mcp-bridge verify`"
     print(f"\n{len(started.fleet.stanzas)} MCPs up and {proved} in {time.monotonic() - began:.1f} s")
     return code
+
+
+def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say) -> None:
+    """A stanza that is new, or says other packages than its lock, is locked first: nothing is installed without one."""
+    from bridge.fleet import lock
+
+    for name in lock.unlocked(project, fleet):
+        if name == lock.BRIDGE or name in names:
+            say(f"locking {name}")
+            lock.lock_bridge(project) if name == lock.BRIDGE else lock.lock(project, fleet[name])
 
 
 def _memory(engine: Engine, started: Started) -> Memory:

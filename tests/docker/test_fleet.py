@@ -256,14 +256,14 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
 
 def test_an_mcp_is_added_by_a_stanza_alone(fleet):
     folder = fleet.root / "images/clock-of-ours"
-    (folder / "app").mkdir(parents=True)
-    for name in ("echo.py", "base.py"):
-        shutil.copy(ROOT / "tests/children" / name, folder / "app")
-    (folder / "stanza.yaml").write_text("files: app\ncommand: python /app/echo.py\nsmoke: {tool: echo, arguments: {message: It works}, expect: It works}\n")
+    folder.mkdir()
+    (folder / "stanza.yaml").write_text("pypi: mcp-server-time==2026.10.19\ncommand: mcp-server-time\n"
+                                        "smoke: {tool: get_current_time, arguments: {timezone: UTC}, expect: UTC}\n")
     fleet.run("up", *OFFLINE, *ONLINE, "clock-of-ours", "--no-verify")
     verdict = fleet.verify("clock-of-ours")
     assert verdict["ok"], troubles(verdict)
     assert hops(verdict, "clock-of-ours")["called"] == "ok"
+    assert "--hash=" in (folder / "requirements.lock").read_text()
 
 
 def test_compose_alone_runs_it(fleet):
