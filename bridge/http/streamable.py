@@ -126,7 +126,10 @@ class Streamable:
         return True
 
     async def _other(self, scope, headers: dict, receive, send) -> None:
-        if scope["method"] == "GET":
+        is_modern = ladder.says_modern(headers.get(ladder.VERSION)) and b"mcp-session-id" not in headers
+        if is_modern and not self.service.is_kind:  # that era has neither a stream to listen to nor a session to end
+            await send_method_not_allowed(send, b"POST")
+        elif scope["method"] == "GET":
             await self.listen(scope, headers, receive, send)
         elif scope["method"] == "DELETE":
             await self.delete(scope, headers, receive, send)

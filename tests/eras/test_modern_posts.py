@@ -258,7 +258,8 @@ def test_there_is_no_stream_and_nothing_to_delete(bridge, method):
     headers = {"accept": "text/event-stream", "mcp-protocol-version": "2026-07-28"}
     response = httpx.request(method, f"{bridge.url}/mcp", headers=headers, trust_env=False, timeout=3)
 
-    assert response.status_code in (400, 405)
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
 
 
 # Errors of the child
