@@ -31,11 +31,20 @@ class TooLong:
         return b'"tools/call"' in self.head or b'"tools/call"' in self.tail
 
 
-async def nobody_waits(receive) -> bool:
-    """Whether the client went away since its body was read."""
-    with anyio.move_on_after(0):
-        return (await receive())["type"] == "http.disconnect"
-    return False
+async def unless_left(receive, work):
+    """What the coroutine `work` returns; None, and it is cancelled, if the client goes away before."""
+    result = None
+    async with anyio.create_task_group() as both:
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            both.cancel_scope.cancel()
+
+        both.start_soon(watch)
+        result = await work
+        both.cancel_scope.cancel()
+    return result
 
 
 async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) -> bytes | TooLong:

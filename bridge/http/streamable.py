@@ -137,11 +137,12 @@ class Streamable:
             await send_method_not_allowed(send, b"GET, POST, DELETE")
 
     async def _initialize(self, scope, message, receive, send) -> None:
-        opened, answer = await self.service.initialize(TRANSPORT, message, scope["bridge.principal"])
+        done = await bodies.unless_left(receive, self.service.initialize(TRANSPORT, message, scope["bridge.principal"]))
+        if done is None:
+            return
+        opened, answer = done
         if isinstance(answer, Refusal):
             return await send_refusal(send, answer, bytes(message.id))
-        if opened.own_child and await bodies.nobody_waits(receive):  # nobody would ever end it and free its child
-            return self.service.end(opened)
         headers = ((b"mcp-session-id", opened.id.encode()),) if opened else ()
         await send_json(send, answer, 200, headers)
 

@@ -95,7 +95,7 @@ class Child:
         try:
             return await asyncio.wait_for(waiter, patience)
         except TimeoutError:
-            return f"the server is still starting{f' after {patience:.0f} s' if patience else ''}"
+            return f"the server is still starting{f' after {patience:g} s' if patience else ''}"
 
     def status(self, now: float) -> dict:
         """What there is to see: age in seconds, memory in bytes."""

@@ -77,7 +77,7 @@ class Children:
             return child
         if not self.service.sessions.holds(session):
             child.relay.leave(session, self.service.loop.time())
-            self.pool.give_back(child)
+            self.pool.set_aside(child)
             return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
         if session.initialized:  # taken up from its token: an earlier bridge had its child
             session.lost_state = "the bridge was restarted"
@@ -147,6 +147,11 @@ class Children:
         """The session is over, and so is its own child."""
         if session.own_child and session.relay.is_private:
             self.pool.give_back(session.relay.child)
+
+    def set_aside(self, session: Session) -> None:
+        """The session is over before its own child had started."""
+        if session.own_child and session.relay and session.relay.is_private:
+            self.pool.set_aside(session.relay.child)
 
     def sweep(self, now: float) -> None:
         for child in self:

@@ -1,7 +1,9 @@
 """Warm children for sessions that want one of their own, so that nobody waits for a spawn.
 
 A spare has shaken hands with the capabilities that clients lately declared; it is given to one session and stopped after
-it, never handed on. All children of sessions, spares and those that are just ending included, are at most `limit`.
+it, never handed on. One that a client did not wait for until it had started is set aside, because the same client mostly
+comes again: LiteLLM gives up after 4 s, and would never see a server that starts in 5. All children of sessions, spares
+and those that are just ending included, are at most `limit`.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ from bridge.service.child import Child
 
 KINDS = 2  # sets of capabilities for which spares are kept; those asked for last
 REFILL_DELAY = 0.1  # seconds between a spare that was taken and the start of the next one
+ASIDE = 60.0  # seconds that a child which a client did not wait for is kept
 COMING = (State.STARTING, State.HANDSHAKING)
 
 
@@ -32,6 +35,7 @@ class Pool:
         self.make = make
         self.taken: set[Child] = set()
         self._spares: OrderedDict[bytes, list[Child]] = OrderedDict({b"{}": []} if spares else {})
+        self._aside: list[Child] = []
         self._ending: set[Child] = set()
         self._waiting: deque[asyncio.Future] = deque()
         self._is_closed = False
@@ -40,6 +44,7 @@ class Pool:
         yield from list(self.taken)
         for spares in list(self._spares.values()):
             yield from list(spares)
+        yield from list(self._aside)
         yield from list(self._ending)
 
     @property
@@ -68,6 +73,17 @@ class Pool:
         if child in self.taken:
             self.taken.discard(child)
             self._end(child)
+
+    def set_aside(self, child: Child) -> None:
+        """Its session did not wait until it had started, so nobody has used it: the same client may come again."""
+        if child not in self.taken or child.supervisor.state not in COMING or self._waiting:
+            return self.give_back(child)
+        self.taken.discard(child)
+        self._aside.append(child)
+        child.role, child.on_gone = "spare", self._lost_spare
+        child.log = self.service.log
+        child.relay.owner, child.relay.log = None, child.log.bind(pid=child.pid)
+        self.service.loop.call_later(ASIDE, self._end_aside, child)
 
     def refill(self) -> None:
         """Start spares until there are enough of the kinds asked for lately, and nobody else needs the room."""
@@ -110,7 +126,7 @@ class Pool:
         if self._is_closed:
             return None
         self._note(kind)
-        child = self._pick_spare(kind)
+        child = self._pick_spare(kind, params)
         if child is not None:
             child.role, child.on_gone = "own", lambda child: None
             child.log = self.service.log.bind(session=session.label)
@@ -125,23 +141,24 @@ class Pool:
         self.taken.add(child)
         return child
 
-    def _pick_spare(self, kind: bytes) -> Child | None:
+    def _pick_spare(self, kind: bytes, params: bytes) -> Child | None:
         """One that is ready, else one that will be ready before a new one would."""
-        spares = self._spares.get(kind, [])
+        fitting = params, initialize_params(capabilities=kind)
+        spares = [child for child in self._aside if child.params in fitting] + self._spares.get(kind, [])
         child = next((spare for spare in spares if spare.relay.is_open), None) \
             or next((spare for spare in spares if spare.supervisor.state in COMING), None)
         if child is not None:
-            spares.remove(child)
+            self._remove(child)
         return child
 
     def _has_room(self) -> bool:
-        return len(self.taken) + self.spares + len(self._ending) < self.limit
+        return len(self.taken) + self.spares + len(self._aside) + len(self._ending) < self.limit
 
     def _make_room(self) -> None:
         """Give up a spare that is not what is wanted, unless enough children are ending already."""
         if len(self._ending) >= len(self._waiting):
             return
-        for spares in self._spares.values():
+        for spares in (self._aside, *self._spares.values()):
             if spares:
                 return self._end(spares.pop())
 
@@ -157,11 +174,21 @@ class Pool:
 
     def _lost_spare(self, child: Child) -> None:
         """A spare that will not live is given up; the next session that takes one starts the next try."""
-        if child.supervisor.state in (State.FATAL, State.STOPPED):
-            for spares in self._spares.values():
-                if child in spares:
-                    spares.remove(child)
-                    self._wake_next()
+        if child.supervisor.state in (State.FATAL, State.STOPPED) and self._remove(child):
+            self._wake_next()
+
+    def _remove(self, child: Child) -> bool:
+        for spares in (self._aside, *self._spares.values()):
+            if child in spares:
+                spares.remove(child)
+                return True
+        return False
+
+    def _end_aside(self, child: Child) -> None:
+        """Nobody came for it."""
+        if child in self._aside:
+            self._aside.remove(child)
+            self._end(child)
 
     # -- ending -------------------------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def test_after_sigkill_of_the_bridge_its_child_is_gone(kind):
 def pid_one(kind: str):
     """The bridge as PID 1 of a namespace of its own, as in a container, with /proc to match."""
     bridge = Bridge(KINDS[kind])
-    bridge.command = ["unshare", "--pid", "--fork", "--mount-proc", *bridge.command]
+    bridge.wrapper = ["unshare", "--pid", "--fork", "--mount-proc"]
     return bridge
 
 

@@ -26,7 +26,7 @@ class Child:
         self.world, self.role, self.params, self.on_gone = world, role, params, on_gone
         self.sessions = [owner] if owner else []
         self.supervisor = SimpleNamespace(state=State.STOPPED)
-        self.relay = SimpleNamespace(is_open=False, join=self.join, adopt=lambda session, now: self.join(session), log=None)
+        self.relay = SimpleNamespace(is_open=False, join=self.join, adopt=lambda session, now: self.join(session), log=None, owner=owner)
         self.pid = len(world.made)
         self.log = None
         self.ended = asyncio.Event()
@@ -87,6 +87,10 @@ class World:
         session = SimpleNamespace(label=f"s{next(self.names)}")
         return self.loop.create_task(self.pool.take(session, kind, b'{"capabilities":%b,"own":1}' % kind))
 
+    def set_aside(self, child) -> None:
+        child.sessions.clear()
+        self.pool.set_aside(child)
+
     def spares(self, kind=b"{}") -> list[Child]:
         return [child for child in self.pool if child.role == "spare" and json.loads(child.params)["capabilities"] == json.loads(kind)]
 
@@ -109,6 +113,11 @@ def pooled(**options):
         run.__name__, run.__doc__ = test.__name__, test.__doc__
         return run
     return decorate
+
+
+@pytest.fixture
+def little_patience(monkeypatch):
+    monkeypatch.setattr("bridge.service.pool.ASIDE", 0.01)
 
 
 async def turn(times=10):
@@ -207,6 +216,79 @@ async def test_one_that_is_given_back_twice_ends_once(world):
 
     assert list(world.pool) == []
     assert world.tasks == set()
+
+
+@pooled()
+async def test_who_did_not_wait_for_a_slow_start_finds_that_child_the_next_time(world):
+    child = await world.take()
+    world.set_aside(child)
+    assert (child.role, child.relay.owner) == ("spare", None)
+    other = await world.take(b'{"sampling":{}}')
+    again = await world.take()
+
+    assert again is child is not other
+    assert (child.role, len(world.made)) == ("own", 2)
+
+
+@pooled(spares=1)
+async def test_a_spare_that_was_not_waited_for_is_found_again_too(world):
+    world.pool.refill()
+    child = await world.take()
+    world.set_aside(child)
+
+    assert await world.take() is child
+
+
+@pooled()
+async def test_one_that_has_started_is_not_set_aside(world):
+    child = await world.take()
+    child.open()
+    world.set_aside(child)
+    await turn()
+
+    assert child.supervisor.state is State.STOPPED
+    assert list(world.pool) == []
+
+
+@pytest.mark.usefixtures("little_patience")
+@pooled()
+async def test_nobody_comes_again(world):
+    child = await world.take()
+    world.set_aside(child)
+    await asyncio.sleep(0.03)
+    await turn()
+
+    assert child.supervisor.state is State.STOPPED
+    assert list(world.pool) == []
+
+
+@pooled(limit=1)
+async def test_what_is_set_aside_makes_room_for_another_kind(world):
+    child = await world.take()
+    world.set_aside(child)
+    other = await world.take(b'{"sampling":{}}')
+
+    assert (other is not child, world.most) == (True, 1)
+
+
+@pooled(limit=1)
+async def test_nothing_is_set_aside_while_somebody_waits(world):
+    child = await world.take()
+    waiting = world.begin(b'{"sampling":{}}')
+    await turn()
+    world.set_aside(child)
+
+    assert await waiting is not child
+
+
+@pooled()
+async def test_one_that_is_set_aside_and_dies_is_forgotten(world):
+    child = await world.take()
+    world.set_aside(child)
+    child.die()
+
+    assert list(world.pool) == []
+    assert await world.take() is not child
 
 
 # -- how many there are ----------------------------------------------------------------------------------------------------------------

@@ -5,11 +5,13 @@ import os
 import signal
 import time
 
+import httpx
 import pytest
 from bent import bent, is_gone, pids, processes, shown
 from support import Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
 
 OWN = ("--isolation", "session")
+JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
 
 
@@ -47,6 +49,18 @@ def test_a_session_gets_a_spare_though_a_new_child_would_need_long(start, connec
 
     assert time.monotonic() - begun < 1
     assert len(answered) == 3
+
+
+def test_a_client_that_did_not_wait_for_a_slow_start_finds_that_child_when_it_comes_again(start, connect):
+    bridge = start("slow_start", "2", options=OWN)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
+    with pytest.raises(httpx.TimeoutException):
+        httpx.post(f"{bridge.url}/mcp", content=json.dumps(body), headers=JSON, timeout=0.5)
+    (starting,) = eventually(lambda: pids(bridge, "spare"))
+    client = connect(Http, bridge.url, capabilities={}, info=HELLO["clientInfo"])
+
+    assert pid_of(client) == starting
+    assert len(processes(bridge)) == 2, "its own and the one that tells whether the server is ready"
 
 
 def test_a_used_child_is_stopped_and_never_given_to_anybody_else(start, connect):
@@ -231,6 +245,7 @@ def test_a_session_that_comes_when_the_spare_has_just_died_gets_a_child(start, c
     bridge = start("echo", options=[*OWN, "--spares", "1", "--backoff-initial", "30"])
     [first] = eventually(lambda: ready_spares(bridge))
     os.kill(first, signal.SIGKILL)
+    eventually(lambda: is_gone(first))  # who comes before the bridge has noticed waits as after any death: 30 s here
     client = connect(Http, bridge.url, listen=False)
 
     assert text(client.call("echo", message="fine")) == "fine"

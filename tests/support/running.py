@@ -21,6 +21,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from support import forking
 from support.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,7 +60,8 @@ class Bridge:
     ):
         """``ready=False`` waits only until it listens, not for /readyz; ``headers`` go with every ``get``: a token."""
         tail = ["--", *map(str, command)] if command else []
-        self.command = [sys.executable, "-m", "bridge", "serve", "--port", str(port), *map(str, options), *tail]
+        self.arguments = ["serve", "--port", str(port), *map(str, options), *tail]
+        self.wrapper: list[str] = []  # what to start it with: `unshare …`
         self.env, self.cwd, self.wants_ready, self.limit = env or {}, cwd, ready, limit
         self.headers, self.log = headers, []
         self.url = ""
@@ -69,15 +71,8 @@ class Bridge:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MCP_BRIDGE_")}
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         started = time.monotonic()
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=self.cwd,
-            env=inherited | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MCP_BRIDGE_CACHE_DIR": CACHE.name} | self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        env = inherited | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MCP_BRIDGE_CACHE_DIR": CACHE.name} | self.env
+        self.process = self.wrapped(env) if self.wrapper else forking.start(self.arguments, env, self.cwd)
         self.running.add(self.process.pid)
         self.drain = threading.Thread(target=self.read_log, daemon=True)
         self.drain.start()
@@ -104,6 +99,11 @@ class Bridge:
             names = [describe(process) for process in left]
             self.kill_all()
             raise AssertionError(f"the bridge left behind: {names}")
+
+    def wrapped(self, env: dict[str, str]) -> subprocess.Popen:
+        command = [*self.wrapper, sys.executable, "-m", "bridge", *self.arguments]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=self.cwd, env=env, start_new_session=True, **pipes)
 
     def read_log(self) -> None:
         for line in self.process.stdout:

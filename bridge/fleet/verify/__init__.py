@@ -30,7 +30,7 @@ from bridge.fleet.verify.result import NONE, OK, SKIPPED, Hop, Report, Verdict
 
 AT_ONCE = 4  # MCPs that are talked to at the same time
 CALLS_AT_ONCE = 2  # through LiteLLM
-LISTS = 2  # LiteLLM asks all MCPs anew for each list, and leaves out one that was too slow once
+LISTS = 3  # LiteLLM asks all MCPs anew for each list, and leaves out one that was too slow once
 ELSEWHERE = ("example.com", 443)  # answers where there is an internet
 
 

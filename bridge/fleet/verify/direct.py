@@ -18,7 +18,7 @@ from bridge.inspect.plan import ENDINGS, Plan, Way
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
 
-TALK, CALL, START = 10.0, 30.0, 20.0  # seconds of patience: an answer, a smoke call, a child that is still starting
+TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
 STILL_STARTING = "still starting"  # the bridge's words
 STARTING = ("starting", "handshaking", "backoff")
 
