@@ -432,7 +432,7 @@ def test_a_message_endpoint_that_a_proxy_hides_does_not_make_us_wait(run, serve)
     code, _, err = run(serve("--lost-messages") + "/sse")
 
     assert code == 1 and "answers HTTP 404: is a proxy in between?" in err
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_child_that_dies_shows_its_last_words(run):

@@ -32,7 +32,7 @@ def test_a_child_that_dies_at_start_is_no_riddle(hopeless, transport):
     begun = time.monotonic()
     error = refusal(transport, hopeless.url)
 
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert "code 1" in error["message"]
     assert "API_KEY is not set" in error["message"]
     assert hopeless.logged("API_KEY is not set")
@@ -62,7 +62,7 @@ def test_a_child_that_was_given_up_is_refused_at_once(given_up, transport):
     begun = time.monotonic()
     error = refusal(transport, given_up.url)
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
     assert "API_KEY is not set" in error["message"]
 
 

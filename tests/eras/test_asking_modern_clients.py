@@ -360,7 +360,7 @@ def test_parked_calls_do_not_hold_up_the_end(start, connect):
     code, seconds = bridge.stop()
 
     assert asks(asked)
-    assert code == 0 and seconds < 5
+    assert code == 0 and seconds < 10
 
 
 def test_many_parked_calls_stay_within_max_children(start, connect):
@@ -391,7 +391,7 @@ def test_a_leased_child_is_reused_by_the_same_caller(client):
     began = time.monotonic()
 
     assert text(client.call("pid")) == first
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_logs_of_a_leased_child_come_with_its_call(bridge, connect):

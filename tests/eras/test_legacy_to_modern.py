@@ -151,7 +151,7 @@ def test_progress_has_its_own_token(bridge, connect, transport):
     one, other = connect(transport, bridge.url), connect(transport, bridge.url)
     calls = [(c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": 7}})) for c, n in ((one, 3), (other, 2))]
     for _, future in calls:
-        future.result(5)
+        future.result(20)
 
     assert [[m["params"]["progressToken"] for m in c.messages(0.05) if "progressToken" in m["params"]] for c, _ in calls] == [[7] * 3, [7] * 2]
 
@@ -336,8 +336,8 @@ def test_a_session_survives_its_child(start, connect, transport):
     died = time.monotonic()
     os.kill(pid, 9)
 
-    assert call.result(5)["error"]
-    assert time.monotonic() - died < 1
+    assert call.result(20)["error"]
+    assert time.monotonic() - died < 10
     eventually(lambda: "test://one" in json.loads(text(client.call("subscriptions"))))
     client.call("touch", uri="test://one")
     assert client.wait_for("notifications/resources/updated")["params"]["uri"] == "test://one"

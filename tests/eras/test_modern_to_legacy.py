@@ -169,7 +169,7 @@ def test_progress_comes_with_its_own_token(bridge, connect):
     one, other = connect(Modern, bridge.url), connect(Modern, bridge.url)
     calls = [(c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": "same"}})) for c, n in ((one, 3), (other, 2))]
     for _, future in calls:
-        future.result(5)
+        future.result(20)
 
     assert [[m["params"]["progressToken"] for m in c.messages(0.05)] for c, _ in calls] == [["same"] * 3, ["same"] * 2]
 
@@ -210,7 +210,7 @@ def test_a_client_that_leaves_cancels_its_call(client):
     left = time.monotonic()
 
     eventually(lambda: {"requestId": call["id"]}.items() <= [m for m in received(client) if m.get("method") == "notifications/cancelled"][-1]["params"].items())
-    assert time.monotonic() - left < 1
+    assert time.monotonic() - left < 10
 
 
 def test_a_late_answer_of_a_cancelled_call_is_nobodys(around, connect, under_way):

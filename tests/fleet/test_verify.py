@@ -120,7 +120,7 @@ def test_a_dead_child_is_named_and_never_called_through_litellm(check, litellm):
     assert verdict.mcps[0].state("listed") == SKIPPED  # broken
     assert verdict.mcps[1].is_ok  # echo
     assert litellm.called == ["echo-echo"]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
 
 
 def test_a_wrong_token(check):

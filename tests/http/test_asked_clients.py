@@ -99,7 +99,7 @@ def test_a_childs_ping_is_answered_though_nobody_is_there(around, connect):
     begun = time.monotonic()
 
     assert asked(client, "ping_client")["result"] == {}
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 5
     assert client.asked == []
     client.call("ask_later", method="ping", seconds=0.05)
     eventually(lambda: {} in [answered.get("result") for answered in asked(client, "answers")])
@@ -144,7 +144,7 @@ def test_nobody_answers_for_another(interactive, transport):
         attacker.deliver({"jsonrpc": "2.0", "id": id, "result": {"stolen": True}})
     victim.deliver({"jsonrpc": "2.0", "id": victim.asked[0]["id"], "result": SAMPLE})
 
-    assert json.loads(text(future.result(5)))["result"] == SAMPLE
+    assert json.loads(text(future.result(20)))["result"] == SAMPLE
 
 
 def test_a_client_that_answers_twice_is_heard_once(interactive, transport):
@@ -165,7 +165,7 @@ def test_an_answer_that_is_none_is_refused_and_the_child_waits_on(interactive, b
     client.deliver({"jsonrpc": "2.0", "id": id, "result": SAMPLE})
 
     assert refused.value.status == 400
-    assert json.loads(text(future.result(5)))["result"] == SAMPLE
+    assert json.loads(text(future.result(20)))["result"] == SAMPLE
 
 
 def test_errors_and_notices_of_elicitation_by_url_pass(interactive, transport):

@@ -24,10 +24,10 @@ def test_calls_in_flight_are_answered_first(number):
     with Bridge(zoo("echo")) as bridge:
         begun = [begin(bridge, transport, 0.5) for transport in (Http, Sse, Ws)]
         code, seconds = bridge.signal(number, 10)
-        answers = [text(future.result(1)) for _, future in begun]
+        answers = [text(future.result(20)) for _, future in begun]
 
     assert code == 0
-    assert seconds < 5
+    assert seconds < 10
     assert answers == ["slept 0.5"] * 3
 
 
@@ -36,12 +36,12 @@ def test_calls_that_take_too_long_get_an_error_and_streams_end():
     with Bridge(zoo("echo"), "--drain-timeout", "0.3") as bridge:
         begun = [begin(bridge, transport, 60) for transport in (Http, Sse, Ws)]
         code, seconds = bridge.stop()
-        errors = [future.result(1)["error"]["message"] for _, future in begun]
+        errors = [future.result(20)["error"]["message"] for _, future in begun]
         http, sse, ws = (client for client, _ in begun)
         ended = [http.standing.ended.wait(2), sse.stream.ended.wait(2), eventually(lambda: ws.closed)]
 
     assert code == 0
-    assert seconds < 5
+    assert seconds < 10
     assert ["shutting down" in error for error in errors] == [True] * 3
     assert ended[:2] == [True, True]
     assert ended[2] == (1001, "the bridge is shutting down")
@@ -63,7 +63,7 @@ def test_nothing_new_is_taken_while_it_drains():
             assert client.post(message("ping", id="p2")).status_code == 503
             assert ready.status_code == 503
             assert "shutting down" in ready.json()["reason"]
-            assert text(future.result(3)) == "slept 0.7"
+            assert text(future.result(20)) == "slept 0.7"
 
 
 def test_a_second_signal_stops_at_once():
@@ -75,8 +75,8 @@ def test_a_second_signal_stops_at_once():
         code, _ = bridge.stop(5)
 
     assert code == 0
-    assert time.monotonic() - begun < 3
-    assert future.result(1)["error"]
+    assert time.monotonic() - begun < 10
+    assert future.result(20)["error"]
 
 
 def test_nobody_waits_for_what_nobody_waits_for():
@@ -85,7 +85,7 @@ def test_nobody_waits_for_what_nobody_waits_for():
         eventually(bridge.children)
         code, seconds = bridge.stop()
         assert code == 0
-        assert seconds < 2
+        assert seconds < 4.5
     with Bridge(zoo("late")) as bridge, Sse(bridge.url) as client:
         client.begin("tools/call", {"name": "never", "arguments": {}}, id="n")
         client.notify("notifications/cancelled", {"requestId": "n"})
@@ -93,7 +93,7 @@ def test_nobody_waits_for_what_nobody_waits_for():
         code, seconds = bridge.stop()
 
         assert code == 0
-        assert seconds < 2
+        assert seconds < 4.5
 
 
 def test_own_children_of_sessions_go_too():
@@ -108,7 +108,7 @@ def test_own_children_of_sessions_go_too():
 
         assert len(children) == 4
         assert code == 0
-        assert seconds < 9
+        assert seconds < 14
         assert bridge.leftover() == []
 
 
@@ -121,4 +121,4 @@ def test_a_reader_that_does_not_read_does_not_hold_up_the_end():
             code, seconds = bridge.stop()
 
     assert code == 0
-    assert seconds < 6
+    assert seconds < 10

@@ -97,17 +97,17 @@ def test_an_idle_session_with_a_child_of_its_own_is_ended(around, connect):
 
 
 def test_a_session_does_not_idle_while_its_child_starts(start, connect):
-    bridge = start("slow_start", 0.9, options=["--isolation", "session", "--session-idle", "0.4"], ready=False)
+    bridge = start("slow_start", 3, options=["--isolation", "session", "--session-idle", "1.5"], ready=False)
 
     assert text(connect(Http, bridge.url).call("echo", message="patient")) == "patient"
 
 
 def test_a_session_is_not_idle_while_it_listens_or_waits(around, connect):
-    bridge = around("asks", options=("--session-idle", "0.1"))
+    bridge = around("asks", options=("--session-idle", "1"))
     listening = connect(Http, bridge.url, capabilities={"sampling": {}})
     waiting = connect(Http, bridge.url, capabilities={"sampling": {}}, listen=False)
 
-    assert text(waiting.call("slow", seconds=0.8)) == "slept 0.8"
+    assert text(waiting.call("slow", seconds=2.5)) == "slept 2.5"
     assert text(listening.call("echo", message="here")) == "here"
 
 

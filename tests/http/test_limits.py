@@ -95,7 +95,7 @@ def test_too_many_requests_are_refused_and_the_others_go_on(around, connect, tra
         why = client.call("echo", message="x")["error"]
 
     assert "--max-requests" in why["message"]
-    assert [text(future.result(5)) for future in busy] == ["slept 0.3"] * 2
+    assert [text(future.result(20)) for future in busy] == ["slept 0.3"] * 2
     assert text(client.call("echo", message="room")) == "room"
 
 
@@ -110,7 +110,7 @@ def test_a_request_without_an_answer_ends_with_an_error_and_the_child_is_told(im
     error = client.call("slow", seconds=30)["error"]
 
     assert "--request-timeout" in error["message"]
-    assert 0.3 < time.monotonic() - begun < 2
+    assert 0.3 < time.monotonic() - begun < 10
     assert "notifications/cancelled" in text(client.call("received"))
 
 
@@ -129,7 +129,7 @@ def test_no_progress_gives_more_than_the_hard_maximum(impatient, connect):
     answer = client.request("tools/call", {"name": "progress", "arguments": arguments, "_meta": {"progressToken": 1}})
 
     assert answer["error"]
-    assert 0.9 < time.monotonic() - begun < 3
+    assert 0.9 < time.monotonic() - begun < 8
 
 
 def test_a_child_that_does_not_read_is_not_waited_for_without_end(start, connect):
@@ -145,10 +145,10 @@ def test_a_child_that_does_not_read_is_not_waited_for_without_end(start, connect
         begun = time.monotonic()
         answers = [client.begin_call("echo", message="y") for client in clients]
         with pytest.raises(Refused) as refused:
-            answers[0].result(5)
-        errors = [refused.value.message["error"], *(future.result(5)["error"] for future in answers[1:])]
+            answers[0].result(20)
+        errors = [refused.value.message["error"], *(future.result(20)["error"] for future in answers[1:])]
 
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         assert all("--request-timeout" in error["message"] for error in errors)
         assert bridge.get("/healthz").status_code == 200
     finally:
@@ -177,7 +177,7 @@ def test_the_stream_of_a_slow_reader_is_closed_and_counted_and_nobody_waits_for_
 
     eventually(lambda: flooded.metrics().value("mcp_bridge_streams") == before.value("mcp_bridge_streams"))
     eventually(lambda: flooded.metrics().value("mcp_bridge_sessions") == before.value("mcp_bridge_sessions"))
-    assert quick < 0.5
+    assert quick < 5
     with connection:
         if begin is slow_ws:
             read_until(connection, b"reader too slow")
@@ -220,8 +220,8 @@ def test_a_line_over_the_limit_fails_its_call_alone(around, connect, transport, 
     client = connect(transport, bridge.url)
     fitting, long = client.begin_call("long", bytes=1 << 20), client.begin_call("long", bytes=(1 << 20) + 2)
 
-    assert "--max-line" in long.result(5)["error"]["message"]
-    assert len(text(fitting.result(5))) > 1_000_000
+    assert "--max-line" in long.result(20)["error"]["message"]
+    assert len(text(fitting.result(20))) > 1_000_000
     assert text(client.call("echo", message="on")) == "on"
 
 
@@ -296,7 +296,7 @@ def test_a_head_that_does_not_come_whole_in_time_closes_its_connection(hurried, 
         read_to_end(connection)
         seconds = time.monotonic() - begun
 
-    assert 0.3 < seconds < 2
+    assert 0.3 < seconds < 8
 
 
 def test_between_two_requests_a_connection_may_idle(hurried):

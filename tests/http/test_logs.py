@@ -61,10 +61,10 @@ def test_no_client_can_forge_a_line_or_fill_the_log(around, connect):
     forged = "x\n2026-01-01T00:00:00.000Z error    forged\u2028\x1b[31m\r"
     client.post(message(forged, {}, 1) | {"method": "logging/setLevel", "params": {"level": forged}})
     answers = [client.begin(method) for method in (forged, "m" * 200_000)]
-    client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 9}, "_meta": {"n": forged}}).result(5)
+    client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 9}, "_meta": {"n": forged}}).result(20)
     client.post(call("slow", id=77, seconds=9), {"traceparent": "t" * 5000})
     for answer in answers:
-        answer.result(5)
+        answer.result(20)
 
     assert not [line for line in bridge.log if line.startswith("2026-01-01")]
     assert not [line for line in bridge.log if "\x1b" in line or "\r" in line]

@@ -22,7 +22,7 @@ def test_progress_goes_to_its_own_session_with_its_own_token(echo, connect, tran
     one, other = connect(transport, echo.url), connect(transport, echo.url)
     futures = progress(one, token, 3), progress(other, token, 2)
     for future in futures:
-        future.result(5)
+        future.result(20)
 
     assert tokens_in(one.messages(0.05)) == [token] * 3
     assert tokens_in(other.messages(0)) == [token] * 2
@@ -44,7 +44,7 @@ def test_a_cancellation_reaches_the_child_and_the_call_ends(around, connect, tra
     under_way(around("late"), 1)
     client.notify("notifications/cancelled", {"requestId": "c", "reason": "enough"})
     if transport is Http:  # its response must end somehow
-        assert future.result(5)["error"]
+        assert future.result(20)["error"]
     pid = text(client.call("pid"))
 
     eventually(lambda: '"reason":"enough"' in text(client.call("received")).replace("\\", ""))
@@ -58,7 +58,7 @@ def test_nobody_cancels_what_is_anothers(echo, connect, transport):
     for id in (9, "9", *range(40)):
         attacker.notify("notifications/cancelled", {"requestId": id})
 
-    assert text(future.result(5)) == "slept 0.4"
+    assert text(future.result(20)) == "slept 0.4"
 
 
 @pytest.mark.parametrize("params", [None, {}, {"requestId": None}, {"requestId": 1.5}, {"requestId": [1]}, {"requestId": "unknown"}])
@@ -79,10 +79,10 @@ def test_a_late_answer_is_not_given_to_the_next_with_that_id(around, connect, tr
     under_way(around("late"), 1)
     client.notify("notifications/cancelled", {"requestId": "same"})
     if transport is Http:
-        first.result(5)
+        first.result(20)
     second = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 0.2}}, id="same")
 
-    assert text(second.result(5)) == "slept 0.2"
+    assert text(second.result(20)) == "slept 0.2"
     assert not [m for m in client.messages(0.05) if "id" in m]
 
 
@@ -120,7 +120,7 @@ def test_news_of_the_lists_reach_each_session_once(around, connect):
     busy = [client.begin_call("slow", seconds=0.3) for client in clients]
     connect(Sse, bridge.url).call("change")
     for future in busy:
-        future.result(5)
+        future.result(20)
 
     changes = [[m["method"] for m in client.messages(0.05)] for client in clients]
     assert changes == [["notifications/tools/list_changed"]] * 4
@@ -207,10 +207,10 @@ def test_a_call_that_is_cancelled_while_it_waits_never_reaches_the_child(around,
     under_way(bridge, 2)
     client.notify("notifications/cancelled", {"requestId": "w"})
 
-    assert text(busy.result(5)) == "slept 0.4"
+    assert text(busy.result(20)) == "slept 0.4"
     assert f"never {transport.__name__}" not in text(client.call("received"))
     if transport is Http:
-        assert waiting.result(5)["error"]
+        assert waiting.result(20)["error"]
 
 
 def test_a_child_that_reads_slowly_does_not_hold_up_the_bridge(around, connect):
@@ -220,5 +220,5 @@ def test_a_child_that_reads_slowly_does_not_hold_up_the_bridge(around, connect):
     begun = time.monotonic()
     other.call("echo", message="quick")
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
     assert [len(text(future.result(10))) for future in futures] == [1_000_000] * 8

@@ -173,7 +173,7 @@ def test_a_pretty_printed_body_reaches_the_child_as_one_line(client, transport, 
     else:
         (other.post if isinstance(other, Sse) else other.send)(body)
 
-    assert text(future.result(5)) == UNICODE
+    assert text(future.result(20)) == UNICODE
     assert [line for line in lines_at_child(client) if "two" in line and "\n" not in line]
 
 
@@ -224,8 +224,8 @@ def test_the_ids_1_and_text_1_are_two_requests(echo, connect, transport):
     number = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 0.2}}, id=1)
     string = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 0.1}}, id="1")
 
-    assert text(number.result(5)) == "slept 0.2"
-    assert text(string.result(5)) == "slept 0.1"
+    assert text(number.result(20)) == "slept 0.2"
+    assert text(string.result(20)) == "slept 0.1"
 
 
 def test_an_id_that_is_in_use_is_refused_and_the_first_request_goes_on(around, connect, transport, under_way):
@@ -237,14 +237,14 @@ def test_an_id_that_is_in_use_is_refused_and_the_first_request_goes_on(around, c
     second = client.begin("tools/call", {"name": "slow", "arguments": {"seconds": 0.0}}, id=5)
     if transport is Http:
         with pytest.raises(Refused) as refused:
-            second.result(5)
+            second.result(20)
         assert refused.value.status == 400
         assert refused.value.message["error"]["code"] == -32600
     else:
-        assert second.result(5)["error"]["code"] == -32600
+        assert second.result(20)["error"]["code"] == -32600
         client.waiting["5"] = first
     if transport is not Http:
-        assert text(first.result(5)) == "slept 0.3"
+        assert text(first.result(20)) == "slept 0.3"
 
 
 # What passes through
@@ -359,7 +359,7 @@ def test_a_ping_is_answered_though_the_child_is_busy(around, connect, transport)
     slow = client.begin_call("slow", seconds=0.5)
 
     assert client.request("ping", timeout=0.4)["result"] == {}
-    assert text(slow.result(5)) == "slept 0.5"
+    assert text(slow.result(20)) == "slept 0.5"
 
 
 # Connections

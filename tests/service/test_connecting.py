@@ -31,7 +31,7 @@ def test_many_first_requests_that_wait_for_a_child_get_one(old, tmp_path):
         for holder in holders:
             holder.close()
 
-        assert [answer.result(5).status_code for answer in answers] == [200] * 6
+        assert [answer.result(20).status_code for answer in answers] == [200] * 6
         eventually(lambda: len(processes(bridge, "own")) == 1)
 
 
@@ -46,5 +46,5 @@ def test_a_session_that_ends_while_it_waits_for_its_child_leaves_none(old, tmp_p
         for holder in holders:
             holder.close()
 
-        assert ended.result(5).status_code == 200
+        assert ended.result(20).status_code == 200
         eventually(lambda: not processes(bridge, "own"))

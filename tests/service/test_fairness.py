@@ -56,13 +56,13 @@ def test_one_sessions_calls_at_the_child_are_bounded(start, connect):
     bridge = start("echo", options=["--max-session-requests", "2"])
     busy, other = connect(Http, bridge.url), connect(Ws, bridge.url)
     begun = time.monotonic()
-    slow = [busy.begin_call("slow", seconds=0.4) for _ in range(4)]
+    slow = [busy.begin_call("slow", seconds=1) for _ in range(4)]
     eventually(lambda: shown(bridge)["in_flight"] == 4)
 
     assert text(other.call("echo", message="free")) == "free"
-    assert time.monotonic() - begun < 0.4
-    assert [text(call.result(5)) for call in slow] == ["slept 0.4"] * 4
-    assert 0.8 <= time.monotonic() - begun < 1.6
+    assert not any(call.done() for call in slow)
+    assert [text(call.result(20)) for call in slow] == ["slept 1"] * 4
+    assert time.monotonic() - begun >= 2
 
 
 def test_the_bound_is_each_sessions_own_and_free_after_a_death(start, connect):
@@ -74,8 +74,8 @@ def test_the_bound_is_each_sessions_own_and_free_after_a_death(start, connect):
     assert not any(wait.done() for wait in waits)
 
     assert "error" in connect(Http, bridge.url).call("die")
-    assert all("error" in block.result(5) for block in blocks)
-    assert [text(wait.result(5)) for wait in waits] == ["next"] * 2
+    assert all("error" in block.result(20) for block in blocks)
+    assert [text(wait.result(20)) for wait in waits] == ["next"] * 2
 
 
 def test_a_long_call_beside_busy_clients_does_not_slow_them(start, connect):
@@ -87,4 +87,4 @@ def test_a_long_call_beside_busy_clients_does_not_slow_them(start, connect):
         for client in clients:
             assert text(client.call("echo", message=str(number))) == str(number)
 
-    assert text(slow.result(5)) == "slept 0.6"
+    assert text(slow.result(20)) == "slept 0.6"

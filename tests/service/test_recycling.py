@@ -131,7 +131,7 @@ def test_what_is_under_way_ends_on_the_old_one_with_its_progress(start, connect)
     eventually(lambda: recycled(bridge) == 1 and text(other.call("pid")) != old, 1.4)
 
     assert not long.done()
-    assert text(long.result(5)) == "10 steps"
+    assert text(long.result(20)) == "10 steps"
     steps = [m["params"]["progress"] for m in client.messages() if m["method"] == "notifications/progress"]
     assert steps == list(range(1, 11))
     eventually(lambda: is_gone(int(old)))
@@ -145,7 +145,7 @@ def test_a_call_on_the_old_one_can_be_cancelled(start, connect):
     eventually(lambda: recycled(bridge) == 1 and str(pids(bridge, "shared")[0]) != old)
     client.notify("notifications/cancelled", {"requestId": "long"})
 
-    assert "error" in long.result(5)
+    assert "error" in long.result(20)
 
 
 def test_subscriptions_and_levels_go_on_with_the_new_one(start, connect):
@@ -189,5 +189,5 @@ def test_one_that_cannot_be_replaced_goes_on(tmp_path, connect):
 
         assert text(client.call("pid")) == pid
         assert bridge.ready()["code"] == 200
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5
         assert recycled(bridge) == 0

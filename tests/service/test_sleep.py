@@ -87,7 +87,7 @@ def test_ten_clients_that_come_at_once_wake_it_once(start, lazy, connect):
     bridge = start("slow_start", "0.3", options=lazy)
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "many", "version": "1"}}
     clients = [Http(bridge.url, listen=False) for _ in range(10)]
-    answers = [opening.result(5) for opening in [client.begin("initialize", params) for client in clients]]
+    answers = [opening.result(20) for opening in [client.begin("initialize", params) for client in clients]]
 
     assert all("result" in answer for answer in answers)
     assert {text(client.call("pid")) for client in clients} == {str(pids(bridge)[0])}
@@ -159,7 +159,7 @@ def test_one_that_is_used_stays_awake(start, cache, connect):
         assert text(client.call("pid")) == pid
     future = client.begin_call("slow", seconds=0.9)
 
-    assert text(future.result(5)) == "slept 0.9"
+    assert text(future.result(20)) == "slept 0.9"
     assert text(client.call("pid")) == pid
 
 
@@ -218,7 +218,7 @@ def test_a_request_that_comes_while_it_is_going_to_sleep_is_answered_by_the_next
     leaving = bridge.children()
     calls = [client.begin_call("pid") for _ in range(20)]
 
-    answers = {text(call.result(5)) for call in calls}
+    answers = {text(call.result(20)) for call in calls}
     assert listed["result"]["tools"]
     assert leaving == [int(old)]
     assert len(answers) == 1
@@ -381,5 +381,5 @@ def test_a_sleeping_child_does_not_hinder_the_stop(start, cache):
     code, seconds = bridge.stop()
 
     assert code == 0
-    assert seconds < 3
+    assert seconds < 8
     assert bridge.leftover() == []

@@ -40,14 +40,14 @@ def test_spares_have_shaken_hands_before_anybody_comes_and_are_refilled(start, c
 
 
 def test_a_session_gets_a_spare_though_a_new_child_would_need_long(start, connect):
-    """Their start takes 1 s; three sessions with spares open in less than one of those."""
-    bridge = start("slow_start", "1", options=[*OWN, "--spares", "3"])
+    """Their start takes 3 s; three sessions with spares open in less than one of those."""
+    bridge = start("slow_start", "3", options=[*OWN, "--spares", "3"])
     eventually(lambda: len(ready_spares(bridge)) == 3)
     begun = time.monotonic()
     clients = [connect(Http, bridge.url, listen=False) for _ in range(3)]
     answered = {pid_of(client) for client in clients}
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3
     assert len(answered) == 3
 
 
@@ -107,7 +107,7 @@ def test_when_all_children_are_taken_a_new_session_waits_and_then_gets_503(start
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) > 0
     assert "--max-children" in response.json()["error"]["message"]
-    assert 0.3 <= waited < 2
+    assert 0.3 <= waited < 10
     assert text(holder.call("echo", message="undisturbed")) == "undisturbed"
     assert shown(bridge)["waits"] == 1
     assert shown(bridge)["sessions"] == 1
@@ -125,7 +125,7 @@ def test_a_child_that_gets_free_lets_a_waiting_session_in(start):
         eventually(lambda: shown(bridge)["waits"] == number)
         holder.close()
 
-        assert opening.result(5)["result"]["serverInfo"]
+        assert opening.result(20)["result"]["serverInfo"]
         told = json.loads(text(waiter.call("next")))
         assert told["count"] == 1
         assert told["pid"] != before

@@ -36,7 +36,7 @@ class Client:
         info: Message | None = None,
         headers: dict[str, str] | None = None,
         on_ask: Callable[[str, Message], Message | None] | None = None,
-        timeout: float = 10,
+        timeout: float = 30,
     ):
         """``on_ask(method, params)`` returns the result, raises to answer with an error, returns None to stay silent.
 
@@ -142,7 +142,7 @@ class Client:
             taken, self.inbox = self.inbox, []
         return taken
 
-    def wait_for(self, method: str, timeout: float = 5) -> Message:
+    def wait_for(self, method: str, timeout: float = 20) -> Message:
         """Takes the first message with this method out of the inbox, as soon as it is there."""
         with self.arrived:
             found = self.arrived.wait_for(lambda: [m for m in self.inbox if m.get("method") == method], timeout)

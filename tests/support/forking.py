@@ -15,11 +15,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 LONGEST = 1 << 20  # bytes of a request
+_one_at_a_time = threading.Lock()
 
 
 class Forked:
@@ -58,10 +60,12 @@ class Forked:
 
 def start(arguments: list[str], env: dict[str, str], cwd: Path | str) -> Forked:
     out, theirs = os.pipe()
-    wire = _forker()
-    socket.send_fds(wire, [json.dumps([arguments, env, str(cwd)]).encode()], [theirs])
+    with _one_at_a_time:
+        wire = _forker()
+        socket.send_fds(wire, [json.dumps([arguments, env, str(cwd)]).encode()], [theirs])
+        pid = int(wire.recv(100))
     os.close(theirs)
-    return Forked(int(wire.recv(100)), open(out, "rb"), arguments)  # noqa: SIM115 - the bridge's log, as long as it runs
+    return Forked(pid, open(out, "rb"), arguments)  # noqa: SIM115 - the bridge's log, as long as it runs
 
 
 @cache

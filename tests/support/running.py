@@ -56,7 +56,7 @@ class Bridge:
         cwd: Path | str = ROOT,
         port: int = 0,
         ready: bool = True,
-        limit: float = 10,
+        limit: float = 30,
     ):
         """``ready=False`` waits only until it listens, not for /readyz; ``headers`` go with every ``get``: a token."""
         tail = ["--", *map(str, command)] if command else []
@@ -79,7 +79,7 @@ class Bridge:
         try:
             self.url = eventually(self.listening, self.limit, "the bridge does not listen")
             self.seconds_to_listen = time.monotonic() - started
-            self.http = httpx.Client(base_url=self.url, headers=self.headers, verify=False, trust_env=False, timeout=5)
+            self.http = httpx.Client(base_url=self.url, headers=self.headers, verify=False, trust_env=False, timeout=20)
             if self.wants_ready:
                 eventually(lambda: self.get("/readyz").status_code == 200, self.limit, "the bridge does not get ready")
         except BaseException as problem:
@@ -187,7 +187,7 @@ class Bridge:
         self.drain.join(1)
         return code, time.monotonic() - begun
 
-    def leftover(self, patience: float = 2) -> list[psutil.Process]:
+    def leftover(self, patience: float = 5) -> list[psutil.Process]:
         """What of its tree still runs, after a moment in which the last ones may go."""
         with suppress(AssertionError):
             eventually(lambda: not self.alive(), patience)

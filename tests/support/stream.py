@@ -48,7 +48,7 @@ class Stream:
 
     # The head
 
-    def wait_for_status(self, timeout: float | None = 10) -> int:
+    def wait_for_status(self, timeout: float | None = 30) -> int:
         if not self.opened.wait(timeout):
             raise TimeoutError(f"no response within {timeout} s")
         if self.response is None:
@@ -76,7 +76,7 @@ class Stream:
 
     # The events
 
-    def next(self, timeout: float | None = 5, *, comments: bool = False) -> Event | None:
+    def next(self, timeout: float | None = 20, *, comments: bool = False) -> Event | None:
         """The next event, None at the end of the stream; TimeoutError if there is neither."""
         while True:
             try:
@@ -88,7 +88,7 @@ class Stream:
             if event is None or comments or event.event != "comment":
                 return event
 
-    def next_message(self, timeout: float = 5) -> Message:
+    def next_message(self, timeout: float = 20) -> Message:
         """The next JSON-RPC message; events without data are skipped."""
         while event := self.next(timeout):
             if event.event == "message" and event.data:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], object], seconds: float = 5, message: str = ""):
+def eventually(condition: Callable[[], object], seconds: float = 20, message: str = ""):
     """Returns the first true value of ``condition()``; an AssertionError inside counts as not yet."""
     deadline = time.monotonic() + seconds
     while True:

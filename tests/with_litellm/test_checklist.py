@@ -162,7 +162,7 @@ def test_point_06_a_list_does_not_wait_for_a_busy_child(start):
         waited = time.monotonic() - asked
 
         assert during == [before] * 3
-        assert waited < 4
+        assert waited < 10
         assert not busy.done()
 
 
@@ -216,7 +216,7 @@ def test_point_07_a_stop_answers_the_calls_that_are_under_way(start, client):
         calls = [session.begin_call("slow", seconds=60) for _ in range(3)]
         eventually(lambda: status(bridge, "in_flight") == 3)
         bridge.stop()
-        answers = [call.result(5) for call in calls]
+        answers = [call.result(20) for call in calls]
 
         assert [answer["result"]["isError"] for answer in answers] == [True] * 3
         assert "shutting down" in text(answers[0])
@@ -273,7 +273,7 @@ def test_point_09_a_list_is_answered_when_there_is_no_room_for_requests(start, c
 
         assert refused["result"]["isError"] and "--max-requests" in text(refused)
         assert during == before
-        assert text(busy.result(5)) == "slept 1"
+        assert text(busy.result(20)) == "slept 1"
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -287,7 +287,7 @@ def test_point_09_a_list_is_answered_after_a_call_that_ended_in_the_drain(start,
         stopping = threading.Thread(target=bridge.stop)
         stopping.start()
         try:
-            assert text(call.result(5)) == "slept 0.6"
+            assert text(call.result(20)) == "slept 0.6"
             assert session.request("tools/list")["result"] == before
         finally:
             stopping.join()
@@ -331,7 +331,7 @@ def test_point_11_on_sse_a_post_is_accepted_and_what_is_wrong_comes_on_the_strea
         for id, body in enumerate(bodies, 11):
             answered = client.waiting[str(id)] = type(client.begin("ping"))()
             status = client.post(body).status_code
-            answer = answered.result(5)
+            answer = answered.result(20)
 
             assert status == 202
             assert answer["result"]["isError"] is True
@@ -360,7 +360,7 @@ def test_point_12_initialize_is_answered_soon_whatever_the_child_does(start):
         session.close()
     waited = time.monotonic() - asked
 
-    assert waited < 5
+    assert waited < 10
 
 
 def test_point_12_a_refusal_of_initialize_is_no_server_error(start):
@@ -387,7 +387,7 @@ def test_point_13_delete_is_quick_though_the_child_takes_its_time(start):
         waited = time.monotonic() - asked
 
         assert status == 200
-        assert waited < 1
+        assert waited < 1.8
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -415,7 +415,7 @@ def test_point_14_every_stream_shows_that_it_is_alive(start):
             eventually(lambda stream=stream: sum(event.event == "comment" for event in stream.seen) >= 2)
         answer = streams[2].next_message()
 
-        assert text(answer) == text(sse_call.result(5)) == "slept 1.5"
+        assert text(answer) == text(sse_call.result(20)) == "slept 1.5"
         assert streams[2].is_sse
         streams[0].close()
 
