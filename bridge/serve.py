@@ -128,7 +128,8 @@ class _Bridge:
         tokens, planned = _tokens(self.settings.token_file), _plan(self.settings, self.argv)
         admins = _tokens(self.settings.admin_token_file)
         _check_principals(planned, tokens)
-        before, self.planned = self.planned, planned
+        revoked = Tokens.revoked(self.tokens, tokens)
+        before, self.planned, self.tokens = self.planned, planned, tokens
         self.app.gate.tokens, self.app.pages.admins = tokens, admins
         came = {"added": [name for name in planned if name not in before],
                 "changed": [name for name in planned if name in before and planned[name] != before[name]],
@@ -142,6 +143,8 @@ class _Bridge:
             service = self.services[name] = self._service(name)
             service.start()
             self.app.mount(name, service)
+        for name in came["unchanged"]:
+            self.services[name].close_streams(revoked)
         self.log.info("reloaded", **{what: ",".join(names) for what, names in came.items()})
         return came
 

@@ -127,6 +127,12 @@ class Tokens:
             raise UsageError(f"{path}: no token in it")
         return cls(tokens)
 
+    @staticmethod
+    def revoked(before: "Tokens | None", after: "Tokens | None") -> set[str]:
+        """The principals of whom a token, or having none, is not good for anything any more."""
+        had, have = (set(tokens._tokens) if tokens else {(b"", "")} for tokens in (before, after))
+        return {principal for _, principal in had - have}
+
     def principal(self, headers: dict) -> str | None:
         """Whose token the request carries: as a bearer token, as X-API-Key, or bare or Basic as LiteLLM may send it."""
         given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""

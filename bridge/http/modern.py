@@ -45,7 +45,7 @@ class Modern:
                 if len(self._known) >= KNOWN:
                     self._known.clear()
                 self._known[raw] = meta
-        reply = ModernReply(self.service, True, takes_events, way)
+        reply = ModernReply(self.service, principal, True, takes_events, way)
         if not self.calls.now(message, params, meta, reply, headers, principal):
             return False
         if not reply.is_over:
@@ -68,7 +68,7 @@ class Modern:
         if message.method == listens.METHOD and not takes_events:
             return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
         way = Awaited(self.service.loop)
-        reply = ModernReply(self.service, takes_json, takes_events, way)
+        reply = ModernReply(self.service, scope["bridge.principal"], takes_json, takes_events, way)
         watch = self.service.loop.create_task(_watch(receive, reply))
         try:
             refusal = await self.calls.later(message, params, meta, reply, headers, twins, scope["bridge.principal"])
@@ -81,6 +81,7 @@ class Modern:
                 await send_json(send, answer, way.status)
         finally:
             watch.cancel()
+            reply.gone()
         return None
 
     async def _stream(self, stream: Stream, send) -> None:
@@ -93,11 +94,12 @@ class Modern:
 class ModernReply:
     """The outbox of one modern POST. Its words set `code` for an error, which decides about the status."""
 
-    __slots__ = ("service", "takes_json", "takes_events", "way", "stream", "code", "leave", "exchange", "is_over")
+    __slots__ = ("service", "principal", "takes_json", "takes_events", "way", "stream", "code", "leave", "exchange", "is_over")
     answers_cancelled = False
 
-    def __init__(self, service, takes_json: bool, takes_events: bool, way):
+    def __init__(self, service, principal: str, takes_json: bool, takes_events: bool, way):
         self.service = service
+        self.principal = principal
         self.takes_json = takes_json
         self.takes_events = takes_events
         self.way = way
@@ -167,7 +169,7 @@ class ModernReply:
 
     def _become_stream(self) -> None:
         if self.stream is None:
-            self.stream = self.service.open_stream()
+            self.stream = self.service.open_stream(self.principal)
             self.way.events(self.stream)
 
 

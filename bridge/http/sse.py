@@ -31,7 +31,7 @@ class Sse:
         if refusal := service.not_now() or service.no_stream_left():
             return await send_refusal(send, refusal)
         headers = scope["bridge.headers"]
-        stream = service.open_stream()
+        stream = service.open_stream(scope["bridge.principal"])
         id = token_urlsafe(16)
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, frame, headers)
         self._conversations[id] = conversation

@@ -31,13 +31,14 @@ class Stream:
     sent before; it may be exceeded by one frame, be it a long one.
     """
 
-    __slots__ = ("limit", "overflowed", "closed", "touched", "task", "beats", "_frames", "_size", "_waiter", "_on_close",
+    __slots__ = ("limit", "overflowed", "closed", "principal", "touched", "task", "beats", "_frames", "_size", "_waiter", "_on_close",
                  "_is_sending")
 
     def __init__(self, limit: int, now: float, on_close=None):
         self.limit = limit
         self.overflowed = False
         self.closed = False
+        self.principal = ""  # whose it is
         self.touched = now  # when something was last sent
         self.beats = True  # whether it needs signs of life from us
         self.task: asyncio.Task | None = None  # ended if its reader is too slow

@@ -194,7 +194,7 @@ class Streamable:
             session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal:
             return await send_refusal(send, refusal)
-        stream = service.open_stream()
+        stream = service.open_stream(scope["bridge.principal"])
         missed = service.replay.find(session, headers.get(b"last-event-id", b"").decode("latin-1"))
         if missed:
             recording, events = missed

@@ -38,9 +38,11 @@ def level_set(session: Session, message: Envelope, is_done: bool) -> None:
         session.relay.level = envelope.string(envelope.peek(message.params).level)
 
 
-def subscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
+def subscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | Refusal | None:
     # From the wish on, not from its answer: else another session that leaves in between would end it.
     if uri := envelope.string(params.uri):
+        if why := subscriptions.too_much(session, uri):
+            return Refusal(200, INVALID_PARAMS, why)
         session.subscriptions.add(uri)
         if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.sessions.values()):
             return envelope.result(message.id, b"{}")  # the child has been asked in a modern client's name

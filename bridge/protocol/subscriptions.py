@@ -1,7 +1,17 @@
 """Standing wishes: which session wants which resource's changes, and how much of the log."""
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")  # RFC 5424, 6.2.1
+MOST, LONGEST = 1000, 8192  # resources that one session may have watched, and characters of their URIs
 UNASKED = "info"  # what a session that never set a level gets once another one has made the child more talkative
+
+
+def too_much(session, uri: str) -> str:
+    """Why a session may not have this resource watched, too; empty if it may. A bridge lives for months."""
+    if len(uri) > LONGEST:
+        return f"the uri is longer than {LONGEST} characters"
+    if len(session.subscriptions) >= MOST and uri not in session.subscriptions:
+        return f"this session has subscribed to {MOST} resources already: unsubscribe from some"
+    return ""
 
 
 def holders(sessions, uri: str) -> list:

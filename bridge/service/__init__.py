@@ -214,9 +214,9 @@ class Service:
         finally:
             self._waiting_for_room -= 1
 
-    def open_stream(self, beats: bool = True) -> Stream:
+    def open_stream(self, principal: str, beats: bool = True) -> Stream:
         stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed)
-        stream.beats = beats
+        stream.principal, stream.beats = principal, beats
         self.streams.add(stream)
         return stream
 
@@ -289,9 +289,11 @@ class Service:
             child.relay.finish()
             child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
 
-    def close_streams(self) -> None:
+    def close_streams(self, principals: set[str] | None = None) -> None:
+        """End the streams of these principals, or all."""
         for stream in list(self.streams):
-            stream.close()
+            if principals is None or stream.principal in principals:
+                stream.close()
 
     async def stop(self) -> None:
         await self.children.stop()

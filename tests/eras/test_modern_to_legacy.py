@@ -135,6 +135,14 @@ def test_tasks_of_the_old_kind_are_not_offered(around, connect):
 # Errors
 
 
+def test_a_listen_for_too_many_resources_says_which_ones_it_honours(client):
+    stream = client.listen_to(resourceSubscriptions=[f"test://{number}" for number in range(1003)])
+    honoured = stream.next_message()["params"]["notifications"]["resourceSubscriptions"]
+    stream.close()
+
+    assert len(honoured) == 1000
+
+
 def test_a_missing_resource_has_the_new_code(client):
     response = client.send("resources/read", {"uri": "test://nowhere"})
 

@@ -7,7 +7,7 @@ import signal
 import httpx
 import pytest
 from bent import bent, is_gone, pids, shown
-from support import Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
+from support import Bridge, Http, Modern, Refused, Sse, Ws, eventually, text, zoo
 
 ADMIN = {"authorization": "Bearer admin-secret"}
 
@@ -206,6 +206,26 @@ def test_the_tokens_are_read_again(start, tmp_path, connect):
     bridge.process.send_signal(signal.SIGHUP)
     eventually(lambda: bridge.logged("not reloaded"))
     assert text(alice.call("next"))
+
+
+@pytest.mark.parametrize("child", ["echo", "modern"])
+def test_who_loses_a_token_loses_the_streams_that_came_with_it(start, tmp_path, connect, child):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("alice a-secret\nbob b-secret\n")
+    alice, bob = ({"authorization": f"Bearer {token}"} for token in ("a-secret", "b-secret"))
+    bridge = start(child, options=["--token-file", tokens], headers=bob)
+    gone, kept = ([connect(kind, bridge.url, headers=whose) for kind in (Http, Sse, Ws, Modern)] for whose in (alice, bob))
+    gone_listen, kept_listen = (modern.listen_to(toolsListChanged=True) for *_, modern in (gone, kept))
+    assert gone_listen.next_message() and kept_listen.next_message()
+    tokens.write_text("bob b-secret\n")
+    bridge.process.send_signal(signal.SIGHUP)
+    http, sse, ws, _ = gone
+
+    assert gone_listen.ended.wait(5) and http.standing.ended.wait(5) and sse.stream.ended.wait(5)
+    eventually(lambda: ws.closed)
+    eventually(lambda: bridge.metrics().value("mcp_bridge_streams") == 4)
+    assert not kept_listen.ended.is_set() and not kept[0].standing.ended.is_set()
+    assert all(text(client.call("echo", message="still here")) == "still here" for client in kept)
 
 
 def test_a_single_mcp_whose_environment_file_changed_is_restarted(start, tmp_path, connect):

@@ -36,7 +36,9 @@ class Listen(Caller):
         resources = envelope.object_or_none(facts.capabilities.get("resources", b"")) or {}
         if bytes(resources.get("subscribe", b"")) == b"true":
             try:
-                self.subscriptions.update(envelope.strings(wishes.get("resourceSubscriptions", b"[]")))
+                for uri in envelope.strings(wishes.get("resourceSubscriptions", b"[]")):
+                    if not subscriptions.too_much(self, uri):
+                        self.subscriptions.add(uri)  # the acknowledgement says which ones these are
             except ValueError:
                 pass  # nothing that could be honoured
         self._missing = 0  # resources that the child has not answered for yet

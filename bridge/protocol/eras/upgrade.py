@@ -136,6 +136,8 @@ def subscribe(relay, session: Session, message: Envelope, params: Params):
     uri = envelope.string(params.uri)
     if not uri:
         return Refusal(200, INVALID_PARAMS, "uri is missing")
+    if why := subscriptions.too_much(session, uri):
+        return Refusal(200, INVALID_PARAMS, why)
     return partial(_subscribe, relay, session, message, uri)
 
 
