@@ -139,12 +139,12 @@ def test_a_session_cannot_subscribe_without_end():
     world = World()
     session, other = world.session(), world.session()
     session.subscriptions.update(f"test://{number}" for number in range(subscriptions.MOST))
-    refused = world.request(session, "resources/subscribe", {"uri": URI}, id=1).answers[0]["error"]
-    too_long = world.request(other, "resources/subscribe", {"uri": "x" * (subscriptions.LONGEST + 1)}, id=2).answers[0]["error"]
+    refused = world.request(session, "resources/subscribe", {"uri": URI}, id=1).refusal
+    too_long = world.request(other, "resources/subscribe", {"uri": "x" * (subscriptions.LONGEST + 1)}, id=2).refusal
 
-    assert (refused["code"], too_long["code"], world.sent()) == (-32602, -32602, [])
-    assert "unsubscribe" in refused["message"]
-    assert "longer" in too_long["message"]
+    assert (refused.code, too_long.code, world.sent()) == (-32602, -32602, [])
+    assert "unsubscribe" in refused.message
+    assert "longer" in too_long.message
     subscribe(world, session, "test://5")  # it has that one
     world.request(session, "resources/unsubscribe", {"uri": "test://5"}, id=3)
     subscribe(world, session)
