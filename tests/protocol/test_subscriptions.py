@@ -146,7 +146,7 @@ def test_a_session_cannot_subscribe_without_end():
     assert "unsubscribe" in refused.message
     assert "longer" in too_long.message
     subscribe(world, session, "test://5")  # it has that one
-    world.request(session, "resources/unsubscribe", {"uri": "test://5"}, id=3)
+    world.ask_child(session, "resources/unsubscribe", {"uri": "test://5"}, id=3)
     subscribe(world, session)
 
 
