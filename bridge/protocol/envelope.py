@@ -19,6 +19,7 @@ from msgspec import Raw
 from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, NULL_ID, PARSE_ERROR, Malformed
 
 MAX_DEPTH = 128
+LONGEST_BATCH = 1000
 ABSENT = Raw()
 _INTEGER_OR_STRING = re.compile(rb'-?(?:0|[1-9][0-9]*)|".*"', re.DOTALL)
 _WHITE_SPACE = bytes.maketrans(b"\r\n\t", b"   ")
@@ -136,9 +137,12 @@ def is_batch(body: bytes) -> bool:
 def split(body: bytes) -> list[bytes]:
     """The messages of a batch (2025-03-26, JSON-RPC 2.0 section 6). Raises Malformed."""
     try:
-        return [bytes(item) for item in _decode_array(text(body))]
+        items = _decode_array(text(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(PARSE_ERROR, f"not JSON: {error}") from None
+    if len(items) > LONGEST_BATCH:  # 8 MB of the shortest messages would keep all others waiting for 0.7 s
+        raise Malformed(INVALID_REQUEST, f"a batch of {len(items)} messages: send at most {LONGEST_BATCH} at once")
+    return [bytes(item) for item in items]
 
 
 def text(body: bytes) -> bytes:

@@ -120,6 +120,13 @@ def eventually_error(client) -> dict:
         return next(m for m in client.inbox if "error" in m)["error"]
 
 
+def test_a_batch_has_an_end(client):
+    response = client.post([message("notifications/x")] * 100_000)
+
+    assert response.status_code == 400
+    assert "at most 1000" in response.json()["error"]["message"]
+
+
 def test_a_large_batch_is_answered_whole(client):
     batch = [call("echo", id=n, message=str(n)) for n in range(500)]
     answers = client.post(batch).json()
