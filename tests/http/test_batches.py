@@ -87,7 +87,7 @@ def test_a_bad_batch_is_refused_as_a_whole(client, batch):
 
 
 def test_an_id_that_is_in_use_fails_its_part_alone(client):
-    with client.post_stream(call("slow", id=1, seconds=0.4)):
+    with client.post_stream(call("slow", id=1, seconds=30)):
         parts = []
         while not any("error" in part for part in parts):  # until the first one is under way
             parts = client.post([call("slow", id=1, seconds=0), call("echo", id=2, message="fine")]).json()
