@@ -11,7 +11,6 @@ Beside it stand `turns` (whose turn it is), `rules` (requests that concern other
 
 import itertools
 import re
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -28,14 +27,14 @@ from bridge.protocol.eras.passing import Listens
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.eras.words import Same, Verbatim, Words
-from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal, code_of
+from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
+from bridge.protocol.handshake import Handshake
 from bridge.protocol.learning import Learning
 from bridge.protocol.notices import Notices
-from bridge.protocol.profile import Strict
+from bridge.protocol.policy import Policy
 from bridge.protocol.session import Session
-from bridge.protocol.tools import Tools
 from bridge.protocol.turns import Turns
 from bridge.protocol.upkeep import Upkeep
 
@@ -44,23 +43,6 @@ OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
 SAFE_METHODS = frozenset((*memory.LISTS, "resources/read", "prompts/get", "completion/complete"))
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the operator chose. Times in seconds; 0 is no limit."""
-
-    profile: Strict
-    max_in_flight: int = 0
-    max_session_requests: int = 0
-    request_timeout: float = 600.0
-    request_timeout_max: float = 3600.0
-    ready_wait: float = 60.0
-    withhold_roots: bool = True
-    ping_interval: float = 0.0
-    ping_misses: int = 3
-    tools: Tools | None = None  # which ones are shown and how they are called; None: all as they are
-    mcp: str = ""
 
 
 class Relay:
@@ -125,7 +107,7 @@ class Relay:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
         method = "server/discover" if self.is_modern else "initialize"
         handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now, 0, 0)
-        handshake.outbox = _Handshake(self, opened, refused)
+        handshake.outbox = Handshake(self, opened, refused)
         self.exchanges[handshake.id] = handshake
         self.send(envelope.request_line(handshake.id, method, meta.own() if self.is_modern else params))
 
@@ -651,27 +633,6 @@ class _Nobody:
 
     def answer(self, message: Envelope) -> None:
         pass
-
-
-class _Handshake:
-    """The outbox of our own `initialize`."""
-
-    def __init__(self, relay: Relay, opened, refused):
-        self.relay, self.opened, self.refused = relay, opened, refused
-
-    def answer(self, message: Envelope) -> None:
-        if message.error:
-            # Also where it died of it, which is what some servers without a handshake do: then this is our own error.
-            self.relay.refused_with = code_of(message.error)
-            return self.refused(f"the server refused {'server/discover' if self.relay.is_modern else 'initialize'}: {bytes(message.error).decode(errors='replace')[:500]}")
-        try:
-            facts = Facts.of(message.result)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
-            return self.refused(f"the server's initialize result is not one: {error}")
-        if facts.era != self.relay.era:
-            return self.refused("the server's initialize result is that of server/discover, or the other way round")
-        self.opened(facts)
-        self.relay.opened(facts, bytes(message.result), self.relay.heard)
 
 
 KNOWN_METHODS = frozenset((

@@ -16,7 +16,8 @@ from bridge.log import Log
 from bridge.protocol import envelope
 from bridge.protocol.errors import Refusal
 from bridge.protocol.profile import profile
-from bridge.protocol.relay import Policy, Relay
+from bridge.protocol.policy import Policy
+from bridge.protocol.relay import Relay
 from bridge.protocol.session import Sessions
 
 ENVELOPE = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
