@@ -86,12 +86,10 @@ def test_a_bad_batch_is_refused_as_a_whole(client, batch):
     assert response.json()["error"]["code"] == -32600
 
 
-def test_an_id_that_is_in_use_fails_its_part_alone(client):
+def test_an_id_that_is_in_use_fails_its_part_alone(client, echo, under_way):
     with client.post_stream(call("slow", id=1, seconds=30)):
-        parts = []
-        while not any("error" in part for part in parts):  # until the first one is under way
-            parts = client.post([call("slow", id=1, seconds=0), call("echo", id=2, message="fine")]).json()
-        by_id = {part["id"]: part for part in parts}
+        under_way(echo, 1)
+        by_id = {part["id"]: part for part in client.post([call("slow", id=1, seconds=0), call("echo", id=2, message="fine")]).json()}
 
         assert by_id[1]["error"]["code"] == -32600
         assert text(by_id[2]) == "fine"
