@@ -1,7 +1,7 @@
 """Which packages an image gets, to the last one and with the hash of each: `mcp-bridge lock`.
 
 A lock depends on its stanza only, and says so in itself; what has not changed is not resolved again. Locks are made by
-uv and npm, but pip and npm install from them. No lock names the registry that it was made with: an image built inside
+uv and npm; uv (or pip) and npm install from them. No lock names the registry that it was made with: an image built inside
 a company takes the same packages, checked by the same hashes, from the company's mirror.
 
 Surprising: a Python lock is made for every Python from 3.11 on where its packages allow that, and not only for that of
@@ -28,7 +28,7 @@ from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
 REQUIREMENTS, MANIFEST, TREE = "requirements.lock", "package.json", "package-lock.json"
-BRIDGE = "images/bridge.lock"
+BRIDGE, INSTALLER = "images/bridge.lock", "images/installer.lock"
 OLDEST = "3.11"  # what the bridge itself needs
 ARCHITECTURES = ("amd64", "arm64")
 PATIENCE = 300
@@ -52,12 +52,13 @@ def lock(project: Project, stanza: Stanza, upgrade: bool = False) -> list[str]:
 
 
 def lock_bridge(project: Project, upgrade: bool = False) -> list[str]:
-    """Make the lock of what the bridge itself needs in every image, from pyproject.toml."""
-    wanted = _own_packages(project)
-    if not wanted or not upgrade and _says(project.root / BRIDGE, bridge_header(wanted)):
-        return []
-    _tell("locking the bridge's own packages")
-    return write(project.root, [File(BRIDGE, bridge_header(wanted) + _resolve("the bridge", wanted, OLDEST))])
+    """Make the locks of what every image needs: what the bridge imports, from pyproject.toml, and what installs packages."""
+    changed = []
+    for path, wanted in _shared(project).items():
+        if upgrade or not _says(project.root / path, shared_header(wanted)):
+            _tell(f"locking {path}")
+            changed += write(project.root, [File(path, shared_header(wanted) + _resolve(path, wanted, OLDEST))])
+    return changed
 
 
 def lock_all(project: Project, fleet: Fleet, names: Iterable[str] = (), upgrade: bool = False) -> list[str]:
@@ -82,9 +83,8 @@ def is_locked(project: Project, stanza: Stanza) -> bool:
 
 def unlocked(project: Project, fleet: Fleet) -> list[str]:
     """What has no lock, or that of an earlier stanza."""
-    own = _own_packages(project)
-    bridge = [] if not own or _says(project.root / BRIDGE, bridge_header(own)) else [BRIDGE]
-    return bridge + [stanza.name for stanza in fleet.sidecars
+    shared = [path for path, wanted in _shared(project).items() if not _says(project.root / path, shared_header(wanted))]
+    return shared + [stanza.name for stanza in fleet.sidecars
                      if (python_packages(stanza) or node_manifest(stanza)) and not is_locked(project, stanza)]
 
 
@@ -100,7 +100,7 @@ def header(stanza: Stanza) -> str:
                    Packages=python_packages(stanza), Constraints=stanza.constraints, Overrides=stanza.overrides)
 
 
-def bridge_header(wanted: list[str]) -> str:
+def shared_header(wanted: list[str]) -> str:
     return _header("`mcp-bridge lock`; do not edit: change pyproject.toml and lock again.", Packages=wanted)
 
 
@@ -129,11 +129,13 @@ def _split(package: str) -> tuple[str, str]:
     return name, version
 
 
-def _own_packages(project: Project) -> list[str]:
+def _shared(project: Project) -> dict[str, list[str]]:
+    """The locks that all images share, and what each is made from."""
     try:
-        return tomllib.loads((project.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+        own = tomllib.loads((project.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+        return {BRIDGE: own, INSTALLER: ["uv"]}
     except (OSError, KeyError):
-        return []  # a folder of stanzas elsewhere: its images take the bridge from its own release
+        return {}  # a folder of stanzas elsewhere: its images take the bridge from its own release
 
 
 def _says(path: Path, expected: str) -> bool:

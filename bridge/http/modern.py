@@ -5,6 +5,9 @@ A client cancels by closing the connection. Nothing can be resumed, so events ha
 
 import asyncio
 from contextlib import suppress
+from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from bridge.http.answers import send_accepted, send_json
 from bridge.http.reply import GONE, Awaited
@@ -91,23 +94,20 @@ class Modern:
             await send({"type": "http.response.body", "body": b""})
 
 
-class ModernReply:
+class ModernReply(Struct, eq=False):
     """The outbox of one modern POST. Its words set `code` for an error, which decides about the status."""
 
-    __slots__ = ("service", "principal", "takes_json", "takes_events", "way", "stream", "code", "leave", "exchange", "is_over")
-    answers_cancelled = False
-
-    def __init__(self, service, principal: str, takes_json: bool, takes_events: bool, way):
-        self.service = service
-        self.principal = principal
-        self.takes_json = takes_json
-        self.takes_events = takes_events
-        self.way = way
-        self.stream: Stream | None = None
-        self.code = 0
-        self.exchange = None  # what is cancelled when the client leaves before its answer, or
-        self.leave = None  # what is called then
-        self.is_over = False
+    service: Any
+    principal: str
+    takes_json: bool
+    takes_events: bool
+    way: Any
+    stream: Stream | None = None
+    code: int = 0
+    exchange: Any = None  # what is cancelled when the client leaves before its answer, or
+    leave: Any = None  # what is called then
+    is_over: bool = False
+    answers_cancelled: ClassVar = False
 
     def put(self, message: bytes) -> bool:
         if not self.takes_events or self.is_over:

@@ -5,9 +5,12 @@ write. The choice is made late: by the first message that is not the answer, or 
 takes long.
 """
 
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol.revisions import has_priming
-
 
 GONE = object()  # what a task gets whose client left before there was an answer
 
@@ -38,21 +41,18 @@ class Awaited:
         self.waiter.set_result(GONE)
 
 
-class Reply:
+class Reply(Struct, eq=False):
     """What one POST waits for, and in which form its client takes it. `way` is how the response leaves."""
 
-    __slots__ = ("service", "session", "takes_json", "takes_events", "stream", "recording", "way", "_is_over")
-    answers_cancelled = True
-
-    def __init__(self, service, session, takes_json: bool, takes_events: bool, way):
-        self.service = service
-        self.session = session
-        self.takes_json = takes_json
-        self.takes_events = takes_events
-        self.stream: Stream | None = None
-        self.recording = None
-        self.way = way
-        self._is_over = False
+    service: Any
+    session: Any
+    takes_json: bool
+    takes_events: bool
+    way: Any
+    stream: Stream | None = None
+    recording: Any = None
+    _is_over: bool = False
+    answers_cancelled: ClassVar = True
 
     def put(self, message: bytes) -> bool:
         if not self.takes_events or self._is_over:

@@ -11,7 +11,9 @@ response is under way, and `on_response_complete` starts what a client has pipel
 """
 
 from http import HTTPStatus
+from typing import Any, ClassVar
 
+from msgspec import Struct
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from bridge.http.heads import HeadsProtocol
@@ -103,25 +105,21 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class ShortWay:
+class ShortWay(Struct, eq=False):
     """One request on its short way, and how its answer leaves. uvicorn sees it as the connection's `cycle`."""
 
-    __slots__ = ("protocol", "lane", "method", "headers", "query", "principal", "body", "response_complete", "keep_alive",
-                 "disconnected", "on_gone")
-    more_body = False
-
-    def __init__(self, protocol: ShortcutProtocol, lane, method: bytes, headers: dict, query: bytes, principal: str):
-        self.protocol = protocol
-        self.lane = lane
-        self.method = method
-        self.headers = headers
-        self.query = query
-        self.principal = principal
-        self.body = b""
-        self.response_complete = False
-        self.keep_alive = True
-        self.disconnected = False
-        self.on_gone = None  # called when the client closes its connection before it is answered
+    protocol: ShortcutProtocol
+    lane: Any
+    method: bytes
+    headers: dict
+    query: bytes
+    principal: str
+    body: bytes = b""
+    response_complete: bool = False
+    keep_alive: bool = True
+    disconnected: bool = False
+    on_gone: Any = None  # called when the client closes its connection before it is answered
+    more_body: ClassVar = False
 
     @property
     def has_twins(self) -> bool:

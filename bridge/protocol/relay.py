@@ -28,7 +28,7 @@ from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.eras.words import Same, Verbatim, Words
 from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal
-from bridge.protocol.exchange import Exchange
+from bridge.protocol.exchange import NEVER, Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake
 from bridge.protocol.learning import Learning
@@ -88,6 +88,7 @@ class Relay:
         self.postponed: list = []  # what is called at the next sweep
         self._early: list[Envelope] = []
         self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
+        self._patience, self._longest = policy.request_timeout or NEVER, policy.request_timeout_max or NEVER
         self.turns = Turns(policy.max_session_requests)  # not yet written: the child is not open, or busy
         self._mint = minted or itertools.count(1)
         self.speak(era)
@@ -106,7 +107,7 @@ class Relay:
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
         method = "server/discover" if self.is_modern else "initialize"
-        handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now, 0, 0)
+        handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now)
         handshake.outbox = Handshake(self, opened, refused)
         self.exchanges[handshake.id] = handshake
         self.send(envelope.request_line(handshake.id, method, meta.own() if self.is_modern else params))
@@ -365,8 +366,7 @@ class Relay:
         id = next(self._mint)
         method = message.method
         tool = self.catalogue.label(params.name) if method == "tools/call" else ""
-        exchange = Exchange(id, session, bytes(message.id), method, tool, token or None, outbox, now,
-                            self.policy.request_timeout, self.policy.request_timeout_max)
+        exchange = Exchange(id, session, bytes(message.id), method, tool, token or None, outbox, now, now + self._patience, now + self._longest)
         exchange.relay = self
         exchange.is_safe = method in SAFE_METHODS or method == "tools/call" and self.catalogue.is_safe(params.name)
         if method == "tools/list":
@@ -574,7 +574,7 @@ class Relay:
         self.submit(self._own_exchange(method, params, now, outbox, timeout))
 
     def _own_exchange(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> Exchange:
-        exchange = Exchange(next(self._mint), None, b"0", method, "", None, outbox or _Nobody(), now, timeout, 0)
+        exchange = Exchange(next(self._mint), None, b"0", method, "", None, outbox or _Nobody(), now, now + timeout)
         exchange.line = envelope.request_line(exchange.id, method, meta.own(params) if self.is_modern else params)
         return exchange
 

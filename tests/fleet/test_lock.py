@@ -32,7 +32,7 @@ def locks() -> list:
 
 
 def test_all_mcps_from_registries_are_locked():
-    assert len(locks()) == 1 + sum(bool(lock.python_packages(stanza) or lock.node_manifest(stanza)) for stanza in FLEET.stanzas)
+    assert len(locks()) == 2 + sum(bool(lock.python_packages(stanza) or lock.node_manifest(stanza)) for stanza in FLEET.stanzas)
 
 
 @pytest.mark.parametrize("path", locks(), ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -119,7 +119,8 @@ def test_packages_that_do_not_exist_are_said_in_one_line_and_change_nothing(proj
 
 def test_the_bridge_s_own_lock_follows_pyproject(project):
     shutil.copy(ROOT / "pyproject.toml", project.root)
-    (project.images / "bridge.lock").write_text((ROOT / "images/bridge.lock").read_text())
+    for name in ("bridge.lock", "installer.lock"):
+        shutil.copy(ROOT / "images" / name, project.images)
 
     assert lock.lock_bridge(project) == []
     text = (project.root / "pyproject.toml").read_text()

@@ -17,7 +17,7 @@ NAMES = ("a", "b", "c")
 def call(who: str | None, number: int = 0) -> Exchange:
     """A request of the session called `who`; None is the bridge."""
     session = SimpleNamespace(nonce=who) if who else None
-    return Exchange(number, session, b"1", "tools/call", "", None, None, 0, 0, 0)
+    return Exchange(number, session, b"1", "tools/call", "", None, None, 0)
 
 
 def name(exchange: Exchange) -> str:

@@ -100,6 +100,7 @@ class Compose:
         self._end_others(services)
         self._start(services, sidecars)
         self._wait(services, self.urls(fleet, environment))
+        self._forget_replaced()
         return started
 
     def _configure(self, fleet: Fleet) -> None:
@@ -110,7 +111,7 @@ class Compose:
     def _build(self, fleet: Fleet, sidecars: list[Stanza]) -> None:
         """Build the images whose inputs are not what they were made from. Raises Broken."""
         memory, here = self._memory(), _images()
-        shared = _digest([self.project.root / "bridge", self.project.images / "bridge.lock"])
+        shared = _digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
         inputs = {DOOR: _digest([self.project.compose / "door"]),
                   **{stanza.name: shared + _digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars}}
         todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or f"{fleet.name}-{name}:latest" not in here]
@@ -119,11 +120,21 @@ class Compose:
         if not (self.project.root / "bridge").is_dir():
             raise Broken(f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none")
         self.say(f"building {', '.join(todo)}")
+        tags = {f"{fleet.name}-{name}:latest" for name in todo}
+        memory["replaced"] |= {id: tag for tag, id in here.items() if tag in tags}
         try:
             self._watch([*self._compose(), "--profile", "*", "--progress", "plain", "build", *todo], self.project.state / "build.log")
         except Failed as error:
             raise Broken(f"an image cannot be built: {_build_error(error.printed)}\nall of it: {self.project.state / 'build.log'}") from None
         memory["built"] |= {name: inputs[name] for name in todo}
+        self._remember(memory)
+
+    def _forget_replaced(self) -> None:
+        """Remove the images that newer ones have replaced, but those that somebody has given another name, or uses."""
+        memory, names = self._memory(), set(_images().values())
+        for id in [id for id in memory["replaced"] if id not in names]:
+            _asked(["docker", "image", "rm", id])
+        memory["replaced"] = {}
         self._remember(memory)
 
     def _watch(self, command: list[str], log: Path) -> None:
@@ -269,9 +280,9 @@ class Compose:
     def _memory(self) -> dict[str, dict[str, str]]:
         try:
             said = json.loads(self.memory_file.read_text())
-            return {"built": dict(said["built"]), "mounted": dict(said["mounted"])}
+            return {"built": dict(said["built"]), "mounted": dict(said["mounted"]), "replaced": dict(said.get("replaced", {}))}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {"built": {}, "mounted": {}}
+            return {"built": {}, "mounted": {}, "replaced": {}}
 
     def _remember(self, memory: dict[str, dict[str, str]]) -> None:
         write_private(self.memory_file, json.dumps(memory, indent=1) + "\n")
@@ -301,9 +312,10 @@ def _asked(command: list[str]) -> str | Failed:
         return error
 
 
-def _images() -> set[str]:
-    said = _asked(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
-    return set(said.split()) if isinstance(said, str) else set()
+def _images() -> dict[str, str]:
+    """The images that have a name, with their ids."""
+    said = _asked(["docker", "image", "ls", "--no-trunc", "--filter", "dangling=false", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
+    return dict(line.split() for line in said.splitlines()) if isinstance(said, str) else {}
 
 
 def _digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:

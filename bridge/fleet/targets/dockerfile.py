@@ -10,14 +10,13 @@ from pathlib import PurePosixPath
 
 from bridge.fleet.files import MADE_BY, File
 from bridge.fleet.model import PORT, Fleet
+from bridge.fleet.lock import REQUIREMENTS
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets.template import fill, template
 
 _PYTHON = "/opt/bridge/bin/python"
 # The bridge in an image that may have no Python and no C library: by the loader that came with it.
 _PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
-
-
 def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
     """The Dockerfile of a sidecar. Its context is the project's root."""
     name = f"binary-{_source(stanza)}" if stanza.kind == "binary" else stanza.kind
@@ -38,6 +37,8 @@ def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
         "node_image": fleet.node_image,
         "image": stanza.image,
         "bridge": f"/opt/bridge/lib/python{python}/site-packages",
+        "install_bridge": _install("/opt/bridge", "bridge.lock"),
+        "install_server": _install("/opt/server", REQUIREMENTS),
         "apt": _apt(stanza),
         "files": f"COPY images/{stanza.name}/{stanza.files} /app" if stanza.files else "",
         "folders": _folders(stanza),
@@ -87,6 +88,15 @@ def _fetch(stanza: Stanza) -> str:
     inside = f' --path "{_for_this_machine(binary.path)}"' if binary.path else ""
     return (f'"{_for_this_machine(binary.url)}" /opt/server/bin/{PurePosixPath(stanza.command[0]).name}'
             f"{inside} --sha256 $TARGETARCH {sums}")
+
+
+def _install(place: str, lock: str) -> str:
+    """A Python environment with exactly what a lock says. Where uv cannot (an index that only pip is told of), pip does."""
+    exactly = f"--quiet --no-deps --require-hashes -r {place}/{lock}"
+    return (f"RUN --mount=type=bind,from=installer,source=/opt/uv,target=/opt/uv --mount=type=cache,target=/root/.cache \\\n"
+            f"    python -m venv --without-pip {place} \\\n"
+            f" && (UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy /opt/uv/bin/uv pip install --python {place}/bin/python --compile-bytecode {exactly} \\\n"
+            f"     || pip --python {place}/bin/python install --disable-pip-version-check {exactly})")
 
 
 def _apt(stanza: Stanza) -> str:
