@@ -40,7 +40,7 @@ class Modern:
         # In one function, because a call costs as much as what is done here for most requests.
         if (meta is None or headers.get(ladder.VERSION) != ladder.NEWEST or message.method != "tools/call"
                 or headers.get(ladder.METHOD) != b"tools/call" or (name := headers.get(ladder.NAME)) is None
-                or bytes(params.name) != b'"%b"' % name or b"=?" in name or b"\\" in name):
+                or bytes(params.name) != b'"%b"' % name or name.find(b"=?") >= 0 or envelope.BACKSLASH in name):
             meta = envelope.peek_meta(params.meta)
             if ladder.climb(message, params, meta, headers, NO_TWINS) is not None:
                 return False

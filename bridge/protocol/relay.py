@@ -373,7 +373,7 @@ class Relay:
             exchange.cursor = bytes(params.cursor)
         exchange.words = words
         line = envelope.request_line(id, method, words.params(exchange, message, params))
-        exchange.line = line if line.find(b"\n", 0, -1) < 0 and b"\r" not in line else envelope.flat(line[:-1]) + b"\n"
+        exchange.line = line if line.find(b"\n", 0, -1) < 0 and envelope.RETURN not in line else envelope.flat(line[:-1]) + b"\n"
         if method in words.after:
             exchange.then = partial(words.after[method], session, message)
         return exchange
@@ -419,7 +419,7 @@ class Relay:
         """One line of the child's stdout."""
         self.counts.from_child += len(line)
         self.heard = now
-        if b"{" not in line:
+        if envelope.BRACE not in line:
             return self._noise(line)  # at once: a child may write nothing else, and as fast as it can
         if not line.isascii() and (clean := envelope.repaired(line)):
             self.counts.noise["bad_utf8"] += 1
@@ -650,7 +650,7 @@ def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
     if exchange.method == "tools/call":
         # SDKs write it first or last; inside a string its quotes would be escaped.
         for end in (line[-250:], line[:250]):
-            if b'"isError"' in end and _IS_ERROR.search(end):
+            if end.find(b'"isError"') >= 0 and _IS_ERROR.search(end):
                 return "tool_error"
     return "ok"
 
