@@ -13,7 +13,7 @@ _NEWLINE = 13  # \r; \n is smaller. A parser skips any number of them before a r
 
 
 class HeadsProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, impatient with heads. Whoever overrides `on_headers_complete` says `head_is_whole` first.
+    """uvicorn's HTTP protocol, impatient with heads. Who inherits it says when `head_begins` and when `head_is_whole`.
 
     `bridge.head_timeout` is the patience in seconds; 0 is no limit.
     """
@@ -46,9 +46,8 @@ class HeadsProtocol(HttpToolsProtocol):
         elif data[0] <= _NEWLINE and self.timeout_keep_alive_task is None and not self._is_answering():
             self._start_clock()  # uvicorn has stopped its own for an empty line
 
-    def on_message_begin(self) -> None:
+    def head_begins(self) -> None:
         self.in_head, self.head_size = True, 0
-        super().on_message_begin()
 
     def head_is_whole(self) -> None:
         self.in_head = False

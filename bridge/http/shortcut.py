@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bridge.http.heads import HeadsProtocol
 
@@ -54,22 +55,39 @@ class ShortcutProtocol(HeadsProtocol):
         self.served = cycle
         super()._start_asgi_task(cycle, app)
 
+    def on_message_begin(self) -> None:
+        """As uvicorn's, but for the scope, which nobody needs on the short way."""
+        self.head_begins()
+        self.url, self.headers = b"", []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def _go_the_long_way(self) -> None:
+        """What uvicorn does at the begin of a request and at each header, then what it does at the end of its head."""
+        url, headers = self.url, self.headers
+        HttpToolsProtocol.on_message_begin(self)
+        self.url = url
+        self.headers += headers  # this list is the scope's
+        self.expect_100_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+        super().on_headers_complete()
+
     def on_headers_complete(self) -> None:
         self.short = None
         self.head_is_whole()
         # A client that does not read its answers goes the long way, where they wait for it, and its next requests too.
         if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
-            return super().on_headers_complete()
+            return self._go_the_long_way()
         method = self.parser.get_method()
         path, _, query = self.url.partition(b"?")
         lane = self.bridge.lanes.get(path)
-        if lane is None or method not in lane.short or self.expect_100_continue or not self.parser.should_keep_alive():
-            return super().on_headers_complete()
+        if lane is None or method not in lane.short or not self.parser.should_keep_alive():
+            return self._go_the_long_way()
         headers = dict(self.headers)
         length = headers.get(b"content-length", b"" if method == b"POST" else b"0")
         principal = self.bridge.gate.principal(headers, self.server)
-        if principal is None or not length.isdigit() or int(length) > lane.service.settings.max_body:
-            return super().on_headers_complete()
+        if principal is None or b"expect" in headers or not length.isdigit() or int(length) > lane.service.settings.max_body:
+            return self._go_the_long_way()
         self.cycle = self.short = ShortWay(self, lane, method, headers, query, principal)
         return None
 
@@ -86,7 +104,7 @@ class ShortcutProtocol(HeadsProtocol):
         self.taken = short
         if not short.lane.take(short.method, short.headers, short.query, short.body, short.principal, short):
             self.cycle = None
-            super().on_headers_complete()
+            self._go_the_long_way()
             if short.body:
                 super().on_body(short.body)
             super().on_message_complete()
