@@ -106,9 +106,10 @@ def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say) ->
     from bridge.fleet import lock
 
     for name in lock.unlocked(project, fleet):
-        if name == lock.BRIDGE or name in names:
+        is_shared = name in (lock.BRIDGE, lock.INSTALLER)
+        if is_shared or name in names:
             say(f"locking {name}")
-            lock.lock_bridge(project) if name == lock.BRIDGE else lock.lock(project, fleet[name])
+            lock.lock_bridge(project) if is_shared else lock.lock(project, fleet[name])
 
 
 def _memory(engine: Engine, started: Started) -> Memory:
@@ -271,12 +272,7 @@ def _lock(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
     fleet = Fleet.load(project.images)
     _known(fleet, arguments.names)
-    changed = []
-    if not arguments.names:
-        changed += lock.lock_bridge(project)
-    for stanza in fleet.sidecars:
-        if not arguments.names or stanza.name in arguments.names:
-            changed += lock.lock(project, stanza, upgrade=arguments.upgrade)
+    changed = lock.lock_all(project, fleet, arguments.names, arguments.upgrade)
     print("\n".join(changed) if changed else "nothing changed")
     return 0
 

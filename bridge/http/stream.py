@@ -7,6 +7,8 @@ stream (what was on it can be had again by `Last-Event-ID`), and nobody else wai
 import asyncio
 from contextlib import contextmanager
 
+from bridge.protocol.envelope import RETURN
+
 COMMENT = b": keep-alive\n\n"
 _BREAKS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
 
@@ -19,7 +21,7 @@ def frame(message: bytes, event_id: str = "", event: str = "message") -> bytes:
     if not message.isascii():
         for char, escaped in _BREAKS:
             message = message.replace(char, escaped)
-    if b"\r" in message:
+    if RETURN in message:
         message = message.replace(b"\r", b" ")
     if event_id:
         return b"event: %b\nid: %b\ndata: %b\n\n" % (event.encode(), event_id.encode(), message)

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, NULL_ID, PARSE_ERROR, Malformed
 
-BRACE, BACKSLASH, RETURN = b"{\\\r"  # as numbers: `bytes in bytes` takes its left side for one first, and ten times as long
+BRACE, BACKSLASH, RETURN = b"{\\\r"  # as numbers: `bytes in bytes` takes its left side for one first, and eight times as long
 MAX_DEPTH = 128
 LONGEST_BATCH = 1000
 ABSENT = Raw()

@@ -21,8 +21,8 @@ from bridge.http.stream import Stream
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
-from bridge.protocol.profile import profile
 from bridge.protocol.policy import Policy
+from bridge.protocol.profile import profile
 from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked

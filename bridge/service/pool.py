@@ -42,9 +42,8 @@ class Pool:
 
     def __iter__(self):
         yield from list(self.taken)
-        for spares in list(self._spares.values()):
+        for spares in self._shelves():
             yield from list(spares)
-        yield from list(self._aside)
         yield from list(self._ending)
 
     @property
@@ -76,7 +75,7 @@ class Pool:
 
     def set_aside(self, child: Child) -> None:
         """Its session did not wait until it had started, so nobody has used it: the same client may come again."""
-        if child not in self.taken or child.supervisor.state not in COMING or self._waiting:
+        if child not in self.taken or child.supervisor.state not in COMING or self._waiting or self._is_closed:
             return self.give_back(child)
         self.taken.discard(child)
         self._aside.append(child)
@@ -158,7 +157,7 @@ class Pool:
         """Give up a spare that is not what is wanted, unless enough children are ending already."""
         if len(self._ending) >= len(self._waiting):
             return
-        for spares in (self._aside, *self._spares.values()):
+        for spares in self._shelves():
             if spares:
                 return self._end(spares.pop())
 
@@ -177,8 +176,12 @@ class Pool:
         if child.supervisor.state in (State.FATAL, State.STOPPED) and self._remove(child):
             self._wake_next()
 
+    def _shelves(self) -> tuple[list[Child], ...]:
+        """Where children wait for a session; first to be given up first."""
+        return (self._aside, *self._spares.values())
+
     def _remove(self, child: Child) -> bool:
-        for spares in (self._aside, *self._spares.values()):
+        for spares in self._shelves():
             if child in spares:
                 spares.remove(child)
                 return True

@@ -20,7 +20,7 @@ def dying(around) -> Bridge:
     ("die", {"code": 7}, "code 7"), ("die", {"code": 0}, "code 0"), ("die", {"code": -9}, "SIGKILL"), ("die", {"code": -11}, "SIGSEGV"),
     ("die_mid_line", {}, "code 3"), ("close_stdout", {}, "exited"),
 ])
-def test_a_call_in_flight_is_answered_within_a_second_and_says_why(dying, connect, transport, tool, arguments, word):
+def test_a_call_in_flight_is_answered_soon_and_says_why(dying, connect, transport, tool, arguments, word):
     """Edge case 50."""
     client = connect(transport, dying.url)
     client.call("echo", message="ready")

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from bridge.fleet import Fleet, Stanza, lock
+from bridge.fleet import Fleet, Stanza, commands, lock
 from bridge.fleet.project import Project
 from support import ROOT
 
@@ -126,3 +126,17 @@ def test_the_bridge_s_own_lock_follows_pyproject(project):
     text = (project.root / "pyproject.toml").read_text()
     (project.root / "pyproject.toml").write_text(text.replace('"anyio>=', '"anyio!=1,>='))
     assert lock.unlocked(project, Fleet(stanzas=[])) == ["images/bridge.lock"]
+    (project.images / "installer.lock").unlink()
+    assert lock.unlocked(project, Fleet(stanzas=[])) == ["images/bridge.lock", "images/installer.lock"]
+
+
+@pytest.mark.timeout(300)
+def test_up_makes_the_lock_of_what_installs_where_it_is_missing(project):
+    for name in ("pyproject.toml", "images/bridge.lock"):
+        shutil.copy(ROOT / name, project.root / name)
+    said = []
+    commands._lock_what_changed(project, Fleet(stanzas=[]), [], said.append)
+
+    assert said == ["locking images/installer.lock"]
+    assert "--hash=" in (project.images / "installer.lock").read_text()
+    assert lock.unlocked(project, Fleet(stanzas=[])) == []

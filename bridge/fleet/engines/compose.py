@@ -131,8 +131,10 @@ class Compose:
 
     def _forget_replaced(self) -> None:
         """Remove the images that newer ones have replaced, but those that somebody has given another name, or uses."""
-        memory, names = self._memory(), set(_images().values())
-        for id in [id for id in memory["replaced"] if id not in names]:
+        memory = self._memory()
+        if not memory["replaced"]:
+            return
+        for id in memory["replaced"].keys() - _images().values():
             _asked(["docker", "image", "rm", id])
         memory["replaced"] = {}
         self._remember(memory)

@@ -9,14 +9,16 @@ import re
 from pathlib import PurePosixPath
 
 from bridge.fleet.files import MADE_BY, File
-from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.lock import REQUIREMENTS
+from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets.template import fill, template
 
 _PYTHON = "/opt/bridge/bin/python"
 # The bridge in an image that may have no Python and no C library: by the loader that came with it.
 _PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
+
+
 def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
     """The Dockerfile of a sidecar. Its context is the project's root."""
     name = f"binary-{_source(stanza)}" if stanza.kind == "binary" else stanza.kind
