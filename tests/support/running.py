@@ -143,10 +143,10 @@ class Bridge:
 
     def children(self) -> list[int]:
         """The pids below the bridge, however deep, zombies left out."""
-        return [process.pid for process in self.tree() if process.status() != psutil.STATUS_ZOMBIE]
+        return [process.pid for process in self.tree() if lives(process)]
 
     def zombies(self) -> list[int]:
-        return [process.pid for process in self.tree() if process.status() == psutil.STATUS_ZOMBIE]
+        return [process.pid for process in self.tree() if not lives(process) and process.is_running()]
 
     def tree(self) -> list[psutil.Process]:
         try:
@@ -194,12 +194,7 @@ class Bridge:
         return self.alive()
 
     def alive(self) -> list[psutil.Process]:
-        found = set()
-        for process in self.seen | orphans():
-            with suppress(psutil.NoSuchProcess):
-                if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                    found.add(process)
-        return sorted(found, key=lambda process: process.pid)
+        return sorted(filter(lives, self.seen | orphans()), key=lambda process: process.pid)
 
     def kill_all(self) -> None:
         self.tree()
@@ -215,6 +210,14 @@ class Metrics(dict):
     def value(self, name: str, **labels) -> float:
         wanted = {(label, str(value)) for label, value in labels.items()}
         return sum(value for (found, pairs), value in self.items() if found == name and wanted <= set(pairs))
+
+
+def lives(process: psutil.Process) -> bool:
+    """Neither gone, be it just now, nor a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def orphans() -> set[psutil.Process]:
