@@ -149,6 +149,12 @@ class Relay:
         self.facts, self.is_asleep, self.reason = facts, True, "asleep"
         self.catalogue.learn(self.memory.pages("tools/list"))
 
+    def presume(self, other: "Relay") -> None:
+        """Take the child, which is still starting, as another one is known to be, and answer questions for lists at once."""
+        if self.facts is None and other.facts is not None:
+            self.memory.succeed(other.memory)
+            self.remember(other.facts)
+
     def sleep(self) -> None:
         """The child, which has nothing to do, is being stopped for want of work."""
         self.is_open, self.is_asleep, self.reason = False, True, "asleep"

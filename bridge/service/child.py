@@ -41,7 +41,7 @@ class Child:
 
     @property
     def state(self) -> str:
-        return "asleep" if self.relay.is_asleep and not self.relay.is_open else self.supervisor.state.value
+        return "asleep" if self.relay.is_asleep and self.supervisor.state in (State.STOPPING, State.STOPPED) else self.supervisor.state.value
 
     @property
     def pid(self) -> int | None:

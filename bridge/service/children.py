@@ -15,6 +15,7 @@ from bridge.service.eras import PROBE
 from bridge.service.pool import Pool
 
 LINGER = 300.0  # seconds that a principal's child stays without a session, because many clients open one for each call
+NOTHING = b"{}"  # the capabilities of a client that can be asked nothing
 LOOK = 5.0  # seconds between two looks at a child's memory
 
 
@@ -79,6 +80,8 @@ class Children:
             child.relay.leave(session, self.service.loop.time())
             self.pool.set_aside(child)
             return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
+        if self.service.is_kind and kind == NOTHING:  # LiteLLM would not wait, and asks for lists before each call
+            child.relay.presume(self.shared.relay)
         if session.initialized:  # taken up from its token: an earlier bridge had its child
             session.lost_state = "the bridge was restarted"
         return None
@@ -132,6 +135,8 @@ class Children:
         if child is None:
             child = self._principals[name, era] = Child(self.service, "principal", era=MODERN if era == MODERN else "")
             child.start()
+            if era == LEGACY:
+                child.relay.presume(self.shared.relay)  # which was told the same in its handshake
         return child
 
     def _modern_gone(self, child: Child) -> None:

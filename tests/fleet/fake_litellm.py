@@ -60,17 +60,22 @@ def message(method: str, params: dict) -> dict:
 
 
 class FakePrometheus:
-    """`health` and `calls` are what it says of every target."""
+    """`health` and `calls` are what it says of every target; it scrapes them whenever it is asked. A list of healths is
+    that of one scrape after the other, the last of them for good."""
 
     def __init__(self):
         self.health, self.calls, self.targets = "up", 1000, ["echo"]
+        self.scrapes = 0
 
     def answer(self, path: str) -> dict | None:
         url = urlsplit(path)
         if url.path == "/api/v1/targets":
+            self.scrapes += 1
+            healths = [self.health] if isinstance(self.health, str) else self.health
+            health = healths[min(self.scrapes, len(healths)) - 1]
             return {"data": {"activeTargets": [
-                {"labels": {"mcp": name, "job": "mcp"}, "scrapeUrl": f"http://{name}:8000/metrics", "health": self.health,
-                 "lastError": "server returned HTTP status 401", "lastScrape": "2999-01-01T00:00:00.123456789Z"} for name in self.targets]}}
+                {"labels": {"mcp": name, "job": "mcp"}, "scrapeUrl": f"http://{name}:8000/metrics", "health": health,
+                 "lastError": "server returned HTTP status 401", "lastScrape": f"{2999 + self.scrapes}-01-01T00:00:00.123456789Z"} for name in self.targets]}}
         if url.path == "/api/v1/query":
             assert "mcp_bridge_requests_total" in parse_qs(url.query)["query"][0]
             return {"data": {"result": [{"value": [0, str(self.calls)]}]}}

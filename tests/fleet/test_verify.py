@@ -255,6 +255,12 @@ def test_what_prometheus_does_not_have(check, prometheus, monkeypatch, change, s
     assert says in seen
 
 
+def test_one_scrape_that_failed_on_a_busy_machine_is_not_the_last_word(check, prometheus):
+    prometheus.health = ["down", "up"]  # of one scrape, and of all that follow
+
+    assert check(prometheus=prometheus.url).is_ok
+
+
 def test_prometheus_that_is_away(check):
     verdict = check(prometheus=f"http://127.0.0.1:{free_port()}")
 

@@ -51,6 +51,17 @@ def test_a_child_of_a_principal_outlives_its_sessions(bridge, connect):
     assert remembered(connect(Http, bridge.url, headers=ALICE), "again") == "kept"
 
 
+def test_a_principal_is_greeted_and_told_the_tools_while_its_child_is_still_starting(start, tokens, connect):
+    """What the shared child said in the same handshake is known. A call waits for the principal's own."""
+    bridge = start("slow_start", "3", options=[*PRINCIPAL, tokens], headers=ALICE)
+    client = connect(Http, bridge.url, headers=ALICE, listen=False)
+    tools = client.request("tools/list")["result"]["tools"]
+
+    assert processes(bridge, "principal", "handshaking")
+    assert "pid" in {tool["name"] for tool in tools}
+    assert text(client.call("pid")) == str(pids(bridge, "principal", "ready")[0])
+
+
 def test_the_death_of_one_principals_child_concerns_nobody_else(bridge, connect):
     alice, bob = connect(Http, bridge.url, headers=ALICE), connect(Http, bridge.url, headers=BOB)
     for client in (alice, bob):

@@ -307,6 +307,16 @@ def test_a_bridge_whose_child_starts_slowly_is_waited_for(gateway, by, phoenix):
     gateway.check(by)
 
 
+def test_a_call_waits_for_a_child_of_its_own_that_starts_slower_than_litellm_may_be_kept_waiting(gateway, by, phoenix):
+    """LiteLLM opens a session for every call, so that each of them is a start."""
+    bridge = phoenix(zoo("slow_start", 6), "--isolation", "session")
+
+    assert f"phoenix_{by}-echo" in {tool["name"] for tool in gateway.proxy.tools()}
+    assert gateway.call(by, "phoenix", "echo", message="at last") == "at last"
+    assert gateway.call(by, "phoenix", "pid") not in {"", NOT_THERE, str(bridge.children()[0])}
+    gateway.check(by)
+
+
 def test_sessions_go_on_at_a_bridge_that_does_not_know_them(gateway, ports):
     """Two replicas with different keys and no sticky sessions: the same as a restart in the middle of a session."""
     keys = [{"MCP_BRIDGE_SESSION_KEY": letter * 32} for letter in "ab"]
