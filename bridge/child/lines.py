@@ -4,6 +4,7 @@ The child may cut its output anywhere, even inside a character, so this works on
 `\\n` alone: U+2028 and friends are ordinary characters of a JSON string. It does not know what a line means.
 """
 
+NONE: list = []
 HEAD = 1024  # bytes kept of each end of a line that is too long
 
 
@@ -21,6 +22,9 @@ class Lines:
 
     def feed(self, chunk: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes, int]]]:
         """The lines that this chunk completes, and (head, tail, size) of those that were too long."""
+        end = len(chunk) - 1
+        if chunk.find(b"\n") == end <= self.limit and end > 0 and not self._parts:  # one whole line, as nearly always
+            return [chunk[:-1]], NONE
         first, *rest = chunk.split(b"\n")
         if not rest:
             self._keep(first)

@@ -47,7 +47,6 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
         self._read_size = READ_SIZE
-        self._flushing = False
         self._is_blocked = False
         self._room: list[asyncio.Future] = []
         self._late: asyncio.TimerHandle | None = None
@@ -77,14 +76,13 @@ class Process:
         `alone` leaves at once."""
         if self._stdin < 0:
             return  # its end is near, and answers everybody
+        if alone and not self._unsent:
+            return self._send(line)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
         self.backlog += len(line)
         self._unsent.append(line)
-        if not self._flushing:
-            self._flushing = True
-            if alone:
-                self._flush()
-            else:
-                self._loop.call_soon(self._flush)
+        return None
 
     async def room(self) -> None:
         """Wait until the child has read enough for another request."""
@@ -94,28 +92,32 @@ class Process:
             await waiter
 
     def _flush(self) -> None:
-        if self._stdin < 0 or not self._unsent:
-            self._flushing = False
+        if self._stdin < 0:
             return
         data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
+        self._unsent.clear()
+        self.backlog = 0
+        self._send(data)
+        if self._is_blocked and not self._unsent and self._stdin >= 0:
+            self._is_blocked = False
+            self._loop.remove_writer(self._stdin)
+            self._wake()
+
+    def _send(self, data: bytes) -> None:
+        """Write what the pipe takes. The rest goes when it takes more."""
         try:
             sent = os.write(self._stdin, data)
         except BlockingIOError:
             sent = 0
         except OSError:
             return self._shut_down()
-        self.backlog -= sent
         if sent < len(data):
-            self._unsent = [data[sent:]]
-            self._is_blocked = True
-            self._loop.add_writer(self._stdin, self._flush)
-            return
-        self._unsent.clear()
-        self._flushing = False
-        if self._is_blocked:
-            self._is_blocked = False
-            self._loop.remove_writer(self._stdin)
-            self._wake()
+            self._unsent.append(data[sent:])
+            self.backlog = len(data) - sent
+            if not self._is_blocked:
+                self._is_blocked = True
+                self._loop.add_writer(self._stdin, self._flush)
+        return None
 
     def close_stdin(self) -> None:
         if self._stdin >= 0:

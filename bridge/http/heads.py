@@ -1,21 +1,24 @@
-"""A request's head comes whole, soon and in bounds, or its connection is closed.
+"""A request's head comes whole, soon and in bounds, or its connection is closed; so is one that idles for long.
 
 uvicorn waits for a head without end and collects whatever comes of it, so that a few clients who send a byte now and
-then (slowloris) would hold all file descriptors. The clock runs from the connection's first moment, and later from the
-first bytes of a head that has not come whole. A request that comes in one piece, as nearly all do, starts no clock.
-Idle connections between two requests have uvicorn's own limit (`timeout_keep_alive`).
+then (slowloris) would hold all file descriptors. The time runs from the connection's first moment, and later from the
+first bytes of a head that has not come whole. A request that comes in one piece, as nearly all do, is not timed.
+
+A connection has one timer, which is not set anew for each request: when it fires it looks at what is due. uvicorn sets and
+cancels one after every answer, which costs as much as parsing the message.
 """
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 1 << 16  # bytes of a request's head beside those of its first read
+NEVER = float("inf")
 _NEWLINE = 13  # \r; \n is smaller. A parser skips any number of them before a request
 
 
 class HeadsProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, impatient with heads. Who inherits it says when `head_begins` and when `head_is_whole`.
 
-    `bridge.head_timeout` is the patience in seconds; 0 is no limit.
+    `bridge.head_timeout` is the patience in seconds; 0 is no limit. That with idle connections is uvicorn's `timeout_keep_alive`.
     """
 
     def __init__(self, *args, bridge, **kwargs):
@@ -23,52 +26,77 @@ class HeadsProtocol(HttpToolsProtocol):
         self.bridge = bridge
         self.in_head = False
         self.head_size = 0
-        self.clock = None  # runs while a head is owed
+        self.head_due = NEVER  # when a head that is owed must be whole
+        self.idle_due = NEVER  # when the next request must have begun
+        self.timer = None
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
-        self._start_clock()
+        self._owe_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
+        if self.timer is not None:
+            self.timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         was_in_head = self.in_head
         super().data_received(data)
         if self.in_head:
-            self._start_clock()
+            self._owe_head()
             if was_in_head:  # uvicorn would collect it without end
                 self.head_size += len(data)
                 if self.head_size > MAX_HEAD:
                     self.in_head = False
                     self.send_400_response("The head of the request is too long.")
-        elif data[0] <= _NEWLINE and self.timeout_keep_alive_task is None and not self._is_answering():
-            self._start_clock()  # uvicorn has stopped its own for an empty line
+        elif data[0] <= _NEWLINE and self.idle_due == NEVER and not self._is_answering():
+            self._owe_head()  # an empty line has ended the idling
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for the timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_due = self.loop.time() + self.timeout_keep_alive
+            if self.timer is None or self.timer.when() > self.idle_due:
+                self._set_timer()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """uvicorn calls it when anything comes."""
+        self.idle_due = NEVER
 
     def head_begins(self) -> None:
         self.in_head, self.head_size = True, 0
 
     def head_is_whole(self) -> None:
-        self.in_head = False
-        if self.clock is not None:
-            self._stop_clock()
+        self.in_head, self.head_due = False, NEVER
 
-    def _start_clock(self) -> None:
-        if self.clock is None and self.bridge.head_timeout and not self.transport.is_closing():
-            self.clock = self.loop.call_later(self.bridge.head_timeout, self._overdue)
+    def _owe_head(self) -> None:
+        if self.head_due == NEVER and self.bridge.head_timeout and not self.transport.is_closing():
+            self.head_due = self.loop.time() + self.bridge.head_timeout
+            self._set_timer()
 
-    def _stop_clock(self) -> None:
-        if self.clock is not None:
-            self.clock.cancel()
-            self.clock = None
+    def _set_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_at(min(self.head_due, self.idle_due), self._look)
 
-    def _overdue(self) -> None:
-        self.clock = None
-        if self._is_answering():  # the head of a request that was sent behind another one
-            self._start_clock()
-        else:
+    def _look(self) -> None:
+        """Something was due when the timer was set, and perhaps is no more."""
+        self.timer = None
+        now = self.loop.time()
+        if self.head_due <= now and self._is_answering():  # the head of a request that was sent behind another one
+            self.head_due = now + self.bridge.head_timeout
+        due = min(self.head_due, self.idle_due)
+        if due <= now:
             self.transport.close()
+        elif due < NEVER:
+            self._set_timer()
 
     def _is_answering(self) -> bool:
         return bool(self.pipeline) or self.cycle is not None and not self.cycle.response_complete

@@ -25,6 +25,7 @@ class Modern:
         self.service = service
         self.calls = service.modern
         self._known: dict[bytes, envelope.Meta] = {}  # a client says the same of itself with each request
+        self._names: dict[bytes, bytes] = {}  # names of tools as they stand in bodies, and the headers that are right for them
 
     def take(self, headers: dict, body: bytes, takes_events: bool, principal: str, way) -> bool:
         """A request with nothing special about it, at once. False, and nothing done, if it needs the long way."""
@@ -37,17 +38,17 @@ class Modern:
         params = envelope.peek_modern(message.params)
         raw = bytes(params.meta)
         meta = self._known.get(raw)
+        name = headers.get(ladder.NAME)
         # In one function, because a call costs as much as what is done here for most requests.
         if (meta is None or headers.get(ladder.VERSION) != ladder.NEWEST or message.method != "tools/call"
-                or headers.get(ladder.METHOD) != b"tools/call" or (name := headers.get(ladder.NAME)) is None
-                or bytes(params.name) != b'"%b"' % name or name.find(b"=?") >= 0 or envelope.BACKSLASH in name):
+                or headers.get(ladder.METHOD) != b"tools/call" or name is None or self._names.get(bytes(params.name)) != name):
             meta = envelope.peek_meta(params.meta)
             if ladder.climb(message, params, meta, headers, NO_TWINS) is not None:
                 return False
             if len(raw) < MEMORABLE and ladder.is_plain(meta):
-                if len(self._known) >= KNOWN:
-                    self._known.clear()
-                self._known[raw] = meta
+                _remember(self._known, raw, meta)
+            if name is not None and message.method == "tools/call" and len(name) < MEMORABLE:
+                _remember(self._names, bytes(params.name), name)
         reply = ModernReply(self.service, principal, True, takes_events, way)
         if not self.calls.now(message, params, meta, reply, headers, principal):
             return False
@@ -171,6 +172,12 @@ class ModernReply(Struct, eq=False):
         if self.stream is None:
             self.stream = self.service.open_stream(self.principal)
             self.way.events(self.stream)
+
+
+def _remember(known: dict, key: bytes, value) -> None:
+    if len(known) >= KNOWN:
+        known.clear()
+    known[key] = value
 
 
 async def _watch(receive, reply: ModernReply) -> None:

@@ -93,7 +93,7 @@ def from_client(body: bytes) -> Envelope:
     if message.jsonrpc != "2.0":
         why = 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing'
         raise Malformed(INVALID_REQUEST, why, bytes(message.id) or NULL_ID)
-    if len(body) > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH and too_deep(body):
+    if len(body) > 2 * MAX_DEPTH and (len(body) > 5 * MAX_DEPTH or body.find(b"[") >= 0) and too_deep(body):
         raise Malformed(INVALID_REQUEST, f"nested deeper than {MAX_DEPTH} levels", bytes(message.id) or NULL_ID)
     if message.method is None:
         _check_response(message)

@@ -16,7 +16,9 @@ def minted(id: Raw) -> int | None:
     digits = bytes(id)
     if not digits.isdigit():
         digits = digits.strip(b'"')
-    return int(digits) if digits.isdigit() and len(digits) < 19 else None
+        if not digits.isdigit():
+            return None
+    return int(digits) if len(digits) < 19 else None
 
 
 def of_answer(head: bytes, tail: bytes) -> int | None:

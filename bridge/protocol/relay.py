@@ -340,10 +340,7 @@ class Relay:
         self.used = now
         caller.exchanges[exchange.id] = exchange
         self.counts.in_flight += 1
-        if self.is_open and not (self.policy.max_in_flight or self.turns.is_limited or self.turns) and not self.is_paused:
-            self._put(exchange)  # at once, as nearly always
-        else:
-            self.submit(exchange)
+        self.submit(exchange)
         return exchange
 
     def _have_logged(self, level: str, now: float) -> None:
@@ -478,7 +475,7 @@ class Relay:
         self.upkeep.misses = 0
         if exchange.hold is None:
             self._finish(exchange, message, line, now)
-        if self.turns:
+        if self.turns.waiting:
             self.pump()
 
     def _finish(self, exchange: Exchange, message: Envelope, line: bytes, now: float) -> None:
@@ -542,11 +539,12 @@ class Relay:
         self.write(line)
 
     def submit(self, exchange: Exchange) -> None:
-        limit = self.policy.max_in_flight
-        if self.is_open and (not limit or len(self.exchanges) < limit) and not self.is_paused and self.turns.may_go(exchange):
-            self._put(exchange)
+        limit, turns = self.policy.max_in_flight, self.turns
+        if (self.is_open and (not limit or len(self.exchanges) < limit) and not self.is_paused
+                and (not turns.waiting and not turns.is_limited or turns.may_go(exchange))):
+            self._put(exchange)  # at once, as nearly always
         else:
-            self.turns.wait(exchange)
+            turns.wait(exchange)
             self.pump()
 
     def pump(self) -> None:
@@ -647,16 +645,17 @@ KNOWN_METHODS = frozenset((
     "initialize", "server/discover", "subscriptions/listen", "tasks/update", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
+END = 250  # bytes of each end of an answer in which `isError` is looked for
+_MARK = b'"isError"'
 _IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
 
 
 def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
     if message.error:
         return "error"
-    if exchange.method == "tools/call":
-        # SDKs write it first or last; inside a string its quotes would be escaped.
-        for end in (line[-250:], line[:250]):
-            if end.find(b'"isError"') >= 0 and _IS_ERROR.search(end):
-                return "tool_error"
+    # SDKs write it first or last; inside a string its quotes would be escaped.
+    if exchange.method == "tools/call" and (line.find(_MARK, -END) >= 0 or line.find(_MARK, 0, END) >= 0) \
+            and (_IS_ERROR.search(line[-END:]) or _IS_ERROR.search(line[:END])):
+        return "tool_error"
     return "ok"
 

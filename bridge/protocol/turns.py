@@ -20,10 +20,10 @@ class Turns:
         self._first: deque[Exchange] = deque()  # before all lines
         self._lines: OrderedDict[object, deque[Exchange]] = OrderedDict()
         self._with_child: dict[object, int] = {}  # how many each session has there; an entry goes when it is 0
-        self._length = 0
+        self.waiting = 0  # how many
 
     def __len__(self) -> int:
-        return self._length
+        return self.waiting
 
     def __iter__(self):
         return (exchange for line in (self._first, *self._lines.values()) for exchange in line)
@@ -34,12 +34,12 @@ class Turns:
             self._first.appendleft(exchange)
         else:
             self._lines.setdefault(_whose(exchange), deque()).append(exchange)
-        self._length += 1
+        self.waiting += 1
 
     def next(self) -> Exchange | None:
         """The one whose turn it is, taken out of its line; None if nobody may go now."""
         if self._first and self._has_room(_whose(self._first[0])):
-            self._length -= 1
+            self.waiting -= 1
             return self._first.popleft()
         for whose, line in self._lines.items():
             if self._has_room(whose):
@@ -47,7 +47,7 @@ class Turns:
         else:
             return None
         exchange = line.popleft()
-        self._length -= 1
+        self.waiting -= 1
         if line:
             self._lines.move_to_end(whose)
         else:
@@ -56,7 +56,7 @@ class Turns:
 
     def may_go(self, exchange: Exchange) -> bool:
         """Whether a new exchange need not wait: nobody does, and its session has not too much with the child."""
-        return not self._length and self._has_room(_whose(exchange))
+        return not self.waiting and self._has_room(_whose(exchange))
 
     def remove(self, exchange: Exchange) -> None:
         """Leave the line. Raises ValueError if it does not stand there."""
@@ -65,7 +65,7 @@ class Turns:
             self._first.remove(exchange)
         else:
             self._lines.get(whose, deque()).remove(exchange)
-        self._length -= 1
+        self.waiting -= 1
         if not self._lines.get(whose, True):
             del self._lines[whose]
 

@@ -127,7 +127,7 @@ def sidecar(place: str, name: str, variable: str, role: str):
     docker("run", "-d", "--name", box, "--label", place, "--network", place, *HARDENED,
            "-e", f"{variable}=postgresql://{role}@database:5432/postgres?sslmode=disable", f"mcp-{name}")
     address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", box)
-    eventually(lambda: "child ready" in _log(box), 60, "the server does not get ready")
+    eventually(lambda: "child ready" in _log(box), 150, "the server does not get ready")
     return Http(f"http://{address}:8000")
 
 

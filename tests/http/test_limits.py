@@ -1,12 +1,17 @@
 """Limits with clear refusals, and readers too slow for what they asked for."""
 
+import asyncio
 import json
 import os
 import signal
 import time
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
+import uvicorn
+from bridge.http.shortcut import ShortcutProtocol
 from slow_readers import slow_get, slow_post, slow_sse, slow_ws
 from support import Http, Refused, Sse, Ws, eventually, text
 from wire import call, head, message, open_socket, post, read_to_end, read_until
@@ -309,6 +314,34 @@ def test_between_two_requests_a_connection_may_idle(hurried):
         connection.sendall(HEAD + b"\r\n")
 
         assert b"200 OK" in read_until(connection, b"ok\n")
+
+
+@pytest.mark.parametrize("head_timeout", [0, 0.2, 100])
+def test_a_connection_that_idles_too_long_is_closed_however_often_it_was_used(head_timeout):
+    """The bridge's own limit is 75 s, so the protocol has a server of its own here, with 1 s."""
+    bridge = SimpleNamespace(head_timeout=head_timeout, lanes={})
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def visit() -> bytes:
+        server = uvicorn.Server(uvicorn.Config(app, port=0, http=partial(ShortcutProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname())
+        for _ in range(3):
+            writer.write(HEAD + b"\r\n")
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.6)
+        last = await asyncio.wait_for(reader.read(), 8)
+        writer.close()
+        server.should_exit = True
+        await serving
+        return last
+
+    assert asyncio.run(visit()) == b""
 
 
 def test_a_slow_answer_and_a_stream_are_not_slow_heads(hurried, connect, transport):

@@ -15,6 +15,7 @@ from environments import SERVERS, server
 from support import Bridge, Client, Http, Ws, eventually, text
 
 ENTITY = {"name": "bridge", "entityType": "program", "observations": ["relays bytes"]}
+NO_NODE = ["--env", "PATH=/nowhere"]  # where it finds Node, its first call installs npm packages
 NOTE, PAGE = "what the note says", "<html><title>t</title><body><article><p>A page on loopback.</p></article></body></html>"
 
 
@@ -45,7 +46,7 @@ def real(tmp_path_factory) -> Iterator[dict[str, Real]]:
             "memory": Real("memory-server", "create_entities", {"entities": [ENTITY]}, "", **memory),
             "time": Real("mcp-time", "get_current_time", {"timezone": "Asia/Tokyo"}, '"timezone": "Asia/Tokyo"'),
             "git": Real("mcp-git", "git_log", {"repo_path": str(repository)}, "the first commit", **git),
-            "fetch": Real("mcp-fetch", "fetch", {"url": url}, "A page on loopback.", ["--allow-private-ips"]),
+            "fetch": Real("mcp-fetch", "fetch", {"url": url}, "A page on loopback.", ["--allow-private-ips"], NO_NODE),
         }
 
 
