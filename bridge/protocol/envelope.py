@@ -97,8 +97,8 @@ def from_client(body: bytes) -> Envelope:
         raise Malformed(INVALID_REQUEST, f"nested deeper than {MAX_DEPTH} levels", bytes(message.id) or NULL_ID)
     if message.method is None:
         _check_response(message)
-    elif message.params:
-        _check_params(message)
+    elif message.params and memoryview(message.params)[0] != BRACE:
+        _no_object(message)
     return message
 
 
@@ -318,12 +318,10 @@ def _check_response(message: Envelope) -> None:
         raise Malformed(INVALID_REQUEST, "error must be an object")
 
 
-def _check_params(message: Envelope) -> None:
-    params = memoryview(message.params)
-    if params == b"null":
-        message.params = ABSENT  # TypeScript servers never answer `"params":null`
-    elif params[:1] != b"{":
+def _no_object(message: Envelope) -> None:
+    if memoryview(message.params) != b"null":
         raise Malformed(INVALID_PARAMS, "params must be an object", bytes(message.id) or NULL_ID)
+    message.params = ABSENT  # TypeScript servers never answer `"params":null`
 
 
 # One escape at a time: a surrogate pair, else (group 1) a lone surrogate, else anything escaped.
