@@ -63,6 +63,17 @@ def test_headers_that_do_not_say_what_the_body_says_are_refused(client, wrong):
     assert response.json()["id"] == "mine"
 
 
+def test_a_header_that_was_right_or_not_looked_at_before_is_held_against_each_call_anew(client):
+    """The bridge knows names again that it has compared once."""
+    hello = {"name": "echo", "arguments": {"message": "hello"}}
+    listed = client.send("tools/list", {"name": "echo"}, headers={"mcp-name": "add"})
+    right = [client.send("tools/call", hello, headers={"mcp-name": name}) for name in ("echo", "=?base64?ZWNobw==?=", "echo")]
+    wrong = [client.send("tools/call", CALL, headers={"mcp-name": name}) for name in ("add", "=?base64?YWRk?=", None)]
+
+    assert [response.status_code for response in (listed, *right)] == [200] * 4
+    assert [verdict(response) for response in wrong] == [(400, HEADER_MISMATCH)] * 3
+
+
 METAS = {
     "no capabilities": {f"{NS}clientCapabilities": None},
     "no version": {f"{NS}protocolVersion": None},
