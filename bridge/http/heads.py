@@ -5,14 +5,14 @@ then (slowloris) would hold all file descriptors. The time runs from the connect
 first bytes of a head that has not come whole. A request that comes in one piece, as nearly all do, is not timed.
 
 A connection has one timer, which is not set anew for each request: when it fires it looks at what is due. uvicorn sets and
-cancels one after every answer, which costs as much as parsing the message.
+cancels one after every answer, which costs as much as parsing the message, and forgets it when anything comes, even the rest
+of a body whose request was refused long ago.
 """
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 1 << 16  # bytes of a request's head beside those of its first read
 NEVER = float("inf")
-_NEWLINE = 13  # \r; \n is smaller. A parser skips any number of them before a request
 
 
 class HeadsProtocol(HttpToolsProtocol):
@@ -29,6 +29,7 @@ class HeadsProtocol(HttpToolsProtocol):
         self.head_due = NEVER  # when a head that is owed must be whole
         self.idle_due = NEVER  # when the next request must have begun
         self.timer = None
+        self.looks = NEVER  # when it fires
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -49,8 +50,6 @@ class HeadsProtocol(HttpToolsProtocol):
                 if self.head_size > MAX_HEAD:
                     self.in_head = False
                     self.send_400_response("The head of the request is too long.")
-        elif data[0] <= _NEWLINE and self.idle_due == NEVER and not self._is_answering():
-            self._owe_head()  # an empty line has ended the idling
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but for the timer."""
@@ -63,15 +62,11 @@ class HeadsProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self.idle_due = self.loop.time() + self.timeout_keep_alive
-            if self.timer is None or self.timer.when() > self.idle_due:
+            if self.idle_due < self.looks:
                 self._set_timer()
 
-    def _unset_keepalive_if_required(self) -> None:
-        """uvicorn calls it when anything comes."""
-        self.idle_due = NEVER
-
     def head_begins(self) -> None:
-        self.in_head, self.head_size = True, 0
+        self.in_head, self.head_size, self.idle_due = True, 0, NEVER
 
     def head_is_whole(self) -> None:
         self.in_head, self.head_due = False, NEVER
@@ -84,11 +79,12 @@ class HeadsProtocol(HttpToolsProtocol):
     def _set_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = self.loop.call_at(min(self.head_due, self.idle_due), self._look)
+        self.looks = min(self.head_due, self.idle_due)
+        self.timer = self.loop.call_at(self.looks, self._look)
 
     def _look(self) -> None:
         """Something was due when the timer was set, and perhaps is no more."""
-        self.timer = None
+        self.timer, self.looks = None, NEVER
         now = self.loop.time()
         if self.head_due <= now and self._is_answering():  # the head of a request that was sent behind another one
             self.head_due = now + self.bridge.head_timeout

@@ -70,6 +70,7 @@ class Relay:
         self.upkeep = Upkeep(self)
         self.sessions: dict[str, Session] = {}
         self.level: str | None = None  # what the child was told last
+        self.has_opened = False  # the child has answered a handshake, now or earlier
         self.is_open = False
         self.is_asleep = False  # stopped for want of work; what is known of it is still true
         self.reason = "starting"
@@ -117,7 +118,7 @@ class Relay:
         if not self.is_modern:
             # `initialized` goes out at once: Rust servers refuse anything else in between.
             self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
-        is_new_child = self.facts is not None
+        is_new_child, self.has_opened = self.has_opened, True
         self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
         self.memory.initialize = result
         self.is_paused = False
@@ -151,7 +152,7 @@ class Relay:
 
     def presume(self, other: "Relay") -> None:
         """Take the child, which is still starting, as another one is known to be, and answer questions for lists at once."""
-        if self.facts is None and other.facts is not None:
+        if self.facts is None and not self.missing and other.facts is not None and (other.catalogue.is_known or not other.facts.offers("tools")):
             self.memory.succeed(other.memory)
             self.remember(other.facts)
 

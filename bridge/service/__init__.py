@@ -107,10 +107,10 @@ class Service:
             if not refusal and (why := await session.relay.child.known(self._patience)):
                 refusal = Refusal(200, INTERNAL_ERROR, why)
         except asyncio.CancelledError:  # its connection is gone
-            self._give_up(session)
+            self.end(session)
             raise
         if refusal:
-            self._give_up(session)
+            self.end(session)
             return None, self._softened(refusal)
         return session, self._greet(session, wish, message)
 
@@ -186,11 +186,6 @@ class Service:
         for outbox in list(session.streams):
             outbox.stream.close()
         self.children.release(session)
-
-    def _give_up(self, session: Session) -> None:
-        """The session has not come about. Its client may come again for the child that is starting for it."""
-        self.children.set_aside(session)
-        self.end(session)
 
     def is_full(self, session: Session) -> bool:
         """Whether the child has not read enough of what was written to it for another request."""

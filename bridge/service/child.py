@@ -29,7 +29,6 @@ class Child:
                            private=role in ("own", "spare"), minted=service.minted, era=era or service.eras.main)
         self.relay.child = self
         self.own_era = era
-        self.has_opened = False
         self.on_opened = lambda: None
         self.supervisor = Supervisor(service.command, pace or service.pace, service.settings.max_line, self, self.log, service.counts)
         self.relay.hung, self.relay.served = self.supervisor.refused, self.supervisor.served
@@ -42,6 +41,11 @@ class Child:
     @property
     def state(self) -> str:
         return "asleep" if self.relay.is_asleep and self.supervisor.state in (State.STOPPING, State.STOPPED) else self.supervisor.state.value
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether a process of it has ever answered the handshake."""
+        return self.relay.has_opened
 
     @property
     def pid(self) -> int | None:
@@ -78,9 +82,9 @@ class Child:
         self.is_over, self.relay.is_asleep = True, False
         await self.supervisor.stop()
 
-    async def known(self, patience: float) -> str:
-        """Wait until the child has told of itself. Returns why it has not, or an empty string."""
-        if self.relay.facts is not None:
+    async def known(self, patience: float, by_itself: bool = False) -> str:
+        """Wait until the child is known; `by_itself`: until it has told of itself. Returns why it is not, or an empty string."""
+        if self.relay.facts is not None and (self.has_opened or not by_itself):
             return ""
         if self.supervisor.state in (State.STOPPED, State.FATAL):
             self.wake()
@@ -138,7 +142,6 @@ class Child:
         self.on_gone(self)
 
     def _opened(self, facts) -> None:
-        self.has_opened = True
         self.supervisor.life.pace, self.supervisor.is_on_trial = self.service.pace, False
         self.supervisor.opened()
         self.service.eras.opened(facts)

@@ -134,6 +134,7 @@ class Children:
         child = self._principals.get((name, era))
         if child is None:
             child = self._principals[name, era] = Child(self.service, "principal", era=MODERN if era == MODERN else "")
+            child.relay.used = self.service.loop.time()  # somebody asks for it
             child.start()
             if era == LEGACY:
                 child.relay.presume(self.shared.relay)  # which was told the same in its handshake
@@ -149,14 +150,13 @@ class Children:
         self.service.spawn(child.stop())
 
     def release(self, session: Session) -> None:
-        """The session is over, and so is its own child."""
+        """The session is over, and so is its own child. One that has not started yet is kept for the client's next session."""
         if session.own_child and session.relay.is_private:
-            self.pool.give_back(session.relay.child)
-
-    def set_aside(self, session: Session) -> None:
-        """The session is over before its own child had started."""
-        if session.own_child and session.relay and session.relay.is_private:
-            self.pool.set_aside(session.relay.child)
+            child = session.relay.child
+            if child.has_opened or session.is_modern:
+                self.pool.give_back(child)
+            else:
+                self.pool.set_aside(child)
 
     def sweep(self, now: float) -> None:
         for child in self:

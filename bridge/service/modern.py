@@ -62,8 +62,9 @@ class ModernCalls:
         await service.eras.settle(PATIENCE)
         child = service.children.modern_or_legacy(principal)
         relay = child.relay
-        if method == DISCOVER or relay.facts is None:  # a client that looks around must not wait long, nor be sent away
-            why = await child.known(PATIENCE if method == DISCOVER else service.policy.ready_wait)
+        asks_it = method == listens.METHOD and not relay.is_modern  # and does not wait for its start
+        if method == DISCOVER or relay.facts is None or asks_it:  # a client that looks around must not wait long, nor be sent away
+            why = await child.known(PATIENCE if method == DISCOVER else service.policy.ready_wait, by_itself=asks_it)
             if why:
                 return Refusal(200, INTERNAL_ERROR, why)
         if service.counts.in_flight >= service.max_requests:

@@ -5,7 +5,8 @@ import json
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -289,7 +290,7 @@ def hurried(around):
 
 
 @pytest.mark.parametrize("parts", [[], [HEAD], [b"\r\n"], [HEAD, *[b"x"] * 20], [b"\r\n"] * 20, [HEAD + b"\r\n", b"G"],
-                                   [HEAD + b"\r\n", *[b"\r\n"] * 20], [HEAD + b"\r\n" + HEAD]])
+                                   [HEAD + b"\r\n" + HEAD]])
 def test_a_head_that_does_not_come_whole_in_time_closes_its_connection(hurried, parts):
     """A byte now and then buys no more time; a request before it neither."""
     with open_socket(hurried.url) as connection:
@@ -316,32 +317,61 @@ def test_between_two_requests_a_connection_may_idle(hurried):
         assert b"200 OK" in read_until(connection, b"ok\n")
 
 
+async def answer(scope, receive, send) -> None:
+    """An application that looks at nothing, and takes its time on /slow."""
+    await asyncio.sleep(2 if scope["path"] == "/slow" else 0)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server that lets one idle for 1 s, where the bridge does for 75. /now goes the short way."""
+    now = SimpleNamespace(short=(b"GET",), service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
+                          take=lambda method, headers, query, body, principal, way: way.accepted() or True)
+    bridge = SimpleNamespace(head_timeout=head_timeout, lanes={b"/now": now}, gate=SimpleNamespace(principal=lambda headers, server: ""))
+    server = uvicorn.Server(uvicorn.Config(answer, port=0, http=partial(ShortcutProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname())
+    yield reader, writer
+    writer.close()
+    server.should_exit = True
+    await serving
+
+
+def get(path: str) -> bytes:
+    return HEAD.replace(b"/healthz", path.encode()) + b"\r\n"
+
+
 @pytest.mark.parametrize("head_timeout", [0, 0.2, 100])
-def test_a_connection_that_idles_too_long_is_closed_however_often_it_was_used(head_timeout):
-    """The bridge's own limit is 75 s, so the protocol has a server of its own here, with 1 s."""
-    bridge = SimpleNamespace(head_timeout=head_timeout, lanes={})
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
-
+@pytest.mark.parametrize("after", [b"", b"\r\n", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nof 9"],
+                         ids=["nothing", "an empty line", "half a body of what is answered"])
+def test_a_connection_that_idles_too_long_is_closed_however_often_it_was_used(head_timeout, after):
     async def visit() -> bytes:
-        server = uvicorn.Server(uvicorn.Config(app, port=0, http=partial(ShortcutProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname())
-        for _ in range(3):
-            writer.write(HEAD + b"\r\n")
-            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
-            await asyncio.sleep(0.6)
-        last = await asyncio.wait_for(reader.read(), 8)
-        writer.close()
-        server.should_exit = True
-        await serving
-        return last
+        async with idling(head_timeout) as (reader, writer):
+            for _ in range(3):
+                writer.write(get("/"))
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+                await asyncio.sleep(0.6)
+            writer.write(after)
+            await asyncio.sleep(0.2)
+            if after.endswith(b"of 9"):
+                writer.write(b"bytes")
+            return await asyncio.wait_for(reader.read(), 8)
 
-    assert asyncio.run(visit()) == b""
+    assert asyncio.run(visit()).count(b"200 OK") == after.count(b"POST")
+
+
+def test_a_connection_does_not_idle_while_the_second_of_two_requests_is_answered():
+    """The first one is answered at once, before the second is looked at."""
+    async def visit() -> tuple[bytes, bytes]:
+        async with idling() as (reader, writer):
+            writer.write(get("/now") + get("/slow"))
+            return await reader.readuntil(b"\r\n\r\n"), await reader.read()
+
+    assert [b" 202 " in part or b" 200 " in part for part in asyncio.run(visit())] == [True, True]
 
 
 def test_a_slow_answer_and_a_stream_are_not_slow_heads(hurried, connect, transport):

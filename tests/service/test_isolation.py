@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bent import is_gone, pids, processes
-from support import ROOT, Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
+from bent import bent, is_gone, pids, processes
+from support import ROOT, Bridge, Http, Modern, Refused, Sse, Ws, eventually, text, zoo
+from support.modern import routing
 
 ALICE, ALSO_ALICE, BOB = ({"authorization": f"Bearer {token}"} for token in ("a-secret", "a-second", "b-secret"))
 PRINCIPAL = ("--isolation", "principal", "--token-file")
@@ -60,6 +61,32 @@ def test_a_principal_is_greeted_and_told_the_tools_while_its_child_is_still_star
     assert processes(bridge, "principal", "handshaking")
     assert "pid" in {tool["name"] for tool in tools}
     assert text(client.call("pid")) == str(pids(bridge, "principal", "ready")[0])
+
+
+def test_a_modern_client_that_listens_to_a_child_that_dies_while_it_starts_is_not_told_that_it_is_subscribed(start, tokens, connect, tmp_path):
+    """The second process, which is the principal's first, dies; the shared one has told that it has resources."""
+    command = bent(tmp_path / "child.py", f"""
+with open({str(tmp_path / "starts")!r}, "a+") as starts:
+    starts.write("x"); starts.flush(); starts.seek(0)
+    is_second = len(starts.read()) == 2
+if is_second:
+    time.sleep(1); sys.exit(1)
+""")
+    with Bridge(command, *PRINCIPAL, tokens, "--child-era", "legacy", headers=ALICE) as bridge:
+        alice = connect(Modern, bridge.url, headers=ALICE)
+        said = alice.post(*_listening(alice)).json()
+        again = alice.listen_to(resourceSubscriptions=["test://one"])
+        told = again.next_message()
+
+        assert "exited" in said["error"]["message"]
+        assert told["params"]["notifications"] == {"resourceSubscriptions": ["test://one"]}
+        again.close()
+
+
+def _listening(client: Modern) -> tuple[dict, dict]:
+    message = client.enveloped({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen",
+                                "params": {"notifications": {"resourceSubscriptions": ["test://one"]}}})
+    return message, routing(message)
 
 
 def test_the_death_of_one_principals_child_concerns_nobody_else(bridge, connect):

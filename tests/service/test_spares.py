@@ -63,6 +63,19 @@ def test_a_client_that_did_not_wait_for_a_slow_start_finds_that_child_when_it_co
     assert len(processes(bridge)) == 2, "its own and the one that tells whether the server is ready"
 
 
+def test_litellm_s_sessions_that_only_list_share_one_start(start):
+    """It opens one for each list, and is not kept waiting for it; the child goes to the first session that calls."""
+    bridge = start("slow_start", "3", options=[*OWN, "--profile", "litellm"])
+    for _ in range(5):
+        with Http(bridge.url, listen=False) as client:
+            assert "pid" in {tool["name"] for tool in client.request("tools/list")["result"]["tools"]}
+    (starting,) = pids(bridge, "spare")
+    with Http(bridge.url, listen=False) as client:
+        assert pid_of(client) == starting
+
+    assert len(bridge.logged("child started")) == 2, "its own and the one that tells whether the server is ready"
+
+
 def test_a_used_child_is_stopped_and_never_given_to_anybody_else(start, connect):
     bridge = start("stateful", options=[*OWN, "--spares", "1"])
     eventually(lambda: ready_spares(bridge))
