@@ -7,6 +7,7 @@ from msgspec import Raw
 from world import ALL, KEYS, Outbox, World
 
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.eras.caller import Caller
 from bridge.protocol.facts import Facts
 from bridge.protocol.memory import PAGES, Memory, Reading
 
@@ -296,6 +297,21 @@ def test_what_the_child_says_while_it_goes_to_sleep_does_not_wake_it():
 
     assert world.relay.is_idle
     assert world.request(world.session(), "tools/list").answers == [], "but what was known is not true any more"
+
+
+def test_what_a_modern_call_has_logged_by_the_child_that_it_wakes_is_not_for_sessions_that_never_asked():
+    world = asleep(tools=["t"])
+    stream = Outbox()
+    world.session(stream)
+    world.call(Caller("test"), params={"name": "t"}, level="debug")
+    told = world.open(tools=["t"])
+    for line in told:
+        if "id" in line:
+            world.answer(line, {})
+    world.notice("message", level="debug", data="later")
+
+    assert [line["params"]["level"] for line in told if line["method"] == "logging/setLevel"] == ["debug"]
+    assert stream.methods == []
 
 
 def test_a_child_that_does_not_wake_sleeps_no_more():
