@@ -69,8 +69,21 @@ class ShortcutProtocol(HeadsProtocol):
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
         self.headers += headers  # this list is the scope's
+        self.scope["bridge.protocol"] = self
         self.expect_100_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
         super().on_headers_complete()
+
+    def writer(self):
+        """What writes a part of the response under way at once, past its task. It says False where that has to wait."""
+        cycle, flow, transport = self.served, self.flow, self.transport
+
+        def write(part: bytes) -> bool:
+            if flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding or transport.is_closing():
+                return False
+            transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+            return True
+
+        return write
 
     def on_headers_complete(self) -> None:
         self.short = None

@@ -224,6 +224,8 @@ class Service:
 
     async def pump_listening(self, stream: Stream, scope, receive, send) -> None:
         """The same for a stream that lives until its client leaves. A reader that takes nothing at all is given up, too."""
+        if protocol := scope.get("bridge.protocol"):
+            stream.write_now = protocol.writer()
         with stream.sending():
             try:
                 await EventSourceResponse(stream, ping=0, send_timeout=self.settings.keepalive or None)(scope, receive, send)

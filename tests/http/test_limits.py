@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -192,6 +193,19 @@ def test_the_stream_of_a_slow_reader_is_closed_and_counted_and_nobody_waits_for_
     assert flooded.logged("too slow")
     assert not flooded.logged("bug")
     assert not flooded.logged("Traceback")
+
+
+@pytest.mark.parametrize("begin", [slow_get, slow_sse])
+def test_a_reader_that_catches_up_gets_everything_in_its_order(start, connect, begin):
+    """Some of it is written at once, and some of it has to wait."""
+    bridge = start("flood", options=["--stream-buffer", "100m"])
+    with begin(bridge, connect(Http, bridge.url, listen=False)) as connection:
+        time.sleep(1)
+        seen = bytearray()
+        while b'"9999 ' not in seen[-5000:]:
+            seen += connection.recv(1 << 20)
+
+    assert [int(number) for number in re.findall(rb'"data":"(\d+) x', seen)] == list(range(10_000))
 
 
 def test_a_reader_that_takes_nothing_is_given_up_with_the_signs_of_life(start):

@@ -397,6 +397,7 @@ def test_point_13_idle_sessions_go_away_with_their_children(start, client):
     eventually(lambda: len(bridge.children()) == 1)
     session = client(bridge.url, version="2025-06-18", **({"listen": False} if client is Http else {}))
     session.open()
+    session.call("echo", message="its child has started")
     if client is Sse:
         session.close()
 
