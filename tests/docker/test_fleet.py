@@ -280,6 +280,19 @@ def test_compose_alone_runs_it(fleet):
     assert fleet.inspect("time")["Id"] == before
 
 
+def test_a_database_that_is_older_than_its_passwords_gets_them(fleet):
+    """A volume outlives the checkout that it was made with, and compose/.env is written anew."""
+    env = fleet.root / "compose/.env"
+    said = env.read_text()
+    env.write_text("".join(line for line in said.splitlines(keepends=True) if not line.startswith(("POSTGRES_", "DATABASE_URI="))))
+    fleet.run("up", "postgres", "--no-verify")
+    verdict = fleet.verify("postgres")
+
+    assert set(env.read_text().splitlines()) ^ set(said.splitlines()) > {line for line in said.splitlines() if line.startswith("DATABASE_URI=")}
+    assert verdict["ok"], troubles(verdict)
+    assert hops(verdict, "postgres")["called"] == "ok"
+
+
 def test_down_leaves_nothing(fleet):
     docker("rm", "-f", "fake-openai")
     fleet.run("down", "--volumes")

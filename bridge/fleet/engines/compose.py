@@ -19,7 +19,7 @@ from bridge.fleet import files
 from bridge.fleet.ask import Http, Silence
 from bridge.fleet.engines import Broken, Running, Say, Started, Urls
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.environment import TOKEN, Environment, for_compose, own_lines, startable
+from bridge.fleet.environment import PASSWORDS, TOKEN, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import Stanza
@@ -30,6 +30,12 @@ OLDEST = (2, 20, 0)  # the first that knows `include`
 DOOR, LITELLM, PROMETHEUS, DATABASE = "door", "litellm", "prometheus", "database"
 SHARED = (DOOR, LITELLM, PROMETHEUS)
 QUICK, PULL, BUILD, HEALTHY = 30.0, 1800.0, 3600.0, 240.0
+NEW_PASSWORDS = """psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" \\
+--set own="$(cat /run/secrets/postgres_password)" --set reader="$(cat /run/secrets/postgres_reader_password)" <<'SQL'
+alter role :"USER" password :'own';
+alter role mcp_reader password :'reader';
+SQL
+"""  # by its socket, where the image trusts everybody who is inside
 EVERY = 5.0  # seconds between two lines of progress
 
 
@@ -98,6 +104,8 @@ class Compose:
         self._build(fleet, sidecars)
         services = [stanza.name for stanza in sidecars] + list(SHARED) + ([DATABASE] if any(stanza.needs for stanza in sidecars) else [])
         self._end_others(services)
+        if DATABASE in services:
+            self._agree_on_passwords(fleet.name)
         self._start(services, sidecars)
         self._wait(services, self.urls(fleet, environment))
         self._forget_replaced()
@@ -165,6 +173,23 @@ class Compose:
         if others:
             self.say(f"ending {', '.join(others)}")
             self._run("--profile", "*", "rm", "--stop", "--force", *others, patience=120)
+
+    def _agree_on_passwords(self, fleet: str) -> None:
+        """Give a database that is older than compose/.env (that of an earlier checkout) the passwords of now."""
+        memory = self._memory()
+        now = _digest(self.project.secrets / name for name in PASSWORDS)
+        if memory["passwords"].get(DATABASE) == now:
+            return
+        volume = run(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{fleet}_{DATABASE}$"], QUICK, env=self._environment())
+        if volume.strip():
+            self.say("the database may be older than compose/.env: it gets the passwords of now")
+            try:
+                self._run("up", "--detach", "--no-build", "--force-recreate", "--wait", DATABASE, patience=HEALTHY)
+                self._run("exec", "--no-TTY", DATABASE, "bash", "-c", NEW_PASSWORDS, patience=QUICK)
+            except Failed as error:
+                return self.say(f"the database does not take the passwords of compose/.env: {error.reason}")
+        memory["passwords"] = {DATABASE: now}
+        return self._remember(memory)
 
     def _start(self, services: list[str], sidecars: list[Stanza]) -> None:
         """Create and start what is not as it should be. Raises Broken."""
@@ -282,9 +307,10 @@ class Compose:
     def _memory(self) -> dict[str, dict[str, str]]:
         try:
             said = json.loads(self.memory_file.read_text())
-            return {"built": dict(said["built"]), "mounted": dict(said["mounted"]), "replaced": dict(said.get("replaced", {}))}
+            return {"built": dict(said["built"]), "mounted": dict(said["mounted"]),
+                    **{name: dict(said.get(name, {})) for name in ("replaced", "passwords")}}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {"built": {}, "mounted": {}, "replaced": {}}
+            return {"built": {}, "mounted": {}, "replaced": {}, "passwords": {}}
 
     def _remember(self, memory: dict[str, dict[str, str]]) -> None:
         write_private(self.memory_file, json.dumps(memory, indent=1) + "\n")
