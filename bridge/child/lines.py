@@ -4,7 +4,6 @@ The child may cut its output anywhere, even inside a character, so this works on
 `\\n` alone: U+2028 and friends are ordinary characters of a JSON string. It does not know what a line means.
 """
 
-NONE: list = []
 HEAD = 1024  # bytes kept of each end of a line that is too long
 
 
@@ -24,7 +23,7 @@ class Lines:
         """The lines that this chunk completes, and (head, tail, size) of those that were too long."""
         end = len(chunk) - 1
         if chunk.find(b"\n") == end <= self.limit and end > 0 and not self._parts:  # one whole line, as nearly always
-            return [chunk[:-1]], NONE
+            return [chunk[:-1]], []
         first, *rest = chunk.split(b"\n")
         if not rest:
             self._keep(first)

@@ -1,7 +1,8 @@
 """One HTTP response in progress that carries messages: a bounded queue of frames, and how a message becomes one.
 
-The core puts frames in without ever waiting; one task takes them out, or is passed by where it has nothing to do. A reader that is slower than its messages loses its
-stream (what was on it can be had again by `Last-Event-ID`), and nobody else waits for it.
+The core puts frames in without ever waiting; one task takes them out, or is passed by where it has nothing to do. A reader
+that is slower than its messages loses its stream (what was on it can be had again by `Last-Event-ID`), and nobody else
+waits for it.
 """
 
 import asyncio

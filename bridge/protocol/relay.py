@@ -142,8 +142,8 @@ class Relay:
         is_asked_for_more = any(exchange.session is None and exchange.method == "logging/setLevel" for exchange in self.turns)
         if not is_asked_for_more:  # by a modern call, which has woken the child
             self.level = subscriptions.level_of(sessions) if self.facts.offers("logging") else None
-        if self.level and not is_asked_for_more:
-            wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % self.level.encode()))
+            if self.level:
+                wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % self.level.encode()))
         for method, params in reversed(wishes):
             self.turns.wait(self._own_exchange(method, params, now), first=True)
 

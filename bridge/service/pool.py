@@ -2,8 +2,8 @@
 
 A spare has shaken hands with the capabilities that clients lately declared; it is given to one session and stopped after
 it, never handed on. One that a client did not wait for until it had started is set aside, because the same client mostly
-comes again: LiteLLM gives up after 4 s, and would never see a server that starts in 5. All children of sessions, spares
-and those that are just ending included, are at most `limit`.
+comes again: LiteLLM's sessions that only ask for a list are over before their child has started. All children of sessions,
+spares and those that are just ending included, are at most `limit`.
 """
 
 import asyncio

@@ -180,8 +180,8 @@ class Compose:
         now = _digest(self.project.secrets / name for name in PASSWORDS)
         if memory["passwords"].get(DATABASE) == now:
             return
-        volume = run(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{fleet}_{DATABASE}$"], QUICK, env=self._environment())
-        if volume.strip():
+        volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{fleet}_{DATABASE}$"])
+        if volume:
             self.say("the database may be older than compose/.env: it gets the passwords of now")
             try:
                 self._run("up", "--detach", "--no-build", "--force-recreate", "--wait", DATABASE, patience=HEALTHY)

@@ -79,7 +79,8 @@ class Prometheus:
             if target is None:
                 return Hop("counted", FAILED, "Prometheus has no such target", "mcp-bridge up (compose/state/prometheus.yml)"), True
             if target.get("health") == "down":
-                failed.update(scrape for scrape in [_scraped(target)] if scrape > since)
+                if (scrape := _scraped(target)) > since:
+                    failed.add(scrape)
                 return Hop("counted", FAILED, f"Prometheus cannot scrape {target.get('scrapeUrl')}: {target.get('lastError')}",
                            "is its token the one of the bridges? mcp-bridge up"), len(failed) > 1
             if target.get("health") != "up" or _scraped(target) <= since:
