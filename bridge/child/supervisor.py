@@ -25,6 +25,7 @@ class Supervisor:
         self.process: Process | None = None
         self.stderr = Stderr(lambda text: log.info("stderr", pid=self.pid, line=text), self._count_stderr)
         self.started = 0.0  # loop time of the last start
+        self._opened = 0.0  # loop time of the last handshake's end
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._has_run = False
@@ -39,13 +40,21 @@ class Supervisor:
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
+    @property
+    def start_seconds(self) -> float:
+        """How long the last start took, or has taken so far; 0 without one."""
+        if self._opened > self.started:
+            return self._opened - self.started
+        return self._loop.time() - self.started if self.process else 0.0
+
     # -- what its user says -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         self._on(Event.START)
 
     def opened(self) -> None:
-        self.counts.ready_seconds = self._loop.time() - self.started
+        self._opened = self._loop.time()
+        self.counts.ready_seconds = self._opened - self.started
         self._on(Event.OPENED)
 
     def served(self) -> None:

@@ -18,6 +18,9 @@ from bridge.protocol.facts import Facts
 from bridge.service.kept import Kept
 
 PROBE = 20.0  # seconds for an answer: `npx` and `uvx` may download first
+PATIENCE = 4.0  # seconds for one that a client waits for: C# clients give up after 5, and then do not try the handshake
+SLOWER = 3  # times as long as its sibling may a process take to start
+LOOK = 0.2  # seconds between two looks at how long the sibling takes
 AUTO, UNKNOWN, DUAL = "auto", "unknown", "dual"
 
 
@@ -70,13 +73,17 @@ class Eras:
         if verdict.identity == self._kept.identity:
             self.legacy, self.modern, self._title = verdict.legacy, verdict.modern, verdict.title
 
-    async def settle(self, patience: float) -> None:
-        """Find out whether modern clients can be served by a modern child, for at most so long."""
+    async def settle(self, in_a_hurry: bool) -> None:
+        """Find out whether modern clients can be served by a modern child: for `PATIENCE`, or longer where it starts slowly.
+
+        Whoever is not in a hurry would wait for the start of a legacy child as well.
+        """
         if self.modern is None and self.is_alone:
             self.modern = False
         if self.modern is None:  # counted from when the question was put: all wait once, not each anew
             asked = self._ask()
-            await asyncio.wait([asked], timeout=max(0.0, self._since + patience - self.service.loop.time()))
+            while (left := self._since + self._patience(in_a_hurry) - self.service.loop.time()) > 0 and not asked.done():
+                await asyncio.wait([asked], timeout=left if in_a_hurry else min(left, LOOK))
 
     async def refused(self, code: int) -> bool:
         """A child refused `initialize`. Whether that is because it is modern."""
@@ -112,7 +119,7 @@ class Eras:
         if not self.is_pinned and self.modern is not False:
             self.modern = False
             self.service.log.info("the server speaks the handshake era only", why=why)
-            if self.legacy:  # else it may be that it cannot start at all just now
+            if self.legacy and self._patience() < PROBE:  # else it may be that it cannot start at all just now, or not in time
                 self._keep()
 
     def forget(self) -> None:
@@ -133,6 +140,10 @@ class Eras:
             self._since = self.service.loop.time()
             self.service.children.start_modern()
         return asked
+
+    def _patience(self, in_a_hurry: bool = False) -> float:
+        """Seconds after which a process that was asked is silent, and not just slow to start."""
+        return PATIENCE if in_a_hurry else max(PATIENCE, SLOWER * self.service.children.shared.supervisor.start_seconds)
 
     def _keep(self) -> None:
         self._kept.write(msgspec.json.encode(_Verdict(self._kept.identity, self.legacy, self.modern, self._title)))

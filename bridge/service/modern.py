@@ -13,8 +13,8 @@ from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal, busy
 from bridge.service.child import Child
+from bridge.service.eras import PATIENCE
 
-PATIENCE = 4.0  # seconds for the child to be known: C# clients give up after 5, and then do not try the handshake
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
 NO_TWINS: frozenset = frozenset()
@@ -59,7 +59,7 @@ class ModernCalls:
         service, method = self.service, message.method
         if refusal := service.not_now():
             return refusal
-        await service.eras.settle(PATIENCE)
+        await service.eras.settle(in_a_hurry=method == DISCOVER)
         child = service.children.modern_or_legacy(principal)
         relay = child.relay
         asks_it = method == listens.METHOD and not relay.is_modern  # and does not wait for its start

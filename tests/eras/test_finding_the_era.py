@@ -163,6 +163,16 @@ def test_a_child_that_answers_late_gets_no_handshake_in_the_same_process(start, 
         assert not {"initialize", "server/discover"} <= set(methods)
 
 
+def test_a_child_that_starts_slowly_is_not_taken_for_one_that_says_nothing(start, connect, journal):
+    """Who looks around is answered in time; a call waits for the process that suits its client, as it would for the other one."""
+    bridge = start("modern", "--locked", "--after", 6, options=journal.options, ready=False)
+    client = connect(Modern, bridge.url, timeout=20)
+
+    assert text(client.call("echo", message="hi")) == "hi"
+    assert era(bridge) == "dual"
+    assert ["_meta" in m["params"] for told in journal.read().values() for m in told if m.get("method") == "tools/call"] == [True]
+
+
 @pytest.mark.parametrize("name, pinned", [("echo", "legacy"), ("modern", "modern")])
 def test_a_pinned_era_is_not_asked_for(start, connect, journal, name, pinned):
     bridge = start(name, options=("--child-era", pinned, *journal.options))

@@ -8,6 +8,7 @@ import pytest
 from bridge.child.process import Command
 from bridge.log import Log
 from bridge.protocol.facts import Facts
+from bridge.service import eras
 from bridge.service.eras import Eras
 from bridge.settings import Settings
 
@@ -18,10 +19,11 @@ NEW = b'{"supportedVersions":["2026-07-28"],"capabilities":{}}'
 class Asked:
     """A service with nothing but what `Eras` looks at; `said` is what the process that is asked does: Eras -> None."""
 
-    def __init__(self, folder, said=lambda eras: None, **settings):
+    def __init__(self, folder, said=lambda asked: None, **settings):
         self.asked = self.dropped = 0
         self.said = said
-        children = SimpleNamespace(start_modern=self.start, drop_modern=self.drop)
+        self.sibling = SimpleNamespace(start_seconds=0.0)
+        children = SimpleNamespace(start_modern=self.start, drop_modern=self.drop, shared=SimpleNamespace(supervisor=self.sibling))
         settings = Settings(cache_dir=str(folder), **settings)
         self.eras = Eras(SimpleNamespace(settings=settings, name="x", command=Command(("echo",)), log=Log(), children=children,
                                          loop=asyncio.get_running_loop()))
@@ -34,15 +36,23 @@ class Asked:
     def drop(self):
         self.dropped += 1
 
-
-def modern(eras):
-    eras.opened(Facts.of(NEW))
-    eras.answered()
+    def waited(self):
+        return asyncio.get_running_loop().time() - self.eras._since
 
 
-def dead(eras):
-    eras.failed("it died")
-    eras.answered()
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(eras, "PATIENCE", 0.05)
+
+
+def modern(asked):
+    asked.opened(Facts.of(NEW))
+    asked.answered()
+
+
+def dead(asked):
+    asked.failed("it died")
+    asked.answered()
 
 
 def in_loop(test):
@@ -57,8 +67,8 @@ def in_loop(test):
 async def test_a_verdict_is_asked_for_once_and_kept(tmp_path):
     one = Asked(tmp_path, modern)
     one.eras.opened(Facts.of(OLD % 1))
-    await one.eras.settle(5)
-    await one.eras.settle(5)
+    await one.eras.settle(in_a_hurry=False)
+    await one.eras.settle(in_a_hurry=False)
     next_one = Asked(tmp_path)
 
     assert (one.asked, one.eras.child_era, one.eras.main) == (1, "dual", "legacy")
@@ -69,20 +79,43 @@ async def test_a_verdict_is_asked_for_once_and_kept(tmp_path):
 async def test_silence_is_waited_for_once(tmp_path):
     one = Asked(tmp_path)
     for _ in range(3):
-        await one.eras.settle(0.05)
+        await one.eras.settle(in_a_hurry=False)
 
     assert (one.asked, one.eras.child_era) == (1, "unknown")
-    assert asyncio.get_running_loop().time() - one.eras._since < 0.5
+    assert one.waited() < 0.5
+
+
+@in_loop
+async def test_a_process_may_start_more_slowly_than_its_sibling(tmp_path):
+    one = Asked(tmp_path)
+    one.sibling.start_seconds = 0.2
+    await one.eras.settle(in_a_hurry=True)
+    hurried = one.waited()
+    await one.eras.settle(in_a_hurry=False)
+
+    assert hurried < 0.2 * eras.SLOWER <= one.waited()
+
+
+@pytest.mark.parametrize("seconds, kept", [(1, "legacy"), (10, "unknown")])
+def test_silence_is_kept_only_if_the_child_does_not_start_slowly_anyway(tmp_path, seconds, kept):
+    async def run():
+        one = Asked(tmp_path, dead)
+        one.sibling.start_seconds = seconds
+        one.eras.opened(Facts.of(OLD % 1))
+        await one.eras.settle(in_a_hurry=False)
+        assert (one.eras.child_era, Asked(tmp_path).eras.child_era) == ("legacy", kept)
+
+    asyncio.run(run())
 
 
 @in_loop
 async def test_a_death_is_kept_only_if_the_child_can_live_at_all(tmp_path):
     one = Asked(tmp_path, dead)
-    await one.eras.settle(5)
+    await one.eras.settle(in_a_hurry=False)
     assert (one.eras.child_era, Asked(tmp_path).eras.child_era) == ("legacy", "unknown")
     other = Asked(tmp_path, dead)
     other.eras.opened(Facts.of(OLD % 1))
-    await other.eras.settle(5)
+    await other.eras.settle(in_a_hurry=False)
     assert Asked(tmp_path).eras.child_era == "legacy"
 
 
@@ -90,7 +123,7 @@ async def test_a_death_is_kept_only_if_the_child_can_live_at_all(tmp_path):
 async def test_another_version_of_the_server_is_asked_anew(tmp_path):
     one = Asked(tmp_path, modern)
     one.eras.opened(Facts.of(OLD % 1))
-    await one.eras.settle(5)
+    await one.eras.settle(in_a_hurry=False)
     one.eras.opened(Facts.of(OLD % 1))
     before = one.eras.child_era
     one.eras.opened(Facts.of(OLD % 2))
@@ -112,7 +145,7 @@ async def test_a_refused_handshake_is_modern_if_it_says_so_or_if_asking_shows_it
 async def test_one_that_may_do_one_thing_at_a_time_gets_no_second_process(tmp_path):
     one = Asked(tmp_path, modern, max_in_flight=1)
     one.eras.opened(Facts.of(OLD % 1))
-    await one.eras.settle(5)
+    await one.eras.settle(in_a_hurry=False)
 
     assert (one.asked, one.eras.child_era) == (0, "legacy")
 
@@ -121,7 +154,7 @@ async def test_one_that_may_do_one_thing_at_a_time_gets_no_second_process(tmp_pa
 def test_what_is_pinned_is_never_asked(tmp_path, era):
     async def run():
         one = Asked(tmp_path, dead, child_era=era)
-        await one.eras.settle(5)
+        await one.eras.settle(in_a_hurry=False)
         refused = await one.eras.refused(-32022)
         assert (one.asked, refused, one.eras.child_era, one.eras.main) == (0, False, era, era)
 
