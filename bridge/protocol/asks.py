@@ -49,7 +49,7 @@ class Asks:
     def ask(self, session: Session, exchange: Exchange, method: str, params: bytes, heard, now: float) -> None:
         """Ask a session's client in the name of a modern child. `heard(answer, now)` is called once."""
         ask = Ask(b"%d" % session.next_ask, b"null", method, now)
-        ask.heard = heard
+        ask.heard, ask.exchange = heard, exchange
         self._put(session, exchange, ask, params)
 
     def _put(self, session: Session, exchange: Exchange | None, ask: Ask, params: bytes) -> None:
@@ -94,10 +94,13 @@ class Asks:
         """The child is gone: its clients need not answer any more."""
         for session in self.relay.sessions.values():
             for ask in [ask for ask in session.asks.values() if ask.heard is None]:
-                del session.asks[ask.id]
-                if session.waiting.pop(("ask", ask.id), None) is None:
-                    session.deliver(envelope.notification(
-                        "notifications/cancelled", b'{"requestId":%b,"reason":"the server process exited"}' % ask.id))
+                _take_back(session, ask, "the server process exited")
+
+    def withdraw(self, exchange: Exchange, why: str) -> None:
+        """A call that waits for its client's answers does so no more: the client need not give them."""
+        del self.relay.asking[exchange.id]
+        for ask in [ask for ask in exchange.session.asks.values() if ask.exchange is exchange]:
+            _take_back(exchange.session, ask, why)
 
     def end(self, session: Session) -> None:
         """The session is over: its child gets an error for whatever it still waits for."""
@@ -129,3 +132,10 @@ class Asks:
     def _answer_with_error(self, ask: Ask, why: str) -> None:
         if self.relay.is_open:
             self.relay.send(error_body(ask.child_id, INTERNAL_ERROR, why) + b"\n")
+
+
+def _take_back(session: Session, ask: Ask, why: str) -> None:
+    """Nobody waits for the answer any more; a client that was asked is told so."""
+    del session.asks[ask.id]
+    if session.waiting.pop(("ask", ask.id), None) is None:
+        session.deliver(envelope.notification("notifications/cancelled", b'{"requestId":%b,"reason":%b}' % (ask.id, envelope.encode(why))))

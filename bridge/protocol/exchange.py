@@ -34,6 +34,7 @@ class Exchange(Struct, eq=False):
     relay: Any = None  # whose child has it
     is_safe: bool = False  # whether it may be sent to a second child when the first died with it
     is_second_try: bool = False
+    progress: float = float("-inf")  # how far its child has said that it is
     missing: set[str] | None = None  # capabilities that its child asked for in vain
     rounds: int = 0  # how often its child wanted something of the client
     words: Any = None  # in which its answer goes to the client
@@ -58,12 +59,13 @@ class Exchange(Struct, eq=False):
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("id", "child_id", "method", "created", "delivered", "heard")
+    __slots__ = ("id", "child_id", "method", "created", "delivered", "heard", "exchange")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id
         self.child_id = child_id
         self.method = method
         self.created = created
-        self.heard = None  # called with the answer, where no child waits for it by `child_id`
+        self.heard = None  # called with the answer, where no child waits for it by `child_id`, but this call for the child:
+        self.exchange: Exchange | None = None
         self.delivered = False

@@ -4,6 +4,8 @@ Progress has an address (the token that the relay minted), news of lists and res
 messages and what we do not know carry no word of whose they are, and `Relay.owner_of_the_moment` decides.
 """
 
+import msgspec
+
 from bridge.protocol import envelope, subscriptions
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.ids import minted
@@ -22,7 +24,7 @@ class Notices:
         relay = self.relay
         if relay.is_modern:
             if message.method == "notifications/cancelled":
-                return relay.listens.cancelled(message)
+                return relay.listens.cancelled(message, now)
             if relay.listens.notified(message, now):
                 return None
         return self.told(message, now)
@@ -60,6 +62,8 @@ class Notices:
             return
         exchange.progressed(now, relay.policy.request_timeout)
         members = envelope.members(message.params)
+        if exchange.is_safe and not _goes_on(exchange, members):
+            return
         members["progressToken"] = exchange.token
         text = envelope.notification("notifications/progress", envelope.encode(members))
         if not exchange.session.deliver(text, exchange):
@@ -93,3 +97,15 @@ class Notices:
                 session.keep(object(), text)
             else:
                 relay.counts.drops["no_stream"] += 1
+
+
+def _goes_on(exchange, members: dict) -> bool:
+    """Whether progress increases, as it must (utilities, "Progress"): a second child begins anew with a call that is tried again."""
+    try:
+        progress = msgspec.json.decode(members.get("progress", b"0"), type=float)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True  # the client's to judge
+    if exchange.is_second_try and progress <= exchange.progress:
+        return False
+    exchange.progress = progress
+    return True

@@ -193,7 +193,7 @@ class Relay:
         self.asks.lost()
         self.listens.lost(for_good)
         for exchange in list(self.asking.values()) if for_good else ():
-            del self.asking[exchange.id]
+            self.asks.withdraw(exchange, why)
             self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
 
     def _may_try_again(self, exchange: Exchange) -> bool:
@@ -203,9 +203,15 @@ class Relay:
     def _try_again(self, exchanges: list[Exchange]) -> None:
         heir = self.successor or self
         for exchange in reversed(exchanges):
-            exchange.is_second_try, exchange.relay = True, heir
+            exchange.is_second_try = True
+            heir.inherit(exchange)
             heir.turns.wait(exchange, first=True)
         heir.pump()
+
+    def inherit(self, exchange: Exchange) -> None:
+        """A request that is with no child goes on with ours."""
+        exchange.relay = self
+        exchange.words = self.modern_words if exchange.session.is_modern else self.words
 
     @property
     def is_quiet(self) -> bool:
@@ -215,7 +221,12 @@ class Relay:
     @property
     def is_idle(self) -> bool:
         """Whether the child has nothing to do and nobody waits for it."""
-        return not self.exchanges and not self.turns
+        return not self.exchanges and not self.turns and not self.asking
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a child that is not there should be: somebody waits for it, or listens to it."""
+        return not self.is_idle or self.listens.are_awaited
 
     @property
     def is_at_rest(self) -> bool:
@@ -273,7 +284,7 @@ class Relay:
         for exchange in self.turns.clear(lambda exchange: exchange.session is None):
             self.conclude(exchange, "lost", INTERNAL_ERROR, "another child is asked", now)
         for exchange in self.turns.clear():
-            exchange.relay = other
+            other.inherit(exchange)
             other.turns.wait(exchange)
         if other.is_modern:
             other.listens.succeed(self.listens, now)
@@ -587,8 +598,8 @@ class Relay:
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
         """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""
-        if self.asking.pop(exchange.id, None) is not None:
-            return
+        if exchange.id in self.asking:
+            return self.asks.withdraw(exchange, "nobody waits for the call any more that it was asked for")
         if exchange.id not in self.exchanges:
             self.turns.remove(exchange)
             return

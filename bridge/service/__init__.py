@@ -165,7 +165,7 @@ class Service:
         trace = headers.get(b"traceparent")
         now = session.touched = self.loop.time()
         refusal = relay.request(session, message, outbox, now, trace.decode("latin-1") if trace else "")
-        if not relay.is_open and not relay.is_idle:
+        if not relay.is_open and relay.is_wanted:
             relay.child.wake()
         return refusal
 

@@ -132,7 +132,7 @@ class Child:
             was_restarting, self.is_restarting = self.is_restarting, False
             if was_restarting:
                 self.service.loop.call_soon(self._start_again)
-            elif not self.relay.is_idle:
+            elif self.relay.is_wanted:
                 self.service.loop.call_soon(self.wake)  # somebody came while it was going to sleep
             return
         if self.relay.is_modern and not self.own_era and not self.has_opened:

@@ -68,7 +68,7 @@ class Eras:
         self._kept = Kept(service.settings.cache_dir, f"{service.name}.era", service.command, service.log)
         try:
             verdict = msgspec.json.decode(self._kept.read(), type=_Verdict)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         if verdict.identity == self._kept.identity:
             self.legacy, self.modern, self._title = verdict.legacy, verdict.modern, verdict.title
@@ -87,7 +87,7 @@ class Eras:
 
     async def refused(self, code: int) -> bool:
         """A child refused `initialize`. Whether that is because it is modern."""
-        if self.is_pinned or self.legacy or self.modern is False and not self.is_alone:
+        if self.is_pinned or self.legacy:
             return False
         if code == UNSUPPORTED_VERSION:
             self.modern = True

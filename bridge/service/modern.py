@@ -59,13 +59,14 @@ class ModernCalls:
         service, method = self.service, message.method
         if refusal := service.not_now():
             return refusal
+        began = service.loop.time()
         await service.eras.settle(in_a_hurry=method == DISCOVER)
         child = service.children.modern_or_legacy(principal)
         relay = child.relay
         asks_it = method == listens.METHOD and not relay.is_modern  # and does not wait for its start
         if method == DISCOVER or relay.facts is None or asks_it:  # a client that looks around must not wait long, nor be sent away
-            why = await child.known(PATIENCE if method == DISCOVER else service.policy.ready_wait, by_itself=asks_it)
-            if why:
+            patience = began + PATIENCE - service.loop.time() if method == DISCOVER else service.policy.ready_wait
+            if why := await child.known(max(0.0, patience), by_itself=asks_it):
                 return Refusal(200, INTERNAL_ERROR, why)
         if service.counts.in_flight >= service.max_requests:
             return busy("requests", "--max-requests")
@@ -76,6 +77,8 @@ class ModernCalls:
                 await self._listed(relay)
             if refusal := self._wrong_parameters(relay.catalogue, params, headers, twins):
                 return refusal
+        if reply.is_over:  # the client left while it waited
+            return None
         if relay.is_modern and method in TASKS and (refusal := relay.tasks.refusal(principal, params.taskId)):
             return refusal
         if not relay.is_modern and (refusal := _not_there(relay, method, params)):
@@ -96,7 +99,7 @@ class ModernCalls:
         if (process := child.supervisor.process) is not None and process.backlog > FULL \
                 and (refusal := await service.room_in(process)):
             return refusal
-        if not reply.is_over:
+        if not reply.is_over:  # the client may have left while it waited
             self._put(child, message, params, meta, reply, headers, principal)
         return None
 

@@ -166,9 +166,11 @@ def test_a_child_that_answers_late_gets_no_handshake_in_the_same_process(start, 
 def test_a_child_that_starts_slowly_is_not_taken_for_one_that_says_nothing(start, connect, journal):
     """Who looks around is answered in time; a call waits for the process that suits its client, as it would for the other one."""
     bridge = start("modern", "--locked", "--after", 6, options=journal.options, ready=False)
-    client = connect(Modern, bridge.url, timeout=20)
+    client = Modern(bridge.url, timeout=20)
+    found = client.begin("server/discover")
 
     assert text(client.call("echo", message="hi")) == "hi"
+    assert found.result(1)["error"]["message"] == "the server is still starting"
     assert era(bridge) == "dual"
     assert ["_meta" in m["params"] for told in journal.read().values() for m in told if m.get("method") == "tools/call"] == [True]
 

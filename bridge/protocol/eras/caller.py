@@ -24,3 +24,6 @@ class Caller(Session):
         opening = Opening(mcp, FIRST_MODERN, capabilities, client, principal, own_child, nonce)
         super().__init__("streamable-http", opening, nonce, 0.0)
         self.initialized = True
+
+    def finish(self) -> None:
+        """The bridge is shutting down. Its calls are answered one by one."""

@@ -50,7 +50,9 @@ class Downgrade(Words):
         exchange.message = message
         raw, tail = bytes(message.params), bytes(params.meta)
         if tail in self._bare and not params.inputResponses and not params.requestState and raw.endswith(tail + b"}") and raw[:-len(tail) - 1].endswith(b',"_meta":'):
-            return raw[:-len(tail) - 10] + b"}"  # nothing in `_meta` is for the child: most requests
+            rest = raw[:-len(tail) - 10]
+            if rest.find(b'"_meta"') < 0 and envelope.BACKSLASH not in rest:  # it is there once: of two, the child would take the other
+                return rest + b"}"  # nothing in `_meta` is for the child: most requests
         members = envelope.members(message.params)
         inner = envelope.members(params.meta)
         for name in meta.OF_REQUESTS:

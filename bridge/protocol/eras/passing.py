@@ -79,8 +79,13 @@ class Listens:
             self.ask(listen.id, listen.params)
         self.own.opened(now)
 
+    @property
+    def are_awaited(self) -> bool:
+        """Whether somebody listens, or waits to hear that it does: a child that sleeps is needed."""
+        return bool(self.passed) or self.own.is_awaited
+
     def lost(self, for_good: bool) -> None:
-        self.own.lost()
+        self.own.lost(for_good)
         if for_good:
             passed, self.passed = self.passed, {}
             for listen in passed.values():
@@ -96,6 +101,7 @@ class Listens:
         """Another child takes over."""
         passed, older.passed = older.passed, {}
         self.passed.update(passed)
+        self.own.succeed(older.own)
         for listen in passed.values():
             listen.listens = self
         for listen in passed.values():
@@ -119,11 +125,14 @@ class Listens:
             listen.answered(message)
         return listen is not None or self.own.answered(id, message, now)
 
-    def cancelled(self, message: Envelope) -> None:
+    def cancelled(self, message: Envelope, now: float) -> None:
         """The child breaks a listen off."""
-        listen = self.passed.pop(minted(envelope.peek(message.params).requestId), None)
+        id = minted(envelope.peek(message.params).requestId)
+        listen = self.passed.pop(id, None)
         if listen is not None:
             listen.outbox.end()
+        else:
+            self.own.ended(id, now)
 
     def sweep(self, now: float, keepalive: float) -> None:
         for listen in self.passed.values() if keepalive else ():
@@ -141,8 +150,9 @@ class Own:
         self.next: int | None = None
         self.honoured: set[str] = set()  # resources
         self._asked: bytes = b""
-        self._since = 0.0
+        self._since = 0.0  # when the child was asked last, or somebody began to wait for a child that is not there
         self._is_refused = False
+        self._is_ended = False  # by the child, and not asked for again yet
         self._waiting: list = []  # called with no argument once it is settled what is honoured
 
     def opened(self, now: float) -> None:
@@ -150,10 +160,20 @@ class Own:
         self._asked, self._is_refused = b"", False
         self.refresh(now)
 
-    def lost(self) -> None:
+    def lost(self, for_good: bool) -> None:
         self.current = self.next = None
         self._asked = b""
-        self._settle()
+        if for_good:
+            self._settle()
+
+    def succeed(self, older: "Own") -> None:
+        """Another child takes over."""
+        self._waiting += older._waiting
+        older._waiting.clear()
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._waiting)
 
     def refresh(self, now: float, then=None) -> None:
         """The sessions' wishes are not what they were. `then()` is called once the child knows."""
@@ -161,6 +181,7 @@ class Own:
         if then is not None:
             self._waiting.append(then)
         if not self.listens.relay.is_open:
+            self._since = now
             return
         if self._is_refused or wanted == self._asked or not wanted:
             if not wanted:
@@ -168,7 +189,7 @@ class Own:
             return None if self.next is not None else self._settle()
         if self.next is not None:
             self.listens.cancel(self.next)
-        self._asked, self._since = wanted, now
+        self._asked, self._since, self._is_ended = wanted, now, False
         self.next = self.listens.relay.mint()
         self.listens.ask(self.next, meta.own(b'{"notifications":%b}' % wanted))
 
@@ -180,20 +201,31 @@ class Own:
             self.listens.relay.notices.told(message, now)
 
     def answered(self, id: int | None, message: Envelope, now: float) -> bool:
+        return self.ended(id, now, is_refused=bool(message.error))
+
+    def ended(self, id: int | None, now: float, is_refused: bool = False) -> bool:
+        """The child listens no more. It is asked again, but not at once if it has just been asked: it may end each one."""
         if id is None or id not in (self.current, self.next):
             return False
         if id == self.next:
-            self.next, self._is_refused = None, bool(message.error)
+            self.next = None
             self._settle()
+            self._is_refused = is_refused
         else:
-            self.current, self._asked = None, b""
-            if message.result:
-                self.refresh(now)
+            self.current, self._asked, self._is_ended = None, b"", not is_refused
+            self._renew(now)
         return True
 
     def sweep(self, now: float) -> None:
-        if self._waiting and now - self._since >= PATIENCE:
+        relay = self.listens.relay
+        if self._waiting and now - self._since >= (PATIENCE if relay.is_open else relay.policy.ready_wait):
             self._settle()
+        if relay.is_open:
+            self._renew(now)
+
+    def _renew(self, now: float) -> None:
+        if self._is_ended and now - self._since >= PATIENCE:
+            self.refresh(now)
 
     def _acknowledged(self, id: int, message: Envelope) -> None:
         if id != self.next:

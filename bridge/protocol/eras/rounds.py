@@ -64,8 +64,8 @@ class Round:
         elif message.method == "elicitation/create":
             self.answers[key] = Raw(b'{"action":"decline"}' if code_of(message.error) != METHOD_NOT_FOUND else b'{"action":"cancel"}')
         else:
-            del relay.asking[exchange.id]
             why = f"the client refused {message.method}: {bytes(message.error).decode(errors='replace')[:300]}"
+            relay.asks.withdraw(exchange, "the call has failed")
             return relay.conclude(exchange, "error", INTERNAL_ERROR, why, now)
         if not self.missing:
             self.again(now)
@@ -81,7 +81,8 @@ class Round:
         if self.state is not None:
             members["requestState"] = self.state
         heir = relay.heir
-        exchange.id, exchange.relay = heir.mint(), heir
+        exchange.id = heir.mint()
+        heir.inherit(exchange)
         message = Envelope(id=exchange.message.id, method=exchange.method, params=Raw(envelope.encode(members)))
         original = exchange.message
         line = envelope.request_line(exchange.id, exchange.method, heir.words.params(exchange, message, envelope.peek(message.params)))

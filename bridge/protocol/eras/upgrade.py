@@ -50,7 +50,10 @@ class Upgrade(Words):
         if message.result and b'"input_required"' in bytes(message.result):
             members = envelope.object_or_none(message.result) or {}
             if bytes(members.get("resultType", b"")) == b'"input_required"':
-                return Round.begin(self, exchange, members, self.relay.heard)
+                failure = Round.begin(self, exchange, members, self.relay.heard)
+                if failure:
+                    message.result, message.error = envelope.ABSENT, Raw(b"{}")  # it is counted as what the client gets
+                return failure
         if message.result:
             message.result = Raw(self._trimmed(exchange, message.result))
         return self.profile.answer(exchange, message)
@@ -151,11 +154,15 @@ def _subscribed(own, session: Session, message: Envelope, uri: str) -> bytes:
     if uri in own.honoured:
         return envelope.result(message.id, b"{}")
     session.subscriptions.discard(uri)
+    if not own.listens.relay.is_open:
+        return error_body(message.id, INTERNAL_ERROR, f"the server is not ready: {own.listens.relay.reason}")
     return error_body(message.id, INTERNAL_ERROR, "the server does not tell about changes of this resource")
 
 
 def unsubscribe(relay, session: Session, message: Envelope, params: Params):
     session.subscriptions.discard(envelope.string(params.uri) or "")
+    if not relay.is_open:  # the next child is not asked for it
+        return envelope.result(message.id, b"{}")
     return lambda outbox, now: relay.listens.own.refresh(now, lambda: outbox.answer(envelope.result(message.id, b"{}")))
 
 
