@@ -53,7 +53,7 @@ def read(settings: Settings) -> dict[str, tuple[Command, Settings]]:
     try:
         text = Path(path).read_text()
         document, lines = _load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: {_first_line(error)}") from None
     key = next((key for key in KEYS if isinstance(document, dict) and key in document), None)
     if key is None:

@@ -135,12 +135,15 @@ class _Bridge:
                 "changed": [name for name in planned if name in before and planned[name] != before[name]],
                 "removed": [name for name in before if name not in planned],
                 "unchanged": [name for name in planned if before.get(name) == planned[name]]}
-        for name in (*came["changed"], *came["removed"]):
-            self._dismiss(self.services.pop(name))
+        replaced = {name: self.services.pop(name) for name in (*came["changed"], *came["removed"])}
+        for service in replaced.values():
+            self._dismiss(service)
         for name in came["removed"]:
             self.app.unmount(name)
         for name in (*came["changed"], *came["added"]):
             service = self.services[name] = self._service(name)
+            if name in replaced:
+                service.succeed(replaced[name])
             service.start()
             self.app.mount(name, service)
         for name in came["unchanged"]:
@@ -156,10 +159,16 @@ class _Bridge:
         """Let a service finish what it began, then end its streams and its children."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.settings.drain_timeout
-        await service.finish(lambda: loop.time() >= deadline)
-        service.close_streams()
-        await service.stop()
+        try:
+            await service.finish(lambda: loop.time() >= deadline)
+            service.close_streams()
+            await service.stop()
+        except Exception:  # the other MCPs go on
+            logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"mcp": service.name}})
         self.leaving.remove(service)
+        for other in self.services.values():
+            if other.older is service:
+                other.older = None
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

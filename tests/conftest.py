@@ -1,7 +1,9 @@
 """Fixtures for tests that talk to a real bridge. What they are made of is in support/."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from support import Bridge, Client, Http, Sse, Ws, eventually, zoo
@@ -40,6 +42,18 @@ def echo() -> Iterator[Bridge]:
 def transport(request) -> type[Client]:
     """The class of a client; a test with it runs once for each transport."""
     return TRANSPORTS[request.param]
+
+
+@pytest.fixture
+def written(tmp_path) -> Callable[[str], list[str]]:
+    """``written("from echo import child …")`` → the command of a child of this one test; it may import those of the zoo."""
+
+    def write(source: str) -> list[str]:
+        path = tmp_path / "child.py"
+        path.write_text(f"import sys\nsys.path.insert(0, {str(Path(zoo('echo')[1]).parent)!r})\n{source}")
+        return [sys.executable, str(path)]
+
+    return write
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ class App:
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, object] = {}
         self._sockets: dict[str, object] = {}
+        self._streams: dict[str, Sse] = {}
         self.lanes: dict[bytes, object] = {}  # where a POST may go the short way, by path
         self.head_timeout = settings.head_timeout
         self._is_single = single
@@ -57,7 +58,8 @@ class App:
     def mount(self, name: str, service) -> None:
         """Let requests for this MCP in; they take the place of an earlier service of the name."""
         prefix = "" if self._is_single else f"/{name}"
-        streamable, sse = Streamable(service), Sse(service, prefix)
+        streamable, sse = Streamable(service), Sse(service, prefix, self._streams.get(name))
+        self._streams[name] = sse
         for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
             self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
         if not self._has_cors:  # CORS headers are added on the long way
@@ -67,6 +69,7 @@ class App:
 
     def unmount(self, name: str) -> None:
         """There is no such MCP any more."""
+        self._streams.pop(name, None)
         for path in ("/mcp", "/sse", "/messages", "/ws"):
             for whole in (f"/{name}{path}", f"/{name}{path}/"):
                 self._endpoints.pop(whole, None)

@@ -10,6 +10,7 @@ It leans on uvicorn's HttpToolsProtocol by inheritance, with `heads.py` in betwe
 response is under way, and `on_response_complete` starts what a client has pipelined behind it.
 """
 
+import logging
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -115,7 +116,14 @@ class ShortcutProtocol(HeadsProtocol):
         if short is None:
             return super().on_message_complete()
         self.taken = short
-        if not short.lane.take(short.method, short.headers, short.query, short.body, short.principal, short):
+        try:
+            is_taken = short.lane.take(short.method, short.headers, short.query, short.body, short.principal, short)
+        except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
+            logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
+            is_taken = True
+            if not short.response_complete:
+                short.failed(500, b'{"error":"bug in the bridge: see its log"}')
+        if not is_taken:
             self.cycle = None
             self._go_the_long_way()
             if short.body:

@@ -18,10 +18,11 @@ class Sse:
 
     short = (b"POST",)  # the methods of /messages that may go the short way
 
-    def __init__(self, service, prefix: str):
+    def __init__(self, service, prefix: str, older: "Sse | None" = None):
         self.service = service
         self.prefix = prefix
-        self._conversations: dict[str, Conversation] = {}
+        # With those whose streams a service before this one still serves.
+        self._conversations: dict[str, Conversation] = older._conversations if older else {}
 
     async def listen(self, scope, receive, send) -> None:
         """GET /sse: a new connection. The first event names the URI to POST to, with the prefix a proxy took off."""

@@ -139,3 +139,15 @@ def _take_back(session: Session, ask: Ask, why: str) -> None:
     del session.asks[ask.id]
     if session.waiting.pop(("ask", ask.id), None) is None:
         session.deliver(envelope.notification("notifications/cancelled", b'{"requestId":%b,"reason":%b}' % (ask.id, envelope.encode(why))))
+
+
+def is_declared(declared: dict, need: str, params: dict) -> bool:
+    """Whether a client that declared this may be asked that; elicitation has modes (2025-11-25 and later, client/elicitation)."""
+    if need not in declared:
+        return False
+    if need != "elicitation":
+        return True
+    modes = envelope.object_or_none(declared[need]) or {}
+    if bytes(params.get("mode", b"")) == b'"url"':
+        return "url" in modes
+    return not modes or "form" in modes

@@ -11,6 +11,7 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.ids import minted
 from bridge.protocol.session import Session
 
+_COMPLETE = "notifications/elicitation/complete"
 LIST_CHANGES = {f"notifications/{kind}/list_changed": kind for kind in ("tools", "prompts", "resources")}
 
 
@@ -86,7 +87,9 @@ class Notices:
             return
         for session in sessions:
             if session.is_modern and exchange is not None:
-                if message.method != "notifications/message" or subscriptions.is_wanted(exchange.level, level):
+                if message.method == _COMPLETE:
+                    relay.counts.strays["elicitation_complete"] += 1  # that era has no ids for it
+                elif message.method != "notifications/message" or subscriptions.is_wanted(exchange.level, level):
                     exchange.outbox.put(text)
                 continue
             if not subscriptions.lets_through(session, level, relay.level is not None):

@@ -177,6 +177,10 @@ class Sessions:
             if len(self._ended) > ENDED_LIMIT:
                 self._ended.popitem(last=False)
 
+    def refuse(self, session: Session) -> None:
+        """Do not take up this session from its token: there was more to it."""
+        self._ended[session.nonce] = None
+
     def holds(self, session: Session) -> bool:
         return self._open.get(session.id) is session
 

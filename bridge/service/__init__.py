@@ -85,6 +85,7 @@ class Service:
         self.max_requests = settings.max_requests or float("inf")
         self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
+        self.older: Service | None = None  # which this one replaces, while that finishes what it began
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
 
@@ -169,8 +170,32 @@ class Service:
             relay.child.wake()
         return refusal
 
+    def succeed(self, older: "Service") -> None:
+        """Take its place. What it began it finishes. Sessions of which the next child would have to know more than a token says
+        begin anew; one that had a child of its own is told at its next call."""
+        self.older = older
+        for session in older.sessions:
+            if not session.own_child and (session.subscriptions or session.level):
+                self.sessions.refuse(session)
+
+    def tell_older(self, id: bytes | None, principal: str, message: envelope.Envelope) -> bool:
+        """Whether this answer or cancellation was for a call that the service before this one still finishes."""
+        older = self.older
+        if older is None or message.method not in (None, "notifications/cancelled"):
+            return False
+        session = older.sessions.known((id or b"").decode("latin-1"), principal)
+        if session is None:
+            return False
+        is_answer = message.method is None
+        if envelope.key(message.id if is_answer else envelope.peek(message.params).requestId) not in (session.asks if is_answer else session.exchanges):
+            return False
+        older.tell(session, message)
+        return True
+
     def tell(self, session: Session, message: envelope.Envelope) -> None:
         """A client's notification, or its answer to an ask."""
+        if self.older is not None and self.tell_older(session.id.encode("latin-1"), session.principal, message):
+            return
         if message.method is None:
             session.relay.respond(session, message, self.loop.time())
         else:
@@ -374,7 +399,7 @@ class Service:
         if self.eras.main == MODERN:
             return False  # a modern child keeps nothing of a client, and asks through the bridge
         if self.settings.isolation == "auto":
-            return can_be_asked(wish.capabilities)
+            return self.settings.max_in_flight != 1 and can_be_asked(wish.capabilities)
         return self.settings.isolation == "session"
 
     def _open_session(self, transport: str, wish: Wish, principal: str) -> Session:

@@ -26,11 +26,12 @@ class Leases:
         self.key = key
         self._lent: dict[str, Lease] = {}  # by ticket
         self._free: dict[tuple[str, bytes], list[tuple[float, Lease]]] = defaultdict(list)
+        settings = service.settings
+        self._may_lend = settings.isolation == "session" or settings.isolation == "auto" and settings.max_in_flight != 1
 
-    @staticmethod
-    def wants(method: str, meta: Meta) -> bool:
+    def wants(self, method: str, meta: Meta) -> bool:
         """Whether this call may be asked something."""
-        return method in parking.METHODS and len(memoryview(meta.capabilities)) > 2 and bool(parking.askable(meta.capabilities))
+        return self._may_lend and method in parking.METHODS and len(memoryview(meta.capabilities)) > 2 and bool(parking.askable(meta.capabilities))
 
     async def call(self, message: Envelope, params: ModernParams, meta: Meta, reply, principal: str, trace: str) -> Refusal | None:
         lease = await self._take(principal, meta)
@@ -50,14 +51,14 @@ class Leases:
             self._lent[lease.ticket] = lease
         return None
 
-    def resume(self, message: Envelope, params: ModernParams, reply, principal: str) -> Refusal | None:
+    def resume(self, message: Envelope, params: ModernParams, meta: Meta, reply, principal: str) -> Refusal | None:
         """The retry of a call that is parked."""
         now = self.service.loop.time()
         ticket = parking.unsealed(params.requestState, self.key)
         lease = self._lent.get(ticket.lease) if ticket and ticket.mcp == self.service.name and now < ticket.expires else None
         if lease is None or not lease.is_for(ticket, message.method, message.params, principal):
             return modern_refusal(INVALID_PARAMS, INVALID)
-        refusal = lease.resume(bytes(message.id), params, reply, now)
+        refusal = lease.resume(bytes(message.id), params, meta, reply, now)
         if refusal is None and not reply.is_over:
             reply.leave = lambda: lease.left(self.service.loop.time())
         return refusal

@@ -92,7 +92,7 @@ class ModernCalls:
             reply.answer(envelope.result(message.id, relay.memory.initialize))
             return None
         if not relay.is_modern and params.requestState and method in parking.METHODS:
-            return service.leases.resume(message, params, reply, principal)
+            return service.leases.resume(message, params, meta, reply, principal)
         if not relay.is_modern and service.leases.wants(method, meta):
             trace = headers.get(b"traceparent", b"").decode("latin-1")
             return await service.leases.call(message, params, meta, reply, principal, trace)

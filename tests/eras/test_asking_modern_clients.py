@@ -114,6 +114,63 @@ def test_progress_before_a_question_comes_with_the_first_answer_and_the_rest_wit
 # The state
 
 
+@pytest.mark.parametrize("first, second", [("a", "b"), ("a", None), (None, "b")])
+def test_what_follows_a_question_comes_as_its_retry_wants_it(connect, written, first, second):
+    with Bridge(written(TELLS)) as bridge:
+        client = connect(Modern, bridge.url, capabilities={"elicitation": {}})
+        meta = {token: {"_meta": {"progressToken": token}} if token else {} for token in (first, second)}
+        asked = client.request("tools/call", {"name": "work", "arguments": {}} | meta[first])["result"]
+        answers = {"requestState": asked["requestState"], "inputResponses": dict.fromkeys(asked["inputRequests"], YES)}
+        stream = client.stream("tools/call", {"name": "work", "arguments": {}} | meta[second] | answers)
+        heard = [message["params"]["progressToken"] for message in stream.messages() if "params" in message] if stream.is_sse else []
+
+    assert heard == (["b"] * 3 if first and second else [])
+
+
+def test_a_retry_that_can_be_asked_less_is_asked_less(client, connect, bridge):
+    asked = client.call("two_asks")["result"]
+    other = connect(Modern, bridge.url, capabilities={"elicitation": {"form": {}}})
+    again = other.request("tools/call", {"name": "two_asks", "arguments": {}, "requestState": asked["requestState"], "inputResponses": {}})
+
+    assert {ask["method"] for ask in asks(again).values()} == {"elicitation/create"}
+
+
+@pytest.mark.parametrize("can", [{}, {"sampling": {}}, {"elicitation": {}}])
+def test_a_login_by_an_error_is_no_question_to_who_cannot_be_asked(bridge, connect, can):
+    client = connect(Modern, bridge.url, capabilities=can)
+
+    assert client.call("url_required")["error"]["code"] == -32021
+
+
+def test_the_end_of_a_login_is_not_told_in_an_era_that_has_no_ids_for_it(bridge, connect):
+    stream = connect(Modern, bridge.url).stream("tools/call", {"name": "elicitation_complete", "arguments": {}})
+
+    assert not stream.is_sse
+
+
+@pytest.mark.parametrize("options", [("--isolation", "shared"), ("--max-in-flight", 1), ("--isolation", "shared", "--max-in-flight", 1)])
+@pytest.mark.parametrize("kind", [Modern, Http])
+def test_where_one_process_serves_all_nobody_gets_one_for_being_asked(start, connect, options, kind):
+    bridge = start("stateful", options=options)
+    for client in (connect(kind, bridge.url, capabilities=ALL), connect(kind, bridge.url)):
+        client.call("next")
+
+    assert json.loads(text(connect(kind, bridge.url, capabilities=ALL).call("next")))["count"] == 3
+
+
+TELLS = """
+from echo import child
+FORM = {"message": "name?", "requestedSchema": {"type": "object", "properties": {}}}
+@child.tool(slow=True)
+def work(call):
+    child.ask("elicitation/create", FORM).get()
+    for step in range(3):
+        child.notify("notifications/progress", progressToken=call.meta.get("progressToken"), progress=step, total=3)
+    return "done"
+child.run()
+"""
+
+
 def state_of(asked: dict) -> str:
     return asked["result"]["requestState"]
 

@@ -343,6 +343,122 @@ def test_a_session_survives_its_child(start, connect, transport):
     assert client.wait_for("notifications/resources/updated")["params"]["uri"] == "test://one"
 
 
+@pytest.mark.parametrize("options", [("--idle-stop", 0.5), ("--recycle-calls", 3)])
+def test_a_call_waits_for_its_client_while_the_child_would_sleep_or_be_replaced(start, connect, transport, options):
+    bridge = start("modern_asks", options=options)
+    other = connect(Http, bridge.url)
+
+    def think(method, params):
+        for _ in range(4):
+            other.call("echo", message="hi")
+        time.sleep(1.5)
+        return YES
+
+    client = connect(transport, bridge.url, capabilities=ALL, on_ask=think)
+
+    assert json.loads(text(client.call("elicit")))["answers"] == {"elicit": YES}
+
+
+def test_a_call_that_waited_for_a_turn_at_a_child_that_was_replaced_may_be_cancelled_in_mid_question(start, connect):
+    bridge = start("modern_asks", options=("--recycle-calls", 4, "--max-in-flight", 2))
+    client = connect(Http, bridge.url, capabilities=ALL, on_ask=lambda method, params: None)
+    others = [connect(Http, bridge.url) for _ in range(2)]
+    for _ in range(4):
+        others[0].call("echo", message="x")
+    for other in others * 2:
+        other.begin_call("slow", seconds=1)
+    client.begin_call("elicit")
+    eventually(lambda: client.asked)
+    client.notify("notifications/cancelled", {"requestId": client.last_id})
+
+    [name] = bridge.status()["mcps"]
+    eventually(lambda: bridge.status()["mcps"][name]["in_flight"] == 0)
+    assert client.delete().status_code == 200
+
+
+def test_a_client_need_not_answer_for_a_call_that_it_gave_up(asking, connect, transport):
+    client = connect(transport, asking.url, capabilities=ALL, on_ask=lambda method, params: None)
+    for _ in range(101):
+        asked = len(client.asked)
+        client.begin_call("elicit")
+        eventually(lambda asked=asked: len(client.asked) > asked)
+        client.notify("notifications/cancelled", {"requestId": client.last_id})
+    told = eventually(lambda: [message for message in client.messages() if message["method"] == "notifications/cancelled"])
+    client.on_ask = answer
+
+    assert json.loads(text(client.call("elicit")))["answers"] == {"elicit": YES}
+    assert told[0]["params"]["requestId"] in [ask["id"] for ask in client.asked]
+
+
+def test_what_nobody_can_be_asked_is_counted_as_an_error(start, connect):
+    bridge = start("modern_asks")
+    connect(Http, bridge.url).call("nothing")
+
+    assert bridge.metrics().value("mcp_bridge_requests_total", tool="nothing", outcome="error") == 1
+    assert bridge.metrics().value("mcp_bridge_requests_total", tool="nothing") == 1
+
+
+@pytest.mark.parametrize("version, can, is_asked", [("2025-11-25", {"form": {}, "url": {}}, True), ("2025-11-25", {}, False), ("2025-06-18", {}, False)])
+def test_a_login_by_url_has_the_id_that_old_clients_want_and_is_for_those_that_can(asking, connect, version, can, is_asked):
+    client = connect(Http, asking.url, version=version, capabilities={"elicitation": can}, on_ask=answer)
+    outcome = client.call("elicit_url")
+
+    assert [ask["params"]["mode"] for ask in client.asked] == ["url"] * is_asked
+    assert all(ask["params"]["elicitationId"] for ask in client.asked)
+    assert ("error" in outcome) != is_asked
+
+
+def test_a_subscription_wakes_the_child(start, connect):
+    bridge = start("modern", options=("--idle-stop", 0.5))
+    client = connect(Http, bridge.url)
+    [uri, *_] = [resource["uri"] for resource in client.request("resources/list")["result"]["resources"]]
+    eventually(lambda: bridge.logged("goes to sleep"))
+
+    assert client.request("resources/subscribe", {"uri": uri})["result"] == {}
+    assert client.request("resources/unsubscribe", {"uri": uri})["result"] == {}
+
+
+BREAKS_OFF = """
+import modern
+from modern import child, start, listen, refuse
+def picky(id, params):
+    wanted = (params.get("notifications") or {}).get("resourceSubscriptions", [])
+    if any(uri.startswith("bad:") for uri in wanted):
+        return child.answer(id, lambda: refuse(-32602, "no such resource"))
+    return listen(id, params)
+modern.listen = picky
+@child.tool
+def break_off():
+    for id in list(child.listens):
+        child.notify("notifications/cancelled", requestId=id)
+    child.listens.clear()
+    return "ok"
+start()
+"""
+
+
+@pytest.fixture
+def picky(tmp_path, written):
+    with Bridge(written(BREAKS_OFF)) as bridge:
+        yield bridge
+
+
+def test_a_listen_that_is_refused_for_one_session_does_not_end_the_others(picky, connect):
+    one, other = connect(Http, picky.url), connect(Http, picky.url)
+
+    assert "error" in one.request("resources/subscribe", {"uri": "bad:x"})
+    assert other.request("resources/subscribe", {"uri": "test://1"})["result"] == {}
+    other.call("change")
+    eventually(lambda: "notifications/tools/list_changed" in [message["method"] for message in other.messages()])
+
+
+def test_a_listen_that_the_child_breaks_off_is_made_again(picky, connect):
+    client = connect(Http, picky.url)
+    client.call("break_off")
+
+    eventually(lambda: json.loads(text(client.call("listens"))), 15)
+
+
 def test_a_client_that_hears_nothing_of_it_works_on_a_sleeping_child(start, connect):
     bridge = start("modern", options=("--lazy",), ready=False)
     client = connect(Http, bridge.url)

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from support import SUBSCRIPTION, Bridge, Http, Modern, eventually, text
+from support import SUBSCRIPTION, Bridge, Http, Modern, envelope, eventually, text
 
 NS = "io.modelcontextprotocol/"
 CACHEABLE = {
@@ -41,6 +41,17 @@ def test_the_child_does_not_see_what_belongs_to_the_new_era(client):
     assert not [name for name in params["_meta"] if name.startswith(NS)]
     assert params["_meta"].keys() == {"traceparent", "x-vendor/a", "progressToken"}
     assert params["arguments"] == {"message": "hi"}
+
+
+def test_a_meta_that_is_there_twice_is_not_half_taken_off(client):
+    """The child would take what is left for a token, and perhaps it is another client's."""
+    client.call("echo", message="first")
+    meta = json.dumps(envelope())[1:-1]
+    body = '{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"echo","arguments":{"message":"x"},"%s":{"progressToken":7},"_meta":{%s}}}'
+    for first in ("_meta", r"_m\u0065ta"):
+        client.post(body % (first, meta), {"mcp-method": "tools/call", "mcp-name": "echo", "mcp-protocol-version": "2026-07-28"})
+
+        assert "_meta" not in last_call(client, "echo")["params"]
 
 
 def test_an_empty_meta_is_left_out(client):

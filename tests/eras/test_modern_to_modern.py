@@ -226,6 +226,37 @@ def test_a_server_without_prompts_does_not_promise_to_tell_of_them(around, conne
         assert stream.next_message()["params"]["notifications"] == {"toolsListChanged": True}
 
 
+def test_a_listen_wakes_a_child_that_is_about_to_sleep(written, connect):
+    with Bridge(written(SLOW_TO_END), "--child-era", "modern", "--idle-stop", 0.5) as bridge:
+        client = connect(Modern, bridge.url)
+        eventually(lambda: bridge.logged("goes to sleep"))
+
+        assert client.listen_to(toolsListChanged=True).next_message(10)["method"] == "notifications/subscriptions/acknowledged"
+
+
+@pytest.mark.parametrize("name, era", [("modern", "modern"), ("echo", "legacy")])
+def test_who_leaves_while_the_child_starts_listens_no_more(written, connect, name, era):
+    with Bridge(written(SLOW_TO_START.format(name=name)), "--child-era", era, "--idle-stop", 1, ready=False) as bridge:
+        stream = Modern(bridge.url).listen_to(resourceSubscriptions=["test://1"], toolsListChanged=True)
+        eventually(lambda: bridge.metrics().value("mcp_bridge_child_starts_total"))
+        stream.close()
+        eventually(lambda: bridge.logged("goes to sleep"))
+
+
+SLOW_TO_END = """
+import os, time
+from modern import child, start
+child.ended = lambda: (time.sleep(1.5), os._exit(0))
+start()
+"""
+SLOW_TO_START = """
+import time
+time.sleep(2)
+import {name}
+{name}.start() if hasattr({name}, "start") else ({name}.configure(), {name}.child.run())
+"""
+
+
 def test_listens_go_on_with_the_next_child(start, connect):
     """Edge case 50."""
     bridge = start("modern", options=("--backoff-initial", "0.05"))

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope, kind
+from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.words import Words
@@ -130,7 +131,7 @@ class Downgrade(Words):
         """The call failed after its child could not ask for what the client has not declared: there is a code for that."""
         names = sorted(exchange.missing)
         exchange.outbox.code = MISSING_CAPABILITY
-        data = envelope.encode({"requiredCapabilities": {name: {} for name in names}})
+        data = envelope.encode({"requiredCapabilities": dict.fromkeys(names, {})})
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
 
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
@@ -138,6 +139,10 @@ class Downgrade(Words):
             return self.failure(exchange, INTERNAL_ERROR, kind.error_text(error))
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
+            declared = envelope.peek_meta(envelope.peek(exchange.message.params).meta).capabilities
+            if not is_declared(envelope.object_or_none(declared) or {}, "elicitation", {"mode": b'"url"'}):
+                exchange.missing = {*(exchange.missing or ()), "elicitation"}
+                return self._missing(exchange)
             return envelope.result(exchange.client_id, b'{"resultType":"input_required","inputRequests":%b}' % wanted)
         if code == NO_RESOURCE:
             told = INVALID_PARAMS

@@ -11,9 +11,9 @@ from secrets import token_urlsafe
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope
+from bridge.protocol import asks, envelope
 from bridge.protocol.asks import NEEDS
-from bridge.protocol.envelope import Envelope, ModernParams
+from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.errors import (
     INTERNAL_ERROR,
@@ -68,7 +68,7 @@ class Lease(Caller):
     """
 
     __slots__ = ("key", "ticket", "round", "said", "reply", "exchange", "wanted", "given", "code", "last", "parked", "soon",
-                 "over", "is_flushing")
+                 "over", "is_flushing", "declared")
     answers_cancelled = False
 
     def __init__(self, mcp: str, principal: str, capabilities: Raw, client: Raw, key: bytes):
@@ -77,6 +77,7 @@ class Lease(Caller):
         self._fresh()
 
     def _fresh(self) -> None:
+        self.declared = self.capabilities  # by the call, and then by its retry
         self.ticket = token_urlsafe(12)
         self.round = ""
         self.said = ""
@@ -103,8 +104,8 @@ class Lease(Caller):
         self.reply = None
         self._break_off(now)
 
-    def resume(self, id: bytes, params: ModernParams, reply, now: float) -> Refusal | None:
-        """The retry: its answers go to the child, and whatever comes next to `reply`."""
+    def resume(self, id: bytes, params: ModernParams, meta: Meta, reply, now: float) -> Refusal | None:
+        """The retry: its answers go to the child, and whatever comes next to `reply`, as the retry wants it."""
         answers = envelope.object_or_none(params.inputResponses or b"{}")
         if answers is None:
             return modern_refusal(INVALID_PARAMS, "inputResponses must be an object")
@@ -113,10 +114,17 @@ class Lease(Caller):
                 return modern_refusal(INVALID_PARAMS, f"inputResponses: the answer to {key[:100]!r} must be an object")
         self.reply, self.exchange.client_id, self.parked, self.round = reply, id, 0.0, ""
         self.exchange.restart(now, self.relay.policy.request_timeout, self.relay.policy.request_timeout_max)
+        self.exchange.token, self.exchange.level = meta.progressToken or None, envelope.string(meta.level) or "" if meta.level else ""
+        self.declared = Raw(envelope.encode(askable(meta.capabilities)))
         for key in [key for key in self.wanted if key in answers]:
             ask, _ = self.wanted.pop(key)
             self.asks.pop(ask.id, None)
             self.relay.send(envelope.flat(envelope.result(ask.child_id, answers[key])) + b"\n")
+        for key in [key for key, (ask, request) in self.wanted.items() if not self._declares(NEEDS[ask.method], request.get("params", {}))]:
+            ask, _ = self.wanted.pop(key)
+            self.asks.pop(ask.id, None)
+            refusal = self._undeclared(NEEDS[ask.method])
+            self.relay.send(error_body(ask.child_id, refusal.code, refusal.message) + b"\n")
         if self.last is not None:
             last, self.last = self.last, None
             self._deliver(envelope.response(id, envelope.from_child(last)))
@@ -142,8 +150,7 @@ class Lease(Caller):
             return Refusal(0, METHOD_NOT_FOUND, "no call is under way whose client could be asked")
         members = envelope.object_or_none(message.params or b"{}") or {}
         if not self._declares(need, members):
-            self.exchange.missing = {*(self.exchange.missing or ()), need}
-            return Refusal(0, METHOD_NOT_FOUND, f"the client has not declared {need}")
+            return self._undeclared(need)
         hint = envelope.string((envelope.object_or_none(members.get("_meta", b"{}")) or {}).get(HINT, Raw(b"null")))
         ask = Ask(b"%d" % self.next_ask, bytes(message.id), message.method, now)
         ask.delivered = True
@@ -220,16 +227,12 @@ class Lease(Caller):
             self.is_flushing = True
             self.soon()
 
+    def _undeclared(self, need: str) -> Refusal:
+        self.exchange.missing = {*(self.exchange.missing or ()), need}
+        return Refusal(0, METHOD_NOT_FOUND, f"the client has not declared {need}")
+
     def _declares(self, need: str, params: dict) -> bool:
-        declared = envelope.object_or_none(self.capabilities) or {}
-        if need not in declared:
-            return False
-        if need != "elicitation":
-            return True
-        modes = envelope.object_or_none(declared[need]) or {}
-        if bytes(params.get("mode", b"")) == b'"url"':
-            return "url" in modes
-        return not modes or "form" in modes
+        return asks.is_declared(envelope.object_or_none(self.declared) or {}, need, params)
 
 
 def unsealed(state: Raw, key: bytes) -> Ticket | None:

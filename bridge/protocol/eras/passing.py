@@ -151,13 +151,13 @@ class Own:
         self.honoured: set[str] = set()  # resources
         self._asked: bytes = b""
         self._since = 0.0  # when the child was asked last, or somebody began to wait for a child that is not there
-        self._is_refused = False
+        self._refused: bytes = b""  # what the child would not listen for
         self._is_ended = False  # by the child, and not asked for again yet
         self._waiting: list = []  # called with no argument once it is settled what is honoured
 
     def opened(self, now: float) -> None:
         self.current = self.next = None
-        self._asked, self._is_refused = b"", False
+        self._asked = self._refused = b""
         self.refresh(now)
 
     def lost(self, for_good: bool) -> None:
@@ -183,7 +183,7 @@ class Own:
         if not self.listens.relay.is_open:
             self._since = now
             return
-        if self._is_refused or wanted == self._asked or not wanted:
+        if wanted in (self._asked, self._refused) or not wanted:
             if not wanted:
                 self._drop()
             return None if self.next is not None else self._settle()
@@ -210,7 +210,8 @@ class Own:
         if id == self.next:
             self.next = None
             self._settle()
-            self._is_refused = is_refused
+            if is_refused:
+                self._asked, self._refused = b"", self._asked
         else:
             self.current, self._asked, self._is_ended = None, b"", not is_refused
             self._renew(now)

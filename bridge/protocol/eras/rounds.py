@@ -5,12 +5,13 @@ server would, and makes the call again with what it answered. The other directio
 """
 
 from functools import partial
+from secrets import token_urlsafe
 
 import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope
-from bridge.protocol.asks import LIMIT, NEEDS
+from bridge.protocol.asks import LIMIT, NEEDS, is_declared
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, code_of
 from bridge.protocol.exchange import Exchange
@@ -39,14 +40,15 @@ class Round:
             need = NEEDS.get(wish.method)
             if need is None:
                 return words.failure(exchange, INTERNAL_ERROR, f"the server wants {wish.method[:100]!r} of the client, which is nothing we know")
-            if need not in declared or need == "roots" and relay.policy.withhold_roots:
-                return words.failure(exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}, which it has not declared")
+            if not is_declared(declared, need, wish.members) or need == "roots" and relay.policy.withhold_roots:
+                mode = " for URLs" if wish.is_url else ""
+                return words.failure(exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}{mode}, which it has not declared")
         asking = cls(words, exchange, members.get("requestState"), set(wishes))
         relay.asking[exchange.id] = exchange
         if not wishes:
             relay.postponed.append(asking.again)
         for key, wish in wishes.items():
-            relay.asks.ask(session, exchange, wish.method, wish.params, partial(asking.heard, key), now)
+            relay.asks.ask(session, exchange, wish.method, wish.for_session(), partial(asking.heard, key), now)
         return None
 
     def __init__(self, words, exchange: Exchange, state: Raw | None, missing: set[str]):
@@ -94,6 +96,20 @@ class Round:
 class _Wish(msgspec.Struct):
     method: str = ""
     params: Raw = Raw()
+
+    @property
+    def members(self) -> dict:
+        return envelope.object_or_none(self.params or b"{}") or {}
+
+    @property
+    def is_url(self) -> bool:
+        return bytes(self.members.get("mode", b"")) == b'"url"'
+
+    def for_session(self) -> Raw:
+        """The params as 2025-11-25 has them: there an elicitation by URL has an id, and SDKs refuse one without."""
+        if not self.is_url:
+            return self.params
+        return Raw(envelope.encode({"elicitationId": token_urlsafe(12)} | self.members))
 
 
 def _wish(raw: Raw) -> _Wish:

@@ -14,11 +14,15 @@ from bridge.protocol.errors import INVALID_PARAMS, Refusal, modern_refusal
 
 METHODS = ("tasks/get", "tasks/update", "tasks/cancel")
 LIMIT = 10_000
+LONGEST = 3600.0  # seconds that a child is kept for a task of which nothing is heard
+_OVER = ("completed", "failed", "cancelled")
 
 
-class _Begun(msgspec.Struct):
+class _Task(msgspec.Struct):
     resultType: str = ""
     taskId: str = ""
+    status: str = ""
+    ttlMs: float | None = None
 
 
 class Tasks:
@@ -26,19 +30,34 @@ class Tasks:
 
     def __init__(self):
         self._owners: OrderedDict[str, str] = OrderedDict()
+        self._running: dict[str, float] = {}  # until when to wait for those that are not over
 
-    def heard(self, principal: str, result: Raw) -> None:
+    def heard(self, principal: str, result: Raw, now: float) -> None:
         """The child answered a call; perhaps with a task."""
-        if b'"task"' not in bytes(result):
+        if b'"task"' not in bytes(result) or (task := _task(result)) is None:
             return
-        try:
-            begun = msgspec.json.decode(result, type=_Begun)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return
-        if begun.resultType == "task" and begun.taskId:
-            self._owners[begun.taskId] = principal
+        if task.resultType == "task" and task.taskId:
+            self._owners[task.taskId] = principal
+            self._note(task, now)
             if len(self._owners) > LIMIT:
-                self._owners.popitem(last=False)
+                self._running.pop(self._owners.popitem(last=False)[0], None)
+
+    def told(self, result: Raw, now: float) -> None:
+        """The child said how a task is."""
+        if (task := _task(result)) is not None and task.taskId in self._running:
+            self._note(task, now)
+
+    def are_running(self, now: float) -> bool:
+        """Whether there are tasks that would end with their child."""
+        for id in [id for id, until in self._running.items() if now >= until]:
+            del self._running[id]
+        return bool(self._running)
+
+    def _note(self, task: _Task, now: float) -> None:
+        if task.status in _OVER:
+            self._running.pop(task.taskId, None)
+        else:
+            self._running[task.taskId] = now + min(LONGEST, LONGEST if task.ttlMs is None else task.ttlMs / 1000)
 
     def refusal(self, principal: str, id: Raw) -> Refusal | None:
         """The same for a task that is another's and for one that there is not."""
@@ -56,3 +75,10 @@ class Tasks:
         wanted = envelope.array_or_none(wishes.get("taskIds", b"")) or []
         wishes["taskIds"] = [id for id in wanted if self.refusal(principal, id) is None]
         return envelope.encode({**members, "notifications": wishes})
+
+
+def _task(result: Raw) -> _Task | None:
+    try:
+        return msgspec.json.decode(result, type=_Task)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

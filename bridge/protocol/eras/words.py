@@ -59,8 +59,10 @@ class Verbatim(Words):
             if self.is_kind and exchange.method == "tools/call":
                 return self.failure(exchange, 0, kind.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
-        elif exchange.method == "tools/call" and exchange.session.principal:
-            exchange.relay.tasks.heard(exchange.session.principal, message.result)
+        elif exchange.method == "tools/call":
+            exchange.relay.tasks.heard(exchange.session.principal, message.result, exchange.relay.heard)
+        elif exchange.method == "tasks/get":
+            exchange.relay.tasks.told(message.result, exchange.relay.heard)
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
