@@ -160,7 +160,7 @@ class _Bridge:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.settings.drain_timeout
         try:
-            await service.finish(lambda: loop.time() >= deadline)
+            await service.finish(lambda: loop.time() >= deadline, "the server was changed or removed by a reload")
             service.close_streams()
             await service.stop()
         except Exception:  # the other MCPs go on

@@ -301,7 +301,7 @@ class Service:
                 self.log.info("session ended: nobody used it", session=session.label, idle=round(now - session.touched))
                 self.end(session)
 
-    async def finish(self, out_of_time) -> None:
+    async def finish(self, out_of_time, why: str = "the bridge is shutting down") -> None:
         """Let what clients wait for end, until `out_of_time()`; then say that it did not."""
         self.draining = True
         self.leases.finish()
@@ -309,7 +309,7 @@ class Service:
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
             child.relay.finish()
-            child.relay.lost("the bridge is shutting down", self.loop.time(), for_good=True)
+            child.relay.lost(why, self.loop.time(), for_good=True)
 
     def close_streams(self, principals: set[str] | None = None) -> None:
         """End the streams of these principals, or all."""

@@ -120,6 +120,28 @@ async def test_a_death_is_kept_only_if_the_child_can_live_at_all(tmp_path):
 
 
 @in_loop
+async def test_what_is_no_verdict_is_none(tmp_path):
+    one = Asked(tmp_path, dead)
+    one.eras.opened(Facts.of(OLD % 1))
+    await one.eras.settle(in_a_hurry=False)
+    [file] = tmp_path.iterdir()
+    for content in (b"\xff" + file.read_bytes(), file.read_bytes().replace(b"s 1", b"\xff 1"), b"[" * 100_000, b"", b"{}"):
+        file.write_bytes(content)
+        assert Asked(tmp_path).eras.child_era == "unknown"
+
+
+@in_loop
+async def test_a_death_says_nothing_once_the_handshake_is_refused(tmp_path):
+    """It may have been for a passing reason."""
+    one = Asked(tmp_path, dead)
+    await one.eras.settle(in_a_hurry=False)
+    one.said = modern
+
+    assert await one.eras.refused(-32601)
+    assert one.eras.main == "modern"
+
+
+@in_loop
 async def test_another_version_of_the_server_is_asked_anew(tmp_path):
     one = Asked(tmp_path, modern)
     one.eras.opened(Facts.of(OLD % 1))

@@ -218,3 +218,30 @@ def test_litellms_client_gets_the_loss_as_a_failed_tool_not_as_a_failed_call(sta
 
     assert told["result"]["isError"] is True
     assert "lost" in text(told)
+
+
+def test_the_progress_of_a_second_try_never_falls_back(written, connect, tmp_path):
+    """utilities/progress: the value must increase."""
+    with Bridge(written(COUNTS.format(mark=str(tmp_path / "mark"))), *QUICK) as bridge:
+        client = connect(Http, bridge.url)
+        call = client.request("tools/call", {"name": "scan", "arguments": {}, "_meta": {"progressToken": "p"}})
+        told = [message["params"]["progress"] for message in client.messages() if message["method"] == "notifications/progress"]
+
+    assert text(call) == "done"
+    assert told == [1, 2, 3, 4, 5]
+
+
+COUNTS = """
+import os, time
+from echo import child
+@child.tool(slow=True, annotations={{"readOnlyHint": True}})
+def scan(call):
+    for step in range(1, 6):
+        child.notify("notifications/progress", progressToken=call.meta["progressToken"], progress=step, total=5)
+        time.sleep(0.05)
+        if step == 3 and not os.path.exists({mark!r}):
+            open({mark!r}, "w").close()
+            os._exit(1)
+    return "done"
+child.run()
+"""

@@ -113,6 +113,57 @@ def test_what_is_in_flight_at_a_changed_or_removed_one_is_answered(fleet, connec
     assert [text(call.result(20)) for call in calls] == ["slept 0.8"] * 6
 
 
+@pytest.mark.parametrize("name", ["asks", "modern_asks"])
+def test_what_a_client_is_asked_before_a_reload_it_may_answer_after_it(tmp_path, connect, name):
+    with Fleet(tmp_path, one=entry(zoo(name))) as fleet:
+        clients = [connect(kind, fleet.url("one"), capabilities={"elicitation": {}}, on_ask=lambda method, params: None) for kind in (Http, Sse, Ws)]
+        calls = [client.begin_call("elicit") for client in clients]
+        eventually(lambda: all(client.asked for client in clients))
+        fleet.write(one=entry(zoo(name), env={"N": "2"}))
+        fleet.hang_up()
+        for client in clients:
+            client.deliver({"jsonrpc": "2.0", "id": client.asked[0]["id"], "result": {"action": "accept", "content": {}}})
+
+        assert ["accept" in text(call.result(10)) for call in calls] == [True] * 3
+
+
+def test_what_is_given_up_after_a_reload_ends_at_once(tmp_path, connect):
+    with Fleet(tmp_path, one=ECHO) as fleet:
+        client = connect(Http, fleet.url("one"))
+        client.begin_call("slow", seconds=60)
+        id = client.last_id
+        eventually(lambda: shown(fleet.bridge, "one")["in_flight"])
+        fleet.write(one=entry(zoo("echo"), env={"N": "2"}))
+        fleet.hang_up()
+        client.notify("notifications/cancelled", {"requestId": id})
+
+        eventually(lambda: len(fleet.bridge.children()) == 1, 4)
+
+
+@pytest.mark.parametrize("what, params", [("resources/subscribe", {"uri": "test://1"}), ("logging/setLevel", {"level": "info"})])
+def test_a_session_of_which_the_next_child_would_have_to_know_more_begins_anew(tmp_path, connect, what, params):
+    with Fleet(tmp_path, one=ECHO) as fleet:
+        knows, plain = connect(Http, fleet.url("one")), connect(Http, fleet.url("one"))
+        knows.request(what, params)
+        fleet.write(one=entry(zoo("echo"), env={"N": "2"}))
+        fleet.hang_up()
+
+        assert text(plain.call("echo", message="on")) == "on"
+        assert knows.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).status_code == 404
+
+
+def test_a_modern_client_that_can_be_asked_does_not_stand_in_the_way_of_a_reload_or_the_end(tmp_path, connect):
+    with Fleet(tmp_path, one=ECHO, other=ECHO) as fleet:
+        connect(Modern, fleet.url("one"), capabilities={"elicitation": {}}).call("echo", message="hi")
+        fleet.write(one=entry(zoo("echo"), env={"N": "2"}), other=ECHO)
+        fleet.hang_up()
+        client = connect(Modern, fleet.url("one"), capabilities={"elicitation": {}})
+
+        assert text(client.call("echo", message="on")) == "on"
+        assert fleet.bridge.stop()[0] == 0
+        assert not fleet.bridge.logged("bug in the bridge")
+
+
 def test_what_takes_longer_than_the_drain_is_told_so(tmp_path, connect):
     with Fleet(tmp_path, "--drain-timeout", "0.3", one=ECHO) as fleet:
         client = connect(Http, fleet.url("one"))
