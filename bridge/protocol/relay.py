@@ -103,7 +103,17 @@ class Relay:
         self.words: Words = Upgrade(self) if self.is_modern else Same(self.policy)  # for clients with a session
         self.modern_words: Words = Verbatim(self.policy) if self.is_modern else Downgrade(self)
         for exchange in self.turns.clear():  # worded for another era
-            self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
+            if exchange.session is not None and not exchange.session.is_modern and exchange.method in _IN_BOTH_ERAS:
+                self._word_anew(exchange)
+            else:
+                self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
+
+    def _word_anew(self, exchange: Exchange) -> None:
+        message = exchange.message or envelope.from_client(exchange.line)
+        self.inherit(exchange)
+        line = envelope.request_line(exchange.id, exchange.method, self.words.params(exchange, message, envelope.peek(message.params)))
+        exchange.line = envelope.flat(line[:-1]) + b"\n"
+        self.turns.wait(exchange)
 
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
@@ -657,6 +667,7 @@ KNOWN_METHODS = frozenset((
     "tools/call", "tools/list", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe",
     "resources/unsubscribe", "prompts/list", "prompts/get", "completion/complete", "logging/setLevel", "ping",
     "initialize", "server/discover", "subscriptions/listen", "tasks/update", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
+_IN_BOTH_ERAS = frozenset((*memory.LISTS, *WORK, "completion/complete"))
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 END = 250  # bytes of each end of an answer in which `isError` is looked for

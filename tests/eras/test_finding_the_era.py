@@ -220,6 +220,23 @@ def test_a_remembered_verdict_that_is_no_longer_true_harms_nobody(connect, tmp_p
                         assert text(client.call("echo", message=child)) == child
 
 
+def test_a_session_of_an_earlier_bridge_is_served_at_its_first_call(tmp_path):
+    """The next bridge, perhaps another replica, takes the server for a legacy one until it refuses the handshake."""
+    key = tmp_path / "key"
+    key.write_text("k" * 32)
+    clients = []
+    for cache in "ab":
+        with Bridge(zoo("modern", "--refuses", -32601), "--session-key-file", key, "--cache-dir", tmp_path / cache, ready=cache == "a") as bridge:
+            client = Http(bridge.url, listen=False)
+            if clients:
+                client.session, client.version = clients[0].session, clients[0].version
+            else:
+                client.open()
+            clients.append(client)
+
+            assert text(client.call("echo", message="hi")) == "hi"
+
+
 def test_a_lazy_child_is_asked_when_the_first_client_comes(start, connect, journal):
     bridge = start("modern", options=("--lazy", *journal.options), ready=False)
     assert journal.read() == {}

@@ -20,6 +20,7 @@ class Parked:
     def __init__(self, capabilities=ALL_ASKS, **policy):
         self.world = world = World(spare=True, withhold_roots=False, **policy)
         self.over: list[bool] = []
+        self.declared = {"io.modelcontextprotocol/clientCapabilities": capabilities}
         self.lease = Lease("test", "ann", envelope.Raw(json.dumps(capabilities).encode()), envelope.Raw(b"{}"), KEY)
         self.lease.soon = lambda: None
         self.lease.over = self.over.append
@@ -44,11 +45,11 @@ class Parked:
         if ticket is None or not self.lease.is_for(ticket, method, message.params, principal):
             return "refused"
         outbox = Outbox()
-        return self.lease.resume(bytes(message.id), params, outbox, self.world.now) or outbox
+        return self.lease.resume(bytes(message.id), params, envelope.peek_meta(params.meta), outbox, self.world.now) or outbox
 
     def message(self, params, id, method="tools/call"):
         message = envelope.from_client(json.dumps(
-            {"jsonrpc": "2.0", "id": id, "method": method, "params": params | {"_meta": ENVELOPE}}).encode())
+            {"jsonrpc": "2.0", "id": id, "method": method, "params": params | {"_meta": ENVELOPE | self.declared}}).encode())
         return message, envelope.peek_modern(message.params)
 
 

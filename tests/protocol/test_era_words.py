@@ -87,7 +87,7 @@ def test_codes_mean_the_same_on_both_sides(method, error, told):
 
 def test_a_url_that_must_be_opened_becomes_a_round():
     world = World()
-    outbox = world.call(CALLER)
+    outbox = world.call(CALLER, meta={"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}})
     world.answer(*world.sent(), code=-32042, message="m", data={"elicitations": [
         {"mode": "url", "url": "https://x.test", "message": "log in", "elicitationId": "e"}]})
 
