@@ -34,6 +34,9 @@ class Child:
         self.relay.hung, self.relay.served = self.supervisor.refused, self.supervisor.served
         self.is_over = False  # stopped for good
         self.is_restarting = False
+        self.successor: Child | None = None  # which starts, to take its place
+        self.next_try = 0.0  # when it may be replaced, after a new one failed
+        self.looked = 0.0  # at its memory, when
         self._waiting: list[asyncio.Future] = []
         self._waited_since = 0.0  # when the first of those began to wait that this start has kept waiting
         self._clock = service.loop.time

@@ -31,20 +31,15 @@ class Children:
         self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait)
         self.modern: Child | None = None  # that of a child which speaks both eras, or is asked whether it does
         self._principals: dict[tuple[str, str], Child] = {}  # by principal and era
-        self._successor: Child | None = None
         self._retiring: list[Child] = []
-        self._looked = 0.0
-        self._next_try = 0.0  # when the shared child may be replaced, after a new one failed
         self._connecting: dict[str, asyncio.Task] = {}  # sessions that wait for their own child
 
     def __iter__(self):
-        yield self.shared
-        if self.modern:
-            yield self.modern
-        yield from list(self._principals.values())
+        for child in self._lasting():
+            yield child
+            if child.successor:
+                yield child.successor
         yield from list(self._retiring)
-        if self._successor:
-            yield self._successor
         yield from self.pool
 
     def start(self) -> None:
@@ -126,7 +121,7 @@ class Children:
         if self.modern is not None:
             child, self.modern = self.modern, None
             child.on_gone = lambda child: None
-            self.service.spawn(child.stop())
+            self._end(child)
 
     def _of_principal(self, name: str, era: str) -> Child | None:
         if not self.is_by_principal or not name:
@@ -170,7 +165,7 @@ class Children:
         for key, child in list(self._principals.items()):
             if not child.relay.sessions and child.relay.is_idle and now - child.relay.used >= LINGER:
                 del self._principals[key]
-                self.service.spawn(child.stop())
+                self._end(child)
 
     async def stop(self) -> None:
         await asyncio.gather(*(child.stop() for child in self if child.role != "own" and child.role != "spare"), self.pool.close())
@@ -180,10 +175,9 @@ class Children:
     def _let_sleep(self, now: float) -> None:
         """Stop shared children that nobody used for long; subscriptions need theirs awake."""
         patience = self.service.settings.idle_stop
-        beside = (self.modern,) if self.modern else ()
-        for child in (self.shared, *beside, *self._principals.values()) if patience else ():
+        for child in self._lasting() if patience else ():
             relay = child.relay
-            if relay.is_open and relay.is_idle and now - relay.used >= patience and self._successor is None \
+            if relay.is_open and relay.is_idle and now - relay.used >= patience and child.successor is None \
                     and not relay.listens and not any(session.subscriptions for session in relay.sessions.values()):
                 self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
                 child.sleep()
@@ -191,35 +185,46 @@ class Children:
     # -- replacing ------------------------------------------------------------------------------------------------------------
 
     def _recycle(self, now: float) -> None:
-        """Replace the shared child when it has done enough, without one failed call: the new one is there first."""
-        if self._successor is not None:
-            if self._successor.relay.is_open:
-                self._replace(now)
-            elif self._successor.supervisor.state is State.FATAL:
-                self._successor = None  # the old one is better than none
-                self._next_try = now + COOL_DOWN
-            return
-        why = self._is_due(now)
-        if not why or now < self._next_try:
-            return
-        self.service.log.info("child is replaced", pid=self.shared.pid, why=why)
+        """Replace children that have done enough, without one failed call: the new one is there first."""
+        for child in self._lasting():
+            if child.successor is not None:
+                self._await_successor(child, now)
+            elif (why := self._is_due(child, now)) and now >= child.next_try:
+                self._begin_replacing(child, why)
+
+    def _begin_replacing(self, child: Child, why: str) -> None:
+        self.service.log.info("child is replaced", pid=child.pid, role=child.role, why=why)
         if self.service.settings.max_in_flight == 1:
             self.service.counts.recycled += 1
-            self.shared.relay.pause()  # it must be the only one: calls wait until the next one is there
+            child.relay.pause()  # it must be the only one: calls wait until the next one is there
             return
-        self._successor = Child(self.service, "shared", on_gone=lambda child: None)
-        self._successor.start()
+        child.successor = Child(self.service, child.role, era=child.own_era)
+        child.successor.start()
 
-    def _replace(self, now: float) -> None:
+    def _await_successor(self, child: Child, now: float) -> None:
+        if child.successor.relay.is_open:
+            self._replace(child, now)
+        elif child.successor.supervisor.state is State.FATAL:
+            child.successor = None  # the old one is better than none
+            child.next_try = now + COOL_DOWN
+
+    def _replace(self, old: Child, now: float) -> None:
         self.service.counts.recycled += 1
-        old, self.shared, self._successor = self.shared, self._successor, None
-        self.shared.on_gone, old.on_gone = self._shared_gone, lambda child: None
-        old.relay.hand_over(self.shared.relay, now)
+        new, old.successor = old.successor, None
+        if old is self.shared:
+            self.shared = new
+        elif old is self.modern:
+            self.modern = new
+        else:
+            self._principals = {key: new if child is old else child for key, child in self._principals.items()}
+        new.on_gone, new.on_opened, old.on_gone = old.on_gone, old.on_opened, lambda child: None
+        old.relay.hand_over(new.relay, now)
+        new.relay.used = old.relay.used  # nobody has used it yet: else it would never sleep
         old.role = "retiring"
         self._retiring.append(old)
 
-    def _is_due(self, now: float) -> str:
-        settings, child = self.service.settings, self.shared
+    def _is_due(self, child: Child, now: float) -> str:
+        settings = self.service.settings
         relay = child.relay
         if relay.is_paused:
             if relay.is_at_rest and child.supervisor.state is State.READY:
@@ -231,14 +236,24 @@ class Children:
             return f"{relay.calls} calls (--recycle-calls)"
         if settings.recycle_age and now - child.supervisor.started >= settings.recycle_age:
             return f"{now - child.supervisor.started:.0f} s old (--recycle-age)"
-        if settings.recycle_memory and now - self._looked >= LOOK:
-            self._looked = now
+        if settings.recycle_memory and now - child.looked >= LOOK:
+            child.looked = now
             memory = usage([child.pid])[0]
             if memory > settings.recycle_memory:
                 return f"{memory} bytes of memory (--recycle-memory)"
         return ""
 
     # -- parts ----------------------------------------------------------------------------------------------------------------
+
+    def _lasting(self) -> list[Child]:
+        """Those that outlive a session: they may sleep, and are replaced."""
+        return [self.shared, *([self.modern] if self.modern else ()), *self._principals.values()]
+
+    def _end(self, child: Child) -> None:
+        """Stop it, and the one that was to take its place."""
+        for one in (child, child.successor) if child.successor else (child,):
+            self.service.spawn(one.stop())
+        child.successor = None
 
     def _principal_of(self, session: Session) -> str:
         return session.principal if self.service.settings.isolation == "principal" else ""

@@ -4,8 +4,8 @@ import threading
 import time
 
 import pytest
-from bent import bent, is_gone, pids, shown
-from support import Bridge, Client, Http, Sse, Ws, eventually, text
+from bent import bent, is_gone, pids, processes, shown
+from support import Bridge, Client, Http, Modern, Sse, Ws, eventually, text, zoo
 
 
 class Busy:
@@ -191,3 +191,49 @@ def test_one_that_cannot_be_replaced_goes_on(tmp_path, connect):
         assert bridge.ready()["code"] == 200
         assert time.monotonic() - begun < 5
         assert recycled(bridge) == 0
+
+
+def test_the_modern_process_of_a_server_of_both_eras_is_replaced_too(start, connect):
+    bridge = start("modern", "--dual", options=["--recycle-calls", "5"])
+    client = connect(Modern, bridge.url)
+    stream = client.listen_to(resourceSubscriptions=["test://one"])
+    assert next(stream.messages())["method"] == "notifications/subscriptions/acknowledged"
+    seen = set()
+    eventually(lambda: seen.add(text(client.call("pid"))) or len(seen) >= 3)
+    eventually(lambda: pids(bridge, "retiring") == [])
+
+    assert [process["era"] for process in processes(bridge, "modern")] == ["modern"]
+    assert len(processes(bridge)) == 2
+    assert all(is_gone(int(pid)) for pid in seen - set(map(str, pids(bridge))))
+    text(client.call("touch", uri="test://one"))
+    assert next(stream.messages())["method"] == "notifications/resources/updated"
+    stream.close()
+    assert bridge.metrics().value("mcp_bridge_child_restarts_total") == 0
+    assert not bridge.logged("bug in the bridge")
+
+
+@pytest.mark.parametrize("options", [[], ["--max-in-flight", "1"]])
+def test_each_principals_child_is_replaced_too(tmp_path, connect, options):
+    """Each for itself, and what is replaced is still its principal's."""
+    (tmp_path / "tokens").write_text("alice a-secret\nbob b-secret\n")
+    alice, bob = ({"authorization": f"Bearer {name}-secret"} for name in "ab")
+    options = ["--isolation", "principal", "--token-file", tmp_path / "tokens", "--recycle-calls", "5", *options]
+    with Bridge(zoo("echo"), *options, headers=alice) as bridge:
+        hers, his = connect(Http, bridge.url, headers=alice), connect(Http, bridge.url, headers=bob)
+        seen, his_pid = set(), text(his.call("pid"))
+        eventually(lambda: seen.add(text(hers.call("pid"))) or len(seen) >= 3)
+        eventually(lambda: len(processes(bridge, "principal", "ready")) == len(processes(bridge)) - 1 == 2)
+
+        assert text(his.call("pid")) == his_pid
+        assert text(connect(Http, bridge.url, headers=alice).call("pid")) in map(str, pids(bridge, "principal"))
+        assert bridge.metrics().value("mcp_bridge_child_exits_total", cause="exit") == 0
+        assert not bridge.logged("bug in the bridge")
+
+
+def test_a_child_that_is_often_replaced_sleeps_when_nobody_uses_it(start, connect):
+    """A new one begins where the old one was: it has not been used."""
+    bridge = start("echo", options=["--recycle-age", "0.3", "--idle-stop", "1"])
+    connect(Http, bridge.url).call("pid")
+
+    eventually(lambda: shown(bridge)["state"] == "asleep")
+    assert recycled(bridge) >= 1
