@@ -96,6 +96,7 @@ class Eras:
             await asyncio.wait([self._ask()])
         if self.modern:
             self.legacy = False
+            self.service.children.pool.refill()  # with none
             self._keep()
         return bool(self.modern)
 

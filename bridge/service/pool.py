@@ -3,13 +3,14 @@
 A spare has shaken hands with the capabilities that clients lately declared; it is given to one session and stopped after
 it, never handed on. One that a client did not wait for until it had started is set aside, because the same client mostly
 comes again: LiteLLM's sessions that only ask for a list are over before their child has started. All children of sessions,
-spares and those that are just ending included, are at most `limit`.
+spares and those that are just ending included, are at most `limit`. A server of the modern era only needs none of them.
 """
 
 import asyncio
 from collections import OrderedDict, deque
 
 from bridge.child.lifecycle import State
+from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import Refusal, busy
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.session import Session
@@ -75,7 +76,7 @@ class Pool:
 
     def set_aside(self, child: Child) -> None:
         """Its session did not wait until it had started, so nobody has used it: the same client may come again."""
-        if child not in self.taken or child.supervisor.state not in COMING or self._waiting or self._is_closed:
+        if child not in self.taken or child.supervisor.state not in COMING or self._waiting or self._is_closed or not self._is_needed:
             return self.give_back(child)
         self.taken.discard(child)
         self._aside.append(child)
@@ -86,6 +87,11 @@ class Pool:
 
     def refill(self) -> None:
         """Start spares until there are enough of the kinds asked for lately, and nobody else needs the room."""
+        if not self._is_needed:
+            for spares in self._shelves():
+                while spares:
+                    self._end(spares.pop())
+            return
         for kind, spares in self._spares.items():
             while len(spares) < self.wanted and self._has_room() and not self._waiting and not self._is_closed:
                 child = self.make(self.service, "spare", initialize_params(capabilities=kind), None, self._lost_spare)
@@ -160,6 +166,11 @@ class Pool:
         for spares in self._shelves():
             if spares:
                 return self._end(spares.pop())
+
+    @property
+    def _is_needed(self) -> bool:
+        """A modern child serves all sessions."""
+        return self.service.eras.main != MODERN
 
     # -- spares -------------------------------------------------------------------------------------------------------------
 

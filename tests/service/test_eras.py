@@ -23,7 +23,8 @@ class Asked:
         self.asked = self.dropped = 0
         self.said = said
         self.sibling = SimpleNamespace(start_seconds=0.0)
-        children = SimpleNamespace(start_modern=self.start, drop_modern=self.drop, shared=SimpleNamespace(supervisor=self.sibling))
+        children = SimpleNamespace(start_modern=self.start, drop_modern=self.drop, shared=SimpleNamespace(supervisor=self.sibling),
+                                   pool=SimpleNamespace(refill=lambda: None))
         settings = Settings(cache_dir=str(folder), **settings)
         self.eras = Eras(SimpleNamespace(settings=settings, name="x", command=Command(("echo",)), log=Log(), children=children,
                                          loop=asyncio.get_running_loop()))

@@ -66,6 +66,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.counts = Counts()
         self.log = Log()
+        self.eras = SimpleNamespace(main="legacy")
         self.is_slow = slow
         self.made: list[Child] = []
         self.most = 0
@@ -429,6 +430,21 @@ async def test_places_are_for_those_who_wait_before_they_are_for_spares(world):
     await asyncio.gather(*waiting)
 
     assert len(world.pool.taken) == 2
+
+
+@pooled(spares=2)
+async def test_once_the_server_is_known_to_be_modern_only_there_are_no_spares(world):
+    world.pool.refill()
+    left = await world.take()
+    world.eras.main = "modern"
+    world.pool.refill()
+    await turn()
+
+    assert world.living == [left]
+    world.set_aside(left)
+    world.pool.refill()
+    await turn()
+    assert world.living == []
 
 
 # -- spares that die, and the end ---------------------------------------------------------------------------------------------------------

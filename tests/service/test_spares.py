@@ -297,6 +297,16 @@ def test_a_burst_of_sessions_all_get_children_of_their_own(start, connect):
     eventually(lambda: processes(bridge, "own") == [])
 
 
+def test_a_server_of_the_modern_era_only_has_no_spares(tmp_path, connect):
+    """Its one process serves all sessions. The second bridge knows that before it starts."""
+    for _ in range(2):
+        with Bridge(zoo("modern"), "--spares", "2", "--cache-dir", tmp_path) as bridge:
+            connect(Http, bridge.url, capabilities={"roots": {}}).close()
+            eventually(lambda: [process["role"] for process in processes(bridge)] == ["shared"])
+            starts = bridge.metrics().value("mcp_bridge_child_starts_total")
+    assert starts == 1
+
+
 def test_nothing_is_left_of_spares_after_the_stop():
     with Bridge(zoo("deaf", "--only", "term"), *OWN, "--spares", "3") as bridge, Http(bridge.url, listen=False):
         eventually(lambda: len(ready_spares(bridge)) == 3)
