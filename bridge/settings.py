@@ -113,7 +113,7 @@ class Settings:
     cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
 
     start_timeout: float = option(60.0, "a child's time from its start to its handshake", type=seconds, per_mcp=True)
-    request_timeout: float = option(600.0, "a request's time; progress starts it again", type=seconds, per_mcp=True)
+    request_timeout: float = option(600.0, "a request's time; progress starts it again, and it stands still while the client is asked", type=seconds, per_mcp=True)
     request_timeout_max: float = option(3600.0, "a request's time whatever its progress", type=seconds, per_mcp=True)
     head_timeout: float = option(30.0, "a connection's time for the head of a request (0: no limit)", type=seconds)
     session_idle: float = option(1800.0, "forget a session that nobody used for so long", type=seconds)

@@ -72,6 +72,8 @@ class Asks:
             ask.heard(message, now)
         else:
             self.relay.send(envelope.flat(envelope.response(ask.child_id, message)) + b"\n")
+            for exchange in session.exchanges.values():  # now it is the child that takes its time
+                exchange.progressed(now, self.relay.policy.request_timeout)
         return True
 
     def cancelled(self, message: Envelope) -> None:

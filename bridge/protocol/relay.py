@@ -426,7 +426,7 @@ class Relay:
         else:
             self.counts.strays["notification_without_child"] += 1
 
-    def respond(self, session: Session, message: Envelope, now: float = 0.0) -> bool:
+    def respond(self, session: Session, message: Envelope, now: float) -> bool:
         """A client's answer to an ask. False if nobody asked."""
         return self.asks.answered(session, message, now)
 

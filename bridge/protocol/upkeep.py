@@ -28,6 +28,7 @@ class Upkeep:
         postponed, relay.postponed = relay.postponed, []
         for again in postponed:
             again(now)
+        self._let_clients_think(now)
         for exchange in [e for e in (*relay.exchanges.values(), *relay.asking.values()) if e.hold is None and e.is_overdue(now)]:
             relay.abandon(exchange, b"", now)
             self._time_out(exchange, now)
@@ -45,6 +46,15 @@ class Upkeep:
         self._ping(now)
         if relay.turns:
             relay.pump()
+
+    def _let_clients_think(self, now: float) -> None:
+        """People may take long to answer, and the child can do nothing about it. The hard maximum stays."""
+        relay, owner = self.relay, self.relay.owner
+        thinking = list(relay.asking.values())
+        if owner is not None and owner.asks and any(_is_asked_in(exchange) for exchange in relay.exchanges.values()):
+            thinking += owner.exchanges.values()
+        for exchange in thinking:
+            exchange.progressed(now, relay.policy.request_timeout)
 
     def _give_last_list(self, exchange: Exchange, now: float) -> None:
         """A busy child must not stall a client that lists many servers. What it says later is for the next ones."""
@@ -120,3 +130,10 @@ class _Pong:
 def _is_late_list(exchange: Exchange, now: float) -> bool:
     return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None and not exchange.session.is_modern
             and now - exchange.created >= LIST_PATIENCE)
+
+
+def _is_asked_in(exchange: Exchange) -> bool:
+    """Whether its client is asked something that may be for this call: an ask that was left over from an earlier one is not."""
+    session = exchange.session
+    return session is not None and exchange.hold is None and any(
+        ask.heard is None and ask.created >= exchange.created for ask in session.asks.values())

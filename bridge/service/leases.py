@@ -84,7 +84,7 @@ class Leases:
 
     @property
     def _patience(self) -> float:
-        return min(parking.PARKED, self.service.settings.request_timeout or parking.PARKED)
+        return min(parking.PARKED, self.service.settings.request_timeout_max or parking.PARKED)
 
     async def _take(self, principal: str, meta: Meta) -> Lease | Refusal:
         capabilities = envelope.encode(parking.askable(meta.capabilities))

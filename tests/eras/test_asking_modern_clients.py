@@ -386,7 +386,7 @@ def test_other_calls_go_on_beside_a_parked_one(client):
 def test_a_parked_call_that_nobody_takes_up_is_cancelled_cleanly(start, connect, tmp_path):
     """Edge case 56."""
     journal = tmp_path / "journal"
-    bridge = start("asks", options=(*RELAY, "--request-timeout", "0.6", "--env", f"ZOO_JOURNAL={journal}"))
+    bridge = start("asks", options=(*RELAY, "--request-timeout-max", "0.6", "--env", f"ZOO_JOURNAL={journal}"))
     client = connect(Modern, bridge.url, capabilities=ALL)
     forgotten = client.call("elicit")
     told = eventually(lambda: [line for line in journal.read_text().splitlines() if '"cancel"' in line or "notifications/cancelled" in line])
@@ -395,6 +395,14 @@ def test_a_parked_call_that_nobody_takes_up_is_cancelled_cleanly(start, connect,
     assert told
     asked = client.call("elicit")
     assert "result" in retry(client, asked).json()
+
+
+def test_a_parked_call_outlives_the_childs_time_for_a_request(start, connect):
+    client = connect(Modern, start("asks", options=(*RELAY, "--request-timeout", "0.3")).url, capabilities=ALL)
+    asked = client.call("elicit")
+    time.sleep(1)
+
+    assert json.loads(text(retry(client, asked).json()))["result"] == YES
 
 
 def test_a_parked_call_whose_child_dies_is_told_with_its_retry(start, connect):

@@ -73,6 +73,18 @@ def test_a_refusal_of_the_client_reaches_the_child(interactive, transport):
     assert answered["error"] == {"code": -1, "message": "user said no"}
 
 
+@pytest.mark.parametrize("name, era", [("asks", "legacy"), ("modern_asks", "modern")])
+def test_a_person_may_think_longer_than_the_childs_time_for_a_request(start, connect, transport, name, era):
+    def think(method, params):
+        time.sleep(1)
+        return FORM
+
+    bridge = start(name, options=("--child-era", era, "--request-timeout", "0.4"))
+    client = connect(transport, bridge.url, capabilities=CAPABILITIES, on_ask=think)
+
+    assert "Ada" in text(client.call("elicit"))
+
+
 def test_a_child_that_asks_at_once_is_not_stuck(around, connect, transport):
     """Edge case 41: roots/list right after `initialized`, before any stream is open."""
     bridge = around("asks", "--at-start", options=("--client-roots", "relay"))

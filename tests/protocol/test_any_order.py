@@ -48,7 +48,7 @@ def test_nobody_can_make_the_relay_raise(own, profile_name, script):
             except Malformed:
                 continue
             if told.method is None:
-                world.relay.respond(session, told)
+                world.relay.respond(session, told, world.now)
             elif told.id:
                 world.relay.request(session, told, Outbox(), world.now)
             else:

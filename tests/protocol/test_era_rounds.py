@@ -179,6 +179,23 @@ def test_a_parked_call_does_not_time_out_while_its_client_thinks():
     assert second.error["code"] == -32001
 
 
+def test_a_parked_call_does_not_time_out_after_progress_either():
+    parked = Parked(request_timeout=10)
+    message, params = parked.message({"name": "x"}, 1)
+    first = Outbox()
+    parked.lease.begin(message, params, envelope.Raw(b'"t"'), "", first, parked.world.now, "")
+    (line,) = parked.world.sent()
+    parked.ask()
+    parked.world.notice("progress", progressToken=line["id"], progress=1)
+    requests, state = asked(first)
+    for _ in range(3):
+        parked.world.sweep(9)
+    second = parked.again(state, {key: {"action": "accept"} for key in requests})
+    parked.world.answer(line, {"content": []})
+
+    assert second.answers[0]["result"]["content"] == []
+
+
 def test_a_child_that_dies_is_told_with_the_retry():
     parked = Parked()
     first = parked.call()
@@ -283,6 +300,37 @@ def test_a_server_that_is_never_content_is_given_up():
         line = next(iter(world.sent()), None)
 
     assert "10 times" in outbox.error["message"]
+
+
+def test_a_call_does_not_time_out_while_its_client_is_asked():
+    """The child's time begins when it is called again; a call beside it that the child does not answer is nothing to wait for."""
+    world, session = asking(request_timeout=10)
+    outbox, line = world.ask_child(session, id=1)
+    wants(world, line, one={"method": "elicitation/create", "params": FORM})
+    beside, _ = world.ask_child(session, id=2)
+    for _ in range(3):
+        world.sweep(9)
+    assert outbox.answers == []
+    assert beside.error["code"] == -32001
+    world.now += 9
+    world.respond(session, outbox.messages[0]["id"], result={"action": "accept"})
+    world.sweep(9.9)
+    assert outbox.answers == []
+    world.sweep(0.1)
+
+    assert outbox.error["code"] == -32001
+
+
+def test_a_client_that_never_answers_has_its_call_until_the_hard_limit():
+    world, session = asking(request_timeout=10, request_timeout_max=25)
+    outbox, line = world.ask_child(session)
+    wants(world, line, one={"method": "elicitation/create", "params": FORM})
+    world.sweep(24)
+    assert outbox.answers == []
+    world.sweep(1)
+
+    assert outbox.error["code"] == -32001
+    assert (world.relay.asking, session.exchanges, session.asks) == ({}, {}, {})
 
 
 def test_a_call_that_is_cancelled_while_its_client_is_asked_is_over():

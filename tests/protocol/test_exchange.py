@@ -239,6 +239,50 @@ def test_progress_starts_the_clock_again_up_to_the_hard_limit():
     assert call.error["code"] == -32001
 
 
+def asked_in_mid_call(**policy):
+    world = World(own=True, withhold_roots=False, **policy)
+    call, line = world.ask_child(world.owner, id="c")
+    world.hear({"id": 0, "method": "elicitation/create", "params": {}})
+    return world, call, line
+
+
+def test_a_client_that_is_asked_may_think_longer_than_the_child():
+    """And then the child's time begins."""
+    world, call, _ = asked_in_mid_call(request_timeout=10)
+    beside = world.request(world.owner, id="beside")
+    for _ in range(3):
+        world.sweep(9)
+    world.now += 9
+    world.respond(world.owner, call.messages[0]["id"], result={"action": "accept"})
+    world.sweep(9.9)
+    assert call.answers == beside.answers == []
+    world.sweep(0.1)
+
+    assert call.error["code"] == beside.error["code"] == -32001
+
+
+def test_a_client_that_is_asked_may_not_think_longer_than_the_hard_limit():
+    world, call, _ = asked_in_mid_call(request_timeout=10, request_timeout_max=25)
+    world.sweep(9)
+    world.sweep(9)
+    assert call.answers == []
+    world.sweep(7)
+
+    assert call.error["code"] == -32001
+
+
+def test_what_was_asked_for_an_earlier_call_gives_a_later_one_no_time():
+    """A child may forget what it asked, and its client never answer."""
+    world, _, line = asked_in_mid_call(request_timeout=10)
+    world.answer(line)
+    world.now += 1
+    later = world.request(world.owner, id="later")
+    world.sweep(10)
+
+    assert world.owner.asks
+    assert later.error["code"] == -32001
+
+
 def test_zero_is_no_limit():
     world = World(request_timeout=0, request_timeout_max=0)
     call, line = world.ask_child(world.session(), params=PROGRESS)

@@ -198,7 +198,7 @@ class World:
         session.relay.notify(session, envelope.from_client(body), self.now)
 
     def respond(self, session, id, **member) -> bool:
-        return self.relay.respond(session, envelope.from_client(json.dumps({"jsonrpc": "2.0", "id": id} | member).encode()))
+        return self.relay.respond(session, envelope.from_client(json.dumps({"jsonrpc": "2.0", "id": id} | member).encode()), self.now)
 
     def leave(self, session) -> None:
         self.sessions.end(session)

@@ -84,6 +84,7 @@ class Round:
             members["requestState"] = self.state
         heir = relay.heir
         exchange.id = heir.mint()
+        exchange.progressed(now, heir.policy.request_timeout)
         heir.inherit(exchange)
         message = Envelope(id=exchange.message.id, method=exchange.method, params=Raw(envelope.encode(members)))
         original = exchange.message
