@@ -178,7 +178,7 @@ class Children:
         for child in self._lasting() if patience else ():
             relay = child.relay
             if relay.is_open and relay.is_idle and now - relay.used >= patience and child.successor is None \
-                    and not relay.listens and not any(session.subscriptions for session in relay.sessions.values()):
+                    and not relay.listens and not relay.tasks.are_running(now) and not any(session.subscriptions for session in relay.sessions.values()):
                 self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
                 child.sleep()
 
@@ -230,7 +230,7 @@ class Children:
             if relay.is_at_rest and child.supervisor.state is State.READY:
                 child.restart()
             return ""
-        if not relay.is_open:
+        if not relay.is_open or relay.tasks.are_running(now):  # they would end with it
             return ""
         if settings.recycle_calls and relay.calls >= settings.recycle_calls:
             return f"{relay.calls} calls (--recycle-calls)"

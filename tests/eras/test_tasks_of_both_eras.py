@@ -1,6 +1,7 @@
 """Tasks: 2026-07-28 has them as an extension, 2025-11-25 as a part of its own. Each passes within its era; they do not cross."""
 
 import json
+import time
 
 import pytest
 from support import Bridge, Http, Modern, eventually, text, zoo
@@ -70,6 +71,23 @@ def test_news_of_tasks_come_by_listening(client):
         news = stream.next_message()
 
     assert (news["method"], news["params"]["taskId"]) == ("notifications/tasks", id)
+
+
+@pytest.mark.parametrize("options", [("--idle-stop", 0.5), ("--recycle-calls", 2)])
+def test_a_child_stays_while_it_works_at_a_task(start, connect, options):
+    bridge = start("modern_tasks", options=options)
+    client, other = connect(Modern, bridge.url, capabilities=DECLARED), connect(Modern, bridge.url)
+    task = client.call("work", seconds=2)["result"]["taskId"]
+    for _ in range(3):
+        other.call("echo", message="hi")
+    pids = bridge.children()
+    time.sleep(1.2)  # nobody asks meanwhile
+    done = eventually(lambda: (found := client.request("tasks/get", {"taskId": task})["result"])["status"] == "completed" and found)
+
+    assert text({"result": done["result"]}) == "done in a task"
+    for _ in range(3):
+        other.call("echo", message="hi")
+    eventually(lambda: bridge.children() != pids)
 
 
 def test_a_task_is_its_callers_alone(tmp_path):
