@@ -30,6 +30,7 @@ class Event(StrEnum):
     OPENED = "opened"
     SERVED = "served"
     REFUSED = "refused"
+    CLOSED = "closed"
     EXITED = "exited"
     TIMER = "timer"
     STOP = "stop"
@@ -118,6 +119,11 @@ class Lifecycle:
         self.reason = reason
         self._climb(now, 0)
 
+    def _closed(self, now: float, reason: str) -> None:
+        """Nobody can talk with it any more: the first rung is behind it."""
+        self.reason = reason
+        self._climb(now, 1)
+
     def _died(self, now: float, reason: str) -> None:
         self.reason = reason
         self.failures += 1
@@ -163,9 +169,10 @@ class Lifecycle:
 TABLE = {
     State.STOPPED: {Event.START: "_start"},
     State.STARTING: {Event.SPAWNED: "_handshake", Event.EXITED: "_died", Event.STOP: "_stop"},
-    State.HANDSHAKING: {Event.OPENED: "_ready", Event.REFUSED: "_refused", Event.EXITED: "_died",
-                        Event.TIMER: "_too_slow", Event.STOP: "_stop"},
-    State.READY: {Event.SERVED: "_served", Event.EXITED: "_died", Event.REFUSED: "_refused", Event.TIMER: "_lasted", Event.STOP: "_stop"},
+    State.HANDSHAKING: {Event.OPENED: "_ready", Event.REFUSED: "_refused", Event.CLOSED: "_closed",
+                        Event.EXITED: "_died", Event.TIMER: "_too_slow", Event.STOP: "_stop"},
+    State.READY: {Event.SERVED: "_served", Event.REFUSED: "_refused", Event.CLOSED: "_closed", Event.EXITED: "_died",
+                  Event.TIMER: "_lasted", Event.STOP: "_stop"},
     State.BACKOFF: {Event.TIMER: "_start", Event.STOP: "_stopped"},
     State.STOPPING: {Event.EXITED: "_ended", Event.TIMER: "_escalate", Event.STOP: "_give_up"},
     State.FATAL: {Event.START: "_start_if_cool", Event.STOP: "_stopped"},

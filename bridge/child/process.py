@@ -24,7 +24,7 @@ READ_MORE = 1 << 20  # for a line that is longer than that
 PIPE_SIZE = 1 << 20  # what Linux lets an unprivileged process ask for
 FULL = 1 << 20  # bytes waiting for the child's stdin from which requests should wait
 F_SETPIPE_SZ = 1031
-LAST_MOMENT = 0.5  # seconds for a child that closed a pipe to exit by itself
+LAST_MOMENT = 0.5  # seconds for a child that closed a pipe to exit by itself, with a code that says more
 _number = itertools.count(1)
 
 
@@ -41,8 +41,9 @@ class Process:
     """Raises OSError from the constructor where the command cannot be started."""
 
     def __init__(self, command: Command, max_line: int, received: Callable[[list[bytes]], None],
-                 too_long: Callable[[bytes, bytes, int], None], exited: Callable[[str], None], stderr: Stderr):
-        self._received, self._too_long, self._exited, self._stderr = received, too_long, exited, stderr
+                 too_long: Callable[[bytes, bytes, int], None], closed: Callable[[str], None], exited: Callable[[str], None],
+                 stderr: Stderr):
+        self._received, self._too_long, self._closed, self._exited, self._stderr = received, too_long, closed, exited, stderr
         self._lines = Lines(max_line)
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
@@ -110,7 +111,7 @@ class Process:
         except BlockingIOError:
             sent = 0
         except OSError:
-            return self._shut_down()
+            return self._shut_down("stdin")
         if sent < len(data):
             self._unsent.append(data[sent:])
             self.backlog = len(data) - sent
@@ -159,14 +160,14 @@ class Process:
     def _close_stdout(self) -> None:
         self._loop.remove_reader(self._stdout)
         if self._popen.returncode is None:
-            self._shut_down()
+            self._shut_down("stdout")
 
-    def _shut_down(self) -> None:
+    def _shut_down(self, pipe: str) -> None:
         """A child that closed its stdin or its stdout has shut down. It may still have to tidy up, and its exit code to
-        give; one that goes on living is ended."""
+        give; one that goes on living has to be ended."""
         self.close_stdin()
         if self._late is None:
-            self._late = self._loop.call_later(LAST_MOMENT, self.terminate)
+            self._late = self._loop.call_later(LAST_MOMENT, self._closed, f"the server closed its {pipe}")
 
     def _read_stderr(self) -> bool:
         try:

@@ -84,8 +84,8 @@ class Supervisor:
         self.counts.restarts += self._has_run
         self._has_run = True
         try:
-            self.process = Process(self.command, self.max_line, self.user.received, self.user.too_long, self._exited,
-                                   self.stderr)
+            self.process = Process(self.command, self.max_line, self.user.received, self.user.too_long, self._closed,
+                                   self._exited, self.stderr)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
             self._loop.call_soon(self._exited, reason)
@@ -112,6 +112,9 @@ class Supervisor:
         self.user.gone(reason, for_good)
 
     # -- what the world does --------------------------------------------------------------------------------------------------
+
+    def _closed(self, reason: str) -> None:
+        self._on(Event.CLOSED, reason)
 
     def _exited(self, reason: str) -> None:
         pid, self.process = self.pid, None

@@ -35,6 +35,19 @@ def test_a_call_in_flight_is_answered_soon_and_says_why(dying, connect, transpor
     assert other.result(20)["error"]["message"] == error["message"]
 
 
+@pytest.mark.parametrize("pipe, name", [(0, "stdin"), (1, "stdout")])
+def test_one_that_closes_a_pipe_and_ignores_sigterm_is_killed_and_started_again(dying, connect, pipe, name):
+    """It would be READY for ever, and each call wait for --request-timeout."""
+    client = connect(Http, dying.url)
+    pid = text(client.call("pid"))
+    lost = client.begin_call("slow", seconds=60)
+    client.begin_call("close_for_good", pipe=pipe)
+    client.begin_call("slow", seconds=60)
+
+    assert lost.result(20)["error"]["message"] == f"the server closed its {name}"
+    assert text(client.call("pid")) != pid
+
+
 def test_a_session_survives_and_never_notices(dying, connect, transport):
     """Edge case 50."""
     client = connect(transport, dying.url)

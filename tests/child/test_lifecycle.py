@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bridge.child.lifecycle import COOL_DOWN, LADDER, LASTING, TABLE, Event, Lifecycle, Pace, State
 
 PACE = Pace(start_timeout=10.0, backoff_initial=1.0, backoff_max=5.0, max_restarts=3)
-START, SPAWNED, OPENED, SERVED, REFUSED, EXITED, TIMER, STOP = Event
+START, SPAWNED, OPENED, SERVED, REFUSED, CLOSED, EXITED, TIMER, STOP = Event
 STOPPED, STARTING, HANDSHAKING, READY, BACKOFF, STOPPING, FATAL = State
 TO_READY = [(START, STARTING), (SPAWNED, HANDSHAKING), (OPENED, READY)]
 PATIENCE = [patience for _, patience in LADDER]
@@ -68,6 +68,9 @@ HISTORIES = {
     "the command does not exist": [(START, STARTING), (EXITED, BACKOFF), (TIMER, STARTING), (EXITED, BACKOFF), (TIMER, STARTING), (EXITED, FATAL)],
     "it dies in its handshake": [(START, STARTING), (SPAWNED, HANDSHAKING), (EXITED, BACKOFF)],
     "it refuses the handshake": [(START, STARTING), (SPAWNED, HANDSHAKING), (REFUSED, STOPPING), (EXITED, BACKOFF)],
+    "it closes a pipe": [*TO_READY, (CLOSED, STOPPING), (EXITED, BACKOFF)],
+    "it closes a pipe in its handshake": [(START, STARTING), (SPAWNED, HANDSHAKING), (CLOSED, STOPPING), (EXITED, BACKOFF)],
+    "it closes a pipe while it is stopped": [*TO_READY, (STOP, STOPPING), (CLOSED, STOPPING), (EXITED, STOPPED)],
     "it is too slow": [(START, STARTING), (SPAWNED, HANDSHAKING), (TIMER, STOPPING), (EXITED, BACKOFF)],
     "it answers too late": [(START, STARTING), (SPAWNED, HANDSHAKING), (TIMER, STOPPING), (OPENED, STOPPING), (EXITED, BACKOFF)],
     "it is stopped while it starts": [(START, STARTING), (SPAWNED, HANDSHAKING), (STOP, STOPPING), (OPENED, STOPPING), (EXITED, STOPPED)],
@@ -178,7 +181,7 @@ def test_too_many_failures_in_a_row_are_fatal_and_say_so():
     assert (child.life.state, child.due) == (FATAL, None)
 
 
-@pytest.mark.parametrize("way", [[OPENED, EXITED], [EXITED], [REFUSED, EXITED], [TIMER, EXITED]])
+@pytest.mark.parametrize("way", [[OPENED, EXITED], [EXITED], [REFUSED, EXITED], [CLOSED, EXITED], [TIMER, EXITED]])
 def test_short_lives_count_as_failures_whatever_ends_them(way):
     """A server that answers its handshake and dies is no better than one that does not."""
     child = Child()
@@ -234,6 +237,18 @@ def test_a_refusal_is_remembered_as_the_reason_not_the_exit_that_follows():
 
     assert child.after(REFUSED, reason="too old") == ["close_stdin"]
     assert child.after(EXITED, reason="killed by SIGTERM") == [("gone", "too old", False)]
+
+
+def test_one_that_closed_a_pipe_and_lives_on_is_terminated_then_killed(ready):
+    """It ignores SIGTERM: without SIGKILL it would be READY for ever, and each call wait for --request-timeout."""
+    assert ready.after(CLOSED, reason="closed its stdout") == ["terminate"]
+    assert ready.after(TIMER) == ["kill"]
+    assert ready.after(EXITED, reason="killed by SIGKILL") == [("gone", "closed its stdout", False)]
+
+
+def test_one_that_closes_a_pipe_while_it_is_stopped_has_its_time_to_tidy_up(ready):
+    assert ready.after(STOP, CLOSED) == ["close_stdin"]
+    assert ready.due == PATIENCE[0]
 
 
 def test_a_start_takes_only_so_long():

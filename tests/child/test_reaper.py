@@ -20,7 +20,7 @@ lines, ends = [], []
 
 def start(script):
     stderr = Stderr(lambda text: None, lambda: None)
-    return Process(Command(("sh", "-c", script), dict(os.environ)), 1000, lines.extend, print, ends.append, stderr)
+    return Process(Command(("sh", "-c", script), dict(os.environ)), 1000, lines.extend, print, print, ends.append, stderr)
 
 async def until(condition):
     async with asyncio.timeout(5):

@@ -1,10 +1,12 @@
 """Dies in the middle of a call, as any server does that meets a bug (dbhub when its database goes away).
 
 Tools: die {code} (negative: by that signal), die_after {seconds, code} (answers first), die_mid_line
-(half an answer), close_stdout (stops talking, lives on until its input ends).
+(half an answer), close_stdout (stops talking, lives on until its input ends), close_for_good {pipe} (closes its stdin, 0, or
+its stdout, 1, and lives on whatever happens but SIGKILL).
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -42,6 +44,14 @@ def die_mid_line(call):
 @child.tool
 def close_stdout():
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+@child.tool
+def close_for_good(pipe: int):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child.ended = threading.Event().wait
+    os.dup2(os.open(os.devnull, os.O_RDWR), pipe)
+    return "closed"
 
 
 child.run()
