@@ -17,6 +17,7 @@ class Learning:
     def __init__(self, relay):
         self.relay = relay
         self._waiting: list = []
+        self.is_missed = False  # a call to this child went on without the list of its tools
         self.reading: dict[str, bool] = {}  # lists that are being read, and whether they changed meanwhile
 
     def learn(self, methods: list[str], now: float, *, tell: bool = True) -> None:
@@ -37,6 +38,16 @@ class Learning:
     def when_told(self, then) -> None:
         """Call `then()` once when the lists that are being read are known, or will not be."""
         self._waiting.append(then)
+
+    def forget(self, then) -> None:
+        """Nobody waits for it any more."""
+        if then in self._waiting:
+            self._waiting.remove(then)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the child's tools are not known, and nothing is under way that could tell them."""
+        return self.relay.is_open and not self.relay.catalogue.is_known and "tools/list" not in self.reading
 
     def tell(self) -> None:
         """Say so if all is known now."""

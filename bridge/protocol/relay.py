@@ -134,6 +134,7 @@ class Relay:
         self.is_paused = False
         self.calls = self.upkeep.misses = 0
         self.is_unproven = True
+        self.learning.is_missed = False
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)

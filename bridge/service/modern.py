@@ -74,7 +74,7 @@ class ModernCalls:
             return Refusal(400, INVALID_PARAMS, why)
         if method == "tools/call":
             if not relay.catalogue.is_known and relay.facts.offers("tools"):
-                await self._listed(relay)
+                await self._listed(child)
             if refusal := self._wrong_parameters(relay.catalogue, params, headers, twins):
                 return refusal
         if reply.is_over:  # the client left while it waited
@@ -132,14 +132,24 @@ class ModernCalls:
         mirrored = catalogue.headers.get(bytes(params.name))
         return ladder.wrong_parameters(params, mirrored, headers, twins) if mirrored else None
 
-    async def _listed(self, relay) -> None:
+    async def _listed(self, child: Child) -> None:
         """Wait until the child's tools are known. If they are not in time, their headers are not looked at."""
-        listed = self.service.loop.create_future()
-        relay.learning.when_told(lambda: listed.done() or listed.set_result(None))
-        try:
-            await asyncio.wait_for(listed, SCHEMA_PATIENCE)
-        except TimeoutError:
-            self.service.log.warning("headers of a call are not checked: the server did not list its tools")
+        if not child.relay.is_open:
+            child.wake()
+        learning = child.relay.learning
+        if not learning.has_failed:
+            listed = self.service.loop.create_future()
+            told = lambda: listed.done() or listed.set_result(None)
+            learning.when_told(told)
+            try:
+                await asyncio.wait_for(listed, SCHEMA_PATIENCE)
+            except TimeoutError:
+                pass
+            finally:
+                learning.forget(told)
+        if not child.relay.catalogue.is_known and not learning.is_missed:
+            learning.is_missed = True
+            self.service.log.warning("headers of calls are not checked: the server did not list its tools")
 
     def _new_caller(self, principal: str) -> Caller:
         caller = self._callers[principal] = Caller(self.service.name, principal)

@@ -1,11 +1,13 @@
 """What a POST of 2026-07-28 must look like, whatever child is behind it: PROTOCOL.md, 1.3."""
 
 import json
+import sys
+import time
 
 import httpx
 import pytest
 from raw import post_raw
-from support import Bridge, Http, Modern, spelled, text, zoo
+from support import CHILDREN, Bridge, Http, Modern, spelled, text, zoo
 
 NS = "io.modelcontextprotocol/"
 CALL = {"name": "echo", "arguments": {"message": "refused, so it must not arrive"}}
@@ -346,6 +348,31 @@ def test_the_very_first_call_is_held_against_the_tools_too():
         response = client.send("tools/call", {"name": "headers", "arguments": {"region": "eu"}})
 
         assert verdict(response) == (400, HEADER_MISMATCH)
+
+
+NO_LIST = f"""import sys
+sys.path.insert(0, {str(CHILDREN)!r})
+from base import Refusal
+from modern import child, start
+def list_tools(params):
+    raise Refusal(-32603, "upstream is down")
+child.methods["tools/list"] = list_tools
+start()
+"""
+
+
+def test_calls_of_a_server_that_cannot_list_its_tools_do_not_wait_and_are_warned_of_once(tmp_path):
+    """Each of them took two seconds, and a line of the log."""
+    file = tmp_path / "no_list.py"
+    file.write_text(NO_LIST)
+    with Bridge([sys.executable, str(file)], "--child-era", "modern") as bridge, Modern(bridge.url) as client:
+        client.call("echo", message="it has been asked for its list by now")
+        begun = time.monotonic()
+        for _ in range(3):
+            assert text(client.call("echo", message="quick")) == "quick"
+
+        assert time.monotonic() - begun < 1.5
+        assert len(bridge.logged("did not list its tools")) == 1
 
 
 def test_sessions_owe_no_headers(around, connect, transport):

@@ -361,6 +361,38 @@ def test_a_list_that_the_child_refuses_does_not_keep_the_others_from_being_kept(
     assert world.learned == 1
 
 
+def test_that_the_tools_will_not_be_known_is_known():
+    """So that no call waits for them: while they are asked for, and before there is a child, they may yet come."""
+    world = World(is_open=False, capabilities={"tools": {}})
+    learning = world.relay.learning
+    handshake = world.spawn()
+    assert not learning.has_failed
+    world.answer(handshake, {"capabilities": {"tools": {}}})
+    *_, question = world.sent()
+    assert not learning.has_failed
+    world.answer(question, code=-32603, message="upstream is down")
+    assert learning.has_failed
+    world.die()
+    assert not learning.has_failed
+    world.open(["a"])
+
+    assert not learning.has_failed
+
+
+def test_who_does_not_wait_any_more_is_not_told():
+    world = World(is_open=False)
+    world.answer(world.spawn(), {"capabilities": ALL})
+    told = []
+    learning = world.relay.learning
+    waits, left = (lambda: told.append("waits")), (lambda: told.append("left"))
+    learning.when_told(waits)
+    learning.when_told(left)
+    learning.forget(left)
+    world.answer_own()
+
+    assert (told, learning._waiting) == (["waits"], [])
+
+
 def test_a_child_that_dies_while_it_is_read_tells_nothing():
     world = World(is_open=False)
     world.answer(world.spawn(), {"capabilities": ALL})
