@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope
+from bridge.protocol.envelope import BACKSLASH
 from bridge.protocol.eras.headers import annotations
 
 NAMES = 2000
@@ -29,7 +30,10 @@ class _Page(msgspec.Struct):
 
 
 class Catalogue:
-    """Names by raw JSON string; those of `safe` tools change nothing, or nothing more when called again."""
+    """Names by raw JSON string, as we write it; those of `safe` tools change nothing, or nothing more when called again.
+
+    A name that is not found may be spelled otherwise: Python writes "caf\\u00e9", PHP "a\\/b".
+    """
 
     def __init__(self):
         self.names: dict[bytes, str] = {}
@@ -39,14 +43,20 @@ class Catalogue:
         self._tasks: frozenset[bytes] = frozenset()
 
     def label(self, name: Raw) -> str:
-        return self.names.get(bytes(name), UNKNOWN)
+        tool = self.names.get(bytes(name))
+        return self.names.get(envelope.key(name), UNKNOWN) if tool is None else tool
 
     def is_safe(self, name: Raw) -> bool:
-        return bytes(name) in self._safe
+        raw = bytes(name)
+        return raw in self._safe or BACKSLASH in raw and envelope.key(name) in self._safe
 
     def wants_task(self, name: Raw) -> bool:
         """Whether the tool can only be called as a task (2025-11-25, basic/utilities/tasks)."""
-        return bytes(name) in self._tasks
+        return bool(self._tasks) and envelope.key(name) in self._tasks
+
+    def mirrored(self, name: Raw) -> tuple:
+        """The arguments of the tool that stand in headers, too."""
+        return self.headers.get(envelope.key(name), ())
 
     def learn(self, pages) -> None:
         """Take in all pages of a list (`tools/list` results). A page that is none leaves everything as it was."""

@@ -129,7 +129,7 @@ class ModernCalls:
         return None
 
     def _wrong_parameters(self, catalogue, params: ModernParams, headers: dict, twins: frozenset) -> Refusal | None:
-        mirrored = catalogue.headers.get(bytes(params.name))
+        mirrored = catalogue.mirrored(params.name)
         return ladder.wrong_parameters(params, mirrored, headers, twins) if mirrored else None
 
     async def _listed(self, child: Child) -> None:

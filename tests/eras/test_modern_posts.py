@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 from raw import post_raw
-from support import CHILDREN, Bridge, Http, Modern, spelled, text, zoo
+from support import CHILDREN, Bridge, Http, Modern, envelope, spelled, text, zoo
 
 NS = "io.modelcontextprotocol/"
 CALL = {"name": "echo", "arguments": {"message": "refused, so it must not arrive"}}
@@ -340,6 +340,22 @@ def test_an_argument_that_is_repeated_in_a_header_is_the_same_there(around, conn
 
     assert response.json().get("error", {}).get("code") == code, response.text
     assert response.status_code == (400 if code else 200)
+
+
+@pytest.mark.parametrize("name, arguments", [(r'"h\u0065aders"', '{"region":"us"}'), ('"headers"', '{"region":"us","z":1e400}')])
+def test_no_spelling_gets_an_argument_past_its_header(around, connect, name, arguments):
+    """The second time, too: the short way remembers names that were right."""
+    client = connect(Modern, around("modern").url)
+
+    def post(region: str, tool: str = "headers") -> tuple[int, int | None]:
+        body = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{name},"arguments":{arguments},"_meta":{json.dumps(envelope())}}}}}'
+        response = client.post(body, {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool, "mcp-param-region": region})
+        return response.status_code, response.json().get("error", {}).get("code")
+
+    for _ in range(2):
+        assert post("us") == (200, None)
+        assert post("eu") == (400, HEADER_MISMATCH)
+        assert post("us", tool="echo") == (400, HEADER_MISMATCH)
 
 
 def test_the_very_first_call_is_held_against_the_tools_too():

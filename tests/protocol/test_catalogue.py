@@ -30,6 +30,27 @@ def test_a_label_is_one_of_the_childs_own_names(catalogue):
         assert catalogue.label(Raw(unknown)) == UNKNOWN
 
 
+@pytest.mark.parametrize("spelling", [rb'"caf\u00e9/a"', rb'"caf\u00E9\/a"', rb'"\u0063af\u00e9\u002fa"', '"café\\/a"'.encode(), '"café/a"'.encode()])
+def test_a_name_is_the_same_however_it_is_spelled(spelling):
+    """Python writes every letter beyond ASCII as an escape, PHP every slash; a header's check must not be got round so."""
+    schema = {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+    tool = {"name": "café/a", "inputSchema": schema, "annotations": {"readOnlyHint": True}, "execution": {"taskSupport": "required"}}
+    catalogue = Catalogue()
+    catalogue.learn([page(tool)])
+    name = Raw(spelling)
+
+    assert (catalogue.label(name), catalogue.is_safe(name), catalogue.wants_task(name)) == ("café/a", True, True)
+    assert catalogue.mirrored(name) == ((("region",), "Region", "string"),)
+
+
+def test_a_name_with_escapes_of_its_own_is_known():
+    catalogue = Catalogue()
+    catalogue.learn([page({"name": 'a"\\b', "annotations": {"readOnlyHint": True}})])
+
+    assert catalogue.label(Raw(rb'"a\"\\b"')) == catalogue.label(Raw(rb'"\u0061\"\\b"')) == 'a"\\b'
+    assert catalogue.is_safe(Raw(rb'"a\"\\b"'))
+
+
 def test_what_was_learned_before_is_forgotten(catalogue):
     catalogue.learn([page("b")])
 
@@ -75,7 +96,7 @@ def test_a_tool_is_safe_only_if_it_says_so(annotations, is_safe):
     assert not catalogue.is_safe(Raw(b'"other"'))
 
 
-@pytest.mark.parametrize("name", [b"", b'""', b'"other"', b'"\\u0074"', b"null", b"5"])
+@pytest.mark.parametrize("name", [b"", b'""', b'"other"', b'"T"', b"null", b"5"])
 def test_only_the_very_name_is_safe(name):
     """Not one that we do not know, even where a child calls a tool as we call those."""
     catalogue = Catalogue()

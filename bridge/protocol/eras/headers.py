@@ -10,6 +10,8 @@ import re
 
 import msgspec
 
+from bridge.protocol import envelope
+
 PREFIX = b"mcp-param-"
 _SENTINEL = re.compile(rb"=\?base64\?(.*)\?=", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -67,10 +69,7 @@ def annotations(schema: bytes | msgspec.Raw) -> tuple[tuple[tuple[str, ...], str
 
 def mismatch(mirrored: tuple, arguments: msgspec.Raw, headers: dict[bytes, bytes], twins: frozenset) -> str:
     """What is wrong with the `Mcp-Param-*` headers of a call; an empty string if nothing is. `twins` came more than once."""
-    try:
-        given = msgspec.json.decode(arguments) if arguments else {}
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""  # the child's business
+    given = envelope.object_or_none(arguments)
     for path, token, kind in mirrored:
         name = PREFIX + token.lower().encode()
         if why := _mismatch(_at(given, path), kind, headers.get(name), name in twins):
@@ -107,9 +106,15 @@ def _shown(value) -> str | None:
     return None
 
 
-def _at(value, path: tuple):
+def _at(members: dict[str, msgspec.Raw] | None, path: tuple):
+    """The value there, where a header can say it. What stands beside it is not looked at: it may be more than we can decode."""
+    *path, last = path
     for name in path:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
-    return value
+        members = envelope.object_or_none(members[name]) if members and name in members else None
+    raw = members.get(last) if members else None
+    if raw is None or memoryview(raw)[0] in b"{[":
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.MsgspecError:
+        return bytes(raw).decode()  # a number that is too large for us: the same words will do
