@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bridge.fleet import desktop, lock, origins
+from bridge.fleet import desktop, kept, lock, origins
 from bridge.fleet.draft import Draft, executable, propose_smoke, stanza_name
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.load import STANZA
-from bridge.fleet.project import Project, write_private
+from bridge.fleet.project import Project
 from bridge.fleet.stanza import VARIABLE, Stanza
 from bridge.fleet.trial import Trial, try_once
 from bridge.settings import UsageError
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="file", metavar="FILE", help="all of `mcpServers` in a desktop client's configuration")
     parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the server; one that looks like a secret becomes one")
     parser.add_argument("--path", default="", help="of --binary: where the executable is in the archive")
-    parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env")
+    parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)")
     parser.add_argument("--no-trial", action="store_true", help="do not start the server once to see its tools")
 
 
@@ -59,7 +59,7 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
     if arguments.file:
         if given or arguments.name or command:
             raise UsageError("--from FILE says it all: leave the name and the sources out")
-        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial)
+        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets)
     else:
         if not arguments.name:
             raise UsageError("what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)")
@@ -68,8 +68,8 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
         variables = dict(text.partition("=")[::2] for text in arguments.env)
         every = [add(project, arguments.name, given[0] if given else "command", getattr(arguments, given[0]) if given else "", command, variables,
                      arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial)]
-    if arguments.secrets:
-        keep_secrets(project, every)
+        if arguments.secrets:
+            kept.keep(project, every[0].secrets)
     for added in every:
         print(told(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
@@ -97,41 +97,37 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
         if not VARIABLE.fullmatch(variable):
             raise UsageError(f"--env {variable!r}: not the name of a variable")
     understood = desktop.taken_out(draft, env or {})
-    return _finish(project, understood, trial)
+    return _finish(project, kept.apart(understood, kept.there(project), {}), trial)
 
 
-def import_desktop(project: Project, file: Path, trial: bool = True) -> list[Added]:
-    """All entries of a desktop client's file. One that cannot be added says why; the others are added. Raises UsageError."""
+def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool = False) -> list[Added]:
+    """All entries of a desktop client's file. One that cannot be added says why; the others are added. `keep` writes the
+    values of each as soon as its stanza stands. Raises UsageError."""
     try:
         text = file.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    every = []
     try:
-        for entry in desktop.entries(text):
-            every.append(_one_of_many(project, entry, trial))
+        entries = list(desktop.entries(text))
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
+    known, given, every = kept.there(project), {}, []
+    for entry in entries:
+        every.append(added := _one_of_many(project, entry, known, given, trial))
+        if keep and added.path:
+            kept.keep(project, added.secrets)
     return every
 
 
-def keep_secrets(project: Project, every: list[Added]) -> None:
-    """Write the values that were found to compose/.env, but never over one that is there."""
-    before = project.env_file.read_text(encoding="utf-8") if project.env_file.exists() else ""
-    there = {line.partition("=")[0].strip() for line in before.splitlines()}
-    values = {name: value for added in every if added.path for name, value in added.secrets.items() if name not in there and "\n" not in value}
-    if values:
-        lines = "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
-        write_private(project.env_file, before + ("\n" if before and not before.endswith("\n") else "") + lines)
-
-
-def told(project: Project, added: Added, kept: bool) -> str:
+def told(project: Project, added: Added, keeps: bool) -> str:
     """What became of it, for people."""
     if added.path is None:
         return f"{added.name}: not added: {'; '.join(added.notes)}"
     lines = [f"{added.name}: {added.path.relative_to(project.root)}" + (f", {added.tools} tools" if added.tools is not None else "")]
     lines += [f"  {note}" for note in added.notes]
-    if added.secrets and not kept:
+    if keeps:
+        lines += [f"  {name}: its value is in {kept.place(name, value)}" for name, value in added.secrets.items()]
+    elif added.secrets:
         lines += [f"  {', '.join(added.secrets)}: found, but not kept: write it to compose/.env (--secrets does that)"]
     if wanting := [name for name in added.missing if name not in added.secrets]:
         lines += [f"  compose/.env must say {', '.join(wanting)}"]
@@ -140,14 +136,18 @@ def told(project: Project, added: Added, kept: bool) -> str:
 
 # ---- from a draft to a stanza with its lock --------------------------------------------
 
-def _one_of_many(project: Project, entry: desktop.Entry, trial: bool) -> Added:
+def _one_of_many(project: Project, entry: desktop.Entry, known: dict[str, str], given: dict[str, str], trial: bool) -> Added:
+    """`given` are the names that entries before it took, and then those of this one too."""
     if entry.skipped:
         return Added(entry.draft.name, notes=list(entry.notes))
     try:
         _free(project, entry.draft.name)
-        return _finish(project, entry, trial)
+        entry = kept.apart(entry, known, given)
+        added = _finish(project, entry, trial)
     except UsageError as error:
         return Added(entry.draft.name, notes=[*entry.notes, str(error)])
+    given |= {name: entry.values.get(name, "") for name in kept.names(entry.draft) if name in entry.values or name not in known}
+    return added
 
 
 def _free(project: Project, name: str) -> None:
@@ -184,9 +184,7 @@ def _finish(project: Project, entry: desktop.Entry, trial: bool) -> Added:
         if isinstance(error, Failed):
             raise UsageError(f"{draft.name}: {error.reason}") from None
         raise
-    remote = [draft.auth["value_env"]] if draft.auth else []
-    remote += [value.removeprefix("os.environ/") for value in draft.static_headers.values() if value.startswith("os.environ/")]
-    return Added(draft.name, path, dict(entry.values), [*stanza.required_secrets, *stanza.required_variables, *remote], notes,
+    return Added(draft.name, path, dict(entry.values), list(dict.fromkeys([*kept.names(draft), *stanza.required_variables])), notes,
                  None if seen.tools is None else len(seen.tools))
 
 
@@ -234,11 +232,6 @@ def _checked(draft: Draft) -> Stanza:
     except ValidationError as error:
         mistake = error.errors()[0]
         raise UsageError(f"{draft.name}: {'.'.join(map(str, mistake['loc']))}: {mistake['msg'].removeprefix('Value error, ')}") from None
-
-
-def _quoted(value: str) -> str:
-    """As .env files quote."""
-    return value if not set(value) & set(" #'\"$\\`") else "'" + value.replace("'", "\\'") + "'"
 
 
 def _tell(what: str) -> None:

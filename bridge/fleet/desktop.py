@@ -247,7 +247,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = ()) -> E
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
         flag = (option or after).lstrip("-").replace("-", "_")
         if (value if equals or not option else "") and (is_secret(flag) or _has_password(value)):
-            name = re.sub(r"\W", "_", f"{draft.name}_{flag or 'argument'}").upper()
+            name = _unused(f"{draft.name}_{flag or 'argument'}", value, values | {variable: env[variable] for variable in secrets})
             if not is_blank(value):
                 values[name] = value
             notes.append(f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret")
@@ -255,6 +255,16 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = ()) -> E
         after = word if word.startswith("-") and not equals else ""
         command.append(word)
     return Entry(replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets)), values, tuple(notes))
+
+
+def _unused(text: str, value: str, values: dict[str, str]) -> str:
+    """A variable called like `text`, but not like one that has another value."""
+    wanted = name = re.sub(r"\W", "_", text, flags=re.ASCII).upper()
+    number = 1
+    while values.get(name, value) != value:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
 
 
 def _has_password(text: str) -> bool:
@@ -269,8 +279,8 @@ def _remote(draft: Draft, said: dict) -> Entry:
     transport = "sse" if kind == "sse" or not kind and url.rstrip("/").endswith("/sse") else "http"
     values, notes, auth, static = {}, [], {}, {}
     for name, value in (said.get("headers") or {}).items():
-        variable = re.sub(r"\W", "_", f"{draft.name}_{'token' if name.lower() == 'authorization' else name}").upper()
         scheme, _, token = str(value).partition(" ")
+        variable = _unused(f"{draft.name}_{'token' if name.lower() == 'authorization' else name}", value, values)
         if name.lower() == "authorization" and scheme.lower() == "bearer":
             auth = {"type": "bearer_token", "value_env": variable}
             values |= {} if is_blank(token) else {variable: token}

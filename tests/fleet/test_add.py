@@ -7,9 +7,12 @@ import tarfile
 import pytest
 import yaml
 
-from bridge.fleet import add, desktop, lock
+from bridge.child.environment import read_secret
+from bridge.fleet import add, desktop, kept, lock
+from bridge.fleet import environment as environments
 from bridge.fleet.draft import Draft, executable, is_blank, is_secret, propose_smoke, stanza_name
 from bridge.fleet.load import read_stanza
+from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 
@@ -207,15 +210,82 @@ def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(pr
     project.compose.mkdir()
     project.env_file.write_text("A_TOKEN=mine")
 
-    every = add.import_desktop(project, file, trial=False)
-    add.keep_secrets(project, every)
+    every = add.import_desktop(project, file, trial=False, keep=True)
 
     assert [(added.name, bool(added.path)) for added in every] == [("far-away", True), ("own", True), ("odd", False)]
-    assert project.env_file.read_text() == "A_TOKEN=mine\nFAR_AWAY_TOKEN='it\\'s s1'\n"
+    assert project.env_file.read_text() == "A_TOKEN=mine\nFAR_AWAY_TOKEN=\"it's s1\"\nOWN_A_TOKEN=s2\n"
     assert os.stat(project.env_file).st_mode & 0o777 == 0o600
-    assert read_stanza(project.images / "own/stanza.yaml").required_secrets == ["A_TOKEN"]
+    assert read_stanza(project.images / "own/stanza.yaml").env == {"A_TOKEN": "${OWN_A_TOKEN}"}
     assert "s2" not in (project.images / "own/stanza.yaml").read_text()
     assert [added.path for added in add.import_desktop(project, file, trial=False)] == [None, None, None]
+
+
+def imported(project, keep=True, **servers) -> list[add.Added]:
+    file = project.root / "desktop.json"
+    file.write_text(json.dumps({"mcpServers": servers}))
+    return add.import_desktop(project, file, trial=False, keep=keep)
+
+
+def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
+    one, two, three, blank = imported(project, **{
+        "one": {"command": "cat", "env": {"API_KEY": "s1"}}, "two-2": {"command": "cat", "env": {"API_KEY": "s2"}},
+        "three": {"command": "cat", "env": {"API_KEY": "s1"}}, "blank": {"command": "cat", "env": {"API_KEY": "<your key>"}}})
+
+    assert environments.read(project).values == {"API_KEY": "s1", "TWO_2_API_KEY": "s2"}
+    assert read_stanza(one.path).required_secrets == read_stanza(three.path).required_secrets == ["API_KEY"]
+    assert read_stanza(two.path).env == {"API_KEY": "${TWO_2_API_KEY}"} and read_stanza(two.path).secrets == {}
+    assert read_stanza(blank.path).env == {"API_KEY": "${BLANK_API_KEY}"}
+    assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in add.told(project, two, True)
+    assert "TWO_2_API_KEY: its value is in compose/.env" in add.told(project, two, True)
+    assert "s2" not in add.told(project, two, True) + two.path.read_text()
+
+
+def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(project):
+    (project.secrets).mkdir(parents=True)
+    (project.secrets / "API_KEY").write_text("mine\n")
+    project.env_file.write_text("export IT_KEY='also mine'\n")
+
+    same, other, fleets = imported(project, **{
+        "same": {"command": "cat", "env": {"API_KEY": "mine"}},
+        "it": {"command": "cat", "args": ["--key=s2"], "env": {"API_KEY": "s1"}},
+        "db": {"command": "cat", "env": {"POSTGRES_PASSWORD": "s3"}}})
+
+    assert environments.read(project).values == {
+        "API_KEY": "mine\n", "IT_KEY": "also mine", "IT_KEY_2": "s2", "IT_API_KEY": "s1", "DB_POSTGRES_PASSWORD": "s3"}
+    assert read_stanza(same.path).required_secrets == ["API_KEY"]
+    assert (read_stanza(other.path).command, read_stanza(other.path).env) == (["cat", "--key=${IT_KEY_2}"], {"API_KEY": "${IT_API_KEY}"})
+
+
+def test_two_secrets_of_one_entry_do_not_become_one():
+    made = entry(command="cat", args=["--token", "s2", "--token=s3"], env={"IT_TOKEN": "s1"})
+
+    assert made.values == {"IT_TOKEN": "s1", "IT_TOKEN_2": "s2", "IT_TOKEN_3": "s3"}
+    assert made.draft.command == ("cat", "--token", "${IT_TOKEN_2}", "--token=${IT_TOKEN_3}")
+
+
+@pytest.mark.parametrize("value", [
+    "plain", "it's", "a b", "a #b", "a$HOME ${X}", 'say "x"', "a`b", "#", " lead", "x'", "'", "a=b", "ü", 'both \' and "', "it's $5", "it's \\n", "C:\\dir\\",
+    "a\\", "tab\tbed", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n", "two\nlines", "a\u2028b", "x\n\n"])
+def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
+    made, = imported(project, it={"command": "cat", "env": {"A_KEY": value}})
+
+    environments.complete(project, Fleet(stanzas=[read_stanza(made.path)]))
+    assert read_secret("A_KEY", str(project.secrets / "A_KEY")) == value
+    assert kept.there(project)["A_KEY"] == value
+
+
+def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(project):
+    made, = imported(project, it={"command": "cat", "env": {"A_KEY": "two\nlines"}})
+
+    assert (project.secrets / "A_KEY").read_text() == "two\nlines" and not project.env_file.exists()
+    assert os.stat(project.secrets / "A_KEY").st_mode & 0o777 == 0o600
+    assert "A_KEY: its value is in compose/secrets/A_KEY" in add.told(project, made, True)
+
+
+def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
+    one, two = imported(project, one={"command": "cat", "env": {"A_KEY": "1\n2"}}, two={"command": "cat", "env": {"A_KEY": "3\n4"}})
+
+    assert one.path and not two.path and "TWO_A_KEY: no line of compose/.env can hold this value" in two.notes[-1]
 
 
 def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_path):

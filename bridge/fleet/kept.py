@@ -1,0 +1,98 @@
+"""Where the values go that `add` found: compose/.env, or a file of compose/secrets/. A name has one value.
+
+All MCPs share these names, and two entries of a desktop client often call different keys API_KEY. The second is given a
+name of its own, and its stanza hands that to the server as the variable that it knows.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bridge.fleet import environment as environments
+from bridge.fleet.desktop import Entry
+from bridge.fleet.draft import Draft, references
+from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS, TOKEN
+from bridge.fleet.project import Project, private, write_private
+from bridge.settings import UsageError
+
+FLEETS_OWN = (*NEVER_EMPTY, *PASSWORDS, "DATABASE_URI", TOKEN)
+PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=~-]+")
+
+
+def there(project: Project) -> dict[str, str]:
+    """The names that are taken, with their values. Raises UsageError."""
+    values = environments.read(project).values
+    return dict.fromkeys(FLEETS_OWN, "") | {name: value.removesuffix("\n") if "\n" in value else value for name, value in values.items()}
+
+
+def names(draft: Draft) -> list[str]:
+    """All that it wants from compose/.env and compose/secrets/."""
+    headers = [value.removeprefix("os.environ/") for value in draft.static_headers.values() if value.startswith("os.environ/")]
+    return list(dict.fromkeys([*draft.secrets, *references(draft), *filter(None, [draft.auth.get("value_env")]), *headers]))
+
+
+def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str]) -> Entry:
+    """The entry, with other names for values whose names are taken. `known` are those of compose/, `given` those of other
+    entries, without a value where none was found. Raises UsageError if a value can have no other name."""
+    def is_taken(name: str, value: str) -> bool:
+        return (known | given).get(name, value) != value if value else bool(given.get(name))
+
+    for name in names(entry.draft):
+        value = entry.values.get(name, "")
+        if is_taken(name, value):
+            prefix = entry.draft.name.upper().replace("-", "_") + "_"
+            wanted = new = name if name.startswith(prefix) else prefix + name
+            number = 1
+            while new in names(entry.draft) or is_taken(new, value):
+                number += 1
+                new = f"{wanted}_{number}"
+            entry = _renamed(entry, name, new)
+    for name, value in entry.values.items():
+        if name not in entry.draft.secrets and _line(name, value) is None:  # ${…} is only filled in from .env
+            raise UsageError(f"{name}: no line of compose/.env can hold this value (it has several lines, or ' beside \" or $), and only a "
+                             f"variable of its own can come from a file: change the value, or the name of the variable there")
+    return entry
+
+
+def keep(project: Project, values: Mapping[str, str]) -> None:
+    """Write what is not there yet: to compose/.env what a line can hold, else to a file."""
+    known = there(project)
+    values = {name: value for name, value in values.items() if name not in known}
+    lines = [_line(name, value) for name, value in values.items()]
+    if any(lines):
+        before = project.env_file.read_text(encoding="utf-8") if project.env_file.exists() else ""
+        write_private(project.env_file, before + ("\n" if before and not before.endswith("\n") else "") + "".join(filter(None, lines)))
+    for (name, value), line in zip(values.items(), lines, strict=True):
+        if line is None:
+            # Who reads it takes one newline off the end.
+            write_private(private(project.secrets) / name, value + "\n" * value.endswith("\n"))
+
+
+def place(name: str, value: str) -> str:
+    return "compose/.env" if _line(name, value) else f"compose/secrets/{name}"
+
+
+def _renamed(entry: Entry, old: str, new: str) -> Entry:
+    draft = entry.draft
+    env = {name: value.replace(f"${{{old}}}", f"${{{new}}}") for name, value in draft.env.items()}
+    draft = replace(
+        draft,
+        env=env | ({old: f"${{{new}}}"} if old in draft.secrets else {}),
+        secrets=tuple(name for name in draft.secrets if name != old),
+        command=tuple(word.replace(f"${{{old}}}", f"${{{new}}}") for word in draft.command),
+        auth=draft.auth | ({"value_env": new} if draft.auth.get("value_env") == old else {}),
+        static_headers={name: f"os.environ/{new}" if value == f"os.environ/{old}" else value for name, value in draft.static_headers.items()},
+    )
+    values = {new if name == old else name: value for name, value in entry.values.items()}
+    return replace(entry, draft=draft, values=values, notes=(*entry.notes, f"{old} is taken by another value: here it is {new}"))
+
+
+def _line(name: str, value: str) -> str | None:
+    """As both compose and we read it; None if there is no such line."""
+    if PLAIN.fullmatch(value):
+        return f"{name}={value}\n"
+    if not value.isprintable() or value.endswith("\\"):  # compose would take \' for a quote
+        return None
+    if "'" not in value:
+        return f"{name}='{value}'\n"
+    return None if set(value) & set('"\\$`') else f'{name}="{value}"\n'
