@@ -5,10 +5,12 @@ it. A stanza that is there is never written over; what was not understood is sai
 """
 
 import argparse
+import re
 import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -88,7 +90,10 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
             auth = {"type": "bearer_token", "value_env": token_env} if token_env else {}
             draft = replace(draft, source={"url": value}, transport=transport or ("sse" if value.rstrip("/").endswith("/sse") else "http"), auth=auth)
         case "command":
-            draft = replace(draft, command=words or tuple(shlex.split(value)))
+            try:
+                draft = replace(draft, command=words or tuple(shlex.split(value)))
+            except ValueError as error:
+                raise UsageError(f"--command {value!r}: {error}") from None
         case "binary":
             draft = replace(draft, source={"binary": {"url": value, "path": path} if path else {"url": value}}, command=words)
         case _:
@@ -183,6 +188,10 @@ def _finish(project: Project, entry: desktop.Entry, trial: bool) -> Added:
             folder.rmdir()
         if isinstance(error, Failed):
             raise UsageError(f"{draft.name}: {error.reason}") from None
+        if isinstance(error, ValidationError):
+            raise _refused(draft, error) from None
+        if isinstance(error, OSError):
+            raise UsageError(f"{draft.name}: {error}") from None
         raise
     return Added(draft.name, path, dict(entry.values), list(dict.fromkeys([*kept.names(draft), *stanza.required_variables])), notes,
                  None if seen.tools is None else len(seen.tools))
@@ -212,8 +221,10 @@ def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
     else:
         return draft
     if not about.programs:
-        raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'") if not draft.command else None
-    program = executable(package, about.programs) if about.programs else draft.command[0]
+        if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
+            raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'")
+        return replace(draft, description=draft.description or about.description)
+    program = executable(package, about.programs)
     if len(about.programs) > 1:
         notes.append(f"{package} installs {', '.join(about.programs)}: {program} was taken")
     return replace(draft, command=_command(draft.command, program, about.programs), description=draft.description or about.description)
@@ -227,11 +238,25 @@ def _command(words: tuple[str, ...], program: str, programs: list[str]) -> tuple
 
 
 def _checked(draft: Draft) -> Stanza:
+    if "url" in draft.source and not _is_url(draft.source["url"]):
+        raise UsageError(f"{draft.name}: url: {draft.source['url']!r} is not http://HOST/… or https://HOST/…")
     try:
         return Stanza.model_validate(draft.fields)
     except ValidationError as error:
-        mistake = error.errors()[0]
-        raise UsageError(f"{draft.name}: {'.'.join(map(str, mistake['loc']))}: {mistake['msg'].removeprefix('Value error, ')}") from None
+        raise _refused(draft, error) from None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _refused(draft: Draft, error: ValidationError) -> UsageError:
+    mistake = error.errors()[0]
+    return UsageError(f"{draft.name}: {'.'.join(map(str, mistake['loc']))}: {mistake['msg'].removeprefix('Value error, ')}")
 
 
 def _tell(what: str) -> None:

@@ -26,6 +26,9 @@ DOCKER_VALUES = {"-e", "--env", "--env-file", "-v", "--volume", "--mount", "--na
 DOCKER_QUIET = {"run", "-i", "-t", "-it", "-ti", "--interactive", "--tty", "--rm", "--init", "--name", "--pull", "--platform", "-l", "--label"}
 
 
+Scalar = str | int | float  # bool is an int
+
+
 @dataclass(frozen=True)
 class Entry:
     """An entry as it was understood: the draft, the values of its secrets, and what was not understood."""
@@ -47,7 +50,8 @@ def entries(text: str) -> Iterator[Entry]:
     except ValueError as error:
         raise UsageError(f"not JSON: {error}") from None
     document = document if isinstance(document, dict) else {}
-    servers = document.get("mcpServers") or document.get("servers") or (document.get("mcp") or {}).get("servers")
+    inner = document.get("mcp")
+    servers = document.get("mcpServers") or document.get("servers") or (inner.get("servers") if isinstance(inner, dict) else None)
     if not isinstance(servers, dict) or not servers:
         raise UsageError("no 'mcpServers' in it: expected {\"mcpServers\": {NAME: {\"command\": …}}}")
     for name, said in servers.items():
@@ -62,25 +66,66 @@ def entry(name: str, said: Any) -> Entry:
     if said.get("disabled"):
         return Entry(draft, notes=("disabled there: left out",), skipped=True)
     try:
+        _check_characters(said)
         found = _remote(draft, said) if said.get("url") or said.get("serverUrl") else _program(draft, said)
+        hidden = _list(said, "disabledTools")
     except NotUnderstood as why:
         return Entry(draft, notes=(str(why),), skipped=True)
     notes = list(found.notes)
     if strange := sorted(set(said) - KNOWN):
         notes.append(f"not understood: {', '.join(strange)}")
-    if names := said.get("disabledTools"):
-        notes.append(f"tools that were hidden there: write `tools: {{deny: [{', '.join(map(str, names))}]}}`")
+    if hidden:
+        notes.append(f"tools that were hidden there: write `tools: {{deny: [{', '.join(hidden)}]}}`")
     if isinstance(said.get("description"), str):
         found = replace(found, draft=replace(found.draft, description=said["description"]))
     return replace(found, notes=tuple(notes))
 
 
+# ---- what JSON may say at a field: the message names the field and what belongs there ----
+
+def _check_characters(value: Any) -> None:
+    """JSON can say what neither a file nor a variable can hold."""
+    if isinstance(value, str) and ("\0" in value or re.search("[\ud800-\udfff]", value)):
+        raise NotUnderstood("it holds a null byte, or half a character")
+    for one in (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_characters(one)
+
+
+def _text(said: dict, name: str) -> str:
+    value = said.get(name) or ""
+    if not isinstance(value, str):
+        raise NotUnderstood(f"'{name}' is not a text: {json.dumps(value)}")
+    return value
+
+
+def _list(said: dict, name: str) -> list[str]:
+    value = said.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(one, Scalar) for one in value):
+        raise NotUnderstood(f"'{name}' is not a list of texts: [\"…\", \"…\"]")
+    return [_scalar(one) for one in value]
+
+
+def _mapping(said: dict, name: str) -> dict[str, str]:
+    value = said.get(name) or {}
+    if not isinstance(value, dict) or not all(isinstance(one, Scalar | None) for one in value.values()):
+        raise NotUnderstood(f"'{name}' is not an object of texts: {{\"NAME\": \"…\"}}")
+    return {key: "" if one is None else _scalar(one) for key, one in value.items()}
+
+
+def _scalar(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 # ---- a program ---------------------------------------------------------------------
 
 def _program(draft: Draft, said: dict) -> Entry:
-    if not said.get("command"):
+    command = _text(said, "command")
+    if not command:
         raise NotUnderstood("neither 'command' nor 'url'")
-    words = [*shlex.split(str(said.get("command", "")), posix="\\" not in str(said.get("command", ""))), *map(str, said.get("args") or [])]
+    try:
+        words = [*shlex.split(command, posix="\\" not in command), *_list(said, "args")]
+    except ValueError as error:
+        raise NotUnderstood(f"'command': {error}") from None
     if len(words) > 2 and PurePosixPath(words[0].replace("\\", "/")).stem.lower() == "cmd" and words[1].lower() == "/c":
         words = words[2:]
     if words and words[0] == "env":
@@ -88,7 +133,7 @@ def _program(draft: Draft, said: dict) -> Entry:
     if not words:
         raise NotUnderstood("its command is empty")
     program = re.sub(r"\.(exe|cmd|ps1|bat)$", "", words[0].replace("\\", "/").rpartition("/")[2].lower())
-    env = {str(name): "" if value is None else str(value) for name, value in (said.get("env") or {}).items()}
+    env = _mapping(said, "env")
     match program, words[1:]:
         case ("npx" | "bunx" | "pnpx", rest) | ("pnpm" | "yarn", ["dlx", *rest]) | ("npm", ["exec" | "x", *rest]) | ("bun", ["x", *rest]):
             draft, notes = _npx(draft, rest)
@@ -170,7 +215,10 @@ def _script(draft: Draft, runtime: str, words: list[str], apt: tuple[str, ...]) 
 
 
 def _docker(draft: Draft, words: list[str], env: dict[str, str]) -> Entry:
-    options, rest = _options(words[1:] if words[:1] == ["run"] else words, DOCKER_VALUES)
+    words = words[1:] if words[:1] == ["container"] else words
+    if words[:1] != ["run"]:
+        raise NotUnderstood(f"`docker {' '.join(words[:1])}` names no image: only `docker run` does")
+    options, rest = _options(words[1:], DOCKER_VALUES)
     if not rest:
         raise NotUnderstood("docker without an image")
     volumes, notes, outer = [], [], dict(env)
@@ -274,27 +322,27 @@ def _has_password(text: str) -> bool:
 # ---- a remote one ----------------------------------------------------------------------
 
 def _remote(draft: Draft, said: dict) -> Entry:
-    url = str(said.get("url") or said["serverUrl"])
-    kind = str(said.get("type") or said.get("transport") or "").lower()
+    url = _text(said, "url") or _text(said, "serverUrl")
+    kind = (_text(said, "type") or _text(said, "transport")).lower()
     transport = "sse" if kind == "sse" or not kind and url.rstrip("/").endswith("/sse") else "http"
     values, notes, auth, static = {}, [], {}, {}
-    for name, value in (said.get("headers") or {}).items():
-        scheme, _, token = str(value).partition(" ")
+    for name, value in _mapping(said, "headers").items():
+        scheme, _, token = value.partition(" ")
         variable = _unused(f"{draft.name}_{'token' if name.lower() == 'authorization' else name}", value, values)
         if name.lower() == "authorization" and scheme.lower() == "bearer":
             auth = {"type": "bearer_token", "value_env": variable}
             values |= {} if is_blank(token) else {variable: token}
         elif name.lower() == "authorization":
             auth = {"type": "authorization", "value_env": variable}
-            values |= {} if is_blank(str(value)) else {variable: str(value)}
+            values |= {} if is_blank(value) else {variable: value}
         elif is_secret(name.replace("-", "_")):
             if name.lower() == "x-api-key" and not auth:
                 auth = {"type": "api_key", "value_env": variable}
             else:
                 static[name] = f"os.environ/{variable}"
-            values |= {} if is_blank(str(value)) else {variable: str(value)}
+            values |= {} if is_blank(value) else {variable: value}
         else:
-            static[name] = str(value)
+            static[name] = value
     if re.search(r"[?&][^=&]*(token|key|secret)[^=&]*=[^&]+", url, re.IGNORECASE):
         raise NotUnderstood("its URL holds a secret: write the stanza by hand, with `auth` instead")
     return Entry(replace(draft, source={"url": url}, transport=transport, auth=auth, static_headers=static), values, tuple(notes))

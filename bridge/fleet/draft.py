@@ -17,6 +17,7 @@ NOT_SECRET = re.compile(r"(?:_|^)(?:PATH|FILE|URL|NAME|HEADER|TTL|LENGTH)$|^(?:K
 BLANK = re.compile(r"^$|^[<\[{].*[>\]}]$|^\$\{?\w+.*$|^(your|my|enter|insert|add|put|replace)[-_ ].*$|.*[-_ ]here$|^x{3,}$|^\.{3}$|^change[-_ ]?me$|^none$", re.IGNORECASE)
 TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
 READS = re.compile(r"^(\w+[_-])?(list|get|read|show|describe|status|info|version|health|ping|whoami|current)([_-]|$)", re.IGNORECASE)
+PLAIN = re.compile(r"[\w./@+=~:-]+", re.ASCII)  # a word that no shell reads as another
 MANY_BYTES = 60_000  # of tool descriptions, which every model reads again at each question
 
 
@@ -57,11 +58,12 @@ class Draft:
         if self.files:
             lines += [f"files: {self.files}    # copied to /app"]
         if self.command:
-            lines += [f"command: {flow(list(self.command)) if any(set(word) & SPECIAL for word in self.command) else ' '.join(self.command)}"]
+            line = " ".join(self.command)
+            lines += [f"command: {line if all(map(PLAIN.fullmatch, self.command)) and flow(line) == line else flow(list(self.command))}"]
         if self.env:
-            lines += ["env:", *(f"  {name}: {flow(value)}" for name, value in self.env.items())]
+            lines += ["env:", *(f"  {flow(name)}: {flow(value)}" for name, value in self.env.items())]
         if self.secrets:
-            lines += ["secrets:    # their values belong into compose/.env", *(f"  {name}: {{}}" for name in self.secrets)]
+            lines += ["secrets:    # their values belong into compose/.env", *(f"  {flow(name)}: {{}}" for name in self.secrets)]
         if self.volumes:
             lines += [f"volumes: {flow(list(self.volumes))}    # user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"]
         if self.static_headers:
@@ -76,7 +78,7 @@ class Draft:
                   "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)"]
         if self.tools and (size := sum(len(str(tool)) for tool in self.tools)) > MANY_BYTES:
             lines += [f"# It has {len(self.tools)} tools, {size // 1000} KB of descriptions: name those that are needed.",
-                      f"# tools: {{allow: [{', '.join(tool['name'] for tool in self.tools[:5])}, …]}}"]
+                      f"# tools: {{allow: [{', '.join(flow(tool['name']) for tool in self.tools[:5])}, …]}}"]
         if self.smoke:
             lines += [f"smoke: {flow(self.smoke)}"]
         else:
@@ -84,12 +86,13 @@ class Draft:
         return lines
 
 
-SPECIAL = set(" \t\"'#{}[],&*!|>%@`$\\")
-
-
 def flow(value: Any) -> str:
     """`value` in one line of YAML."""
-    return yaml.safe_dump(value, default_flow_style=True, width=1 << 20, allow_unicode=True, sort_keys=False).removesuffix("...\n").strip()
+    def dumped(style: str | None) -> str:
+        return yaml.safe_dump(value, default_flow_style=True, default_style=style, width=1 << 20, allow_unicode=True, sort_keys=False).removesuffix("...\n").strip()
+
+    line = dumped(None)
+    return dumped('"') if "\n" in line else line  # only that style writes a newline as \n
 
 
 def stanza_name(text: str) -> str:

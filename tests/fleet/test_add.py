@@ -65,6 +65,21 @@ def test_what_a_desktop_client_runs_becomes_a_source_and_a_command(line, source,
     ({"args": ["x"]}, "neither 'command' nor 'url'"),
     ({"command": "npx", "args": ["a"], "disabled": True}, "disabled there"),
     ({"url": "https://host/mcp?api_key=x"}, "its URL holds a secret"),
+    ({"command": "docker", "args": ["exec", "-i", "box", "server"]}, "`docker exec` names no image"),
+    ({"command": "docker", "args": ["compose", "run", "it"]}, "`docker compose` names no image"),
+    ({"url": 5}, "'url' is not a text: 5"),
+    ({"url": ["https://h"]}, "'url' is not a text"),
+    ({"command": ["npx", "a"]}, "'command' is not a text"),
+    ({"command": "a 'b"}, "'command': No closing quotation"),
+    ({"command": "npx", "args": "-y @model/x"}, "'args' is not a list"),
+    ({"command": "npx", "args": 5}, "'args' is not a list"),
+    ({"command": "npx", "args": [["a"]]}, "'args' is not a list"),
+    ({"command": "cat", "env": ["A=b"]}, "'env' is not an object"),
+    ({"command": "cat", "env": {"A": {}}}, "'env' is not an object"),
+    ({"command": "cat", "disabledTools": 5}, "'disabledTools' is not a list"),
+    ({"command": "cat", "env": {"A_KEY": "a\0b"}}, "a null byte"),
+    ({"command": "cat", "env": {"A_KEY": "\ud800"}}, "half a character"),
+    ({"url": "https://h", "headers": ["a"]}, "'headers' is not an object"),
 ])
 def test_what_cannot_become_a_stanza_says_why(said, why):
     made = entry(**said)
@@ -116,12 +131,12 @@ def test_a_url_becomes_a_remote_mcp(said, transport, auth, values):
 
 
 def test_what_is_not_understood_is_said():
-    made = entry(command="npx", args=["pkg"], sandbox=True, cwd="/me", disabledTools=["rm"])
+    made = entry(command="npx", args=["pkg", "😀 \\u0000"], sandbox=True, cwd="/me", disabledTools=["rm"])
 
     assert [note.partition(":")[0] for note in made.notes] == ["cwd /me is a folder of that machine", "not understood", "tools that were hidden there"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"mcpServers": {}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"mcpServers": {}}', '{"mcp": "x"}', '{"mcpServers": [1]}'])
 def test_a_file_without_servers_is_refused(text):
     with pytest.raises(UsageError):
         list(desktop.entries(text))
@@ -174,6 +189,22 @@ def test_the_text_of_a_stanza_says_what_the_draft_says_and_what_is_to_be_decided
     assert said["egress"] is True and said["secrets"] == {"KEY": {}} and said["env"] == {"LEVEL": "1"}
     assert add._checked(draft).smoke.tool == "look"
     assert "max_in_flight: 1 if calls at once may hurt" in draft.text
+
+
+@pytest.mark.parametrize("words", [
+    ["cat", word] for word in ("x: y", "foo:", "-", "--", "a #b", "#b", "😀", "'", '"', "it's", "a\\b", "[a", "{a}", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`", "?", "? a",
+                               "", " ", "\t", "a\nb", "a\n---\nb", "ü", "a\u2028b", "~", "=", "<<", "yes", "null", "$A", ",", "a;b", "(a)", "\x7f")
+] + [[word] for word in ("true", "no", "null", "~", "5", "1e3", "0x1f", "12:30:45", "2020-01-01", "-", "---", "...", "=", "a:", ":a", "<<", "x y", ".5")])
+def test_any_word_stands_in_a_stanza_as_it_was_said(words, tmp_path):
+    """By the loader of stanzas, in each place that takes words."""
+    draft = Draft("it", command=tuple(words), description=words[-1], env={"yes": words[-1], "N": words[-1], "null": "x"}, secrets=("no", "on"))
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it/stanza.yaml").write_text(draft.text, encoding="utf-8")
+
+    stanza = read_stanza(tmp_path / "it/stanza.yaml")
+
+    assert (stanza.command, stanza.description, stanza.env) == (words, words[-1], {"yes": words[-1], "N": words[-1], "null": "x"})
+    assert list(stanza.secrets) == ["no", "on"]
 
 
 # ---- written to a disk -----------------------------------------------------------------
@@ -286,6 +317,59 @@ def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
     one, two = imported(project, one={"command": "cat", "env": {"A_KEY": "1\n2"}}, two={"command": "cat", "env": {"A_KEY": "3\n4"}})
 
     assert one.path and not two.path and "TWO_A_KEY: no line of compose/.env can hold this value" in two.notes[-1]
+
+
+def test_one_bad_entry_stops_no_other(project):
+    every = imported(project, **{
+        "args": {"command": "npx", "args": "-y @a/b"}, "good": {"command": "cat", "env": {"A_KEY": "s1"}}, "env": {"command": "cat", "env": {"A B: c": "d"}},
+        "quote": {"command": "cat 'x"}, "five": {"url": 5}, "nowhere": {"url": "notaurl"}, "odd": {"command": "uvx", "args": ["pkg@^1"]}, "none": None,
+        "fine": {"command": "cat", "args": ["--x", "foo: bar"]}})
+
+    assert [added.name for added in every if added.path] == ["good", "fine"]
+    assert all(added.notes and "\n" not in added.notes[-1] for added in every if not added.path)
+    assert {path.name for path in project.images.iterdir()} == {"good", "fine"}
+    assert environments.read(project).values == {"A_KEY": "s1"}
+
+
+def test_secrets_of_stanzas_that_stand_are_kept_when_the_import_is_broken_off(project, monkeypatch):
+    real = add.lock.lock
+
+    def lock_one(project, stanza):
+        if stanza.name == "two":
+            raise KeyboardInterrupt
+        return real(project, stanza)
+
+    monkeypatch.setattr(add.lock, "lock", lock_one)
+    with pytest.raises(KeyboardInterrupt):
+        imported(project, one={"command": "cat", "env": {"A_KEY": "s1"}}, two={"command": "cat"})
+
+    assert environments.read(project).values == {"A_KEY": "s1"}
+    assert {path.name for path in project.images.iterdir()} == {"one"}
+
+
+@pytest.mark.parametrize("url", ["notaurl", "ftp://h/x", "http://", "https:///mcp", "http://h:port/", "http://[::1/", "", "http://a b/", "file:///etc/passwd"])
+def test_a_remote_mcp_has_an_http_url_with_a_host(project, url):
+    with pytest.raises(UsageError, match="is not http://HOST"):
+        add.add(project, "far", "url", url)
+    assert list(project.images.iterdir()) == []
+
+
+def test_a_command_line_with_an_open_quote_is_refused(project):
+    with pytest.raises(UsageError, match="--command .*: No closing quotation"):
+        add.add(project, "own", "command", "foo 'bar")
+
+
+@pytest.mark.parametrize("words", [["--x"], []])
+def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words):
+    monkeypatch.setattr(add.origins, "newest_of_pypi", lambda package: "requests==2.32.0")
+    monkeypatch.setattr(add.origins, "look_at_pypi", lambda *_: add.origins.About("requests==2.32.0", [], "HTTP"))
+    monkeypatch.setattr(add.lock, "lock", lambda *_: None)
+
+    made = add.add(project, "reqs", "pypi", "requests", ["python3", "-m", "requests"], trial=False)
+
+    assert read_stanza(made.path).command == ["python3", "-m", "requests"]
+    with pytest.raises(UsageError, match="installs no program: is it a server"):
+        add.add(project, "other", "pypi", "requests", words, trial=False)
 
 
 def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_path):
