@@ -391,6 +391,17 @@ def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_
         add.add(project, "two", "binary", two.as_uri(), trial=False)
 
 
+def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secrets(project):
+    file = project.root / "desktop.json"
+    file.write_text(json.dumps({"mcpServers": {"it": {"command": "env", "args": ["sh", "-c", "echo first >&2; echo no access with \"$A_KEY\" >&2; exit 3"],
+                                                      "env": {"A_KEY": "it's s1"}}}}))
+
+    made, = add.import_desktop(project, file, keep=True)
+
+    assert made.path and "ended" in made.notes[-1] and made.notes[-1].endswith("; its last words: no access with ${A_KEY}")
+    assert "s1" not in add.told(project, made, True)
+
+
 @pytest.mark.timeout(300)
 def test_a_package_of_npm_is_pinned_locked_and_tried(project):
     made = add.add(project, "things", "npm", "@modelcontextprotocol/server-everything@2026.8.31", ["stdio"])
