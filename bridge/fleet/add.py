@@ -91,7 +91,7 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
             draft = replace(draft, source={"url": value}, transport=transport or ("sse" if value.rstrip("/").endswith("/sse") else "http"), auth=auth)
         case "command":
             try:
-                draft = replace(draft, command=words or tuple(shlex.split(value)))
+                draft = replace(draft, command=words if words and not words[0].startswith("-") else (*shlex.split(value), *words))
             except ValueError as error:
                 raise UsageError(f"--command {value!r}: {error}") from None
         case "binary":

@@ -326,7 +326,9 @@ def _remote(draft: Draft, said: dict) -> Entry:
     kind = (_text(said, "type") or _text(said, "transport")).lower()
     transport = "sse" if kind == "sse" or not kind and url.rstrip("/").endswith("/sse") else "http"
     values, notes, auth, static = {}, [], {}, {}
-    for name, value in _mapping(said, "headers").items():
+    headers = _mapping(said, "headers")
+    has_authorization = "authorization" in map(str.lower, headers)
+    for name, value in headers.items():
         scheme, _, token = value.partition(" ")
         variable = _unused(f"{draft.name}_{'token' if name.lower() == 'authorization' else name}", value, values)
         if name.lower() == "authorization" and scheme.lower() == "bearer":
@@ -336,7 +338,7 @@ def _remote(draft: Draft, said: dict) -> Entry:
             auth = {"type": "authorization", "value_env": variable}
             values |= {} if is_blank(value) else {variable: value}
         elif is_secret(name.replace("-", "_")):
-            if name.lower() == "x-api-key" and not auth:
+            if name.lower() == "x-api-key" and not auth and not has_authorization:
                 auth = {"type": "api_key", "value_env": variable}
             else:
                 static[name] = f"os.environ/{variable}"

@@ -130,6 +130,12 @@ def test_a_url_becomes_a_remote_mcp(said, transport, auth, values):
     add._checked(made.draft)
 
 
+def test_a_remote_mcp_keeps_all_its_headers():
+    draft = entry(url="https://h/mcp", headers={"X-API-Key": "s1", "Authorization": "Bearer s2"}).draft
+
+    assert (draft.auth["value_env"], draft.static_headers) == ("IT_TOKEN", {"X-API-Key": "os.environ/IT_X_API_KEY"})
+
+
 def test_what_is_not_understood_is_said():
     made = entry(command="npx", args=["pkg", "😀 \\u0000"], sandbox=True, cwd="/me", disabledTools=["rm"])
 
@@ -352,6 +358,13 @@ def test_a_remote_mcp_has_an_http_url_with_a_host(project, url):
     with pytest.raises(UsageError, match="is not http://HOST"):
         add.add(project, "far", "url", url)
     assert list(project.images.iterdir()) == []
+
+
+def test_options_are_added_to_a_command_line_and_a_command_replaces_it(project):
+    added = add.add(project, "one", "command", "cat -u", ["--x"], trial=False)
+    replaced = add.add(project, "two", "command", "cat -u", ["sort", "--x"], trial=False)
+
+    assert (read_stanza(added.path).command, read_stanza(replaced.path).command) == (["cat", "-u", "--x"], ["sort", "--x"])
 
 
 def test_a_command_line_with_an_open_quote_is_refused(project):
