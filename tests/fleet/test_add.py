@@ -257,14 +257,14 @@ def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(pr
     assert [added.path for added in add.import_desktop(project, file, trial=False)] == [None, None, None]
 
 
-def imported(project, keep=True, **servers) -> list[add.Added]:
+def imported(project, servers) -> list[add.Added]:
     file = project.root / "desktop.json"
     file.write_text(json.dumps({"mcpServers": servers}))
-    return add.import_desktop(project, file, trial=False, keep=keep)
+    return add.import_desktop(project, file, trial=False, keep=True)
 
 
 def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
-    one, two, three, blank = imported(project, **{
+    one, two, three, blank = imported(project, {
         "one": {"command": "cat", "env": {"API_KEY": "s1"}}, "two-2": {"command": "cat", "env": {"API_KEY": "s2"}},
         "three": {"command": "cat", "env": {"API_KEY": "s1"}}, "blank": {"command": "cat", "env": {"API_KEY": "<your key>"}}})
 
@@ -282,7 +282,7 @@ def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(pro
     (project.secrets / "API_KEY").write_text("mine\n")
     project.env_file.write_text("export IT_KEY='also mine'\n")
 
-    same, other, fleets = imported(project, **{
+    same, other, _ = imported(project, {
         "same": {"command": "cat", "env": {"API_KEY": "mine"}},
         "it": {"command": "cat", "args": ["--key=s2"], "env": {"API_KEY": "s1"}},
         "db": {"command": "cat", "env": {"POSTGRES_PASSWORD": "s3"}}})
@@ -304,7 +304,7 @@ def test_two_secrets_of_one_entry_do_not_become_one():
     "plain", "it's", "a b", "a #b", "a$HOME ${X}", 'say "x"', "a`b", "#", " lead", "x'", "'", "a=b", "ü", 'both \' and "', "it's $5", "it's \\n", "C:\\dir\\",
     "a\\", "tab\tbed", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n", "two\nlines", "a\u2028b", "x\n\n"])
 def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
-    made, = imported(project, it={"command": "cat", "env": {"A_KEY": value}})
+    made, = imported(project, {"it": {"command": "cat", "env": {"A_KEY": value}}})
 
     environments.complete(project, Fleet(stanzas=[read_stanza(made.path)]))
     assert read_secret("A_KEY", str(project.secrets / "A_KEY")) == value
@@ -312,7 +312,7 @@ def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
 
 
 def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(project):
-    made, = imported(project, it={"command": "cat", "env": {"A_KEY": "two\nlines"}})
+    made, = imported(project, {"it": {"command": "cat", "env": {"A_KEY": "two\nlines"}}})
 
     assert (project.secrets / "A_KEY").read_text() == "two\nlines" and not project.env_file.exists()
     assert os.stat(project.secrets / "A_KEY").st_mode & 0o777 == 0o600
@@ -320,13 +320,13 @@ def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(projec
 
 
 def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
-    one, two = imported(project, one={"command": "cat", "env": {"A_KEY": "1\n2"}}, two={"command": "cat", "env": {"A_KEY": "3\n4"}})
+    one, two = imported(project, {name: {"command": "cat", "env": {"A_KEY": f"{name}\nlines"}} for name in ("one", "two")})
 
     assert one.path and not two.path and "TWO_A_KEY: no line of compose/.env can hold this value" in two.notes[-1]
 
 
 def test_one_bad_entry_stops_no_other(project):
-    every = imported(project, **{
+    every = imported(project, {
         "args": {"command": "npx", "args": "-y @a/b"}, "good": {"command": "cat", "env": {"A_KEY": "s1"}}, "env": {"command": "cat", "env": {"A B: c": "d"}},
         "quote": {"command": "cat 'x"}, "five": {"url": 5}, "nowhere": {"url": "notaurl"}, "odd": {"command": "uvx", "args": ["pkg@^1"]}, "none": None,
         "fine": {"command": "cat", "args": ["--x", "foo: bar"]}})
@@ -347,7 +347,7 @@ def test_secrets_of_stanzas_that_stand_are_kept_when_the_import_is_broken_off(pr
 
     monkeypatch.setattr(add.lock, "lock", lock_one)
     with pytest.raises(KeyboardInterrupt):
-        imported(project, one={"command": "cat", "env": {"A_KEY": "s1"}}, two={"command": "cat"})
+        imported(project, {"one": {"command": "cat", "env": {"A_KEY": "s1"}}, "two": {"command": "cat"}})
 
     assert environments.read(project).values == {"A_KEY": "s1"}
     assert {path.name for path in project.images.iterdir()} == {"one"}
