@@ -13,7 +13,7 @@ import asyncio
 import msgspec
 
 from bridge.protocol.eras import LEGACY, MODERN
-from bridge.protocol.errors import UNSUPPORTED_VERSION
+from bridge.protocol.errors import INTERNAL_ERROR, UNSUPPORTED_VERSION
 from bridge.protocol.facts import Facts
 from bridge.service.kept import Kept
 
@@ -88,6 +88,8 @@ class Eras:
     async def refused(self, code: int) -> bool:
         """A child refused `initialize`. Whether that is because it is modern."""
         if self.is_pinned or self.legacy:
+            return False
+        if self.modern is False and not self.is_alone and code == INTERNAL_ERROR:  # it died, perhaps, and did so when it was asked
             return False
         if code == UNSUPPORTED_VERSION:
             self.modern = True
