@@ -19,6 +19,7 @@ from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets import litellm
 from bridge.settings import UsageError
 
 Command = Callable[[argparse.Namespace, list[str]], int]
@@ -77,6 +78,9 @@ def _up(arguments: argparse.Namespace, words: list[str]) -> int:
     _lock_what_changed(project, whole, names, say)
     engine = choose(arguments.engine, project, whole, names, say)
     say(f"engine {engine.name}, LiteLLM {whole.litellm.version}")
+    litellm.refuse_patterns(whole)
+    for warning in litellm.warnings(whole.only(names)):
+        say(warning)
     remember(project, _memory(engine, Started(whole.only(names))))  # what fails half-way can be looked at and ended
     started = engine.up(whole, names, environment)
     remember(project, _memory(engine, started))

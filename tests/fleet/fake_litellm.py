@@ -19,6 +19,7 @@ class FakeLiteLLM:
         self.bridge, self.names = bridge, names
         self.headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
         self.wrong = ""
+        self.hidden: list[str] = []  # tools that its config says not to show
         self.called: list[str] = []
         self.ended = threading.Event()  # lets those go whom we never answer
 
@@ -43,7 +44,7 @@ class FakeLiteLLM:
         return 200, {"result": self.ask(name, "tools/call", {"name": tool, "arguments": params["arguments"]})}
 
     def tools(self, name: str) -> list[str]:
-        names = [tool["name"] for tool in self.ask(name, "tools/list", {})["tools"]]
+        names = [tool["name"] for tool in self.ask(name, "tools/list", {})["tools"] if tool["name"] not in self.hidden]
         return names[1:] if self.wrong == "lacks" else [*names, "invented"] if self.wrong == "more" else names
 
     def ask(self, name: str, method: str, params: dict) -> dict:

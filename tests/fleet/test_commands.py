@@ -8,9 +8,9 @@ import yaml
 from support import ROOT
 
 from bridge.cli import FLEET, main
-from bridge.fleet import Fleet
+from bridge.fleet import Fleet, lock
 from bridge.fleet.commands import COMMANDS
-from bridge.fleet.engines import Memory, Running, remember, remembered
+from bridge.fleet.engines import Broken, Memory, Running, Urls, remember, remembered
 from bridge.fleet.project import Project
 
 
@@ -134,6 +134,59 @@ def test_ps_fails_when_something_is_down(project, capsys):
 
     assert typed("ps") == 1
     assert "bridge   down" in capsys.readouterr().out
+
+
+class Idle:
+    """An engine that gets as far as being asked to start."""
+
+    name = "embedded"
+
+    def __init__(self, project, say):
+        pass
+
+    def unavailable(self) -> str:
+        return ""
+
+    def lacks(self, fleet, names) -> str:
+        return ""
+
+    def urls(self, fleet, environment) -> Urls:
+        return Urls(f"http://127.0.0.1:{environment.port('MCP_PORT', 8000)}", "")
+
+    def up(self, fleet, names, environment):
+        raise Broken("it was asked to start")
+
+
+@pytest.fixture
+def idle(project, monkeypatch):
+    from bridge.fleet.engines import embedded
+
+    monkeypatch.setattr(embedded, "Embedded", Idle)
+    monkeypatch.setattr(lock, "unlocked", lambda *_: [])
+    return project
+
+
+def remote(project, **tools) -> None:
+    (project.images / "far").mkdir()
+    stanza = {"url": "https://far.example/mcp", "transport": "http", "tools": tools, "smoke": {"tool": "now"}}
+    (project.images / "far/stanza.yaml").write_text(yaml.safe_dump(stanza))
+
+
+def test_up_tells_what_this_litellm_does_not_do(idle, capsys):
+    remote(idle, allow=["now"])
+
+    assert typed("up", "--engine", "embedded", "--no-verify") == 1
+    said = capsys.readouterr().err
+    assert "far: LiteLLM 1.77.3 does not know 'allowed_tools' (1.77.7 is the first): all tools of this remote MCP are shown" in said
+    assert "it was asked to start" in said
+
+
+def test_a_pattern_for_a_remote_mcp_starts_nothing(idle, capsys):
+    remote(idle, deny=["conv*"])
+
+    assert typed("up", "--engine", "embedded") == 2
+    assert "images/far/stanza.yaml: tools.deny: 'conv*'" in capsys.readouterr().err
+    assert remembered(idle) is None
 
 
 class Docker:

@@ -59,7 +59,7 @@ def check(bridge, litellm):
     """Verify stanzas; what is not said is right."""
 
     def run(*stanzas: Stanza, token: str = TOKEN, key: str = KEY, running=None, prometheus: str = "", **more):
-        fleet = Fleet(stanzas=list(stanzas) or [stanza()])
+        fleet = Fleet(stanzas=list(stanzas) or [stanza()], litellm={"version": more.pop("version", "1.77.3")})
         ran = [Running(one.name, "mcp", "up") for one in fleet.stanzas] if running is None else running
         engine = "embedded"  # one bridge with one /metrics
         return verify(Subject(engine, fleet, Environment({"BRIDGE_TOKEN": token, "LITELLM_MASTER_KEY": key}),
@@ -270,12 +270,36 @@ def test_prometheus_that_is_away(check):
 
 
 def test_a_remote_mcp_is_asked_directly_and_through_litellm(check, bridge, litellm):
-    remote = Stanza(name="echo", url=f"{bridge.url}/echo/mcp", transport="http", auth={"value": TOKEN},
-                    smoke={"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"})
-    verdict = check(remote)
+    verdict = check(remote(bridge))
 
     assert verdict.is_ok
     assert [hop.name for hop in verdict.mcps[0].hops] == ["streamable-http", "smoke", "listed", "called"]
+
+
+def remote(bridge, **more) -> Stanza:
+    return Stanza(**{"name": "echo", "url": f"{bridge.url}/echo/mcp", "transport": "http", "auth": {"value": TOKEN},
+                     "smoke": {"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"}} | more)
+
+
+@pytest.mark.parametrize("tools", [{"deny": ["fail"]}, {"allow": ["echo"]}])
+def test_litellm_shows_of_a_remote_mcp_what_the_stanza_lets_through(check, bridge, litellm, tools):
+    whole = litellm.tools("echo")
+    litellm.hidden = tools.get("deny") or [name for name in whole if name != "echo"]
+
+    assert check(remote(bridge, tools=tools), version="1.106.2").is_ok
+
+    litellm.hidden = []
+    hop, seen, _ = broke(check(remote(bridge, tools=tools), version="1.106.2"))
+    assert hop == "listed" and "has besides" in seen
+
+
+def test_a_filter_that_this_litellm_does_not_know_is_not_green(check, bridge, litellm):
+    hop, seen, todo = broke(check(remote(bridge, tools={"allow": ["echo"]})))
+
+    assert hop == "listed"
+    assert "tools.allow is not in force" in seen and "1.77.3" in seen
+    assert "--litellm-version" in todo and "sidecar" in todo
+    assert litellm.called == []
 
 
 def test_one_that_litellm_is_not_told_of_is_not_asked_for_there(check, litellm):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bridge.fleet.files import File, generated_yaml
-from bridge.fleet.model import PORT, Fleet
+from bridge.fleet.model import PORT, Fleet, LiteLLM
 from bridge.fleet.stanza import Stanza
+from bridge.settings import UsageError
 
 # The first release whose config takes the key (wheels compared: 1.77.3, .5, .7, 1.78.7, 1.79.3, 1.80.17, 1.81.16, 1.83.14, 1.90.7).
 SINCE = {
@@ -44,7 +45,8 @@ def _note(fleet: Fleet) -> str:
 
 
 def config(fleet: Fleet, base: Callable[[Stanza], str] = lambda stanza: f"http://{stanza.name}:{PORT}") -> dict[str, Any]:
-    """LiteLLM's config as data. `base` gives a sidecar's address as LiteLLM sees it."""
+    """LiteLLM's config as data. `base` gives a sidecar's address as LiteLLM sees it. Raises UsageError."""
+    refuse_patterns(fleet)
     own = fleet.litellm.base
     models = [*(own.get("model_list") or []), *fleet.litellm.models]
     document = {**own, "model_list": models} if models else dict(own)
@@ -68,6 +70,21 @@ def warnings(fleet: Fleet) -> list[str]:
         if stanza.is_remote and stanza.tools.rename:
             told.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
     return told
+
+
+def refuse_patterns(fleet: Fleet) -> None:
+    """A remote MCP's tools are filtered by LiteLLM, which would take a '*' for a letter. Raises UsageError."""
+    for stanza in fleet.stanzas:
+        for field, names in (("allow", stanza.tools.allow), ("deny", stanza.tools.deny)) if stanza.is_remote else ():
+            if patterns := [name for name in names if "*" in name]:
+                raise UsageError(f"images/{stanza.name}/stanza.yaml: tools.{field}: {patterns[0]!r}: LiteLLM filters the tools of a remote MCP, "
+                                 "and knows whole names only: write them out")
+
+
+def not_in_force(stanza: Stanza, litellm: LiteLLM) -> list[str]:
+    """The filters of a remote MCP that this version of LiteLLM does not know: it shows all tools."""
+    filters = {"allowed_tools": "tools.allow", "disallowed_tools": "tools.deny"}
+    return [filters[key] for key in _asked(stanza) if key in filters and litellm.release < SINCE[key]]
 
 
 _WITHOUT = {

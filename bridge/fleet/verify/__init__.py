@@ -123,7 +123,8 @@ class _Verification:
         hops: dict[str, Hop] = {}
         for _ in range(LISTS if report.is_ok and sound else 0):
             names, hop = await self._apart(self.gateway.tools)
-            hops = {} if names is None else {stanza.name: gateway.listed(stanza, self.reports[stanza.name].tools or [], names) for stanza in sound}
+            litellm = self.subject.fleet.litellm
+            hops = {} if names is None else {stanza.name: gateway.listed(stanza, litellm, self.reports[stanza.name].tools or [], names) for stanza in sound}
             if names is None or all(one.state == OK for one in hops.values()):
                 break
         if report.is_ok and sound:

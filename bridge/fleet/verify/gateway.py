@@ -6,8 +6,10 @@ down is a successful text, and a wedged gateway answers nothing while /health/li
 
 import time
 
+from bridge.fleet.model import LiteLLM
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.ask import Http, Said, Silence
+from bridge.fleet.targets.litellm import not_in_force
 from bridge.fleet.verify.direct import judged, seen_as
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report
 
@@ -87,8 +89,12 @@ class Gateway:
         return self.http.post(f"{self.url}/mcp/", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, headers, patience)
 
 
-def listed(stanza: Stanza, direct: list[str], names: list[str]) -> Hop:
-    """Whether LiteLLM shows exactly the tools that the MCP has, each with the MCP's name before it."""
+def listed(stanza: Stanza, litellm: LiteLLM, direct: list[str], names: list[str]) -> Hop:
+    """Whether LiteLLM shows exactly the tools that the MCP has and the stanza lets through, each with the MCP's name before it."""
+    if filters := not_in_force(stanza, litellm):
+        return Hop("listed", FAILED, f"LiteLLM {litellm.version} shows and calls all its tools: the stanza's {' and '.join(filters)} {'is' if len(filters) == 1 else 'are'} not in force",
+                   "mcp-bridge up --litellm-version 1.77.7 or a newer one; or run it as a sidecar, whose bridge filters")
+    direct = _let_through(stanza, direct)
     prefix = f"{stanza.litellm_name}-"
     seen = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     if direct and not seen:
@@ -100,6 +106,14 @@ def listed(stanza: Stanza, direct: list[str], names: list[str]) -> Hop:
     if parts:
         return Hop("listed", FAILED, f"LiteLLM {'; '.join(parts)}", "compare its config (compose/state/litellm.yaml) with the stanza: mcp-bridge up")
     return Hop("listed", OK, f"{len(seen)} tools {prefix}…")
+
+
+def _let_through(stanza: Stanza, tools: list[str]) -> list[str]:
+    """What LiteLLM may show of a remote MCP's tools; those of a sidecar are filtered by its bridge."""
+    if not stanza.is_remote:
+        return tools
+    allow, deny = stanza.tools.allow, stanza.tools.deny
+    return [tool for tool in tools if tool not in deny and (not allow or tool in allow)]
 
 
 def skipped(stanza: Stanza, why: str) -> list[Hop]:
