@@ -62,7 +62,7 @@ def check(bridge, litellm):
         fleet = Fleet(stanzas=list(stanzas) or [stanza()], litellm={"version": more.pop("version", "1.77.3")})
         ran = [Running(one.name, "mcp", "up") for one in fleet.stanzas] if running is None else running
         engine = "embedded"  # one bridge with one /metrics
-        return verify(Subject(engine, fleet, Environment({"BRIDGE_TOKEN": token, "LITELLM_MASTER_KEY": key}),
+        return verify(Subject(engine, fleet, Environment({"BRIDGE_TOKEN": token, "LITELLM_MASTER_KEY": key} | more.pop("variables", {})),
                               Urls(more.pop("url", bridge.url), more.pop("gateway", litellm.url), prometheus), ran, **more))
 
     return run
@@ -291,6 +291,18 @@ def test_litellm_shows_of_a_remote_mcp_what_the_stanza_lets_through(check, bridg
     litellm.hidden = []
     hop, seen, _ = broke(check(remote(bridge, tools=tools), version="1.106.2"))
     assert hop == "listed" and "has besides" in seen
+
+
+def test_tools_of_a_remote_mcp_keep_their_names(check, bridge, litellm):
+    assert check(remote(bridge, tools={"rename": {"echo": "say"}})).is_ok
+    assert litellm.called == ["echo-echo"]
+
+
+@pytest.mark.parametrize("value", [f"Bearer {TOKEN}", "os.environ/FAR_KEY"])
+def test_a_remote_mcp_gets_its_static_headers(check, bridge, value):
+    far = remote(bridge, auth=None, litellm={"static_headers": {"Authorization": value}})
+
+    assert check(far, version="1.106.2", variables={"FAR_KEY": f"Bearer {TOKEN}"}).is_ok
 
 
 def test_a_filter_that_this_litellm_does_not_know_is_not_green(check, bridge, litellm):

@@ -31,6 +31,7 @@ from bridge.fleet.verify.result import NONE, OK, SKIPPED, Hop, Report, Verdict
 AT_ONCE = 4  # MCPs that are talked to at the same time
 CALLS_AT_ONCE = 2  # through LiteLLM
 LISTS = 3  # LiteLLM asks all MCPs anew for each list, and leaves out one that was too slow once
+VARIABLE = "os.environ/"
 ELSEWHERE = ("example.com", 443)  # answers where there is an internet
 
 
@@ -192,10 +193,19 @@ def headers_for(stanza: Stanza, environment: Environment) -> dict[str, str]:
     """How this MCP wants to be greeted: a sidecar with the fleet's token, a remote one as its stanza says."""
     if not stanza.is_remote:
         return {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+    return {name: _meant(value, environment) for name, value in stanza.litellm.static_headers.items()} | _auth(stanza, environment)
+
+
+def _meant(value: str, environment: Environment) -> str:
+    """`os.environ/NAME` is LiteLLM's way to name a variable."""
+    return environment.values.get(value.removeprefix(VARIABLE), "") if value.startswith(VARIABLE) else value
+
+
+def _auth(stanza: Stanza, environment: Environment) -> dict[str, str]:
     auth = stanza.auth
     if auth is None or auth.type == "none":
         return {}
-    value = auth.value or environment.values.get(auth.value_env, "")
+    value = _meant(auth.value, environment) or environment.values.get(auth.value_env, "")
     encoded = base64.b64encode(value.encode()).decode()
     return {"api_key": {"X-API-Key": value}, "basic": {"Authorization": f"Basic {encoded}"},
             "authorization": {"Authorization": value}, "bearer_token": {"Authorization": f"Bearer {value}"}}[auth.type]

@@ -147,7 +147,9 @@ def judged(hop: str, smoke: Smoke, text: str, stanza: Stanza, seconds: float) ->
 
 
 def seen_as(stanza: Stanza) -> str:
-    """The smoke call's tool, by the name that clients see."""
+    """The smoke call's tool, by the name that clients see. Nobody renames those of a remote MCP."""
+    if stanza.is_remote:
+        return stanza.smoke.tool
     return stanza.tools.rename.get(stanza.smoke.tool, stanza.smoke.tool)
 
 
