@@ -6,6 +6,7 @@ import pytest
 import yaml
 from kinds import FLEET, NODE, PYTHON, REMOTE, SECRETIVE, of
 
+from bridge.fleet.engines.litellm import requirements
 from bridge.fleet.stanza import Tools
 from bridge.fleet.targets import litellm
 from bridge.settings import UsageError
@@ -124,6 +125,12 @@ def test_what_does_not_start_by_itself_is_in_a_file_of_its_own():
 
     assert "git_host" not in some and "clock" in some and "far_away" in some
     assert set(all_of_them) == {stanza.litellm_name for stanza in FLEET.stanzas}
+
+
+@pytest.mark.parametrize(("version", "is_old"), [("1.79.3", True), ("1.80.11", True), ("1.81.16", False), ("1.106.2", False)])
+def test_the_gateway_of_an_old_version_gets_packages_of_its_time(version, is_old):
+    """With anyio 4.14, that of 1.80.11 says "Attempted to exit a cancel scope"."""
+    assert ("anyio<4.14" in requirements(version)) == is_old
 
 
 def test_an_address_may_be_another_one():

@@ -15,9 +15,9 @@ from bridge.fleet.targets.compose import named_in
 
 PYTHONS = ("3.11", "3.12", "3.13")  # that it has wheels for
 PINNED = Path(__file__).parent
-OLD = (1, 80)
+OLD = (1, 81)
 OURS_TOO = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77
+WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77 to 1.80
 
 
 def requirements(version: str) -> list[str]:
