@@ -61,7 +61,7 @@ def check(bridge, litellm):
     def run(*stanzas: Stanza, token: str = TOKEN, key: str = KEY, running=None, prometheus: str = "", **more):
         fleet = Fleet(stanzas=list(stanzas) or [stanza()], litellm={"version": more.pop("version", "1.77.3")})
         ran = [Running(one.name, "mcp", "up") for one in fleet.stanzas] if running is None else running
-        engine = "embedded"  # one bridge with one /metrics
+        engine = more.pop("engine", "embedded")  # one bridge with one /metrics
         return verify(Subject(engine, fleet, Environment({"BRIDGE_TOKEN": token, "LITELLM_MASTER_KEY": key} | more.pop("variables", {})),
                               Urls(more.pop("url", bridge.url), more.pop("gateway", litellm.url), prometheus), ran, **more))
 
@@ -99,6 +99,25 @@ def test_what_does_not_run(check):
 
     hop, _, todo = broke(check(running=[]))
     assert (hop, todo) == ("running", "mcp-bridge up")
+
+
+def test_a_database_that_is_down_is_named_before_those_that_need_it(check):
+    running = [Running("echo", "mcp", "up"), Running("database", "database", "down", "Exited (0) 2 minutes ago")]
+    hop, seen, todo = broke(check(stanza(needs=["database"]), running=running, engine="compose"))
+
+    assert (hop, seen) == ("running", "database, which it needs, is down: Exited (0) 2 minutes ago")
+    assert "mcp-bridge logs database" in todo and "mcp-bridge up" in todo
+
+
+def test_without_docker_the_database_is_the_operators_own(check):
+    assert check(stanza(needs=["database"])).is_ok
+
+
+def test_of_an_unhealthy_container_the_bridge_says_why(check):
+    hop, seen, _ = broke(check(stanza("broken"), running=[Running("broken", "mcp", "down", "Up 2 minutes (unhealthy)")]), "broken")
+
+    assert hop == "ready"
+    assert "exited" in seen or "code" in seen
 
 
 def test_a_bridge_that_is_away(check):

@@ -223,12 +223,12 @@ class Compose:
         Docker looks at their health every ten seconds only, so those that can be asked from here are asked.
         """
         asked = {LITELLM: f"{urls.litellm}/health/liveliness", PROMETHEUS: f"{urls.prometheus}/-/ready", DOOR: f"{urls.mcps}/healthz", DATABASE: ""}
-        waiting, states = list(services), self._containers()
+        waiting, states, given_up = list(services), self._containers(), {}
         began = shown = looked = time.monotonic()
         with Http() as http:
             while True:
                 waiting = [name for name in waiting if states.get(name, ("starting", ""))[0] == "starting"
-                           and not _answers(http, asked.get(name, f"{urls.mcps}/{name}/readyz"))]
+                           and not _is_settled(http, name, asked.get(name, f"{urls.mcps}/{name}/readyz"), given_up)]
                 now = time.monotonic()
                 if not waiting or now - began > HEALTHY:
                     break
@@ -240,7 +240,9 @@ class Compose:
                     looked, states = now, self._containers()
         for name in services:
             state, detail = states.get(name, ("down", "not there"))
-            if state == "down" or name in waiting:
+            if name in given_up:
+                self.say(f"{name}: given up: {given_up[name]}")
+            elif state == "down" or name in waiting:
                 why = f"{name}: {detail}: {self._last_words(name)}"
                 if name in SHARED:
                     raise Broken(f"{why}\nmcp-bridge logs {name}")
@@ -325,11 +327,15 @@ def _state(state: str, status: str) -> tuple[str, str]:
     return "down", status
 
 
-def _answers(http: Http, url: str) -> bool:
+def _is_settled(http: Http, name: str, url: str, given_up: dict[str, str]) -> bool:
+    """Whether it answers, or never will: then its bridge's reason is added to `given_up`."""
     try:
-        return bool(url) and http.get(url, patience=2).status == 200
+        said = http.get(url, patience=2) if url else None
     except Silence:
         return False
+    if said is not None and said.json().get("state") == "fatal":
+        given_up[name] = str(said.json().get("reason"))
+    return name in given_up or (said is not None and said.status == 200)
 
 
 def _asked(command: list[str]) -> str | Failed:

@@ -97,8 +97,10 @@ class _Verification:
         report = self.reports[stanza.name]
         if not stanza.is_remote:
             self.before[stanza.name] = await self._apart(self.counter.of, stanza)
-        running = next((one for one in self.subject.running if one.name == stanza.name and one.kind == "mcp"), None)
-        await direct.check(report, stanza, running, headers_for(stanza, self.subject.environment), self.http, self.no_call(stanza), self.subject.both_eras)
+        running = {one.name: one for one in self.subject.running}
+        needs = {name: running.get(name) for name in stanza.needs} if self.subject.engine == "compose" else {}  # elsewhere it is the operator's
+        await direct.check(report, stanza, running.get(stanza.name), needs, headers_for(stanza, self.subject.environment), self.http,
+                           self.no_call(stanza), self.subject.both_eras)
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 
     # ---- LiteLLM

@@ -20,13 +20,15 @@ from bridge.inspect.survey import Answer, Facts, call, differences, survey
 
 TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
 STILL_STARTING = "still starting"  # the bridge's words
+UNHEALTHY = "(unhealthy)"  # Docker's word
 STARTING = ("starting", "handshaking", "backoff")
 
 
-async def check(report: Report, stanza: Stanza, running: Running | None, headers: dict[str, str], http: Http, no_call: str, both_eras: bool = False) -> None:
-    """Go hop by hop until one breaks. `no_call`: why the smoke call is not made."""
+async def check(report: Report, stanza: Stanza, running: Running | None, needs: dict[str, Running | None], headers: dict[str, str], http: Http,
+                no_call: str, both_eras: bool = False) -> None:
+    """Go hop by hop until one breaks. `needs`: the services of the fleet that it uses; `no_call`: why the smoke call is not made."""
     if not stanza.is_remote:
-        if not report.add(_is_running(stanza, running)):
+        if not report.add(_is_running(stanza, running, needs)):
             return
         if not report.add(await _is_ready(stanza, report.url, http)):
             return
@@ -48,10 +50,14 @@ def ways(stanza: Stanza, url: str) -> list[Way]:
     return [Way(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
 
 
-def _is_running(stanza: Stanza, running: Running | None) -> Hop:
+def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Running | None]) -> Hop:
+    for name, service in needs.items():
+        if service is None or service.state == "down":
+            detail = service.detail if service else "it was not started"
+            return Hop("running", FAILED, f"{name}, which it needs, is down: {detail}", f"mcp-bridge logs {name}; mcp-bridge up starts it again")
     if running is None:
         return Hop("running", FAILED, "it was not started", "mcp-bridge up")
-    if running.state == "down":
+    if running.state == "down" and UNHEALTHY not in running.detail:  # that one lives, and /readyz knows what is wrong
         return Hop("running", FAILED, running.detail or "it is down", f"mcp-bridge logs {stanza.name}; mcp-bridge up starts it again")
     return Hop("running", OK, running.detail)
 
