@@ -162,6 +162,7 @@ def test_every_container_is_hardened(fleet):
         assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), name
         assert host["Memory"] > 0 and host["PidsLimit"] > 0 and host["Init"], name
         assert host["RestartPolicy"]["Name"] == "unless-stopped" and seen["Config"]["Healthcheck"]["Test"], name
+        assert all("size=" in options for options in (host["Tmpfs"] or {}).values()), name
         for ports in (host["PortBindings"] or {}).values():
             assert [port["HostIp"] for port in ports] == ["127.0.0.1"], name
         assert "status" not in docker("exec", fleet.container(name), "sh", "-c", "touch /usr/x 2>/dev/null && echo status; true"), name

@@ -8,6 +8,7 @@ from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED, of
 
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.targets import compose
+from bridge.fleet.targets.sidecar import scratch
 
 FILES = {file.path: file.text for file in FLEET.render()}
 SERVICES = {
@@ -16,6 +17,10 @@ SERVICES = {
     for name, service in yaml.safe_load(text)["services"].items()
 }
 EVERY = pytest.mark.parametrize("name", SERVICES)
+
+
+def size_in_bytes(text: str) -> int:
+    return int(text[:-1]) * {"k": 2**10, "m": 2**20, "g": 2**30}[text[-1]]
 
 
 def service(stanza: Stanza) -> dict:
@@ -35,6 +40,20 @@ def test_every_service_is_hardened(name):
     assert one["restart"] == "unless-stopped"
     assert one["logging"]["options"]["max-size"]
     assert not {"privileged", "network_mode", "pid", "ipc", "devices"} & set(one)
+
+
+@EVERY
+def test_what_is_written_to_memory_leaves_half_of_it_to_the_processes(name):
+    """Without a size it is half of the machine's, and a full /tmp gets the container killed."""
+    sizes = [re.search(r"size=(\d+[kmg])$", mount) for mount in SERVICES[name].get("tmpfs", [])]
+
+    assert all(sizes)
+    assert sum(size_in_bytes(size[1]) for size in sizes) <= size_in_bytes(SERVICES[name]["mem_limit"]) * 0.51
+
+
+@pytest.mark.parametrize(("memory", "half"), [("512m", "256m"), ("1g", "512m"), ("3g", "1536m"), ("2g", "1g"), ("7m", "3584k"), ("7001k", "3500k")])
+def test_half_of_a_memory_limit(memory, half):
+    assert scratch(memory) == half
 
 
 @EVERY

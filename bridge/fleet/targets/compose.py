@@ -15,7 +15,7 @@ from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import litellm as gateway
-from bridge.fleet.targets.sidecar import HARDENED, has_references, variables
+from bridge.fleet.targets.sidecar import HARDENED, has_references, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
@@ -76,7 +76,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     service["networks"] = ["mcp", "egress"] if stanza.egress else ["mcp"]
     if stanza.needs:
         service["depends_on"] = {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
-    service |= {"user": USER, **COMMON, "tmpfs": ["/tmp:mode=1777"], "mem_limit": limits.memory, "pids_limit": limits.pids}
+    service |= {"user": USER, **COMMON, "tmpfs": [_tmp(limits.memory)], "mem_limit": limits.memory, "pids_limit": limits.pids}
     if limits.cpus:
         service["cpus"] = limits.cpus
     if limits.shm:
@@ -104,7 +104,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
             "secrets": ["bridge_token"],
             "ports": [f"${{LAN_BIND:-127.0.0.1}}:${{MCP_PORT:-{fleet.port}}}:8000"],
             "networks": ["mcp", "egress"],
-            "user": USER, **COMMON, "tmpfs": ["/tmp:mode=1777"], "mem_limit": "128m", "pids_limit": 32,
+            "user": USER, **COMMON, "tmpfs": [_tmp("128m")], "mem_limit": "128m", "pids_limit": 32,
         }},
         "networks": NETWORKS,
         "secrets": TOKEN,
@@ -133,7 +133,7 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
         "depends_on": first,
         "healthcheck": {"test": ["CMD", "python3", "-c", escaped(template("litellm_health.py"))],
                         "interval": "10s", "timeout": "8s", "start_period": "120s", "retries": 3},
-        "user": USER, **COMMON, "tmpfs": ["/tmp:mode=1777"], "mem_limit": "2g", "pids_limit": 256,
+        "user": USER, **COMMON, "tmpfs": [_tmp("2g")], "mem_limit": "2g", "pids_limit": 256,
     }
 
 
@@ -169,13 +169,17 @@ def database(fleet: Fleet) -> dict[str, Any]:
             "networks": ["mcp"],
             "healthcheck": {"test": ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"],
                             "interval": "5s", "timeout": "4s", "start_period": "60s", "retries": 5},
-            "user": "postgres", **COMMON, "tmpfs": ["/tmp:mode=1777", "/run/postgresql:mode=1777"],
+            "user": "postgres", **COMMON, "tmpfs": [_tmp("1g"), "/run/postgresql:mode=1777,size=1m"],
             "mem_limit": "1g", "pids_limit": 256, "shm_size": "256m", "stop_grace_period": "30s",
         }},
         "networks": {"mcp": NETWORKS["mcp"]},
         "secrets": passwords,
         "volumes": {"database": {}},
     }
+
+
+def _tmp(memory: str) -> str:
+    return f"/tmp:mode=1777,size={scratch(memory)}"
 
 
 def escaped(text: str) -> str:

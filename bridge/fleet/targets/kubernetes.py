@@ -15,7 +15,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in
-from bridge.fleet.targets.sidecar import SECRETS, secret_path, variables
+from bridge.fleet.targets.sidecar import SECRETS, scratch, secret_path, variables
 from bridge.fleet.targets.template import template
 
 UID = 10001
@@ -72,7 +72,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
         ],
     }
     volumes = [
-        {"name": "tmp", "emptyDir": {"medium": "Memory"}},
+        {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(scratch(stanza.limits.memory))}},
         {"name": "secrets", "projected": {"defaultMode": 0o444, "sources": _secret_sources(stanza, files)}},
         *({"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims),
     ]
@@ -115,7 +115,7 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
         "securityContext": RESTRICTED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "config", "mountPath": "/etc/litellm", "readOnly": True}],
     }
-    volumes = [{"name": "tmp", "emptyDir": {"medium": "Memory"}}, {"name": "config", "configMap": {"name": "litellm"}}]
+    volumes = [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}, {"name": "config", "configMap": {"name": "litellm"}}]
     return [
         _of("v1", "ConfigMap", "litellm", labels, data={"config.yaml": dump(config)}),
         _deployment("litellm", labels, container, volumes),

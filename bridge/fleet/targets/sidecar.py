@@ -40,6 +40,12 @@ def secret_path(name: str) -> str:
     return f"{SECRETS}/{name.lower()}"
 
 
+def scratch(memory: str) -> str:
+    """How big /tmp may be where it is memory: half of what the container has, so that a full one is an error and no killing."""
+    number, unit = int(memory[:-1]), memory[-1]
+    return f"{number // 2}{unit}" if number % 2 == 0 or unit == "k" else f"{number * 512}{ {'g': 'm', 'm': 'k'}[unit]}"
+
+
 def has_references(texts) -> bool:
     return any(REFERENCE.search(str(text)) for text in texts)
 
