@@ -20,6 +20,7 @@ from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import litellm
+from bridge.fleet.targets.compose import DEFAULT_KEY, DEFAULT_TOKEN
 from bridge.settings import UsageError
 
 Command = Callable[[argparse.Namespace, list[str]], int]
@@ -81,10 +82,10 @@ def _up(arguments: argparse.Namespace, words: list[str]) -> int:
     litellm.refuse_patterns(whole)
     for warning in litellm.warnings(whole.only(names)):
         say(warning)
+    urls = engine.urls(whole, environment)  # a port that is none is told before anything is done
     remember(project, _memory(engine, Started(whole.only(names))))  # what fails half-way can be looked at and ended
     started = engine.up(whole, names, environment)
     remember(project, _memory(engine, started))
-    urls = engine.urls(whole, environment)
     say("it runs")
     code, tools = 0, {}
     if not arguments.no_verify:
@@ -247,7 +248,13 @@ def _running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, Star
     _known(whole, arguments.names)
     names = arguments.names or [name for name in memory.names if any(stanza.name == name for stanza in whole.stanzas)]
     left_out = {name: why for name, why in memory.left_out.items() if not arguments.names or name in arguments.names}
-    return project, engine, Started(whole.only(names), left_out), environments.read(project)
+    return project, engine, Started(whole.only(names), left_out), _with_public_defaults(environments.read(project))
+
+
+def _with_public_defaults(environment: Environment) -> Environment:
+    """What plain `docker compose up` takes where compose/.env says nothing; after our `up` it says all of it."""
+    defaults = {"BRIDGE_TOKEN": DEFAULT_TOKEN, "LITELLM_MASTER_KEY": DEFAULT_KEY}
+    return Environment({**environment.values, **{name: environment.values.get(name) or value for name, value in defaults.items()}})
 
 
 # ---- add, lock, render

@@ -10,7 +10,7 @@ from support import ROOT
 from bridge.cli import FLEET, main
 from bridge.fleet import Fleet, lock
 from bridge.fleet.commands import COMMANDS
-from bridge.fleet.engines import Broken, Memory, Running, Urls, remember, remembered
+from bridge.fleet.engines import Broken, Memory, Running, Urls, remember, remembered, running
 from bridge.fleet.project import Project
 
 
@@ -187,6 +187,30 @@ def test_a_pattern_for_a_remote_mcp_starts_nothing(idle, capsys):
     assert typed("up", "--engine", "embedded") == 2
     assert "images/far/stanza.yaml: tools.deny: 'conv*'" in capsys.readouterr().err
     assert remembered(idle) is None
+
+
+def test_a_port_that_is_none_starts_nothing(idle, capsys):
+    idle.compose.mkdir()
+    idle.env_file.write_text("MCP_PORT=abc\n")
+
+    assert typed("up", "--engine", "embedded") == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("compose/.env: MCP_PORT=abc: a port is 1 to 65535")
+    assert remembered(idle) is None
+
+
+def test_what_plain_docker_compose_started_is_found(project, monkeypatch, capsys):
+    from bridge.fleet.engines.compose import Compose
+
+    ended = []
+    monkeypatch.setattr(Compose, "_containers", lambda self: {"time": ("up", "Up 1 minute"), "litellm": ("up", "Up 1 minute")})
+    monkeypatch.setattr(Compose, "down", lambda self, volumes: ended.append(volumes))
+    _, memory = running(project, print)
+
+    assert (memory.engine, memory.names) == ("compose", ("time",))
+    assert typed("ps") == 0
+    assert "Up 1 minute" in capsys.readouterr().out
+    assert typed("down") == 0
+    assert ended == [False]
 
 
 class Docker:

@@ -146,10 +146,19 @@ def choose(asked: str, project: Project, fleet: Fleet, names: Collection[str], s
 
 
 def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, Memory]:
-    """The engine that `up` started. Raises UsageError where nothing was."""
-    memory = remembered(project)
+    """The engine that `up` started, or Compose where somebody did that by hand. Raises UsageError where nothing was."""
+    memory = remembered(project) or _by_hand(project, say)
     if memory is None:
         raise UsageError("nothing was started here: `mcp-bridge up` does that")
     if asked and asked != memory.engine:
         raise UsageError(f"the fleet was started with --engine {memory.engine}, not {asked}: `mcp-bridge down` ends it")
     return engine(memory.engine, project, say), memory
+
+
+def _by_hand(project: Project, say: Say) -> Memory | None:
+    """The MCPs that plain `docker compose up` started here."""
+    try:
+        found = engine("compose", project, say).ps()
+    except Broken:
+        return None
+    return Memory("compose", tuple(one.name for one in found if one.kind == "mcp"), {}, "") if found else None

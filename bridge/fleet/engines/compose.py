@@ -8,8 +8,10 @@ mounted is remembered in compose/state/compose.json.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +38,7 @@ alter role :"USER" password :'own';
 alter role mcp_reader password :'reader';
 SQL
 """  # by its socket, where the image trusts everybody who is inside
+CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 EVERY = 5.0  # seconds between two lines of progress
 
 
@@ -205,7 +208,7 @@ class Compose:
         except Failed as error:
             broken = [name for name, (state, _) in self._containers().items() if state == "down"]
             reasons = "\n".join(f"  {name}: {self._last_words(name)}" for name in broken)
-            raise Broken(f"Docker Compose cannot start the fleet: {_compose_error(error.printed)}\n{reasons}".rstrip()) from None
+            raise Broken(f"Docker Compose cannot start the fleet: {_compose_error(error.printed)}{_taken_port(error.printed)}\n{reasons}".rstrip()) from None
         memory["mounted"] = mounted
         self._remember(memory)
 
@@ -267,9 +270,11 @@ class Compose:
     def logs(self, name: str, follow: bool) -> int:
         if name not in (there := self._containers()):
             raise UsageError(f"no log of {name!r} here; there are those of {', '.join(sorted(there))}")
+        command = [*self._compose(), "--profile", "*", "logs", "--no-color", "--no-log-prefix", *(["--follow"] if follow else []), name]
         try:
-            return subprocess.call([*self._compose(), "--profile", "*", "logs", "--no-color", "--no-log-prefix", *(["--follow"] if follow else []), name],
-                                   env=self._environment())
+            if sys.stdout.isatty():
+                return subprocess.call(command, env=self._environment())
+            return _printed_plainly(command, self._environment())
         except KeyboardInterrupt:
             return 0
 
@@ -302,7 +307,7 @@ class Compose:
             said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "8", name, patience=QUICK)
         except Failed:
             return ""
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        lines = [line.strip() for line in _plain(said).splitlines() if line.strip()]
         bad = [line for line in lines if any(word in line.lower() for word in ("error", "cannot", "fatal", "refuse", "exited", "no such", "needs"))]
         return (bad or lines or ["it logged nothing"])[-1][:300]
 
@@ -380,3 +385,26 @@ def _build_error(printed: str) -> str:
 def _compose_error(printed: str) -> str:
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     return next((line for line in reversed(lines) if "rror" in line or "unhealthy" in line or "failed" in line), lines[-1] if lines else "")[:300]
+
+
+def _printed_plainly(command: list[str], environment: dict[str, str]) -> int:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
+        try:
+            for line in process.stdout:
+                print(_plain(line), end="", flush=True)
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode
+
+
+def _taken_port(printed: str) -> str:
+    """The way out where a port is another program's; empty where that is not the trouble."""
+    if not any(words in printed for words in ("port is already allocated", "address already in use", "ports are not available")):
+        return ""
+    return "\nend the program that has that port, or choose another with MCP_PORT=… (LITELLM_PORT=…, PROMETHEUS_PORT=…) in compose/.env"
+
+
+def _plain(text: str) -> str:
+    """Without the control sequences with which Compose and servers move a terminal's cursor and colour it."""
+    return CONTROL.sub("", text)
