@@ -95,7 +95,7 @@ def _up(arguments: argparse.Namespace, words: list[str]) -> int:
             code = 1
             _complain(verdict)
     _print_up(engine, started, environment, tools)
-    key = "$(sed -n 's/^LITELLM_MASTER_KEY=//p' %s)" % _short_path(project.env_file)
+    key = f"$(cat {_short_path(project.state / environments.KEY)})"
     print(f"\nLiteLLM   {urls.litellm}   (its tools for any MCP client: {urls.litellm}/mcp/)")
     print(f"""  curl -s {urls.litellm}/mcp/ -H "x-litellm-api-key: Bearer {key}" -H 'accept: application/json, text/event-stream' \\
     -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'""")

@@ -3,15 +3,21 @@
 A key that is missing is made, at random, and appended; one that is there, even without a value, is the operator's and
 is never touched. Some lines are ours and are written anew: which profiles start, and where the files of compose/state
 and compose/secrets are. Everything else that a stanza wants to know must come from the operator.
+
+Values of compose/.env are copied to compose/secrets/ for the containers. compose/state/secrets.json remembers which files
+are such copies: they go with their line, while a file of the operator's stays and counts.
 """
 
+import hashlib
 import ipaddress
+import json
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from bridge.child.environment import BadEnvironment, read_file
+from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import REFERENCE, Stanza
@@ -22,6 +28,8 @@ NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
 HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in compose/.env.example.\n"
 OURS = "# These lines are written anew by each `mcp-bridge up`:"
 TOKEN = "bridge_token"
+KEY = "litellm_key"  # in compose/state: for commands that people copy
+COPIES = "secrets.json"
 PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
 DATABASE_HOST = "database"
 
@@ -59,7 +67,7 @@ class Environment:
 
 def read(project: Project) -> Environment:
     """As it is. Raises UsageError for lines that are no variables."""
-    return Environment(_from_files(project) | _said(project))
+    return Environment(_from_files(project) | read_dotenv(project.env_file))
 
 
 def complete(project: Project, fleet: Fleet) -> Environment:
@@ -67,22 +75,24 @@ def complete(project: Project, fleet: Fleet) -> Environment:
 
     Raises UsageError for what cannot be right, before anything is written.
     """
-    said, files = _said(project), _from_files(project)
+    said, files = read_dotenv(project.env_file), _from_files(project)
     made = {name: value for name, value in _random(said).items() if name not in said and name not in files}
     values = files | said | made
     for name in NEVER_EMPTY:
         if not values[name]:
             raise UsageError(f"compose/.env: {name} is empty: take that line out, and `mcp-bridge up` makes a random one")
     refuse_public_defaults(values)
+    _refuse_two_values(project, said, files)
     fresh = not project.env_file.exists()
     before = "" if fresh else project.env_file.read_text(encoding="utf-8")
     text = HEAD if fresh else before
     if made:
-        text = text.rstrip("\n") + "\n" + "".join(f"{name}={value}\n" for name, value in made.items())
+        text = text.rstrip("\n") + "\n" + "".join(f"{name}={quoted(value)}\n" for name, value in made.items())
     if text != before:
         write_private(project.env_file, text)
     project.env_file.chmod(0o600)
-    _write_secrets(project, fleet, values)
+    _write_secrets(project, fleet, values, said | made)
+    write_private(private(project.state) / KEY, values["LITELLM_MASTER_KEY"] + "\n")
     return Environment(values)
 
 
@@ -168,7 +178,7 @@ def _random(said: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None:
+def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], said: Mapping[str, str]) -> None:
     """One file for each secret: its value and nothing else. The folder protects them, because a container's user must be
     able to read them through a bind mount that keeps their owner."""
     private(project.secrets)
@@ -176,22 +186,49 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str]) ->
     wanted = {name: values[name] for name in names if values.get(name)}
     for name, value in (wanted | {TOKEN: values["BRIDGE_TOKEN"] + "\n"}).items():
         write_private(project.secrets / name, value, 0o444)
+    copies = {name: value for name, value in wanted.items() if said.get(name)}
+    for name, digest in _copies(project).items():
+        if name not in copies and _is_copy(project.secrets / name, digest):
+            (project.secrets / name).unlink()
+    write_private(private(project.state) / COPIES, json.dumps({name: _digest(value.encode()) for name, value in copies.items()}, indent=1) + "\n")
 
 
-def _said(project: Project) -> dict[str, str]:
-    if not project.env_file.exists():
-        return {}
+def _refuse_two_values(project: Project, said: Mapping[str, str], files: Mapping[str, str]) -> None:
+    """A file of the operator's is not overwritten. (Before the first list of copies nobody can tell: it was always one.)"""
+    if not (project.state / COPIES).exists():
+        return
+    for name, value in said.items():
+        if value and files.get(name, value).rstrip("\n") != value.rstrip("\n"):
+            raise UsageError(f"compose/.env and compose/secrets/{name} have different values: take the line out, or delete the file")
+
+
+def _copies(project: Project) -> dict[str, str]:
+    """The files of compose/secrets/ that we copied from compose/.env, with a digest of each."""
     try:
-        return read_file(str(project.env_file))
-    except (BadEnvironment, OSError) as error:
-        raise UsageError(str(error)) from None
+        said = json.loads((project.state / COPIES).read_text())
+        return {str(name): str(digest) for name, digest in said.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _is_copy(path: Path, digest: str | None) -> bool:
+    try:
+        return digest is not None and _digest(path.read_bytes()) == digest
+    except FileNotFoundError:
+        return False
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _from_files(project: Project) -> dict[str, str]:
     """What the operator gave as files: a secret need not stand in .env."""
+    copies = _copies(project)
     try:
         return {path.name: path.read_text(encoding="utf-8") for path in project.secrets.iterdir()
-                if path.is_file() and not path.name.startswith(".") and path.name != TOKEN}
+                if path.is_file() and not path.name.startswith(".") and path.name != TOKEN
+                and not _is_copy(path, copies.get(path.name))}
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

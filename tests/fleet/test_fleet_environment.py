@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from bridge.fleet import Fleet, Stanza
-from bridge.fleet.environment import Environment, absent, complete, for_compose, own_lines, read, startable
+from bridge.fleet.environment import KEY, Environment, absent, complete, for_compose, own_lines, read, startable
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 
@@ -102,6 +102,63 @@ def test_a_secret_that_is_there_as_a_file_counts_and_is_not_copied_into_env(proj
 
     assert environment.values["GITLAB_TOKEN"] == "glpat-2"
     assert "glpat-2" not in project.env_file.read_text()
+
+
+def test_a_secret_that_is_taken_out_of_env_is_gone(project, fleet):
+    """Its copy was read back as a file of the operator's."""
+    for line in ("", "GITLAB_TOKEN=\n"):
+        write(project, "GITLAB_TOKEN=glpat-1\n")
+        complete(project, fleet)
+        write(project, line)
+        environment = complete(project, fleet)
+
+        assert not environment.values.get("GITLAB_TOKEN")
+        assert not read(project).values.get("GITLAB_TOKEN")
+        assert not (project.secrets / "GITLAB_TOKEN").exists()
+
+
+def test_a_password_that_is_taken_out_of_env_is_made_anew(project, fleet):
+    first = complete(project, fleet).values
+    project.env_file.unlink()
+
+    assert complete(project, fleet).values["POSTGRES_PASSWORD"] != first["POSTGRES_PASSWORD"]
+
+
+def test_a_file_of_the_operators_is_never_deleted(project, fleet):
+    complete(project, fleet)
+    (project.secrets / "GITLAB_TOKEN").write_text("glpat-2\n")
+    complete(project, fleet)
+    assert complete(project, fleet).values["GITLAB_TOKEN"].strip() == "glpat-2"
+
+    with project.env_file.open("a") as file:
+        file.write("GITLAB_TOKEN=glpat-1\n")
+    with pytest.raises(UsageError, match="compose/.env and compose/secrets/GITLAB_TOKEN have different values: take the line out"):
+        complete(project, fleet)
+    assert (project.secrets / "GITLAB_TOKEN").read_text() == "glpat-2\n"
+
+
+def test_a_copy_that_the_operator_replaced_is_the_operators(project, fleet):
+    write(project, "GITLAB_TOKEN=glpat-1\n")
+    complete(project, fleet)
+    (project.secrets / "GITLAB_TOKEN").unlink()
+    (project.secrets / "GITLAB_TOKEN").write_text("glpat-2")
+    write(project, "")
+
+    assert complete(project, fleet).values["GITLAB_TOKEN"] == "glpat-2"
+
+
+def test_the_key_is_read_as_compose_reads_it_and_stands_in_a_file_for_commands(project, fleet):
+    write(project, 'export LITELLM_MASTER_KEY="sk-a\\$b" # mine\n')
+
+    assert complete(project, fleet).values["LITELLM_MASTER_KEY"] == "sk-a$b"
+    assert (project.state / KEY).read_text() == "sk-a$b\n"
+    assert mode(project.state / KEY) == 0o600
+
+
+def test_a_password_with_odd_characters_survives_our_own_line(project, fleet):
+    write(project, "POSTGRES_READER_PASSWORD='a$b c'\n")
+
+    assert complete(project, fleet).values["DATABASE_URI"] == read(project).values["DATABASE_URI"]
 
 
 def test_what_an_mcp_lacks_is_told_with_its_meaning(fleet):
