@@ -1,5 +1,6 @@
 """A generated file, and the difference between what is generated and what is there."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,17 @@ def generated_yaml(path: str, data, note: str = "") -> File:
     return File(path, "".join(f"# {line}".rstrip() + "\n" for line in lines) + dump(data))
 
 
+# What a reader of YAML 1.1 or 1.2 may take for a number, a time, a truth or nothing. PyYAML knows a part of YAML 1.1 only.
+_AMBIGUOUS = re.compile(r"""
+    [-+]? (\d[\d_]*(\.[\d_]*)? | \.\d[\d_]*) (e[-+]?\d+)?       # 1  1_000  .5  1e3
+    | [-+]? 0[xob][\da-f_]+
+    | [-+]? \d[\d_]* (:[0-5]?\d)+ (\.[\d_]*)?                    # 12:30
+    | \d{4}-\d\d?-\d\d? ([t\s].*)?
+    | [-+]? \.(inf|nan)
+    | y|n|yes|no|on|off|true|false|null|~|<<|=
+    """, re.IGNORECASE | re.VERBOSE)
+
+
 class _Plain(yaml.SafeDumper):
     """Says a text of several lines as a block, and never refers to an earlier place."""
 
@@ -35,7 +47,8 @@ class _Plain(yaml.SafeDumper):
 
 
 def _block(dumper: yaml.Dumper, text: str):
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else "'" if _AMBIGUOUS.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Plain.add_representer(str, _block)
