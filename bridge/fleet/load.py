@@ -22,24 +22,40 @@ def load(folder: Path, **changes: Any) -> Fleet:
     """The fleet of `folder` (images/). `changes` are fields of the fleet that win over `fleet.yaml`. Raises StanzaError."""
     if not folder.is_dir():
         raise StanzaError(f"{folder}: no such folder: run this where 'images' is, or name the project with --project")
-    stanzas, mistakes = [], []
+    stanzas, mistakes, aliases = [], [], {}
     for path in sorted(folder.glob(f"*/{STANZA}")):
         try:
-            stanzas.append(read_stanza(path))
+            stanza = read_stanza(path)
+            if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
+                mistakes.append(f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias")
+            stanzas.append(stanza)
         except StanzaError as error:
             mistakes.append(str(error))
     if mistakes:
         raise StanzaError("\n".join(mistakes))
     settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
+    if "stanzas" in settings:
+        raise StanzaError(f"{folder / FLEET}:{lines.get(('stanzas',), 1)}: stanzas: each stands in {folder.name}/NAME/{STANZA}: take this out")
+    if not isinstance(settings.setdefault("litellm", {}), dict):
+        raise StanzaError(f"{folder / FLEET}:{lines.get(('litellm',), 1)}: litellm: expected fields: litellm: {{version: 1.80.0}}")
     for name, value in changes.items():
         settings[name] = {**settings.get(name, {}), **value} if isinstance(value, dict) else value
     base = folder.parent / "litellm" / "base.yaml"
     if base.exists():
-        settings["litellm"] = {"base": _read(base)[0], **settings.get("litellm", {})}
+        settings["litellm"] = {"base": _read_base(base), **settings["litellm"]}
     try:
         return Fleet.model_validate({"stanzas": stanzas, **settings})
     except ValidationError as error:
-        raise StanzaError(told(folder / FLEET, error, lines)) from None
+        raise StanzaError(told(folder / FLEET, error, lines, Fleet)) from None
+
+
+def _read_base(path: Path) -> dict[str, Any]:
+    """The operator's own settings for LiteLLM, as far as we look into them."""
+    document, lines = _read(path)
+    for name, kind, expected in (("model_list", list, "a list"), ("general_settings", dict, "fields"), ("mcp_servers", dict, "fields")):
+        if document.get(name) is not None and not isinstance(document[name], kind):
+            raise StanzaError(f"{path}:{lines.get((name,), 1)}: {name}: expected {expected}")
+    return document
 
 
 def read_stanza(path: Path) -> Stanza:
@@ -48,12 +64,25 @@ def read_stanza(path: Path) -> Stanza:
     if "name" in document and document["name"] != path.parent.name:
         raise StanzaError(f"{path}:{lines.get(('name',), 1)}: name: an MCP is called as its folder, {path.parent.name!r}: leave 'name' out")
     try:
-        return Stanza.model_validate({**document, "name": path.parent.name})
+        stanza = Stanza.model_validate({**document, "name": path.parent.name})
     except ValidationError as error:
         raise StanzaError(told(path, error, lines)) from None
+    _refuse_missing(path, stanza, lines)
+    return stanza
 
 
-def told(path: Path, error: ValidationError, lines: dict[tuple, int]) -> str:
+def _refuse_missing(path: Path, stanza: Stanza, lines: dict[tuple, int]) -> None:
+    """What a stanza says to stand beside it must be there: an image of all MCPs is built at once."""
+    binary = stanza.binary.file if stanza.binary else ""
+    names = [binary.replace("{arch}", arch) for arch in ("amd64", "arm64")]
+    for place, name, there in ((("files",), stanza.files, (path.parent / stanza.files).is_dir()),
+                               (("binary", "file"), binary, any((path.parent / one).is_file() for one in names))):
+        if name and not there:
+            kind = "folder" if place == ("files",) else "file"
+            raise StanzaError(f"{path}:{lines.get(place, 1)}: {'.'.join(place)}: there is no {kind} {name!r} in {path.parent}")
+
+
+def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any = Stanza) -> str:
     """One line for each mistake, with the line of the field or of the nearest thing around it."""
     said = []
     for mistake in error.errors():
@@ -61,22 +90,36 @@ def told(path: Path, error: ValidationError, lines: dict[tuple, int]) -> str:
         around = next((place[:end] for end in range(len(place), 0, -1) if place[:end] in lines), ())
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            message = f"unknown field; there are {', '.join(_fields_at(place[:-1]))}"
+            message = f"unknown field; there are {', '.join(_fields_at(place[:-1], model))}"
+        elif place[:1] == ("env",) and len(place) > 2:  # one mistake for each type that it could have had
+            place, message = place[:2], f"{_shown(mistake['input'])} is no text or number: put it in quotes"
+        elif mistake["type"] == "string_type":
+            message = f"{_shown(mistake['input'])} is no text: put it in quotes{_UNITS.get(place, '')}"
+        elif mistake["type"] in ("model_type", "model_attributes_type"):
+            message = f"{_shown(mistake['input'])} where fields belong; there are {', '.join(_fields_at(place, model))}"
+        elif place == ("limits", "memory"):
+            message = f"{_shown(mistake['input'])}: write a number with a unit: 256m, 1g"
         field = f"{'.'.join(place)}: " if place else ""
         said.append(f"{path}:{lines.get(around, 1)}: {field}{message}")
     return "\n".join(dict.fromkeys(said))
 
 
-def _fields_at(place: tuple[str, ...]) -> list[str]:
-    """The fields that a stanza may have at `place`."""
-    model: Any = Stanza
+_UNITS = {("limits", "memory"): ", with a unit (256m, 1g)", ("limits", "shm"): ", with a unit (256m, 1g)"}
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value) if isinstance(value, str) else str(value)[:60]
+
+
+def _fields_at(place: tuple[str, ...], model: Any = Stanza) -> list[str]:
+    """The fields that `model` may have at `place`."""
     for step in place:
         field = getattr(model, "model_fields", {}).get(step)
         if field is None:
             return ["none of that name"]
         inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
         model = next((one for one in inner if hasattr(one, "model_fields")), None)
-    return [item.alias or name for name, item in model.model_fields.items() if name != "name"] if model else ["none of that name"]
+    return [item.alias or name for name, item in model.model_fields.items() if name not in ("name", "stanzas") or (name == "name" and model is Fleet)] if model else ["none of that name"]
 
 
 def _read(path: Path) -> tuple[dict, dict[tuple, int]]:
@@ -97,20 +140,25 @@ def _read(path: Path) -> tuple[dict, dict[tuple, int]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise StanzaError(f"{path}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', None) or error}") from None
+    except ValueError as error:  # of a date that is none
+        raise StanzaError(f"{path}:1: {error}: a text that looks like a date or number needs quotes") from None
     if not isinstance(document, dict):
         raise StanzaError(f"{path}:1: expected fields, 'name: value' on each line")
     return document, lines
 
 
-def _note(node, place: tuple[str, ...], lines: dict[tuple, int], path: Path) -> None:
+def _note(node, place: tuple[str, ...], lines: dict[tuple, int], path: Path, around: tuple = ()) -> None:
+    if any(node is one for one in around):
+        raise StanzaError(f"{path}:{node.start_mark.line + 1}: {'.'.join(place)}: contains itself")
+    around = (*around, node)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*place, str(key.value))
             if here in lines:
                 raise StanzaError(f"{path}:{key.start_mark.line + 1}: {'.'.join(here)}: already said in line {lines[here]}")
             lines[here] = key.start_mark.line + 1
-            _note(value, here, lines, path)
+            _note(value, here, lines, path, around)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
             lines[(*place, str(number))] = value.start_mark.line + 1
-            _note(value, (*place, str(number)), lines, path)
+            _note(value, (*place, str(number)), lines, path, around)

@@ -23,7 +23,8 @@ def check_policy(values: dict[str, Any]) -> dict[str, Any]:
         try:
             parsed = meta["type"](text)
         except ValueError as error:
-            raise ValueError(f"{key}: {error}") from None
+            why = f"{value!r} is no number" if "literal for int" in str(error) or "convert string to float" in str(error) else error
+            raise ValueError(f"{key}: {why}") from None
         if meta["choices"] and parsed not in meta["choices"]:
             raise ValueError(f"{key}: {value!r} is none of {', '.join(meta['choices'])}")
     return checked

@@ -5,6 +5,7 @@ how it is started, what it needs (environment, secrets, volumes, egress), how it
 it is shown (`tools`), and which call proves that it works (`smoke`). Everything else is derived.
 """
 
+import json
 import re
 import shlex
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,8 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
 RESERVED = ("litellm", "prometheus", "database", "door", "compose", "alerts", "healthz", "readyz", "metrics",
             "status.json", "mcp", "sse", "messages", "ws")
+KEPT_SECRETS = ("bridge_token",)  # the fleet's own
+VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 SOURCES = ("pypi", "npm", "binary", "image", "url")
 
 
@@ -49,6 +52,16 @@ class Smoke(Part):
     build: bool = Field(True, description="also call it while the image is built: false if it needs network, a secret or a volume")
     internet: bool = Field(False, description="it asks a host of the internet: where there is none, `verify` leaves it out and says so")
 
+    @field_validator("arguments")
+    @classmethod
+    def _is_json(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name, value in arguments.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name}: {type(value).__name__} is nothing that JSON has: a text (a date, for one) needs quotes") from None
+        return arguments
+
 
 class Tools(Part):
     """Which tools are shown, and under which names. Done by the bridge, so it means the same for every client."""
@@ -77,6 +90,8 @@ class Auth(Part):
     def _is_one(self) -> Self:
         if self.type != "none" and bool(self.value) == bool(self.value_env):
             raise ValueError("give one of 'value' and 'value_env'")
+        if self.value_env and not VARIABLE.fullmatch(self.value_env):
+            raise ValueError(f"value_env: {self.value_env!r} is not the name of an environment variable")
         return self
 
 
@@ -156,6 +171,12 @@ class Volume(Part):
             raise ValueError(f"{value!r}: write SOURCE:/TARGET or SOURCE:/TARGET:ro")
         return {"source": found[1], "target": found[2], "read_only": found[3] == ":ro"}
 
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if self.named and not VOLUME.fullmatch(self.named):
+            raise ValueError(f"{self.named!r}: a volume's name is letters, digits, '_', '.' and '-'; a path begins with / or .")
+        return self
+
     @property
     def named(self) -> str:
         """The named volume that it is unless the operator says otherwise; empty for a path."""
@@ -230,6 +251,8 @@ class Stanza(Part):
     def _secret_names(cls, value: Any) -> Any:
         """A list of names is a mapping with nothing to say about each."""
         if isinstance(value, (list, tuple)):
+            if wrong := [name for name in value if not isinstance(name, str)]:
+                raise ValueError(f"{wrong[0]!r}: write a list of names, or NAME: {{…}} for each without '-'")
             value = {name: {} for name in value}
         if isinstance(value, dict):
             return {name: {} if said is None else said for name, said in value.items()}
@@ -242,6 +265,26 @@ class Stanza(Part):
             if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of an environment variable")
         return value
+
+    @field_validator("secrets")
+    @classmethod
+    def _different_files(cls, value: dict) -> dict:
+        """The files that a container sees have lower-case names."""
+        seen: dict[str, str] = {}
+        for name in value:
+            if name.lower() in KEPT_SECRETS:
+                raise ValueError(f"{name!r} is the fleet's own: a stanza cannot have a secret of that name")
+            if other := seen.get(name.lower()):
+                raise ValueError(f"{other!r} and {name!r} differ in their case only: rename one")
+            seen[name.lower()] = name
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^\s/]", url):
+            raise ValueError(f"{url!r}: write http://… or https://…")
+        return url
 
     @field_validator("bridge")
     @classmethod

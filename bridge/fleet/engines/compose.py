@@ -175,7 +175,10 @@ class Compose:
         others = [name for name in self._containers() if name not in services]
         if others:
             self.say(f"ending {', '.join(others)}")
-            self._run("--profile", "*", "rm", "--stop", "--force", *others, patience=120)
+            try:
+                self._run("--profile", "*", "rm", "--stop", "--force", *others, patience=120)
+            except Failed as error:
+                raise Broken(f"Docker Compose cannot end {', '.join(others)}: {_compose_error(error.printed)}") from None
 
     def _agree_on_passwords(self, fleet: str) -> None:
         """Give a database that is older than compose/.env (that of an earlier checkout) the passwords of now."""
