@@ -300,14 +300,18 @@ def _render(arguments: argparse.Namespace, words: list[str]) -> int:
     fleet = _fleet(project, arguments.litellm_version)
     root = Path(arguments.output) if arguments.output else project.root
     made = list(fleet.render(arguments.target))
+    left = files.left_over(root, made) if arguments.target == "compose" else []
     if arguments.check:
-        wrong = files.stale(root, made)
+        wrong = files.stale(root, made) + left
         for path in wrong:
             print(path)
         if wrong:
             print(f"mcp-bridge: {len(wrong)} files are not what the stanzas say: `mcp-bridge render` writes them", file=sys.stderr)
         return 1 if wrong else 0
     changed = files.write(root, made)
+    for path in left:
+        (root / path).unlink()
+        changed.append(f"{path} (removed)")
     print("\n".join(changed) if changed else "nothing changed")
     return 0
 

@@ -74,6 +74,18 @@ def write(root: Path, files: Iterable[File]) -> list[str]:
     return changed
 
 
+def left_over(root: Path, files: Iterable[File]) -> list[str]:
+    """The paths of generated files that no stanza makes any more. What an operator wrote there has not our first line."""
+    made = {file.path for file in files}
+    found = sorted(path for pattern in ("compose/*.yaml", "images/*/Dockerfile") for path in root.glob(pattern))
+    return [name for path in found if (name := path.relative_to(root).as_posix()) not in made and _is_ours(path)]
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline().rstrip() == f"# {MADE_BY}".encode()
+
+
 def _read(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")

@@ -98,6 +98,23 @@ def test_mistakes_in_stanzas_are_told_by_file_and_line(project, capsys):
     assert "images/time/stanza.yaml:2: smok: unknown field" in capsys.readouterr().err
 
 
+def test_render_removes_what_a_stanza_that_is_gone_has_left_and_nothing_else(project, capsys):
+    (project.images / "clock").mkdir()
+    (project.images / "clock/stanza.yaml").write_text("command: clock\n")
+    typed("render")
+    (project.compose / "mine.yaml").write_text("# mine\n")
+    (project.images / "clock/stanza.yaml").unlink()
+    capsys.readouterr()
+
+    assert typed("render", "--check") == 1
+    assert {"compose/clock.yaml", "images/clock/Dockerfile"} <= set(capsys.readouterr().out.splitlines())
+    assert typed("render") == 0
+    assert not (project.compose / "clock.yaml").exists()
+    assert not (project.images / "clock/Dockerfile").exists()
+    assert (project.compose / "mine.yaml").exists()
+    assert typed("render", "--check") == 0
+
+
 def test_render_writes_what_check_then_finds_right(project, capsys):
     assert typed("render", "--check") == 1
     told = capsys.readouterr()
