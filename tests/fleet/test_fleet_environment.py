@@ -5,6 +5,9 @@ import stat
 import pytest
 
 from bridge.fleet import Fleet, Stanza
+from bridge.fleet.engines import Broken
+from bridge.fleet.engines.compose import Compose
+from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import KEY, Environment, absent, complete, for_compose, own_lines, read, startable
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
@@ -209,3 +212,14 @@ def test_a_project_is_found_from_a_folder_inside_it(project, monkeypatch, tmp_pa
     monkeypatch.chdir("/")
     with pytest.raises(UsageError, match="no folder 'images'"):
         Project.find()
+
+
+def test_a_compose_that_cannot_end_a_container_is_told_in_one_line(project, monkeypatch):
+    def fails(self, *words, patience):
+        raise Failed(["docker"], 1, "x\nerror: it is stuck\n")
+
+    monkeypatch.setattr(Compose, "_containers", lambda self: {"old": ("up", "")})
+    monkeypatch.setattr(Compose, "_run", fails)
+
+    with pytest.raises(Broken, match="^Docker Compose cannot end old: error: it is stuck$"):
+        Compose(project, lambda text: None)._end_others([])
