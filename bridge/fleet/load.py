@@ -26,6 +26,7 @@ def load(folder: Path, **changes: Any) -> Fleet:
     for path in sorted(folder.glob(f"*/{STANZA}")):
         try:
             stanza = read_stanza(path)
+            _refuse_missing(path, stanza)
             if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
                 mistakes.append(f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias")
             stanzas.append(stanza)
@@ -64,14 +65,12 @@ def read_stanza(path: Path) -> Stanza:
     if "name" in document and document["name"] != path.parent.name:
         raise StanzaError(f"{path}:{lines.get(('name',), 1)}: name: an MCP is called as its folder, {path.parent.name!r}: leave 'name' out")
     try:
-        stanza = Stanza.model_validate({**document, "name": path.parent.name})
+        return Stanza.model_validate({**document, "name": path.parent.name})
     except ValidationError as error:
         raise StanzaError(told(path, error, lines)) from None
-    _refuse_missing(path, stanza, lines)
-    return stanza
 
 
-def _refuse_missing(path: Path, stanza: Stanza, lines: dict[tuple, int]) -> None:
+def _refuse_missing(path: Path, stanza: Stanza) -> None:
     """What a stanza says to stand beside it must be there: an image of all MCPs is built at once."""
     binary = stanza.binary.file if stanza.binary else ""
     names = [binary.replace("{arch}", arch) for arch in ("amd64", "arm64")]
@@ -79,7 +78,7 @@ def _refuse_missing(path: Path, stanza: Stanza, lines: dict[tuple, int]) -> None
                                (("binary", "file"), binary, any((path.parent / one).is_file() for one in names))):
         if name and not there:
             kind = "folder" if place == ("files",) else "file"
-            raise StanzaError(f"{path}:{lines.get(place, 1)}: {'.'.join(place)}: there is no {kind} {name!r} in {path.parent}")
+            raise StanzaError(f"{path}:{_read(path)[1].get(place, 1)}: {'.'.join(place)}: there is no {kind} {name!r} in {path.parent}")
 
 
 def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any = Stanza) -> str:
