@@ -41,10 +41,15 @@ def test_one_that_closes_a_pipe_and_ignores_sigterm_is_killed_and_started_again(
     client = connect(Http, dying.url)
     pid = text(client.call("pid"))
     lost = client.begin_call("slow", seconds=60)
+    eventually(lambda: [mcp["in_flight"] for mcp in dying.status()["mcps"].values()] == [1])
     client.begin_call("close_for_good", pipe=pipe)
-    client.begin_call("slow", seconds=60)
 
-    assert lost.result(20)["error"]["message"] == f"the server closed its {name}"
+    def is_lost() -> bool:
+        client.begin_call("echo", message="x")  # that stdin is closed shows when something is written to it
+        return lost.done() or time.sleep(0.2)
+
+    eventually(is_lost)
+    assert lost.result()["error"]["message"] == f"the server closed its {name}"
     assert text(client.call("pid")) != pid
 
 
