@@ -16,7 +16,12 @@ class Stderr:
         self._rest = b""
         self._logged = 0
         self.unlogged = 0
-        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.last = ""  # the last line of this process that says something
+        self.tail: deque[str] = deque(maxlen=TAIL)  # of earlier ones, too
+
+    def begin(self) -> None:
+        """A new process."""
+        self._rest, self.last = b"", ""
 
     def feed(self, chunk: bytes) -> None:
         *lines, rest = (self._rest + chunk).split(b"\n")
@@ -34,18 +39,14 @@ class Stderr:
             self._log(f"({self.unlogged} more lines not shown)")
         self._logged = self.unlogged = 0
 
-    @property
-    def last(self) -> str:
-        """The last line that says something."""
-        return next((line for line in reversed(self.tail) if line.strip()), "")
-
     def _say(self, line: bytes) -> None:
         self._count()
         text = line[:4 * WIDTH].decode(errors="replace").rstrip()
         text = text if len(text) <= WIDTH else text[:WIDTH] + "…"
         self.tail.append(text)
-        if not text:
+        if not text.strip():
             return
+        self.last = text
         if self._logged >= RATE:
             self.unlogged += 1
             return

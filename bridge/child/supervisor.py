@@ -83,6 +83,7 @@ class Supervisor:
         self.counts.starts += 1
         self.counts.restarts += self._has_run
         self._has_run = True
+        self.stderr.begin()
         try:
             self.process = Process(self.command, self.max_line, self.user.received, self.user.too_long, self._closed,
                                    self._exited, self.stderr)

@@ -99,3 +99,13 @@ def test_only_the_tail_is_kept_even_in_a_flood(heard):
     heard.stderr.feed(b"".join(b"%d\n" % number for number in range(1000)))
 
     assert list(heard.stderr.tail) == [str(number) for number in range(1000 - TAIL, 1000)]
+
+
+def test_the_last_words_are_those_of_this_process(heard):
+    heard.stderr.feed(b"first\n  \nhalf")
+    assert heard.stderr.last == "first"
+    heard.stderr.begin()
+    heard.stderr.feed(b"\n")
+
+    assert heard.stderr.last == ""
+    assert "first" in heard.stderr.tail

@@ -56,3 +56,13 @@ def test_logs_in_a_pipe_and_in_troubles_have_no_control_sequences(engine, monkey
     assert engine.logs("time", follow=False) == 0
     assert capsys.readouterr().out == "error: no such file\n"
     assert engine._last_words("time") == "error: no such file"
+
+
+def test_where_it_listens_is_said_by_compose_env_alone(engine, monkeypatch):
+    """Compose takes a shell's variable before that of the file, and we would check and print another address."""
+    monkeypatch.setenv("LAN_BIND", "0.0.0.0")
+    monkeypatch.setenv("MCP_PORT", "9000")
+    monkeypatch.setenv("LANG", "C")
+
+    assert not {"LAN_BIND", "MCP_PORT"} & engine._environment().keys()
+    assert "LANG" in engine._environment()

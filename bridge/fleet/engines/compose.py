@@ -39,6 +39,7 @@ alter role mcp_reader password :'reader';
 SQL
 """  # by its socket, where the image trusts everybody who is inside
 CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
 EVERY = 5.0  # seconds between two lines of progress
 
 
@@ -290,10 +291,10 @@ class Compose:
         return run([*self._compose(), *words], patience, env=self._environment())
 
     def _environment(self) -> dict[str, str]:
-        """Ours, but for what compose/.env says: Compose would take a shell's variable instead."""
+        """Ours, but for what compose/.env says or leaves at its default: Compose would take a shell's variable instead."""
         said = self.project.env_file.read_text(encoding="utf-8") if self.project.env_file.exists() else ""
         names = {line.partition("=")[0].strip().removeprefix("export ") for line in said.splitlines()}
-        return {name: value for name, value in os.environ.items() if name not in names and not name.startswith("COMPOSE_")} | {"DOCKER_BUILDKIT": "1"}
+        return {name: value for name, value in os.environ.items() if name not in names and name not in PUBLISHED and not name.startswith("COMPOSE_")} | {"DOCKER_BUILDKIT": "1"}
 
     def _containers(self) -> dict[str, tuple[str, str]]:
         """The state of each service that has a container, and Docker's words for it. (Ten times faster than Compose's `ps`.)"""
