@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from world import World
+from world import Outbox, World
 
 from bridge.protocol import envelope
 from bridge.protocol.eras import headers
@@ -227,3 +227,17 @@ def test_an_argument_that_is_too_large_for_us_hides_none_from_the_check(argument
     why = headers.mismatch(((("a",), "A", "integer"),), envelope.Raw(arguments), given, frozenset())
 
     assert (why == "") is is_right
+
+
+# -- both of one era ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["_meta", r"_m\u0065ta"])
+def test_of_two_metas_the_child_gets_one(first):
+    """A Go server puts them together, and takes the first one's progress token: perhaps that of another client."""
+    world = World()
+    session = world.session()
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"%b":{"progressToken":1},"name":"x","_meta":{"a":1.50}}}' % first.encode()
+    world.relay.request(session, envelope.from_client(body), Outbox(), world.now)
+
+    assert b'"params":{"_meta":{"a":1.50},"name":"x"}' in world.lines[-1]
