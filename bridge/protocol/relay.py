@@ -212,7 +212,7 @@ class Relay:
                 and not self.is_private)
 
     def _try_again(self, exchanges: list[Exchange]) -> None:
-        heir = self.successor or self
+        heir = self.heir
         for exchange in reversed(exchanges):
             exchange.is_second_try = True
             heir.inherit(exchange)

@@ -71,6 +71,22 @@ def test_what_waits_goes_to_the_new_one():
     assert old.sent() == []
 
 
+def test_what_died_with_a_child_that_was_replaced_twice_is_tried_again_on_the_last_one(worlds):
+    old, second = worlds
+    outbox, _ = old.ask_child(old.session(), params={"name": "safe"})
+    hand_over(old, second)
+    second.relay.pause()
+    third = World(beside=old, is_open=False)
+    third.open(tools=[SAFE])
+    hand_over(second, third)
+    old.relay.lost("it died", old.now)
+    (line,) = third.sent()
+    third.answer(line, "from the last one")
+
+    assert outbox.answers[0]["result"] == "from the last one"
+    assert second.sent() == []
+
+
 def test_a_paused_child_gets_nothing_new_but_ends_what_it_has():
     old, new = pair()
     session = old.session()

@@ -34,7 +34,7 @@ class Tasks:
 
     def heard(self, principal: str, result: Raw, now: float) -> None:
         """The child answered a call; perhaps with a task."""
-        if b'"task"' not in bytes(result) or (task := _task(result)) is None:
+        if bytes(result).find(b'"task"') < 0 or (task := _task(result)) is None:
             return
         if task.resultType == "task" and task.taskId:
             self._owners[task.taskId] = principal

@@ -20,8 +20,11 @@ class Words:
         """What the child is told: the client's bytes, with our own progress token in them."""
         if exchange.token:
             return with_token(message.params, params.meta, exchange.id)
-        if params.meta and _may_be_doubled(bytes(message.params)):
-            return envelope.encode(envelope.members(message.params))
+        if params.meta:
+            raw = bytes(message.params)
+            if raw.count(b'_meta"') > 1 or envelope.BACKSLASH in raw and raw.find(b"\\u00") >= 0:
+                # Perhaps there is a second one, with a token that may be another client's: Go puts both together.
+                return envelope.encode(envelope.members(message.params))
         return message.params
 
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
@@ -74,11 +77,6 @@ class Verbatim(Words):
             return envelope.result(exchange.client_id, b'{"resultType":"complete",' + kind.failed_call(why)[1:])
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
-
-
-def _may_be_doubled(params: bytes) -> bool:
-    """Whether there may be a second `_meta`, with a token that is perhaps another client's: Go puts both together."""
-    return params.count(b'_meta"') > 1 or params.find(b"\\u00") >= 0
 
 
 def with_token(params: bytes, meta: bytes, token: int) -> bytes:
