@@ -3,7 +3,7 @@
 An ASGI call costs uvicorn about 30 us before and after our first line (scope, event, task, wake-up, two writes to the
 socket), which is more than the relay takes for the whole message. So a request that is nothing special is
 taken here: its session is known (or opens at once), its body is one message, its child has room. Anything else, and anything
-that is wrong with it, goes the long way (`app.py`), which alone knows how to refuse. Measured with callgrind: 146,000
+that is wrong with it, goes the long way (`app.py`), which alone knows how to refuse. Measured with callgrind: 148,000
 instructions a call this way, with both pipes of the child; 115,000 for a bare ASGI application that returns a constant.
 
 It leans on uvicorn's HttpToolsProtocol by inheritance, with `heads.py` in between: `cycle` is what uvicorn asks whether a
