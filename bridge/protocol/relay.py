@@ -104,16 +104,11 @@ class Relay:
         self.modern_words: Words = Verbatim(self.policy) if self.is_modern else Downgrade(self)
         for exchange in self.turns.clear():  # worded for another era
             if exchange.session is not None and not exchange.session.is_modern and exchange.method in _IN_BOTH_ERAS:
-                self._word_anew(exchange)
+                self.word_anew(exchange, exchange.message or envelope.from_client(exchange.line))
+                self.turns.wait(exchange)
             else:
                 self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
 
-    def _word_anew(self, exchange: Exchange) -> None:
-        message = exchange.message or envelope.from_client(exchange.line)
-        self.inherit(exchange)
-        line = envelope.request_line(exchange.id, exchange.method, self.words.params(exchange, message, envelope.peek(message.params)))
-        exchange.line = envelope.flat(line[:-1]) + b"\n"
-        self.turns.wait(exchange)
 
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
@@ -203,6 +198,7 @@ class Relay:
             self.owner.lost_state = why
         self.asks.lost()
         self.listens.lost(for_good)
+        self.tasks.lost()
         for exchange in list(self.asking.values()) if for_good else ():
             self.asks.withdraw(exchange, why)
             self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
@@ -223,6 +219,12 @@ class Relay:
         """A request that is with no child goes on with ours."""
         exchange.relay = self
         exchange.words = self.modern_words if exchange.session.is_modern else self.words
+
+    def word_anew(self, exchange: Exchange, message: Envelope) -> None:
+        """The same, with another line: `message` in the words that our child wants."""
+        self.inherit(exchange)
+        line = envelope.request_line(exchange.id, exchange.method, exchange.words.params(exchange, message, envelope.peek(message.params)))
+        exchange.line = envelope.flat(line[:-1]) + b"\n"
 
     @property
     def is_quiet(self) -> bool:

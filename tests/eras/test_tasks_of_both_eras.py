@@ -1,6 +1,8 @@
 """Tasks: 2026-07-28 has them as an extension, 2025-11-25 as a part of its own. Each passes within its era; they do not cross."""
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -88,6 +90,15 @@ def test_a_child_stays_while_it_works_at_a_task(start, connect, options):
     for _ in range(3):
         other.call("echo", message="hi")
     eventually(lambda: bridge.children() != pids)
+
+
+def test_a_task_that_died_with_its_child_keeps_nobody_awake(start, connect):
+    bridge = start("modern_tasks", options=("--idle-stop", 0.5))
+    client = connect(Modern, bridge.url, capabilities=DECLARED)
+    client.call("work", seconds=60)
+    os.kill(int(text(client.call("pid"))), signal.SIGKILL)
+
+    eventually(lambda: bridge.logged("goes to sleep"))
 
 
 def test_a_task_is_its_callers_alone(tmp_path):

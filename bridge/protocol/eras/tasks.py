@@ -47,6 +47,10 @@ class Tasks:
         if (task := _task(result)) is not None and task.taskId in self._running:
             self._note(task, now)
 
+    def lost(self) -> None:
+        """The child is gone, and with it whatever it worked at."""
+        self._running.clear()
+
     def are_running(self, now: float) -> bool:
         """Whether there are tasks that would end with their child."""
         for id in [id for id, until in self._running.items() if now >= until]:
