@@ -5,12 +5,10 @@ it. A stanza that is there is never written over; what was not understood is sai
 """
 
 import argparse
-import re
 import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -19,7 +17,7 @@ from bridge.fleet.draft import Draft, executable, propose_smoke, stanza_name
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.load import STANZA
 from bridge.fleet.project import Project
-from bridge.fleet.stanza import VARIABLE, Stanza
+from bridge.fleet.stanza import VARIABLE, Stanza, is_url
 from bridge.fleet.trial import Trial, try_once
 from bridge.settings import UsageError
 
@@ -238,20 +236,12 @@ def _command(words: tuple[str, ...], program: str, programs: list[str]) -> tuple
 
 
 def _checked(draft: Draft) -> Stanza:
-    if "url" in draft.source and not _is_url(draft.source["url"]):
+    if "url" in draft.source and not is_url(draft.source["url"]):
         raise UsageError(f"{draft.name}: url: {draft.source['url']!r} is not http://HOST/… or https://HOST/…")
     try:
         return Stanza.model_validate(draft.fields)
     except ValidationError as error:
         raise _refused(draft, error) from None
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _refused(draft: Draft, error: ValidationError) -> UsageError:

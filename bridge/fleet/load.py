@@ -103,6 +103,7 @@ def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any
     return "\n".join(dict.fromkeys(said))
 
 
+_FROM_FOLDERS = {Stanza: "name", Fleet: "stanzas"}  # what no file says
 _UNITS = {("limits", "memory"): ", with a unit (256m, 1g)", ("limits", "shm"): ", with a unit (256m, 1g)"}
 
 
@@ -118,7 +119,9 @@ def _fields_at(place: tuple[str, ...], model: Any = Stanza) -> list[str]:
             return ["none of that name"]
         inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
         model = next((one for one in inner if hasattr(one, "model_fields")), None)
-    return [item.alias or name for name, item in model.model_fields.items() if name not in ("name", "stanzas") or (name == "name" and model is Fleet)] if model else ["none of that name"]
+    if model is None:
+        return ["none of that name"]
+    return [item.alias or name for name, item in model.model_fields.items() if name != _FROM_FOLDERS.get(model)]
 
 
 def _read(path: Path) -> tuple[dict, dict[tuple, int]]:

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -35,6 +36,15 @@ def _listed(value: Any) -> Any:
 Words = Annotated[list[str], BeforeValidator(_words)]
 Names = Annotated[list[str], BeforeValidator(_listed)]
 Scalar = str | int | float | bool
+
+
+def is_url(text: str) -> bool:
+    """Whether it is the address of something to talk HTTP with."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class Part(BaseModel):
@@ -282,7 +292,7 @@ class Stanza(Part):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        if url and not re.match(r"https?://[^\s/]", url):
+        if url and not is_url(url):
             raise ValueError(f"{url!r}: write http://… or https://…")
         return url
 

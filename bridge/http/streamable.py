@@ -56,7 +56,7 @@ class Streamable:
                 return await self._refuse(send, refusal, body)
         if message.method == "initialize" and message.id:
             return await self._initialize(scope, message, receive, send)
-        if service.older is not None and service.tell_older(headers.get(b"mcp-session-id"), scope["bridge.principal"], message):
+        if service.older is not None and service.tell_older(headers.get(b"mcp-session-id", b"").decode("latin-1"), scope["bridge.principal"], message):
             return await send_accepted(send)
         session, refusal = await service.find_session(headers.get(b"mcp-session-id"), scope["bridge.principal"], headers)
         if refusal is not None:

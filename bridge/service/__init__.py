@@ -178,23 +178,26 @@ class Service:
             if not session.own_child and (session.subscriptions or session.level):
                 self.sessions.refuse(session)
 
-    def tell_older(self, id: bytes | None, principal: str, message: envelope.Envelope) -> bool:
+    def tell_older(self, id: str, principal: str, message: envelope.Envelope) -> bool:
         """Whether this answer or cancellation was for a call that the service before this one still finishes."""
         older = self.older
         if older is None or message.method not in (None, "notifications/cancelled"):
             return False
-        session = older.sessions.known((id or b"").decode("latin-1"), principal)
+        session = older.sessions.known(id, principal)
         if session is None:
             return False
-        is_answer = message.method is None
-        if envelope.key(message.id if is_answer else envelope.peek(message.params).requestId) not in (session.asks if is_answer else session.exchanges):
+        if message.method is None:
+            is_awaited = envelope.key(message.id) in session.asks
+        else:
+            is_awaited = envelope.key(envelope.peek(message.params).requestId) in session.exchanges
+        if not is_awaited:
             return False
         older.tell(session, message)
         return True
 
     def tell(self, session: Session, message: envelope.Envelope) -> None:
         """A client's notification, or its answer to an ask."""
-        if self.older is not None and self.tell_older(session.id.encode("latin-1"), session.principal, message):
+        if self.older is not None and self.tell_older(session.id, session.principal, message):
             return
         if message.method is None:
             session.relay.respond(session, message, self.loop.time())

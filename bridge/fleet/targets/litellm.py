@@ -64,9 +64,8 @@ def warnings(fleet: Fleet) -> list[str]:
             continue
         if stanza.litellm_name in (fleet.litellm.base.get("mcp_servers") or {}):
             told.append(f"{stanza.name}: litellm/base.yaml has an mcp_servers entry {stanza.litellm_name!r} of its own, which is used")
-        for key in _asked(stanza):
-            if fleet.litellm.release < SINCE[key]:
-                told.append(f"{stanza.name}: LiteLLM {version} does not know '{key}' ({_number(SINCE[key])} is the first): {_WITHOUT[key]}")
+        for key in _unknown(stanza, fleet.litellm):
+            told.append(f"{stanza.name}: LiteLLM {version} does not know '{key}' ({_number(SINCE[key])} is the first): {_WITHOUT[key]}")
         if stanza.is_remote and stanza.tools.rename:
             told.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
     return told
@@ -84,7 +83,7 @@ def refuse_patterns(fleet: Fleet) -> None:
 def not_in_force(stanza: Stanza, litellm: LiteLLM) -> list[str]:
     """The filters of a remote MCP that this version of LiteLLM does not know: it shows all tools."""
     filters = {"allowed_tools": "tools.allow", "disallowed_tools": "tools.deny"}
-    return [filters[key] for key in _asked(stanza) if key in filters and litellm.release < SINCE[key]]
+    return [filters[key] for key in _unknown(stanza, litellm) if key in filters]
 
 
 _WITHOUT = {
@@ -97,8 +96,8 @@ _WITHOUT = {
 }
 
 
-def _asked(stanza: Stanza) -> list[str]:
-    """The keys without which LiteLLM cannot do what the stanza says."""
+def _unknown(stanza: Stanza, litellm: LiteLLM) -> list[str]:
+    """The keys without which LiteLLM cannot do what the stanza says, as far as this version does not know them."""
     registration, tools = stanza.litellm, stanza.tools
     asked = {
         "allowed_tools": stanza.is_remote and tools.allow,
@@ -107,7 +106,7 @@ def _asked(stanza: Stanza) -> list[str]:
         "static_headers": registration.static_headers,
         "timeout": registration.timeout,
     }
-    return [key for key, value in asked.items() if value]
+    return [key for key, value in asked.items() if value and litellm.release < SINCE[key]]
 
 
 def _entry(stanza: Stanza, fleet: Fleet, base: Callable[[Stanza], str]) -> dict[str, Any]:

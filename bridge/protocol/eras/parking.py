@@ -11,8 +11,8 @@ from secrets import token_urlsafe
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import asks, envelope
-from bridge.protocol.asks import NEEDS
+from bridge.protocol import envelope
+from bridge.protocol.asks import NEEDS, is_declared
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.errors import (
@@ -116,15 +116,18 @@ class Lease(Caller):
         self.exchange.restart(now, self.relay.policy.request_timeout, self.relay.policy.request_timeout_max)
         self.exchange.token, self.exchange.level = meta.progressToken or None, envelope.string(meta.level) or "" if meta.level else ""
         self.declared = Raw(envelope.encode(askable(meta.capabilities)))
-        for key in [key for key in self.wanted if key in answers]:
-            ask, _ = self.wanted.pop(key)
+        for key, (ask, request) in list(self.wanted.items()):
+            need = NEEDS[ask.method]
+            if key in answers:
+                answer = envelope.flat(envelope.result(ask.child_id, answers[key]))
+            elif not self._declares(need, request.get("params", {})):
+                refusal = self._undeclared(need)
+                answer = error_body(ask.child_id, refusal.code, refusal.message)
+            else:
+                continue
+            del self.wanted[key]
             self.asks.pop(ask.id, None)
-            self.relay.send(envelope.flat(envelope.result(ask.child_id, answers[key])) + b"\n")
-        for key in [key for key, (ask, request) in self.wanted.items() if not self._declares(NEEDS[ask.method], request.get("params", {}))]:
-            ask, _ = self.wanted.pop(key)
-            self.asks.pop(ask.id, None)
-            refusal = self._undeclared(NEEDS[ask.method])
-            self.relay.send(error_body(ask.child_id, refusal.code, refusal.message) + b"\n")
+            self.relay.send(answer + b"\n")
         if self.last is not None:
             last, self.last = self.last, None
             self._deliver(envelope.response(id, envelope.from_child(last)))
@@ -232,7 +235,7 @@ class Lease(Caller):
         return Refusal(0, METHOD_NOT_FOUND, f"the client has not declared {need}")
 
     def _declares(self, need: str, params: dict) -> bool:
-        return asks.is_declared(envelope.object_or_none(self.declared) or {}, need, params)
+        return is_declared(envelope.object_or_none(self.declared) or {}, need, params)
 
 
 def unsealed(state: Raw, key: bytes) -> Ticket | None:

@@ -85,12 +85,9 @@ class Round:
         heir = relay.heir
         exchange.id = heir.mint()
         exchange.progressed(now, heir.policy.request_timeout)
-        heir.inherit(exchange)
-        message = Envelope(id=exchange.message.id, method=exchange.method, params=Raw(envelope.encode(members)))
         original = exchange.message
-        line = envelope.request_line(exchange.id, exchange.method, heir.words.params(exchange, message, envelope.peek(message.params)))
+        heir.word_anew(exchange, Envelope(id=original.id, method=exchange.method, params=Raw(envelope.encode(members))))
         exchange.message = original
-        exchange.line = envelope.flat(line[:-1]) + b"\n"
         heir.submit(exchange)
 
 
