@@ -24,8 +24,8 @@ from bridge.child import reaper
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.http.app import App
-from bridge.http.gate import Tokens
 from bridge.http.shortcut import ShortcutProtocol
+from bridge.http.tokens import Tokens
 from bridge.service import Service
 from bridge.settings import Settings, UsageError
 

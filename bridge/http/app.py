@@ -16,10 +16,11 @@ from starlette.routing import Route
 
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
-from bridge.http.gate import RELOAD, Gate, Tokens
+from bridge.http.gate import RELOAD, Gate
 from bridge.http.pages import Pages
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
+from bridge.http.tokens import Tokens
 from bridge.http.websocket import WebSocket
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 

@@ -4,15 +4,11 @@ Host and Origin keep a web page in somebody's browser from reaching us by DNS re
 Warning"): a page can make a browser send any request, but not with a Host that is ours and an Origin that is not its own.
 """
 
-import hashlib
-import hmac
 import socket
-from base64 import b64decode
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge.http.tokens import Tokens
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
-from bridge.settings import UsageError
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
@@ -24,7 +20,7 @@ NEVER_SEEN = object()
 class Gate:
     """Asked before any endpoint: `refusal(scope)` says 401 or 403, or lets pass and notes whose request it is."""
 
-    def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: "Tokens | None" = None,
+    def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: Tokens | None = None,
                  is_loopback: bool = True):
         self.tokens = tokens
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
@@ -100,55 +96,6 @@ class Gate:
         # An address that we are reached by cannot be a name that somebody made point here.
         # (An IPv4 client of an IPv6 socket reaches "::ffff:192.0.2.1".)
         return not self.is_loopback and server is not None and name.strip("[]") == server[0].removeprefix("::ffff:")
-
-
-class Tokens:
-    """Static tokens by principal. Read once; compared in constant time."""
-
-    def __init__(self, tokens: dict[str, str]):
-        self._tokens = [(token.encode(), principal) for token, principal in tokens.items()]
-
-    @classmethod
-    def read(cls, path: str) -> "Tokens":
-        """Lines of `TOKEN` or `NAME TOKEN`; blank lines and `#` comments are skipped. Raises UsageError."""
-        tokens = {}
-        try:
-            lines = Path(path).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: {error}") from None
-        for number, line in enumerate(lines, 1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
-            if len(words) > 2:
-                raise UsageError(f"{path}:{number}: expected TOKEN or NAME TOKEN")
-            tokens[words[-1]] = words[0] if len(words) == 2 else "token-" + hashlib.sha256(words[0].encode()).hexdigest()[:8]
-        if not tokens:
-            raise UsageError(f"{path}: no token in it")
-        return cls(tokens)
-
-    @staticmethod
-    def revoked(before: "Tokens | None", after: "Tokens | None") -> set[str]:
-        """The principals of whom a token, or having none, is not good for anything any more."""
-        had, have = (set(tokens._tokens) if tokens else {(b"", "")} for tokens in (before, after))
-        return {principal for _, principal in had - have}
-
-    def principal(self, headers: dict) -> str | None:
-        """Whose token the request carries: as a bearer token, as X-API-Key, or bare or Basic as LiteLLM may send it."""
-        given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
-        kind, _, rest = given.partition(b" ")
-        if kind.lower() == b"bearer":
-            given = rest.strip()
-        elif kind.lower() == b"basic":
-            try:
-                given = b64decode(rest)
-            except ValueError:
-                return None
-        found = None
-        for token, principal in self._tokens:
-            if hmac.compare_digest(token, given):
-                found = principal
-        return found
 
 
 def _host_name(host: str) -> str:
