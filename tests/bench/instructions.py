@@ -1,0 +1,113 @@
+"""How many instructions a call takes, which no noise moves: the whole process under callgrind, without the kernel's part.
+
+    python tests/bench/instructions.py [--checkout DIR] [--calls N] [handshake|modern|bare]...
+
+Two runs of the same server, one with N calls more than the other; the difference is theirs. One connection, one call
+at a time. Needs valgrind (Debian's). Prints one line a case.
+"""
+
+import argparse
+import contextlib
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import install
+import load
+import servers
+
+WARM = 300  # calls before anything counts: caches are full, the code is specialised
+MODERN = (b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{'
+          b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},'
+          b'"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}}}')
+MODERN_HEADERS = b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n"
+CONSTANT = '{"jsonrpc":"2.0","id":123456789,"result":{"content":[{"type":"text","text":"hello"}]}}'
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--checkout", type=Path, default=servers.CHECKOUT, help="the checkout whose bridge is measured")
+    parser.add_argument("--calls", type=int, default=1000)
+    options = parser.parse_args()
+    if shutil.which("valgrind") is None:
+        raise SystemExit("valgrind is needed: apt-get install valgrind")
+    for case in options.cases or CASES:
+        _instructions(case, options.checkout, 1)  # compiles the modules
+        few, many = (_instructions(case, options.checkout, WARM + calls) for calls in (0, options.calls))
+        print(f"{case}: {(many - few) / options.calls:,.0f} instructions a call", flush=True)
+    return 0
+
+
+def _instructions(case: str, checkout: Path, calls: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="mcp-bench-") as folder:
+        port, counted = servers._free_port(), Path(folder, "counted")
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counted}", sys.executable, *CASES[case](port)]
+        command += [*install.child(), str(Path(folder, "spawns"))] if case != "bare" else []
+        environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "PYTHONHASHSEED": "0"}
+        with Path(folder, "log").open("w+b") as log:
+            process = subprocess.Popen(command, cwd=checkout, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                _call(case, port, calls)
+            except OSError as error:
+                log.seek(0)
+                raise SystemExit(f"{case}: {error}: {log.read()[-2000:].decode()}") from None
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(60)
+        return int(re.search(r"^(?:summary|totals): (\d+)", counted.read_text(), re.MULTILINE)[1])
+
+
+def _call(case: str, port: int, calls: int) -> None:
+    connection = _connected(port, patience=60)
+    with connection, connection.makefile("rb") as answers:
+        headers, body = b"", load.CALL
+        if case == "modern":
+            headers, body = MODERN_HEADERS, MODERN
+        elif case == "handshake":
+            opened, _ = _post(connection, answers, b"", load.INITIALIZE % 1)
+            headers = b"MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %b\r\n" % load.SESSION.search(opened)[1]
+            _post(connection, answers, headers, load.INITIALIZED)
+        for id in range(100_000_000, 100_000_000 + calls):
+            head, answer = _post(connection, answers, headers, body % ((id,) if case == "modern" else (id, b"echo")))
+            if b" 200 " not in head.partition(b"\r\n")[0] or b'"content"' not in answer:
+                raise SystemExit(f"{case}: a wrong answer: {head!r} {answer[:300]!r}")
+
+
+def _post(connection: socket.socket, answers, headers: bytes, body: bytes) -> tuple[bytes, bytes]:
+    connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n%bContent-Type: application/json\r\n"
+                       b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
+    head = b"".join(iter(answers.readline, b"\r\n"))
+    return head, answers.read(int(load.LENGTH.search(b"\r\n" + head)[1]))
+
+
+def _connected(port: int, patience: int) -> socket.socket:
+    for _ in range(patience * 20):
+        with contextlib.suppress(OSError):
+            connection = socket.create_connection(("127.0.0.1", port), 30)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        time.sleep(0.05)
+    raise OSError("it does not listen")
+
+
+def _serve(era: str):
+    return lambda port: ["-m", "bridge", "serve", "--port", str(port), "--child-era", era, "--"]
+
+
+CASES = {
+    "handshake": _serve("legacy"),
+    "modern": _serve("modern"),
+    "bare": lambda port: [str(Path(__file__).with_name("bare.py")), str(port), json.dumps(
+        [["content-type", "application/json"], ["content-length", str(len(CONSTANT))]]), CONSTANT],
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
