@@ -4,13 +4,16 @@ import os
 import re
 from pathlib import Path
 
-# The MCP SDKs' set, then what a runtime needs to speak the user's language and trust the machine's certificates.
+# Where no other way leads out of a network. Programs differ in which case they read.
+PROXIES = tuple(name for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (upper, upper.lower()))
+# The MCP SDKs' set, then what a runtime needs to speak the user's language, trust the machine's certificates and reach the web.
 INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER",
              "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-             "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+             "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", *PROXIES)
 MARK = "MCP_BRIDGE_CHILD"  # set in each child, so that a daemon it leaves behind can be told from a stranger
 LONGEST = 128 * 1024  # bytes of one variable, its name included (MAX_ARG_STRLEN of Linux)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USERINFO = re.compile(r"^([a-z0-9+.-]+://)?.*@", re.IGNORECASE | re.DOTALL)  # up to the last @: passwords may hold one
 
 
 class BadEnvironment(Exception):
@@ -43,6 +46,11 @@ def compose(named=(), file: str = "", ours=os.environ, secrets=()) -> dict[str, 
         _check_name(name, f"--secret {name}")
         result[name] = read_secret(name, path)
     return result
+
+
+def proxies(environment: dict[str, str]) -> dict[str, str]:
+    """The proxies that a child is told of, fit to be shown: without the names and passwords in their addresses."""
+    return {name: _USERINFO.sub(r"\1***@", environment[name]) for name in PROXIES if environment.get(name)}
 
 
 def read_secret(name: str, path: str) -> str:

@@ -242,6 +242,11 @@ class Relay:
         return not self.is_idle or self.listens.are_awaited
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the child was lost and has not come back yet."""
+        return not self.is_open and not self.is_asleep and self.missing > 0
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether the child has nothing to do."""
         return not self.exchanges

@@ -70,9 +70,9 @@ def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal
 
 
 def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
-    """A list that the child is late with is not asked for a second time."""
+    """A list that the child is late with is not asked for a second time, nor waited for where the child is gone."""
     cursor = bytes(params.cursor)
-    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.upkeep.late else None
+    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.upkeep.late or relay.is_gone else None
 
 
 BEFORE = {

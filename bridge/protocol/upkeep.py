@@ -74,7 +74,10 @@ class Upkeep:
 
     def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
         relay = self.relay
-        return not relay.is_open and now - max(exchange.created, relay.missing) >= relay.policy.ready_wait
+        patience = relay.policy.ready_wait
+        if relay.is_gone and relay.policy.profile.is_kind and exchange.method == "tools/list":
+            patience = min(patience, LIST_PATIENCE)
+        return not relay.is_open and now - max(exchange.created, relay.missing) >= patience
 
     def _time_out(self, exchange: Exchange, now: float) -> None:
         relay = self.relay

@@ -14,6 +14,7 @@ from msgspec import Raw
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 
+from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
 from bridge.counts import Counts
@@ -277,6 +278,8 @@ class Service:
     # -- for the bridge ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        if found := proxies(self.command.environment):
+            self.log.info("the child is told of proxies", **found)
         relay = self.shared.relay
         if self._kept is not None:
             relay.learned = self._keep

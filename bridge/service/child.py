@@ -94,9 +94,13 @@ class Child:
             if self.supervisor.state is State.FATAL:
                 return self.relay.reason
         if self.service.is_kind:
-            # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew.
-            self._waited_since = self._waited_since or self._clock()
-            patience = max(0.0, self._waited_since + patience - self._clock())
+            # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew. Nor where no start
+            # has come to anything yet: one slow server delays the list of all, the next start is for the next client.
+            first = self.service.shared if self.service.shared.relay.facts is None else self  # all run the same command
+            if first.relay.missing and first.relay.facts is None:
+                return first.relay.reason
+            first._waited_since = first._waited_since or self._clock()
+            patience = max(0.0, first._waited_since + patience - self._clock())
         waiter = self.service.loop.create_future()
         self._waiting.append(waiter)
         try:

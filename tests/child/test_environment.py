@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.child.environment import BadEnvironment, compose, read_file
+from bridge.child.environment import BadEnvironment, compose, proxies, read_file
 
 OURS = {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "SSL_CERT_FILE": "/ca.pem", "API_KEY": "secret",
         "MCP_BRIDGE_TOKEN_FILE": "/tokens", "LD_PRELOAD": "x.so", "PYTHONPATH": "/x", "TWICE": "ours"}
@@ -20,6 +20,22 @@ def env_file(tmp_path):
 
 def test_a_child_gets_a_small_set_and_none_of_our_secrets():
     assert compose(ours=OURS) == {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "SSL_CERT_FILE": "/ca.pem"}
+
+
+def test_a_child_gets_the_proxies_in_both_cases_and_a_flag_wins():
+    ours = {"HTTP_PROXY": "http://a:1", "https_proxy": "http://b:2", "all_proxy": "socks5://c:3", "NO_PROXY": "lan", "no_proxy": "lan", "FTP_PROXY": "x"}
+
+    assert compose(ours=ours) == {name: value for name, value in ours.items() if name != "FTP_PROXY"}
+    assert compose(["https_proxy="], ours=ours)["https_proxy"] == ""
+
+
+@pytest.mark.parametrize(("value", "shown"), [
+    ("http://proxy:3128", "http://proxy:3128"), ("http://me:hush@proxy:3128/", "http://***@proxy:3128/"), ("me:hush@proxy:3128", "***@proxy:3128"),
+    ("http://me:hu@sh@proxy", "http://***@proxy"), ("http://me:hu/sh@proxy", "http://***@proxy"), ("SOCKS5H://hush@[::1]:9", "SOCKS5H://***@[::1]:9"),
+    ("localhost,.lan,10.0.0.0/8", "localhost,.lan,10.0.0.0/8"),
+])
+def test_a_proxy_is_shown_without_its_password(value, shown):
+    assert proxies({"HTTPS_PROXY": value, "PATH": "/bin", "NO_PROXY": ""}) == {"HTTPS_PROXY": shown}
 
 
 def test_what_is_named_is_added():

@@ -66,6 +66,36 @@ def test_a_child_that_was_given_up_is_refused_at_once(given_up, transport):
     assert "API_KEY is not set" in error["message"]
 
 
+@pytest.mark.parametrize("isolation", ["auto", "session"])
+def test_litellm_does_not_wait_for_a_child_whose_last_start_failed(isolation):
+    """Its list of all servers waits for each one: between two starts, and while the next one is tried, it is told at once."""
+    options = ["--profile", "litellm", "--child-era", "legacy", "--backoff-initial", "60", "--isolation", isolation]
+    with Bridge(zoo("dies_at_start"), *options, ready=False) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "backoff")
+        error = refusal(Http, bridge.url)
+
+    assert "API_KEY is not set" in error["message"]
+
+
+def test_litellm_does_not_wait_for_the_next_start_of_one_that_never_answers():
+    options = ["--profile", "litellm", "--child-era", "legacy", "--start-timeout", "0.3", *HURRIED, "--max-restarts", "1000"]
+    with Bridge(zoo("never_answers"), *options, ready=False) as bridge:
+        eventually(lambda: bridge.metrics().value("mcp_bridge_child_starts_total") > 1)
+        error = refusal(Http, bridge.url)
+
+    assert "--start-timeout" in error["message"]
+
+
+def test_litellm_gets_the_last_list_of_a_dead_child_at_once():
+    with Bridge(zoo("dies"), "--profile", "litellm", "--backoff-initial", "60") as bridge, Http(bridge.url) as client:
+        before = client.request("tools/list")["result"]
+        client.call("die")
+        eventually(lambda: bridge.ready()["state"] == "backoff")
+
+        assert client.request("tools/list")["result"] == before
+        assert 'outcome="late"' not in bridge.get("/metrics").text
+
+
 def test_the_pauses_grow():
     with Bridge(zoo("dies_at_start"), "--backoff-initial", "0.1", "--max-restarts", "4", "--log-format", "json", ready=False) as bridge:
         eventually(lambda: bridge.ready()["state"] == "fatal")

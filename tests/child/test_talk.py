@@ -98,7 +98,8 @@ def test_the_strictest_child_survives_whatever_clients_send(around, connect, tra
 
 
 ALLOWED = {"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
-           "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+           "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+           "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 
 
 def environment(bridge) -> dict:
@@ -117,6 +118,13 @@ def test_its_environment_is_a_small_set_and_what_is_named(tmp_path):
     assert {name: seen.get(name) for name in named} == named
     assert seen.keys() - ALLOWED - named.keys() <= {"MCP_BRIDGE_CHILD"}
     assert seen["PATH"] == os.environ["PATH"]
+
+
+def test_proxies_are_passed_on_and_told_without_their_passwords():
+    with Bridge(zoo("echo"), env={"https_proxy": "http://me:hush-hush@proxy.example:3128"}) as bridge:
+        assert environment(bridge)["https_proxy"] == "http://me:hush-hush@proxy.example:3128"
+        assert bridge.logged("the child is told of proxies https_proxy=http://***@proxy.example:3128")
+        assert not bridge.logged("hush-hush")
 
 
 def test_nothing_of_the_bridge_is_in_it_or_on_a_command_line(tmp_path):

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import bridge
+from bridge.child.environment import PROXIES
 from bridge.config import read as read_config
 from bridge.fleet.engines import Broken, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.programs import Failed
@@ -36,7 +37,7 @@ STOP_PATIENCE = 20.0
 START_PATIENCE = 120.0
 BRIDGE, LITELLM = "bridge", "litellm"
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
-             "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_CACHE_HOME", "XDG_STATE_HOME")
+             "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_CACHE_HOME", "XDG_STATE_HOME", *PROXIES)
 
 
 class Embedded:
