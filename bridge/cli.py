@@ -20,6 +20,10 @@ FLEET = {
 }
 
 
+_TOKEN = ("Make a token that nobody can guess. The line for a --token-file goes to standard output: it holds the token's hash, "
+          "so whoever reads the file can open nothing with it. The token itself, which a client sends, goes to standard error.")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code: 2 for wrong usage, with one line that says what is wrong."""
     words = sys.argv[1:] if argv is None else argv
@@ -48,6 +52,10 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
         from bridge.inspect import add_arguments
         add_arguments(inspect)
     inspect.set_defaults(run=_inspect)
+    token = commands.add_parser("token", help="make a token, and the line that stands for it in a --token-file", description=_TOKEN)
+    token.add_argument("name", nargs="?", default="", metavar="NAME", help="whose it is; it starts the line")
+    token.add_argument("--of", metavar="FILE", help="the line of the token in FILE ('-': standard input), in place of a new one")
+    token.set_defaults(run=_token)
     for name, help in FLEET.items():
         command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         if chosen == [name]:
@@ -70,6 +78,11 @@ class _OneLine(argparse.ArgumentParser):
 def _serve(arguments: argparse.Namespace, command: list[str]) -> int:
     from bridge.serve import serve
     return serve(settings.read(arguments), command)
+
+
+def _token(arguments: argparse.Namespace, command: list[str]) -> int:
+    from bridge.http.tokens import write_line
+    return write_line(arguments.name, arguments.of)
 
 
 def _inspect(arguments: argparse.Namespace, command: list[str]) -> int:

@@ -25,7 +25,7 @@ from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.http.app import App
 from bridge.http.shortcut import ShortcutProtocol
-from bridge.http.tokens import Tokens
+from bridge.http.tokens import Tokens, exposed
 from bridge.service import Service
 from bridge.settings import Settings, UsageError
 
@@ -244,7 +244,12 @@ def _websocket_protocol(*args, **kwargs):
 
 
 def _tokens(path: str) -> Tokens | None:
-    return Tokens.read(path) if path else None
+    if not path:
+        return None
+    tokens = Tokens.read(path)
+    if tokens.exposed:
+        log.Log().warning("tokens can be read by others", why=tokens.exposed)
+    return tokens
 
 
 def _check_principals(planned: dict, tokens: Tokens | None) -> None:
@@ -307,28 +312,44 @@ def _bind(settings: Settings) -> socket.socket:
 def _session_key(settings: Settings) -> bytes:
     """The key of the session ids: from its file, which is made where there is none."""
     if key := os.environ.get("MCP_BRIDGE_SESSION_KEY"):
-        return key.encode()
+        return _long_enough(key.encode(), "MCP_BRIDGE_SESSION_KEY")
     given = settings.session_key_file
     state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     path = Path(given or os.path.join(state, "mcp-bridge", "session.key"))
     try:
-        if path.exists():
-            key = path.read_bytes().strip()
-            if len(key) < 16:
-                raise UsageError(f"{path}: a session key needs at least 16 bytes")
-            return key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        key = token_bytes(32).hex().encode()
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(key + b"\n")
+        if not path.exists():
+            _make_key(path)
+        key = _long_enough(path.read_bytes().strip(), str(path))
+        if why := exposed(str(path)):
+            log.Log().warning("the session key can be read by others", why=why)
         return key
-    except FileExistsError:  # another bridge was faster
-        return path.read_bytes().strip()
     except OSError as error:
         if given:
             raise UsageError(f"--session-key-file: {error}") from None
         log.Log().info("sessions will not survive a restart of the bridge (--session-key-file FILE)", why=str(error))
         return token_bytes(32)
+
+
+def _make_key(path: Path) -> None:
+    """There at once and whole: another bridge may read it, or make it, at the same moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(token_bytes(32).hex().encode() + b"\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another bridge was faster
+    except OSError:  # a file system without links
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _long_enough(key: bytes, where: str) -> bytes:
+    if len(key) < 16:
+        raise UsageError(f"{where}: a session key needs at least 16 bytes (openssl rand -hex 32 makes one)")
+    return key
 
 
 def _is_loopback(host: str) -> bool:

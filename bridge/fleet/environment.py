@@ -23,7 +23,7 @@ from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.settings import UsageError
 
-PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("loopback-only",)}  # anybody can read these
+PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only")}  # anybody can read these
 NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
 HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in compose/.env.example.\n"
 OURS = "# These lines are written anew by each `mcp-bridge up`:"

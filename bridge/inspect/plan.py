@@ -7,7 +7,7 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -148,13 +148,15 @@ def _headers(named: list[str], token_file: str | None) -> dict[str, str]:
 
 def _token(file: str) -> str:
     try:
-        lines = [line.strip() for line in Path(file).read_text().splitlines()]
+        lines = [line.split() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as problem:
         raise BadUsage(f"--token-file {file}: {getattr(problem, 'strerror', None) or 'not a text file'}") from None
-    first = next((line for line in lines if line and not line.startswith("#")), None)
+    tokens = [words[-1] for line in lines if (words := list(takewhile(lambda word: not word.startswith("#"), line)))]
+    first = next((token for token in tokens if not token.startswith("sha256:")), None)
     if first is None:
-        raise BadUsage(f"--token-file {file}: there is no token in it")
-    return first.split()[-1]  # the file of `serve` has lines of TOKEN or NAME TOKEN
+        why = "its lines hold hashes, and a server wants the token itself" if tokens else "there is no token in it"
+        raise BadUsage(f"--token-file {file}: {why}")
+    return first  # the file of `serve` has lines of TOKEN or NAME TOKEN, and comments
 
 
 def _environment(named: list[str]) -> dict[str, str]:

@@ -227,8 +227,8 @@ def test_a_state_of_an_earlier_round_is_spent(around, connect):
 
 def test_a_state_is_good_for_its_own_caller_only(tmp_path):
     """Edge case 14, for states: other callers' look like made-up ones."""
-    (tmp_path / "tokens").write_text("alice a-secret\nbob b-secret\n")
-    alice, bob = ({"authorization": f"Bearer {name}-secret"} for name in "ab")
+    (tmp_path / "tokens").write_text("alice a-secret-0123456789\nbob b-secret-0123456789\n")
+    alice, bob = ({"authorization": f"Bearer {name}-secret-0123456789"} for name in "ab")
     with (
         Bridge(zoo("asks"), "--token-file", tmp_path / "tokens", headers=alice) as bridge,
         Modern(bridge.url, capabilities=ALL, headers=alice) as hers,

@@ -103,8 +103,8 @@ def test_a_task_that_died_with_its_child_keeps_nobody_awake(start, connect):
 
 def test_a_task_is_its_callers_alone(tmp_path):
     """Where callers are known: their ids are global to the child, and easy to guess."""
-    (tmp_path / "tokens").write_text("alice a-secret\nbob b-secret\n")
-    alice, bob = ({"authorization": f"Bearer {name}-secret"} for name in "ab")
+    (tmp_path / "tokens").write_text("alice a-secret-0123456789\nbob b-secret-0123456789\n")
+    alice, bob = ({"authorization": f"Bearer {name}-secret-0123456789"} for name in "ab")
     with (
         Bridge(zoo("modern_tasks"), "--token-file", tmp_path / "tokens", headers=alice) as bridge,
         Modern(bridge.url, capabilities=DECLARED, headers=alice) as hers,

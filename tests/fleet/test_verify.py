@@ -17,7 +17,7 @@ from bridge.fleet.verify import gateway as gateways
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED
 from bridge.fleet.verify.show import table
 
-TOKEN = "the-token"
+TOKEN = "the-token-of-all"
 CHILDREN = {
     "echo": (["echo"], {}),
     "broken": (["dies_at_start"], {"max_restarts": 0, "backoff_initial": 0.01}),

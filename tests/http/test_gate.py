@@ -1,6 +1,7 @@
 """Who may come in: Host, Origin and token, on every endpoint."""
 
 import socket
+from base64 import b64encode
 
 import httpx
 import psutil
@@ -179,13 +180,13 @@ def test_bound_to_everything_in_ipv6_its_own_ipv4_address_is_welcome():
 
 # Tokens
 
-SECRET = "s3cret-token"
+SECRET = "s3cret-token-of-the-first"
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     file = tmp_path_factory.mktemp("guarded") / "tokens"
-    file.write_text(f"# who may\n\n{SECRET}\nbob bobs-token\n")
+    file.write_text(f"# who may\n\n{SECRET}\nbob bobs-token-is-another\n")
     with Bridge(zoo("echo"), "--token-file", file, headers={"authorization": f"Bearer {SECRET}"}) as bridge:
         yield bridge
 
@@ -210,7 +211,7 @@ def test_without_a_token_there_is_no_websocket(guarded):
 
 @pytest.mark.parametrize("headers", [
     {"authorization": f"Bearer {SECRET}"}, {"authorization": f"bearer  {SECRET}"}, {"authorization": SECRET}, {"x-api-key": SECRET},
-    {"authorization": "Basic czNjcmV0LXRva2Vu"}, {"authorization": "Bearer bobs-token"},
+    {"authorization": "Basic " + b64encode(SECRET.encode()).decode()}, {"authorization": "Bearer bobs-token-is-another"},
 ])
 def test_a_token_opens_everything_however_it_is_sent(guarded, connect, transport, headers):
     client = connect(transport, guarded.url, headers=headers)

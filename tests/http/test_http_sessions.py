@@ -9,13 +9,13 @@ import pytest
 from support import Bridge, Http, Refused, Sse, Ws, eventually, text, zoo
 from wire import ACCEPT, call, initialize, message
 
-ALICE, BOB = {"authorization": "Bearer alice-secret"}, {"authorization": "Bearer bob-secret"}
+ALICE, BOB = {"authorization": "Bearer alice-secret-0123456789"}, {"authorization": "Bearer bob-secret-0123456789"}
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory) -> Bridge:
     file = tmp_path_factory.mktemp("guarded") / "tokens"
-    file.write_text("alice alice-secret\nbob bob-secret\n")
+    file.write_text("alice alice-secret-0123456789\nbob bob-secret-0123456789\n")
     with Bridge(zoo("echo"), "--token-file", file, "--session-idle", "0.1", headers=ALICE) as bridge:
         yield bridge
 

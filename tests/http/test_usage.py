@@ -93,7 +93,7 @@ def test_a_wrong_word_is_named(quickly, arguments, word):
 @pytest.mark.parametrize("name, value, word", [
     ("MCP_BRIDGE_PORT", "x", "MCP_BRIDGE_PORT"), ("MCP_BRIDGE_PROFILE", "kind", "litellm"),
     ("MCP_BRIDGE_EXIT_ON_FATAL", "maybe", "MCP_BRIDGE_EXIT_ON_FATAL"), ("MCP_BRIDGE_TOKEN_FILE", "/no/such", "/no/such"),
-    ("MCP_BRIDGE_MAX_BODY", "much", "MCP_BRIDGE_MAX_BODY"),
+    ("MCP_BRIDGE_MAX_BODY", "much", "MCP_BRIDGE_MAX_BODY"), ("MCP_BRIDGE_SESSION_KEY", "short", "MCP_BRIDGE_SESSION_KEY"),
 ])
 def test_a_wrong_variable_is_named(quickly, name, value, word):
     assert word in refused(quickly("serve", *TRUE, **{name: value}))
@@ -101,6 +101,7 @@ def test_a_wrong_variable_is_named(quickly, name, value, word):
 
 @pytest.mark.parametrize("option, content", [
     ("--token-file", b""), ("--token-file", b"# nobody\n"), ("--token-file", b"a b c\n"), ("--token-file", b"\xff\xfe"),
+    ("--token-file", b"alice short\n"), ("--admin-token-file", b"x\n"),
     ("--env-file", b"no equals sign\n"), ("--env-file", b"1A=2\n"), ("--env-file", b"\xff\xfe"), ("--session-key-file", b"short"),
     ("--session-key-file", b""),
 ])

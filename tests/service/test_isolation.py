@@ -13,14 +13,14 @@ from bent import bent, is_gone, pids, processes
 from support import ROOT, Bridge, Http, Modern, Refused, Sse, Ws, eventually, text, zoo
 from support.modern import routing
 
-ALICE, ALSO_ALICE, BOB = ({"authorization": f"Bearer {token}"} for token in ("a-secret", "a-second", "b-secret"))
+ALICE, ALSO_ALICE, BOB = ({"authorization": f"Bearer {token}"} for token in ("a-secret-0123456789", "a-second-0123456789", "b-secret-0123456789"))
 PRINCIPAL = ("--isolation", "principal", "--token-file")
 
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("tokens") / "tokens"
-    file.write_text("alice a-secret\nalice a-second\nbob b-secret\n")
+    file.write_text("alice a-secret-0123456789\nalice a-second-0123456789\nbob b-secret-0123456789\n")
     return file
 
 

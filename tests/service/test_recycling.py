@@ -215,8 +215,8 @@ def test_the_modern_process_of_a_server_of_both_eras_is_replaced_too(start, conn
 @pytest.mark.parametrize("options", [[], ["--max-in-flight", "1"]])
 def test_each_principals_child_is_replaced_too(tmp_path, connect, options):
     """Each for itself, and what is replaced is still its principal's."""
-    (tmp_path / "tokens").write_text("alice a-secret\nbob b-secret\n")
-    alice, bob = ({"authorization": f"Bearer {name}-secret"} for name in "ab")
+    (tmp_path / "tokens").write_text("alice a-secret-0123456789\nbob b-secret-0123456789\n")
+    alice, bob = ({"authorization": f"Bearer {name}-secret-0123456789"} for name in "ab")
     options = ["--isolation", "principal", "--token-file", tmp_path / "tokens", "--recycle-calls", "5", *options]
     with Bridge(zoo("echo"), *options, headers=alice) as bridge:
         hers, his = connect(Http, bridge.url, headers=alice), connect(Http, bridge.url, headers=bob)

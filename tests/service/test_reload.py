@@ -9,7 +9,7 @@ import pytest
 from bent import bent, is_gone, pids, shown
 from support import Bridge, Http, Modern, Refused, Sse, Ws, eventually, text, zoo
 
-ADMIN = {"authorization": "Bearer admin-secret"}
+ADMIN = {"authorization": "Bearer admin-secret-0123456789"}
 
 
 def entry(command: list[str], **more) -> dict:
@@ -22,7 +22,7 @@ class Fleet:
     def __init__(self, folder, *options, **mcps):
         self.file = folder / "mcps.json"
         self.admins = folder / "admins"
-        self.admins.write_text("admin-secret\n")
+        self.admins.write_text("admin-secret-0123456789\n")
         self.write(**mcps)
         self.bridge = Bridge(None, "--config", self.file, "--admin-token-file", self.admins, *options)
 
@@ -223,29 +223,29 @@ def test_only_the_admin_may_reload_over_http(fleet, tmp_path):
     assert fleet.reload({**ADMIN, "origin": "https://evil.example"}).status_code == 403
     assert fleet.heard == []
     assert fleet.reload().status_code == 200
-    fleet.admins.write_text("another-secret\n")
+    fleet.admins.write_text("another-secret-0123456789\n")
     assert fleet.reload().status_code == 200
     assert fleet.reload().status_code == 401
-    assert fleet.reload({"authorization": "Bearer another-secret"}).status_code == 200
+    assert fleet.reload({"authorization": "Bearer another-secret-0123456789"}).status_code == 200
 
 
 def test_without_an_admins_file_there_is_no_reload_over_http(start, tmp_path):
     tokens = tmp_path / "tokens"
-    tokens.write_text("user-secret\n")
+    tokens.write_text("user-secret-0123456789\n")
     bridge = start("echo", options=["--token-file", tokens])
 
-    for headers in ({}, {"authorization": "Bearer user-secret"}):
+    for headers in ({}, {"authorization": "Bearer user-secret-0123456789"}):
         assert bridge.http.post("/-/reload", headers=headers).status_code == 404
 
 
 def test_the_tokens_are_read_again(start, tmp_path, connect):
     tokens = tmp_path / "tokens"
-    tokens.write_text("alice first-secret\nbob b-secret\n")
-    old, new, bob = ({"authorization": f"Bearer {token}"} for token in ("first-secret", "second-secret", "b-secret"))
+    tokens.write_text("alice first-secret-0123456789\nbob b-secret-0123456789\n")
+    old, new, bob = ({"authorization": f"Bearer {token}"} for token in ("first-secret-0123456789", "second-secret-0123456789", "b-secret-0123456789"))
     bridge = start("stateful", options=["--token-file", tokens], headers=bob)
     pid = pids(bridge)[0]
     alice, also_bob = connect(Http, bridge.url, headers=old), connect(Http, bridge.url, headers=bob)
-    tokens.write_text("alice second-secret\nbob b-secret\n")
+    tokens.write_text("alice second-secret-0123456789\nbob b-secret-0123456789\n")
     bridge.process.send_signal(signal.SIGHUP)
     eventually(lambda: bridge.logged("reloaded"))
 
@@ -262,13 +262,13 @@ def test_the_tokens_are_read_again(start, tmp_path, connect):
 @pytest.mark.parametrize("child", ["echo", "modern"])
 def test_who_loses_a_token_loses_the_streams_that_came_with_it(start, tmp_path, connect, child):
     tokens = tmp_path / "tokens"
-    tokens.write_text("alice a-secret\nbob b-secret\n")
-    alice, bob = ({"authorization": f"Bearer {token}"} for token in ("a-secret", "b-secret"))
+    tokens.write_text("alice a-secret-0123456789\nbob b-secret-0123456789\n")
+    alice, bob = ({"authorization": f"Bearer {token}"} for token in ("a-secret-0123456789", "b-secret-0123456789"))
     bridge = start(child, options=["--token-file", tokens], headers=bob)
     gone, kept = ([connect(kind, bridge.url, headers=whose) for kind in (Http, Sse, Ws, Modern)] for whose in (alice, bob))
     gone_listen, kept_listen = (modern.listen_to(toolsListChanged=True) for *_, modern in (gone, kept))
     assert gone_listen.next_message() and kept_listen.next_message()
-    tokens.write_text("bob b-secret\n")
+    tokens.write_text("bob b-secret-0123456789\n")
     bridge.process.send_signal(signal.SIGHUP)
     http, sse, ws, _ = gone
 

@@ -87,7 +87,7 @@ def test_what_does_not_fit_the_server_is_logged(start):
 
 def test_each_mcp_of_a_file_has_its_own_and_a_reload_changes_it(connect, tmp_path):
     file, admins = tmp_path / "mcps.json", tmp_path / "admins"
-    admins.write_text("secret\n")
+    admins.write_text("secret-0123456789\n")
     program, *arguments = zoo("echo")
 
     def write(**one):
@@ -98,7 +98,7 @@ def test_each_mcp_of_a_file_has_its_own_and_a_reload_changes_it(connect, tmp_pat
     with Bridge(None, "--config", file, "--admin-token-file", admins, "--tool-deny", "a*") as bridge:
         one, two = (names(connect(Http, f"{bridge.url}/{name}", listen=False)) for name in ("one", "two"))
         write(tool_rename=["echo=say"], tool_deny=[])
-        reloaded = bridge.http.post("/-/reload", headers={"authorization": "Bearer secret"}).json()
+        reloaded = bridge.http.post("/-/reload", headers={"authorization": "Bearer secret-0123456789"}).json()
         again = names(connect(Http, f"{bridge.url}/one", listen=False))
 
     assert one == [], "the command line's --tool-deny still counts where the entry has none"

@@ -470,13 +470,13 @@ def test_point_17_changes_of_lists_are_not_announced(start):
 
 @pytest.mark.parametrize("path", ["/mcp", "/sse"])
 def test_point_18_a_token_comes_in_each_of_litellms_ways(start, tmp_path, path):
-    (tmp_path / "tokens").write_text("litellm s3cret\n")
-    bridge = start("echo", options=[*KIND, "--token-file", tmp_path / "tokens"], headers={"x-api-key": "s3cret"})
+    (tmp_path / "tokens").write_text("litellm s3cret-0123456789\n")
+    bridge = start("echo", options=[*KIND, "--token-file", tmp_path / "tokens"], headers={"x-api-key": "s3cret-0123456789"})
     ways = {
-        "bearer_token": {"authorization": "Bearer s3cret"},
-        "api_key": {"x-api-key": "s3cret"},
-        "basic": {"authorization": "Basic czNjcmV0"},
-        "authorization": {"authorization": "s3cret"},
+        "bearer_token": {"authorization": "Bearer s3cret-0123456789"},
+        "api_key": {"x-api-key": "s3cret-0123456789"},
+        "basic": {"authorization": "Basic czNjcmV0LTAxMjM0NTY3ODk="},
+        "authorization": {"authorization": "s3cret-0123456789"},
         "nothing": {},
         "wrong": {"authorization": "Bearer guess"},
     }

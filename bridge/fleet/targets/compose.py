@@ -20,7 +20,7 @@ from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
 DEFAULT_KEY = "sk-loopback-only"
-DEFAULT_TOKEN = "loopback-only"
+DEFAULT_TOKEN = "known-to-everybody"
 NETWORKS = {"mcp": {"internal": True}, "egress": {}}
 TOKEN = {"bridge_token": {"file": "${BRIDGE_TOKEN_FILE:-./defaults/bridge_token}"}}
 COMMON = HARDENED | {
@@ -45,7 +45,7 @@ def render(fleet: Fleet) -> Iterator[File]:
         yield File(f"compose/{path}", f"{first}\n# {MADE_BY}\n{rest}")
     # The first line of these is what they hold: nothing can be said about it in them.
     yield File("compose/defaults/bridge_token", f"{DEFAULT_TOKEN}\n")
-    yield File("compose/defaults/postgres_password", f"{DEFAULT_TOKEN}\n")
+    yield File("compose/defaults/postgres_password", "loopback-only\n")
     yield File("compose/defaults/nothing", "")
 
 

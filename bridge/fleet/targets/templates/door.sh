@@ -3,7 +3,7 @@
 case "$LAN_BIND" in
   127.* | ::1 | '[::1]' | localhost) ;;
   *)
-    if [ -z "$HAS_OWN_KEY" ] || [ "$(cat /run/secrets/bridge_token)" = loopback-only ]; then
+    if [ -z "$HAS_OWN_KEY" ] || [ "$(cat /run/secrets/bridge_token)" = known-to-everybody ]; then
       echo "door: LAN_BIND=$LAN_BIND opens the fleet to the network, but LITELLM_MASTER_KEY or the token of the MCPs is still" \
            "the public default: run 'mcp-bridge up', which makes random ones, or set LITELLM_MASTER_KEY, BRIDGE_TOKEN and" \
            "BRIDGE_TOKEN_FILE in compose/.env" >&2
