@@ -26,6 +26,7 @@ from bridge.child.process import Command
 from bridge.http.app import App
 from bridge.http.shortcut import ShortcutProtocol
 from bridge.http.tokens import Tokens, exposed
+from bridge.private import close_memory
 from bridge.service import Service
 from bridge.settings import Settings, UsageError
 
@@ -37,6 +38,7 @@ LAUNCHERS = ("npx", "uvx", "uv", "bunx", "pnpm", "yarn", "python", "python3", "n
 
 def serve(settings: Settings, argv: list[str]) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code. Raises UsageError before anything was started."""
+    close_memory()
     log.set_up(settings.log_format, settings.log_level)
     planned = _plan(settings, argv)
     tokens = _tokens(settings.token_file)
