@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the server; one that looks like a secret becomes one")
     parser.add_argument("--path", default="", help="of --binary: where the executable is in the archive")
     parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)")
+    parser.add_argument("--build", action="store_true", help="also take packages without a wheel: building them runs their code")
     parser.add_argument("--no-trial", action="store_true", help="do not start the server once to see its tools")
 
 
@@ -67,7 +68,7 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
             raise UsageError(f"{' and '.join('--' + name for name in given) or 'no source'}: give one of {', '.join('--' + name for name in SOURCES)}")
         variables = dict(text.partition("=")[::2] for text in arguments.env)
         every = [add(project, arguments.name, given[0] if given else "command", getattr(arguments, given[0]) if given else "", command, variables,
-                     arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial)]
+                     arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial, build=arguments.build)]
         if arguments.secrets:
             kept.keep(project, every[0].secrets)
     for added in every:
@@ -76,13 +77,13 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
 
 
 def add(project: Project, name: str, kind: str, value: str, command: list[str] | None = None, env: dict[str, str] | None = None,
-        transport: str | None = None, token_env: str | None = None, path: str = "", trial: bool = True) -> Added:
+        transport: str | None = None, token_env: str | None = None, path: str = "", trial: bool = True, build: bool = False) -> Added:
     """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
     added to it if it begins with an option. Raises UsageError if nothing can come of it."""
     if stanza_name(name) != name:
         raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
     _free(project, name)
-    draft, words = Draft(name), tuple(command or ())
+    draft, words = Draft(name, build=build), tuple(command or ())
     match kind:
         case "url":
             auth = {"type": "bearer_token", "value_env": token_env} if token_env else {}
@@ -170,7 +171,8 @@ def _finish(project: Project, entry: desktop.Entry, trial: bool) -> Added:
         stanza = _checked(draft)
         path = folder / STANZA
         folder.mkdir(parents=True, exist_ok=True)
-        lock.lock(project, stanza)
+        draft = _locked(project, draft)
+        stanza = _checked(draft)
         seen = try_once(project, stanza, entry.values) if trial and not stanza.is_remote else Trial()
         if seen.why_not:
             notes.append(f"not tried: {seen.why_not}")
@@ -199,8 +201,8 @@ def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
     """With versions, digests and the real executable."""
     kind, value = next(iter(draft.source.items()), ("", ""))
     if kind == "pypi":
-        packages = [origins.newest_of_pypi(one) for one in ([value] if isinstance(value, str) else value)]
-        about = origins.look_at_pypi(project, draft.name, packages)
+        packages = [origins.newest_of_pypi(one, draft.build) for one in ([value] if isinstance(value, str) else value)]
+        about = origins.look_at_pypi(packages[0], draft.build)
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
         package = packages[0].partition("==")[0]
     elif kind == "npm":
@@ -233,6 +235,19 @@ def _command(words: tuple[str, ...], program: str, programs: list[str]) -> tuple
     if words and (words[0] in programs or words[0] in ("node", "python", "python3")):
         return words
     return (program, *(words[1:] if words and words[0] == "" else words))
+
+
+def _locked(project: Project, draft: Draft) -> Draft:
+    """Lock it, with the packages that npm itself forgets."""
+    try:
+        lock.lock(project, _checked(draft))
+        return draft
+    except lock.Incomplete as why:
+        known = draft.source["npm"]
+        known = [known] if isinstance(known, str) else known
+        if not why.missing or set(why.missing) & set(known):
+            raise
+        return _locked(project, replace(draft, source={"npm": [*known, *why.missing]}))
 
 
 def _checked(draft: Draft) -> Stanza:

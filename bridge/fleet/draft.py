@@ -32,6 +32,9 @@ class Draft:
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    build: bool = False
+    constraints: dict[str, str] = field(default_factory=dict)  # each with the reason why it is there
+    overrides: dict[str, str] = field(default_factory=dict)
     apt: tuple[str, ...] = ()
     files: str = ""
     transport: str = ""
@@ -49,6 +52,11 @@ class Draft:
     def text(self) -> str:
         lines = [f"description: {flow(self.description)}" if self.description else "# description: one line, for people and for models"]
         lines += [f"{name}: {flow(value)}" for name, value in self.source.items()]
+        if self.build:
+            lines += ["build: true    # not all of it comes as wheels: what does not is built, which runs its code"]
+        for name, mended in (("constraints", self.constraints), ("overrides", self.overrides)):
+            if mended:
+                lines += [f"{name}:", *(f"  - {flow(wanted)}    # {why}" for wanted, why in mended.items())]
         if self.transport:
             lines += [f"transport: {self.transport}"]
         if self.auth:

@@ -4,6 +4,9 @@ A lock depends on its stanza only, and says so in itself; what has not changed i
 uv and npm; uv (or pip) and npm install from them. No lock names the registry that it was made with: an image built inside
 a company takes the same packages, checked by the same hashes, from the company's mirror.
 
+Only wheels are looked at unless the stanza says `build: true`: a package without one is asked what it needs by running its
+code. That happens in a container without anything of this machine where there is Docker.
+
 Surprising: a Python lock is made for every Python from 3.11 on where its packages allow that, and not only for that of
 the image, because the embedded engine installs from the same lock with the Python that the machine has.
 """
@@ -12,6 +15,8 @@ import hashlib
 import itertools
 import json
 import os
+import re
+import shlex
 import sys
 import tempfile
 import tomllib
@@ -19,7 +24,7 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridge.fleet.engines import packages
+from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.files import File, write
 from bridge.fleet.model import Fleet
@@ -32,10 +37,19 @@ BRIDGE, INSTALLER = "images/bridge.lock", "images/installer.lock"
 OLDEST = "3.11"  # what the bridge itself needs
 ARCHITECTURES = ("amd64", "arm64")
 PATIENCE = 300
+NO_WHEEL = "it has no wheel (for this Python), and building it would run its code: --build (`build: true` in a stanza) allows that"
 
 
 class CannotLock(UsageError):
     """There is no set of packages that does what the stanza says; the message has the resolver's reason."""
+
+
+class Incomplete(CannotLock):
+    """npm's lock lacks packages (peers that are optional for one and not for another); naming them makes it whole."""
+
+    def __init__(self, words: str, missing: list[str]):
+        super().__init__(words)
+        self.missing = missing
 
 
 def lock(project: Project, stanza: Stanza, upgrade: bool = False) -> list[str]:
@@ -97,7 +111,8 @@ def python_packages(stanza: Stanza) -> list[str]:
 def header(stanza: Stanza) -> str:
     """The first lines of its Python lock: who made it, and from what."""
     return _header(f"`mcp-bridge lock {stanza.name}`; do not edit: change the stanza and lock again.", Python=[stanza.python],
-                   Packages=python_packages(stanza), Constraints=stanza.constraints, Overrides=stanza.overrides)
+                   Packages=python_packages(stanza), Constraints=stanza.constraints, Overrides=stanza.overrides,
+                   Build=["yes"] if stanza.build else [])
 
 
 def shared_header(wanted: list[str]) -> str:
@@ -153,31 +168,61 @@ def _says(path: Path, expected: str) -> bool:
 def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
     _tell(f"locking {stanza.name}: {', '.join(wanted)}")
     try:
-        lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides)
+        lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build)
     except CannotLock:
         if stanza.python == OLDEST:
             raise
-        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides)
+        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build)
     return header(stanza) + lines
 
 
-def _resolve(name: str, wanted: list[str], python: str, constraints: Iterable[str] = (), overrides: Iterable[str] = ()) -> str:
+def _resolve(name: str, wanted: list[str], python: str, constraints: Iterable[str] = (), overrides: Iterable[str] = (), build: bool = False) -> str:
     """The lines of a requirements file with hashes, for this Python and every later one, on every machine."""
+    options = ["--universal", "--python-version", python, "--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
+    try:
+        return compiled(wanted, options, build, constraints, overrides)
+    except Failed as error:
+        if not build and has_no_wheel(error.printed):
+            raise CannotLock(f"{name}: {_said(error)}: {NO_WHEEL}") from None
+        raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
+
+
+def compiled(wanted: list[str], options: list[str], build: bool = False, constraints: Iterable[str] = (), overrides: Iterable[str] = ()) -> str:
+    """What `uv pip compile` makes of it. Raises Failed."""
+    inputs = {"constraints": constraints, "overrides": overrides, "stanza": wanted}
+    texts = {file: "\n".join(requirements) + "\n" for file, requirements in inputs.items() if requirements}
+    options = [*options, *(word for file in texts if file != "stanza" for word in (f"--{file.removesuffix('s')}", file))]
+    if build and contained.is_there():
+        return _compiled_contained(texts, options)
+    return _compiled(texts, options + ["--only-binary", ":all:"] * (not build))
+
+
+def has_no_wheel(printed: str) -> bool:
+    """By the words of uv."""
+    return bool(re.search(r"no (usable )?wheels|building source distributions .* disabled", " ".join(printed.split())))
+
+
+def _said(error: Failed) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[1:] if line.strip())[-1500:]
+
+
+def _compiled(texts: dict[str, str], options: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        options = []
-        for option, requirements in (("constraint", constraints), ("override", overrides)):
-            if requirements:
-                Path(folder, f"{option}s").write_text("\n".join(requirements) + "\n")
-                options += [f"--{option}", f"{option}s"]
-        Path(folder, "stanza").write_text("\n".join(wanted) + "\n")
-        command = [*_uv(), "pip", "compile", "stanza", *options, "--universal", "--python-version", python, "--generate-hashes",
-                   "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--output-file", "lock"]
-        try:
-            run(command, PATIENCE, cwd=Path(folder), env=packages.trusting())
-        except Failed as error:
-            said = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
-            raise CannotLock(f"{name}: no packages for Python {python} fit together: {' '.join(said)[-1500:]}") from None
+        for file, text in texts.items():
+            Path(folder, file).write_text(text)
+        run([*_uv(), "pip", "compile", "stanza", *options, "--output-file", "lock"], PATIENCE, cwd=Path(folder), env=packages.trusting())
         return Path(folder, "lock").read_text()
+
+
+def _compiled_contained(texts: dict[str, str], options: list[str]) -> str:
+    """The same where code of packages runs on the way: nothing of this machine is in there but the network."""
+    files = "".join(f"printf %s {shlex.quote(text)} > {file}; " for file, text in texts.items())
+    script = (f"cd /tmp && mkdir work && cd work && pip install --quiet --disable-pip-version-check --target /tmp/uv uv >&2 && {files}"
+              f"UV_SYSTEM_CERTS=1 /tmp/uv/bin/uv --quiet pip compile stanza {shlex.join(options)} --output-file lock >&2 && echo {shlex.quote(_CUT)} && cat lock")
+    return contained.run(["sh", "-c", script], PATIENCE).partition(_CUT + "\n")[2]
+
+
+_CUT = "==== lock"
 
 
 def _uv() -> list[str]:
@@ -192,10 +237,8 @@ def _node_lock(name: str, manifest: str) -> list[File]:
         node = packages.node()
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, MANIFEST).write_text(manifest)
-            command = [*packages.npm(node), "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund",
-                       "--omit-lockfile-registry-resolved", "--loglevel=error"]
-            path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
-            run(command, PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+            _npm(node, folder, "install", "--package-lock-only", "--omit-lockfile-registry-resolved")
+            _refused_by_npm(name, node, folder)
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
         raise CannotLock(f"{name}: npm finds no packages that fit together: {error.reason}") from None
@@ -207,6 +250,22 @@ def _node_lock(name: str, manifest: str) -> list[File]:
         if place and "integrity" not in package and not package.get("link"):
             raise CannotLock(f"{name}: {place.removeprefix('node_modules/')} has no hash: it does not come from a registry")
     return [File(f"images/{name}/{MANIFEST}", manifest), File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n")]
+
+
+def _npm(node: Path, folder: str, *words: str) -> str:
+    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
+    return run([*packages.npm(node), *words, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], PATIENCE,
+               cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+
+
+def _refused_by_npm(name: str, node: Path, folder: str) -> None:
+    """`npm ci`, as in the image, but without installing: it is stricter than the `npm install` that made the lock. Raises CannotLock."""
+    try:
+        _npm(node, folder, "ci", "--omit=dev", "--dry-run")
+    except Failed as error:
+        missing = dict.fromkeys(re.findall(r"Missing: (\S+@\S+) from lock file", error.printed))
+        raise Incomplete(f"{name}: `npm ci` refuses the lock that `npm install` made"
+                         + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {error.reason}"), list(missing)) from None
 
 
 def _check_digests(stanza: Stanza) -> None:

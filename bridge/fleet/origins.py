@@ -16,11 +16,9 @@ from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
-from bridge.fleet.engines import packages
+from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.lock import ARCHITECTURES, digest, lock
-from bridge.fleet.project import Project
-from bridge.fleet.stanza import Stanza
+from bridge.fleet.lock import ARCHITECTURES, NO_WHEEL, compiled, digest, has_no_wheel
 from bridge.settings import UsageError
 
 PYTHON = "3.13"  # of the images
@@ -41,15 +39,16 @@ class About:
     notes: list[str] = field(default_factory=list)
 
 
-def newest_of_pypi(package: str) -> str:
+def newest_of_pypi(package: str, build: bool = False) -> str:
     """`package` with a version: its own, or the newest that installs on the images' Python. Raises UsageError."""
     if "==" in package:
         return package
     try:
         # An older Python would silently be given an older version; one with pre-releases only has those.
-        said = run([*packages.uv(), "pip", "compile", "-", "--no-deps", "--python-version", PYTHON, "--no-header", "--no-annotate"],
-                   PATIENCE, env=packages.trusting(), stdin=package + "\n")
+        said = compiled([package], ["--no-deps", "--python-version", PYTHON, "--no-header", "--no-annotate"], build)
     except Failed as error:
+        if not build and has_no_wheel(error.printed):
+            raise UsageError(f"{package}: {NO_WHEEL}") from None
         raise UsageError(f"{package}: PyPI has no such package for Python {PYTHON}: {error.reason}") from None
     found = re.search(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+", said, re.MULTILINE)
     if not found:
@@ -57,18 +56,32 @@ def newest_of_pypi(package: str) -> str:
     return found[0]
 
 
-def look_at_pypi(project: Project, name: str, wanted: list[str]) -> About:
-    """Install it as it will be installed, and see which programs it brings. Raises UsageError, Failed."""
-    stanza = Stanza(name=name, pypi=wanted, command=["?"])
-    lock(project, stanza)
-    python = packages.locked(name, project.folder(stanza) / "requirements.lock", stanza.python)
-    package = re.split(r"[\[=]", wanted[0])[0]
-    for folder in python.parent.parent.glob("lib/python*/site-packages/*.dist-info"):
-        if _same(folder.name.removesuffix(".dist-info").rpartition("-")[0], package):
-            programs = _console_scripts(folder / "entry_points.txt")
-            about = HeaderParser().parsestr((folder / "METADATA").read_text(encoding="utf-8"))
-            return About(wanted[0], [one for one in programs if (python.parent / one).exists()], about.get("Summary", ""))
-    raise UsageError(f"{wanted[0]} was installed but cannot be found")
+def look_at_pypi(package: str, build: bool = False) -> About:
+    """Unpack it alone, as an image would have it, and see which programs it brings: entry points, scripts and executables
+    alike. A wheel's code does not run; what is built is built in a container, where there is Docker. Raises UsageError."""
+    try:
+        if build and contained.is_there():
+            said = contained.run(["python", "-c", _LOOK, package], PATIENCE)
+            metadata, programs = json.loads(said[said.index(_FOUND) + len(_FOUND):])
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                run([*packages.uv(), "pip", "install", "--no-deps", *["--only-binary", ":all:"] * (not build), "--python-version", PYTHON,
+                     "--target", folder, package], PATIENCE, env=packages.trusting())
+                [path] = Path(folder).glob("*.dist-info/METADATA")
+                metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
+    except Failed as error:
+        why = NO_WHEEL if not build and has_no_wheel(error.printed) else f"it cannot be had for Python {PYTHON}: {error.reason}"
+        raise UsageError(f"{package}: {why}") from None
+    return About(package, sorted(programs), HeaderParser().parsestr(metadata).get("Summary") or "")
+
+
+_FOUND = "what was found: "
+_LOOK = f"""
+import glob, json, os, subprocess, sys
+subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target", "/tmp/it", sys.argv[1]], check=True)
+[metadata] = glob.glob("/tmp/it/*.dist-info/METADATA")
+print({_FOUND!r} + json.dumps([open(metadata, encoding="utf-8").read(), os.listdir("/tmp/it/bin") if os.path.isdir("/tmp/it/bin") else []]))
+"""
 
 
 def look_at_npm(package: str) -> About:
@@ -81,7 +94,9 @@ def look_at_npm(package: str) -> About:
                        PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
         about = json.loads(said)
         about = about[-1] if isinstance(about, list) else about  # a range has several
-        return About(f"{about['name']}@{about['version']}", list(about.get("bin") or {}), about.get("description", ""))
+        programs = about.get("bin") or {}  # a path alone is a program that is called like the package
+        programs = [about["name"].rpartition("/")[2]] if isinstance(programs, str) else list(programs)
+        return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
     except Failed as error:
         raise UsageError(f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + error.reason}") from None
     except (ValueError, LookupError, TypeError):
@@ -154,13 +169,3 @@ def _programs(url: str) -> list[str]:
 
 def _our_architecture() -> str:
     return {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "amd64")
-
-
-def _console_scripts(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    section = re.search(r"^\[console_scripts\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
-    return [line.partition("=")[0].strip() for line in (section[1] if section else "").splitlines() if "=" in line]
-
-
-def _same(one: str, other: str) -> bool:
-    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()

@@ -210,6 +210,7 @@ class Stanza(Part):
     python: str = Field("3.13", pattern=r"^3\.\d+$", description="the Python that its packages are installed for")
     constraints: Names = Field(default_factory=list, description="more requirements for the lock: pydantic<2.12")
     overrides: Names = Field(default_factory=list, description="requirements for the lock that win over what packages ask for: pglast>=7.20,<8 (npm: NAME@VERSION)")
+    build: bool = Field(False, description="PyPI packages without a wheel are built, which runs their code; otherwise there must be wheels")
     apt: Names = Field(default_factory=list, description="Debian packages that it needs")
     files: str = Field("", description="a folder beside the stanza that is copied to /app")
     command: Words = Field(default_factory=list, description="what to run: the real executable, never npx or uvx")

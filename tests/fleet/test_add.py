@@ -374,7 +374,7 @@ def test_a_command_line_with_an_open_quote_is_refused(project):
 
 @pytest.mark.parametrize("words", [["--x"], []])
 def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words):
-    monkeypatch.setattr(add.origins, "newest_of_pypi", lambda package: "requests==2.32.0")
+    monkeypatch.setattr(add.origins, "newest_of_pypi", lambda *_: "requests==2.32.0")
     monkeypatch.setattr(add.origins, "look_at_pypi", lambda *_: add.origins.About("requests==2.32.0", [], "HTTP"))
     monkeypatch.setattr(add.lock, "lock", lambda *_: None)
 

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
-from bridge.fleet import Fleet, Stanza, commands, lock
+from bridge.fleet import Fleet, Stanza, commands, lock, origins
 from bridge.fleet.project import Project
+from bridge.settings import UsageError
 from support import ROOT
 
 OURS = Project(ROOT)
@@ -140,3 +142,57 @@ def test_up_makes_the_lock_of_what_installs_where_it_is_missing(project):
     assert said == ["locking images/installer.lock"]
     assert "--hash=" in (project.images / "installer.lock").read_text()
     assert lock.unlocked(project, Fleet(stanzas=[])) == []
+
+
+@pytest.mark.timeout(300)
+def test_a_package_that_must_be_built_is_locked_only_where_the_stanza_says_so_and_its_code_runs_in_a_container(project):
+    sdist = PYTHON.model_copy(update={"pypi": ["docopt==0.6.2"], "constraints": []})  # of 2014: a setup.py and no wheel
+
+    with pytest.raises(lock.CannotLock, match="no wheel .* --build"):
+        lock.lock(project, sdist)
+    with pytest.raises(UsageError, match="no wheel .* --build"):
+        origins.newest_of_pypi("docopt")
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(300)
+def test_what_is_built_to_be_locked_is_built_in_a_container(project, monkeypatch):
+    monkeypatch.setattr(lock, "_compiled", None)  # which is how it goes on this machine
+    sdist = PYTHON.model_copy(update={"pypi": ["docopt==0.6.2"], "constraints": [], "build": True})
+
+    lock.lock(project, sdist)
+
+    text = (project.images / "clock/requirements.lock").read_text()
+    assert "docopt==0.6.2" in text and "--hash=sha256:" in text and "# Build: yes" in text
+    assert origins.newest_of_pypi("docopt", build=True) == "docopt==0.6.2"
+    assert origins.look_at_pypi("docopt==0.6.2", build=True).description == "Pythonic argument parser, that will make you smile"
+
+
+def test_the_programs_of_a_package_are_all_that_it_brings_into_bin(monkeypatch):
+    """npm's `bin` may be a path alone; a wheel may bring scripts and executables instead of entry points."""
+    monkeypatch.setattr(origins, "run", lambda *_, **__: json.dumps({"name": "@some/server", "version": "1.0.0", "bin": "./dist/index.js"}))
+
+    assert origins.look_at_npm("@some/server").programs == ["server"]
+
+
+def test_an_executable_in_a_wheel_is_a_program():
+    assert origins.look_at_pypi("uv==0.9.0").programs == ["uv", "uvx"]  # both are in its data/scripts, and Rust
+
+
+@pytest.mark.timeout(300)
+def test_a_lock_that_npm_ci_refuses_is_not_kept(project, monkeypatch):
+    real = lock._npm
+
+    def forgetful(node, folder, verb, *words):
+        said = real(node, folder, verb, *words)
+        if verb == "install":
+            path = Path(folder, "package-lock.json")
+            tree = json.loads(path.read_text())
+            del tree["packages"]["node_modules/is-number"]
+            path.write_text(json.dumps(tree))
+        return said
+
+    monkeypatch.setattr(lock, "_npm", forgetful)
+    with pytest.raises(lock.Incomplete, match="`npm ci` refuses .* is-number@6.0.0 is missing") as said:
+        lock.lock(project, NODE)
+    assert said.value.missing == ["is-number@6.0.0"] and not any((project.images / "mark").iterdir())
