@@ -36,7 +36,7 @@ class Fleet(Part):
 
     stanzas: list[Stanza]
     litellm: LiteLLM = Field(default_factory=LiteLLM)
-    name: str = Field("mcp", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="the compose project")
+    name: str = Field("mcp", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="how the Compose project's name begins (each checkout has its own, in compose/.env), and the Kubernetes namespace")
     port: int = Field(8000, ge=1, le=65535, description="where /NAME/mcp of every MCP is published on this machine")
     prometheus_image: str = "prom/prometheus:v2.53.3"
     postgres_image: str = "postgres:17"

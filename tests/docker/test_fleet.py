@@ -1,11 +1,11 @@
 """The fleet as an operator runs it: `mcp-bridge up` with a real engine, a real LiteLLM, Prometheus and Postgres.
 
-One fleet for all tests of this file, made from a copy of the project under another project name and other ports, so that
-a fleet of the developer's own is not touched. The tests stand in the order in which an operator meets these things.
+One fleet for all tests of this file, made from a copy of the project on other ports. The tests stand in the order in which an operator meets these things.
 """
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,7 +21,7 @@ from support import ROOT, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-PROJECT = "mcp-proof"
+PROJECT = f"mcp-proof-{secrets.token_hex(3)}"
 OFFLINE = ["everything", "filesystem", "git", "markitdown", "memory", "playwright", "postgres", "sequential-thinking", "time"]
 ONLINE = ["context7", "fetch"]  # their smoke calls ask the internet, which the machine may not have
 SHARED = ["database", "door", "litellm", "prometheus"]
@@ -45,12 +45,18 @@ def free_ports(count: int) -> list[int]:
 class Operator:
     """Somebody with a checkout and a shell."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, project: str = ""):
+        self.root, self.project = root, project
+        for name in ("bridge", "images", "compose", "litellm", "tests/children"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".env", "secrets", "state"))
+        for name in ("pyproject.toml", "README.md", ".dockerignore"):
+            shutil.copy(ROOT / name, root / name)
         self.mcps, self.litellm, self.prometheus = (f"http://127.0.0.1:{port}" for port in free_ports(3))
         environment = {"MCP_PORT": self.mcps, "LITELLM_PORT": self.litellm, "PROMETHEUS_PORT": self.prometheus}
         (root / "compose/.env").write_text("COMPOSE_PROFILES=tests\n" + "".join(f"{name}={url.rpartition(':')[2]}\n" for name, url in environment.items()))
-        (root / "images/fleet.yaml").write_text(f"name: {PROJECT}\n")
+        if project:
+            (root / "images/fleet.yaml").write_text(f"name: {project}\n")
+            self.says_also(f"COMPOSE_PROJECT_NAME={project}\n")
         base = root / "litellm/base.yaml"
         settings = yaml.safe_load(base.read_text())
         base.write_text(yaml.safe_dump({**settings, "model_list": [*settings.get("model_list", []), MODEL]}))
@@ -62,11 +68,21 @@ class Operator:
         assert code is None or done.returncode == code, f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
         return done.stdout
 
+    def refused(self, *words: str) -> str:
+        """What it says where it does nothing."""
+        done = subprocess.run([sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1, done.stderr
+        return done.stderr
+
+    def says_also(self, lines: str) -> None:
+        with (self.root / "compose/.env").open("a") as env:
+            env.write(lines)
+
     def verify(self, *names: str) -> dict:
         return json.loads(self.run("verify", *names, "--json", code=None))
 
     def container(self, name: str) -> str:
-        return f"{PROJECT}-{name}-1"
+        return f"{self.project}-{name}-1"
 
     def inspect(self, name: str) -> dict:
         return json.loads(docker("inspect", self.container(name)))[0]
@@ -99,17 +115,19 @@ def operator(tmp_path_factory):
         if os.environ.get("MCP_BRIDGE_REQUIRE_DOCKER"):
             pytest.fail("no Docker engine answers, and MCP_BRIDGE_REQUIRE_DOCKER is set")
         pytest.skip("no Docker engine answers here")
-    root = tmp_path_factory.mktemp("checkout")
-    for name in ("bridge", "images", "compose", "litellm", "tests/children"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".env", "secrets", "state"))
-    for name in ("pyproject.toml", "README.md", ".dockerignore"):
-        shutil.copy(ROOT / name, root / name)
-    operator = Operator(root)
+    operator = Operator(tmp_path_factory.mktemp("checkout"), PROJECT)
     try:
         yield operator
     finally:
         subprocess.run(["docker", "rm", "-f", "fake-openai"], capture_output=True, timeout=60)
         operator.run("down", "--volumes", code=None)
+        remove_images(PROJECT)
+
+
+def remove_images(project: str) -> None:
+    """The layers stay in the build cache: the next run takes them."""
+    if images := docker("image", "ls", "--quiet", "--filter", f"reference={project}-*").split():
+        docker("image", "rm", "--force", *images)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +169,41 @@ def test_up_again_changes_nothing(fleet):
     fleet.run("up", *OFFLINE, *ONLINE)
     print(f"\nup, warm, with verify: {time.monotonic() - began:.1f} s")
     assert {name: fleet.inspect(name)["Id"] for name in before} == before
+
+
+def test_a_second_checkout_is_a_fleet_of_its_own(fleet, tmp_path):
+    """It finds its ports taken and says by whom; then it comes and goes, is moved meanwhile, and the first fleet never notices."""
+    before = {name: fleet.inspect(name)["State"]["StartedAt"] for name in (*OFFLINE, *ONLINE, *SHARED)}
+    second = Operator(tmp_path / "second")
+    kept = (second.root / "compose/.env").read_text()
+    second.says_also(f"MCP_PORT={fleet.mcps.rpartition(':')[2]}\n")
+    taken = second.refused("up", "time", "--no-verify")
+    assert f"is taken by the fleet of {fleet.root} ({PROJECT})" in taken and "compose/.env: MCP_PORT=" in taken
+    name = (second.root / "compose/.env").read_text().partition("COMPOSE_PROJECT_NAME=")[2].split()[0]
+    try:
+        second.says_also(next(line for line in kept.splitlines(keepends=True) if line.startswith("MCP_PORT=")))
+        second.run("up", "time", "--no-verify")
+        assert docker("image", "inspect", "--format", "ok", f"{name}-time") == "ok"
+        assert len(docker("ps", "-q", "--filter", f"label=com.docker.compose.project={name}").split()) == 4
+
+        second.root = second.root.rename(tmp_path / "moved")
+        assert {one["name"] for one in json.loads(second.run("ps", "--json", code=None))["services"]} == {"time", "door", "litellm", "prometheus"}
+        second.root = Path(shutil.copytree(second.root, tmp_path / "copied", ignore=shutil.ignore_patterns("bridge")))
+        assert f"the fleet {name} is that of {tmp_path / 'moved'}" in second.refused("down", "--volumes")
+    finally:
+        second.root = tmp_path / "moved"
+        second.run("down", "--volumes")
+        remove_images(name)
+    assert {name: fleet.inspect(name)["State"]["StartedAt"] for name in before} == before
+
+
+def test_a_copied_checkout_does_not_take_the_fleet_of_the_first(fleet, tmp_path):
+    for name in ("compose", "images", "litellm"):
+        shutil.copytree(fleet.root / name, tmp_path / name)
+    copied = object.__new__(Operator)
+    copied.root = tmp_path
+    for words in (("up", "time"), ("down", "--volumes"), ("ps",), ("logs", "time")):
+        assert f"the fleet {PROJECT} is that of {fleet.root}" in copied.refused(*words)
 
 
 def test_every_container_is_hardened(fleet):

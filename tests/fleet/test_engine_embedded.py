@@ -139,6 +139,19 @@ def test_ps_logs_and_lists(operator):
     assert operator.types("resources", "time").stdout == "no resources\n"
 
 
+def test_a_copied_folder_does_not_touch_the_fleet_of_the_first(operator, tmp_path):
+    """It has the first one's keeper.json, too."""
+    before = operator.told()
+    copy = object.__new__(Operator)
+    copy.root = shutil.copytree(operator.root, tmp_path / "copy")
+    taken = copy.types("up", "--no-verify", code=1).stderr
+    copy.types("down", "--volumes")
+
+    assert f"port {operator.ports['MCP_PORT']} is taken by another program" in taken
+    assert operator.told() == before
+    assert all(keeper.identity(one["pid"]) for one in (before, *before["programs"].values()))
+
+
 def test_a_model_calls_the_tools_by_itself(operator, openai):
     verdict = operator.verdict("time", "echo", "--model", "calls-tools")
 

@@ -142,6 +142,17 @@ def test_sigterm_ends_all_of_it(kept):
     assert kept.told() == {}
 
 
+def test_it_goes_on_in_a_folder_that_is_moved(kept):
+    kept.plan(one={"code": [SLEEPS]})
+    kept.start()
+    kept.folder = kept.folder.rename(kept.folder.with_name("moved"))
+    kept.plan(one={"code": [SLEEPS]}, two={"code": [SLEEPS]})
+    kept.reload()
+
+    assert kept.told()["place"] == keeper.place(kept.folder)
+    assert not gone(kept.pid("two"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a death signal is Linux's")
 def test_programs_do_not_outlive_a_keeper_that_is_killed(kept):
     kept.plan(one={"code": [SLEEPS]})

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bridge.fleet import files
 from bridge.fleet.ask import Http, Silence
-from bridge.fleet.engines import Broken, Running, Say, Started, Urls
+from bridge.fleet.engines import Broken, Running, Say, Started, Urls, checkout
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.environment import PASSWORDS, TOKEN, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
@@ -40,6 +40,7 @@ SQL
 """  # by its socket, where the image trusts everybody who is inside
 CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
+LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
 EVERY = 5.0  # seconds between two lines of progress
 
 
@@ -80,8 +81,8 @@ class Compose:
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else []),
                  *(stanza.image for stanza in wanted if stanza.image)]
-        here = _images()
-        is_built = all(f"{fleet.name}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
+        here, project = _images(), checkout.name_of(self.project)
+        is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
         needed = [*([] if is_built else bases), fleet.litellm.image_name, fleet.prometheus_image,
                   *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else [])]
         for image in dict.fromkeys(needed):
@@ -102,14 +103,16 @@ class Compose:
         if changed := files.write(self.project.root, fleet.render()):
             self.say(f"rendered {len(changed)} files")
         private(self.project.state)
+        name = self._claim(fleet)
+        checkout.refuse_taken_ports(name, _ports(fleet, environment))
         self._configure(started.fleet)
         own_lines(self.project, for_compose(environment, fleet, wanted))
         sidecars = started.fleet.sidecars
-        self._build(fleet, sidecars)
+        self._build(name, sidecars)
         services = [stanza.name for stanza in sidecars] + list(SHARED) + ([DATABASE] if any(stanza.needs for stanza in sidecars) else [])
         self._end_others(services)
         if DATABASE in services:
-            self._agree_on_passwords(fleet.name)
+            self._agree_on_passwords(name)
         self._start(services, sidecars)
         self._wait(services, self.urls(fleet, environment))
         self._forget_replaced()
@@ -120,19 +123,27 @@ class Compose:
         for name, config in (("litellm.yaml", litellm.config(fleet)), ("prometheus.yml", prometheus.config(fleet, all_start=True))):
             write_private(self.project.state / name, files.dump(config), 0o644)  # read by other users, in containers
 
-    def _build(self, fleet: Fleet, sidecars: list[Stanza]) -> None:
+    def _claim(self, fleet: Fleet) -> str:
+        """The name of this folder's project, in compose/.env from now on. Raises Broken where it is another folder's."""
+        before = self._memory()
+        known = before["project"] or ({"name": fleet.name} if self.memory_file.exists() else {})  # that of versions before 0.3
+        name = checkout.claim(self.project, fleet.name, known)
+        self._remember(before | {"project": {"name": name, "folder": str(self.project.compose)}})
+        return name
+
+    def _build(self, project: str, sidecars: list[Stanza]) -> None:
         """Build the images whose inputs are not what they were made from. Raises Broken."""
         memory, here = self._memory(), _images()
         shared = _digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
         inputs = {DOOR: _digest([self.project.compose / "door"]),
                   **{stanza.name: shared + _digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars}}
-        todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or f"{fleet.name}-{name}:latest" not in here]
+        todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or f"{project}-{name}:latest" not in here]
         if not todo:
             return
         if not (self.project.root / "bridge").is_dir():
             raise Broken(f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none")
         self.say(f"building {', '.join(todo)}")
-        tags = {f"{fleet.name}-{name}:latest" for name in todo}
+        tags = {f"{project}-{name}:latest" for name in todo}
         memory["replaced"] |= {id: tag for tag, id in here.items() if tag in tags}
         try:
             self._watch([*self._compose(), "--profile", "*", "--progress", "plain", "build", *todo], self.project.state / "build.log")
@@ -181,13 +192,13 @@ class Compose:
             except Failed as error:
                 raise Broken(f"Docker Compose cannot end {', '.join(others)}: {_compose_error(error.printed)}") from None
 
-    def _agree_on_passwords(self, fleet: str) -> None:
+    def _agree_on_passwords(self, project: str) -> None:
         """Give a database that is older than compose/.env (that of an earlier checkout) the passwords of now."""
         memory = self._memory()
         now = _digest(self.project.secrets / name for name in PASSWORDS)
         if memory["passwords"].get(DATABASE) == now:
             return
-        volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{fleet}_{DATABASE}$"])
+        volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{project}_{DATABASE}$"])
         if volume:
             self.say("the database may be older than compose/.env: it gets the passwords of now")
             try:
@@ -258,6 +269,7 @@ class Compose:
     # ---- down, ps, logs
 
     def down(self, volumes: bool = False) -> None:
+        self._containers()  # refuses where they are another folder's
         try:
             self._run("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else []), patience=180)
         except Failed as error:
@@ -297,14 +309,13 @@ class Compose:
         return {name: value for name, value in os.environ.items() if name not in names and name not in PUBLISHED and not name.startswith("COMPOSE_")} | {"DOCKER_BUILDKIT": "1"}
 
     def _containers(self) -> dict[str, tuple[str, str]]:
-        """The state of each service that has a container, and Docker's words for it. (Ten times faster than Compose's `ps`.)"""
-        ours = [f"label=com.docker.compose.project.working_dir={self.project.compose}", "label=com.docker.compose.oneoff=False"]
-        said = _asked(["docker", "ps", "--all", *(word for label in ours for word in ("--filter", label)),
-                       "--format", '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Status}}'])
-        if isinstance(said, Failed):
-            raise Broken(f"docker ps: {said.reason}")
-        rows = [line.split("\t") for line in said.splitlines()]
-        return {name: _state(state, status) for name, state, status in (row for row in rows if len(row) == 3)}
+        """The state of each service that has a container, and Docker's words for it. Raises Broken where they are another folder's."""
+        name, memory = checkout.name_of(self.project), self._memory()
+        found = checkout.of_project(name)
+        checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
+        if memory["project"].get("folder", here := str(self.project.compose)) != here:  # it was moved: a copy shall know
+            self._remember(memory | {"project": {"name": name, "folder": here}})
+        return {one.service: _state(one.state, one.status) for one in found}
 
     def _last_words(self, name: str) -> str:
         try:
@@ -319,12 +330,19 @@ class Compose:
         try:
             said = json.loads(self.memory_file.read_text())
             return {"built": dict(said["built"]), "mounted": dict(said["mounted"]),
-                    **{name: dict(said.get(name, {})) for name in ("replaced", "passwords")}}
+                    **{name: dict(said.get(name, {})) for name in LATER}}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return {"built": {}, "mounted": {}, "replaced": {}, "passwords": {}}
+            return {"built": {}, "mounted": {}, **{name: {} for name in LATER}}
 
     def _remember(self, memory: dict[str, dict[str, str]]) -> None:
         write_private(self.memory_file, json.dumps(memory, indent=1) + "\n")
+
+
+def _ports(fleet: Fleet, environment: Environment) -> list[tuple[str, str, int]]:
+    """What is published: the variable that chooses the port, the address, and the port."""
+    return [("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
+            ("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
+            ("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090))]
 
 
 def _state(state: str, status: str) -> tuple[str, str]:

@@ -273,10 +273,12 @@ class Embedded:
     # ---- the keeper
 
     def _told(self) -> dict | None:
+        """What the keeper of this folder says; that of a folder which this is a copy of is not ours."""
         try:
-            return json.loads((self.state / "keeper.json").read_text())
+            told = json.loads((self.state / "keeper.json").read_text())
         except (FileNotFoundError, ValueError):
             return None
+        return told if told.get("place", here := keeper.place(self.state)) == here else None
 
     def _keeper_lives(self, told: dict) -> bool:
         return keeper.identity(told["pid"]) == told["identity"]

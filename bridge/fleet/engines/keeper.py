@@ -47,6 +47,12 @@ def identity(pid: int) -> str:
         return ""
 
 
+def place(folder: Path) -> str:
+    """What tells this folder from a copy of it; it stays the same when the folder is moved."""
+    status = folder.stat()
+    return f"{status.st_dev}:{status.st_ino}"
+
+
 def silent(url: str, key: str, patience: float = PROBE_PATIENCE) -> bool:
     """Whether an MCP gateway does not answer `initialize` in time. A refusal is an answer."""
     request = urllib.request.Request(url, json.dumps(INITIALIZE).encode(), {
@@ -234,7 +240,7 @@ class Keeper:
 
     def tell(self) -> None:
         beside = self.folder / ".keeper.json.new"
-        told = {"pid": os.getpid(), "identity": identity(os.getpid()), "plan": self.digest,
+        told = {"pid": os.getpid(), "identity": identity(os.getpid()), "place": place(self.folder), "plan": self.digest,
                 "programs": {name: program.told() for name, program in self.programs.items()}}
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(told, file, indent=1)
@@ -267,4 +273,5 @@ def _die_with(parent: int, number: int):
 
 
 if __name__ == "__main__":
-    Keeper(Path(sys.argv[1])).run()
+    os.chdir(sys.argv[1])  # and stay in it, wherever it is moved
+    Keeper(Path()).run()

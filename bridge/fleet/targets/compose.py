@@ -4,6 +4,8 @@ Networks: `mcp` leads nowhere outside and joins all services; `egress` is for th
 that publish a port, because Docker publishes nothing of a container that is on an internal network only. The sidecars are
 not among these: the door shows all of them under one port.
 
+Images have no name here: Compose calls them PROJECT-NAME, so that each checkout, with its COMPOSE_PROJECT_NAME in .env, has its own.
+
 Each file includes what it needs, so that it can be started alone; the networks and the token stand in door.yaml.
 """
 
@@ -63,7 +65,6 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     limits = stanza.limits
     given = {name: escaped(value) for name, value in variables(stanza).items()}
     service: dict[str, Any] = {
-        "image": f"{fleet.name}-{stanza.name}",
         "build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"},
     }
     if stanza.profile:
@@ -98,7 +99,6 @@ def door(fleet: Fleet) -> dict[str, Any]:
     return {
         "name": fleet.name,
         "services": {"door": {
-            "image": f"{fleet.name}-door",
             "build": {"context": "..", "dockerfile": "compose/door/Dockerfile"},
             "environment": {"LAN_BIND": "${LAN_BIND:-127.0.0.1}", "HAS_OWN_KEY": "${LITELLM_MASTER_KEY:+yes}"},
             "secrets": ["bridge_token"],

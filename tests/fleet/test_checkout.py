@@ -1,0 +1,125 @@
+"""Which fleet is whose: folders beside each other, moved and copied, and ports. Docker's `ps` is a list here."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from bridge.fleet.engines import Broken, checkout
+from bridge.fleet.engines.checkout import Container, claim, name_of, refuse_taken_ports
+from bridge.fleet.project import Project
+
+
+def made(folder: Path) -> Project:
+    """A checkout that nothing was started in."""
+    (folder / "compose").mkdir(parents=True)
+    (folder / "compose/compose.yaml").write_text("name: mcp\nservices: {}\n")
+    return Project(folder)
+
+
+@pytest.fixture
+def docker(monkeypatch) -> list[Container]:
+    """The containers of the engine."""
+    there: list[Container] = []
+
+    def containers(*filters):
+        wanted = [one.removeprefix("label=com.docker.compose.").partition("=") for one in filters if "compose.project" in one]
+        return [one for one in there if all(value == (one.project if name == "project" else one.folder) for name, _, value in wanted)]
+
+    monkeypatch.setattr(checkout, "containers", containers)
+    return there
+
+
+def runs(project: Project, name: str, service: str = "time", ports: str = "") -> Container:
+    return Container(f"{name}-{service}-1", service, name, str(project.compose), "running", "Up", ports)
+
+
+def before(project: Project, name: str) -> dict[str, str]:
+    return {"name": name, "folder": str(project.compose)}
+
+
+def test_each_checkout_has_a_name_of_its_own_and_keeps_it(tmp_path, docker):
+    first, second = made(tmp_path / "a"), made(tmp_path / "b")
+    names = [claim(first, "mcp", {}), claim(second, "mcp", {})]
+    docker += [runs(first, names[0]), runs(second, names[1])]
+
+    assert len(set(names)) == 2 and all(name.startswith("mcp-") for name in names)
+    assert [claim(first, "mcp", before(first, names[0])), claim(second, "mcp", {})] == names
+    assert (first.env_file.read_text(), first.env_file.stat().st_mode & 0o777) == (f"COMPOSE_PROJECT_NAME={names[0]}\n", 0o600)
+
+
+def test_a_name_of_the_operator_s_is_kept(tmp_path, docker):
+    project = made(tmp_path)
+    project.env_file.write_text("TZ=UTC\nCOMPOSE_PROJECT_NAME=tools\n")
+
+    assert claim(project, "mcp", {}) == "tools"
+    assert project.env_file.read_text() == "TZ=UTC\nCOMPOSE_PROJECT_NAME=tools\n"
+
+
+def test_a_fleet_that_was_started_without_a_name_keeps_the_one_that_it_has(tmp_path, docker):
+    """By an earlier version, or with plain `docker compose up`: its volumes are called after it."""
+    by_hand, ended = made(tmp_path / "a"), made(tmp_path / "b")
+    docker.append(runs(by_hand, "mcp"))
+
+    assert claim(by_hand, "mcp", {}) == "mcp"
+    assert claim(ended, "old", {"name": "old"}) == "old"
+
+
+def test_not_the_name_that_another_folder_s_fleet_has_by_now(tmp_path, docker):
+    first, second = made(tmp_path / "a"), made(tmp_path / "b")
+    docker.append(runs(first, "mcp"))
+
+    assert claim(second, "mcp", {"name": "mcp"}).startswith("mcp-")
+
+
+def test_a_moved_folder_keeps_its_fleet(tmp_path, docker):
+    project = made(tmp_path / "a")
+    name = claim(project, "mcp", {})
+    docker.append(runs(project, name))
+    (tmp_path / "a").rename(tmp_path / "b")
+    made(tmp_path / "a")  # a fresh clone where it was changes nothing
+
+    assert claim(Project(tmp_path / "b"), "mcp", before(project, name)) == name
+
+
+def test_a_symbolic_link_to_it_is_the_same_folder(tmp_path, docker):
+    project = made(tmp_path / "a")
+    name = claim(project, "mcp", {})
+    docker.append(runs(project, name))
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+
+    assert claim(Project(tmp_path / "b"), "mcp", {}) == name
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_copied_folder_is_told_whose_the_fleet_is(tmp_path, docker, is_up):
+    project = made(tmp_path / "a")
+    name = claim(project, "mcp", {})
+    docker += [runs(project, name)] * is_up
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    copy = Project(tmp_path / "b")
+
+    with pytest.raises(Broken, match=f"{name} is that of {tmp_path / 'a'}, .* take its line COMPOSE_PROJECT_NAME out"):
+        claim(copy, "mcp", before(project, name))
+    copy.env_file.write_text("")
+    assert claim(copy, "mcp", before(project, name)) not in (name, "mcp")
+
+
+def test_without_a_name_it_is_what_the_file_says(tmp_path):
+    assert name_of(made(tmp_path / "a")) == "mcp"
+    assert name_of(Project(tmp_path)) == "mcp"
+
+
+def test_a_taken_port_is_told_with_whose_it_is_and_one_that_is_free(tmp_path, docker):
+    other = made(tmp_path / "a")
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as door:
+        port, doors = taken.getsockname()[1], door.getsockname()[1]
+        docker.append(runs(other, "mcp-a", "door", f"127.0.0.1:{doors}->8000/tcp"))
+        with pytest.raises(Broken) as said:
+            refuse_taken_ports("mcp-b", [("MCP_PORT", "127.0.0.1", doors), ("LITELLM_PORT", "127.0.0.1", port)])
+        refuse_taken_ports("mcp-a", [("MCP_PORT", "127.0.0.1", doors)])  # its own
+
+    assert f"port {doors} is taken by the fleet of {tmp_path / 'a'} (mcp-a); port {port} is taken by another program" in str(said.value)
+    assert "write free ones into compose/.env: MCP_PORT=" in str(said.value)
+    refuse_taken_ports("mcp-b", [("MCP_PORT", "127.0.0.1", port)])
