@@ -1,9 +1,14 @@
 """Chunks in, whole lines out.
 
 The child may cut its output anywhere, even inside a character, so this works on bytes and never decodes. Lines end at
-`\\n` alone: U+2028 and friends are ordinary characters of a JSON string. It does not know what a line means.
+`\\n`: U+2028 and friends are ordinary characters of a JSON string. A chunk that ends in `}\\r` ends one, too: some end lines
+so, and where it was half of `\\r\\n` an empty line follows. A header with a message's length hands all that comes to `frames`.
+It does not know what a line means.
 """
 
+from bridge.child.frames import Frames, is_header
+
+_C = b"Cc"
 HEAD = 1024  # bytes kept of each end of a line that is too long
 
 
@@ -18,13 +23,16 @@ class Lines:
         self._parts: list[bytes] = []
         self._size = 0
         self._head = b""
+        self.frames: Frames | None = None
 
     def feed(self, chunk: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes, int]]]:
         """The lines that this chunk completes, and (head, tail, size) of those that were too long."""
         end = len(chunk) - 1
-        if chunk.find(b"\n") == end <= self.limit and end > 0 and not self._parts:  # one whole line, as nearly always
+        if 0 < chunk.find(b"\n") == end <= self.limit and chunk[0] == 123 and not self._parts:  # one whole object, as nearly always
             return [chunk[:-1]], []
         first, *rest = chunk.split(b"\n")
+        if not rest and first.endswith(b"}\r"):
+            rest = [b""]
         if not rest:
             self._keep(first)
             return [], []
@@ -37,14 +45,28 @@ class Lines:
                 first = b""
             self._parts, self._size, self._head = [], 0, b""
         last = rest.pop()
-        for line in (first, *rest):
+        for number, line in enumerate((first, *rest)):
             if len(line) > self.limit:
                 long_ones.append((line[:HEAD], line[-HEAD:], len(line)))
             elif line:
+                if line[0] in _C and is_header(line):
+                    return self._by_headers(b"\n".join((line, *rest[number:], last)), lines, long_ones)
                 lines.append(line)
         if last:
             self._keep(last)
         return lines, long_ones
+
+    @property
+    def pending(self) -> bytes:
+        """What has come of a line whose end has not, as far as it is kept."""
+        return self.frames.pending if self.frames else self._head or b"".join(self._parts)
+
+    def _by_headers(self, tail: bytes, lines, long_ones):
+        """From this header on messages are framed by headers."""
+        self.frames = Frames(self.limit)
+        self.feed = self.frames.feed
+        more, too_long = self.feed(tail)
+        return lines + more, long_ones + too_long
 
     def _keep(self, part: bytes) -> None:
         self._parts.append(part)

@@ -22,6 +22,7 @@ BRACE, BACKSLASH, RETURN = b"{\\\r"  # as numbers: `bytes in bytes` takes its le
 MAX_DEPTH = 128
 LONGEST_BATCH = 1000
 ABSENT = Raw()
+_FROM_SERVERS = re.compile(r"notifications/|ping$|roots/list$|sampling/|elicitation/|tasks/")
 _INTEGER_OR_STRING = re.compile(rb'-?(?:0|[1-9][0-9]*)|".*"', re.DOTALL)
 _WHITE_SPACE = bytes.maketrans(b"\r\n\t", b"   ")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
@@ -113,6 +114,8 @@ def from_child(line: bytes) -> Envelope:
         message = _parse(_paired(line))
     if message.method is None and not (message.id and (message.result or message.error)):
         raise Malformed(INVALID_REQUEST, "neither a request, a notification nor a response")
+    if message.jsonrpc != "2.0" and not (message.method and _FROM_SERVERS.match(message.method)):
+        raise Malformed(INVALID_REQUEST, 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing')  # records of logs have ids and methods, too
     if message.result and message.error:
         # Some write both, and mean the one that is not null.
         if memoryview(message.result) == b"null" and memoryview(message.error) != b"null":

@@ -33,6 +33,7 @@ from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake
 from bridge.protocol.learning import Learning
 from bridge.protocol.notices import Notices
+from bridge.protocol.odd_lines import OddLines, is_json
 from bridge.protocol.policy import Policy
 from bridge.protocol.session import Session
 from bridge.protocol.turns import Turns
@@ -68,6 +69,7 @@ class Relay:
         self.tasks = Tasks()
         self.learning = Learning(self)
         self.upkeep = Upkeep(self)
+        self.odd = OddLines(lambda id: id in self.exchanges)
         self.sessions: dict[str, Session] = {}
         self.level: str | None = None  # what the child was told last
         self.has_opened = False  # the child has answered a handshake, now or earlier
@@ -456,19 +458,60 @@ class Relay:
         self.heard = now
         if envelope.BRACE not in line:
             return self._noise(line)  # at once: a child may write nothing else, and as fast as it can
-        if not line.isascii() and (clean := envelope.repaired(line)):
+        if not line.isascii() and (clean := envelope.repaired(line)) and b"\0" not in line:
             self.counts.noise["bad_utf8"] += 1
             line = clean
         try:
             message = envelope.from_child(line)
         except Malformed as error:
-            self._noise(line)
-            why = f"the server's answer is not a JSON-RPC message: {error.message}"
-            return self._fail(line[:ids.ENDS], line[-ids.ENDS:], "unreadable", why, now)
+            return self._odd(line, error.message, now)
+        self._take(message, line, now)
+
+    def _take(self, message: Envelope, line: bytes, now: float) -> None:
         if message.method is None:
             self._answered(message, line, now)
         else:
             self._heard(message, now)
+
+    def _odd(self, line: bytes, why: str, now: float) -> None:
+        """A line that is no message as it stands."""
+        found = self.odd.read(line, now)
+        if found is None:
+            self._unreadable(line, why, now)
+        elif found:
+            self._take_all(found, now)
+        else:
+            self.received = self._received_on  # an attribute that hides the method, which then has nothing to ask
+
+    def _received_on(self, line: bytes, now: float) -> None:
+        """The same while a message goes on over lines."""
+        self.counts.from_child += len(line)
+        self.heard = now
+        if line[:1] == b"{" and (alone := self.odd.whole(line)):
+            self.end_odd(now)  # what had begun was none
+            return self._take_all(alone, now)
+        found = self.odd.read(line, now)
+        if found is None:
+            self.end_odd(now)
+            self._odd(line, "it is an end without a beginning", now)
+        elif found:
+            del self.received
+            self._take_all(found, now)
+
+    def end_odd(self, now: float) -> None:
+        """What had begun as a message over many lines was none, or does not go on."""
+        del self.received
+        self._unreadable(self.odd.give_up(), "it does not end", now)
+
+    def _take_all(self, found: list[tuple[Envelope, bytes]], now: float) -> None:
+        self.counts.noise["odd_message"] += 1
+        for message, line in found:
+            self._take(message, line, now)
+
+    def _unreadable(self, line: bytes, why: str, now: float) -> None:
+        self._noise(line)
+        if b'"jsonrpc"' in line or not is_json(line):  # else a record of a log
+            self._fail(line[:ids.ENDS], line[-ids.ENDS:], "unreadable", f"the server's answer is not a JSON-RPC message: {why}", now)
 
     def _heard(self, message: Envelope, now: float) -> None:
         """The child asks or tells something."""

@@ -7,6 +7,7 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import TIMED_OUT
 from bridge.protocol.exchange import Exchange
 
+ODD_PATIENCE = 1.0  # seconds for the next line of a message over many
 LIST_PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
 
 
@@ -28,6 +29,8 @@ class Upkeep:
         postponed, relay.postponed = relay.postponed, []
         for again in postponed:
             again(now)
+        if relay.odd.is_open and now - relay.heard >= ODD_PATIENCE:
+            relay.end_odd(now)
         self._let_clients_think(now)
         for exchange in [e for e in (*relay.exchanges.values(), *relay.asking.values()) if e.hold is None and e.is_overdue(now)]:
             relay.abandon(exchange, b"", now)

@@ -1,5 +1,6 @@
 """Chunks in, whole lines out, however the child cuts its output."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -91,3 +92,63 @@ def test_a_line_that_never_ends_takes_no_memory():
 
     assert sum(map(len, lines._parts)) + len(lines._head) <= 2000 + 2 * HEAD
     assert lines.feed(b"\nok\n") == ([b"ok"], [(b"x" * HEAD, b"x" * HEAD, 2_000_000)])
+
+
+# -- headers before messages, and ends of lines that are none
+
+
+def headed(*messages: bytes) -> bytes:
+    return b"".join(b"Content-Length: %d\r\n\r\n%b" % (len(message), message) for message in messages)
+
+
+TWO = [b'{"id":1,"text":"\xc3\xa9 Content-Length: 5"}', b'{\n  "id": 2\n}']
+FRAMED = {  # where it comes from: what comes, what it is
+    "as LSP has it": (headed(*TWO), [TWO[0], b'{   "id": 2 }']),
+    "with a type": (headed(TWO[0]).replace(b"\r\n\r\n", b"\r\nContent-Type: application/vscode-jsonrpc; charset=utf-8\r\n\r\n"), [TWO[0]]),
+    "a type first, in small letters, without CR": (b"content-type: x\ncontent-length:%d\n\n" % len(TWO[0]) + TWO[0], [TWO[0]]),
+    "with newlines between": (headed(TWO[0]) + b"\r\n" + headed(TWO[0]) + b"\n", [TWO[0], TWO[0]]),
+    "a banner first": (b"hello\n" + headed(TWO[0]), [b"hello", TWO[0]]),
+    "a line between": (headed(TWO[0]) + b"oops\n" + headed(TWO[0]), [TWO[0], b"oops", TWO[0]]),
+    "a message on a line between": (headed(TWO[0]) + TWO[0] + b"\n" + headed(TWO[0]), [TWO[0], TWO[0], TWO[0]]),
+    "a log of headers": (b"Content-Length: 5\nServer: x\n" + TWO[0] + b"\n", [b"Content-Length: 5", b"Server: x", TWO[0]]),
+    "a header and no message": (b"Content-Length: 5\r\n\r\nhello there\n" + TWO[0] + b"\n", [b"Content-Length: 5 ", b"hello there", TWO[0]]),
+    "words like a header": (b"Content is king\nCats\n" + TWO[0] + b"\n", [b"Content is king", b"Cats", TWO[0]]),
+}
+
+
+@pytest.mark.parametrize("case", FRAMED)
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_messages_behind_headers_are_found_however_they_are_cut(case, size):
+    text, expected = FRAMED[case]
+    lines, long_ones = feed(1000, *(text[start:start + size] for start in range(0, len(text), size)))
+
+    assert [line for line in lines if line.strip()] == expected
+    assert long_ones == []
+
+
+def test_a_message_behind_a_header_that_is_too_long_is_told_by_its_ends():
+    message = b'{"id":7,' + b" " * 5000 + b"}"
+    lines, long_ones = feed(100, *cut(headed(message, b"{}"), [4000]))
+
+    assert lines == [b"{}"]
+    assert long_ones == [(message[:HEAD], message[-HEAD:], len(message))]
+
+
+def test_lines_may_end_with_cr_alone():
+    assert feed(100, b'{"a":1}\r', b'{"b":1}\r') == ([b'{"a":1}\r', b'{"b":1}\r'], [])
+    assert feed(100, b'{"a":', b'1}\r') == ([b'{"a":1}\r'], [])
+    assert feed(100, b'{"a":1}\r', b'\n{"b":1}\r\n') == ([b'{"a":1}\r', b'{"b":1}\r'], [])
+    assert feed(100, b"10%\r", b"20%\r", b"done\n") == ([b"10%\r20%\rdone"], [])
+
+
+def test_a_flood_behind_a_header_is_read_in_linear_time():
+    lines = Lines(64 << 20)
+    lines.feed(b"Content-Length: 2\r\n\r\n{}")
+    begun = time.process_time()
+    for _ in range(600):
+        lines.feed(b"x" * 65536)
+    lines.feed(b"\nContent-Length: 40000000\r\n\r\n{")
+    for _ in range(600):
+        lines.feed(b" " * 65536)
+
+    assert time.process_time() - begun < 2  # seconds; each chunk joined to all before takes minutes

@@ -42,7 +42,7 @@ def test_what_is_json_passes_as_it_is(around, connect, kind):
     assert ("result" in answer) != ("error" in answer)
 
 
-@pytest.mark.parametrize("kind", ["nan", "control_byte", "deep", "no_result"])
+@pytest.mark.parametrize("kind", ["nan", "deep", "no_result"])
 def test_what_is_no_json_rpc_answers_nothing_and_breaks_nothing(around, connect, kind):
     bridge = around("bad_results", options=("--request-timeout", "0.4"))
     client = connect(Http, bridge.url)

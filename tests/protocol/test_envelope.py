@@ -272,15 +272,15 @@ def test_what_a_child_prints_beside_messages_is_malformed(line):
         envelope.from_child(line)
 
 
-def test_a_child_need_not_say_jsonrpc_and_may_end_lines_with_cr():
-    message = envelope.from_child(b'{"id":1,"result":{}}\r')
+def test_a_child_may_end_lines_with_cr():
+    message = envelope.from_child(b'{"jsonrpc":"2.0","id":1,"result":{}}\r')
 
     assert bytes(message.result) == b"{}"
 
 
 def test_a_lone_surrogate_from_the_child_becomes_a_replacement_character():
     """Case 34: the call is answered, not lost. A pair and an escaped backslash stay."""
-    message = envelope.from_child(rb'{"id":1,"result":["\ud800","\ud83d\ude00","\\ud800","\udc00\ud800x"]}')
+    message = envelope.from_child(rb'{"jsonrpc":"2.0","id":1,"result":["\ud800","\ud83d\ude00","\\ud800","\udc00\ud800x"]}')
 
     assert bytes(message.result) == rb'["\ufffd","\ud83d\ude00","\\ud800","\ufffd\ufffdx"]'
 

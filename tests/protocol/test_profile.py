@@ -81,7 +81,7 @@ def test_each_bad_result_of_the_zoo_becomes_a_valid_one(name):
 def test_what_is_fine_passes_byte_for_byte(name):
     member = kinds()[name]
 
-    assert call(member) == b'{"jsonrpc":"2.0","id":1,"result":%b}' % bytes(envelope.from_child(b'{"id":1,%b}' % member).result)
+    assert call(member) == b'{"jsonrpc":"2.0","id":1,"result":%b}' % bytes(envelope.from_child(b'{"jsonrpc":"2.0","id":1,%b}' % member).result)
 
 
 @pytest.mark.parametrize(("member", "words"), [

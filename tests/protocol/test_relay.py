@@ -602,7 +602,7 @@ def test_a_long_late_answer_is_swallowed_like_any_other(world, line):
     assert len(again.answers) == 1
 
 
-@pytest.mark.parametrize("result", [b'{"value":NaN}', b"[" * 3000 + b"]" * 3000, b'"control \x01"', b'{"a":1,}', b'"cut'])
+@pytest.mark.parametrize("result", [b'{"value":NaN}', b"[" * 3000 + b"]" * 3000, b'{"a":1,}', b'"cut'])
 def test_an_answer_that_is_no_json_fails_its_call_at_once(world, result):
     """Python's json writes NaN. Without this the client would wait for --request-timeout."""
     outbox, line = world.ask_child(world.session())
