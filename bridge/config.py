@@ -1,4 +1,4 @@
-"""A file that names several MCPs: the `mcpServers` JSON that desktop clients use, or the same as YAML.
+"""`serve --config FILE`: several MCPs in one process, from whatever file names them (`bridge/clients` reads it).
 
     mcpServers:
       time: {command: uvx, args: [mcp-server-time]}
@@ -8,110 +8,92 @@
         env: {MEMORY_FILE_PATH: /data/notes.jsonl}
         max_in_flight: 1                   # any per-MCP option of `serve`, with _ or -
 
-Read with pydantic and PyYAML; a mistake is told with file, line and field.
+An entry that cannot be served is told with file, line and field, and the others are served; with `--strict`, and if it
+is the only one, that ends the start.
 """
 
 import os
 import re
-from dataclasses import fields, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
+from bridge.clients import document as documents
+from bridge.clients import formats
+from bridge.clients.formats import OPTIONS, Entry
+from bridge.clients.variables import Here, Unresolved, fill, workspace_of
+from bridge.log import Log
 from bridge.settings import Settings, UsageError, check_tools
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 RESERVED = ("healthz", "readyz", "metrics", "status.json", "mcp", "sse", "messages", "ws")
-KEYS = ("mcpServers", "servers")  # the second is what VS Code calls it
-_VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_PER_MCP = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
+LITERAL = "literal"  # true at the top of a file that we wrote ourselves: nothing in it is to be filled in
 
 
-class Entry(BaseModel):
-    """One MCP. Options of `serve` that are per MCP may stand beside these; others are refused."""
-
-    model_config = ConfigDict(extra="allow")
-
-    command: str | None = None
-    args: list[str | int | float] = Field(default_factory=list)
-    env: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    envFile: str = ""
-    secrets: dict[str, str] = Field(default_factory=dict)
-    cwd: str = ""
-    url: str | None = None
-    type: str | None = None
-    disabled: bool = False
-
-
-def read(settings: Settings) -> dict[str, tuple[Command, Settings]]:
-    """The MCPs of `settings.config`, by name, each with its command and its settings. Raises UsageError."""
-    path = settings.config
-    try:
-        text = Path(path).read_text()
-        document, lines = _load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: {_first_line(error)}") from None
-    key = next((key for key in KEYS if isinstance(document, dict) and key in document), None)
-    if key is None:
-        raise UsageError(f"{path}: no 'mcpServers' in it")
-    entries = document[key]
-    if not isinstance(entries, dict) or not entries:
-        raise UsageError(f"{path}: '{key}' must name at least one server")
-    planned = {}
-    for name, raw in entries.items():
-        where = f"{path}:{lines.get((key, name), 1)}: {name}"
-        if entry := _entry(raw, where, lambda field, name=name: lines.get((key, name, field))):
-            planned[_checked_name(str(name), where)] = _plan(entry, settings, where, Path(path).parent)
+def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
+    """The MCPs of `settings.config`, by name, each with its command and its settings. A mistake in an entry that is `served`
+    already is an error for the whole file, so that none is ended by a slip of the pen. Raises UsageError."""
+    log = Log()
+    document = documents.read(settings.config)
+    every = formats.entries(document)
+    here = Here(os.environ, formats.inputs(document), workspace_of(document.path), Path(document.path).parent)
+    fills = None if document.data.get(LITERAL) is True else here
+    planned: dict[str, tuple[Command, Settings]] = {}
+    wrong, hurts = [], settings.strict
+    for entry in every:
+        if entry.off or entry.url and not entry.wrong:
+            log.info("not served", mcp=entry.name, why=entry.off or "a remote server: there is nothing to wrap")
+            continue
+        try:
+            if entry.wrong:
+                raise UsageError(entry.wrong)
+            name = _name(entry, planned)
+            planned[name] = _plan(entry, settings, fills)
+            for field in entry.unknown:
+                _warn(settings, log, f"{entry.where(field)}: {entry.name}: unknown field {field!r}")
+        except UsageError as error:
+            wrong.append(str(error))
+            hurts = hurts or _as_name(entry.name) in served
+    if wrong and (hurts or not planned):
+        raise UsageError(wrong[0] + (f" (and {len(wrong) - 1} more entries cannot be served)" if wrong[1:] else ""))
+    for why in wrong:
+        log.error("not served", why=why)
+    for line in formats.told_once(every):
+        log.warning("ignored", why=line)
     if not planned:
-        raise UsageError(f"{path}: every server in it is disabled or remote")
+        raise UsageError(f"{settings.config}: every server in it is disabled or remote")
     return planned
 
 
-def _entry(raw: Any, where: str, line_of) -> Entry | None:
-    """The entry; None for one that is not ours to run."""
-    try:
-        entry = Entry.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{_at(where, line_of, first['loc'][:1])}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    for name in entry.model_extra or {}:
-        if name.replace("-", "_") not in _PER_MCP and name not in _FOREIGN:
-            known = ", ".join(sorted(_PER_MCP))
-            raise UsageError(f"{_at(where, line_of, (name,))}: unknown field {name!r}; besides command, args, env, envFile, secrets and cwd: {known}")
-    if entry.disabled:
-        return None
-    if entry.command is None:
-        if entry.url:
-            return None  # a remote server: there is nothing to wrap
-        raise UsageError(f"{where}: 'command' is missing")
-    return entry
+def _plan(entry: Entry, settings: Settings, here: Here | None) -> tuple[Command, Settings]:
+    """Raises UsageError."""
+    def filled(text: str, *field: str | int) -> str:
+        try:
+            return fill(text, here) if here else text
+        except Unresolved as why:
+            raise UsageError(f"{entry.where(*field)}: {entry.name}: {why}") from None
 
-
-# Fields of desktop clients that mean nothing here, and are not mistakes.
-_FOREIGN = ("autoApprove", "alwaysAllow", "disabledTools", "timeout", "description", "headers", "transport", "trust", "gallery", "version")
-
-
-def _plan(entry: Entry, settings: Settings, where: str, folder: Path) -> tuple[Command, Settings]:
-    changes = {}
-    for name, value in (entry.model_extra or {}).items():
-        if (item := _PER_MCP.get(name.replace("-", "_"))) is not None:
-            changes[item.name] = _option(item, value, where)
-    own = replace(settings, cwd=_expanded(entry.cwd, where) or settings.cwd, **changes)
+    where, folder = f"{entry.where()}: {entry.name}", Path(entry.document.path).parent
+    changes = {OPTIONS[option].name: _option(OPTIONS[option], value, where) for name, value in entry.options.items() if (option := name.replace("-", "_")) in OPTIONS}
+    if entry.hidden:
+        changes["tool_deny"] = (*changes.get("tool_deny", settings.tool_deny), *entry.hidden)
+    if entry.shown:
+        changes["tool_allow"] = (*changes.get("tool_allow", settings.tool_allow), *entry.shown)
+    own = replace(settings, cwd=filled(entry.cwd, "cwd") or settings.cwd, **changes)
     if changes:
         _check(own, where)
-    named = (*settings.env, *(f"{name}={_expanded(_text(value), where)}" for name, value in entry.env.items()))
-    file = _expanded(entry.envFile, where)
-    secrets = (*settings.secret, *(f"{name}={folder / _expanded(path, where)}" for name, path in entry.secrets.items()))
+    named = (*settings.env, *(f"{name}={filled(text, 'env', name)}" for name, text in entry.env.items()))
+    file = filled(entry.env_file, "envFile")
+    secrets = (*settings.secret, *(f"{name}={folder / filled(path, 'secrets', name)}" for name, path in entry.secrets.items()))
     try:
         environment = compose(named, str(folder / file) if file else settings.env_file, secrets=secrets)
     except (BadEnvironment, OSError) as error:
         raise UsageError(f"{where}: {error}") from None
-    argv = tuple(_expanded(_text(word), where) for word in (entry.command, *entry.args))
-    return Command(argv, environment, own.cwd or None), own
+    program, *arguments = entry.command
+    return Command((filled(program, "command"), *(filled(word, "args", number) for number, word in enumerate(arguments))), environment, own.cwd or None), own
 
 
 def _option(item, value: Any, where: str) -> Any:
@@ -143,56 +125,28 @@ def _check(settings: Settings, where: str) -> None:
         raise UsageError(f"{where}: {error}") from None
 
 
-def _expanded(text: str, where: str) -> str:
-    """`${NAME}`, `${env:NAME}` and `${NAME:-default}` from the bridge's own environment."""
-    def value(found: re.Match) -> str:
-        if found[1] in os.environ:
-            return os.environ[found[1]]
-        if found[2] is None:
-            raise UsageError(f"{where}: ${{{found[1]}}} is not set in the environment")
-        return found[2]
-    return _VARIABLE.sub(value, text)
-
-
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _checked_name(name: str, where: str) -> str:
-    if not NAME.fullmatch(name) or name in RESERVED:
-        raise UsageError(f"{where}: a name stands in a path: letters, digits, '.', '_' and '-' only, and none of {', '.join(RESERVED)}")
+def _name(entry: Entry, taken: dict) -> str:
+    """It stands in a path, and clients call their servers as they like."""
+    name = _as_name(entry.name)
+    if name != entry.name:
+        Log().warning("a name stands in a path: letters, digits, '.', '_' and '-' only", of=entry.name, served_as=name)
+    if name in taken:
+        raise UsageError(f"{entry.where()}: {entry.name}: would also be served as {name!r}: rename one")
     return name
 
 
-def _at(where: str, line_of, loc: tuple) -> str:
-    """`where`, with the line of the field if the file has it."""
-    line = line_of(loc[0]) if loc else None
-    return where if line is None else re.sub(r":\d+: ", f":{line}: ", where, count=1)
+def _as_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        text = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "server"
+    return f"my-{text}" if text in RESERVED else text
 
 
-def _load(text: str) -> tuple[Any, dict[tuple, int]]:
-    """The document, and the line of each key by its path of keys. JSON is YAML, but for tabs."""
-    loader = yaml.SafeLoader(text.replace("\t", "  "))
-    try:
-        node = loader.get_single_node()
-        lines: dict[tuple, int] = {}
-        _note_lines(node, (), lines)
-        return (loader.construct_document(node) if node else None), lines
-    finally:
-        loader.dispose()
-
-
-def _note_lines(node, path: tuple, lines: dict[tuple, int]) -> None:
-    if isinstance(node, yaml.MappingNode) and len(path) < 3:
-        for key, value in node.value:
-            lines[(*path, key.value)] = key.start_mark.line + 1
-            _note_lines(value, (*path, key.value), lines)
-
-
-def _first_line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is not None:
-        return f"line {mark.line + 1}: {error.problem}"
-    return str(error).splitlines()[0]
-
-
+def _warn(settings: Settings, log: Log, text: str) -> None:
+    """Raises UsageError if it is to be strict."""
+    if settings.strict:
+        raise UsageError(text)
+    log.warning("ignored", why=text)

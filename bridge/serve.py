@@ -12,6 +12,7 @@ import resource
 import shutil
 import signal
 import socket
+from collections.abc import Collection
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -127,7 +128,7 @@ class _Bridge:
         """
         if self.stopping.is_set():
             raise UsageError("the bridge is shutting down")
-        tokens, planned = _tokens(self.settings.token_file), _plan(self.settings, self.argv)
+        tokens, planned = _tokens(self.settings.token_file), _plan(self.settings, self.argv, self.planned)
         admins = _tokens(self.settings.admin_token_file)
         _check_principals(planned, tokens)
         revoked = Tokens.revoked(self.tokens, tokens)
@@ -260,13 +261,13 @@ def _check_principals(planned: dict, tokens: Tokens | None) -> None:
         raise UsageError("--isolation principal needs --token-file: without tokens there are no principals")
 
 
-def _plan(settings: Settings, argv: list[str]) -> dict[str, tuple[Command, Settings]]:
-    """What to serve, by name."""
+def _plan(settings: Settings, argv: list[str], served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
+    """What to serve, by name; `served` are the names of now."""
     if settings.config:
         if argv:
             raise UsageError("give either --config FILE or -- COMMAND, not both")
-        from bridge.config import read  # pydantic and YAML, only for those who use them
-        return read(settings)
+        from bridge.config import read  # only for those who use it
+        return read(settings, served)
     if not argv:
         raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
     try:

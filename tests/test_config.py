@@ -18,7 +18,7 @@ def planned(tmp_path, content: str, name: str = "mcps.yaml", **settings):
 
 def refused(tmp_path, content: str) -> str:
     with pytest.raises(UsageError) as error:
-        planned(tmp_path, content)
+        planned(tmp_path, content, strict=True)
     return str(error.value).removeprefix(f"{tmp_path}/")
 
 
@@ -82,15 +82,15 @@ def test_disabled_and_remote_servers_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(("content", "message"), [
     ("mcpServers:\n  a:\n    command: x\n    arg: [y]\n", "mcps.yaml:4: a: unknown field 'arg'"),
-    ("mcpServers:\n  a:\n    command: x\n    args: y\n", "mcps.yaml:4: a: args: Input should be a valid list"),
+    ("mcpServers:\n  a:\n    command: x\n    args: y\n", "mcps.yaml:4: a: 'args' is not a list of texts"),
     ("mcpServers:\n  a:\n    args: [y]\n", "mcps.yaml:2: a: 'command' is missing"),
-    ("mcpServers:\n  a/b: {command: x}\n", "mcps.yaml:2: a/b: a name stands in a path"),
-    ("mcpServers:\n  mcp: {command: x}\n", "mcps.yaml:2: mcp: a name stands in a path"),
+    ("mcpServers:\n  a/b: {command: x}\n  a-b: {command: [x y], enabled: maybe}\n", "mcps.yaml:3: a-b: 'enabled' is neither true nor false"),
+    ("mcpServers:\n  a/b: {command: x}\n  a b: {command: x}\n", "mcps.yaml:3: a b: would also be served as 'a-b'"),
     ("mcpServers:\n  a: {command: '${BRIDGE_TEST_UNSET}'}\n", "mcps.yaml:2: a: ${BRIDGE_TEST_UNSET} is not set"),
     ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: 'none' is none of"),
     ("mcpServers:\n  a: {command: x, env: {'1A': y}}\n", "mcps.yaml:2: a: --env 1A: not the name"),
     ("mcpServers:\n  a: {command: x, secrets: {KEY: /no/such}}\n", "mcps.yaml:2: a: --secret KEY=/no/such: No such file"),
-    ("mcpServers:\n  a: {command: x, secrets: [KEY]}\n", "mcps.yaml:2: a: secrets: Input should be a valid dictionary"),
+    ("mcpServers:\n  a: {command: x, secrets: [KEY]}\n", "mcps.yaml:2: a: 'secrets' is not an object of texts"),
     ("mcpServers:\n  a: {command: x, tool_allow: get}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
     ("mcpServers:\n  a: {command: x, tool_allow: [[get]]}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
     ("mcpServers:\n  a: {command: x, tool_allow: {a: b}}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
@@ -98,11 +98,53 @@ def test_disabled_and_remote_servers_are_left_out(tmp_path):
     ("mcpServers:\n  a: {command: x, tool_rename: {a: x, b: x}}\n", "mcps.yaml:2: a: --tool-rename b=x: 'a' is renamed to 'x' already"),
     ("mcpServers: {}\n", "mcps.yaml: 'mcpServers' must name at least one server"),
     ("tools: {}\n", "mcps.yaml: no 'mcpServers' in it"),
-    ("mcpServers: [\n", "mcps.yaml: line 2: "),
+    ("mcpServers: [\n", "mcps.yaml:2:1: "),
     ("", "mcps.yaml: no 'mcpServers' in it"),
 ])
 def test_a_mistake_is_told_with_file_line_and_field(tmp_path, content, message):
     assert refused(tmp_path, content).startswith(message)
+
+
+def test_one_bad_entry_stops_no_other_unless_it_is_to_be_strict(tmp_path, caplog):
+    content = """{ // of an editor
+  "servers": {
+    "good": {"command": "x", "args": ["y",], "gallery": true, "frob": 1},
+    "asks": {"command": "x", "env": {"A": "${input:a}"}},
+    "typo": {"command": "x", "arg": ["y"]},
+    "Far Away": {"command": "x"},
+  },
+}"""
+
+    assert list(planned(tmp_path, content)) == ["good", "Far-Away"]
+    said = caplog.text + "".join(str(getattr(record, "facts", "")) for record in caplog.records)
+    for line in ("mcps.yaml:4: asks: ${input:a} is asked for by the client", "mcps.yaml:5: typo: unknown field 'arg'", "gallery (good)", "mcps.yaml:3: good: unknown field 'frob'", "Far-Away"):
+        assert line in said
+    assert "mcps.yaml:3: good: unknown field 'frob' (and 2 more" in refused(tmp_path, content)
+
+
+def test_a_mistake_in_an_entry_that_is_served_keeps_the_whole_file_from_being_read_again(tmp_path):
+    path = tmp_path / "mcps.yaml"
+    path.write_text("mcpServers: {a: {command: x}, b: {command: x, args: 1}}")
+
+    assert list(read(Settings(config=str(path)), served=["a", "c"])) == ["a"]
+    with pytest.raises(UsageError, match="b: 'args' is not a list"):
+        read(Settings(config=str(path)), served=["a", "b"])
+
+
+def test_tools_that_a_client_hides_or_shows_are_hidden_and_shown_here(tmp_path):
+    content = "mcpServers: {a: {command: x, disabledTools: [rm], tool_deny: [x]}, b: {command: x, includeTools: [get]}}"
+
+    entries = {name: settings for name, (_, settings) in planned(tmp_path, content).items()}
+
+    assert (entries["a"].tool_deny, entries["b"].tool_allow) == (("x", "rm"), ("get",))
+
+
+def test_in_a_file_that_says_that_it_is_literal_nothing_is_filled_in(tmp_path):
+    content = json.dumps({"literal": True, "mcpServers": {"a": {"command": ["/a b/c -d", "$HOME", "~/x"], "env": {"A": "${X} {{y}}"}}}})
+
+    command, _ = planned(tmp_path, content)["a"]
+
+    assert (command.argv, command.environment["A"]) == (("/a b/c -d", "$HOME", "~/x"), "${X} {{y}}")
 
 
 def test_one_failing_child_does_not_touch_the_others(tmp_path):

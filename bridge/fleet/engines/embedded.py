@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bridge
 from bridge.child.environment import PROXIES
+from bridge.config import LITERAL
 from bridge.config import read as read_config
 from bridge.fleet.engines import Broken, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.programs import Failed
@@ -110,7 +111,9 @@ class Embedded:
         """Write the configurations, and say which programs run with them."""
         urls = self.urls(fleet, environment)
         config_file, gateway_file = self.state / "mcps.json", self.state / "litellm.yaml"
-        write_private(config_file, json.dumps({"mcpServers": entries}, indent=1) + "\n")
+        # Nothing in it is a variable or a command line any more.
+        said = {name: {**one, "command": [one["command"], *one.get("args", [])], "args": []} for name, one in entries.items()}
+        write_private(config_file, json.dumps({LITERAL: True, "mcpServers": said}, indent=1) + "\n")
         told = config(fleet, base=urls.of)
         write_private(gateway_file, dump(told))
         self._check(config_file)
@@ -133,7 +136,7 @@ class Embedded:
 
     def _check(self, config_file: Path) -> None:
         """A running bridge that cannot read its configuration only logs that: so it is read here before. Raises UsageError."""
-        read_config(replace(Settings(), config=str(config_file)))
+        read_config(replace(Settings(), config=str(config_file), strict=True))
 
     def _start(self, plan: dict, urls: Urls) -> None:
         """Hand the plan to the keeper; start one where none runs."""

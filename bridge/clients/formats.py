@@ -1,0 +1,431 @@
+"""Where each client's file has its servers, and what it calls their fields. A document in, entries out. Pure.
+
+All spellings of a field mean the same in every file, so there is one table for all clients. A mistake belongs to its
+entry: `wrong` says it, and the others are read. Nothing is filled in here (`variables`), and no value is ever quoted.
+"""
+
+import difflib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from bridge.clients.document import Document
+from bridge.clients.variables import Input, Variable, as_name, parts
+from bridge.settings import Settings, UsageError
+
+WINDOWS_PROGRAM = re.compile(r"""("[A-Za-z]:[\\/][^"]*"|[A-Za-z]:[\\/].*?\.(?:exe|cmd|bat|com|ps1))(?:\s+(.*)|$)""", re.IGNORECASE | re.DOTALL)
+OPTIONS = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
+
+# Where servers stand; '*' is any key.
+PLACES = (
+    ("mcpServers",),                             # Claude, Cursor, Windsurf, Cline, Roo, Gemini, LibreChat, LM Studio, JetBrains, Copilot …
+    ("servers",),                                # VS Code's mcp.json
+    ("mcp", "servers"), ("mcp.servers",),        # its settings.json
+    ("customizations", "vscode", "mcp", "servers"),  # devcontainer.json
+    ("context_servers",),                        # Zed
+    ("mcp_servers",), ("litellm_settings", "mcp_servers"),  # Codex, LiteLLM
+    ("extensions",),                             # Goose
+    ("mcp", "mcpServers"), ("mcp",),             # opencode, Crush
+    ("amp.mcpServers",), ("augment.advanced", "mcpServers"),
+    ("experimental", "modelContextProtocolServers"),  # Continue's older config.json
+    ("registry",),                               # a catalog of Docker's
+    ("projects", "*", "mcpServers"),             # ~/.claude.json
+)
+# Files in which MCPs stand, or that look like it, and that are for something else.
+NOT_READ = (
+    (("manifest_version", "server"), "the manifest of an MCP bundle (MCPB): unpack that, and name what its `server.mcp_config` starts"),
+    (("dxt_version",), "the manifest of a desktop extension: unpack that, and name what its `server.mcp_config` starts"),
+    (("startCommand",), "a smithery.yaml: it says how to build one server; name its package: mcp-bridge add NAME --npm PACKAGE"),
+    (("packages", "name"), "a server.json of the MCP registry: name the package in it: mcp-bridge add NAME --npm (or --pypi, --image) IDENTIFIER"),
+    (("remotes", "name"), "a server.json of the MCP registry: name the address in it: mcp-bridge add NAME --url URL"),
+    (("services",), "a Compose file: name its image: mcp-bridge add NAME --image IMAGE"),
+    (("enabledMcpjsonServers",), "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json"),
+    (("disabledMcpjsonServers",), "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json"),
+)
+NAMES = {
+    "command": ("command", "cmd"),
+    "args": ("args", "arguments"),
+    "env": ("env", "environment", "envs"),
+    "env_file": ("envFile", "env_file"),
+    "cwd": ("cwd", "workingDirectory", "working_directory"),
+    "url": ("url", "serverUrl", "httpUrl", "uri", "baseUrl", "endpoint"),
+    "headers": ("headers", "http_headers", "static_headers", "extra_headers_static"),
+    "type": ("type", "transport", "transportType", "transport_type"),
+    "description": ("description",),
+    "secrets": ("secrets",),
+    "hidden": ("disabledTools", "excludeTools", "disabled_tools", "disallowed_tools"),
+    "shown": ("includeTools", "enabled_tools", "enabledTools", "allowed_tools", "available_tools"),
+}
+OFF = {"disabled": True, "disable": True, "enabled": False, "isActive": False, "is_active": False, "active": False}
+OFF_LISTS = (("disabledMcpServers",), ("disabledMcpjsonServers",), ("mcp", "excluded"), ("excludeMCPServers",), ("excludedMcpServers",))
+NESTED = ("transport", "config", "command", "stdio")  # some clients put the fields one level deeper
+# What means nothing to us, and is no mistake.
+FOREIGN = set("""alwaysAllow autoApprove autoStart bundled chatMenu customUserVars dev display_name displayName dockerImage enabledMcpjsonServers fromGalleryId gallery
+    iconPath icon icons id initTimeout installSource instructions isUsingBuiltInNodeForMcp key logo_url longRunning metadata name oauth oauth_config options provider
+    providerUrl requiresOAuth sandbox sandboxEnabled scope serverInstructions settings source sse_read_timeout startup startup_timeout_ms startup_timeout_sec tags
+    timeout toolTimeout tool_timeout_sec tools transportOptions trust version watch envKeys access_groups mcp_access_groups mcp_info allow_all_keys spec_version
+    auth_type auth_value authentication_token alias bearer_token_env_var env_http_headers env_vars env_keys title longLived allowHosts ref upstream prompts resources
+    readme toolsUrl dateAdded default_tools_approval_mode required supports_parallel_tool_calls registryUrl author auth""".split())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One server as a file says it, with everything still to be filled in. `off` and `wrong` say why there is none."""
+
+    document: Document
+    path: tuple[str | int, ...]
+    name: str
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    env_file: str = ""
+    secrets: dict[str, str] = field(default_factory=dict)  # variable: the file that holds it
+    cwd: str = ""
+    url: str = ""
+    transport: str = ""  # of a url: http or sse; empty if it is not said
+    headers: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    hidden: tuple[str, ...] = ()  # tools
+    shown: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)  # of `serve`
+    ignored: tuple[str, ...] = ()  # fields of other clients
+    unknown: tuple[str, ...] = ()  # fields that no client has, as far as we know
+    off: str = ""
+    wrong: str = ""
+
+    def where(self, *keys: str | int) -> str:
+        """The file and the line of it, or of one of its fields."""
+        return self.document.where(*self.path, *keys)
+
+
+class Wrong(Exception):
+    """Nothing can be made of an entry: `at` is the field, the message says why."""
+
+    def __init__(self, message: str, *at: str | int):
+        super().__init__(message)
+        self.at = at
+
+
+def entries(document: Document) -> list[Entry]:
+    """All servers of it, those that are off too. Raises UsageError if there is none, naming the format if it is known."""
+    data = document.data if isinstance(document.data, dict) else {}
+    found = [(path, key, name, raw) for path, servers in _servers(data) for key, name, raw in _named(servers)]
+    if not found:
+        raise UsageError(f"{document.path}: {_what_else(data)}")
+    off, taken, every = _switched_off(data), {}, []
+    for path, key, name, raw in found:
+        project = path[1] if path[:1] == ("projects",) else None
+        if name in taken:
+            if taken[name] == raw:
+                continue  # the same in two projects
+            name = f"{name}-{_last(project) if project else len(every)}"
+        taken[name] = raw
+        one = _entry(document, (*path, key), name, raw)
+        if not one.off and (key in off or project and key in _texts(data["projects"][project], *OFF_LISTS)):
+            one = Entry(document, one.path, name, off="it is on the file's list of disabled servers")
+        every.append(one)
+    return every
+
+
+def inputs(document: Document) -> dict[str, Input]:
+    """What VS Code asks for, by id."""
+    data = document.data if isinstance(document.data, dict) else {}
+    lists = [data.get("inputs"), *((data.get("mcp") or {}).get("inputs") if isinstance(data.get("mcp"), dict) else None,)]
+    return {str(one["id"]): Input(one["default"] if isinstance(one.get("default"), str) else None, one.get("password") is True)
+            for said in lists if isinstance(said, list) for one in said if isinstance(one, dict) and "id" in one}
+
+
+def told_once(every: list[Entry]) -> list[str]:
+    """What was ignored, in one line for the whole file."""
+    by_field: dict[str, list[str]] = {}
+    for one in every:
+        for name in one.ignored if not (one.off or one.wrong) else ():
+            by_field.setdefault(name, []).append(one.name)
+    if not by_field:
+        return []
+    said = ", ".join(f"{name} ({', '.join(whose[:3])}{', …' if whose[3:] else ''})" for name, whose in by_field.items())
+    return [f"{every[0].document.path}: fields of other programs that mean nothing here: {said}"]
+
+
+# ---- where they stand ------------------------------------------------------------------
+
+def _servers(data: dict) -> Iterator[tuple[tuple, Any]]:
+    seen: list[int] = []
+    for place in PLACES:
+        for path, value in _at(data, place):
+            if _is_servers(place, value) and id(value) not in seen:
+                seen.append(id(value))
+                yield path, value
+    if not seen and data and all(_is_server(value) for value in data.values()):
+        yield (), data  # Warp
+
+
+def _at(data: Any, place: tuple, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+    if not place:
+        yield path, data
+    elif isinstance(data, dict):
+        for key in data if place[0] == "*" else (place[0],) if place[0] in data else ():
+            yield from _at(data[key], place[1:], (*path, key))
+
+
+def _is_servers(place: tuple, value: Any) -> bool:
+    """These keys are often used for something else too: there it counts what stands below."""
+    if not isinstance(value, dict | list) or not value:
+        return False
+    if place in (("mcp",), ("extensions",), ("servers",), ("registry",), ("mcp", "servers")) or isinstance(value, list):
+        return any(_is_server(one) for one in (value if isinstance(value, list) else value.values()))
+    return True
+
+
+def _is_server(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    inner = [value, *(value[name] for name in NESTED if isinstance(value.get(name), dict))]
+    return any(one.get(name) for one in inner for name in (*NAMES["command"], *NAMES["url"], "image"))
+
+
+def _named(servers: Any) -> Iterator[tuple[str | int, str, Any]]:
+    if isinstance(servers, dict):
+        yield from ((key, str(key), value) for key, value in servers.items())
+    else:
+        for number, value in enumerate(servers):
+            said = value if isinstance(value, dict) else {}
+            yield number, str(next((said[key] for key in ("name", "id", "key") if isinstance(said.get(key), str)), f"server-{number + 1}")), value
+
+
+def _what_else(data: dict) -> str:
+    for keys, words in NOT_READ:
+        if all(key in data for key in keys):
+            return f"this is {words}"
+    if isinstance(data.get("registry"), dict):
+        return "this is a list of names for Docker's gateway: give the catalog that it names (~/.docker/mcp/catalogs/*.yaml)"
+    for place in PLACES:
+        for path, value in _at(data, place):
+            if isinstance(value, dict | list) and not value:
+                return f"'{path[0]}' must name at least one server"
+    return "no 'mcpServers' in it: expected {\"mcpServers\": {NAME: {\"command\": …}}}, or what another client has (docs/adding-an-mcp.md names them)"
+
+
+def _switched_off(data: dict) -> set[str]:
+    off = set(_texts(data, *OFF_LISTS))
+    for denied in data.get("deniedMcpServers") or () if isinstance(data.get("deniedMcpServers"), list) else ():
+        off |= {denied["serverName"]} if isinstance(denied, dict) and isinstance(denied.get("serverName"), str) else set()
+    allowed = _texts(data, ("mcp", "allowed"), ("allowMCPServers",))
+    return off | ({str(name) for name in data.get("mcpServers") or ()} - set(allowed) if allowed else set())
+
+
+def _last(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+
+def _texts(data: Any, *places: tuple) -> list[str]:
+    return [one for place in places for _, value in _at(data, place) if isinstance(value, list) for one in value if isinstance(one, str)]
+
+
+# ---- one of them -----------------------------------------------------------------------
+
+def _entry(document: Document, path: tuple, name: str, raw: Any) -> Entry:
+    try:
+        if not isinstance(raw, dict):
+            raise Wrong("not an object: expected {\"command\": …} or {\"url\": …}")
+        said = _flat(raw)
+        if off := _is_off(said):
+            return Entry(document, path, name, off=off)
+        return _understood(document, path, name, _of_docker(said) if path[0] == "registry" else said)
+    except Wrong as why:
+        return Entry(document, path, name, wrong=f"{document.where(*path, *why.at)}: {name}: {why}")
+
+
+def _flat(raw: dict) -> dict:
+    """Without what is absent (null, [], {}), and with what stands one level deeper."""
+    said = {str(key): value for key, value in raw.items() if value not in (None, [], {}) or str(key).replace("-", "_") in OPTIONS and value is not None}
+    for name in NESTED:
+        if isinstance(inner := said.get(name), dict):
+            del said[name]
+            inner = {"command" if name == "command" and key == "path" else key: value for key, value in inner.items()}
+            said = {**said, **_flat(inner)}
+    if isinstance(said.get("options"), dict) and "disabled" in said["options"]:
+        said["disabled"] = said["options"]["disabled"]  # TBXark's proxy
+    if isinstance(said.get("requestInit"), dict) and isinstance(said["requestInit"].get("headers"), dict):
+        said.setdefault("headers", said.pop("requestInit")["headers"])
+    return said
+
+
+def _is_off(said: dict) -> str:
+    for name, when in OFF.items():
+        if name not in said:
+            continue
+        value = said[name]
+        if isinstance(value, str):
+            value = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(value.strip().lower())
+        if not isinstance(value, bool | int):
+            raise Wrong(f"{name!r} is neither true nor false", name)
+        if bool(value) is when:
+            return f"{name}: {str(when).lower()}"
+    return ""
+
+
+def _understood(document: Document, path: tuple, name: str, said: dict) -> Entry:
+    options, ignored, unknown = {}, [], []
+    known = {spelled for spellings in NAMES.values() for spelled in spellings} | set(OFF)
+    for key in said:
+        if key in known:
+            continue
+        if (option := key.replace("-", "_")) in OPTIONS:
+            options[key] = said[key]
+        elif key in FOREIGN or key.startswith(("x-", "_", "//", "$", "#")):
+            ignored.append(key)
+        elif near := difflib.get_close_matches(option, [*(spelled for spelled in known if spelled != "cmd"), *OPTIONS], 1, 0.8):
+            raise Wrong(f"unknown field {key!r}: is it {near[0]!r}?", key)
+        else:
+            unknown.append(key)
+    ignored += [key for key in ("description",) if isinstance(said.get(key), dict | list)]
+    command = _command(said)
+    url, kind = _text(said, "url"), _text(said, "type").lower()
+    if not command and not url:
+        if "settings" in said or said.get("source") == "extension":
+            raise Wrong("an extension of that editor starts it, and the file does not say how: name its package")
+        if kind in ("builtin", "platform", "frontend", "inline_python"):
+            raise Wrong(f"a {kind} extension of that client: no server that others can start")
+        raise Wrong("'command' is missing, and 'url' too")
+    if command and url:
+        command, url = (command, "") if kind in ("", "stdio", "local") else ((), url)
+    return Entry(
+        document, path, name, command=command, env=_environment(said), env_file=_text(said, "env_file"), secrets=_mapping(said, "secrets"), cwd=_text(said, "cwd"),
+        url=url, transport=_transport(said, kind, url) if url else "", headers=_headers(said), hidden=_words(said, "hidden"), shown=_words(said, "shown"),
+        description=said["description"] if isinstance(said.get("description"), str) else "", options=options,
+        ignored=tuple(key for key in ignored if key not in ("name", "id", "key", "tools")), unknown=tuple(unknown))
+
+
+def _command(said: dict) -> tuple[str, ...]:
+    """Program and arguments. A whole line in `command` is taken apart; a path may have spaces."""
+    key, value = _said(said, "command")
+    args = _words(said, "args")
+    if isinstance(value, list):
+        if not all(isinstance(word, str | int | float) and not isinstance(word, bool) for word in value):
+            raise Wrong(f"{key!r} is not a list of texts", key)
+        return (*(_joined(_scalar(word), key) for word in value), *args)
+    line = _text(said, "command").strip()
+    if not line:
+        return ()
+    if not re.search(r"\s", line) or _is_path(line):
+        return (line.strip('"'), *args)
+    if found := WINDOWS_PROGRAM.match(line):
+        return (found[1].strip('"'), *_split(found[2] or "", key), *args)
+    return (*_split(line, key), *args)
+
+
+def _split(line: str, key: str) -> list[str]:
+    try:
+        return [re.sub(r'^"(.*)"$', r"\1", word) for word in shlex.split(line, posix="\\" not in line)]
+    except ValueError as error:
+        raise Wrong(f"{key!r}: {error}", key) from None
+
+
+def _is_path(line: str) -> bool:
+    """One path with spaces in it, rather than a program with arguments."""
+    return (
+        re.match(r"[A-Za-z]:[\\/]|[/~.]", line) is not None and not re.search(r"\s(-|/[A-Za-z]\s|\S+[@:=])|[\"']", line))
+
+
+def _transport(said: dict, kind: str, url: str) -> str:
+    if kind in ("ws", "websocket"):
+        raise Wrong("a WebSocket server: only http and sse reach LiteLLM", "type")
+    if kind == "sse" or not kind and "httpUrl" not in said and re.search(r"/sse/?($|\?)", url):
+        return "sse"
+    return "http"
+
+
+def _headers(said: dict) -> dict[str, str]:
+    """Codex and LiteLLM also name variables and tokens beside them."""
+    headers = _mapping(said, "headers")
+    for name, variable in (said.get("env_http_headers") or {}).items() if isinstance(said.get("env_http_headers"), dict) else ():
+        headers[name] = f"${{{variable}}}"
+    if isinstance(variable := said.get("bearer_token_env_var"), str):
+        headers["Authorization"] = f"Bearer ${{{variable}}}"
+    if isinstance(token := said.get("authentication_token") or said.get("auth_value"), str):
+        kind = str(said.get("auth_type", "")).lower()
+        if kind == "api_key":
+            headers["X-API-Key"] = token
+        else:
+            headers["Authorization"] = token if kind == "authorization" else f"{'Basic' if kind == 'basic' else 'Bearer'} {token}"
+    return headers
+
+
+def _of_docker(said: dict) -> dict:
+    """An entry of a Docker catalog as the `docker run` that its gateway makes of it."""
+    if not isinstance(image := said.get("image"), str):
+        remote = said.get("remote")
+        return {**remote, "type": remote.get("transport_type", "")} if isinstance(remote, dict) else {}
+    words, env = ["run", "-i", "--rm"], {}
+    for kind, one in (*(("secret", one) for one in said.get("secrets") or ()), *(("env", one) for one in said.get("env") or ())):
+        if not isinstance(one, dict) or not isinstance(name := one.get("env") or one.get("name"), str):
+            raise Wrong("'secrets' and 'env' of a catalog are lists of {name, env} and {name, value}", "env")
+        words += ["-e", name]
+        env[name] = f"${{{as_name(name)}}}" if kind == "secret" else str(one.get("value", ""))
+    for volume in said.get("volumes") or ():
+        words += ["-v", str(volume)]
+    return {"command": "docker", "args": [*words, image, *(said.get("command") or ())], "env": env, "description": str(said.get("description", ""))}
+
+
+# ---- what may stand at a field: the message names it and what belongs there ---------------
+
+def _said(said: dict, name: str) -> tuple[str, Any]:
+    """The spelling that is used, and its value."""
+    return next(((key, said[key]) for key in NAMES[name] if key in said), (NAMES[name][0], None))
+
+
+def _text(said: dict, name: str) -> str:
+    key, value = _said(said, name)
+    if value is None or isinstance(value, dict) and name == "description":
+        return ""
+    if not isinstance(value, str):
+        raise Wrong(f"{key!r} is not a text", key)
+    return _joined(value, key)
+
+
+def _words(said: dict, name: str) -> tuple[str, ...]:
+    key, value = _said(said, name)
+    if name == "shown" and value is None and isinstance(said.get("tools"), list):  # Copilot's agent
+        key, value = "tools", said["tools"]
+    if value is None or name == "shown" and value == ["*"]:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(one, str | int | float) for one in value):
+        raise Wrong(f"{key!r} is not a list of texts: [\"…\", \"…\"]", key)
+    return tuple(_joined(_scalar(one), key) for one in value)
+
+
+def _environment(said: dict) -> dict[str, str]:
+    """Goose and Codex also name variables that are passed on."""
+    named = [one for key in ("env_keys", "env_vars") if isinstance(said.get(key), list) for one in said[key] if isinstance(one, str)]
+    return {name: f"${{{name}}}" for name in named} | _mapping(said, "env")
+
+
+def _mapping(said: dict, name: str) -> dict[str, str]:
+    key, value = _said(said, name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(one, str | int | float | None) for one in value.values()):
+        raise Wrong(f"{key!r} is not an object of texts: {{\"NAME\": \"…\"}}", key)
+    return {_joined(str(one), key): "" if text is None else _joined(_scalar(text), key) for one, text in value.items()}
+
+
+def _scalar(value: str | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _joined(text: str, key: str) -> str:
+    """With the halves of a pair put together, which YAML leaves apart. JSON can say what neither a file nor a variable can hold."""
+    try:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise Wrong(f"{key!r} holds half a character (a lone surrogate)", key) from None
+    if "\0" in text:
+        raise Wrong(f"{key!r} holds a null byte", key)
+    return text
+
+
+def variables_in(one: Entry) -> list[Variable]:
+    texts = (*one.command, *one.env.values(), *one.headers.values(), one.url, one.cwd, one.env_file)
+    return [part for text in texts for part in parts(text) if isinstance(part, Variable)]
