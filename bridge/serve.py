@@ -235,15 +235,14 @@ class _Server(uvicorn.Server):
 
 def _uvicorn_config(app) -> uvicorn.Config:
     return uvicorn.Config(
-        app.asgi, http=partial(ShortcutProtocol, bridge=app), ws=_websocket_protocol, lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
+        app.asgi, http=partial(ShortcutProtocol, bridge=app), ws=partial(_websocket_protocol, write_timeout=app.write_timeout), lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
         server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
         ws_max_size=64 * 1024 * 1024, backlog=2048)
 
 
 def _websocket_protocol(*args, **kwargs):
-    """Imported by the first WebSocket: it costs a bridge that has none 8 ms and 1 MB."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-    return WebSocketsSansIOProtocol(*args, **kwargs)
+    from bridge.http.websocket_protocol import WebSocketProtocol  # by the first WebSocket
+    return WebSocketProtocol(*args, **kwargs)
 
 
 def _tokens(path: str) -> Tokens | None:

@@ -117,6 +117,8 @@ class Settings:
     request_timeout: float = option(600.0, "a request's time; progress starts it again, and it stands still while the client is asked", type=seconds, per_mcp=True)
     request_timeout_max: float = option(3600.0, "a request's time whatever its progress", type=seconds, per_mcp=True)
     head_timeout: float = option(30.0, "a connection's time for the head of a request (0: no limit)", type=seconds)
+    body_timeout: float = option(60.0, "a request's time for its body, whole (0: no limit)", type=seconds)
+    write_timeout: float = option(60.0, "cut off a client that takes less than 16 KiB of what waits for it in so long (0: never)", type=seconds)
     session_idle: float = option(1800.0, "forget a session that nobody used for so long", type=seconds)
     max_sessions: int = option(10_000, "sessions at once", type=whole)
     max_streams: int = option(4096, "open SSE and WebSocket streams at once", type=whole)

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
 from bridge.http.gate import RELOAD, Gate
+from bridge.http.headers import combine
 from bridge.http.pages import Pages
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
@@ -34,10 +35,10 @@ class App:
         # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, object] = {}
-        self._sockets: dict[str, object] = {}
+        self.sockets: dict[str, object] = {}
         self._streams: dict[str, Sse] = {}
         self.lanes: dict[bytes, object] = {}  # where a POST may go the short way, by path
-        self.head_timeout = settings.head_timeout
+        self.head_timeout, self.body_timeout, self.write_timeout = settings.head_timeout, settings.body_timeout, settings.write_timeout
         self._is_single = single
         self._has_cors = bool(settings.allowed_origin)
         for name, service in services.items():
@@ -66,7 +67,7 @@ class App:
         if not self._has_cors:  # CORS headers are added on the long way
             self.lanes[f"{prefix}/mcp".encode()] = self.lanes[f"{prefix}/mcp/".encode()] = streamable
             self.lanes[f"{prefix}/messages".encode()] = sse
-        self._sockets[prefix + "/ws"] = self._sockets[prefix + "/ws/"] = WebSocket(service)
+        self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service)
 
     def unmount(self, name: str) -> None:
         """There is no such MCP any more."""
@@ -74,17 +75,20 @@ class App:
         for path in ("/mcp", "/sse", "/messages", "/ws"):
             for whole in (f"/{name}{path}", f"/{name}{path}/"):
                 self._endpoints.pop(whole, None)
-                self._sockets.pop(whole, None)
+                self.sockets.pop(whole, None)
                 self.lanes.pop(whole.encode(), None)
 
     async def _enter(self, scope, receive, send) -> None:
-        headers = scope["bridge.headers"] = dict(scope["headers"])
-        refusal = self.gate.refusal(scope, headers)
+        headers, refusal = combine(scope["headers"])
+        scope["bridge.headers"] = headers
+        refusal = refusal or self.gate.refusal(scope, headers)
         if refusal is not None:
             return await _refuse(scope, send, refusal)
-        endpoint = (self._endpoints if scope["type"] == "http" else self._sockets).get(scope["path"])
-        if endpoint is None and scope["type"] == "websocket":
-            return await _refuse(scope, send, Refusal(404, INVALID_REQUEST, f"nothing at {scope['path']}"))
+        endpoint = (self._endpoints if scope["type"] == "http" else self.sockets).get(scope["path"])
+        if endpoint is None and (scope["type"] == "websocket" or scope["path"] in self.sockets):
+            refusal = Refusal(426, INVALID_REQUEST, "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",
+                              ((b"upgrade", b"websocket"), (b"connection", b"upgrade")))
+            return await _refuse(scope, send, refusal)
         try:
             await (endpoint or self._starlette)(scope, receive, send)
         except Disconnected:

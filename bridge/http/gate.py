@@ -15,6 +15,7 @@ RELOAD = "/-/reload"  # asks for a token of its own
 OPEN_PATHS = ("/healthz", "/readyz", RELOAD)
 REMEMBERED = 1000
 NEVER_SEEN = object()
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Gate:
@@ -30,7 +31,7 @@ class Gate:
             self.hosts.add(socket.gethostname().lower())
         self.is_loopback = is_loopback
         self.refused: dict[str, int] = {"host": 0, "origin": 0, "token": 0}
-        self._welcome: dict[tuple, Refusal | None] = {}
+        self._welcome: dict[tuple, Foreign | None] = {}
 
     def principal(self, headers: dict, server) -> str | None:
         """Whose request it is; None if there is anything to say against it, or if it was never seen before."""
@@ -41,15 +42,17 @@ class Gate:
     def refusal(self, scope, headers: dict) -> Refusal | None:
         """Why this request may not come in. One that may gets its `bridge.principal` in the scope."""
         named = (headers.get(b"host"), headers.get(b"origin"), scope.get("server"))
-        if named in self._welcome:
-            refusal = self._welcome[named]
+        if scope["type"] == "websocket":
+            foreign = self._check(*named, is_websocket=True)
+        elif named in self._welcome:
+            foreign = self._welcome[named]
         else:
-            refusal = self._check(*named)
+            foreign = self._check(*named)
             if len(self._welcome) < REMEMBERED:
-                self._welcome[named] = refusal
-        if refusal is not None:
-            self.refused["host" if "Host" in refusal.message else "origin"] += 1
-            return refusal
+                self._welcome[named] = foreign
+        if foreign is not None:
+            self.refused[foreign.what] += 1
+            return foreign.refusal
         scope["bridge.principal"] = ""
         return None if self.tokens is None else self._check_token(scope, headers)
 
@@ -68,27 +71,36 @@ class Gate:
         return Refusal(401, INVALID_REQUEST, "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
                        ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),))
 
-    def _check(self, host: bytes | None, origin: bytes | None, server) -> Refusal | None:
-        name = _host_name((host or b"").decode("latin-1").lower())
-        if not self._is_ours(name, (host or b"").decode("latin-1").lower(), server):
-            return Refusal(403, INVALID_REQUEST, f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
-        if origin is not None and not self._is_welcome(origin.decode("latin-1").lower(), name):
+    def _check(self, host: bytes | None, origin: bytes | None, server, is_websocket: bool = False) -> "Foreign | None":
+        whole = (host or b"").decode("latin-1").lower()
+        name = _host_name(whole)
+        if not self._is_ours(name, whole, server):
+            return Foreign("host", f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
+        if origin is not None and not self._is_welcome(origin.decode("latin-1").lower(), whole, is_websocket):
             shown = origin.decode("latin-1")[:100]
-            return Refusal(403, INVALID_REQUEST, f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
+            return Foreign("origin", f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
         return None
 
-    def _is_welcome(self, origin: str, host: str) -> bool:
+    def _is_welcome(self, origin: str, host: str, is_websocket: bool) -> bool:
         """Whether a page of this origin may call: one that is listed, one of ours, or one from the very host it calls.
 
-        The last says nothing where any Host goes: a rebound page's own host is what it calls.
+        The last says nothing where any Host goes: a rebound page's own host is what it calls. A browser shows our answers
+        only to pages that we let in by CORS, whatever their port, but what comes on a WebSocket to any page: that must be of
+        this very origin. (Its scheme may be https all the same, with a proxy in front of us.)
         """
         if origin.rstrip("/") in self.allowed_origins or "*" in self.allowed_origins:
             return True
         try:
-            page = _host_name(urlsplit(origin).netloc)
+            page = urlsplit(origin)
         except ValueError:  # "http://[::1": not an address
             return False
-        return page in self.hosts or page != "" and page == host and not self.any_host
+        if page.scheme not in DEFAULT_PORTS or not page.netloc:
+            return False
+        if is_websocket:
+            port = DEFAULT_PORTS[page.scheme]
+            return page.netloc.removesuffix(port) == host.removesuffix(port) and not self.any_host
+        name = _host_name(page.netloc)
+        return name in self.hosts or name == _host_name(host) and not self.any_host
 
     def _is_ours(self, name: str, whole: str, server) -> bool:
         if self.any_host or name in self.hosts or whole in self.hosts:
@@ -96,6 +108,14 @@ class Gate:
         # An address that we are reached by cannot be a name that somebody made point here.
         # (An IPv4 client of an IPv6 socket reaches "::ffff:192.0.2.1".)
         return not self.is_loopback and server is not None and name.strip("[]") == server[0].removeprefix("::ffff:")
+
+
+class Foreign:
+    """Why a Host or an Origin (`what`) is refused."""
+
+    def __init__(self, what: str, why: str):
+        self.what = what
+        self.refusal = Refusal(403, INVALID_REQUEST, why)
 
 
 def _host_name(host: str) -> str:

@@ -33,7 +33,7 @@ class Modern:
             message = envelope.from_client(body)
         except Malformed:
             return False
-        if not message.id or message.method is None or way.has_twins:
+        if not message.id or message.method is None:
             return False
         params = envelope.peek_modern(message.params)
         raw = bytes(params.meta)

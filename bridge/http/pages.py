@@ -56,7 +56,7 @@ class Pages:
         """POST: read the configuration again. Off (404) without --admin-token-file."""
         if self.admins is None:
             return JSONResponse({"error": "reloading over HTTP is off (--admin-token-file)"}, 404)
-        if self.admins.principal(dict(request.headers.raw)) is None:
+        if self.admins.principal(request.scope["bridge.headers"]) is None:
             return JSONResponse({"error": "the admin token is needed"}, 401, {"www-authenticate": 'Bearer realm="mcp-bridge admin"'})
         try:
             return JSONResponse(self.reread())
@@ -65,7 +65,7 @@ class Pages:
 
     async def home(self, request: Request) -> Response:
         """The same as /status.json, to be read."""
-        outer = prefix(dict(request.headers.raw), self.root_path).decode()
+        outer = prefix(request.scope["bridge.headers"], self.root_path).decode()
         parts = [_section(name, service.status()) for name, service in self.services.items()]
         return HTMLResponse(_PAGE.format(version=__version__, links=_links(outer), body="\n".join(parts)))
 

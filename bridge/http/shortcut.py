@@ -6,7 +6,7 @@ taken here: its session is known (or opens at once), its body is one message, it
 that is wrong with it, goes the long way (`app.py`), which alone knows how to refuse. Measured with callgrind: 148,000
 instructions a call this way, with both pipes of the child; 115,000 for a bare ASGI application that returns a constant.
 
-It leans on uvicorn's HttpToolsProtocol by inheritance, with `heads.py` in between: `cycle` is what uvicorn asks whether a
+It leans on uvicorn's HttpToolsProtocol by inheritance, with `connection.py` in between: `cycle` is what uvicorn asks whether a
 response is under way, and `on_response_complete` starts what a client has pipelined behind it.
 """
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bridge.http.heads import HeadsProtocol
+from bridge.http.connection import BODY, ConnectionProtocol
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -28,7 +28,7 @@ _EVENTS = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control
 LARGE = 1 << 16  # bytes from which a body is written by itself rather than copied behind its head
 
 
-class ShortcutProtocol(HeadsProtocol):
+class ShortcutProtocol(ConnectionProtocol):
     """uvicorn's HTTP protocol with a short way for what `app.lanes` take."""
 
     def __init__(self, *args, **kwargs):
@@ -62,7 +62,8 @@ class ShortcutProtocol(HeadsProtocol):
         self.url, self.headers = b"", []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        if self.reading is not BODY:  # nobody looks at trailers: what was decided by the head must not change behind it
+            self.headers.append((name.lower(), value))
 
     def _go_the_long_way(self) -> None:
         """What uvicorn does at the begin of a request and at each header, then what it does at the end of its head."""
@@ -88,16 +89,23 @@ class ShortcutProtocol(HeadsProtocol):
 
     def on_headers_complete(self) -> None:
         self.short = None
-        self.head_is_whole()
+        if self.parser.should_upgrade():
+            return None  # read again without that offer, or by another protocol
+        self.body_begins()
         # A client that does not read its answers goes the long way, where they wait for it, and its next requests too.
         if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
             return self._go_the_long_way()
         method = self.parser.get_method()
         path, _, query = self.url.partition(b"?")
         lane = self.bridge.lanes.get(path)
-        if lane is None or method not in lane.short or not self.parser.should_keep_alive():
+        if lane is None:
+            self.name_host()
+            return self._go_the_long_way()
+        if method not in lane.short or not self.parser.should_keep_alive():
             return self._go_the_long_way()
         headers = dict(self.headers)
+        if len(headers) != len(self.headers):
+            return self._go_the_long_way()
         length = headers.get(b"content-length", b"" if method == b"POST" else b"0")
         principal = self.bridge.gate.principal(headers, self.server)
         if principal is None or b"expect" in headers or not length.isdigit() or int(length) > lane.service.settings.max_body:
@@ -106,18 +114,26 @@ class ShortcutProtocol(HeadsProtocol):
         return None
 
     def on_body(self, body: bytes) -> None:
+        self.has_moved = True
         if self.short is None:
             return super().on_body(body)
-        self.short.body = self.short.body + body if self.short.body else body
+        if self.short.body:
+            self.short.add(body)
+        else:
+            self.short.body = body
         return None
 
     def on_message_complete(self) -> None:
         short, self.short = self.short, None
         if short is None:
-            return super().on_message_complete()
+            if not self.parser.should_upgrade():
+                self.is_read()
+                super().on_message_complete()
+            return None
+        self.is_read()
         self.taken = short
         try:
-            is_taken = short.lane.take(short.method, short.headers, short.query, short.body, short.principal, short)
+            is_taken = short.lane.take(short.method, short.headers, short.query, bytes(short.body), short.principal, short)
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
             is_taken = True
@@ -153,17 +169,18 @@ class ShortWay(Struct, eq=False):
     headers: dict
     query: bytes
     principal: str
-    body: bytes = b""
+    body: bytes | bytearray = b""
     response_complete: bool = False
     keep_alive: bool = True
     disconnected: bool = False
     on_gone: Any = None  # called when the client closes its connection before it is answered
     more_body: ClassVar = False
 
-    @property
-    def has_twins(self) -> bool:
-        """Whether a header came more than once."""
-        return len(self.protocol.headers) != len(self.headers)
+    def add(self, part: bytes) -> None:
+        """One more part of the body. Together they are copied once or twice, in however many it comes."""
+        if type(self.body) is bytes:
+            self.body = bytearray(self.body)
+        self.body += part
 
     @property
     def message_event(self):
@@ -224,7 +241,6 @@ class ShortWay(Struct, eq=False):
         if self.protocol.transport.is_closing():
             self.lane.service.counts.drops["client_gone"] += 1
         self.response_complete = True
-        if self.keep_alive:
-            self.protocol.on_response_complete()
-        else:
+        if not self.keep_alive:
             self.protocol.transport.close()
+        self.protocol.on_response_complete()

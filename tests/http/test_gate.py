@@ -53,11 +53,30 @@ def test_this_machines_loopback_names_are_welcome(echo, host, path):
 
 
 @pytest.mark.parametrize("origin", [None, "http://localhost", "http://127.0.0.1:3000", "https://[::1]:6274", "http://LOCALHOST:1"])
+@pytest.mark.parametrize("transport", [Http, Sse])
 def test_no_origin_or_a_local_one_is_welcome(echo, connect, transport, origin):
-    """Edge case 60."""
+    """Edge case 60. What we answer a browser shows to none of those pages without CORS."""
     client = connect(transport, echo.url, headers={"origin": origin} if origin else None)
 
     assert text(client.call("echo", message="hi")) == "hi"
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:6274", "chrome-extension://localhost", "ftp://127.0.0.1"])
+def test_a_page_of_another_local_server_opens_no_websocket(echo, origin):
+    """No CORS keeps a page from reading a WebSocket: any page that some program on this machine serves could use the MCP."""
+    connection, answer = open_websocket(echo.url, origin=origin)
+    connection.close()
+
+    assert answer.split()[1] == b"403"
+
+
+def test_a_page_of_this_very_origin_opens_a_websocket(echo, connect):
+    assert text(connect(Ws, echo.url, headers={"origin": echo.url}).call("echo", message="hi")) == "hi"
+
+
+@pytest.mark.parametrize("scheme", ["chrome-extension", "ftp", "file", "ws"])
+def test_the_scheme_of_an_origin_counts(echo, scheme):
+    assert status(echo, "GET", "/healthz", origin=f"{scheme}://localhost") == 403
 
 
 def test_a_request_without_any_host_is_forbidden(echo):

@@ -343,7 +343,7 @@ async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.Strea
     """A connection to a server that lets one idle for 1 s, where the bridge does for 75. /now goes the short way."""
     now = SimpleNamespace(short=(b"GET",), service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
                           take=lambda method, headers, query, body, principal, way: way.accepted() or True)
-    bridge = SimpleNamespace(head_timeout=head_timeout, lanes={b"/now": now}, gate=SimpleNamespace(principal=lambda headers, server: ""))
+    bridge = SimpleNamespace(head_timeout=head_timeout, body_timeout=100, write_timeout=0, sockets={}, lanes={b"/now": now}, gate=SimpleNamespace(principal=lambda headers, server: ""))
     server = uvicorn.Server(uvicorn.Config(answer, port=0, http=partial(ShortcutProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
     serving = asyncio.create_task(server.serve())
     while not server.started:

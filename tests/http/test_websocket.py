@@ -101,11 +101,13 @@ def test_too_many_are_refused(around, connect):
     assert refused.value.response.status_code in (403, 503)
 
 
-def test_there_is_nothing_at_another_path(echo):
+@pytest.mark.parametrize("path, status", [("/nowhere", 404), ("/mcp", 400)])
+def test_there_is_no_websocket_at_another_path(echo, path, status):
+    """The offer to become one is ignored (RFC 9110, 7.8): what is answered is a GET, which at /mcp lacks its session."""
     with pytest.raises(InvalidStatus) as refused:
-        connect_socket("ws" + echo.url[4:] + "/mcp", proxy=None)
+        connect_socket("ws" + echo.url[4:] + path, proxy=None)
 
-    assert refused.value.response.status_code in (403, 404)
+    assert refused.value.response.status_code == status
 
 
 def test_a_frame_over_the_limit_is_refused_and_the_connection_stays(around, connect):

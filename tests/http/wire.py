@@ -40,8 +40,8 @@ def post(url: str, body, *, path: str = "/mcp", **headers: str) -> bytes:
 
 
 def head(method: str, url: str, path: str, **headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"host: {urlsplit(url).netloc}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    headers = {"host": urlsplit(url).netloc} | headers
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

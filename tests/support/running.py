@@ -159,6 +159,10 @@ class Bridge:
     def rss(self) -> int:
         return psutil.Process(self.process.pid).memory_info().rss
 
+    def files(self) -> int:
+        """Its open file descriptors: a connection is one."""
+        return psutil.Process(self.process.pid).num_fds()
+
     def watch(self, pids: list[int]) -> None:
         """Processes to be gone at the end, though we may not see them below the bridge (a daemon's)."""
         for pid in pids:
