@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bridge.fleet import environment as environments
 from bridge.fleet import files
+from bridge.fleet.bounds import MEANING
 from bridge.fleet.engines import NAMES, Broken, Engine, Memory, Started, choose, forget, remember, running
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet, release
@@ -82,6 +83,9 @@ def _up(arguments: argparse.Namespace, words: list[str]) -> int:
     litellm.refuse_patterns(whole)
     for warning in litellm.warnings(whole.only(names)):
         say(warning)
+    for stanza in whole.only(names).stanzas:
+        for grant in stanza.grants:
+            say(f"{stanza.name}: 'grants: {grant}' in its stanza: {MEANING[grant]}")
     urls = engine.urls(whole, environment)  # a port that is none is told before anything is done
     remember(project, _memory(engine, Started(whole.only(names))))  # what fails half-way can be looked at and ended
     started = engine.up(whole, names, environment)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bridge.fleet.bounds import one_line
 from bridge.fleet.stanza import NAME, REFERENCE, RESERVED
 
 SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|PASSWORD|PASSWD|PASS|PWD|SECRET|CREDENTIALS?|DSN)(?:$|_)|DATABASE_UR[IL]$|CONNECTION_STRING$", re.IGNORECASE)
@@ -50,7 +51,8 @@ class Draft:
 
     @property
     def text(self) -> str:
-        lines = [f"description: {flow(self.description)}" if self.description else "# description: one line, for people and for models"]
+        about = one_line(self.description)
+        lines = [f"description: {flow(about)}" if about else "# description: one line, for people and for models"]
         lines += [f"{name}: {flow(value)}" for name, value in self.source.items()]
         if self.build:
             lines += ["build: true    # not all of it comes as wheels: what does not is built, which runs its code"]

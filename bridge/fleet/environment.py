@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
@@ -82,6 +83,7 @@ def complete(project: Project, fleet: Fleet) -> Environment:
         if not values[name]:
             raise UsageError(f"compose/.env: {name} is empty: take that line out, and `mcp-bridge up` makes a random one")
     refuse_public_defaults(values)
+    refuse_places(project, fleet, values)
     _refuse_two_values(project, said, files)
     fresh = not project.env_file.exists()
     before = "" if fresh else project.env_file.read_text(encoding="utf-8")
@@ -116,8 +118,17 @@ def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -
         "LITELLM_CONFIG": "./state/litellm.yaml",
         "PROMETHEUS_CONFIG": "./state/prometheus.yml",
         **{f"{name}_FILE": f"./secrets/{name}" for name in PASSWORDS},
+        "DOCKER_GROUP": _group_of_docker() if any("docker" in stanza.grants for stanza in started) else None,
         **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional)},
     }
+
+
+def _group_of_docker() -> str:
+    """The group that may use Docker's socket; root's where it cannot be seen (Docker Desktop has it in a machine of its own)."""
+    try:
+        return str(Path("/var/run/docker.sock").stat().st_gid)
+    except OSError:
+        return "0"
 
 
 def _profiles(environment: Environment, fleet: Fleet, started: list[Stanza]) -> list[str]:
@@ -164,6 +175,19 @@ def refuse_public_defaults(values: Mapping[str, str]) -> None:
         if values.get(name) in known:
             raise UsageError(f"LAN_BIND={host} opens the fleet to the network, but {name} is the public default: "
                              f"take that line out of compose/.env, and `mcp-bridge up` makes a random one")
+
+
+def refuse_places(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None:
+    """Raises UsageError where a variable names a place for a volume that no stanza could name."""
+    said = Environment(values)
+    for stanza in fleet.sidecars:
+        for volume in stanza.volumes:
+            source = said.expanded(volume.source)
+            if source[:1] not in ("/", ".", "~"):
+                continue
+            real = source if source.startswith("~") else str((project.compose / source).resolve())
+            if why := why_not_mounted(real, str(project.root.resolve())):
+                raise UsageError(f"images/{stanza.name}/stanza.yaml: {volume.source} is {source} by compose/.env: {why}")
 
 
 def _random(said: Mapping[str, str]) -> dict[str, str]:

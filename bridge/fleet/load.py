@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
@@ -27,6 +28,7 @@ def load(folder: Path, **changes: Any) -> Fleet:
         try:
             stanza = read_stanza(path)
             _refuse_missing(path, stanza)
+            _refuse_links(path, stanza)
             if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
                 mistakes.append(f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias")
             stanzas.append(stanza)
@@ -79,6 +81,14 @@ def _refuse_missing(path: Path, stanza: Stanza) -> None:
         if name and not there:
             kind = "folder" if place == ("files",) else "file"
             raise StanzaError(f"{path}:{_read(path)[1].get(place, 1)}: {'.'.join(place)}: there is no {kind} {name!r} in {path.parent}")
+
+
+def _refuse_links(path: Path, stanza: Stanza) -> None:
+    """A link may lead to what a stanza may not name."""
+    root = path.absolute().parent.parent.parent
+    for number, volume in enumerate(stanza.volumes):
+        if volume.path and (why := why_not_mounted(str((root / "compose" / volume.path).resolve()), str(root.resolve()))):
+            raise StanzaError(f"{path}:{_read(path)[1].get(('volumes', str(number)), 1)}: volumes.{number}: {volume.path}: {why}")
 
 
 def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any = Stanza) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from bridge.fleet.files import File
-from bridge.fleet.stanza import Part, Stanza
+from bridge.fleet.stanza import Image, Part, Stanza
 
 PORT = 8000  # on which every sidecar listens inside its container
 
@@ -18,9 +18,13 @@ class LiteLLM(Part):
     """The proxy that is used, untouched: which version, and what its config says beside the MCPs."""
 
     version: str = Field("1.77.3", pattern=r"^\d+\.\d+\.\d+$", description="decides which keys its config may have")
-    image: str = Field("", description="default: ghcr.io/berriai/litellm:vVERSION-stable")
+    image: Image = Field("", description="default: ghcr.io/berriai/litellm:vVERSION-stable")
     base: dict[str, Any] = Field(default_factory=dict, description="the operator's own settings: litellm/base.yaml")
     models: list[dict[str, Any]] = Field(default_factory=list, description="more entries for base's model_list")
+
+    @classmethod
+    def _may_have_lines(cls, place: tuple) -> bool:
+        return place[:1] in (("base",), ("models",))  # the operator's own
 
     @property
     def release(self) -> tuple[int, ...]:
@@ -38,10 +42,14 @@ class Fleet(Part):
     litellm: LiteLLM = Field(default_factory=LiteLLM)
     name: str = Field("mcp", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="how the Compose project's name begins (each checkout has its own, in compose/.env), and the Kubernetes namespace")
     port: int = Field(8000, ge=1, le=65535, description="where /NAME/mcp of every MCP is published on this machine")
-    prometheus_image: str = "prom/prometheus:v2.53.3"
-    postgres_image: str = "postgres:17"
-    python_image: str = "python:3.13-slim"
-    node_image: str = "node:22-slim"
+    prometheus_image: Image = "prom/prometheus:v2.53.3"
+    postgres_image: Image = "postgres:17"
+    python_image: Image = "python:3.13-slim"
+    node_image: Image = "node:22-slim"
+
+    @classmethod
+    def _may_have_lines(cls, place: tuple) -> bool:
+        return place[:2] in (("litellm", "base"), ("litellm", "models"))
 
     @field_validator("stanzas")
     @classmethod

@@ -11,18 +11,27 @@ import shlex
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from bridge.fleet import bounds
 from bridge.fleet.policy import check_policy
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
 RESERVED = ("litellm", "prometheus", "database", "door", "compose", "alerts", "healthz", "readyz", "metrics",
             "status.json", "mcp", "sse", "messages", "ws")
-KEPT_SECRETS = ("bridge_token",)  # the fleet's own
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 SOURCES = ("pypi", "npm", "binary", "image", "url")
+# What a build reads in a shell, or as an option, is of these letters only.
+PYPI = r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+"
+NPM = r"(@[a-z0-9~][a-z0-9~._-]*/)?[a-z0-9~][a-z0-9~._-]*@[0-9][A-Za-z0-9.+-]*"
+DEBIAN = r"[a-z0-9][a-z0-9.+-]+(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?"
+IMAGE = r"[a-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?"
+BESIDE = r"[A-Za-z0-9_][A-Za-z0-9._+@-]*(/[A-Za-z0-9_@][A-Za-z0-9._+@-]*)*"
+PROGRAM = r"[A-Za-z0-9_][A-Za-z0-9._+@-]*"
+HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 
 
 def _words(value: Any) -> Any:
@@ -36,6 +45,29 @@ def _listed(value: Any) -> Any:
 Words = Annotated[list[str], BeforeValidator(_words)]
 Names = Annotated[list[str], BeforeValidator(_listed)]
 Scalar = str | int | float | bool
+
+
+def _shaped(pattern: str, what: str) -> AfterValidator:
+    """Text that is empty or looks so, `{arch}` aside."""
+    def check(text: str) -> str:
+        if text and not re.fullmatch(pattern, text.replace("{arch}", "amd64")):
+            raise ValueError(f"{text!r}: {what}")
+        return text
+    return AfterValidator(check)
+
+
+def _for_litellm(value: Any) -> Any:
+    for _, text in bounds.texts(value):
+        bounds.check_for_litellm(text)
+    return value
+
+
+Path = Annotated[str, _shaped(BESIDE, "a path below the package or folder, of letters, digits, '.', '_', '-', '+' and '@', without '..'")]
+Image = Annotated[str, _shaped(IMAGE, "an image is [REGISTRY/]NAME[:TAG][@sha256:DIGEST]")]
+Requirements = Annotated[list[Annotated[str, _shaped(r"[A-Za-z0-9@][^\s;$`\\]*", "a requirement begins with a package's name, and has no spaces")]], BeforeValidator(_listed)]
+DebianNames = Annotated[list[Annotated[str, _shaped(DEBIAN, "no name of a Debian package")]], BeforeValidator(_listed)]
+Shown = Annotated[str, AfterValidator(_for_litellm)]  # goes to LiteLLM's config
+ShownNames = Annotated[list[str], BeforeValidator(_listed), AfterValidator(_for_litellm)]
 
 
 def is_url(text: str) -> bool:
@@ -52,6 +84,20 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_one_line(cls, value: Any) -> Any:
+        """All of it: a line break makes active lines in files where nobody looks for them."""
+        wrong = [InitErrorDetails(type=PydanticCustomError("text", "{why}", {"why": why}), loc=place, input=text)
+                 for place, text in bounds.texts(value) if (why := bounds.why_not_text(text)) and not cls._may_have_lines(place)]
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return value
+
+    @classmethod
+    def _may_have_lines(cls, place: tuple) -> bool:
+        return False
+
 
 class Smoke(Part):
     """A harmless call that proves the server works."""
@@ -61,6 +107,10 @@ class Smoke(Part):
     expect: str = Field("", description="text that must stand in the answer")
     build: bool = Field(True, description="also call it while the image is built: false if it needs network, a secret or a volume")
     internet: bool = Field(False, description="it asks a host of the internet: where there is none, `verify` leaves it out and says so")
+
+    @classmethod
+    def _may_have_lines(cls, place: tuple) -> bool:
+        return place[:1] == ("arguments",)  # JSON writes them as escapes
 
     @field_validator("arguments")
     @classmethod
@@ -93,7 +143,7 @@ class Auth(Part):
     """How to greet a remote MCP, in LiteLLM's words; the value itself or, better, the environment variable that has it."""
 
     type: Literal["none", "api_key", "bearer_token", "basic", "authorization"] = "bearer_token"
-    value: str = ""
+    value: Shown = ""
     value_env: str = Field("", description="the variable of LiteLLM's environment that has the value")
 
     @model_validator(mode="after")
@@ -102,6 +152,7 @@ class Auth(Part):
             raise ValueError("give one of 'value' and 'value_env'")
         if self.value_env and not VARIABLE.fullmatch(self.value_env):
             raise ValueError(f"value_env: {self.value_env!r} is not the name of an environment variable")
+        bounds.check_reference(self.value_env)
         return self
 
 
@@ -117,13 +168,23 @@ class Registration(Part):
 
     enabled: bool = True
     alias: str = Field("", description="its name in LiteLLM, before the '-' of each tool (default: the stanza's name, '_' for '-')")
-    access_groups: Names = Field(default_factory=list)
+    access_groups: ShownNames = Field(default_factory=list)
     allow_all_keys: bool = Field(True, description="LiteLLM 1.80 and newer: keys without a grant may use it")
     timeout: float | None = Field(None, gt=0, description="seconds for a call; LiteLLM 1.90 and newer")
-    extra_headers: Names = Field(default_factory=list, description="headers of the client that are passed on; LiteLLM 1.77.7 and newer")
-    static_headers: dict[str, str] = Field(default_factory=dict, description="headers that LiteLLM always sends; 1.79.3 and newer")
+    extra_headers: ShownNames = Field(default_factory=list, description="headers of the client that are passed on; LiteLLM 1.77.7 and newer")
+    static_headers: dict[str, str] = Field(default_factory=dict, description="headers that LiteLLM always sends; a value 'os.environ/NAME' is a variable of its environment; 1.79.3 and newer")
     cost: Cost | None = None
-    logo_url: str = ""
+    logo_url: Annotated[str, _shaped(r"https?://[^\s\"'<>`]+", "write http://… or https://…")] = ""
+
+    @field_validator("static_headers")
+    @classmethod
+    def _are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not re.fullmatch(HEADER, name):
+                raise ValueError(f"{name!r} is not the name of a header")
+            if value.startswith(bounds.REFERENCE_OF_LITELLM):
+                bounds.check_reference(value.removeprefix(bounds.REFERENCE_OF_LITELLM))
+        return headers
 
     @field_validator("alias")
     @classmethod
@@ -136,12 +197,12 @@ class Registration(Part):
 class Binary(Part):
     """One executable. `{arch}` stands for amd64 or arm64, wherever it comes from."""
 
-    url: str = Field("", description="where to fetch it from: an executable, or an archive (.tar.gz, .zip) that holds `path`")
-    sha256: dict[Literal["amd64", "arm64"], str] = Field(default_factory=dict, description="of what `url` gives, by architecture")
-    npm: str = Field("", description="the npm package (NAME@VERSION) that holds it")
-    pypi: str = Field("", description="the PyPI package (NAME==VERSION) whose wheel holds it")
-    file: str = Field("", description="a file beside the stanza")
-    path: str = Field("", description="where it is inside the package or archive")
+    url: Annotated[str, _shaped(r"(https?|file)://[A-Za-z0-9._~:/?#@!&()*+,;=%\[\]-]+", "write https://…, other characters as %XX")] = Field("", description="where to fetch it from: an executable, or an archive (.tar.gz, .zip) that holds `path`")
+    sha256: dict[Literal["amd64", "arm64"], Annotated[str, _shaped("[0-9a-f]{64}", "64 hexadecimal digits")]] = Field(default_factory=dict, description="of what `url` gives, by architecture")
+    npm: Annotated[str, _shaped(NPM, "write NAME@VERSION")] = Field("", description="the npm package (NAME@VERSION) that holds it")
+    pypi: Annotated[str, _shaped(PYPI, "write NAME==VERSION")] = Field("", description="the PyPI package (NAME==VERSION) whose wheel holds it")
+    file: Path = Field("", description="a file beside the stanza")
+    path: Path = Field("", description="where it is inside the package or archive")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -185,13 +246,20 @@ class Volume(Part):
     def _has_a_name(self) -> Self:
         if self.named and not VOLUME.fullmatch(self.named):
             raise ValueError(f"{self.named!r}: a volume's name is letters, digits, '_', '.' and '-'; a path begins with / or .")
+        bounds.check_covers(bounds.check_target(self.target), self.read_only)
+        if self.path and (why := bounds.why_not_mounted(self.path)):
+            raise ValueError(why)
         return self
+
+    @property
+    def path(self) -> str:
+        """The path of the machine that it is unless the operator says otherwise; empty for a named volume."""
+        return "" if self.named else REFERENCE.sub(lambda found: (found[2] or ":-")[2:], self.source)
 
     @property
     def named(self) -> str:
         """The named volume that it is unless the operator says otherwise; empty for a path."""
-        found = re.fullmatch(r"\$\{[^}]*:-([^}]*)\}", self.source)
-        source = found[1] if found else self.source
+        source = REFERENCE.sub(lambda found: (found[2] or ":-")[2:], self.source) if REFERENCE.fullmatch(self.source) else self.source
         return "" if not source or source[0] in "/.~$" else source
 
 
@@ -199,28 +267,30 @@ class Stanza(Part):
     """One MCP of the fleet."""
 
     name: str = Field(description="its folder's name; what it is called everywhere")
-    description: str = Field("", description="one line, for people and for LiteLLM")
+    description: Shown = Field("", description="one line, for people and for LiteLLM")
 
     pypi: Names = Field(default_factory=list, description="PyPI packages, pinned: NAME==VERSION")
     npm: Names = Field(default_factory=list, description="npm packages, pinned: NAME@VERSION")
     binary: Binary | None = Field(None, description="an executable that needs no runtime")
-    image: str = Field("", description="an existing image with a stdio server in it; it is wrapped, not changed")
+    image: Image = Field("", description="an existing image with a stdio server in it; it is wrapped, not changed")
     url: str = Field("", description="a remote MCP: nothing is built, LiteLLM is told of it")
 
     python: str = Field("3.13", pattern=r"^3\.\d+$", description="the Python that its packages are installed for")
-    constraints: Names = Field(default_factory=list, description="more requirements for the lock: pydantic<2.12")
-    overrides: Names = Field(default_factory=list, description="requirements for the lock that win over what packages ask for: pglast>=7.20,<8 (npm: NAME@VERSION)")
+    constraints: Requirements = Field(default_factory=list, description="more requirements for the lock: pydantic<2.12")
+    overrides: Requirements = Field(default_factory=list, description="requirements for the lock that win over what packages ask for: pglast>=7.20,<8 (npm: NAME@VERSION)")
     build: bool = Field(False, description="PyPI packages without a wheel are built, which runs their code; otherwise there must be wheels")
-    apt: Names = Field(default_factory=list, description="Debian packages that it needs")
-    files: str = Field("", description="a folder beside the stanza that is copied to /app")
+    apt: DebianNames = Field(default_factory=list, description="Debian packages that it needs")
+    files: Path = Field("", description="a folder beside the stanza that is copied to /app")
     command: Words = Field(default_factory=list, description="what to run: the real executable, never npx or uvx")
-    cwd: str = Field("", description="where it runs")
+    cwd: Annotated[str, AfterValidator(lambda path: path and bounds.check_target(path))] = Field("", description="where it runs")
 
     env: dict[str, Scalar] = Field(default_factory=dict, description="its environment; ${NAME} and ${NAME:-default} come from compose/.env")
     secrets: dict[str, Secret] = Field(default_factory=dict, description="variables whose values are secrets")
     volumes: list[Volume] = Field(default_factory=list)
     egress: bool = Field(False, description="may it reach beyond the fleet's own network?")
     needs: Annotated[list[Literal["database"]], BeforeValidator(_listed)] = Field(default_factory=list, description="services of the fleet that must be healthy first")
+    grants: Annotated[list[Literal["docker"]], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="docker: Docker's socket, with which its server may do anything on this machine")
     tests_only: bool = Field(False, description="start it only with the profile 'tests'")
     limits: Limits = Field(default_factory=Limits)
 
@@ -231,6 +301,10 @@ class Stanza(Part):
 
     transport: Literal["http", "sse"] | None = Field(None, description="of a remote MCP")
     auth: Auth | None = Field(None, description="for a remote MCP")
+
+    @classmethod
+    def _may_have_lines(cls, place: tuple) -> bool:
+        return place[:2] == ("smoke", "arguments")
 
     @field_validator("name")
     @classmethod
@@ -245,7 +319,7 @@ class Stanza(Part):
     @classmethod
     def _python_pins(cls, packages: list[str]) -> list[str]:
         for package in packages:
-            if not re.fullmatch(r"[A-Za-z0-9._-]+(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+", package):
+            if not re.fullmatch(PYPI, package):
                 raise ValueError(f"{package!r} is not pinned: write NAME==VERSION (`mcp-bridge add` finds the newest)")
         return packages
 
@@ -253,7 +327,7 @@ class Stanza(Part):
     @classmethod
     def _node_pins(cls, packages: list[str]) -> list[str]:
         for package in packages:
-            if not re.fullmatch(r"(@[a-z0-9~._-]+/)?[a-z0-9~._-]+@[0-9][A-Za-z0-9.+-]*", package):
+            if not re.fullmatch(NPM, package):
                 raise ValueError(f"{package!r} is not pinned: write NAME@VERSION (`mcp-bridge add` finds the newest)")
         return packages
 
@@ -275,6 +349,7 @@ class Stanza(Part):
         for name in value:
             if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of an environment variable")
+            bounds.check_variable(name)
         return value
 
     @field_validator("secrets")
@@ -283,8 +358,7 @@ class Stanza(Part):
         """The files that a container sees have lower-case names."""
         seen: dict[str, str] = {}
         for name in value:
-            if name.lower() in KEPT_SECRETS:
-                raise ValueError(f"{name!r} is the fleet's own: a stanza cannot have a secret of that name")
+            bounds.check_reference(name)
             if other := seen.get(name.lower()):
                 raise ValueError(f"{other!r} and {name!r} differ in their case only: rename one")
             seen[name.lower()] = name
@@ -319,6 +393,11 @@ class Stanza(Part):
                              + (", as `docker inspect` shows the image's entrypoint (`mcp-bridge add --image` reads it)" if self.image else ""))
         elif self.command[0] in ("npx", "uvx", "bunx", "pnpx"):
             raise ValueError(f"'{self.command[0]}' installs at every start: name the executable that the package installs")
+        if self.kind == "binary" and not re.fullmatch(PROGRAM, self.command[0].rpartition("/")[2]):
+            raise ValueError(f"'command': {self.command[0]!r}: a program's name is letters, digits, '.', '_', '+', '@' and '-'")
+        for text in self.with_references:
+            for found in REFERENCE.finditer(text):
+                bounds.check_reference(found[1])
         both = set(self.env) & set(self.secrets)
         if both:
             raise ValueError(f"{', '.join(sorted(both))}: in 'env' and in 'secrets'")
@@ -344,10 +423,14 @@ class Stanza(Part):
         return [name for name, secret in self.secrets.items() if not secret.optional]
 
     @property
+    def with_references(self) -> list[str]:
+        """The texts in which ${NAME} means a variable of compose/.env. Nowhere else does it."""
+        return [str(value) for value in self.env.values()] + self.command + [volume.source for volume in self.volumes]
+
+    @property
     def required_variables(self) -> list[str]:
         """Variables of compose/.env without which it cannot start, in the order of their first use."""
-        texts = [str(value) for value in self.env.values()] + self.command + [volume.source for volume in self.volumes]
-        return list(dict.fromkeys(found[1] for text in texts for found in REFERENCE.finditer(text) if found[2] is None))
+        return list(dict.fromkeys(found[1] for text in self.with_references for found in REFERENCE.finditer(text) if found[2] is None))
 
     @property
     def profile(self) -> str:

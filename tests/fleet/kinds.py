@@ -26,7 +26,7 @@ REMOTE = Stanza(
     tools={"allow": ["a"], "deny": ["b"]}, litellm={"static_headers": {"X-Team": "os.environ/TEAM"}, "extra_headers": ["X-User"]},
 )
 FETCHED = Stanza(
-    name="fetched", binary={"url": "https://example.org/server-{arch}.tar.gz", "sha256": {"arm64": "bb", "amd64": "aa"}, "path": "dist/server"},
+    name="fetched", binary={"url": "https://example.org/server-{arch}.tar.gz", "sha256": {"arm64": "bb" * 32, "amd64": "aa" * 32}, "path": "dist/server"},
     command="server",
 )
 WHEEL = Stanza(name="wheel", binary={"pypi": "wheel-mcp==1", "path": "wheel_mcp/bin/wheel-{arch}"}, command="wheel")

@@ -199,7 +199,7 @@ def test_the_text_of_a_stanza_says_what_the_draft_says_and_what_is_to_be_decided
 
 @pytest.mark.parametrize("words", [
     ["cat", word] for word in ("x: y", "foo:", "-", "--", "a #b", "#b", "😀", "'", '"', "it's", "a\\b", "[a", "{a}", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`", "?", "? a",
-                               "", " ", "\t", "a\nb", "a\n---\nb", "ü", "a\u2028b", "~", "=", "<<", "yes", "null", "$A", ",", "a;b", "(a)", "\x7f")
+                               "", " ", "ü", "~", "=", "<<", "yes", "null", "$A", ",", "a;b", "(a)")
 ] + [[word] for word in ("true", "no", "null", "~", "5", "1e3", "0x1f", "12:30:45", "2020-01-01", "-", "---", "...", "=", "a:", ":a", "<<", "x y", ".5")])
 def test_any_word_stands_in_a_stanza_as_it_was_said(words, tmp_path):
     """By the loader of stanzas, in each place that takes words."""
@@ -209,8 +209,19 @@ def test_any_word_stands_in_a_stanza_as_it_was_said(words, tmp_path):
 
     stanza = read_stanza(tmp_path / "it/stanza.yaml")
 
-    assert (stanza.command, stanza.description, stanza.env) == (words, words[-1], {"yes": words[-1], "N": words[-1], "null": "x"})
+    assert (stanza.command, stanza.description, stanza.env) == (words, words[-1].strip(), {"yes": words[-1], "N": words[-1], "null": "x"})
     assert list(stanza.secrets) == ["no", "on"]
+
+
+@pytest.mark.parametrize("word", ["\t", "a\nb", "a\n---\nb", "a\u2028b", "\x7f"])
+def test_what_would_begin_a_line_of_its_own_gets_into_no_stanza(word):
+    with pytest.raises(UsageError, match=f"command.1: {'a tab' if word == chr(9) else '.* in '}"):
+        add._checked(Draft("it", command=("cat", word)))
+    assert add._checked(Draft("it", command=("cat",), description=f"a {word} b\nLITELLM_MASTER_KEY=x")).description.count("\n") == 0
+
+
+def test_what_a_package_says_of_itself_is_nothing_that_litellm_looks_up():
+    assert add._checked(Draft("it", command=("cat",), description="os.environ/LITELLM_MASTER_KEY")).description == "'os.environ/LITELLM_MASTER_KEY'"
 
 
 # ---- written to a disk -----------------------------------------------------------------

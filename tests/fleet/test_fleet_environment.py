@@ -223,3 +223,20 @@ def test_a_compose_that_cannot_end_a_container_is_told_in_one_line(project, monk
 
     with pytest.raises(Broken, match="^Docker Compose cannot end old: error: it is stuck$"):
         Compose(project, lambda text: None)._end_others([])
+
+
+@pytest.mark.parametrize("value, why", [("/", "its keys"), ("./secrets", "the fleet's own"), ("/var/run/docker.sock", "grants: docker"), ("~/x", "whole path"), ("../papers", "the fleet's own")])
+def test_a_variable_names_no_place_that_a_stanza_could_not(project, value, why):
+    fleet = Fleet(stanzas=[Stanza(name="notes", command="x", volumes=["${NOTES:-notes}:/data"])])
+    write(project, f"NOTES={value}\n")
+    (project.root / "papers").symlink_to("compose/secrets")
+
+    with pytest.raises(UsageError, match=f"notes/stanza.yaml: .* by compose/.env: .*{why}"):
+        complete(project, fleet)
+
+
+def test_the_group_of_docker_s_socket_is_said_only_where_it_is_granted(project, fleet):
+    granted = Stanza(name="ruler", command="x", grants="docker")
+
+    assert for_compose(Environment({}), fleet, fleet.stanzas)["DOCKER_GROUP"] is None
+    assert for_compose(Environment({}), fleet, [granted])["DOCKER_GROUP"].isdecimal()

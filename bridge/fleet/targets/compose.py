@@ -17,7 +17,7 @@ from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import litellm as gateway
-from bridge.fleet.targets.sidecar import HARDENED, has_references, scratch, variables
+from bridge.fleet.targets.sidecar import HARDENED, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
@@ -25,6 +25,7 @@ DEFAULT_KEY = "sk-loopback-only"
 DEFAULT_TOKEN = "known-to-everybody"
 NETWORKS = {"mcp": {"internal": True}, "egress": {}}
 TOKEN = {"bridge_token": {"file": "${BRIDGE_TOKEN_FILE:-./defaults/bridge_token}"}}
+DOCKER_SOCKET = "/var/run/docker.sock"
 COMMON = HARDENED | {
     "restart": "unless-stopped",
     "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
@@ -63,7 +64,8 @@ def whole(fleet: Fleet) -> dict[str, Any]:
 def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     """The file of one MCP."""
     limits = stanza.limits
-    given = {name: escaped(value) for name, value in variables(stanza).items()}
+    given = ({name: escaped(value, has_references=False) for name, value in options(stanza).items()}
+             | {name: escaped(value) for name, value in variables(stanza).items()})
     service: dict[str, Any] = {
         "build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"},
     }
@@ -72,8 +74,11 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     if has_references(stanza.command):
         service["command"] = [escaped(word) for word in stanza.command]
     service |= {"environment": given, "secrets": ["bridge_token", *(name.lower() for name in stanza.secrets)]}
-    if stanza.volumes:
-        service["volumes"] = [f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes]
+    if volumes := [f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes]:
+        service["volumes"] = volumes
+    if "docker" in stanza.grants:
+        service["volumes"] = [*volumes, f"{DOCKER_SOCKET}:{DOCKER_SOCKET}"]
+        service["group_add"] = ["${DOCKER_GROUP:-0}"]  # the socket's, as `up` finds it
     service["networks"] = ["mcp", "egress"] if stanza.egress else ["mcp"]
     if stanza.needs:
         service["depends_on"] = {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
@@ -182,16 +187,14 @@ def _tmp(memory: str) -> str:
     return f"/tmp:mode=1777,size={scratch(memory)}"
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, has_references: bool = True) -> str:
     """`text` for a compose file, where '$' begins a reference: the stanza's own references stay, any other is doubled.
 
     ${NAME} becomes ${NAME:-}: Compose would warn of it at each command, although the profile is not even chosen.
     """
-    parts, end = [], 0
-    for found in REFERENCE.finditer(text):
-        parts += [text[end:found.start()].replace("$", "$$"), f"${{{found[1]}{found[2] or ':-'}}}"]
-        end = found.end()
-    return "".join(parts) + text[end:].replace("$", "$$")
+    if not has_references:
+        return text.replace("$", "$$")
+    return "".join(f"${{{name}:-{default or ''}}}" if name else literal.replace("$", "$$") for literal, name, default in parts(text))
 
 
 def named_in(config: Any) -> list[str]:

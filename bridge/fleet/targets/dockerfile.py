@@ -140,5 +140,5 @@ def _smoke(stanza: Stanza, interpreter: tuple[str, ...]) -> str:
 
 
 def _words(*words: str) -> str:
-    """Docker's exec form: no shell takes part."""
-    return json.dumps(words, ensure_ascii=False)
+    """Docker's exec form: no shell takes part, and '$' means nothing. But the builder looks for '<<' before it reads JSON."""
+    return json.dumps(words, ensure_ascii=False).replace("<<", r"\u003c\u003c")

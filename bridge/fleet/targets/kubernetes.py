@@ -15,7 +15,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in
-from bridge.fleet.targets.sidecar import SECRETS, scratch, secret_path, variables
+from bridge.fleet.targets.sidecar import SECRETS, has_references, options, parts, scratch, secret_path, variables
 from bridge.fleet.targets.template import template
 
 UID = 10001
@@ -48,7 +48,8 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     """One MCP: what it keeps, the pod, its name in the cluster, and where it may go."""
     claims = {_claim(stanza, number): volume for number, volume in enumerate(stanza.volumes)}
     files = [name for name, secret in stanza.secrets.items() if secret.kind == "file" or not secret.optional]
-    given = [_variable(name, value) for name, value in variables(stanza, files).items()]
+    given = [*({"name": name, "value": escaped(value, references=False)} for name, value in options(stanza, files).items()),
+             *(_variable(name, value) for name, value in variables(stanza).items())]
     needed = [{"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": name}}}
               for name in stanza.required_variables if name not in stanza.env]
     optional = [{"name": name, "valueFrom": {"secretKeyRef": {"name": f"mcp-{stanza.name}", "key": name, "optional": True}}}
@@ -79,8 +80,8 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     if stanza.limits.shm:
         container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(stanza.limits.shm)}})
-    if any(REFERENCE.search(word) for word in stanza.command):
-        container["args"] = [_expanded(word) for word in stanza.command]
+    if has_references(stanza.command):
+        container["args"] = [escaped(word) for word in stanza.command]
     labels = {**_labels(stanza.name), "app.kubernetes.io/component": "mcp"}
     documents = [_of("v1", "PersistentVolumeClaim", name, labels, spec={
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}) for name in claims]
@@ -245,12 +246,15 @@ def _variable(name: str, value: str) -> dict[str, Any]:
     whole = REFERENCE.fullmatch(value)
     if whole and whole[2] is None:
         return {"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": whole[1]}}}
-    return {"name": name, "value": _expanded(value)}
+    return {"name": name, "value": escaped(value)}
 
 
-def _expanded(text: str) -> str:
-    text = text.replace("$(", "$$(")
-    return REFERENCE.sub(lambda found: f"$({found[1]})" if found[2] is None else found[2][2:], text)
+def escaped(text: str, references: bool = True) -> str:
+    """`text` for a variable or an argument, where $(NAME) is a reference and $$ a dollar."""
+    if not references:
+        return text.replace("$", "$$")
+    return "".join((f"$({name})" if default is None else default.replace("$", "$$")) if name else literal.replace("$", "$$")
+                   for literal, name, default in parts(text))
 
 
 def _probe(path: str, **how: int) -> dict[str, Any]:

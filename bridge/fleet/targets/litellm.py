@@ -9,6 +9,7 @@ at the top of the file.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bridge.fleet.bounds import check_for_litellm, texts
 from bridge.fleet.files import File, generated_yaml
 from bridge.fleet.model import PORT, Fleet, LiteLLM
 from bridge.fleet.stanza import Stanza
@@ -122,7 +123,17 @@ def _entry(stanza: Stanza, fleet: Fleet, base: Callable[[Stanza], str]) -> dict[
     }
     entry |= {key: value for key, value in newer.items() if release >= SINCE[key]}
     entry["mcp_info"] = _shown(stanza)
-    return {key: value for key, value in entry.items() if value or value is False}
+    return {key: _literal(stanza, key, value) for key, value in entry.items() if value or value is False}
+
+
+def _literal(stanza: Stanza, key: str, value: Any) -> Any:
+    """What a stanza says is never the name of a variable, but where it says that it is. Raises UsageError."""
+    for _, text in texts(value) if key not in ("auth_value", "static_headers") else ():
+        try:
+            check_for_litellm(text)
+        except ValueError as error:
+            raise UsageError(f"images/{stanza.name}/stanza.yaml: {key}: {error}") from None
+    return value
 
 
 def _reached(stanza: Stanza, release: tuple[int, ...], base: Callable[[Stanza], str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a container around one MCP needs to be told, whatever runs it: variables, secrets, mounts. Compose and Kubernetes agree on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bridge.fleet.stanza import REFERENCE, Stanza
@@ -15,25 +15,39 @@ HARDENED = {  # of every container of the fleet
 }
 
 
-def variables(stanza: Stanza, as_files: Iterable[str] | None = None) -> dict[str, str]:
-    """Options of the bridge (MCP_BRIDGE_*), then the server's own variables, which may hold ${NAME} and ${NAME:-default}.
+def options(stanza: Stanza, as_files: Iterable[str] | None = None) -> dict[str, str]:
+    """What the bridge and its server are told in exactly these words: options (MCP_BRIDGE_*), and where secrets are.
 
     `as_files`: the secrets that are there as files, all unless said otherwise.
     """
     there = stanza.secrets if as_files is None else {name: stanza.secrets[name] for name in as_files}
-    options: dict[str, str] = {"name": stanza.name, "token_file": f"{SECRETS}/bridge_token"}
-    options |= {name: _option(value) for name, value in stanza.bridge.items()}
+    said: dict[str, str] = {"name": stanza.name, "token_file": f"{SECRETS}/bridge_token"}
+    said |= {name: _option(value) for name, value in stanza.bridge.items()}
     if stanza.tools.allow:
-        options["tool_allow"] = _option(stanza.tools.allow)
+        said["tool_allow"] = _option(stanza.tools.allow)
     if stanza.tools.deny:
-        options["tool_deny"] = _option(stanza.tools.deny)
+        said["tool_deny"] = _option(stanza.tools.deny)
     if stanza.tools.rename:
-        options["tool_rename"] = _option([f"{old}={new}" for old, new in stanza.tools.rename.items()])
+        said["tool_rename"] = _option([f"{old}={new}" for old, new in stanza.tools.rename.items()])
     if values := [f"{name}={secret_path(name)}" for name, secret in there.items() if secret.kind == "value"]:
-        options["secret"] = _option(values)
+        said["secret"] = _option(values)
     paths = {name: secret_path(name) for name, secret in there.items() if secret.kind == "file"}
-    return ({f"MCP_BRIDGE_{name.upper()}": value for name, value in options.items()}
-            | {name: in_words(value) for name, value in stanza.env.items()} | paths)
+    return {f"MCP_BRIDGE_{name.upper()}": value for name, value in said.items()} | paths
+
+
+def variables(stanza: Stanza) -> dict[str, str]:
+    """The server's own, which may hold ${NAME} and ${NAME:-default}."""
+    return {name: in_words(value) for name, value in stanza.env.items()}
+
+
+def parts(text: str) -> Iterator[tuple[str, str, str | None]]:
+    """`text` in pieces: (literal, "", None), or ("", NAME, default) for a reference; its default is None if it has none."""
+    end = 0
+    for found in REFERENCE.finditer(text):
+        yield text[end:found.start()], "", None
+        yield "", found[1], found[2] and found[2].removeprefix(":-")
+        end = found.end()
+    yield text[end:], "", None
 
 
 def secret_path(name: str) -> str:
@@ -51,4 +65,8 @@ def has_references(texts) -> bool:
 
 
 def _option(value: Any) -> str:
-    return ",".join(map(in_words, value)) if isinstance(value, list | tuple) else in_words(value)
+    """As `settings.read` takes it apart again: at commas, but at line breaks where a word has a comma itself."""
+    if not isinstance(value, list | tuple):
+        return in_words(value)
+    words = list(map(in_words, value))
+    return "\n".join([*words, ""]) if any("," in word for word in words) else ",".join(words)
