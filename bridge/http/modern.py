@@ -12,7 +12,7 @@ from msgspec import Struct
 from bridge.http.answers import send_accepted, send_json
 from bridge.http.reply import GONE, Awaited
 from bridge.http.stream import COMMENT, Stream, frame
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import ladder, listens
 from bridge.protocol.errors import INVALID_REQUEST, Malformed, Refusal, error_body, status_of
@@ -35,7 +35,7 @@ class Modern:
             return False
         if not message.id or message.method is None:
             return False
-        params = envelope.peek_modern(message.params)
+        params = spelling.modern_params(message)
         raw = bytes(params.meta)
         meta = self._known.get(raw)
         name = headers.get(ladder.NAME)
@@ -62,7 +62,7 @@ class Modern:
         if message.method is None or not message.id:
             refusal = ladder.without_envelope(message, headers.get(ladder.VERSION, ladder.NEWEST))
             return refusal if refusal else await send_accepted(send)
-        params = envelope.peek_modern(message.params)
+        params = spelling.modern_params(message)
         meta = envelope.peek_meta(params.meta)
         if not meta.revision and message.method == "initialize":
             return ladder.without_envelope(message, headers[ladder.VERSION])

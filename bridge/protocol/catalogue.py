@@ -5,7 +5,7 @@ be called twice, or as a task, or with arguments in headers.
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import BACKSLASH
 from bridge.protocol.eras.headers import annotations
 
@@ -67,9 +67,14 @@ class Catalogue:
         self.is_known = True
         self.names = {envelope.encode(tool.name): tool.name for tool in tools}
         self._safe = frozenset(envelope.encode(tool.name) for tool in tools if _is_safe(tool.annotations))
-        self._tasks = frozenset(envelope.encode(tool.name) for tool in tools if b'"required"' in bytes(tool.execution))
-        found = ((tool.name, annotations(tool.inputSchema)) for tool in tools if b"x-mcp-header" in bytes(tool.inputSchema))
+        self._tasks = frozenset(envelope.encode(tool.name) for tool in tools if bytes(tool.execution) and _wants_task(tool.execution))
+        found = ((tool.name, annotations(tool.inputSchema)) for tool in tools if spelling.may_name(bytes(tool.inputSchema), b"x-mcp-header"))
         self.headers = {envelope.encode(name): mirrored for name, mirrored in found if mirrored}
+
+
+def _wants_task(execution: Raw) -> bool:
+    support = (envelope.object_or_none(execution) or {}).get("taskSupport", Raw(b"null"))
+    return envelope.string(support) == "required"
 
 
 def _is_safe(annotations: Raw) -> bool:

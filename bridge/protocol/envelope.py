@@ -50,12 +50,12 @@ class Params(msgspec.Struct, gc=False):
     requestId: Raw = ABSENT
     progressToken: Raw = ABSENT
     meta: Raw = msgspec.field(default=ABSENT, name="_meta")
+    arguments: Raw = ABSENT
 
 
 class ModernParams(Params, gc=False):
     """The same for a request of the era without a handshake."""
 
-    arguments: Raw = ABSENT
     taskId: Raw = ABSENT
     notifications: Raw = ABSENT
     inputResponses: Raw = ABSENT

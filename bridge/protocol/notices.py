@@ -81,7 +81,7 @@ class Notices:
         text = envelope.notification(message.method, message.params)
         level = envelope.string(envelope.peek(message.params).level) if message.method == "notifications/message" else None
         exchange, sessions = relay.only_listener() if relay.is_modern and level else relay.owner_of_the_moment()
-        if exchange is None and len(sessions) != 1 and relay.has_clients_waiting:
+        if relay.has_many_callers or exchange is None and len(sessions) != 1 and relay.has_clients_waiting:
             # Several sessions' requests are under way: to give it to all would show one client another's business.
             relay.counts.drops["unattributable"] += 1
             return

@@ -2,7 +2,8 @@
 
 The child knows only integers that the bridge minted: request ids and progress tokens, so two clients that both use 1, 2, 3
 never meet. What cannot be told from those is decided here by one rule (`owner_of_the_moment`): it belongs to the only
-exchange under way, else to the only session, else to nobody in particular.
+exchange under way, else to the only session, else to nobody in particular; and where the child has heard of more than one
+caller, to nobody at all, because a server may well speak late.
 
 Pure and synchronous: lines and times in, lines and messages out. A relay does not know whether its child is a process.
 Beside it stand `turns` (whose turn it is), `rules` (requests that concern other sessions), `asks` (the child's requests),
@@ -16,7 +17,7 @@ from functools import partial
 import msgspec
 
 from bridge.counts import Counts
-from bridge.protocol import envelope, ids, memory, subscriptions
+from bridge.protocol import envelope, ids, memory, spelling, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
 from bridge.protocol.envelope import Envelope
@@ -71,6 +72,7 @@ class Relay:
         self.upkeep = Upkeep(self)
         self.odd = OddLines(lambda id: id in self.exchanges)
         self.sessions: dict[str, Session] = {}
+        self.callers: set[str] = set()  # the principals of whom this child may have something to say
         self.level: str | None = None  # what the child was told last
         self.has_opened = False  # the child has answered a handshake, now or earlier
         self.is_open = False
@@ -126,6 +128,7 @@ class Relay:
             # `initialized` goes out at once: Rust servers refuse anything else in between.
             self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
         is_new_child, self.has_opened = self.has_opened, True
+        self.callers = {session.principal for session in self.sessions.values()}
         self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
         self.memory.initialize = result
         self.is_paused = False
@@ -271,6 +274,7 @@ class Relay:
 
     def join(self, session: Session) -> None:
         session.relay = self
+        self.callers.add(session.principal)
         self.sessions[session.nonce] = session
 
     def adopt(self, session: Session, now: float) -> None:
@@ -324,7 +328,7 @@ class Relay:
         if self.successor is not None:
             session.relay = self.successor
             return session.relay.request(session, message, outbox, now, trace)
-        params = envelope.peek(message.params)
+        params = spelling.params(message)
         key = envelope.key(message.id)
         if key in session.exchanges:
             return Refusal(400, INVALID_REQUEST, f"id {key.decode()[:80]} is in use by a request of this session that is under way")
@@ -581,6 +585,8 @@ class Relay:
 
     def owner_of_the_moment(self) -> tuple[Exchange | None, list[Session]]:
         """Whom something without an address is for: an exchange with its session, or sessions."""
+        if self.has_many_callers:
+            return None, []
         exchange = self.only_exchange()
         if exchange is not None:
             return exchange, [exchange.session]
@@ -593,8 +599,14 @@ class Relay:
             return newest, [session]
         return None, [session for session in self.sessions.values() if not session.is_modern]
 
+    @property
+    def has_many_callers(self) -> bool:
+        return len(self.callers) > 1
+
     def only_listener(self) -> tuple[Exchange | None, list[Session]]:
         """Whom a modern child's log message is for: it logs only for requests that want it to."""
+        if self.has_many_callers:
+            return None, []
         wanting = [exchange for exchange in self.exchanges.values() if exchange.level and exchange.hold is None]
         return (wanting[0], [wanting[0].session]) if len(wanting) == 1 else (None, [])
 
@@ -635,7 +647,9 @@ class Relay:
         self.exchanges[exchange.id] = exchange
         if self.turns.is_limited:
             self.turns.gone(exchange)
-        self.calls += exchange.session is not None
+        if exchange.session is not None:
+            self.calls += 1
+            self.callers.add(exchange.session.principal)
         line = exchange.line
         if not exchange.is_safe:
             exchange.line = None

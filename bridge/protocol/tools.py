@@ -18,10 +18,8 @@ from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY
 from bridge.protocol.errors import INVALID_PARAMS
 
-SMALL = 2048  # bytes of params
 REMEMBERED = 2000  # names of calls whose tool is known; clients may make up any number
 LONGEST = 256  # characters of a name; nobody has longer ones (SEP-986: 128), and patterns take long for those
-_MEMBERS = frozenset(("name", "arguments", "_meta", "task"))  # of a call's params
 
 
 class BadNames(Exception):
@@ -94,7 +92,7 @@ class Tools:
         if not name:
             relay.counts.requests[(message.method, UNKNOWN, "hidden", client_era, relay.era)] += 1
             return f"Unknown tool: {(envelope.string(params.name) or given.decode(errors='replace'))[:LONGEST]}"
-        if name != given or _may_have_two_names(bytes(message.params)):
+        if name != given:
             message.params = _named(message.params, name)
             params.name = Raw(name)
         return ""
@@ -132,18 +130,9 @@ class Tools:
             return None  # without a name nobody can tell whether it may be shown
 
 
-def _may_have_two_names(params: bytes) -> bool:
-    """Whether to look closer. A look at the bytes costs a small call less than taking it apart, and a large one more."""
-    lower = params.lower() if len(params) <= SMALL else b""
-    return lower.count(b'name"') != 1 or b"\\u00" in lower  # a member's name may be spelled with escapes
-
-
 def _named(params: Raw, name: bytes) -> Raw:
-    """The params of a call with this name (raw JSON), put together anew, because there may be two: a child may take the
-    other one than we did, and Go takes "Name", too."""
+    """The params of a call with this name (raw JSON)."""
     members = envelope.members(params)
-    if not members.keys() <= _MEMBERS:
-        members = {key: value for key, value in members.items() if key == "name" or key.lower() != "name"}
     members["name"] = Raw(name)
     return Raw(envelope.encode(members))
 

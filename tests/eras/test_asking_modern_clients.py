@@ -246,7 +246,8 @@ def test_a_state_says_nothing_to_whoever_reads_it(client):
     state = state_of(client.call("elicit"))
 
     assert "elicit" not in state
-    assert b"elicit" not in base64.urlsafe_b64decode(state.encode() + b"==")
+    payload = state.partition(".")[0]  # its seal is behind the dot
+    assert b"elicit" not in base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
 
 
 def test_a_retry_with_other_json_of_the_same_parameters_is_the_same(client):

@@ -231,8 +231,8 @@ def test_a_call_by_the_new_name_reaches_the_child_by_its_own():
     (b'{ "arguments" : {"a":"put", "b":1.50} , "name" :  "put" }', b'{"arguments":{"a":"put", "b":1.50},"name":"write"}'),
     (b'{"arguments":{"put":"put"},"name":"put","_meta":{"put":[]}}', b'{"arguments":{"put":"put"},"name":"write","_meta":{"put":[]}}'),
     (b'{"name":"read","arguments":{"a":1.0,"b":"\xc3\xa9"}, "x":{}}', b'{"name":"read","arguments":{"a":1.0,"b":"\xc3\xa9"}, "x":{}}'),
-    (b'{ "name":"read","arguments":{"name":1.0} }', b'{"name":"read","arguments":{"name":1.0}}'),
-    (b'{ "name":"read","a":"%b"}' % (b"a" * 3000), b'{"name":"read","a":"%b"}' % (b"a" * 3000)),
+    (b'{ "name":"read","arguments":{"name":1.0} }', b'{ "name":"read","arguments":{"name":1.0} }'),
+    (b'{ "name":"read","a":"%b"}' % (b"a" * 3000), b'{ "name":"read","a":"%b"}' % (b"a" * 3000)),
     (b'{"name":"p\\u0075t","arguments":{"a":1.0}}', b'{"name":"write","arguments":{"a":1.0}}'),
     (b'{"\\u006eame":"put","arguments":{"a":"\\u00e9"}}', b'{"name":"write","arguments":{"a":"\\u00e9"}}'),
 ])

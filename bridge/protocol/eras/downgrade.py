@@ -7,7 +7,7 @@ Nothing inside a payload is touched. Codes that mean something else in the moder
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope, kind
+from bridge.protocol import envelope, kind, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
@@ -51,11 +51,9 @@ class Downgrade(Words):
         exchange.message = message
         raw, tail = bytes(message.params), bytes(params.meta)
         if tail in self._bare and not params.inputResponses and not params.requestState and raw.endswith(tail + b"}") and raw[:-len(tail) - 1].endswith(b',"_meta":'):
-            rest = raw[:-len(tail) - 10]
-            if rest.find(b'"_meta"') < 0 and envelope.BACKSLASH not in rest:  # it is there once: of two, the child would take the other
-                return rest + b"}"  # nothing in `_meta` is for the child: most requests
+            return raw[:-len(tail) - 10] + b"}"  # nothing in `_meta`, which is there once, is for the child: most requests
         members = envelope.members(message.params)
-        inner = envelope.members(params.meta)
+        inner = spelling.without_tokens(envelope.members(params.meta))
         for name in meta.OF_REQUESTS:
             inner.pop(name, None)
         if exchange.token:
@@ -108,7 +106,7 @@ class Downgrade(Words):
         """The result with what every modern one has: `resultType`, who the server is, and how long it may be kept."""
         stamp = self._stamp(method in CACHEABLE)
         raw = bytes(result)
-        if raw.find(b'"_meta"') < 0 and raw.find(b'"resultType"') < 0 and raw.find(b'"ttlMs"') < 0 and raw.find(b'"cacheScope"') < 0:
+        if not spelling.may_name(raw, b'"_meta"', b'"resultType"', b'"ttlMs"', b'"cacheScope"'):
             return b"".join((stamp, b"" if raw[1:].lstrip(b" \t\r\n") == b"}" else b",", raw[1:]))
         members = envelope.members(raw)
         inner = {**envelope.members(self._server), **meta.inner(members)}

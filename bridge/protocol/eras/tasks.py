@@ -9,7 +9,7 @@ from collections import OrderedDict
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.errors import INVALID_PARAMS, Refusal, modern_refusal
 
 METHODS = ("tasks/get", "tasks/update", "tasks/cancel")
@@ -34,7 +34,7 @@ class Tasks:
 
     def heard(self, principal: str, result: Raw, now: float) -> None:
         """The child answered a call; perhaps with a task."""
-        if bytes(result).find(b'"task"') < 0 or (task := _task(result)) is None:
+        if not spelling.may_name(bytes(result), b'"task"') or (task := _task(result)) is None:
             return
         if task.resultType == "task" and task.taskId:
             self._owners[task.taskId] = principal
@@ -70,15 +70,16 @@ class Tasks:
         return modern_refusal(INVALID_PARAMS, "no such task")
 
     def own_only(self, principal: str, params: Raw) -> bytes:
-        """The params of a `subscriptions/listen` without tasks of others."""
-        raw = bytes(params)
-        if not principal or b'"taskIds"' not in raw:
-            return raw
-        members = envelope.members(raw)
-        wishes = envelope.object_or_none(members.get("notifications", b"")) or {}
-        wanted = envelope.array_or_none(wishes.get("taskIds", b"")) or []
-        wishes["taskIds"] = [id for id in wanted if self.refusal(principal, id) is None]
-        return envelope.encode({**members, "notifications": wishes})
+        """The params of a `subscriptions/listen` without tasks of others, and without a progress token, which nobody minted."""
+        members = envelope.members(params)
+        members["_meta"] = spelling.without_tokens(envelope.object_or_none(members.get("_meta", b"")) or {})
+        wishes = envelope.object_or_none(members.get("notifications", b""))
+        if principal and wishes is not None:
+            wishes = members["notifications"] = spelling.only(wishes, "taskIds")
+            if "taskIds" in wishes:
+                wanted = envelope.array_or_none(wishes["taskIds"]) or []
+                wishes["taskIds"] = [id for id in wanted if self.refusal(principal, id) is None]
+        return envelope.encode(members)
 
 
 def _task(result: Raw) -> _Task | None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from msgspec import Raw
 
-from bridge.protocol import envelope, rules, subscriptions
+from bridge.protocol import envelope, rules, spelling, subscriptions
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.rounds import Round
@@ -37,7 +37,7 @@ class Upgrade(Words):
         exchange.message, session = message, exchange.session
         exchange.level = session.level or ""
         members = envelope.object_or_none(message.params or b"{}") or {}
-        inner = meta.inner(members)
+        inner = spelling.without_tokens(meta.inner(members))
         inner.update(self._client(session))
         if session.level:
             inner[meta.LEVEL] = session.level
@@ -47,9 +47,9 @@ class Upgrade(Words):
         return envelope.encode(members)
 
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
-        if message.result and b'"input_required"' in bytes(message.result):
+        if message.result and spelling.may_name(bytes(message.result), b'"input_required"'):
             members = envelope.object_or_none(message.result) or {}
-            if bytes(members.get("resultType", b"")) == b'"input_required"':
+            if envelope.string(members.get("resultType", b"")) == "input_required":
                 failure = Round.begin(self, exchange, members, self.relay.heard)
                 if failure:
                     message.result, message.error = envelope.ABSENT, Raw(b"{}")  # it is counted as what the client gets
@@ -87,7 +87,7 @@ class Upgrade(Words):
     def _trimmed(self, exchange: Exchange, result: Raw) -> bytes:
         """The result without the modern era's own members, and without what older SDKs take for a broken result."""
         raw = bytes(result)
-        if not any(stamp in raw for stamp in _STAMPS):
+        if not spelling.may_name(raw, *_STAMPS):
             return raw
         members = envelope.object_or_none(raw)
         if members is None:
@@ -102,7 +102,7 @@ class Upgrade(Words):
                 del members["_meta"]
         if exchange.method == "tools/call" and memoryview(members.get("structuredContent", Raw(b"{}")))[:1] != b"{":
             del members["structuredContent"]
-        if exchange.method == "tools/list" and b'"outputSchema"' in raw:
+        if exchange.method == "tools/list":
             members["tools"] = _tools(members.get("tools", Raw(b"[]")))
         return envelope.encode(members)
 
@@ -112,7 +112,7 @@ def _tools(raw: Raw) -> list | Raw:
     tools = envelope.array_or_none(raw)
     if tools is None:
         return raw
-    return [_tool(tool) if b'"outputSchema"' in bytes(tool) else tool for tool in tools]
+    return [_tool(tool) if spelling.may_name(bytes(tool), b'"outputSchema"') else tool for tool in tools]
 
 
 def _tool(raw: Raw) -> dict | Raw:

@@ -1,6 +1,6 @@
 """What the four pairs of eras have in common, and the two pairs that relay bytes."""
 
-from bridge.protocol import envelope, kind, rules
+from bridge.protocol import envelope, kind, rules, spelling
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import code_of, error_body
@@ -20,11 +20,8 @@ class Words:
         """What the child is told: the client's bytes, with our own progress token in them."""
         if exchange.token:
             return with_token(message.params, params.meta, exchange.id)
-        if params.meta:
-            raw = bytes(message.params)
-            if raw.count(b'_meta"') > 1 or envelope.BACKSLASH in raw and raw.find(b"\\u00") >= 0:
-                # Perhaps there is a second one, with a token that may be another client's: Go puts both together.
-                return envelope.encode(envelope.members(message.params))
+        if params.meta and spelling.may_hold_token(params.meta):
+            return with_token(message.params, params.meta, None)
         return message.params
 
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
@@ -79,10 +76,15 @@ class Verbatim(Words):
         return error_body(exchange.client_id, code, why)
 
 
-def with_token(params: bytes, meta: bytes, token: int) -> bytes:
-    """`params` with our own progress token in its `_meta`; everything else as it came."""
-    inner = envelope.members(meta)
-    inner["progressToken"] = token
+def with_token(params: bytes, meta: bytes, token: int | None) -> bytes:
+    """`params` with our own progress token in its `_meta`, or with none; everything else as it came."""
+    inner = envelope.object_or_none(meta)
+    if inner is None:
+        return params
+    if token is None:
+        inner = spelling.without_tokens(inner)
+    else:
+        inner = {**spelling.only(inner, "progressToken"), "progressToken": token}
     members = envelope.members(params)
     members["_meta"] = inner
     return envelope.encode(members)

@@ -1,0 +1,103 @@
+"""A member that decides something is in a child's params once, and spelled as the specification spells it.
+
+JSON has escapes ("task\\u0049d") and may say a member twice; servers written in Go take one in any case ("TaskId", Unicode's
+own folding included), and of two the last. So what we decide by and what the child acts on could be two different things:
+another caller's task, a tool that is hidden, a progress token that is somebody else's. Here params are put right before anybody
+looks at them: of two equal members the last one stays, and what only looks like one that decides goes.
+
+Most params are fine and are not taken apart: if the members that we know, as the decoder found them, are together as long as the
+whole, there is nothing else in it.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from bridge.protocol import envelope
+from bridge.protocol.envelope import BACKSLASH, Envelope, ModernParams, Params
+
+_CALL = frozenset(("name", "arguments", "uri", "inputresponses", "requeststate"))
+_LIST = frozenset(("cursor",))
+_TASK = frozenset(("taskid", "inputresponses", "requeststate"))
+DECIDES = {  # by method, case-folded; `_meta` does so in all of them
+    "tools/call": _CALL, "prompts/get": _CALL, "resources/read": _CALL,
+    "resources/subscribe": _CALL, "resources/unsubscribe": _CALL, "logging/setLevel": frozenset(("level",)),
+    "tools/list": _LIST, "prompts/list": _LIST, "resources/list": _LIST, "resources/templates/list": _LIST,
+    "subscriptions/listen": frozenset(("notifications",)),
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel", "tasks/result"), _TASK), "tasks/list": _LIST,
+}
+_NONE: frozenset[str] = frozenset()
+_EXACT = frozenset(("_meta", "name", "arguments", "uri", "cursor", "level", "notifications", "taskId", "inputResponses", "requestState"))
+
+
+def params(message: Envelope) -> Params:
+    """The members of a request's params that rules look at. `message.params` has each of them once from now on."""
+    found = envelope.peek(message.params)
+    if len(message.params) == _size(found) or not message.params:
+        return found
+    message.params = _put_right(message)
+    return envelope.peek(message.params)
+
+
+def modern_params(message: Envelope) -> ModernParams:
+    """The same with the members that only the modern era has."""
+    found = envelope.peek_modern(message.params)
+    if len(message.params) == _size(found) or not message.params:
+        return found
+    message.params = _put_right(message)
+    return envelope.peek_modern(message.params)
+
+
+def without_tokens(members: dict[str, Raw]) -> dict[str, Raw]:
+    """The members of a `_meta` without a progress token, however it is spelled: the child's is minted by us."""
+    return {name: value for name, value in members.items() if name.casefold() != "progresstoken"}
+
+
+def may_hold_token(meta: Raw) -> bool:
+    """Whether to look closer. Outside ASCII there are letters that fold to those of "token"."""
+    raw = bytes(meta)
+    return b"oken" in raw.lower() or BACKSLASH in raw or not raw.isascii()
+
+
+def only(members: dict[str, Raw], *names: str) -> dict[str, Raw]:
+    """The members without what only looks like one of these names."""
+    folded = {name.casefold() for name in names}
+    return {name: value for name, value in members.items() if name in names or name.casefold() not in folded}
+
+
+def may_name(raw: bytes, *names: bytes) -> bool:
+    """Whether one of these strings may be in it, quotes included. It saves taking most things apart, and decides nothing."""
+    return any(name in raw for name in names) or b"\\u00" in raw  # how a letter of ASCII is escaped
+
+
+def _size(found: Params) -> int:
+    """The bytes of an object of nothing but these members, each of them once, without white space. Most have two or three."""
+    size = 1
+    if found.name:
+        size += 8 + len(found.name)
+    if found.arguments:
+        size += 13 + len(found.arguments)
+    if found.meta:
+        size += 9 + len(found.meta)
+    if found.cursor:
+        size += 10 + len(found.cursor)
+    if found.uri:
+        size += 7 + len(found.uri)
+    return size
+
+
+def _put_right(message: Envelope) -> Raw:
+    """The params, byte for byte, where there is nothing to put right."""
+    members = envelope.object_or_none(message.params)
+    if members is None:
+        return message.params
+    decides = DECIDES.get(message.method, _NONE)
+    right = {name: value for name, value in members.items()
+             if name in _EXACT or (folded := name.casefold()) != "_meta" and folded not in decides}
+    anew = envelope.encode(right)
+    # A member that is there twice, or has escapes in its name, makes the original the longer one.
+    is_right = len(right) == len(members) and len(_compact(anew)) == len(_compact(message.params))
+    return message.params if is_right else Raw(anew)
+
+
+def _compact(raw: bytes) -> bytes:
+    return msgspec.json.format(bytes(raw), indent=-1)
