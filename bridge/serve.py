@@ -51,7 +51,11 @@ def serve(settings: Settings, argv: list[str]) -> int:
         import uvloop as loops
     except ImportError:
         loops = asyncio
-    return loops.run(_Bridge(settings, argv, planned, tokens, admins, key, listener).run())
+    try:
+        return loops.run(_Bridge(settings, argv, planned, tokens, admins, key, listener).run())
+    finally:
+        if settings.uds:
+            Path(settings.uds).unlink(missing_ok=True)
 
 
 class _Bridge:
@@ -80,7 +84,7 @@ class _Bridge:
         _raise_file_limit()
         loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
         services = self.services = {name: self._service(name) for name in self.planned}
-        app = self.app = App(services, not self.settings.config, self.settings, self.tokens, _is_loopback(self.settings.host))
+        app = self.app = App(services, not self.settings.config, self.settings, self.tokens, self._is_private)
         app.pages.registry = metrics.registry(services.values(), app.gate.refused)
         app.pages.admins, app.pages.reread = self.admins, self._reload
         server = _Server(_uvicorn_config(app))
@@ -213,14 +217,25 @@ class _Bridge:
         for listening in server.servers:
             listening.close()
 
-    def _announce(self) -> None:
+    @property
+    def _is_private(self) -> bool:
+        """Whether only this machine can reach it."""
+        return bool(self.settings.uds) or _is_loopback(self.settings.host)
+
+    def _address(self) -> tuple[str, str]:
+        """An address that works where the log is read, and what was bound."""
+        if self.settings.uds:
+            return f"http+unix:{self.settings.uds}", self.settings.uds
         host, port = self.listener.getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # an address that works where the log is read
-        host = f"[{host}]" if ":" in host else host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", self.settings.host
+
+    def _announce(self) -> None:
+        url, bound = self._address()
         path = "/mcp" if not self.settings.config else "/NAME/mcp"
-        self.log.info("listening", url=f"http://{host}:{port}", bound=self.settings.host, endpoint=path, version=__version__, profile=self.settings.profile,
+        self.log.info("listening", url=url, bound=bound, endpoint=path, version=__version__, profile=self.settings.profile,
                       mcps=",".join(self.services) if self.settings.config else None)
-        if not _is_loopback(self.settings.host) and not (self.settings.allowed_host or self.tokens):
+        if not self._is_private and not (self.settings.allowed_host or self.tokens):
             self.log.warning("open to the network without a token, and only for requests to this machine's own names: "
                              "other names (a compose service's) need --allowed-host NAME; --token-file FILE asks for a token",
                              host=self.settings.host)
@@ -298,6 +313,8 @@ def _name_of(argv: list[str]) -> str:
 
 
 def _bind(settings: Settings) -> socket.socket:
+    if settings.uds:
+        return _bind_unix(settings.uds)
     try:
         family, kind, proto, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM,
                                                              flags=socket.AI_PASSIVE)[0]
@@ -307,6 +324,24 @@ def _bind(settings: Settings) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         raise UsageError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error} (--port, --host)") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _bind_unix(path: str) -> socket.socket:
+    """A socket that is left over from a bridge that died is replaced, one that answers is not."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).is_socket():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+                if other.connect_ex(path) == 0:
+                    raise UsageError(f"--uds {path}: another bridge listens there")
+            Path(path).unlink()
+        listener.bind(path)
+        Path(path).chmod(0o666)  # who may reach it is decided by its folder
+        listener.listen(2048)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {path}: {error.strerror or error} (--uds)") from None
     listener.setblocking(False)
     return listener
 

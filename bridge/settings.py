@@ -69,6 +69,7 @@ class Settings:
 
     host: str = option("127.0.0.1", "address to bind")
     port: int = option(8000, "port to bind; 0 takes any free one and prints it", type=port)
+    uds: str = option("", "listen on this Unix socket, and on no address", metavar="PATH")
     name: str = option("", "the MCP's name in logs, metrics and session ids (default: from the command)")
     config: str = option("", "serve all MCPs of FILE, each at /NAME/mcp: mcpServers as JSON or YAML, or the file of another client", metavar="FILE")
     strict: bool = option(False, "with --config: an entry that cannot be served, or an unknown field, ends the start", type=flag)
