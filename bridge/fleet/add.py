@@ -12,13 +12,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bridge.clients import document as documents
+from bridge.clients import formats
 from bridge.fleet import desktop, kept, lock, origins
 from bridge.fleet.draft import Draft, executable, propose_smoke, stanza_name
+from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.load import STANZA
 from bridge.fleet.project import Project
+from bridge.fleet.secrecy import url_reveals
 from bridge.fleet.stanza import VARIABLE, Stanza, is_url
 from bridge.fleet.trial import Trial, try_once
+from bridge.fleet.wrapped import NotUnderstood
 from bridge.settings import UsageError
 
 SOURCES = ("pypi", "npm", "binary", "image", "url", "command")
@@ -47,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="a remote MCP")
     parser.add_argument("--transport", choices=("http", "sse"), help="of --url (default: sse if it ends in /sse)")
     parser.add_argument("--token-env", metavar="VARIABLE", help="of --url: the variable of compose/.env that has its bearer token")
-    parser.add_argument("--from", dest="file", metavar="FILE", help="all of `mcpServers` in a desktop client's configuration")
+    parser.add_argument("--from", dest="file", metavar="FILE", help="all servers of another client's file: mcpServers, VS Code, Zed, Codex, Goose, … (docs/adding-an-mcp.md)")
+    parser.add_argument("--strict", action="store_true", help="of --from: add nothing if an entry cannot be read")
     parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the server; one that looks like a secret becomes one")
     parser.add_argument("--path", default="", help="of --binary: where the executable is in the archive")
     parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)")
@@ -60,7 +66,7 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
     if arguments.file:
         if given or arguments.name or command:
             raise UsageError("--from FILE says it all: leave the name and the sources out")
-        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets)
+        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict)
     else:
         if not arguments.name:
             raise UsageError("what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)")
@@ -100,21 +106,24 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
     for variable in env or {}:
         if not VARIABLE.fullmatch(variable):
             raise UsageError(f"--env {variable!r}: not the name of a variable")
-    understood = desktop.taken_out(draft, env or {})
+    if url_reveals(value if kind in ("url", "image") else ""):
+        raise UsageError(f"--{kind}: a secret stands in it, and a stanza is committed: use --token-env, or write the stanza by hand")
+    try:
+        understood = taken_out(draft, env or {})
+    except NotUnderstood as why:
+        raise UsageError(str(why)) from None
     return _finish(project, kept.apart(understood, kept.there(project), {}), trial)
 
 
-def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool = False) -> list[Added]:
+def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False) -> list[Added]:
     """All entries of a desktop client's file. One that cannot be added says why; the others are added. `keep` writes the
-    values of each as soon as its stanza stands. Raises UsageError."""
-    try:
-        text = file.expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    try:
-        entries = list(desktop.entries(text))
-    except UsageError as error:
-        raise UsageError(f"{file}: {error}") from None
+    values of each as soon as its stanza stands; with `strict` nothing is added if one cannot be read. Raises UsageError."""
+    document = documents.read(str(file))
+    entries = desktop.entries(document)
+    if strict and (wrong := [entry for entry in entries if entry.skipped and not entry.off]):
+        raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
+    for line in formats.told_once(formats.entries(document)):
+        _tell(line)
     known, given, every = kept.there(project), {}, []
     for entry in entries:
         every.append(added := _one_of_many(project, entry, known, given, trial))
@@ -140,13 +149,13 @@ def told(project: Project, added: Added, keeps: bool) -> str:
 
 # ---- from a draft to a stanza with its lock --------------------------------------------
 
-def _one_of_many(project: Project, entry: desktop.Entry, known: dict[str, str], given: dict[str, str], trial: bool) -> Added:
+def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool) -> Added:
     """`given` are the names that entries before it took, and then those of this one too."""
     if entry.skipped:
         return Added(entry.draft.name, notes=list(entry.notes))
     try:
         _free(project, entry.draft.name)
-        entry = kept.apart(entry, known, given)
+        entry = kept.apart(entry, known, given, kept.FLEETS_OWN)
         added = _finish(project, entry, trial)
     except UsageError as error:
         return Added(entry.draft.name, notes=[*entry.notes, str(error)])
@@ -160,7 +169,7 @@ def _free(project: Project, name: str) -> None:
         raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")
 
 
-def _finish(project: Project, entry: desktop.Entry, trial: bool) -> Added:
+def _finish(project: Project, entry: Entry, trial: bool) -> Added:
     """Pin it, write it, lock it, try it. Leaves nothing behind if it fails."""
     draft, notes = entry.draft, list(entry.notes)
     folder = project.images / draft.name
@@ -213,7 +222,7 @@ def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
         notes += about.notes
         if not about.command and not draft.command:
             raise UsageError(f"{value}: what does it run? Give that after '--': mcp-bridge add {draft.name} --image {value} -- COMMAND ARGS…")
-        words = (*about.entrypoint, *(draft.command or about.command)) if about.entrypoint else draft.command or about.command
+        words = (*about.entrypoint, *(draft.command or about.command)) if about.entrypoint and not draft.whole_command else draft.command or about.command
         return replace(draft, source={"image": about.package}, command=tuple(words), description=draft.description or about.description)
     elif kind == "binary" and "url" in value:
         binary, program = origins.look_at_binary(**value)

@@ -4,6 +4,7 @@ The text is laid out by hand rather than dumped, because its comments are half o
 decide something that nobody can know from the outside.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,15 @@ import yaml
 from bridge.fleet.bounds import one_line
 from bridge.fleet.stanza import NAME, REFERENCE, RESERVED
 
-SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|PASSWORD|PASSWD|PASS|PWD|SECRET|CREDENTIALS?|DSN)(?:$|_)|DATABASE_UR[IL]$|CONNECTION_STRING$", re.IGNORECASE)
-NOT_SECRET = re.compile(r"(?:_|^)(?:PATH|FILE|URL|NAME|HEADER|TTL|LENGTH)$|^(?:KEY|PASS)_", re.IGNORECASE)
-BLANK = re.compile(r"^$|^[<\[{].*[>\]}]$|^\$\{?\w+.*$|^(your|my|enter|insert|add|put|replace)[-_ ].*$|.*[-_ ]here$|^x{3,}$|^\.{3}$|^change[-_ ]?me$|^none$", re.IGNORECASE)
+SECRET = re.compile(
+    r"(?:^|_)(?:TOKENS?|KEYS?|APIKEYS?|PASSWORDS?|PASSWD|PASSPHRASE|PASS|PWD|PW|PAT|PIN|SECRETS?|CREDENTIALS?|CREDS?|DSN|JWT|BEARER|AUTH|AUTHORIZATION|COOKIES?|SAS|OTP|MNEMONIC)\d*(?:$|_)"
+    r"|(?:TOKEN|SECRET|PASSWORD|PASSWD|APIKEY|ACCESSKEY|PRIVATEKEY)\d*$|DATABASE_UR[IL]$|CONN(?:ECTION)?_?STR(?:ING)?$", re.IGNORECASE)
+NOT_SECRET = re.compile(
+    r"(?:_|^)(?:PATH|FILE|DIR|URL|(?<!DATABASE_)URI|ENDPOINT|HOST|PORT|NAME|HEADER|TTL|LENGTH|SIZE|LIMIT|COUNT|BUDGET|TYPE|MODE|METHOD|SCHEME|PROVIDER|ENABLED|DISABLED|REQUIRED|EXPIRY|TIMEOUT|ALGORITHM|PREFIX|FORMAT|SCOPES?)$"
+    r"|^(?:KEY|PASS)_|(?:^|_)(?:MAX|MIN|NUM|INPUT|OUTPUT|COMPLETION|THINKING)_(?:\w+_)?TOKENS?$", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"<[^<>]*>|\[[^\[\]]*\]|\{+[^{}]*\}+|\$\{[^{}]*\}|\$(?-i:[A-Z_][A-Z0-9_]*)|%(?-i:[A-Z_][A-Z0-9_]*)%|(your|enter|insert|add|put|replace)[-_ ].*|my[-_ ](\w+[-_ ])?(key|token|secret|password)|.*[-_ ]here"
+    r"|x{3,}|\*{3,}|\.{3}|…|change[-_ ]?me", re.IGNORECASE)
 TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
 READS = re.compile(r"^(\w+[_-])?(list|get|read|show|describe|status|info|version|health|ping|whoami|current)([_-]|$)", re.IGNORECASE)
 PLAIN = re.compile(r"[\w./@+=~:-]+", re.ASCII)  # a word that no shell reads as another
@@ -43,6 +50,7 @@ class Draft:
     static_headers: dict[str, str] = field(default_factory=dict)
     tools: tuple[dict, ...] | None = None  # as the server listed them; None if it was not tried
     smoke: dict[str, Any] | None = None
+    whole_command: bool = False  # of an image: its own entrypoint is not put before
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -81,7 +89,7 @@ class Draft:
         return "\n".join(lines + ([] if "url" in self.source else self._decisions())) + "\n"
 
     def _decisions(self) -> list[str]:
-        talks = bool(self.secrets or references(self) or any(re.match(r"https?://", value) for value in self.env.values()))
+        talks = bool(self.secrets or references(self) or any(re.search(r"\bhttps?://|\bwss?://", text) for text in (*self.env.values(), *self.command)))
         lines = [f"egress: {str(talks).lower()}    # " + ("it seems to talk to somebody: false if that is inside the fleet" if talks
                                                           else "true if it must reach anything beyond the fleet's own network")]
         lines += ["bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
@@ -118,7 +126,15 @@ def is_secret(name: str) -> bool:
 
 def is_blank(value: str) -> bool:
     """Is it a placeholder for what somebody should write there?"""
-    return bool(BLANK.match(value.strip()))
+    value = value.strip()
+    return not value or bool(_PLACEHOLDER.fullmatch(value)) and not _is_json(value)
+
+
+def _is_json(value: str) -> bool:
+    try:
+        return isinstance(json.loads(value), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def executable(package: str, found: list[str]) -> str:

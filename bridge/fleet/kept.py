@@ -5,11 +5,11 @@ name of its own, and its stanza hands that to the server as the variable that it
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from bridge.fleet import environment as environments
-from bridge.fleet.desktop import Entry
+from bridge.fleet.elsewhere import Entry
 from bridge.fleet.draft import Draft, references
 from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS, TOKEN
 from bridge.fleet.project import Project, private, write_private
@@ -31,11 +31,11 @@ def names(draft: Draft) -> list[str]:
     return list(dict.fromkeys([*draft.secrets, *references(draft), *filter(None, [draft.auth.get("value_env")]), *headers]))
 
 
-def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str]) -> Entry:
+def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], reserved: Collection[str] = ()) -> Entry:
     """The entry, with other names for values whose names are taken. `known` are those of compose/, `given` those of other
-    entries, without a value where none was found. Raises UsageError if a value can have no other name."""
+    entries, without a value where none was found; `reserved` are never its own. Raises UsageError if a value can have no other name."""
     def is_taken(name: str, value: str) -> bool:
-        return (known | given).get(name, value) != value if value else bool(given.get(name))
+        return name in reserved or ((known | given).get(name, value) != value if value else bool(given.get(name)))
 
     for name in names(entry.draft):
         value = entry.values.get(name, "")

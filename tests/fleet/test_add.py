@@ -8,17 +8,19 @@ import pytest
 import yaml
 
 from bridge.child.environment import read_secret
+from bridge.clients import document as documents
 from bridge.fleet import add, desktop, kept, lock
 from bridge.fleet import environment as environments
 from bridge.fleet.draft import Draft, executable, is_blank, is_secret, propose_smoke, stanza_name
+from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 
 
-def entry(name="it", **said) -> desktop.Entry:
-    return desktop.entry(name, said)
+def entry(name="it", **said) -> Entry:
+    return desktop.entries(documents.parse(json.dumps({"mcpServers": {name: said}})))[0]
 
 
 def program(line: str, **said) -> Draft:
@@ -62,14 +64,14 @@ def test_what_a_desktop_client_runs_becomes_a_source_and_a_command(line, source,
     ({"command": "uv", "args": ["--directory", "/me/it", "run", "it.py"]}, "`uv run` in /me/it"),
     ({"command": "npx", "args": ["-y"]}, "npx without a package"),
     ({"command": "docker", "args": ["run", "-i"]}, "docker without an image"),
-    ({"args": ["x"]}, "neither 'command' nor 'url'"),
+    ({"args": ["x"]}, "'command' is missing, and 'url' too"),
     ({"command": "npx", "args": ["a"], "disabled": True}, "disabled there"),
     ({"url": "https://host/mcp?api_key=x"}, "its URL holds a secret"),
     ({"command": "docker", "args": ["exec", "-i", "box", "server"]}, "`docker exec` names no image"),
     ({"command": "docker", "args": ["compose", "run", "it"]}, "`docker compose` names no image"),
-    ({"url": 5}, "'url' is not a text: 5"),
+    ({"url": 5}, "'url' is not a text"),
     ({"url": ["https://h"]}, "'url' is not a text"),
-    ({"command": ["npx", "a"]}, "'command' is not a text"),
+    ({"command": ["npx", {}]}, "'command' is not a list of texts"),
     ({"command": "a 'b"}, "'command': No closing quotation"),
     ({"command": "npx", "args": "-y @model/x"}, "'args' is not a list"),
     ({"command": "npx", "args": 5}, "'args' is not a list"),
@@ -107,10 +109,11 @@ def test_docker_s_variables_and_folders_are_taken_over_and_the_rest_is_said():
 
 
 def test_a_folder_of_that_machine_becomes_a_volume():
-    made = program("npx -y files /home/me/Documents --log=/tmp/log C:\\x")
+    made = program("npx -y files /home/me/Documents --log=/tmp/log C:\\x ${workspaceFolder} ${userHome}/Documents $HOME/y")
 
-    assert made.volumes == ("/home/me/Documents:/data/Documents", "/tmp/log:/data/log")
-    assert made.command == ("/data/Documents", "--log=/data/log", "C:\\x")
+    assert made.volumes == ("/home/me/Documents:/data/Documents", "/tmp/log:/data/log", "${IT_X}:/data/x", "${WORKSPACE_FOLDER}:/data/workspace",
+                            "~/Documents:/data/Documents-2", "~/y:/data/y")
+    assert made.command == ("/data/Documents", "--log=/data/log", "/data/x", "/data/workspace", "/data/Documents-2", "/data/y")
 
 
 @pytest.mark.parametrize("said, transport, auth, values", [
@@ -137,7 +140,7 @@ def test_a_remote_mcp_keeps_all_its_headers():
 
 
 def test_what_is_not_understood_is_said():
-    made = entry(command="npx", args=["pkg", "😀 \\u0000"], sandbox=True, cwd="/me", disabledTools=["rm"])
+    made = entry(command="npx", args=["pkg", "😀 \\u0000"], frob=True, cwd="/me", disabledTools=["rm"])
 
     assert [note.partition(":")[0] for note in made.notes] == ["cwd /me is a folder of that machine", "not understood", "tools that were hidden there"]
 
@@ -145,7 +148,7 @@ def test_what_is_not_understood_is_said():
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"mcpServers": {}}', '{"mcp": "x"}', '{"mcpServers": [1]}'])
 def test_a_file_without_servers_is_refused(text):
     with pytest.raises(UsageError):
-        list(desktop.entries(text))
+        desktop.entries(documents.parse(text))
 
 
 @pytest.mark.parametrize("name, made", [("Memory Bank", "memory-bank"), ("@a/b_c", "a-b-c"), ("42", "mcp-server"), ("metrics", "my-metrics"), ("ü", "mcp-server")])
@@ -312,7 +315,7 @@ def test_two_secrets_of_one_entry_do_not_become_one():
 
 
 @pytest.mark.parametrize("value", [
-    "plain", "it's", "a b", "a #b", "a$HOME ${X}", 'say "x"', "a`b", "#", " lead", "x'", "'", "a=b", "ü", 'both \' and "', "it's $5", "it's \\n", "C:\\dir\\",
+    "plain", "it's", "a b", "a #b", "a$HOME $X", 'say "x"', "a`b", "#", " lead", "x'", "'", "a=b", "ü", 'both \' and "', "it's $5", "it's \\n", "C:\\dir\\",
     "a\\", "tab\tbed", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n", "two\nlines", "a\u2028b", "x\n\n"])
 def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
     made, = imported(project, {"it": {"command": "cat", "env": {"A_KEY": value}}})
@@ -417,7 +420,7 @@ def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_
 
 def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secrets(project):
     file = project.root / "desktop.json"
-    file.write_text(json.dumps({"mcpServers": {"it": {"command": "env", "args": ["sh", "-c", "echo first >&2; echo no access with \"$A_KEY\" >&2; exit 3"],
+    file.write_text(json.dumps({"mcpServers": {"it": {"command": "env", "args": ["perl", "-e", 'print STDERR "first\\nno access with $ENV{A_KEY}\\n"; exit 3'],
                                                       "env": {"A_KEY": "it's s1"}}}}))
 
     made, = add.import_desktop(project, file, keep=True)

@@ -1,0 +1,151 @@
+"""What an entry has in it and belongs elsewhere: values of secrets into compose/.env, folders into volumes. Pure."""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from bridge.clients.variables import as_name
+from bridge.fleet.draft import Draft, is_blank
+from bridge.fleet.secrecy import REFERENCE, reveals, safe, secret_name
+from bridge.fleet.wrapped import NotUnderstood
+
+_ASKS = re.compile(r"<[^<>]+>|your[-_ ].+|.+[-_]here", re.IGNORECASE)  # in an argument: to be written by somebody
+_AROUND = re.compile(r"\W*(?:bearer|basic|token|apikey|bot)?\W*", re.IGNORECASE)  # what may stand beside a reference to a secret
+WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\\w")
+_HERE = ("true", "false", "yes", "no", "none", "null", "0", "1")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as it was understood: the draft, the values of its secrets, and what was not understood."""
+
+    draft: Draft
+    values: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    skipped: bool = False
+    off: bool = False  # skipped, because it is off there
+
+
+def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secret: Collection[str] = ()) -> Entry:
+    """What looks like a secret is named in the stanza, and its value stands elsewhere. `secret` are variables and references that
+    are known to be secrets. Raises NotUnderstood for one that cannot be taken apart from what stands around it."""
+    notes = list(notes)
+    values, secrets, plain = {}, [], {}
+    for name, value in env.items():
+        refers = REFERENCE.fullmatch(value)
+        is_one = name in secret or refers and refers[1] in secret or reveals(value) or secret_name(name) and value.lower() not in _HERE
+        if is_one and (kept := _kept(name, value, True)) is None:
+            secrets.append(name)
+            values |= _value_of(name, value)
+            continue
+        plain[name] = kept if is_one else f"${{{name}}}" if is_blank(value) and not REFERENCE.search(value) else value
+        if re.match(r"/|~/|[A-Za-z]:[\\/]", value):
+            notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
+    plain = {name: _referring(value, values) for name, value in plain.items()}
+    command, flag = [], ""
+    for word in draft.command:
+        word = _referring(word, values)
+        option, equals, value = word.partition("=") if word.startswith("-") and not reveals(word.partition("=")[0]) else ("", "", word)
+        before = option or flag
+        flag = word if word.startswith("-") and not equals else ""
+        if option and not equals:
+            command.append(word)
+            continue
+        named = secret_name(before) and value.lower() not in _HERE
+        if named and value or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
+            if (kept := _kept(before or "one of its arguments", value, False)) is None:
+                name = _unused(f"{draft.name}_{as_name(before) if before else 'argument'}", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets})
+                values |= _value_of(name, value)
+                if not _ASKS.fullmatch(value) or named:
+                    notes.append(f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret")
+                kept = f"${{{name}}}"
+            word = f"{option}{equals}{kept}"
+        command.append(word)
+    return Entry(replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets)), values, tuple(notes))
+
+
+def _referring(text: str, values: dict[str, str]) -> str:
+    """A value that was found to be a secret is one in every place."""
+    for name, value in values.items():
+        if len(value) >= 6:
+            text = text.replace(value, f"${{{name}}}")
+    return text
+
+
+def _kept(name: str, value: str, is_variable: bool) -> str | None:
+    """The text as it is, if all of a secret in it is a reference already; None if there is something to be taken out."""
+    if REFERENCE.fullmatch(value):
+        return None if is_variable or ":-" in value else value
+    if not REFERENCE.search(value):
+        return None
+    around = REFERENCE.sub("", value)
+    if reveals(value) or not (_AROUND.fullmatch(around) or "://" in around):
+        raise NotUnderstood(f"{name} holds {REFERENCE.search(value)[0].partition(':-')[0].rstrip('}')}}} beside something secret: only that client can put them together, so write the whole value")
+    return value
+
+
+def _value_of(name: str, value: str) -> dict[str, str]:
+    """The value, if there is one: of a reference its default, of a placeholder none."""
+    if found := REFERENCE.fullmatch(value):
+        value = found[0][2:-1].partition(":-")[2]
+    return {} if is_blank(value) else {name: value}
+
+
+def _unused(text: str, value: str, values: dict[str, str]) -> str:
+    """A variable called like `text`, but not like one that has another value."""
+    wanted = name = re.sub(r"\W", "_", text, flags=re.ASCII).upper()
+    number = 1
+    while values.get(name, value) != value:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+def variable_for(draft: Draft, text: str, value: str = "", values: dict[str, str] | None = None) -> str:
+    """The name in compose/.env for what `text` is to this MCP."""
+    return _unused(f"{draft.name}_{as_name(text)}", value, values or {})
+
+
+# ---- folders -----------------------------------------------------------------------------
+
+def with_volumes(draft: Draft, notes: list[str]) -> Draft:
+    """Folders of that machine among the arguments become volumes."""
+    command, volumes = [], list(draft.volumes)
+    for word in draft.command:
+        option, equals, path = word.partition("=") if word.startswith("-") else ("", "", word)
+        if (found := source_of(draft, path, notes)) and not reveals(path):
+            source, last = found
+            target = f"/data/{last}"
+            while any(volume.endswith(f":{target}") and volume != f"{source}:{target}" for volume in volumes):
+                target += "-2"
+            volumes.append(f"{source}:{target}")
+            word = f"{option}{equals}{target}"
+        command.append(word)
+    return replace(draft, command=tuple(command), volumes=tuple(dict.fromkeys(volumes)))
+
+
+def source_of(draft: Draft, path: str, notes: list[str]) -> tuple[str, str] | None:
+    """What stands before the ':' of a volume, and the path's last name; None if it is no path of that machine."""
+    if WINDOWS.match(path):
+        windows = PureWindowsPath(path)
+        drive = Path("/mnt") / windows.drive[:1].lower()
+        last = windows.name or "drive"
+        if windows.drive.endswith(":") and drive.is_dir():  # this is that machine, seen from WSL
+            return str(drive.joinpath(*windows.parts[1:])), last
+        return _asked(draft, last, path, "a path of Windows", notes), last
+    if found := re.match(r"\$\{(\w+)\}(/.*)?$", path):
+        if not found[2] and found[1] != "WORKSPACE_FOLDER":
+            return None
+        last = PurePosixPath(found[2] or "/workspace").name
+        notes.append(f"{path} is known to that client only: {found[1]} in compose/.env must say what it is on this machine")
+        return path, last
+    if re.match(r"(/|~/).+", path) or path == "~":
+        return path, PurePosixPath(path).name.lstrip("~") or "home"
+    return None
+
+
+def _asked(draft: Draft, last: str, path: str, what: str, notes: list[str]) -> str:
+    name = variable_for(draft, last)
+    notes.append(f"{safe(path)} is {what}: {name} in compose/.env must say what it is on this machine")
+    return f"${{{name}}}"
