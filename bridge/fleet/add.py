@@ -15,14 +15,15 @@ from pydantic import ValidationError
 from bridge.clients import document as documents
 from bridge.clients import formats
 from bridge.fleet import desktop, kept, lock, origins
-from bridge.fleet.draft import Draft, executable, propose_smoke, stanza_name
+from bridge.fleet.draft import Draft, executable, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.load import STANZA
 from bridge.fleet.project import Project
+from bridge.fleet.prove import Proof, proved, with_places
 from bridge.fleet.secrecy import url_reveals
 from bridge.fleet.stanza import VARIABLE, Stanza, is_url
-from bridge.fleet.trial import Trial, try_once
+from bridge.fleet.trial import attempt
 from bridge.fleet.wrapped import NotUnderstood
 from bridge.settings import UsageError
 
@@ -58,15 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", default="", help="of --binary: where the executable is in the archive")
     parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)")
     parser.add_argument("--build", action="store_true", help="also take packages without a wheel: building them runs their code")
+    parser.add_argument("--here", action="store_true", help="where there is no Docker: try it (and build it) on this machine, as you, without being asked")
     parser.add_argument("--no-trial", action="store_true", help="do not start the server once to see its tools")
 
 
 def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> int:
     given = [name for name in SOURCES if getattr(arguments, name)]
+    here = arguments.here or _may_run_here(project, arguments)
     if arguments.file:
         if given or arguments.name or command:
             raise UsageError("--from FILE says it all: leave the name and the sources out")
-        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict)
+        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict, here=here)
     else:
         if not arguments.name:
             raise UsageError("what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)")
@@ -74,7 +77,7 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
             raise UsageError(f"{' and '.join('--' + name for name in given) or 'no source'}: give one of {', '.join('--' + name for name in SOURCES)}")
         variables = dict(text.partition("=")[::2] for text in arguments.env)
         every = [add(project, arguments.name, given[0] if given else "command", getattr(arguments, given[0]) if given else "", command, variables,
-                     arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial, build=arguments.build)]
+                     arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial, build=arguments.build, here=here)]
         if arguments.secrets:
             kept.keep(project, every[0].secrets)
     for added in every:
@@ -82,8 +85,16 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
     return 0 if any(added.path for added in every) else 1
 
 
+def _may_run_here(project: Project, arguments: argparse.Namespace) -> bool:
+    """Asked, where code of strangers would run with nothing around it."""
+    if arguments.url or (arguments.no_trial and not arguments.build) or attempt.place(project, False) or not sys.stdin.isatty():
+        return False
+    print("No Docker answers here: what is added is tried on this machine, as you, with nothing around it. Do that? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def add(project: Project, name: str, kind: str, value: str, command: list[str] | None = None, env: dict[str, str] | None = None,
-        transport: str | None = None, token_env: str | None = None, path: str = "", trial: bool = True, build: bool = False) -> Added:
+        transport: str | None = None, token_env: str | None = None, path: str = "", trial: bool = True, build: bool = False, here: bool = False) -> Added:
     """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
     added to it if it begins with an option. Raises UsageError if nothing can come of it."""
     if stanza_name(name) != name:
@@ -112,10 +123,10 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
         understood = taken_out(draft, env or {})
     except NotUnderstood as why:
         raise UsageError(str(why)) from None
-    return _finish(project, kept.apart(understood, kept.there(project), {}), trial)
+    return _finish(project, kept.apart(understood, kept.there(project), {}), trial, here)
 
 
-def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False) -> list[Added]:
+def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False, here: bool = False) -> list[Added]:
     """All entries of a desktop client's file. One that cannot be added says why; the others are added. `keep` writes the
     values of each as soon as its stanza stands; with `strict` nothing is added if one cannot be read. Raises UsageError."""
     document = documents.read(str(file))
@@ -126,7 +137,7 @@ def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool 
         _tell(line)
     known, given, every = kept.there(project), {}, []
     for entry in entries:
-        every.append(added := _one_of_many(project, entry, known, given, trial))
+        every.append(added := _one_of_many(project, entry, known, given, trial, here))
         if keep and added.path:
             kept.keep(project, added.secrets)
     return every
@@ -149,14 +160,14 @@ def told(project: Project, added: Added, keeps: bool) -> str:
 
 # ---- from a draft to a stanza with its lock --------------------------------------------
 
-def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool) -> Added:
+def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool, here: bool) -> Added:
     """`given` are the names that entries before it took, and then those of this one too."""
     if entry.skipped:
         return Added(entry.draft.name, notes=list(entry.notes))
     try:
         _free(project, entry.draft.name)
         entry = kept.apart(entry, known, given, kept.FLEETS_OWN)
-        added = _finish(project, entry, trial)
+        added = _finish(project, entry, trial, here)
     except UsageError as error:
         return Added(entry.draft.name, notes=[*entry.notes, str(error)])
     given |= {name: entry.values.get(name, "") for name in kept.names(entry.draft) if name in entry.values or name not in known}
@@ -169,7 +180,7 @@ def _free(project: Project, name: str) -> None:
         raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")
 
 
-def _finish(project: Project, entry: Entry, trial: bool) -> Added:
+def _finish(project: Project, entry: Entry, trial: bool, here: bool) -> Added:
     """Pin it, write it, lock it, try it. Leaves nothing behind if it fails."""
     draft, notes = entry.draft, list(entry.notes)
     folder = project.images / draft.name
@@ -180,15 +191,16 @@ def _finish(project: Project, entry: Entry, trial: bool) -> Added:
         stanza = _checked(draft)
         path = folder / STANZA
         folder.mkdir(parents=True, exist_ok=True)
-        draft = _locked(project, draft)
-        stanza = _checked(draft)
-        seen = try_once(project, stanza, entry.values) if trial and not stanza.is_remote else Trial()
-        if seen.why_not:
-            notes.append(f"not tried: {seen.why_not}")
-        if seen.tools is not None:
-            alone = not (draft.secrets or draft.volumes or stanza.required_variables)
-            draft = replace(draft, tools=tuple(seen.tools), smoke=propose_smoke(seen.tools, alone), description=draft.description or seen.description)
-            _checked(draft)
+        draft = with_places(_locked(project, draft))
+        proof = Proof(draft)
+        if trial and not stanza.is_remote:
+            if where := attempt.place(project, here):
+                _tell(f"trying {draft.name} {where}")
+                proof = proved(project, draft, entry.values, where, _checked, lambda other: _locked(project, other))
+            else:
+                notes.append("not tried: no Docker answers that could contain it; --here runs it on this machine, as you")
+        draft, stanza = proof.draft, _checked(proof.draft)
+        notes += proof.notes
         path.write_text(draft.text, encoding="utf-8")
     except BaseException as error:
         for new in sorted(set(folder.rglob("*")) - was_there, reverse=True) if folder.exists() else ():
@@ -203,7 +215,7 @@ def _finish(project: Project, entry: Entry, trial: bool) -> Added:
             raise UsageError(f"{draft.name}: {error}") from None
         raise
     return Added(draft.name, path, dict(entry.values), list(dict.fromkeys([*kept.names(draft), *stanza.required_variables])), notes,
-                 None if seen.tools is None else len(seen.tools))
+                 proof.tools)
 
 
 def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:

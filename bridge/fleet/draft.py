@@ -23,8 +23,6 @@ NOT_SECRET = re.compile(
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\[[^\[\]]*\]|\{+[^{}]*\}+|\$\{[^{}]*\}|\$(?-i:[A-Z_][A-Z0-9_]*)|%(?-i:[A-Z_][A-Z0-9_]*)%|(your|enter|insert|add|put|replace)[-_ ].*|my[-_ ](\w+[-_ ])?(key|token|secret|password)|.*[-_ ]here"
     r"|x{3,}|\*{3,}|\.{3}|…|change[-_ ]?me", re.IGNORECASE)
-TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
-READS = re.compile(r"^(\w+[_-])?(list|get|read|show|describe|status|info|version|health|ping|whoami|current)([_-]|$)", re.IGNORECASE)
 PLAIN = re.compile(r"[\w./@+=~:-]+", re.ASCII)  # a word that no shell reads as another
 MANY_BYTES = 60_000  # of tool descriptions, which every model reads again at each question
 
@@ -40,9 +38,6 @@ class Draft:
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
-    build: bool = False
-    constraints: dict[str, str] = field(default_factory=dict)  # each with the reason why it is there
-    overrides: dict[str, str] = field(default_factory=dict)
     apt: tuple[str, ...] = ()
     files: str = ""
     transport: str = ""
@@ -51,6 +46,19 @@ class Draft:
     tools: tuple[dict, ...] | None = None  # as the server listed them; None if it was not tried
     smoke: dict[str, Any] | None = None
     whole_command: bool = False  # of an image: its own entrypoint is not put before
+    build: bool = False
+    constraints: dict[str, str] = field(default_factory=dict)  # each with the reason why it is there
+    overrides: dict[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()  # of the secrets: those that it starts without
+    cwd: str = ""
+    unproved: dict[str, Any] | None = None  # a call that would prove it elsewhere, but did not here
+    egress: bool | None = None  # None: nobody knows
+    why: dict[str, str] = field(default_factory=dict)  # a field -> what was seen that decided it
+
+    @property
+    def talks(self) -> bool:
+        """Whether its keys and addresses say that it talks to somebody."""
+        return bool(self.secrets or references(self) or any(re.search(r"\bhttps?://|\bwss?://", text) for text in (*self.env.values(), *self.command)))
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -66,7 +74,7 @@ class Draft:
             lines += ["build: true    # not all of it comes as wheels: what does not is built, which runs its code"]
         for name, mended in (("constraints", self.constraints), ("overrides", self.overrides)):
             if mended:
-                lines += [f"{name}:", *(f"  - {flow(wanted)}    # {why}" for wanted, why in mended.items())]
+                lines += [f"{name}:", *(f"  - {flow(wanted)}    # {comment(why)}" for wanted, why in mended.items())]
         if self.transport:
             lines += [f"transport: {self.transport}"]
         if self.auth:
@@ -81,17 +89,20 @@ class Draft:
         if self.env:
             lines += ["env:", *(f"  {flow(name)}: {flow(value)}" for name, value in self.env.items())]
         if self.secrets:
-            lines += ["secrets:    # their values belong into compose/.env", *(f"  {flow(name)}: {{}}" for name in self.secrets)]
+            lines += ["secrets:    # their values belong into compose/.env", *(f"  {flow(name)}: {'{optional: true}' if name in self.optional else '{}'}" for name in self.secrets)]
         if self.volumes:
-            lines += [f"volumes: {flow(list(self.volumes))}    # user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"]
+            about = comment(self.why.get("volumes", "")) or "user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"
+            lines += [f"volumes: {flow(list(self.volumes))}    # {about}"]
+        if self.cwd:
+            lines += [f"cwd: {flow(self.cwd)}"]
         if self.static_headers:
             lines += [f"litellm: {flow({'static_headers': self.static_headers})}"]
         return "\n".join(lines + ([] if "url" in self.source else self._decisions())) + "\n"
 
     def _decisions(self) -> list[str]:
-        talks = bool(self.secrets or references(self) or any(re.search(r"\bhttps?://|\bwss?://", text) for text in (*self.env.values(), *self.command)))
-        lines = [f"egress: {str(talks).lower()}    # " + ("it seems to talk to somebody: false if that is inside the fleet" if talks
-                                                          else "true if it must reach anything beyond the fleet's own network")]
+        allowed = self.talks if self.egress is None else self.egress
+        lines = [f"egress: {str(allowed).lower()}    # " + (comment(self.why.get("egress", "")) or (
+            "it seems to talk to somebody: false if that is inside the fleet" if allowed else "true if it must reach anything beyond the fleet's own network"))]
         lines += ["bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
                   "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)"]
         if self.tools and (size := sum(len(str(tool)) for tool in self.tools)) > MANY_BYTES:
@@ -99,6 +110,8 @@ class Draft:
                       f"# tools: {{allow: [{', '.join(flow(tool['name']) for tool in self.tools[:5])}, …]}}"]
         if self.smoke:
             lines += [f"smoke: {flow(self.smoke)}"]
+        elif self.unproved:
+            lines += [f"# smoke: {flow(self.unproved)}    not proved: {comment(self.why.get('smoke', 'it failed here'))}"]
         else:
             lines += ["# smoke: {tool: …, arguments: {…}, expect: …}    a call that does no harm and proves that it works"]
         return lines
@@ -111,6 +124,11 @@ def flow(value: Any) -> str:
 
     line = dumped(None)
     return dumped('"') if "\n" in line else line  # only that style writes a newline as \n
+
+
+def comment(text: str) -> str:
+    """`text` such that it stays a comment, whoever wrote it: in one line, and nothing that a terminal obeys."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:200]
 
 
 def stanza_name(text: str) -> str:
@@ -146,20 +164,6 @@ def executable(package: str, found: list[str]) -> str:
             return likely
     named = [name for name in found if "mcp" in name]
     return (named or found)[0]
-
-
-def propose_smoke(tools: list[dict], alone: bool) -> dict[str, Any] | None:
-    """A tool that only reads and needs no arguments. `alone`: it needs nothing that a build has not."""
-    for certain in (True, False):
-        for tool in tools:
-            if TELLS_TOO_MUCH.search(tool["name"]):
-                continue
-            hints = tool.get("annotations") or {}
-            says_so = hints.get("readOnlyHint") is True
-            sounds_so = bool(READS.match(tool["name"])) and hints.get("readOnlyHint") is None and not hints.get("destructiveHint")
-            if (says_so if certain else sounds_so) and not (tool.get("inputSchema") or {}).get("required"):
-                return {"tool": tool["name"], "build": alone and hints.get("openWorldHint") is not True}
-    return None
 
 
 def references(draft: Draft) -> list[str]:

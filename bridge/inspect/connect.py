@@ -7,9 +7,9 @@ does: an inspector that is told "connection refused" has its answer.
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import anyio
 import httpx2
@@ -43,10 +43,11 @@ class Visit(Generic[Said]):
     last_words: tuple[str, ...] = ()
 
 
-async def visit(way: Way, plan: Plan, talk: Callable[[Connection], Awaitable[Said]]) -> Visit[Said]:
+async def visit(way: Way, plan: Plan, talk: Callable[[Connection], Awaitable[Said]], keep: IO[bytes] | None = None) -> Visit[Said]:
+    """`keep`: a file for all that a command says on stderr."""
     said, trouble, milliseconds = None, None, 0
     started = time.monotonic()
-    with tempfile.TemporaryFile() as stderr:
+    with nullcontext(keep) if keep else tempfile.TemporaryFile() as stderr:
         trace = Trace(way, plan.timeout, stderr)
         try:
             with trace.scope:

@@ -11,7 +11,7 @@ from bridge.child.environment import read_secret
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop, kept, lock
 from bridge.fleet import environment as environments
-from bridge.fleet.draft import Draft, executable, is_blank, is_secret, propose_smoke, stanza_name
+from bridge.fleet.draft import Draft, executable, is_blank, is_secret, stanza_name
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
@@ -176,17 +176,6 @@ def test_the_server_is_the_program_that_is_called_like_its_package():
     assert executable("@zereight/mcp-gitlab", ["zereight-mcp-gitlab", "mcp-gitlab"]) == "mcp-gitlab"
     assert executable("markitdown-mcp", ["markitdown", "x"]) == "markitdown"
     assert executable("@a/server", ["setup", "mcp-a"]) == "mcp-a"
-
-
-def test_the_smoke_call_is_one_that_only_reads_and_needs_nothing():
-    def tool(name, required=(), **hints):
-        return {"name": name, "inputSchema": {"type": "object", "required": list(required)}, "annotations": hints}
-
-    assert propose_smoke([tool("delete_all"), tool("list_things", ["where"]), tool("list_them")], True) == {"tool": "list_them", "build": True}
-    assert propose_smoke([tool("list_them"), tool("look", readOnlyHint=True)], True) == {"tool": "look", "build": True}
-    assert propose_smoke([tool("look", readOnlyHint=True, openWorldHint=True)], True) == {"tool": "look", "build": False}
-    assert propose_smoke([tool("look", readOnlyHint=True)], alone=False) == {"tool": "look", "build": False}
-    assert propose_smoke([tool("get_env", readOnlyHint=True), tool("get_it", readOnlyHint=False)], True) is None
 
 
 def test_the_text_of_a_stanza_says_what_the_draft_says_and_what_is_to_be_decided():
@@ -418,6 +407,8 @@ def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_
         add.add(project, "two", "binary", two.as_uri(), trial=False)
 
 
+@pytest.mark.docker
+@pytest.mark.timeout(300)
 def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secrets(project):
     file = project.root / "desktop.json"
     file.write_text(json.dumps({"mcpServers": {"it": {"command": "env", "args": ["perl", "-e", 'print STDERR "first\\nno access with $ENV{A_KEY}\\n"; exit 3'],
@@ -425,10 +416,38 @@ def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secr
 
     made, = add.import_desktop(project, file, keep=True)
 
-    assert made.path and "ended" in made.notes[-1] and made.notes[-1].endswith("; its last words: no access with ${A_KEY}")
+    assert made.path and "it did not start: no access with ${A_KEY}" in made.notes
     assert "s1" not in add.told(project, made, True)
 
 
+def test_where_nothing_can_contain_it_nothing_runs_unless_that_is_allowed(project, monkeypatch):
+    monkeypatch.setattr(add.attempt.contained, "is_there", lambda: False)
+    monkeypatch.setenv("A_TOKEN_OF_MINE", "s1")
+    script = "touch ran; echo cannot start with ${A_TOKEN_OF_MINE:-nothing} in $PWD >&2; exit 3"
+
+    untried = add.add(project, "one", "command", "", ["sh", "-c", script])
+    tried = add.add(project, "two", "command", "", ["sh", "-c", script], here=True)
+
+    assert untried.path and "--here runs it on this machine, as you" in untried.notes[-1]
+    assert any(note.startswith("it did not start: cannot start with nothing in ") for note in tried.notes)
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(300)
+def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project, monkeypatch, capsys):
+    """Its words come back as the reason why it did not start."""
+    monkeypatch.setenv("A_TOKEN_OF_MINE", "s1")
+    code = ("import os, socket, sys\ntry: socket.create_connection(('example.com', 80), 5)\nexcept OSError as error: why = error.strerror\n"
+            f"print('error:', why, os.environ.get('A_TOKEN_OF_MINE'), os.path.exists({str(project.root)!r}), os.getuid(), os.access('/etc', os.W_OK), file=sys.stderr)")
+
+    made = add.add(project, "nosy", "command", "", ["python3", "-c", code])
+
+    assert made.notes == ["it did not start: error: Connection refused None False 10001 False", "egress: true: it did not start without example.com"]
+    assert "trying nosy in a container without network" in capsys.readouterr().err
+    assert "egress: true    # it did not start without example.com" in made.path.read_text()
+
+
+@pytest.mark.docker
 @pytest.mark.timeout(300)
 def test_a_package_of_npm_is_pinned_locked_and_tried(project):
     made = add.add(project, "things", "npm", "@modelcontextprotocol/server-everything@2026.8.31", ["stdio"])
@@ -438,6 +457,7 @@ def test_a_package_of_npm_is_pinned_locked_and_tried(project):
     assert made.tools > 5 and stanza.smoke and (project.images / "things/package-lock.json").exists()
 
 
+@pytest.mark.docker
 @pytest.mark.timeout(300)
 def test_a_package_of_pypi_without_a_version_gets_the_newest(project):
     made = add.add(project, "clock", "pypi", "mcp-server-time", ["--local-timezone=UTC"], {"LEVEL": "1"})
@@ -445,3 +465,4 @@ def test_a_package_of_pypi_without_a_version_gets_the_newest(project):
     stanza = read_stanza(made.path)
     assert stanza.pypi[0] >= "mcp-server-time==2026.10.19" and stanza.command == ["mcp-server-time", "--local-timezone=UTC"]
     assert (made.tools, stanza.env) == (2, {"LEVEL": "1"})
+    assert stanza.smoke.tool == "get_current_time" and stanza.egress is False and "works: get_current_time was called" in made.notes

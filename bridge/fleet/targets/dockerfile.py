@@ -14,9 +14,9 @@ from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets.template import fill, template
 
-_PYTHON = "/opt/bridge/bin/python"
+PYTHON = "/opt/bridge/bin/python"
 # The bridge in an image that may have no Python and no C library: by the loader that came with it.
-_PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
+PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
 
 
 def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
@@ -31,7 +31,7 @@ def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
 
 def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
     python = "3.13" if stanza.kind == "image" else stanza.python
-    interpreter = _PORTABLE if stanza.kind == "image" else (_PYTHON,)
+    interpreter = PORTABLE if stanza.kind == "image" else (PYTHON,)
     binary = stanza.binary
     return {
         "name": stanza.name,

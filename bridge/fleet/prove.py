@@ -1,0 +1,172 @@
+"""From a draft to one that was tried: what the trial saw decides its egress, its storage, its smoke call and what it needs.
+
+A trial that fails says why; what can be mended by the stanza (a variable, a folder, an older dependency) is mended and tried
+again, and stays with the reason beside it. All of it comes from what was seen and said: no package is known by its name.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from bridge.fleet import eras
+from bridge.fleet.draft import Draft, comment, is_secret
+from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.trial import findings
+from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench
+from bridge.fleet.trial.container import Seen
+
+ROUNDS = 6
+DATA = "/data"
+
+
+@dataclass(frozen=True)
+class Proof:
+    draft: Draft
+    tools: int | None = None  # None: it did not start
+    called: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Callable[[Draft], Stanza], lock: Callable[[Draft], Draft]) -> Proof:
+    """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
+    tried: set[str] = set()
+    try:
+        while True:
+            with bench(project, check(draft), where) as table:
+                draft, seen = _mended(table, draft, values, check)
+                other = None if seen.report["started"] else eras.mended(draft, seen, tried)
+                if other is None:
+                    return _decided(table, draft, values, check, seen, where)
+            tried |= other.constraints.keys() | other.overrides.keys()
+            _tell(f"{draft.name}: it dies of a newer dependency; trying {', '.join([*other.constraints, *other.overrides])}")
+            draft = lock(other)
+    except NotTried as why:
+        return Proof(draft, notes=[f"not tried: {why}"])
+
+
+def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
+    """Tried, and tried again as long as what was said can be answered by the stanza."""
+    for _ in range(ROUNDS):
+        seen = table.watch(check(draft), values)
+        better = _with_storage(_with_variables(_with_options(draft, seen), seen), seen)
+        if better == draft:
+            break
+        draft = better
+    return draft, seen
+
+
+def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
+    stanza, notes, opened = check(draft), [], None
+    egress = findings.egress(closed, draft.talks)
+    lacking = [name for name in stanza.missing(values | _known(table)) if name]
+    alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
+    smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
+    if smoke is None and egress.allowed and not lacking and where == CONTAINED:
+        _tell(f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3]) or 'somebody'}: trying that in a container which reaches the internet, and no private network")
+        opened = _with_network(table, stanza, values, closed)
+        smoke = findings.smoke(closed, opened, alone)
+    best = opened if opened and opened.report["started"] and not closed.report["started"] else closed
+    started, tools = bool(best.report["started"]), best.report["tools"]
+    title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
+    why = draft.why | {"egress": egress.why}
+    if not started:
+        words = findings.last_words(best)
+        said = f"it did not start: {words or best.report['why_not']}"
+        return Proof(replace(draft, egress=egress.allowed, why=why), None, False, [comment(said), comment(f"egress: {_yes(egress.allowed)}: {egress.why}")])
+    unproved = findings.unproved(best) if smoke is None else None
+    failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
+    why["smoke"] = (f"{', '.join(lacking)} has no value yet" if lacking else f"{egress.hosts[0]} cannot be reached from here" if findings.is_cut_off(opened) and egress.hosts
+                    else comment(failure) or "it was not called")
+    draft = replace(draft, tools=tuple(tools), smoke=smoke, unproved=unproved, egress=egress.allowed, why=why,
+                    description=draft.description or (title if isinstance(title, str) else ""))
+    notes += [f"egress: {_yes(egress.allowed)}: {egress.why}" + (f" (names that it looked up: {', '.join(egress.hosts[:8])})" if egress.allowed and len(egress.hosts) > 1 else "")]
+    if draft.why.get("volumes"):
+        notes += [f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"]
+    if inside := findings.storage(closed, _targets(draft)).inside:
+        notes += [f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"]
+    if smoke:
+        notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]
+    else:
+        notes += [f"only listed: no call was proved ({why['smoke']})"]
+    return Proof(draft, len(tools), smoke is not None, list(map(comment, notes)))
+
+
+def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: Seen) -> Seen:
+    """The calls that only read, with the internet."""
+    if closed.report["started"]:
+        return table.watch(stanza, values, findings.worth_a_try(closed), is_open=True)
+    return table.watch(stanza, values, [], is_open=True)
+
+
+# ---- what a stanza can mend ------------------------------------------------------------
+
+def _with_variables(draft: Draft, seen: Seen) -> Draft:
+    """The variables that it asks for, as secrets or as variables of compose/.env."""
+    there = {*draft.env, *draft.secrets}
+    needed = [name for name in findings.missing(seen) if name not in there]
+    named, all_failed = findings.missing_for_calls(seen)
+    wished = [name for name in named if name not in there and name not in needed]
+    secret = [name for name in needed + wished if is_secret(name)]
+    plain = {name: f"${{{name}}}" for name in needed + (wished if all_failed else []) if not is_secret(name)}
+    optional = [name for name in secret if name in wished and not all_failed]
+    return replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=draft.env | plain)
+
+
+def _with_storage(draft: Draft, seen: Seen) -> Draft:
+    """A volume for what it writes, and its home or its working directory in it."""
+    found = findings.storage(seen, _targets(draft))
+    places = [place for place in (*found.places, *([DATA] if found.home or found.cwd else [])) if place not in _targets(draft)]
+    if not places:
+        return draft
+    env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})
+    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place, [*draft.volumes]) for place in places)), env=env,
+                   cwd=DATA if found.cwd and not draft.cwd else draft.cwd, why=draft.why | {"volumes": f"{found.why}: kept, not lost at the next start"})
+
+
+def _with_options(draft: Draft, seen: Seen) -> Draft:
+    """Options that it cannot do without, where their names say that they are places."""
+    if seen.report["started"]:
+        return draft
+    text = "\n".join([*seen.report["words"][-15:]])
+    found = re.search(r"(?:arguments are required:|Missing option|required option|Missing required argument:?) *['\"]?(--?[\w-]+)", text)
+    if not found or found[1] in draft.command or not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", found[1]):
+        return draft
+    place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", found[1]) else "" if not found[1].endswith("file") else ".data")
+    if re.search("dir|folder|root|workspace|vault", found[1]):
+        place = DATA
+    return with_places(replace(draft, command=(*draft.command, found[1], place)))
+
+
+def with_places(draft: Draft) -> Draft:
+    """A volume for each folder that its arguments and variables name, where none is mounted yet."""
+    texts = [word.partition("=")[2] if word.startswith("-") and "=" in word else word for word in draft.command[1:]] + [*draft.env.values()]
+    places = [place for text in texts if text.startswith("/") and (place := findings.place_of(text))]
+    places = [place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in _targets(draft))]
+    if not places:
+        return draft
+    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place, draft.volumes) for place in places)),
+                   why=draft.why | {"volumes": f"its command names {', '.join(places)}"})
+
+
+def volume(name: str, target: str, others) -> str:
+    source = f"{name}-{target.strip('/').replace('/', '-').lower()}"
+    return f"{re.sub(r'[^a-z0-9_.-]', '-', source)}:{target}"
+
+
+def _targets(draft: Draft) -> list[str]:
+    return [one.removesuffix(":ro").removesuffix(":rw").rpartition(":")[2].rstrip("/") for one in draft.volumes]
+
+
+def _known(table: Bench) -> dict[str, str]:
+    from bridge.fleet import environment as environments
+    return dict(environments.read(table.project).values) if table.project.env_file.exists() else {}
+
+
+def _yes(allowed: bool) -> str:
+    return "true" if allowed else "false"
+
+
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)

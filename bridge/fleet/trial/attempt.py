@@ -1,0 +1,134 @@
+"""One attempt to run a new MCP: in a container where there is Docker; on this machine only for who allowed that."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.child.environment import compose
+from bridge.fleet import environment as environments
+from bridge.fleet.engines import contained, served
+from bridge.fleet.engines.programs import Failed
+from bridge.fleet.environment import Environment
+from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.trial import container
+from bridge.fleet.trial.calls import planned
+from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.findings import PLACEHOLDER
+from bridge.fleet.trial.witness import CALL, START, WHOLE
+
+CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
+
+
+class NotTried(Exception):
+    """It cannot be tried; the reason, in one line."""
+
+
+def place(project: Project, here: bool) -> str:
+    """Where it can be tried. `here`: the operator allows what no container holds."""
+    if contained.is_there() and container.context(project):
+        return CONTAINED
+    return HERE if here else NOWHERE
+
+
+@contextmanager
+def bench(project: Project, stanza: Stanza, where: str) -> Iterator["Bench"]:
+    """What it is tried on, made once for all that is tried of it. Raises NotTried."""
+    folder = project.folder(stanza)
+    for wanted in filter(None, (stanza.files, stanza.binary and stanza.binary.file.replace("{arch}", "amd64"))):
+        if not (folder / wanted).exists():
+            raise NotTried(f"its files are not there yet: {(folder / wanted).relative_to(project.root)}")
+    if where == HERE:
+        yield Bench(project, "")
+        return
+    try:
+        with container.built(project, stanza) as image:
+            yield Bench(project, image)
+    except Failed as error:
+        raise NotTried(f"its image cannot be built: {_line_of_a_build(error)}") from None
+
+
+@dataclass(frozen=True)
+class Bench:
+    project: Project
+    image: str  # empty: on this machine
+
+    def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict] | None = None, is_open: bool = False) -> Seen:
+        """Raises NotTried."""
+        known = environments.read(self.project).values if self.project.env_file.exists() else {}
+        wanted = [*stanza.secrets, *stanza.required_variables]
+        given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
+        if not self.image:
+            return _on_this_machine(self.project, stanza, {**known, **values})
+        filled = Environment({name: placeholder(name) for name in wanted} | given)
+        environment = {name: filled.expanded(_words(value)) for name, value in stanza.env.items()} | {name: filled.values[name] for name in stanza.secrets
+                                                                                                if not stanza.secrets[name].optional or name in given}
+        try:
+            seen = container.watch(self.image, stanza, environment, [filled.expanded(word) for word in stanza.command], calls, is_open)
+        except Failed as error:
+            raise NotTried(f"its container ended: {hidden(error.reason, given)}") from None
+        return Seen(json.loads(hidden(json.dumps(seen.report), given)), seen.reached)
+
+
+def placeholder(name: str) -> str:
+    """Something to start with, where nobody gave a value."""
+    if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
+        return f"http://{PLACEHOLDER}" if not name.endswith("HOST") else PLACEHOLDER
+    return "8080" if name.endswith("PORT") else "somebody@example.com" if "MAIL" in name else "/tmp" if re.search("PATH|DIR|FOLDER", name) else "placeholder"
+
+
+def hidden(text: str, values: Mapping[str, str]) -> str:
+    """Without the values, which a server may well print."""
+    for name, value in values.items():
+        for piece in (value, *value.splitlines(), json.dumps(value)[1:-1]):
+            text = text.replace(piece, f"${{{name}}}") if len(piece.strip()) > 3 else text
+    return text
+
+
+def _words(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -> Seen:
+    """As the embedded engine would start it. Nothing is called but what says that it only reads, and needs no guess."""
+    if lacking := stanza.missing(values):
+        raise NotTried(f"needs {', '.join(lacking)}")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            entry = served.entry(project, stanza, Environment(values), Path(folder))
+        except served.LeftOut as why:
+            raise NotTried(str(why)) from None
+        secrets = {name: values[name] for name in entry.get("secrets", {}) if name in values}
+        wish = {"command": [entry["command"], *entry.get("args", [])], "environment": entry.get("env", {}) | secrets, "cwd": entry["cwd"], "places": [folder], "calls": []}
+        listed = _witness(wish)
+        calls = [call.__dict__ for call in planned(listed["tools"]) if call.reads and call.said][:3]
+        report = _witness(wish | {"calls": calls}) if calls else listed
+        told = hidden(json.dumps(report), secrets).replace(f"{folder}/home/{stanza.name}", "/tmp/home")
+        return Seen(json.loads(told), [])
+
+
+def _witness(wish: dict) -> dict:
+    """Its environment is not ours: what a child inherits, and what the stanza says."""
+    patience = START + WHOLE + CALL
+    try:
+        done = subprocess.run([sys.executable, "-m", "bridge.fleet.trial.witness"], input=json.dumps(wish), capture_output=True, text=True,
+                              errors="replace", timeout=patience, env=compose(), cwd=wish["cwd"])
+        return json.loads(done.stdout[done.stdout.index('{"began"'):])
+    except subprocess.TimeoutExpired:
+        raise NotTried(f"it did not end within {patience:g} s") from None
+    except (OSError, ValueError) as error:
+        raise NotTried(f"it cannot be started: {error}") from None
+
+
+def _line_of_a_build(error: Failed) -> str:
+    """The line of a builder's log that says why."""
+    lines = [re.sub(r"^#\d+ [\d.]+ ", "", line).strip() for line in error.printed.splitlines()]
+    telling = [line for line in lines if re.search(r"error|failed|cannot|no such|not found|refus", line, re.IGNORECASE)
+               and not re.match(r"(ERROR: failed to solve|Dockerfile:|>>>|-+>|npm error (A complete log|code)|\d+ \|)", line)]
+    return (telling or [error.reason])[0][:300]

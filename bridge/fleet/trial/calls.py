@@ -1,0 +1,148 @@
+"""Which calls are made of tools that nobody knows, with which arguments, and whether an answer is a success. Pure."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
+READS = re.compile(r"(^|[_-])(list|get|read|show|describe|status|info|version|health|ping|whoami|current|search|find|query|lookup|fetch|check|count|validate)([_-]|$)", re.IGNORECASE)
+CHANGES = re.compile(r"(^|[_-])(delete|remove|drop|clear|reset|create|add|write|update|set|save|store|edit|move|rename|copy|send|post|publish|upload|put|insert|append|execute|exec|run|"
+                     r"eval|kill|stop|start|restart|shutdown|install|uninstall|deploy|book|buy|pay|order|transfer|click|type|press|open|close|commit|push|merge|reply|archive|cancel|enable|disable)([_-]|$)", re.IGNORECASE)
+MOST, MOST_OTHERS = 10, 6  # calls of tools that seem to read, and of others
+FAILED = re.compile(r"^\W*(?:(?:an?|the|api|http|https|mcp|internal|tool|unexpected|network|connection|request|server|database|unknown|fatal|validation) )*"
+                    r"(?:\w*error|errors|exception|traceback|fail|failed|failure|unable|cannot|can not|could not|couldn't|can't)\b", re.IGNORECASE)
+NO_NETWORK = re.compile(r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|connection refused|fetch failed|getaddrinfo|name resolution|name or service not known|"
+                        r"connection attempts failed|ConnectError|Max retries|network (is unreachable|error|issue)|cannot connect|connect timeout|failed to connect|"
+                        r"failed to (fetch|load|retrieve|download)|timed out", re.IGNORECASE)
+NO_KEY = re.compile(r"(api[ _-]?key|token|credentials?|password|account|environment variables?|[A-Z0-9]+_[A-Z0-9_]+)\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
+                    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized", re.IGNORECASE)
+SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
+
+
+@dataclass(frozen=True)
+class Call:
+    tool: str
+    arguments: dict[str, Any]
+    reads: bool = False  # as its annotations or its name say
+    said: bool = True    # its arguments are those of its schema, or none; not guesses
+    harms: bool = False  # as its annotations or its name say
+
+
+def planned(tools: list[dict[str, Any]]) -> list[Call]:
+    """Calls that show what a server does, each tool at most once: the most likely smoke call first, what changes things last."""
+    every = sorted(filter(None, map(_call, tools)), key=lambda rated: rated[0])
+    reading = [call for _, call in every if call.reads and not call.harms][:MOST]
+    others = [call for _, call in every if not call.reads or call.harms][:MOST_OTHERS]
+    return reading + others
+
+
+def _call(tool: dict[str, Any]) -> tuple[tuple, Call] | None:
+    name, hints = tool.get("name"), tool.get("annotations") or {}
+    if not isinstance(name, str):
+        return None
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # listThings
+    certain = hints.get("readOnlyHint") is True
+    harms = not certain and (hints.get("destructiveHint") is True or bool(CHANGES.search(words)))
+    reads = certain or not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None
+    arguments, said = sample(tool.get("inputSchema"))
+    shy = bool(TELLS_TOO_MUCH.search(words))
+    return (harms, shy, not said, not certain, not reads, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
+
+
+def sample(schema: Any) -> tuple[dict[str, Any], bool]:
+    """Arguments that a schema accepts, as few as may be, and whether the schema itself gives them."""
+    root = schema if isinstance(schema, dict) else {}
+    arguments, said = {}, True
+    for name in root.get("required") or []:
+        arguments[name], is_said = _value(str(name), (root.get("properties") or {}).get(name), root)
+        said = said and is_said
+    return arguments, said
+
+
+def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tuple[Any, bool]:
+    schema = schema if isinstance(schema, dict) else {}
+    if depth > 6:
+        return None, False
+    if "$ref" in schema:
+        target: Any = root
+        for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
+            target = target.get(part, {}) if isinstance(target, dict) else {}
+        return _value(name, target, root, depth + 1)
+    for key in ("const", "default"):
+        if schema.get(key) is not None:
+            return schema[key], True
+    for key in ("enum", "examples"):
+        if isinstance(schema.get(key), list) and schema[key]:
+            return schema[key][0], True
+    for key in ("anyOf", "oneOf", "allOf"):
+        if choices := [one for one in schema.get(key) or [] if isinstance(one, dict) and one.get("type") != "null"]:
+            return _value(name, choices[0], root, depth + 1)
+    kind = schema.get("type")
+    kind = next((one for one in kind if one != "null"), None) if isinstance(kind, list) else kind
+    match kind:
+        case "integer" | "number":
+            return schema.get("minimum", 1), False
+        case "boolean":
+            return False, False
+        case "array":
+            return ([_value(name.removesuffix("s"), schema.get("items"), root, depth + 1)[0]] if schema.get("minItems", 1) else []), False
+        case "object":
+            inner = schema.get("properties") or {}
+            return {key: _value(str(key), inner.get(key), root, depth + 1)[0] for key in schema.get("required") or []}, False
+    return _text(name.lower(), schema), False
+
+
+def _text(name: str, schema: dict[str, Any]) -> str:
+    hint = f"{name} {schema.get('format', '')}"
+    for pattern, text in (("ur[il]|link|website", "https://example.com/"), ("e-?mail", "somebody@example.com"), ("date-time|timestamp", "2026-01-02T03:04:05Z"),
+                          ("date", "2026-01-02"), ("time_?zone|tz", "UTC"), ("time", "12:00"), ("path|file|dir|folder", "/tmp"), ("domain|host", "example.com"),
+                          ("lang", "en"), ("country", "US"), ("currency", "EUR"), ("sql|statement", "SELECT 1"), ("expression|formula|math", "1 + 1"), ("(^|_)id($|_)", "1")):
+        if re.search(pattern, hint):
+            return text
+    return "test"
+
+
+def complaint(result: dict[str, Any] | None, error: str = "") -> str:
+    """Why this answer is no success, in its own words; empty if it is one. Many servers tell their errors as text."""
+    from bridge.inspect.show import result as shown
+
+    if result is None:
+        return error or "no answer"
+    text = shown(result).strip()
+    if result.get("isError"):
+        return text or "an error without a word"
+    data = _json(text)
+    for said in (result.get("structuredContent"), data):
+        if words := _error_in(said):
+            return words
+    if isinstance(data, dict | list):
+        return ""
+    if not text and not result.get("structuredContent"):
+        return "an empty answer"
+    if FAILED.match(text) or len(text) < SHORT and (NO_NETWORK.search(text) or NO_KEY.search(text)):
+        return text
+    return ""
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text) if text[:1] in ("{", "[", '"') else None
+    except ValueError:
+        return None
+
+
+def _error_in(said: Any) -> str:
+    if isinstance(said, str):
+        return said if FAILED.match(said) else ""
+    if isinstance(said, list):
+        each = [_error_in(one) for one in said]
+        return each[0] if each and all(each) else ""
+    if not isinstance(said, dict):
+        return ""
+    for name, value in said.items():
+        if name.lower() in ("error", "errors", "error_message", "errormessage") and value:
+            return value if isinstance(value, str) else json.dumps(value)
+    if said.get("success") is False or said.get("ok") is False or str(said.get("status", "")).lower() in ("error", "failed", "failure"):
+        return str(said.get("message") or said.get("reason") or json.dumps(said))
+    return _error_in(said["result"]) if set(said) == {"result"} else ""

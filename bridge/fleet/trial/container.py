@@ -1,0 +1,131 @@
+"""A server in a container as `up` would run it, but where it can reach nothing, or nothing private.
+
+Its image is made as `up` makes it (so that this is not done twice), without the smoke call that nobody knows yet. Beside it
+runs the recorder, which owns the network namespace and has the rights over it that the server has not.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import bridge
+from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets import dockerfile
+from bridge.fleet.targets.sidecar import scratch
+from bridge.fleet.trial.witness import CALL, START, WHOLE
+
+BUILD, QUICK = 900.0, 60.0
+USER = "10001:10001"
+LABEL = "mcp-bridge-trial"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Something that it tried to reach: a name, or an address (or the name that stood for it) with a port."""
+
+    at: float
+    what: str
+    connected: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the witness reports, and what the recorder saw meanwhile."""
+
+    report: dict[str, Any]
+    reached: list[Reach] = field(default_factory=list)
+
+
+def context(project: Project) -> Path | None:
+    """A folder with the bridge and the locks that every image needs: the project's own, or that of this program."""
+    for root in (project.root, Path(bridge.__file__).parents[1]):
+        if all((root / path).exists() for path in ("bridge/__init__.py", "images/bridge.lock", "images/installer.lock")):
+            return root
+    return None
+
+
+@contextmanager
+def built(project: Project, stanza: Stanza) -> Iterator[str]:
+    """An image of it, for as long as it is tried. Raises Failed."""
+    source = context(project)
+    bare = stanza.model_copy(update={"smoke": None})
+    text = dockerfile.dockerfile(Fleet(stanzas=[bare]), bare).text
+    image = f"{LABEL}-{stanza.name}:{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        # Not the project itself: other stanzas are nobody's business, and a builder would be sent all of them.
+        here = Path(folder)
+        shutil.copytree(source / "bridge", here / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
+        (here / "images").mkdir()
+        for lock in ("bridge.lock", "installer.lock"):
+            shutil.copy(source / "images" / lock, here / "images")
+        shutil.copytree(project.folder(stanza), here / "images" / stanza.name)
+        (here / "Dockerfile").write_text(text, encoding="utf-8")
+        run(["docker", "build", "--quiet", "--label", LABEL, "--tag", image, here], BUILD)
+    try:
+        yield image
+    finally:
+        _docker("image", "rm", "--force", image)
+
+
+def watch(image: str, stanza: Stanza, environment: Mapping[str, str], command: list[str], calls: list[dict] | None = None, is_open: bool = False) -> Seen:
+    """Run it once, and let the witness talk with it. Raises Failed."""
+    name = f"{LABEL}-{stanza.name}-{os.getpid()}"
+    with _recorder(name, is_open) as log:
+        places = ["/tmp", *(volume.target for volume in stanza.volumes)]
+        half = scratch(stanza.limits.memory)
+        mounts = ["--tmpfs", f"/tmp:mode=1777,size={half}"]
+        for volume in stanza.volumes:
+            mounts += ["--tmpfs", f"{volume.target}:exec,uid=10001,gid=10001,mode=0755,size={half}"]
+        interpreter = dockerfile.PORTABLE if stanza.kind == "image" else (dockerfile.PYTHON,)
+        wish = {"command": command, "environment": dict(environment), "cwd": stanza.cwd, "places": places, "calls": calls}
+        said = run(["docker", "run", "--rm", "--interactive", "--init", "--name", name, "--label", LABEL, "--network", f"container:{name}-network",
+                    "--read-only", "--no-healthcheck", *mounts, "--user", USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+                    "--memory", stanza.limits.memory, "--pids-limit", str(stanza.limits.pids), *(["--shm-size", stanza.limits.shm] if stanza.limits.shm else []),
+                    "--entrypoint", interpreter[0], image, *interpreter[1:], "-I", "-m", "bridge.fleet.trial.witness"],
+                   START + WHOLE + CALL + 60, stdin=json.dumps(wish))
+        try:
+            report = json.loads(said[said.index('{"began"'):])
+        except ValueError:
+            raise Failed(["docker", "run", image], 0, said) from None
+        return Seen(report, log())
+
+
+@contextmanager
+def _recorder(name: str, is_open: bool):
+    """The network namespace; gives a function that tells what was seen in it."""
+    code = files("bridge.fleet.trial").joinpath("recorder.py").read_text(encoding="utf-8")
+    image = Fleet.model_fields["python_image"].default
+    box, network = f"{name}-network", f"{name}-open"
+    try:
+        if is_open:
+            run(["docker", "network", "create", "--label", LABEL, network], QUICK)
+        run(["docker", "run", "--detach", "--name", box, "--label", LABEL, "--network", network if is_open else "none", "--user", "0:0", "--read-only",
+             "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--security-opt", "no-new-privileges", "--memory", "128m",
+             "--pids-limit", "32", "--entrypoint", "python3", image, "-I", "-c", code, "open" if is_open else "closed"], QUICK)
+        run(["timeout", "20", "sh", "-c", f"until docker logs {box} 2>&1 | grep -q ready; do sleep 0.1; done"], QUICK)
+        yield lambda: _reached(_docker("logs", box))
+    finally:
+        _docker("rm", "--force", name, box)
+        if is_open:
+            _docker("network", "rm", network)
+
+
+def _reached(log: str) -> list[Reach]:
+    seen = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return [Reach(one["at"], one["connected"], True) if "connected" in one else Reach(one["at"], one.get("name") or f"{one['to']}:{one['port']}") for one in seen]
+
+
+def _docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=QUICK)
+    return done.stdout

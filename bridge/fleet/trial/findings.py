@@ -1,0 +1,190 @@
+"""What follows from what was seen: egress, storage, the smoke call, what is missing. Pure; each with its reason in a line."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from bridge.fleet.trial.calls import CHANGES, TELLS_TOO_MUCH
+from bridge.fleet.trial.container import Reach, Seen
+
+PLACEHOLDER = "placeholder.invalid"
+OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
+SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
+# What comes back by itself, whoever deletes it.
+CACHES = re.compile(r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|telemetry|\.pki|\.dotnet|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$", re.IGNORECASE)
+SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/app")
+DENIED = re.compile(r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permission denied|no such file or directory|does not exist|not writable|cannot create)"
+                    r"[^'\"\n/]{0,60}['\"]?(/[\w.@~+-]+(?:/[\w.@~+-]+)*)|"
+                    r"(?:mkdir|open|create|write|creating|unlink)\w* ['\"]?(/[\w.@~+/-]+)['\"]?: (?:read-only file system|permission denied|no such file)", re.IGNORECASE)
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+WANTS = re.compile(r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure", re.IGNORECASE)
+NO_VARIABLE = re.compile(r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$")
+
+
+@dataclass(frozen=True)
+class Egress:
+    allowed: bool
+    why: str
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What it writes that should be kept: `home` and `cwd` are folders of the fleet that live in memory only."""
+
+    home: bool = False
+    cwd: bool = False
+    places: tuple[str, ...] = ()  # folders elsewhere
+    why: str = ""
+    inside: str = ""  # it wants to write where its package is
+
+
+def egress(seen: Seen, talks: bool) -> Egress:
+    """`talks`: its keys and addresses say that it talks to somebody."""
+    report = seen.report
+    hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
+    by_call = next(((call["tool"], found) for call in report["calls"] if (found := _reached(seen, call["began"], call["ended"]))), None)
+    if by_call:
+        return Egress(True, f"its tool {by_call[0]} tried {by_call[1][0]}", hosts)
+    if not report["started"] and hosts:
+        return Egress(True, f"it did not start without {hosts[0]}", hosts)
+    if backend := _backend(seen):
+        return Egress(True, f"it looks for a service at {backend}, which in a container is itself: tell it where that is")
+    if talks:
+        return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
+    if any((tool.get("annotations") or {}).get("openWorldHint") is True for tool in report["tools"]) and not any(_works(call) for call in report["calls"]):
+        return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
+    tried = f"; at its start it tries {hosts[0]}, and works without" if hosts else ""
+    if not report["started"]:
+        return Egress(False, "it did not start, and did not try to reach anything")
+    if not report["calls"]:
+        return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
+    return Egress(False, f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{tried}", hosts)
+
+
+def _reached(seen: Seen, since: float, until: float) -> list[str]:
+    return list(dict.fromkeys(host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what))))
+
+
+def _host(what: str) -> str:
+    host = what.rpartition(":")[0] or what
+    if host.startswith("127.") or host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER)):
+        return ""
+    return host
+
+
+def _backend(seen: Seen) -> str:
+    return next((reach.what for reach in seen.reached if reach.what.startswith("127.") or reach.what.startswith("host.docker.internal:")), "")
+
+
+def _works(call: dict[str, Any]) -> bool:
+    return not call["complaint"]
+
+
+# ---- the smoke call --------------------------------------------------------------------
+
+def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | None:
+    """A call that was made and that worked: without network if there is one, else with. `alone`: it needs nothing that a build has not."""
+    for call in closed.report["calls"]:
+        if _works(call) and _is_harmless(closed, call):
+            return _proposed(call) | {"build": alone}
+    for call in opened.report["calls"] if opened else ():
+        if _works(call) and call["reads"] and _answered(opened, call):
+            return _proposed(call) | {"build": False, "internet": True}
+    return None
+
+
+def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
+    """The calls that may be made with the network: those that only read."""
+    return [{name: call[name] for name in ("tool", "arguments", "reads", "said", "harms")} for call in closed.report["calls"] if call["reads"]][:5]
+
+
+def unproved(closed: Seen) -> dict[str, Any] | None:
+    """The call that would be proposed if it had worked; None if there is none that only reads."""
+    return next((_proposed(call) for call in closed.report["calls"] if call["reads"]), None)
+
+
+def _is_harmless(seen: Seen, call: dict[str, Any]) -> bool:
+    """It says that it only reads, or it was seen to do nothing: no file written, nobody reached for."""
+    if call["harms"] or _reached(seen, call["began"], call["ended"]):
+        return False
+    return call["reads"] or not call["wrote"] and not CHANGES.search(call["tool"]) and not TELLS_TOO_MUCH.search(call["tool"])
+
+
+def _answered(seen: Seen, call: dict[str, Any]) -> bool:
+    during = [reach for reach in seen.reached if call["began"] <= reach.at <= call["ended"]]
+    return any(reach.connected for reach in during) or not during
+
+
+def is_cut_off(opened: Seen | None) -> bool:
+    """Whether nothing could be reached although all of the internet was allowed: this machine has none."""
+    return opened is not None and not any(reach.connected for reach in opened.reached)
+
+
+def _proposed(call: dict[str, Any]) -> dict[str, Any]:
+    return {"tool": call["tool"]} | ({"arguments": call["arguments"]} if call["arguments"] else {})
+
+
+# ---- storage ---------------------------------------------------------------------------
+
+def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
+    """What it wrote into memory, and where it was not allowed to write. `volumes`: what is kept already."""
+    report, kept = seen.report, tuple(volumes)
+    events = [("at its start", report["wrote"]), *((call["tool"], call["wrote"]) for call in report["calls"])]
+    lost = [(who, path) for who, wrote in events for path, size in wrote
+            if path.startswith((f"{OWN_HOME}/", f"{OWN_CWD}/")) and not path.startswith(tuple(f"{place}/" for place in kept))
+            and (size > SMALL or not CACHES.search(path.rstrip("/").removeprefix("/tmp/")))]
+    denied = [path for path in _denied(report) if not path.startswith(tuple(f"{place}/" for place in kept)) and path not in kept]
+    places = tuple(dict.fromkeys(filter(None, map(place_of, denied))))
+    inside = next((path for path in denied if path.startswith("/opt/server/")), "")
+    why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places else ""
+    return Storage(any(path.startswith(f"{OWN_HOME}/") for _, path in lost), any(path.startswith(f"{OWN_CWD}/") for _, path in lost), places,
+                   why.replace("at its start wrote", "at its start it wrote"), inside)
+
+
+def place_of(path: str) -> str:
+    """The folder that a volume is to be mounted on so that `path` can be written; empty where none should be."""
+    parts = PurePosixPath(path).parts
+    if not path.startswith("/") or len(parts) < 2 or any(path == top or path.startswith(f"{top}/") for top in SYSTEM):
+        return ""
+    if parts[1] not in ("home", "root", "var", "srv", "mnt", "media", "Users"):
+        return f"/{parts[1]}"
+    return str(PurePosixPath(path) if not PurePosixPath(path).suffix else PurePosixPath(path).parent) if len(parts) > 2 else ""
+
+
+def _denied(report: dict[str, Any]) -> list[str]:
+    texts = [report["why_not"], *report["words"], *(call["complaint"] for call in report["calls"])]
+    return list(dict.fromkeys(found[1] or found[2] for text in texts for found in DENIED.finditer(text)))
+
+
+def _shown(path: str) -> str:
+    return path.replace(OWN_HOME, "~", 1).replace(OWN_CWD, ".", 1)
+
+
+# ---- what is missing -------------------------------------------------------------------
+
+def missing(seen: Seen) -> list[str]:
+    """The variables that it says it cannot start without."""
+    return [] if seen.report["started"] else list(_named(seen.report["words"][-25:] + [seen.report["why_not"]]))
+
+
+def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
+    """The variables that failed calls name, and whether every call failed."""
+    calls = seen.report["calls"]
+    return list(dict.fromkeys(_named(call["complaint"] for call in calls))), bool(calls) and not any(map(_works, calls))
+
+
+def _named(texts: Iterable[str]) -> Iterator[str]:
+    for line in (line for text in texts for line in text.splitlines()):
+        names = [name for name in dict.fromkeys(VARIABLE.findall(line)) if not NO_VARIABLE.search(name)]
+        if names and WANTS.search(line):
+            yield from names[:1] if re.search(rf"{names[0]}\W{{0,4}} or ", line) else names
+
+
+def last_words(seen: Seen) -> str:
+    """The line of its stderr that says most: not a stack's last frame."""
+    lines = [line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)]
+    telling = [line for line in lines if re.search(r"error|exception|must|require|missing|cannot|failed|invalid|not ", line, re.IGNORECASE)]
+    return ((telling or lines)[-1:] or [""])[0][:300]

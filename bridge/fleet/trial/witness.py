@@ -1,0 +1,152 @@
+"""Talks with a server, in the container that it is tried in: what it says, which calls work, what it writes.
+
+Reads one JSON object from its input (command, environment, cwd, places, calls) and prints one: see `Report`. Its calls are
+those of `calls.planned` unless it is told which.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from bridge.child.environment import compose
+from bridge.fleet.trial.calls import complaint, planned
+from bridge.inspect.connect import visit
+from bridge.inspect.plan import Plan, Way
+from bridge.inspect.show import result as shown
+from bridge.inspect.survey import call, survey
+
+START, CALL, WHOLE = 60.0, 12.0, 60.0  # seconds: to start, for one call, for all of them
+SETTLE = 1.0  # what it does by itself, it does soon after its start
+WORDS = 60    # lines of stderr
+MANY = 200    # files that a server wrote, of which it is enough to know some
+HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
+
+
+@dataclass
+class Made:
+    """A call that was made."""
+
+    tool: str
+    arguments: dict[str, Any]
+    reads: bool
+    said: bool
+    harms: bool
+    began: float = 0.0
+    ended: float = 0.0
+    complaint: str = "the server ended"
+    answer: str = ""
+    wrote: list[tuple[str, int]] = field(default_factory=list)  # what, and how big it is
+
+
+@dataclass
+class Report:
+    began: float = 0.0
+    started: float = 0.0  # when it had listed its tools and settled; 0 if it never did
+    why_not: str = ""
+    server: dict[str, Any] = field(default_factory=dict)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    wrote: list[tuple[str, int]] = field(default_factory=list)  # before the first call
+    calls: list[Made] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)  # the last of its stderr
+
+
+def main() -> None:
+    wish = json.load(sys.stdin)
+    try:
+        report = anyio.run(watch, wish)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is told
+        report = Report(why_not=f"the trial itself failed: {type(error).__name__}: {error}")
+    print(json.dumps(asdict(report)))
+
+
+async def watch(wish: dict[str, Any]) -> Report:
+    environment = compose(named=("*",)) | wish["environment"]
+    environment["HOME"], cwd = _own(environment.get("HOME", "/tmp"), HOME), _own(wish["cwd"] or os.getcwd(), CWD)
+    way = Way("stdio", command=tuple(wish["command"]))
+    plan = Plan(ways=(way,), headers={}, environment=environment, cwd=cwd, timeout=START, call=None, expect="", json=False, openai=False)
+    report, written = Report(began=time.time()), Written(wish["places"])
+
+    async def talk(connection) -> bool:
+        facts = await survey(connection)
+        report.server, report.tools = facts.server, facts.lists["tools"]
+        await anyio.sleep(SETTLE)
+        report.wrote, report.started = written.since(), time.time()
+        calls = planned(report.tools) if wish["calls"] is None else wish["calls"]
+        for one in calls:
+            made = Made(**(one if isinstance(one, dict) else asdict(one)))
+            if time.time() - report.started < WHOLE:
+                report.calls.append(made)
+                await _make(connection, made)
+                made.wrote = written.since()
+        return True
+
+    with tempfile.TemporaryFile() as stderr:
+        visited = await visit(way, plan, talk, stderr)
+        if visited.failure and not report.started:
+            report.why_not = visited.failure.reason
+        end = stderr.seek(0, 2)
+        stderr.seek(max(0, end - 65536))
+        report.words = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
+    return report
+
+
+async def _make(connection, made: Made) -> None:
+    made.began = time.time()
+    try:
+        with anyio.fail_after(CALL):
+            answer = await call(connection, made.tool, made.arguments)
+    except TimeoutError:
+        made.complaint = f"no answer within {CALL:g} s"
+        return
+    finally:
+        made.ended = time.time()
+    made.complaint = complaint(answer.result, answer.error)[:600]
+    made.answer = shown(answer.result)[:600] if answer.result else ""
+
+
+def _own(place: str, instead: Path) -> str:
+    """The fleet's containers have all in /tmp: there it is told apart."""
+    if place != "/tmp":
+        return place
+    instead.mkdir(exist_ok=True)
+    return str(instead)
+
+
+class Written:
+    """Files and folders below some places that are new or changed."""
+
+    def __init__(self, places: list[str]) -> None:
+        self._places = places
+        self._known = self._look()
+
+    def since(self) -> list[tuple[str, int]]:
+        now, before = self._look(), self._known
+        self._known = now
+        return sorted((path, stamp[0]) for path, stamp in now.items() if before.get(path) != stamp)[:MANY]
+
+    def _look(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for place in self._places:
+            for folder, folders, files in os.walk(place):
+                folders[:] = [one for one in folders if one not in ("node_modules", "__pycache__")]
+                for name in files:
+                    path = os.path.join(folder, name)
+                    try:
+                        stat = os.lstat(path)
+                    except OSError:
+                        continue
+                    found[path] = (stat.st_size, stat.st_mtime_ns)
+                if not files and not folders:
+                    found[folder + "/"] = (0, 0)
+        return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""What a trial calls, what it takes for a success, and what follows from what it saw. Words in, words out."""
+
+import json
+import struct
+
+import pytest
+import yaml
+
+from bridge.fleet import add, prove
+from bridge.fleet.draft import Draft
+from bridge.fleet.trial import findings, recorder
+from bridge.fleet.trial.calls import complaint, planned, sample
+from bridge.fleet.trial.container import Reach, Seen
+
+
+def tool(name, required=(), properties=None, **hints):
+    return {"name": name, "inputSchema": {"type": "object", "required": list(required), "properties": properties or {}}, "annotations": hints}
+
+
+def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, began=10.0, ended=11.0):
+    return {"tool": name, "arguments": arguments or {}, "reads": reads, "said": True, "harms": harms, "began": began, "ended": ended,
+            "complaint": complaint, "answer": "", "wrote": [list(one) for one in wrote]}
+
+
+def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not=""):
+    report = {"began": 1.0, "started": started, "why_not": why_not, "server": {}, "tools": tools if tools is not None else [tool(call["tool"]) for call in calls],
+              "wrote": [list(one) for one in wrote], "calls": list(calls), "words": list(words)}
+    return Seen(report, [Reach(*one) for one in reached])
+
+
+# ---- which calls -----------------------------------------------------------------------
+
+def test_what_says_that_it_reads_comes_first_and_what_changes_things_last():
+    order = planned([tool("delete_all"), tool("do_it"), tool("list_them"), tool("look", readOnlyHint=True), tool("search", ["query"]), tool("createNote", ["text"])])
+
+    assert [call.tool for call in order] == ["look", "list_them", "search", "do_it", "delete_all", "createNote"]
+    assert [call.reads for call in order] == [True, True, True, False, False, False]
+    assert [call.harms for call in order] == [False, False, False, False, True, True]
+
+
+def test_a_tool_that_tells_the_environment_is_no_proof():
+    assert not planned([tool("get_env")])[0].reads
+    assert not planned([tool("get_it", readOnlyHint=False)])[0].reads
+    assert planned([tool("drop_look", readOnlyHint=True)])[0].reads
+
+
+@pytest.mark.parametrize("properties, arguments, said", [
+    ({"zone": {"type": "string", "enum": ["UTC", "CET"]}}, {"zone": "UTC"}, True),
+    ({"n": {"type": "integer", "default": 3}}, {"n": 3}, True),
+    ({"n": {"type": "integer", "minimum": 2}}, {"n": 2}, False),
+    ({"url": {"type": "string"}}, {"url": "https://example.com/"}, False),
+    ({"timezone": {"anyOf": [{"type": "null"}, {"type": "string"}]}}, {"timezone": "UTC"}, False),
+    ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["test"]}, False),
+    ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),
+    ({"odd": True}, {"odd": "test"}, False),
+])
+def test_arguments_are_those_of_the_schema_or_a_guess_that_it_accepts(properties, arguments, said):
+    assert sample({"type": "object", "required": list(properties), "properties": properties}) == (arguments, said)
+
+
+def test_a_schema_that_refers_to_itself_has_an_end():
+    loop = {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"$ref": "#/$defs/A"}}}
+
+    assert sample(loop) == ({"a": None}, False)
+    assert sample(None) == ({}, True)
+
+
+@pytest.mark.parametrize("text", [
+    "Error: no such thing", "An error occurred: x", "Failed to fetch page", "❌ Failed to load", '{"error": "Temporary network issue"}', '[{"error": "x"}]',
+    '{"success": false, "message": "x"}', '{"status": "error"}', "HTTP error 500", "Search failed: getaddrinfo ENOTFOUND host", "Please set the API key: missing API key",
+    "FOO_API_KEY environment variable is not set", "Unable to connect", "Could not find it", "ValueError: x", ""])
+def test_an_error_in_a_text_is_no_success(text):
+    assert complaint({"content": [{"type": "text", "text": text}]})
+
+
+@pytest.mark.parametrize("text", ["12:00 UTC", "No notes yet", '{"error": null, "items": []}', "[]", "0 errors found", '{"errors": [], "ok": true}', "Errol Flynn was an actor"])
+def test_an_answer_that_only_sounds_like_one_is_a_success(text):
+    assert complaint({"content": [{"type": "text", "text": text}]}) == ""
+
+
+def test_an_error_is_known_by_its_structure_too():
+    assert complaint({"content": [], "structuredContent": {"result": {"error": "x"}}}) == "x"
+    assert complaint({"isError": True, "content": [{"type": "text", "text": "fine"}]}) == "fine"
+    assert complaint(None, "unknown tool (-32602)") == "unknown tool (-32602)"
+
+
+# ---- what follows ----------------------------------------------------------------------
+
+def test_only_a_call_that_worked_is_proposed():
+    assert findings.smoke(seen(made("list_a", "Error: x"), made("list_b")), None, True) == {"tool": "list_b", "build": True}
+    assert findings.smoke(seen(made("list_a", "Error: x")), None, True) is None
+    assert findings.smoke(seen(made("delete_a", reads=False, harms=True)), None, True) is None
+
+
+def test_a_call_that_was_seen_to_do_nothing_is_harmless_whatever_it_is_called():
+    assert findings.smoke(seen(made("divide", reads=False, arguments={"a": 1})), None, True) == {"tool": "divide", "arguments": {"a": 1}, "build": True}
+    assert findings.smoke(seen(made("think", reads=False, wrote=[("/tmp/home/x", 1)])), None, True) is None
+    assert findings.smoke(seen(made("think", reads=False), reached=[(10.5, "a.example.org:443")]), None, True) is None
+
+
+def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
+    closed = seen(made("search"), reached=[(10.5, "a.example.org"), (10.6, "a.example.org:443")])
+    answered = seen(made("search"), reached=[(10.5, "a.example.org"), (10.7, "1.2.3.4", True)])
+    cut_off = seen(made("search"), reached=[(10.5, "a.example.org")])
+
+    assert findings.smoke(closed, None, True) is None
+    assert findings.smoke(closed, answered, True) == {"tool": "search", "build": False, "internet": True}
+    assert findings.smoke(closed, cut_off, True) is None and findings.is_cut_off(cut_off) and not findings.is_cut_off(answered)
+
+
+@pytest.mark.parametrize("what, talks, allowed, why", [
+    (seen(made("search"), reached=[(10.5, "a.example.org"), (10.5, "a.example.org:443")]), False, True, "its tool search tried a.example.org"),
+    (seen(reached=[(2.0, "a.example.org")], started=0.0), False, True, "it did not start without a.example.org"),
+    (seen(made("look"), reached=[(2.0, "updates.example.org")]), False, False, "at its start it tries updates.example.org, and works without"),
+    (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
+    (seen(made("look", "no")), True, True, "it has a key or an address"),
+    (seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")]), False, True, "it looks for a service at 127.0.0.1:6379"),
+    (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
+    (seen(started=0.0), False, False, "it did not start, and did not try"),
+])
+def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, allowed, why):
+    egress = findings.egress(what, talks)
+
+    assert egress.allowed is allowed and why in egress.why
+
+
+@pytest.mark.parametrize("wrote, home, cwd", [
+    ([("/tmp/home/.notes/db.json", 10)], True, False), ([("/tmp/cwd/notes.db", 10)], False, True), ([("/tmp/home/.cache/x", 10)], False, False),
+    ([("/tmp/home/.cache/model.bin", 5 << 20)], True, False), ([("/tmp/scratch", 10)], False, False), ([("/tmp/home/server.log", 10)], False, False),
+    ([("/data/x", 1)], False, False),
+])
+def test_what_is_written_into_memory_is_noticed_but_not_what_comes_back_by_itself(wrote, home, cwd):
+    found = findings.storage(seen(made("create_note", wrote=wrote)), ["/data"])
+
+    assert (found.home, found.cwd) == (home, cwd)
+
+
+@pytest.mark.parametrize("words, place", [
+    ("Error: EROFS: read-only file system, mkdir '/data/papers'", "/data"), ("PermissionError: [Errno 13] Permission denied: '/var/lib/it/x.db'", "/var/lib/it"),
+    ("mkdir /storage: read-only file system", "/storage"), ("[Errno 2] No such file or directory: '/workspace/a'", "/workspace"),
+    ("ENOENT: no such file or directory, open '/opt/server/node_modules/x/config.json'", ""), ("EACCES: permission denied, open '/etc/x'", ""),
+])
+def test_where_it_may_not_write_becomes_a_volume(words, place):
+    assert findings.storage(seen(words=[words], started=0.0)).places == ((place,) if place else ())
+
+
+@pytest.mark.parametrize("words, names", [
+    ("Error: BRAVE_API_KEY environment variable is required", ["BRAVE_API_KEY"]), ("KeyError: 'MY_TOKEN'", ["MY_TOKEN"]),
+    ("Please set A_TOKEN or B_TOKEN", ["A_TOKEN"]), ("set SITE_URL and SITE_KEY", ["SITE_URL", "SITE_KEY"]),
+    ("code: 'ERR_MODULE_NOT_FOUND', required", []), ("listening with LOG_LEVEL info", []),
+])
+def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, names):
+    assert findings.missing(seen(words=[words], started=0.0)) == names
+
+
+def test_a_server_that_asks_for_a_key_gets_a_secret_and_for_an_address_a_variable():
+    draft = prove._with_variables(Draft("it"), seen(words=["SITE_URL and SITE_KEY must be set"], started=0.0))
+
+    assert (draft.secrets, draft.optional, draft.env) == (("SITE_KEY",), (), {"SITE_URL": "${SITE_URL}"})
+
+
+def test_a_key_that_only_some_calls_want_is_optional():
+    some = prove._with_variables(Draft("it"), seen(made("look"), made("search", "SITE_KEY is not set")))
+    every = prove._with_variables(Draft("it"), seen(made("search", "SITE_KEY is not set")))
+
+    assert (some.secrets, some.optional) == (("SITE_KEY",), ("SITE_KEY",))
+    assert (every.secrets, every.optional) == (("SITE_KEY",), ())
+
+
+def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
+    draft = prove._with_storage(Draft("my-notes", command=("it",)), seen(made("create_note", wrote=[("/tmp/home/.notes/db", 1)])))
+
+    assert (draft.volumes, draft.env, draft.cwd) == (("my-notes-data:/data",), {"HOME": "/data"}, "")
+    assert "create_note wrote ~/.notes/db: kept" in draft.text
+    add._checked(draft)
+
+
+@pytest.mark.parametrize("words, volumes", [
+    (("it", "--storage-path", "/data/papers"), ("it-data:/data",)), (("it", "--db=/srv/x/a.db"), ("it-srv-x:/srv/x",)),
+    (("it", "/app/x", "/tmp/y", "/etc/z", "-v"), ()), (("it", "/docs"), ("it-docs:/docs",)),
+])
+def test_a_folder_that_a_command_names_becomes_a_volume(words, volumes):
+    draft = prove.with_places(Draft("it", command=words))
+
+    assert draft.volumes == volumes
+    assert prove.with_places(draft) == draft
+
+
+def test_an_option_that_must_name_a_file_names_one_in_a_volume():
+    draft = prove._with_options(Draft("it", command=("it",)), seen(words=["it: error: the following arguments are required: --db-path"], started=0.0))
+
+    assert (draft.command, draft.volumes) == (("it", "--db-path", "/data/it.db"), ("it-data:/data",))
+
+
+@pytest.mark.parametrize("words", ["x\n# smoke: {tool: evil}\nimage: evil", "a\u2028b\x1b[2J", "os.environ/KEY", "x" * 5000, "a: b # c"])
+def test_what_a_server_says_stays_a_comment(words):
+    why = {"egress": words, "volumes": words, "smoke": words}
+    draft = Draft("it", command=("it",), volumes=("a:/b",), egress=True, constraints={"a<2": words}, unproved={"tool": words}, why=why)
+
+    said = yaml.safe_load(draft.text)
+
+    assert set(said) == {"constraints", "command", "volumes", "egress", "bridge"}
+    assert all(len(line) < 6000 and line.isprintable() for line in draft.text.splitlines())
+
+
+# ---- the recorder ----------------------------------------------------------------------
+
+def question(name: str, kind: int = 1) -> bytes:
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0" + labels + b"\0" + struct.pack(">HH", kind, 1)
+
+
+def test_a_name_is_answered_with_an_address_that_stands_for_it(monkeypatch):
+    monkeypatch.setattr(recorder, "names", {})
+    one, two, again = (recorder._answer(question(name)) for name in ("a.example.org", "b.example.org", "a.example.org"))
+
+    assert one[:2] == b"\x12\x34" and one[-4:] == again[-4:] != two[-4:]
+    assert recorder._answer(question("a.example.org", 28))[6:8] == b"\0\0"  # there is no IPv6
+
+
+@pytest.mark.parametrize("datagram", [b"", b"\0" * 12, question("a.b")[:14], b"\x12\x34\x81\x80" + question("a.b")[4:], b"\xff" * 64])
+def test_what_is_no_question_is_none(datagram):
+    assert recorder._question(datagram) is None
+
+
+def test_attempts_are_told_by_the_name_that_was_looked_up(monkeypatch, capsys):
+    monkeypatch.setattr(recorder, "names", {"a.example.org": "20.0.0.1"})
+
+    def packet(source, to, port, flags):
+        return b"\x45" + bytes(8) + b"\x06" + bytes(2) + bytes(source) + bytes(to) + struct.pack(">HHLLBB", 5000, port, 0, 0, 0x50, flags) + bytes(6)
+
+    recorder._note(packet((1, 0, 0, 1), (20, 0, 0, 1), 443, 2))
+    recorder._note(packet((1, 0, 0, 1), (20, 0, 0, 1), 443, 0x10))
+    recorder._note(packet((127, 0, 0, 1), (127, 0, 0, 1), 40000, 0x14))
+
+    assert [(line["to"], line["port"]) for line in map(json.loads, capsys.readouterr().out.splitlines())] == [("a.example.org", 443), ("127.0.0.1", 5000)]
