@@ -124,7 +124,7 @@ def _named(draft: Draft, source: str, target: str, read_only: bool, notes: list[
     last = target.strip("/").rpartition("/")[2] or "data"
     if WINDOWS.match(source):
         source = source_of(replace(draft, name=draft.name), source, notes)[0]
-    elif re.match(r"\$\{|~", source):
+    elif source.startswith("${"):
         found = source_of(draft, source, notes)
         source = found[0] if found else source
     elif source.startswith("."):

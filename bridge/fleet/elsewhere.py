@@ -140,8 +140,8 @@ def source_of(draft: Draft, path: str, notes: list[str]) -> tuple[str, str] | No
         last = PurePosixPath(found[2] or "/workspace").name
         notes.append(f"{path} is known to that client only: {found[1]} in compose/.env must say what it is on this machine")
         return path, last
-    if re.match(r"(/|~/).+", path) or path == "~":
-        return path, PurePosixPath(path).name.lstrip("~") or "home"
+    if re.match(r"/.+", path):
+        return path, PurePosixPath(path).name or "root"
     return None
 
 

@@ -30,7 +30,7 @@ class References:
 
     def _reference(self, variable: Variable) -> str:
         if variable.kind == PLACE and variable.name == HOME:
-            return "~"
+            return str(Path.home())
         if variable.kind == PLACE and variable.name == "pathSeparator":
             return "/"
         if variable.kind == PLACE or variable.kind == ENV and variable.name == "PWD":

@@ -27,8 +27,10 @@ def reveals(text: str) -> bool:
     text = _DIGEST.sub("", re.sub(r"\$\{[A-Za-z_]\w*(?::-([^}]*))?\}", lambda found: found[1] or "", text))
     if _LOOKS.search(text) or _WITH_PASSWORD.search(text):
         return True
-    if any(secret_name(name) and value.lower() not in _SCHEMES and not is_blank(value) for name, value in _ASSIGNED.findall(text)):
-        return True
+    for found in _ASSIGNED.finditer(text):
+        joined = found[0].startswith("-") and not found[0].startswith("--")  # -eNAME=value, -HName:value
+        if found[2].lower() not in _SCHEMES and not is_blank(found[2]) and (secret_name(found[1]) or joined and secret_name(found[1][1:])):
+            return True
     return not _PATH.match(text) and any(map(_is_random, re.findall(r"[A-Za-z0-9+=]{16,}", text)))
 
 

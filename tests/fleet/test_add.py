@@ -111,8 +111,9 @@ def test_docker_s_variables_and_folders_are_taken_over_and_the_rest_is_said():
 def test_a_folder_of_that_machine_becomes_a_volume():
     made = program("npx -y files /home/me/Documents --log=/tmp/log C:\\x ${workspaceFolder} ${userHome}/Documents $HOME/y")
 
+    home = os.path.expanduser("~")
     assert made.volumes == ("/home/me/Documents:/data/Documents", "/tmp/log:/data/log", "${IT_X}:/data/x", "${WORKSPACE_FOLDER}:/data/workspace",
-                            "~/Documents:/data/Documents-2", "~/y:/data/y")
+                            f"{home}/Documents:/data/Documents-2", f"{home}/y:/data/y")
     assert made.command == ("/data/Documents", "--log=/data/log", "/data/x", "/data/workspace", "/data/Documents-2", "/data/y")
 
 

@@ -4,6 +4,7 @@ Values that must never be written where somebody reads them begin with "s3cr3t" 
 """
 
 import json
+import os
 import shlex
 
 import pytest
@@ -20,6 +21,7 @@ from bridge.fleet.wrapped import NotUnderstood, unwrapped
 from bridge.settings import UsageError
 
 S = "s3cr3t"
+HOME = os.path.expanduser("~")
 
 
 def entry(said: dict, path: str = "mcp.json", **more) -> Entry:
@@ -104,7 +106,7 @@ def test_an_entry_that_nothing_can_be_made_of_says_where_and_why(text, why):
     ("-v /me:/data:ro,z", ("/me:/data:ro",)), ("-v/me:/data:Z", ("/me:/data",)), ("--volume=/me:/data:cached", ("/me:/data",)), ("-v data:/data", ("data:/data",)),
     ("-v /data", ("it-data:/data",)), ("-v $PWD:/data", ("${WORKSPACE_FOLDER}:/data",)), ("-v '${workspaceFolder}/x:/data:ro'", ("${WORKSPACE_FOLDER}/x:/data:ro",)),
     ("-v '$(pwd):/data'", ("${WORKSPACE_FOLDER}:/data",)), ("-v ./x:/data", ("${IT_DATA}:/data",)), ("-v 'C:\\\\Users\\\\me:/data:ro'", ("${IT_ME}:/data:ro",)),
-    ("-v '~/x:/data'", ("~/x:/data",)), ("-v '${HOME}/x:/data'", ("~/x:/data",)), ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
+    ("-v '~/x:/data'", (f"{HOME}/x:/data",)), ("-v '${HOME}/x:/data'", (f"{HOME}/x:/data",)), ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
     ("--mount type=bind,source=/me,target=/data,readonly=false", ("/me:/data",)), ("--mount=type=volume,src=v,dst=/data", ("v:/data",)),
 ])
 def test_a_docker_line_keeps_its_volumes(text, volumes):
@@ -143,7 +145,7 @@ def test_an_env_file_is_read_where_it_is_here_and_told_where_not(tmp_path):
         made = entry(said, str(tmp_path / "mcp.json"))
         assert (made.draft.secrets, made.draft.env, made.values) == (("A_KEY",), {"LEVEL": "2"}, {"A_KEY": S})
 
-    assert "the variables of ~/no.env are not known here" in line("docker run --env-file=~/no.env mcp/a").notes[0]
+    assert f"the variables of {HOME}/no.env are not known here" in line("docker run --env-file=~/no.env mcp/a").notes[0]
 
 
 def test_what_a_stanza_says_otherwise_is_told():
@@ -222,7 +224,7 @@ JSON_KEY = json.dumps({"type": "service_account", "private_key": "-----BEGIN PRI
     ({"env": {"SMTP_PW": S, "GITHUB_PAT": S, "DB_PASS": S, "apiKey": S, "MYTOKEN": S}}, {"SMTP_PW": S, "GITHUB_PAT": S, "DB_PASS": S, "apiKey": S, "MYTOKEN": S}),
     ({"env": {"X_TOKEN": "$ecret"}}, {"X_TOKEN": "$ecret"}),
     ({"args": ["--header", "Authorization: Bearer s3cr3t"]}, {"IT_HEADER": "Authorization: Bearer s3cr3t"}),
-    ({"args": ["-H", "x-api-key:s3cr3t"]}, {"IT_H": "x-api-key:s3cr3t"}),
+    ({"args": ["-H", "x-api-key:s3cr3t"]}, {"IT_H": "x-api-key:s3cr3t"}), ({"args": ["-HAuthorization:s3cr3t"]}, {"IT_ARGUMENT": "-HAuthorization:s3cr3t"}),
     ({"args": ["--api-key", S]}, {"IT_API_KEY": S}), ({"args": [f"--api-key={S}"]}, {"IT_API_KEY": S}), ({"args": [f"--apiKey={S}"]}, {"IT_API_KEY": S}),
     ({"args": ["-eA_KEY=s3cr3t"]}, {"IT_E_A_KEY": S}), ({"args": ["A_KEY=s3cr3t"]}, {"IT_ARGUMENT": "A_KEY=s3cr3t"}), ({"args": ["--set", "auth.token=s3cr3t"]}, {"IT_SET": "auth.token=s3cr3t"}),
     ({"args": ["--config", '{"apiKey":"s3cr3t"}']}, {"IT_CONFIG": '{"apiKey":"s3cr3t"}'}),
