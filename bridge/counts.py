@@ -6,6 +6,10 @@ from collections import defaultdict
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
 
+MOST_LABELS, LONGEST_LABEL = 2000, 128  # SEP-986: names of tools have up to 128 characters
+OTHER = "(other)"  # the label of all other names
+
+
 class Histogram:
     """Seconds by bucket: `counts[i]` are those up to `BUCKETS[i]`, the last one is the rest."""
 
@@ -20,10 +24,26 @@ class Histogram:
         self.sum += seconds
 
 
+class Labels:
+    """Names of tools as labels of metrics: a bounded number of short ones. A server may list any, and others all the time."""
+
+    def __init__(self):
+        self._known: set[str] = set()
+
+    def of(self, name: str) -> str:
+        if name in self._known:
+            return name
+        if len(self._known) >= MOST_LABELS or len(name) > LONGEST_LABEL or not name.isprintable():
+            return OTHER
+        self._known.add(name)
+        return name
+
+
 class Counts:
     """All that one MCP counts."""
 
     def __init__(self):
+        self.labels = Labels()
         self.requests: dict[tuple, int] = defaultdict(int)  # (method, tool, outcome, client's era, child's era)
         self.latency: dict[str, Histogram] = defaultdict(Histogram)  # method
         self.sessions: dict[tuple[str, str], int] = defaultdict(int)  # (transport, revision), ever opened

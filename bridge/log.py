@@ -8,6 +8,9 @@ import logging
 import sys
 import time
 
+from bridge.printable import printable, shortened
+from bridge.redact import redacted
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 WIDTH = 1000  # characters of one fact: a client's words are among them
 _logger = logging.getLogger("mcp-bridge")
@@ -55,16 +58,16 @@ def set_up(format: str, level: str) -> None:
 class _Human(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = "".join(f" {key}={_shown(value)}" for key, value in getattr(record, "facts", {}).items() if value not in ("", None))
-        line = f"{_time(record)} {record.levelname.lower():7} {record.getMessage()}{facts}"
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        line = f"{_time(record)} {record.levelname.lower():7} {_plain(record.getMessage())}{facts}"
+        return line + ("\n" + _plain(self.formatException(record.exc_info)) if record.exc_info else "")
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = {key: _bounded(value) for key, value in getattr(record, "facts", {}).items() if value not in ("", None)}
-        line = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage(), **facts}
+        line = {"time": _time(record), "level": record.levelname.lower(), "event": _plain(record.getMessage()), **facts}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _plain(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 
@@ -80,4 +83,9 @@ def _shown(value) -> str:
 
 
 def _bounded(value):
-    return value if not isinstance(value, str) or len(value) <= WIDTH else value[:WIDTH] + "…"
+    return shortened(redacted(value[:2 * WIDTH]), WIDTH) if isinstance(value, str) else value
+
+
+def _plain(text: str) -> str:
+    """Words that are not ours alone: other libraries' and exceptions' have a client's or a child's in them."""
+    return redacted(printable(text))

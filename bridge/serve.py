@@ -20,7 +20,7 @@ from secrets import token_bytes
 
 import uvicorn
 
-from bridge import __version__, log, metrics
+from bridge import __version__, log, metrics, redact
 from bridge.child import reaper
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
@@ -116,6 +116,7 @@ class _Bridge:
 
     def _service(self, name: str) -> Service:
         command, settings = self.planned[name]
+        redact.know(command.environment, argv=command.argv)
         log = self.log.bind(mcp=name) if self.settings.config else self.log
         return Service(name, command, settings, self.key, log, self._fatal)
 

@@ -265,7 +265,7 @@ def test_stateful():
 
 
 def test_stderr_flood():
-    with Pipes("stderr_flood", "--secret", "hush") as child:
+    with Pipes("stderr_flood", "--words", "hush") as child:
         child.call("echo", message="hi")
         assert eventually(lambda: child.stderr().count(b"hush") == 10)
         assert child.stderr().startswith(b"e" * (1 << 20))

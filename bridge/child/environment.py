@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from bridge import redact
+
 # Where no other way leads out of a network. Programs differ in which case they read.
 PROXIES = tuple(name for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (upper, upper.lower()))
 # The MCP SDKs' set, then what a runtime needs to speak the user's language, trust the machine's certificates and reach the web.
@@ -45,6 +47,7 @@ def compose(named=(), file: str = "", ours=os.environ, secrets=()) -> dict[str, 
         name, _, path = item.partition("=")
         _check_name(name, f"--secret {name}")
         result[name] = read_secret(name, path)
+    redact.know(result, [item.partition("=")[0] for item in secrets])
     return result
 
 

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from bridge.redact import redacted
+
 TAIL = 20  # lines kept
 WIDTH = 500  # characters of a line that are shown
 RATE = 200  # lines a sweep that are logged; the others are counted
@@ -16,16 +18,26 @@ class Stderr:
         self._rest = b""
         self._logged = 0
         self.unlogged = 0
-        self.last = ""  # the last line of this process that says something
-        self.tail: deque[str] = deque(maxlen=TAIL)  # of earlier ones, too
+        self._last = ""
+        self._tail: deque[str] = deque(maxlen=TAIL)
 
     def begin(self) -> None:
         """A new process."""
-        self._rest, self.last = b"", ""
+        self._rest, self._last = b"", ""
+
+    @property
+    def last(self) -> str:
+        """The last line of this process that says something."""
+        return _shown(self._last)
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines, those of earlier processes among them."""
+        return [_shown(text) for text in self._tail]
 
     def feed(self, chunk: bytes) -> None:
         *lines, rest = (self._rest + chunk).split(b"\n")
-        self._rest = rest[-4 * WIDTH:]  # a line without an end must not grow for ever
+        self._rest = rest[:4 * WIDTH]  # a line without an end must not grow for ever
         for line in lines:
             self._say(line)
 
@@ -42,13 +54,18 @@ class Stderr:
     def _say(self, line: bytes) -> None:
         self._count()
         text = line[:4 * WIDTH].decode(errors="replace").rstrip()
-        text = text if len(text) <= WIDTH else text[:WIDTH] + "…"
-        self.tail.append(text)
+        self._tail.append(text)
         if not text.strip():
             return
-        self.last = text
+        self._last = text
         if self._logged >= RATE:
             self.unlogged += 1
             return
         self._logged += 1
-        self._log(text)
+        self._log(_shown(text))
+
+
+def _shown(text: str) -> str:
+    """Without secrets: what is cut off afterwards, lest half of one be left."""
+    text = redacted(text[:2 * WIDTH])
+    return text if len(text) <= WIDTH else text[:WIDTH] + "…"

@@ -8,6 +8,8 @@ from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
 from bridge.child.stderr import Stderr
 
+LAST_WORDS = "; its last words: "  # stands between how a process ended and its last line on stderr
+
 
 class Supervisor:
     """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(reason, for_good)`.
@@ -121,7 +123,7 @@ class Supervisor:
         pid, self.process = self.pid, None
         is_expected = self.life.state is State.STOPPING
         if self.stderr.last and not is_expected:
-            reason = f"{reason}; its last words: {self.stderr.last}"
+            reason = f"{reason}{LAST_WORDS}{self.stderr.last}"
         self.counts.exits["stopped" if is_expected else _cause(reason)] += 1
         self._on(Event.EXITED, reason)
         if self.life.state is State.BACKOFF:

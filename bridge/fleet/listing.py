@@ -17,7 +17,7 @@ from bridge.fleet.verify.direct import plan, ways
 from bridge.fleet.verify.show import columns
 from bridge.inspect.connect import visit
 from bridge.inspect.schema import arguments, one_line
-from bridge.inspect.show import printable
+from bridge.printable import printable
 from bridge.inspect.survey import Facts, survey
 
 PATIENCE = 10.0

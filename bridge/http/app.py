@@ -10,6 +10,7 @@ A bridge with several MCPs has the left column, /readyz and /status.json once fo
 import logging
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -18,7 +19,7 @@ from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
 from bridge.http.gate import RELOAD, Gate
 from bridge.http.headers import combine
-from bridge.http.pages import Pages
+from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.tokens import Tokens
@@ -43,13 +44,13 @@ class App:
         self._has_cors = bool(settings.allowed_origin)
         for name, service in services.items():
             self.mount(name, service)
-        self._starlette = Starlette(exception_handlers={404: _not_found}, routes=[
+        self._starlette = Starlette(exception_handlers={404: _not_found}, middleware=[Middleware(SafeHeaders)], routes=[
             Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
             Route("/", pages.home), Route("/status.json", pages.status),
             Route("/{name}/readyz", pages.readyz_of), Route("/{name}/status.json", pages.status_of),
             Route(RELOAD, pages.reload, methods=["POST"])])
         self._starlette.router.redirect_slashes = False
-        self.gate = Gate(settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
+        self.gate = pages.gate = Gate(settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
         self.asgi = self._enter
         if settings.allowed_origin:
             # Outside the gate: a browser asks with OPTIONS before it may send a token.

@@ -1,6 +1,8 @@
 """What people and machines ask about the bridge itself: is it alive, is it ready, what does it count."""
 
 import html
+from base64 import b64encode
+from hashlib import sha256
 
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
@@ -8,6 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from bridge import __version__
 from bridge.http.prefix import prefix
+from bridge.printable import printable
 from bridge.settings import UsageError
 
 
@@ -16,6 +19,7 @@ class Pages:
 
     registry = None  # what /metrics shows
     admins = None  # tokens that may reload
+    gate = None  # whose tokens say who may see more than a state
     root_path = ""  # --root-path
     reread = None  # reads the configuration again; returns what came of it by name. Raises UsageError
 
@@ -27,19 +31,33 @@ class Pages:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, request: Request) -> Response:
-        """200 while at least one MCP can be used; each one's own word is in the body and at /NAME/readyz."""
+        """200 while at least one MCP can be used; each one's own word is in the body and at /NAME/readyz.
+
+        Whoever has no token, where one is needed, sees the state and no reason: that has a child's last words in it.
+        """
         if len(self.services) == 1:
             service, = self.services.values()
-            return _readiness(service)
+            return self._readiness(request, service)
         each = {name: service.readiness() for name, service in self.services.items()}
         ready = sum(word["status"] == "ready" for word in each.values())
         status = "ready" if ready == len(each) else "degraded" if ready else "not ready"
+        if not self._may_see(request):
+            return JSONResponse({"status": status}, 200 if ready else 503)
         reason = "; ".join(f"{name}: {word['reason']}" for name, word in each.items() if word["reason"])
         return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
 
     async def readyz_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])
-        return _no_such_mcp(request) if service is None else _readiness(service)
+        return _no_such_mcp(request) if service is None else self._readiness(request, service)
+
+    def _readiness(self, request: Request, service) -> Response:
+        word = service.readiness()
+        shown = word if self._may_see(request) else {"status": word["status"], "state": word["state"]}
+        return JSONResponse(shown, 200 if word["status"] == "ready" else 503)
+
+    def _may_see(self, request: Request) -> bool:
+        tokens = self.gate.tokens
+        return tokens is None or tokens.principal(request.scope["bridge.headers"]) is not None
 
     async def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -67,7 +85,7 @@ class Pages:
         """The same as /status.json, to be read."""
         outer = prefix(request.scope["bridge.headers"], self.root_path).decode()
         parts = [_section(name, service.status()) for name, service in self.services.items()]
-        return HTMLResponse(_PAGE.format(version=__version__, links=_links(outer), body="\n".join(parts)))
+        return HTMLResponse(_PAGE.format(version=__version__, style=_STYLE, links=_links(outer), body="\n".join(parts)))
 
 
 def _links(outer: str) -> str:
@@ -78,29 +96,49 @@ def _no_such_mcp(request: Request) -> Response:
     return JSONResponse({"error": f"no MCP named {request.path_params['name']!r}"}, 404)
 
 
-def _readiness(service) -> Response:
-    word = service.readiness()
-    return JSONResponse(word, 200 if word["status"] == "ready" else 503)
-
-
 def _section(name: str, status: dict) -> str:
-    rows = "".join(f"<tr><th>{html.escape(key)}</th><td>{_shown(value)}</td></tr>" for key, value in status.items())
-    return f"<h2>{html.escape(name)}</h2><table>{rows}</table>"
+    rows = "".join(f"<tr><th>{_text(key)}</th><td>{_shown(value)}</td></tr>" for key, value in status.items())
+    return f"<h2>{_text(name)}</h2><table>{rows}</table>"
 
 
 def _shown(value) -> str:
     if isinstance(value, list):
-        return "<pre>" + "\n".join(html.escape(str(item)) for item in value) + "</pre>"
+        return "<pre>" + "\n".join(_text(item) for item in value) + "</pre>"
     if isinstance(value, dict):
-        return "<br>".join(f"{html.escape(str(key))}: {html.escape(str(item))}" for key, item in value.items())
-    return html.escape(str(value))
+        return "<br>".join(f"{_text(key)}: {_text(item)}" for key, item in value.items())
+    return _text(value)
 
 
+def _text(value) -> str:
+    """A child's words on a page: no markup, no control characters, and none that turn the direction of writing around."""
+    return html.escape(printable(str(value)))
+
+
+class SafeHeaders:
+    """ASGI middleware: what a browser may do with a page of ours. It loads nothing, sends nothing, and is in nobody's frame."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        async def sending(event) -> None:
+            if event["type"] == "http.response.start":
+                event["headers"] = [*event["headers"], *_SAFE]
+            await send(event)
+
+        await self.app(scope, receive, sending)
+
+
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;width:100%}th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0;font-weight:600;width:10rem}
+td{padding:.2rem 0;overflow-wrap:anywhere}tr{border-bottom:1px solid #ddd}pre{margin:0;white-space:pre-wrap;font-size:13px}"""
+_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest())
+_SAFE = (
+    (b"content-security-policy", b"default-src 'none'; style-src 'sha256-%b'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" % _STYLE_HASH),
+    (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-store"))
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>mcp-bridge</title>
-<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-table{{border-collapse:collapse;width:100%}}th{{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0;font-weight:600;width:10rem}}
-td{{padding:.2rem 0;overflow-wrap:anywhere}}tr{{border-bottom:1px solid #ddd}}pre{{margin:0;white-space:pre-wrap;font-size:13px}}</style>
+<style>{style}</style>
 <h1>mcp-bridge {version}</h1>
 <p>{links}</p>
 {body}

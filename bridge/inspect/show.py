@@ -3,21 +3,13 @@
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from bridge.inspect.connect import Visit
 from bridge.inspect.schema import arguments, one_line
 from bridge.inspect.survey import Facts
-
-# A server's text goes to a terminal: it may not move the cursor or set the title.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def printable(text: str) -> str:
-    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-
+from bridge.printable import printable
 
 def transports(visits: list[Visit[Facts]]) -> str:
     wide = max(len(visit.way.name) for visit in visits)

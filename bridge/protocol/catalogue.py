@@ -5,6 +5,7 @@ be called twice, or as a task, or with arguments in headers.
 import msgspec
 from msgspec import Raw
 
+from bridge.counts import Labels
 from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import BACKSLASH
 from bridge.protocol.eras.headers import annotations
@@ -35,7 +36,9 @@ class Catalogue:
     A name that is not found may be spelled otherwise: Python writes "caf\\u00e9", PHP "a\\/b".
     """
 
-    def __init__(self):
+    def __init__(self, labels: Labels | None = None):
+        self.labels = labels or Labels()
+        self._labels: dict[bytes, str] = {}
         self.names: dict[bytes, str] = {}
         self.headers: dict[bytes, tuple] = {}  # arguments that are mirrored in headers, by tool
         self.is_known = False
@@ -43,8 +46,8 @@ class Catalogue:
         self._tasks: frozenset[bytes] = frozenset()
 
     def label(self, name: Raw) -> str:
-        tool = self.names.get(bytes(name))
-        return self.names.get(envelope.key(name), UNKNOWN) if tool is None else tool
+        label = self._labels.get(bytes(name))
+        return self._labels.get(envelope.key(name), UNKNOWN) if label is None else label
 
     def is_safe(self, name: Raw) -> bool:
         raw = bytes(name)
@@ -66,6 +69,7 @@ class Catalogue:
             return
         self.is_known = True
         self.names = {envelope.encode(tool.name): tool.name for tool in tools}
+        self._labels = {raw: self.labels.of(name) for raw, name in self.names.items()}
         self._safe = frozenset(envelope.encode(tool.name) for tool in tools if _is_safe(tool.annotations))
         self._tasks = frozenset(envelope.encode(tool.name) for tool in tools if bytes(tool.execution) and _wants_task(tool.execution))
         found = ((tool.name, annotations(tool.inputSchema)) for tool in tools if spelling.may_name(bytes(tool.inputSchema), b"x-mcp-header"))

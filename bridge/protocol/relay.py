@@ -62,7 +62,7 @@ class Relay:
         self.owner = owner
         self.is_private = owner is not None if private is None else private
         self.facts: Facts | None = None
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(counts.labels)
         self.memory = memory.Memory()
         self.asks = Asks(self)
         self.notices = Notices(self)

@@ -19,6 +19,7 @@ from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
 from bridge.counts import Counts
 from bridge.http.stream import Stream
+from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
@@ -34,6 +35,7 @@ from bridge.service.kept import Kept
 from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
 
+SHOWN = 200  # characters of a name that the child made up
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
 
@@ -361,7 +363,7 @@ class Service:
         calls = sum(histogram.counts) if histogram else 0
         return {
             **self.readiness(),
-            "server": relay.facts.title if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
+            "server": shortened(relay.facts.title, SHOWN) if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
             "child_era": self.eras.child_era,
             "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
             "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
@@ -399,7 +401,8 @@ class Service:
 
     def _shown_tools(self) -> list[str]:
         names = self.shared.relay.catalogue.names.values()
-        return sorted(filter(None, map(self.tools.shown, names)) if self.tools else names)
+        shown = filter(None, map(self.tools.shown, names)) if self.tools else names
+        return sorted(shortened(name, SHOWN) for name in shown)
 
     def _wants_own_child(self, wish: Wish) -> bool:
         if self.eras.main == MODERN:

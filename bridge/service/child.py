@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from bridge.child.lifecycle import State
-from bridge.child.supervisor import Supervisor
+from bridge.child.supervisor import LAST_WORDS, Supervisor
 from bridge.metrics import usage
 from bridge.protocol.eras import LEGACY
 from bridge.protocol.facts import initialize_params
@@ -144,6 +144,8 @@ class Child:
             return
         if self.relay.is_modern and not self.own_era and not self.has_opened:
             self.service.eras.forget()  # it was modern when that was written down
+        if self.relay.is_open and self.relay.has_many_callers:  # one's data may be in what it said for another; the log has it
+            reason = reason.partition(LAST_WORDS)[0]
         self.relay.lost(reason, self._clock(), for_good=for_good)
         self._tell_waiting(reason)
         self.on_gone(self)

@@ -2,7 +2,7 @@ r"""Fills stderr, and hangs when nobody reads it: mcp-server-fetch after 480 cal
 
 --start BYTES   that much without a newline at start (1 MiB); 0: nothing
 --lines N       lines on stderr for each tool call (10)
---secret TEXT   prints it in each line
+--words TEXT    prints it in each line
 """
 
 import argparse
@@ -13,7 +13,7 @@ from echo import child
 parser = argparse.ArgumentParser()
 parser.add_argument("--start", type=int, default=1 << 20)
 parser.add_argument("--lines", type=int, default=10)
-parser.add_argument("--secret", default="")
+parser.add_argument("--words", default="")
 options = parser.parse_args()
 
 
@@ -27,7 +27,7 @@ ordinary_call = child.call
 
 def call(call):
     for number in range(options.lines):
-        complain(f"\x1b[33mWARN\x1b[0m {number} {call.tool} \u2500\u2500 {options.secret}\n".encode().ljust(134, b"."))
+        complain(f"\x1b[33mWARN\x1b[0m {number} {call.tool} \u2500\u2500 {options.words}\n".encode().ljust(134, b"."))
     ordinary_call(call)
 
 

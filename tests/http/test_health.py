@@ -46,7 +46,7 @@ def test_the_page_for_people_shows_what_status_json_says(echo, connect):
 
 
 def test_what_a_child_says_cannot_script_the_page(start):
-    bridge = start("stderr_flood", "--start", 0, "--secret", "<script>alert(1)</script>", "--lines", 3)
+    bridge = start("stderr_flood", "--start", 0, "--words", "<script>alert(1)</script>", "--lines", 3)
     with Http(bridge.url) as client:
         client.call("echo", message="x")
     eventually(lambda: "alert(1)" in bridge.get("/").text)

@@ -114,7 +114,7 @@ class Compose:
         if DATABASE in services:
             self._agree_on_passwords(name)
         self._start(services, sidecars)
-        self._wait(services, self.urls(fleet, environment))
+        self._wait(services, self.urls(fleet, environment), environment.values.get("BRIDGE_TOKEN", ""))
         self._forget_replaced()
         return started
 
@@ -235,7 +235,7 @@ class Compose:
         own |= {stanza.name: [secrets / TOKEN, *(secrets / name for name in stanza.secrets)] for stanza in sidecars}
         return {name: _digest(own[name]) for name in services}
 
-    def _wait(self, services: list[str], urls: Urls) -> None:
+    def _wait(self, services: list[str], urls: Urls, token: str = "") -> None:
         """Until every service answers, or is certainly not going to. Raises Broken where one that all others need does not.
 
         Docker looks at their health every ten seconds only, so those that can be asked from here are asked.
@@ -246,7 +246,7 @@ class Compose:
         with Http() as http:
             while True:
                 waiting = [name for name in waiting if states.get(name, ("starting", ""))[0] == "starting"
-                           and not _is_settled(http, name, asked.get(name, f"{urls.mcps}/{name}/readyz"), given_up)]
+                           and not _is_settled(http, name, asked.get(name, f"{urls.mcps}/{name}/readyz"), given_up, token if name not in asked else "")]
                 now = time.monotonic()
                 if not waiting or now - began > HEALTHY:
                     break
@@ -354,14 +354,14 @@ def _state(state: str, status: str) -> tuple[str, str]:
     return "down", status
 
 
-def _is_settled(http: Http, name: str, url: str, given_up: dict[str, str]) -> bool:
-    """Whether it answers, or never will: then its bridge's reason is added to `given_up`."""
+def _is_settled(http: Http, name: str, url: str, given_up: dict[str, str], token: str = "") -> bool:
+    """Whether it answers, or never will: then its bridge's reason, which it tells for a token, is added to `given_up`."""
     try:
-        said = http.get(url, patience=2) if url else None
+        said = http.get(url, {"Authorization": f"Bearer {token}"} if token else None, patience=2) if url else None
     except Silence:
         return False
     if said is not None and said.json().get("state") == "fatal":
-        given_up[name] = str(said.json().get("reason"))
+        given_up[name] = str(said.json().get("reason") or f"mcp-bridge logs {name} says why")
     return name in given_up or (said is not None and said.status == 200)
 
 

@@ -30,7 +30,7 @@ async def check(report: Report, stanza: Stanza, running: Running | None, needs: 
     if not stanza.is_remote:
         if not report.add(_is_running(stanza, running, needs)):
             return
-        if not report.add(await _is_ready(stanza, report.url, http)):
+        if not report.add(await _is_ready(stanza, report.url, headers, http)):
             return
     facts = None
     for way in ways(stanza, report.url):
@@ -62,11 +62,11 @@ def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Runnin
     return Hop("running", OK, running.detail)
 
 
-async def _is_ready(stanza: Stanza, url: str, http: Http) -> Hop:
+async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Http) -> Hop:
     began = time.monotonic()
     while True:
         try:
-            said = await anyio.to_thread.run_sync(lambda: http.get(f"{url}/readyz"))
+            said = await anyio.to_thread.run_sync(lambda: http.get(f"{url}/readyz", headers))
         except Silence as silence:
             return Hop("ready", FAILED, f"{url}/readyz: {silence}", "is the bridge up? mcp-bridge ps, mcp-bridge up", _since(began))
         word = said.json()
