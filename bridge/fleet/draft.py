@@ -49,6 +49,7 @@ class Draft:
     build: bool = False
     constraints: dict[str, str] = field(default_factory=dict)  # each with the reason why it is there
     overrides: dict[str, str] = field(default_factory=dict)
+    stored: dict[str, str] = field(default_factory=dict)  # of the secrets: those that have another name in compose/.env
     optional: tuple[str, ...] = ()  # of the secrets: those that it starts without
     cwd: str = ""
     unproved: dict[str, Any] | None = None  # a call that would prove it elsewhere, but did not here
@@ -89,7 +90,7 @@ class Draft:
         if self.env:
             lines += ["env:", *(f"  {flow(name)}: {flow(value)}" for name, value in self.env.items())]
         if self.secrets:
-            lines += ["secrets:    # their values belong into compose/.env", *(f"  {flow(name)}: {'{optional: true}' if name in self.optional else '{}'}" for name in self.secrets)]
+            lines += ["secrets:    # their values belong into compose/.env", *(f"  {flow(name)}: {flow(self._about(name))}" for name in self.secrets)]
         if self.volumes:
             about = comment(self.why.get("volumes", "")) or "user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"
             lines += [f"volumes: {flow(list(self.volumes))}    # {about}"]
@@ -98,6 +99,9 @@ class Draft:
         if self.static_headers:
             lines += [f"litellm: {flow({'static_headers': self.static_headers})}"]
         return "\n".join(lines + ([] if "url" in self.source else self._decisions())) + "\n"
+
+    def _about(self, secret: str) -> dict[str, Any]:
+        return ({"optional": True} if secret in self.optional else {}) | ({"from": self.stored[secret]} if secret in self.stored else {})
 
     def _decisions(self) -> list[str]:
         allowed = self.talks if self.egress is None else self.egress

@@ -111,7 +111,7 @@ def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
 
 def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -> dict[str, str | None]:
     """Our lines: which profiles start, and which files compose takes instead of its defaults."""
-    optional = {name for stanza in fleet.stanzas for name, secret in stanza.secrets.items() if secret.optional}
+    optional = {stanza.stored(name) for stanza in fleet.stanzas for name, secret in stanza.secrets.items() if secret.optional}
     return {
         "COMPOSE_PROFILES": ",".join(_profiles(environment, fleet, started)) or None,
         "BRIDGE_TOKEN_FILE": f"./secrets/{TOKEN}",
@@ -161,8 +161,8 @@ def absent(stanza: Stanza, environment: Environment) -> str:
         missing.append(stanza.auth.value_env)
     if not missing:
         return ""
-    told = [f"{name} ({stanza.secrets[name].description})" if name in stanza.secrets and stanza.secrets[name].description else name
-            for name in missing]
+    about = {stanza.stored(name): secret.description for name, secret in stanza.secrets.items()}
+    told = [f"{name} ({about[name]})" if about.get(name) else name for name in missing]
     return f"needs {', '.join(told)}: write {'it' if len(missing) == 1 else 'them'} into compose/.env"
 
 
@@ -206,7 +206,7 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], sa
     """One file for each secret: its value and nothing else. The folder protects them, because a container's user must be
     able to read them through a bind mount that keeps their owner."""
     private(project.secrets)
-    names = [*PASSWORDS, *(name for stanza in fleet.stanzas for name in stanza.secrets)]
+    names = [*PASSWORDS, *(stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets)]
     wanted = {name: values[name] for name in names if values.get(name)}
     for name, value in (wanted | {TOKEN: values["BRIDGE_TOKEN"] + "\n"}).items():
         write_private(project.secrets / name, value, 0o444)

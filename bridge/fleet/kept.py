@@ -1,7 +1,7 @@
 """Where the values go that `add` found: compose/.env, or a file of compose/secrets/. A name has one value.
 
 All MCPs share these names, and two entries of a desktop client often call different keys API_KEY. The second is given a
-name of its own, and its stanza hands that to the server as the variable that it knows.
+name of its own, and its stanza hands that to the server as the secret that it knows (`from`).
 """
 
 import re
@@ -28,7 +28,7 @@ def there(project: Project) -> dict[str, str]:
 def names(draft: Draft) -> list[str]:
     """All that it wants from compose/.env and compose/secrets/."""
     headers = [value.removeprefix("os.environ/") for value in draft.static_headers.values() if value.startswith("os.environ/")]
-    return list(dict.fromkeys([*draft.secrets, *references(draft), *filter(None, [draft.auth.get("value_env")]), *headers]))
+    return list(dict.fromkeys([*(draft.stored.get(name, name) for name in draft.secrets), *references(draft), *filter(None, [draft.auth.get("value_env")]), *headers]))
 
 
 def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], reserved: Collection[str] = ()) -> Entry:
@@ -48,7 +48,7 @@ def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], rese
                 new = f"{wanted}_{number}"
             entry = _renamed(entry, name, new)
     for name, value in entry.values.items():
-        if name not in entry.draft.secrets and _line(name, value) is None:  # ${…} is only filled in from .env
+        if name not in (entry.draft.stored.get(secret, secret) for secret in entry.draft.secrets) and _line(name, value) is None:  # ${…} is only filled in from .env
             raise UsageError(f"{name}: no line of compose/.env can hold this value (it has several lines, or ' beside \" or $), and only a "
                              f"variable of its own can come from a file: change the value, or the name of the variable there")
     return entry
@@ -74,11 +74,10 @@ def place(name: str, value: str) -> str:
 
 def _renamed(entry: Entry, old: str, new: str) -> Entry:
     draft = entry.draft
-    env = {name: value.replace(f"${{{old}}}", f"${{{new}}}") for name, value in draft.env.items()}
     draft = replace(
         draft,
-        env=env | ({old: f"${{{new}}}"} if old in draft.secrets else {}),
-        secrets=tuple(name for name in draft.secrets if name != old),
+        env={name: value.replace(f"${{{old}}}", f"${{{new}}}") for name, value in draft.env.items()},
+        stored=draft.stored | {name: new for name in draft.secrets if draft.stored.get(name, name) == old},
         command=tuple(word.replace(f"${{{old}}}", f"${{{new}}}") for word in draft.command),
         auth=draft.auth | ({"value_env": new} if draft.auth.get("value_env") == old else {}),
         static_headers={name: f"os.environ/{new}" if value == f"os.environ/{old}" else value for name, value in draft.static_headers.items()},

@@ -136,6 +136,7 @@ class Secret(Part):
 
     optional: bool = Field(False, description="the server also starts without it")
     kind: Literal["value", "file"] = Field("value", alias="as", description="value: the variable is the secret; file: it is the path of a file that holds it")
+    source: str = Field("", alias="from", description="its name in compose/.env, where another MCP has a different value of this name")
     description: str = Field("", description="what it is and where to get it")
 
 
@@ -357,9 +358,11 @@ class Stanza(Part):
     def _different_files(cls, value: dict) -> dict:
         """The files that a container sees have lower-case names."""
         seen: dict[str, str] = {}
-        for name in value:
+        for name in (secret.source or name for name, secret in value.items()):
+            if not VARIABLE.fullmatch(name):
+                raise ValueError(f"'from': {name!r} is not the name of a variable")
             bounds.check_reference(name)
-            if other := seen.get(name.lower()):
+            if (other := seen.get(name.lower(), name)) != name:
                 raise ValueError(f"{other!r} and {name!r} differ in their case only: rename one")
             seen[name.lower()] = name
         return value
@@ -420,7 +423,12 @@ class Stanza(Part):
 
     @property
     def required_secrets(self) -> list[str]:
-        return [name for name, secret in self.secrets.items() if not secret.optional]
+        """By the names that their values have in compose/.env."""
+        return [self.stored(name) for name, secret in self.secrets.items() if not secret.optional]
+
+    def stored(self, secret: str) -> str:
+        """The name in compose/.env, and of the file, of what the server knows as `secret`."""
+        return self.secrets[secret].source or secret
 
     @property
     def with_references(self) -> list[str]:

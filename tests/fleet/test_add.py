@@ -256,7 +256,8 @@ def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(pr
     assert [(added.name, bool(added.path)) for added in every] == [("far-away", True), ("own", True), ("odd", False)]
     assert project.env_file.read_text() == "A_TOKEN=mine\nFAR_AWAY_TOKEN=\"it's s1\"\nOWN_A_TOKEN=s2\n"
     assert os.stat(project.env_file).st_mode & 0o777 == 0o600
-    assert read_stanza(project.images / "own/stanza.yaml").env == {"A_TOKEN": "${OWN_A_TOKEN}"}
+    own = read_stanza(project.images / "own/stanza.yaml")
+    assert (own.env, own.stored("A_TOKEN"), own.required_secrets) == ({}, "OWN_A_TOKEN", ["OWN_A_TOKEN"])
     assert "s2" not in (project.images / "own/stanza.yaml").read_text()
     assert [added.path for added in add.import_desktop(project, file, trial=False)] == [None, None, None]
 
@@ -274,8 +275,7 @@ def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
 
     assert environments.read(project).values == {"API_KEY": "s1", "TWO_2_API_KEY": "s2"}
     assert read_stanza(one.path).required_secrets == read_stanza(three.path).required_secrets == ["API_KEY"]
-    assert read_stanza(two.path).env == {"API_KEY": "${TWO_2_API_KEY}"} and read_stanza(two.path).secrets == {}
-    assert read_stanza(blank.path).env == {"API_KEY": "${BLANK_API_KEY}"}
+    assert (read_stanza(two.path).env, read_stanza(two.path).stored("API_KEY"), read_stanza(blank.path).stored("API_KEY")) == ({}, "TWO_2_API_KEY", "BLANK_API_KEY")
     assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in add.told(project, two, True)
     assert "TWO_2_API_KEY: its value is in compose/.env" in add.told(project, two, True)
     assert "s2" not in add.told(project, two, True) + two.path.read_text()
@@ -294,7 +294,7 @@ def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(pro
     assert environments.read(project).values == {
         "API_KEY": "mine\n", "IT_KEY": "also mine", "IT_KEY_2": "s2", "IT_API_KEY": "s1", "DB_POSTGRES_PASSWORD": "s3"}
     assert read_stanza(same.path).required_secrets == ["API_KEY"]
-    assert (read_stanza(other.path).command, read_stanza(other.path).env) == (["cat", "--key=${IT_KEY_2}"], {"API_KEY": "${IT_API_KEY}"})
+    assert (read_stanza(other.path).command, read_stanza(other.path).required_secrets) == (["cat", "--key=${IT_KEY_2}"], ["IT_API_KEY"])
 
 
 def test_two_secrets_of_one_entry_do_not_become_one():
@@ -324,9 +324,11 @@ def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(projec
 
 
 def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
-    one, two = imported(project, {name: {"command": "cat", "env": {"A_KEY": f"{name}\nlines"}} for name in ("one", "two")})
+    one, two, three = imported(project, {
+        **{name: {"command": "cat", "env": {"A_KEY": f"{name}\nlines"}} for name in ("one", "two")}, "three": {"command": "cat", "args": ["--key=3\nlines"]}})
 
-    assert one.path and not two.path and "TWO_A_KEY: no line of compose/.env can hold this value" in two.notes[-1]
+    assert one.path and two.path and (project.secrets / "TWO_A_KEY").read_text() == "two\nlines"
+    assert not three.path and "THREE_KEY: no line of compose/.env can hold this value" in three.notes[-1]
 
 
 def test_one_bad_entry_stops_no_other(project):

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop
+from bridge.fleet import environment as environments
 from bridge.fleet.elsewhere import Entry
+from bridge.fleet.engines import served
 from bridge.fleet.load import read_stanza
+from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.secrecy import reveals, url_reveals
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets import compose, kubernetes
 from bridge.fleet.wrapped import NotUnderstood, unwrapped
 from bridge.settings import UsageError
 
@@ -357,3 +362,29 @@ def test_strict_adds_nothing_if_one_entry_cannot_be_read(tmp_path):
         add.import_desktop(project, file, trial=False, strict=True)
     assert list(project.images.iterdir()) == []
     assert [bool(added.path) for added in add.import_desktop(project, file, trial=False)] == [True, False, False]
+
+
+def test_a_second_value_of_the_same_name_is_a_secret_too_whatever_runs_it(tmp_path):
+    """Its server knows it as API_KEY; compose/.env, the file and the mount have the name that is its own."""
+    (tmp_path / "images").mkdir()
+    project, file = Project(tmp_path), tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {name: {"command": "cat", "env": {"API_KEY": f"{S}-{name}"}} for name in ("one", "two")}}))
+    fleet = Fleet(stanzas=[read_stanza(made.path) for made in add.import_desktop(project, file, trial=False, keep=True)])
+    two = fleet.stanzas[1]
+
+    values = environments.complete(project, fleet)
+    document, manifests = compose.sidecar(fleet, two), json.dumps(kubernetes.sidecar(fleet, two))
+
+    service = document["services"]["two"]
+    assert service["secrets"] == ["bridge_token", "two_api_key"] and document["secrets"] == {"two_api_key": {"file": "./secrets/TWO_API_KEY"}}
+    assert service["environment"]["MCP_BRIDGE_SECRET"] == "API_KEY=/run/secrets/two_api_key" and "API_KEY" not in service["environment"]
+    assert "API_KEY=/run/secrets/two_api_key" in manifests and '"key": "API_KEY", "path": "two_api_key"' in manifests
+    assert served.entry(project, two, values, tmp_path / "state")["secrets"] == {"API_KEY": str(project.secrets / "TWO_API_KEY")}
+    assert (project.secrets / "TWO_API_KEY").read_text() == f"{S}-two" and (project.secrets / "API_KEY").read_text() == f"{S}-one"
+    assert two.missing({"API_KEY": "x"}) == ["TWO_API_KEY"]
+
+
+@pytest.mark.parametrize("said", [{"A": {"from": "a b"}}, {"A": {"from": "LITELLM_MASTER_KEY"}}, {"A": {"from": "X"}, "B": {"from": "x"}}])
+def test_another_name_of_a_secret_is_checked_like_its_own(said):
+    with pytest.raises(ValueError):
+        Stanza(name="it", command=["cat"], secrets=said)

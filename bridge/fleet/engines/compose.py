@@ -232,7 +232,7 @@ class Compose:
         secrets, state = self.project.secrets, self.project.state
         own = {LITELLM: [state / "litellm.yaml"], PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml", secrets / TOKEN],
                DOOR: [secrets / TOKEN], DATABASE: []}
-        own |= {stanza.name: [secrets / TOKEN, *(secrets / name for name in stanza.secrets)] for stanza in sidecars}
+        own |= {stanza.name: [secrets / TOKEN, *(secrets / stanza.stored(name) for name in stanza.secrets)] for stanza in sidecars}
         return {name: _digest(own[name]) for name in services}
 
     def _wait(self, services: list[str], urls: Urls, token: str = "") -> None:

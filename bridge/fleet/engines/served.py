@@ -61,8 +61,8 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
     argv = [here(word) for word in stanza.command]
     argv[0] = str(installed.executable or _which(argv[0], path, stanza))
     own = {name: here(str(value).lower() if isinstance(value, bool) else value) for name, value in stanza.env.items()}
-    files = {kind: {name: str(project.secrets / name) for name, secret in stanza.secrets.items()
-                    if secret.kind == kind and environment.values.get(name)} for kind in ("value", "file")}
+    files = {kind: {name: str(project.secrets / stanza.stored(name)) for name, secret in stanza.secrets.items()
+                    if secret.kind == kind and environment.values.get(stanza.stored(name))} for kind in ("value", "file")}
     made_of = {
         "command": argv[0],
         "args": argv[1:],

@@ -73,7 +73,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         service["profiles"] = [stanza.profile]
     if has_references(stanza.command):
         service["command"] = [escaped(word) for word in stanza.command]
-    service |= {"environment": given, "secrets": ["bridge_token", *(name.lower() for name in stanza.secrets)]}
+    service |= {"environment": given, "secrets": ["bridge_token", *dict.fromkeys(stanza.stored(name).lower() for name in stanza.secrets)]}
     if volumes := [f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes]:
         service["volumes"] = volumes
     if "docker" in stanza.grants:
@@ -94,7 +94,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         "services": {stanza.name: service},
     }
     if stanza.secrets:
-        document["secrets"] = {name.lower(): {"file": _secret_file(name, secret.optional)} for name, secret in stanza.secrets.items()}
+        document["secrets"] = {stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional)} for name, secret in stanza.secrets.items()}
     if named := {volume.named: {} for volume in stanza.volumes if volume.named}:
         document["volumes"] = named
     return document
@@ -226,7 +226,7 @@ def _env_example(fleet: Fleet) -> str:
         if not found and not stanza.secrets:
             continue
         lines.append(f"\n# {stanza.name}: {stanza.description}")
-        for name, secret in stanza.secrets.items():
+        for name, secret in ((stanza.stored(name), secret) for name, secret in stanza.secrets.items()):
             about = "; ".join(filter(None, ("optional" if secret.optional else "needed", secret.description)))
             lines += [f"# ({about}; a secret: here, or as the file compose/secrets/{name})", f"# {name}="]
         lines += [f"# {name}={value}" for name, value in found.items() if name not in stanza.secrets]

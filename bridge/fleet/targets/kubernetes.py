@@ -236,7 +236,7 @@ def _claim(stanza: Stanza, number: int) -> str:
 def _secret_sources(stanza: Stanza, files: list[str]) -> list[dict[str, Any]]:
     sources = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token", "path": "bridge_token"}]}}]
     for name in files:
-        item = {"name": f"mcp-{stanza.name}", "items": [{"key": name, "path": secret_path(name).rpartition("/")[2]}]}
+        item = {"name": f"mcp-{stanza.name}", "items": [{"key": name, "path": secret_path(stanza.stored(name)).rpartition("/")[2]}]}
         sources.append({"secret": {**item, "optional": True} if stanza.secrets[name].optional else item})
     return sources
 

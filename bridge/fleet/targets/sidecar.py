@@ -29,9 +29,9 @@ def options(stanza: Stanza, as_files: Iterable[str] | None = None) -> dict[str, 
         said["tool_deny"] = _option(stanza.tools.deny)
     if stanza.tools.rename:
         said["tool_rename"] = _option([f"{old}={new}" for old, new in stanza.tools.rename.items()])
-    if values := [f"{name}={secret_path(name)}" for name, secret in there.items() if secret.kind == "value"]:
+    if values := [f"{name}={secret_path(stanza.stored(name))}" for name, secret in there.items() if secret.kind == "value"]:
         said["secret"] = _option(values)
-    paths = {name: secret_path(name) for name, secret in there.items() if secret.kind == "file"}
+    paths = {name: secret_path(stanza.stored(name)) for name, secret in there.items() if secret.kind == "file"}
     return {f"MCP_BRIDGE_{name.upper()}": value for name, value in said.items()} | paths
 
 

@@ -62,13 +62,13 @@ class Bench:
     def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict] | None = None, is_open: bool = False) -> Seen:
         """Raises NotTried."""
         known = environments.read(self.project).values if self.project.env_file.exists() else {}
-        wanted = [*stanza.secrets, *stanza.required_variables]
+        wanted = [*map(stanza.stored, stanza.secrets), *stanza.required_variables]
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
         if not self.image:
             return _on_this_machine(self.project, stanza, {**known, **values})
         filled = Environment({name: placeholder(name) for name in wanted} | given)
-        environment = {name: filled.expanded(_words(value)) for name, value in stanza.env.items()} | {name: filled.values[name] for name in stanza.secrets
-                                                                                                if not stanza.secrets[name].optional or name in given}
+        environment = {name: filled.expanded(_words(value)) for name, value in stanza.env.items()} | {name: filled.values[stanza.stored(name)] for name in stanza.secrets
+                                                                                                if not stanza.secrets[name].optional or stanza.stored(name) in given}
         try:
             seen = container.watch(self.image, stanza, environment, [filled.expanded(word) for word in stanza.command], calls, is_open)
         except Failed as error:
