@@ -214,7 +214,7 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool) -> Added:
         if isinstance(error, OSError):
             raise UsageError(f"{draft.name}: {error}") from None
         raise
-    return Added(draft.name, path, dict(entry.values), list(dict.fromkeys([*kept.names(draft), *stanza.required_variables])), notes,
+    return Added(draft.name, path, dict(entry.values), [name for name in dict.fromkeys([*kept.names(draft), *stanza.required_variables]) if name not in draft.optional], notes,
                  proof.tools)
 
 

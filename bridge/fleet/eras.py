@@ -1,17 +1,20 @@
 """A package that dies of a dependency that grew up after it: which, and the version that it was made with.
 
-Python says in which module a name was not found. The package's own age is found out by asking the resolver for it as of
-a day, half by half; as of that day its dependency is what its author had. No package is known here by name.
+Python says in which module a name was not found, or at least whose lines ask for it. The resolver knows when the
+package was published; as of that day its dependency is what its author had. No package is known here by name.
 """
 
+import json
 import re
-from collections.abc import Set
+import tempfile
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.lock import compiled
+from bridge.fleet.lock import compiled, npm
 from bridge.fleet.trial.container import Seen
 
 BLAMES = (
@@ -19,76 +22,105 @@ BLAMES = (
     re.compile(r"No module named '(\w+)[.']"),
     re.compile(r"module '(\w+)[\w.]*' has no attribute"),
 )
+ERROR = re.compile(r"\b(Import|ModuleNotFound|Attribute|Type|Name)Error\b")
+NODE_ERROR = re.compile(r"does not provide an export|ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND|Cannot find module|is not a (function|constructor)|ERR_UNSUPPORTED_DIR_IMPORT")
+NODE_FRAME = re.compile(r"node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
+BARE = re.compile(r"(?:module|package) '((?:@[\w.-]+/)?[\w.-]+)")
 FRAME = re.compile(r"site-packages/(\w+)/")
 OLDEST = date(2024, 11, 1)
 
 
 def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
-    """The draft with a constraint that may let it start; None if there is nothing (else) to try."""
-    package = draft.source.get("pypi")
-    if not package:
-        return None
-    package = package if isinstance(package, str) else package[0]
+    """The draft with a constraint or an override that may let it start; None if there is nothing (else) to try."""
     text = "\n".join(seen.report["words"])
-    blamed = dict.fromkeys(found[1] for blame in BLAMES for found in blame.finditer(text))
-    if "Traceback" in text and not blamed:  # an argument or an attribute that is not there any more: the last frame's module
-        blamed = dict.fromkeys(reversed(FRAME.findall(text)))
-    if not blamed:
-        return None
     try:
-        now = _versions(package, None)
-        own = re.split(r"[\[=]", package)[0]
-        for module in blamed:
-            name = _distribution(module, now)
-            if name and name != _normal(own):
-                constraint = _constraint(package, name, now[name])
-                if constraint and constraint not in tried and constraint not in draft.constraints:
-                    return replace(draft, constraints=draft.constraints | {constraint: f"it dies with {name} {now[name]}"})
-    except Failed:
+        if ERROR.search(text) and (package := draft.source.get("pypi")):
+            found = _python(_first(package), text)
+            known = draft.constraints
+        elif NODE_ERROR.search(text) and (package := draft.source.get("npm")):
+            found = _node(_first(package), text)
+            known = draft.overrides
+        else:
+            return None
+        for wanted, why in found:
+            if wanted not in tried and wanted not in known:
+                return replace(draft, **{"constraints" if "pypi" in draft.source else "overrides": known | {wanted: why}})
+    except (Failed, ValueError):
         pass
     return None
 
 
-def _constraint(package: str, name: str, now: str) -> str:
+def _first(package: str | list[str]) -> str:
+    return package if isinstance(package, str) else package[0]
+
+
+def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
+    now, direct = _versions(package, None)
+    then, _ = _versions(package, _born(package))
+    own = _normal(re.split(r"[\[=]", package)[0])
+    blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
+    # Where the fault shows in the package's own lines it is of something that they use.
+    for name in dict.fromkeys([*map(_normal, blamed), *direct]):
+        if name != own and (constraint := _constraint(name, then.get(name, ""), now.get(name, ""))):
+            yield constraint, f"it dies with {name} {now[name]}"
+
+
+def _node(package: str, text: str) -> Iterator[tuple[str, str]]:
+    name, _, version = package.rpartition("@")
+    born = json.loads(npm("view", name, "time", "--json"))[version][:10]
+    until = (date.fromisoformat(born) + timedelta(days=2)).isoformat()
+    now, then = (_tree(package, *words) for words in ((), ("--before", until)))
+    for blamed in dict.fromkeys([*NODE_FRAME.findall(text), *BARE.findall(text)]):
+        if blamed != name and blamed in then and then[blamed] != now.get(blamed):
+            yield f"{blamed}@{then[blamed]}", f"it dies with {blamed} {now.get(blamed)}"
+
+
+def _tree(package: str, *words: str) -> dict[str, str]:
+    """The version of each package that it gets."""
+    name, _, version = package.rpartition("@")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "package.json").write_text(json.dumps({"private": True, "dependencies": {name: version}}))
+        npm("install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", *words, folder=folder)
+        tree = json.loads(Path(folder, "package-lock.json").read_text())["packages"]
+    return {place.removeprefix("node_modules/"): entry["version"] for place, entry in tree.items() if place.count("node_modules/") == 1}
+
+
+def _constraint(name: str, then: str, now: str) -> str:
     """What keeps a dependency as it was when the package came out; empty if it is the same still."""
-    then = _versions(package, _born(package)).get(name, now)
-    if then == now:
+    if not then or then == now:
         return ""
     major = then.partition(".")[0]
-    if major != now.partition(".")[0] and major != "0":
-        return f"{name}<{int(major) + 1}"
-    return f"{name}<={then}"
+    return f"{name}<{int(major) + 1}" if major not in ("0", now.partition(".")[0]) else f"{name}<={then}"
 
 
 def _born(package: str) -> date:
-    """The first day on which it can be had."""
+    """The day after that on which it was published: uv says that when it is asked for it as of a day long before; older ones
+    are asked day by day, half by half."""
+    if found := re.search(r"published at (\d{4}-\d\d-\d\d)", _why_not_there(package, OLDEST)):
+        return date.fromisoformat(found[1]) + timedelta(days=2)
     early, late = OLDEST, date.today()
     while (late - early).days > 1:
         middle = early + (late - early) / 2
-        if _is_there(package, middle):
-            late = middle
-        else:
-            early = middle
+        early, late = (middle, late) if _why_not_there(package, middle) else (early, middle)
     return late + timedelta(days=1)
 
 
-def _is_there(package: str, day: date) -> bool:
+def _why_not_there(package: str, day: date) -> str:
     try:
         compiled([package], ["--no-deps", "--python-version", "3.13", "--exclude-newer", day.isoformat(), "--no-header"])
-        return True
-    except Failed:
-        return False
+        return ""
+    except Failed as error:
+        return " ".join(error.printed.split())
 
 
-def _versions(package: str, day: date | None) -> dict[str, str]:
+def _versions(package: str, day: date | None) -> tuple[dict[str, str], list[str]]:
+    """What it gets, as of a day; and what it asks for itself."""
     as_of = ["--exclude-newer", day.isoformat()] if day else []
-    said = compiled([package], ["--python-version", "3.13", "--no-header", "--no-annotate", *as_of])
-    return {_normal(found[1]): found[2] for found in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==(\S+)", said, re.MULTILINE)}
-
-
-def _distribution(module: str, versions: dict[str, str]) -> str:
-    name = _normal(module)
-    return name if name in versions else ""
+    said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line", *as_of])
+    found = [(_normal(one[1]), one[2], map(_normal, one[3].split(", ")))
+             for one in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)[^#\n]*#? ?(?:via )?(.*)$", said, re.MULTILINE)]
+    own = _normal(re.split(r"[\[=]", package)[0])
+    return {name: version for name, version, _ in found}, [name for name, _, via in found if own in via]
 
 
 def _normal(name: str) -> str:

@@ -166,7 +166,8 @@ def _says(path: Path, expected: str) -> bool:
 # ---- who knows which packages go together ---------------------------------------------
 
 def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
-    _tell(f"locking {stanza.name}: {', '.join(wanted)}")
+    place = "" if not stanza.build else "; what has no wheel is built in a container" if contained.is_there() else "; what has no wheel is built on this machine, as you"
+    _tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
     try:
         lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build)
     except CannotLock:
@@ -237,7 +238,7 @@ def _node_lock(name: str, manifest: str) -> list[File]:
         node = packages.node()
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, MANIFEST).write_text(manifest)
-            _npm(node, folder, "install", "--package-lock-only", "--omit-lockfile-registry-resolved")
+            _npm(node, folder, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_QUIETLY)
             _refused_by_npm(name, node, folder)
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
@@ -254,14 +255,22 @@ def _node_lock(name: str, manifest: str) -> list[File]:
 
 def _npm(node: Path, folder: str, *words: str) -> str:
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
-    return run([*packages.npm(node), *words, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], PATIENCE,
-               cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+    return run([*packages.npm(node), *words, "--loglevel=error"], PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+
+
+def npm(*words: str, folder: str = "") -> str:
+    """What npm answers, asked in an empty folder. Raises Failed."""
+    with tempfile.TemporaryDirectory() as empty:
+        return _npm(packages.node(), folder or empty, *words)
+
+
+_QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund")
 
 
 def _refused_by_npm(name: str, node: Path, folder: str) -> None:
     """`npm ci`, as in the image, but without installing: it is stricter than the `npm install` that made the lock. Raises CannotLock."""
     try:
-        _npm(node, folder, "ci", "--omit=dev", "--dry-run")
+        _npm(node, folder, "ci", "--omit=dev", "--dry-run", *_QUIETLY)
     except Failed as error:
         missing = dict.fromkeys(re.findall(r"Missing: (\S+@\S+) from lock file", error.printed))
         raise Incomplete(f"{name}: `npm ci` refuses the lock that `npm install` made"

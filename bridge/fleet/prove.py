@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from bridge.fleet import eras
 from bridge.fleet.draft import Draft, comment, is_secret
+from bridge.fleet.lock import CannotLock
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings
@@ -32,16 +33,24 @@ class Proof:
 def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Callable[[Draft], Stanza], lock: Callable[[Draft], Draft]) -> Proof:
     """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
     tried: set[str] = set()
+    base, words = draft, None  # without the constraint that is tried, and what it said then
     try:
         while True:
             with bench(project, check(draft), where) as table:
                 draft, seen = _mended(table, draft, values, check)
+                if not seen.report["started"] and words == findings.last_words(seen):
+                    draft = lock(base)  # that was not it
                 other = None if seen.report["started"] else eras.mended(draft, seen, tried)
                 if other is None:
                     return _decided(table, draft, values, check, seen, where)
-            tried |= other.constraints.keys() | other.overrides.keys()
-            _tell(f"{draft.name}: it dies of a newer dependency; trying {', '.join([*other.constraints, *other.overrides])}")
-            draft = lock(other)
+            base, words = draft, findings.last_words(seen)
+            added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
+            tried.update(added)
+            _tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
+            try:
+                draft = lock(other)
+            except CannotLock:
+                words = None
     except NotTried as why:
         return Proof(draft, notes=[f"not tried: {why}"])
 

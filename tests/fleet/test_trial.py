@@ -6,8 +6,9 @@ import struct
 import pytest
 import yaml
 
-from bridge.fleet import add, prove
+from bridge.fleet import add, eras, prove
 from bridge.fleet.draft import Draft
+from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import findings, recorder
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
@@ -234,3 +235,51 @@ def test_attempts_are_told_by_the_name_that_was_looked_up(monkeypatch, capsys):
     recorder._note(packet((127, 0, 0, 1), (127, 0, 0, 1), 40000, 0x14))
 
     assert [(line["to"], line["port"]) for line in map(json.loads, capsys.readouterr().out.splitlines())] == [("a.example.org", 443), ("127.0.0.1", 5000)]
+
+
+# ---- older than what it uses -----------------------------------------------------------
+
+NOW = "it==1.0   # via -r stanza\nlib==2.3.0    # via it\nother==1.5    # via it, lib\ndeep==4.0    # via lib\n"
+THEN = NOW.replace("lib==2.3.0", "lib==1.6.0").replace("deep==4.0", "deep==0.9")
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    def compiled(wanted, options, *_):
+        if "--no-deps" in options:
+            raise Failed(["uv"], 1, "hint: `it` was filtered: The requested version, v1.0,\nwas published at 2025-04-25T08:27:27Z")
+        return THEN if "2025-04-27" in options else NOW
+
+    monkeypatch.setattr(eras, "compiled", compiled)
+
+
+@pytest.mark.parametrize("words, constraint", [
+    (["Traceback", 'File "/opt/server/lib/python3.13/site-packages/it/server.py", line 1', "AttributeError: 'Server' object has no attribute 'x'"], "lib<2"),
+    (["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"], "lib<2"),
+    (["ModuleNotFoundError: No module named 'lib.server.old'"], "lib<2"),
+    (["ImportError: cannot import name 'x' from 'deep' (/opt/…)"], "deep<=0.9"),
+    (["AttributeError: module 'other' has no attribute 'x'"], "lib<2"),  # `other` is as it was: it may be the only one left
+])
+def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made_with(resolver, words, constraint):
+    mended = eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=words, started=0.0), set())
+
+    assert list(mended.constraints) == [constraint] and "it dies with" in mended.text
+    assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2"}) is None
+
+
+@pytest.mark.parametrize("words", [
+    ["file:///opt/server/node_modules/it/index.js:1", "SyntaxError: The requested module 'lib' does not provide an export named 'x'"],
+    ["Error [ERR_PACKAGE_PATH_NOT_EXPORTED]: Package subpath './x' is not defined in /opt/server/node_modules/lib/package.json"],
+])
+def test_a_package_of_npm_that_dies_of_something_newer_gets_an_override(monkeypatch, words):
+    monkeypatch.setattr(eras, "npm", lambda *_, **__: json.dumps({"1.0.0": "2025-04-25T08:27:27Z"}))
+    monkeypatch.setattr(eras, "_tree", lambda package, *words: {"it": "1.0.0", "lib": "1.9.0" if words == ("--before", "2025-04-27") else "2.0.0"})
+
+    mended = eras.mended(Draft("it", {"npm": "it@1.0.0"}, ("it",)), seen(words=words, started=0.0), set())
+
+    assert mended.overrides == {"lib@1.9.0": "it dies with lib 2.0.0"} and add._checked(mended).overrides == ["lib@1.9.0"]
+
+
+def test_a_server_that_dies_of_something_else_is_left_as_it_is(resolver):
+    assert eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=["Error: API_KEY is required"], started=0.0), set()) is None
+    assert eras.mended(Draft("it", {"npm": "it@1.0.0"}), seen(words=["ImportError: x"], started=0.0), set()) is None
