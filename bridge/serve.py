@@ -33,6 +33,7 @@ from bridge.settings import Settings, UsageError
 
 SWEEP = 0.25  # seconds between two looks at what is due
 KEEP_ALIVE = 75  # seconds; longer than clients keep idle connections, so that none is closed under a request
+A_LITTLE = 1 << 16  # bytes by which a WebSocket message may be too long to be refused in words; others close their connection
 LAST_WORDS = 0.5  # seconds for answers and streams to leave after the drain
 LAUNCHERS = ("npx", "uvx", "uv", "bunx", "pnpm", "yarn", "python", "python3", "node", "deno", "sh", "bash", "env", "docker")
 
@@ -87,7 +88,7 @@ class _Bridge:
         app = self.app = App(services, not self.settings.config, self.settings, self.tokens, self._is_private)
         app.pages.registry = metrics.registry(services.values(), app.gate.refused)
         app.pages.admins, app.pages.reread = self.admins, self._reload
-        server = _Server(_uvicorn_config(app))
+        server = _Server(_uvicorn_config(app, self.settings.max_body))
         async with asyncio.TaskGroup() as tasks:
             self.tasks = tasks
             http = tasks.create_task(server.serve([self.listener]))
@@ -249,11 +250,12 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-def _uvicorn_config(app) -> uvicorn.Config:
+def _uvicorn_config(app, max_body: int) -> uvicorn.Config:
     return uvicorn.Config(
         app.asgi, http=partial(ShortcutProtocol, bridge=app), ws=partial(_websocket_protocol, write_timeout=app.write_timeout), lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
         server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
-        ws_max_size=64 * 1024 * 1024, backlog=2048)
+        # No deflate: 61 KB of it are 180 MiB, and no client of ours needs it.
+        ws_max_size=max_body + A_LITTLE, ws_per_message_deflate=False, backlog=2048)
 
 
 def _websocket_protocol(*args, **kwargs):

@@ -25,18 +25,18 @@ def framed(line: bytes) -> bytes:
 
 
 class Frames:
-    """Takes the place of `Lines` from the first header on. Linear: the chunks of a message or a line are joined once."""
+    """Takes the place of `Lines` from the first header on. Linear, also in memory: a list of chunks takes 50 bytes for a small one."""
 
     def __init__(self, limit: int):
         self.limit = limit
         self._read = self._header  # what the next bytes are
-        self._parts: list[bytes] = []
+        self._begun = bytearray()
         self._size = 0  # of the message or the line that is being read, so far
         self._missing = 0  # bytes of the message that have not come
 
     @property
     def pending(self) -> bytes:
-        return b"".join(self._parts)
+        return bytes(self._begun)
 
     def feed(self, chunk: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes, int]]]:
         """As `Lines.feed`."""
@@ -48,8 +48,8 @@ class Frames:
 
     def _header(self, chunk: bytes, lines, long_ones) -> bytes:
         """Look for a message's header. Returns the rest of the chunk."""
-        text = (b"".join(self._parts) + chunk).lstrip(b"\r\n")
-        self._parts = []
+        text = (bytes(self._begun) + chunk).lstrip(b"\r\n")
+        self._begun.clear()
         found = _HEADERS.match(text)
         body = text[found.end():] if found else b""
         if found and body:  # the first byte behind it tells whether it is a message
@@ -58,7 +58,7 @@ class Frames:
                 self._read, self._size, self._missing = self._message, 0, int(length[1])
                 return body
         elif found or len(text) < LONGEST_HEADERS and _MAY_GO_ON.fullmatch(text):
-            self._parts = [text]
+            self._begun += text
             return b""
         self._read, self._size = self._line, 0
         return text
@@ -80,14 +80,13 @@ class Frames:
 
     def _keep(self, part: bytes) -> None:
         """Of what is too long, the two ends."""
-        self._parts.append(part)
+        self._begun += part
         self._size += len(part)
         if self._size > self.limit:
-            joined = b"".join(self._parts)
-            self._parts = [joined if len(joined) <= 2 * HEAD else joined[:HEAD] + joined[-HEAD:]]
+            del self._begun[HEAD:-HEAD]
 
     def _end(self, lines, long_ones) -> None:
-        whole, self._parts, self._read = b"".join(self._parts), [], self._header
+        whole, self._begun, self._read = bytes(self._begun), bytearray(), self._header
         if self._size > self.limit:
             long_ones.append((whole[:HEAD], whole[-HEAD:], self._size))
         elif whole:

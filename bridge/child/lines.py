@@ -15,12 +15,12 @@ HEAD = 1024  # bytes kept of each end of a line that is too long
 class Lines:
     """Collects lines of at most `limit` bytes. A longer one is thrown away but for its two ends.
 
-    Linear in the length of a line: chunks are joined once, when its end has come.
+    Linear in the length of a line, in time and in memory: a list of chunks would take 50 bytes for one of a single byte.
     """
 
     def __init__(self, limit: int):
         self.limit = limit
-        self._parts: list[bytes] = []
+        self._begun = bytearray()  # of a line whose end has not come; its last bytes where it is too long
         self._size = 0
         self._head = b""
         self.frames: Frames | None = None
@@ -28,7 +28,7 @@ class Lines:
     def feed(self, chunk: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes, int]]]:
         """The lines that this chunk completes, and (head, tail, size) of those that were too long."""
         end = len(chunk) - 1
-        if 0 < chunk.find(b"\n") == end <= self.limit and chunk[0] == 123 and not self._parts:  # one whole object, as nearly always
+        if 0 < chunk.find(b"\n") == end <= self.limit and chunk[0] == 123 and not self._begun:  # one whole object, as nearly always
             return [chunk[:-1]], []
         first, *rest = chunk.split(b"\n")
         if not rest and first.endswith(b"}\r"):
@@ -37,13 +37,13 @@ class Lines:
             self._keep(first)
             return [], []
         lines, long_ones = [], []
-        if self._parts or self._head:
+        if self._begun or self._head:
             self._keep(first)
-            first = b"".join(self._parts)
+            first = bytes(self._begun)
             if self._head:
                 long_ones.append((self._head, first[-HEAD:], self._size))
                 first = b""
-            self._parts, self._size, self._head = [], 0, b""
+            self._begun, self._size, self._head = bytearray(), 0, b""
         last = rest.pop()
         for number, line in enumerate((first, *rest)):
             if len(line) > self.limit:
@@ -59,7 +59,7 @@ class Lines:
     @property
     def pending(self) -> bytes:
         """What has come of a line whose end has not, as far as it is kept."""
-        return self.frames.pending if self.frames else self._head or b"".join(self._parts)
+        return self.frames.pending if self.frames else self._head or bytes(self._begun)
 
     def _by_headers(self, tail: bytes, lines, long_ones):
         """From this header on messages are framed by headers."""
@@ -69,9 +69,8 @@ class Lines:
         return lines + more, long_ones + too_long
 
     def _keep(self, part: bytes) -> None:
-        self._parts.append(part)
+        self._begun += part
         self._size += len(part)
         if self._size > self.limit:
-            joined = b"".join(self._parts)
-            self._head = self._head + part[:HEAD - len(self._head)] if self._head else joined[:HEAD]
-            self._parts = [joined[-HEAD:]]
+            self._head = self._head + part[:HEAD - len(self._head)] if self._head else bytes(self._begun[:HEAD])
+            del self._begun[:-HEAD]

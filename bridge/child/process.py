@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 import subprocess
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +47,7 @@ class Process:
         self._received, self._too_long, self._closed, self._exited, self._stderr = received, too_long, closed, exited, stderr
         self._lines = Lines(max_line)
         self._loop = asyncio.get_running_loop()
-        self._unsent: list[bytes] = []
+        self._unsent: deque[bytes | memoryview] = deque()
         self._read_size = READ_SIZE
         self._is_blocked = False
         self._room: list[asyncio.Future] = []
@@ -93,18 +94,31 @@ class Process:
             await waiter
 
     def _flush(self) -> None:
-        if self._stdin < 0:
+        if self._stdin < 0 or not self._unsent:
             return
-        data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
-        self._unsent.clear()
-        self.backlog = 0
-        self._send(data)
-        if self._is_blocked and not self._unsent and self._stdin >= 0:
+        self._send(self._next_piece())
+        if self._unsent and not self._is_blocked and self._stdin >= 0:
+            self._is_blocked = True
+            self._loop.add_writer(self._stdin, self._flush)
+        elif self._is_blocked and not self._unsent and self._stdin >= 0:
             self._is_blocked = False
             self._loop.remove_writer(self._stdin)
             self._wake()
 
-    def _send(self, data: bytes) -> None:
+    def _next_piece(self) -> bytes | memoryview:
+        """Lines for one system call: no more than a pipe holds, or what it did not take would be copied again each time."""
+        piece = self._unsent.popleft()
+        size = len(piece)
+        if self._unsent and size < PIPE_SIZE:
+            pieces = [piece]
+            while self._unsent and size + len(self._unsent[0]) <= PIPE_SIZE:
+                pieces.append(self._unsent.popleft())
+                size += len(pieces[-1])
+            piece = b"".join(pieces)
+        self.backlog -= size
+        return piece
+
+    def _send(self, data: bytes | memoryview) -> None:
         """Write what the pipe takes. The rest goes when it takes more."""
         try:
             sent = os.write(self._stdin, data)
@@ -113,8 +127,8 @@ class Process:
         except OSError:
             return self._shut_down("stdin")
         if sent < len(data):
-            self._unsent.append(data[sent:])
-            self.backlog = len(data) - sent
+            self._unsent.appendleft(memoryview(data)[sent:])
+            self.backlog += len(data) - sent
             if not self._is_blocked:
                 self._is_blocked = True
                 self._loop.add_writer(self._stdin, self._flush)

@@ -59,20 +59,19 @@ async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) 
         return TooLong(body[:KEPT], b"")
     if not message.get("more_body") and message["type"] == "http.request":
         return body if len(body) <= limit else TooLong(body[:KEPT], body[-KEPT:])
-    parts, size, head, tail = [body], len(body), b"", b""
+    kept, size, head = bytearray(body), len(body), b""
     while True:
         if size > limit:
-            joined = b"".join(parts)
-            head, tail = head or joined[:KEPT], joined[-KEPT:]
-            parts = [tail]
+            head = head or bytes(kept[:KEPT])
+            del kept[:-KEPT]
             if not to_the_end or size > 16 * limit:
                 break
         if not message.get("more_body"):
             break
         message = await receive()
         part = message.get("body", b"")
-        parts.append(part)
+        kept += part
         size += len(part)
     if message["type"] == "http.disconnect":
         raise Disconnected
-    return TooLong(head, tail) if head else b"".join(parts)
+    return TooLong(head, bytes(kept)) if head else bytes(kept)

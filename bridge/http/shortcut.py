@@ -108,7 +108,7 @@ class ShortcutProtocol(ConnectionProtocol):
             return self._go_the_long_way()
         length = headers.get(b"content-length", b"" if method == b"POST" else b"0")
         principal = self.bridge.gate.principal(headers, self.server)
-        if principal is None or b"expect" in headers or not length.isdigit() or int(length) > lane.service.settings.max_body:
+        if principal is None or b"expect" in headers or b"transfer-encoding" in headers or not length.isdigit() or int(length) > lane.service.settings.max_body:
             return self._go_the_long_way()
         self.cycle = self.short = ShortWay(self, lane, method, headers, query, principal)
         return None

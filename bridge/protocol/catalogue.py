@@ -30,6 +30,10 @@ class _Page(msgspec.Struct):
     tools: list[_Tool]
 
 
+class _RawPage(msgspec.Struct):
+    tools: Raw
+
+
 class Catalogue:
     """Names by raw JSON string, as we write it; those of `safe` tools change nothing, or nothing more when called again.
 
@@ -64,6 +68,7 @@ class Catalogue:
     def learn(self, pages) -> None:
         """Take in all pages of a list (`tools/list` results). A page that is none leaves everything as it was."""
         try:
+            pages = [page for page in pages if not envelope.is_wide(msgspec.json.decode(page, type=_RawPage).tools)]
             tools = [tool for page in pages for tool in msgspec.json.decode(page, type=_Page).tools][:NAMES]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return

@@ -12,6 +12,7 @@ error, on very deep input.
 """
 
 import re
+from functools import cache
 
 import msgspec
 from msgspec import Raw
@@ -21,11 +22,14 @@ from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, NULL_ID, PAR
 BRACE, BACKSLASH, RETURN = b"{\\\r"  # as numbers: `bytes in bytes` takes its left side for one first, and eight times as long
 MAX_DEPTH = 128
 LONGEST_BATCH = 1000
+MOST_MEMBERS = 10_000  # of an object or array that we take apart: each becomes an object of Python's, of 20 times its size
+WIDE = 2 * MOST_MEMBERS  # bytes from which one may have so many
 ABSENT = Raw()
 _FROM_SERVERS = re.compile(r"notifications/|ping$|roots/list$|sampling/|elicitation/|tasks/")
 _INTEGER_OR_STRING = re.compile(rb'-?(?:0|[1-9][0-9]*)|".*"', re.DOTALL)
 _WHITE_SPACE = bytes.maketrans(b"\r\n\t", b"   ")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}",'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
@@ -82,6 +86,10 @@ _decode_array = msgspec.json.Decoder(list[Raw]).decode
 encode = msgspec.json.encode
 
 
+class TooWide(Malformed):
+    """It is a message, but of more members than we take apart."""
+
+
 def from_client(body: bytes) -> Envelope:
     """Parse and check one message of a client.
 
@@ -100,6 +108,8 @@ def from_client(body: bytes) -> Envelope:
         _check_response(message)
     elif message.params and memoryview(message.params)[0] != BRACE:
         _no_object(message)
+    if len(body) > WIDE and (is_wide(message.params) or is_wide(peek(message.params).meta)):
+        raise Malformed(INVALID_PARAMS, f"params or _meta of more than {MOST_MEMBERS} members", bytes(message.id) or NULL_ID)
     return message
 
 
@@ -109,9 +119,11 @@ def from_child(line: bytes) -> Envelope:
     A lone surrogate escape, which JSON allows and msgspec refuses, becomes U+FFFD: the call is answered, not lost.
     """
     try:
-        message = _parse(line)
-    except Malformed:
+        message = _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = _parse(_paired(line))
+    if is_wide(message.params or message.result):
+        raise TooWide(INVALID_REQUEST, f"{'params' if message.params else 'a result'} of more than {MOST_MEMBERS} members")
     if message.method is None and not (message.id and (message.result or message.error)):
         raise Malformed(INVALID_REQUEST, "neither a request, a notification nor a response")
     if message.jsonrpc != "2.0" and not (message.method and _FROM_SERVERS.match(message.method)):
@@ -140,12 +152,13 @@ def is_batch(body: bytes) -> bool:
 
 def split(body: bytes) -> list[bytes]:
     """The messages of a batch (2025-03-26, JSON-RPC 2.0 section 6). Raises Malformed."""
+    whole = text(body)
+    if is_wide(whole.strip(b" \t\r\n"), LONGEST_BATCH):  # 8 MB of the shortest messages would keep all others waiting for 0.7 s
+        raise Malformed(INVALID_REQUEST, f"a batch of too many messages: send at most {LONGEST_BATCH} at once")
     try:
-        items = _decode_array(text(body))
+        items = _decode_array(whole)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(PARSE_ERROR, f"not JSON: {error}") from None
-    if len(items) > LONGEST_BATCH:  # 8 MB of the shortest messages would keep all others waiting for 0.7 s
-        raise Malformed(INVALID_REQUEST, f"a batch of {len(items)} messages: send at most {LONGEST_BATCH} at once")
     return [bytes(item) for item in items]
 
 
@@ -170,17 +183,55 @@ def flat(raw: Raw | bytes) -> bytes:
 
 
 def too_deep(body: bytes, limit: int = MAX_DEPTH) -> bool:
-    """Whether JSON is nested deeper than `limit`, without decoding it: valid JSON in, each pass peels one level off."""
+    """Whether valid JSON is nested deeper than `limit`, without decoding it."""
     if body.count(b"{") + body.count(b"[") <= limit:
         return False
-    # As brackets of one kind: of two, `[{}]` would lose both its levels in one pass.
-    outside = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(_ONE_KIND, _NOT_BRACKETS)
-    brackets = b"".join(outside.split(b'"')[::2])
-    for _ in range(limit):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
+    return _nested(limit).fullmatch(brackets(body) or b"") is None
+
+
+def is_wide(raw: bytes | Raw, limit: int = MOST_MEMBERS) -> bool:
+    """Whether a JSON object or array has more than `limit` members of its own, without decoding it.
+
+    What has as many commas somewhere and is no JSON, or nested too deep, is not worth a look at its members either.
+    8 MiB of `"a":1,` are 840,000 members, whose dictionary takes 144 MB and half a second.
+    """
+    if len(memoryview(raw)) < 2 * limit:
+        return False
+    raw = bytes(raw)
+    if raw.count(b",") < limit:
+        return False
+    outside = brackets(raw, _NOT_STRUCTURE) or b""
+    if _groups().fullmatch(outside) is None:
+        return outside[:1] == b"["
+    return _groups().sub(b"", outside[1:-1].replace(b"[]", b"")).count(b",") >= limit
+
+
+def brackets(body: bytes, dropped: bytes = _NOT_BRACKETS) -> bytes | None:
+    """The brackets of JSON outside its strings, as `[` and `]` whatever they are. None where a string does not end.
+
+    `dropped` are the bytes that are none of what is looked for.
+    """
+    outside = body.replace(rb"\\", b"").replace(rb"\"", b"").translate(_ONE_KIND, dropped)
+    parts = outside.replace(b'""', b"").split(b'"')
+    return b"".join(parts[::2]) if len(parts) % 2 else None
+
+
+@cache
+def _nested(depth: int) -> re.Pattern:
+    """Brackets nested up to `depth`. Possessive all the way down: each is looked at once."""
+    pattern = rb""
+    for _ in range(depth):
+        pattern = rb"(?:\[%b\])*+" % pattern
+    return re.compile(pattern)
+
+
+@cache
+def _groups() -> re.Pattern:
+    """A pair of brackets and what is in it."""
+    pattern = rb",*+"
+    for _ in range(MAX_DEPTH):
+        pattern = rb"(?:,++|\[%b\])*+" % pattern
+    return re.compile(rb"\[%b\]" % pattern)
 
 
 def peek(params: Raw) -> Params:
@@ -218,16 +269,16 @@ def members(raw: Raw | bytes) -> dict[str, Raw]:
 
 
 def object_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
-    """The members of what may be anything; None where it is no object."""
+    """The members of what may be anything; None where it is no object, or a very wide one."""
     try:
-        return _decode_members(raw)
+        return None if is_wide(raw) else _decode_members(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def array_or_none(raw: Raw | bytes) -> list[Raw] | None:
     try:
-        return _decode_array(raw)
+        return None if is_wide(raw) else _decode_array(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -243,9 +294,11 @@ def string(raw: Raw) -> str | None:
 def strings(raw: Raw | bytes) -> list[str]:
     """A raw JSON array of strings. Raises ValueError for anything else."""
     try:
-        return msgspec.json.decode(raw, type=list[str])
+        if not is_wide(raw):
+            return msgspec.json.decode(raw, type=list[str])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise ValueError("not an array of strings") from None
+        pass
+    raise ValueError("not an array of strings, or of too many")
 
 
 def key(id: Raw) -> bytes:
@@ -294,15 +347,20 @@ def _parse(body: bytes) -> Envelope:
     except msgspec.ValidationError as error:
         raise Malformed(INVALID_REQUEST, f"not one JSON-RPC message: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if lone := next((found[0] for found in _ESCAPE.finditer(body) if found[1]), None):
-            why = f"lone surrogate {lone.decode()} in a string: Python servers never answer those"
+        if lone := _LONE.search(_without_backslashes(body)):
+            why = f"lone surrogate {lone[0].decode()} in a string: Python servers never answer those"
             raise Malformed(INVALID_PARAMS, why, _id_of(body)) from None
         raise Malformed(PARSE_ERROR, f"not JSON: {error}") from None
 
 
 def _paired(body: bytes) -> bytes:
     """JSON with U+FFFD in place of each lone surrogate escape."""
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+    return _LONE.sub(rb"\\ufffd", _without_backslashes(body)).replace(b"\0\0", rb"\\")
+
+
+def _without_backslashes(body: bytes) -> bytes:
+    """The same with NULs, which no JSON holds, in place of escaped backslashes: each backslash left begins an escape."""
+    return body.replace(rb"\\", b"\0\0") if body.find(b"\0") < 0 else b""
 
 
 def _id_of(body: bytes) -> bytes:
@@ -327,8 +385,10 @@ def _no_object(message: Envelope) -> None:
     message.params = ABSENT  # TypeScript servers never answer `"params":null`
 
 
-# One escape at a time: a surrogate pair, else (group 1) a lone surrogate, else anything escaped.
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)")
+# A high surrogate that no low one follows, or a low one that no high one precedes. One pass in C: a function called for each
+# escape kept everybody waiting for seconds.
+_LONE = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+                   rb"|[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))")
 _NOTHING = Params()
 _NOTHING_MODERN = ModernParams()
 _NO_META = Meta()

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from bridge.protocol import envelope
 
+LONGEST_URI = 1 << 16  # characters; a longer one is no link that anybody follows
 _TEXT_LIMIT = 4000  # characters of a child's own words in a failure
 
 
@@ -90,7 +91,9 @@ def call_result(raw: Raw) -> bytes:
         return failed_call(f"the server sent a result nested deeper than {envelope.MAX_DEPTH} levels")
     try:
         members = envelope.members(raw)
-        content = msgspec.json.decode(members["content"], type=list[Raw])
+        # Each block is looked at: of very many, the whole is shown as one.
+        is_wide = envelope.is_wide(members["content"])
+        content = [members["content"]] if is_wide else msgspec.json.decode(members["content"], type=list[Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return failed_call(f"the server sent a result without content: {_shortened(bytes(raw))}")
     blocks = [_block(block) for block in content]
@@ -105,8 +108,10 @@ def tool_list(raw: Raw) -> bytes | None:
     """A `tools/list` result without what makes LiteLLM's client fail later (`outputSchema`) or at once. None if it is none."""
     try:
         members = envelope.members(raw)
-        tools = msgspec.json.decode(members["tools"], type=list[Raw])
+        tools = envelope.array_or_none(members["tools"])
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
+        return None
+    if tools is None:
         return None
     if envelope.too_deep(bytes(raw)):
         tools = [tool for tool in tools if not envelope.too_deep(bytes(tool))]
@@ -169,10 +174,14 @@ def _block(raw: Raw) -> Raw | dict:
         uri = block.uri if isinstance(block, _Link) else block.resource.uri if isinstance(block, _Embedded) else None
         if isinstance(block, _Embedded) and block.resource.text is None and block.resource.blob is None:
             raise ValueError("a resource without text and blob")
-        if uri is None or _URL.fullmatch(uri):
+        if uri is None or len(uri) <= LONGEST_URI and _URL.fullmatch(uri):
             return raw
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         pass
+    return _as_text(raw)
+
+
+def _as_text(raw: Raw) -> dict:
     return {"type": "text", "text": bytes(raw).decode(errors="replace")}
 
 
@@ -187,7 +196,7 @@ def _tool(tool: dict) -> dict:
 
 def _schema(raw: Raw) -> dict:
     """The schema of a tool's arguments. SDK 2.3 refuses the whole list where one has no `"type":"object"`."""
-    schema = envelope.members(raw) if _is(raw, dict) else {}
+    schema = envelope.object_or_none(raw) or {}
     for name, kind in _SCHEMA:
         if name in schema and not _is(schema[name], kind):
             del schema[name]
@@ -195,16 +204,18 @@ def _schema(raw: Raw) -> dict:
 
 
 def _is(raw: Raw, kind: type) -> bool:
+    if kind is dict:
+        return memoryview(raw)[:1] == b"{"  # without a dictionary of all that is in it
     try:
         _decoder(kind).decode(raw)
-        return True
+        return not envelope.is_wide(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
 
 
 @cache
 def _decoder(kind) -> msgspec.json.Decoder:
-    return msgspec.json.Decoder(dict[str, Raw] if kind is dict else kind)
+    return msgspec.json.Decoder(kind)
 
 
 NO_OBJECT = Raw(b"{}")

@@ -40,8 +40,9 @@ class Notices:
             self.changed(LIST_CHANGES[method], message.params)
         elif method == "notifications/resources/updated":
             uri = envelope.string(envelope.peek(message.params).uri)
+            told = envelope.notification(method, message.params)  # one for all who wait for it
             for session in subscriptions.holders(self.relay.sessions.values(), uri or ""):
-                self._announce(session, (method, uri), envelope.notification(method, message.params))
+                self._announce(session, (method, uri), told)
         elif method == "notifications/cancelled":
             self.relay.asks.cancelled(message)
         else:
@@ -50,10 +51,11 @@ class Notices:
     def changed(self, kind: str, params: bytes = b"") -> None:
         """Tell every session that a list is not what it was."""
         method = f"notifications/{kind}/list_changed"
+        told, kept = envelope.notification(method, params), envelope.notification(method, b"")
         for session in self.relay.sessions.values():
             if self.relay.policy.profile.is_kind and not session.is_modern:
                 continue  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
-            self._announce(session, method, envelope.notification(method, params))
+            self._announce(session, method, told, kept)
 
     def _progress(self, message: Envelope, now: float) -> None:
         relay = self.relay
@@ -70,11 +72,13 @@ class Notices:
         if not exchange.session.deliver(text, exchange):
             relay.counts.drops["no_stream"] += 1
 
-    def _announce(self, session: Session, key: object, message: bytes) -> None:
-        """News that any stream of the session will do for, and that waits for one. Sent again, it is still one piece."""
-        if any(outbox.put(message) for outbox in reversed(session.streams)):
-            return
-        session.keep(key, message)
+    def _announce(self, session: Session, key: object, message: bytes, kept: bytes = b"") -> None:
+        """News that any stream of the session will do for, and that waits for one. Sent again, it is still one piece.
+
+        `kept` is what waits in the message's place: the child's own params may be megabytes, and mean nothing by then.
+        """
+        if not any(outbox.put(message) for outbox in reversed(session.streams)):
+            session.keep(key, kept or message)
 
     def _unowned(self, message: Envelope) -> None:
         relay = self.relay

@@ -15,14 +15,16 @@ from bridge.protocol import envelope, ids
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import Malformed
 
-LONGEST = 4 << 20  # bytes of a line, or of one message over many lines, that are looked into
+LONGEST = 1 << 20  # bytes of a line, or of one message over many lines, that are looked into
 _ESCAPES = re.compile(  # what terminals obey: CSI, OSC with its end, and the short ones. JSON has none of them raw.
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = bytes(range(32)) + b" \x7f"
 _CONTROL = re.compile(rb"[\x00-\x1f]")
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_ESCAPED = tuple((bytes([code]), b"\\u%04x" % code) for code in range(32))
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'  # one that has no end is the rest: else each quote in it would begin another
+_STRING = re.compile(_TEXT, re.DOTALL)
 _BEGIN = re.compile(rb'\{\s*"(?:jsonrpc|id|method|params|result|error)"\s*:')
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]"]', re.DOTALL)
+_TOKEN = re.compile(_TEXT + rb"|[{}\[\]]", re.DOTALL)
 _OPENER = re.compile(rb"\s*[\[,]?\s*\{")
 _ANSWER = {"jsonrpc", "id", "result", "error"}
 
@@ -149,7 +151,11 @@ def clean(line: bytes) -> bytes:
 
 
 def _escaped(string: re.Match) -> bytes:
-    return _CONTROL.sub(lambda found: b"\\u%04x" % found[0][0], string[0])
+    text = string[0]
+    if _CONTROL.search(text):
+        for raw, escaped in _ESCAPED:  # not one call for each that is there: it may be megabytes of them
+            text = text.replace(raw, escaped)
+    return text
 
 
 def _from_utf16(line: bytes) -> bytes:
@@ -181,8 +187,8 @@ def _spans(line: bytes):
 
 def _depth(line: bytes) -> int:
     """How many more brackets it opens than it closes, those in strings left out; 0 where a string does not end on the line."""
-    tokens = _TOKEN.findall(line)
-    return 0 if b'"' in tokens else sum(_STEP.get(token, 0) for token in tokens)
+    outside = envelope.brackets(line)
+    return 0 if outside is None else outside.count(b"[") - outside.count(b"]")
 
 
 _STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}

@@ -43,6 +43,7 @@ from bridge.protocol.upkeep import Upkeep
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
+EARLY_BYTES = 1 << 20  # and the length of what they say
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
 SAFE_METHODS = frozenset((*memory.LISTS, "resources/read", "prompts/get", "completion/complete"))
 
@@ -295,9 +296,8 @@ class Relay:
         self.asks.end(session)
         if uris and self.is_modern:
             return self.listens.own.refresh(now)
-        for uri in uris:
-            if self.is_open and not subscriptions.is_held(self.sessions.values(), uri):
-                self.ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
+        for uri in sorted(subscriptions.not_held(self.sessions.values(), uris)) if self.is_open else ():
+            self.ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
 
     def hand_over(self, other: "Relay", now: float) -> None:
         """All sessions go on with another child of the same command, which is open; requests with this one end here."""
@@ -407,7 +407,7 @@ class Relay:
         id = next(self._mint)
         method = message.method
         tool = self.catalogue.label(params.name) if method == "tools/call" else ""
-        exchange = Exchange(id, session, bytes(message.id), method, tool, token or None, outbox, now, now + self._patience, now + self._longest)
+        exchange = Exchange(id, session, bytes(message.id), method, tool, token.copy() if token else None, outbox, now, now + self._patience, now + self._longest)
         exchange.relay = self
         exchange.is_safe = method in SAFE_METHODS or method == "tools/call" and self.catalogue.is_safe(params.name)
         if method == "tools/list":
@@ -467,6 +467,8 @@ class Relay:
             line = clean
         try:
             message = envelope.from_child(line)
+        except envelope.TooWide as error:
+            return self._unreadable(line, error.message, now)
         except Malformed as error:
             return self._odd(line, error.message, now)
         self._take(message, line, now)
@@ -520,8 +522,9 @@ class Relay:
     def _heard(self, message: Envelope, now: float) -> None:
         """The child asks or tells something."""
         if self.is_private and self.owner is None and message.method != "ping":
-            if len(self._early) < EARLY_LIMIT:
-                self._early.append(message)
+            said = sum(len(memoryview(early.params)) for early in (*self._early, message))
+            if len(self._early) < EARLY_LIMIT and said <= EARLY_BYTES:
+                self._early.append(Envelope(id=message.id.copy(), method=message.method, params=message.params.copy()))
             else:
                 self.counts.drops["early"] += 1
         elif message.id:

@@ -64,11 +64,12 @@ class Session:
         The oldest give way to new ones, but asks do not: the child waits for them. The relay bounds their number.
         """
         self.waiting[key] = message
-        while len(self.waiting) > WAITING_LIMIT or sum(map(len, self.waiting.values())) > WAITING_BYTES:
+        size = sum(map(len, self.waiting.values()))
+        while len(self.waiting) > WAITING_LIMIT or size > WAITING_BYTES:
             oldest = next((key for key in self.waiting if not (isinstance(key, tuple) and key[0] == "ask")), None)
             if oldest is None:
                 return
-            del self.waiting[oldest]
+            size -= len(self.waiting.pop(oldest))
             self.dropped += 1
 
     def listen(self, outbox) -> None:
@@ -168,7 +169,7 @@ class Sessions:
     def may_adopt(self, id: str) -> bool:
         """Whether a session may be kept under this id: LiteLLM's last words may come after its DELETE, and nothing ends those."""
         opening = unseal(id, self.key)
-        return id not in self._open and not self.is_full and (opening is None or opening.nonce not in self._ended)
+        return len(id) <= MAX_LENGTH and id not in self._open and not self.is_full and (opening is None or opening.nonce not in self._ended)
 
     def end(self, session: Session) -> None:
         """The session is over; its id will not be taken up again."""

@@ -15,13 +15,21 @@ def too_much(session, uri: str) -> str:
 
 
 def holders(sessions, uri: str) -> list:
-    """The sessions that subscribed to a resource, or to one that it is a part of."""
-    return [session for session in sessions
-            if uri in session.subscriptions or any(_is_part(uri, whole) for whole in session.subscriptions)]
+    """The sessions that subscribed to a resource, or to one that it is a part of.
+
+    They are asked for what it may be a part of, which is little; each may hold a thousand others.
+    """
+    wholes = _wholes(uri)
+    return [session for session in sessions if session.subscriptions and not wholes.isdisjoint(session.subscriptions)]
 
 
 def is_held(sessions, uri: str) -> bool:
     return any(uri in session.subscriptions for session in sessions)
+
+
+def not_held(sessions, uris: set[str]) -> set[str]:
+    """Of these resources, those that no session has subscribed to."""
+    return uris.difference(*(uris & session.subscriptions for session in sessions if session.subscriptions))
 
 
 def level_needed(sessions, wanted: str) -> str:
@@ -47,6 +55,13 @@ def is_wanted(wanted: str, level: str | None) -> bool:
     return bool(wanted) and (level not in LEVELS or LEVELS.index(level) >= LEVELS.index(wanted))
 
 
-def _is_part(uri: str, whole: str) -> bool:
-    """Sub-resources (server/resources, "Subscriptions"): file:///a/b is a part of file:///a and of file:///a/."""
-    return uri.startswith(whole) and (whole.endswith("/") or uri[len(whole):len(whole) + 1] in ("/", "#", "?"))
+def _wholes(uri: str) -> set[str]:
+    """The resource and what it is a part of (server/resources, "Subscriptions"): file:///a/b is one of file:///a and of file:///a/."""
+    begin = uri[:LONGEST + 1]  # a longer one cannot have been subscribed to
+    wholes = {uri} if len(uri) <= LONGEST else set()
+    for end, char in enumerate(begin):
+        if char in "/#?":
+            wholes.add(begin[:end])
+            if char == "/":
+                wholes.add(begin[:end + 1])
+    return wholes

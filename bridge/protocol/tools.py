@@ -19,7 +19,7 @@ from bridge.protocol.eras import LEGACY
 from bridge.protocol.errors import INVALID_PARAMS
 
 REMEMBERED = 2000  # names of calls whose tool is known; clients may make up any number
-LONGEST = 256  # characters of a name; nobody has longer ones (SEP-986: 128), and patterns take long for those
+LONGEST = 256  # characters of a name; nobody has longer ones (SEP-986: 128)
 
 
 class BadNames(Exception):
@@ -36,8 +36,8 @@ class Tools:
     def __init__(self, allow=(), deny=(), rename=()):
         self._patterns = {f"--tool-{word} {pattern}": _pattern(pattern, word)
                           for word, patterns in (("allow", allow), ("deny", deny)) for pattern in patterns}
-        self._allow = _any_of(allow)
-        self._deny = _any_of(deny)
+        self._allow = [_pattern(text, "allow") for text in allow]
+        self._deny = [_pattern(text, "deny") for text in deny]
         self._new = {old: new for old, new in _renames(rename).items() if self._is_allowed(old)}
         self._old = {new: old for old, new in self._new.items()}
         self._meant: dict[bytes, bytes] = {}  # the child's name by the client's, both raw JSON; empty for hidden ones
@@ -58,7 +58,7 @@ class Tools:
         return name if self._is_allowed(name) and name not in self._new else None
 
     def _is_allowed(self, name: str) -> bool:
-        return len(name) <= LONGEST and not (self._allow and not self._allow.fullmatch(name)) and not (self._deny and self._deny.fullmatch(name))
+        return len(name) <= LONGEST and (not self._allow or _fits_any(self._allow, name)) and not _fits_any(self._deny, name)
 
     def complaints(self, names) -> list[str]:
         """What is wrong with the options, now that the child's tools are known. Each is told once."""
@@ -70,7 +70,7 @@ class Tools:
             if new in names and new not in self._new and self._is_allowed(new):
                 found.append(f"--tool-rename {old}={new}: the server has a tool {new!r} of its own, which is hidden now")
         found += [f"{option}: the server has no such tool" for option, pattern in self._patterns.items()
-                  if not any(map(pattern.fullmatch, names))]
+                  if not any(map(pattern.fits, names))]
         news = [text for text in found if text not in self._told]
         self._told.update(news)
         return news
@@ -111,9 +111,11 @@ class Tools:
         """A `tools/list` result as clients see it. The bytes of a tool that is shown stay, but for its name."""
         try:
             members = envelope.members(raw)
-            tools = msgspec.json.decode(members["tools"], type=list[Raw])
+            tools = envelope.array_or_none(members["tools"])
         except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
             return raw  # no list of tools: whoever reads it says so
+        if tools is None:
+            return Raw(envelope.encode({**members, "tools": []})) if envelope.is_wide(members["tools"]) else raw
         shown = [self._tool(tool) for tool in tools]
         if all(new is old for new, old in zip(shown, tools)):
             return raw
@@ -169,11 +171,37 @@ def _renames(items) -> dict[str, str]:
     return result
 
 
-def _pattern(text: str, word: str) -> re.Pattern:
+def _fits_any(patterns: list["Pattern"], name: str) -> bool:
+    return any(pattern.fits(name) for pattern in patterns)
+
+
+class Pattern:
+    """A name of a tool in which `*` stands for anything.
+
+    No regular expression: its `.*a.*a.*a` tries every way to divide a name among its stars. The first place where a
+    part fits is as good as any other, so this looks at each character once for each part.
+    """
+
+    def __init__(self, text: str):
+        self.begin, *rest = text.split("*")
+        self.end = rest.pop() if rest else None  # None: no star
+        self.middle = rest
+
+    def fits(self, name: str) -> bool:
+        if self.end is None:
+            return name == self.begin
+        if len(name) < len(self.begin) + len(self.end) or not (name.startswith(self.begin) and name.endswith(self.end)):
+            return False
+        at, last = len(self.begin), len(name) - len(self.end)
+        for part in self.middle:
+            found = name.find(part, at, last)
+            if found < 0:
+                return False
+            at = found + len(part)
+        return True
+
+
+def _pattern(text: str, word: str) -> Pattern:
     if not text or text != text.strip():
         raise BadNames(f"--tool-{word} {text!r}: expected the name of a tool, in which '*' stands for anything")
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
-
-
-def _any_of(patterns) -> re.Pattern | None:
-    return re.compile("|".join(_pattern(text, "allow").pattern for text in patterns), re.DOTALL) if patterns else None
+    return Pattern(text)

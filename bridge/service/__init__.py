@@ -36,6 +36,7 @@ from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
 
 SHOWN = 200  # characters of a name that the child made up
+LONGEST_SELF = 1 << 20  # bytes of what a client says of itself, which is kept for as long as its session; icons may be in it
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
 
@@ -460,11 +461,14 @@ def _wish(message: envelope.Envelope) -> Wish | Refusal:
     try:
         params = msgspec.json.decode(message.params, type=InitializeParams)
         for raw in (params.capabilities, params.clientInfo):
+            if len(memoryview(raw)) > LONGEST_SELF:
+                return Refusal(200, INVALID_PARAMS, f"initialize: capabilities and clientInfo may have {LONGEST_SELF} bytes each")
             envelope.members(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return Refusal(200, INVALID_PARAMS, f"initialize: {error}" if message.params else "initialize needs params")
     wanted = params.protocolVersion
-    return Wish(wanted if wanted in HANDSHAKE else None, params.capabilities, params.clientInfo)
+    # Copies: the session keeps them, and a slice would keep the whole body.
+    return Wish(wanted if wanted in HANDSHAKE else None, params.capabilities.copy(), params.clientInfo.copy())
 
 
 def _client_name(client: Raw) -> str:

@@ -421,3 +421,18 @@ def test_requests_of_a_client_that_never_reads_do_not_pile_up(around, connect):
 
         assert echo.rss() - memory < 24 << 20
         assert text(client.call("echo", message="on")) == "on"
+
+
+def test_a_delete_with_a_body_without_an_end_takes_no_memory(small, connect):
+    """A chunked DELETE has no length that could be held against --max-body."""
+    client = connect(Http, small.url, listen=False)
+    memory = small.rss()
+    with open_socket(small.url) as connection:
+        connection.settimeout(1)
+        connection.sendall(head("DELETE", small.url, "/mcp", mcp_session_id=client.session, transfer_encoding="chunked"))
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        with suppress(OSError):  # it answers, and reads no more
+            for _ in range(500):
+                connection.sendall(chunk)
+
+    assert small.rss() - memory < 4 << 20

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from support import Ws, eventually, text
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_socket
 from wire import call, initialize, message, open_websocket, send_frame
 
@@ -118,3 +118,18 @@ def test_a_frame_over_the_limit_is_refused_and_the_connection_stays(around, conn
 
     assert "--max-body" in client.messages(0)[0]["error"]["message"]
     assert text(client.call("echo", message="on")) == "on"
+
+
+def test_a_message_far_over_the_limit_closes_its_connection(around):
+    url = "ws" + around("echo", options=("--max-body", "10k")).url[4:] + "/ws"
+    with connect_socket(url, proxy=None) as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.send("x" * 200_000)
+        socket.recv(10)
+
+    assert closed.value.rcvd.code == 1009
+
+
+def test_nothing_is_compressed(echo):
+    """61 KB of deflate are 180 MiB."""
+    with connect_socket("ws" + echo.url[4:] + "/ws", proxy=None, compression="deflate") as socket:
+        assert socket.response.headers.get("Sec-WebSocket-Extensions") is None

@@ -302,3 +302,8 @@ def test_what_waits_is_bounded_in_bytes_too(sessions):
 ])
 def test_who_can_be_asked(capabilities, answer):
     assert can_be_asked(Raw(capabilities)) == answer
+
+
+def test_an_id_that_no_bridge_of_ours_made_is_not_adopted_whatever_its_length(sessions):
+    assert sessions.may_adopt("x" * 4096)
+    assert not sessions.may_adopt("x" * 4097)

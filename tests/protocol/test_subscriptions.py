@@ -254,3 +254,15 @@ def test_a_log_of_unknown_level_passes(level):
     world.notice("message", level=level, data=1)
 
     assert len(stream.messages) == 1
+
+
+def test_news_of_a_list_that_wait_for_a_stream_are_without_the_childs_params():
+    """4 MB of them were kept for each of 10,000 sessions."""
+    world = World()
+    waiting, listening = world.session(), world.session(stream := Outbox())
+    world.notice("tools/list_changed", x="x" * 1000)
+    waiting.listen(late := Outbox())
+
+    assert listening.waiting == {}
+    assert stream.messages[0]["params"] == {"x": "x" * 1000}
+    assert late.messages == [{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}]

@@ -13,6 +13,7 @@ import msgspec
 from bridge.protocol import envelope
 
 PREFIX = b"mcp-param-"
+LONGEST = 1 << 20  # bytes of a schema that is looked at
 _SENTINEL = re.compile(rb"=\?base64\?(.*)\?=", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DECIMAL = re.compile(r"(-?[0-9]{1,400})(?:\.0+)?")
@@ -40,6 +41,8 @@ def decoded(value: bytes) -> str | None:
 def annotations(schema: bytes | msgspec.Raw) -> tuple[tuple[tuple[str, ...], str, str], ...]:
     """(path of the argument, header's token, JSON type) of all annotated properties; nothing where any of them is wrong."""
     found, seen = [], set()
+    if len(memoryview(schema)) > LONGEST:
+        return ()
     try:
         stack = [((), msgspec.json.decode(schema))]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

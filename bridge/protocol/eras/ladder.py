@@ -4,6 +4,8 @@ The body decides about the era, headers have to agree with it: a proxy that look
 only at the body must never see two different requests.
 """
 
+from collections import Counter
+
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.headers import decoded, mismatch
@@ -70,8 +72,7 @@ def climb(message: Envelope, params: ModernParams, meta: Meta, headers: dict[byt
 
 def twins(headers: list[tuple[bytes, bytes]]) -> frozenset:
     """The names, in lower case as ASGI has them, that came more than once."""
-    names = [name for name, _ in headers]
-    return frozenset(name for name in names if names.count(name) > 1) if len(set(names)) < len(names) else frozenset()
+    return frozenset(name for name, count in Counter(name for name, _ in headers).items() if count > 1)
 
 
 def is_plain(meta: Meta) -> bool:
