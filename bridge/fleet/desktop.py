@@ -21,6 +21,7 @@ from bridge.fleet.elsewhere import Entry, taken_out, variable_for, with_volumes
 from bridge.fleet.launchers import launched, options_of
 from bridge.fleet.references import References
 from bridge.fleet.secrecy import REFERENCE, reveals, safe, secret_name, url_reveals
+from bridge.fleet.targets.sidecar import HOST
 from bridge.fleet.wrapped import NotUnderstood, program_of, unwrapped
 
 LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|\[::1\])(?![\w.-]*\.\w)(?::(\d+))?")
@@ -64,8 +65,10 @@ def _more_notes(said: Said, found: Entry) -> Iterator[str]:
     draft = found.draft
     texts = {"its url": draft.source.get("url", ""), "its arguments": " ".join(draft.command)} | draft.env | found.values | draft.static_headers
     for where, text in texts.items():
+        if where.upper() == "NO_PROXY":
+            continue  # that is what it is for
         if isinstance(text, str) and (local := LOCAL.search(text)):
-            yield (f"{where}: {local[0]} is the container itself here, not that machine: write host.docker.internal{f':{local[1]}' if local[1] else ''} "
+            yield (f"{where}: {local[0]} is the container itself here, not that machine: write {HOST}{f':{local[1]}' if local[1] else ''} "
                    f"(with `egress: true`), or the name of the fleet's own service")
 
 
@@ -154,6 +157,8 @@ def _to(draft: Draft, url: str, transport: str, headers: dict[str, str], notes: 
     """A remote MCP with its headers: LiteLLM's `auth` has room for one secret, the others are read from its environment."""
     if url_reveals(url):
         raise NotUnderstood("its URL holds a secret: write the stanza by hand, with `auth` instead, if the server takes it as a header")
+    if any(part and is_blank(part.rpartition("=")[2]) for part in re.split(r"[/?&#]", url)[3:] if part.rpartition("=")[2]):
+        raise NotUnderstood("its URL has a place in it that is to be filled in: write the whole URL; a key belongs into `auth`")
     values, auth, static = {}, {}, {}
     has_authorization = "authorization" in map(str.lower, headers)
     for name, value in headers.items():

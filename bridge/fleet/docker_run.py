@@ -15,7 +15,7 @@ FLAGS = set("""--detach --disable-content-trust --help --init --interactive --no
 SHORT_VALUES = "evpuwhmlcaf"
 QUIET = {"-i", "-t", "-d", "-q", "--interactive", "--tty", "--detach", "--quiet", "--rm", "--init", "--name", "--pull", "--platform", "-l", "--label", "--sig-proxy", "-a", "--attach"}
 INSTEAD = {"-m": "limits: {memory: …}", "--memory": "limits: {memory: …}", "--cpus": "limits: {cpus: …}", "--shm-size": "limits: {shm: …}", "--pids-limit": "limits: {pids: …}",
-           "-w": "cwd: …", "--workdir": "cwd: …", "--add-host": "host.docker.internal is known to every MCP with `egress: true`"}
+           "--add-host": "host.docker.internal is known to every MCP with `egress: true`"}
 GLOBAL_VALUES = {"--context", "-c", "--config", "-H", "--host", "-l", "--log-level", "--connection", "--url"}
 
 
@@ -43,6 +43,8 @@ def docker_run(draft: Draft, words: list[str], outer: dict[str, str], env_of: Ca
                 if (found := env_of(value)) is None:
                     notes.append(f"the variables of {safe(value)} are not known here: write them into `env` and `secrets`")
                 env |= found or {}
+            case "-w" | "--workdir" if re.fullmatch(r"/[\w./@+-]*", value):
+                draft = replace(draft, cwd=value)
             case "-v" | "--volume":
                 volumes.append(_volume(draft, value, notes))
             case "--mount":

@@ -116,7 +116,7 @@ def with_volumes(draft: Draft, notes: list[str]) -> Draft:
         option, equals, path = word.partition("=") if word.startswith("-") else ("", "", word)
         if (found := source_of(draft, path, notes)) and not reveals(path):
             source, last = found
-            target = f"/data/{last}"
+            target = f"/data/{re.sub(r'[^A-Za-z0-9._@+~-]+', '-', last)}"
             while any(volume.endswith(f":{target}") and volume != f"{source}:{target}" for volume in volumes):
                 target += "-2"
             volumes.append(f"{source}:{target}")

@@ -443,7 +443,7 @@ def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project,
     code = ("import os, socket, sys\ntry: socket.create_connection(('example.com', 80), 5)\nexcept OSError as error: why = error.strerror\n"
             f"print('error:', why, os.environ.get('A_TOKEN_OF_MINE'), os.path.exists({str(project.root)!r}), os.getuid(), os.access('/etc', os.W_OK), file=sys.stderr)")
 
-    made = add.add(project, "nosy", "command", "", ["python3", "-c", code])
+    made = add.add(project, "nosy", "command", "", ["python3", "-c", f"exec({code!r})"])
 
     assert made.notes == ["it did not start: error: Connection refused None False 10001 False", "egress: true: it did not start without example.com"]
     assert "trying nosy in a container without network" in capsys.readouterr().err

@@ -6,6 +6,7 @@ Values that must never be written where somebody reads them begin with "s3cr3t" 
 import json
 import os
 import shlex
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -144,6 +145,13 @@ def test_an_entrypoint_takes_the_place_of_the_image_s_own(tmp_path, monkeypatch)
     assert add._pinned(Project(tmp_path), line("docker run mcp/a /app/x.js").draft, []).command == ("tini", "/app/x.js")
 
 
+def test_a_folder_with_spaces_and_a_working_directory_are_kept():
+    spaced, placed = line("npx -y files '/home/me/My Documents'").draft, line("docker run -w /srv/x mcp/a --x").draft
+
+    assert (spaced.volumes, spaced.command, placed.cwd) == (("/home/me/My Documents:/data/My-Documents",), ("/data/My-Documents",), "/srv/x")
+    assert add._checked(replace(spaced, source={}, command=("cat", *spaced.command))).volumes[0].source == "/home/me/My Documents"
+
+
 def test_an_env_file_is_read_where_it_is_here_and_told_where_not(tmp_path):
     (tmp_path / "it.env").write_text(f"A_KEY={S}\nLEVEL=1\n")
     for said in ({"command": "docker", "args": ["run", "--env-file", "it.env", "-e", "LEVEL=2", "mcp/a"]}, {"command": "npx", "args": ["p"], "envFile": "it.env", "env": {"LEVEL": "2"}}):
@@ -154,9 +162,9 @@ def test_an_env_file_is_read_where_it_is_here_and_told_where_not(tmp_path):
 
 
 def test_what_a_stanza_says_otherwise_is_told():
-    notes = "\n".join(line("docker --context x run --network host --memory 1g -w /x -p 80:80 --privileged --user 1 --network=mine -v /var/run/docker.sock:/s mcp/a").notes)
+    notes = "\n".join(line("docker --context x run --network host --memory 1g --add-host host.docker.internal:host-gateway -p 80:80 --privileged --user 1 --network=mine -v /var/run/docker.sock:/s mcp/a").notes)
 
-    for part in ("localhost is host.docker.internal", "-- limits", "limits: {memory", "cwd: …", "-p 80:80", "--privileged", "--user 1", "--network mine", "whatever it likes"):
+    for part in ("localhost is host.docker.internal", "-- limits", "limits: {memory", "-p 80:80", "--privileged", "--user 1", "--network mine", "whatever it likes", "host.docker.internal is known"):
         assert part.removeprefix("-- ") in notes
 
 
@@ -192,6 +200,13 @@ def test_a_secret_anywhere_in_a_url_is_refused_and_not_shown(url, tmp_path):
         add.add(Project(tmp_path), "it", "url", url)
 
 
+@pytest.mark.parametrize("url", ["https://h/mcp?key=YOUR_MCP_API_KEY", "https://h/<token>/mcp", "https://your-server/mcp?k={key}", "https://h/${input:tenant}/mcp"])
+def test_a_url_that_is_to_be_filled_in_is_refused(url):
+    made = entry({"url": url})
+
+    assert made.skipped and "write the whole URL" in made.notes[0]
+
+
 @pytest.mark.parametrize("url", ["https://h/mcp", "https://mcp.example.com:8443/v1/sse?toolsets=all", "https://api.githubcopilot.com/mcp/x/pull_requests/readonly", "http://auth:8080/mcp"])
 def test_a_plain_url_is_none(url):
     assert not url_reveals(url)
@@ -206,6 +221,19 @@ def test_localhost_is_told_with_what_to_write(said):
     note, = (note for note in entry(said).notes if "the container itself" in note)
 
     assert "host.docker.internal:3000" in note and "fleet's own" in note and S not in note
+
+
+def test_what_is_to_be_written_instead_is_known_to_what_may_leave():
+    """Docker on Linux knows the name only if it is told; without Docker, this machine is where the server runs."""
+    it, far = Stanza(name="it", command=["cat", "http://host.docker.internal:1"], egress=True), Stanza(name="far", url="http://host.docker.internal:1/mcp", transport="http")
+
+    assert compose.sidecar(Fleet(stanzas=[it]), it)["services"]["it"]["extra_hosts"] == ["host.docker.internal:host-gateway"]
+    assert "extra_hosts" not in compose.sidecar(Fleet(stanzas=[it]), it.model_copy(update={"egress": False}))["services"]["it"]
+    assert compose.litellm(Fleet(stanzas=[far]))["extra_hosts"] and "extra_hosts" not in compose.litellm(Fleet(stanzas=[it]))
+
+
+def test_a_list_of_what_needs_no_proxy_may_name_it():
+    assert not entry({"command": "npx", "args": ["p"], "env": {"NO_PROXY": "localhost,127.0.0.1"}}).notes
 
 
 @pytest.mark.parametrize("text", ["notlocalhost", "localhost.example.com", "my-localhost"])

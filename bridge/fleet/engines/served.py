@@ -23,6 +23,7 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import DATABASE_HOST, Environment
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Binary, Stanza, Volume
+from bridge.fleet.targets.sidecar import HOST
 
 SERVER, FILES = "/opt/server", "/app"  # where an image has what was installed, and the stanza's own files
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -55,7 +56,7 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
     home.mkdir(parents=True, exist_ok=True)
 
     def here(text: object) -> str:
-        return _reworded(environment.expanded(str(text)), places)
+        return _reworded(environment.expanded(str(text)), places).replace(HOST, "127.0.0.1")
 
     path = [*map(str, installed.bins), os.environ.get("PATH", os.defpath)]
     argv = [here(word) for word in stanza.command]

@@ -17,12 +17,13 @@ from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import litellm as gateway
-from bridge.fleet.targets.sidecar import HARDENED, has_references, options, parts, scratch, variables
+from bridge.fleet.targets.sidecar import HOST, HARDENED, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
 DEFAULT_KEY = "sk-loopback-only"
 DEFAULT_TOKEN = "known-to-everybody"
+THIS_MACHINE = f"{HOST}:host-gateway"  # by a name: Docker Desktop knows it, Docker on Linux must be told
 NETWORKS = {"mcp": {"internal": True}, "egress": {}}
 TOKEN = {"bridge_token": {"file": "${BRIDGE_TOKEN_FILE:-./defaults/bridge_token}"}}
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -80,6 +81,8 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         service["volumes"] = [*volumes, f"{DOCKER_SOCKET}:{DOCKER_SOCKET}"]
         service["group_add"] = ["${DOCKER_GROUP:-0}"]  # the socket's, as `up` finds it
     service["networks"] = ["mcp", "egress"] if stanza.egress else ["mcp"]
+    if stanza.egress:
+        service["extra_hosts"] = [THIS_MACHINE]
     if stanza.needs:
         service["depends_on"] = {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
     service |= {"user": USER, **COMMON, "tmpfs": [_tmp(limits.memory)], "mem_limit": limits.memory, "pids_limit": limits.pids}
@@ -135,6 +138,7 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
         "volumes": ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro"],
         "ports": ["${LAN_BIND:-127.0.0.1}:${LITELLM_PORT:-4000}:4000"],
         "networks": ["mcp", "egress"],
+        **({"extra_hosts": [THIS_MACHINE]} if any(HOST in stanza.url for stanza in fleet.stanzas) else {}),
         "depends_on": first,
         "healthcheck": {"test": ["CMD", "python3", "-c", escaped(template("litellm_health.py"))],
                         "interval": "10s", "timeout": "8s", "start_period": "120s", "retries": 3},

@@ -7,6 +7,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets.dockerfile import in_words
 
 SECRETS = "/run/secrets"
+HOST = "host.docker.internal"  # what a container calls the machine that it runs on
 HARDENED = {  # of every container of the fleet
     "read_only": True,
     "init": True,
