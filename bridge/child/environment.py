@@ -53,7 +53,7 @@ def compose(named=(), file: str = "", ours=os.environ, secrets=()) -> dict[str, 
 
 def proxies(environment: dict[str, str]) -> dict[str, str]:
     """The proxies that a child is told of, fit to be shown: without the names and passwords in their addresses."""
-    return {name: _USERINFO.sub(r"\1***@", environment[name]) for name in PROXIES if environment.get(name)}
+    return {name: _USERINFO.sub(rf"\1{redact.SHOWN}@", environment[name]) for name in PROXIES if environment.get(name)}
 
 
 def read_secret(name: str, path: str) -> str:

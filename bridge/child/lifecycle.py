@@ -27,6 +27,8 @@ class State(StrEnum):
 class Event(StrEnum):
     START = "start"
     SPAWNED = "spawned"
+    FETCHING = "fetching"  # it is a launcher that still downloads
+    RUNS = "runs"  # what it downloaded has begun
     OPENED = "opened"
     SERVED = "served"
     REFUSED = "refused"
@@ -39,6 +41,7 @@ class Event(StrEnum):
 # How to stop a process group: what to do, and the seconds until the next rung. The last one repeats.
 # No single signal works on every server: Python ones ignore SIGINT, some ignore SIGTERM, some ignore EOF.
 LADDER = (("close_stdin", 2.0), ("terminate", 1.5), ("kill", 0.5))
+FETCH_PATIENCE = 900.0  # seconds for a download
 LASTING = 10.0  # seconds in READY after which earlier failures no longer count
 COOL_DOWN = 30.0  # seconds in FATAL after which a request may have it tried once more
 
@@ -75,6 +78,7 @@ class Lifecycle:
         self.reason = "not started"
         self.wanted = False
         self._rung = 0
+        self._late = ""  # what is said if the timer of the start goes off
         self._since = 0.0
 
     def on(self, event: Event, now: float, reason: str = "") -> None:
@@ -97,7 +101,12 @@ class Lifecycle:
             self.failures = self.pace.max_restarts - 1  # one try
             self._start(now, reason)
 
+    def _fetch(self, now: float, reason: str) -> None:
+        self._late = f"{reason} has started nothing within {FETCH_PATIENCE:g} s"
+        self._enter(State.HANDSHAKING, now, FETCH_PATIENCE if self.pace.start_timeout else None)
+
     def _handshake(self, now: float, reason: str) -> None:
+        self._late = f"no answer to initialize within {self.pace.start_timeout:g} s (--start-timeout)"
         self._enter(State.HANDSHAKING, now, self.pace.start_timeout or None)
 
     def _ready(self, now: float, reason: str) -> None:
@@ -113,7 +122,7 @@ class Lifecycle:
         self.failures = 0
 
     def _too_slow(self, now: float, reason: str) -> None:
-        self._refused(now, f"no answer to initialize within {self.pace.start_timeout:g} s (--start-timeout)")
+        self._refused(now, self._late + reason)
 
     def _refused(self, now: float, reason: str) -> None:
         self.reason = reason
@@ -169,7 +178,7 @@ class Lifecycle:
 TABLE = {
     State.STOPPED: {Event.START: "_start"},
     State.STARTING: {Event.SPAWNED: "_handshake", Event.EXITED: "_died", Event.STOP: "_stop"},
-    State.HANDSHAKING: {Event.OPENED: "_ready", Event.REFUSED: "_refused", Event.CLOSED: "_closed",
+    State.HANDSHAKING: {Event.FETCHING: "_fetch", Event.RUNS: "_handshake", Event.OPENED: "_ready", Event.REFUSED: "_refused", Event.CLOSED: "_closed",
                         Event.EXITED: "_died", Event.TIMER: "_too_slow", Event.STOP: "_stop"},
     State.READY: {Event.SERVED: "_served", Event.REFUSED: "_refused", Event.CLOSED: "_closed", Event.EXITED: "_died",
                   Event.TIMER: "_lasted", Event.STOP: "_stop"},

@@ -17,8 +17,10 @@ from functools import partial
 
 from bridge.child import reaper
 from bridge.child.environment import MARK
+from bridge.child.frames import framed
 from bridge.child.lines import Lines
 from bridge.child.stderr import Stderr
+from bridge.child.watch import Sight, Watch
 
 READ_SIZE = 1 << 16  # malloc takes more than 128 KiB from the kernel each time: 3 system calls a read
 READ_MORE = 1 << 20  # for a line that is longer than that
@@ -43,7 +45,7 @@ class Process:
 
     def __init__(self, command: Command, max_line: int, received: Callable[[list[bytes]], None],
                  too_long: Callable[[bytes, bytes, int], None], closed: Callable[[str], None], exited: Callable[[str], None],
-                 stderr: Stderr):
+                 stderr: Stderr, container_file: str = ""):
         self._received, self._too_long, self._closed, self._exited, self._stderr = received, too_long, closed, exited, stderr
         self._lines = Lines(max_line)
         self._loop = asyncio.get_running_loop()
@@ -67,6 +69,7 @@ class Process:
             os.set_blocking(fd, False)
         for fd in (self._stdin, self._stdout):
             _widen(fd)
+        self._watch = Watch(self.pid, self._stdin, self._stdout, container_file)
         self._loop.add_reader(self._stdout, self._read)
         self._loop.add_reader(self._stderr_fd, self._read_stderr)
         self._watch_exit()
@@ -85,6 +88,10 @@ class Process:
         self.backlog += len(line)
         self._unsent.append(line)
         return None
+
+    def write_framed(self, line: bytes, alone: bool = False) -> None:
+        """The same for a child that wants a header before each message."""
+        Process.write(self, framed(line), alone)
 
     async def room(self) -> None:
         """Wait until the child has read enough for another request."""
@@ -148,6 +155,22 @@ class Process:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+    # -- while it starts ---------------------------------------------------------------------------------------------------
+
+    def look(self, now: float) -> Sight:
+        """What it is doing, while it does not answer."""
+        return self._watch.look(now, self._stdin) if reaper.IS_LINUX and self._stdin >= 0 else Sight()
+
+    @property
+    def pending(self) -> bytes:
+        """What it has written of a line without an end."""
+        return self._lines.pending
+
+    @property
+    def writes_headers(self) -> bool:
+        """Whether it has written a header with a message's length."""
+        return self._lines.frames is not None
 
     # -- stdout and stderr ------------------------------------------------------------------------------------------------
 

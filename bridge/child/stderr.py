@@ -20,10 +20,11 @@ class Stderr:
         self.unlogged = 0
         self._last = ""
         self._tail: deque[str] = deque(maxlen=TAIL)
+        self._ours = 0  # lines of the tail that this process wrote
 
     def begin(self) -> None:
         """A new process."""
-        self._rest, self._last = b"", ""
+        self._rest, self._last, self._ours = b"", "", 0
 
     @property
     def last(self) -> str:
@@ -34,6 +35,11 @@ class Stderr:
     def tail(self) -> list[str]:
         """The last lines, those of earlier processes among them."""
         return [_shown(text) for text in self._tail]
+
+    @property
+    def words(self) -> str:
+        """The last lines of this process."""
+        return "\n".join(self.tail[len(self._tail) - self._ours:])
 
     def feed(self, chunk: bytes) -> None:
         *lines, rest = (self._rest + chunk).split(b"\n")
@@ -55,6 +61,7 @@ class Stderr:
         self._count()
         text = line[:4 * WIDTH].decode(errors="replace").rstrip()
         self._tail.append(text)
+        self._ours = min(self._ours + 1, TAIL)
         if not text.strip():
             return
         self._last = text

@@ -3,16 +3,21 @@
 import asyncio
 import os
 import subprocess
+from dataclasses import replace
 
+from bridge.child import containers
 from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
 from bridge.child.stderr import Stderr
+from bridge.child.watch import Sight
 
 LAST_WORDS = "; its last words: "  # stands between how a process ended and its last line on stderr
 
 
 class Supervisor:
     """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(reason, for_good)`.
+
+    `user.explain()` adds to a reason what else is known of a child that did not answer.
 
     It answers `spawned` with `opened` or `refused` when the handshake is over, and says `served` when the child was of use.
     """
@@ -33,6 +38,10 @@ class Supervisor:
         self._has_run = False
         self.is_on_trial = False  # whether its failure is an answer and no accident
         self._idle: list[asyncio.Future] = []
+        self.fetching = ""  # the launcher that still downloads
+        self._engine = containers.engine_of(command.argv)
+        self._container: containers.Run | None = None
+        self._removal: asyncio.Future | None = None  # of what an engine's client left behind
 
     @property
     def state(self) -> State:
@@ -77,18 +86,46 @@ class Supervisor:
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
+        if self._removal:
+            await asyncio.wait([self._removal])
+
+    def look(self, now: float) -> Sight:
+        """What a child that has not answered is doing. A launcher's time is not the server's."""
+        sight = self.process.look(now) if self.process else Sight()
+        if sight.fetching and not self.fetching:
+            self._on(Event.FETCHING, sight.fetching)
+        elif self.fetching and not sight.fetching:
+            self.log.info("child runs: its time to start begins now", pid=self.pid, fetched=round(now - self.started, 1))
+            self._on(Event.RUNS)
+        self.fetching = sight.fetching
+        return sight
 
     # -- what the life cycle does --------------------------------------------------------------------------------------------
 
     def spawn(self) -> None:
+        if self._engine and not self._has_run:
+            self._remove(containers.remove_stale, self._engine)
+        if self._removal and not self._removal.done():  # its name may be that of the next one
+            self._removal.add_done_callback(lambda removal: self._spawn())
+        else:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        if self.life.state is not State.STARTING:  # stopped meanwhile
+            return self._on(Event.EXITED, "it was not started")
         self.started = self._loop.time()
         self.counts.starts += 1
         self.counts.restarts += self._has_run
         self._has_run = True
+        self.fetching = ""
         self.stderr.begin()
+        command = self.command
+        if self._engine:
+            self._container = containers.run(self._engine, command.argv)
+            command = replace(command, argv=self._container.argv)
         try:
-            self.process = Process(self.command, self.max_line, self.user.received, self.user.too_long, self._closed,
-                                   self._exited, self.stderr)
+            self.process = Process(command, self.max_line, self.user.received, self.user.too_long, self._closed,
+                                   self._exited, self.stderr, self._container.file if self._container else "")
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
             self._loop.call_soon(self._exited, reason)
@@ -96,6 +133,19 @@ class Supervisor:
         self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
         self._on(Event.SPAWNED)
         self.user.spawned()
+
+    def _remove(self, remover, what) -> None:
+        """Have the container engine remove something, in a thread: its client may take long."""
+        self._removal = self._loop.run_in_executor(None, remover, what, self.command.environment)
+        self._removal.add_done_callback(self._removed)
+
+    def _removed(self, removal: asyncio.Future) -> None:
+        if removal.cancelled() or not (told := removal.result()):
+            return
+        if isinstance(told, int):
+            self.log.info("containers of a bridge that was killed are removed", containers=told)
+        else:
+            self.log.warning("the container of the child is perhaps still there", why=told)
 
     def close_stdin(self) -> None:
         if self.process:
@@ -122,8 +172,11 @@ class Supervisor:
     def _exited(self, reason: str) -> None:
         pid, self.process = self.pid, None
         is_expected = self.life.state is State.STOPPING
-        if self.stderr.last and not is_expected:
-            reason = f"{reason}{LAST_WORDS}{self.stderr.last}"
+        if not is_expected:
+            reason += self._explained()
+        if self._container:
+            self._remove(containers.remove, self._container)
+            self._container = None
         self.counts.exits["stopped" if is_expected else _cause(reason)] += 1
         self._on(Event.EXITED, reason)
         if self.life.state is State.BACKOFF:
@@ -135,7 +188,13 @@ class Supervisor:
         else:
             self.log.info("child stopped", pid=pid)
 
+    def _explained(self) -> str:
+        last = f"{LAST_WORDS}{self.stderr.last}" if self.stderr.last else ""
+        return last + self.user.explain()
+
     def _on(self, event: Event, reason: str = "") -> None:
+        if event is Event.TIMER and self.life.state is State.HANDSHAKING:
+            reason = self._explained()
         self.life.on(event, self._loop.time(), reason)
         self._set_timer()
         if self.life.state in (State.STOPPED, State.FATAL):

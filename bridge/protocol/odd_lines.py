@@ -150,6 +150,11 @@ def clean(line: bytes) -> bytes:
     return _STRING.sub(_escaped, line) if _CONTROL.search(line) else line
 
 
+def readable(line: bytes) -> str:
+    """The line for people: without colours, but with its other control characters."""
+    return (_from_utf16(line) if b"\0" in line else _ESCAPES.sub(b"", line)).decode(errors="replace").strip()
+
+
 def _escaped(string: re.Match) -> bytes:
     text = string[0]
     if _CONTROL.search(text):

@@ -42,6 +42,7 @@ from bridge.protocol.upkeep import Upkeep
 
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
+NOTED, NOTED_WIDTH = 8, 400  # lines, and bytes of each, kept of what a child says in place of its handshake
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
 EARLY_BYTES = 1 << 20  # and the length of what they say
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
@@ -85,6 +86,7 @@ class Relay:
         self.missing = 0.0  # since when there is no child
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
+        self.said: list[bytes] = []  # by a child that has not answered its handshake: what was no answer to it
         self.refused_with = 0  # the JSON-RPC code with which the child refused its handshake
         self.hung = lambda why: None  # called when the child does not answer pings
         self.served = lambda: None  # called when a client got the first result of this child's work
@@ -117,6 +119,7 @@ class Relay:
 
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
+        self.said = []
         method = "server/discover" if self.is_modern else "initialize"
         handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now)
         handshake.outbox = Handshake(self, opened, refused)
@@ -553,6 +556,7 @@ class Relay:
         if exchange is None:
             if not self.is_modern or not self.listens.answered(ids.minted(message.id), message, now):
                 self.counts.strays["answer"] += 1
+                self._note(line)
             return
         self.upkeep.misses = 0
         if exchange.hold is None:
@@ -721,7 +725,13 @@ class Relay:
         kind = "blank" if not line.strip() else "not_json_rpc"
         self.counts.noise[kind] += 1
         if kind != "blank":
+            self._note(line)
             self.log.debug("noise on the child's stdout", bytes=len(line))
+
+
+    def _note(self, line: bytes) -> None:
+        if not self.is_open and len(self.said) < NOTED:
+            self.said.append(line[:NOTED_WIDTH])
 
 
 class _Nobody:

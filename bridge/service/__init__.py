@@ -85,6 +85,7 @@ class Service:
         self.leases = Leases(self, key)
         self.modern = ModernCalls(self)
         self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
+        self.wants_headers = False  # the server wants a Content-Length header before each message
         self.draining = False
         self.max_requests = settings.max_requests or float("inf")
         self._waiting_for_room = 0

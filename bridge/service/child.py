@@ -10,6 +10,7 @@ from bridge.protocol.eras import LEGACY
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.relay import Relay
 from bridge.protocol.session import Session
+from bridge.service.starting import Starting
 
 
 class Child:
@@ -38,6 +39,8 @@ class Child:
         self.next_try = 0.0  # when it may be replaced, after a new one failed
         self.looked = 0.0  # at its memory, when
         self._waiting: list[asyncio.Future] = []
+        self.starting = Starting(self)
+        self.wants_headers = False  # asked with headers before its messages, whatever the others are
         self._waited_since = 0.0  # when the first of those began to wait that this start has kept waiting
         self._clock = service.loop.time
 
@@ -93,6 +96,8 @@ class Child:
             self.wake()
             if self.supervisor.state is State.FATAL:
                 return self.relay.reason
+        if self.starting.is_hopeless:
+            return self.relay.reason
         if self.service.is_kind:
             # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew. Nor where no start
             # has come to anything yet: one slow server delays the list of all, the next start is for the next client.
@@ -106,7 +111,7 @@ class Child:
         try:
             return await asyncio.wait_for(waiter, patience)
         except TimeoutError:
-            return f"the server is still starting{f' after {patience:g} s' if patience else ''}"
+            return f"the server is still starting{f' after {patience:g} s' if patience else ''}{self.starting.told}"
 
     def status(self, now: float) -> dict:
         """What there is to see: age in seconds, memory in bytes."""
@@ -121,6 +126,9 @@ class Child:
         era = self.own_era or self.service.eras.main
         if self.relay.era != era:
             self.relay.speak(era)
+        self.starting.begin()
+        if self.wants_headers or self.service.wants_headers:
+            self.supervisor.process.write = self.supervisor.process.write_framed
         self.relay.open(self.params, self._clock(), self._opened, self._refused)
 
     def received(self, lines: list[bytes]) -> None:
@@ -130,6 +138,19 @@ class Child:
                 self.relay.received(line, now)
             except Exception:  # the other lines must not be lost by a bug of ours in this one
                 logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"bytes": len(line)}})
+
+    def explain(self) -> str:
+        return self.starting.explain()
+
+    def sweep(self, now: float) -> None:
+        self.relay.sweep(now, self.service.settings.keepalive)
+        self.supervisor.stderr.next_sweep()
+        if self.supervisor.state is State.HANDSHAKING:
+            self.starting.look(now)
+
+    def give_up_waiting(self, reason: str) -> None:
+        """Nothing is to be waited for: whoever does is told why."""
+        self._tell_waiting(reason)
 
     def too_long(self, head: bytes, tail: bytes, size: int) -> None:
         self.relay.too_long(head, tail, size, self._clock())

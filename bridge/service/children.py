@@ -30,6 +30,8 @@ class Children:
         self.shared = Child(service, "shared", on_gone=self._shared_gone)
         self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait)
         self.modern: Child | None = None  # that of a child which speaks both eras, or is asked whether it does
+        self.headed: Child | None = None  # that of a silent server which is asked with headers
+        self._has_tried_headers = False
         self._principals: dict[tuple[str, str], Child] = {}  # by principal and era
         self._retiring: list[Child] = []
         self._connecting: dict[str, asyncio.Task] = {}  # sessions that wait for their own child
@@ -116,6 +118,33 @@ class Children:
             self.modern.start()
         return self.modern
 
+    def try_headers(self, silent: Child) -> None:
+        """A child says nothing, and may want a header with a length before each message. Another process is asked so, once:
+        one that is only slow would be ended by bytes that it does not expect."""
+        settings = self.service.settings
+        if silent is not self.shared or self._has_tried_headers or settings.max_in_flight == 1:
+            return
+        self._has_tried_headers = True
+        patience = min(PROBE, settings.start_timeout or PROBE)
+        child = self.headed = Child(self.service, "headers", on_gone=self._headed_gone,
+                                    pace=Pace(patience, settings.backoff_initial, settings.backoff_max, 1))
+        child.wants_headers = child.supervisor.is_on_trial = True
+        child.on_opened = self._headed_opened
+        child.start()
+
+    def _headed_opened(self) -> None:
+        self.service.log.info("the server wants a Content-Length header before each message", pid=self.headed.pid)
+        self.service.wants_headers = True
+        child, self.headed = self.headed, None
+        child.on_gone = lambda child: None
+        self._end(child)
+        if not self.shared.relay.is_open:
+            self.shared.restart()
+
+    def _headed_gone(self, child: Child) -> None:
+        self.headed = None
+        self.service.spawn(child.stop())
+
     def drop_modern(self) -> None:
         """The process that was asked is not needed: the main child speaks the same."""
         if self.modern is not None:
@@ -155,8 +184,7 @@ class Children:
 
     def sweep(self, now: float) -> None:
         for child in self:
-            child.relay.sweep(now, self.service.settings.keepalive)
-            child.supervisor.stderr.next_sweep()
+            child.sweep(now)
         self._let_sleep(now)
         self._recycle(now)
         for child in [child for child in self._retiring if child.relay.is_idle]:
@@ -247,7 +275,7 @@ class Children:
 
     def _lasting(self) -> list[Child]:
         """Those that outlive a session: they may sleep, and are replaced."""
-        return [self.shared, *([self.modern] if self.modern else ()), *self._principals.values()]
+        return [self.shared, *([self.modern] if self.modern else ()), *([self.headed] if self.headed else ()), *self._principals.values()]
 
     def _end(self, child: Child) -> None:
         """Stop it, and the one that was to take its place."""

@@ -30,8 +30,8 @@ def test_a_child_gets_the_proxies_in_both_cases_and_a_flag_wins():
 
 
 @pytest.mark.parametrize(("value", "shown"), [
-    ("http://proxy:3128", "http://proxy:3128"), ("http://me:hush@proxy:3128/", "http://***@proxy:3128/"), ("me:hush@proxy:3128", "***@proxy:3128"),
-    ("http://me:hu@sh@proxy", "http://***@proxy"), ("http://me:hu/sh@proxy", "http://***@proxy"), ("SOCKS5H://hush@[::1]:9", "SOCKS5H://***@[::1]:9"),
+    ("http://proxy:3128", "http://proxy:3128"), ("http://me:hush@proxy:3128/", "http://[redacted]@proxy:3128/"), ("me:hush@proxy:3128", "[redacted]@proxy:3128"),
+    ("http://me:hu@sh@proxy", "http://[redacted]@proxy"), ("http://me:hu/sh@proxy", "http://[redacted]@proxy"), ("SOCKS5H://hush@[::1]:9", "SOCKS5H://[redacted]@[::1]:9"),
     ("localhost,.lan,10.0.0.0/8", "localhost,.lan,10.0.0.0/8"),
 ])
 def test_a_proxy_is_shown_without_its_password(value, shown):

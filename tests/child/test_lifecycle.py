@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.child.lifecycle import COOL_DOWN, LADDER, LASTING, TABLE, Event, Lifecycle, Pace, State
+from bridge.child.lifecycle import COOL_DOWN, FETCH_PATIENCE, LADDER, LASTING, TABLE, Event, Lifecycle, Pace, State
 
 PACE = Pace(start_timeout=10.0, backoff_initial=1.0, backoff_max=5.0, max_restarts=3)
-START, SPAWNED, OPENED, SERVED, REFUSED, CLOSED, EXITED, TIMER, STOP = Event
+START, SPAWNED, FETCHING, RUNS, OPENED, SERVED, REFUSED, CLOSED, EXITED, TIMER, STOP = Event
 STOPPED, STARTING, HANDSHAKING, READY, BACKOFF, STOPPING, FATAL = State
 TO_READY = [(START, STARTING), (SPAWNED, HANDSHAKING), (OPENED, READY)]
 PATIENCE = [patience for _, patience in LADDER]
@@ -72,6 +72,8 @@ HISTORIES = {
     "it closes a pipe in its handshake": [(START, STARTING), (SPAWNED, HANDSHAKING), (CLOSED, STOPPING), (EXITED, BACKOFF)],
     "it closes a pipe while it is stopped": [*TO_READY, (STOP, STOPPING), (CLOSED, STOPPING), (EXITED, STOPPED)],
     "it is too slow": [(START, STARTING), (SPAWNED, HANDSHAKING), (TIMER, STOPPING), (EXITED, BACKOFF)],
+    "it downloads first": [(START, STARTING), (SPAWNED, HANDSHAKING), (FETCHING, HANDSHAKING), (RUNS, HANDSHAKING), (OPENED, READY)],
+    "it downloads for ever": [(START, STARTING), (SPAWNED, HANDSHAKING), (FETCHING, HANDSHAKING), (TIMER, STOPPING), (EXITED, BACKOFF)],
     "it answers too late": [(START, STARTING), (SPAWNED, HANDSHAKING), (TIMER, STOPPING), (OPENED, STOPPING), (EXITED, BACKOFF)],
     "it is stopped while it starts": [(START, STARTING), (SPAWNED, HANDSHAKING), (STOP, STOPPING), (OPENED, STOPPING), (EXITED, STOPPED)],
     "it is stopped before it was spawned": [(START, STARTING), (STOP, STOPPING), (EXITED, STOPPED)],
@@ -255,7 +257,7 @@ def test_a_start_takes_only_so_long():
     child = Child()
     child.after(START, SPAWNED)
     assert child.due == 10.0
-    child.after(TIMER)
+    child.after(TIMER, reason="")
 
     assert child.after(EXITED)[0][1] == "no answer to initialize within 10 s (--start-timeout)"
 
@@ -339,3 +341,22 @@ def test_whatever_happens_it_knows_where_it_is(events):
 
     assert child.life.state is STOPPED
     assert child.life.timer is None
+
+
+def test_the_time_to_start_begins_when_what_was_downloaded_runs(child):
+    child.after(START, SPAWNED)
+    child.now = 9.0
+    child.after(FETCHING, reason="npx")
+    assert child.due == FETCH_PATIENCE
+    child.now = 300.0
+    child.after(RUNS)
+    assert child.due == 10.0
+    child.after(TIMER, reason="")
+    assert "--start-timeout" in child.life.reason
+
+
+def test_what_downloads_for_ever_is_told_by_its_launcher(child):
+    child.after(START, SPAWNED)
+    child.after(FETCHING, reason="npx")
+    child.after(TIMER, reason="; its last words: no route to host")
+    assert child.life.reason == "npx has started nothing within 900 s; its last words: no route to host"

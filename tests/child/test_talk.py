@@ -123,7 +123,7 @@ def test_its_environment_is_a_small_set_and_what_is_named(tmp_path):
 def test_proxies_are_passed_on_and_told_without_their_passwords():
     with Bridge(zoo("echo"), env={"https_proxy": "http://me:hush-hush@proxy.example:3128"}) as bridge:
         assert environment(bridge)["https_proxy"] == "http://me:hush-hush@proxy.example:3128"
-        assert bridge.logged("the child is told of proxies https_proxy=http://***@proxy.example:3128")
+        assert bridge.logged("the child is told of proxies https_proxy=http://[redacted]@proxy.example:3128")
         assert not bridge.logged("hush-hush")
 
 

@@ -1,0 +1,100 @@
+"""What is told of a child that has not answered its handshake yet: what it does, what it wrote in place of an answer, and
+what that looks like. Within a second or two, and not only when its time to start is over.
+
+Nothing is decided by it: a child that prints a line of noise and then works, works. Only who waits for one that plainly is
+no MCP server, and does nothing any more, is told so at once.
+"""
+
+from bridge.child.watch import Sight
+from bridge.protocol.odd_lines import readable
+from bridge.service.looks import Look, look_of, quote
+
+LOOK = 0.5  # seconds between two looks
+SOON = 1.5  # seconds in which most servers have answered
+IDLE = 1.0  # seconds without any use of the processor
+SILENT = 3.0  # seconds of them after which a child that has read our message may be waiting for another form of it
+LOGGED = 4  # times in one start
+
+
+class Starting:
+    def __init__(self, child):
+        self._child = child
+        self.begin()
+
+    def begin(self) -> None:
+        """A new process."""
+        self.text = ""  # what is told
+        self.is_hopeless = False
+        self._next = 0.0
+        self._logged: list[str] = []
+
+    @property
+    def told(self) -> str:
+        return f": {self.text}" if self.text else ""
+
+    def look(self, now: float) -> None:
+        child = self._child
+        supervisor = child.supervisor
+        if now < self._next:
+            return
+        self._next = now + LOOK
+        sight = supervisor.look(now)
+        age = now - supervisor.started
+        if age < SOON:
+            return
+        kind, self.text, is_plain = self._describe(sight, age)
+        child.relay.reason = self.text
+        if kind not in self._logged and len(self._logged) < LOGGED:
+            self._logged.append(kind)
+            child.log.warning("the server has not answered yet", pid=child.pid, why=self.text)
+        self.is_hopeless = is_plain and sight.idle >= IDLE
+        if self.is_hopeless:
+            child.give_up_waiting(self.text)
+        self._consider_headers(sight)
+
+    def explain(self) -> str:
+        """What a child wrote that never answered, for the reason why it is gone."""
+        if self._child.relay.is_open:
+            return ""
+        said = self._said()
+        look = look_of(said) or look_of(self._child.supervisor.stderr.last)
+        wrote = f"; it wrote to its stdout: {quote(said)}" if said else ""
+        return f"{wrote}{_looks(look)}"
+
+    def _describe(self, sight: Sight, age: float) -> tuple[str, str, bool]:
+        """The kind of what is told, the text, and whether there is nothing to wait for."""
+        stderr = self._child.supervisor.stderr
+        if sight.fetching:
+            last = f"; its last words: {quote(stderr.last)}" if stderr.last else ""
+            return "fetching", f"{sight.fetching} is still fetching what it is to start ({age:.0f} s){last}", False
+        if said := self._said():
+            look = look_of(said)
+            hint = "" if look or not self._child.supervisor.process.pending else ": the line has no end"
+            return said, f"no answer to initialize yet; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}", look is not None and look.is_plain
+        waiting = "it has not read its stdin" if sight.is_unread else "it has read the message and says nothing"
+        text = f"no answer to initialize yet ({age:.0f} s): {waiting}"
+        if stderr.last:
+            look = look_of(stderr.words)
+            is_plain = look is not None and look.is_plain and (sight.is_unread or "jsonrpc" in stderr.words)  # it does not read, or does not understand
+            return stderr.last, f"{text}; its last words: {quote(stderr.last)}{_looks(look)}", is_plain
+        return waiting, text, False
+
+    def _said(self) -> str:
+        """What it wrote to its stdout, for people."""
+        process = self._child.supervisor.process
+        lines = [*self._child.relay.said, process.pending[:400] if process else b""]
+        return "\n".join(filter(None, map(readable, lines)))
+
+    def _consider_headers(self, sight: Sight) -> None:
+        """Perhaps it wants its messages behind a header, as the Language Server Protocol has them."""
+        child, process = self._child, self._child.supervisor.process
+        if child.wants_headers or child.service.wants_headers or sight.fetching or process is None:
+            return
+        is_said = process.writes_headers or "content-length" in child.supervisor.stderr.words.lower()
+        is_silent = not sight.is_unread and sight.idle >= SILENT and not self._said() and not child.supervisor.stderr.last
+        if is_said or is_silent:
+            child.service.children.try_headers(child)
+
+
+def _looks(look: Look | None) -> str:
+    return f": this looks like {look.text}" if look else ""
