@@ -25,6 +25,8 @@ from bridge.fleet.targets.sidecar import HOST
 from bridge.fleet.wrapped import NotUnderstood, program_of, unwrapped
 
 LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|\[::1\])(?![\w.-]*\.\w)(?::(\d+))?")
+OF_A_MACHINE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "TEMP", "TMP", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "PROGRAMFILES",
+                "PROGRAMDATA", "COMSPEC", "WINDIR", "PATHEXT", "HOMEPATH", "HOMEDRIVE", "NVM_DIR", "VIRTUAL_ENV", "PYTHONPATH", "NODE_PATH", "DISPLAY", "SSH_AUTH_SOCK")
 REMOTE_VALUES = {"--header", "-H", "--transport", "--host", "--resource", "--static-oauth-client-metadata", "--static-oauth-client-info", "--auth-timeout", "--ignore-tool"}
 
 
@@ -100,6 +102,9 @@ def _program(draft: Draft, said: Said, references: References) -> Entry:
         if file is None:
             notes.append(f"the variables of {safe(said.env_file)} are not known here: write them into `env` and `secrets`")
         env = (file or {}) | env
+    if own := [name for name in env if name.upper() in OF_A_MACHINE]:
+        notes.append(f"{', '.join(own)}: of that machine, left out")
+        env = {name: text for name, text in env.items() if name not in own}
     if said.cwd:
         notes.append(f"cwd {safe(said.cwd)} is a folder of that machine: left out")
     if program_of(words[0]) in ("docker", "podman", "nerdctl"):

@@ -59,7 +59,7 @@ class Draft:
     @property
     def talks(self) -> bool:
         """Whether its keys and addresses say that it talks to somebody."""
-        return bool(self.secrets or references(self) or any(re.search(r"\bhttps?://|\bwss?://", text) for text in (*self.env.values(), *self.command)))
+        return bool(self.secrets or references(self) or any(re.search(r"\b(?!file:)[a-z][a-z0-9+.-]*://\S", text) for text in (*self.env.values(), *self.command)))
 
     @property
     def fields(self) -> dict[str, Any]:

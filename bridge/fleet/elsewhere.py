@@ -55,7 +55,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
         named = secret_name(before) and value.lower() not in _HERE
         if named and value or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
             if (kept := _kept(before or "one of its arguments", value, False)) is None:
-                name = _unused(f"{draft.name}_{as_name(before) if before else 'argument'}", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets})
+                name = variable_for(draft, before or "argument", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets})
                 values |= _value_of(name, value)
                 if not _ASKS.fullmatch(value) or named:
                     notes.append(f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret")
@@ -104,7 +104,8 @@ def _unused(text: str, value: str, values: dict[str, str]) -> str:
 
 def variable_for(draft: Draft, text: str, value: str = "", values: dict[str, str] | None = None) -> str:
     """The name in compose/.env for what `text` is to this MCP."""
-    return _unused(f"{draft.name}_{as_name(text)}", value, values or {})
+    own, prefix = as_name(text), as_name(draft.name)
+    return _unused(own if own.startswith(f"{prefix}_") else f"{prefix}_{own}", value, values or {})
 
 
 # ---- folders -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ UVX_VALUES = {"--from", "--with", "--python", "-p", "--index", "--index-url", "-
               "--with-editable", "--with-requirements", "--refresh-package", "--python-preference", "--constraints", "--overrides", "-i", "-f", "--find-links", "--cache-dir",
               "--link-mode", "--prerelease", "--resolution", "--exclude-newer", "--index-strategy", "--keyring-provider", "--config-file", "--allow-insecure-host", "--color"}
 DENO_VALUES = {"--config", "-c", "--import-map", "--lock", "--cert", "--env-file"}
+OF_A_PROJECT = set("dnx dotnet go cargo conda mamba micromamba poetry pdm hatch rye pixi nix nix-shell make just npm pnpm yarn bundle php composer mvn gradle ssh osascript open".split())
 NOT_A_REGISTRY = re.compile(r"(github:|gitlab:|git\+|git@|https?:|\.|/|~|file:|jsr:|[A-Za-z]:[\\/])")
 
 
@@ -97,6 +98,13 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
     if program in ("node", "bun", "tsx", "ts-node"):
         rest = rest[1:] if program == "bun" and rest[:1] == ["run"] else rest
         return _script(draft, "node", rest, ("nodejs",))
+    if program == "java" and "-jar" in rest[:-1]:
+        at = rest.index("-jar") + 1
+        jar = rest[at].replace("\\", "/")
+        return replace(draft, command=("java", *rest[:at], f"/app/{jar.rpartition('/')[2]}", *rest[at + 1:]), files="app", apt=("default-jre-headless",)), [
+            f"copy {safe(jar)} to images/{draft.name}/app"]
+    if program in OF_A_PROJECT:
+        raise NotUnderstood(f"{program} builds or runs what is on that machine, or fetches it at each start: name its package, or build it into an image of yours (`image`)")
     if len(words[0].replace("\\", "/").split("/")) > 1:
         name = words[0].replace("\\", "/").rpartition("/")[2]
         if re.search(r"\.(exe|bat|cmd|ps1|app)$", name, re.IGNORECASE):

@@ -5,16 +5,17 @@ is on its way into a stanza or a message is looked at wherever it stands: argume
 """
 
 import re
+from urllib.parse import unquote
 
 from bridge.clients.variables import as_name
 from bridge.fleet.draft import is_blank, is_secret
 
-_LOOKS = re.compile(r"""-----BEGIN[ A-Z]*PRIVATE\ KEY | \b(?:bearer|basic)\s+(?!auth\b)[\w.~+/=-]{6,} | \beyJ[\w-]{8,}\.[\w-]{8,}
+_LOOKS = re.compile(r"""-----BEGIN[ A-Z]*PRIVATE\ KEY | \b(?:bearer|basic)\s+(?!auth\b)[\w.~+/=-]{6,} | \beyJ[\w-]{16,}
   | \b(?:sk|pk|rk)[-_][\w-]{12,} | \bgh[opsur]_\w{10,} | \bgithub_pat_\w{10,} | \bglpat-[\w-]{8,} | \bxox[a-z]-[\w-]{8,} | \bxapp-[\w-]{8,}
   | \b(?:AKIA|ASIA|AROA)[A-Z0-9]{12,} | \bAIza[\w-]{20,} | \bya29\.[\w-]{10,} | \b(?:npm|hf|ntn|secret|lin_api|figd|shpat|gsk|r8|sbp|dop_v1|whsec|pat)_[A-Za-z0-9]{16,}
   | \b(?:pypi|tvly|xai|nvapi|pplx|PMAK|fc)-[\w-]{16,} | \bSG\.[\w-]{16,} | \bATATT\w{10,}""", re.VERBOSE | re.IGNORECASE)
 _WITH_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]*://[^/@\s:]*:(?!\d+/)[^@\s]+@|\bhttps?://[^/@\s]+@", re.IGNORECASE)
-_ASSIGNED = re.compile(r"""(?<![\w-])(?<!//)-{0,2}([A-Za-z_][\w-]*)(?=["']?\s*[:=]\s*\[?["']?(?:(?:bearer|basic|token|apikey)\s+)?([^\s"'&;,{}\[\]]+))""", re.IGNORECASE)
+_ASSIGNED = re.compile(r"""(?<![\w-])(?<!//)-{0,2}([A-Za-z_][\w-]*)(?=["'\\]*\s*[:=]\s*\[?["'\\]*(?:(?:bearer|basic|token|apikey)\s+)?([^\s"'&;,{}\[\]\\]+))""", re.IGNORECASE)
 _SCHEMES = ("bearer", "basic", "token", "apikey", "true", "false", "null", "none", "yes", "no")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DIGEST = re.compile(r"sha(?:256|512)[:-][0-9A-Za-z+/=]+")
@@ -25,6 +26,10 @@ _PATH = re.compile(r"(?:~|\.{0,2}/|[A-Za-z]:[\\/])")
 def reveals(text: str) -> bool:
     """Would somebody who reads this text know a secret? References to compose/.env are none; their defaults may be one."""
     text = _DIGEST.sub("", re.sub(r"\$\{[A-Za-z_]\w*(?::-([^}]*))?\}", lambda found: found[1] or "", text))
+    return any(map(_reveals, {text, unquote(text), re.sub(r"\\+u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)}))
+
+
+def _reveals(text: str) -> bool:
     if _LOOKS.search(text) or _WITH_PASSWORD.search(text):
         return True
     for found in _ASSIGNED.finditer(text):

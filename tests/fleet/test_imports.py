@@ -97,7 +97,7 @@ def test_the_package_is_found(text, source, command):
 
 @pytest.mark.parametrize(("text", "why"), [
     ("npx -y ${input:package}", "which only that client fills in"), ("uvx C:\\\\x", "does not come from a registry"), ("deno run jsr:@a/b", "does not come from a registry"),
-    ("C:\\\\Tools\\\\server.exe --x", "no Linux program"), ("bash -c 'cd x && ./build && npx p'", "runs before it"), ("docker mcp gateway run", "names no image"),
+    ("C:\\\\Tools\\\\server.exe --x", "no Linux program"), ("go run github.com/x/y@latest", "builds or runs"), ("dnx Some.Server --yes", "builds or runs"), ("bash -c 'cd x && ./build && npx p'", "runs before it"), ("docker mcp gateway run", "names no image"),
     ("docker run -i ${input:image}", "which only that client fills in"),
 ])
 def test_an_entry_that_nothing_can_be_made_of_says_where_and_why(text, why):
@@ -150,6 +150,22 @@ def test_a_folder_with_spaces_and_a_working_directory_are_kept():
 
     assert (spaced.volumes, spaced.command, placed.cwd) == (("/home/me/My Documents:/data/My-Documents",), ("/data/My-Documents",), "/srv/x")
     assert add._checked(replace(spaced, source={}, command=("cat", *spaced.command))).volumes[0].source == "/home/me/My Documents"
+
+
+def test_variables_of_that_machine_stay_there():
+    made = entry({"command": "npx", "args": ["p"], "env": {"PATH": "/Users/me/.nvm/bin:${PATH}", "HOME": "/Users/me", "APPDATA": "C:\\x", "LEVEL": "1"}})
+
+    assert (made.draft.env, made.notes) == ({"LEVEL": "1"}, ("PATH, HOME, APPDATA: of that machine, left out",))
+
+
+def test_a_variable_is_not_called_after_its_mcp_twice():
+    assert entry({"command": "npx", "args": ["p", "--it-api-key=s3cr3t"]}).values == {"IT_API_KEY": S}
+
+
+def test_a_jar_is_copied_into_the_image():
+    draft = line("java -Xmx1g -jar /me/x.jar --y").draft
+
+    assert (draft.command, draft.files, draft.apt) == (("java", "-Xmx1g", "-jar", "/app/x.jar", "--y"), "app", ("default-jre-headless",))
 
 
 def test_an_env_file_is_read_where_it_is_here_and_told_where_not(tmp_path):
@@ -241,7 +257,7 @@ def test_what_only_sounds_like_it_is_not(text):
     assert not line(f"npx p {text}").notes
 
 
-@pytest.mark.parametrize(("args", "egress"), [(["https://example.com/openapi.json"], "true"), (["--api=https://example.com"], "true"), (["wss://h/x"], "true"), (["--x"], "false")])
+@pytest.mark.parametrize(("args", "egress"), [(["https://example.com/openapi.json"], "true"), (["--api=https://example.com"], "true"), (["wss://h/x"], "true"), (["--db", "postgresql://h/db"], "true"), (["file:///x"], "false"), (["--x"], "false")])
 def test_a_url_in_the_arguments_counts_for_egress(args, egress):
     assert f"\negress: {egress} " in entry({"command": "npx", "args": ["p", *args]}).draft.text
 
@@ -261,6 +277,9 @@ JSON_KEY = json.dumps({"type": "service_account", "private_key": "-----BEGIN PRI
     ({"args": ["--api-key", S]}, {"IT_API_KEY": S}), ({"args": [f"--api-key={S}"]}, {"IT_API_KEY": S}), ({"args": [f"--apiKey={S}"]}, {"IT_API_KEY": S}),
     ({"args": ["-eA_KEY=s3cr3t"]}, {"IT_E_A_KEY": S}), ({"args": ["A_KEY=s3cr3t"]}, {"IT_ARGUMENT": "A_KEY=s3cr3t"}), ({"args": ["--set", "auth.token=s3cr3t"]}, {"IT_SET": "auth.token=s3cr3t"}),
     ({"args": ["--config", '{"apiKey":"s3cr3t"}']}, {"IT_CONFIG": '{"apiKey":"s3cr3t"}'}),
+    ({"args": ["--config", '"{\\"apiKey\\":\\"s3cr3t\\"}"']}, {"IT_CONFIG": '"{\\"apiKey\\":\\"s3cr3t\\"}"'}),               # as smithery's page has it for Windows
+    ({"args": ['{"api\\u004bey":"s3cr3t"}']}, {"IT_ARGUMENT": '{"api\\u004bey":"s3cr3t"}'}),
+    ({"args": ["https://h/x?config=%7B%22apiKey%22%3A%22s3cr3t%22%7D"]}, {"IT_ARGUMENT": "https://h/x?config=%7B%22apiKey%22%3A%22s3cr3t%22%7D"}),
     ({"args": ["https://h/x?api_key=s3cr3t"]}, {"IT_ARGUMENT": "https://h/x?api_key=s3cr3t"}),
     ({"args": ["Server=h;User=me;Password=s3cr3t;"]}, {"IT_ARGUMENT": "Server=h;User=me;Password=s3cr3t;"}),
     ({"args": ["postgres://me:s3/cr3t@h/db"]}, {"IT_ARGUMENT": "postgres://me:s3/cr3t@h/db"}),
@@ -310,6 +329,8 @@ _PLACES = {
     "joined -e": lambda name, value: {"args": [f"-e{name}={value}"]},
     "json": lambda name, value: {"args": [json.dumps({name: value})]},
     "json flag": lambda name, value: {"args": [f"--config={json.dumps({name: [value]})}"]},
+    "json in json": lambda name, value: {"args": ["--config", json.dumps(json.dumps({"x": {name: value}}))]},
+    "escaped query": lambda name, value: {"args": [f"https://h/mcp?config=%7B%22{name}%22%3A%22{value}%22%7D"]},
     "query": lambda name, value: {"args": [f"https://h/mcp?x=1&{name}={value}"]},
     "userinfo": lambda name, value: {"args": [f"--dsn=postgres://me:{value}@h/db"]},
     "user": lambda name, value: {"args": [f"https://{value}@h/repo.git"]},
