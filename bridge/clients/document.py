@@ -1,14 +1,13 @@
 """Bytes in, data out, whatever the file is: JSON, JSON with comments, YAML, TOML. Errors name file, line and column.
 
 Python's own parser reads plain JSON. Only what it refuses goes to pyjson5, and only YAML loads PyYAML, so that a start
-pays for neither. Of the parsers for JSON5 it is the one that joins surrogate pairs, survives any depth and reads 100 KB
+pays for none of them. Of the parsers for JSON5 it is the one that joins surrogate pairs, survives any depth and reads 100 KB
 in 2 ms (the pure Python `json5` takes 2.6 s, and leaves the halves of a pair).
 """
 
 import codecs
 import json
 import re
-import tomllib
 from bisect import bisect
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,6 +115,8 @@ def _yaml(text: str, path: str) -> Any:
 
 
 def _toml(text: str, path: str) -> Any:
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

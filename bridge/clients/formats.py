@@ -4,7 +4,6 @@ All spellings of a field mean the same in every file, so there is one table for 
 entry: `wrong` says it, and the others are read. Nothing is filled in here (`variables`), and no value is ever quoted.
 """
 
-import difflib
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from bridge.clients.variables import Input, Variable, as_name, parts
 from bridge.settings import Settings, UsageError
 
 WINDOWS_PROGRAM = re.compile(r"""("[A-Za-z]:[\\/][^"]*"|[A-Za-z]:[\\/].*?\.(?:exe|cmd|bat|com|ps1))(?:\s+(.*)|$)""", re.IGNORECASE | re.DOTALL)
+_MADE_UP = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9_-]{20,22}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # ids of Cherry Studio and others
 OPTIONS = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
 
 # Where servers stand; '*' is any key.
@@ -187,7 +187,9 @@ def _is_server(value: Any) -> bool:
 
 def _named(servers: Any) -> Iterator[tuple[str | int, str, Any]]:
     if isinstance(servers, dict):
-        yield from ((key, str(key), value) for key, value in servers.items())
+        for key, value in servers.items():
+            name = value.get("name") if isinstance(value, dict) and _MADE_UP.fullmatch(str(key)) else None
+            yield key, name if isinstance(name, str) and name else str(key), value
     else:
         for number, value in enumerate(servers):
             said = value if isinstance(value, dict) else {}
@@ -276,8 +278,8 @@ def _understood(document: Document, path: tuple, name: str, said: dict) -> Entry
             options[key] = said[key]
         elif key in FOREIGN or key.startswith(("x-", "_", "//", "$", "#")):
             ignored.append(key)
-        elif near := difflib.get_close_matches(option, [*(spelled for spelled in known if spelled != "cmd"), *OPTIONS], 1, 0.8):
-            raise Wrong(f"unknown field {key!r}: is it {near[0]!r}?", key)
+        elif near := _near(option, [*(spelled for spelled in known if spelled != "cmd"), *OPTIONS]):
+            raise Wrong(f"unknown field {key!r}: is it {near!r}?", key)
         else:
             unknown.append(key)
     ignored += [key for key in ("description",) if isinstance(said.get(key), dict | list)]
@@ -296,6 +298,12 @@ def _understood(document: Document, path: tuple, name: str, said: dict) -> Entry
         url=url, transport=_transport(said, kind, url) if url else "", headers=_headers(said), hidden=_words(said, "hidden"), shown=_words(said, "shown"),
         description=said["description"] if isinstance(said.get("description"), str) else "", options=options,
         ignored=tuple(key for key in ignored if key not in ("name", "id", "key", "tools")), unknown=tuple(unknown))
+
+
+def _near(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # only for mistakes
+
+    return next(iter(get_close_matches(name, known, 1, 0.8)), "")
 
 
 def _command(said: dict) -> tuple[str, ...]:

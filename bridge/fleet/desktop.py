@@ -20,7 +20,7 @@ from bridge.fleet.draft import Draft, is_blank, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out, variable_for, with_volumes
 from bridge.fleet.launchers import launched, options_of
 from bridge.fleet.references import References
-from bridge.fleet.secrecy import REFERENCE, reveals, safe, secret_name, url_reveals
+from bridge.fleet.secrecy import REFERENCE, looks_secret, reveals, safe, secret_name, url_reveals
 from bridge.fleet.targets.sidecar import HOST
 from bridge.fleet.wrapped import NotUnderstood, program_of, unwrapped
 
@@ -42,7 +42,7 @@ def entry(said: Said, references: References) -> Entry:
     if said.off or said.wrong:
         return Entry(draft, notes=(said.wrong or f"disabled there ({said.off}): left out",), skipped=True, off=bool(said.off))
     try:
-        if reveals(draft.name.replace("-", "")):
+        if looks_secret(said.name):
             raise NotUnderstood("a secret seems to stand in its name: call it otherwise")
         found = _remote(draft, said, references) if said.url else _program(draft, said, references)
         if said.description and not reveals(said.description):
@@ -76,7 +76,7 @@ def _more_notes(said: Said, found: Entry) -> Iterator[str]:
 
 def _check(draft: Draft) -> None:
     """The last look at what will be written: whatever was not foreseen is not written."""
-    texts = {"volumes": draft.volumes, "env": (*draft.env, *draft.env.values()), "command": draft.command, "static_headers": draft.static_headers.values(), "description": (draft.description,)}
+    texts = {"source": [str(value) for name, value in draft.source.items() if name != "url"], "volumes": draft.volumes, "env": (*draft.env, *draft.env.values()), "command": draft.command, "static_headers": draft.static_headers.values(), "description": (draft.description,)}
     for where, every in texts.items():
         if any(map(reveals, every)):
             raise NotUnderstood(f"a secret seems to stand in its {where}, and it cannot be taken out: write the stanza by hand")

@@ -47,6 +47,8 @@ def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], rese
                 number += 1
                 new = f"{wanted}_{number}"
             entry = _renamed(entry, name, new)
+        elif not value and known.get(name):
+            entry = replace(entry, notes=(*entry.notes, f"{name}: it gets the value that is there already; if that is another's, write `from` with another name"))
     for name, value in entry.values.items():
         if name not in (entry.draft.stored.get(secret, secret) for secret in entry.draft.secrets) and _line(name, value) is None:  # ${…} is only filled in from .env
             raise UsageError(f"{name}: no line of compose/.env can hold this value (it has several lines, or ' beside \" or $), and only a "

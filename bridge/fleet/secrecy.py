@@ -29,6 +29,11 @@ def reveals(text: str) -> bool:
     return any(map(_reveals, {text, unquote(text), re.sub(r"\\+u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)}))
 
 
+def looks_secret(text: str) -> bool:
+    """Is it of a form that only keys have?"""
+    return bool(_LOOKS.search(text))
+
+
 def _reveals(text: str) -> bool:
     if _LOOKS.search(text) or _WITH_PASSWORD.search(text):
         return True

@@ -36,6 +36,7 @@ FILES = [
     ("Continue's older config.json", {"experimental": {"modelContextProtocolServers": [{"name": "a", "transport": {"type": "stdio", **NPX}}]}}),
     ("Warp: no key around it", {"a": {**NPX, "env": {}, "working_directory": None, "start_on_launch": True}}),
     ("Cherry Studio", {"mcpServers": {"a": {"name": "A", "type": "stdio", "isActive": True, **NPX}}}),
+    ("Cherry Studio, by its own ids", {"mcpServers": {"JZx3kQw9_bV2nMt7yRp1L": {"name": "a", "isActive": True, **NPX}}}),
     ("5ire", {"servers": [{"key": "a", **NPX, "enabled": True}]}),
     ("Copilot's agent", {"mcpServers": {"a": {"type": "local", "tools": ["*"], **NPX}}}),
     ("TBXark's proxy", {"mcpProxy": {"baseURL": "x"}, "mcpServers": {"a": {**NPX, "options": {"logEnabled": True}}, "b": {**NPX, "options": {"disabled": True}}}}),

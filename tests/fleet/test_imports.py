@@ -437,3 +437,15 @@ def test_a_second_value_of_the_same_name_is_a_secret_too_whatever_runs_it(tmp_pa
 def test_another_name_of_a_secret_is_checked_like_its_own(said):
     with pytest.raises(ValueError):
         Stanza(name="it", command=["cat"], secrets=said)
+
+
+def test_a_value_that_is_there_already_is_told_before_another_mcp_gets_it(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "compose").mkdir()
+    project, file = Project(tmp_path), tmp_path / "mcp.json"
+    project.env_file.write_text("A_KEY=mine\n")
+    file.write_text(json.dumps({"mcpServers": {"it": {"command": "cat", "env": {"A_KEY": "<your key>"}}}}))
+
+    made, = add.import_desktop(project, file, trial=False)
+
+    assert "A_KEY: it gets the value that is there already" in made.notes[-1] and "mine" not in made.notes[-1]
