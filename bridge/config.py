@@ -58,7 +58,7 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
             wrong.append(str(error))
             hurts = hurts or _as_name(entry.name) in served
     if wrong and (hurts or not planned):
-        raise UsageError(wrong[0] + (f" (and {len(wrong) - 1} more entries cannot be served)" if wrong[1:] else ""))
+        raise UsageError(wrong[0] + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
     for why in wrong:
         log.error("not served", why=why)
     for line in formats.told_once(every):

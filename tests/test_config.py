@@ -119,7 +119,16 @@ def test_one_bad_entry_stops_no_other_unless_it_is_to_be_strict(tmp_path, caplog
     said = caplog.text + "".join(str(getattr(record, "facts", "")) for record in caplog.records)
     for line in ("mcps.yaml:4: asks: ${input:a} is asked for by the client", "mcps.yaml:5: typo: unknown field 'arg'", "gallery (good)", "mcps.yaml:3: good: unknown field 'frob'", "Far-Away"):
         assert line in said
-    assert "mcps.yaml:3: good: unknown field 'frob' (and 2 more" in refused(tmp_path, content)
+    assert "mcps.yaml:3: good: unknown field 'frob' (and 2 more)" in refused(tmp_path, content)
+
+
+@pytest.mark.parametrize("text", ["${input:x}", "${env:BRIDGE_TEST_UNSET}", "${workspaceFolder}/x", "%APPDATA%\\\\x", "$BRIDGE_TEST_UNSET", "${config:x.y}", "${command:x}", "{env:BRIDGE_TEST_UNSET}",
+                                  "{file:/no/such}", "os.environ/BRIDGE_TEST_UNSET", "${{ secrets.BRIDGE_TEST_UNSET }}", "{{user}}", "${odd one}"])
+@pytest.mark.parametrize("place", ['"command": "%s"', '"command": "x", "args": ["%s"]', '"command": "x", "env": {"A": "%s"}', '"command": "x", "cwd": "%s"', '"command": "x", "envFile": "%s"'])
+def test_what_a_client_would_have_filled_in_is_never_passed_on_as_it_stands(tmp_path, place, text):
+    said = refused(tmp_path, '{"mcpServers": {\n"it": {%s}}}' % place.replace("%s", text))
+
+    assert said.startswith("mcps.yaml:2: it: ") and ("write" in said or "set " in said or "give" in said)
 
 
 def test_a_mistake_in_an_entry_that_is_served_keeps_the_whole_file_from_being_read_again(tmp_path):

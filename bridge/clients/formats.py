@@ -229,6 +229,8 @@ def _texts(data: Any, *places: tuple) -> list[str]:
 
 def _entry(document: Document, path: tuple, name: str, raw: Any) -> Entry:
     try:
+        if raw in (None, [], {}):
+            return Entry(document, path, name, off="nothing is said about it")
         if not isinstance(raw, dict):
             raise Wrong("not an object: expected {\"command\": …} or {\"url\": …}")
         said = _flat(raw)
@@ -314,11 +316,11 @@ def _command(said: dict) -> tuple[str, ...]:
         if not all(isinstance(word, str | int | float) and not isinstance(word, bool) for word in value):
             raise Wrong(f"{key!r} is not a list of texts", key)
         return (*(_joined(_scalar(word), key) for word in value), *args)
-    line = _text(said, "command").strip()
+    line = re.sub(r"\{[^{}]*\}", lambda found: re.sub(r"\s", "\0", found[0]), _text(said, "command").strip())  # a variable is one word
     if not line:
         return ()
     if not re.search(r"\s", line) or _is_path(line):
-        return (line.strip('"'), *args)
+        return (line.strip('"').replace("\0", " "), *args)
     if found := WINDOWS_PROGRAM.match(line):
         return (found[1].strip('"'), *_split(found[2] or "", key), *args)
     return (*_split(line, key), *args)
@@ -326,7 +328,7 @@ def _command(said: dict) -> tuple[str, ...]:
 
 def _split(line: str, key: str) -> list[str]:
     try:
-        return [re.sub(r'^"(.*)"$', r"\1", word) for word in shlex.split(line, posix="\\" not in line)]
+        return [re.sub(r'^"(.*)"$', r"\1", word).replace("\0", " ") for word in shlex.split(line, posix="\\" not in line)]
     except ValueError as error:
         raise Wrong(f"{key!r}: {error}", key) from None
 

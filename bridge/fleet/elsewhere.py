@@ -135,6 +135,7 @@ def source_of(draft: Draft, path: str, notes: list[str]) -> tuple[str, str] | No
         if windows.drive.endswith(":") and drive.is_dir():  # this is that machine, seen from WSL
             return str(drive.joinpath(*windows.parts[1:])), last
         return _asked(draft, last, path, "a path of Windows", notes), last
+    path = path.replace("\\", "/") if path[:1] in ("/", "$") else path
     if found := re.match(r"\$\{(\w+)\}(/.*)?$", path):
         if not found[2] and found[1] != "WORKSPACE_FOLDER":
             return None

@@ -100,6 +100,10 @@ def test_off_means_off_in_every_spelling(said):
     assert read({"mcpServers": {"a": NPX | said}})["a"].off
 
 
+def test_an_empty_entry_is_no_mistake():
+    assert [entry.off for entry in read({"mcpServers": {"a": None, "b": {}, "c": [], "d": NPX}}).values()] == ["nothing is said about it"] * 3 + [""]
+
+
 @pytest.mark.parametrize("said", [{"disabled": False}, {"disabled": "false"}, {"disabled": None}, {"disabled": []}, {"enabled": "true"}, {"enabled": 1}, {"isActive": True}, {"disabled": "no"}])
 def test_on_means_on_in_every_spelling(said):
     entry = read({"mcpServers": {"a": NPX | said}})["a"]
@@ -139,7 +143,7 @@ def test_what_is_not_read_is_refused_by_its_name(said, why):
 @pytest.mark.parametrize(("said", "why"), [
     ({"context_servers": {"a": {"settings": {"token": "s3"}}, "b": NPX}}, "an extension of that editor"),
     ({"extensions": {"a": {"type": "builtin", "name": "a"}, "b": NPX}}, "a builtin extension"),
-    ({"mcpServers": {"a": None}}, "mcp.json:1: a: not an object"),
+    ({"mcpServers": {"a": "s3"}}, "mcp.json:1: a: not an object"),
     ({"mcpServers": {"a": {"command": {"x": "s3"}}}}, "'command' is missing"),
     ({"mcpServers": {"a": {"command": 5}}}, "'command' is not a text"),
     ({"mcpServers": {"a": {"command": ["npx", {"s3": 1}]}}}, "'command' is not a list of texts"),

@@ -112,7 +112,7 @@ def test_an_entry_that_nothing_can_be_made_of_says_where_and_why(text, why):
     ("-v /me:/data:ro,z", ("/me:/data:ro",)), ("-v/me:/data:Z", ("/me:/data",)), ("--volume=/me:/data:cached", ("/me:/data",)), ("-v data:/data", ("data:/data",)),
     ("-v /data", ("it-data:/data",)), ("-v $PWD:/data", ("${WORKSPACE_FOLDER}:/data",)), ("-v '${workspaceFolder}/x:/data:ro'", ("${WORKSPACE_FOLDER}/x:/data:ro",)),
     ("-v '$(pwd):/data'", ("${WORKSPACE_FOLDER}:/data",)), ("-v ./x:/data", ("${IT_DATA}:/data",)), ("-v 'C:\\\\Users\\\\me:/data:ro'", ("${IT_ME}:/data:ro",)),
-    ("-v '~/x:/data'", (f"{HOME}/x:/data",)), ("-v '${HOME}/x:/data'", (f"{HOME}/x:/data",)), ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
+    ("-v '%APPDATA%\\x:/data'", ("${APPDATA}/x:/data",)), ("-v '~/x:/data'", (f"{HOME}/x:/data",)), ("-v '${HOME}/x:/data'", (f"{HOME}/x:/data",)), ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
     ("--mount type=bind,source=/me,target=/data,readonly=false", ("/me:/data",)), ("--mount=type=volume,src=v,dst=/data", ("v:/data",)),
 ])
 def test_a_docker_line_keeps_its_volumes(text, volumes):
