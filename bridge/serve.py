@@ -25,7 +25,7 @@ from bridge.child import reaper
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.http.app import App
-from bridge.http.shortcut import ShortcutProtocol
+from bridge.http.fast import FastProtocol
 from bridge.http.tokens import Tokens, exposed
 from bridge.private import close_memory
 from bridge.service import Service
@@ -252,7 +252,7 @@ class _Server(uvicorn.Server):
 
 def _uvicorn_config(app, max_body: int) -> uvicorn.Config:
     return uvicorn.Config(
-        app.asgi, http=partial(ShortcutProtocol, bridge=app), ws=partial(_websocket_protocol, write_timeout=app.write_timeout), lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
+        app.asgi, http=partial(FastProtocol, bridge=app), ws=partial(_websocket_protocol, write_timeout=app.write_timeout), lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
         server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
         # No deflate: 61 KB of it are 180 MiB, and no client of ours needs it.
         ws_max_size=max_body + A_LITTLE, ws_per_message_deflate=False, backlog=2048)

@@ -3,19 +3,15 @@
 from bridge.protocol.errors import NULL_ID, Refusal, error_body
 
 JSON = (b"content-type", b"application/json")
-NO_STORE = (b"cache-control", b"no-store")
+# no-transform: a proxy that compresses would hold events back until its block is full (RFC 9111, 5.2.2.6).
+# x-accel-buffering: nginx hands on what comes, when it comes.
+EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-store, no-transform"), (b"x-accel-buffering", b"no"))
 
 
 async def send_json(send, body: bytes, status: int = 200, headers: tuple = ()) -> None:
     await send({"type": "http.response.start", "status": status,
                 "headers": [JSON, (b"content-length", b"%d" % len(body)), *headers]})
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_accepted(send) -> None:
-    """202 without a body, for notifications and responses (basic/transports, "Sending Messages to the Server")."""
-    await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
 
 
 async def send_refusal(send, refusal: Refusal, id: bytes = NULL_ID) -> None:
@@ -28,8 +24,3 @@ async def send_refusal_of_websocket(send, refusal: Refusal) -> None:
         await send({**event, "type": f"websocket.{event['type']}"})
 
     await send_refusal(send_instead, refusal)
-
-
-async def send_method_not_allowed(send, allow: bytes) -> None:
-    refusal = Refusal(405, -32600, f"method not allowed: use {allow.decode()}", ((b"allow", allow),))
-    await send_refusal(send, refusal)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
-from bridge.http.gate import RELOAD, Gate
+from bridge.http.gate import RELOAD, Denial, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.sse import Sse
@@ -38,10 +38,10 @@ class App:
         self._endpoints: dict[str, object] = {}
         self.sockets: dict[str, object] = {}
         self._streams: dict[str, Sse] = {}
-        self.lanes: dict[bytes, object] = {}  # where a POST may go the short way, by path
+        self.fast: dict[bytes, object] = {}  # the endpoints that the parser may call, by path
         self.head_timeout, self.body_timeout, self.write_timeout = settings.head_timeout, settings.body_timeout, settings.write_timeout
         self._is_single = single
-        self._has_cors = bool(settings.allowed_origin)
+        self.has_cors = bool(settings.allowed_origin)
         for name, service in services.items():
             self.mount(name, service)
         self._starlette = Starlette(exception_handlers={404: _not_found}, middleware=[Middleware(SafeHeaders)], routes=[
@@ -65,9 +65,8 @@ class App:
         self._streams[name] = sse
         for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
             self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
-        if not self._has_cors:  # CORS headers are added on the long way
-            self.lanes[f"{prefix}/mcp".encode()] = self.lanes[f"{prefix}/mcp/".encode()] = streamable
-            self.lanes[f"{prefix}/messages".encode()] = sse
+        self.fast[f"{prefix}/mcp".encode()] = self.fast[f"{prefix}/mcp/".encode()] = streamable
+        self.fast[f"{prefix}/messages".encode()] = sse
         self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service)
 
     def unmount(self, name: str) -> None:
@@ -77,14 +76,18 @@ class App:
             for whole in (f"/{name}{path}", f"/{name}{path}/"):
                 self._endpoints.pop(whole, None)
                 self.sockets.pop(whole, None)
-                self.lanes.pop(whole.encode(), None)
+                self.fast.pop(whole.encode(), None)
 
     async def _enter(self, scope, receive, send) -> None:
         headers, refusal = combine(scope["headers"])
         scope["bridge.headers"] = headers
-        refusal = refusal or self.gate.refusal(scope, headers)
+        principal = refusal or self.gate.admit(scope["path"].encode(), headers, scope["server"], scope["type"] == "websocket")
+        if type(principal) is Denial:
+            self.gate.refused[principal.what] += 1
+            refusal = principal.refusal
         if refusal is not None:
             return await _refuse(scope, send, refusal)
+        scope["bridge.principal"] = principal
         endpoint = (self._endpoints if scope["type"] == "http" else self.sockets).get(scope["path"])
         if endpoint is None and (scope["type"] == "websocket" or scope["path"] in self.sockets):
             refusal = Refusal(426, INVALID_REQUEST, "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",

@@ -76,7 +76,7 @@ def unsent(transport) -> int:
 
 
 class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
-    """uvicorn's HTTP protocol with deadlines. Who inherits it says when a head or a body `begins`, and when a request `is_read`.
+    """uvicorn's HTTP protocol with deadlines. Who inherits it says what is `reading`, and whether that `has_moved`.
 
     `bridge` has the time limits in seconds, 0 is none, and the paths of its WebSockets. The pause between two requests
     is uvicorn's `timeout_keep_alive`.
@@ -137,16 +137,11 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
         else:
             self._idle()
 
-    def head_begins(self) -> None:
-        self.reading, self.has_moved, self.idle_due = HEAD, True, NEVER
-
-    def body_begins(self) -> None:
-        """The head is whole. Raises where it is too long: not for what came behind it in the same read."""
-        self.reading, self.has_moved, self.read_due = BODY, True, NEVER
-        if self.began_size + self.unmoved + self.read_size > MAX_HEAD:
-            self.began_size = self.unmoved = 0
-            if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
-                raise HeadTooLong
+    def _refuse_long_head(self) -> None:
+        """Raises where the head that has been read is too long: not for what came behind it in the same read."""
+        self.began_size = self.unmoved = 0
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
+            raise HeadTooLong
 
     def name_host(self) -> None:
         """Of a target with a host of its own that is the Host (RFC 9112, 3.2.2)."""
@@ -154,9 +149,6 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
         if target is not None and target.host:
             host = target.host + (b":%d" % target.port if target.port else b"")
             self.headers[:] = [header for header in self.headers if header[0] != b"host"] + [(b"host", host)]
-
-    def is_read(self) -> None:
-        self.reading, self.has_moved, self.read_due = NOTHING, True, NEVER
 
     def refuse(self, status: int, why: str) -> None:
         """Say no to what is being read, behind the answers to earlier requests, and close."""

@@ -3,9 +3,13 @@
 The session is the connection: it opens with `initialize` and ends when the connection does.
 """
 
-from bridge.http.reply import Gather
+from collections.abc import Coroutine
+
+from bridge.http import admission
+from bridge.http.admission import DONE, Call, Outcome, admit
+from bridge.http.request import Request
 from bridge.http.stream import Stream
-from bridge.http.streamable import batch, put_batch, request_in
+from bridge.http.streamable import request_in
 from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
 
@@ -23,7 +27,7 @@ class Conversation:
         self.framed = framed
         self.headers = headers
         self.session = None
-        self._is_opening = False
+        self.is_opening = False
 
     # -- the outbox -----------------------------------------------------------------------------------------------------
 
@@ -38,37 +42,47 @@ class Conversation:
 
     # -- what the client says -----------------------------------------------------------------------------------------------
 
-    async def hear(self, body: bytes) -> None:
-        """One message, or at 2025-03-26 a batch. Raises Malformed if it is neither; other refusals go out as answers."""
+    def hear(self, body: bytes) -> Coroutine | None:
+        """One message, or at 2025-03-26 a batch. Returns what has to be waited for. Raises Malformed if it is neither; other
+        refusals go out as answers."""
         self.service.counts.bytes_in += len(body)
+        call = Call(self.service, Request(b"", self.headers, b"", body, self.principal, []), None, outbox=self)
+        call.session, call.connection = self.session, self
         if envelope.is_batch(body):
-            return self._hear_batch(body)
-        message = envelope.from_client(body)
+            return self._hear_batch(call)
+        message = call.message = envelope.from_client(body)
         if message.method is None or not message.id:
-            if self.session:
-                self.service.tell(self.session, message)
-        elif message.method == "initialize":
-            await self._open(message)
-        else:
-            await self._request(message)
+            return self._admit(NOTIFICATION, call)
+        return self._admit(INITIALIZE if message.method == "initialize" else REQUEST, call)
 
-    def hear_now(self, body: bytes, headers: dict) -> bool:
-        """The same for a plain message of an open session. False, and nothing done, if it is not one."""
-        service, session = self.service, self.session
-        if session is None or service.draining or service.is_full(session) or envelope.is_batch(body):
-            return False
+    def _hear_batch(self, call: Call) -> Coroutine | None:
+        if self.session is None:
+            raise Malformed(INVALID_REQUEST, "the session is not open yet: send initialize first, alone")
+        call.messages = admission.messages_of(call.request.body, self.session.revision)
+        return self._admit(BATCH, call)
+
+    def _admit(self, steps: tuple, call: Call) -> Coroutine | None:
+        outcome = admit(steps, call)
+        if outcome is None:
+            return None
+        if type(outcome) is Refusal:
+            return self._say_no(call, outcome)
+        return self._wait(outcome, call)
+
+    async def _wait(self, outcome, call: Call) -> None:
         try:
-            message = envelope.from_client(body)
-        except Malformed:
-            return False
-        if message.method == "initialize":
-            return False
-        if message.method is None or not message.id:
-            service.tell(session, message)
-        elif service.request(session, message, self, headers) is not None:
-            return False
-        service.counts.bytes_in += len(body)
-        return True
+            refusal = await outcome
+        finally:
+            self.is_opening = self.is_opening and call.message.method != "initialize"
+        if refusal is not None:
+            self._say_no(call, refusal)
+
+    def _say_no(self, call: Call, refusal: Refusal) -> None:
+        message = call.message
+        if message is None:
+            return self.refuse(refusal)
+        self.put(self.service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message, message.params))
+        return None
 
     def refuse(self, refusal: Refusal, id: bytes = NULL_ID) -> None:
         """A no that nobody asked for in particular, as a message on the stream."""
@@ -86,47 +100,64 @@ class Conversation:
             self.session.unlisten(self)
             self.service.end(self.session)
 
-    async def _open(self, message: envelope.Envelope) -> None:
-        if self._is_opening:
-            return self.refuse(Refusal(400, INVALID_REQUEST, "initialize is under way already"), bytes(message.id))
-        self._is_opening = True
-        try:
-            session, answer = await self.service.initialize(self.transport, message, self.principal, self.session)
-        finally:
-            self._is_opening = False
+    def opened(self, session, answer: bytes | Refusal) -> Outcome:
+        """`initialize` has an answer."""
         if isinstance(answer, Refusal):
-            return self.refuse(answer, bytes(message.id))
+            return answer
         is_new = session is not self.session
         self.session = session
         if self.stream.closed:  # the client left while its child was starting
-            return self.close()
+            self.close()
+            return DONE
         self.put(answer)
         if is_new:
             session.listen(self)
+        return DONE
 
-    async def _request(self, message: envelope.Envelope) -> None:
-        service, id = self.service, bytes(message.id)
-        if self.session is None and not self._take_as_known(message):
-            return None
-        refusal = await service.room(self.session) if service.is_full(self.session) else None
-        if refusal := refusal or service.not_now() or service.request(self.session, message, self, self.headers):
-            self.put(service.profile.refusal(id, message.method, refusal.code, refusal.message, message.params))
 
-    def _take_as_known(self, message: envelope.Envelope) -> bool:
-        """A request before `initialize`: only LiteLLM's profile serves it."""
-        if self.service.is_kind:
-            self.session = self.service.adopt(self.transport, self.principal)
-            self.session.listen(self)
-            return True
-        if message.method == "ping":
-            self.put(envelope.result(message.id, b"{}"))
-        else:
-            self.refuse(Refusal(400, INVALID_REQUEST, "the session is not open yet: send initialize first"), bytes(message.id))
-        return False
+def notification(call: Call) -> Outcome:
+    """A notification or an answer to the child: nobody waits for it."""
+    if call.session:
+        call.service.tell(call.session, call.message)
+    return DONE
 
-    def _hear_batch(self, body: bytes) -> None:
-        if self.session is None:
-            raise Malformed(INVALID_REQUEST, "the session is not open yet: send initialize first, alone")
-        messages = batch(body, self.session.revision)
-        requests = [message for message in messages if message.method is not None and message.id]
-        put_batch(self.service, self.session, messages, Gather(self, len(requests)), self.headers)
+
+def initialize(call: Call) -> Outcome:
+    connection = call.connection
+    if connection.is_opening:
+        return Refusal(400, INVALID_REQUEST, "initialize is under way already")
+    opening = call.service.initialize(connection.transport, call.message, connection.principal, connection.session)
+    if type(opening) is tuple:
+        return connection.opened(*opening)
+    connection.is_opening = True
+    return _opened_later(connection, opening)
+
+
+async def _opened_later(connection: Conversation, opening) -> Outcome:
+    return connection.opened(*await opening)
+
+
+def open_session(call: Call) -> Outcome:
+    """A request before `initialize`: only LiteLLM's profile serves it, but a ping needs no session."""
+    connection, message = call.connection, call.message
+    if call.session is not None:
+        return None
+    if call.service.is_kind:
+        call.session = connection.session = call.service.adopt(connection.transport, connection.principal)
+        call.session.listen(connection)
+        return None
+    if message.method == "ping":
+        connection.put(envelope.result(message.id, b"{}"))
+        return DONE
+    return Refusal(400, INVALID_REQUEST, "the session is not open yet: send initialize first")
+
+
+def batch(call: Call) -> Outcome:
+    admission.put_batch(call, call.connection)
+    return DONE
+
+
+REQUEST = (open_session, admission.room, admission.not_draining, admission.request)
+INITIALIZE = (initialize,)
+NOTIFICATION = (notification,)
+BATCH = (admission.room, batch)

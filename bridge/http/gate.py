@@ -5,6 +5,7 @@ Warning"): a page can make a browser send any request, but not with a Host that 
 """
 
 import socket
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bridge.http.tokens import Tokens
@@ -12,14 +13,22 @@ from bridge.protocol.errors import INVALID_REQUEST, Refusal
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
-OPEN_PATHS = ("/healthz", "/readyz", RELOAD)
+OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
 REMEMBERED = 1000
-NEVER_SEEN = object()
+UNSEEN = object()
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
+@dataclass(frozen=True)
+class Denial:
+    """Why a request may not come in: `what` of it is wrong, for the count of those."""
+
+    what: str
+    refusal: Refusal
+
+
 class Gate:
-    """Asked before any endpoint: `refusal(scope)` says 401 or 403, or lets pass and notes whose request it is."""
+    """Asked before any endpoint: whose request it is, or why it may not come in."""
 
     def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: Tokens | None = None,
                  is_loopback: bool = True):
@@ -31,54 +40,40 @@ class Gate:
             self.hosts.add(socket.gethostname().lower())
         self.is_loopback = is_loopback
         self.refused: dict[str, int] = {"host": 0, "origin": 0, "token": 0}
-        self._welcome: dict[tuple, Foreign | None] = {}
+        self._welcome: dict[tuple, Denial | None] = {}  # what was found out about a Host and an Origin
 
-    def principal(self, headers: dict, server) -> str | None:
-        """Whose request it is; None if there is anything to say against it, or if it was never seen before."""
-        if self._welcome.get((headers.get(b"host"), headers.get(b"origin"), server), NEVER_SEEN) is not None:
-            return None
-        return "" if self.tokens is None else self.tokens.principal(headers)
-
-    def refusal(self, scope, headers: dict) -> Refusal | None:
-        """Why this request may not come in. One that may gets its `bridge.principal` in the scope."""
-        named = (headers.get(b"host"), headers.get(b"origin"), scope.get("server"))
-        if scope["type"] == "websocket":
-            foreign = self._check(*named, is_websocket=True)
-        elif named in self._welcome:
-            foreign = self._welcome[named]
-        else:
-            foreign = self._check(*named)
+    def admit(self, path: bytes, headers: dict, server, is_websocket: bool = False) -> str | Denial:
+        """The principal of a request; who is anonymous has none ("")."""
+        named = (headers.get(b"host"), headers.get(b"origin"), server, is_websocket)
+        denial = self._welcome.get(named, UNSEEN)
+        if denial is UNSEEN:
+            denial = self._check(*named)
             if len(self._welcome) < REMEMBERED:
-                self._welcome[named] = foreign
-        if foreign is not None:
-            self.refused[foreign.what] += 1
-            return foreign.refusal
-        scope["bridge.principal"] = ""
-        return None if self.tokens is None else self._check_token(scope, headers)
-
-    def _check_token(self, scope, headers: dict) -> Refusal | None:
-        path = scope["path"]
-        if path in OPEN_PATHS or path.endswith("/readyz"):
-            return None
+                self._welcome[named] = denial
+        if denial is not None:
+            return denial
+        if self.tokens is None:
+            return ""
         principal = self.tokens.principal(headers)
-        if principal is not None:
-            scope["bridge.principal"] = principal
-            return None
-        if path.startswith("/.well-known/"):
-            # Anything but 404 here starts an OAuth dance in clients.
-            return Refusal(404, INVALID_REQUEST, "no OAuth here: use a bearer token")
-        self.refused["token"] += 1
-        return Refusal(401, INVALID_REQUEST, "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
-                       ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),))
+        return self._without_token(path) if principal is None else principal
 
-    def _check(self, host: bytes | None, origin: bytes | None, server, is_websocket: bool = False) -> "Foreign | None":
+    def _without_token(self, path: bytes) -> str | Denial:
+        if path in OPEN_PATHS or path.endswith(b"/readyz"):
+            return ""
+        if path.startswith(b"/.well-known/"):
+            # Anything but 404 here starts an OAuth dance in clients.
+            return Denial("token", Refusal(404, INVALID_REQUEST, "no OAuth here: use a bearer token"))
+        return Denial("token", Refusal(401, INVALID_REQUEST, "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
+                                       ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),)))
+
+    def _check(self, host: bytes | None, origin: bytes | None, server, is_websocket: bool) -> Denial | None:
         whole = (host or b"").decode("latin-1").lower()
         name = _host_name(whole)
         if not self._is_ours(name, whole, server):
-            return Foreign("host", f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
+            return _forbidden("host", f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
         if origin is not None and not self._is_welcome(origin.decode("latin-1").lower(), whole, is_websocket):
             shown = origin.decode("latin-1")[:100]
-            return Foreign("origin", f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
+            return _forbidden("origin", f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
         return None
 
     def _is_welcome(self, origin: str, host: str, is_websocket: bool) -> bool:
@@ -110,12 +105,8 @@ class Gate:
         return not self.is_loopback and server is not None and name.strip("[]") == server[0].removeprefix("::ffff:")
 
 
-class Foreign:
-    """Why a Host or an Origin (`what`) is refused."""
-
-    def __init__(self, what: str, why: str):
-        self.what = what
-        self.refusal = Refusal(403, INVALID_REQUEST, why)
+def _forbidden(what: str, why: str) -> Denial:
+    return Denial(what, Refusal(403, INVALID_REQUEST, why))
 
 
 def _host_name(host: str) -> str:

@@ -3,19 +3,15 @@
 A client cancels by closing the connection. Nothing can be resumed, so events have no ids.
 """
 
-import asyncio
-from contextlib import suppress
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from bridge.http.answers import send_accepted, send_json
-from bridge.http.reply import GONE, Awaited
+from bridge.http.admission import Call, Outcome, admit, not_draining
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol import envelope, spelling
-from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import ladder, listens
-from bridge.protocol.errors import INVALID_REQUEST, Malformed, Refusal, error_body, status_of
+from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Refusal, error_body, status_of
 
 
 class Modern:
@@ -23,76 +19,71 @@ class Modern:
 
     def __init__(self, service):
         self.service = service
-        self.calls = service.modern
+        calls = service.modern
+        self.request = (self.envelope_and_headers, not_draining, calls.find_child, calls.tool, calls.special, calls.room, calls.send)
         self._known: dict[bytes, envelope.Meta] = {}  # a client says the same of itself with each request
         self._names: dict[bytes, bytes] = {}  # names of tools as they stand in bodies, and the headers that are right for them
 
-    def take(self, headers: dict, body: bytes, takes_events: bool, principal: str, way) -> bool:
-        """A request with nothing special about it, at once. False, and nothing done, if it needs the long way."""
-        try:
-            message = envelope.from_client(body)
-        except Malformed:
-            return False
-        if not message.id or message.method is None:
-            return False
-        params = spelling.modern_params(message)
-        raw = bytes(params.meta)
-        meta = self._known.get(raw)
-        name = headers.get(ladder.NAME)
-        # In one function, because a call costs as much as what is done here for most requests.
-        if (meta is None or headers.get(ladder.VERSION) != ladder.NEWEST or message.method != "tools/call"
-                or headers.get(ladder.METHOD) != b"tools/call" or name is None or self._names.get(bytes(params.name)) != name):
-            meta = envelope.peek_meta(params.meta)
-            if ladder.climb(message, params, meta, headers, NO_TWINS) is not None:
-                return False
-            if len(raw) < MEMORABLE and ladder.is_plain(meta):
-                _remember(self._known, raw, meta)
-            if name is not None and message.method == "tools/call" and len(name) < MEMORABLE:
-                _remember(self._names, bytes(params.name), name)
-        reply = ModernReply(self.service, principal, True, takes_events, way)
-        if not self.calls.now(message, params, meta, reply, headers, principal):
-            return False
-        if not reply.is_over:
-            way.on_gone = reply.gone
-        self.service.counts.bytes_in += len(body)
+    def takes(self, call: Call) -> bool:
+        """Whether a message that may be of this era is: its body says so, or, where that says nothing, its header."""
+        call.params = spelling.modern_params(call.message)
+        meta = self._known.get(bytes(call.params.meta))
+        if meta is None:
+            call.meta = envelope.peek_meta(call.params.meta)
+            return bool(call.meta.revision) or call.head.says_modern
+        call.meta = meta
         return True
 
-    async def post(self, scope, message: Envelope, headers: dict, receive, send, takes_json: bool, takes_events: bool) -> Refusal | None:
-        """Any message that has an envelope or whose header says so. Returns why it is refused; otherwise it is answered."""
+    def answer(self, call: Call) -> None:
+        message, response = call.message, call.response
         if message.method is None or not message.id:
-            refusal = ladder.without_envelope(message, headers.get(ladder.VERSION, ladder.NEWEST))
-            return refusal if refusal else await send_accepted(send)
-        params = spelling.modern_params(message)
-        meta = envelope.peek_meta(params.meta)
-        if not meta.revision and message.method == "initialize":
-            return ladder.without_envelope(message, headers[ladder.VERSION])
-        twins = ladder.twins(scope["headers"])
-        if refusal := ladder.climb(message, params, meta, headers, twins) or ladder.removed(message.method):
-            return refusal
-        if message.method == listens.METHOD and not takes_events:
-            return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
-        way = Awaited(self.service.loop)
-        reply = ModernReply(self.service, scope["bridge.principal"], takes_json, takes_events, way)
-        watch = self.service.loop.create_task(_watch(receive, reply))
-        try:
-            refusal = await self.calls.later(message, params, meta, reply, headers, twins, scope["bridge.principal"])
-            if refusal is not None:
-                return refusal
-            answer = await way.waiter
-            if answer is None:
-                await self._stream(reply.stream, send)
-            elif answer is not GONE:
-                await send_json(send, answer, way.status)
-        finally:
-            watch.cancel()
-            reply.gone()
+            refusal = ladder.without_envelope(message, call.request.headers.get(ladder.VERSION, ladder.NEWEST))
+            return self._refuse(call, refusal) if refusal else response.accepted()
+        reply = call.outbox = ModernReply(self.service, call.request.principal, call.head.takes_json, call.head.takes_events, response)
+        response.on_gone = reply.gone
+        outcome = admit(self.request, call)
+        if outcome is None:
+            return None
+        if type(outcome) is Refusal:
+            return self._refuse(call, outcome)
+        response.later(self._wait(outcome, call))
         return None
 
-    async def _stream(self, stream: Stream, send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": list(EVENT_STREAM)})
-        await self.service.pump(stream, send)
-        if not stream.overflowed:
-            await send({"type": "http.response.body", "body": b""})
+    async def _wait(self, outcome, call: Call) -> None:
+        refusal = await outcome
+        if refusal is not None:
+            self._refuse(call, refusal)
+
+    def _refuse(self, call: Call, refusal: Refusal) -> None:
+        if call.outbox is not None:
+            if call.outbox.is_over:  # the client has left
+                return
+            call.outbox.is_over = True
+            call.response.on_gone = None
+        self.service.counts.refusals[str(refusal.status)] += 1
+        body = error_body(bytes(call.message.id) or NULL_ID, refusal.code, refusal.message, refusal.data)
+        call.response.failed(refusal.status, body, refusal.headers)
+
+    def envelope_and_headers(self, call: Call) -> Outcome:
+        """The envelope is whole, and the headers agree with it."""
+        headers, message, params, meta = call.request.headers, call.message, call.params, call.meta
+        raw, name = bytes(params.meta), headers.get(ladder.NAME)
+        if (raw in self._known and headers.get(ladder.VERSION) == ladder.NEWEST and message.method == "tools/call"
+                and headers.get(ladder.METHOD) == b"tools/call" and name is not None and self._names.get(bytes(params.name)) == name
+                and len(headers) == len(call.request.pairs)):
+            return None  # as nearly always: this was looked at before
+        if not meta.revision and message.method == "initialize":
+            return ladder.without_envelope(message, headers[ladder.VERSION])
+        call.duplicates = ladder.twins(call.request.pairs)
+        if refusal := ladder.climb(message, params, meta, headers, call.duplicates) or ladder.removed(message.method):
+            return refusal
+        if message.method == listens.METHOD and not call.head.takes_events:
+            return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
+        if len(raw) < MEMORABLE and ladder.is_plain(meta):
+            _remember(self._known, raw, meta)
+        if name is not None and message.method == "tools/call" and len(name) < MEMORABLE:
+            _remember(self._names, bytes(params.name), name)
+        return None
 
 
 class ModernReply(Struct, eq=False):
@@ -102,7 +93,7 @@ class ModernReply(Struct, eq=False):
     principal: str
     takes_json: bool
     takes_events: bool
-    way: Any
+    response: Any
     stream: Stream | None = None
     code: int = 0
     exchange: Any = None  # what is cancelled when the client leaves before its answer, or
@@ -123,9 +114,9 @@ class ModernReply(Struct, eq=False):
         if self.stream is None and (self.takes_json or self.code):
             self.service.counts.bytes_out += len(message)
             if self.code:
-                self.way.failed(status_of(self.code), message)
+                self.response.failed(status_of(self.code), message)
             else:
-                self.way.whole(message)
+                self.response.json(message)
             return
         self._become_stream()
         self.stream.push(frame(message))
@@ -157,7 +148,7 @@ class ModernReply(Struct, eq=False):
         if self.stream:
             self.stream.close()
         else:
-            self.way.nobody()
+            self.response.nobody()
         if leave:
             leave()
         elif exchange is not None:
@@ -166,12 +157,12 @@ class ModernReply(Struct, eq=False):
     def _let_go(self) -> None:
         """It is over. What refers to each other would wait for the garbage collector, which costs a call 5 us."""
         self.is_over = True
-        self.leave = self.exchange = self.way.on_gone = None
+        self.leave = self.exchange = self.response.on_gone = None
 
     def _become_stream(self) -> None:
         if self.stream is None:
             self.stream = self.service.open_stream(self.principal)
-            self.way.events(self.stream)
+            self.response.events(self.stream)
 
 
 def _remember(known: dict, key: bytes, value) -> None:
@@ -180,13 +171,4 @@ def _remember(known: dict, key: bytes, value) -> None:
     known[key] = value
 
 
-async def _watch(receive, reply: ModernReply) -> None:
-    with suppress(asyncio.CancelledError):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        reply.gone()
-
-
 KNOWN, MEMORABLE = 256, 2048  # how many, and bytes of each
-NO_TWINS: frozenset = frozenset()
-EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"))

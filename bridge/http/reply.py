@@ -12,43 +12,14 @@ from msgspec import Struct
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol.revisions import has_priming
 
-GONE = object()  # what a task gets whose client left before there was an answer
-
-
-class Awaited:
-    """The long way of an answer: the ASGI task of its request waits for it."""
-
-    __slots__ = ("waiter", "status", "on_gone")
-
-    def __init__(self, loop):
-        self.status = 200
-        self.on_gone = None  # for the short way
-        # Gives the answer, if it may be a JSON body; None when the response has become a stream.
-        self.waiter = loop.create_future()
-
-    def whole(self, body: bytes) -> None:
-        self.waiter.set_result(body)
-
-    def failed(self, status: int, body: bytes) -> None:
-        self.status = status
-        self.waiter.set_result(body)
-
-    def events(self, stream: Stream) -> None:
-        self.waiter.set_result(None)
-
-    def nobody(self) -> None:
-        """The client is gone."""
-        self.waiter.set_result(GONE)
-
-
 class Reply(Struct, eq=False):
-    """What one POST waits for, and in which form its client takes it. `way` is how the response leaves."""
+    """What one POST waits for, and in which form its client takes it. `response` is how it leaves."""
 
     service: Any
     session: Any
     takes_json: bool
     takes_events: bool
-    way: Any
+    response: Any
     stream: Stream | None = None
     recording: Any = None
     _is_over: bool = False
@@ -65,12 +36,14 @@ class Reply(Struct, eq=False):
         self._is_over = True
         if self.recording is None and self.takes_json:
             self.service.counts.bytes_out += len(message)
-            self.way.whole(message)
-            return
-        self._become_stream()
-        self._event(message)
-        if self.stream:
-            self.stream.close()
+            self.response.json(message)
+        else:
+            self._become_stream()
+            self._event(message)
+            if self.stream:
+                self.stream.close()
+        if not self.session.id:  # it was for this request
+            self.service.end(self.session)
 
     def wait(self) -> None:
         if self.takes_events and self.recording is None and not self._is_over:
@@ -95,7 +68,7 @@ class Reply(Struct, eq=False):
         if has_priming(self.session.revision):
             # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
             self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(self.recording, b"").encode())
-        self.way.events(self.stream)
+        self.response.events(self.stream)
 
     def _event(self, message: bytes) -> None:
         event_id = self.service.replay.add(self.recording, message)

@@ -4,9 +4,12 @@ from secrets import token_urlsafe
 from urllib.parse import parse_qs
 
 from bridge.http import body as bodies
-from bridge.http.answers import send_json, send_method_not_allowed, send_refusal
+from bridge.http.admission import method_not_allowed
+from bridge.http.answers import send_refusal
+from bridge.http.asgi import AsgiResponse
 from bridge.http.conversation import Conversation
 from bridge.http.prefix import prefix
+from bridge.http.request import Request, Response
 from bridge.http.stream import frame
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
 
@@ -16,7 +19,7 @@ TRANSPORT = "sse"
 class Sse:
     """The `/sse` and `/messages` endpoints of one service."""
 
-    short = (b"POST",)  # the methods of /messages that may go the short way
+    fast = (b"POST",)  # the methods of /messages that may go the fast path
 
     def __init__(self, service, prefix: str, older: "Sse | None" = None):
         self.service = service
@@ -28,7 +31,7 @@ class Sse:
         """GET /sse: a new connection. The first event names the URI to POST to, with the prefix a proxy took off."""
         service = self.service
         if scope["method"] != "GET":
-            return await send_method_not_allowed(send, b"GET")
+            return await send_refusal(send, method_not_allowed(b"GET"))
         if refusal := service.not_now() or service.no_stream_left():
             return await send_refusal(send, refusal)
         headers = scope["bridge.headers"]
@@ -44,59 +47,71 @@ class Sse:
             conversation.close()
 
     async def post(self, scope, receive, send) -> None:
-        """POST /messages: 202 at once; the answer, and what is wrong with the request, come on the stream."""
-        service = self.service
-        if scope["method"] != "POST":
-            return await send_method_not_allowed(send, b"POST")
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        id = (query.get("session_id") or query.get("sessionId") or [""])[0]
+        """POST /messages by ASGI."""
+        headers, service, method = scope["bridge.headers"], self.service, scope["method"].encode()
+        body = b""
+        if method == b"POST":
+            body = await bodies.read(receive, headers, service.settings.max_body, to_the_end=service.is_kind)
+        response = AsgiResponse(service)
+        self.answer(Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"]), response)
+        await response.finish(receive, send)
+
+    def answer(self, request: Request, response: Response) -> None:
+        """202 at once; the answer, and what is wrong with the message, come on the stream."""
+        found = self._conversation(request)
+        if type(found) is Refusal:
+            return _refuse(response, found)
+        if type(request.body) is not bytes:
+            return self._refuse_too_long(found, request.body, response)
+        found.headers = request.headers
+        try:
+            waits = found.hear(request.body)
+        except Malformed as error:
+            if not self.service.is_kind:
+                return _refuse(response, error.refusal(), error.id)
+            found.refuse_malformed(error, request.body)
+            waits = None
+        if waits is None:
+            return response.accepted()
+        response.later(_accept(waits, response))
+        if found.is_opening:
+            response.accepted()  # at once, though it waits for a child
+        return None
+
+    def _conversation(self, request: Request) -> "Conversation | Refusal":
+        if request.method != b"POST":
+            return method_not_allowed(b"POST")
+        id = request.query.removeprefix(b"session_id=").decode("latin-1")
+        if id not in self._conversations:  # perhaps there is more in the query
+            query = parse_qs(request.query.decode("latin-1"))
+            id = (query.get("session_id") or query.get("sessionId") or [""])[0]
         if not id:
-            return await send_refusal(send, Refusal(400, INVALID_REQUEST, "session_id is missing: use the URI of the endpoint event"))
-        conversation = self._conversations.get(id)
-        if conversation is None or conversation.principal != scope["bridge.principal"] or conversation.stream.closed:
-            return await send_refusal(send, Refusal(404, INVALID_REQUEST, "no such session: its stream is closed"))
-        body = await bodies.read(receive, scope["bridge.headers"], service.settings.max_body, to_the_end=service.is_kind)
-        if isinstance(body, bodies.TooLong):
-            return await self._refuse_too_long(conversation, body, send)
-        conversation.headers = scope["bridge.headers"]
-        try:
-            if b'"initialize"' in body:
-                service.spawn(self._open(conversation, body))  # it may wait for a child
-            else:
-                await conversation.hear(body)
-        except Malformed as error:
-            if not service.is_kind:
-                return await send_json(send, error_body(error.id, error.code, error.message), 400)
-            conversation.refuse_malformed(error, body)
-        await send({"type": "http.response.start", "status": 202,
-                    "headers": [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"8")]})
-        await send({"type": "http.response.body", "body": b"Accepted"})
+            return Refusal(400, INVALID_REQUEST, "session_id is missing: use the URI of the endpoint event")
+        found = self._conversations.get(id)
+        if found is None or found.principal != request.principal or found.stream.closed:
+            return Refusal(404, INVALID_REQUEST, "no such session: its stream is closed")
+        return found
 
-    def take(self, method: bytes, headers: dict, query: bytes, body: bytes, principal: str, way) -> bool:
-        """The same for a message with nothing special about it, at once. False if it needs the long way."""
-        conversation = self._conversations.get(query.removeprefix(b"session_id=").decode("latin-1"))
-        if conversation is None or conversation.principal != principal or conversation.stream.closed \
-                or not conversation.hear_now(body, headers):
-            return False
-        way.accepted()
-        return True
-
-    async def _open(self, conversation: Conversation, body: bytes) -> None:
-        try:
-            await conversation.hear(body)
-        except Malformed as error:
-            conversation.refuse_malformed(error, body)
-
-    async def _refuse_too_long(self, conversation: Conversation, body: bodies.TooLong, send) -> None:
+    def _refuse_too_long(self, conversation: Conversation, body: bodies.TooLong, response: Response) -> None:
         service = self.service
         why = f"the body is longer than {service.settings.max_body} bytes (--max-body)"
         service.counts.refusals["413"] += 1
         if not service.is_kind:
-            return await send_refusal(send, Refusal(413, INVALID_REQUEST, why))
+            return _refuse(response, Refusal(413, INVALID_REQUEST, why))
         method = "tools/call" if body.is_call else None
         conversation.put(service.profile.refusal(body.id or NULL_ID, method if body.id else None, INVALID_REQUEST, why))
-        await send_json(send, b"{}", 202)
+        return response.accepted()
 
     def _outer(self, scope, headers: dict) -> bytes:
         """The path before ours, as the client sees it."""
         return prefix(headers, self.service.settings.root_path or scope.get("root_path", "")) + self.prefix.encode()
+
+
+def _refuse(response: Response, refusal: Refusal, id: bytes = NULL_ID) -> None:
+    response.failed(refusal.status, error_body(id, refusal.code, refusal.message), refusal.headers)
+
+
+async def _accept(waits, response: Response) -> None:
+    await waits
+    if not response.is_answered:
+        response.accepted()

@@ -1,11 +1,13 @@
 """WebSocket at `/ws`, subprotocol `mcp`: one message a frame, in both directions. The session is the connection."""
 
+from collections.abc import Coroutine
+
 import anyio
 
 from bridge.http.answers import send_refusal_of_websocket
 from bridge.http.conversation import Conversation
 from bridge.http.stream import Stream
-from bridge.protocol.errors import Malformed
+from bridge.protocol.errors import INVALID_REQUEST, Malformed
 
 TRANSPORT = "websocket"
 GOING_AWAY, TOO_SLOW = 1001, 1008  # RFC 6455, 7.4.1
@@ -47,21 +49,21 @@ class WebSocket:
                     break
                 text = event.get("text")
                 frame = event.get("bytes") if text is None else text.encode("utf-8", "surrogatepass")
-                if b'"initialize"' in frame:
-                    tasks.start_soon(self._hear, conversation, frame)  # it may wait for a child
-                else:
-                    await self._hear(conversation, frame)
+                waits = self._hear(conversation, frame)
+                if waits is not None and conversation.is_opening:
+                    tasks.start_soon(_all_of, waits)  # what comes meanwhile is heard
+                elif waits is not None:
+                    await waits
             tasks.cancel_scope.cancel()
         scope.cancel()
 
-    async def _hear(self, conversation: Conversation, frame: bytes) -> None:
+    def _hear(self, conversation: Conversation, frame: bytes) -> Coroutine | None:
         try:
             if len(frame) > self.service.settings.max_body:
-                why = f"the message is longer than {self.service.settings.max_body} bytes (--max-body)"
-                raise Malformed(-32600, why)
-            await conversation.hear(frame)
+                raise Malformed(INVALID_REQUEST, f"the message is longer than {self.service.settings.max_body} bytes (--max-body)")
+            return conversation.hear(frame)
         except Malformed as error:
-            conversation.refuse_malformed(error, frame)
+            return conversation.refuse_malformed(error, frame)
 
     async def _say_all(self, stream: Stream, send) -> None:
         while messages := await stream.take():
@@ -78,3 +80,7 @@ class WebSocket:
             return True
         except OSError:  # uvicorn's ClientDisconnected
             return False
+
+
+async def _all_of(work: Coroutine) -> None:
+    await work

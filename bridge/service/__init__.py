@@ -7,6 +7,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import msgspec
@@ -55,6 +56,9 @@ class Wish:
     client: Raw
 
 
+Opened = tuple[Session | None, bytes | Refusal]
+
+
 class Service:
     """One MCP. `on_fatal(service)` is called when its shared child is given up."""
 
@@ -94,9 +98,10 @@ class Service:
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
 
-    async def initialize(self, transport: str, message: envelope.Envelope, principal: str,
-                         session: Session | None = None) -> tuple[Session | None, bytes | Refusal]:
-        """Open a session, or greet one again on its own connection. Returns it with the answer, or a refusal."""
+    def initialize(self, transport: str, message: envelope.Envelope, principal: str,
+                   session: Session | None = None) -> Opened | Awaitable[Opened]:
+        """Open a session, or greet one again on its own connection. It comes with its answer, or a refusal instead of both; at
+        once where nothing has to be waited for."""
         if refusal := self.not_now():
             return None, self._softened(refusal)
         wish = _wish(message)
@@ -108,6 +113,12 @@ class Service:
         if self.sessions.is_full:
             return None, self._softened(busy("sessions", "--max-sessions"))
         session = self._open_session(transport, wish, principal)
+        if session.own_child or self.settings.isolation == "principal" or self.shared.relay.facts is None:
+            return self._connect(session, wish, message)
+        self.shared.relay.join(session)
+        return session, self._greet(session, wish, message)
+
+    async def _connect(self, session: Session, wish: Wish, message: envelope.Envelope) -> Opened:
         try:
             refusal = await self.children.connect(session)
             if not refusal and (why := await session.relay.child.known(self._patience)):
@@ -120,19 +131,8 @@ class Service:
             return None, self._softened(refusal)
         return session, self._greet(session, wish, message)
 
-    def initialize_now(self, transport: str, message: envelope.Envelope, principal: str) -> tuple[Session, bytes] | None:
-        """The same where nothing has to be waited for or refused: the child is shared and known. None where it is not."""
-        if self.draining or self.sessions.is_full or self.shared.relay.facts is None or self.settings.isolation == "principal":
-            return None
-        wish = _wish(message)
-        if isinstance(wish, Refusal) or self._wants_own_child(wish):
-            return None
-        session = self._open_session(transport, wish, principal)
-        self.shared.relay.join(session)
-        return session, self._greet(session, wish, message)
-
-    async def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
-        """The session that a request names (basic/transports, "Session Management")."""
+    def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
+        """The session that a request names (basic/transports, "Session Management"). One without a relay is to be connected."""
         if id is None:
             if self.is_kind:
                 return self.adopt("streamable-http", principal, headers), None
@@ -145,8 +145,6 @@ class Service:
             if self.sessions.lacks_room_for(text, principal):
                 return None, busy("sessions", "--max-sessions")
             return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
-        if session.relay is None and (refusal := await self.children.connect(session)):
-            return None, refusal
         return session, None
 
     def adopt(self, transport: str, principal: str, headers: dict | None = None, id: str = "") -> Session:
@@ -204,6 +202,7 @@ class Service:
         """A client's notification, or its answer to an ask."""
         if self.older is not None and self.tell_older(session.id, session.principal, message):
             return
+        session.touched = self.loop.time()
         if message.method is None:
             session.relay.respond(session, message, self.loop.time())
         else:
@@ -273,11 +272,12 @@ class Service:
     def no_stream_left(self) -> Refusal | None:
         return busy("streams", "--max-streams") if len(self.streams) >= self.settings.max_streams > 0 else None
 
-    def spawn(self, coroutine) -> None:
+    def spawn(self, coroutine) -> asyncio.Task:
         """Run something on the side; `stop` waits for it."""
         task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- for the bridge ---------------------------------------------------------------------------------------------------
 

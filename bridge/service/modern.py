@@ -1,13 +1,16 @@
 """Requests of modern clients: which child gets each of them, and what the bridge answers itself.
 
-`now` is the short way, for what needs no waiting; `later` takes everything else.
+The methods without an underscore are steps of admission (`http/admission.py`): each looks at one call, and says None, a
+Refusal, `DONE` or what has to be waited for.
 """
 
 import asyncio
+from collections.abc import Awaitable
+from typing import Any
 
 from bridge.child.process import FULL
 from bridge.protocol import envelope
-from bridge.protocol.envelope import Envelope, Meta, ModernParams
+from bridge.protocol.envelope import ModernParams
 from bridge.protocol.eras import MODERN, ladder, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import METHODS as TASKS
@@ -17,7 +20,8 @@ from bridge.service.eras import PATIENCE
 
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
-NO_TWINS: frozenset = frozenset()
+DONE: Any = object()  # the call is answered, or on its way
+Outcome = Refusal | Awaitable | None
 
 
 class ModernCalls:
@@ -27,92 +31,87 @@ class ModernCalls:
         self.service = service
         self._callers: dict[str, Caller] = {}
 
-    def now(self, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, principal: str) -> bool:
-        """Put a request on its way at once. False, and nothing done, where something has to be waited for or refused."""
-        service, method = self.service, message.method
-        child = service.children.modern_now(principal)
-        if child is None or service.draining or service.counts.in_flight >= service.max_requests:
-            return False
-        relay, process = child.relay, child.supervisor.process
-        if process is None or process.backlog > FULL:
-            return False
-        if service.tools and method == "tools/call":
-            return False
-        catalogue = relay.catalogue
-        if method == "tools/call":
-            if not catalogue.is_known or catalogue.headers and self._wrong_parameters(catalogue, params, headers, NO_TWINS):
-                return False
-        elif method in ladder.REMOVED or method == listens.METHOD or method in TASKS:
-            return False
-        if not relay.is_modern:
-            if relay.facts is None or params.requestState or self.service.leases.wants(method, meta) or catalogue.wants_task(params.name):
-                return False
-            if method == DISCOVER:
-                reply.answer(relay.modern_words.discovered(bytes(message.id)))
-                return True
-        self._put(child, message, params, meta, reply, headers, principal)
-        return True
-
-    async def later(self, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, twins: frozenset,
-                    principal: str) -> Refusal | None:
-        """The same with all that can be waited for or refused. The answer goes to `reply`, unless a refusal is returned."""
-        service, method = self.service, message.method
-        if refusal := service.not_now():
-            return refusal
-        began = service.loop.time()
-        await service.eras.settle(in_a_hurry=method == DISCOVER)
-        child = service.children.modern_or_legacy(principal)
-        relay = child.relay
-        asks_it = method == listens.METHOD and not relay.is_modern  # and does not wait for its start
-        if method == DISCOVER or relay.facts is None or asks_it:  # a client that looks around must not wait long, nor be sent away
-            patience = began + PATIENCE - service.loop.time() if method == DISCOVER else service.policy.ready_wait
-            if why := await child.known(max(0.0, patience), by_itself=asks_it):
-                return Refusal(200, INTERNAL_ERROR, why)
-        if service.counts.in_flight >= service.max_requests:
-            return busy("requests", "--max-requests")
-        if service.tools and method == "tools/call" and (why := service.tools.name_call(relay, message, params, MODERN)):
-            return Refusal(400, INVALID_PARAMS, why)
-        if method == "tools/call":
-            if not relay.catalogue.is_known and relay.facts.offers("tools"):
-                await self._listed(child)
-            if refusal := self._wrong_parameters(relay.catalogue, params, headers, twins):
-                return refusal
-        if reply.is_over:  # the client left while it waited
-            return None
-        if relay.is_modern and method in TASKS and (refusal := relay.tasks.refusal(principal, params.taskId)):
-            return refusal
-        if not relay.is_modern and (refusal := _not_there(relay, method, params)):
-            return refusal
-        if method == listens.METHOD:
-            return self._listen(child, message, reply, principal)
-        if method == DISCOVER and not relay.is_modern:
-            reply.answer(relay.modern_words.discovered(bytes(message.id)))
-            return None
-        if method == DISCOVER and relay.memory.initialize and not relay.is_open:
-            reply.answer(envelope.result(message.id, relay.memory.initialize))
-            return None
-        if not relay.is_modern and params.requestState and method in parking.METHODS:
-            return service.leases.resume(message, params, meta, reply, principal)
-        if not relay.is_modern and service.leases.wants(method, meta):
-            trace = headers.get(b"traceparent", b"").decode("latin-1")
-            return await service.leases.call(message, params, meta, reply, principal, trace)
-        if (process := child.supervisor.process) is not None and process.backlog > FULL \
-                and (refusal := await service.room_in(process)):
-            return refusal
-        if not reply.is_over:  # the client may have left while it waited
-            self._put(child, message, params, meta, reply, headers, principal)
+    def find_child(self, call) -> Outcome:
+        """The child that the call is for, once its era is known, and what it is."""
+        call.child = child = self.service.children.modern_now(call.request.principal)
+        if child is None or child.relay.facts is None or call.message.method == listens.METHOD and not child.relay.is_modern:
+            return self._wait_for_child(call)
         return None
 
-    def _put(self, child: Child, message: Envelope, params: ModernParams, meta: Meta, reply, headers: dict, principal: str) -> None:
-        relay = child.relay
-        trace = headers.get(b"traceparent")
+    async def _wait_for_child(self, call) -> Outcome:
+        service, method = self.service, call.message.method
+        began = service.loop.time()
+        await service.eras.settle(in_a_hurry=method == DISCOVER)
+        child = call.child = service.children.modern_or_legacy(call.request.principal)
+        asks_it = method == listens.METHOD and not child.relay.is_modern  # and does not wait for its start
+        # A client that looks around must not wait long, nor be sent away.
+        patience = began + PATIENCE - service.loop.time() if method == DISCOVER else service.policy.ready_wait
+        why = await child.known(max(0.0, patience), by_itself=asks_it)
+        return Refusal(200, INTERNAL_ERROR, why) if why else None
+
+    def tool(self, call) -> Outcome:
+        """The tool is one that clients see, and the headers agree with its arguments."""
+        if call.message.method != "tools/call":
+            return None
+        tools, relay = self.service.tools, call.child.relay
+        if tools and (why := tools.name_call(relay, call.message, call.params, MODERN)):
+            return Refusal(400, INVALID_PARAMS, why)
+        if not relay.catalogue.is_known and relay.facts.offers("tools"):
+            return self._listed(call)
+        return self._wrong_parameters(call) if relay.catalogue.headers else None
+
+    def special(self, call) -> Outcome:
+        """What a child of either era cannot be asked in so many words."""
+        relay, method, params, reply = call.child.relay, call.message.method, call.params, call.outbox
+        if reply.is_over:  # the client left while it waited
+            return DONE
+        principal = call.request.principal
+        if relay.is_modern:
+            if method in TASKS:
+                return relay.tasks.refusal(principal, params.taskId)
+            if method == listens.METHOD:
+                return self._listen(call.child, call.message, reply, principal) or DONE
+            if method == DISCOVER and relay.memory.initialize and not relay.is_open:
+                reply.answer(envelope.result(call.message.id, relay.memory.initialize))
+                return DONE
+            return None
+        if refusal := _not_there(relay, method, params):
+            return refusal
+        if method == listens.METHOD:
+            return self._listen(call.child, call.message, reply, principal) or DONE
+        if method == DISCOVER:
+            reply.answer(relay.modern_words.discovered(bytes(call.message.id)))
+            return DONE
+        leases = self.service.leases
+        if params.requestState and method in parking.METHODS:
+            return leases.resume(call.message, params, call.meta, reply, principal) or DONE
+        return self._lend(call) if leases.wants(method, call.meta) else None
+
+    async def _lend(self, call) -> Outcome:
+        trace = call.request.headers.get(b"traceparent", b"").decode("latin-1")
+        return await self.service.leases.call(call.message, call.params, call.meta, call.outbox, call.request.principal, trace) or DONE
+
+    def room(self, call) -> Outcome:
+        service = self.service
+        if service.counts.in_flight >= service.max_requests:
+            return busy("requests", "--max-requests")
+        process = call.child.supervisor.process
+        return service.room_in(process) if process is not None and process.backlog > FULL else None
+
+    def send(self, call) -> Outcome:
+        reply, message, meta, principal = call.outbox, call.message, call.meta, call.request.principal
+        if reply.is_over:  # the client may have left while it waited
+            return DONE
+        child, relay = call.child, call.child.relay
+        trace = call.request.headers.get(b"traceparent")
         caller = self._callers.get(principal) or self._new_caller(principal)
-        reply.exchange = relay.call(caller, message, params, meta.progressToken, envelope.string(meta.level) if meta.level else "",
+        reply.exchange = relay.call(caller, message, call.params, meta.progressToken, envelope.string(meta.level) if meta.level else "",
                                     reply, self.service.loop.time(), trace.decode("latin-1") if trace else "")
         if not relay.is_open and not relay.is_idle:
             child.wake()
+        return DONE
 
-    def _listen(self, child: Child, message: Envelope, reply, principal: str) -> Refusal | None:
+    def _listen(self, child: Child, message: envelope.Envelope, reply, principal: str) -> Refusal | None:
         service = self.service
         if refusal := service.no_stream_left():
             return refusal
@@ -128,12 +127,13 @@ class ModernCalls:
             child.wake()
         return None
 
-    def _wrong_parameters(self, catalogue, params: ModernParams, headers: dict, twins: frozenset) -> Refusal | None:
-        mirrored = catalogue.mirrored(params.name)
-        return ladder.wrong_parameters(params, mirrored, headers, twins) if mirrored else None
+    def _wrong_parameters(self, call) -> Refusal | None:
+        mirrored = call.child.relay.catalogue.mirrored(call.params.name)
+        return ladder.wrong_parameters(call.params, mirrored, call.request.headers, call.duplicates) if mirrored else None
 
-    async def _listed(self, child: Child) -> None:
+    async def _listed(self, call) -> Outcome:
         """Wait until the child's tools are known. If they are not in time, their headers are not looked at."""
+        child = call.child
         if not child.relay.is_open:
             child.wake()
         learning = child.relay.learning
@@ -150,6 +150,7 @@ class ModernCalls:
         if not child.relay.catalogue.is_known and not learning.is_missed:
             learning.is_missed = True
             self.service.log.warning("headers of calls are not checked: the server did not list its tools")
+        return self._wrong_parameters(call)
 
     def _new_caller(self, principal: str) -> Caller:
         caller = self._callers[principal] = Caller(self.service.name, principal)

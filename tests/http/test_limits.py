@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import uvicorn
-from bridge.http.shortcut import ShortcutProtocol
+from bridge.http.fast import FastProtocol
 from slow_readers import slow_get, slow_post, slow_sse, slow_ws
 from support import Http, Refused, Sse, Ws, eventually, text
 from wire import call, head, message, open_socket, post, read_to_end, read_until
@@ -340,11 +340,12 @@ async def answer(scope, receive, send) -> None:
 
 @asynccontextmanager
 async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to a server that lets one idle for 1 s, where the bridge does for 75. /now goes the short way."""
-    now = SimpleNamespace(short=(b"GET",), service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
-                          take=lambda method, headers, query, body, principal, way: way.accepted() or True)
-    bridge = SimpleNamespace(head_timeout=head_timeout, body_timeout=100, write_timeout=0, sockets={}, lanes={b"/now": now}, gate=SimpleNamespace(principal=lambda headers, server: ""))
-    server = uvicorn.Server(uvicorn.Config(answer, port=0, http=partial(ShortcutProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
+    """A connection to a server that lets one idle for 1 s, where the bridge does for 75. /now goes the fast path."""
+    now = SimpleNamespace(fast=(b"GET",), service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
+                          answer=lambda request, response: response.accepted())
+    bridge = SimpleNamespace(head_timeout=head_timeout, body_timeout=100, write_timeout=0, sockets={}, fast={b"/now": now}, has_cors=False,
+                             gate=SimpleNamespace(admit=lambda path, headers, server: ""))
+    server = uvicorn.Server(uvicorn.Config(answer, port=0, http=partial(FastProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

@@ -1,15 +1,15 @@
-"""The short way of a tool call: from uvicorn's HTTP parser to the relay and back, without a task, a scope or a future.
+"""The fast path of a request: from uvicorn's HTTP parser to its endpoint and back, without a task, a scope or a future.
 
 An ASGI call costs uvicorn about 30 us before and after our first line (scope, event, task, wake-up, two writes to the
-socket), which is more than the relay takes for the whole message. So a request that is nothing special is
-taken here: its session is known (or opens at once), its body is one message, its child has room. Anything else, and anything
-that is wrong with it, goes the long way (`app.py`), which alone knows how to refuse. Measured with callgrind: 148,000
-instructions a call this way, with both pipes of the child; 115,000 for a bare ASGI application that returns a constant.
+socket), which is more than the relay takes for the whole message. So a request that comes as nearly all do, with a length, alone
+on its connection, welcome at the gate, is handed to its endpoint here. Any other goes by ASGI (`app.py`) to the same
+`answer` of the same endpoint: the two differ in nothing but how bytes leave. `tests/bench/instructions.py` counts what a call takes.
 
 It leans on uvicorn's HttpToolsProtocol by inheritance, with `connection.py` in between: `cycle` is what uvicorn asks whether a
 response is under way, and `on_response_complete` starts what a client has pipelined behind it.
 """
 
+import asyncio
 import logging
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -18,24 +18,24 @@ from msgspec import Struct
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bridge.http.connection import BODY, ConnectionProtocol
+from bridge.http.answers import EVENT_STREAM
+from bridge.http.connection import BODY, HEAD, MAX_HEAD, NEVER, NOTHING, ConnectionProtocol
+from bridge.http.request import BUG, Headers, Request, guarded
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
-_FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+_FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
-_EVENTS = (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\nx-accel-buffering: no\r\n"
-           b"transfer-encoding: chunked\r\n\r\n")
 LARGE = 1 << 16  # bytes from which a body is written by itself rather than copied behind its head
 
 
-class ShortcutProtocol(ConnectionProtocol):
-    """uvicorn's HTTP protocol with a short way for what `app.lanes` take."""
+class FastProtocol(ConnectionProtocol):
+    """uvicorn's HTTP protocol with a fast path to `app.endpoints`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.short: ShortWay | None = None  # the request that is being read, if it may go the short way
-        self.served = None  # the request under way on the long way
-        self.taken: ShortWay | None = None  # the last one that went the short way
+        self.fast: FastResponse | None = None  # to the request that is being read, if it goes the fast path
+        self.served = None  # the request under way by ASGI
+        self.taken: FastResponse | None = None  # the last one on the fast path
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -57,16 +57,17 @@ class ShortcutProtocol(ConnectionProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
-        """As uvicorn's, but for the scope, which nobody needs on the short way."""
-        self.head_begins()
+        """As uvicorn's, but for the scope, which nobody needs on the fast path."""
+        self.reading, self.has_moved, self.idle_due = HEAD, True, NEVER
         self.url, self.headers = b"", []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.reading is not BODY:  # nobody looks at trailers: what was decided by the head must not change behind it
             self.headers.append((name.lower(), value))
 
-    def _go_the_long_way(self) -> None:
+    def _go_by_asgi(self) -> None:
         """What uvicorn does at the begin of a request and at each header, then what it does at the end of its head."""
+        self.name_host()
         url, headers = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -88,64 +89,66 @@ class ShortcutProtocol(ConnectionProtocol):
         return write
 
     def on_headers_complete(self) -> None:
-        self.short = None
+        self.fast = None
         if self.parser.should_upgrade():
             return None  # read again without that offer, or by another protocol
-        self.body_begins()
-        # A client that does not read its answers goes the long way, where they wait for it, and its next requests too.
+        self.reading, self.has_moved, self.read_due = BODY, True, NEVER
+        if self.began_size + self.unmoved + self.read_size > MAX_HEAD:
+            self._refuse_long_head()
+        # The answers of a client that does not read them wait for it, and its next requests too.
         if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
-            return self._go_the_long_way()
+            return self._go_by_asgi()
         method = self.parser.get_method()
         path, _, query = self.url.partition(b"?")
-        lane = self.bridge.lanes.get(path)
-        if lane is None:
-            self.name_host()
-            return self._go_the_long_way()
-        if method not in lane.short or not self.parser.should_keep_alive():
-            return self._go_the_long_way()
+        endpoint = self.bridge.fast.get(path)
+        if endpoint is None or method not in endpoint.fast or not self.parser.should_keep_alive():
+            return self._go_by_asgi()
         headers = dict(self.headers)
-        if len(headers) != len(self.headers):
-            return self._go_the_long_way()
-        length = headers.get(b"content-length", b"" if method == b"POST" else b"0")
-        principal = self.bridge.gate.principal(headers, self.server)
-        if principal is None or b"expect" in headers or b"transfer-encoding" in headers or not length.isdigit() or int(length) > lane.service.settings.max_body:
-            return self._go_the_long_way()
-        self.cycle = self.short = ShortWay(self, lane, method, headers, query, principal)
+        length = headers.get(b"content-length")
+        if length is None:
+            if method == b"POST" or b"transfer-encoding" in headers:
+                return self._go_by_asgi()
+        elif int(length) > endpoint.service.settings.max_body:
+            return self._go_by_asgi()
+        principal = self.bridge.gate.admit(path, headers, self.server)
+        if (type(principal) is not str or len(headers) != len(self.headers) or b"expect" in headers
+                or self.bridge.has_cors and b"origin" in headers):
+            return self._go_by_asgi()
+        request = Request(method, headers, query, b"", principal, self.headers)
+        self.cycle = self.fast = FastResponse(self, endpoint.service, request, endpoint)
         return None
 
     def on_body(self, body: bytes) -> None:
         self.has_moved = True
-        if self.short is None:
+        if self.fast is None:
             return super().on_body(body)
-        if self.short.body:
-            self.short.add(body)
-        else:
-            self.short.body = body
+        request = self.fast.request
+        if not request.body:
+            request.body = body
+        else:  # however many parts it comes in, they are copied once or twice
+            if type(request.body) is bytes:
+                request.body = bytearray(request.body)
+            request.body += body
         return None
 
     def on_message_complete(self) -> None:
-        short, self.short = self.short, None
-        if short is None:
+        response, self.fast = self.fast, None
+        if response is None:
             if not self.parser.should_upgrade():
-                self.is_read()
+                self.reading, self.read_due = NOTHING, NEVER
                 super().on_message_complete()
-            return None
-        self.is_read()
-        self.taken = short
+            return
+        self.reading, self.read_due = NOTHING, NEVER
+        self.taken = response
+        request = response.request
+        if type(request.body) is not bytes:
+            request.body = bytes(request.body)
         try:
-            is_taken = short.lane.take(short.method, short.headers, short.query, bytes(short.body), short.principal, short)
+            response.endpoint.answer(request, response)
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
-            is_taken = True
-            if not short.response_complete:
-                short.failed(500, b'{"error":"bug in the bridge: see its log"}')
-        if not is_taken:
-            self.cycle = None
-            self._go_the_long_way()
-            if short.body:
-                super().on_body(short.body)
-            super().on_message_complete()
-        return None
+            if not response.response_complete:
+                response.failed(500, BUG)
 
 
 class _Flow(FlowControl):
@@ -160,27 +163,19 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class ShortWay(Struct, eq=False):
-    """One request on its short way, and how its answer leaves. uvicorn sees it as the connection's `cycle`."""
+class FastResponse(Struct, eq=False):
+    """A `request.Response` that is written to the socket. uvicorn sees it as the connection's `cycle`."""
 
-    protocol: ShortcutProtocol
-    lane: Any
-    method: bytes
-    headers: dict
-    query: bytes
-    principal: str
-    body: bytes | bytearray = b""
+    protocol: FastProtocol
+    service: Any
+    request: Request
+    endpoint: Any
     response_complete: bool = False
+    is_answered: bool = False
     keep_alive: bool = True
     disconnected: bool = False
-    on_gone: Any = None  # called when the client closes its connection before it is answered
+    on_gone: Any = None
     more_body: ClassVar = False
-
-    def add(self, part: bytes) -> None:
-        """One more part of the body. Together they are copied once or twice, in however many it comes."""
-        if type(self.body) is bytes:
-            self.body = bytearray(self.body)
-        self.body += part
 
     @property
     def message_event(self):
@@ -192,34 +187,36 @@ class ShortWay(Struct, eq=False):
             on_gone, self.on_gone = self.on_gone, None
             on_gone()
 
-    def whole(self, body: bytes, headers: bytes = b"") -> None:
-        """The answer as a JSON body. `headers` are whole lines."""
+    def json(self, body: bytes, headers: Headers = ()) -> None:
+        head = _JSON % (len(body), _lines(headers) if headers else b"")
         if len(body) < LARGE:
-            self._write(_JSON % (len(body), headers) + body)
+            self._write(head + body)
         else:
-            self._write(_JSON % (len(body), headers))
+            self._write(head)
             self._write(body)
         self._complete()
 
-    def failed(self, status: int, body: bytes) -> None:
-        self._write(_FAILED % (status, HTTPStatus(status).phrase.encode(), len(body)) + body)
-        self._complete()
-
-    def nobody(self) -> None:
-        """The client is gone."""
+    def failed(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        self._write(_FAILED % (status, HTTPStatus(status).phrase.encode(), len(body), _lines(headers)) + body)
         self._complete()
 
     def accepted(self) -> None:
         self._write(_ACCEPTED)
         self._complete()
 
+    def nobody(self) -> None:
+        self._complete()
+
     def events(self, stream) -> None:
-        """The answer becomes an event stream, which needs a task after all."""
+        self.is_answered = True
         self._write(_EVENTS)
-        self.lane.service.spawn(self._pump(stream))
+        self.service.spawn(self._pump(stream))
+
+    def later(self, work) -> asyncio.Task:
+        return self.service.spawn(guarded(self, work))
 
     async def _pump(self, stream) -> None:
-        await self.lane.service.pump(stream, self._send_chunk)
+        await self.service.pump(stream, self._send_chunk)
         if stream.overflowed:
             self.protocol.transport.abort()
             return
@@ -239,8 +236,15 @@ class ShortWay(Struct, eq=False):
 
     def _complete(self) -> None:
         if self.protocol.transport.is_closing():
-            self.lane.service.counts.drops["client_gone"] += 1
-        self.response_complete = True
+            self.service.counts.drops["client_gone"] += 1
+        self.response_complete = self.is_answered = True
         if not self.keep_alive:
             self.protocol.transport.close()
         self.protocol.on_response_complete()
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+_EVENTS = b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n" % _lines(EVENT_STREAM)

@@ -1,0 +1,242 @@
+"""Whether a message may go on its way: each rule stands here once, and each transport goes through a table of them in order.
+
+    host and origin, caller          gate.py, before a body is read
+    size, accept, content type       head.py, for what an HTTP request says of itself
+    everything else                  the tables at the end of this file, for each message
+
+A step looks at a `Call` and says one of four things: None, and the next step has its turn; a `Refusal`; `DONE`, the message is
+answered or on its way; or something to be waited for, which says one of the first three. Nothing is waited for where nothing has to be,
+so a plain call goes through without a task. The transports differ in how they say no (`refuse`) and in what their answers
+leave by; they decide nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+
+from bridge.http.reply import Gather, Reply
+from bridge.http.request import Request, Response
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.eras import ladder
+from bridge.protocol.errors import INVALID_REQUEST, Malformed, Refusal
+from bridge.protocol.revisions import has_batches
+from bridge.service.modern import DONE, Outcome
+
+TRANSPORT = "streamable-http"
+
+
+class Call(Struct, eq=False):
+    """One message on its way in, and what the steps find out about it."""
+
+    service: Any
+    request: Request
+    response: Response | None  # None where answers leave by a connection's stream
+    head: Any = None
+    message: Envelope | None = None
+    session: Any = None
+    outbox: Any = None  # where its answer goes
+    connection: Any = None  # the Conversation that it came on
+    messages: Any = None  # of a batch
+    params: Any = None  # these four of a modern call
+    meta: Any = None
+    child: Any = None
+    duplicates: frozenset = frozenset()
+
+
+def admit(steps: tuple[Callable[[Call], Outcome], ...], call: Call) -> Outcome:
+    """Go through the steps. Returns None if the message is on its way, a refusal, or a coroutine that returns one of these."""
+    for step in steps:
+        outcome = step(call)
+        if outcome is not None:
+            if outcome is DONE:
+                return None
+            if type(outcome) is Refusal:
+                return outcome
+            return _go_on(outcome, steps[steps.index(step) + 1:], call)
+    return None
+
+
+async def _go_on(awaited: Awaitable, rest: tuple, call: Call) -> Refusal | None:
+    outcome = await awaited
+    if outcome is DONE:
+        return None
+    if outcome is None:
+        outcome = admit(rest, call)
+    return outcome if outcome is None or type(outcome) is Refusal else await outcome
+
+
+# -- what is said of it ----------------------------------------------------------------------------------------------------
+
+
+def revision(call: Call) -> Outcome:
+    """`MCP-Protocol-Version` must be one we know (2025-06-18, "Protocol Version Header")."""
+    return call.head.bad_revision
+
+
+def handshake_era(call: Call) -> Outcome:
+    """The modern era has neither a stream to listen to nor a session to end."""
+    if call.head.says_modern and b"mcp-session-id" not in call.request.headers:
+        return method_not_allowed(b"POST")
+    return None
+
+
+def accepts_events(call: Call) -> Outcome:
+    return None if call.head.takes_events else Refusal(406, INVALID_REQUEST, "GET needs Accept: text/event-stream")
+
+
+def batch_of_handshake_era(call: Call) -> Outcome:
+    if call.head.says_modern or ladder.MARK in call.request.body and _has_envelope(call.request.body):
+        return Refusal(400, INVALID_REQUEST, "batches are not part of MCP 2026-07-28")
+    return None
+
+
+def split(call: Call) -> Outcome:
+    """A batch is split for the child and answered together; all of it is refused if any part is."""
+    try:
+        call.messages = messages_of(call.request.body, call.session.revision)
+        return None
+    except Malformed as error:
+        return error.refusal()
+
+
+# -- whether there is room for it ---------------------------------------------------------------------------------------------
+
+
+def not_draining(call: Call) -> Outcome:
+    return call.service.not_now()
+
+
+def stream_left(call: Call) -> Outcome:
+    return call.service.no_stream_left()
+
+
+def room(call: Call) -> Outcome:
+    """The child has read enough of what was written to it for another request."""
+    return call.service.room(call.session) if call.service.is_full(call.session) else None
+
+
+# -- whose session it is ------------------------------------------------------------------------------------------------------
+
+
+def initialize(call: Call) -> Outcome:
+    """The message that opens a session."""
+    opened = call.service.initialize(TRANSPORT, call.message, call.request.principal)
+    return _greeted(call, *opened) if type(opened) is tuple else _greeted_later(call, opened)
+
+
+async def _greeted_later(call: Call, opening: Awaitable) -> Outcome:
+    return _greeted(call, *await opening)
+
+
+def _greeted(call: Call, session, answer: bytes | Refusal) -> Outcome:
+    if type(answer) is Refusal:
+        return answer
+    call.response.json(answer, ((b"mcp-session-id", session.id.encode()),))
+    return DONE
+
+
+def session(call: Call) -> Outcome:
+    """The session that it names (basic/transports, "Session Management"). One that was taken up from its id has no child yet."""
+    id, service, principal = call.request.headers.get(b"mcp-session-id"), call.service, call.request.principal
+    if id is not None:
+        call.session = service.sessions.known(id.decode("latin-1"), principal)
+        if call.session is not None:
+            return None
+    message = call.message
+    if service.older is not None and message and service.tell_older((id or b"").decode("latin-1"), principal, message):
+        call.response.accepted()
+        return DONE
+    call.session, refusal = service.find_session(id, principal, call.request.headers)
+    if refusal is not None or call.session.relay is not None:
+        return refusal
+    return service.children.connect(call.session)
+
+
+# -- and on its way -----------------------------------------------------------------------------------------------------------
+
+
+def notification(call: Call) -> Outcome:
+    """A notification, or an answer to the child: nobody waits for it."""
+    call.service.tell(call.session, call.message)
+    call.response.accepted()
+    return DONE
+
+
+def request(call: Call) -> Outcome:
+    response = call.response
+    if response is not None:
+        response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
+        call.outbox = Reply(call.service, call.session, call.head.takes_json, call.head.takes_events, response)
+    return call.service.request(call.session, call.message, call.outbox, call.request.headers) or DONE
+
+
+def batch(call: Call) -> Outcome:
+    reply = Reply(call.service, call.session, call.head.takes_json, call.head.takes_events, call.response)
+    if not put_batch(call, reply):
+        call.response.accepted()
+    return DONE
+
+
+def put_batch(call: Call, outbox) -> int:
+    """Put the messages of a batch on their way, and their answers together into one. Returns how many are requests."""
+    service, requests = call.service, sum(message.method is not None and bool(message.id) for message in call.messages)
+    gather = Gather(outbox, requests)
+    for message in call.messages:
+        if not message.id or message.method is None:
+            service.tell(call.session, message)
+        elif refusal := service.request(call.session, message, gather, call.request.headers):
+            gather.answer(service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message, message.params))
+    return requests
+
+
+def end(call: Call) -> Outcome:
+    call.service.end(call.session)
+    call.response.json(b"{}")
+    return DONE
+
+
+def messages_of(body: bytes, revision: str) -> list[Envelope]:
+    """The messages of a batch. Raises Malformed, for all of it, where any part may not stand in one."""
+    if not has_batches(revision):
+        raise Malformed(INVALID_REQUEST, f"batches are not part of MCP {revision}: send one message at a time")
+    parts = envelope.split(body)
+    if not parts:
+        raise Malformed(INVALID_REQUEST, "an empty batch")
+    messages = []
+    for number, part in enumerate(parts):
+        try:
+            messages.append(envelope.from_client(part))
+        except Malformed as error:
+            raise Malformed(error.code, f"item {number} of the batch: {error.message}") from None
+    if any(message.method == "initialize" for message in messages):
+        raise Malformed(INVALID_REQUEST, "initialize must not be part of a batch")
+    ids = [bytes(message.id) for message in messages if message.id and message.method is not None]
+    if len(set(ids)) < len(ids):
+        raise Malformed(INVALID_REQUEST, "two requests of the batch have the same id")
+    return messages
+
+
+def _has_envelope(body: bytes) -> bool:
+    """Whether any part of a batch is of the era that has none."""
+    try:
+        parts = [envelope.from_client(part) for part in envelope.split(body)]
+    except Malformed:
+        return False  # refused for that
+    return any(envelope.peek_meta(envelope.peek(part.params).meta).revision for part in parts)
+
+
+def method_not_allowed(allow: bytes) -> Refusal:
+    return Refusal(405, INVALID_REQUEST, f"method not allowed: use {allow.decode()}", ((b"allow", allow),))
+
+
+# -- the tables -----------------------------------------------------------------------------------------------------------------
+
+# Streamable HTTP of the handshake era. (That of the modern one is in modern.py, those of a connection in conversation.py.)
+REQUEST = (revision, not_draining, session, room, request)
+INITIALIZE = (revision, not_draining, initialize)
+NOTIFICATION = (revision, not_draining, session, notification)
+BATCH = (batch_of_handshake_era, revision, not_draining, session, split, room, batch)
+GET = (handshake_era, accepts_events, revision, not_draining, stream_left, session)
+DELETE = (handshake_era, revision, session, end)

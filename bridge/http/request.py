@@ -1,0 +1,65 @@
+"""A request as the endpoints see it, and how its answer leaves: the same by the fast path of the parser and by ASGI.
+
+An endpoint's `answer(request, response)` calls one of the response's methods, at once or later, and returns nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from bridge.http.headers import Pairs
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Request(Struct, eq=False):
+    """One HTTP request that the gate has let in. `body` is bytes, or a `body.TooLong`."""
+
+    method: bytes
+    headers: dict[bytes, bytes]  # read by `headers.combine`
+    query: bytes
+    body: Any
+    principal: str  # whose it is
+    pairs: Pairs  # the headers as they came
+
+
+class Response(Protocol):
+    """How one answer leaves. `fast.FastResponse` writes to the socket, `asgi.AsgiResponse` sends events."""
+
+    on_gone: Callable[[], Any] | None  # called when the client closes its connection before it is answered
+
+    def json(self, body: bytes, headers: Headers = ()) -> None: ...
+
+    def failed(self, status: int, body: bytes, headers: Headers = ()) -> None: ...
+
+    def accepted(self) -> None:
+        """202 without a body, for notifications and responses (basic/transports, "Sending Messages to the Server")."""
+
+    def events(self, stream) -> None:
+        """The answer becomes this stream of events."""
+
+    def nobody(self) -> None:
+        """The client is gone."""
+
+    def later(self, work: Coroutine) -> Any:
+        """Run what has to be waited for before there is an answer, as a task, which is returned."""
+
+
+async def guarded(response, work: Coroutine) -> None:
+    """Run what an answer waits for. It is answered, whatever comes of it."""
+    try:
+        await work
+    except asyncio.CancelledError:  # its client has left
+        if not response.is_answered:
+            response.nobody()
+        raise
+    except Exception:  # a promise of ours was broken
+        logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"mcp": response.service.name}})
+        if not response.is_answered:
+            response.failed(500, BUG)
+
+
+BUG = b'{"error":"bug in the bridge: see its log"}'
