@@ -12,6 +12,9 @@ from bridge.fleet.wrapped import NotUnderstood
 
 _ASKS = re.compile(r"<[^<>]+>|your[-_ ].+|.+[-_]here", re.IGNORECASE)  # in an argument: to be written by somebody
 _AROUND = re.compile(r"\W*(?:bearer|basic|token|apikey|bot)?\W*", re.IGNORECASE)  # what may stand beside a reference to a secret
+_KEY = re.compile(r"(?:[A-Za-z]+[_-])+(?:key|token|secret|password)|apikey|password", re.IGNORECASE)  # `config set api_key VALUE`
+_USER = re.compile(r"-u|--(?:user|login|userpwd|basic-auth|credentials)")
+_USER_AND_PASSWORD = re.compile(r"[^\s:/]+:(?!\d+$)[^\s:/]+")
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\\w")
 _HERE = ("true", "false", "yes", "no", "none", "null", "0", "1")
 
@@ -48,11 +51,11 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
         word = _referring(word, values)
         option, equals, value = word.partition("=") if word.startswith("-") and not reveals(word.partition("=")[0]) else ("", "", word)
         before = option or flag
-        flag = word if word.startswith("-") and not equals else ""
+        flag = word if word.startswith("-") and not equals or _KEY.fullmatch(word) else ""
         if option and not equals:
             command.append(word)
             continue
-        named = secret_name(before) and value.lower() not in _HERE
+        named = secret_name(before) and value.lower() not in _HERE or _USER.fullmatch(before) and _USER_AND_PASSWORD.fullmatch(value)
         if named and value or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
             if (kept := _kept(before or "one of its arguments", value, False)) is None:
                 name = variable_for(draft, before or "argument", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets})

@@ -41,13 +41,20 @@ def _reveals(text: str) -> bool:
         joined = found[0].startswith("-") and not found[0].startswith("--")  # -eNAME=value, -HName:value
         if found[2].lower() not in _SCHEMES and not is_blank(found[2]) and (secret_name(found[1]) or joined and secret_name(found[1][1:])):
             return True
+    if any(_has_key(url) for url in re.findall(r"\bhttps?://[^\s\"'<>]+", text)):
+        return True
     return not _PATH.match(text) and any(map(_is_random, re.findall(r"[A-Za-z0-9+=]{16,}", text)))
 
 
 def url_reveals(url: str) -> bool:
-    """The same of an address, of which any part that nobody could have thought up is a key."""
+    """The same of an address, whatever its scheme."""
+    return reveals(url) or _has_key(url)
+
+
+def _has_key(url: str) -> bool:
+    """Is there a part in its path that nobody could have thought up? Then whoever knows the address may use it."""
     rest = url.partition("://")[2].partition("/")[2]
-    return reveals(url) or any(_UUID.fullmatch(part) or _is_random(part, 12) for part in re.split(r"[/?&=#;]", rest))
+    return any(_UUID.fullmatch(part) or _is_random(part, 12) for part in re.split(r"[/?&=#;]", rest))
 
 
 def secret_name(name: str) -> bool:

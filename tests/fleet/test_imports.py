@@ -285,6 +285,9 @@ JSON_KEY = json.dumps({"type": "service_account", "private_key": "-----BEGIN PRI
     ({"args": ["postgres://me:s3/cr3t@h/db"]}, {"IT_ARGUMENT": "postgres://me:s3/cr3t@h/db"}),
     ({"args": ["ghp_abcdefghijklmnopqrst"]}, {"IT_ARGUMENT": "ghp_abcdefghijklmnopqrst"}),
     ({"args": ["--key", "${KEY:-s3cr3t}"]}, {"IT_KEY": S}),
+    ({"args": ["config", "api_key", S]}, {"IT_API_KEY": S}), ({"args": ["-u", "me:s3cr3t"]}, {"IT_U": "me:s3cr3t"}), ({"args": ["--user=me:s3cr3t"]}, {"IT_USER": "me:s3cr3t"}),
+    ({"env": {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"}}, {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"}),
+    ({"env": {"AUTHKEY": S, "PASSCODE": S}}, {"AUTHKEY": S, "PASSCODE": S}),
     ({"env": {"A_KEY": "${KEY:-s3cr3t}"}}, {"A_KEY": S}),
 ])
 def test_a_secret_is_taken_out_with_its_value(said, values):
@@ -300,6 +303,7 @@ def test_a_secret_is_taken_out_with_its_value(said, values):
     ({"args": ["--header", "Authorization: Bearer ${input:my-token}"]}, {}, ("--header", "Authorization: Bearer ${MY_TOKEN}")),
     ({"args": ["--key", "${env:KEY}"]}, {}, ("--key", "${KEY}")),
     ({"env": {"LEVEL": "${env:LOG_LEVEL:-info}", "MODE": "%MODE%", "DEBUG": "true", "USE_AUTH": "false"}}, {"LEVEL": "${LOG_LEVEL:-info}", "MODE": "${MODE}", "DEBUG": "true", "USE_AUTH": "false"}, ()),
+    ({"args": ["auth", "login", "--user", "1000:1000", "-u", "me", "monkey", "x"]}, {}, ("auth", "login", "--user", "1000:1000", "-u", "me", "monkey", "x")),
     ({"args": ["--max-tokens", "100", "--model", "claude-3-5-sonnet-20241022", "<path to your file>"]}, {},
      ("--max-tokens", "100", "--model", "claude-3-5-sonnet-20241022", "${IT_ARGUMENT}")),
 ])
@@ -367,13 +371,16 @@ def test_a_planted_secret_never_stands_in_a_stanza_or_a_note(place, name, value,
         assert any(value in kept for kept in made.values.values())  # and is not lost
 
 
-def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys):
+def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys, monkeypatch):
     """All places at once, through the files that are written; only compose/.env has the values."""
+    monkeypatch.setattr(add.origins, "look_at_npm", lambda package: add.origins.About(f"{package}@1.0.0", ["it"]))
+    monkeypatch.setattr(add.origins, "look_at_image", lambda image: add.origins.About(image, command=("it",)))
+    monkeypatch.setattr(add.lock, "lock", lambda *_: None)
     (tmp_path / "images").mkdir()
     project, file = Project(tmp_path), tmp_path.parent / f"{tmp_path.name}.json"
     servers = {f"it-{number}": _PLACES[place]("API_KEY", f"Zq9planted{number}x7") for number, place in enumerate(sorted(_PLACES))}
     servers = {name: said if "command" in said or "url" in said else {"command": "cat", "args": [], **said} for name, said in servers.items()}
-    file.write_text(json.dumps({"mcpServers": {name: said | ({"command": "cat"} if said.get("command") == "npx" else {}) for name, said in servers.items()}}))
+    file.write_text(json.dumps({"mcpServers": servers}))
 
     every = add.import_desktop(project, file, trial=False, keep=True)
 
