@@ -20,6 +20,7 @@ from bridge.fleet.trial.container import Seen
 
 ROUNDS = 6
 DATA = "/data"
+A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
         better = _with_storage(_with_variables(_with_options(draft, seen), seen), seen)
-        if better == draft:
-            break
-        draft = better
+        last, draft = draft, better
+        if replace(better, secrets=last.secrets, optional=last.optional) == last and set(better.secrets) - set(last.secrets) <= set(better.optional):
+            break  # what it may do without, it did without
     return draft, seen
 
 
@@ -72,17 +73,18 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     lacking = [name for name in stanza.missing(values | _known(table)) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
-    if smoke is None and egress.allowed and not lacking and where == CONTAINED:
-        _tell(f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3]) or 'somebody'}: trying that in a container which reaches the internet, and no private network")
+    if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
+        _tell(f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network")
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
-    best = opened if opened and opened.report["started"] and not closed.report["started"] else closed
+    best = opened if opened and not closed.report["started"] else closed
     started, tools = bool(best.report["started"]), best.report["tools"]
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
     why = draft.why | {"egress": egress.why}
     if not started:
         words = findings.last_words(best)
-        said = f"it did not start: {words or best.report['why_not']}"
+        without = f" without a real {', '.join(lacking)}" if lacking else ""
+        said = f"it did not start{without}: {words or best.report['why_not']}"
         return Proof(replace(draft, egress=egress.allowed, why=why), None, False, [comment(said), comment(f"egress: {_yes(egress.allowed)}: {egress.why}")])
     unproved = findings.unproved(best) if smoke is None else None
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
@@ -93,8 +95,13 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     notes += [f"egress: {_yes(egress.allowed)}: {egress.why}" + (f" (names that it looked up: {', '.join(egress.hosts[:8])})" if egress.allowed and len(egress.hosts) > 1 else "")]
     if draft.why.get("volumes"):
         notes += [f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"]
+    if draft.optional:
+        notes += [f"its code asks for {', '.join(draft.optional)}, and it starts without: write it to compose/.env if you have it"]
+    elif not draft.secrets and (read := [name for name in closed.report["reads"] if is_secret(name)]):
+        notes += [f"its code asks for {', '.join(read[:8])}{' …' if read[8:] else ''}: what you have of these belongs into its 'secrets'"]
     if inside := findings.storage(closed, _targets(draft)).inside:
-        notes += [f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"]
+        notes += [f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
+                  + (f" Its code reads {', '.join(places)}." if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)]) else "")]
     if smoke:
         notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]
     else:
@@ -119,6 +126,11 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
     wished = [name for name in named if name not in there and name not in needed]
     secret = [name for name in needed + wished if is_secret(name)]
     plain = {name: f"${{{name}}}" for name in needed + (wished if all_failed else []) if not is_secret(name)}
+    if not (secret or draft.secrets) and seen.report["started"]:
+        # Nobody asked for one, but its code does: it may do without, as it did here.
+        read = [name for name in seen.report["reads"] if is_secret(name) and name not in there]
+        secret = wished = read if len(read) <= A_FEW else []
+        all_failed = False
     optional = [name for name in secret if name in wished and not all_failed]
     return replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=draft.env | plain)
 

@@ -9,7 +9,7 @@ import yaml
 from bridge.fleet import add, eras, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.trial import findings, recorder
+from bridge.fleet.trial import findings, recorder, witness
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
 
@@ -23,9 +23,9 @@ def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, 
             "complaint": complaint, "answer": "", "wrote": [list(one) for one in wrote]}
 
 
-def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not=""):
+def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=()):
     report = {"began": 1.0, "started": started, "why_not": why_not, "server": {}, "tools": tools if tools is not None else [tool(call["tool"]) for call in calls],
-              "wrote": [list(one) for one in wrote], "calls": list(calls), "words": list(words)}
+              "wrote": [list(one) for one in wrote], "calls": list(calls), "words": list(words), "reads": list(reads)}
     return Seen(report, [Reach(*one) for one in reached])
 
 
@@ -103,9 +103,11 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
     closed = seen(made("search"), reached=[(10.5, "a.example.org"), (10.6, "a.example.org:443")])
     answered = seen(made("search"), reached=[(10.5, "a.example.org"), (10.7, "1.2.3.4", True)])
     cut_off = seen(made("search"), reached=[(10.5, "a.example.org")])
+    remembered = seen(made("search"))
 
     assert findings.smoke(closed, None, True) is None
     assert findings.smoke(closed, answered, True) == {"tool": "search", "build": False, "internet": True}
+    assert findings.smoke(closed, remembered, True) is None
     assert findings.smoke(closed, cut_off, True) is None and findings.is_cut_off(cut_off) and not findings.is_cut_off(answered)
 
 
@@ -148,14 +150,15 @@ def test_where_it_may_not_write_becomes_a_volume(words, place):
 @pytest.mark.parametrize("words, names", [
     ("Error: BRAVE_API_KEY environment variable is required", ["BRAVE_API_KEY"]), ("KeyError: 'MY_TOKEN'", ["MY_TOKEN"]),
     ("Please set A_TOKEN or B_TOKEN", ["A_TOKEN"]), ("set SITE_URL and SITE_KEY", ["SITE_URL", "SITE_KEY"]),
-    ("code: 'ERR_MODULE_NOT_FOUND', required", []), ("listening with LOG_LEVEL info", []),
+    ("give A_KEY, or A_KEY_FILE, which is required", ["A_KEY"]), ("code: 'ERR_MODULE_NOT_FOUND', required", []), ("listening with LOG_LEVEL info", []),
 ])
 def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, names):
     assert findings.missing(seen(words=[words], started=0.0)) == names
 
 
 def test_a_server_that_asks_for_a_key_gets_a_secret_and_for_an_address_a_variable():
-    draft = prove._with_variables(Draft("it"), seen(words=["SITE_URL and SITE_KEY must be set"], started=0.0))
+    words = ["SITE_URL and SITE_KEY must be set", "set SITE_KEY"]
+    draft = prove._with_variables(Draft("it"), seen(words=words, started=0.0))
 
     assert (draft.secrets, draft.optional, draft.env) == (("SITE_KEY",), (), {"SITE_URL": "${SITE_URL}"})
 
@@ -166,6 +169,24 @@ def test_a_key_that_only_some_calls_want_is_optional():
 
     assert (some.secrets, some.optional) == (("SITE_KEY",), ("SITE_KEY",))
     assert (every.secrets, every.optional) == (("SITE_KEY",), ())
+
+
+def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
+    one = prove._with_variables(Draft("it"), seen(made("look"), reads=["DEBUG", "SITE_API_KEY"]))
+    many = prove._with_variables(Draft("it"), seen(made("look"), reads=["A_KEY", "B_KEY", "C_KEY"]))
+    dead = prove._with_variables(Draft("it"), seen(started=0.0, reads=["SITE_API_KEY"]))
+
+    assert (one.secrets, one.optional, one.env) == (("SITE_API_KEY",), ("SITE_API_KEY",), {})
+    assert many.secrets == dead.secrets == ()
+    assert "SITE_API_KEY: {optional: true}" in one.text
+
+
+@pytest.mark.parametrize("code, names", [
+    ("const key = process.env.SITE_KEY ?? process.env['B_KEY']", ["B_KEY", "SITE_KEY"]), ('os.environ["A_KEY"]; os.environ.get( "B_KEY"); os.getenv(\'C_KEY\')', ["A_KEY", "B_KEY", "C_KEY"]),
+    ("environment SITE_KEY", []),
+])
+def test_the_variables_that_code_asks_for_are_found(code, names):
+    assert sorted(witness.READS.findall(code)) == names
 
 
 def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():

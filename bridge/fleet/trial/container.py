@@ -6,6 +6,7 @@ runs the recorder, which owns the network namespace and has the rights over it t
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -88,7 +89,7 @@ def watch(image: str, stanza: Stanza, environment: Mapping[str, str], command: l
         for volume in stanza.volumes:
             mounts += ["--tmpfs", f"{volume.target}:exec,uid=10001,gid=10001,mode=0755,size={half}"]
         interpreter = dockerfile.PORTABLE if stanza.kind == "image" else (dockerfile.PYTHON,)
-        wish = {"command": command, "environment": dict(environment), "cwd": stanza.cwd, "places": places, "calls": calls}
+        wish = {"command": command, "environment": dict(environment), "cwd": stanza.cwd, "places": places, "calls": calls, "package": own_package(stanza)}
         said = run(["docker", "run", "--rm", "--interactive", "--init", "--name", name, "--label", LABEL, "--network", f"container:{name}-network",
                     "--read-only", "--no-healthcheck", *mounts, "--user", USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
                     "--memory", stanza.limits.memory, "--pids-limit", str(stanza.limits.pids), *(["--shm-size", stanza.limits.shm] if stanza.limits.shm else []),
@@ -99,6 +100,12 @@ def watch(image: str, stanza: Stanza, environment: Mapping[str, str], command: l
         except ValueError:
             raise Failed(["docker", "run", image], 0, said) from None
         return Seen(report, log())
+
+
+def own_package(stanza: Stanza) -> str:
+    """The name of what is tried, without its version."""
+    first = (stanza.npm or stanza.pypi or [""])[0]
+    return re.split(r"==|\[", first)[0] if stanza.pypi else first.rpartition("@")[0]
 
 
 @contextmanager

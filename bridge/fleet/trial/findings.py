@@ -114,8 +114,7 @@ def _is_harmless(seen: Seen, call: dict[str, Any]) -> bool:
 
 
 def _answered(seen: Seen, call: dict[str, Any]) -> bool:
-    during = [reach for reach in seen.reached if call["began"] <= reach.at <= call["ended"]]
-    return any(reach.connected for reach in during) or not during
+    return any(reach.connected for reach in seen.reached if call["began"] <= reach.at <= call["ended"])
 
 
 def is_cut_off(opened: Seen | None) -> bool:
@@ -167,7 +166,7 @@ def _shown(path: str) -> str:
 
 def missing(seen: Seen) -> list[str]:
     """The variables that it says it cannot start without."""
-    return [] if seen.report["started"] else list(_named(seen.report["words"][-25:] + [seen.report["why_not"]]))
+    return [] if seen.report["started"] else list(dict.fromkeys(_named(seen.report["words"][-25:] + [seen.report["why_not"]])))
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
@@ -179,6 +178,7 @@ def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
 def _named(texts: Iterable[str]) -> Iterator[str]:
     for line in (line for text in texts for line in text.splitlines()):
         names = [name for name in dict.fromkeys(VARIABLE.findall(line)) if not NO_VARIABLE.search(name)]
+        names = [name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names]  # another way to give the same
         if names and WANTS.search(line):
             yield from names[:1] if re.search(rf"{names[0]}\W{{0,4}} or ", line) else names
 

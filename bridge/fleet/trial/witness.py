@@ -6,10 +6,12 @@ those of `calls.planned` unless it is told which.
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,12 @@ from bridge.inspect.plan import Plan, Way
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import call, survey
 
-START, CALL, WHOLE = 60.0, 12.0, 60.0  # seconds: to start, for one call, for all of them
+START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to wait for), for one call, for all of them
 SETTLE = 1.0  # what it does by itself, it does soon after its start
 WORDS = 60    # lines of stderr
 MANY = 200    # files that a server wrote, of which it is enough to know some
+FILES = 2000  # of a package, that are looked into
+READS = re.compile(r"""(?:process\.env\.|process\.env\[["']|os\.environ(?:\.get\(|\[)\s*["']|getenv\(\s*["'])([A-Z][A-Z0-9_]{2,})""")
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
 
@@ -55,6 +59,7 @@ class Report:
     wrote: list[tuple[str, int]] = field(default_factory=list)  # before the first call
     calls: list[Made] = field(default_factory=list)
     words: list[str] = field(default_factory=list)  # the last of its stderr
+    reads: list[str] = field(default_factory=list)  # variables that its own code names
 
 
 def main() -> None:
@@ -71,7 +76,7 @@ async def watch(wish: dict[str, Any]) -> Report:
     environment["HOME"], cwd = _own(environment.get("HOME", "/tmp"), HOME), _own(wish["cwd"] or os.getcwd(), CWD)
     way = Way("stdio", command=tuple(wish["command"]))
     plan = Plan(ways=(way,), headers={}, environment=environment, cwd=cwd, timeout=START, call=None, expect="", json=False, openai=False)
-    report, written = Report(began=time.time()), Written(wish["places"])
+    report, written = Report(began=time.time(), reads=variables(wish.get("package", ""))), Written(wish["places"])
 
     async def talk(connection) -> bool:
         facts = await survey(connection)
@@ -109,6 +114,29 @@ async def _make(connection, made: Made) -> None:
         made.ended = time.time()
     made.complaint = complaint(answer.result, answer.error)[:600]
     made.answer = shown(answer.result)[:600] if answer.result else ""
+
+
+def variables(package: str) -> list[str]:
+    """The variables that the code of a package asks for: of its own files, and not of what it uses."""
+    found: set[str] = set()
+    for path in _sources(package):
+        try:
+            if path.stat().st_size < 4 << 20:
+                found.update(READS.findall(path.read_text(encoding="utf-8", errors="replace")))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def _sources(package: str) -> list[Path]:
+    if not package:
+        return []
+    node = Path("/opt/server/node_modules", package)
+    if node.is_dir():
+        return [path for path in node.rglob("*") if path.suffix in (".js", ".mjs", ".cjs") and "node_modules" not in path.relative_to(node).parts][:FILES]
+    places = [str(place) for place in Path("/opt/server/lib").glob("python*/site-packages")]
+    same = next((one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()), None)
+    return [Path(str(file.locate())) for file in (same.files or []) if file.suffix == ".py"][:FILES] if same else []
 
 
 def _own(place: str, instead: Path) -> str:
