@@ -87,7 +87,7 @@ class _Bridge:
         services = self.services = {name: self._service(name) for name in self.planned}
         app = self.app = App(services, not self.settings.config, self.settings, self.tokens, self._is_private)
         app.pages.registry = metrics.registry(services.values(), app.gate.refused)
-        app.pages.admins, app.pages.reread = self.admins, self._reload
+        app.gate.admins, app.pages.reread = self.admins, self._reload
         server = _Server(_uvicorn_config(app, self.settings.max_body))
         async with asyncio.TaskGroup() as tasks:
             self.tasks = tasks
@@ -139,7 +139,7 @@ class _Bridge:
         _check_principals(planned, tokens)
         revoked = Tokens.revoked(self.tokens, tokens)
         before, self.planned, self.tokens = self.planned, planned, tokens
-        self.app.gate.tokens, self.app.pages.admins = tokens, admins
+        self.app.gate.tokens, self.app.gate.admins = tokens, admins
         came = {"added": [name for name in planned if name not in before],
                 "changed": [name for name in planned if name in before and planned[name] != before[name]],
                 "removed": [name for name in before if name not in planned],

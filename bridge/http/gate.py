@@ -14,6 +14,7 @@ from bridge.protocol.errors import INVALID_REQUEST, Refusal
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
 OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
+PAGES = (b"/status.json", b"/metrics")
 REMEMBERED = 1000
 UNSEEN = object()
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -33,6 +34,7 @@ class Gate:
     def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: Tokens | None = None,
                  is_loopback: bool = True):
         self.tokens = tokens
+        self.admins: Tokens | None = None  # those that may reload, and see all pages
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
         self.any_host = "*" in allowed_hosts
         self.hosts = {host.lower() for host in (*LOOPBACK, *allowed_hosts)}
@@ -55,10 +57,12 @@ class Gate:
         if self.tokens is None:
             return ""
         principal = self.tokens.principal(headers)
-        return self._without_token(path) if principal is None else principal
+        return self._without_token(path, headers) if principal is None else principal
 
-    def _without_token(self, path: bytes) -> str | Denial:
+    def _without_token(self, path: bytes, headers: dict) -> str | Denial:
         if path in OPEN_PATHS or path.endswith(b"/readyz"):
+            return ""
+        if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
             return ""
         if path.startswith(b"/.well-known/"):
             # Anything but 404 here starts an OAuth dance in clients.

@@ -18,8 +18,7 @@ class Pages:
     """Endpoints over all services of a bridge."""
 
     registry = None  # what /metrics shows
-    admins = None  # tokens that may reload
-    gate = None  # whose tokens say who may see more than a state
+    gate = None  # whose tokens say who may see what, and reload
     root_path = ""  # --root-path
     reread = None  # reads the configuration again; returns what came of it by name. Raises UsageError
 
@@ -38,10 +37,11 @@ class Pages:
         if len(self.services) == 1:
             service, = self.services.values()
             return self._readiness(request, service)
-        each = {name: service.readiness() for name, service in self.services.items()}
+        is_shown = self._may_see_words(request)
+        each = {name: service.readiness(is_shown) for name, service in self.services.items()}
         ready = sum(word["status"] == "ready" for word in each.values())
         status = "ready" if ready == len(each) else "degraded" if ready else "not ready"
-        if not self._may_see(request):
+        if not is_shown:
             return JSONResponse({"status": status}, 200 if ready else 503)
         reason = "; ".join(f"{name}: {word['reason']}" for name, word in each.items() if word["reason"])
         return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
@@ -52,29 +52,37 @@ class Pages:
 
     def _readiness(self, request: Request, service) -> Response:
         word = service.readiness()
-        shown = word if self._may_see(request) else {"status": word["status"], "state": word["state"]}
+        shown = word if self._may_see_words(request) else {"status": word["status"], "state": word["state"]}
         return JSONResponse(shown, 200 if word["status"] == "ready" else 503)
 
-    def _may_see(self, request: Request) -> bool:
-        tokens = self.gate.tokens
-        return tokens is None or tokens.principal(request.scope["bridge.headers"]) is not None
+    def _may_see_words(self, request: Request) -> bool:
+        """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
+        admins. Of several callers' calls each might see another one's in it."""
+        tokens, admins, headers = self.gate.tokens, self.gate.admins, request.scope["bridge.headers"]
+        return (tokens is None or tokens.has_one_caller and tokens.principal(headers) is not None
+                or admins is not None and admins.principal(headers) is not None)
 
     async def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self.registry), headers={"content-type": content_type})
 
     async def status(self, request: Request) -> Response:
-        return JSONResponse({"version": __version__, "mcps": {name: service.status() for name, service in self.services.items()}})
+        return JSONResponse({"version": __version__, "mcps": self._all(request)})
+
+    def _all(self, request: Request) -> dict[str, dict]:
+        is_shown = self._may_see_words(request)
+        return {name: service.status(is_shown) for name, service in self.services.items()}
 
     async def status_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])
-        return _no_such_mcp(request) if service is None else JSONResponse(service.status())
+        return _no_such_mcp(request) if service is None else JSONResponse(service.status(self._may_see_words(request)))
 
     async def reload(self, request: Request) -> Response:
         """POST: read the configuration again. Off (404) without --admin-token-file."""
-        if self.admins is None:
+        admins = self.gate.admins
+        if admins is None:
             return JSONResponse({"error": "reloading over HTTP is off (--admin-token-file)"}, 404)
-        if self.admins.principal(request.scope["bridge.headers"]) is None:
+        if admins.principal(request.scope["bridge.headers"]) is None:
             return JSONResponse({"error": "the admin token is needed"}, 401, {"www-authenticate": 'Bearer realm="mcp-bridge admin"'})
         try:
             return JSONResponse(self.reread())
@@ -84,7 +92,7 @@ class Pages:
     async def home(self, request: Request) -> Response:
         """The same as /status.json, to be read."""
         outer = prefix(request.scope["bridge.headers"], self.root_path).decode()
-        parts = [_section(name, service.status()) for name, service in self.services.items()]
+        parts = [_section(name, status) for name, status in self._all(request).items()]
         return HTMLResponse(_PAGE.format(version=__version__, style=_STYLE, links=_links(outer), body="\n".join(parts)))
 
 

@@ -53,6 +53,10 @@ class Tokens:
             raise UsageError(f"{path}: no token in it")
         return cls(principals, exposed(path) if has_plain else "")
 
+    @property
+    def has_one_caller(self) -> bool:
+        return len(set(self._principals.values())) == 1
+
     @staticmethod
     def revoked(before: "Tokens | None", after: "Tokens | None") -> set[str]:
         """The principals of whom a token, or having none, is not good for anything any more."""

@@ -150,6 +150,6 @@ def is_declared(declared: dict, need: str, params: dict) -> bool:
     if need != "elicitation":
         return True
     modes = envelope.object_or_none(declared[need]) or {}
-    if bytes(params.get("mode", b"")) == b'"url"':
+    if envelope.string(params.get("mode", b"")) == "url":
         return "url" in modes
     return not modes or "form" in modes

@@ -5,6 +5,9 @@ LiteLLM 1.77.3 wedges its whole MCP gateway when an upstream `tools/call` ends i
 tool list never fails once it has worked, nor waits long for a child that is busy. `kind.py` knows what a valid result is.
 """
 
+from collections import ChainMap
+from copy import copy
+
 from msgspec import Raw
 
 from bridge.protocol import envelope, kind
@@ -34,6 +37,10 @@ class Strict:
 
     def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
         """The child answered a `tools/list` that no client waits for."""
+
+    def for_one(self) -> "Strict":
+        """The same for a child of one caller alone: what it answers is not for others."""
+        return self
 
 
 class Kind(Strict):
@@ -79,6 +86,11 @@ class Kind(Strict):
     def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
         if message.result and (tools := kind.tool_list(message.result)):
             self._remember(cursor, tools)
+
+    def for_one(self) -> "Kind":
+        own = copy(self)
+        own._lists = ChainMap({}, self._lists)
+        return own
 
     def _refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
         if method == "tools/call":

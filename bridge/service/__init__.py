@@ -18,6 +18,7 @@ from sse_starlette.sse import SendTimeoutError
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
+from bridge.child.supervisor import LAST_WORDS
 from bridge.counts import Counts
 from bridge.http.stream import Stream
 from bridge.printable import shortened
@@ -349,22 +350,23 @@ class Service:
         """Requests of clients that have no answer yet."""
         return self.counts.in_flight
 
-    def readiness(self) -> dict:
-        """Why it can be used or not: a handshake with the child was made and it lives."""
+    def readiness(self, is_shown: bool = True) -> dict:
+        """Why it can be used or not: a handshake with the child was made and it lives. `is_shown`: what the child wrote, too."""
         shared = self.shared.relay
         # One that is restarted because it speaks the other era has not shown yet that it works.
         is_asleep = shared.is_asleep and not (self.shared.is_restarting and shared.facts is None)
         is_ready = (shared.is_open or is_asleep) and not self.draining
         reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
+        reason = reason if is_shown else reason.partition(LAST_WORDS)[0]
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
-    def status(self) -> dict:
-        """All that there is to see, for people and machines."""
+    def status(self, is_shown: bool = True) -> dict:
+        """All that there is to see, for people and machines. `is_shown`: what the child wrote, too."""
         relay, counts = self.shared.relay, self.counts
         histogram = counts.latency.get("tools/call")
         calls = sum(histogram.counts) if histogram else 0
         return {
-            **self.readiness(),
+            **self.readiness(is_shown),
             "server": shortened(relay.facts.title, SHOWN) if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
             "child_era": self.eras.child_era,
             "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
@@ -373,7 +375,7 @@ class Service:
             "mean_call_seconds": round(histogram.sum / calls, 6) if calls else 0.0,
             "processes": [child.status(self.loop.time()) for child in self.children],
             "waits": counts.waits, "wakes": counts.wakes, "recycled": counts.recycled, "spares": self.children.pool.spares,
-            "tools": self._shown_tools(), "stderr": list(self.shared.supervisor.stderr.tail),
+            "tools": self._shown_tools(), "stderr": list(self.shared.supervisor.stderr.tail) if is_shown else [],
         }
 
     def open_sessions(self) -> dict[tuple[str, str], int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from bridge.child.lifecycle import State
 from bridge.child.supervisor import LAST_WORDS, Supervisor
@@ -26,7 +27,9 @@ class Child:
         self.params = params or initialize_params()
         self.on_gone = on_gone
         self.log = service.log.bind(session=owner.label) if owner else service.log
-        self.relay = Relay(self._write, service.policy, service.counts, self.log, owner,
+        is_of_one = role in ("own", "spare", "principal")
+        policy = replace(service.policy, profile=service.profile.for_one()) if is_of_one else service.policy
+        self.relay = Relay(self._write, policy, service.counts, self.log, owner,
                            private=role in ("own", "spare"), minted=service.minted, era=era or service.eras.main)
         self.relay.child = self
         self.own_era = era

@@ -4,12 +4,12 @@ import asyncio
 
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.metrics import usage
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
-from bridge.protocol.session import Session
+from bridge.protocol.session import ASKABLE, Session
 from bridge.service.child import Child
 from bridge.service.eras import PROBE
 from bridge.service.pool import Pool
@@ -288,7 +288,7 @@ class Children:
 
     def _wishes(self, session: Session) -> tuple[bytes, bytes]:
         """What a session's own child is told of its client: the kind of spare that will do, and a new child's params."""
-        offered = envelope.members(session.capabilities)
+        offered = spelling.only(envelope.members(session.capabilities), *ASKABLE)  # a child may take "Roots" for roots
         if self.service.policy.withhold_roots and offered.pop("roots", None):
             self.service.log.info("client's roots are withheld from its child (--client-roots relay passes them)", session=session.label)
         capabilities = envelope.encode(dict(sorted(offered.items())))

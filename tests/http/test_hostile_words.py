@@ -129,3 +129,20 @@ def test_of_several_callers_none_is_told_what_a_child_said_before_it_died(tmp_pa
         assert "its last words: of alice" in str(alone)
         assert "exited (code 7)" in str(together) and "last words" not in str(together)
         assert eventually(lambda: bridge.logged("last words: of bob"))
+
+
+def test_of_several_callers_none_sees_what_a_child_wrote_but_an_admin_does(tmp_path):
+    (tmp_path / "tokens").write_text("alice a-token-of-24-characters\nbob another-token-of-some\n")
+    (tmp_path / "admins").write_text("an-admins-own-token\n")
+    admin = {"authorization": "Bearer an-admins-own-token"}
+    options = ["--token-file", tmp_path / "tokens", "--admin-token-file", tmp_path / "admins", "--name", "it"]
+    with Bridge(zoo("hostile"), *options, headers=TOKEN) as bridge, Http(bridge.url, headers=TOKEN) as hers:
+        hers.call("say", message="of alice")
+        eventually(lambda: bridge.logged("of alice"))
+        get = lambda path, headers: httpx.get(bridge.url + path, headers=headers, trust_env=False)
+
+        assert get("/status.json", TOKEN).json()["mcps"]["it"]["stderr"] == [] and "of alice" not in get("/", TOKEN).text
+        assert "of alice" in get("/status.json", admin).text and "of alice" in get("/", admin).text
+        assert get("/metrics", admin).status_code == 200
+        assert [get(path, admin).status_code for path in ("/mcp", "/mcp/", "/sse", "/ws")] == [401] * 4
+        assert [get(path, {}).status_code for path in ("/", "/status.json", "/metrics")] == [401] * 3

@@ -9,9 +9,11 @@ import pytest
 from world import ENVELOPE, Outbox, World
 
 from bridge.protocol import envelope, spelling
+from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import Tasks
+from bridge.protocol.profile import profile
 
 
 def put_right(params: bytes, method: str = "tools/call") -> bytes:
@@ -223,3 +225,21 @@ def test_whatever_happens_in_whatever_order_no_message_crosses_callers():
         for name, other in (("alice", "bob"), ("bob", "alice")):
             got = b"".join(message for box in heard[name] for message in (*box.raw, *box.raw_answers))
             assert b"of " + other.encode() not in got, seed
+
+
+def test_a_list_of_one_callers_own_child_is_nobody_elses_and_that_of_the_shared_child_is_everybodys():
+    """LiteLLM gets the last good list where a child fails."""
+    shared = profile("litellm")
+    alice, bob = shared.for_one(), shared.for_one()
+    listed = lambda name: Envelope(result=msgspec.Raw(b'{"tools":[{"name":"%b","inputSchema":{"type":"object"}}]}' % name))
+    alice.heard(b"", listed(b"of_alice"))
+
+    assert b"of_alice" in alice.last_list(b"1", b"")
+    assert bob.last_list(b"1", b"") is shared.last_list(b"1", b"") is None
+    shared.heard(b"", listed(b"of_all"))
+    assert b"of_alice" in alice.last_list(b"1", b"") and b"of_all" in bob.last_list(b"1", b"")
+
+
+@pytest.mark.parametrize("mode", [b'"url"', rb'"ur\u006c"'])
+def test_a_client_that_takes_forms_only_is_not_asked_for_a_url_however_it_is_spelled(mode):
+    assert not is_declared({"elicitation": msgspec.Raw(b'{"form":{}}')}, "elicitation", {"mode": msgspec.Raw(mode)})

@@ -101,7 +101,7 @@ class _Wish(msgspec.Struct):
 
     @property
     def is_url(self) -> bool:
-        return bytes(self.members.get("mode", b"")) == b'"url"'
+        return envelope.string(self.members.get("mode", b"")) == "url"
 
     def for_session(self) -> Raw:
         """The params as 2025-11-25 has them: there an elicitation by URL has an id, and SDKs refuse one without."""
