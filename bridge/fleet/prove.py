@@ -20,6 +20,8 @@ from bridge.fleet.trial.container import Seen
 
 ROUNDS = 6
 DATA = "/data"
+PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
+NOT_ITS_OWN = re.compile(r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$")
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -64,7 +66,32 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and set(better.secrets) - set(last.secrets) <= set(better.optional):
             break  # what it may do without, it did without
-    return draft, seen
+    return _with_own_places(table, draft, seen, values, check)
+
+
+def _with_own_places(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
+    """Where no call proves anything, or it writes into its own package: tried with the places that its code reads from variables, in a volume.
+    They stay if that helped."""
+    if not seen.report["started"] or not findings.storage(seen).inside and findings.smoke(seen, None, True):
+        return draft, seen
+    places = {name: _own_place(name, draft.name) for name in seen.report["reads"] if PLACE.search(name) and not NOT_ITS_OWN.search(name) and name not in draft.env}
+    if not 0 < len(places) <= A_FEW:
+        return draft, seen
+    other = with_places(replace(draft, env=draft.env | places))
+    again = table.watch(check(other), values)
+
+    def working(one: Seen) -> int:
+        return sum(not call["complaint"] for call in one.report["calls"])
+
+    if not again.report["started"] or working(again) <= working(seen):
+        return draft, seen
+    return replace(other, why=other.why | {"volumes": f"its code reads {', '.join(places)}, and works with it"}), again
+
+
+def _own_place(variable: str, name: str) -> str:
+    if re.search("(^|_)(DB|DATABASE|SQLITE)", variable):
+        return f"{DATA}/{name}.db"
+    return f"{DATA}/{name}.json" if "FILE" in variable else DATA
 
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
@@ -77,6 +104,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         _tell(f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network")
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
+    draft = _with_downloads(draft, opened)
     best = opened if opened and not closed.report["started"] else closed
     started, tools = bool(best.report["started"]), best.report["tools"]
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
@@ -107,6 +135,11 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     else:
         notes += [f"only listed: no call was proved ({why['smoke']})"]
     return Proof(draft, len(tools), smoke is not None, list(map(comment, notes)))
+
+
+def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:
+    """A home that is kept, where it downloads much into it."""
+    return _with_storage(draft, opened) if opened and opened.report["started"] else draft
 
 
 def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: Seen) -> Seen:
@@ -142,7 +175,7 @@ def _with_storage(draft: Draft, seen: Seen) -> Draft:
     if not places:
         return draft
     env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})
-    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place, [*draft.volumes]) for place in places)), env=env,
+    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)), env=env,
                    cwd=DATA if found.cwd and not draft.cwd else draft.cwd, why=draft.why | {"volumes": f"{found.why}: kept, not lost at the next start"})
 
 
@@ -167,11 +200,11 @@ def with_places(draft: Draft) -> Draft:
     places = [place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in _targets(draft))]
     if not places:
         return draft
-    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place, draft.volumes) for place in places)),
+    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
                    why=draft.why | {"volumes": f"its command names {', '.join(places)}"})
 
 
-def volume(name: str, target: str, others) -> str:
+def volume(name: str, target: str) -> str:
     source = f"{name}-{target.strip('/').replace('/', '-').lower()}"
     return f"{re.sub(r'[^a-z0-9_.-]', '-', source)}:{target}"
 

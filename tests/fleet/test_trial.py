@@ -69,12 +69,12 @@ def test_a_schema_that_refers_to_itself_has_an_end():
 @pytest.mark.parametrize("text", [
     "Error: no such thing", "An error occurred: x", "Failed to fetch page", "❌ Failed to load", '{"error": "Temporary network issue"}', '[{"error": "x"}]',
     '{"success": false, "message": "x"}', '{"status": "error"}', "HTTP error 500", "Search failed: getaddrinfo ENOTFOUND host", "Please set the API key: missing API key",
-    "FOO_API_KEY environment variable is not set", "Unable to connect", "Could not find it", "ValueError: x", ""])
+    "FOO_API_KEY environment variable is not set", "Unable to connect", "Could not find it", "ValueError: x"])
 def test_an_error_in_a_text_is_no_success(text):
     assert complaint({"content": [{"type": "text", "text": text}]})
 
 
-@pytest.mark.parametrize("text", ["12:00 UTC", "No notes yet", '{"error": null, "items": []}', "[]", "0 errors found", '{"errors": [], "ok": true}', "Errol Flynn was an actor"])
+@pytest.mark.parametrize("text", ["12:00 UTC", "", "No notes yet", '{"error": null, "items": []}', "[]", "0 errors found", '{"errors": [], "ok": true}', "Errol Flynn was an actor"])
 def test_an_answer_that_only_sounds_like_one_is_a_success(text):
     assert complaint({"content": [{"type": "text", "text": text}]}) == ""
 
@@ -129,13 +129,28 @@ def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, a
 
 @pytest.mark.parametrize("wrote, home, cwd", [
     ([("/tmp/home/.notes/db.json", 10)], True, False), ([("/tmp/cwd/notes.db", 10)], False, True), ([("/tmp/home/.cache/x", 10)], False, False),
-    ([("/tmp/home/.cache/model.bin", 5 << 20)], True, False), ([("/tmp/scratch", 10)], False, False), ([("/tmp/home/server.log", 10)], False, False),
+    ([("/tmp/home/.cache/model.bin", 5 << 20)], False, False), ([("/tmp/scratch", 10)], False, False), ([("/tmp/home/server.log", 10)], False, False),
+    ([("/tmp/home/.local/share/it/telemetry_state.json", 10)], False, False), ([("/tmp/home/.net/it/x/lib.so", 9 << 20)], False, False),
     ([("/data/x", 1)], False, False),
 ])
 def test_what_is_written_into_memory_is_noticed_but_not_what_comes_back_by_itself(wrote, home, cwd):
     found = findings.storage(seen(made("create_note", wrote=wrote)), ["/data"])
 
     assert (found.home, found.cwd) == (home, cwd)
+
+
+def test_what_was_downloaded_into_a_cache_is_worth_to_be_kept():
+    downloaded = seen(made("look", wrote=[("/tmp/home/.cache/model.bin", 5 << 20)]), reached=[(10.5, "1.2.3.4", True)])
+
+    assert findings.storage(downloaded).home
+
+
+def test_what_is_unpacked_to_be_executed_needs_a_home_on_a_volume():
+    words = ["Failed to load /tmp/home/.net/x/lib.so: failed to map segment from shared object"]
+    draft = prove._with_storage(Draft("it", command=("it",)), seen(words=words, started=0.0))
+
+    assert (draft.volumes, draft.env) == (("it-data:/data",), {"HOME": "/data"})
+    assert prove._with_storage(draft, seen(words=words, started=0.0)) == draft
 
 
 @pytest.mark.parametrize("words, place", [
@@ -179,6 +194,31 @@ def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
     assert (one.secrets, one.optional, one.env) == (("SITE_API_KEY",), ("SITE_API_KEY",), {})
     assert many.secrets == dead.secrets == ()
     assert "SITE_API_KEY: {optional: true}" in one.text
+
+
+class Table:
+    """A trial that has seen everything."""
+
+    def __init__(self, *seen):
+        self.seen, self.stanzas = list(seen), []
+
+    def watch(self, stanza, values, calls=None, is_open=False):
+        self.stanzas.append(stanza)
+        return self.seen.pop(0)
+
+
+@pytest.mark.parametrize("now, env, volumes", [
+    (seen(made("list_notes"), reads=["NOTES_FILE_PATH", "HOME"]), {"NOTES_FILE_PATH": "/data/it.json"}, ("it-data:/data",)),
+    (seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH"]), {}, ()),
+])
+def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_if_it_helps(now, env, volumes):
+    first = seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH", "LOG_DIR", "PATH"])
+    table = Table(now)
+
+    draft, _ = prove._with_own_places(table, Draft("it", command=("it",)), first, {}, add._checked)
+
+    assert table.stanzas[0].env == {"NOTES_FILE_PATH": "/data/it.json"}
+    assert (draft.env, draft.volumes) == (env, volumes)
 
 
 @pytest.mark.parametrize("code, names", [

@@ -118,8 +118,6 @@ def complaint(result: dict[str, Any] | None, error: str = "") -> str:
             return words
     if isinstance(data, dict | list):
         return ""
-    if not text and not result.get("structuredContent"):
-        return "an empty answer"
     if FAILED.match(text) or len(text) < SHORT and (NO_NETWORK.search(text) or NO_KEY.search(text)):
         return text
     return ""

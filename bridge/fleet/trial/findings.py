@@ -13,7 +13,8 @@ PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
-CACHES = re.compile(r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|telemetry|\.pki|\.dotnet|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$", re.IGNORECASE)
+CACHES = re.compile(r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|[^/]*(telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$", re.IGNORECASE)
+UNPACKED = re.compile(r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied", re.IGNORECASE)
 SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/app")
 DENIED = re.compile(r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permission denied|no such file or directory|does not exist|not writable|cannot create)"
                     r"[^'\"\n/]{0,60}['\"]?(/[\w.@~+-]+(?:/[\w.@~+-]+)*)|"
@@ -131,13 +132,17 @@ def _proposed(call: dict[str, Any]) -> dict[str, Any]:
 def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     """What it wrote into memory, and where it was not allowed to write. `volumes`: what is kept already."""
     report, kept = seen.report, tuple(volumes)
+    has_network = any(reach.connected for reach in seen.reached)  # without, what is in a cache was made here, and can be again
     events = [("at its start", report["wrote"]), *((call["tool"], call["wrote"]) for call in report["calls"])]
     lost = [(who, path) for who, wrote in events for path, size in wrote
             if path.startswith((f"{OWN_HOME}/", f"{OWN_CWD}/")) and not path.startswith(tuple(f"{place}/" for place in kept))
-            and (size > SMALL or not CACHES.search(path.rstrip("/").removeprefix("/tmp/")))]
+            and (size > SMALL and has_network or not CACHES.search(path.rstrip("/").removeprefix("/tmp/")))]
     denied = [path for path in _denied(report) if not path.startswith(tuple(f"{place}/" for place in kept)) and path not in kept]
     places = tuple(dict.fromkeys(filter(None, map(place_of, denied))))
     inside = next((path for path in denied if path.startswith("/opt/server/")), "")
+    unpacks = not report["started"] and any(UNPACKED.search(line) for line in report["words"])
+    if unpacks and OWN_HOME not in kept:
+        return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
     why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places else ""
     return Storage(any(path.startswith(f"{OWN_HOME}/") for _, path in lost), any(path.startswith(f"{OWN_CWD}/") for _, path in lost), places,
                    why.replace("at its start wrote", "at its start it wrote"), inside)
