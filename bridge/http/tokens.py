@@ -18,6 +18,7 @@ from bridge.settings import UsageError
 SHORTEST = 16  # characters of a token; those of `mcp-bridge token` have 43
 HASHED = "sha256:"
 _HASH = re.compile(r"sha256:[0-9a-f]{64}", re.IGNORECASE)
+_OF_NOTHING = frozenset(hashlib.sha256(text).digest() for text in (b"", b"\n", b"\r\n"))  # what `sha256sum` says of a variable that is not set
 _TOKEN = re.compile(r"[!-~]+")  # what a header can carry
 
 
@@ -123,7 +124,10 @@ def exposed(path: str) -> str:
 
 def _digest(word: str, where: str) -> bytes:
     if _HASH.fullmatch(word):
-        return bytes.fromhex(word[len(HASHED):])
+        digest = bytes.fromhex(word[len(HASHED):])
+        if digest in _OF_NOTHING:
+            raise UsageError(f"{where}: this is the hash of an empty text: was the token's variable not set?")
+        return digest
     check(word, where)
     return hashlib.sha256(word.encode()).digest()
 

@@ -9,6 +9,8 @@ Most params are fine and are not taken apart: if the members that we know, as th
 whole, there is nothing else in it.
 """
 
+import json
+
 import msgspec
 from msgspec import Raw
 
@@ -96,10 +98,21 @@ def _put_right(message: Envelope) -> Raw:
     decides = DECIDES.get(message.method, _NONE)
     right = {name: value for name, value in members.items()
              if name in _EXACT or (folded := name.casefold()) != "_meta" and folded not in decides}
-    anew = envelope.encode(right)
-    # A member that is there twice, or has escapes in its name, makes the original the longer one.
-    is_right = len(right) == len(members) and len(_compact(anew)) == len(_compact(message.params))
-    return message.params if is_right else Raw(anew)
+    is_right = len(right) == len(members) and not _is_longer(message.params, members)
+    return message.params if is_right else Raw(envelope.encode(right))
+
+
+def has_twins(raw: Raw, members: dict[str, Raw]) -> bool:
+    """Whether the object has a member twice."""
+    if not _is_longer(raw, members):
+        return False
+    names = [name for name, _ in json.loads(bytes(raw), object_pairs_hook=list)]
+    return len(set(names)) < len(names)
+
+
+def _is_longer(raw: Raw, members: dict[str, Raw]) -> bool:
+    """Whether there is more in the object than its members: one of them twice, or escapes in a name."""
+    return len(_compact(envelope.encode(members))) != len(_compact(raw))
 
 
 def _compact(raw: bytes) -> bytes:

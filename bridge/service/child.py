@@ -11,6 +11,7 @@ from bridge.protocol.eras import LEGACY
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.relay import Relay
 from bridge.protocol.session import Session
+from bridge.redact import redacted
 from bridge.service.starting import Starting
 
 
@@ -168,6 +169,7 @@ class Child:
             return
         if self.relay.is_modern and not self.own_era and not self.has_opened:
             self.service.eras.forget()  # it was modern when that was written down
+        reason = redacted(reason)
         if self.relay.is_open and self.relay.has_many_callers:  # one's data may be in what it said for another; the log has it
             reason = reason.partition(LAST_WORDS)[0]
         self.relay.lost(reason, self._clock(), for_good=for_good)

@@ -52,6 +52,8 @@ def test_a_byte_order_mark_and_comments_are_no_part_of_a_token(tmp_path):
     ("alice fifteen-letters\n", "1: a token of 15 characters"),
     (f"alice {TOKEN}\nbob {OTHER}\ncarol {HASH}\n", "3: the token of line 1 under another name"),
     (f"{TOKEN}\nbob {TOKEN}\n", "2: the token of line 1 under another name"),
+    (f"alice sha256:{hashlib.sha256().hexdigest()}\n", "1: this is the hash of an empty text"),
+    (f"sha256:{hashlib.sha256(b'%c' % 10).hexdigest()}\n", "1: this is the hash of an empty text"),
     ("sha256:1234\n", "1: sha256: is followed by the 64 hexadecimal digits"),
     (f"alice SHA256:{'g' * 64}\n", "1: sha256: is followed by"),
     ("alice pässwörter-und-mehr\n", "1: a token has letters, digits and signs of ASCII only"),

@@ -12,6 +12,7 @@ from bridge.protocol import envelope, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras.caller import Caller
+from bridge.protocol.eras.headers import mismatch
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.profile import profile
 
@@ -243,3 +244,15 @@ def test_a_list_of_one_callers_own_child_is_nobody_elses_and_that_of_the_shared_
 @pytest.mark.parametrize("mode", [b'"url"', rb'"ur\u006c"'])
 def test_a_client_that_takes_forms_only_is_not_asked_for_a_url_however_it_is_spelled(mode):
     assert not is_declared({"elicitation": msgspec.Raw(b'{"form":{}}')}, "elicitation", {"mode": msgspec.Raw(mode)})
+
+
+@pytest.mark.parametrize(("arguments", "is_refused"), [
+    (b'{"region":"eu"}', False), (rb'{"gr\u00f6\u00dfe":1,"region":"eu","regions":2}', False), (rb'{ "r\u0065gion" : "eu" }', False),
+    (b'{"region":"eu","Region":"us"}', True), (b'{"region":"us","region":"eu"}', True), (rb'{"region":"us","re\u0067ion":"eu"}', True),
+    (b'{"REGION":"us"}', True), (b'{"region":"eu","x":{"Region":"us","region":1}}', False),
+])
+def test_an_argument_that_a_header_mirrors_is_the_one_that_the_server_finds(arguments, is_refused):
+    """A proxy routes by the header: nobody gets another region by spelling it twice."""
+    why = mismatch(((("region",), "Region", "string"),), msgspec.Raw(arguments), {b"mcp-param-region": b"eu"}, frozenset())
+
+    assert bool(why) is is_refused, why

@@ -19,7 +19,8 @@ from world import Outbox, World
 from bridge.child.lines import Lines
 from bridge.child.process import Process
 from bridge.http import body as bodies
-from bridge.http.shortcut import ShortcutProtocol, ShortWay
+from bridge.http.fast import FastProtocol, FastResponse
+from bridge.http.request import Request
 from bridge.protocol import envelope, kind, subscriptions
 from bridge.protocol.eras import ladder
 from bridge.protocol.eras.headers import annotations
@@ -184,13 +185,13 @@ def test_a_body_that_comes_byte_by_byte_is_not_copied_at_each_of_them():
     assert is_linear(read_body, drip) == ""
 
 
-def test_a_body_on_the_short_way_is_not_copied_at_each_byte_either():
+def test_a_body_on_the_fast_path_is_not_copied_at_each_byte_either():
     def read(pieces: list[bytes]) -> None:
-        protocol = ShortcutProtocol.__new__(ShortcutProtocol)
-        protocol.short = ShortWay(protocol, None, b"POST", {}, b"", "")
+        protocol = FastProtocol.__new__(FastProtocol)
+        protocol.fast = FastResponse(protocol, None, Request(b"POST", {}, b"", b"", "", []), None)
         for piece in pieces:
             protocol.on_body(piece)
-        assert len(protocol.short.body) == len(pieces)
+        assert len(protocol.fast.request.body) == len(pieces)
 
     assert is_linear(read, drip) == ""
 

@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 
 PREFIX = b"mcp-param-"
 LONGEST = 1 << 20  # bytes of a schema that is looked at
@@ -75,6 +75,8 @@ def mismatch(mirrored: tuple, arguments: msgspec.Raw, headers: dict[bytes, bytes
     given = envelope.object_or_none(arguments)
     for path, token, kind in mirrored:
         name = PREFIX + token.lower().encode()
+        if _has_twin(arguments, path):
+            return f"Mcp-Param-{token} mirrors an argument that is there more than once, or in other letters, too (argument {'.'.join(path)!r})"
         if why := _mismatch(_at(given, path), kind, headers.get(name), name in twins):
             return f"Mcp-Param-{token} {why} (argument {'.'.join(path)!r})"
     return ""
@@ -98,6 +100,18 @@ def _mismatch(value, kind: str, header: bytes | None, is_twin: bool) -> str:
         if number and int(number[1]) == int(value):
             return ""
     return "is not what the argument is"
+
+
+def _has_twin(raw: msgspec.Raw, path: tuple) -> bool:
+    """Whether a server could find another argument there than we do."""
+    for name in path:
+        members = envelope.object_or_none(raw)
+        if members is None:
+            return False
+        if len(spelling.only(members, name)) != len(members) or spelling.has_twins(raw, members):
+            return True
+        raw = members.get(name, envelope.ABSENT)
+    return False
 
 
 def _shown(value) -> str | None:
