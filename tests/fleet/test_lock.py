@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge.fleet import Fleet, Stanza, commands, lock, origins
+from bridge.fleet.engines import packages
+from bridge.fleet.engines.programs import Failed
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 from support import ROOT
@@ -196,3 +198,14 @@ def test_a_lock_that_npm_ci_refuses_is_not_kept(project, monkeypatch):
     with pytest.raises(lock.Incomplete, match="`npm ci` refuses .* is-number@6.0.0 is missing") as said:
         lock.lock(project, NODE)
     assert said.value.missing == ["is-number@6.0.0"] and not any((project.images / "mark").iterdir())
+
+
+@pytest.mark.timeout(300)
+def test_a_lock_is_installed_from_wheels_unless_building_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MCP_BRIDGE_FLEET_CACHE", str(tmp_path / "cache"))
+    sdist = tmp_path / "requirements.lock"
+    sdist.write_text("docopt==0.6.2 --hash=sha256:49b3a825280bd66b3aa83585ef59c4a8c82f2c8a522dbe754a8bc8d08c85c491\n")
+
+    with pytest.raises(Failed):
+        packages.locked("old", sdist, "3.13")
+    assert packages.locked("old", sdist, "3.13", build=True).exists()

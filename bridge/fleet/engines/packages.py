@@ -29,12 +29,14 @@ def environment(name: str, *requirements: str, python: str = sys.executable) -> 
     return made(name, about, lambda folder: install(folder, *requirements, python=python)) / "bin/python"
 
 
-def locked(name: str, lock: Path, version: str) -> Path:
-    """The python of an environment with exactly what `lock` says, hashes included. Raises Failed."""
+def locked(name: str, lock: Path, version: str, build: bool = False) -> Path:
+    """The python of an environment with exactly what `lock` says, hashes included: from wheels, unless building them (which
+    runs their code) is allowed. Raises Failed."""
+    wheels = () if build else ("--only-binary", ":all:")
     python = interpreter(version)
     text = lock.read_text(encoding="utf-8")
     about = "\n".join([run([python, "-c", "import sys, platform; print(sys.base_prefix, platform.python_version(), platform.machine())"]), text])
-    return made(name, about, lambda folder: install(folder, "--no-deps", "--require-hashes", "-r", str(lock), python=python)) / "bin/python"
+    return made(name, about, lambda folder: install(folder, "--no-deps", *wheels, "--require-hashes", "-r", str(lock), python=python)) / "bin/python"
 
 
 def install(folder: Path, *requirements: str, python: str = sys.executable) -> None:

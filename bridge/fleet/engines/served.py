@@ -118,7 +118,7 @@ def _install(project: Project, stanza: Stanza) -> Installed:
 
 
 def _python(stanza: Stanza, folder: Path) -> Installed:
-    python = packages.locked(stanza.name, _lock(stanza, folder / "requirements.lock"), stanza.python)
+    python = packages.locked(stanza.name, _lock(stanza, folder / "requirements.lock"), stanza.python, stanza.build)
     return Installed(python.parent.parent, [python.parent])
 
 
@@ -142,7 +142,7 @@ def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
     if binary.file:
         found = folder / here(binary.file)
     elif binary.pypi:
-        python = packages.locked(stanza.name, _lock(stanza, folder / "requirements.lock"), stanza.python)
+        python = packages.locked(stanza.name, _lock(stanza, folder / "requirements.lock"), stanza.python, stanza.build)
         found = next((path for root in (*python.parent.parent.glob("lib/python*/site-packages"), python.parent.parent)
                       if (path := root / here(binary.path)).exists()), python.parent / here(binary.path))
     elif binary.npm:
