@@ -81,3 +81,15 @@ def test_both_eras_of_a_bridge_say_the_same(around, child, differences):
                      ("sse", "legacy", "2025-11-25"), ("websocket", "legacy", "2025-11-25")]
     assert told["problems"] == []
     assert told["differences"] == differences
+
+
+def test_a_call_that_may_have_been_done_is_not_made_again_on_another_transport(echo):
+    """It may have written something: the first one's answer was only late."""
+    command = [sys.executable, "-m", "bridge", "inspect", echo.url, "--call", "slow", '{"seconds": 2.125}', "--timeout", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30, check=False)
+    received = inspect(echo.url, "--call", "received", "{}")
+
+    assert done.returncode == 1
+    assert "no answer within 1 s while waiting for" in done.stderr
+    assert "slow may have been done: it is not called again on another transport" in done.stderr
+    assert received.count("2.125") == 1

@@ -1,6 +1,6 @@
 """Why a way did not lead to a server: one clear line that names the thing and the way out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,13 +21,14 @@ class Failure:
     state: str  # "not offered" or "failed"
     reason: str
     unreachable: bool = False  # so the other transports of that host need no try
+    refused: bool = False  # by HTTP, before the server saw it
 
 
 def explain(trace: Trace, trouble: Exception | None) -> Failure:
     """`trouble` is None when the deadline, or a refused POST, ended it."""
     cause = _cause(trouble) if trouble else None
     if status := _status(trace, cause):
-        return _refused(trace, status, cause)
+        return replace(_refused(trace, status, cause), refused=400 <= status < 500)
     if cause is None or isinstance(cause, TimeoutError | httpx2.TimeoutException):
         return Failure("failed", f"no answer within {trace.timeout:g} s while waiting for {trace.step} (--timeout)")
     if isinstance(cause, MCPError):

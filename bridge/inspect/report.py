@@ -31,7 +31,7 @@ def run(plan: Plan) -> int:
 
 def _run(plan: Plan) -> int:
     if plan.call:
-        return _tell_answer(plan, asyncio.run(_visit_ways(plan, lambda connection: call(connection, *plan.call), 1)))
+        return _tell_answer(plan, asyncio.run(_call_once(plan)))
     if plan.openai:
         return _tell_functions(asyncio.run(_visit_ways(plan, survey, 1)))
     return _tell_facts(plan, asyncio.run(_visit_ways(plan, survey, len(plan.ways))))
@@ -46,6 +46,27 @@ async def _visit_ways(plan: Plan, talk, enough: int) -> list[Visit]:
             break
         if sum(not visited.failure for visited in visits) >= enough:
             break
+    return visits
+
+
+async def _call_once(plan: Plan) -> list[Visit[Answer]]:
+    """On the first way that takes the call. What was sent may have been done, even if no answer came: it is not sent again on another way."""
+    was_sent = False
+
+    async def talk(connection) -> Answer:
+        nonlocal was_sent
+        was_sent = True
+        return await call(connection, *plan.call)
+
+    visits: list[Visit[Answer]] = []
+    for way in plan.ways:
+        visits.append(await visit(way, plan, talk))
+        failure = visits[-1].failure
+        if failure and was_sent and not failure.refused and way is not plan.ways[-1]:
+            complain(f"{plan.call[0]} may have been done: it is not called again on another transport (--transport names one)")
+        if failure is None or failure.unreachable or (was_sent and not failure.refused):
+            break
+        was_sent = False
     return visits
 
 
