@@ -9,7 +9,7 @@ FLEET = {
     "up": "start all MCPs of images/ with LiteLLM, and prove that they work",
     "down": "end what `up` started",
     "ps": "show what runs",
-    "logs": "print what an MCP, or litellm, logged",
+    "logs": "print what MCPs, LiteLLM or all of them logged",
     "add": "write the stanza of a new MCP",
     "lock": "pin the packages of MCPs, with hashes",
     "render": "write the files that follow from the stanzas",
@@ -17,6 +17,8 @@ FLEET = {
     "tools": "list the tools of all MCPs",
     "resources": "list the resources of all MCPs",
     "prompts": "list the prompts of all MCPs",
+    "catalog": "list all MCPs that have a stanza, and what they need to start",
+    "prune": "free what was built for this fleet and is not used",
 }
 
 

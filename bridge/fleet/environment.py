@@ -13,6 +13,7 @@ import ipaddress
 import json
 import re
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in c
 OURS = "# These lines are written anew by each `mcp-bridge up`:"
 TOKEN = "bridge_token"
 KEY = "litellm_key"  # in compose/state: for commands that people copy
+EVERYWHERE = ("0.0.0.0", "::")
 COPIES = "secrets.json"
 PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
 DATABASE_HOST = "database"
@@ -51,6 +53,12 @@ class Environment:
         """The address that this machine reaches those ports at."""
         return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
 
+    def as_shown(self) -> "Environment":
+        """The same, for addresses that are told to people: where the network may come in, others can use them too."""
+        if self.host not in EVERYWHERE:
+            return self
+        return Environment({**self.values, "LAN_BIND": _own_address(ipv6=self.host == "::")})
+
     def port(self, name: str, default: int) -> int:
         text = self.values.get(name) or str(default)
         if not text.isdecimal() or not 0 < int(text) < 65536:
@@ -69,6 +77,11 @@ class Environment:
 def read(project: Project) -> Environment:
     """As it is. Raises UsageError for lines that are no variables."""
     return Environment(_from_files(project) | read_dotenv(project.env_file))
+
+
+def with_keys(environment: Environment) -> Environment:
+    """With the keys that `up` would make, to know what can start: the values are of no use."""
+    return Environment({**_random(environment.values), **environment.values})
 
 
 def complete(project: Project, fleet: Fleet) -> Environment:
@@ -257,6 +270,16 @@ def _from_files(project: Project) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{project.secrets}: {error}") from None
+
+
+def _own_address(ipv6: bool = False) -> str:
+    """The address by which this machine reaches others; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("2001:db8::1" if ipv6 else "192.0.2.1", 9))
+        except OSError:
+            return "::1" if ipv6 else "127.0.0.1"
+        return probe.getsockname()[0]
 
 
 def _is_loopback(host: str) -> bool:

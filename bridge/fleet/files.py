@@ -1,7 +1,8 @@
 """A generated file, and the difference between what is generated and what is there."""
 
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,25 @@ def left_over(root: Path, files: Iterable[File]) -> list[str]:
     made = {file.path for file in files}
     found = sorted(path for pattern in ("compose/*.yaml", "images/*/Dockerfile") for path in root.glob(pattern))
     return [name for path in found if (name := path.relative_to(root).as_posix()) not in made and _is_ours(path)]
+
+
+def remove_left_over(root: Path, files: Iterable[File]) -> list[str]:
+    """Remove them. Returns what was removed."""
+    left = left_over(root, files)
+    for path in left:
+        (root / path).unlink()
+    return left
+
+
+def digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:
+    """Of files and all that is in folders, by name and content."""
+    sum = hashlib.sha256()
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if file.is_file() and "__pycache__" not in file.parts and file.name not in without:
+                sum.update(f"{file.relative_to(path.parent)}\0".encode() + file.read_bytes())
+    return sum.hexdigest()[:32]
 
 
 def _is_ours(path: Path) -> bool:

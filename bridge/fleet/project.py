@@ -1,6 +1,10 @@
 """Where things are: one folder with images/, compose/ and litellm/ below it."""
 
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +61,26 @@ class Project:
         return self.images / stanza.name
 
 
+@contextmanager
+def alone(project: Project, command: str) -> Iterator[None]:
+    """While no other command changes the fleet of this folder. Raises Broken at once where one does.
+
+    The kernel gives the lock back when its holder ends, however it ends.
+    """
+    from bridge.fleet.engines import Broken
+
+    with open(private(project.state) / "lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Broken(f"{file.read().strip() or 'another command'} is at work on this fleet: wait until it is done") from None
+        file.truncate(0)
+        file.write(f"`mcp-bridge {command}` (pid {os.getpid()}, since {time.strftime('%H:%M:%S')})")
+        file.flush()
+        yield
+
+
 def private(folder: Path) -> Path:
     """The folder, made if missing, such that only its owner may look into it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +94,12 @@ def write_private(path: Path, text: str, mode: int = 0o600) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    beside.chmod(mode)
-    beside.replace(path)
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        beside.chmod(mode)
+        beside.replace(path)
+    except OSError as error:  # a full disk: what was there stays whole
+        beside.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return True

@@ -7,16 +7,14 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 
+from checkouts import Operator, docker, hops, needs_docker, remove_images, troubles
 from support import ROOT, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -25,96 +23,11 @@ PROJECT = f"mcp-proof-{secrets.token_hex(3)}"
 OFFLINE = ["everything", "filesystem", "git", "markitdown", "memory", "playwright", "postgres", "sequential-thinking", "time"]
 ONLINE = ["context7", "fetch"]  # their smoke calls ask the internet, which the machine may not have
 SHARED = ["database", "door", "litellm", "prometheus"]
-MODEL = {"model_name": "fake", "litellm_params": {"model": "openai/fake", "api_key": "none", "api_base": "http://fake-openai:8080/v1"}}
-
-
-def docker(*words: str, patience: float = 120) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=patience)
-    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
-    return done.stdout.strip()
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-class Operator:
-    """Somebody with a checkout and a shell."""
-
-    def __init__(self, root: Path, project: str = ""):
-        self.root, self.project = root, project
-        for name in ("bridge", "images", "compose", "litellm", "tests/children"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".env", "secrets", "state"))
-        for name in ("pyproject.toml", "README.md", ".dockerignore"):
-            shutil.copy(ROOT / name, root / name)
-        self.mcps, self.litellm, self.prometheus = (f"http://127.0.0.1:{port}" for port in free_ports(3))
-        environment = {"MCP_PORT": self.mcps, "LITELLM_PORT": self.litellm, "PROMETHEUS_PORT": self.prometheus}
-        (root / "compose/.env").write_text("COMPOSE_PROFILES=tests\n" + "".join(f"{name}={url.rpartition(':')[2]}\n" for name, url in environment.items()))
-        if project:
-            (root / "images/fleet.yaml").write_text(f"name: {project}\n")
-            self.says_also(f"COMPOSE_PROJECT_NAME={project}\n")
-        base = root / "litellm/base.yaml"
-        settings = yaml.safe_load(base.read_text())
-        base.write_text(yaml.safe_dump({**settings, "model_list": [*settings.get("model_list", []), MODEL]}))
-
-    def run(self, *words: str, code: int | None = 0, patience: float = 600) -> str:
-        """What `mcp-bridge` prints. `code` None: any exit code will do."""
-        command = [sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=patience, cwd=self.root)
-        assert code is None or done.returncode == code, f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
-        return done.stdout
-
-    def refused(self, *words: str) -> str:
-        """What it says where it does nothing."""
-        done = subprocess.run([sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 1, done.stderr
-        return done.stderr
-
-    def says_also(self, lines: str) -> None:
-        with (self.root / "compose/.env").open("a") as env:
-            env.write(lines)
-
-    def verify(self, *names: str) -> dict:
-        return json.loads(self.run("verify", *names, "--json", code=None))
-
-    def container(self, name: str) -> str:
-        return f"{self.project}-{name}-1"
-
-    def inspect(self, name: str) -> dict:
-        return json.loads(docker("inspect", self.container(name)))[0]
-
-    def all_is_well(self, *names: str) -> None:
-        """Wait until `verify` says so."""
-        def is_ok() -> bool:
-            verdict = self.verify(*names)
-            assert verdict["ok"], f"the fleet does not heal: {troubles(verdict)}"
-            return True
-        eventually(is_ok, 180)
-
-
-def troubles(verdict: dict) -> dict[str, list[str]]:
-    """The failed hops of each MCP, and of what is shared."""
-    return {report["name"]: [f"{hop['name']}: {hop.get('seen')}" for hop in report["hops"] if hop["state"] == "failed"]
-            for report in (*verdict["mcps"], *verdict["shared"]) if not report["ok"]}
-
-
-def hops(verdict: dict, name: str) -> dict[str, str]:
-    report = next(report for report in verdict["mcps"] if report["name"] == name)
-    return {hop["name"]: hop["state"] for hop in report["hops"]}
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory):
-    try:
-        docker("info", patience=20)
-    except (OSError, AssertionError, subprocess.TimeoutExpired):
-        if os.environ.get("MCP_BRIDGE_REQUIRE_DOCKER"):
-            pytest.fail("no Docker engine answers, and MCP_BRIDGE_REQUIRE_DOCKER is set")
-        pytest.skip("no Docker engine answers here")
+    needs_docker()
     operator = Operator(tmp_path_factory.mktemp("checkout"), PROJECT)
     try:
         yield operator
@@ -122,12 +35,6 @@ def operator(tmp_path_factory):
         subprocess.run(["docker", "rm", "-f", "fake-openai"], capture_output=True, timeout=60)
         operator.run("down", "--volumes", code=None)
         remove_images(PROJECT)
-
-
-def remove_images(project: str) -> None:
-    """The layers stay in the build cache: the next run takes them."""
-    if images := docker("image", "ls", "--quiet", "--filter", f"reference={project}-*").split():
-        docker("image", "rm", "--force", *images)
 
 
 @pytest.fixture(scope="module")

@@ -98,8 +98,17 @@ def test_each_mcp_starts_alone_with_what_it_needs():
     assert service(QUERY)["depends_on"] == {"database": {"condition": "service_healthy", "required": False}}
 
 
+def test_the_time_zone_of_compose_env_reaches_every_container():
+    documents = [yaml.safe_load(text) for path, text in FILES.items() if path.startswith("compose/") and path.endswith(".yaml")]
+    services = {name: one for document in documents for name, one in document.get("services", {}).items()}
+
+    assert {"litellm", "prometheus", "door", "database", "notes"} <= set(services)
+    assert {one["environment"]["TZ"] for one in services.values()} == {"${TZ:-UTC}"}
+
+
 def test_options_of_the_bridge_are_variables():
     assert service(NODE)["environment"] == {
+        "TZ": "${TZ:-UTC}",
         "MCP_BRIDGE_NAME": "notes",
         "MCP_BRIDGE_TOKEN_FILE": "/run/secrets/bridge_token",
         "MCP_BRIDGE_ISOLATION": "shared",

@@ -6,9 +6,10 @@ import time
 import pytest
 from support import Bridge, zoo
 
-from bridge.fleet.engines import Broken, Urls
+from bridge.fleet.engines import Broken, Excerpt
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
+from bridge.fleet.engines.waves import Waves
 from bridge.fleet.project import Project
 
 
@@ -20,17 +21,82 @@ def engine(tmp_path):
     return made
 
 
-def test_a_child_that_was_given_up_is_not_waited_for_and_its_reason_is_told(engine, monkeypatch):
+def waves(engine, states, url=lambda name: "", create=lambda names: {}) -> Waves:
+    return Waves(create, lambda: states, url, lambda name: "its last words", engine.said.append)
+
+
+def test_a_child_that_was_given_up_is_not_waited_for_and_its_reason_is_told(engine):
     """/readyz knows at once what Docker's health check says after more than a minute."""
-    monkeypatch.setattr(engine, "_containers", lambda: {"broken": ("starting", "Up 1 second (health: starting)")})
+    states = {"broken": ("starting", "Up 1 second (health: starting)")}
     with Bridge(zoo("dies_at_start"), "--name", "broken", "--max-restarts", 0, "--backoff-initial", "0.01", ready=False) as bridge:
         began = time.monotonic()
-        engine._wait(["broken"], Urls(bridge.url, ""))
+        outcome = waves(engine, states, lambda name: f"{bridge.url}/{name}/readyz").run((), ["broken"])
 
     assert time.monotonic() - began < 5
-    [said] = [line for line in engine.said if not line.startswith("waiting")]
-    assert said.startswith("broken: given up: ")
-    assert "exited" in said
+    assert outcome.failed["broken"].startswith("given up: ") and "exited" in outcome.failed["broken"]
+
+
+def test_no_more_start_at_a_time_than_there_is_room_for_and_all_are_started(engine):
+    states, most = {}, []
+
+    def create(names):
+        for name in states:
+            states[name] = ("up", "Up")
+        states.update({name: ("starting", "") for name in names})
+        most.append(sum(state == "starting" for state, _ in states.values()))
+        if not set(everything) - states.keys():
+            states.update({name: ("up", "Up") for name in states})
+        return {}
+
+    everything = [f"m{number}" for number in range(20)]
+    made = waves(engine, states, create=create)
+    made.room = 6
+    states_now = made.states
+
+    def and_then_they_are_up():
+        told = dict(states_now())
+        states.update({name: ("up", "Up") for name in states})
+        return told
+
+    made.states = and_then_they_are_up
+    outcome = made.run(everything)
+
+    assert (outcome.failed, outcome.still) == ({}, [])
+    assert set(states) == set(everything)
+    assert max(most) <= 6
+
+
+def test_what_cannot_be_created_is_told_and_the_others_are_started(engine):
+    states = {name: ("up", "Up") for name in "abc"}
+    outcome = waves(engine, states, create=lambda names: {"b": "no such image"}).run(list("abc"))
+
+    assert (outcome.failed, outcome.still) == ({"b": "no such image"}, [])
+
+
+def test_an_unhealthy_one_is_still_starting_and_one_that_exited_is_lost(engine, monkeypatch):
+    """After 60 s Docker calls a slow one unhealthy: on two processors fifty of them are well a minute later."""
+    monkeypatch.setattr("bridge.fleet.engines.waves.STILL", 0.5)
+    states = {"slow": ("down", "Up 2 minutes (unhealthy)"), "gone": ("down", "Exited (1) 3 seconds ago")}
+    outcome = waves(engine, states).run((), ["slow", "gone"])
+
+    assert outcome.still == ["slow"]
+    assert outcome.failed == {"gone": "Exited (1) 3 seconds ago: its last words"}
+
+
+def test_nobody_is_given_up_while_others_come_up(engine, monkeypatch):
+    """The wait ends when nothing moved for a while, not after a fixed time."""
+    monkeypatch.setattr("bridge.fleet.engines.waves.STILL", 1.0)
+    monkeypatch.setattr("bridge.fleet.engines.waves.LOOK", 0.1)
+    states, began = {f"m{number}": ("starting", "") for number in range(4)}, time.monotonic()
+
+    def one_more_each_half_second():
+        ready = int((time.monotonic() - began) / 0.5)
+        return {name: ("up", "") if number < ready else told for number, (name, told) in enumerate(states.items())}
+
+    made = waves(engine, states)
+    made.states = one_more_each_half_second
+
+    assert made.run((), states).still == []
 
 
 @pytest.mark.parametrize("words", [
@@ -44,8 +110,36 @@ def test_a_taken_port_is_told_with_the_way_out(engine, monkeypatch, words):
     monkeypatch.setattr(engine, "_containers", dict)
     monkeypatch.setattr(engine, "_run", fails)
 
-    with pytest.raises(Broken, match=r"choose another with MCP_PORT=… \(LITELLM_PORT=…"):
-        engine._start([], [])
+    assert "choose another with MCP_PORT=… (LITELLM_PORT=…" in engine._created(["door"])["door"]
+
+
+def test_where_compose_cannot_start_some_it_is_each_one_s_own_trouble(engine, monkeypatch):
+    def fails(*words, patience):
+        if "bad" in words:
+            raise Failed(["docker"], 1, "Error response from daemon: error mounting /x: no such file or directory")
+
+    monkeypatch.setattr(engine, "_run", fails)
+    failed = engine._created(["a", "bad", "c"])
+
+    assert list(failed) == ["bad"]
+    assert "no such file or directory" in failed["bad"]
+
+
+def test_an_engine_that_goes_away_is_told_and_no_mcp_is_blamed(engine, monkeypatch):
+    def fails(*words, patience):
+        raise Failed(["docker"], 1, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
+
+    monkeypatch.setattr(engine, "_run", fails)
+    with pytest.raises(Broken, match="the Docker engine went away .* the same command goes on where this ended"):
+        engine._created(["a", "b"])
+
+
+def test_a_full_disk_is_told_with_what_frees_it(engine, monkeypatch):
+    def fails(*words, patience):
+        raise Failed(["docker"], 1, "Error response from daemon: mkdir /var/lib/docker/overlay2/x: no space left on device")
+
+    monkeypatch.setattr(engine, "_run", fails)
+    assert "the disk is full; `mcp-bridge prune`" in engine._created(["a"])["a"]
 
 
 def test_logs_in_a_pipe_and_in_troubles_have_no_control_sequences(engine, monkeypatch, capsys):
@@ -53,7 +147,7 @@ def test_logs_in_a_pipe_and_in_troubles_have_no_control_sequences(engine, monkey
     monkeypatch.setattr(engine, "_containers", lambda: {"time": ("up", "Up")})
     monkeypatch.setattr(engine, "_compose", lambda: [sys.executable, "-c", said])
 
-    assert engine.logs("time", follow=False) == 0
+    assert engine.logs(["time"], Excerpt()) == 0
     assert capsys.readouterr().out == "error: no such file\n"
     assert engine._last_words("time") == "error: no such file"
 
@@ -66,3 +160,23 @@ def test_where_it_listens_is_said_by_compose_env_alone(engine, monkeypatch):
 
     assert not {"LAN_BIND", "MCP_PORT"} & engine._environment().keys()
     assert "LANG" in engine._environment()
+
+
+def test_an_engine_that_goes_away_while_it_is_waited_for_is_told_in_one_line(monkeypatch, tmp_path):
+    """In the place of Docker: a program that answers twice, and then says what Docker says when its engine is being restarted."""
+    count = tmp_path / "count"
+    docker = tmp_path / "docker"
+    docker.write_text(f"""#!/bin/sh
+echo x >> {count}
+if [ $(wc -l < {count}) -gt 2 ]; then
+  echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2
+  exit 1
+fi
+""")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    made = Compose(Project(tmp_path), print)
+
+    with pytest.raises(Broken, match="^the Docker engine went away .* the same command goes on where this ended$"):
+        for _ in range(3):
+            made._containers()

@@ -104,8 +104,10 @@ def test_up_does_it_all(operator):
     assert "3 MCPs up and verified" in ran.stdout
     for name in ("echo", "memory", "time"):
         assert f"http://127.0.0.1:{operator.ports['MCP_PORT']}/{name}/mcp" in ran.stdout
-    assert "needy: not started: needs NEEDY_KEY (from its maker): write it into compose/.env" in ran.stdout
-    assert "wrapped: not started: is the image ghcr.io/somebody/server:1: that needs Docker" in ran.stdout
+    assert "not started, because something is missing: needy, wrapped (`mcp-bridge catalog` says what)" in ran.stdout
+    catalog = operator.types("catalog").stdout
+    assert "needy: needs NEEDY_KEY (from its maker): write it into compose/.env" in catalog
+    assert "wrapped: is the image ghcr.io/somebody/server:1: that needs Docker" in catalog
     assert f"curl -s http://127.0.0.1:{operator.ports['LITELLM_PORT']}/mcp/" in ran.stdout
     secret = (operator.root / "compose/secrets/bridge_token").read_text().strip()
     assert secret not in ran.stdout + ran.stderr
@@ -114,10 +116,12 @@ def test_up_does_it_all(operator):
 
 def test_a_second_up_changes_nothing(operator):
     before = {name: operator.pid(name) for name in ("bridge", "litellm")}
-    operator.types("up", "--no-verify")
+    ran = operator.types("up")
 
     assert {name: operator.pid(name) for name in ("bridge", "litellm")} == before
     assert operator.told()["programs"]["bridge"]["restarts"] == 0
+    assert "verified (none of them now: the others did not change)" in ran.stdout
+    assert "verifying" not in ran.stderr
 
 
 def test_ps_logs_and_lists(operator):
@@ -128,6 +132,11 @@ def test_ps_logs_and_lists(operator):
     lines = operator.types("logs", "time").stdout.splitlines()
     assert any("child ready" in line for line in lines)
     assert all("mcp=time" in line for line in lines)
+    assert len(operator.types("logs", "time", "--tail", "1").stdout.splitlines()) == 1
+    assert operator.types("logs", "bridge", "--since", "2999-01-01").stdout == ""
+    assert operator.types("logs", "bridge", "--since", "1h").stdout == operator.types("logs", "bridge").stdout
+    assert {line.partition("  | ")[0] for line in operator.types("logs", "--tail", "2").stdout.splitlines()} == {"bridge", "litellm", "keeper"}
+    assert "--since yesterday: write 10m" in operator.types("logs", "--since", "yesterday", code=2).stderr
     assert "no log of 'nobody'" in operator.types("logs", "nobody", code=2).stderr
     assert "Uvicorn" in operator.types("logs", "litellm").stdout
 
@@ -179,8 +188,9 @@ def test_only_what_changed_is_reloaded(operator):
 
 def test_a_wrong_configuration_is_told_before_anything_changes(operator):
     operator.stanza("worse", command="does-not-exist-here")
-    ran = operator.types("up")
-    assert "worse: not started: 'does-not-exist-here' is not installed" in ran.stdout
+    ran = operator.types("up", "--no-verify", code=1)
+    assert ran.stdout.startswith("worse: 'does-not-exist-here' is not installed")
+    assert "3 of 4 MCPs up" in ran.stdout.splitlines()[-1] and "NOT working: worse" in ran.stdout.splitlines()[-1]
 
     operator.stanza("worse", comand="x")
     ran = operator.types("up", code=2)

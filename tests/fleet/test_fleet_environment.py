@@ -1,11 +1,13 @@
 """compose/.env and compose/secrets/: made where missing, never overwritten, and refused where they open the door to anybody."""
 
 import stat
+import subprocess
 
 import pytest
 
 from bridge.fleet import Fleet, Stanza
-from bridge.fleet.engines import Broken
+from bridge.fleet.engines import Broken, checkout
+from bridge.fleet.engines import compose as engine
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import KEY, Environment, absent, complete, for_compose, own_lines, read, startable
@@ -214,15 +216,18 @@ def test_a_project_is_found_from_a_folder_inside_it(project, monkeypatch, tmp_pa
         Project.find()
 
 
-def test_a_compose_that_cannot_end_a_container_is_told_in_one_line(project, monkeypatch):
-    def fails(self, *words, patience):
-        raise Failed(["docker"], 1, "x\nerror: it is stuck\n")
+def test_a_container_that_cannot_be_ended_is_told_in_one_line(project, monkeypatch):
+    def fails(command, patience):
+        raise Failed(command, 1, "x\nerror: it is stuck\n")
 
-    monkeypatch.setattr(Compose, "_containers", lambda self: {"old": ("up", "")})
-    monkeypatch.setattr(Compose, "_run", fails)
+    there = [checkout.Container("mcp-old-1", "old", "mcp", str(project.compose), "running", "Up", "")]
+    monkeypatch.setattr(checkout, "of_project", lambda name: there)
+    monkeypatch.setattr(engine, "run", fails)
+    monkeypatch.setattr(engine.subprocess, "Popen", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(subprocess.CompletedProcess, "wait", lambda *_: 0, raising=False)
 
-    with pytest.raises(Broken, match="^Docker Compose cannot end old: error: it is stuck$"):
-        Compose(project, lambda text: None)._end_others([])
+    with pytest.raises(Broken, match="^Docker cannot end mcp-old-1: error: it is stuck$"):
+        Compose(project, lambda text: None)._end_others([])()
 
 
 @pytest.mark.parametrize("value, why", [("/", "its keys"), ("./secrets", "the fleet's own"), ("/var/run/docker.sock", "grants: docker"), ("~/x", "whole path"), ("../papers", "the fleet's own")])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.fleet import Fleet, Stanza, commands, lock, origins
+from bridge.fleet import Fleet, Stanza, lock, origins
+from bridge.fleet.commands import up
 from bridge.fleet.engines import packages
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.project import Project
@@ -139,7 +140,7 @@ def test_up_makes_the_lock_of_what_installs_where_it_is_missing(project):
     for name in ("pyproject.toml", "images/bridge.lock"):
         shutil.copy(ROOT / name, project.root / name)
     said = []
-    commands._lock_what_changed(project, Fleet(stanzas=[]), [], said.append)
+    up._lock_what_changed(project, Fleet(stanzas=[]), [], said.append)
 
     assert said == ["locking images/installer.lock"]
     assert "--hash=" in (project.images / "installer.lock").read_text()

@@ -20,6 +20,7 @@ from bridge.fleet.verify.show import table
 TOKEN = "the-token-of-all"
 CHILDREN = {
     "echo": (["echo"], {}),
+    "reconnects": (["reconnects"], {}),
     "broken": (["dies_at_start"], {"max_restarts": 0, "backoff_initial": 0.01}),
 }
 
@@ -38,7 +39,7 @@ def bridge(tmp_path_factory):
 
 @pytest.fixture
 def litellm(bridge):
-    fake = FakeLiteLLM(bridge.url, TOKEN, ["echo"])
+    fake = FakeLiteLLM(bridge.url, TOKEN, ["echo", "reconnects"])
     with served(fake) as fake.url:
         yield fake
 
@@ -50,8 +51,8 @@ def prometheus():
         yield fake
 
 
-def stanza(name: str = "echo", tool: str = "echo", expect: str = "here", **more) -> Stanza:
-    return Stanza(name=name, command="x", smoke={"tool": tool, "arguments": {"message": "I am here"}, "expect": expect}, **more)
+def stanza(name: str = "echo", tool: str = "echo", expect: str = "here", message: str = "I am here", **more) -> Stanza:
+    return Stanza(name=name, command="x", smoke={"tool": tool, "arguments": {"message": message}, "expect": expect}, **more)
 
 
 @pytest.fixture
@@ -75,6 +76,30 @@ def broke(verdict, name: str = "echo") -> tuple[str, str, str]:
     assert hop.seen and hop.todo and "\n" not in hop.seen + hop.todo
     assert hop.seen in table(verdict) and hop.todo in table(verdict)
     return hop.name, hop.seen, hop.todo
+
+
+def test_a_database_that_was_restarted_does_not_fail_the_first_call(check):
+    assert check(stanza("reconnects", "query")).is_ok
+
+
+def test_an_error_in_a_text_is_called_one_and_the_expectation_is_not_blamed(check):
+    hop, seen, todo = broke(check(stanza(expect="rows", message="Error: could not connect to server: Connection refused")))
+
+    assert hop == "smoke" and "echo answered with an error: Error: could not connect" in seen
+    assert "does it reach what it needs" in todo and "smoke.expect" not in todo
+
+
+def test_what_runs_as_an_earlier_stanza_said_does_not_work(check):
+    hop, seen, todo = broke(check(older={"echo": "it runs as an earlier stanza said: x==1 runs, the stanza says x==2"}))
+
+    assert (hop, todo) == ("running", "mcp-bridge up")
+    assert "x==1 runs, the stanza says x==2" in seen
+
+
+def test_why_up_could_not_start_it_is_said_again(check):
+    _, seen, _ = broke(check(running=[], troubles={"echo": "cannot be built: no such package"}))
+
+    assert seen == "cannot be built: no such package"
 
 
 def test_all_hops_of_what_works(check, litellm):

@@ -8,8 +8,11 @@ Which one was chosen is remembered in compose/state, so that every other command
 """
 
 import json
+import re
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from bridge.fleet.environment import Environment
@@ -53,12 +56,38 @@ class Urls:
         return f"{self.mcps}/{stanza.name}"
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """Which lines of a log."""
+
+    tail: int | None = None  # the last so many
+    since: float = 0.0  # Unix time
+    follow: bool = False
+
+    @classmethod
+    def of(cls, tail: int | None, since: str, follow: bool) -> "Excerpt":
+        """As an operator writes it. Raises ValueError."""
+        if tail is not None and tail < 0:
+            raise ValueError(f"--tail {tail}: a number of lines")
+        if not since:
+            return cls(tail, 0.0, follow)
+        if found := re.fullmatch(r"(\d+)([smhd])", since):
+            return cls(tail, time.time() - int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]], follow)
+        try:
+            return cls(tail, datetime.fromisoformat(since).timestamp(), follow)
+        except ValueError:
+            raise ValueError(f"--since {since}: write 10m, 2h, 1d, or a time: 2026-11-26T13:00:00") from None
+
+
 @dataclass
 class Started:
     """What `up` made of the fleet."""
 
     fleet: Fleet
-    left_out: dict[str, str] = field(default_factory=dict)  # MCPs that were not started, and why
+    left_out: dict[str, str] = field(default_factory=dict)  # MCPs that were not to be started, and why
+    troubles: dict[str, str] = field(default_factory=dict)  # what does not run though it should, and why
+    still: list[str] = field(default_factory=list)  # what is still starting
+    stamps: dict[str, str] = field(default_factory=dict)  # of each MCP that runs: another one as soon as it is another process, or configured anew
 
 
 class Engine(Protocol):
@@ -79,8 +108,17 @@ class Engine(Protocol):
     def ps(self) -> list[Running]:
         """Everything that runs or should."""
 
-    def logs(self, name: str, follow: bool) -> int:
-        """Print what it logged. Returns an exit code."""
+    def logs(self, names: Collection[str], excerpt: Excerpt) -> int:
+        """Print what these logged; all, if none is named. Returns an exit code."""
+
+    def kept(self) -> list[str]:
+        """What of the MCPs' own outlives `down`."""
+
+    def built(self) -> str:
+        """What of ours does, and how it is freed, in a line; empty if nothing."""
+
+    def prune(self, fleet: Fleet) -> str:
+        """Free what was built for this project and is not used. Returns what was freed, in a line."""
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls: ...
 
@@ -90,12 +128,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Memory:
-    """What the last `up` decided."""
+    """What the last `up` decided, and what became of it."""
 
     engine: str
-    names: tuple[str, ...]
-    left_out: dict[str, str]
+    names: tuple[str, ...]  # that shall run
+    left_out: dict[str, str]  # that shall not, and why
     litellm: str
+    troubles: dict[str, str] = field(default_factory=dict)  # that do not, and why
+    verified: dict[str, str] = field(default_factory=dict)  # that were proved to work, each with the stamp of what was proved
+    definitions: dict[str, dict[str, str]] = field(default_factory=dict)  # what they were made from: definition.py
 
 
 def remember(project: Project, memory: Memory) -> None:
@@ -106,7 +147,8 @@ def remember(project: Project, memory: Memory) -> None:
 def remembered(project: Project) -> Memory | None:
     try:
         said = json.loads((project.state / "fleet.json").read_text())
-        return Memory(said["engine"], tuple(said["names"]), said["left_out"], said["litellm"])
+        later = {name: dict(said.get(name, {})) for name in ("troubles", "verified", "definitions")}
+        return Memory(said["engine"], tuple(said["names"]), said["left_out"], said["litellm"], **later)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

@@ -24,6 +24,14 @@ LABEL = "com.docker.compose"
 COLUMNS = ("{{.Names}}", f'{{{{.Label "{LABEL}.service"}}}}', f'{{{{.Label "{LABEL}.project"}}}}', f'{{{{.Label "{LABEL}.project.working_dir"}}}}',
            "{{.State}}", "{{.Status}}", "{{.Ports}}")
 QUICK = 30.0
+GONE = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running", "docker.sock: connect")
+
+
+def broken(what: str, reason: str) -> Broken:
+    """What to say of a Docker command that failed: it may be the engine that went away."""
+    if any(words in reason.lower() for words in GONE):
+        return Broken(f"the Docker engine went away ({reason[:120]}): when it is back, the same command goes on where this ended")
+    return Broken(f"{what}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,32 @@ def containers(*filters: str) -> list[Container]:
     try:
         said = run(["docker", "ps", "--all", *words, "--format", "\t".join(COLUMNS)], QUICK)
     except Failed as error:
-        raise Broken(f"docker ps: {error.reason}") from None
+        raise broken("docker ps", error.reason) from None
     rows = (line.split("\t") for line in said.splitlines())
     return [Container(*row) for row in rows if len(row) == len(COLUMNS)]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What `docker inspect` knows of a service's container."""
+
+    hash: str  # of what Compose made it from
+    image: str
+    stamp: str  # another one for each container, and each start of it
+
+
+def details(name: str) -> dict[str, Detail]:
+    """Of each service of a project. Raises Broken."""
+    found = {one.name: one.service for one in of_project(name)}
+    if not found:
+        return {}
+    columns = ("{{.Name}}", f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}}', "{{.Image}}", "{{.Id}} {{.State.StartedAt}}")
+    try:
+        said = run(["docker", "inspect", "--type", "container", "--format", "\t".join(columns), *found], QUICK)
+    except Failed as error:
+        raise broken("docker inspect", error.reason) from None
+    rows = (line.split("\t") for line in said.splitlines())
+    return {found[row[0].lstrip("/")]: Detail(*row[1:]) for row in rows if len(row) == len(columns)}
 
 
 def of_project(name: str) -> list[Container]:

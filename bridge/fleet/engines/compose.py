@@ -1,26 +1,30 @@
 """The fleet with Docker Compose: the generated files of compose/, started as anybody could by hand.
 
+    checkout.py   whose a fleet is, and what this folder's is called
+    builds.py     the images, each on its own
+    waves.py      starting no more at a time than the machine can bear
+
 Beside what `docker compose up -d` does, it knows what to build (nothing, where the inputs of an image are as they were),
 which MCPs can start, and what to start anew because a mounted file changed: Compose sees neither. What was built and
-mounted is remembered in compose/state/compose.json.
+mounted is remembered in compose/state/compose.json. LiteLLM comes last, and is told of what runs.
 """
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from bridge.fleet import files
-from bridge.fleet.ask import Http, Silence
-from bridge.fleet.engines import Broken, Running, Say, Started, Urls, checkout
+from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, build_cache, checkout
+from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.engines.reason import plain, why
+from bridge.fleet.engines.waves import UNHEALTHY, Outcome, Waves
 from bridge.fleet.environment import PASSWORDS, TOKEN, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project, private, write_private
@@ -30,18 +34,15 @@ from bridge.settings import UsageError
 
 OLDEST = (2, 20, 0)  # the first that knows `include`
 DOOR, LITELLM, PROMETHEUS, DATABASE = "door", "litellm", "prometheus", "database"
-SHARED = (DOOR, LITELLM, PROMETHEUS)
-QUICK, PULL, BUILD, HEALTHY = 30.0, 1800.0, 3600.0, 240.0
+QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0
 NEW_PASSWORDS = """psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" \\
 --set own="$(cat /run/secrets/postgres_password)" --set reader="$(cat /run/secrets/postgres_reader_password)" <<'SQL'
 alter role :"USER" password :'own';
 alter role mcp_reader password :'reader';
 SQL
 """  # by its socket, where the image trusts everybody who is inside
-CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
 LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
-EVERY = 5.0  # seconds between two lines of progress
 
 
 class Compose:
@@ -51,6 +52,9 @@ class Compose:
         self.project, self.say = project, say
         self.file = project.compose / "compose.yaml"
         self.memory_file = project.state / "compose.json"
+        self.project_name = ""  # known once `up` has claimed it
+        self.urls_here = Urls("", "")
+        self.headers: dict[str, str] = {}  # an MCP says why it is not ready to those who have the token only
 
     def unavailable(self) -> str:
         if not shutil.which("docker"):
@@ -77,10 +81,9 @@ class Compose:
         return fleet
 
     def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
-        """Pull the base images that are not here. What is built already needs none."""
+        """Pull the base images that many need and that are not here. What is built already needs none; what one MCP alone needs is its own trouble."""
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
-        bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else []),
-                 *(stanza.image for stanza in wanted if stanza.image)]
+        bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
         here, project = _images(), checkout.name_of(self.project)
         is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
         needed = [*([] if is_built else bases), fleet.litellm.image_name, fleet.prometheus_image,
@@ -99,27 +102,39 @@ class Compose:
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         wanted, left_out = startable(environment, fleet.only(names))
-        started = Started(fleet.only([stanza.name for stanza in wanted]), left_out)
-        if changed := files.write(self.project.root, fleet.render()):
-            self.say(f"rendered {len(changed)} files")
-        private(self.project.state)
-        name = self._claim(fleet)
-        checkout.refuse_taken_ports(name, _ports(fleet, environment))
-        self._configure(started.fleet)
+        self.project_name = self._claim(fleet)
+        checkout.refuse_taken_ports(self.project_name, _ports(fleet, environment))
+        self._render(fleet)
         own_lines(self.project, for_compose(environment, fleet, wanted))
-        sidecars = started.fleet.sidecars
-        self._build(name, sidecars)
-        services = [stanza.name for stanza in sidecars] + list(SHARED) + ([DATABASE] if any(stanza.needs for stanza in sidecars) else [])
-        self._end_others(services)
-        if DATABASE in services:
-            self._agree_on_passwords(name)
-        self._start(services, sidecars)
-        self._wait(services, self.urls(fleet, environment), environment.values.get("BRIDGE_TOKEN", ""))
+        sidecars = [stanza for stanza in wanted if not stanza.is_remote]
+        troubles = self._build(sidecars)
+        first = [DOOR, *([DATABASE] if any(stanza.needs for stanza in sidecars) else [])]
+        others_removed = self._end_others([*first, LITELLM, PROMETHEUS, *(stanza.name for stanza in sidecars)])
+        if DATABASE in first:
+            self._agree_on_passwords(self.project_name)
+        self.urls_here = self.urls(fleet, environment)
+        self.headers = {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+        outcome = self._start(first, sidecars)
+        if DOOR in outcome.failed or DOOR in outcome.still:
+            raise Broken(f"door: {outcome.failed.get(DOOR, 'it does not start')}\nmcp-bridge logs door")
+        fit = [stanza.name for stanza in sidecars if stanza.name not in troubles]
+        outcome = outcome | self._start(fit, sidecars)
+        runs = [name for name, (state, detail) in self._containers().items() if state != "down" or UNHEALTHY in detail]
+        self._configure(fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs]))
+        outcome = outcome | self._start([LITELLM, PROMETHEUS], sidecars)
+        others_removed()
         self._forget_replaced()
-        return started
+        return Started(fleet.only([stanza.name for stanza in wanted]), left_out, troubles | outcome.failed, outcome.still, self._stamps())
+
+    def _render(self, fleet: Fleet) -> None:
+        """Write what follows from the stanzas, and remove what followed from those that are gone."""
+        made = list(fleet.render())
+        changed = files.write(self.project.root, made) + files.remove_left_over(self.project.root, made)
+        if changed:
+            self.say(f"rendered {len(changed)} files")
 
     def _configure(self, fleet: Fleet) -> None:
-        """What LiteLLM and Prometheus are told: of the started MCPs only."""
+        """What LiteLLM and Prometheus are told: of the MCPs that run only."""
         for name, config in (("litellm.yaml", litellm.config(fleet)), ("prometheus.yml", prometheus.config(fleet, all_start=True))):
             write_private(self.project.state / name, files.dump(config), 0o644)  # read by other users, in containers
 
@@ -131,26 +146,38 @@ class Compose:
         self._remember(before | {"project": {"name": name, "folder": str(self.project.compose)}})
         return name
 
-    def _build(self, project: str, sidecars: list[Stanza]) -> None:
-        """Build the images whose inputs are not what they were made from. Raises Broken."""
+    def _build(self, sidecars: list[Stanza]) -> dict[str, str]:
+        """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises Broken if the door cannot."""
         memory, here = self._memory(), _images()
-        shared = _digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
-        inputs = {DOOR: _digest([self.project.compose / "door"]),
-                  **{stanza.name: shared + _digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars}}
-        todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or f"{project}-{name}:latest" not in here]
+        shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
+        inputs = {DOOR: files.digest([self.project.compose / "door"]),
+                  **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars}}
+        todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or self._image(name) not in here]
         if not todo:
-            return
+            return {}
         if not (self.project.root / "bridge").is_dir():
             raise Broken(f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none")
         self.say(f"building {', '.join(todo)}")
-        tags = {f"{project}-{name}:latest" for name in todo}
+        tags = {self._image(name) for name in todo}
         memory["replaced"] |= {id: tag for tag, id in here.items() if tag in tags}
-        try:
-            self._watch([*self._compose(), "--profile", "*", "--progress", "plain", "build", *todo], self.project.state / "build.log")
-        except Failed as error:
-            raise Broken(f"an image cannot be built: {_build_error(error.printed)}\nall of it: {self.project.state / 'build.log'}") from None
-        memory["built"] |= {name: inputs[name] for name in todo}
+        logs = private(self.project.state / "build")
+
+        def built(name: str) -> None:
+            memory["built"][name] = inputs[name]
+            self._remember(memory)
+
+        def command(name: str) -> list[str]:
+            return [*self._compose(self.project.compose / f"{name}.yaml"), "--profile", "*", "--progress", "plain", "build", name]
+
         self._remember(memory)
+        failed = build([Build(name, command(name), logs / f"{name}.log") for name in todo], self._environment(), self.say, built)
+        refuse_without_engine(failed)
+        if DOOR in failed:
+            raise Broken(f"the image of the door, which all MCPs stand behind, cannot be built: {failed[DOOR]}\nall of it: {logs / 'door.log'}")
+        return {name: f"cannot be built: {said}{room_for(said)} (all of it: {logs / name}.log)" for name, said in failed.items()}
+
+    def _image(self, name: str) -> str:
+        return f"{self.project_name}-{name}:latest"
 
     def _forget_replaced(self) -> None:
         """Remove the images that newer ones have replaced, but those that somebody has given another name, or uses."""
@@ -162,40 +189,33 @@ class Compose:
         memory["replaced"] = {}
         self._remember(memory)
 
-    def _watch(self, command: list[str], log: Path) -> None:
-        """Run a long command with its output in `log`, and say every few seconds where it is. Raises Failed."""
-        began = shown = time.monotonic()
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment(), start_new_session=True)
-            try:
-                while process.poll() is None:
-                    if time.monotonic() - began > BUILD:
-                        raise Failed(command, f"none after {BUILD:g} s", "")
-                    if time.monotonic() - shown > EVERY:
-                        shown = time.monotonic()
-                        self.say(_step(log) or "building")
-                    time.sleep(0.1)
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait(20)
-        if process.returncode:
-            raise Failed(command, process.returncode, log.read_text(errors="replace"))
+    def _end_others(self, services: list[str]) -> Callable[[], None]:
+        """Begin to end containers of ours that shall not run any more, by what Docker knows of them: their stanza may be gone.
 
-    def _end_others(self, services: list[str]) -> None:
-        """Containers of ours that shall not run any more."""
-        others = [name for name in self._containers() if name not in services]
-        if others:
-            self.say(f"ending {', '.join(others)}")
+        Returns what waits for that, because a server may take its time, and nothing else has to.
+        """
+        others = {one.name: one.service for one in checkout.of_project(self.project_name) if one.service not in services}
+        if not others:
+            return lambda: None
+        self.say(f"ending {', '.join(dict.fromkeys(others.values()))}")
+        stopping = subprocess.Popen(["docker", "stop", "--time", "15", *others], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL, start_new_session=True)
+
+        def removed() -> None:
+            with suppress(subprocess.TimeoutExpired):
+                stopping.wait(QUICK)
             try:
-                self._run("--profile", "*", "rm", "--stop", "--force", *others, patience=120)
+                run(["docker", "rm", "--force", *others], 60)
             except Failed as error:
-                raise Broken(f"Docker Compose cannot end {', '.join(others)}: {_compose_error(error.printed)}") from None
+                if left := {one.name for one in checkout.of_project(self.project_name)} & others.keys():
+                    raise Broken(f"Docker cannot end {', '.join(sorted(left))}: {error.reason}") from None
+
+        return removed
 
     def _agree_on_passwords(self, project: str) -> None:
         """Give a database that is older than compose/.env (that of an earlier checkout) the passwords of now."""
         memory = self._memory()
-        now = _digest(self.project.secrets / name for name in PASSWORDS)
+        now = files.digest(self.project.secrets / name for name in PASSWORDS)
         if memory["passwords"].get(DATABASE) == now:
             return
         volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{project}_{DATABASE}$"])
@@ -209,23 +229,60 @@ class Compose:
         memory["passwords"] = {DATABASE: now}
         return self._remember(memory)
 
-    def _start(self, services: list[str], sidecars: list[Stanza]) -> None:
-        """Create and start what is not as it should be. Raises Broken."""
-        memory = self._memory()
+    def _start(self, services: list[str], sidecars: list[Stanza]) -> Outcome:
+        """Create and start those that are not as they should be, and wait for all."""
         mounted = self._mounted(services, sidecars)
-        exist = self._containers()
-        stale = [name for name in services if name in exist and memory["mounted"].get(name, mounted[name]) != mounted[name]]
+        there, memory = checkout.details(self.project_name), self._memory()
+        hashes, images, states = self._hashes(), _images(), self._containers()
+        stale = [name for name in services if name in there and memory["mounted"].get(name, mounted[name]) != mounted[name]]
+        given_up = [name for name in services if name in states and UNHEALTHY in states[name][1]]
+
+        def is_right(name: str) -> bool:
+            one = there.get(name)
+            return (one is not None and name not in (*stale, *given_up) and states.get(name, ("down", ""))[0] != "down"
+                    and one.hash == hashes.get(name) and one.image == images.get(self._image(name), one.image))
+
+        def create(wave: list[str]) -> dict[str, str]:
+            forced = [name for name in wave if name in stale or name in given_up]
+            failed = self._created(forced, "--force-recreate") | self._created([name for name in wave if name not in forced])
+            now = self._memory()
+            self._remember(now | {"mounted": now["mounted"] | {name: mounted[name] for name in wave if name not in failed}})
+            return failed
+
+        todo = [name for name in services if not is_right(name)]
+        if todo:
+            self.say(f"starting {', '.join(todo)}{f' (anew, because its files changed: {chr(44).join(stale)})' if stale else ''}")
+        waves = Waves(create, self._containers, self._asked_at, self._last_words, self.say, self.headers)
+        return waves.run(todo, [name for name in services if name not in todo and states[name][0] == "starting"])
+
+    def _created(self, names: list[str], *options: str) -> dict[str, str]:
+        """Let Compose create and start these; where that fails each on its own. Returns why some cannot be."""
+        if not names:
+            return {}
         try:
-            if stale:
-                self.say(f"starting anew, because its files changed: {', '.join(stale)}")
-                self._run("up", "--detach", "--no-build", "--no-deps", "--force-recreate", *stale, patience=HEALTHY)
-            self._run("up", "--detach", "--no-build", "--remove-orphans", *services, patience=HEALTHY)
+            # With --no-deps Compose makes containers that it takes for changed at the next plain `docker compose up`.
+            self._run("--profile", "*", "up", "--detach", "--no-build", *options, *names, patience=HEALTHY)
         except Failed as error:
-            broken = [name for name, (state, _) in self._containers().items() if state == "down"]
-            reasons = "\n".join(f"  {name}: {self._last_words(name)}" for name in broken)
-            raise Broken(f"Docker Compose cannot start the fleet: {_compose_error(error.printed)}{_taken_port(error.printed)}\n{reasons}".rstrip()) from None
-        memory["mounted"] = mounted
-        self._remember(memory)
+            if len(names) == 1:
+                said = f"{_compose_error(error.printed)}{_taken_port(error.printed)}"
+                refuse_without_engine({names[0]: said})
+                return {names[0]: f"cannot be started: {said}{room_for(said)}"}
+            return {name: said for one in names for name, said in self._created([one], *options).items()}
+        return {}
+
+    def _hashes(self) -> dict[str, str]:
+        """What each service's definition is now, as its container's label says it."""
+        said = _asked([*self._compose(), "--profile", "*", "config", "--hash", "*"], self._environment())
+        return dict(line.split() for line in said.splitlines() if line.count(" ") == 1) if isinstance(said, str) else {}
+
+    def _asked_at(self, name: str) -> str:
+        urls = self.urls_here
+        return {LITELLM: f"{urls.litellm}/health/liveliness", PROMETHEUS: f"{urls.prometheus}/-/ready", DOOR: f"{urls.mcps}/healthz",
+                DATABASE: ""}.get(name, f"{urls.mcps}/{name}/readyz")
+
+    def _stamps(self) -> dict[str, str]:
+        """What tells each container of now from one that is created or started later."""
+        return {name: one.stamp for name, one in checkout.details(self.project_name).items()}
 
     def _mounted(self, services: list[str], sidecars: list[Stanza]) -> dict[str, str]:
         """A digest of the files that are mounted into each service: what is replaced on disk stays as it was in a container."""
@@ -233,60 +290,57 @@ class Compose:
         own = {LITELLM: [state / "litellm.yaml"], PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml", secrets / TOKEN],
                DOOR: [secrets / TOKEN], DATABASE: []}
         own |= {stanza.name: [secrets / TOKEN, *(secrets / stanza.stored(name) for name in stanza.secrets)] for stanza in sidecars}
-        return {name: _digest(own[name]) for name in services}
+        return {name: files.digest(own[name]) for name in services}
 
-    def _wait(self, services: list[str], urls: Urls, token: str = "") -> None:
-        """Until every service answers, or is certainly not going to. Raises Broken where one that all others need does not.
-
-        Docker looks at their health every ten seconds only, so those that can be asked from here are asked.
-        """
-        asked = {LITELLM: f"{urls.litellm}/health/liveliness", PROMETHEUS: f"{urls.prometheus}/-/ready", DOOR: f"{urls.mcps}/healthz", DATABASE: ""}
-        waiting, states, given_up = list(services), self._containers(), {}
-        began = shown = looked = time.monotonic()
-        with Http() as http:
-            while True:
-                waiting = [name for name in waiting if states.get(name, ("starting", ""))[0] == "starting"
-                           and not _is_settled(http, name, asked.get(name, f"{urls.mcps}/{name}/readyz"), given_up, token if name not in asked else "")]
-                now = time.monotonic()
-                if not waiting or now - began > HEALTHY:
-                    break
-                if now - shown > EVERY:
-                    shown = now
-                    self.say(f"waiting for {', '.join(waiting)}")
-                time.sleep(0.25)
-                if now - looked > 1:
-                    looked, states = now, self._containers()
-        for name in services:
-            state, detail = states.get(name, ("down", "not there"))
-            if name in given_up:
-                self.say(f"{name}: given up: {given_up[name]}")
-            elif state == "down" or name in waiting:
-                why = f"{name}: {detail}: {self._last_words(name)}"
-                if name in SHARED:
-                    raise Broken(f"{why}\nmcp-bridge logs {name}")
-                self.say(why)
-
-    # ---- down, ps, logs
+    # ---- down, ps, logs, prune
 
     def down(self, volumes: bool = False) -> None:
         self._containers()  # refuses where they are another folder's
         try:
             self._run("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else []), patience=180)
         except Failed as error:
-            raise Broken(f"docker compose down: {error.reason}") from None
+            raise checkout.broken("docker compose down", error.reason) from None
         memory = self._memory()
         memory["mounted"] = {}
         self._remember(memory)
+
+    def kept(self) -> list[str]:
+        said = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={checkout.name_of(self.project)}"])
+        return [f"volume {name}" for name in said.split()] if isinstance(said, str) else []
+
+    def built(self) -> str:
+        images = self._built_images()
+        return f"also kept: {len(images)} images and what Docker remembers of their making: `mcp-bridge prune` frees both" if images else ""
+
+    def _built_images(self) -> dict[str, str]:
+        """This project's images that no container uses, with their ids."""
+        name = checkout.name_of(self.project)
+        used = {one.image for one in checkout.details(name).values()}
+        return {tag: id for tag, id in _images().items() if tag.startswith(f"{name}-") and id not in used}
+
+    def prune(self, fleet: Fleet) -> str:
+        self._containers()  # refuses where they are another folder's
+        images = self._built_images()
+        for tag in images:
+            _asked(["docker", "image", "rm", tag])
+        memory = self._memory()
+        self._remember(memory | {"built": {name: digest for name, digest in memory["built"].items() if f"{checkout.name_of(self.project)}-{name}:latest" not in images}})
+        freed = build_cache.free(fleet, self.project)
+        return f"removed {len(images)} images that nothing uses; freed {freed} of build cache"
 
     def ps(self) -> list[Running]:
         kinds = {DOOR: "door", LITELLM: "litellm", PROMETHEUS: "prometheus", DATABASE: "database"}
         found = [Running(name, kinds.get(name, "mcp"), *told) for name, told in self._containers().items()]
         return sorted(found, key=lambda one: (one.kind != "mcp", one.name))
 
-    def logs(self, name: str, follow: bool) -> int:
-        if name not in (there := self._containers()):
-            raise UsageError(f"no log of {name!r} here; there are those of {', '.join(sorted(there))}")
-        command = [*self._compose(), "--profile", "*", "logs", "--no-color", "--no-log-prefix", *(["--follow"] if follow else []), name]
+    def logs(self, names: Collection[str], excerpt: Excerpt) -> int:
+        there = self._containers()
+        for name in names:
+            if name not in there:
+                raise UsageError(f"no log of {name!r} here; there are those of {', '.join(sorted(there))}")
+        options = [*(["--follow"] if excerpt.follow else []), *(["--tail", str(excerpt.tail)] if excerpt.tail is not None else []),
+                   *(["--since", f"{excerpt.since:.3f}"] if excerpt.since else []), *(["--no-log-prefix"] if len(names) == 1 else [])]
+        command = [*self._compose(), "--profile", "*", "logs", "--no-color", *options, *names]
         try:
             if sys.stdout.isatty():
                 return subprocess.call(command, env=self._environment())
@@ -296,8 +350,8 @@ class Compose:
 
     # ---- docker
 
-    def _compose(self) -> list[str]:
-        return ["docker", "compose", "--ansi", "never", "--file", str(self.file)]
+    def _compose(self, file: Path | None = None) -> list[str]:
+        return ["docker", "compose", "--ansi", "never", "--file", str(file or self.file)]
 
     def _run(self, *words: str, patience: float) -> str:
         return run([*self._compose(), *words], patience, env=self._environment())
@@ -319,12 +373,10 @@ class Compose:
 
     def _last_words(self, name: str) -> str:
         try:
-            said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "8", name, patience=QUICK)
+            said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "40", name, patience=QUICK)
         except Failed:
             return ""
-        lines = [line.strip() for line in _plain(said).splitlines() if line.strip()]
-        bad = [line for line in lines if any(word in line.lower() for word in ("error", "cannot", "fatal", "refuse", "exited", "no such", "needs"))]
-        return (bad or lines or ["it logged nothing"])[-1][:300]
+        return why(said) or "it logged nothing"
 
     def _memory(self) -> dict[str, dict[str, str]]:
         try:
@@ -354,21 +406,10 @@ def _state(state: str, status: str) -> tuple[str, str]:
     return "down", status
 
 
-def _is_settled(http: Http, name: str, url: str, given_up: dict[str, str], token: str = "") -> bool:
-    """Whether it answers, or never will: then its bridge's reason, which it tells for a token, is added to `given_up`."""
-    try:
-        said = http.get(url, {"Authorization": f"Bearer {token}"} if token else None, patience=2) if url else None
-    except Silence:
-        return False
-    if said is not None and said.json().get("state") == "fatal":
-        given_up[name] = str(said.json().get("reason") or f"mcp-bridge logs {name} says why")
-    return name in given_up or (said is not None and said.status == 200)
-
-
-def _asked(command: list[str]) -> str | Failed:
+def _asked(command: list[str], environment: dict[str, str] | None = None) -> str | Failed:
     """What a quick command says, or how it failed."""
     try:
-        return run(command, QUICK)
+        return run(command, QUICK, env=environment)
     except Failed as error:
         return error
 
@@ -379,41 +420,27 @@ def _images() -> dict[str, str]:
     return dict(line.split() for line in said.splitlines()) if isinstance(said, str) else {}
 
 
-def _digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:
-    """Of files and all that is in folders, by name and content."""
-    sum = hashlib.sha256()
-    for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in inside:
-            if file.is_file() and "__pycache__" not in file.parts and file.name not in without:
-                sum.update(f"{file.relative_to(path.parent)}\0".encode() + file.read_bytes())
-    return sum.hexdigest()[:32]
-
-
-def _step(log: Path) -> str:
-    """The last step that BuildKit began: `#12 [time server 3/4] RUN …`."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("#") and " [" in line]
-    return lines[-1].partition(" ")[2][:100] if lines else ""
-
-
-def _build_error(printed: str) -> str:
-    """What went wrong in a step: the last thing that it printed, and the step."""
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    failed = next((line for line in reversed(lines) if line.startswith(("failed to solve", "target "))), lines[-1] if lines else "")
-    said = [line.partition(" ")[2] for line in lines if line.startswith("#") and ("rror" in line or "mcp-bridge" in line)]
-    return f"{said[-1][:300]} ({failed[:200]})" if said else failed[:300]
-
-
 def _compose_error(printed: str) -> str:
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "rror" in line or "unhealthy" in line or "failed" in line), lines[-1] if lines else "")[:300]
+    return why(printed) or "Docker Compose does not say why"
+
+
+def refuse_without_engine(failed: Mapping[str, str]) -> None:
+    """Raises Broken where it was no MCP that failed, but the engine that went away."""
+    for reason in failed.values():
+        if any(words in reason.lower() for words in checkout.GONE):
+            raise checkout.broken("", reason)
+
+
+def room_for(reason: str) -> str:
+    """The way out of a full disk; empty where that is not the trouble."""
+    return ": the disk is full; `mcp-bridge prune` frees what was built and is not used" if "no space left" in reason.lower() else ""
 
 
 def _printed_plainly(command: list[str], environment: dict[str, str]) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
         try:
             for line in process.stdout:
-                print(_plain(line), end="", flush=True)
+                print(plain(line), end="", flush=True)
         except BaseException:
             process.terminate()
             raise
@@ -425,8 +452,3 @@ def _taken_port(printed: str) -> str:
     if not any(words in printed for words in ("port is already allocated", "address already in use", "ports are not available")):
         return ""
     return "\nend the program that has that port, or choose another with MCP_PORT=… (LITELLM_PORT=…, PROMETHEUS_PORT=…) in compose/.env"
-
-
-def _plain(text: str) -> str:
-    """Without the control sequences with which Compose and servers move a terminal's cursor and colour it."""
-    return CONTROL.sub("", text)

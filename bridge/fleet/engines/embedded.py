@@ -23,8 +23,11 @@ import bridge
 from bridge.child.environment import PROXIES
 from bridge.config import LITERAL
 from bridge.config import read as read_config
-from bridge.fleet.engines import Broken, Running, Say, Started, Urls, keeper, litellm, served
+from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
+from bridge.fleet.engines.cache import cache
+from bridge.fleet.engines.excerpt import show
 from bridge.fleet.engines.programs import Failed
+from bridge.fleet.engines.waves import Outcome, Waves
 from bridge.fleet.environment import TOKEN, Environment, startable
 from bridge.fleet.files import dump
 from bridge.fleet.model import Fleet
@@ -67,27 +70,31 @@ class Embedded:
         private(self.project.state)
         private(self.state)
         entries, started = self._install(fleet.only(names), environment)
-        gateway = self._litellm(started.fleet)
-        plan = self._plan(started.fleet, environment, entries, gateway)
+        runs = started.fleet.only([stanza.name for stanza in started.fleet.stanzas if stanza.name not in started.troubles])
+        gateway = self._litellm(runs)
+        plan = self._plan(runs, environment, entries, gateway)
         self._start(plan, self.urls(fleet, environment))
-        self._wait(started.fleet, environment)
-        return started
+        outcome = self._wait(runs, environment)
+        return replace(started, troubles=started.troubles | outcome.failed, still=outcome.still, stamps=self._stamps(entries))
 
     def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict], Started]:
         """The entries of all that can run here; what cannot is left out with its reason."""
         wanted, left_out = startable(environment, fleet)
-        entries = {}
+        entries, troubles = {}, {}
         with ThreadPoolExecutor(INSTALLERS) as pool:
             tasks = {stanza.name: pool.submit(self._entry, stanza, environment) for stanza in wanted if not stanza.is_remote}
             for name, task in tasks.items():
                 try:
                     entries[name] = task.result()
+                except served.NotInstalled as reason:
+                    troubles[name] = str(reason)
+                    self.say(f"{name}: {reason}")
                 except served.LeftOut as reason:
                     left_out[name] = str(reason)
                     self.say(f"{name}: not started: {reason}")
         if not entries:
-            raise Broken("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in left_out.items()))
-        return entries, Started(fleet.only([stanza.name for stanza in wanted if stanza.name not in left_out]), left_out)
+            raise Broken("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in (left_out | troubles).items()))
+        return entries, Started(fleet.only([stanza.name for stanza in wanted if stanza.name not in left_out]), left_out, troubles)
 
     def _entry(self, stanza, environment: Environment) -> dict:
         began = time.monotonic()
@@ -120,6 +127,7 @@ class Embedded:
         host = environment.host
         token = self.project.secrets / TOKEN
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        ours |= {"TZ": zone for zone in [environment.values.get("TZ")] if zone}
         options = ["--config", config_file, "--host", host, "--port", environment.port("MCP_PORT", fleet.port), "--token-file", token,
                    "--session-key-file", self.state / "session.key", "--cache-dir", self.state / "cache",
                    *([] if host == "127.0.0.1" else ["--allowed-host", "*"])]
@@ -164,24 +172,22 @@ class Embedded:
             subprocess.Popen([sys.executable, "-I", keeper.__file__, str(self.state)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                              cwd="/", start_new_session=True)
 
-    def _wait(self, fleet: Fleet, environment: Environment) -> None:
+    def _wait(self, fleet: Fleet, environment: Environment) -> Outcome:
         """Until every MCP said that it is ready, or why not, and LiteLLM lives. Raises Broken if bridge or LiteLLM do not come up."""
         urls = self.urls(fleet, environment)
-        began = time.monotonic()
         with Http() as http:
             self._until(lambda: http.get(f"{urls.mcps}/healthz").status == 200, BRIDGE)
-            waiting = {stanza.name for stanza in fleet.sidecars}
-            shown = began
-            while waiting:
-                waiting = {name for name in waiting if not _is_settled(http, f"{urls.mcps}/{name}/readyz")}
-                now = time.monotonic()
-                if now - began > START_PATIENCE:
-                    break  # verify says which and why
-                if now - shown > 5 and waiting:
-                    shown = now
-                    self.say(f"waiting for {', '.join(sorted(waiting))}")
-                time.sleep(0.1 if waiting else 0)
+            names = [stanza.name for stanza in fleet.sidecars]
+            starting = dict.fromkeys(names, ("starting", ""))
+            headers = {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+            outcome = Waves(lambda _: {}, lambda: starting, lambda name: f"{urls.mcps}/{name}/readyz", str, self.say, headers).run((), names)
             self._until(lambda: http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
+        return outcome
+
+    def _stamps(self, entries: dict[str, dict]) -> dict[str, str]:
+        """What tells each MCP of now from one that is configured anew, or is in another process."""
+        bridge_now = (((self._told() or {}).get("programs") or {}).get(BRIDGE) or {}).get("identity", "")
+        return {name: hashlib.sha256(json.dumps([entry, bridge_now], sort_keys=True).encode()).hexdigest()[:32] for name, entry in entries.items()}
 
     def _until(self, condition, program: str) -> None:
         deadline, shown = time.monotonic() + START_PATIENCE, time.monotonic()
@@ -245,26 +251,24 @@ class Embedded:
         bridge_is_up = found[0].is_up
         return [*(Running(name, "mcp", "up" if bridge_is_up else "down", "in the bridge's process") for name in self._served()), *found]
 
-    def logs(self, name: str, follow: bool) -> int:
-        whole = name in (BRIDGE, LITELLM, "keeper")
-        path = self.state / f"{name if whole else BRIDGE}.log"
-        if not path.exists() or not (whole or name in self._served()):
-            raise UsageError(f"no log of {name!r} here; there are those of {', '.join([*self._served(), BRIDGE, LITELLM, 'keeper'])}")
-        mark = f" mcp={name} "
-        with path.open(encoding="utf-8", errors="replace") as log:
-            try:
-                while True:
-                    line = log.readline()
-                    if line and (whole or mark in f"{line.rstrip()} "):
-                        print(line, end="", flush=follow)
-                    elif not line and not follow:
-                        return 0
-                    elif not line:
-                        time.sleep(0.2)
-                        if path.stat().st_size < log.tell():
-                            log.seek(0)  # it was cut
-            except KeyboardInterrupt:
-                return 0
+    def logs(self, names: Collection[str], excerpt: Excerpt) -> int:
+        own, served_here = (BRIDGE, LITELLM, "keeper"), self._served()
+        for name in names:
+            if name not in (*own, *served_here):
+                raise UsageError(f"no log of {name!r} here; there are those of {', '.join([*served_here, *own])}")
+        marks = {f" mcp={name} " for name in names if name not in own}
+        whole = [name for name in own if name in names or not names]
+        files = [(self.state / f"{name}.log", () if name in whole else marks) for name in own if name in whole or (marks and name == BRIDGE)]
+        return show(files, excerpt)
+
+    def kept(self) -> list[str]:
+        return [str(folder) for folder in sorted((self.state / "volumes").glob("*"))]
+
+    def built(self) -> str:
+        return ""
+
+    def prune(self, fleet: Fleet) -> str:
+        return f"nothing here is this project's alone: packages that several may use are in {cache()}, which can be deleted while nothing runs"
 
     def _served(self) -> list[str]:
         """The MCPs of the bridge."""
@@ -285,15 +289,6 @@ class Embedded:
 
     def _keeper_lives(self, told: dict) -> bool:
         return keeper.identity(told["pid"]) == told["identity"]
-
-
-def _is_settled(http: Http, url: str) -> bool:
-    """Whether an MCP is ready, or never will be."""
-    try:
-        said = http.get(url)
-    except Silence:
-        return False
-    return said.status == 200 or said.json().get("state") == "fatal"
 
 
 def _digest(*files: Path) -> str:

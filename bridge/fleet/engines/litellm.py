@@ -16,7 +16,7 @@ from bridge.fleet.targets.compose import named_in
 PYTHONS = ("3.11", "3.12", "3.13")  # that it has wheels for
 PINNED = Path(__file__).parent
 OLD = (1, 81)
-OURS_TOO = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+OURS_TOO = ("PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77 to 1.80
 
 
@@ -36,5 +36,5 @@ def executable(version: str) -> Path:
 def variables(config: dict, said: Mapping[str, str], home: Path) -> dict[str, str]:
     """Its environment: what its config names, and little of ours: a key in somebody's shell would change what it does."""
     ours = {name: os.environ[name] for name in OURS_TOO if name in os.environ}
-    named = {name: said[name] for name in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", *named_in(config)) if name in said}
+    named = {name: said[name] for name in ("TZ", "LITELLM_MASTER_KEY", "BRIDGE_TOKEN", *named_in(config)) if name in said}
     return {**ours, "HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True", **named, "PYTHONUNBUFFERED": "1"}

@@ -20,6 +20,7 @@ from pathlib import Path
 from bridge.fleet.engines import packages
 from bridge.fleet.engines.cache import made
 from bridge.fleet.engines.programs import Failed
+from bridge.fleet.engines.reason import why
 from bridge.fleet.environment import DATABASE_HOST, Environment
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Binary, Stanza, Volume
@@ -33,6 +34,10 @@ FETCH_PATIENCE = 60
 
 class LeftOut(Exception):
     """This MCP cannot run here; the reason and the way out, in one line."""
+
+
+class NotInstalled(LeftOut):
+    """It could run here, but something went wrong: the operator has to know."""
 
 
 @dataclass
@@ -50,7 +55,7 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
     try:
         installed = _install(project, stanza)
     except Failed as error:
-        raise LeftOut(f"cannot be installed: {error.reason}") from None
+        raise NotInstalled(f"cannot be installed: {why(error.printed) or error.reason}") from None
     places = _places(project, stanza, environment, state, installed)
     home = state / "home" / stanza.name
     home.mkdir(parents=True, exist_ok=True)
@@ -75,7 +80,7 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
         "tool_allow": stanza.tools.allow, "tool_deny": stanza.tools.deny, "tool_rename": stanza.tools.rename,
     }
     if not Path(made_of["cwd"]).is_dir():
-        raise LeftOut(f"its working directory {made_of['cwd']} does not exist")
+        raise NotInstalled(f"its working directory {made_of['cwd']} does not exist")
     return {key: value for key, value in made_of.items() if value not in ({}, [], "")}
 
 
@@ -129,7 +134,7 @@ def _node(stanza: Stanza, folder: Path) -> Installed:
 
 def _lock(stanza: Stanza, path: Path) -> Path:
     if not path.exists():
-        raise LeftOut(f"has no {path.name} yet: mcp-bridge lock {stanza.name}")
+        raise NotInstalled(f"has no {path.name} yet: mcp-bridge lock {stanza.name}")
     return path
 
 
@@ -165,9 +170,9 @@ def _fetched(name: str, url: str, digest: str, path: str, machine: str) -> Path:
             with urllib.request.urlopen(url, timeout=FETCH_PATIENCE) as answer, archive.open("wb") as file:
                 shutil.copyfileobj(answer, file)
         except OSError as error:
-            raise LeftOut(f"cannot be fetched from {url}: {error}") from None
+            raise NotInstalled(f"cannot be fetched from {url}: {error}") from None
         if hashlib.sha256(archive.read_bytes()).hexdigest() != digest:
-            raise LeftOut(f"{url} is not what its stanza's sha256 says: look at both before you trust either")
+            raise NotInstalled(f"{url} is not what its stanza's sha256 says: look at both before you trust either")
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as packed:
                 packed.extractall(folder, filter="data")
@@ -201,7 +206,7 @@ def _source(project: Project, volume: Volume, environment: Environment, state: P
         return folder
     path = (project.compose / Path(source).expanduser()).resolve()  # compose reads it from where its file is
     if not path.exists():
-        raise LeftOut(f"{path} does not exist: it is what the MCP sees as {volume.target}")
+        raise NotInstalled(f"{path} does not exist: it is what the MCP sees as {volume.target}")
     return path
 
 
@@ -215,10 +220,10 @@ def _which(program: str, path: list[str], stanza: Stanza) -> str:
     if "/" in program:
         if Path(program).is_file():
             return program
-        raise LeftOut(f"{program} does not exist on this machine")
+        raise NotInstalled(f"{program} does not exist on this machine")
     found = shutil.which(program, path=":".join(path))
     if found is None:
-        raise LeftOut(f"{program!r} is not installed{f' by {stanza.kind} packages of its stanza' if stanza.kind != 'command' else ''}: is its 'command' right?")
+        raise NotInstalled(f"{program!r} is not installed{f' by {stanza.kind} packages of its stanza' if stanza.kind != 'command' else ''}: is its 'command' right?")
     return found
 
 

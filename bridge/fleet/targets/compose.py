@@ -27,6 +27,7 @@ THIS_MACHINE = f"{HOST}:host-gateway"  # by a name: Docker Desktop knows it, Doc
 NETWORKS = {"mcp": {"internal": True}, "egress": {}}
 TOKEN = {"bridge_token": {"file": "${BRIDGE_TOKEN_FILE:-./defaults/bridge_token}"}}
 DOCKER_SOCKET = "/var/run/docker.sock"
+ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {
     "restart": "unless-stopped",
     "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
@@ -65,7 +66,7 @@ def whole(fleet: Fleet) -> dict[str, Any]:
 def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     """The file of one MCP."""
     limits = stanza.limits
-    given = ({name: escaped(value, has_references=False) for name, value in options(stanza).items()}
+    given = (ZONE | {name: escaped(value, has_references=False) for name, value in options(stanza).items()}
              | {name: escaped(value) for name, value in variables(stanza).items()})
     service: dict[str, Any] = {
         "build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"},
@@ -108,7 +109,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
         "name": fleet.name,
         "services": {"door": {
             "build": {"context": "..", "dockerfile": "compose/door/Dockerfile"},
-            "environment": {"LAN_BIND": "${LAN_BIND:-127.0.0.1}", "HAS_OWN_KEY": "${LITELLM_MASTER_KEY:+yes}"},
+            "environment": ZONE | {"LAN_BIND": "${LAN_BIND:-127.0.0.1}", "HAS_OWN_KEY": "${LITELLM_MASTER_KEY:+yes}"},
             "secrets": ["bridge_token"],
             "ports": [f"${{LAN_BIND:-127.0.0.1}}:${{MCP_PORT:-{fleet.port}}}:8000"],
             "networks": ["mcp", "egress"],
@@ -128,7 +129,7 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
     return {
         "image": fleet.litellm.image_name,
         "command": ["--config", "/app/config.yaml", "--port", "4000"],
-        "environment": {
+        "environment": ZONE | {
             "LITELLM_MASTER_KEY": f"${{LITELLM_MASTER_KEY:-{DEFAULT_KEY}}}",
             "BRIDGE_TOKEN": f"${{BRIDGE_TOKEN:-{DEFAULT_TOKEN}}}",
             **{name: f"${{{name}:-}}" for name in named},
@@ -143,6 +144,7 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
         "healthcheck": {"test": ["CMD", "python3", "-c", escaped(template("litellm_health.py"))],
                         "interval": "10s", "timeout": "8s", "start_period": "120s", "retries": 3},
         "user": USER, **COMMON, "tmpfs": [_tmp("2g")], "mem_limit": "2g", "pids_limit": 256,
+        "stop_grace_period": "3s",  # it keeps nothing, and waits for its clients to leave
     }
 
 
@@ -151,6 +153,7 @@ def prometheus(fleet: Fleet) -> dict[str, Any]:
         "image": fleet.prometheus_image,
         "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus",
                     "--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=2GB"],
+        "environment": ZONE,
         "secrets": ["bridge_token"],
         "volumes": ["${PROMETHEUS_CONFIG:-./prometheus.yml}:/etc/prometheus/prometheus.yml:ro",
                     "./alerts.yml:/etc/prometheus/alerts.yml:ro", "prometheus:/prometheus"],
@@ -170,7 +173,7 @@ def database(fleet: Fleet) -> dict[str, Any]:
         "services": {"database": {
             "image": fleet.postgres_image,
             "profiles": ["postgres"],
-            "environment": {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres",
+            "environment": ZONE | {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres",
                             "POSTGRES_PASSWORD_FILE": "/run/secrets/postgres_password"},
             "secrets": list(passwords),
             "volumes": ["database:/var/lib/postgresql/data",

@@ -26,7 +26,7 @@ from bridge.fleet.verify import direct, gateway, model
 from bridge.fleet.ask import Http
 from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
 from bridge.fleet.verify.gateway import Gateway
-from bridge.fleet.verify.result import NONE, OK, SKIPPED, Hop, Report, Verdict
+from bridge.fleet.verify.result import FAILED, NONE, OK, SKIPPED, Hop, Report, Verdict
 
 AT_ONCE = 4  # MCPs that are talked to at the same time
 CALLS_AT_ONCE = 2  # through LiteLLM
@@ -48,6 +48,8 @@ class Subject:
     left_out: dict[str, str] = field(default_factory=dict)
     say: Say = lambda text: None
     both_eras: bool = False  # also as a client of MCP 2026-07-28, for which a server may get a second process
+    troubles: dict[str, str] = field(default_factory=dict)  # why the last `up` could not start some
+    older: dict[str, str] = field(default_factory=dict)  # which run as an earlier stanza said, and what differs
 
 
 def verify(subject: Subject) -> Verdict:
@@ -99,8 +101,12 @@ class _Verification:
             self.before[stanza.name] = await self._apart(self.counter.of, stanza)
         running = {one.name: one for one in self.subject.running}
         needs = {name: running.get(name) for name in stanza.needs} if self.subject.engine == "compose" else {}  # elsewhere it is the operator's
-        await direct.check(report, stanza, running.get(stanza.name), needs, headers_for(stanza, self.subject.environment), self.http,
-                           self.no_call(stanza), self.subject.both_eras)
+        name = stanza.name
+        if name in self.subject.older:
+            report.add(Hop("running", FAILED, self.subject.older[name], "mcp-bridge up"))
+        else:
+            await direct.check(report, stanza, running.get(name), needs, headers_for(stanza, self.subject.environment), self.http,
+                               self.no_call(stanza), self.subject.both_eras, self.subject.troubles.get(name, ""))
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 
     # ---- LiteLLM

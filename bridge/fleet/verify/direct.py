@@ -4,6 +4,7 @@ They come first because LiteLLM 1.77.3 may wedge when it calls an MCP that is br
 there.
 """
 
+import re
 import time
 from dataclasses import replace
 
@@ -21,14 +22,17 @@ from bridge.inspect.survey import Answer, Facts, call, differences, survey
 TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
 STILL_STARTING = "still starting"  # the bridge's words
 UNHEALTHY = "(unhealthy)"  # Docker's word
+# A tool that failed often says so in a text that is no error for the protocol.
+ERROR = re.compile(r"\b(error|exception|traceback|failed|failure|cannot|could not|unable to|refused|closed|timed? ?out|denied|unauthorized)\b", re.IGNORECASE)
 STARTING = ("starting", "handshaking", "backoff")
 
 
 async def check(report: Report, stanza: Stanza, running: Running | None, needs: dict[str, Running | None], headers: dict[str, str], http: Http,
-                no_call: str, both_eras: bool = False) -> None:
-    """Go hop by hop until one breaks. `needs`: the services of the fleet that it uses; `no_call`: why the smoke call is not made."""
+                no_call: str, both_eras: bool = False, trouble: str = "") -> None:
+    """Go hop by hop until one breaks. `needs`: the services of the fleet that it uses; `no_call`: why the smoke call is not made;
+    `trouble`: why the last `up` could not start it."""
     if not stanza.is_remote:
-        if not report.add(_is_running(stanza, running, needs)):
+        if not report.add(_is_running(stanza, running, needs, trouble)):
             return
         if not report.add(await _is_ready(stanza, report.url, headers, http)):
             return
@@ -50,13 +54,13 @@ def ways(stanza: Stanza, url: str) -> list[Way]:
     return [Way(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
 
 
-def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Running | None]) -> Hop:
+def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Running | None], trouble: str) -> Hop:
     for name, service in needs.items():
         if service is None or service.state == "down":
             detail = service.detail if service else "it was not started"
             return Hop("running", FAILED, f"{name}, which it needs, is down: {detail}", f"mcp-bridge logs {name}; mcp-bridge up starts it again")
     if running is None:
-        return Hop("running", FAILED, "it was not started", "mcp-bridge up")
+        return Hop("running", FAILED, trouble or "it was not started", "mcp-bridge up")
     if running.state == "down" and UNHEALTHY not in running.detail:  # that one lives, and /readyz knows what is wrong
         return Hop("running", FAILED, running.detail or "it is down", f"mcp-bridge logs {stanza.name}; mcp-bridge up starts it again")
     return Hop("running", OK, running.detail)
@@ -132,6 +136,8 @@ async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
         return await call(connection, tool, stanza.smoke.arguments)
 
     visited: Visit[Answer] = await _visit(way, headers, CALL, talk)
+    if visited.failure is None and not _is_right(visited.said, stanza.smoke):
+        visited = await _visit(way, headers, CALL, talk)  # what it needs was restarted: the call after a lost connection makes a new one
     if visited.failure:
         return Hop("smoke", FAILED, f"{tool}: {visited.failure.reason}", _advice(stanza, visited.failure.reason))
     answer, seconds = visited.said, visited.milliseconds / 1000
@@ -144,8 +150,15 @@ async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
     return judged("smoke", stanza.smoke, shown(answer.result), stanza, seconds)
 
 
+def _is_right(answer: Answer, smoke: Smoke) -> bool:
+    return answer.result is not None and not answer.result.get("isError") and smoke.expect in shown(answer.result)
+
+
 def judged(hop: str, smoke: Smoke, text: str, stanza: Stanza, seconds: float) -> Hop:
     """Whether the answer is the one that the stanza expects."""
+    if smoke.expect not in text and (found := ERROR.search(text[:400])):
+        return Hop(hop, FAILED, f"{smoke.tool} answered with an error: {_short(text[found.start():])}",
+                   f"does it reach what it needs ({', '.join(stanza.needs) or 'its back end, the internet, its key'})? mcp-bridge logs {stanza.name}", seconds)
     if smoke.expect not in text:
         return Hop(hop, FAILED, f"{smoke.tool} answered {_short(text)!r}, without {smoke.expect!r}",
                    f"is the server wrong, or 'smoke.expect' in images/{stanza.name}/stanza.yaml?", seconds)

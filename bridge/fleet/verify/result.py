@@ -54,6 +54,11 @@ class Report:
     def is_ok(self) -> bool:
         return not self.failures
 
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it could not be asked everywhere, because something that all share does not work."""
+        return any(hop.state == SKIPPED for hop in self.hops)
+
     def state(self, name: str) -> str:
         return next((hop.state for hop in self.hops if hop.name == name), SKIPPED)
 

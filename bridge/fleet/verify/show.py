@@ -20,8 +20,10 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     yield from columns(rows)
     for report in (*verdict.mcps, *verdict.shared):
         yield from _troubles(report)
-    for name, why in verdict.left_out.items():
-        yield f"{name}: not started: {why}"
+    if len(verdict.left_out) == 1:
+        yield from (f"{name}: not started: {why}" for name, why in verdict.left_out.items())
+    elif verdict.left_out:
+        yield f"not started, because something is missing: {', '.join(verdict.left_out)} (`mcp-bridge catalog` says what)"
     bad = [report.name for report in (*verdict.mcps, *verdict.shared) if not report.is_ok]
     if bad:
         yield f"does not work: {', '.join(bad)} ({verdict.seconds:.1f} s)"

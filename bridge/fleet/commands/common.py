@@ -1,0 +1,78 @@
+"""What several commands share: names, the fleet of the folder, what runs, and progress."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from bridge.fleet import environment as environments
+from bridge.fleet.engines import Engine, Memory, Say, Started, running
+from bridge.fleet.environment import Environment
+from bridge.fleet.model import Fleet, release
+from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets.compose import DEFAULT_KEY, DEFAULT_TOKEN
+from bridge.settings import UsageError
+
+
+def declare_names(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help=help)
+
+
+def declare_litellm_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--litellm-version", default="", metavar="V", help="instead of the one in images/fleet.yaml; decides what its config may say")
+
+
+def load(project: Project, version: str = "") -> Fleet:
+    """All stanzas, with this version of LiteLLM. Raises UsageError."""
+    if not version:
+        return Fleet.load(project.images)
+    try:
+        wanted = ".".join(map(str, release(version)))
+    except ValueError as error:
+        raise UsageError(f"--litellm-version: {error}") from None
+    return Fleet.load(project.images, litellm={"version": wanted})
+
+
+def known(fleet: Fleet, names: list[str]) -> list[Stanza]:
+    try:
+        return [fleet[name] for name in names]
+    except KeyError as error:
+        raise UsageError(error.args[0]) from None
+
+
+def progress(began: float | None = None) -> Say:
+    """Says what goes on, on stderr, with the seconds since the beginning."""
+    start = time.monotonic() if began is None else began
+    return lambda text: print(f"{time.monotonic() - start:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+
+def short_path(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, Memory, Started, Environment]:
+    """What the last `up` started, or of that what was named."""
+    project = Project.find(arguments.project)
+    engine, memory = running(project, progress(), getattr(arguments, "engine", ""))
+    whole = load(project, memory.litellm)
+    known(whole, arguments.names)
+    names = arguments.names or [name for name in memory.names if any(stanza.name == name for stanza in whole.stanzas)]
+    left_out = {name: why for name, why in memory.left_out.items() if not arguments.names or name in arguments.names}
+    return project, engine, memory, Started(whole.only(names), left_out, memory.troubles), with_public_defaults(environments.read(project))
+
+
+def with_public_defaults(environment: Environment) -> Environment:
+    """What plain `docker compose up` takes where compose/.env says nothing; after our `up` it says all of it."""
+    defaults = {"BRIDGE_TOKEN": DEFAULT_TOKEN, "LITELLM_MASTER_KEY": DEFAULT_KEY}
+    return Environment({**environment.values, **{name: environment.values.get(name) or value for name, value in defaults.items()}})
+
+
+def left_out_lines(left_out: dict[str, str], tell_each: bool = False) -> list[str]:
+    """What was not to be started: one line for all, unless they were asked for."""
+    if tell_each or len(left_out) == 1:
+        return [f"{name}: not started: {why}" for name, why in left_out.items()]
+    return [f"not started, because something is missing: {', '.join(left_out)} (`mcp-bridge catalog` says what)"] if left_out else []

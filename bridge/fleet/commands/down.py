@@ -1,0 +1,30 @@
+"""`mcp-bridge down`: ends what `up` started, and says what it kept."""
+
+import argparse
+import sys
+
+from bridge.fleet.commands.common import progress
+from bridge.fleet.engines import forget, running
+from bridge.fleet.project import Project, alone
+from bridge.settings import UsageError
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--volumes", action="store_true", help="also delete what the MCPs and the database keep")
+
+
+def run(arguments: argparse.Namespace, words: list[str]) -> int:
+    project = Project.find(arguments.project)
+    try:
+        engine, _ = running(project, progress())
+    except UsageError:
+        print("nothing was started here", file=sys.stderr)
+        return 0
+    with alone(project, "down"):
+        engine.down(arguments.volumes)
+        forget(project)
+    if kept := engine.kept():
+        print(f"kept: {', '.join(kept)}\n`mcp-bridge down --volumes` deletes them")
+    if note := engine.built():
+        print(note)
+    return 0

@@ -1,0 +1,22 @@
+"""`mcp-bridge lock`: pins the packages of MCPs, with hashes."""
+
+import argparse
+
+from bridge.fleet import lock
+from bridge.fleet.commands.common import declare_names, known
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    declare_names(parser, "only these (default: all, and the bridge's own)")
+    parser.add_argument("--upgrade", action="store_true", help="resolve anew even what did not change")
+
+
+def run(arguments: argparse.Namespace, words: list[str]) -> int:
+    project = Project.find(arguments.project)
+    fleet = Fleet.load(project.images)
+    known(fleet, arguments.names)
+    changed = lock.lock_all(project, fleet, arguments.names, arguments.upgrade)
+    print("\n".join(changed) if changed else "nothing changed")
+    return 0

@@ -1,0 +1,170 @@
+"""`mcp-bridge up`: everything that is needed for the fleet to run as its stanzas say, and no more; then the proof.
+
+What cannot be locked, built or started is told first, and the others run. What did not change is neither built, nor started
+anew, nor verified again. Two at once would undo each other's work: the second is refused.
+"""
+
+import argparse
+import importlib
+import sys
+import threading
+import time
+from dataclasses import replace
+
+from bridge.fleet import definition
+from bridge.fleet import environment as environments
+from bridge.fleet.bounds import MEANING
+from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
+from bridge.fleet.commands.verify import verify_now
+from bridge.fleet.engines import NAMES, Engine, Memory, Say, Started, choose, remember, remembered
+from bridge.fleet.environment import Environment
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project, alone
+from bridge.fleet.targets import litellm
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    declare_names(parser, "only these (default: all that can start)")
+    parser.add_argument("--engine", choices=NAMES, default="", help="compose: Docker; embedded: processes of this machine (default: what runs already, else what there is)")
+    declare_litellm_version(parser)
+    parser.add_argument("--no-verify", action="store_true", help="do not prove that it works")
+    parser.add_argument("--verify-all", action="store_true", help="prove it also for what did not change")
+    parser.add_argument("--model", default="", metavar="MODEL", help="when verifying, let this model of litellm/base.yaml call each MCP")
+
+
+def run(arguments: argparse.Namespace, words: list[str]) -> int:
+    began = time.monotonic()
+    say = progress(began)
+    project = Project.find(arguments.project)
+    whole = load(project, arguments.litellm_version)
+    known(whole, arguments.names)
+    with alone(project, "up"):
+        return _up(arguments, project, whole, say, began)
+
+
+def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say, began: float) -> int:
+    environment = environments.complete(project, whole)
+    if not arguments.no_verify:  # importing the SDK takes a while: Docker and LiteLLM do too
+        threading.Thread(target=importlib.import_module, args=["bridge.fleet.verify"], daemon=True).start()
+    names = arguments.names or [stanza.name for stanza in whole.stanzas]
+    unlocked = _lock_what_changed(project, whole, names, say)
+    engine = choose(arguments.engine, project, whole, names, say)
+    say(f"engine {engine.name}, LiteLLM {whole.litellm.version}")
+    litellm.refuse_patterns(whole)
+    for warning in litellm.warnings(whole.only(names)):
+        say(warning)
+    for stanza in whole.only(names).stanzas:
+        for grant in stanza.grants:
+            say(f"{stanza.name}: 'grants: {grant}' in its stanza: {MEANING[grant]}")
+    engine.urls(whole, environment)  # a port that is none is told before anything is done
+    before = remembered(project)
+    good, left_out = environments.startable(environment, whole.only(names))
+    lockable = [stanza.name for stanza in good if stanza.name not in unlocked]
+    planned = Started(whole.only([stanza.name for stanza in good]), left_out, unlocked)
+    remember(project, _memory(engine, planned, before.verified if before else {}))  # what fails half-way can be looked at and ended
+    started = engine.up(whole, [*lockable, *left_out], environment)
+    to_run = planned.fleet.only([stanza.name for stanza in planned.fleet.stanzas if stanza.name not in started.left_out])
+    started = replace(started, fleet=to_run, troubles=unlocked | started.troubles)
+    definitions = definition.of_all(project, started.fleet)
+    verified = {name: stamp for name, stamp in (before.verified if before else {}).items() if stamp == _stamp(started, definitions, name)}
+    remember(project, _memory(engine, started, verified, definitions))
+    say("it runs")
+    reports, shared, is_ok = {}, [], not (started.troubles or started.still)
+    todo = [stanza for stanza in started.fleet.stanzas if stanza.name not in (*started.troubles, *started.still)
+            and (arguments.verify_all or arguments.model or stanza.name not in verified)]
+    if todo and not arguments.no_verify:
+        verdict = verify_now(engine, replace(started, fleet=whole.only([stanza.name for stanza in todo]), left_out={}), environment, arguments.model, say)
+        reports = {report.name: report for report in verdict.mcps}
+        verified |= {name: _stamp(started, definitions, name) for name, report in reports.items() if report.is_ok and not report.is_skipped}
+        if not verdict.is_ok:
+            is_ok = False
+            shared = [report.name for report in verdict.shared if not report.is_ok]
+            _complain(verdict)
+        remember(project, _memory(engine, started, verified, definitions))
+    _print(engine, started, environment, reports, verified, project, tell_each=bool(arguments.names))
+    print(f"\n{_summary(started, reports, shared, arguments.no_verify, time.monotonic() - began)}")
+    return 0 if is_ok else 1
+
+
+def _stamp(started: Started, definitions: dict[str, dict[str, str]], name: str) -> str:
+    """What tells what was verified from what runs now. A remote MCP may change at any time without our knowing: it has none."""
+    one = definitions.get(name, {})
+    return f"{started.stamps[name]} {one['whole']} {started.fleet.litellm.version}" if name in started.stamps and one else "-"
+
+
+def _memory(engine: Engine, started: Started, verified: dict[str, str], definitions: dict[str, dict[str, str]] | None = None) -> Memory:
+    names = tuple(stanza.name for stanza in started.fleet.stanzas)
+    return Memory(engine.name, names, started.left_out, started.fleet.litellm.version, started.troubles, verified, definitions or {})
+
+
+def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Say) -> dict[str, str]:
+    """A stanza that is new, or says other packages than its lock, is locked first: nothing is installed without one. Returns why some cannot be."""
+    from bridge.fleet import lock
+
+    failed = {}
+    for name in lock.unlocked(project, fleet):
+        is_shared = name in (lock.BRIDGE, lock.INSTALLER)
+        if not is_shared and name not in names:
+            continue
+        say(f"locking {name}")
+        try:
+            lock.lock_bridge(project) if is_shared else lock.lock(project, fleet[name])
+        except lock.CannotLock as error:
+            if is_shared:
+                raise
+            failed[name] = f"cannot be locked: {str(error).removeprefix(f'{name}: ')}"
+            say(f"{name}: {failed[name]}")
+    return failed
+
+
+# ---- what is told
+
+
+def _print(engine: Engine, started: Started, environment: Environment, reports: dict, verified: dict[str, str], project: Project, tell_each: bool) -> None:
+    from bridge.fleet.verify.show import columns
+
+    for name, why in started.troubles.items():
+        print(f"{name}: {why}")
+    if started.still:
+        print(f"still starting: {', '.join(started.still)} (`mcp-bridge ps` and `mcp-bridge verify` say how it went on)")
+    states = {one.name: one.state for one in engine.ps()}
+    shown = engine.urls(started.fleet, environment.as_shown())
+    rows = [["MCP", "state", "tools", "URL"]]
+    for stanza in started.fleet.stanzas:
+        report = reports.get(stanza.name)
+        state = "remote" if stanza.is_remote else states.get(stanza.name, "down")
+        if stanza.name in started.troubles or (report and not report.is_ok):
+            state = "BROKEN"
+        elif stanza.name in started.still:
+            state = "starting"
+        elif state == "up" and (stanza.name in verified or (report and not report.is_skipped)):
+            state = "works"
+        tools = "" if report is None or report.tools is None else str(len(report.tools))
+        rows.append([stanza.name, state, tools, stanza.url or f"{shown.of(stanza)}/mcp"])
+    print("\n".join(columns(rows)))
+    for line in left_out_lines(started.left_out, tell_each):
+        print(line)
+    key = f"$(cat {short_path(project.state / environments.KEY)})"
+    print(f"\nLiteLLM   {shown.litellm}   (its tools for any MCP client: {shown.litellm}/mcp/)")
+    print(f"""  curl -s {shown.litellm}/mcp/ -H "x-litellm-api-key: Bearer {key}" -H 'accept: application/json, text/event-stream' \\
+    -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'""")
+    if shown.prometheus:
+        print(f"Prometheus  {shown.prometheus}")
+
+
+def _summary(started: Started, reports: dict, shared: list[str], not_verified: bool, seconds: float) -> str:
+    bad = [*started.troubles, *shared, *(name for name, report in reports.items() if not report.is_ok and name not in started.troubles)]
+    total = len(started.fleet.stanzas)
+    there = [stanza.name for stanza in started.fleet.stanzas if stanza.name not in (*bad, *started.still)]
+    count = f"{len(there)} of {total}" if len(there) < total else str(total)
+    proved = "not verified (--no-verify)" if not_verified else "verified"
+    if not not_verified and len(reports) < len(there):
+        proved += f" ({len(reports) or 'none'} of them now: the others did not change)"
+    not_well = [f"NOT working: {', '.join(bad)}"] * bool(bad) + [f"still starting: {', '.join(started.still)}"] * bool(started.still)
+    return "; ".join([f"{count} MCPs up and {proved} in {seconds:.1f} s", *not_well])
+
+
+def _complain(verdict) -> None:
+    from bridge.fleet.verify.show import table
+
+    print(table(verdict), file=sys.stderr)

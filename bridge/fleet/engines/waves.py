@@ -1,0 +1,93 @@
+"""Starting many at a time, but no more than the machine can bear, and waiting for them as long as anything moves.
+
+Fifty servers that start at once on two processors all need longer than anybody waits; so the next ones are started when
+earlier ones are there. Nobody is given up because others are slow: the wait ends when nothing has changed for a while.
+"""
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from bridge.fleet.ask import Http, Silence
+from bridge.fleet.engines import Say
+
+ROOM = 2 + 2 * (os.cpu_count() or 2)  # that are starting at the same time
+STILL = 120.0  # seconds without any change, after which those that are starting are not waited for any more
+EVERY = 5.0  # seconds between two lines of progress, more where nothing changes
+UNHEALTHY = "(unhealthy)"  # Docker's word
+LOOK, ASK = 1.0, 0.25  # seconds between two looks at the containers, at the MCPs
+
+
+@dataclass
+class Outcome:
+    """What became of them; those that are in none of these are up."""
+
+    failed: dict[str, str] = field(default_factory=dict)  # and why
+    still: list[str] = field(default_factory=list)  # starting
+
+    def __or__(self, other: "Outcome") -> "Outcome":
+        return Outcome(self.failed | other.failed, self.still + other.still)
+
+
+@dataclass
+class Waves:
+    """`create(names)` starts some, and says which cannot be; `states()` says up, starting or down of all; `url(name)` is asked whether it is ready."""
+
+    create: Callable[[list[str]], dict[str, str]]
+    states: Callable[[], dict[str, tuple[str, str]]]
+    url: Callable[[str], str]
+    last_words: Callable[[str], str]
+    say: Say
+    headers: Mapping[str, str] | None = None  # for asking an MCP why it is not ready
+    room: int = ROOM
+
+    def run(self, todo: Collection[str], waiting: Collection[str] = ()) -> Outcome:
+        """Start `todo`, and wait for them and for those of `waiting`, which were started before."""
+        outcome, queue, starting = Outcome(), list(todo), [name for name in waiting if name not in todo]
+        total = len(queue) + len(starting)
+        moved = shown = looked = time.monotonic()
+        every = EVERY
+        states: dict[str, tuple[str, str]] = {} if not starting else self.states()
+        with Http() as http:
+            while queue or starting:
+                if queue and (room := self.room - len(starting)) >= min(len(queue), self.room // 2):
+                    wave, queue = queue[:room], queue[room:]
+                    outcome.failed |= self.create(wave)
+                    starting += [name for name in wave if name not in outcome.failed]
+                    states, looked, moved = self.states(), time.monotonic(), time.monotonic()
+                settled = [name for name in starting if self._is_settled(http, name, states.get(name, ("starting", "")), outcome)]
+                starting = [name for name in starting if name not in settled]
+                now = time.monotonic()
+                if settled:
+                    moved = now
+                if now - moved > STILL:
+                    outcome.still += starting
+                    starting, moved = [], now
+                if starting and now - shown > every:
+                    shown, every = now, EVERY if settled else min(2 * every, 30)
+                    self.say(f"{total - len(queue) - len(starting)} of {total} started; waiting for {', '.join(starting)}")
+                if starting:
+                    time.sleep(ASK)
+                if starting and now - looked > LOOK:
+                    looked, states = now, self.states()
+        return outcome
+
+    def _is_settled(self, http: Http, name: str, told: tuple[str, str], outcome: Outcome) -> bool:
+        """Whether it is ready, or never will be: then its reason is noted. Docker looks at its health every ten seconds only, so it is asked."""
+        state, detail = told
+        if url := self.url(name):
+            try:
+                said = http.get(url, self.headers if url.endswith("/readyz") else None, patience=2)
+            except Silence:
+                pass
+            else:
+                if said.status == 200:
+                    return True
+                if said.json().get("state") == "fatal":
+                    outcome.failed[name] = f"given up: {said.json().get('reason') or f'mcp-bridge logs {name} says why'}"
+                    return True
+        is_lost = state == "down" and UNHEALTHY not in detail  # an unhealthy one lives: it may only be slow
+        if is_lost:
+            outcome.failed[name] = f"{detail}: {self.last_words(name)}"
+        return is_lost or state == "up"

@@ -1,0 +1,157 @@
+"""Forty MCPs on one machine, and all that may go wrong with some of them: the others never notice.
+
+All are the same small program, so that it is the fleet that is tried and not the servers. The tests stand in their order; figures are printed
+(-s), they decide nothing.
+"""
+
+import json
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+from checkouts import Operator, docker, needs_docker, remove_images
+
+from support import eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+PROJECT = f"mcp-forty-{secrets.token_hex(3)}"
+NAMES = [f"m{number:02}" for number in range(40)]
+SERVER = '''
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        answers = {"initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "tiny", "version": "1"}},
+                   "tools/list": {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]},
+                   "tools/call": {"content": [{"type": "text", "text": "here I am"}]}}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": answers.get(message["method"], {})}), flush=True)
+'''
+
+
+def add(operator: Operator, name: str, more: str = "") -> None:
+    folder = operator.root / "images" / name
+    (folder / "app").mkdir(parents=True)
+    (folder / "app/tiny.py").write_text(SERVER)
+    (folder / "stanza.yaml").write_text(f"command: [python3, /app/tiny.py]\nfiles: app\nsmoke: {{tool: look, expect: here}}\n{more}")
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory):
+    needs_docker()
+    operator = Operator(tmp_path_factory.mktemp("checkout"), PROJECT)
+    for folder in (operator.root / "images").iterdir():
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    for name in NAMES:
+        add(operator, name)
+    try:
+        yield operator
+    finally:
+        operator.run("down", "--volumes", code=None)
+        remove_images(PROJECT)
+
+
+def timed(what: str, run) -> str:
+    began = time.monotonic()
+    said = run()
+    print(f"\n{what}: {time.monotonic() - began:.1f} s")
+    return said
+
+
+def ups(operator: Operator) -> dict[str, str]:
+    """Each MCP's container, and when it was started."""
+    names = docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").split()
+    said = docker("inspect", "--format", '{{index .Config.Labels "com.docker.compose.service"}} {{.Id}} {{.State.StartedAt}}', *names)
+    rows = (line.partition(" ") for line in said.splitlines())
+    return {name: rest for name, _, rest in rows if name.startswith(("m", "clock"))}
+
+
+def listed(operator: Operator) -> set[str]:
+    """The MCPs whose tool LiteLLM lists."""
+    key = (operator.root / "compose/state/litellm_key").read_text().strip()
+    said = httpx.post(f"{operator.litellm}/mcp/", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, timeout=60,
+                      headers={"x-litellm-api-key": f"Bearer {key}", "accept": "application/json, text/event-stream"}).text
+    message = json.loads(next((line[5:] for line in said.splitlines() if line.startswith("data:")), said))
+    return {tool["name"].partition("-")[0] for tool in message["result"]["tools"]}
+
+
+def test_forty_come_up_and_are_verified(operator):
+    said = timed("forty MCPs, up and verified", lambda: operator.run("up", "--engine", "compose"))
+
+    assert said.splitlines()[-1].startswith("40 MCPs up and verified in ")
+    assert set(ups(operator)) == set(NAMES)
+
+
+def test_four_that_are_dead_are_missing_from_litellm_s_list_and_nothing_else_is(operator):
+    dead = NAMES[:4]
+    docker("stop", "-t", "5", *map(operator.container, dead))
+    there = timed("LiteLLM's list with four dead", lambda: listed(operator))
+
+    assert there == set(NAMES[4:])
+
+
+def test_one_added_starts_nothing_but_itself_and_a_bad_one_beside_it_is_named(operator):
+    docker("start", *map(operator.container, NAMES[:4]))
+    before = ups(operator)
+    add(operator, "m40")
+    (operator.root / "images/m41").mkdir()
+    (operator.root / "images/m41/stanza.yaml").write_text("image: localhost:1/nobody/nothing:1\ncommand: x\n")
+    said = timed("one added, and one that cannot be built", lambda: operator.run("up", code=1))
+
+    assert said.splitlines()[0].startswith("m41: cannot be built: ") and "localhost:1" in said.splitlines()[0]
+    assert "41 of 42 MCPs up and verified (" in said.splitlines()[-1] and said.splitlines()[-1].endswith("NOT working: m41")
+    assert {name: one for name, one in ups(operator).items() if name in before} == before
+    eventually(lambda: listed(operator) == {*NAMES, "m40"}, 30)
+
+
+def test_one_renamed_and_one_removed_are_gone(operator):
+    before = ups(operator)
+    shutil.rmtree(operator.root / "images/m41")
+    shutil.rmtree(operator.root / "images/m39")
+    (operator.root / "images/m40").rename(operator.root / "images/clock")
+    said = timed("one removed, one renamed", lambda: operator.run("up"))
+    now = ups(operator)
+
+    assert set(now) == {*NAMES[:39], "clock"}
+    assert {name: now[name] for name in NAMES[:39]} == {name: before[name] for name in NAMES[:39]}
+    assert not (operator.root / "compose/m40.yaml").exists()
+    assert listed(operator) == {*NAMES[:39], "clock"}
+    assert said.splitlines()[-1].startswith("40 MCPs up and verified (1 of them now: the others did not change)")
+
+
+@pytest.mark.parametrize("step", ["building", "starting m00", "starting litellm", "verifying"])
+def test_an_interrupt_leaves_nothing_half_done(operator, step):
+    before = ups(operator)
+    for name in ("m00", "m01"):
+        (operator.root / f"images/{name}/app/tiny.py").write_text(f"# {step}\n{SERVER}")
+    (operator.root / "images/m02/stanza.yaml").write_text(f"command: [python3, /app/tiny.py]\nfiles: app\nlitellm: {{alias: at_{step.split()[0]}_{step[-1]}}}\n"
+                                                          "smoke: {tool: look, expect: here}\n")
+    command = [sys.executable, "-u", "-m", "bridge", "up", "--project", str(operator.root)]
+    with subprocess.Popen(command, cwd=operator.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if f"  {step}" in line:
+                process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+
+    assert (code, said[-1]) == (1, "mcp-bridge: interrupted; `mcp-bridge up` goes on where this ended\n"), said
+    operator.run("up", "--no-verify")
+    now = ups(operator)
+    assert {name: now[name] for name in NAMES[3:39]} == {name: before[name] for name in NAMES[3:39]}
+    assert len(docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").split()) == 43
+    assert all(f"# {step}" in docker("exec", operator.container(name), "cat", "/app/tiny.py") for name in ("m00", "m01"))
+
+
+def test_down_says_what_stays_and_prune_frees_it(operator):
+    said = operator.run("down")
+    assert f"kept: volume {PROJECT}_prometheus" in said and "`mcp-bridge down --volumes` deletes them" in said
+    assert "`mcp-bridge prune` frees both" in said
+    assert operator.run("prune").startswith("removed 4")
+    assert docker("image", "ls", "--quiet", "--filter", f"reference={PROJECT}-*") == ""

@@ -1,0 +1,102 @@
+"""Of what programs print when they fail, the line that says why."""
+
+import pytest
+
+from bridge.fleet.engines.reason import why
+
+NPM = """
+npm error code ETARGET
+npm error notarget No matching version found for left-padd@9.9.9.
+npm error notarget In most cases you or one of your dependencies are requesting
+npm error notarget a package version that doesn't exist.
+npm error A complete log of this run can be found in: /root/.npm/_logs/2026-11-26T13_00_00_000Z-debug-0.log
+"""
+CI = """
+#12 1.204 npm error code EUSAGE
+#12 1.204 npm error
+#12 1.204 npm error `npm ci` can only install packages when your package.json and package-lock.json are in sync.
+#12 1.204 npm error Missing: zod@4.1.0 from lock file
+#12 1.204 npm error
+#12 1.207 npm error A complete log of this run can be found in: /root/.npm/_logs/x-debug-0.log
+#12 ERROR: process "/bin/sh -c npm ci --omit=dev" did not complete successfully: exit code: 1
+------
+ > [server 3/3] RUN npm ci --omit=dev:
+------
+failed to solve: process "/bin/sh -c npm ci --omit=dev" did not complete successfully: exit code: 1
+"""
+NODE = """
+node:internal/modules/cjs/loader:1228
+  throw err;
+  ^
+
+Error: Cannot find module 'zod'
+Require stack:
+- /opt/server/node_modules/x/index.js
+    at Module._resolveFilename (node:internal/modules/cjs/loader:1225:15)
+    at node:internal/main/run_main_module:36:49 {
+  code: 'MODULE_NOT_FOUND',
+  requireStack: [ '/opt/server/node_modules/x/index.js' ]
+}
+
+Node.js v22.11.0
+"""
+PYTHON = """
+Traceback (most recent call last):
+  File "/opt/server/bin/mcp-x", line 5, in <module>
+    from x.server import main
+  File "/opt/server/lib/python3.13/site-packages/x/server.py", line 3, in <module>
+    from mcp.server.fastmcp import FastMCP
+ModuleNotFoundError: No module named 'mcp.server.fastmcp'
+"""
+PIP = """
+#9 2.1   x No solution found when resolving dependencies:
+#9 2.1 error: Because nosuch was not found in the package registry and you require nosuch==1, we can conclude that your requirements are unsatisfiable.
+#9 2.2 [notice] A new release of pip is available
+#9 ERROR: process "/bin/sh -c pip install" did not complete successfully: exit code: 1
+"""
+PULL = """
+#2 [internal] load metadata for ghcr.io/nobody/nothing:1
+#2 ERROR: ghcr.io/nobody/nothing:1: not found
+------
+ > [internal] load metadata for ghcr.io/nobody/nothing:1:
+------
+nothing.Dockerfile:1
+--------------------
+   1 | >>> FROM ghcr.io/nobody/nothing:1
+--------------------
+failed to solve: ghcr.io/nobody/nothing:1: not found
+"""
+DISK = """
+#7 3.4 OSError: [Errno 28] No space left on device: '/opt/server/lib/x'
+#7 ERROR: failed to copy files: no space left on device
+failed to solve: failed to copy files: no space left on device
+"""
+KEY = """
+2026-11-26T13:00:00.123Z INFO starting
+\x1b[31merror\x1b[0m: API_KEY is required
+2026-11-26T13:00:00.200Z bye
+"""
+
+
+@pytest.mark.parametrize(("printed", "says"), [
+    (NPM, "No matching version found for left-padd@9.9.9"),
+    (CI, "Missing: zod@4.1.0 from lock file"),
+    (NODE, "Error: Cannot find module 'zod'"),
+    (PYTHON, "ModuleNotFoundError: No module named 'mcp.server.fastmcp'"),
+    (PIP, "Because nosuch was not found in the package registry"),
+    (PULL, "ghcr.io/nobody/nothing:1: not found"),
+    (DISK, "No space left on device"),
+    (KEY, "error: API_KEY is required"),
+    ("usage: x [-h]\nx: error: the following arguments are required: --dsn\n", "the following arguments are required: --dsn"),
+    ("starting\nlistening on stdio\n", "listening on stdio"),
+    ("time-1  | mcp.shared.exceptions.McpError: Connection closed\n", "McpError: Connection closed"),
+    ("panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d\n", "panic: runtime error"),
+    ("failed to solve: process \"/bin/sh -c x\" did not complete successfully: exit code: 1\n", "failed to solve: process"),
+    ("", ""),
+    ("\n}\n---\n", ""),
+])
+def test_the_line_that_matters(printed, says):
+    told = why(printed)
+
+    assert says in told and bool(told) == bool(says), told
+    assert len(told.splitlines()) <= 1

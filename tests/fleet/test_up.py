@@ -1,0 +1,256 @@
+"""`mcp-bridge up` around an engine that does what a test says: what is told, what is remembered, what is not done twice."""
+
+import errno
+import fcntl
+import os
+
+import pytest
+import yaml
+
+from bridge.cli import main
+from bridge.fleet import lock
+from bridge.fleet.commands import up
+from bridge.fleet.engines import Running, Started, Urls, remembered
+from bridge.fleet.environment import startable
+from bridge.fleet.project import Project, alone, write_private
+from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, Verdict
+
+
+class Scripted:
+    """An engine whose MCPs all run, but for `failed` and `still`."""
+
+    name = "embedded"
+    failed: dict[str, str] = {}
+    still: list[str] = []
+    stamp = "first"
+    asked: list[list[str]] = []
+
+    def __init__(self, project, say):
+        pass
+
+    def unavailable(self) -> str:
+        return ""
+
+    def lacks(self, fleet, names) -> str:
+        return ""
+
+    def urls(self, fleet, environment) -> Urls:
+        return Urls(f"http://{environment.reached_at}:8000", f"http://{environment.reached_at}:4000")
+
+    def as_here(self, fleet, environment):
+        return fleet
+
+    def up(self, fleet, names, environment) -> Started:
+        Scripted.asked.append(sorted(names))
+        wanted, left_out = startable(environment, fleet.only(names))
+        return Started(fleet.only([one.name for one in wanted]), left_out, dict(self.failed), list(self.still), {one.name: self.stamp for one in wanted})
+
+    def ps(self) -> list[Running]:
+        return [Running(name, "mcp", "up") for name in self.asked[-1] if name not in self.failed]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    from bridge.fleet.engines import embedded
+
+    for name, stanza in {"a": {}, "b": {}, "needy": {"secrets": {"KEY": {"description": "from its maker"}}}}.items():
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "stanza.yaml").write_text(yaml.safe_dump({"command": name, "smoke": {"tool": "now"}, **stanza}))
+    for name, value in {"failed": {}, "still": [], "stamp": "first", "asked": []}.items():
+        monkeypatch.setattr(Scripted, name, value)
+    monkeypatch.setattr(embedded, "Embedded", Scripted)
+    monkeypatch.setattr(lock, "unlocked", lambda *_: [])
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def verified(monkeypatch) -> list[list[str]]:
+    """Which MCPs were verified, each time; those of `verified.broken` do not work."""
+
+    class Calls(list):
+        broken = ()
+
+    calls = Calls()
+
+    def verify_now(engine, started, *_):
+        names = [one.name for one in started.fleet.stanzas]
+        calls.append(names)
+        return Verdict("embedded", [Report(name, hops=[Hop("smoke", FAILED if name in calls.broken else OK, "it is so", "look")]) for name in names])
+
+    monkeypatch.setattr(up, "verify_now", verify_now)
+    return calls
+
+
+def typed(*words: str) -> int:
+    return main(["up", "--engine", "embedded", *words])
+
+
+def test_what_did_not_change_is_not_verified_again(project, verified, capsys):
+    assert (typed(), typed()) == (0, 0)
+    assert verified == [["a", "b"]]
+    assert "2 MCPs up and verified (none of them now: the others did not change)" in capsys.readouterr().out
+
+    (project.images / "b/stanza.yaml").write_text("command: b\nsmoke: {tool: now, expect: UTC}\n")
+    assert typed() == 0
+    assert verified[1:] == [["b"]]
+
+    Scripted.stamp = "restarted"
+    assert typed() == 0
+    assert verified[2:] == [["a", "b"]]
+    assert typed("--verify-all") == 0
+    assert verified[3:] == [["a", "b"]]
+
+
+def test_what_failed_is_verified_again(project, verified):
+    verified.broken = ("a",)
+
+    assert (typed(), typed()) == (1, 1)
+    assert verified == [["a", "b"], ["a"]]
+
+
+def test_what_could_not_be_asked_through_litellm_is_not_called_verified(project, monkeypatch, capsys):
+    def verify_now(engine, started, *_):
+        mcps = [Report(one.name, hops=[Hop("smoke", OK), Hop("called", SKIPPED, "LiteLLM itself does not work")]) for one in started.fleet.stanzas]
+        return Verdict("embedded", mcps, [Report("litellm", hops=[Hop("gateway", FAILED, "it is wedged", "wait")])])
+
+    monkeypatch.setattr(up, "verify_now", verify_now)
+
+    assert typed() == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith("; NOT working: litellm")
+    assert remembered(project).verified == {}
+
+
+def test_one_that_does_not_start_is_told_first_and_the_others_are_verified(project, verified, capsys):
+    Scripted.failed = {"b": "cannot be built: No matching version found for b@9"}
+
+    assert typed() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "b: cannot be built: No matching version found for b@9"
+    assert lines[-1].startswith("1 of 2 MCPs up and verified in ") and lines[-1].endswith("; NOT working: b")
+    assert verified == [["a"]]
+    assert remembered(project).troubles == Scripted.failed
+
+
+def test_one_that_is_still_starting_is_called_that(project, verified, capsys):
+    Scripted.still = ["b"]
+
+    assert typed() == 1
+    said = capsys.readouterr().out
+    assert "still starting: b (`mcp-bridge ps` and `mcp-bridge verify` say how it went on)" in said
+    assert said.splitlines()[-1].endswith("; still starting: b")
+    assert verified == [["a"]]
+
+
+def test_one_that_cannot_be_locked_does_not_stop_the_others(project, verified, monkeypatch, capsys):
+    def fails(project, stanza):
+        raise lock.CannotLock(f"{stanza.name}: no such package")
+
+    monkeypatch.setattr(lock, "unlocked", lambda *_: ["a"])
+    monkeypatch.setattr(lock, "lock", fails)
+
+    assert typed() == 1
+    assert capsys.readouterr().out.splitlines()[0] == "a: cannot be locked: no such package"
+    assert Scripted.asked == [["b", "needy"]]
+    assert verified == [["b"]]
+
+
+def test_what_was_never_to_start_is_not_called_failed_after_an_up_that_failed(project, monkeypatch, capsys):
+    from bridge.fleet.engines import Broken
+
+    def fails(*_):
+        raise Broken("the engine is gone")
+
+    monkeypatch.setattr(Scripted, "up", fails)
+
+    assert typed() == 1
+    memory = remembered(project)
+    assert (memory.names, list(memory.left_out)) == (("a", "b"), ["needy"])
+
+
+def test_what_an_mcp_needs_is_told_by_the_catalog_and_when_it_was_asked_for(project, verified, capsys):
+    (project.images / "poor").mkdir()
+    (project.images / "poor/stanza.yaml").write_text("command: x\nsecrets: {OTHER: {}}\ndescription: A second one\n")
+    typed()
+    assert "not started, because something is missing: needy, poor (`mcp-bridge catalog` says what)" in capsys.readouterr().out
+    typed("needy", "a")
+    assert "needy: not started: needs KEY (from its maker): write it into compose/.env" in capsys.readouterr().out
+    assert main(["catalog"]) == 0
+    said = capsys.readouterr().out
+    assert "needy: needs KEY (from its maker)" in said and "poor: needs OTHER" in said
+    assert [line.split()[:2] for line in said.splitlines()[1:5]] == [["a", "started"], ["b", "can"], ["needy", "needs"], ["poor", "needs"]]
+
+
+def test_two_at_once_the_second_is_told_of_the_first(project, verified, capsys):
+    with alone(project, "up"):
+        assert typed() == 1
+        assert main(["down"]) in (0, 1)
+    said = capsys.readouterr().err
+
+    assert f"mcp-bridge: `mcp-bridge up` (pid {os.getpid()}, since " in said and "is at work on this fleet: wait until it is done" in said
+    assert typed() == 0
+
+
+def test_a_lock_of_a_process_that_is_gone_holds_nobody(project, verified):
+    project.state.mkdir(parents=True)
+    with open(project.state / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    assert typed() == 0
+
+
+def test_an_interrupt_is_one_line(project, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Scripted, "up", interrupted)
+
+    assert typed() == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "mcp-bridge: interrupted; `mcp-bridge up` goes on where this ended"
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays_whole(project, verified, monkeypatch, capsys):
+    assert typed() == 0
+    before = (project.state / "fleet.json").read_text()
+    real = os.fdopen
+
+    def full(descriptor, *more, **named):
+        file = real(descriptor, *more, **named)
+        file.write = lambda text: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device"))
+        return file
+
+    monkeypatch.setattr(os, "fdopen", full)
+    Scripted.stamp = "other"
+    assert typed() == 1
+    monkeypatch.setattr(os, "fdopen", real)
+
+    assert capsys.readouterr().err.splitlines()[-1] == f"mcp-bridge: {project.state / 'fleet.json'}: No space left on device"
+    assert (project.state / "fleet.json").read_text() == before
+    assert not list(project.state.glob(".*.new"))
+    assert write_private(project.state / "fleet.json", before) is False
+
+
+def test_addresses_are_those_that_others_can_use_where_the_network_may_come_in(project, verified, capsys):
+    project.compose.mkdir()
+    project.env_file.write_text("LAN_BIND=0.0.0.0\n")
+    typed()
+    said = capsys.readouterr().out
+
+    assert "http://0.0.0.0" not in said
+    project.env_file.write_text(project.env_file.read_text().replace("0.0.0.0", "192.0.2.7"))
+    typed()
+    assert "http://192.0.2.7:8000/a/mcp" in capsys.readouterr().out
+
+
+def test_what_runs_as_an_earlier_stanza_said_is_named(project, verified):
+    from bridge.fleet import Fleet, definition
+
+    (project.images / "a/stanza.yaml").write_text("pypi: a-server==1.0\ncommand: a\nsmoke: {tool: now}\n")
+    typed()
+    memory = remembered(project)
+    assert definition.older(project, Fleet.load(project.images), memory.definitions) == {}
+
+    (project.images / "a/stanza.yaml").write_text("pypi: a-server==2.0\ncommand: a\nsmoke: {tool: now}\n")
+    (project.images / "b/stanza.yaml").write_text("command: b\nsmoke: {tool: later}\n")  # says nothing of what runs
+    assert definition.older(project, Fleet.load(project.images), memory.definitions) == {
+        "a": "it runs as an earlier stanza said: a-server==1.0 runs, the stanza says a-server==2.0"}
