@@ -26,6 +26,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.settings import UsageError
 
 PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only")}  # anybody can read these
+SHORTEST_TOKEN = 16  # characters: bridges refuse shorter ones
 NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
 HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in compose/.env.example.\n"
 OURS = "# These lines are written anew by each `mcp-bridge up`:"
@@ -96,6 +97,9 @@ def complete(project: Project, fleet: Fleet) -> Environment:
         if not values[name]:
             raise UsageError(f"compose/.env: {name} is empty: take that line out, and `mcp-bridge up` makes a random one")
     refuse_public_defaults(values)
+    if len(values["BRIDGE_TOKEN"]) < SHORTEST_TOKEN:
+        raise UsageError(f"compose/.env: BRIDGE_TOKEN has less than {SHORTEST_TOKEN} characters and can be guessed: "
+                         "take that line out, and `mcp-bridge up` makes a random one")
     refuse_places(project, fleet, values)
     _refuse_two_values(project, said, files)
     fresh = not project.env_file.exists()

@@ -81,7 +81,7 @@ def test_an_empty_key_is_refused_with_the_way_out(project, fleet):
         complete(project, fleet)
 
 
-@pytest.mark.parametrize("line", ["LITELLM_MASTER_KEY=sk-loopback-only", "LITELLM_MASTER_KEY=sk-1234", "BRIDGE_TOKEN=loopback-only"])
+@pytest.mark.parametrize("line", ["LITELLM_MASTER_KEY=sk-loopback-only", "LITELLM_MASTER_KEY=sk-1234", "BRIDGE_TOKEN=known-to-everybody"])
 def test_public_keys_are_refused_where_the_network_can_come_in(project, fleet, line):
     write(project, f"LAN_BIND=0.0.0.0\n{line}\n")
     with pytest.raises(UsageError, match=r"LAN_BIND=0\.0\.0\.0 .* is the public default"):
@@ -89,6 +89,13 @@ def test_public_keys_are_refused_where_the_network_can_come_in(project, fleet, l
 
     write(project, f"LAN_BIND=127.0.0.1\n{line}\n")
     complete(project, fleet)
+
+
+def test_a_token_that_bridges_would_refuse_is_refused_before_they_start(project, fleet):
+    write(project, "BRIDGE_TOKEN=loopback-only\n")
+
+    with pytest.raises(UsageError, match="BRIDGE_TOKEN has less than 16 characters"):
+        complete(project, fleet)
 
 
 def test_secrets_are_files_of_their_own(project, fleet):
