@@ -4,7 +4,7 @@ import sys
 import time
 
 import pytest
-from support import Bridge, zoo
+from support import Bridge, eventually, zoo
 
 from bridge.fleet.engines import Broken, Excerpt
 from bridge.fleet.engines.compose import Compose
@@ -180,3 +180,13 @@ fi
     with pytest.raises(Broken, match="^the Docker engine went away .* the same command goes on where this ended$"):
         for _ in range(3):
             made._containers()
+
+
+def test_an_unhealthy_one_is_started_anew_only_if_its_bridge_has_given_it_up(engine):
+    """On a busy machine Docker's health check comes too late, and calls many unhealthy that serve."""
+    with Bridge(zoo("dies_at_start"), "--name", "broken", "--max-restarts", 0, "--backoff-initial", "0.01", ready=False) as broken, Bridge(zoo("echo"), "--name", "fine") as fine:
+        where = {"broken": f"{broken.url}/readyz", "fine": f"{fine.url}/readyz", "gone": "http://127.0.0.1:9/readyz", "litellm": f"{fine.url}/health/liveliness"}
+        engine._asked_at = where.__getitem__
+        eventually(lambda: engine._is_given_up("broken"), 5)
+
+        assert not any(engine._is_given_up(name) for name in ("fine", "gone", "litellm"))

@@ -20,11 +20,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.fleet import files
+from bridge.fleet.ask import Http, Silence
 from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, build_cache, checkout
 from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.reason import plain, why
-from bridge.fleet.engines.waves import UNHEALTHY, Outcome, Waves
+from bridge.fleet.engines.waves import UNHEALTHY, Outcome, Waves, is_lost
 from bridge.fleet.environment import PASSWORDS, TOKEN, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project, private, write_private
@@ -119,7 +120,7 @@ class Compose:
             raise Broken(f"door: {outcome.failed.get(DOOR, 'it does not start')}\nmcp-bridge logs door")
         fit = [stanza.name for stanza in sidecars if stanza.name not in troubles]
         outcome = outcome | self._start(fit, sidecars)
-        runs = [name for name, (state, detail) in self._containers().items() if state != "down" or UNHEALTHY in detail]
+        runs = [name for name, told in self._containers().items() if not is_lost(*told)]
         self._configure(fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs]))
         outcome = outcome | self._start([LITELLM, PROMETHEUS], sidecars)
         others_removed()
@@ -235,11 +236,11 @@ class Compose:
         there, memory = checkout.details(self.project_name), self._memory()
         hashes, images, states = self._hashes(), _images(), self._containers()
         stale = [name for name in services if name in there and memory["mounted"].get(name, mounted[name]) != mounted[name]]
-        given_up = [name for name in services if name in states and UNHEALTHY in states[name][1]]
+        given_up = [name for name in services if name in states and UNHEALTHY in states[name][1] and self._is_given_up(name)]
 
         def is_right(name: str) -> bool:
             one = there.get(name)
-            return (one is not None and name not in (*stale, *given_up) and states.get(name, ("down", ""))[0] != "down"
+            return (one is not None and name not in (*stale, *given_up) and not is_lost(*states.get(name, ("down", "")))
                     and one.hash == hashes.get(name) and one.image == images.get(self._image(name), one.image))
 
         def create(wave: list[str]) -> dict[str, str]:
@@ -253,7 +254,18 @@ class Compose:
         if todo:
             self.say(f"starting {', '.join(todo)}{f' (anew, because its files changed: {chr(44).join(stale)})' if stale else ''}")
         waves = Waves(create, self._containers, self._asked_at, self._last_words, self.say, self.headers)
-        return waves.run(todo, [name for name in services if name not in todo and states[name][0] == "starting"])
+        return waves.run(todo, [name for name in services if name not in todo and states[name][0] != "up"])
+
+    def _is_given_up(self, name: str) -> bool:
+        """Whether the bridge of an MCP that Docker calls unhealthy has given its server up: a busy machine makes healthy ones look so."""
+        url = self._asked_at(name)
+        if not url.endswith("/readyz"):
+            return False
+        try:
+            with Http() as http:
+                return http.get(url, self.headers).json().get("state") == "fatal"
+        except Silence:
+            return False
 
     def _created(self, names: list[str], *options: str) -> dict[str, str]:
         """Let Compose create and start these; where that fails each on its own. Returns why some cannot be."""

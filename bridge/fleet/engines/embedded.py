@@ -38,7 +38,7 @@ from bridge.settings import Settings, UsageError
 
 INSTALLERS = 2  # at once
 STOP_PATIENCE = 20.0
-START_PATIENCE = 120.0
+START_PATIENCE = 300.0  # what does not start at all ends, and is told long before
 BRIDGE, LITELLM = "bridge", "litellm"
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
              "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_CACHE_HOME", "XDG_STATE_HOME", *PROXIES)

@@ -87,7 +87,12 @@ class Waves:
                 if said.json().get("state") == "fatal":
                     outcome.failed[name] = f"given up: {said.json().get('reason') or f'mcp-bridge logs {name} says why'}"
                     return True
-        is_lost = state == "down" and UNHEALTHY not in detail  # an unhealthy one lives: it may only be slow
-        if is_lost:
+        if is_lost(state, detail):
             outcome.failed[name] = f"{detail}: {self.last_words(name)}"
-        return is_lost or state == "up"
+            return True
+        return state == "up"
+
+
+def is_lost(state: str, detail: str) -> bool:
+    """Whether its container does not run. An unhealthy one lives: it may only be slow."""
+    return state == "down" and UNHEALTHY not in detail
