@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, model_names, schemas
 
 LONGEST_URI = 1 << 16  # characters; a longer one is no link that anybody follows
 _TEXT_LIMIT = 4000  # characters of a child's own words in a failure
@@ -104,8 +104,9 @@ def call_result(raw: Raw) -> bytes:
     return envelope.encode({**{name: value for name, value in members.items() if name not in dropped}, **fixed})
 
 
-def tool_list(raw: Raw) -> bytes | None:
-    """A `tools/list` result without what makes LiteLLM's client fail later (`outputSchema`) or at once. None if it is none."""
+def tool_list(raw: Raw, longest: int = model_names.LONGEST) -> tuple[bytes, dict[str, str]] | None:
+    """A `tools/list` result without what makes LiteLLM's client fail later (`outputSchema`) or at once, as models take it, and
+    the names that it gives tools in place of their own. None if it is no such result."""
     try:
         members = envelope.members(raw)
         tools = envelope.array_or_none(members["tools"])
@@ -117,7 +118,13 @@ def tool_list(raw: Raw) -> bytes | None:
         tools = [tool for tool in tools if not envelope.too_deep(bytes(tool))]
         members.pop("_meta", None)
     known = {name: members[name] for name, kind in _LIST if name in members and _is(members[name], kind)}
-    return envelope.encode({**known, "tools": [_tool(envelope.members(tool)) for tool in tools if _is(tool, _Named)]})
+    by_name: dict[str, Raw] = {}
+    for tool in tools:
+        if _is(tool, _Named):
+            by_name.setdefault(_decoder(_Named).decode(tool).name, tool)  # of two with one name a client can call only one
+    names = model_names.mended(by_name, longest)
+    shown = [_tool(envelope.members(tool), names.get(name)) for name, tool in by_name.items()]
+    return envelope.encode({**known, "tools": shown}), names
 
 
 def failed_call(why: str) -> bytes:
@@ -185,8 +192,10 @@ def _as_text(raw: Raw) -> dict:
     return {"type": "text", "text": bytes(raw).decode(errors="replace")}
 
 
-def _tool(tool: dict) -> dict:
+def _tool(tool: dict, name: str | None) -> dict:
     tool.pop("outputSchema", None)
+    if name is not None:
+        tool["name"] = name
     for name, kind in _TOOL:
         if name in tool and not _is(tool[name], kind):
             del tool[name]
@@ -200,7 +209,16 @@ def _schema(raw: Raw) -> dict:
     for name, kind in _SCHEMA:
         if name in schema and not _is(schema[name], kind):
             del schema[name]
-    return schema if schema.get("type") else {"type": "object", **schema}
+    if not schema.get("type"):
+        schema = {"type": "object", **schema}
+    if not _MAY_BE_ODD.search(raw) and "properties" in schema:
+        return schema
+    try:
+        whole = msgspec.json.decode(envelope.encode(schema))
+    except (msgspec.MsgspecError, RecursionError):
+        return schema  # numbers that Python has not
+    better = schemas.mended(whole)
+    return schema if better == whole else better
 
 
 def _is(raw: Raw, kind: type) -> bool:
@@ -219,6 +237,7 @@ def _decoder(kind) -> msgspec.json.Decoder:
 
 
 NO_OBJECT = Raw(b"{}")
+_MAY_BE_ODD = re.compile(rb'"\$ref"|"array"|:\s*(?:true|false)|[\[,]\s*(?:true|false)|\\u00')  # saves taking most schemas apart
 _RESULT = (("structuredContent", dict), ("isError", bool), ("_meta", dict), ("resultType", str))
 _LIST = (("nextCursor", str), ("_meta", dict))  # 2026-07-28 has more, which mean nothing to a client with a session
 _TOOL = (("description", str), ("title", str), ("annotations", _ToolAnnotations), ("icons", list[_Icon]),

@@ -9,6 +9,7 @@ import msgspec
 
 from bridge.protocol import memory
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.pages import joined
 
 
 class Learning:
@@ -66,8 +67,8 @@ class Learning:
             relay.catalogue.learn(pages.values())
             for why in relay.policy.tools.complaints(relay.catalogue.names.values()) if relay.policy.tools else ():
                 relay.log.error("an option about tools does not fit this server", why=why)
-            for cursor, page in pages.items():
-                relay.policy.profile.heard(cursor, Envelope(result=msgspec.Raw(page)))
+            if relay.policy.profile.is_kind and (whole := joined(list(pages.values()))):
+                relay.policy.profile.heard(b"", Envelope(result=msgspec.Raw(whole)))
         if relay.memory.learn(method, pages) and tell:
             relay.notices.changed(memory.LISTS[method])
         self.tell()

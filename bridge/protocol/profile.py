@@ -10,10 +10,10 @@ from copy import copy
 
 from msgspec import Raw
 
-from bridge.protocol import envelope, kind
+from bridge.protocol import envelope, kind, model_names, pages
 from bridge.protocol.errors import error_body
 from bridge.protocol.exchange import Exchange
-from bridge.protocol.tools import Tools, shown_by
+from bridge.protocol.tools import Tools, named, shown_by
 
 
 class Strict:
@@ -49,10 +49,20 @@ class Kind(Strict):
     name = "litellm"
     is_kind = True
 
-    def __init__(self):
+    def __init__(self, tools: Tools | None = None, server: str = ""):
+        self._tools = tools
+        self._longest = model_names.room(server)
         self._lists: dict[bytes, bytes] = {}  # the last good tools/list result, by cursor; bounded by LISTS
+        self._made: dict[bytes, tuple[bytes, bytes, dict]] = {}  # of what the last list was made, the list, and names; the same
+        self._own_names: dict[str, str] = {}  # the tool's name, by what it is called here, where models do not take it
 
-    def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes:
+    def call(self, relay, session, message: envelope.Envelope, params: envelope.Params) -> bytes | None:
+        """A rule (see `rules`) for `tools/call`: a tool that clients know by another name is called by its own."""
+        if self._own_names and (name := self._own_names.get(envelope.string(params.name) or "")):
+            message.params, params.name = named(message.params, envelope.encode(name)), Raw(envelope.encode(name))
+        return None if self._tools is None else self._tools.call(relay, session, message, params)
+
+    def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes | None:
         if message.error:
             if exchange.method not in _TOOLS and kind.is_error(message.error):
                 return envelope.response(exchange.client_id, message)
@@ -60,7 +70,10 @@ class Kind(Strict):
         if exchange.method == "tools/call":
             return envelope.result(exchange.client_id, kind.call_result(message.result))
         if exchange.method == "tools/list":
-            tools = kind.tool_list(message.result)
+            whole = pages.whole(exchange, message)
+            if whole is None:
+                return None
+            tools = self._listed(exchange.cursor, whole.result)
             if tools is None:
                 return self.failure(exchange, 0, "the server sent a tool list that is not one")
             self._remember(exchange.cursor, tools)
@@ -84,13 +97,29 @@ class Kind(Strict):
         return envelope.result(client_id, tools) if tools else None
 
     def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
-        if message.result and (tools := kind.tool_list(message.result)):
+        if message.result and not (not cursor and pages.cursor_of(message.result)) and (tools := self._listed(cursor, message.result)):
             self._remember(cursor, tools)
 
     def for_one(self) -> "Kind":
         own = copy(self)
-        own._lists = ChainMap({}, self._lists)
+        own._lists, own._made = ChainMap({}, self._lists), {}
         return own
+
+    def _listed(self, cursor: bytes, result: Raw) -> bytes | None:
+        """A list as LiteLLM and models take it. It asks for the same one after each call."""
+        raw = bytes(result)
+        made = self._made.get(cursor)
+        if made is None or made[0] != raw:
+            shown = kind.tool_list(self._tools.page(result) if self._tools else result, self._longest)
+            if shown is None:
+                return None
+            made = raw, *shown
+            if cursor in self._made or len(self._made) < LISTS:
+                self._made[cursor] = made
+        _, tools, names = made
+        own_names = {new: old for old, new in names.items()}
+        self._own_names = {**self._own_names, **own_names} if cursor else own_names
+        return tools
 
     def _refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
         if method == "tools/call":
@@ -106,7 +135,8 @@ LISTS = 64
 _TOOLS = ("tools/call", "tools/list")
 
 
-def profile(name: str, tools: Tools | None = None) -> Strict:
-    """The profile of this name, whose tool lists show what `tools` lets through."""
-    kind_of = Kind if name == "litellm" else Strict
-    return kind_of() if tools is None else shown_by(kind_of, tools)
+def profile(name: str, tools: Tools | None = None, server: str = "") -> Strict:
+    """The profile of this name, whose tool lists show what `tools` lets through. `server` is what LiteLLM calls the MCP."""
+    if name == "litellm":
+        return Kind(tools, server)
+    return Strict() if tools is None else shown_by(Strict, tools)

@@ -93,6 +93,7 @@ class Relay:
         self.is_unproven = True  # no client got one yet
         self.learned = lambda: None  # called when all lists of the child are known
         self.asking: dict[int, Exchange] = {}  # taken back from the child, whose client is asked something first
+        self.unfinished: set[int] = set()  # answered by the child in part: `finish_late` takes them out
         self.postponed: list = []  # what is called at the next sweep
         self._early: list[Envelope] = []
         self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
@@ -585,6 +586,12 @@ class Relay:
         exchange.outbox.answer(answer)
         return None
 
+    def finish_late(self, exchange: Exchange, message: Envelope) -> None:
+        """The same for an answer that its words could not give at once, unless nobody waits for it any more."""
+        self.unfinished.discard(exchange.id)
+        if exchange.session.exchanges.get(exchange.key) is exchange:
+            self._finish(exchange, message, b"", self.heard)
+
     # -- whose is it ------------------------------------------------------------------------------------------------------
 
     def exchange(self, id: int | None) -> Exchange | None:
@@ -682,6 +689,8 @@ class Relay:
         """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""
         if exchange.id in self.asking:
             return self.asks.withdraw(exchange, "nobody waits for the call any more that it was asked for")
+        if exchange.id in self.unfinished:
+            return
         if exchange.id not in self.exchanges:
             self.turns.remove(exchange)
             return

@@ -93,7 +93,7 @@ class Tools:
             relay.counts.requests[(message.method, UNKNOWN, "hidden", client_era, relay.era)] += 1
             return f"Unknown tool: {(envelope.string(params.name) or given.decode(errors='replace'))[:LONGEST]}"
         if name != given:
-            message.params = _named(message.params, name)
+            message.params = named(message.params, name)
             params.name = Raw(name)
         return ""
 
@@ -132,7 +132,7 @@ class Tools:
             return None  # without a name nobody can tell whether it may be shown
 
 
-def _named(params: Raw, name: bytes) -> Raw:
+def named(params: Raw, name: bytes) -> Raw:
     """The params of a call with this name (raw JSON)."""
     members = envelope.members(params)
     members["name"] = Raw(name)

@@ -72,7 +72,7 @@ class Service:
         self.counts = Counts()
         tools = (settings.tool_allow, settings.tool_deny, settings.tool_rename)
         self.tools = Tools(*tools) if any(tools) else None
-        self.profile = profile(settings.profile, self.tools)
+        self.profile = profile(settings.profile, self.tools, name)
         self.is_kind = self.profile.is_kind
         self.policy = Policy(
             self.profile, settings.max_in_flight, settings.max_session_requests, settings.request_timeout,

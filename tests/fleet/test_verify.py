@@ -21,6 +21,7 @@ TOKEN = "the-token-of-all"
 CHILDREN = {
     "echo": (["echo"], {}),
     "reconnects": (["reconnects"], {}),
+    "odd": (["odd_tools"], {}),
     "broken": (["dies_at_start"], {"max_restarts": 0, "backoff_initial": 0.01}),
 }
 
@@ -115,6 +116,20 @@ def test_all_hops_of_what_works(check, litellm):
     assert table(verdict).splitlines()[-1].startswith("all 1 work")
     assert json.loads(json.dumps(verdict.as_data()))["mcps"][0]["hops"][-1]["name"] == "counted"
     assert any(line.startswith("echo: ") for line in said)
+
+
+def test_tools_that_models_may_refuse_are_named_with_the_way_out(check, bridge):
+    """What the profile can mend is mended: of it there is nothing to say. The smoke call goes by the name that clients see."""
+    fake = FakeLiteLLM(bridge.url, TOKEN, ["odd"])
+    with served(fake) as fake.url:
+        verdict = check(stanza("odd", tool="user.get", expect='["user.get", {"message"'), gateway=fake.url)
+    [report] = verdict.mcps
+
+    assert verdict.is_ok, table(verdict)
+    assert fake.called == ["odd-user_get"]
+    assert {line.partition(":")[0] for line in report.odd} == {"tree", "choice"}
+    assert any(line.startswith("odd: models may refuse tree: ") and "deny: [tree]" in line for line in table(verdict).splitlines())
+    assert json.loads(json.dumps(verdict.as_data()))["mcps"][0]["odd"] == report.odd
 
 
 def test_what_does_not_run(check):

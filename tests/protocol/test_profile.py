@@ -151,7 +151,7 @@ def test_whatever_the_result_the_client_takes_it(result):
 @settings(max_examples=200, deadline=None)
 @given(lists)
 def test_whatever_the_tool_list_the_client_takes_it(listed):
-    tools = kind.tool_list(Raw(json.dumps(listed).encode()))
+    tools = (kind.tool_list(Raw(json.dumps(listed).encode())) or (None,))[0]
 
     assert tools is None or validate("tools/list", envelope.result(b"1", tools))
 
@@ -192,10 +192,11 @@ def test_what_breaks_later_is_not_advertised():
 
 @pytest.mark.parametrize(("schema", "becomes"), [
     ({"properties": {}}, {"type": "object", "properties": {}}),
-    ({"type": ["object", "null"], "x": 1}, {"type": "object", "x": 1}),
+    ({"type": ["object", "null"], "x": 1}, {"type": "object", "x": 1, "properties": {}}),
     ({"type": "object", "required": "a", "properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
-    (None, {"type": "object"}),
-    ([], {"type": "object"}),
+    (None, {"type": "object", "properties": {}}),
+    ([], {"type": "object", "properties": {}}),
+    (True, {"type": "object", "properties": {}}),
 ])
 def test_a_schema_without_type_does_not_cost_the_whole_list(schema, becomes):
     """SDK 2.3 refuses all tools because of one."""
@@ -233,7 +234,7 @@ def test_the_pages_of_a_list_are_kept_apart():
         world.hear(b'{"jsonrpc":"2.0","id":%d,%b}' % (line["id"], member))
         return outbox.raw_answers[0]
 
-    page({}, tool_list({"name": "first"}, nextCursor="2"))
+    page({}, tool_list({"name": "first"}))
     page({"cursor": "2"}, tool_list({"name": "second"}))
     broken = b'"error":{"code":-1,"message":"no"}'
 
@@ -241,6 +242,57 @@ def test_the_pages_of_a_list_are_kept_apart():
     assert names(page(None, broken)) == ["first"]
     assert names(page({"cursor": "2"}, broken)) == ["second"]
     assert json.loads(page({"cursor": "3"}, broken))["error"]["message"] == "no"
+
+
+def test_all_pages_come_as_one_because_litellm_asks_for_the_first_only():
+    world = World(profile_name="litellm")
+    outbox, line = world.ask_child(world.session(), "tools/list")
+    world.answer(line, {"tools": [{"name": "first"}], "nextCursor": "2"})
+    assert outbox.raw_answers == []
+    (line,) = world.sent()
+    assert line["params"] == {"cursor": "2"}
+    world.answer(line, {"tools": [{"name": "second"}], "nextCursor": "3"})
+    (line,) = world.sent()
+    world.answer(line, {"tools": [{"name": "third"}]})
+
+    assert names(outbox.raw_answers[0]) == ["first", "second", "third"]
+    assert "nextCursor" not in outbox.answers[0]["result"]
+    assert world.counts.in_flight == 0
+
+
+def test_pages_that_are_known_are_not_asked_for_again():
+    world = World(profile_name="litellm", is_open=False)
+    world.answer(world.spawn(), {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s"}})
+    *_, line = world.sent()
+    world.answer(line, {"tools": [{"name": "first"}], "nextCursor": "2"})
+    world.answer(world.sent()[0], {"tools": [{"name": "second"}]})
+    outbox, line = world.ask_child(world.session(), "tools/list")
+    world.answer(line, {"tools": [{"name": "first"}], "nextCursor": "2"})
+
+    assert names(outbox.raw_answers[0]) == ["first", "second"]
+    world.die()
+    assert names(world.request(world.session(), "tools/list", id=5).raw_answers[0]) == ["first", "second"]
+
+
+@pytest.mark.parametrize("end", ["error", "death", "cancel", "no list"])
+def test_a_page_that_does_not_come_costs_its_own_tools_only(end):
+    world = World(profile_name="litellm")
+    session = world.session()
+    outbox, line = world.ask_child(session, "tools/list", id=1)
+    world.answer(line, {"tools": [{"name": "first"}], "nextCursor": "2"})
+    (line,) = world.sent()
+    if end == "error":
+        world.answer(line, code=-1, message="no")
+    elif end == "no list":
+        world.answer(line, {"tools": "none"})
+    elif end == "death":
+        world.die()
+    else:
+        world.notify(session, "cancelled", requestId=1)
+        world.answer(line, {"tools": []})
+
+    assert world.counts.in_flight == 0
+    assert end == "cancel" or names(outbox.raw_answers[0]) == ["first"]
 
 
 def test_remembered_lists_are_bounded():

@@ -87,7 +87,7 @@ class World:
         self.capabilities = capabilities
         self.sessions = beside.sessions if beside else Sessions("test", b"k" * 32, 1000, 0)
         self.owner = self.sessions.open("sse", self.now, own_child=True) if own else None
-        policy = beside.relay.policy if beside else Policy(profile(profile_name, policy.get("tools")), **policy)
+        policy = beside.relay.policy if beside else Policy(profile(profile_name, policy.get("tools"), policy.get("mcp", "")), **policy)
         self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted,
                            era=era)
         self.relay.hung = self.hung.append

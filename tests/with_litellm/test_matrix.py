@@ -5,6 +5,7 @@ gateway until it is restarted. By `sse` all of it is shown; by `http` what a bri
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ MCPS = {  # the MCPs of one bridge: child, options
     "deep": (["notify"], {}),
     "serial": (["serial"], {}),
     "modern": (["modern"], {}),  # of 2026-07-28 alone, which LiteLLM has never heard of
+    "odd": (["odd_tools"], {}),
     "wishes": (["modern_asks"], {}),
 }
 NOT_THERE = "MCP client session is not initialized"  # what LiteLLM says when it cannot open a session
@@ -109,6 +111,18 @@ def test_it_lists_the_tools_of_every_child_and_calls_them(gateway):
         for mcp in MCPS:
             assert gateway.call(by, mcp, "echo", message=f"to {mcp}") == f"to {mcp}"
         gateway.check(by)
+
+
+def test_tools_that_models_choke_on_are_listed_as_they_take_them_and_called_by_their_own_names(gateway, by):
+    tools = {tool["name"].removeprefix(f"odd_{by}-"): tool for tool in gateway.proxy.tools() if tool["name"].startswith(f"odd_{by}-")}
+
+    assert len(tools) > 20  # of all pages; the bridge knows the MCP as odd
+    assert all(len(f"odd-{name}") <= 64 and re.fullmatch("[A-Za-z0-9_-]+", name) for name in tools)
+    assert all(tool["inputSchema"]["type"] == "object" and isinstance(tool["inputSchema"]["properties"], dict) for tool in tools.values())
+    assert tools["reference"]["inputSchema"]["properties"]["who"]["properties"] == {"name": {"type": "string"}}
+    long = next(name for name in tools if name.startswith("a_tool_with"))
+    for name, own in {"user_get": "user.get", long: "a_tool_with_a_name_that_says_everything_that_there_is_to_say_about_it", "boolean": "boolean"}.items():
+        assert json.loads(gateway.call(by, "odd", name, id="7")) == [own, {"id": "7"}]
 
 
 def test_callers_at_once_get_their_own_answers(gateway, by):

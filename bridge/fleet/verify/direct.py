@@ -18,6 +18,8 @@ from bridge.inspect.connect import Visit, visit
 from bridge.inspect.plan import ENDINGS, Plan, Way
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
+from bridge.protocol import model_names
+from bridge.protocol.tool_checks import oddities
 
 TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
 STILL_STARTING = "still starting"  # the bridge's words
@@ -42,6 +44,7 @@ async def check(report: Report, stanza: Stanza, running: Running | None, needs: 
         if not report.add(hop):
             return
         report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
+        report.odd = [f"{oddity}; {oddity.way_out}" for oddity in oddities(facts.lists["tools"], stanza.litellm_name)]
     if both_eras and not report.add(await _talk_without_handshake(stanza, report, headers)):
         return
     report.add(Hop("smoke", NONE, no_call) if no_call else await _smoke(stanza, ways(stanza, report.url)[0], headers))
@@ -169,7 +172,10 @@ def seen_as(stanza: Stanza) -> str:
     """The smoke call's tool, by the name that clients see. Nobody renames those of a remote MCP."""
     if stanza.is_remote:
         return stanza.smoke.tool
-    return stanza.tools.rename.get(stanza.smoke.tool, stanza.smoke.tool)
+    name = stanza.tools.rename.get(stanza.smoke.tool, stanza.smoke.tool)
+    if stanza.bridge.get("profile", "litellm") != "litellm":
+        return name
+    return model_names.mended([name], model_names.room(stanza.name)).get(name, name)
 
 
 def _advice(stanza: Stanza, reason: str) -> str:

@@ -40,6 +40,7 @@ class Report:
     url: str = ""
     hops: list[Hop] = field(default_factory=list)
     tools: list[str] | None = None  # as a client sees them
+    odd: list[str] = field(default_factory=list)  # what models may refuse of them, with the way out
 
     def add(self, hop: Hop) -> bool:
         """Note it. Returns whether the way goes on."""
@@ -80,7 +81,7 @@ class Verdict:
     def as_data(self) -> dict[str, Any]:
         def told(report: Report) -> dict[str, Any]:
             return {"name": report.name, "ok": report.is_ok, "url": report.url,
-                    **({"tools": report.tools} if report.tools is not None else {}),
+                    **({"tools": report.tools} if report.tools is not None else {}), **({"odd": report.odd} if report.odd else {}),
                     "hops": [{key: value for key, value in hop.__dict__.items() if value != ""} for hop in report.hops]}
 
         return {"ok": self.is_ok, "engine": self.engine, "seconds": round(self.seconds, 2), "mcps": [told(report) for report in self.mcps],

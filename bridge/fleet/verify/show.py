@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bridge.fleet.verify.result import FAILED, HOPS, NONE, OK, SKIPPED, Report, Verdict
 
+SHOWN = 3  # odd tools of one MCP
 MARKS = {OK: "ok", FAILED: "FAILED", SKIPPED: "-", NONE: "."}
 
 
@@ -38,6 +39,11 @@ def _troubles(report: Report) -> Iterator[str]:
         yield f"{report.name}: {HOPS.get(hop.name, hop.name)}: {hop.seen}"
         if hop.todo:
             yield f"{' ' * len(report.name)}  → {hop.todo}"
+    for number, odd in enumerate(report.odd):
+        if number == SHOWN:
+            yield f"{report.name}: {len(report.odd) - SHOWN} more of its tools are odd (--json has all)"
+            break
+        yield f"{report.name}: models may refuse {odd}"
     for hop in report.hops:
         if hop.name == "smoke" and hop.state == NONE:
             yield f"{report.name}: not called: {hop.seen}"

@@ -29,7 +29,9 @@ class Upgrade(Words):
     def __init__(self, relay):
         self.relay = relay
         self.profile = relay.policy.profile
-        if relay.policy.tools:
+        if self.profile.is_kind:
+            self.before = {**self.before, "tools/call": self.profile.call}
+        elif relay.policy.tools:
             self.before = {**self.before, "tools/call": relay.policy.tools.call}
         self._clients: dict[bytes, bytes] = {}  # what stands in `_meta` for a client, by what it declared
 

@@ -42,7 +42,9 @@ class Same(Words):
     def __init__(self, policy):
         self.answer = policy.profile.answer
         self.failure = policy.profile.failure
-        if policy.tools:
+        if policy.profile.is_kind:
+            self.before = {**self.before, "tools/call": policy.profile.call}
+        elif policy.tools:
             self.before = {**self.before, "tools/call": policy.tools.call}
 
 

@@ -1,0 +1,129 @@
+"""A tool's input schema in a spelling that the interfaces of models take, with the same meaning. Pure, on decoded JSON.
+
+What they choke on, and what stands there instead: no schema or a boolean (`true`, an object with anything in it), an object
+without `properties` (an empty one), an array without `items` (any), booleans as schemas inside (`{}`, `{"not": {}}`), and
+`$ref` into the schema itself (what it points at, where that ends and does not grow much). What would change the meaning stays
+as it is; `tool_checks` names it.
+"""
+
+MOST = 2000  # schemas in one, after references were followed
+DEEPEST = 60
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "not", "contains", "if", "then", "else", "propertyNames")  # booleans mean schemas here, and may be spelled otherwise
+BOOLEAN = ("additionalProperties", "unevaluatedProperties", "unevaluatedItems", "additionalItems")  # here booleans are understood
+_ANNOTATIONS = frozenset(("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"))
+_OTHER_BASES = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef")
+
+
+class _Stays(Exception):
+    """References that cannot be followed to their end."""
+
+
+def mended(schema) -> dict:
+    """The schema of a tool's arguments; `schema` itself where nothing is to be mended."""
+    if not isinstance(schema, dict):
+        return {"type": "object", "properties": {}}
+    if has_references(schema):
+        schema = inlined(schema) or schema
+    schema = _plain(schema, 0)
+    if schema.get("type") == "object" and not isinstance(schema.get("properties"), dict):
+        schema = {**schema, "properties": {}}
+    return schema
+
+
+def has_references(schema) -> bool:
+    return any(isinstance(part.get("$ref"), str) for part in walk(schema))
+
+
+def walk(schema, depth: int = 0):
+    """Each schema in a schema, itself included; not what only looks like one, in a default or an enum."""
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return
+    yield schema
+    for part in parts(schema):
+        yield from walk(part, depth + 1)
+
+
+def parts(schema: dict):
+    """The schemas that stand directly in it, booleans among them."""
+    for name, value in schema.items():
+        if name in _MAPS and isinstance(value, dict):
+            yield from value.values()
+        elif name in _LISTS and isinstance(value, list) or name == "items" and isinstance(value, list):
+            yield from value
+        elif name in _SINGLE or name in BOOLEAN:
+            yield value
+
+
+def inlined(schema: dict) -> dict | None:
+    """The schema without references; None where one points at itself or outside, or where they make it grow too much."""
+    if any(name in part for part in walk(schema) for name in _OTHER_BASES):
+        return None
+    count = [0]
+
+    def follow(part, path: tuple[str, ...]):
+        count[0] += 1
+        if count[0] > MOST or len(path) > DEEPEST:
+            raise _Stays
+        if not isinstance(part, dict):
+            return part
+        reference = part.get("$ref")
+        if not isinstance(reference, str):
+            return _rebuilt(part, lambda inner: follow(inner, path))
+        if reference in path:
+            raise _Stays
+        target = follow(target_of(schema, reference), (*path, reference))
+        beside = {name: value for name, value in part.items() if name != "$ref"}
+        if not isinstance(target, dict):
+            return target
+        if beside.keys() <= _ANNOTATIONS:
+            return {**target, **beside}
+        return {"allOf": [target], **_rebuilt(beside, lambda inner: follow(inner, path))}
+
+    try:
+        without = follow({name: value for name, value in schema.items() if name not in ("$defs", "definitions")}, ())
+    except (_Stays, RecursionError):
+        return None
+    return without if isinstance(without, dict) else None
+
+
+def target_of(schema: dict, reference: str):
+    """What `#/$defs/X` points at. Raises _Stays where there is no such thing."""
+    if not reference.startswith("#/"):
+        raise _Stays
+    found = schema
+    for step in reference[2:].split("/"):
+        step = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or step not in found:
+            raise _Stays
+        found = found[step]
+    return found
+
+
+def _rebuilt(schema: dict, change) -> dict:
+    """The schema with `change(part)` in place of each part; itself if nothing changed."""
+    result = {}
+    for name, value in schema.items():
+        if name in _MAPS and isinstance(value, dict):
+            result[name] = {key: change(part) for key, part in value.items()}
+        elif (name in _LISTS or name == "items") and isinstance(value, list):
+            result[name] = [change(part) for part in value]
+        elif (name in _SINGLE or name in BOOLEAN) and isinstance(value, dict):
+            result[name] = change(value)
+        elif name in _SINGLE and isinstance(value, bool):
+            result[name] = change(value)
+        else:
+            result[name] = value
+    return result if result != schema else schema
+
+
+def _plain(schema, depth: int):
+    """Without booleans for schemas, and with the items of each array."""
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return schema
+    if schema.get("type") == "array" and "items" not in schema and "prefixItems" not in schema:
+        schema = {**schema, "items": {}}
+    return _rebuilt(schema, lambda part: _plain(part, depth + 1))
