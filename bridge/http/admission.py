@@ -10,7 +10,7 @@ so a plain call goes through without a task. The transports differ in how they s
 leave by; they decide nothing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from msgspec import Struct
@@ -28,42 +28,45 @@ TRANSPORT = "streamable-http"
 
 
 class Call(Struct, eq=False):
-    """One message on its way in, and what the steps find out about it."""
+    """One message on its way in, and what the steps find out about it. (msgspec sets a member later at four times the price.)"""
 
+    steps: tuple  # that it has to go through
     service: Any
     request: Request
     response: Response | None  # None where answers leave by a connection's stream
     head: Any = None
     message: Envelope | None = None
-    session: Any = None
     outbox: Any = None  # where its answer goes
-    connection: Any = None  # the Conversation that it came on
-    messages: Any = None  # of a batch
-    params: Any = None  # these four of a modern call
+    params: Any = None  # these three of a modern call
     meta: Any = None
-    child: Any = None
+    is_familiar: bool = False  # the same was said before
     duplicates: frozenset = frozenset()
+    session: Any = None
+    child: Any = None
+    messages: Any = None  # of a batch
+    connection: Any = None  # the Conversation that it came on
 
 
-def admit(steps: tuple[Callable[[Call], Outcome], ...], call: Call) -> Outcome:
+def admit(call: Call) -> Outcome:
     """Go through the steps. Returns None if the message is on its way, a refusal, or a coroutine that returns one of these."""
-    for step in steps:
+    for step in call.steps:
         outcome = step(call)
         if outcome is not None:
             if outcome is DONE:
                 return None
             if type(outcome) is Refusal:
                 return outcome
-            return _go_on(outcome, steps[steps.index(step) + 1:], call)
+            call.steps = call.steps[call.steps.index(step) + 1:]
+            return _go_on(outcome, call)
     return None
 
 
-async def _go_on(awaited: Awaitable, rest: tuple, call: Call) -> Refusal | None:
+async def _go_on(awaited: Awaitable, call: Call) -> Refusal | None:
     outcome = await awaited
     if outcome is DONE:
         return None
     if outcome is None:
-        outcome = admit(rest, call)
+        outcome = admit(call)
     return outcome if outcome is None or type(outcome) is Refusal else await outcome
 
 
@@ -105,7 +108,7 @@ def split(call: Call) -> Outcome:
 
 
 def not_draining(call: Call) -> Outcome:
-    return call.service.not_now()
+    return call.service.not_now() if call.service.draining else None
 
 
 def stream_left(call: Call) -> Outcome:
@@ -166,10 +169,13 @@ def notification(call: Call) -> Outcome:
 
 def request(call: Call) -> Outcome:
     response = call.response
-    if response is not None:
-        response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
-        call.outbox = Reply(call.service, call.session, call.head.takes_json, call.head.takes_events, response)
-    return call.service.request(call.session, call.message, call.outbox, call.request.headers) or DONE
+    if response is None:
+        outbox = call.outbox
+    else:
+        outbox = Reply(call.service, call.session, call.head.takes_json, call.head.takes_events, response)
+        if response.on_gone is not None:
+            response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
+    return call.service.request(call.session, call.message, outbox, call.request.headers) or DONE
 
 
 def batch(call: Call) -> Outcome:
@@ -189,6 +195,10 @@ def put_batch(call: Call, outbox) -> int:
         elif refusal := service.request(call.session, message, gather, call.request.headers):
             gather.answer(service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message, message.params))
     return requests
+
+
+def other_method(call: Call) -> Outcome:
+    return method_not_allowed(b"GET, POST, DELETE")
 
 
 def end(call: Call) -> Outcome:
@@ -240,3 +250,4 @@ NOTIFICATION = (revision, not_draining, session, notification)
 BATCH = (batch_of_handshake_era, revision, not_draining, session, split, room, batch)
 GET = (handshake_era, accepts_events, revision, not_draining, stream_left, session)
 DELETE = (handshake_era, revision, session, end)
+OTHER = (handshake_era, other_method)

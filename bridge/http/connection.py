@@ -76,7 +76,7 @@ def unsent(transport) -> int:
 
 
 class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
-    """uvicorn's HTTP protocol with deadlines. Who inherits it says what is `reading`, and whether that `has_moved`.
+    """uvicorn's HTTP protocol with deadlines. Who inherits it says what is `reading`, and sets `unmoved` to 0 when that came further.
 
     `bridge` has the time limits in seconds, 0 is none, and the paths of its WebSockets. The pause between two requests
     is uvicorn's `timeout_keep_alive`.
@@ -87,10 +87,8 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
         self.bridge = bridge
         self.write_timeout = bridge.write_timeout
         self.reading = NOTHING
-        self.has_moved = False  # whether this read brought a part of a request further, and not just more of the same part
-        self.read_size = 0
-        self.began_size = 0  # bytes of the read in which it last moved
-        self.unmoved = 0  # bytes read since then
+        self.unmoved = 0  # bytes read since it came further than just more of the same part
+        self.is_long = False  # whether the head that is being read may be
         self.refusal: bytes | None = None  # waits for the answers to earlier requests
         self.read_due = NEVER  # when what is being read must be whole
         self.idle_due = NEVER  # when the next request must have begun
@@ -109,15 +107,19 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.refusal is not None:
             return
-        self.has_moved = False
-        self.read_size = len(data)
-        self._parse(data)
+        if self.reading is not NOTHING or len(data) > MAX_HEAD:
+            self.is_long = True  # it began before this read, or may be too long for itself
+            self.unmoved += len(data)
+        elif self.is_long:
+            self.is_long = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._refuse_unparsed(error)
+        except httptools.HttpParserUpgrade as offer:
+            self._parse_on(data, offer)
         if self.reading is not NOTHING:
             self._owe(self.bridge.head_timeout if self.reading is HEAD else self.bridge.body_timeout)
-            if self.has_moved:
-                self.began_size, self.unmoved = len(data), 0
-            else:
-                self.unmoved += len(data)
             if self.unmoved > MAX_HEAD:  # the parser would collect it without end, be it a head, an extension of a chunk or a trailer
                 self.refuse(431, "the head of the request is too long" if self.reading is HEAD else "the body has no end in sight")
 
@@ -135,11 +137,12 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
         elif self.refusal is not None:
             self._send_refusal()
         else:
-            self._idle()
+            self.idle_due = self.loop.time() + self.timeout_keep_alive
+            if self.idle_due < self.looks:
+                self._set_timer()
 
     def _refuse_long_head(self) -> None:
         """Raises where the head that has been read is too long: not for what came behind it in the same read."""
-        self.began_size = self.unmoved = 0
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             raise HeadTooLong
 
@@ -167,19 +170,21 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
 
     # -- parsing, and offers to upgrade ----------------------------------------------------------------------------------
 
-    def _parse(self, data) -> None:
-        while data:
-            try:
-                return self.parser.feed_data(data)
-            except httptools.HttpParserError as error:
-                return self._refuse_unparsed(error)
-            except httptools.HttpParserUpgrade as offer:  # the parser stopped behind the head that it stands in
-                data = memoryview(data)[offer.args[0]:]
+    def _parse_on(self, data, offer: httptools.HttpParserUpgrade) -> None:
+        """The parser stopped behind the head that the offer stands in."""
+        while True:
+            data = memoryview(data)[offer.args[0]:]
             if self.parser.get_method() == b"CONNECT":  # which is one, whatever its headers say
                 return self.refuse(405, "there is no proxy here: CONNECT is not served")
             if self._is_websocket():
                 return self._become_websocket(data)
-            self._parse(self._head_without_offer())
+            try:
+                self.parser.feed_data(self._head_without_offer())
+                return self.parser.feed_data(data)
+            except httptools.HttpParserError as error:
+                return self._refuse_unparsed(error)
+            except httptools.HttpParserUpgrade as another:
+                offer = another
 
     def _refuse_unparsed(self, error: httptools.HttpParserError) -> None:
         if isinstance(error.__context__, HeadTooLong):

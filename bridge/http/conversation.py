@@ -46,23 +46,20 @@ class Conversation:
         """One message, or at 2025-03-26 a batch. Returns what has to be waited for. Raises Malformed if it is neither; other
         refusals go out as answers."""
         self.service.counts.bytes_in += len(body)
-        call = Call(self.service, Request(b"", self.headers, b"", body, self.principal, []), None, outbox=self)
-        call.session, call.connection = self.session, self
+        request = Request(b"", self.headers, b"", body, self.principal, [])
         if envelope.is_batch(body):
-            return self._hear_batch(call)
-        message = call.message = envelope.from_client(body)
-        if message.method is None or not message.id:
-            return self._admit(NOTIFICATION, call)
-        return self._admit(INITIALIZE if message.method == "initialize" else REQUEST, call)
-
-    def _hear_batch(self, call: Call) -> Coroutine | None:
-        if self.session is None:
-            raise Malformed(INVALID_REQUEST, "the session is not open yet: send initialize first, alone")
-        call.messages = admission.messages_of(call.request.body, self.session.revision)
-        return self._admit(BATCH, call)
-
-    def _admit(self, steps: tuple, call: Call) -> Coroutine | None:
-        outcome = admit(steps, call)
+            if self.session is None:
+                raise Malformed(INVALID_REQUEST, "the session is not open yet: send initialize first, alone")
+            call = Call(BATCH, self.service, request, None, session=self.session, connection=self)
+            call.messages = admission.messages_of(body, self.session.revision)
+        else:
+            message = envelope.from_client(body)
+            if message.method is None or not message.id:
+                steps = NOTIFICATION
+            else:
+                steps = INITIALIZE if message.method == "initialize" else REQUEST
+            call = Call(steps, self.service, request, None, message=message, outbox=self, session=self.session, connection=self)
+        outcome = admit(call)
         if outcome is None:
             return None
         if type(outcome) is Refusal:
@@ -73,7 +70,7 @@ class Conversation:
         try:
             refusal = await outcome
         finally:
-            self.is_opening = self.is_opening and call.message.method != "initialize"
+            self.is_opening = self.is_opening and (call.message is None or call.message.method != "initialize")
         if refusal is not None:
             self._say_no(call, refusal)
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bridge.http.answers import EVENT_STREAM
-from bridge.http.connection import BODY, HEAD, MAX_HEAD, NEVER, NOTHING, ConnectionProtocol
+from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol
 from bridge.http.request import BUG, Headers, Request, guarded
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
@@ -36,6 +36,8 @@ class FastProtocol(ConnectionProtocol):
         self.fast: FastResponse | None = None  # to the request that is being read, if it goes the fast path
         self.served = None  # the request under way by ASGI
         self.taken: FastResponse | None = None  # the last one on the fast path
+        self.request: tuple = ()  # what its head says
+        self.body: bytes | bytearray = b""  # what has come of it
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -58,12 +60,11 @@ class FastProtocol(ConnectionProtocol):
 
     def on_message_begin(self) -> None:
         """As uvicorn's, but for the scope, which nobody needs on the fast path."""
-        self.reading, self.has_moved, self.idle_due = HEAD, True, NEVER
+        self.reading, self.unmoved, self.idle_due = HEAD, 0, NEVER
         self.url, self.headers = b"", []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.reading is not BODY:  # nobody looks at trailers: what was decided by the head must not change behind it
-            self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value))
 
     def _go_by_asgi(self) -> None:
         """What uvicorn does at the begin of a request and at each header, then what it does at the end of its head."""
@@ -75,6 +76,7 @@ class FastProtocol(ConnectionProtocol):
         self.scope["bridge.protocol"] = self
         self.expect_100_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
         super().on_headers_complete()
+        self.headers = []  # for trailers, at which nobody looks: what was decided by the head must not change behind it
 
     def writer(self):
         """What writes a part of the response under way at once, past its task. It says False where that has to wait."""
@@ -92,8 +94,8 @@ class FastProtocol(ConnectionProtocol):
         self.fast = None
         if self.parser.should_upgrade():
             return None  # read again without that offer, or by another protocol
-        self.reading, self.has_moved, self.read_due = BODY, True, NEVER
-        if self.began_size + self.unmoved + self.read_size > MAX_HEAD:
+        self.reading, self.unmoved, self.read_due = BODY, 0, NEVER
+        if self.is_long:
             self._refuse_long_head()
         # The answers of a client that does not read them wait for it, and its next requests too.
         if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
@@ -114,21 +116,21 @@ class FastProtocol(ConnectionProtocol):
         if (type(principal) is not str or len(headers) != len(self.headers) or b"expect" in headers
                 or self.bridge.has_cors and b"origin" in headers):
             return self._go_by_asgi()
-        request = Request(method, headers, query, b"", principal, self.headers)
-        self.cycle = self.fast = FastResponse(self, endpoint.service, request, endpoint)
+        self.request = method, headers, query, principal
+        self.body = b""
+        self.cycle = self.fast = FastResponse(self, endpoint.service, endpoint)
         return None
 
     def on_body(self, body: bytes) -> None:
-        self.has_moved = True
+        self.unmoved = 0
         if self.fast is None:
             return super().on_body(body)
-        request = self.fast.request
-        if not request.body:
-            request.body = body
+        if not self.body:
+            self.body = body
         else:  # however many parts it comes in, they are copied once or twice
-            if type(request.body) is bytes:
-                request.body = bytearray(request.body)
-            request.body += body
+            if type(self.body) is bytes:
+                self.body = bytearray(self.body)
+            self.body += body
         return None
 
     def on_message_complete(self) -> None:
@@ -140,11 +142,10 @@ class FastProtocol(ConnectionProtocol):
             return
         self.reading, self.read_due = NOTHING, NEVER
         self.taken = response
-        request = response.request
-        if type(request.body) is not bytes:
-            request.body = bytes(request.body)
+        method, headers, query, principal = self.request
+        body, self.body = self.body, b""
         try:
-            response.endpoint.answer(request, response)
+            response.endpoint.answer(Request(method, headers, query, bytes(body), principal, self.headers), response)
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
             if not response.response_complete:
@@ -168,14 +169,17 @@ class FastResponse(Struct, eq=False):
 
     protocol: FastProtocol
     service: Any
-    request: Request
     endpoint: Any
     response_complete: bool = False
-    is_answered: bool = False
+    is_stream: bool = False
     keep_alive: bool = True
     disconnected: bool = False
     on_gone: Any = None
     more_body: ClassVar = False
+
+    @property
+    def is_answered(self) -> bool:
+        return self.response_complete or self.is_stream
 
     @property
     def message_event(self):
@@ -208,7 +212,7 @@ class FastResponse(Struct, eq=False):
         self._complete()
 
     def events(self, stream) -> None:
-        self.is_answered = True
+        self.is_stream = True
         self._write(_EVENTS)
         self.service.spawn(self._pump(stream))
 
@@ -237,7 +241,7 @@ class FastResponse(Struct, eq=False):
     def _complete(self) -> None:
         if self.protocol.transport.is_closing():
             self.service.counts.drops["client_gone"] += 1
-        self.response_complete = self.is_answered = True
+        self.response_complete = True
         if not self.keep_alive:
             self.protocol.transport.close()
         self.protocol.on_response_complete()

@@ -7,9 +7,12 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from bridge.http.admission import Call, Outcome, admit, not_draining
+from bridge.http.admission import DONE, Call, Outcome, not_draining
+from bridge.http.head import Head
+from bridge.http.request import Request, Response
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol import envelope, spelling
+from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import ladder, listens
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Refusal, error_body, status_of
 
@@ -24,37 +27,22 @@ class Modern:
         self._known: dict[bytes, envelope.Meta] = {}  # a client says the same of itself with each request
         self._names: dict[bytes, bytes] = {}  # names of tools as they stand in bodies, and the headers that are right for them
 
-    def takes(self, call: Call) -> bool:
-        """Whether a message that may be of this era is: its body says so, or, where that says nothing, its header."""
-        call.params = spelling.modern_params(call.message)
-        meta = self._known.get(bytes(call.params.meta))
-        if meta is None:
-            call.meta = envelope.peek_meta(call.params.meta)
-            return bool(call.meta.revision) or call.head.says_modern
-        call.meta = meta
-        return True
-
-    def answer(self, call: Call) -> None:
-        message, response = call.message, call.response
+    def call(self, request: Request, response: Response, head: Head, message: Envelope) -> Call | None:
+        """The message as a call of this era, if it is of it: its body says so, or, where that says nothing, its header."""
+        params = spelling.modern_params(message)
+        meta = self._known.get(bytes(params.meta))
+        is_familiar = meta is not None
+        if not is_familiar:
+            meta = envelope.peek_meta(params.meta)
+            if not (meta.revision or head.says_modern):
+                return None
         if message.method is None or not message.id:
-            refusal = ladder.without_envelope(message, call.request.headers.get(ladder.VERSION, ladder.NEWEST))
-            return self._refuse(call, refusal) if refusal else response.accepted()
-        reply = call.outbox = ModernReply(self.service, call.request.principal, call.head.takes_json, call.head.takes_events, response)
+            return Call((without_envelope,), self.service, request, response, head, message, None, params, meta)
+        reply = ModernReply(self.service, request.principal, head.takes_json, head.takes_events, response)
         response.on_gone = reply.gone
-        outcome = admit(self.request, call)
-        if outcome is None:
-            return None
-        if type(outcome) is Refusal:
-            return self._refuse(call, outcome)
-        response.later(self._wait(outcome, call))
-        return None
+        return Call(self.request, self.service, request, response, head, message, reply, params, meta, is_familiar)
 
-    async def _wait(self, outcome, call: Call) -> None:
-        refusal = await outcome
-        if refusal is not None:
-            self._refuse(call, refusal)
-
-    def _refuse(self, call: Call, refusal: Refusal) -> None:
+    def refuse(self, call: Call, refusal: Refusal) -> None:
         if call.outbox is not None:
             if call.outbox.is_over:  # the client has left
                 return
@@ -67,23 +55,32 @@ class Modern:
     def envelope_and_headers(self, call: Call) -> Outcome:
         """The envelope is whole, and the headers agree with it."""
         headers, message, params, meta = call.request.headers, call.message, call.params, call.meta
-        raw, name = bytes(params.meta), headers.get(ladder.NAME)
-        if (raw in self._known and headers.get(ladder.VERSION) == ladder.NEWEST and message.method == "tools/call"
+        name = headers.get(ladder.NAME)
+        if (call.is_familiar and headers.get(ladder.VERSION) == ladder.NEWEST and message.method == "tools/call"
                 and headers.get(ladder.METHOD) == b"tools/call" and name is not None and self._names.get(bytes(params.name)) == name
                 and len(headers) == len(call.request.pairs)):
             return None  # as nearly always: this was looked at before
         if not meta.revision and message.method == "initialize":
-            return ladder.without_envelope(message, headers[ladder.VERSION])
+            return without_envelope(call)
         call.duplicates = ladder.twins(call.request.pairs)
         if refusal := ladder.climb(message, params, meta, headers, call.duplicates) or ladder.removed(message.method):
             return refusal
         if message.method == listens.METHOD and not call.head.takes_events:
             return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
+        raw = bytes(params.meta)
         if len(raw) < MEMORABLE and ladder.is_plain(meta):
             _remember(self._known, raw, meta)
         if name is not None and message.method == "tools/call" and len(name) < MEMORABLE:
             _remember(self._names, bytes(params.name), name)
         return None
+
+
+def without_envelope(call: Call) -> Outcome:
+    """What is no request, or opens a session."""
+    refusal = ladder.without_envelope(call.message, call.request.headers.get(ladder.VERSION, ladder.NEWEST))
+    if refusal is None:
+        call.response.accepted()
+    return refusal or DONE
 
 
 class ModernReply(Struct, eq=False):

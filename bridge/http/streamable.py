@@ -4,12 +4,13 @@ What may go on its way is decided by the tables of `admission.py` and `modern.py
 """
 
 import inspect
+from functools import partial
 
 from msgspec import Raw
 
 from bridge.http import admission
 from bridge.http import body as bodies
-from bridge.http.admission import Call, admit, method_not_allowed
+from bridge.http.admission import DONE, Call, Outcome, admit
 from bridge.http.answers import send_refusal
 from bridge.http.asgi import AsgiResponse
 from bridge.http.head import Head, Heads
@@ -46,39 +47,45 @@ class Streamable:
 
     def answer(self, request: Request, response: Response) -> None:
         """A POST or a DELETE, however it came."""
-        call = Call(self.service, request, response, self.heads.of(request.headers))
+        head = self.heads.of(request.headers)
         if request.method == b"POST":
-            self._post(call, request.body, call.head)
-        elif request.method == b"DELETE":
-            self._admit(admission.DELETE, call)
+            call = self._post(request, response, head)
         else:
-            self._refuse(call, admission.handshake_era(call) or method_not_allowed(b"GET, POST, DELETE"))
+            steps = admission.DELETE if request.method == b"DELETE" else admission.OTHER
+            call = Call(steps, self.service, request, response, head)
+        outcome = admit(call)
+        if outcome is not None:
+            self._not_at_once(outcome, call)
 
-    def _post(self, call: Call, body, head: Head) -> None:
+    def _post(self, request: Request, response: Response, head: Head) -> Call:
+        """The message, and what it has to go through."""
+        service, body = self.service, request.body
         if head.refusal is not None or type(body) is not bytes:
-            return self._refuse_unread(call)
-        self.service.counts.bytes_in += len(body)
+            return Call((self._unread,), service, request, response, head)
+        service.counts.bytes_in += len(body)
         try:
-            message = call.message = envelope.from_client(body)
+            message = envelope.from_client(body)
         except Malformed as error:
-            if envelope.is_batch(body):
-                return self._admit(admission.BATCH, call)
-            return self._refuse(call, error.refusal(), error.id)
+            steps = admission.BATCH if envelope.is_batch(body) else (partial(self._malformed, error),)
+            return Call(steps, service, request, response, head)
         # The era of a message is that of its body, and where that says nothing, of its header.
-        if (head.says_modern or body.find(ladder.MARK) >= 0) and self.modern.takes(call):  # `find` is twice as fast as `in`
-            return self.modern.answer(call)
+        if head.says_modern or body.find(ladder.MARK) >= 0:  # twice as fast as `in`
+            call = self.modern.call(request, response, head, message)
+            if call is not None:
+                return call
         if message.method is None or not message.id:
-            return self._admit(admission.NOTIFICATION, call)
-        return self._admit(admission.INITIALIZE if message.method == "initialize" else admission.REQUEST, call)
+            steps = admission.NOTIFICATION
+        else:
+            steps = admission.INITIALIZE if message.method == "initialize" else admission.REQUEST
+        return Call(steps, service, request, response, head, message)
 
-    def _admit(self, steps: tuple, call: Call) -> None:
-        outcome = admit(steps, call)
-        if outcome is None:
-            return
+    def _not_at_once(self, outcome, call: Call) -> None:
         if type(outcome) is Refusal:
             self._refuse(call, outcome)
-        else:
-            call.response.on_gone = call.response.later(self._wait(outcome, call)).cancel
+            return
+        task = call.response.later(self._wait(outcome, call))
+        if call.meta is None:  # a modern call has been told already what to do when its client leaves
+            call.response.on_gone = task.cancel
 
     async def _wait(self, outcome, call: Call) -> None:
         refusal = await outcome
@@ -90,8 +97,8 @@ class Streamable:
     async def listen(self, request: Request, scope, receive, send) -> None:
         """The standing stream of a session, or the rest of one that its client lost (`Last-Event-ID`)."""
         service = self.service
-        call = Call(service, request, None, self.heads.of(request.headers))
-        refusal = admit(admission.GET, call)
+        call = Call(admission.GET, service, request, None, self.heads.of(request.headers))
+        refusal = admit(call)
         if inspect.isawaitable(refusal):
             refusal = await refusal
         if refusal is not None:
@@ -120,25 +127,31 @@ class Streamable:
 
     # -- how it says no -----------------------------------------------------------------------------------------------------
 
-    def _refuse_unread(self, call: Call) -> None:
+    def _unread(self, call: Call) -> Outcome:
         """The request is wrong before it is read: its size, its type, or what its client accepts."""
         service, body = self.service, call.request.body
         if not isinstance(body, bodies.TooLong):
-            return self._refuse(call, call.head.refusal)
+            return call.head.refusal
         refusal = Refusal(413, INVALID_REQUEST, f"the body is longer than {service.settings.max_body} bytes (--max-body)")
-        if service.is_kind and body.id:
-            return call.response.json(service.profile.refusal(body.id, "tools/call" if body.is_call else None, refusal.code, refusal.message))
-        service.counts.refusals["413"] += 1
-        return call.response.failed(413, error_body(NULL_ID, refusal.code, refusal.message))
+        if not (service.is_kind and body.id):
+            return refusal
+        call.response.json(service.profile.refusal(body.id, "tools/call" if body.is_call else None, refusal.code, refusal.message))
+        return DONE
+
+    def _malformed(self, error: Malformed, call: Call) -> Outcome:
+        self._refuse(call, error.refusal(), error.id)
+        return DONE
 
     def _refuse(self, call: Call, refusal: Refusal, id: bytes = NULL_ID) -> None:
         """Say no, in the words of the profile: to LiteLLM's client, nothing but 200 is safe for a request."""
+        if call.meta is not None:
+            return self.modern.refuse(call, refusal)
         service, response, message, params = self.service, call.response, call.message, envelope.ABSENT
         service.counts.refusals[str(refusal.status)] += 1
         method = None
         if message is not None:
             id, method, params = bytes(message.id if message.method else b"") or NULL_ID, message.method, message.params
-        elif service.is_kind and call.request.method == b"POST":
+        elif service.is_kind and type(call.request.body) is bytes and call.request.method == b"POST":
             id, method, params = request_in(call.request.body, id)
         if service.is_kind:
             if id != NULL_ID:
