@@ -55,13 +55,13 @@ def _first(package: str | list[str]) -> str:
 
 
 def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
-    now, direct = _versions(package, None)
-    then, _ = _versions(package, _born(package))
+    now, direct = _versions(package)
+    born = _born(package)
     own = _normal(re.split(r"[\[=]", package)[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
     # Where the fault shows in the package's own lines it is of something that they use.
     for name in dict.fromkeys([*map(_normal, blamed), *direct]):
-        if name != own and (constraint := _constraint(name, then.get(name, ""), now.get(name, ""))):
+        if name != own and name in now and (constraint := _constraint(name, _newest(name, born), now[name])):
             yield constraint, f"it dies with {name} {now[name]}"
 
 
@@ -87,10 +87,24 @@ def _tree(package: str, *words: str) -> dict[str, str]:
 
 def _constraint(name: str, then: str, now: str) -> str:
     """What keeps a dependency as it was when the package came out; empty if it is the same still."""
-    if not then or then == now:
+    if not then or _numbers(then) >= _numbers(now):
         return ""
     major = then.partition(".")[0]
     return f"{name}<{int(major) + 1}" if major not in ("0", now.partition(".")[0]) else f"{name}<={then}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:4])
+
+
+def _newest(name: str, day: date) -> str:
+    """The newest version as of that day, by itself: all together may not be had any more."""
+    try:
+        said = compiled([name], ["--no-deps", "--python-version", "3.13", "--no-header", "--no-annotate", "--exclude-newer", day.isoformat()])
+    except Failed:
+        return ""
+    found = re.search(r"==(\S+)", said)
+    return found[1] if found else ""
 
 
 def _born(package: str) -> date:
@@ -113,10 +127,9 @@ def _why_not_there(package: str, day: date) -> str:
         return " ".join(error.printed.split())
 
 
-def _versions(package: str, day: date | None) -> tuple[dict[str, str], list[str]]:
-    """What it gets, as of a day; and what it asks for itself."""
-    as_of = ["--exclude-newer", day.isoformat()] if day else []
-    said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line", *as_of])
+def _versions(package: str) -> tuple[dict[str, str], list[str]]:
+    """What it gets now, and what it asks for itself."""
+    said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line"])
     found = [(_normal(one[1]), one[2], map(_normal, one[3].split(", ")))
              for one in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)[^#\n]*#? ?(?:via )?(.*)$", said, re.MULTILINE)]
     own = _normal(re.split(r"[\[=]", package)[0])

@@ -127,6 +127,8 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         notes += [f"its code asks for {', '.join(draft.optional)}, and it starts without: write it to compose/.env if you have it"]
     elif not draft.secrets and (read := [name for name in closed.report["reads"] if is_secret(name)]):
         notes += [f"its code asks for {', '.join(read[:8])}{' …' if read[8:] else ''}: what you have of these belongs into its 'secrets'"]
+    if smoke is None and findings.wants_configuration(closed) and (read := [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets}]):
+        notes += [f"it wants to be told more; its code reads {', '.join(read[:12])}{' …' if read[12:] else ''}"]
     if inside := findings.storage(closed, _targets(draft)).inside:
         notes += [f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
                   + (f" Its code reads {', '.join(places)}." if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)]) else "")]
@@ -163,7 +165,7 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         read = [name for name in seen.report["reads"] if is_secret(name) and name not in there]
         secret = wished = read if len(read) <= A_FEW else []
-        all_failed = False
+        all_failed = findings.wants_configuration(seen)
     optional = [name for name in secret if name in wished and not all_failed]
     return replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=draft.env | plain)
 

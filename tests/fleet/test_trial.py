@@ -117,7 +117,8 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
     (seen(made("look"), reached=[(2.0, "updates.example.org")]), False, False, "at its start it tries updates.example.org, and works without"),
     (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
     (seen(made("look", "no")), True, True, "it has a key or an address"),
-    (seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")]), False, True, "it looks for a service at 127.0.0.1:6379"),
+    (seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST"]), False, True,
+     "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)"),
     (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
     (seen(started=0.0), False, False, "it did not start, and did not try"),
 ])
@@ -221,6 +222,16 @@ def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_
     assert (draft.env, draft.volumes) == (env, volumes)
 
 
+def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_which():
+    only_code = prove._with_variables(Draft("it"), seen(made("look", "Error: Missing required database configuration"), reads=["DB_PASSWORD", "DB_HOST"]))
+    log = prove._with_variables(Draft("it"), seen(made("look", "Error: Missing required database configuration"), words=["DB_USER and DB_PASSWORD are required"]))
+    offline = prove._with_variables(Draft("it"), seen(made("look", "Error: unauthorized"), reads=["A_KEY"], reached=[(10.5, "a.example.org")]))
+
+    assert (only_code.secrets, only_code.optional) == (("DB_PASSWORD",), ())
+    assert (log.secrets, log.optional, log.env) == (("DB_PASSWORD",), (), {"DB_USER": "${DB_USER}"})
+    assert offline.optional == ("A_KEY",)
+
+
 @pytest.mark.parametrize("code, names", [
     ("const key = process.env.SITE_KEY ?? process.env['B_KEY']", ["B_KEY", "SITE_KEY"]), ('os.environ["A_KEY"]; os.environ.get( "B_KEY"); os.getenv(\'C_KEY\')', ["A_KEY", "B_KEY", "C_KEY"]),
     ("environment SITE_KEY", []),
@@ -301,15 +312,17 @@ def test_attempts_are_told_by_the_name_that_was_looked_up(monkeypatch, capsys):
 # ---- older than what it uses -----------------------------------------------------------
 
 NOW = "it==1.0   # via -r stanza\nlib==2.3.0    # via it\nother==1.5    # via it, lib\ndeep==4.0    # via lib\n"
-THEN = NOW.replace("lib==2.3.0", "lib==1.6.0").replace("deep==4.0", "deep==0.9")
+THEN = {"lib": "1.6.0", "other": "1.5", "deep": "0.9", "it": "1.0"}
 
 
 @pytest.fixture
 def resolver(monkeypatch):
     def compiled(wanted, options, *_):
+        if "2025-04-27" in options:
+            return f"{wanted[0]}=={THEN[wanted[0]]}\n"
         if "--no-deps" in options:
             raise Failed(["uv"], 1, "hint: `it` was filtered: The requested version, v1.0,\nwas published at 2025-04-25T08:27:27Z")
-        return THEN if "2025-04-27" in options else NOW
+        return NOW
 
     monkeypatch.setattr(eras, "compiled", compiled)
 

@@ -16,7 +16,7 @@ NO_NETWORK = re.compile(r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|
                         r"connection attempts failed|ConnectError|Max retries|network (is unreachable|error|issue)|cannot connect|connect timeout|failed to connect|"
                         r"failed to (fetch|load|retrieve|download)|timed out", re.IGNORECASE)
 NO_KEY = re.compile(r"(api[ _-]?key|token|credentials?|password|account|environment variables?|[A-Z0-9]+_[A-Z0-9_]+)\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
-                    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized", re.IGNORECASE)
+                    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration", re.IGNORECASE)
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from bridge.fleet.trial.calls import CHANGES, TELLS_TOO_MUCH
+from bridge.fleet.trial.calls import CHANGES, NO_KEY, TELLS_TOO_MUCH
 from bridge.fleet.trial.container import Reach, Seen
 
 PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
-CACHES = re.compile(r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|[^/]*(telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$", re.IGNORECASE)
+CACHES = re.compile(r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$", re.IGNORECASE)
 UNPACKED = re.compile(r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied", re.IGNORECASE)
 SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/app")
 DENIED = re.compile(r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permission denied|no such file or directory|does not exist|not writable|cannot create)"
@@ -52,7 +52,9 @@ def egress(seen: Seen, talks: bool) -> Egress:
     if not report["started"] and hosts:
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if backend := _backend(seen):
-        return Egress(True, f"it looks for a service at {backend}, which in a container is itself: tell it where that is")
+        where = [name for name in report["reads"] if re.search("HOST|PORT|UR[IL]|ADDR|ENDPOINT", name)][:5]
+        return Egress(True, f"it looks for a service at {backend}, which in a container is itself: tell it where that is"
+                      + (f" (its code reads {', '.join(where)})" if where else ""))
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if any((tool.get("annotations") or {}).get("openWorldHint") is True for tool in report["tools"]) and not any(_works(call) for call in report["calls"]):
@@ -175,9 +177,16 @@ def missing(seen: Seen) -> list[str]:
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
-    """The variables that failed calls name, and whether every call failed."""
+    """The variables that failed calls name (or the log, if all failed), and whether every call failed."""
     calls = seen.report["calls"]
-    return list(dict.fromkeys(_named(call["complaint"] for call in calls))), bool(calls) and not any(map(_works, calls))
+    all_failed = bool(calls) and not any(map(_works, calls))
+    return list(dict.fromkeys(_named([call["complaint"] for call in calls] + seen.report["words"] * all_failed))), all_failed
+
+
+def wants_configuration(seen: Seen) -> bool:
+    """Every call failed, not for want of the network, but of something that it should have been told."""
+    calls = seen.report["calls"]
+    return bool(calls) and not seen.reached and not any(map(_works, calls)) and any(NO_KEY.search(call["complaint"]) for call in calls)
 
 
 def _named(texts: Iterable[str]) -> Iterator[str]:
