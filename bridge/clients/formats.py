@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bridge.clients.document import Document
-from bridge.clients.variables import Input, Variable, as_name, parts
+from bridge.clients.variables import Input, as_name
 from bridge.settings import Settings, UsageError
 
 WINDOWS_PROGRAM = re.compile(r"""("[A-Za-z]:[\\/][^"]*"|[A-Za-z]:[\\/].*?\.(?:exe|cmd|bat|com|ps1))(?:\s+(.*)|$)""", re.IGNORECASE | re.DOTALL)
@@ -51,7 +51,7 @@ NAMES = {
     "env_file": ("envFile", "env_file"),
     "cwd": ("cwd", "workingDirectory", "working_directory"),
     "url": ("url", "serverUrl", "httpUrl", "uri", "baseUrl", "endpoint"),
-    "headers": ("headers", "http_headers", "static_headers", "extra_headers_static"),
+    "headers": ("headers", "http_headers", "static_headers"),
     "type": ("type", "transport", "transportType", "transport_type"),
     "description": ("description",),
     "secrets": ("secrets",),
@@ -369,14 +369,21 @@ def _of_docker(said: dict) -> dict:
         remote = said.get("remote")
         return {**remote, "type": remote.get("transport_type", "")} if isinstance(remote, dict) else {}
     words, env = ["run", "-i", "--rm"], {}
-    for kind, one in (*(("secret", one) for one in said.get("secrets") or ()), *(("env", one) for one in said.get("env") or ())):
+    for kind, one in (*(("secret", one) for one in _listed(said, "secrets")), *(("env", one) for one in _listed(said, "env"))):
         if not isinstance(one, dict) or not isinstance(name := one.get("env") or one.get("name"), str):
             raise Wrong("'secrets' and 'env' of a catalog are lists of {name, env} and {name, value}", "env")
         words += ["-e", name]
         env[name] = f"${{{as_name(name)}}}" if kind == "secret" else str(one.get("value", ""))
-    for volume in said.get("volumes") or ():
+    for volume in _listed(said, "volumes"):
         words += ["-v", str(volume)]
-    return {"command": "docker", "args": [*words, image, *(said.get("command") or ())], "env": env, "description": str(said.get("description", ""))}
+    return {"command": "docker", "args": [*words, image, *_listed(said, "command")], "env": env, "description": str(said.get("description", ""))}
+
+
+def _listed(said: dict, name: str) -> list:
+    value = said.get(name, [])
+    if not isinstance(value, list):
+        raise Wrong(f"{name!r} is not a list", name)
+    return value
 
 
 # ---- what may stand at a field: the message names it and what belongs there ---------------
@@ -434,8 +441,3 @@ def _joined(text: str, key: str) -> str:
     if "\0" in text:
         raise Wrong(f"{key!r} holds a null byte", key)
     return text
-
-
-def variables_in(one: Entry) -> list[Variable]:
-    texts = (*one.command, *one.env.values(), *one.headers.values(), one.url, one.cwd, one.env_file)
-    return [part for text in texts for part in parts(text) if isinstance(part, Variable)]

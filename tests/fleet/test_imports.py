@@ -456,3 +456,24 @@ def test_a_value_that_is_there_already_is_told_before_another_mcp_gets_it(tmp_pa
     made, = add.import_desktop(project, file, trial=False)
 
     assert "A_KEY: it gets the value that is there already" in made.notes[-1] and "mine" not in made.notes[-1]
+
+
+_KEYS = st.sampled_from(["mcpServers", "servers", "mcp", "projects", "registry", "extensions", "inputs", "a", "command", "args", "env", "url", "headers", "type", "transport", "config", "disabled",
+                         "enabled", "options", "allowed", "deniedMcpServers", "disabledMcpServers", "image", "secrets", "volumes", "remote", "env_http_headers", "env_keys", "name", "description",
+                         "requestInit", "tools", "default", "id", "envFile", "cwd", "context_servers", "mcp_servers"])
+_TEXTS = st.sampled_from(["npx", "docker", "run", "bash", "-c", "cmd", "/c", "env", "wsl", "powershell", "-Command", "-v", "--mount", "-e", "sudo", "uv", "uvx", "mcp-remote", "https://h/", "${X}",
+                          "${", "{{x}}", "$(x)", "'", '"', "\\", "-", "--", "=", "", " ", "C:\\", "~", "\ud800", "\0", "a=b", "http://[", "java", "-jar", "node", "type=bind", ":", "/:/", "'a", "x y"])
+_LEAVES = st.one_of(_TEXTS, st.none(), st.booleans(), st.integers(-1, 2), st.floats(allow_nan=False), st.lists(_TEXTS, max_size=5))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.recursive(_LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_KEYS, inner, max_size=6)), max_leaves=40),
+       st.dictionaries(_KEYS, _LEAVES, max_size=6))
+def test_whatever_stands_in_a_file_is_an_entry_or_one_line_that_says_why_not(document, server):
+    for said in (document, {"mcpServers": {"a": server, "b": document}}, {"servers": {"a": server}, "inputs": document, "projects": document, "mcp": document}, {"registry": {"a": server | {"image": "x"}}}):
+        try:
+            every = desktop.entries(documents.parse(json.dumps(said)))
+        except UsageError as error:
+            assert "\n" not in str(error)
+            continue
+        assert all(made.notes and "\n" not in made.notes[0] for made in every if made.skipped)
