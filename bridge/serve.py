@@ -21,9 +21,11 @@ from secrets import token_bytes
 import uvicorn
 
 from bridge import __version__, log, metrics, redact
+from bridge.budget import share_of
 from bridge.child import reaper
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
+from bridge.container import memory_limit
 from bridge.http.app import App
 from bridge.http.fast import FastProtocol
 from bridge.http.tokens import Tokens, exposed
@@ -119,7 +121,10 @@ class _Bridge:
         command, settings = self.planned[name]
         redact.know(command.environment, argv=command.argv)
         log = self.log.bind(mcp=name) if self.settings.config else self.log
-        return Service(name, command, settings, self.key, log, self._fatal)
+        memory = (self.settings.memory or share_of(memory_limit())) // len(self.planned)
+        # Without tokens all who come from one address are one caller, and on loopback there is just one.
+        is_fair = not self.tokens.has_one_caller if self.tokens else not (self.settings.uds or _is_loopback(self.settings.host))
+        return Service(name, command, settings, self.key, log, self._fatal, memory=memory, is_fair=is_fair)
 
     def _reload_on_signal(self) -> None:
         try:

@@ -124,6 +124,8 @@ class Settings:
     max_sessions: int = option(10_000, "sessions at once", type=whole)
     max_streams: int = option(4096, "open SSE and WebSocket streams at once", type=whole)
     max_requests: int = option(1024, "requests in flight at once, waiting ones included", type=whole)
+    memory: int = option(0, "what may wait, be read, sent or remembered, all in all (0: a quarter of the container's memory, 512 MiB "
+                         "without a limit)", type=size, metavar="BYTES")
     max_body: int = option(8 * MIB - 1, "the longest request body; a child's line must stay below 8 MiB", type=size,
                            metavar="BYTES")
     max_line: int = option(64 * MIB, "the longest line from a child; a longer one fails that call", type=size,

@@ -57,6 +57,11 @@ class Lines:
         return lines, long_ones
 
     @property
+    def size(self) -> int:
+        """Bytes that are kept of it."""
+        return len(self._begun)
+
+    @property
     def pending(self) -> bytes:
         """What has come of a line whose end has not, as far as it is kept."""
         return self.frames.pending if self.frames else self._head or bytes(self._begun)

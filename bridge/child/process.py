@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bridge.child import reaper
+from bridge.budget import Hold, Pot
 from bridge.child.environment import MARK
 from bridge.child.frames import framed
 from bridge.child.lines import Lines
@@ -45,9 +46,11 @@ class Process:
 
     def __init__(self, command: Command, max_line: int, received: Callable[[list[bytes]], None],
                  too_long: Callable[[bytes, bytes, int], None], closed: Callable[[str], None], exited: Callable[[str], None],
-                 stderr: Stderr, container_file: str = ""):
+                 stderr: Stderr, container_file: str = "", hold: Hold | None = None):
         self._received, self._too_long, self._closed, self._exited, self._stderr = received, too_long, closed, exited, stderr
         self._lines = Lines(max_line)
+        self._max_line = max_line
+        self._hold = hold or Hold(Pot(), "")  # of the memory, for what it has not read and for what it has begun to write
         self._loop = asyncio.get_running_loop()
         self._unsent: deque[bytes | memoryview] = deque()
         self._read_size = READ_SIZE
@@ -139,6 +142,8 @@ class Process:
             if not self._is_blocked:
                 self._is_blocked = True
                 self._loop.add_writer(self._stdin, self._flush)
+        if self._is_blocked:
+            self._hold.set(self.backlog + self._lines.size)
         return None
 
     def close_stdin(self) -> None:
@@ -148,6 +153,7 @@ class Process:
             self._popen.stdin.close()
             self._unsent.clear()
             self.backlog = 0
+            self._hold.set(0)
         self._wake()
 
     def _wake(self) -> None:
@@ -188,6 +194,8 @@ class Process:
         lines, long_ones = self._lines.feed(chunk)
         # Not for many short lines: all of a read's are taken at once, and nobody else is served meanwhile.
         self._read_size = READ_MORE if not lines and len(chunk) == self._read_size else READ_SIZE
+        if not lines or self._hold.size:  # of a line that is too long for the memory the two ends are kept, too
+            self._lines.limit = self._max_line if self._hold.fits(self.backlog + self._lines.size) else 0
         if lines:
             self._received(lines)
         for head, tail, size in long_ones:

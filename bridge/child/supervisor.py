@@ -5,6 +5,7 @@ import os
 import subprocess
 from dataclasses import replace
 
+from bridge.budget import Hold
 from bridge.child import containers
 from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
@@ -125,7 +126,7 @@ class Supervisor:
             command = replace(command, argv=self._container.argv)
         try:
             self.process = Process(command, self.max_line, self.user.received, self.user.too_long, self._closed,
-                                   self._exited, self.stderr, self._container.file if self._container else "")
+                                   self._exited, self.stderr, self._container.file if self._container else "", Hold(self.counts.memory, "child"))
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
             self._loop.call_soon(self._exited, reason)

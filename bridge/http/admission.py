@@ -112,7 +112,7 @@ def not_draining(call: Call) -> Outcome:
 
 
 def stream_left(call: Call) -> Outcome:
-    return call.service.no_stream_left()
+    return call.service.no_stream_left(call.request.caller)
 
 
 def room(call: Call) -> Outcome:
@@ -125,7 +125,7 @@ def room(call: Call) -> Outcome:
 
 def initialize(call: Call) -> Outcome:
     """The message that opens a session."""
-    opened = call.service.initialize(TRANSPORT, call.message, call.request.principal)
+    opened = call.service.initialize(TRANSPORT, call.message, call.request.principal, caller=call.request.caller)
     return _greeted(call, *opened) if type(opened) is tuple else _greeted_later(call, opened)
 
 
@@ -246,7 +246,7 @@ def method_not_allowed(allow: bytes) -> Refusal:
 # Streamable HTTP of the handshake era. (That of the modern one is in modern.py, those of a connection in conversation.py.)
 REQUEST = (revision, not_draining, session, room, request)
 INITIALIZE = (revision, not_draining, initialize)
-NOTIFICATION = (revision, not_draining, session, notification)
+NOTIFICATION = (revision, not_draining, session, room, notification)
 BATCH = (batch_of_handshake_era, revision, not_draining, session, split, room, batch)
 GET = (handshake_era, accepts_events, revision, not_draining, stream_left, session)
 DELETE = (handshake_era, revision, session, end)

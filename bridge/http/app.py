@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
+from bridge.budget import NOWHERE, Hold, address
 from bridge.http.body import Disconnected
 from bridge.http.gate import RELOAD, Denial, Gate
 from bridge.http.headers import combine
@@ -69,6 +70,10 @@ class App:
         self.fast[f"{prefix}/messages".encode()] = sse
         self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service)
 
+    def any_service(self):
+        """For what is written past all of them: one whose memory it counts as."""
+        return next(iter(self._streams.values())).service
+
     def unmount(self, name: str) -> None:
         """There is no such MCP any more."""
         self._streams.pop(name, None)
@@ -93,6 +98,8 @@ class App:
             refusal = Refusal(426, INVALID_REQUEST, "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",
                               ((b"upgrade", b"websocket"), (b"connection", b"upgrade")))
             return await _refuse(scope, send, refusal)
+        # What its body takes of the memory, until its request is answered.
+        scope["bridge.hold"] = hold = Hold(NOWHERE, scope["bridge.principal"] or address(scope.get("client")))
         try:
             await (endpoint or self._starlette)(scope, receive, send)
         except Disconnected:
@@ -101,6 +108,8 @@ class App:
             # The one catch-all: a promise of ours was broken. uvicorn answers 500 if nothing was sent yet.
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": scope["path"]}})
             raise
+        finally:
+            hold.set(0)
 
 
 async def _refuse(scope, send, refusal: Refusal) -> None:

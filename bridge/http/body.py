@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import anyio
 
+from bridge.budget import Hold
+from bridge.protocol.errors import INVALID_REQUEST, Refusal
+
 KEPT = 2048  # bytes kept of each end of a body that is too long
 _ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
 
@@ -19,6 +22,7 @@ class TooLong:
 
     head: bytes
     tail: bytes
+    is_refused: bool = False  # for want of memory, whatever its length
 
     @property
     def id(self) -> bytes | None:
@@ -29,6 +33,13 @@ class TooLong:
     @property
     def is_call(self) -> bool:
         return b'"tools/call"' in self.head or b'"tools/call"' in self.tail
+
+
+def refusal(service, body: TooLong, caller: str) -> Refusal:
+    """Why a body was not read."""
+    if body.is_refused:
+        return service.no_memory(caller)
+    return Refusal(413, INVALID_REQUEST, f"the body is longer than {service.settings.max_body} bytes (--max-body)")
 
 
 async def unless_left(receive, work):
@@ -47,8 +58,9 @@ async def unless_left(receive, work):
     return result
 
 
-async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) -> bytes | TooLong:
+async def read(receive, headers: dict, limit: int, hold: Hold, *, to_the_end: bool = False) -> bytes | TooLong:
     """The body, at most `limit` bytes of it. A longer one is read to its end only if its client must not be cut off.
+    `hold` is what it takes of the memory; one for which there is no room is as good as too long.
 
     Raises Disconnected.
     """
@@ -57,6 +69,8 @@ async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) 
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit and not to_the_end:
         return TooLong(body[:KEPT], b"")
+    if not hold.fits(len(body)) or declared.isdigit() and not hold.may_be(min(int(declared), limit)):
+        return TooLong(body[:KEPT], body[-KEPT:], True)
     if not message.get("more_body") and message["type"] == "http.request":
         return body if len(body) <= limit else TooLong(body[:KEPT], body[-KEPT:])
     kept, size, head = bytearray(body), len(body), b""
@@ -72,6 +86,8 @@ async def read(receive, headers: dict, limit: int, *, to_the_end: bool = False) 
         part = message.get("body", b"")
         kept += part
         size += len(part)
+        if not head and not hold.fits(kept.__alloc__()):
+            return TooLong(bytes(kept[:KEPT]), bytes(kept[-KEPT:]), True)
     if message["type"] == "http.disconnect":
         raise Disconnected
     return TooLong(head, bytes(kept)) if head else bytes(kept)

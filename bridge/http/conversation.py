@@ -76,7 +76,7 @@ class Conversation:
 
     def _say_no(self, call: Call, refusal: Refusal) -> None:
         message = call.message
-        if message is None:
+        if message is None or not message.id:
             return self.refuse(refusal)
         self.put(self.service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message, message.params))
         return None
@@ -112,6 +112,10 @@ class Conversation:
         return DONE
 
 
+def room(call: Call) -> Outcome:
+    return admission.room(call) if call.session else None
+
+
 def notification(call: Call) -> Outcome:
     """A notification or an answer to the child: nobody waits for it."""
     if call.session:
@@ -123,7 +127,7 @@ def initialize(call: Call) -> Outcome:
     connection = call.connection
     if connection.is_opening:
         return Refusal(400, INVALID_REQUEST, "initialize is under way already")
-    opening = call.service.initialize(connection.transport, call.message, connection.principal, connection.session)
+    opening = call.service.initialize(connection.transport, call.message, connection.principal, connection.session, connection.stream.hold.caller)
     if type(opening) is tuple:
         return connection.opened(*opening)
     connection.is_opening = True
@@ -156,5 +160,5 @@ def batch(call: Call) -> Outcome:
 
 REQUEST = (open_session, admission.room, admission.not_draining, admission.request)
 INITIALIZE = (initialize,)
-NOTIFICATION = (notification,)
+NOTIFICATION = (room, notification)
 BATCH = (admission.room, batch)

@@ -18,6 +18,7 @@ from msgspec import Struct
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bridge.budget import Hold, address
 from bridge.http.answers import EVENT_STREAM
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol
 from bridge.http.request import BUG, Headers, Request, guarded
@@ -35,6 +36,7 @@ class FastProtocol(ConnectionProtocol):
         super().__init__(*args, **kwargs)
         self.fast: FastResponse | None = None  # to the request that is being read, if it goes the fast path
         self.served = None  # the request under way by ASGI
+        self.unsent: Hold | None = None  # what waits for the client to read
         self.taken: FastResponse | None = None  # the last one on the fast path
         self.request: tuple = ()  # what its head says
         self.body: bytes | bytearray = b""  # what has come of it
@@ -42,8 +44,28 @@ class FastProtocol(ConnectionProtocol):
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
+        self.address = address(self.client)
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent: that counts as memory, and where there is none the connection ends."""
+        super().pause_writing()
+        service = self.taken.service if self.taken is not None else self.bridge.any_service()
+        self.unsent = self.unsent or Hold(service.memory, self.request[3] if self.taken is not None and self.request[3] else self.address)
+        if not self.unsent.fits(self.transport.get_write_buffer_size()):
+            service.counts.drops["memory"] += 1
+            self.transport.abort()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._sent()
+
+    def _sent(self) -> None:
+        unsent, self.unsent = self.unsent, None
+        if unsent is not None:
+            unsent.set(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._sent()
         # uvicorn tells only the newest of pipelined requests; the others would write to a closed transport.
         if self.pipeline:
             for cycle in [cycle for cycle, _ in self.pipeline] + ([self.served] if self.served else []):
@@ -110,7 +132,7 @@ class FastProtocol(ConnectionProtocol):
         if length is None:
             if method == b"POST" or b"transfer-encoding" in headers:
                 return self._go_by_asgi()
-        elif int(length) > endpoint.service.settings.max_body:
+        elif int(length) > endpoint.most:
             return self._go_by_asgi()
         principal = self.bridge.gate.admit(path, headers, self.server)
         if (type(principal) is not str or len(headers) != len(self.headers) or b"expect" in headers
@@ -145,7 +167,7 @@ class FastProtocol(ConnectionProtocol):
         method, headers, query, principal = self.request
         body, self.body = self.body, b""
         try:
-            response.endpoint.answer(Request(method, headers, query, bytes(body), principal, self.headers), response)
+            response.endpoint.answer(Request(method, headers, query, bytes(body), principal, self.headers, principal or self.address), response)
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
             if not response.response_complete:

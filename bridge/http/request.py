@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from bridge.http.headers import Pairs
 
+MOST = 1 << 16  # bytes of a body on the fast path; longer ones are counted while they are read
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -24,6 +25,7 @@ class Request(Struct, eq=False):
     body: Any
     principal: str  # whose it is
     pairs: Pairs  # the headers as they came
+    caller: str = ""  # of whom it is one of several that share what there is: the principal, else its address
 
 
 class Response(Protocol):

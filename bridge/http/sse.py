@@ -9,7 +9,7 @@ from bridge.http.answers import send_refusal
 from bridge.http.asgi import AsgiResponse
 from bridge.http.conversation import Conversation
 from bridge.http.prefix import prefix
-from bridge.http.request import Request, Response
+from bridge.http.request import MOST, Request, Response
 from bridge.http.stream import frame
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
 
@@ -23,6 +23,7 @@ class Sse:
 
     def __init__(self, service, prefix: str, older: "Sse | None" = None):
         self.service = service
+        self.most = min(service.settings.max_body, MOST)
         self.prefix = prefix
         # With those whose streams a service before this one still serves.
         self._conversations: dict[str, Conversation] = older._conversations if older else {}
@@ -32,10 +33,10 @@ class Sse:
         service = self.service
         if scope["method"] != "GET":
             return await send_refusal(send, method_not_allowed(b"GET"))
-        if refusal := service.not_now() or service.no_stream_left():
+        if refusal := service.not_now() or service.no_stream_left(scope["bridge.hold"].caller):
             return await send_refusal(send, refusal)
         headers = scope["bridge.headers"]
-        stream = service.open_stream(scope["bridge.principal"])
+        stream = service.open_stream(scope["bridge.principal"], caller=scope["bridge.hold"].caller)
         id = token_urlsafe(16)
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, frame, headers)
         self._conversations[id] = conversation
@@ -51,9 +52,11 @@ class Sse:
         headers, service, method = scope["bridge.headers"], self.service, scope["method"].encode()
         body = b""
         if method == b"POST":
-            body = await bodies.read(receive, headers, service.settings.max_body, to_the_end=service.is_kind)
+            scope["bridge.hold"].pot = service.memory
+            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_kind)
         response = AsgiResponse(service)
-        self.answer(Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"]), response)
+        self.answer(Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"],
+                            scope["bridge.hold"].caller), response)
         await response.finish(receive, send)
 
     def answer(self, request: Request, response: Response) -> None:
@@ -94,12 +97,12 @@ class Sse:
 
     def _refuse_too_long(self, conversation: Conversation, body: bodies.TooLong, response: Response) -> None:
         service = self.service
-        why = f"the body is longer than {service.settings.max_body} bytes (--max-body)"
-        service.counts.refusals["413"] += 1
+        refusal = bodies.refusal(service, body, conversation.stream.hold.caller)
+        service.counts.refusals[str(refusal.status)] += 1
         if not service.is_kind:
-            return _refuse(response, Refusal(413, INVALID_REQUEST, why))
+            return _refuse(response, refusal)
         method = "tools/call" if body.is_call else None
-        conversation.put(service.profile.refusal(body.id or NULL_ID, method if body.id else None, INVALID_REQUEST, why))
+        conversation.put(service.profile.refusal(body.id or NULL_ID, method if body.id else None, refusal.code, refusal.message))
         return response.accepted()
 
     def _outer(self, scope, headers: dict) -> bytes:

@@ -8,6 +8,7 @@ waits for it.
 import asyncio
 from contextlib import contextmanager
 
+from bridge.budget import Hold, Pot
 from bridge.protocol.envelope import RETURN
 
 COMMENT = b": keep-alive\n\n"
@@ -34,10 +35,10 @@ class Stream:
     sent before; it may be exceeded by one frame, be it a long one.
     """
 
-    __slots__ = ("limit", "overflowed", "closed", "principal", "touched", "task", "beats", "write_now", "_frames", "_size", "_waiter",
+    __slots__ = ("limit", "overflowed", "closed", "principal", "touched", "task", "beats", "write_now", "_frames", "_size", "_waiter", "hold",
                  "_on_close", "_is_sending")
 
-    def __init__(self, limit: int, now: float, on_close=None):
+    def __init__(self, limit: int, now: float, on_close=None, hold: Hold | None = None):
         self.limit = limit
         self.overflowed = False
         self.closed = False
@@ -48,6 +49,7 @@ class Stream:
         self.write_now = None  # writes a frame past the task, which costs half as much; False if it has to wait
         self._frames: list[bytes] = []
         self._size = 0
+        self.hold = hold or Hold(Pot(), "")  # of the memory, for what is queued and what is being sent
         self._waiter: asyncio.Future | None = None
         self._on_close = on_close
         self._is_sending = False
@@ -60,7 +62,8 @@ class Stream:
         if waiter is not None and not waiter.done() and self.write_now is not None and self.write_now(frame):
             self.touched = waiter.get_loop().time()
             return True  # the task has nothing to do, and the frame has left
-        if self._is_sending and self._size > self.limit:
+        hold = self.hold
+        if self._is_sending and self._size > self.limit or not hold.fits(hold.size + len(frame)):
             self.give_up()
             if self.task:
                 self.task.cancel()
@@ -88,6 +91,7 @@ class Stream:
         finally:
             self.task = self.write_now = None
             self.close()
+            self.hold.set(0)
 
     def close(self) -> None:
         """Nothing more comes; what is queued is still sent."""
@@ -95,6 +99,8 @@ class Stream:
             self.closed = True
             if self._on_close:
                 self._on_close(self)
+            if not self._is_sending and not self._frames:
+                self.hold.set(0)
             self._wake()
 
     def beat(self, now: float, keepalive: float, sign: bytes = COMMENT) -> None:
@@ -106,6 +112,7 @@ class Stream:
     async def take(self) -> list[bytes]:
         """The frames that are there, at least one; none when the stream is over."""
         self._is_sending = False
+        self.hold.set(self._size)  # what was taken before has been sent
         while not self._frames and not self.closed:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter

@@ -16,7 +16,7 @@ from bridge.http.asgi import AsgiResponse
 from bridge.http.head import Head, Heads
 from bridge.http.modern import Modern
 from bridge.http.reply import Listening, Reply
-from bridge.http.request import Request, Response
+from bridge.http.request import MOST, Request, Response
 from bridge.http.stream import frame
 from bridge.protocol import envelope
 from bridge.protocol.eras import ladder
@@ -30,6 +30,7 @@ class Streamable:
 
     def __init__(self, service):
         self.service = service
+        self.most = min(service.settings.max_body, MOST)
         self.heads = Heads(lenient=service.is_kind)
         self.modern = Modern(service)
 
@@ -37,8 +38,9 @@ class Streamable:
         headers, method, service = scope["bridge.headers"], scope["method"].encode(), self.service
         body = b""
         if method == b"POST":
-            body = await bodies.read(receive, headers, service.settings.max_body, to_the_end=service.is_kind)
-        request = Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"])
+            scope["bridge.hold"].pot = service.memory
+            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_kind)
+        request = Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller)
         if method == b"GET":
             return await self.listen(request, scope, receive, send)
         response = AsgiResponse(service)
@@ -104,7 +106,7 @@ class Streamable:
         if refusal is not None:
             return await send_refusal(send, refusal)
         session = call.session
-        stream = service.open_stream(request.principal)
+        stream = service.open_stream(request.principal, caller=request.caller)
         missed = service.replay.find(session, request.headers.get(b"last-event-id", b"").decode("latin-1"))
         if missed:
             recording, events = missed
@@ -132,7 +134,7 @@ class Streamable:
         service, body = self.service, call.request.body
         if not isinstance(body, bodies.TooLong):
             return call.head.refusal
-        refusal = Refusal(413, INVALID_REQUEST, f"the body is longer than {service.settings.max_body} bytes (--max-body)")
+        refusal = bodies.refusal(service, body, call.request.caller)
         if not (service.is_kind and body.id):
             return refusal
         call.response.json(service.profile.refusal(body.id, "tools/call" if body.is_call else None, refusal.code, refusal.message))

@@ -23,11 +23,12 @@ class WebSocket:
     async def __call__(self, scope, receive, send) -> None:
         await receive()  # websocket.connect
         service = self.service
-        if refusal := service.not_now() or service.no_stream_left():
+        scope["bridge.hold"].pot = service.memory
+        if refusal := service.not_now() or service.no_stream_left(scope["bridge.hold"].caller):
             return await send_refusal_of_websocket(send, refusal)
         subprotocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        stream = service.open_stream(scope["bridge.principal"], beats=False)  # uvicorn's own pings keep the connection alive
+        stream = service.open_stream(scope["bridge.principal"], False, scope["bridge.hold"].caller)  # uvicorn's own pings keep the connection alive
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, bytes, scope["bridge.headers"])
         try:
             with stream.sending():

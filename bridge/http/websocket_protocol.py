@@ -2,6 +2,7 @@
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from bridge.budget import Hold
 from bridge.http.connection import WriteDeadline
 
 LINGER = 10.0  # seconds in which a client may still take what was sent to it last
@@ -13,6 +14,34 @@ class WebSocketProtocol(WriteDeadline, WebSocketsSansIOProtocol):
     def __init__(self, *args, write_timeout: float, **kwargs):
         super().__init__(*args, **kwargs)
         self.write_timeout = write_timeout
+        self.hold: Hold | None = None
+
+    def handle_cont(self, event) -> None:
+        """As uvicorn's, which keeps each fragment: one of a single byte takes fifty."""
+        begun = self.frames[0]
+        if type(begun) is not bytearray:
+            begun = self.frames[0] = bytearray(begun)
+        begun += event.data
+        if event.fin:
+            self.frames[0] = bytes(begun)
+            self.send_receive_event_to_app()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        begun = len(self.conn.reader.buffer) + (len(self.frames[0]) if self.frames else 0)
+        if begun or self.hold is not None:
+            self._count(begun)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._count(0)
+        super().connection_lost(exc)
+
+    def _count(self, size: int) -> None:
+        """What has come of a message counts as memory; where there is none the connection ends."""
+        if size and self.hold is None and self.scope.get("bridge.hold") is not None:
+            self.hold = Hold(self.scope["bridge.hold"].pot, self.scope["bridge.hold"].caller)
+        if self.hold is not None and not self.hold.fits(size):
+            self.transport.abort()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

@@ -41,6 +41,7 @@ class Exchange(Struct, eq=False):
     message: Any = None  # the client's own, where its words may need it again
     level: str = ""  # of log messages that its client wants with it
     is_turned: bool = False  # whether `turns` counts it as with the child
+    size: int = 0  # bytes that it holds, if they are worth counting
 
     def restart(self, now: float, timeout: float, limit: float) -> None:
         """The child's time begins."""

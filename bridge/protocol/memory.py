@@ -15,6 +15,7 @@ from bridge.protocol.facts import Facts
 LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
          "resources/templates/list": "resources"}  # method: the capability that it belongs to
 PAGES = 100
+LONGEST = 8 << 20  # bytes of all pages of a list
 
 
 class _Kept(msgspec.Struct):
@@ -115,6 +116,7 @@ class Reading:
         self.method, self.ask, self.done, self.failed = method, ask, done, failed
         self.pages: dict[bytes, bytes] = {}
         self._cursor = b""
+        self._size = 0
 
     def start(self) -> None:
         self.ask(self.method, b"", self)
@@ -127,6 +129,9 @@ class Reading:
         cursor = bytes(members.get("nextCursor", b""))
         if cursor not in (b"", b"null") and envelope.string(cursor) is None:
             return self.failed(message.error)
+        self._size += len(memoryview(message.result)) + len(self._cursor)
+        if self._size > LONGEST:  # as far as it was read, too
+            return self.done(self.pages)
         self.pages[self._cursor] = bytes(message.result)
         if cursor in (b"", b"null", b'""') or cursor in self.pages or len(self.pages) >= PAGES:
             return self.done(self.pages)  # an endless list is known as far as it was read

@@ -127,11 +127,13 @@ class Kind(Strict):
         return error_body(client_id, code or -32603, why)
 
     def _remember(self, cursor: bytes, tools: bytes) -> None:
-        if cursor in self._lists or len(self._lists) < LISTS:
+        others = sum(len(page) for other, page in self._lists.items() if other != cursor)
+        if (cursor in self._lists or len(self._lists) < LISTS) and others + len(tools) <= LONGEST:
             self._lists[cursor] = tools
 
 
 LISTS = 64
+LONGEST = 8 << 20  # bytes of all of them
 _TOOLS = ("tools/call", "tools/list")
 
 

@@ -43,6 +43,7 @@ from bridge.protocol.upkeep import Upkeep
 SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself
 NOTED, NOTED_WIDTH = 8, 400  # lines, and bytes of each, kept of what a child says in place of its handshake
+SMALL = 4096  # bytes of a call that are not counted as memory
 EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
 EARLY_BYTES = 1 << 20  # and the length of what they say
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
@@ -56,6 +57,7 @@ class Relay:
     def __init__(self, write, policy: Policy, counts: Counts, log, owner: Session | None = None, *,
                  private: bool | None = None, minted=None, era: str = LEGACY):
         self.write = write  # takes one line, newline included; never blocks
+        self.is_stuck = lambda: False  # whether the child has not read much of what it was written
         self.child = None  # whose relay this is, for those who know it; nothing to us
         self.policy = policy
         self.counts = counts
@@ -361,7 +363,7 @@ class Relay:
         session.exchanges[key] = exchange
         exchange.key = key
         exchange.trace = trace
-        self.counts.in_flight += 1
+        self._begin(exchange)
         self.submit(exchange)
         return None
 
@@ -381,7 +383,7 @@ class Relay:
             self._have_logged(level, now)
         self.used = now
         caller.exchanges[exchange.id] = exchange
-        self.counts.in_flight += 1
+        self._begin(exchange)
         self.submit(exchange)
         return exchange
 
@@ -422,6 +424,22 @@ class Relay:
         if method in words.after:
             exchange.then = partial(words.after[method], session, message)
         return exchange
+
+    def _begin(self, exchange: Exchange) -> None:
+        """It is under way, until `end`. Its bytes count where they are many: the number of calls bounds the others."""
+        counts, caller = self.counts, exchange.session.caller
+        counts.calls.take(caller)
+        size = len(exchange.line)
+        if size > SMALL:
+            exchange.size = size if exchange.message is None else 2 * size
+            counts.memory.take(caller, exchange.size)
+
+    def end(self, exchange: Exchange) -> None:
+        counts, caller = self.counts, exchange.session.caller
+        counts.calls.give(caller)
+        if exchange.size:
+            counts.memory.give(caller, exchange.size)
+            exchange.size = 0
 
     def _answer_from_memory(self, exchange: Exchange, known: Envelope, now: float) -> None:
         exchange.session.touched = now
@@ -574,7 +592,7 @@ class Relay:
             return None
         del session.exchanges[exchange.key]
         session.touched = self.used = now
-        self.counts.in_flight -= 1
+        self.end(exchange)
         self.count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:
             exchange.then(bool(message.result))
@@ -635,7 +653,10 @@ class Relay:
     # -- the pipe ---------------------------------------------------------------------------------------------------------
 
     def send(self, line: bytes) -> None:
-        """Write one line that is nobody's turn."""
+        """Write one line that is nobody's turn. A child that reads nothing for long does not get it: it would wait for ever."""
+        if self.is_stuck():
+            self.counts.drops["stdin_full"] += 1
+            return
         self.counts.to_child += len(line)
         self.write(line)
 
@@ -712,7 +733,7 @@ class Relay:
         session.touched = now
         if exchange.then:
             exchange.then(False)
-        self.counts.in_flight -= 1
+        self.end(exchange)
         self.count(exchange, outcome, now)
         if outcome != "cancelled":
             self.log.warning("call failed", method=exchange.method, tool=exchange.tool, outcome=outcome, why=why,

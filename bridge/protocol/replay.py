@@ -8,6 +8,9 @@ stream's later events are ever replayed, and only to the session that owns it (2
 from collections import OrderedDict, deque
 from secrets import token_hex
 
+from bridge.budget import Pot
+
+KEPT = "replay"  # who holds it, as far as the memory is concerned
 
 RECORDING_COST = 512  # bytes that a recording takes beside its messages, roughly
 EVENT_COST = 128
@@ -30,8 +33,10 @@ class Recording:
 class Replay:
     """All recordings of one MCP. `limit` is in bytes; the newest event is kept whatever its size."""
 
-    def __init__(self, limit: int):
+    def __init__(self, limit: int, memory: Pot | None = None):
         self.limit = limit
+        self.memory = memory or Pot()
+        self.memory.reclaim.append(self._give_back)
         self.size = 0
         self.forgotten = 0
         self._boot = token_hex(3)
@@ -43,7 +48,7 @@ class Replay:
         recording = Recording(session, f"{self._boot}-{self._next}", source)
         self._recordings[recording.name] = recording
         session.recordings.append(recording)
-        self.size += recording.size
+        self._grow(recording.size)
         self._shrink(recording)
         return recording
 
@@ -53,7 +58,7 @@ class Replay:
         if recording.name in self._recordings:
             recording.events.append((recording.count, message))
             recording.size += len(message) + EVENT_COST
-            self.size += len(message) + EVENT_COST
+            self._grow(len(message) + EVENT_COST)
             self._shrink(recording)
         return f"{recording.name}-{recording.count}"
 
@@ -69,7 +74,7 @@ class Replay:
         """Forget all of a session that ended."""
         for recording in session.recordings:
             self._recordings.pop(recording.name)
-            self.size -= recording.size
+            self._grow(-recording.size)
         session.recordings.clear()
 
     def close(self, recording: Recording) -> None:
@@ -77,15 +82,29 @@ class Replay:
         if not recording.events and recording.name in self._recordings:
             self._forget(recording)
 
+    def _grow(self, size: int) -> None:
+        self.size += size
+        if size < 0:
+            self.memory.give(KEPT, -size)
+        else:
+            self.memory.take(KEPT, size)
+
+    def _give_back(self, size: int) -> None:
+        """The memory is needed for what cannot be had again."""
+        wanted = self.size - size
+        while self._recordings and self.size > wanted:
+            self._forget(next(iter(self._recordings.values())))
+            self.forgotten += 1
+
     def _shrink(self, newest: Recording) -> None:
-        while self.size > self.limit:
+        while self.size > self.limit or self.memory.held > self.memory.limit:
             oldest = next(iter(self._recordings.values()))
             if oldest is not newest:
                 self._forget(oldest)
             elif len(newest.events) > 1:
                 size = len(newest.events.popleft()[1]) + EVENT_COST
                 newest.size -= size
-                self.size -= size
+                self._grow(-size)
             elif len(self._recordings) > 1:
                 self._recordings.move_to_end(newest.name)
                 continue
@@ -96,4 +115,4 @@ class Replay:
     def _forget(self, recording: Recording) -> None:
         del self._recordings[recording.name]
         recording.session.recordings.remove(recording)
-        self.size -= recording.size
+        self._grow(-recording.size)

@@ -44,6 +44,7 @@ def subscribe(relay, session: Session, message: Envelope, params: Params) -> byt
         if why := subscriptions.too_much(session, uri):
             return Refusal(200, INVALID_PARAMS, why)
         session.subscriptions.add(uri)
+        session.fits()
         if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.sessions.values()):
             return envelope.result(message.id, b"{}")  # the child has been asked in a modern client's name
     return None
@@ -57,6 +58,7 @@ def subscribed(session: Session, message: Envelope, is_done: bool) -> None:
 def unsubscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
     uri = envelope.string(params.uri)
     session.subscriptions.discard(uri)
+    session.fits()
     if subscriptions.is_held(relay.sessions.values(), uri):
         return envelope.result(message.id, b"{}")
     return None

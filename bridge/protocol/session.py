@@ -5,16 +5,22 @@ token does not say (a child of its own, subscriptions, a log level): such a sess
 """
 
 from collections import OrderedDict
+from itertools import islice
 from secrets import token_urlsafe
+from sys import getsizeof
 
 from msgspec import Raw
 
+from bridge.budget import Hold, Pot
 from bridge.protocol import envelope
 from bridge.protocol.revisions import WITHOUT_HEADER
 from bridge.protocol.token import MAX_LENGTH, Opening, seal, unseal
 
 WAITING_LIMIT = 256  # messages kept for a session that has no stream open
 WAITING_BYTES = 4 * 1024 * 1024  # and their size; asks count, but stay
+COST = 2048  # bytes that a session takes beside what its client makes longer
+EACH = 128  # and each of its resources and messages
+LOOK = 32  # sessions that are looked at for one that can be forgotten
 ENDED_LIMIT = 20_000  # ids of ended sessions that are still remembered
 NO_OBJECT = Raw(b"{}")
 ASKABLE = ("sampling", "elicitation", "roots")
@@ -26,9 +32,10 @@ class Session:
     is_modern = False
     __slots__ = ("id", "nonce", "transport", "revision", "capabilities", "client", "principal", "relay", "own_child",
                  "level", "subscriptions", "exchanges", "asks", "next_ask", "streams", "waiting", "dropped", "touched",
-                 "recordings", "initialized", "label", "lost_state")
+                 "recordings", "initialized", "label", "lost_state",
+                 "caller", "hold")
 
-    def __init__(self, transport: str, opening: Opening, id: str, now: float):
+    def __init__(self, transport: str, opening: Opening, id: str, now: float, caller: str = ""):
         self.id = id
         self.nonce = opening.nonce
         self.transport = transport
@@ -51,6 +58,8 @@ class Session:
         self.initialized = False
         self.lost_state = ""  # why its own child's state is gone, until it was told
         self.label = opening.nonce[:8]
+        self.caller = caller or opening.principal
+        self.hold: Hold | None = None  # what it takes of the memory, once it is kept
 
     def deliver(self, message: bytes, exchange=None) -> bool:
         """Put a message on exactly one stream: that of the exchange it belongs to, else the newest open one."""
@@ -65,12 +74,20 @@ class Session:
         """
         self.waiting[key] = message
         size = sum(map(len, self.waiting.values()))
-        while len(self.waiting) > WAITING_LIMIT or size > WAITING_BYTES:
+        while len(self.waiting) > WAITING_LIMIT or size > WAITING_BYTES or not self.fits():
             oldest = next((key for key in self.waiting if not (isinstance(key, tuple) and key[0] == "ask")), None)
             if oldest is None:
                 return
             size -= len(self.waiting.pop(oldest))
             self.dropped += 1
+
+    def fits(self) -> bool:
+        """Whether the memory has room for what this session holds now; it is counted then."""
+        return self.hold is None or self.hold.fits(self.weight())
+
+    def weight(self) -> int:
+        parts = (self.id, memoryview(self.capabilities), memoryview(self.client), *self.waiting.values())
+        return COST + sum(map(len, parts)) + sum(map(getsizeof, self.subscriptions)) + EACH * (len(self.subscriptions) + len(self.waiting))
 
     def listen(self, outbox) -> None:
         """A stream for unrelated messages has opened; what waited for one goes there."""
@@ -79,6 +96,7 @@ class Session:
             if not outbox.put(message):
                 return
             del self.waiting[key]
+        self.fits()
 
     def unlisten(self, outbox) -> None:
         if outbox in self.streams:
@@ -93,6 +111,11 @@ class Session:
         """Whether the session's id says all that we know of it."""
         return not (self.own_child or self.subscriptions or self.level or self.id == self.nonce)
 
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Whether nobody would miss anything: its next request takes it up again."""
+        return self.is_in_token and not (self.is_busy or self.recordings or self.waiting or self.asks)
+
 
 class Sessions:
     """All sessions of one MCP.
@@ -101,11 +124,13 @@ class Sessions:
     ids that are not sealed, because they end with their connection.
     """
 
-    def __init__(self, mcp: str, key: bytes, limit: int, idle: float):
+    def __init__(self, mcp: str, key: bytes, limit: int, idle: float, memory: Pot | None = None, is_fair: bool = False):
         self.mcp = mcp
         self.key = key
-        self.limit = limit
         self.idle = idle
+        self.memory = memory or Pot()
+        self.pot = Pot(limit, is_fair)
+        self._of: dict[str, OrderedDict[str, Session]] = {}  # by caller and id, in the order in which they are forgotten
         self._open: dict[str, Session] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
 
@@ -115,15 +140,55 @@ class Sessions:
     def __iter__(self):
         return iter(list(self._open.values()))
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._open) >= self.limit > 0
+    def make_room(self, caller: str, now: float, size: int = COST) -> bool:
+        """Whether there is room for one more session of this caller, of so many bytes. What can be taken up again from its
+        id is forgotten for it, as it loses nothing: the caller's own if that has its share, else of whoever has most."""
+        for _ in range(LOOK):
+            if self.pot.has_room(caller) and self.memory.has_room(caller, size):
+                return True
+            whose = max(self._of, key=lambda other: len(self._of[other]), default="") if self.pot.held >= self.pot.limit else caller
+            if not self._forget_one(whose, now):
+                break
+        return False
+
+    def _forget_one(self, caller: str, now: float) -> bool:
+        mine = self._of.get(caller, {})
+        for session in list(islice(mine.values(), LOOK)):
+            if session.may_be_forgotten:
+                if session.relay is not None:
+                    session.relay.leave(session, now)
+                self.forget(session)
+                return True
+            mine.move_to_end(session.id)
+        return False
+
+    def _keep(self, session: Session) -> None:
+        self._open[session.id] = session
+        self._of.setdefault(session.caller, OrderedDict())[session.id] = session
+        self.pot.take(session.caller)
+        session.hold = Hold(self.memory, session.caller)
+        session.hold.set(session.weight())
+
+    def _drop(self, session: Session) -> bool:
+        """Nothing of it stays. False if it was not kept."""
+        if self._open.get(session.id) is not session:
+            return False
+        del self._open[session.id]
+        mine = self._of[session.caller]
+        del mine[session.id]
+        if not mine:
+            del self._of[session.caller]
+        self.pot.give(session.caller)
+        session.hold.set(0)
+        session.hold = None
+        return True
 
     def open(self, transport: str, now: float, *, revision: str = WITHOUT_HEADER, capabilities: Raw = NO_OBJECT,
-             client: Raw = NO_OBJECT, principal: str = "", own_child: bool = False) -> Session:
+             client: Raw = NO_OBJECT, principal: str = "", own_child: bool = False,
+             caller: str = "") -> Session:
         opening = Opening(self.mcp, revision, capabilities, client, principal, own_child, token_urlsafe(16))
-        session = Session(transport, opening, opening.nonce, now)
-        self._open[session.id] = session
+        session = Session(transport, opening, opening.nonce, now, caller)
+        self._keep(session)
         return session
 
     def find(self, id: str, principal: str, now: float) -> Session | None:
@@ -137,9 +202,9 @@ class Sessions:
         session.touched = now
         return session
 
-    def lacks_room_for(self, id: str, principal: str) -> bool:
+    def lacks_room_for(self, id: str, principal: str, now: float) -> bool:
         """Whether a session that `find` did not find could be taken up from its token, if only there were not so many."""
-        return self.is_full and self._opening(id, principal) is not None
+        return self._opening(id, principal) is not None and not self.make_room(principal, now)
 
     def known(self, id: str, principal: str) -> Session | None:
         """The session of an id if it is open here and this principal's."""
@@ -149,13 +214,13 @@ class Sessions:
     def seal(self, session: Session) -> None:
         """Give the session the id that says what was agreed on; connection-bound ones keep theirs."""
         if session.transport == "streamable-http":
-            self._open.pop(session.id, None)
+            self._drop(session)
             session.id = self._token(session, session.client)
             if len(session.id) > MAX_LENGTH:  # a client's icons may be data: URIs
                 session.id = self._token(session, NO_OBJECT)
             if len(session.id) > MAX_LENGTH:
                 session.id = session.nonce
-            self._open[session.id] = session
+            self._keep(session)
 
     def adopt(self, transport: str, id: str, revision: str, principal: str, now: float) -> Session:
         """A session that nobody opened. Without an id it is known to its one request only."""
@@ -163,17 +228,18 @@ class Sessions:
         session = Session(transport, opening, id, now)
         session.initialized = True
         if id:
-            self._open[id] = session
+            self._keep(session)
         return session
 
-    def may_adopt(self, id: str) -> bool:
+    def may_adopt(self, id: str, principal: str, now: float) -> bool:
         """Whether a session may be kept under this id: LiteLLM's last words may come after its DELETE, and nothing ends those."""
         opening = unseal(id, self.key)
-        return len(id) <= MAX_LENGTH and id not in self._open and not self.is_full and (opening is None or opening.nonce not in self._ended)
+        return len(id) <= MAX_LENGTH and id not in self._open and (opening is None or opening.nonce not in self._ended) \
+            and self.make_room(principal, now)
 
     def end(self, session: Session) -> None:
         """The session is over; its id will not be taken up again."""
-        if self._open.pop(session.id, None):
+        if self._drop(session):
             self._ended[session.nonce] = None
             if len(self._ended) > ENDED_LIMIT:
                 self._ended.popitem(last=False)
@@ -187,7 +253,7 @@ class Sessions:
 
     def forget(self, session: Session) -> None:
         """Let go of what a session's token can bring back."""
-        self._open.pop(session.id, None)
+        self._drop(session)
 
     def idle_ones(self, now: float) -> list[Session]:
         return [session for session in self._open.values()
@@ -198,11 +264,12 @@ class Sessions:
                             session.own_child, session.nonce), self.key)
 
     def _take_up(self, id: str, principal: str, now: float) -> Session | None:
-        opening = None if self.is_full else self._opening(id, principal)
-        if opening is None:
+        opening = self._opening(id, principal)
+        if opening is None or not self.make_room(principal, now):
             return None
-        session = self._open[id] = Session("streamable-http", opening, id, now)
+        session = Session("streamable-http", opening, id, now)
         session.initialized = True
+        self._keep(session)
         return session
 
     def _opening(self, id: str, principal: str) -> Opening | None:

@@ -1,6 +1,9 @@
 """Standing wishes: which session wants which resource's changes, and how much of the log."""
 
+from sys import getsizeof
+
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")  # RFC 5424, 6.2.1
+EACH = 128  # bytes that one takes beside its URI
 MOST, LONGEST = 1000, 8192  # resources that one session may have watched, and characters of their URIs
 UNASKED = "info"  # what a session that never set a level gets once another one has made the child more talkative
 
@@ -11,6 +14,8 @@ def too_much(session, uri: str) -> str:
         return f"the uri is longer than {LONGEST} characters"
     if len(session.subscriptions) >= MOST and uri not in session.subscriptions:
         return f"this session has subscribed to {MOST} resources already: unsubscribe from some"
+    if session.hold is not None and not session.hold.pot.has_room(session.caller, getsizeof(uri) + EACH):
+        return "there is no memory for more subscriptions (--memory)"
     return ""
 
 

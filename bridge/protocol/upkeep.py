@@ -68,7 +68,7 @@ class Upkeep:
         session, outbox = exchange.session, exchange.outbox
         del session.exchanges[exchange.key]
         session.touched = now
-        relay.counts.in_flight -= 1
+        relay.end(exchange)
         relay.count(exchange, "late", now)
         relay.turns.disown(exchange)
         exchange.token, exchange.outbox, exchange.is_safe = None, _Late(self, exchange.cursor), False

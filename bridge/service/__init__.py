@@ -19,17 +19,19 @@ from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
 from bridge.child.supervisor import LAST_WORDS
+from bridge.budget import Hold, Pot
 from bridge.counts import Counts
 from bridge.http.stream import Stream
 from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, busy
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal
 from bridge.protocol.policy import Policy
 from bridge.protocol.profile import profile
 from bridge.protocol.replay import Replay
+from bridge.protocol.relay import SMALL
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
-from bridge.protocol.session import NO_OBJECT, Session, Sessions, can_be_asked
+from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.protocol.tools import Tools
 from bridge.service.children import Children
 from bridge.service.eras import Eras
@@ -38,6 +40,7 @@ from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
 
 SHOWN = 200  # characters of a name that the child made up
+PART = 4  # the replay's part of the memory, and the longest line's
 LONGEST_SELF = 1 << 20  # bytes of what a client says of itself, which is kept for as long as its session; icons may be in it
 KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
@@ -56,6 +59,10 @@ class Wish:
     capabilities: Raw
     client: Raw
 
+    @property
+    def size(self) -> int:
+        return COST + len(memoryview(self.capabilities)) + len(memoryview(self.client))
+
 
 Opened = tuple[Session | None, bytes | Refusal]
 
@@ -63,13 +70,17 @@ Opened = tuple[Session | None, bytes | Refusal]
 class Service:
     """One MCP. `on_fatal(service)` is called when its shared child is given up."""
 
-    def __init__(self, name: str, command: Command, settings, key: bytes, log, on_fatal=lambda service: None):
+    def __init__(self, name: str, command: Command, settings, key: bytes, log, on_fatal=lambda service: None, *, memory: int = 0,
+                 is_fair: bool = False):
         self.name = name
         self.command = command
         self.settings = settings
         self.log = log
         self.loop = asyncio.get_running_loop()
-        self.counts = Counts()
+        self.counts = counts = Counts()
+        counts.memory = self.memory = Pot(memory, is_fair)
+        counts.calls = Pot(settings.max_requests, is_fair)
+        self.seats = Pot(settings.max_streams, is_fair)  # for streams
         tools = (settings.tool_allow, settings.tool_deny, settings.tool_rename)
         self.tools = Tools(*tools) if any(tools) else None
         self.profile = profile(settings.profile, self.tools, name)
@@ -80,8 +91,8 @@ class Service:
             settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session",
             settings.ping_interval, settings.ping_misses, self.tools, name)
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
-        self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle)
-        self.replay = Replay(settings.replay_buffer)
+        self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle, self.memory, is_fair)
+        self.replay = Replay(int(min(settings.replay_buffer, self.memory.limit // PART)), self.memory)
         self.streams: set[Stream] = set()
         self.minted = itertools.count(1)  # ids for children; one row for all, so that sessions can change theirs
         self.eras = Eras(self)
@@ -92,7 +103,6 @@ class Service:
         self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
         self.wants_headers = False  # the server wants a Content-Length header before each message
         self.draining = False
-        self.max_requests = settings.max_requests or float("inf")
         self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
         self.older: Service | None = None  # which this one replaces, while that finishes what it began
@@ -100,7 +110,7 @@ class Service:
     # -- for the ways in ------------------------------------------------------------------------------------------------
 
     def initialize(self, transport: str, message: envelope.Envelope, principal: str,
-                   session: Session | None = None) -> Opened | Awaitable[Opened]:
+                   session: Session | None = None, caller: str = "") -> Opened | Awaitable[Opened]:
         """Open a session, or greet one again on its own connection. It comes with its answer, or a refusal instead of both; at
         once where nothing has to be waited for."""
         if refusal := self.not_now():
@@ -111,9 +121,10 @@ class Service:
         if session is not None:
             session.revision, answer = self._greeting(session, wish)
             return session, envelope.result(message.id, answer)
-        if self.sessions.is_full:
-            return None, self._softened(busy("sessions", "--max-sessions"))
-        session = self._open_session(transport, wish, principal)
+        caller = caller or principal
+        if not self.sessions.make_room(caller, self.loop.time(), wish.size):
+            return None, self._softened(self._no_session(caller))
+        session = self._open_session(transport, wish, principal, caller)
         if session.own_child or self.settings.isolation == "principal" or self.shared.relay.facts is None:
             return self._connect(session, wish, message)
         self.shared.relay.join(session)
@@ -142,9 +153,9 @@ class Service:
         session = self.sessions.find(text, principal, self.loop.time())
         if session is None:
             if self.is_kind:
-                return self.adopt("streamable-http", principal, headers, text if self.sessions.may_adopt(text) else ""), None
-            if self.sessions.lacks_room_for(text, principal):
-                return None, busy("sessions", "--max-sessions")
+                return self.adopt("streamable-http", principal, headers, text if self.sessions.may_adopt(text, principal, self.loop.time()) else ""), None
+            if self.sessions.lacks_room_for(text, principal, self.loop.time()):
+                return None, self._no_session(principal)
             return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
         return session, None
 
@@ -162,8 +173,8 @@ class Service:
 
     def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
         """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
-        if self.counts.in_flight >= self.max_requests:
-            return busy("requests", "--max-requests")
+        if refusal := self.no_room(session.caller, len(memoryview(message.params))):
+            return refusal
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
         relay = session.relay
@@ -231,8 +242,8 @@ class Service:
         return None if process is None else await self.room_in(process)
 
     async def room_in(self, process) -> Refusal | None:
-        if self._waiting_for_room >= self.max_requests:
-            return busy("requests", "--max-requests")
+        if self._waiting_for_room >= self.counts.calls.limit:
+            return self.counts.calls.refusal("", "requests", "--max-requests")
         self._waiting_for_room += 1
         try:
             await asyncio.wait_for(process.room(), self.settings.request_timeout or None)
@@ -242,8 +253,22 @@ class Service:
         finally:
             self._waiting_for_room -= 1
 
-    def open_stream(self, principal: str, beats: bool = True) -> Stream:
-        stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed)
+    def no_room(self, caller: str, size: int) -> Refusal | None:
+        """Why there is no room for one more call of this caller, of so many bytes."""
+        counts = self.counts
+        if not counts.calls.has_room(caller):
+            return counts.calls.refusal(caller, "requests", "--max-requests")
+        if size > SMALL and not counts.memory.has_room(caller, size):
+            return self.no_memory(caller)
+        return None
+
+    def no_memory(self, caller: str) -> Refusal:
+        return self.memory.refusal(caller, "bytes", "--memory")
+
+    def open_stream(self, principal: str, beats: bool = True, caller: str = "") -> Stream:
+        caller = caller or principal
+        stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed, Hold(self.memory, caller))
+        self.seats.take(caller)
         stream.principal, stream.beats = principal, beats
         self.streams.add(stream)
         return stream
@@ -270,8 +295,8 @@ class Service:
             return None
         return Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),))
 
-    def no_stream_left(self) -> Refusal | None:
-        return busy("streams", "--max-streams") if len(self.streams) >= self.settings.max_streams > 0 else None
+    def no_stream_left(self, caller: str = "") -> Refusal | None:
+        return None if self.seats.has_room(caller) else self.seats.refusal(caller, "streams", "--max-streams")
 
     def spawn(self, coroutine) -> asyncio.Task:
         """Run something on the side; `stop` waits for it."""
@@ -394,6 +419,10 @@ class Service:
     def pids(self) -> list[int]:
         return [child.supervisor.pid for child in self.children if child.supervisor.pid]
 
+    def pots(self) -> list[tuple[str, Pot]]:
+        return [("bytes", self.memory), ("calls", self.counts.calls), ("sessions", self.sessions.pot), ("streams", self.seats),
+                ("children", self.children.pool.pot)]
+
     def drops(self) -> dict[str, int]:
         return {**self.counts.drops, "replay_buffer": self.replay.forgotten}
 
@@ -415,11 +444,14 @@ class Service:
             return self.settings.max_in_flight != 1 and can_be_asked(wish.capabilities)
         return self.settings.isolation == "session"
 
-    def _open_session(self, transport: str, wish: Wish, principal: str) -> Session:
+    def _no_session(self, caller: str) -> Refusal:
+        return self.sessions.pot.refusal(caller, "sessions", "--max-sessions")
+
+    def _open_session(self, transport: str, wish: Wish, principal: str, caller: str) -> Session:
         # Nobody can use it before it is greeted, which may take its child's whole start: until then it does not idle.
         return self.sessions.open(transport, float("inf"), revision=wish.revision or WITHOUT_HEADER,
                                   capabilities=wish.capabilities, client=wish.client, principal=principal,
-                                  own_child=self._wants_own_child(wish))
+                                  own_child=self._wants_own_child(wish), caller=caller)
 
     def _greet(self, session: Session, wish: Wish, message: envelope.Envelope) -> bytes:
         """Agree on a revision, seal that into the session's id, and answer."""
@@ -450,6 +482,7 @@ class Service:
 
     def _stream_closed(self, stream: Stream) -> None:
         self.streams.discard(stream)
+        self.seats.give(stream.hold.caller)
         if stream.overflowed:
             self.counts.drops["slow_reader"] += 1
             self.log.warning("stream closed: its reader is too slow (--stream-buffer)", buffer=stream.limit)

@@ -15,6 +15,13 @@ from bridge.redact import redacted
 from bridge.service.starting import Starting
 
 
+STUCK = 16 << 20  # bytes that a child has not read, beside those for which clients wait
+
+
+def _max_line(service) -> int:
+    return int(min(service.settings.max_line, service.memory.limit // 4))
+
+
 class Child:
     """One child of a service. `role` is shared, modern, own, principal or spare; `params` are those of its `initialize`.
 
@@ -33,9 +40,11 @@ class Child:
         self.relay = Relay(self._write, policy, service.counts, self.log, owner,
                            private=role in ("own", "spare"), minted=service.minted, era=era or service.eras.main)
         self.relay.child = self
+        self.relay.is_stuck = self._is_stuck
         self.own_era = era
+        self.caller = ""  # whose session has it
         self.on_opened = lambda: None
-        self.supervisor = Supervisor(service.command, pace or service.pace, service.settings.max_line, self, self.log, service.counts)
+        self.supervisor = Supervisor(service.command, pace or service.pace, _max_line(service), self, self.log, service.counts)
         self.relay.hung, self.relay.served = self.supervisor.refused, self.supervisor.served
         self.is_over = False  # stopped for good
         self.is_restarting = False
@@ -213,6 +222,10 @@ class Child:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(reason)
+
+    def _is_stuck(self) -> bool:
+        process = self.supervisor.process
+        return process is not None and process.backlog > STUCK
 
     def _write(self, line: bytes) -> None:
         process = self.supervisor.process

@@ -28,7 +28,7 @@ class Children:
         self.is_by_principal = service.settings.isolation == "principal"
         settings = service.settings
         self.shared = Child(service, "shared", on_gone=self._shared_gone)
-        self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait)
+        self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait, is_fair=service.memory.is_fair)
         self.modern: Child | None = None  # that of a child which speaks both eras, or is asked whether it does
         self.headed: Child | None = None  # that of a silent server which is asked with headers
         self._has_tried_headers = False

@@ -14,7 +14,7 @@ from bridge.protocol.envelope import ModernParams
 from bridge.protocol.eras import MODERN, ladder, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import METHODS as TASKS
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal, busy
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
 from bridge.service.child import Child
 from bridge.service.eras import PATIENCE
 
@@ -93,8 +93,8 @@ class ModernCalls:
 
     def room(self, call) -> Outcome:
         service = self.service
-        if service.counts.in_flight >= service.max_requests:
-            return busy("requests", "--max-requests")
+        if refusal := service.no_room(call.request.principal, len(memoryview(call.message.params))):
+            return refusal
         process = call.child.supervisor.process
         return service.room_in(process) if process is not None and process.backlog > FULL else None
 

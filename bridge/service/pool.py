@@ -9,6 +9,7 @@ spares and those that are just ending included, are at most `limit`. A server of
 import asyncio
 from collections import OrderedDict, deque
 
+from bridge.budget import Pot
 from bridge.child.lifecycle import State
 from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import Refusal, busy
@@ -28,10 +29,11 @@ class Pool:
     `make(service, role, params, owner, on_gone)` makes a child that nobody has started yet.
     """
 
-    def __init__(self, service, spares: int, limit: int, patience: float, make=Child):
+    def __init__(self, service, spares: int, limit: int, patience: float, make=Child, is_fair: bool = False):
         self.service = service
         self.wanted = spares
         self.limit = limit or float("inf")
+        self.pot = Pot(limit, is_fair)  # what sessions have of it
         self.patience = patience
         self.make = make
         self.taken: set[Child] = set()
@@ -57,6 +59,8 @@ class Pool:
 
     async def take(self, session: Session, kind: bytes, params: bytes) -> Child | Refusal:
         """A child for a session: a spare if there is one, else a new one, else what another session leaves in time."""
+        if self.pot.is_fair and self.pot.held < self.limit and not self.pot.has_room(session.caller):
+            return self.pot.refusal(session.caller, "sessions with a child of their own", "--max-children")
         child = self._take_now(session, kind, params, may_start=not self._waiting)
         if child is None:
             self.service.counts.waits += 1
@@ -71,14 +75,18 @@ class Pool:
     def give_back(self, child: Child) -> None:
         """The session is over. Its child is stopped: what it knows is nobody else's business."""
         if child in self.taken:
-            self.taken.discard(child)
+            self._untake(child)
             self._end(child)
+
+    def _untake(self, child: Child) -> None:
+        self.taken.discard(child)
+        self.pot.give(child.caller)
 
     def set_aside(self, child: Child) -> None:
         """Its session did not wait until it had started, so nobody has used it: the same client may come again."""
         if child not in self.taken or child.supervisor.state not in COMING or self._waiting or self._is_closed or not self._is_needed:
             return self.give_back(child)
-        self.taken.discard(child)
+        self._untake(child)
         self._aside.append(child)
         child.role, child.on_gone = "spare", self._lost_spare
         child.log = self.service.log
@@ -144,6 +152,8 @@ class Pool:
         else:
             return None
         self.taken.add(child)
+        child.caller = session.caller
+        self.pot.take(session.caller)
         return child
 
     def _pick_spare(self, kind: bytes, params: bytes) -> Child | None:

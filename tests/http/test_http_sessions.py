@@ -151,11 +151,20 @@ def test_initialize_in_a_session_opens_another_one(echo, connect):
     assert client.post(message("ping", id=1), {"mcp-session-id": first}).status_code == 200
 
 
+def test_a_session_is_forgotten_for_another_one_and_its_client_does_not_notice(start, connect):
+    bridge = start("echo", options=["--max-sessions", "2"])
+    clients = [connect(Http, bridge.url, listen=False) for _ in range(6)]
+
+    assert [text(client.call("echo", message="here")) for client in clients] == ["here"] * 6
+    assert bridge.metrics().value("mcp_bridge_sessions", transport="streamable-http", revision="2025-11-25") == 2
+
+
 def test_too_many_sessions_are_refused_and_room_is_made_by_leaving(start):
     bridge = start("echo", options=["--max-sessions", "3"])
     clients = [Http(bridge.url, listen=False) for _ in range(3)]
     for client in clients:
         client.open()
+        client.request("logging/setLevel", {"level": "debug"})  # which its id alone does not bring back
     with pytest.raises(Refused) as refused:
         Http(bridge.url).open()
     clients[0].close()
@@ -178,6 +187,7 @@ def test_a_session_of_an_earlier_bridge_is_told_to_come_again_when_all_places_ar
     bridge = start("echo", options=options)
     other = Http(bridge.url, listen=False)
     other.open()
+    other.request("logging/setLevel", {"level": "debug"})  # which its id alone does not bring back
     ask = lambda: httpx.post(f"{bridge.url}/mcp", json=message("tools/list", id=1), trust_env=False,
                              headers={"accept": "*/*", "mcp-session-id": earlier.session})
     full = ask()

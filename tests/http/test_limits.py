@@ -341,7 +341,7 @@ async def answer(scope, receive, send) -> None:
 @asynccontextmanager
 async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a server that lets one idle for 1 s, where the bridge does for 75. /now goes the fast path."""
-    now = SimpleNamespace(fast=(b"GET",), service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
+    now = SimpleNamespace(fast=(b"GET",), most=1, service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
                           answer=lambda request, response: response.accepted())
     bridge = SimpleNamespace(head_timeout=head_timeout, body_timeout=100, write_timeout=0, sockets={}, fast={b"/now": now}, has_cors=False,
                              gate=SimpleNamespace(admit=lambda path, headers, server: ""))

@@ -75,11 +75,11 @@ def test_an_id_of_another_mcp_or_another_key_is_unknown():
 def test_an_id_is_not_taken_up_when_all_places_are_taken():
     id = opened(restarted()).id
     sessions = restarted(limit=1)
-    opened(sessions)
+    opened(sessions, own_child=True)  # which its id alone does not bring back
 
-    assert sessions.is_full
+    assert not sessions.make_room("", 1.0)
     assert sessions.find(id, "", 1.0) is None
-    assert sessions.lacks_room_for(id, "")
+    assert sessions.lacks_room_for(id, "", 1.0)
 
 
 def test_no_room_would_help_an_id_that_is_no_good():
@@ -87,14 +87,14 @@ def test_no_room_would_help_an_id_that_is_no_good():
     older = restarted()
     ended, alices = opened(older), opened(older, "alice")
     sessions = restarted(limit=1)
-    assert not sessions.lacks_room_for(ended.id, ""), "there is room"
+    assert not sessions.lacks_room_for(ended.id, "", 1.0), "there is room"
     sessions.end(sessions.find(ended.id, "", 1.0))
-    mine = opened(sessions, "bob")
+    mine = opened(sessions, "bob", own_child=True)
 
-    assert sessions.is_full
+    assert not sessions.make_room("", 1.0)
     for id, principal in ((ended.id, ""), (alices.id, "bob"), (mine.id, "alice"), ("x", ""), (opened(restarted(key=b"x" * 32)).id, "")):
         assert sessions.find(id, principal, 1.0) is None
-        assert not sessions.lacks_room_for(id, principal)
+        assert not sessions.lacks_room_for(id, principal, 1.0)
 
 
 def test_an_ended_session_stays_ended(sessions):
@@ -305,5 +305,57 @@ def test_who_can_be_asked(capabilities, answer):
 
 
 def test_an_id_that_no_bridge_of_ours_made_is_not_adopted_whatever_its_length(sessions):
-    assert sessions.may_adopt("x" * 4096)
-    assert not sessions.may_adopt("x" * 4097)
+    assert sessions.may_adopt("x" * 4096, "", 1.0)
+    assert not sessions.may_adopt("x" * 4097, "", 1.0)
+
+
+# -- shares --------------------------------------------------------------------------------------------------------------------------
+
+def test_ten_thousand_sessions_of_one_caller_lock_nobody_out():
+    """10,000 in 1.3 s, and then 503 for everybody for half an hour."""
+    sessions = restarted(limit=100, is_fair=True)
+    for number in range(1000):
+        assert sessions.make_room("flood", float(number))
+        opened(sessions, now=float(number), caller="flood")
+    others = [opened(sessions, caller=str(number)) for number in range(20) if sessions.make_room(str(number), 2000.0)]
+
+    assert len(others) == 20
+    assert len(sessions) <= 100
+
+
+def test_what_was_forgotten_for_others_is_taken_up_again():
+    sessions = restarted(limit=2)
+    first, second = opened(sessions), opened(sessions)
+
+    assert sessions.make_room("", 1.0)
+    third = opened(sessions)
+    assert not sessions.holds(first)
+    assert sessions.find(first.id, "", 2.0).nonce == first.nonce
+    assert not sessions.holds(second)
+    assert sessions.holds(third)
+
+
+def test_what_would_be_missed_is_not_forgotten():
+    sessions = restarted(limit=5)
+    own, level, watching, busy, waiting = (opened(sessions, own_child=number == 0) for number in range(5))
+    level.level = "debug"
+    watching.subscriptions.add("x:y")
+    busy.streams.append(Outbox())
+    waiting.keep("x", b"{}")
+
+    assert not sessions.make_room("", 1.0)
+    assert len(sessions) == 5
+
+
+def test_memory_that_a_session_took_is_given_back():
+    sessions = restarted()
+    session = opened(sessions)
+    session.keep("x", b"x" * 1000)
+    session.subscriptions.add("x:y")
+    session.fits()
+    held = sessions.memory.held
+    session.listen(Outbox())
+    assert sessions.memory.held < held
+    sessions.end(session)
+
+    assert (sessions.memory.held, sessions.pot.held, sessions._of) == (0, 0, {})

@@ -148,6 +148,7 @@ def subscribe(relay, session: Session, message: Envelope, params: Params):
 
 def _subscribe(relay, session: Session, message: Envelope, uri: str, outbox, now: float) -> None:
     session.subscriptions.add(uri)
+    session.fits()
     own = relay.listens.own
     own.refresh(now, lambda: outbox.answer(_subscribed(own, session, message, uri)))
 
