@@ -117,7 +117,7 @@ def _recorder(name: str, is_open: bool):
     try:
         if is_open:
             run(["docker", "network", "create", "--label", LABEL, network], QUICK)
-        run(["docker", "run", "--detach", "--name", box, "--label", LABEL, "--network", network if is_open else "none", "--user", "0:0", "--read-only",
+        run(["docker", "run", "--rm", "--detach", "--name", box, "--label", LABEL, "--network", network if is_open else "none", "--user", "0:0", "--read-only",
              "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--security-opt", "no-new-privileges", "--memory", "128m",
              "--pids-limit", "32", "--entrypoint", "python3", image, "-I", "-c", code, "open" if is_open else "closed"], QUICK)
         run(["timeout", "20", "sh", "-c", f"until docker logs {box} 2>&1 | grep -q ready; do sleep 0.1; done"], QUICK)

@@ -10,6 +10,7 @@ connect, {"at", "connected"} for one that succeeded, after a first line `ready`.
 
 import fcntl
 import json
+import signal
 import socket
 import struct
 import sys
@@ -20,10 +21,12 @@ PRIVATE = (("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168.0.0", 16), ("169.254.0
 SET_ADDRESS, SET_MASK, ADD_ROUTE, REJECT = 0x8916, 0x891C, 0x890B, 0x0200
 EVERY_PROTOCOL, IPV4 = 3, 0x0800
 A = 1
+LONGEST = 600  # seconds: whoever started it may be gone
 names: dict[str, str] = {}  # a name -> the address that stands for it
 
 
 def main(mode: str) -> None:
+    signal.alarm(LONGEST)
     if mode == "closed":
         _own_all()
         for server in _name_servers():
