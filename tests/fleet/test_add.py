@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bridge.child.environment import read_secret
+from bridge.cli import main
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop, kept, lock
 from bridge.fleet import environment as environments
@@ -469,3 +470,12 @@ def test_a_package_of_pypi_without_a_version_gets_the_newest(project):
     assert stanza.pypi[0] >= "mcp-server-time==2026.10.19" and stanza.command == ["mcp-server-time", "--local-timezone=UTC"]
     assert (made.tools, stanza.env) == (2, {"LEVEL": "1"})
     assert stanza.smoke.tool == "get_current_time" and stanza.egress is False and "works: get_current_time was called" in made.notes
+
+
+def test_the_command_line_takes_each_source_by_itself(project, capsys):
+    """`--command` is one of them: nothing else may be called `command` among the arguments."""
+    assert main(["add", "--project", str(project.root), "own", "--command", "cat -u", "--no-trial"]) == 0
+    assert main(["add", "--project", str(project.root), "far", "--url", "https://h/mcp"]) == 0
+    assert main(["add", "--project", str(project.root), "two", "--command", "cat", "--url", "https://h/mcp"]) == 2
+    assert "--url and --command: give one" in capsys.readouterr().err.replace("--command and --url", "--url and --command")
+    assert {path.name for path in project.images.iterdir() if path.is_dir()} >= {"own", "far"}

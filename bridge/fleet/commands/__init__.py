@@ -20,7 +20,7 @@ def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
     module = importlib.import_module(f"{__name__}.{'listing' if name in LISTS else name}")
     parser.add_argument("--project", default="", metavar="DIR", help="the folder with images/ (default: this one, or the nearest above)")
     module.declare(parser)
-    parser.set_defaults(command=name, run=_at_the_edge(name, module.run))
+    parser.set_defaults(word=name, run=_at_the_edge(name, module.run))
 
 
 def _at_the_edge(name: str, command):

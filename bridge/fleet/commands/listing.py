@@ -14,7 +14,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     from bridge.fleet import listing
 
-    kind = arguments.command
+    kind = arguments.word
     _, engine, _, started, environment = running_fleet(arguments)
     offers = listing.ask(started.fleet, environment, engine.urls(started.fleet, environment), kind)
     print(listing.dump(offers, kind) if arguments.json else "\n".join(listing.as_table(offers, kind)))
