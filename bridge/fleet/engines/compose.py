@@ -106,6 +106,8 @@ class Compose:
         self.project_name = self._claim(fleet)
         checkout.refuse_taken_ports(self.project_name, _ports(fleet, environment))
         self._render(fleet)
+        if not (self.project.state / "litellm.yaml").exists():  # Docker makes a folder of a file that is missing where it is mounted
+            self._configure(fleet.only([stanza.name for stanza in wanted]))
         own_lines(self.project, for_compose(environment, fleet, wanted))
         sidecars = [stanza for stanza in wanted if not stanza.is_remote]
         troubles = self._build(sidecars)
