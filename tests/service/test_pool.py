@@ -85,7 +85,7 @@ class World:
         return child
 
     def begin(self, kind=b"{}") -> asyncio.Task:
-        session = SimpleNamespace(label=f"s{next(self.names)}")
+        session = SimpleNamespace(label=f"s{next(self.names)}", caller="")
         return self.loop.create_task(self.pool.take(session, kind, b'{"capabilities":%b,"own":1}' % kind))
 
     def set_aside(self, child) -> None:
