@@ -40,6 +40,7 @@ class Supervisor:
         self.is_on_trial = False  # whether its failure is an answer and no accident
         self._idle: list[asyncio.Future] = []
         self.fetching = ""  # the launcher that still downloads
+        self.ran = 0.0  # loop time at which the server itself began
         self._engine = containers.engine_of(command.argv)
         self._container: containers.Run | None = None
         self._removal: asyncio.Future | None = None  # of what an engine's client left behind
@@ -97,6 +98,7 @@ class Supervisor:
             self._on(Event.FETCHING, sight.fetching)
         elif self.fetching and not sight.fetching:
             self.log.info("child runs: its time to start begins now", pid=self.pid, fetched=round(now - self.started, 1))
+            self.ran = now
             self._on(Event.RUNS)
         self.fetching = sight.fetching
         return sight
@@ -114,7 +116,7 @@ class Supervisor:
     def _spawn(self) -> None:
         if self.life.state is not State.STARTING:  # stopped meanwhile
             return self._on(Event.EXITED, "it was not started")
-        self.started = self._loop.time()
+        self.started = self.ran = self._loop.time()
         self.counts.starts += 1
         self.counts.restarts += self._has_run
         self._has_run = True

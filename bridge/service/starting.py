@@ -39,7 +39,7 @@ class Starting:
             return
         self._next = now + LOOK
         sight = supervisor.look(now)
-        age = now - supervisor.started
+        age = now - (supervisor.started if sight.fetching else supervisor.ran)
         if age < SOON:
             return
         kind, self.text, is_plain = self._describe(sight, age)
