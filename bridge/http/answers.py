@@ -1,11 +1,10 @@
 """Sending whole HTTP responses over bare ASGI. Starlette's Response would do; it takes a third of a call's time."""
 
+from bridge.http.stream import EVENT_STREAM
 from bridge.protocol.errors import NULL_ID, Refusal, error_body
 
 JSON = (b"content-type", b"application/json")
-# no-transform: a proxy that compresses would hold events back until its block is full (RFC 9111, 5.2.2.6).
-# x-accel-buffering: nginx hands on what comes, when it comes.
-EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache, no-store, no-transform"), (b"x-accel-buffering", b"no"))
+EVENTS = tuple((name.encode(), value.encode()) for name, value in EVENT_STREAM.items())
 
 
 async def send_json(send, body: bytes, status: int = 200, headers: tuple = ()) -> None:

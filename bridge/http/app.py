@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from bridge.http import paths
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.budget import NOWHERE, Hold, address
 from bridge.http.body import Disconnected
@@ -26,6 +27,13 @@ from bridge.http.streamable import Streamable
 from bridge.http.tokens import Tokens
 from bridge.http.websocket import WebSocket
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
+
+
+# What a page may read of our answers. What it may send is whatever it asks for: Mcp-Param-* have any name.
+EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-After", "Allow", "Accept-Encoding")
+
+
+PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", RELOAD)
 
 
 class App:
@@ -42,10 +50,11 @@ class App:
         self.fast: dict[bytes, object] = {}  # the endpoints that the parser may call, by path
         self.head_timeout, self.body_timeout, self.write_timeout = settings.head_timeout, settings.body_timeout, settings.write_timeout
         self._is_single = single
+        self._root_path = settings.root_path
         self.has_cors = bool(settings.allowed_origin)
         for name, service in services.items():
             self.mount(name, service)
-        self._starlette = Starlette(exception_handlers={404: _not_found}, middleware=[Middleware(SafeHeaders)], routes=[
+        self._starlette = Starlette(exception_handlers={404: self._not_found}, middleware=[Middleware(SafeHeaders)], routes=[
             Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
             Route("/", pages.home), Route("/status.json", pages.status),
             Route("/{name}/readyz", pages.readyz_of), Route("/{name}/status.json", pages.status_of),
@@ -57,7 +66,7 @@ class App:
             # Outside the gate: a browser asks with OPTIONS before it may send a token.
             self.asgi = CORSMiddleware(
                 self._enter, allow_origins=list(settings.allowed_origin), allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["*"], expose_headers=["Mcp-Session-Id", "WWW-Authenticate"])
+                allow_headers=["*"], expose_headers=EXPOSED, allow_private_network=True)
 
     def mount(self, name: str, service) -> None:
         """Let requests for this MCP in; they take the place of an earlier service of the name."""
@@ -86,14 +95,17 @@ class App:
     async def _enter(self, scope, receive, send) -> None:
         headers, refusal = combine(scope["headers"])
         scope["bridge.headers"] = headers
-        principal = refusal or self.gate.admit(scope["path"].encode(), headers, scope["server"], scope["type"] == "websocket")
+        endpoints, path = (self._endpoints if scope["type"] == "http" else self.sockets), scope["path"]
+        if path not in endpoints:
+            path = self._meant(scope, headers) or path
+        principal = refusal or self.gate.admit(path.encode(), headers, scope["server"], scope["type"] == "websocket")
         if type(principal) is Denial:
             self.gate.refused[principal.what] += 1
             refusal = principal.refusal
         if refusal is not None:
             return await _refuse(scope, send, refusal)
         scope["bridge.principal"] = principal
-        endpoint = (self._endpoints if scope["type"] == "http" else self.sockets).get(scope["path"])
+        endpoint = endpoints.get(path)
         if endpoint is None and (scope["type"] == "websocket" or scope["path"] in self.sockets):
             refusal = Refusal(426, INVALID_REQUEST, "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",
                               ((b"upgrade", b"websocket"), (b"connection", b"upgrade")))
@@ -111,13 +123,20 @@ class App:
         finally:
             hold.set(0)
 
+    def _meant(self, scope, headers: dict) -> str | None:
+        """The path of ours of one that is nearly right."""
+        if scope["type"] == "websocket" or scope["path"] in PAGES or scope["path"] in self.sockets:
+            return None
+        is_page = scope["method"] in ("GET", "HEAD") and b"text/event-stream" not in headers.get(b"accept", b"")
+        return paths.meant(scope["path"], self._endpoints, self._root_path, is_page)
+
+    async def _not_found(self, request, error) -> JSONResponse:
+        names = sorted({path.rstrip("/") for path in self._endpoints if path.rstrip("/").endswith("/mcp")})
+        return JSONResponse({"error": f"nothing at {request.url.path}: the MCP is at {', '.join(names[:50])}"}, 404)
+
 
 async def _refuse(scope, send, refusal: Refusal) -> None:
     if scope["type"] == "websocket":
         await send_refusal_of_websocket(send, refusal)
     else:
         await send_refusal(send, refusal)
-
-
-async def _not_found(request, error) -> JSONResponse:
-    return JSONResponse({"error": f"nothing at {request.url.path}"}, 404)

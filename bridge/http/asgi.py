@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from bridge.http.answers import EVENT_STREAM, JSON
+from bridge.http.answers import EVENTS, JSON
 from bridge.http.request import Headers, guarded
 
 
@@ -52,7 +52,7 @@ class AsgiResponse:
             self._gone()
 
     async def _send_events(self, stream, send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": list(EVENT_STREAM)})
+        await send({"type": "http.response.start", "status": 200, "headers": list(EVENTS)})
         await self.service.pump(stream, send)
         if not stream.overflowed:  # else without an end, which its reader would be too slow for; uvicorn closes the connection
             await send({"type": "http.response.body", "body": b""})

@@ -20,7 +20,7 @@ from contextlib import suppress
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from bridge.http.headers import combine, members
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, error_body
@@ -272,6 +272,17 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
         else:
             self.transport.close()
             self._idle()
+
+
+class UntilClosed(RequestResponseCycle):
+    """An answer to HTTP/1.0, which knows no chunks: a body without a length ends with its connection (RFC 9112, 6.3)."""
+
+    async def send(self, message) -> None:
+        if message["type"] == "http.response.start":
+            self.chunked_encoding = False
+        else:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class HeadTooLong(Exception):

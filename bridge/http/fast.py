@@ -19,8 +19,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bridge.budget import Hold, address
-from bridge.http.answers import EVENT_STREAM
-from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol
+from bridge.http.answers import EVENTS
+from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
 from bridge.http.request import BUG, Headers, Request, guarded
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
@@ -98,6 +98,8 @@ class FastProtocol(ConnectionProtocol):
         self.scope["bridge.protocol"] = self
         self.expect_100_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
         super().on_headers_complete()
+        if self.scope["http_version"] != "1.1":
+            self.cycle.__class__ = UntilClosed
         self.headers = []  # for trailers, at which nobody looks: what was decided by the head must not change behind it
 
     def writer(self):
@@ -136,7 +138,7 @@ class FastProtocol(ConnectionProtocol):
             return self._go_by_asgi()
         principal = self.bridge.gate.admit(path, headers, self.server)
         if (type(principal) is not str or len(headers) != len(self.headers) or b"expect" in headers
-                or self.bridge.has_cors and b"origin" in headers):
+                or self.bridge.has_cors and b"origin" in headers or b"connection" in headers and self.parser.get_http_version() != "1.1"):
             return self._go_by_asgi()
         self.request = method, headers, query, principal
         self.body = b""
@@ -273,4 +275,4 @@ def _lines(headers: Headers) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-_EVENTS = b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n" % _lines(EVENT_STREAM)
+_EVENTS = b"HTTP/1.1 200 OK\r\n%btransfer-encoding: chunked\r\n\r\n" % _lines(EVENTS)

@@ -15,6 +15,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
 OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
 PAGES = (b"/status.json", b"/metrics")
+HEALTH = (b"/healthz", b"/readyz")
+OAUTH = (b"register", b"authorize", b"token")
+NO_OAUTH = "there is no OAuth here: send a static token (Authorization: Bearer TOKEN, or X-API-Key: TOKEN), which the operator of this bridge has"
 REMEMBERED = 1000
 UNSEEN = object()
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -53,20 +56,24 @@ class Gate:
             if len(self._welcome) < REMEMBERED:
                 self._welcome[named] = denial
         if denial is not None:
-            return denial
+            return "" if denial.what == "host" and path in HEALTH else denial  # which is constant and reveals nothing
         if self.tokens is None:
             return ""
         principal = self.tokens.principal(headers)
         return self._without_token(path, headers) if principal is None else principal
+
+    def is_foreign(self, headers: dict, server) -> bool:
+        """Whether the Host is none of ours: a checker's, which may ask for the state alone."""
+        return self._check(headers.get(b"host"), None, server, False) is not None
 
     def _without_token(self, path: bytes, headers: dict) -> str | Denial:
         if path in OPEN_PATHS or path.endswith(b"/readyz"):
             return ""
         if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
             return ""
-        if path.startswith(b"/.well-known/"):
-            # Anything but 404 here starts an OAuth dance in clients.
-            return Denial("token", Refusal(404, INVALID_REQUEST, "no OAuth here: use a bearer token"))
+        if path.startswith(b"/.well-known/") or path.rpartition(b"/")[2] in OAUTH:
+            # Anything but 404 here leads clients on in an OAuth dance, at whose end is nothing.
+            return Denial("token", Refusal(404, INVALID_REQUEST, NO_OAUTH))
         return Denial("token", Refusal(401, INVALID_REQUEST, "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
                                        ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),)))
 

@@ -59,6 +59,8 @@ class Pages:
         """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
         admins. Of several callers' calls each might see another one's in it."""
         tokens, admins, headers = self.gate.tokens, self.gate.admins, request.scope["bridge.headers"]
+        if self.gate.is_foreign(headers, request.scope.get("server")):
+            return False
         return (tokens is None or tokens.has_one_caller and tokens.principal(headers) is not None
                 or admins is not None and admins.principal(headers) is not None)
 

@@ -1,7 +1,7 @@
 """The path that a reverse proxy took off before it passed the request on, so that what we point to is found again.
 
 A proxy that strips `/time` (Traefik, nginx, ingresses) says so in `X-Forwarded-Prefix`; `--root-path` says it for those
-that do not. Anybody can send the header, and mislead nobody but themselves, because no answer of ours is cached. It must
+that do not. Two proxies behind each other join theirs by a comma, the outer one first. Anybody can send the header, and mislead nobody but themselves, because no answer of ours is cached. It must
 be a plain path all the same: it stands in an event stream and in a page.
 """
 
@@ -17,6 +17,9 @@ _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|\.\.", re.IGNORECASE)
 def prefix(headers: dict, otherwise: str) -> bytes:
     """What stands before our own paths for this client: no slash at its end, empty where nothing does."""
     given = headers.get(HEADER, b"")
+    parts = [part.strip() for part in given.split(b",")]
+    if all(part.startswith(b"/") for part in parts):
+        given = b"".join(part.rstrip(b"/") for part in parts)
     if len(given) > LONGEST or not _PATH.fullmatch(given) or _DOTS.search(given):
         given = otherwise.encode()
     return given.rstrip(b"/")

@@ -12,6 +12,9 @@ from bridge.budget import Hold, Pot
 from bridge.protocol.envelope import RETURN
 
 COMMENT = b": keep-alive\n\n"
+# Of every response that is an event stream. no-transform: a proxy that compresses would hold events back until its block is
+# full (RFC 9111, 5.2.2.6); x-accel-buffering: nginx hands on what comes, when it comes.
+EVENT_STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache, no-store, no-transform", "x-accel-buffering": "no"}
 _BREAKS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
 
 

@@ -17,7 +17,7 @@ from bridge.http.head import Head, Heads
 from bridge.http.modern import Modern
 from bridge.http.reply import Listening, Reply
 from bridge.http.request import MOST, Request, Response
-from bridge.http.stream import frame
+from bridge.http.stream import COMMENT, frame
 from bridge.protocol import envelope
 from bridge.protocol.eras import ladder
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
@@ -120,6 +120,7 @@ class Streamable:
                 return await response.finish(receive, send)
         listening = Listening(service, session, stream)
         session.listen(listening)
+        stream.push(COMMENT)  # at once: a proxy that compresses, or a client, may wait for the first byte
         try:
             await service.pump_listening(stream, scope, receive, send)
         finally:

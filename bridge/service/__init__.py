@@ -21,7 +21,7 @@ from bridge.child.process import FULL, Command
 from bridge.child.supervisor import LAST_WORDS
 from bridge.budget import Hold, Pot
 from bridge.counts import Counts
-from bridge.http.stream import Stream
+from bridge.http.stream import EVENT_STREAM, Stream
 from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
@@ -286,7 +286,8 @@ class Service:
             stream.write_now = protocol.writer()
         with stream.sending():
             try:
-                await EventSourceResponse(stream, ping=0, send_timeout=self.settings.keepalive or None)(scope, receive, send)
+                response = EventSourceResponse(stream, ping=0, send_timeout=self.settings.keepalive or None, headers=EVENT_STREAM)
+                await response(scope, receive, send)
             except SendTimeoutError:
                 stream.give_up()
 

@@ -11,7 +11,7 @@ def test_the_first_event_is_a_relative_uri_to_post_to(echo, connect):
 
     assert client.endpoint_data.startswith("/messages?session_id=")
     assert client.stream.headers["content-type"].startswith("text/event-stream")
-    assert client.stream.headers["cache-control"] == "no-store"
+    assert client.stream.headers["cache-control"] == "no-cache, no-store, no-transform"
 
 
 def test_an_answer_comes_on_the_stream_and_only_there(echo, connect):
