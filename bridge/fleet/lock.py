@@ -242,7 +242,7 @@ def _node_lock(name: str, manifest: str) -> list[File]:
             _refused_by_npm(name, node, folder)
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
-        raise CannotLock(f"{name}: npm finds no packages that fit together: {error.reason}") from None
+        raise CannotLock(f"{name}: npm finds no packages that fit together: {_npm_says(error)}") from None
     if absent := [package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]]:
         raise CannotLock(f"{name}: npm has no {', '.join(absent)} of that version: take a version that is there for both architectures, or name one package without {{arch}}")
     tree["name"] = name  # npm takes it from the folder, which is a temporary one
@@ -256,6 +256,13 @@ def _node_lock(name: str, manifest: str) -> list[File]:
 def _npm(node: Path, folder: str, *words: str) -> str:
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
     return run([*packages.npm(node), *words, "--loglevel=error"], PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+
+
+def _npm_says(error: Failed) -> str:
+    """Its reason: not where it wrote a log, nor a code."""
+    lines = [line.removeprefix("npm error").strip() for line in error.printed.splitlines() if line.startswith("npm error")]
+    telling = [line for line in lines if line and not re.match(r"A complete log|code |errno |syscall |path |dest |For a full report|Could not resolve dependency|While resolving|Found:", line)]
+    return " ".join(telling)[:300] or error.reason
 
 
 def npm(*words: str, folder: str = "") -> str:
@@ -274,7 +281,7 @@ def _refused_by_npm(name: str, node: Path, folder: str) -> None:
     except Failed as error:
         missing = dict.fromkeys(re.findall(r"Missing: (\S+@\S+) from lock file", error.printed))
         raise Incomplete(f"{name}: `npm ci` refuses the lock that `npm install` made"
-                         + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {error.reason}"), list(missing)) from None
+                         + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {_npm_says(error)}"), list(missing)) from None
 
 
 def _check_digests(stanza: Stanza) -> None:

@@ -18,7 +18,8 @@ from bridge.fleet.trial import findings
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench
 from bridge.fleet.trial.container import Seen
 
-ROUNDS = 6
+ROUNDS = 7
+WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a command is called
 DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 NOT_ITS_OWN = re.compile(r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$")
@@ -186,6 +187,8 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
     if seen.report["started"]:
         return draft
     text = "\n".join([*seen.report["words"][-15:]])
+    if re.search(r"Missing command|No such command|invalid choice|arguments are required: (sub)?command", text, re.IGNORECASE):
+        return _with_another_word(draft)
     found = re.search(r"(?:arguments are required:|Missing option|required option|Missing required argument:?) *['\"]?(--?[\w-]+)", text)
     if not found or found[1] in draft.command or not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", found[1]):
         return draft
@@ -193,6 +196,15 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
     if re.search("dir|folder|root|workspace|vault", found[1]):
         place = DATA
     return with_places(replace(draft, command=(*draft.command, found[1], place)))
+
+
+def _with_another_word(draft: Draft) -> Draft:
+    """A program with commands of its own: one of them is the server."""
+    last = draft.command[-1]
+    if last in WORDS:
+        rest = WORDS[WORDS.index(last) + 1:]
+        return replace(draft, command=(*draft.command[:-1], *rest[:1]))
+    return replace(draft, command=(*draft.command, WORDS[0]))
 
 
 def with_places(draft: Draft) -> Draft:

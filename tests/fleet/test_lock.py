@@ -210,3 +210,9 @@ def test_a_lock_is_installed_from_wheels_unless_building_is_allowed(tmp_path, mo
     with pytest.raises(Failed):
         packages.locked("old", sdist, "3.13")
     assert packages.locked("old", sdist, "3.13", build=True).exists()
+
+
+def test_npm_s_reason_is_what_went_wrong_and_not_where_its_log_is():
+    printed = "npm error code ETARGET\nnpm error notarget No matching version found for x@^9.\nnpm error A complete log of this run can be found in: /root/x.log\n"
+
+    assert lock._npm_says(Failed(["npm"], 1, printed)) == "notarget No matching version found for x@^9."

@@ -265,6 +265,15 @@ def test_an_option_that_must_name_a_file_names_one_in_a_volume():
     assert (draft.command, draft.volumes) == (("it", "--db-path", "/data/it.db"), ("it-data:/data",))
 
 
+def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
+    draft, tried = Draft("it", command=("it", "-v")), []
+    for _ in range(7):
+        draft = prove._with_options(draft, seen(words=["Usage: it [OPTIONS] COMMAND [ARGS]...", "Error: Missing command."], started=0.0))
+        tried.append(draft.command[2:])
+
+    assert tried == [("stdio",), ("mcp",), ("serve",), ("server",), ("run",), ("start",), ()]
+
+
 @pytest.mark.parametrize("words", ["x\n# smoke: {tool: evil}\nimage: evil", "a\u2028b\x1b[2J", "os.environ/KEY", "x" * 5000, "a: b # c"])
 def test_what_a_server_says_stays_a_comment(words):
     why = {"egress": words, "volumes": words, "smoke": words}
