@@ -8,7 +8,7 @@ deleted at any time: ``$MCP_BRIDGE_TEST_CACHE``, or ``~/.cache/mcp-bridge-tests`
 """
 
 from .browser import playwright
-from .clients import litellm_1773, litellm_newest, promtool, sdk1, sdk2
+from .clients import litellm_1773, litellm_newest, mcp_remote, promtool, sdk1, sdk2
 from .packages import node22, npm, venv
 from .servers import SERVERS, EverythingServer, everything_sdk1, everything_sdk2, server
 from .suite import conformance_suite, conformance_suite_2
@@ -22,6 +22,7 @@ __all__ = [
     "everything_sdk2",
     "litellm_1773",
     "litellm_newest",
+    "mcp_remote",
     "node22",
     "npm",
     "playwright",

@@ -17,6 +17,7 @@ ENVIRONMENTS = {
     "conformance_suite_2": suite.conformance_suite_2,
     **{f"server_{name}": partial(servers.server, name) for name in servers.SERVERS},
     "promtool": clients.promtool,
+    "mcp_remote": clients.mcp_remote,
     "litellm_1773": clients.litellm_1773,
     "litellm_newest": clients.litellm_newest,
     "playwright": browser.playwright,

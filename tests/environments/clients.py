@@ -8,7 +8,7 @@ from bridge.fleet.engines.cache import place
 
 from .cache import cache, made
 from .litellm import LiteLLM
-from .packages import definition, install, venv
+from .packages import definition, install, node22, npm, venv
 from .processes import free_port, run
 
 ATTEMPTS = 4
@@ -66,6 +66,12 @@ def _starts(python: Path) -> None:
     with LiteLLM(python, {"mcp_servers": {"nobody": nobody}}) as proxy:
         if not proxy.alive(timeout=30):
             raise RuntimeError(f"{python}: its MCP gateway does not answer\n{proxy.log[-3000:]}")
+
+
+def mcp_remote() -> list[str]:
+    """The command of the client that desktop programs use for servers of the network."""
+    folder = npm("mcp-remote", "mcp-remote@0.15.1")
+    return [str(node22()), str(folder / "node_modules/mcp-remote/dist/proxy.js")]
 
 
 def promtool() -> Path:

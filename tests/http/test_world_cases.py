@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support import Bridge, Http, text, zoo
-from wire import ACCEPT, call, head, initialize, open_socket, read_until
+from environments import mcp_remote, sdk1
+from support import Bridge, Http, eventually, zoo
+from wire import ACCEPT, call, initialize, open_socket, read_until
 
 OPEN = json.dumps(initialize()).encode()
 SECRET = "a-token-for-tests"
@@ -156,8 +157,6 @@ def proxied(request, echo, tmp_path):
 
 
 def eventually_answers(port: int) -> None:
-    from support import eventually
-
     def answers() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -193,3 +192,39 @@ def test_the_http_client_of_java_is_served(bridges):
         said = done.stdout.splitlines()
 
         assert said[:3] == (["initialize 401"] if token == "wrong" else ["initialize 200", "call 200", "large 200"]), done.stdout + done.stderr
+
+
+# Clients without their token
+
+SDK = """
+import asyncio, sys
+from mcp import ClientSession
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamablehttp_client
+from mcp.shared.auth import OAuthClientMetadata
+
+class Nothing:
+    async def get_tokens(self): return None
+    async def set_tokens(self, tokens): pass
+    async def get_client_info(self): return None
+    async def set_client_info(self, info): pass
+
+async def main():
+    told = OAuthClientMetadata(client_name="x", redirect_uris=["http://localhost:1/callback"])
+    oauth = OAuthClientProvider(server_url=sys.argv[1], client_metadata=told, storage=Nothing(), redirect_handler=None, callback_handler=None)
+    async with streamablehttp_client(sys.argv[1], auth=oauth) as (read, write, _), ClientSession(read, write) as session:
+        await session.initialize()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("client", ["mcp-remote", "the SDK"])
+def test_a_client_without_its_token_ends_soon_and_says_why(bridges, tmp_path, client):
+    """MCPJungle#289: after a 401 it looked for an authorization server, registered itself, and waited for a browser."""
+    url = f"{bridges['guarded'].url}/mcp"
+    command = [*mcp_remote(), url] if client == "mcp-remote" else [str(sdk1()), "-c", SDK, url]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+
+    assert done.returncode != 0
+    assert "there is no OAuth here: send a static token" in done.stdout + done.stderr
