@@ -22,6 +22,7 @@ ROUNDS = 7
 WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a command is called
 DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
+TOLD = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
 NOT_ITS_OWN = re.compile(r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$")
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
@@ -97,7 +98,8 @@ def _own_place(variable: str, name: str) -> str:
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, notes, opened = check(draft), [], None
-    egress = findings.egress(closed, draft.talks)
+    wanted = [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or TOLD.search(name))]
+    egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]))
     lacking = [name for name in stanza.missing(values | _known(table)) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
@@ -114,7 +116,8 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         words = findings.last_words(best)
         without = f" without a real {', '.join(lacking)}" if lacking else ""
         said = f"it did not start{without}: {words or best.report['why_not']}"
-        return Proof(replace(draft, egress=egress.allowed, why=why), None, False, [comment(said), comment(f"egress: {_yes(egress.allowed)}: {egress.why}")])
+        more = [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")] if wanted else []
+        return Proof(replace(draft, egress=egress.allowed, why=why), None, False, [comment(said), *more, comment(f"egress: {_yes(egress.allowed)}: {egress.why}")])
     unproved = findings.unproved(best) if smoke is None else None
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
     why["smoke"] = (f"{', '.join(lacking)} has no value yet" if lacking else f"{egress.hosts[0]} cannot be reached from here" if findings.is_cut_off(opened) and egress.hosts

@@ -121,6 +121,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
      "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)"),
     (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
     (seen(started=0.0), False, False, "it did not start, and did not try"),
+    (seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]), False, False, "it did not start, and did not try"),
 ])
 def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, allowed, why):
     egress = findings.egress(what, talks)

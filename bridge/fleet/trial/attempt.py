@@ -80,7 +80,7 @@ def placeholder(name: str) -> str:
     """Something to start with, where nobody gave a value."""
     if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
         return f"http://{PLACEHOLDER}" if not name.endswith("HOST") else PLACEHOLDER
-    return "8080" if name.endswith("PORT") else "somebody@example.com" if "MAIL" in name else "/tmp" if re.search("PATH|DIR|FOLDER", name) else "placeholder"
+    return "8080" if name.endswith("PORT") else "somebody@example.com" if "MAIL" in name else "/tmp" if re.search("PATH|DIR|FOLDER", name) else "placeholder-0123456789abcdef0123456789abcdef"
 
 
 def hidden(text: str, values: Mapping[str, str]) -> str:

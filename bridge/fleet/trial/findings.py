@@ -72,8 +72,9 @@ def _reached(seen: Seen, since: float, until: float) -> list[str]:
 
 
 def _host(what: str) -> str:
+    """The host of somebody beyond; empty for the container itself, and for where clouds tell their machines who they are."""
     host = what.rpartition(":")[0] or what
-    if host.startswith("127.") or host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER)):
+    if re.match(r"127\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.", host) or host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER)):
         return ""
     return host
 
