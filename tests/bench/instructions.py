@@ -66,7 +66,7 @@ def _instructions(case: str, checkout: Path, calls: int) -> int:
 
 
 def _call(case: str, port: int, calls: int) -> None:
-    connection = _connected(port, patience=60)
+    connection = _connected(port, patience=300)
     with connection, connection.makefile("rb") as answers:
         headers, body = b"", load.CALL
         if case == "modern":
