@@ -88,13 +88,19 @@ def test_no_spelling_of_a_progress_token_gives_the_child_one_that_is_another_cal
     assert hers.raw == []
 
 
+def call(world: World, caller: Caller, members: dict, level: str = "") -> Outbox:
+    """A modern client's call."""
+    meta = {**ENVELOPE, **members.get("_meta", {})}
+    message = Envelope(id=msgspec.Raw(b"1"), method="tools/call", params=msgspec.Raw(json.dumps({**members, "_meta": meta}).encode()))
+    found, outbox = spelling.modern_params(message), Outbox()
+    world.relay.call(caller, message, found, envelope.peek_meta(found.meta).progressToken, level, outbox, world.now)
+    return outbox
+
+
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_a_modern_callers_token_is_ours_on_either_child(era):
     world = World(era=era)
-    params = {"name": "x", "_meta": {**ENVELOPE, "progressToken": "hers", "ProgressToken": 1, "progresstoken": 2}}
-    message = Envelope(id=msgspec.Raw(b"1"), method="tools/call", params=msgspec.Raw(json.dumps(params).encode()))
-    found = spelling.modern_params(message)
-    world.relay.call(Caller("test"), message, found, envelope.peek_meta(found.meta).progressToken, "", Outbox(), world.now)
+    call(world, Caller("test"), {"name": "x", "_meta": {"progressToken": "hers", "ProgressToken": 1, "progresstoken": 2}})
     sent = world.sent()[-1]
 
     assert {name: token for name, token in sent["params"]["_meta"].items() if name.casefold() == "progresstoken"} == {"progressToken": sent["id"]}
@@ -192,6 +198,7 @@ def test_whatever_happens_in_whatever_order_no_message_crosses_callers():
         world = World(era=dice.choice(("legacy", "legacy", "modern")))
         people = {name: [a_session(world, name) for _ in range(dice.randint(1, 2))] for name in ("alice", "bob")}
         heard = {name: [stream for _, stream in pairs] for name, pairs in people.items()}
+        callers = {name: Caller("test", name) for name in people}  # their modern clients
         ids, open_calls = itertools.count(1), []
         world.sent()
         for _ in range(40):
@@ -202,7 +209,10 @@ def test_whatever_happens_in_whatever_order_no_message_crosses_callers():
                 token = dice.choice(({}, {"progressToken": "t"}, {"ProgressToken": dice.randint(1, 60)}, {"progress\u0054oken": dice.randint(1, 60)}))
                 twin = dice.choice(("", "_META", "_Meta"))
                 members = {"name": "x", "_meta": token} | ({twin: {"progressToken": dice.randint(1, 60)}} if twin else {})
-                heard[name].append(world.request(session, "tools/call", members, id=next(ids)))
+                if dice.random() < 0.5:
+                    heard[name].append(world.request(session, "tools/call", members, id=next(ids)))
+                else:
+                    heard[name].append(call(world, callers[name], members, dice.choice(("", "debug"))))
                 lines = [line for line in world.sent() if line.get("method") == "tools/call"]
                 open_calls += [(line, name) for line in lines]
             elif deed == 1 and open_calls:

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from bridge.fleet.commands.common import declare_names, running_fleet
+from bridge.printable import printable
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -20,5 +21,5 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     print(listing.dump(offers, kind) if arguments.json else "\n".join(listing.as_table(offers, kind)))
     troubled = [offer for offer in offers if offer.trouble]
     for offer in troubled:
-        print(f"mcp-bridge: {offer.stanza.name}: {offer.trouble}", file=sys.stderr)
+        print(printable(f"mcp-bridge: {offer.stanza.name}: {offer.trouble}"), file=sys.stderr)
     return 1 if troubled else 0

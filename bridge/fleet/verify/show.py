@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from bridge.fleet.verify.result import FAILED, HOPS, NONE, OK, SKIPPED, Report, Verdict
+from bridge.printable import printable
 
 SHOWN = 3  # odd tools of one MCP
 MARKS = {OK: "ok", FAILED: "FAILED", SKIPPED: "-", NONE: "."}
 
 
 def table(verdict: Verdict) -> str:
-    return "\n".join(_lines(verdict))
+    return printable("\n".join(_lines(verdict)))
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:
