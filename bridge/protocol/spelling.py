@@ -34,6 +34,9 @@ _EXACT = frozenset(("_meta", "name", "arguments", "uri", "cursor", "level", "not
 def params(message: Envelope) -> Params:
     """The members of a request's params that rules look at. `message.params` has each of them once from now on."""
     found = envelope.peek(message.params)
+    name, arguments, meta = len(found.name), len(found.arguments), len(found.meta)
+    if name and arguments and len(message.params) == name + arguments + (meta + 31 if meta else 22):
+        return found  # as in most calls; see `_size`
     if len(message.params) == _size(found) or not message.params:
         return found
     message.params = _put_right(message)
@@ -43,6 +46,9 @@ def params(message: Envelope) -> Params:
 def modern_params(message: Envelope) -> ModernParams:
     """The same with the members that only the modern era has."""
     found = envelope.peek_modern(message.params)
+    name, arguments, meta = len(found.name), len(found.arguments), len(found.meta)
+    if name and arguments and len(message.params) == name + arguments + (meta + 31 if meta else 22):
+        return found
     if len(message.params) == _size(found) or not message.params:
         return found
     message.params = _put_right(message)
@@ -76,18 +82,8 @@ def may_name(raw: bytes, *names: bytes) -> bool:
 
 def _size(found: Params) -> int:
     """The bytes of an object of nothing but these members, each of them once, without white space. Most have two or three."""
-    size, name, arguments, meta = 1, found.name, found.arguments, found.meta
-    if arguments:
-        size += 13 + len(arguments)
-    if meta:
-        size += 9 + len(meta)
-    if name:
-        return size + 8 + len(name)
-    if found.cursor:
-        size += 10 + len(found.cursor)
-    if found.uri:
-        size += 7 + len(found.uri)
-    return size
+    lengths = ((8, found.name), (13, found.arguments), (9, found.meta), (10, found.cursor), (7, found.uri))
+    return 1 + sum(around + len(value) for around, value in lengths if value)
 
 
 def _put_right(message: Envelope) -> Raw:

@@ -85,6 +85,8 @@ def with_token(params: bytes, meta: bytes, token: int | None) -> bytes:
         return params
     if token is None:
         inner = spelling.without_tokens(inner)
+    elif len(inner) == 1:  # as nearly always
+        inner = {"progressToken": token}
     else:
         inner = {**spelling.only(inner, "progressToken"), "progressToken": token}
     members = envelope.members(params)
