@@ -28,6 +28,7 @@ OF_THE_FLEET = ("bridge", "images", "litellm", "compose/secrets", "compose/state
 # Where a volume would cover what the bridge runs from, or what it and the fleet keep from the child.
 OF_THE_CONTAINER = ("/opt/bridge", "/run", "/var/run", "/proc", "/sys", "/dev", "/bin", "/sbin", "/lib", "/lib64", "/etc",
                     "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/local")
+VOLUMES = re.compile(r"database|prometheus|keys|keys-.*|.*-socket", re.IGNORECASE)
 TARGET = re.compile(r"(/[A-Za-z0-9._@+~-]+)+/?")
 
 
@@ -92,6 +93,11 @@ def check_covers(path: str, read_only: bool) -> None:
     for own in map(PurePosixPath, OF_THE_CONTAINER):
         if inside == own or own in inside.parents or inside in own.parents:
             raise ValueError(f"{path!r} covers {own}, which is not the server's: choose a place of its own, such as /data")
+
+
+def why_not_named(volume: str) -> str:
+    """Why a volume of that name is not a stanza's; empty if it may be."""
+    return f"the volume {volume!r} is the fleet's own: call it {volume}-data" if VOLUMES.fullmatch(volume) else ""
 
 
 def why_not_mounted(source: str, root: str = "/fleet") -> str:

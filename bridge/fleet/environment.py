@@ -9,28 +9,27 @@ are such copies: they go with their line, while a file of the operator's stays a
 """
 
 import hashlib
-import ipaddress
 import json
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.fleet.bounds import why_not_mounted
+from bridge.fleet.bounds import why_not_mounted, why_not_named
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.settings import UsageError
 
-PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only")}  # anybody can read these
+PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only")}  # they stand in public files
+OWN = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")  # read from compose/.env only
 SHORTEST_TOKEN = 16  # characters: bridges refuse shorter ones
 NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
 HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in compose/.env.example.\n"
 OURS = "# These lines are written anew by each `mcp-bridge up`:"
-TOKEN = "bridge_token"
 KEY = "litellm_key"  # in compose/state: for commands that people copy
 EVERYWHERE = ("0.0.0.0", "::")
 COPIES = "secrets.json"
@@ -85,13 +84,15 @@ def with_keys(environment: Environment) -> Environment:
     return Environment({**_random(environment.values), **environment.values})
 
 
-def complete(project: Project, fleet: Fleet) -> Environment:
+def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[str, str]] = dict) -> Environment:
     """The environment with all keys that the fleet itself needs; compose/.env and compose/secrets/ say the same afterwards.
 
-    Raises UsageError for what cannot be right, before anything is written.
+    `made_before` gives those of a start without compose/.env, which stay good. Raises UsageError for what cannot be right,
+    before anything is written.
     """
     said, files = read_dotenv(project.env_file), _from_files(project)
-    made = {name: value for name, value in _random(said).items() if name not in said and name not in files}
+    known = said if all(name in said for name in NEVER_EMPTY) else {**made_before(), **said}
+    made = {name: files.get(name, value) for name, value in _random(known).items() if name not in said and (name not in files or name in OWN)}
     values = files | said | made
     for name in NEVER_EMPTY:
         if not values[name]:
@@ -127,14 +128,13 @@ def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
 
 
 def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -> dict[str, str | None]:
-    """Our lines: which profiles start, and which files compose takes instead of its defaults."""
+    """Our lines: which profiles start, and which files compose takes instead of its defaults. (Without a value: of earlier versions.)"""
     optional = {stanza.stored(name) for stanza in fleet.stanzas for name, secret in stanza.secrets.items() if secret.optional}
     return {
         "COMPOSE_PROFILES": ",".join(_profiles(environment, fleet, started)) or None,
-        "BRIDGE_TOKEN_FILE": f"./secrets/{TOKEN}",
         "LITELLM_CONFIG": "./state/litellm.yaml",
         "PROMETHEUS_CONFIG": "./state/prometheus.yml",
-        **{f"{name}_FILE": f"./secrets/{name}" for name in PASSWORDS},
+        **{f"{name}_FILE": None for name in ("BRIDGE_TOKEN", *PASSWORDS)},
         "DOCKER_GROUP": _group_of_docker() if any("docker" in stanza.grants for stanza in started) else None,
         **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional)},
     }
@@ -184,14 +184,10 @@ def absent(stanza: Stanza, environment: Environment) -> str:
 
 
 def refuse_public_defaults(values: Mapping[str, str]) -> None:
-    """Raises UsageError where the network could come in with a key that stands in a public file."""
-    host = values.get("LAN_BIND") or "127.0.0.1"
-    if _is_loopback(host):
-        return
+    """Raises UsageError for a key that stands in a public file: any web page that is open on this machine could use it."""
     for name, known in PUBLIC.items():
         if values.get(name) in known:
-            raise UsageError(f"LAN_BIND={host} opens the fleet to the network, but {name} is the public default: "
-                             f"take that line out of compose/.env, and `mcp-bridge up` makes a random one")
+            raise UsageError(f"compose/.env: {name} is known to everybody: take that line out, and `mcp-bridge up` makes a random one")
 
 
 def refuse_places(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None:
@@ -200,6 +196,8 @@ def refuse_places(project: Project, fleet: Fleet, values: Mapping[str, str]) -> 
     for stanza in fleet.sidecars:
         for volume in stanza.volumes:
             source = said.expanded(volume.source)
+            if why := why_not_named(source):
+                raise UsageError(f"images/{stanza.name}/stanza.yaml: {volume.source} is {source} by compose/.env: {why}")
             if source[:1] not in ("/", ".", "~"):
                 continue
             real = source if source.startswith("~") else str((project.compose / source).resolve())
@@ -211,9 +209,9 @@ def _random(said: Mapping[str, str]) -> dict[str, str]:
     """A value for each key of the fleet's own."""
     reader = said.get("POSTGRES_READER_PASSWORD") or secrets.token_hex(16)
     return {
-        "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(24)}",
-        "BRIDGE_TOKEN": secrets.token_hex(24),
-        "POSTGRES_PASSWORD": secrets.token_hex(16),
+        "LITELLM_MASTER_KEY": said.get("LITELLM_MASTER_KEY") or f"sk-{secrets.token_hex(24)}",
+        "BRIDGE_TOKEN": said.get("BRIDGE_TOKEN") or secrets.token_hex(24),
+        "POSTGRES_PASSWORD": said.get("POSTGRES_PASSWORD") or secrets.token_hex(16),
         "POSTGRES_READER_PASSWORD": reader,
         "DATABASE_URI": f"postgresql://mcp_reader:{reader}@{DATABASE_HOST}:5432/postgres",
     }
@@ -223,10 +221,11 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], sa
     """One file for each secret: its value and nothing else. The folder protects them, because a container's user must be
     able to read them through a bind mount that keeps their owner."""
     private(project.secrets)
-    names = [*PASSWORDS, *(stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets)]
+    names = [stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets]
     wanted = {name: values[name] for name in names if values.get(name)}
-    for name, value in (wanted | {TOKEN: values["BRIDGE_TOKEN"] + "\n"}).items():
+    for name, value in wanted.items():
         write_private(project.secrets / name, value, 0o444)
+    (project.secrets / "bridge_token").unlink(missing_ok=True)  # of versions before 0.3
     copies = {name: value for name, value in wanted.items() if said.get(name)}
     for name, digest in _copies(project).items():
         if name not in copies and _is_copy(project.secrets / name, digest):
@@ -268,7 +267,7 @@ def _from_files(project: Project) -> dict[str, str]:
     copies = _copies(project)
     try:
         return {path.name: path.read_text(encoding="utf-8") for path in project.secrets.iterdir()
-                if path.is_file() and not path.name.startswith(".") and path.name != TOKEN
+                if path.is_file() and not path.name.startswith(".") and path.name != "bridge_token"
                 and not _is_copy(path, copies.get(path.name))}
     except FileNotFoundError:
         return {}
@@ -284,10 +283,3 @@ def _own_address(ipv6: bool = False) -> str:
         except OSError:
             return "::1" if ipv6 else "127.0.0.1"
         return probe.getsockname()[0]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

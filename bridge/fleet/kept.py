@@ -11,11 +11,11 @@ from dataclasses import replace
 from bridge.fleet import environment as environments
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.draft import Draft, references
-from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS, TOKEN
+from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS
 from bridge.fleet.project import Project, private, write_private
 from bridge.settings import UsageError
 
-FLEETS_OWN = (*NEVER_EMPTY, *PASSWORDS, "DATABASE_URI", TOKEN)
+FLEETS_OWN = (*NEVER_EMPTY, *PASSWORDS, "DATABASE_URI", "bridge_token")
 PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=~-]+")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from bridge.fleet import digests
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import Stanza
@@ -39,6 +40,9 @@ def load(folder: Path, **changes: Any) -> Fleet:
     settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
     if "stanzas" in settings:
         raise StanzaError(f"{folder / FLEET}:{lines.get(('stanzas',), 1)}: stanzas: each stands in {folder.name}/NAME/{STANZA}: take this out")
+    if "digests" in settings:
+        raise StanzaError(f"{folder / FLEET}:{lines.get(('digests',), 1)}: digests: they stand in {folder.name}/{digests.LOCK}: take this out")
+    settings["digests"] = digests.read(folder)
     if not isinstance(settings.setdefault("litellm", {}), dict):
         raise StanzaError(f"{folder / FLEET}:{lines.get(('litellm',), 1)}: litellm: expected fields: litellm: {{version: 1.80.0}}")
     for name, value in changes.items():
@@ -113,7 +117,7 @@ def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any
     return "\n".join(dict.fromkeys(said))
 
 
-_FROM_FOLDERS = {Stanza: "name", Fleet: "stanzas"}  # what no file says
+_FROM_FOLDERS = {Stanza: ("name",), Fleet: ("stanzas", "digests")}  # what no file says
 _UNITS = {("limits", "memory"): ", with a unit (256m, 1g)", ("limits", "shm"): ", with a unit (256m, 1g)"}
 
 
@@ -131,7 +135,7 @@ def _fields_at(place: tuple[str, ...], model: Any = Stanza) -> list[str]:
         model = next((one for one in inner if hasattr(one, "model_fields")), None)
     if model is None:
         return ["none of that name"]
-    return [item.alias or name for name, item in model.model_fields.items() if name != _FROM_FOLDERS.get(model)]
+    return [item.alias or name for name, item in model.model_fields.items() if name not in _FROM_FOLDERS.get(model, ())]
 
 
 def _read(path: Path) -> tuple[dict, dict[tuple, int]]:

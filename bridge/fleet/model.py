@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from bridge.fleet.files import File
-from bridge.fleet.stanza import Image, Part, Stanza
+from bridge.fleet.stanza import Hosts, Image, Origins, Part, Stanza
 
 PORT = 8000  # on which every sidecar listens inside its container
 
@@ -42,10 +42,13 @@ class Fleet(Part):
     litellm: LiteLLM = Field(default_factory=LiteLLM)
     name: str = Field("mcp", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="how the Compose project's name begins (each checkout has its own, in compose/.env), and the Kubernetes namespace")
     port: int = Field(8000, ge=1, le=65535, description="where /NAME/mcp of every MCP is published on this machine")
+    origins: Origins = Field(default_factory=list, description="web pages that may call the MCPs and LiteLLM from a browser: https://chat.example")
+    hosts: Hosts = Field(default_factory=list, description="names of this machine that LiteLLM and Prometheus are reached by, beside localhost and addresses: nas.local")
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     postgres_image: Image = "postgres:17"
     python_image: Image = "python:3.13-slim"
     node_image: Image = "node:22-slim"
+    digests: dict[str, str] = Field(default_factory=dict, exclude=True, description="of base images, by name: images/digests.lock")
 
     @classmethod
     def _may_have_lines(cls, place: tuple) -> bool:
@@ -75,6 +78,10 @@ class Fleet(Part):
         """The generated files: `compose` (all that is committed) or `kubernetes`."""
         from bridge.fleet.targets import render
         return render(self, target)
+
+    def pinned(self, image: str) -> str:
+        """A base image as generated files name it: with its digest, where the lock has one."""
+        return f"{image}@{self.digests[image]}" if image in self.digests else image
 
     def __getitem__(self, name: str) -> Stanza:
         """The stanza of that name. Raises KeyError with the names there are."""

@@ -20,7 +20,7 @@ from bridge.fleet.policy import check_policy
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
-RESERVED = ("litellm", "prometheus", "database", "door", "compose", "alerts", "healthz", "readyz", "metrics",
+RESERVED = ("litellm", "prometheus", "database", "door", "keys", "compose", "alerts", "healthz", "readyz", "metrics",
             "status.json", "mcp", "sse", "messages", "ws")
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 SOURCES = ("pypi", "npm", "binary", "image", "url")
@@ -66,6 +66,9 @@ Path = Annotated[str, _shaped(BESIDE, "a path below the package or folder, of le
 Image = Annotated[str, _shaped(IMAGE, "an image is [REGISTRY/]NAME[:TAG][@sha256:DIGEST]")]
 Requirements = Annotated[list[Annotated[str, _shaped(r"[A-Za-z0-9@][^\s;$`\\]*", "a requirement begins with a package's name, and has no spaces")]], BeforeValidator(_listed)]
 DebianNames = Annotated[list[Annotated[str, _shaped(DEBIAN, "no name of a Debian package")]], BeforeValidator(_listed)]
+ORIGIN = r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?"
+Hosts = Annotated[list[Annotated[str, _shaped(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "a host is a name without a port")]], BeforeValidator(_listed)]
+Origins = Annotated[list[Annotated[str, _shaped(ORIGIN, "an origin is https://HOST or http://HOST:PORT, as the browser says it")]], BeforeValidator(_listed)]
 Shown = Annotated[str, AfterValidator(_for_litellm)]  # goes to LiteLLM's config
 ShownNames = Annotated[list[str], BeforeValidator(_listed), AfterValidator(_for_litellm)]
 
@@ -247,6 +250,8 @@ class Volume(Part):
     def _has_a_name(self) -> Self:
         if self.named and not VOLUME.fullmatch(self.named):
             raise ValueError(f"{self.named!r}: a volume's name is letters, digits, '_', '.' and '-'; a path begins with / or .")
+        if why := bounds.why_not_named(self.named):
+            raise ValueError(why)
         bounds.check_covers(bounds.check_target(self.target), self.read_only)
         if self.path and (why := bounds.why_not_mounted(self.path)):
             raise ValueError(why)
@@ -290,6 +295,7 @@ class Stanza(Part):
     volumes: list[Volume] = Field(default_factory=list)
     egress: bool = Field(False, description="may it reach beyond the fleet's own network?")
     needs: Annotated[list[Literal["database"]], BeforeValidator(_listed)] = Field(default_factory=list, description="services of the fleet that must be healthy first")
+    origins: Origins = Field(default_factory=list, description="web pages that may call it: https://chat.example; for all MCPs, write them into images/fleet.yaml")
     grants: Annotated[list[Literal["docker"]], BeforeValidator(_listed)] = Field(
         default_factory=list, description="docker: Docker's socket, with which its server may do anything on this machine")
     tests_only: bool = Field(False, description="start it only with the profile 'tests'")

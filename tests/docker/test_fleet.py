@@ -42,7 +42,7 @@ def fleet(operator):
     began = time.monotonic()
     operator.printed = operator.run("up", "--engine", "compose", *OFFLINE, *ONLINE, "--no-verify", patience=880)
     print(f"\nup, cold: {time.monotonic() - began:.0f} s")
-    docker("run", "-d", "--name", "fake-openai", "--network", f"{PROJECT}_mcp", "-v", f"{ROOT}/tests/fleet/fake_openai.py:/fake.py:ro",
+    docker("run", "-d", "--name", "fake-openai", "--network", f"{PROJECT}_inside", "-v", f"{ROOT}/tests/fleet/fake_openai.py:/fake.py:ro",
            "python:3.13-slim", "python", "/fake.py")
     return operator
 
@@ -128,23 +128,147 @@ def test_every_container_is_hardened(fleet):
         assert "status" not in docker("exec", fleet.container(name), "sh", "-c", "touch /usr/x 2>/dev/null && echo status; true"), name
 
 
-def test_only_those_that_need_it_reach_beyond_the_fleet(fleet):
+def test_an_mcp_has_no_network_but_the_one_that_it_needs(fleet):
     networks = {name: set(fleet.inspect(name)["NetworkSettings"]["Networks"]) for name in (*OFFLINE, *ONLINE)}
-    assert {name for name, own in networks.items() if own != {f"{PROJECT}_mcp"}} == {"context7", "fetch", "playwright"}
-    assert json.loads(docker("network", "inspect", f"{PROJECT}_mcp"))[0]["Internal"]
+    assert {name: own for name, own in networks.items() if own != {"none"}} == {
+        **{name: {f"{PROJECT}_outside"} for name in ("context7", "fetch", "playwright")}, "postgres": {f"{PROJECT}_database-postgres"}}
+    assert json.loads(docker("network", "inspect", f"{PROJECT}_inside"))[0]["Internal"]
+
+
+@pytest.mark.parametrize("name", ["time", "postgres", "fetch"], ids=["without egress", "with the database", "with egress"])
+def test_a_malicious_mcp_reaches_nothing_of_the_fleet(fleet, name):
+    """As its user, in its container: every address and name of every other container, on every port that something listens on,
+    and (but for one with egress) this machine. What answers is judged by what it says: the world outside may answer anything."""
+    word = f"host-{os.getpid()}"
+    answering = f"import http.server as h; h.BaseHTTPRequestHandler.server_version = {word!r}; h.HTTPServer(('0.0.0.0', {(port := free_ports(1)[0])}), h.BaseHTTPRequestHandler).serve_forever()"
+    host = subprocess.Popen([sys.executable, "-c", answering], stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: listens(port), 30)
+        there = {one: fleet.inspect(one)["NetworkSettings"]["Networks"].values() for one in (*OFFLINE, *ONLINE, *SHARED) if one != name}
+        gateways = {network["Gateway"] for networks in there.values() for network in networks if network["Gateway"]} | {"172.17.0.1", "host.docker.internal"}
+        targets = [(place, each) for one, networks in there.items() for place in (one, *(network["IPAddress"] for network in networks if network["IPAddress"]))
+                   for each in (8000, 8080, 4000, 9090, 5432)]
+        targets += [(gateway, each) for gateway in gateways for each in (port, *(int(url.rpartition(":")[2]) for url in (fleet.mcps, fleet.litellm, fleet.prometheus)))]
+        said = json.loads(docker("exec", fleet.container(name), "/opt/bridge/bin/python", "-c", KNOCK, json.dumps(targets)))
+    finally:
+        host.kill()
+        host.wait()
+    ours = {f"{place}:{each}": words for place, each, words in said if any(mark in words for mark in ("nginx", "uvicorn", "alive", "rometheus", word)) or (each == 5432 and words[:1] in ("N", "S"))}
+    if name == "postgres":  # its database is what it is for
+        database = {network["IPAddress"] for network in there["database"] if network["IPAddress"]}
+        ours = {place: words for place, words in ours.items() if place not in {"database:5432", *(f"{address}:5432" for address in database)}}
+    if name == "fetch":  # with egress, what this machine shows to its network is a part of that
+        ours = {place: words for place, words in ours.items() if word not in words}
+    assert ours == {}
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+KNOCK = """
+import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
+
+def knock(target):
+    host, port = target
+    try:
+        with socket.create_connection((host, port), 1.5) as peer:
+            peer.settimeout(1.5)
+            peer.sendall(bytes([0, 0, 0, 8, 4, 210, 22, 47]) if port == 5432 else b'GET /metrics HTTP/1.0\\r\\n\\r\\n')
+            return host, port, peer.recv(400).decode(errors='replace')
+    except OSError as error:
+        return host, port, ''
+
+with ThreadPoolExecutor(32) as pool:
+    print(json.dumps(list(pool.map(knock, json.loads(sys.argv[1])))))
+"""
+
+
+def test_a_malicious_mcp_reads_nothing_that_opens_anything(fleet):
+    values = keys_of(fleet)
+    for name in (*OFFLINE, *ONLINE):
+        seen = docker("exec", fleet.container(name), "/opt/bridge/bin/python", "-c", READ_ALL)
+        opened = {key for key, value in values.items() if value in seen and not (name == "postgres" and key == "DATABASE_URI")}
+        assert opened - ({"POSTGRES_READER_PASSWORD"} if name == "postgres" else set()) == set(), name
+        assert f"/run/keys/{name} sha256:" in seen, name
+
+
+def test_an_mcp_that_takes_its_bridges_place_learns_no_key_of_the_fleet(fleet):
+    """Its child may replace the socket. What Prometheus then says to it opens nothing but itself."""
+    heard = docker("exec", fleet.container("git"), "/opt/bridge/bin/python", "-c", TAKE_PLACE)
+    docker("restart", "-t", "5", fleet.container("git"))
+    assert "authorization: bearer" in heard.lower() and not any(value in heard for value in keys_of(fleet).values())
+    own = heard.lower().partition("authorization: bearer ")[2].split()[0]
+    hello = {"json": {"jsonrpc": "2.0", "id": 1, "method": "ping"}, "headers": {"authorization": f"Bearer {own}"}}
+    assert httpx.post(f"{fleet.mcps}/time/mcp", **hello).status_code == 401
+    fleet.all_is_well("git")
+
+
+TAKE_PLACE = """
+import os, socket
+os.unlink('/run/mcp/socket')
+place = socket.socket(socket.AF_UNIX)
+place.bind('/run/mcp/socket')
+os.chmod('/run/mcp/socket', 0o666)
+place.listen(9)
+place.settimeout(30)
+while True:
+    caller, _ = place.accept()
+    heard = caller.recv(4000).decode()
+    if '/metrics' in heard:
+        print(heard)
+        break
+    caller.close()
+"""
+
+
+# Everything below /run, and of each process what it was started with.
+READ_ALL = """
+import glob, os
+for path in [*glob.glob('/run/**', recursive=True), *glob.glob('/proc/[0-9]*/environ'), *glob.glob('/proc/[0-9]*/cmdline')]:
+    try:
+        if os.path.isfile(path):
+            print(path, open(path, errors='replace').read())
+    except OSError:
+        pass
+"""
+
+
+def keys_of(fleet) -> dict[str, str]:
+    values = dict(line.split("=", 1) for line in (fleet.root / "compose/.env").read_text().splitlines() if "=" in line and not line.startswith("#"))
+    return {name: values[name] for name in ("BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "DATABASE_URI", "LITELLM_MASTER_KEY")}
 
 
 def test_no_secret_stands_in_a_container_s_arguments_or_environment(fleet):
-    values = dict(line.split("=", 1) for line in (fleet.root / "compose/.env").read_text().splitlines() if "=" in line and not line.startswith("#"))
     assert (fleet.root / "compose/.env").stat().st_mode & 0o777 == 0o600
-    secrets = {name: values[name] for name in ("BRIDGE_TOKEN", "POSTGRES_PASSWORD", "DATABASE_URI", "LITELLM_MASTER_KEY")}
+    secrets = keys_of(fleet)
     assert all(len(value) > 16 for value in secrets.values())
-    for name in (*OFFLINE, *ONLINE, *SHARED):
-        config = json.dumps(fleet.inspect(name)["Config"])
-        seen = {secret for secret, value in secrets.items() if value in config}
-        assert seen <= ({"BRIDGE_TOKEN", "LITELLM_MASTER_KEY"} if name == "litellm" else set()), name
+    for name in (*OFFLINE, *ONLINE, *SHARED, "keys"):
+        config = json.dumps(fleet.inspect(name))
+        assert {secret for secret, value in secrets.items() if value in config} == set(), name
     history = docker("history", "--no-trunc", f"{PROJECT}-postgres")
     assert not any(value in history for value in secrets.values())
+
+
+def test_the_door_knows_the_mcps_and_nothing_else(fleet):
+    """No other container's name, no address, and never itself, however often it is said."""
+    itself = f"/{fleet.container('door')}"
+    for path, status in ((f"{itself * 2000}/x", 414), (f"{itself * 100}/x", 404), ("/door/healthz", 404), ("/litellm/health/liveliness", 404), ("/database/", 404),
+                         ("/127.0.0.1/healthz", 404), ("/fake-openai/", 404), (f"/time/{'x' * 20000}", 414), ("/away", 404)):
+        assert httpx.get(f"{fleet.mcps}{path}").status_code == status, path[:60]
+    assert httpx.get(f"{fleet.mcps}/time/readyz", headers={"x-filler": "x" * 40000}).status_code == 400
+    assert httpx.post(f"{fleet.mcps}/time/mcp", content=b"x" * (9 << 20)).status_code == 413
+    assert httpx.get(f"{fleet.mcps}/time/readyz").status_code == 200
+    assert fleet.inspect("door")["RestartCount"] == 0
+
+
+@pytest.mark.parametrize("headers, status", [({"host": "evil.example"}, 403), ({"origin": "https://evil.example"}, 403), ({"origin": "null"}, 403), ({"host": "127.0.0.1.evil.example"}, 403),
+                                             ({}, 200), ({"host": "192.168.1.5:4000"}, 200), ({"host": "localhost:1", "origin": "http://localhost:1"}, 200)])
+def test_litellm_and_prometheus_answer_no_page_and_no_name_of_another_place(fleet, headers, status):
+    assert httpx.get(f"{fleet.litellm}/health/liveliness", headers=headers).status_code == status
+    assert httpx.get(f"{fleet.prometheus}/-/ready", headers=headers).status_code == status
 
 
 def test_without_the_token_nobody_gets_in(fleet):
@@ -255,6 +379,15 @@ def test_a_database_that_is_older_than_its_passwords_gets_them(fleet):
     assert hops(verdict, "postgres")["called"] == "ok"
 
 
+def test_a_new_token_counts_after_up(fleet):
+    env = fleet.root / "compose/.env"
+    env.write_text("".join("BRIDGE_TOKEN=a-new-token-of-the-operator\n" if line.startswith("BRIDGE_TOKEN=") else line for line in env.read_text().splitlines(keepends=True)))
+    fleet.run("up", "time", "--no-verify")
+    verdict = fleet.verify("time")
+
+    assert verdict["ok"], troubles(verdict)
+
+
 def test_down_leaves_nothing(fleet):
     docker("rm", "-f", "fake-openai")
     fleet.run("down", "--volumes")
@@ -262,18 +395,26 @@ def test_down_leaves_nothing(fleet):
     assert docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}") == ""
 
 
-def test_a_fresh_checkout_runs_with_compose_alone(operator):
-    """No .env, none of our commands: the keys are those that everybody knows, so it answers on this machine only."""
-    (operator.root / "compose/.env").rename(operator.root / "compose/.env.kept")
+def test_a_fresh_checkout_runs_with_compose_alone_and_keys_of_its_own(operator):
+    """No key in .env, none of our commands: the keys are random, nothing that everybody knows opens anything, and `up` finds them later."""
+    env = operator.root / "compose/.env"
+    said = env.read_text()
+    env.write_text("".join(line for line in said.splitlines(keepends=True) if line.startswith(("MCP_PORT=", "LITELLM_PORT=", "PROMETHEUS_PORT=", "COMPOSE_PROJECT_NAME="))))
     shutil.rmtree(operator.root / "compose/secrets")
-    ports = {name: url.rpartition(":")[2] for name, url in (("MCP_PORT", operator.mcps), ("LITELLM_PORT", operator.litellm), ("PROMETHEUS_PORT", operator.prometheus))}
-    compose = ["docker", "compose", "-f", str(operator.root / "compose/compose.yaml")]
-    environment = {**os.environ, **ports}
-    try:
-        subprocess.run([*compose, "up", "-d", "--wait", "--wait-timeout", "240", "time", "litellm"], env=environment, check=True, timeout=300, capture_output=True)
-        said = httpx.post(f"{operator.litellm}/mcp/", timeout=60, headers={"authorization": "Bearer sk-loopback-only", "accept": "application/json, text/event-stream"},
+    compose = ["compose", "-f", str(operator.root / "compose/compose.yaml")]
+
+    def call(key: str) -> httpx.Response:
+        return httpx.post(f"{operator.litellm}/mcp/", timeout=60, headers={"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"},
                           json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "time-get_current_time", "arguments": {"timezone": "UTC"}}})
-        assert "UTC" in said.text
+
+    try:
+        docker(*compose, "up", "-d", "--wait", "--wait-timeout", "240", "time", "litellm", patience=300)
+        key = docker(*compose, "exec", "-T", "litellm", "cat", "/run/keys/LITELLM_MASTER_KEY")
+        assert len(key) > 40 and "UTC" in call(key).text
+        for known in ("sk-loopback-only", "sk-1234", ""):
+            assert "UTC" not in call(known).text
+        operator.run("up", "time", "--no-verify")
+        assert f"LITELLM_MASTER_KEY={key}" in env.read_text().splitlines() and "UTC" in call(key).text
     finally:
-        subprocess.run([*compose, "--profile", "*", "down", "-v", "--remove-orphans"], env=environment, timeout=180, capture_output=True)
-        (operator.root / "compose/.env.kept").rename(operator.root / "compose/.env")
+        operator.run("down", "--volumes", code=None)
+        env.write_text(said)

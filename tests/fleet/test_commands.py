@@ -198,6 +198,14 @@ def test_up_tells_what_this_litellm_does_not_do(idle, capsys):
     assert "it was asked to start" in said
 
 
+def test_up_says_what_is_granted(idle, capsys):
+    (idle.images / "ruler").mkdir()
+    (idle.images / "ruler/stanza.yaml").write_text("command: ruler\ngrants: docker\n")
+
+    typed("up", "--engine", "embedded", "--no-verify")
+    assert "ruler: 'grants: docker' in its stanza: its server may start, read and end any container" in capsys.readouterr().err
+
+
 def test_a_pattern_for_a_remote_mcp_starts_nothing(idle, capsys):
     remote(idle, deny=["conv*"])
 

@@ -8,6 +8,7 @@ from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED, of
 
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.targets import compose
+from bridge.fleet.targets import door as front
 from bridge.fleet.targets.sidecar import scratch
 
 FILES = {file.path: file.text for file in FLEET.render()}
@@ -16,6 +17,7 @@ SERVICES = {
     for path, text in FILES.items() if re.fullmatch(r"compose/[^/]*\.yaml", path)
     for name, service in yaml.safe_load(text)["services"].items()
 }
+DOOR = yaml.safe_load(FILES["compose/door.yaml"])
 EVERY = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -27,7 +29,10 @@ def service(stanza: Stanza) -> dict:
     return compose.sidecar(FLEET, stanza)["services"][stanza.name]
 
 
-@EVERY
+STAYING = pytest.mark.parametrize("name", [name for name in SERVICES if name != "keys"])
+
+
+@STAYING
 def test_every_service_is_hardened(name):
     one = SERVICES[name]
 
@@ -39,7 +44,15 @@ def test_every_service_is_hardened(name):
     assert one["mem_limit"] and one["pids_limit"]
     assert one["restart"] == "unless-stopped"
     assert one["logging"]["options"]["max-size"]
-    assert not {"privileged", "network_mode", "pid", "ipc", "devices"} & set(one)
+    assert not {"privileged", "pid", "ipc", "devices"} & set(one) and one.get("network_mode", "none") == "none"
+
+
+def test_what_makes_the_keys_has_no_network_no_right_and_an_end():
+    """Root's volumes are written by root, but one that may do nothing else."""
+    one = SERVICES["keys"]
+
+    assert (one["network_mode"], one["cap_drop"], one["restart"]) == ("none", ["ALL"], "no") and "cap_add" not in one
+    assert one["security_opt"] == ["no-new-privileges:true"] and set(one["environment"]) == {"TZ"}
 
 
 @EVERY
@@ -62,19 +75,51 @@ def test_ports_are_on_loopback_unless_the_operator_says_otherwise(name):
         assert re.match(r"(\$\{LAN_BIND:-127\.0\.0\.1\}|127\.0\.0\.1):", port)
 
 
-@EVERY
-def test_only_what_leaves_or_is_published_is_on_a_network_that_leads_out(name):
-    out = "egress" in SERVICES[name]["networks"]
+def test_an_mcp_is_on_no_network_that_anything_else_is_on():
+    networks = {stanza.name: SERVICES[stanza.name].get("networks", SERVICES[stanza.name].get("network_mode")) for stanza in FLEET.sidecars}
 
-    assert out == (name in ("door", "litellm", "prometheus", "git-host"))
+    assert networks.pop("git-host") == ["outside"]  # where containers do not see each other
+    assert networks.pop("query") == ["database-query"]
+    assert set(networks.values()) == {"none"}
+    assert {name for name in SERVICES if "outside" in SERVICES[name].get("networks", [])} == {"git-host"}
+    assert [name for name in SERVICES if "database-query" in SERVICES[name].get("networks", [])] == ["query", "database"]
 
 
-def test_no_sidecar_publishes_a_port():
-    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"door", "litellm", "prometheus"}
+def test_only_the_door_publishes_ports():
+    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"door"}
 
 
-def test_the_inner_network_leads_nowhere():
-    assert yaml.safe_load(FILES["compose/door.yaml"])["networks"]["mcp"] == {"internal": True}
+def test_inner_networks_have_no_way_out_and_no_address_on_this_machine():
+    inner = {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
+
+    assert DOOR["networks"]["inside"] == inner and yaml.safe_load(FILES["compose/database.yaml"])["networks"] == {"database-query": inner}
+    assert DOOR["networks"]["outside"] == {"driver_opts": {"com.docker.network.bridge.enable_icc": "false"}}
+
+
+def test_an_mcp_and_the_door_share_a_socket_that_nobody_else_sees():
+    for stanza in FLEET.sidecars:
+        volume = f"{stanza.name}-socket"
+
+        assert {name for name in SERVICES if any(mount.startswith(f"{volume}:") for mount in SERVICES[name].get("volumes", []))} == {stanza.name, "door"}
+        assert f"{volume}:/run/mcp/{stanza.name}:ro" in SERVICES["door"]["volumes"]
+        assert DOOR["volumes"][volume]["driver_opts"]["o"] == "mode=1777,size=64k,nr_inodes=16"
+    assert SERVICES["door"]["networks"]["inside"]["aliases"] == [stanza.name for stanza in FLEET.sidecars]
+
+
+def test_each_sees_its_own_keys_and_an_mcp_a_hash():
+    seen = {name: [mount for mount in one.get("volumes", []) if mount.startswith("keys-")] for name, one in SERVICES.items() if name != "keys"}
+
+    assert {name: mounts for name, mounts in seen.items() if name in ("litellm", "prometheus", "database", "door")} == {
+        "litellm": ["keys-litellm:/run/keys:ro"], "prometheus": ["keys-prometheus:/run/keys:ro"], "database": ["keys-database:/run/keys:ro"], "door": ["keys-door:/run/keys:ro"]}
+    assert all(seen[stanza.name] == ["keys-mcp:/run/keys:ro"] for stanza in FLEET.sidecars)
+
+
+def test_no_key_has_a_default_or_stands_in_an_environment():
+    for path, text in FILES.items():
+        if re.fullmatch(r"compose/[^/]*\.yaml", path):
+            assert not re.search(r"\$\{[A-Z_]*(KEY|TOKEN|PASSWORD):-[^}]", text), path
+    for name in ("litellm", "prometheus", "database", "door", "keys"):
+        assert not re.search(r"\$\{[A-Z_]*(KEY|TOKEN|PASSWORD)", str(SERVICES[name])), name
 
 
 def test_all_run_without_a_line_of_settings():
@@ -95,7 +140,8 @@ def test_the_whole_fleet_includes_every_mcp_that_runs_here():
 def test_each_mcp_starts_alone_with_what_it_needs():
     assert compose.sidecar(FLEET, PYTHON)["include"] == ["door.yaml"]
     assert compose.sidecar(FLEET, QUERY)["include"] == ["door.yaml", "database.yaml"]
-    assert service(QUERY)["depends_on"] == {"database": {"condition": "service_healthy", "required": False}}
+    assert service(QUERY)["depends_on"]["database"] == {"condition": "service_healthy", "required": False}
+    assert all(one["depends_on"]["keys"]["condition"] == "service_completed_successfully" for name, one in SERVICES.items() if name != "keys")
 
 
 def test_the_time_zone_of_compose_env_reaches_every_container():
@@ -110,7 +156,8 @@ def test_options_of_the_bridge_are_variables():
     assert service(NODE)["environment"] == {
         "TZ": "${TZ:-UTC}",
         "MCP_BRIDGE_NAME": "notes",
-        "MCP_BRIDGE_TOKEN_FILE": "/run/secrets/bridge_token",
+        "MCP_BRIDGE_TOKEN_FILE": "/run/keys/notes",
+        "MCP_BRIDGE_UDS": "/run/mcp/socket",
         "MCP_BRIDGE_ISOLATION": "shared",
         "MCP_BRIDGE_MAX_IN_FLIGHT": "1",
         "MCP_BRIDGE_TOOL_ALLOW": "read_*",
@@ -123,7 +170,7 @@ def test_options_of_the_bridge_are_variables():
 
 def test_references_in_a_command_and_in_volumes_are_composes_own():
     assert service(NODE)["command"] == ["notes", "--file", "${NOTES:-/data/notes.json}"]
-    assert service(NODE)["volumes"] == ["${NOTES_DIR:-notes-data}:/data", "./papers:/papers:ro"]
+    assert service(NODE)["volumes"][2:] == ["${NOTES_DIR:-notes-data}:/data", "./papers:/papers:ro"]
     assert compose.sidecar(FLEET, NODE)["volumes"] == {"notes-data": {}}
     assert "command" not in service(PYTHON)
 
@@ -132,7 +179,7 @@ def test_secrets_are_files():
     document = compose.sidecar(FLEET, SECRETIVE)
     given = document["services"]["git-host"]
 
-    assert given["secrets"] == ["bridge_token", "host_token", "host_key", "extra"]
+    assert given["secrets"] == ["host_token", "host_key", "extra"]
     assert document["secrets"] == {
         "host_token": {"file": "./secrets/HOST_TOKEN"},
         "host_key": {"file": "${HOST_KEY_FILE:-./defaults/nothing}"},  # it may be missing, and Docker mounts only what is there
@@ -156,27 +203,29 @@ def test_limits():
     assert (one["mem_limit"], one["pids_limit"], one["cpus"], one["shm_size"]) == ("1g", 64, 0.5, "256m")
 
 
-def test_litellm_gets_the_variables_that_its_config_names_and_no_others():
+def test_litellm_gets_the_variables_that_its_config_names_and_no_others_as_files():
     fleet = Fleet(stanzas=FLEET.stanzas, litellm={"base": {"model_list": [{"litellm_params": {"api_key": "os.environ/OPENAI_API_KEY"}}]}})
-    environment = compose.litellm(fleet)["environment"]
+    said = compose.door(fleet)["configs"]
 
-    assert environment["OPENAI_API_KEY"] == "${OPENAI_API_KEY:-}"
-    assert environment["FAR_KEY"] == "${FAR_KEY:-}"
-    assert not any("HOST" in name for name in environment)
+    assert said["said-OPENAI_API_KEY"] == {"content": "=${OPENAI_API_KEY:-}"} and "said-FAR_KEY" in said
+    assert not any("HOST" in name for name in said)
+    assert set(compose.litellm(fleet)["environment"]) == {"TZ", "LITELLM_LOCAL_MODEL_COST_MAP", "HOME"}
 
 
 def test_litellm_waits_for_the_database_only_if_it_uses_one():
     with_database = of("1.77.3", base={"general_settings": {"database_url": "os.environ/DATABASE_URL"}})
 
-    assert set(SERVICES["litellm"]["depends_on"]) == {"door"}
-    assert set(compose.litellm(with_database)["depends_on"]) == {"door", "database"}
+    assert set(SERVICES["litellm"]["depends_on"]) == {"keys", "door"}
+    assert set(compose.litellm(with_database)["depends_on"]) == {"keys", "door", "database"}
+    assert "database-litellm" in compose.litellm(with_database)["networks"] and "database-litellm" in compose.database(with_database)["networks"]
 
 
 def test_litellms_image_is_untouched():
     one = SERVICES["litellm"]
 
     assert one["image"] == "ghcr.io/berriai/litellm:v1.77.3-stable" and "build" not in one
-    assert one["volumes"] == ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro"]
+    assert one["volumes"] == ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro", "keys-litellm:/run/keys:ro"]
+    assert "exec docker/prod_entrypoint.sh" in one["entrypoint"][2]  # as the image itself begins
 
 
 def test_litellms_health_check_is_python_that_compiles():
@@ -185,8 +234,27 @@ def test_litellms_health_check_is_python_that_compiles():
     compile(program.replace("$$", "$"), "healthcheck", "exec")
 
 
-def test_the_door_knows_that_the_key_is_the_operators_without_seeing_it():
-    assert SERVICES["door"]["environment"]["HAS_OWN_KEY"] == "${LITELLM_MASTER_KEY:+yes}"
+def test_the_door_knows_the_names_of_the_mcps_and_no_other():
+    conf = FILES["compose/door/door.conf"]
+
+    assert set(re.findall(r"server_name (\S+);", conf)) == set(re.findall(r"location /([a-z-]+)/ {", conf)) == {stanza.name for stanza in FLEET.sidecars}
+    assert set(re.findall(r"proxy_pass (\S+);", conf)) == {f"http://mcp-{stanza.name}{end}" for stanza in FLEET.sidecars for end in ("", "/")} | {"http://$to"}
+    assert re.findall(r"set \$to (\S+);", conf) == ["litellm:4000", "prometheus:9090"]
+
+
+def test_origins_and_hosts_are_said_to_the_bridges_and_the_door():
+    fleet = Fleet(stanzas=[Stanza(name="it", command="x", origins="https://own.example")], origins=["https://chat.example:8443"], hosts="nas.local")
+    conf = front.conf(fleet)
+
+    assert compose.sidecar(fleet, fleet["it"])["services"]["it"]["environment"]["MCP_BRIDGE_ALLOWED_ORIGIN"] == "https://chat.example:8443,https://own.example"
+    assert "'~*^https://chat\\.example:8443 ' 1;" in conf and "'~*^nas\\.local(:\\d+)?$' 1;" in conf
+    assert "own.example" not in conf  # one MCP's page is not LiteLLM's
+
+
+@pytest.mark.parametrize("said", [{"origins": ["https://a;b"]}, {"origins": ["https://a/'"]}, {"origins": "*"}, {"hosts": ["a b"]}, {"hosts": "a';"}, {"hosts": "$host"}])
+def test_what_nginx_would_read_is_no_origin_and_no_host(said):
+    with pytest.raises(ValueError):
+        Fleet(stanzas=[], **said)
 
 
 def test_the_database_makes_a_role_that_can_only_read():
@@ -209,7 +277,7 @@ def test_the_example_of_settings_sets_nothing():
 def test_every_file_says_what_made_it(path):
     first = FILES[path].splitlines()[:3]
 
-    assert "defaults/" in path or any("mcp-bridge render" in line for line in first)
+    assert path == "compose/defaults/nothing" or any("mcp-bridge render" in line for line in first)
 
 
 def test_text_for_compose_keeps_references_and_doubles_other_dollars():

@@ -19,7 +19,9 @@ from fake_openai import FakeOpenAI
 from support import ROOT, eventually, zoo
 
 from bridge.cli import main
+from bridge.fleet.dotenv import read_dotenv
 from bridge.fleet.engines import keeper
+from bridge.http.tokens import hash_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -109,7 +111,8 @@ def test_up_does_it_all(operator):
     assert "needy: needs NEEDY_KEY (from its maker): write it into compose/.env" in catalog
     assert "wrapped: is the image ghcr.io/somebody/server:1: that needs Docker" in catalog
     assert f"curl -s http://127.0.0.1:{operator.ports['LITELLM_PORT']}/mcp/" in ran.stdout
-    secret = (operator.root / "compose/secrets/bridge_token").read_text().strip()
+    secret = read_dotenv(operator.root / "compose/.env")["BRIDGE_TOKEN"]
+    assert (operator.root / "compose/state/embedded/tokens").read_text() == f"{hash_of(secret)}\n"  # what children may read
     assert secret not in ran.stdout + ran.stderr
     assert "sk-" not in ran.stdout + ran.stderr
 

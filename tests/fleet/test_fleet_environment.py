@@ -53,7 +53,7 @@ def test_missing_keys_are_random_and_only_the_owner_can_read_them(project, fleet
     assert values["POSTGRES_READER_PASSWORD"] in values["DATABASE_URI"]
     assert mode(project.env_file) == 0o600
     assert mode(project.secrets) == 0o700
-    assert (project.secrets / "bridge_token").read_text().strip() == values["BRIDGE_TOKEN"]
+    assert not (project.secrets / "bridge_token").exists()  # nothing mounts the token itself
 
 
 def test_a_second_time_nothing_changes(project, fleet):
@@ -81,18 +81,27 @@ def test_an_empty_key_is_refused_with_the_way_out(project, fleet):
         complete(project, fleet)
 
 
-@pytest.mark.parametrize("line", ["LITELLM_MASTER_KEY=sk-loopback-only", "LITELLM_MASTER_KEY=sk-1234", "BRIDGE_TOKEN=known-to-everybody"])
-def test_public_keys_are_refused_where_the_network_can_come_in(project, fleet, line):
-    write(project, f"LAN_BIND=0.0.0.0\n{line}\n")
-    with pytest.raises(UsageError, match=r"LAN_BIND=0\.0\.0\.0 .* is the public default"):
+@pytest.mark.parametrize("line", ["LITELLM_MASTER_KEY=sk-loopback-only", "LITELLM_MASTER_KEY=sk-1234", "BRIDGE_TOKEN=loopback-only"])
+def test_a_key_that_everybody_knows_is_refused_wherever_the_fleet_listens(project, fleet, line):
+    """On loopback too: a web page that is open there could use it."""
+    write(project, f"{line}\n")
+
+    with pytest.raises(UsageError, match="is known to everybody: take that line out"):
         complete(project, fleet)
 
-    write(project, f"LAN_BIND=127.0.0.1\n{line}\n")
-    complete(project, fleet)
+
+def test_the_keys_of_a_start_without_env_stay_good(project, fleet):
+    made = {"LITELLM_MASTER_KEY": "sk-made", "BRIDGE_TOKEN": "made-at-the-first-start", "POSTGRES_PASSWORD": "p", "POSTGRES_READER_PASSWORD": "r"}
+
+    values = complete(project, fleet, lambda: made).values
+
+    assert {name: values[name] for name in made} == made
+    assert "mcp_reader:r@" in values["DATABASE_URI"]
+    assert complete(project, fleet, lambda: pytest.fail("compose/.env has them")).values == values
 
 
 def test_a_token_that_bridges_would_refuse_is_refused_before_they_start(project, fleet):
-    write(project, "BRIDGE_TOKEN=loopback-only\n")
+    write(project, "BRIDGE_TOKEN=fifteen-signs-x\n")
 
     with pytest.raises(UsageError, match="BRIDGE_TOKEN has less than 16 characters"):
         complete(project, fleet)

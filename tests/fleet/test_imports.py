@@ -432,7 +432,7 @@ def test_a_second_value_of_the_same_name_is_a_secret_too_whatever_runs_it(tmp_pa
     document, manifests = compose.sidecar(fleet, two), json.dumps(kubernetes.sidecar(fleet, two))
 
     service = document["services"]["two"]
-    assert service["secrets"] == ["bridge_token", "two_api_key"] and document["secrets"] == {"two_api_key": {"file": "./secrets/TWO_API_KEY"}}
+    assert service["secrets"] == ["two_api_key"] and document["secrets"] == {"two_api_key": {"file": "./secrets/TWO_API_KEY"}}
     assert service["environment"]["MCP_BRIDGE_SECRET"] == "API_KEY=/run/secrets/two_api_key" and "API_KEY" not in service["environment"]
     assert "API_KEY=/run/secrets/two_api_key" in manifests and '"key": "API_KEY", "path": "two_api_key"' in manifests
     assert served.entry(project, two, values, tmp_path / "state")["secrets"] == {"API_KEY": str(project.secrets / "TWO_API_KEY")}

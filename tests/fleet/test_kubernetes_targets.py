@@ -51,6 +51,14 @@ def test_nobody_talks_to_anybody_unless_it_says_so():
         "default-deny", "to-mcps", "litellm", "git-host-egress", "query-egress"}
 
 
+def test_an_mcp_with_egress_does_not_reach_litellm_and_sees_a_hash():
+    (rule,) = of("NetworkPolicy", "litellm")["spec"]["ingress"]
+    secrets = next(one for one in pod("git-host")["volumes"] if one["name"] == "secrets")["projected"]["sources"]
+
+    assert rule["from"][0]["podSelector"]["matchExpressions"] == [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}]
+    assert secrets[0] == {"secret": {"name": "mcp-bridge", "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}
+
+
 def test_secrets_are_named_and_never_made():
     assert not any(one["kind"] == "Secret" for one in ALL)
     sources = next(one for one in pod("git-host")["volumes"] if one["name"] == "secrets")["projected"]["sources"]

@@ -92,7 +92,7 @@ def test_a_variable_that_is_no_text_is_one_mistake(write, value, shown):
     ("litellm: 1.80.0\n", "fleet.yaml:1: litellm: expected fields: litellm: {version: 1.80.0}"),
     ("litellm:\n", "fleet.yaml:1: litellm: expected fields"), ("litellm: [a]\n", "fleet.yaml:1: litellm: expected fields"),
     ("stanzas: []\n", "fleet.yaml:1: stanzas: each stands in images/NAME/stanza.yaml: take this out"),
-    ("prt: 1\n", "fleet.yaml:1: prt: unknown field; there are litellm, name, port, prometheus_image"),
+    ("prt: 1\n", "fleet.yaml:1: prt: unknown field; there are litellm, name, port, origins, "),
 ])
 def test_a_mistake_of_the_fleet_is_told_in_the_fleet_s_words(write, text, said):
     images = write(GOOD)

@@ -17,19 +17,20 @@ def test_what_always_starts_is_missed_when_it_is_away():
     assert {"targets": ["clock:8000"], "labels": {"mcp": "clock"}} in JOB["static_configs"]
 
 
-def test_what_may_not_be_started_is_found_by_its_name():
-    assert JOB["dns_sd_configs"][0]["names"] == ["git-host", "query", "script"]
+def test_nobody_is_woken_by_what_may_not_be_started():
+    """The door answers to all names; what has a profile may well be away."""
+    assert [one["labels"]["mcp"] for one in JOB["static_configs"] if one["labels"].get("optional")] == ["git-host", "query", "script"]
 
 
 def test_all_are_fixed_targets_where_all_are_started():
     job = prometheus.config(FLEET, all_start=True)["scrape_configs"][0]
 
-    assert "dns_sd_configs" not in job
     assert len(job["static_configs"]) == len(FLEET.sidecars)
+    assert not any("optional" in one["labels"] for one in job["static_configs"])
 
 
 def test_the_token_is_a_file():
-    assert JOB["authorization"] == {"credentials_file": "/run/secrets/bridge_token"}
+    assert JOB["authorization"] == {"credentials_file": "/run/keys/BRIDGE_TOKEN"}
 
 
 def test_alerts_are_about_metrics_that_the_bridge_has():
@@ -49,7 +50,7 @@ def test_promtool_accepts_both(tmp_path):
 
 CALLS = 'mcp_bridge_requests_total{mcp="time",method="tools/call",tool="t",outcome="%s"}'
 SLOWEST = 'mcp_bridge_request_duration_seconds_bucket{mcp="time",method="tools/call",le="%s"}'
-CALM = {CALLS % "ok": "0+1x120", 'up{job="mcp",mcp="good"}': "1x120", SLOWEST % "60.0": "0x120"}
+CALM = {'up{job="mcp",mcp="absent",optional="yes"}': "0x120", CALLS % "ok": "0+1x120", 'up{job="mcp",mcp="good"}': "1x120", SLOWEST % "60.0": "0x120"}
 TROUBLE = {
     'up{job="mcp",mcp="time"}': "1 0x120",
     'mcp_bridge_child_state{mcp="time",state="fatal"}': "0 1x120",

@@ -187,7 +187,7 @@ def test_a_wrong_token(check):
 
     assert hop == "streamable-http"
     assert "401" in seen
-    assert "bridge_token" in todo
+    assert "another token than compose/.env says" in todo
 
 
 def test_a_tool_that_is_not_there(check):

@@ -11,7 +11,6 @@ from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.targets.compose import DEFAULT_KEY, DEFAULT_TOKEN
 from bridge.settings import UsageError
 
 
@@ -62,13 +61,14 @@ def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, Memor
     known(whole, arguments.names)
     names = arguments.names or [name for name in memory.names if any(stanza.name == name for stanza in whole.stanzas)]
     left_out = {name: why for name, why in memory.left_out.items() if not arguments.names or name in arguments.names}
-    return project, engine, memory, Started(whole.only(names), left_out, memory.troubles), with_public_defaults(environments.read(project))
+    return project, engine, memory, Started(whole.only(names), left_out, memory.troubles), with_made_keys(engine, environments.read(project))
 
 
-def with_public_defaults(environment: Environment) -> Environment:
-    """What plain `docker compose up` takes where compose/.env says nothing; after our `up` it says all of it."""
-    defaults = {"BRIDGE_TOKEN": DEFAULT_TOKEN, "LITELLM_MASTER_KEY": DEFAULT_KEY}
-    return Environment({**environment.values, **{name: environment.values.get(name) or value for name, value in defaults.items()}})
+def with_made_keys(engine: Engine, environment: Environment) -> Environment:
+    """What plain `docker compose up` made where compose/.env says nothing; after our `up` it says all of it."""
+    if all(environment.values.get(name) for name in ("BRIDGE_TOKEN", "LITELLM_MASTER_KEY")):
+        return environment
+    return Environment({**environment.values, **{name: value for name, value in engine.made_keys().items() if not environment.values.get(name)}})
 
 
 def left_out_lines(left_out: dict[str, str], tell_each: bool = False) -> list[str]:

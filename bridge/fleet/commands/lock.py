@@ -1,8 +1,9 @@
 """`mcp-bridge lock`: pins the packages of MCPs, with hashes."""
 
 import argparse
+import sys
 
-from bridge.fleet import lock
+from bridge.fleet import digests, lock
 from bridge.fleet.commands.common import declare_names, known
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
@@ -18,5 +19,10 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     fleet = Fleet.load(project.images)
     known(fleet, arguments.names)
     changed = lock.lock_all(project, fleet, arguments.names, arguments.upgrade)
+    if not arguments.names:
+        more, why = digests.lock(project, fleet, arguments.upgrade)
+        changed += more
+        for image, reason in why.items():
+            print(f"{image}: stays without a digest: {reason}", file=sys.stderr)
     print("\n".join(changed) if changed else "nothing changed")
     return 0

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import replace
 
-from bridge.fleet import definition
+from bridge.fleet import definition, engines
 from bridge.fleet import environment as environments
 from bridge.fleet.bounds import MEANING
 from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
 
 def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say, began: float) -> int:
-    environment = environments.complete(project, whole)
+    environment = environments.complete(project, whole, engines.engine("compose", project, say).made_keys)
     if not arguments.no_verify:  # importing the SDK takes a while: Docker and LiteLLM do too
         threading.Thread(target=importlib.import_module, args=["bridge.fleet.verify"], daemon=True).start()
     names = arguments.names or [stanza.name for stanza in whole.stanzas]

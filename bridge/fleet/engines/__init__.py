@@ -122,6 +122,9 @@ class Engine(Protocol):
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls: ...
 
+    def made_keys(self) -> dict[str, str]:
+        """The fleet's own keys that were made without compose/.env, by name."""
+
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
         """The same MCPs, with paths in their smoke calls as they are where they run."""
 

@@ -9,15 +9,19 @@ which MCPs can start, and what to start anew because a mounted file changed: Com
 mounted is remembered in compose/state/compose.json. LiteLLM comes last, and is told of what runs.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+
+import yaml
 
 from bridge.fleet import files
 from bridge.fleet.ask import Http, Silence
@@ -26,18 +30,19 @@ from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.reason import plain, why
 from bridge.fleet.engines.waves import UNHEALTHY, Outcome, Waves, is_lost
-from bridge.fleet.environment import PASSWORDS, TOKEN, Environment, for_compose, own_lines, startable
+from bridge.fleet.environment import PASSWORDS, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import litellm, prometheus
+from bridge.fleet.targets.compose import OWN_KEYS, named_in
 from bridge.settings import UsageError
 
-OLDEST = (2, 20, 0)  # the first that knows `include`
-DOOR, LITELLM, PROMETHEUS, DATABASE = "door", "litellm", "prometheus", "database"
+OLDEST = (2, 23, 1)  # the first whose configs have a content
+DOOR, LITELLM, PROMETHEUS, DATABASE, KEYS = "door", "litellm", "prometheus", "database", "keys"
 QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0
 NEW_PASSWORDS = """psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" \\
---set own="$(cat /run/secrets/postgres_password)" --set reader="$(cat /run/secrets/postgres_reader_password)" <<'SQL'
+--set own="$(cat /run/keys/POSTGRES_PASSWORD)" --set reader="$(cat /run/keys/POSTGRES_READER_PASSWORD)" <<'SQL'
 alter role :"USER" password :'own';
 alter role mcp_reader password :'reader';
 SQL
@@ -87,9 +92,9 @@ class Compose:
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
         here, project = _images(), checkout.name_of(self.project)
         is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
-        needed = [*([] if is_built else bases), fleet.litellm.image_name, fleet.prometheus_image,
+        needed = [*([] if is_built else bases), fleet.python_image, fleet.litellm.image_name, fleet.prometheus_image,
                   *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else [])]
-        for image in dict.fromkeys(needed):
+        for image in map(fleet.pinned, dict.fromkeys(needed)):
             if image in here or f"{image}:latest" in here or isinstance(_asked(["docker", "image", "inspect", image]), str):
                 continue
             self.say(f"pulling {image}")
@@ -98,6 +103,20 @@ class Compose:
             except Failed as error:
                 return f"the image {image} is not here and cannot be pulled ({error.reason})"
         return ""
+
+    def made_keys(self) -> dict[str, str]:
+        """The fleet's own keys as they were made by a start without compose/.env; empty where there were none.
+
+        Asked of the containers of this folder, whatever their project is called, because only they show whose volumes those are.
+        """
+        try:
+            found = checkout.containers(f"label={checkout.LABEL}.project.working_dir={self.project.compose}", f"label={checkout.LABEL}.service={KEYS}")
+        except Broken:  # no Docker
+            return {}
+        with tempfile.TemporaryDirectory() as folder:
+            if not found or isinstance(_asked(["docker", "cp", "--quiet", f"{found[0].name}:/keys", folder]), Failed):
+                return {}
+            return {path.name: path.read_text() for path in Path(folder).glob("keys/*/*") if path.name in OWN_KEYS}
 
     # ---- up
 
@@ -112,7 +131,9 @@ class Compose:
         sidecars = [stanza for stanza in wanted if not stanza.is_remote]
         troubles = self._build(sidecars)
         first = [DOOR, *([DATABASE] if any(stanza.needs for stanza in sidecars) else [])]
-        others_removed = self._end_others([*first, LITELLM, PROMETHEUS, *(stanza.name for stanza in sidecars)])
+        self.values = environment.values
+        self._renew_keys()
+        others_removed = self._end_others([*first, KEYS, LITELLM, PROMETHEUS, *(stanza.name for stanza in sidecars)])
         if DATABASE in first:
             self._agree_on_passwords(self.project_name)
         self.urls_here = self.urls(fleet, environment)
@@ -218,7 +239,7 @@ class Compose:
     def _agree_on_passwords(self, project: str) -> None:
         """Give a database that is older than compose/.env (that of an earlier checkout) the passwords of now."""
         memory = self._memory()
-        now = files.digest(self.project.secrets / name for name in PASSWORDS)
+        now = self._digest_of(PASSWORDS)
         if memory["passwords"].get(DATABASE) == now:
             return
         volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{project}_{DATABASE}$"])
@@ -301,10 +322,30 @@ class Compose:
     def _mounted(self, services: list[str], sidecars: list[Stanza]) -> dict[str, str]:
         """A digest of the files that are mounted into each service: what is replaced on disk stays as it was in a container."""
         secrets, state = self.project.secrets, self.project.state
-        own = {LITELLM: [state / "litellm.yaml"], PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml", secrets / TOKEN],
-               DOOR: [secrets / TOKEN], DATABASE: []}
-        own |= {stanza.name: [secrets / TOKEN, *(secrets / stanza.stored(name) for name in stanza.secrets)] for stanza in sidecars}
-        return {name: files.digest(own[name]) for name in services}
+        own = {LITELLM: [state / "litellm.yaml"], PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml"], DOOR: [], DATABASE: []}
+        own |= {stanza.name: [secrets / stanza.stored(name) for name in stanza.secrets] for stanza in sidecars}
+        keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, *(stanza.name for stanza in sidecars))}}
+        return {name: files.digest(own[name]) + self._digest_of(keys.get(name, [])) for name in services}
+
+    def _renew_keys(self) -> None:
+        """Let the service that makes the keys know those of compose/.env: its container keeps those that it was made with."""
+        memory, now = self._memory(), self._digest_of(self._all_keys())
+        before = memory["mounted"].get(KEYS)
+        by_hand = before is None and any(self.values.get(name) != value for name, value in self.made_keys().items())
+        if by_hand or before not in (None, now):
+            try:
+                self._run("up", "--detach", "--no-build", "--force-recreate", KEYS, patience=HEALTHY)
+            except Failed as error:
+                raise Broken(f"the keys cannot be made: {_compose_error(error.printed)}") from None
+        anew = dict.fromkeys(checkout.details(self.project_name), "") if by_hand else {}
+        self._remember(memory | {"mounted": memory["mounted"] | anew | {KEYS: now}})
+
+    def _all_keys(self) -> list[str]:
+        """The fleet's own, and the variables that LiteLLM's config names."""
+        return list(dict.fromkeys([*OWN_KEYS, *named_in(yaml.safe_load((self.project.state / "litellm.yaml").read_text()))]))
+
+    def _digest_of(self, names: Collection[str]) -> str:
+        return hashlib.sha256("\0".join(self.values.get(name, "") for name in names).encode()).hexdigest()[:32]
 
     # ---- down, ps, logs, prune
 
@@ -383,7 +424,7 @@ class Compose:
         checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
         if memory["project"].get("folder", here := str(self.project.compose)) != here:  # it was moved: a copy shall know
             self._remember(memory | {"project": {"name": name, "folder": here}})
-        return {one.service: _state(one.state, one.status) for one in found}
+        return {one.service: _state(one.state, one.status) for one in found if one.service != KEYS or not _did_its_work(one)}
 
     def _last_words(self, name: str) -> str:
         try:
@@ -409,6 +450,11 @@ def _ports(fleet: Fleet, environment: Environment) -> list[tuple[str, str, int]]
     return [("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
             ("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
             ("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090))]
+
+
+def _did_its_work(keys: checkout.Container) -> bool:
+    """It runs to its end before the others start: only one that failed is worth a word."""
+    return keys.status.startswith("Exited (0)") or keys.state in ("created", "running")
 
 
 def _state(state: str, status: str) -> tuple[str, str]:

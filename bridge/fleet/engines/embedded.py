@@ -28,12 +28,12 @@ from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.excerpt import show
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.waves import Outcome, Waves
-from bridge.fleet.environment import TOKEN, Environment, startable
+from bridge.fleet.environment import Environment, startable
 from bridge.fleet.files import dump
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.targets.litellm import config
-from bridge.fleet.ask import Http, Silence
+from bridge.http.tokens import hash_of
 from bridge.settings import Settings, UsageError
 
 INSTALLERS = 2  # at once
@@ -53,6 +53,9 @@ class Embedded:
 
     def unavailable(self) -> str:
         return "" if os.name == "posix" else "the embedded engine needs a POSIX system"
+
+    def made_keys(self) -> dict[str, str]:
+        return {}
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls:
         host = environment.reached_at
@@ -125,12 +128,14 @@ class Embedded:
         write_private(gateway_file, dump(told))
         self._check(config_file)
         host = environment.host
-        token = self.project.secrets / TOKEN
+        token = self.state / "tokens"
+        write_private(token, hash_of(environment.values["BRIDGE_TOKEN"]) + "\n")  # children may read it
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         ours |= {"TZ": zone for zone in [environment.values.get("TZ")] if zone}
         options = ["--config", config_file, "--host", host, "--port", environment.port("MCP_PORT", fleet.port), "--token-file", token,
                    "--session-key-file", self.state / "session.key", "--cache-dir", self.state / "cache",
-                   *([] if host == "127.0.0.1" else ["--allowed-host", "*"])]
+                   *([] if host == "127.0.0.1" else ["--allowed-host", "*"]),
+                   *(word for origin in dict.fromkeys([*fleet.origins, *(one for stanza in fleet.sidecars for one in stanza.origins)]) for word in ("--allowed-origin", origin))]
         said = litellm.variables(told, environment.values, self.state)
         programs = [
             {"name": BRIDGE, "argv": [sys.executable, "-m", "bridge", "serve", *map(str, options)], "env": {**ours, "PYTHONUNBUFFERED": "1"},

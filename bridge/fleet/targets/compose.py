@@ -1,12 +1,19 @@
 """compose/: one file for each MCP, which runs alone too, and compose.yaml with all of them, LiteLLM and Prometheus.
 
-Networks: `mcp` leads nowhere outside and joins all services; `egress` is for those that must reach beyond, and for those
-that publish a port, because Docker publishes nothing of a container that is on an internal network only. The sidecars are
-not among these: the door shows all of them under one port.
+Nothing of an MCP's is on a network that anything else is on. Its bridge listens on a Unix socket, in a small volume that it
+shares with the door; the door has the MCP's name on the network `inside`, for LiteLLM and Prometheus, and shows it to this
+machine. So an MCP without `egress` has no network at all, one with it is on `outside`, where containers do not see each
+other, and one that needs the database shares a network with that alone. There is no address for each MCP, so forty of them
+do not use up Docker's pools. The inner networks have no address on this machine (`inhibit_ipv4`): nothing on them reaches
+what listens here. What was not taken: a network for each MCP and the door runs out of pools, and shows the door to the MCP.
+
+Keys are made by the service `keys` at the first start, at random, where the operator names none. They are files in volumes,
+each seen only by who needs it: `docker inspect` shows none, and an MCP has hashes. LiteLLM's image takes its keys from its
+environment alone, so a line of shell reads them before its own entry point.
 
 Images have no name here: Compose calls them PROJECT-NAME, so that each checkout, with its COMPOSE_PROJECT_NAME in .env, has its own.
 
-Each file includes what it needs, so that it can be started alone; the networks and the token stand in door.yaml.
+Each file includes what it needs, so that it can be started alone; networks, sockets and keys stand in door.yaml.
 """
 
 from collections.abc import Iterator
@@ -16,22 +23,30 @@ from bridge.fleet.files import MADE_BY, File, generated_yaml
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
+from bridge.fleet.targets import door as front
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets.sidecar import HOST, HARDENED, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
-DEFAULT_KEY = "sk-loopback-only"
-DEFAULT_TOKEN = "known-to-everybody"
 THIS_MACHINE = f"{HOST}:host-gateway"  # by a name: Docker Desktop knows it, Docker on Linux must be told
-NETWORKS = {"mcp": {"internal": True}, "egress": {}}
-TOKEN = {"bridge_token": {"file": "${BRIDGE_TOKEN_FILE:-./defaults/bridge_token}"}}
+INNER = {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
+NETWORKS = {"inside": INNER, "front": {}, "outside": {"driver_opts": {"com.docker.network.bridge.enable_icc": "false"}}}
+SOCKET = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777,size=64k,nr_inodes=16"}}  # all that a child can fill
+KEYS = "/run/keys"
+READERS = ("litellm", "prometheus", "database", "door", "mcp")
+OWN_KEYS = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
+LITELLM_ENTRY = f"""for key in {KEYS}/*; do if [ -s "$key" ]; then export "$(basename "$key")=$(cat "$key")"; fi; done
+if [ -x docker/prod_entrypoint.sh ]; then exec docker/prod_entrypoint.sh "$@"; fi
+exec litellm "$@"
+"""
 DOCKER_SOCKET = "/var/run/docker.sock"
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {
     "restart": "unless-stopped",
     "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
 }
+AFTER_KEYS = {"keys": {"condition": "service_completed_successfully", "restart": True}}
 
 
 def render(fleet: Fleet) -> Iterator[File]:
@@ -41,16 +56,15 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield generated_yaml("compose/compose.yaml", whole(fleet), "The whole fleet: docker compose -f compose/compose.yaml up -d")
     yield generated_yaml("compose/door.yaml", door(fleet), f"Every MCP under one port: http://127.0.0.1:{fleet.port}/NAME/mcp")
     yield generated_yaml("compose/database.yaml", database(fleet), "Postgres, with a role that can only read: profile `postgres`")
-    values = {"port": str(fleet.port), "python_image": fleet.python_image, "health": dockerfile.health("python", path="/healthz"),
-              "reserved": "door|litellm|prometheus|database", "mcps": _env_example(fleet)}
-    for path, name in (("door/Dockerfile", "door.Dockerfile"), ("door/door.conf", "door.conf"), (".env.example", "env.example")):
+    values = {"port": str(fleet.port), "python_image": fleet.pinned(fleet.python_image), "health": dockerfile.health("python", path="/healthz"),
+              "mcps": _env_example(fleet)}
+    for path, name in (("door/Dockerfile", "door.Dockerfile"), (".env.example", "env.example")):
         yield File(f"compose/{path}", f"# {MADE_BY}\n\n{fill(template(name), values)}")
-    for path, name in (("door/door.sh", "door.sh"), ("database/reader.sh", "reader.sh")):
-        first, _, rest = template(name).partition("\n")
-        yield File(f"compose/{path}", f"{first}\n# {MADE_BY}\n{rest}")
-    # The first line of these is what they hold: nothing can be said about it in them.
-    yield File("compose/defaults/bridge_token", f"{DEFAULT_TOKEN}\n")
-    yield File("compose/defaults/postgres_password", "loopback-only\n")
+    yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
+    yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
+    yield File("compose/keys.py", f"# {MADE_BY}\n{template('keys.py')}")
+    first, _, rest = template("reader.sh").partition("\n")
+    yield File("compose/database/reader.sh", f"{first}\n# {MADE_BY}\n{rest}")
     yield File("compose/defaults/nothing", "")
 
 
@@ -66,7 +80,8 @@ def whole(fleet: Fleet) -> dict[str, Any]:
 def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     """The file of one MCP."""
     limits = stanza.limits
-    given = (ZONE | {name: escaped(value, has_references=False) for name, value in options(stanza).items()}
+    said = options(fleet, stanza, f"{KEYS}/{stanza.name}") | {"MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket"}
+    given = (ZONE | {name: escaped(value, has_references=False) for name, value in said.items()}
              | {name: escaped(value) for name, value in variables(stanza).items()})
     service: dict[str, Any] = {
         "build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"},
@@ -75,17 +90,21 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         service["profiles"] = [stanza.profile]
     if has_references(stanza.command):
         service["command"] = [escaped(word) for word in stanza.command]
-    service |= {"environment": given, "secrets": ["bridge_token", *dict.fromkeys(stanza.stored(name).lower() for name in stanza.secrets)]}
-    if volumes := [f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes]:
-        service["volumes"] = volumes
+    service["environment"] = given
+    if stanza.secrets:
+        service["secrets"] = list(dict.fromkeys(stanza.stored(name).lower() for name in stanza.secrets))
+    service["volumes"] = [f"{_socket(stanza)}:{front.SOCKETS}", _keys("mcp"),
+                          *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes)]
     if "docker" in stanza.grants:
-        service["volumes"] = [*volumes, f"{DOCKER_SOCKET}:{DOCKER_SOCKET}"]
+        service["volumes"].append(f"{DOCKER_SOCKET}:{DOCKER_SOCKET}")
         service["group_add"] = ["${DOCKER_GROUP:-0}"]  # the socket's, as `up` finds it
-    service["networks"] = ["mcp", "egress"] if stanza.egress else ["mcp"]
+    if networks := [*(["outside"] if stanza.egress else []), *(f"{need}-{stanza.name}" for need in stanza.needs)]:
+        service["networks"] = networks
+    else:
+        service["network_mode"] = "none"
+    service["depends_on"] = AFTER_KEYS | {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
     if stanza.egress:
         service["extra_hosts"] = [THIS_MACHINE]
-    if stanza.needs:
-        service["depends_on"] = {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
     service |= {"user": USER, **COMMON, "tmpfs": [_tmp(limits.memory)], "mem_limit": limits.memory, "pids_limit": limits.pids}
     if limits.cpus:
         service["cpus"] = limits.cpus
@@ -105,43 +124,55 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
 
 
 def door(fleet: Fleet) -> dict[str, Any]:
+    """What all others need: the door, the keys, the networks, and a socket for each MCP."""
+    published = (("${LAN_BIND:-127.0.0.1}", f"${{MCP_PORT:-{fleet.port}}}", front.PUBLISHED), ("${LAN_BIND:-127.0.0.1}", "${LITELLM_PORT:-4000}", front.LITELLM),
+                 ("127.0.0.1", "${PROMETHEUS_PORT:-9090}", front.PROMETHEUS))  # Prometheus asks nobody who they are: never beyond this machine
+    said = [*OWN_KEYS, *_named(fleet)]
     return {
         "name": fleet.name,
-        "services": {"door": {
-            "build": {"context": "..", "dockerfile": "compose/door/Dockerfile"},
-            "environment": ZONE | {"LAN_BIND": "${LAN_BIND:-127.0.0.1}", "HAS_OWN_KEY": "${LITELLM_MASTER_KEY:+yes}"},
-            "secrets": ["bridge_token"],
-            "ports": [f"${{LAN_BIND:-127.0.0.1}}:${{MCP_PORT:-{fleet.port}}}:8000"],
-            "networks": ["mcp", "egress"],
-            "user": USER, **COMMON, "tmpfs": [_tmp("128m")], "mem_limit": "128m", "pids_limit": 32,
-        }},
+        "services": {
+            "door": {
+                "build": {"context": "..", "dockerfile": "compose/door/Dockerfile"},
+                "environment": ZONE,
+                "volumes": [_keys("door"), *(f"{_socket(stanza)}:{front.SOCKETS}/{stanza.name}:ro" for stanza in fleet.sidecars)],
+                "depends_on": AFTER_KEYS,
+                "ports": [f"{address}:{port}:{inside}" for address, port, inside in published],
+                "networks": {"inside": {"aliases": [stanza.name for stanza in fleet.sidecars]}, "front": {}},
+                "user": USER, **COMMON, "tmpfs": [_tmp("128m")], "mem_limit": "128m", "pids_limit": 32,
+            },
+            "keys": {
+                "image": fleet.pinned(fleet.python_image),
+                "entrypoint": ["python", "-I", "/keys.py"],
+                "environment": ZONE,
+                "configs": [{"source": f"said-{name}", "target": f"/said/{name}"} for name in said],
+                "volumes": ["./keys.py:/keys.py:ro", "./door/names:/names:ro", *(f"keys-{reader}:/keys/{reader}" for reader in READERS)],
+                "network_mode": "none",
+                # Root without any right of root's, because new volumes are root's; writable, because Compose copies the configs into it.
+                "user": "0:0", **COMMON, "read_only": False, "restart": "no", "mem_limit": "64m", "pids_limit": 16,
+            },
+        },
         "networks": NETWORKS,
-        "secrets": TOKEN,
+        "configs": {f"said-{name}": {"content": f"=${{{name}:-}}"} for name in said},
+        "volumes": {f"keys-{reader}": {} for reader in READERS} | {_socket(stanza): SOCKET for stanza in fleet.sidecars},
     }
 
 
 def litellm(fleet: Fleet) -> dict[str, Any]:
     """LiteLLM's own image; only its config is mounted, and only the variables that this names are passed on."""
-    named = [name for name in named_in(gateway.config(fleet)) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")]
-    first = {"door": {"condition": "service_healthy"}}
-    if "DATABASE_URL" in named:
+    first = AFTER_KEYS | {"door": {"condition": "service_healthy"}}
+    uses_database = "DATABASE_URL" in _named(fleet)
+    if uses_database:
         first["database"] = {"condition": "service_healthy", "required": False}
     return {
-        "image": fleet.litellm.image_name,
+        "image": fleet.pinned(fleet.litellm.image_name),
+        "entrypoint": ["/bin/sh", "-c", escaped(LITELLM_ENTRY), "--"],
         "command": ["--config", "/app/config.yaml", "--port", "4000"],
-        "environment": ZONE | {
-            "LITELLM_MASTER_KEY": f"${{LITELLM_MASTER_KEY:-{DEFAULT_KEY}}}",
-            "BRIDGE_TOKEN": f"${{BRIDGE_TOKEN:-{DEFAULT_TOKEN}}}",
-            **{name: f"${{{name}:-}}" for name in named},
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "HOME": "/tmp",
-        },
-        "volumes": ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro"],
-        "ports": ["${LAN_BIND:-127.0.0.1}:${LITELLM_PORT:-4000}:4000"],
-        "networks": ["mcp", "egress"],
+        "environment": ZONE | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": "/tmp"},
+        "volumes": ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro", _keys("litellm")],
+        "networks": ["inside", "front", *(["database-litellm"] if uses_database else [])],
         **({"extra_hosts": [THIS_MACHINE]} if any(HOST in stanza.url for stanza in fleet.stanzas) else {}),
         "depends_on": first,
-        "healthcheck": {"test": ["CMD", "python3", "-c", escaped(template("litellm_health.py"))],
+        "healthcheck": {"test": ["CMD", "python3", "-c", escaped(fill(template("litellm_health.py"), {"key": f"Path('{KEYS}/LITELLM_MASTER_KEY').read_text()"}))],
                         "interval": "10s", "timeout": "8s", "start_period": "120s", "retries": 3},
         "user": USER, **COMMON, "tmpfs": [_tmp("2g")], "mem_limit": "2g", "pids_limit": 256,
         "stop_grace_period": "3s",  # it keeps nothing, and waits for its clients to leave
@@ -150,15 +181,14 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
 
 def prometheus(fleet: Fleet) -> dict[str, Any]:
     return {
-        "image": fleet.prometheus_image,
+        "image": fleet.pinned(fleet.prometheus_image),
         "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus",
                     "--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=2GB"],
         "environment": ZONE,
-        "secrets": ["bridge_token"],
         "volumes": ["${PROMETHEUS_CONFIG:-./prometheus.yml}:/etc/prometheus/prometheus.yml:ro",
-                    "./alerts.yml:/etc/prometheus/alerts.yml:ro", "prometheus:/prometheus"],
-        "ports": ["127.0.0.1:${PROMETHEUS_PORT:-9090}:9090"],  # it asks nobody who they are: never beyond this machine
-        "networks": ["mcp", "egress"],
+                    "./alerts.yml:/etc/prometheus/alerts.yml:ro", "prometheus:/prometheus", _keys("prometheus")],
+        "networks": ["inside"],
+        "depends_on": AFTER_KEYS,
         "healthcheck": {"test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/ready"],
                         "interval": "10s", "timeout": "5s", "start_period": "60s", "retries": 3},
         "user": "65534:65534", **COMMON, "mem_limit": "512m", "pids_limit": 128,
@@ -166,28 +196,40 @@ def prometheus(fleet: Fleet) -> dict[str, Any]:
 
 
 def database(fleet: Fleet) -> dict[str, Any]:
-    passwords = {name: {"file": f"${{{name.upper()}_FILE:-./defaults/postgres_password}}"}
-                 for name in ("postgres_password", "postgres_reader_password")}
+    users = [*(stanza.name for stanza in fleet.sidecars if "database" in stanza.needs), *(["litellm"] if "DATABASE_URL" in _named(fleet) else [])]
+    networks = [f"database-{name}" for name in users]
     return {
         "name": fleet.name,
+        "include": ["door.yaml"],
         "services": {"database": {
-            "image": fleet.postgres_image,
+            "image": fleet.pinned(fleet.postgres_image),
             "profiles": ["postgres"],
-            "environment": ZONE | {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres",
-                            "POSTGRES_PASSWORD_FILE": "/run/secrets/postgres_password"},
-            "secrets": list(passwords),
+            "environment": ZONE | {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres", "POSTGRES_PASSWORD_FILE": f"{KEYS}/POSTGRES_PASSWORD"},
             "volumes": ["database:/var/lib/postgresql/data",
-                        "./database/reader.sh:/docker-entrypoint-initdb.d/reader.sh:ro"],
-            "networks": ["mcp"],
+                        "./database/reader.sh:/docker-entrypoint-initdb.d/reader.sh:ro", _keys("database")],
+            **({"networks": networks} if networks else {"network_mode": "none"}),
+            "depends_on": AFTER_KEYS,
             "healthcheck": {"test": ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"],
                             "interval": "5s", "timeout": "4s", "start_period": "60s", "retries": 5},
             "user": "postgres", **COMMON, "tmpfs": [_tmp("1g"), "/run/postgresql:mode=1777,size=1m"],
             "mem_limit": "1g", "pids_limit": 256, "shm_size": "256m", "stop_grace_period": "30s",
         }},
-        "networks": {"mcp": NETWORKS["mcp"]},
-        "secrets": passwords,
+        **({"networks": {name: INNER for name in networks}} if networks else {}),
         "volumes": {"database": {}},
     }
+
+
+def _socket(stanza: Stanza) -> str:
+    return f"{stanza.name}-socket"
+
+
+def _keys(reader: str) -> str:
+    return f"keys-{reader}:{KEYS}:ro"
+
+
+def _named(fleet: Fleet) -> list[str]:
+    """The variables that LiteLLM's config names, beside the fleet's own keys."""
+    return [name for name in named_in(gateway.config(fleet)) if name not in OWN_KEYS]
 
 
 def _tmp(memory: str) -> str:

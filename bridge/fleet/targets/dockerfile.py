@@ -35,9 +35,9 @@ def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
     binary = stanza.binary
     return {
         "name": stanza.name,
-        "python_image": python_image(fleet, python),
-        "node_image": fleet.node_image,
-        "image": stanza.image,
+        "python_image": fleet.pinned(python_image(fleet, python)),
+        "node_image": fleet.pinned(fleet.node_image),
+        "image": fleet.pinned(stanza.image),
         "bridge": f"/opt/bridge/lib/python{python}/site-packages",
         "install_bridge": _install("/opt/bridge", "bridge.lock"),
         "install_server": _install("/opt/server", REQUIREMENTS),
@@ -68,7 +68,10 @@ def by_default(text) -> str:
 
 def health(*interpreter: str, path: str = "/readyz") -> str:
     """A health check in Docker's words. By a plain socket: urllib takes three times as long to import, every ten seconds."""
-    return _words(*interpreter, "-I", "-S", "-c", f"import socket, sys; c = socket.create_connection(('127.0.0.1', {PORT}), 4); "
+    connect = f"c = socket.create_connection(('127.0.0.1', {PORT}), 4)"
+    if path == "/readyz":  # of a bridge, which may listen on a socket
+        connect = (f"u = os.environ.get('MCP_BRIDGE_UDS'); c = socket.socket(1 if u else 2); c.settimeout(4); c.connect(u or ('127.0.0.1', {PORT}))")
+    return _words(*interpreter, "-I", "-S", "-c", f"import os, socket, sys; {connect}; "
                   rf"c.sendall(b'GET {path} HTTP/1.0\r\n\r\n'); sys.exit(b' 200 ' not in c.recv(64))")
 
 

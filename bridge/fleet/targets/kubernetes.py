@@ -1,6 +1,6 @@
 """kubernetes/: manifests for a cluster that you have. `kubectl apply -k kubernetes` after the images are where it finds them.
 
-Secrets are named here and made by you: `mcp-bridge` (keys bridge_token, litellm_master_key) and `mcp-NAME` for each MCP
+Secrets are named here and made by you: `mcp-bridge` (keys bridge_token, bridge_token_hash, litellm_master_key) and `mcp-NAME` for each MCP
 that has some. Variables without a default come from the ConfigMap `mcp-settings`, which is yours too. A stanza's volume is
 a claim, because a hardened pod may not see its node's folders.
 """
@@ -16,7 +16,7 @@ from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in
 from bridge.fleet.targets.sidecar import SECRETS, has_references, options, parts, scratch, secret_path, variables
-from bridge.fleet.targets.template import template
+from bridge.fleet.targets.template import fill, template
 
 UID = 10001
 KEYS, SETTINGS = "mcp-bridge", "mcp-settings"
@@ -48,7 +48,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     """One MCP: what it keeps, the pod, its name in the cluster, and where it may go."""
     claims = {_claim(stanza, number): volume for number, volume in enumerate(stanza.volumes)}
     files = [name for name, secret in stanza.secrets.items() if secret.kind == "file" or not secret.optional]
-    given = [*({"name": name, "value": escaped(value, references=False)} for name, value in options(stanza, files).items()),
+    given = [*({"name": name, "value": escaped(value, references=False)} for name, value in options(fleet, stanza, f"{SECRETS}/tokens", files).items()),
              *(_variable(name, value) for name, value in variables(stanza).items())]
     needed = [{"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": name}}}
               for name in stanza.required_variables if name not in stanza.env]
@@ -96,10 +96,10 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
     users = fleet.model_copy(update={"stanzas": [stanza for stanza in fleet.stanzas if not stanza.tests_only]})
     config = gateway.config(users)
     others = [name for name in named_in(config) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")]
-    alive = {"exec": {"command": ["python3", "-c", template("litellm_health.py")]}, "periodSeconds": 20, "timeoutSeconds": 8}
+    alive = {"exec": {"command": ["python3", "-c", fill(template("litellm_health.py"), {"key": 'os.environ["LITELLM_MASTER_KEY"]'})]}, "periodSeconds": 20, "timeoutSeconds": 8}
     container = {
         "name": "litellm",
-        "image": fleet.litellm.image_name,
+        "image": fleet.pinned(fleet.litellm.image_name),
         "args": ["--config", "/etc/litellm/config.yaml", "--port", "4000"],
         "env": [
             {"name": "LITELLM_MASTER_KEY", "valueFrom": {"secretKeyRef": {"name": KEYS, "key": "litellm_master_key"}}},
@@ -132,6 +132,8 @@ def network(fleet: Fleet) -> list[dict[str, Any]]:
     client = {"podSelector": {"matchLabels": _selector("litellm")}}
     watcher = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     part = {"app.kubernetes.io/part-of": "mcp-bridge"}
+    but_mcps = [{"podSelector": {"matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}]}},
+                {"namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [fleet.name]}]}}]
     return [
         _of("v1", "Namespace", fleet.name, {**part, "pod-security.kubernetes.io/enforce": "restricted"}),
         _of("networking.k8s.io/v1", "NetworkPolicy", "default-deny", part,
@@ -141,7 +143,7 @@ def network(fleet: Fleet) -> list[dict[str, Any]]:
                   "ingress": [{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}]}),
         _of("networking.k8s.io/v1", "NetworkPolicy", "litellm", part,
             spec={"podSelector": {"matchLabels": _selector("litellm")}, "policyTypes": ["Ingress", "Egress"],
-                  "ingress": [{"ports": [{"protocol": "TCP", "port": 4000}]}],
+                  "ingress": [{"from": but_mcps, "ports": [{"protocol": "TCP", "port": 4000}]}],
                   "egress": [{"to": [{"podSelector": mcps}], "ports": [{"protocol": "TCP", "port": PORT}]}, {"to": [ANYWHERE]}]}),
     ]
 
@@ -173,7 +175,8 @@ def _how(fleet: Fleet) -> str:
     """What is there to do before `kubectl apply -k`: images, secrets and settings are the operator's."""
     lines = ["", "1. Push the images, and say in an overlay of this file where they are (`images`: newName, newTag).",
              "2. kubectl apply -f network.yaml, then make what the manifests name and do not hold (leave out of an overlay what you do not want):",
-             f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… --from-literal=bridge_token=…"]
+             f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… --from-literal=bridge_token=TOKEN \\",
+             "     --from-literal=bridge_token_hash=HASH     (`mcp-bridge token` makes both: MCPs see the hash only)"]
     for stanza in fleet.sidecars:
         if stanza.secrets and not stanza.tests_only:
             keys = " ".join(f"[--from-literal={name}=…]" if secret.optional else f"--from-literal={name}=…"
@@ -182,6 +185,7 @@ def _how(fleet: Fleet) -> str:
     settings = dict.fromkeys(name for stanza in fleet.sidecars if not stanza.tests_only for name in stanza.required_variables)
     if settings:
         lines.append(f"   kubectl -n {fleet.name} create configmap {SETTINGS} {' '.join(f'--from-literal={name}=…' for name in settings)}")
+    lines += [f"   {stanza.name} does without Docker's socket here, which its stanza grants: no cluster gives it" for stanza in fleet.sidecars if stanza.grants]
     return "\n".join([*lines, "3. kubectl apply -k ."])
 
 
@@ -234,7 +238,7 @@ def _claim(stanza: Stanza, number: int) -> str:
 
 
 def _secret_sources(stanza: Stanza, files: list[str]) -> list[dict[str, Any]]:
-    sources = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token", "path": "bridge_token"}]}}]
+    sources = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}]
     for name in files:
         item = {"name": f"mcp-{stanza.name}", "items": [{"key": name, "path": secret_path(stanza.stored(name)).rpartition("/")[2]}]}
         sources.append({"secret": {**item, "optional": True} if stanza.secrets[name].optional else item})

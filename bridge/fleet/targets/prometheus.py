@@ -1,7 +1,7 @@
 """compose/prometheus.yml and compose/alerts.yml: what is asked every five seconds, and when somebody should look.
 
-An MCP that starts in any case is a fixed target, so that its absence is seen. One with a profile is found by its name in
-Docker's name server, so that nothing is missed where it is not wanted.
+All MCPs are fixed targets: the door answers to all their names. One with a profile has the label `optional` until `up` says
+that it was started, so that nobody is woken by what is not wanted.
 """
 
 from collections.abc import Iterator
@@ -20,19 +20,13 @@ def render(fleet: Fleet) -> Iterator[File]:
 
 def config(fleet: Fleet, all_start: bool = False) -> dict[str, Any]:
     """Prometheus' config as data. `all_start`: these MCPs are all started, also those with a profile."""
-    always = [stanza.name for stanza in fleet.sidecars if all_start or not stanza.profile]
-    by_name = [stanza.name for stanza in fleet.sidecars if stanza.name not in always]
     job: dict[str, Any] = {
         "job_name": "mcp",
         "honor_labels": True,  # the bridge's own label `mcp` says the same
-        "authorization": {"credentials_file": "/run/secrets/bridge_token"},
-        "static_configs": [{"targets": [f"{name}:{PORT}"], "labels": {"mcp": name}} for name in always],
+        "authorization": {"credentials_file": "/run/keys/BRIDGE_TOKEN"},
+        "static_configs": [{"targets": [f"{stanza.name}:{PORT}"], "labels": {"mcp": stanza.name, **({"optional": "yes"} if stanza.profile and not all_start else {})}}
+                           for stanza in fleet.sidecars],
     }
-    if by_name:
-        job["dns_sd_configs"] = [{"names": by_name, "type": "A", "port": PORT, "refresh_interval": "15s"}]
-        found = {"source_labels": ["__meta_dns_name"], "regex": "(.+)"}
-        job["relabel_configs"] = [{**found, "target_label": "mcp"},
-                                  {**found, "target_label": "instance", "replacement": f"$1:{PORT}"}]
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": "4s", "evaluation_interval": "15s"},
         "rule_files": ["alerts.yml"],
@@ -44,7 +38,7 @@ def alerts() -> dict[str, Any]:
     calls = 'mcp_bridge_requests_total{method="tools/call"}'
     failed = 'mcp_bridge_requests_total{method="tools/call",outcome!~"ok|tool_error|error|cancelled|hidden"}'
     rules = [
-        _alert("McpAway", 'up{job="mcp"} == 0', "1m", "critical", "{{ $labels.mcp }} does not answer",
+        _alert("McpAway", 'up{job="mcp", optional=""} == 0', "1m", "critical", "{{ $labels.mcp }} does not answer",
                "Its container is stopped, starts again and again, or hangs: `mcp-bridge ps`, `mcp-bridge logs {{ $labels.mcp }}`."),
         _alert("McpServerGivenUp", 'mcp_bridge_child_state{state="fatal"} == 1', "1m", "critical",
                "{{ $labels.mcp }}: the server crashed so often that the bridge gave up",

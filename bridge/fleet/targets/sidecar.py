@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets.dockerfile import in_words
 
@@ -16,14 +17,16 @@ HARDENED = {  # of every container of the fleet
 }
 
 
-def options(stanza: Stanza, as_files: Iterable[str] | None = None) -> dict[str, str]:
+def options(fleet: Fleet, stanza: Stanza, token_file: str, as_files: Iterable[str] | None = None) -> dict[str, str]:
     """What the bridge and its server are told in exactly these words: options (MCP_BRIDGE_*), and where secrets are.
 
     `as_files`: the secrets that are there as files, all unless said otherwise.
     """
     there = stanza.secrets if as_files is None else {name: stanza.secrets[name] for name in as_files}
-    said: dict[str, str] = {"name": stanza.name, "token_file": f"{SECRETS}/bridge_token"}
+    said: dict[str, str] = {"name": stanza.name, "token_file": token_file}
     said |= {name: _option(value) for name, value in stanza.bridge.items()}
+    if origins := [*fleet.origins, *stanza.origins]:
+        said["allowed_origin"] = _option(list(dict.fromkeys(origins)))
     if stanza.tools.allow:
         said["tool_allow"] = _option(stanza.tools.allow)
     if stanza.tools.deny:

@@ -182,7 +182,7 @@ def _advice(stanza: Stanza, reason: str) -> str:
     if "401" in reason:
         if stanza.is_remote:
             return f"is {stanza.auth.value_env or 'its token' if stanza.auth else 'auth'} right? images/{stanza.name}/stanza.yaml"
-        return "it runs with another token than compose/secrets/bridge_token says: mcp-bridge up"
+        return "it runs with another token than compose/.env says: mcp-bridge up"
     if "403" in reason:
         return "it does not know this host name (--allowed-host): mcp-bridge up"
     if stanza.is_remote:

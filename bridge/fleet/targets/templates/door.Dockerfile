@@ -4,8 +4,9 @@ RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends nginx \
  && rm -rf /var/lib/apt/lists/*
 COPY compose/door/door.conf /etc/nginx/door.conf
-COPY --chmod=0755 compose/door/door.sh /usr/local/bin/door
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s CMD {{health}}
-ENTRYPOINT ["door"]
+# Connections get a few seconds to end.
+STOPSIGNAL SIGQUIT
+ENTRYPOINT ["nginx", "-e", "stderr", "-c", "/etc/nginx/door.conf", "-g", "daemon off;"]

@@ -14,7 +14,7 @@ hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"na
 request = urllib.request.Request(
     "http://127.0.0.1:4000/mcp/",
     json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).encode(),
-    {"Authorization": "Bearer " + os.environ["LITELLM_MASTER_KEY"], "Content-Type": "application/json",
+    {"Authorization": "Bearer " + {{key}}, "Content-Type": "application/json",
      "Accept": "application/json, text/event-stream"})
 try:
     urllib.request.urlopen(request, timeout=5).read(1)

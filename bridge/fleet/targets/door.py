@@ -1,0 +1,72 @@
+"""compose/door/: what the door's nginx is told. It knows the MCPs' names, LiteLLM and Prometheus, and nothing else.
+
+Names, hosts and origins are all that is written into its configuration, and each is of letters that mean nothing to nginx:
+the model refuses others. So there is nothing to escape here but the dots of a pattern.
+"""
+
+import re
+
+from bridge.fleet.model import PORT, Fleet
+from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets.template import fill, template
+
+SOCKETS = "/run/mcp"  # with a folder for each MCP; an MCP sees its own only, there
+PUBLISHED, LITELLM, PROMETHEUS = 8080, 4000, 9090
+BODIES = "100m"  # to LiteLLM: files of models
+AWAY = """    location @away {{
+      add_header Retry-After 2 always;
+      return 503 "{who} does not answer: is it started? (docker compose ps)\\n";
+    }}"""
+
+
+def socket(stanza: Stanza) -> str:
+    return f"{SOCKETS}/{stanza.name}/socket"
+
+
+def conf(fleet: Fleet) -> str:
+    return fill(template("door.conf"), {
+        "port": str(fleet.port),
+        "hosts": "".join(f"\n    '~*^{re.escape(host)}(:\\d+)?$' 1;" for host in fleet.hosts),
+        "origins": "".join(f"\n    '~*^{re.escape(origin)} ' 1;" for origin in fleet.origins),
+        "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars),
+        "inside": "".join(map(_inside, fleet.sidecars)),
+        "published": "".join(map(_published, fleet.sidecars)),
+        "gateways": _gateway("litellm", LITELLM, BODIES) + _gateway("prometheus", PROMETHEUS, "1m"),
+    })
+
+
+def _inside(stanza: Stanza) -> str:
+    return f"""
+  server {{
+    listen {PORT};
+    server_name {stanza.name};
+    set $prefix '';
+    location / {{ proxy_pass http://mcp-{stanza.name}; error_page 502 504 = @away; }}
+{AWAY.format(who=stanza.name)}
+  }}
+"""
+
+
+def _published(stanza: Stanza) -> str:
+    return f"""
+    location /{stanza.name}/ {{
+      set $prefix /{stanza.name};
+      proxy_pass http://mcp-{stanza.name}/;
+      error_page 502 504 = @away;
+    }}
+"""
+
+
+def _gateway(name: str, port: int, bodies: str) -> str:
+    return f"""
+  server {{
+    listen {port};
+    limit_conn callers 1024;
+    client_max_body_size {bodies};
+    set $prefix '';
+    set $to {name}:{port};
+    if ($is_foreign) {{ return 403 "a Host or an Origin of another place: images/fleet.yaml has 'hosts' and 'origins' for those that are yours\\n"; }}
+    location / {{ proxy_pass http://$to; error_page 502 504 = @away; }}
+{AWAY.format(who=name)}
+  }}
+"""

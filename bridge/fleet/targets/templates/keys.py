@@ -1,0 +1,62 @@
+"""Makes the fleet's keys where the operator named none, and lays each where only those who need it find it.
+
+Runs to its end before everything else, at each `docker compose up`: what was made once stays. /said has what the operator
+said (in compose/.env, '=' before it), /keys a volume for each reader, /names the MCPs. These get hashes, with which they can
+open nothing. What LiteLLM and Prometheus send is known to the door, which sends a key of that one MCP instead: an MCP that
+took its bridge's place would learn what opens itself.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import sys
+from pathlib import Path
+
+KNOWN = ("sk-1234", "sk-loopback-only", "loopback-only", "known-to-everybody")  # they stand in public files
+SAID, KEYS, NAMES = Path("/said"), Path("/keys"), Path("/names")
+MADE = {
+    "LITELLM_MASTER_KEY": ("litellm", lambda: f"sk-{secrets.token_hex(24)}"),
+    "BRIDGE_TOKEN": ("litellm", lambda: secrets.token_hex(24)),
+    "POSTGRES_PASSWORD": ("database", lambda: secrets.token_hex(16)),
+    "POSTGRES_READER_PASSWORD": ("database", lambda: secrets.token_hex(16)),
+}
+
+
+def main() -> None:
+    said = {path.name: path.read_text().removeprefix("=").removesuffix("\n") for path in SAID.iterdir()}
+    values = {}
+    for name, (reader, make) in MADE.items():
+        place = KEYS / reader / name
+        values[name] = said.pop(name, "") or (place.read_text() if place.exists() else make())
+        if values[name] in KNOWN or len(values[name]) < (16 if name == "BRIDGE_TOKEN" else 1):
+            sys.exit(f"compose/.env: {name} is known to everybody or can be guessed: take the line out, and a random one is made")
+        keep(place, values[name])
+    for name, value in said.items():  # what LiteLLM's config names beside those
+        keep(KEYS / "litellm" / name, value)
+    keep(KEYS / "prometheus" / "BRIDGE_TOKEN", values["BRIDGE_TOKEN"])
+    token, own = values["BRIDGE_TOKEN"], {}
+    for name in (line for line in NAMES.read_text().splitlines() if line and not line.startswith("#")):
+        own[name] = hmac.new(token.encode(), name.encode(), "sha256").hexdigest()
+        keep(KEYS / "mcp" / name, f"{hashed(token)}\nlitellm {hashed(own[name])}\n")
+    pattern = "".join(char if char.isalnum() else f"\\x{ord(char):02x}" for char in token)  # a map's plain words match in any case
+    keep(KEYS / "door" / "inside.conf", f'map $http_authorization $is_ours {{ default 0; "~^Bearer {pattern}$" 1; }}\n'
+         f'map $server_name $own_key {{ default ""; {" ".join(f"{name} {key};" for name, key in own.items())} }}\n')
+
+
+def hashed(token: str) -> str:
+    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+def keep(path: Path, value: str) -> None:
+    """In its place whole or not at all, for any user of the only containers that see the volume."""
+    if path.exists() and path.read_text() == value:
+        return
+    beside = path.with_name(f".{path.name}")
+    beside.write_text(value)
+    beside.chmod(0o444)
+    os.replace(beside, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What makes the fleet's keys: run as it is run in its container, in a folder instead."""
+
+import re
+import stat
+
+import pytest
+
+from bridge.fleet.targets.template import template
+from bridge.http.tokens import hash_of
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs it with what the operator said; returns who reads what."""
+    for name in ("said", *(f"keys/{reader}" for reader in ("litellm", "prometheus", "database", "door", "mcp"))):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "names").write_text("# Made by\ntime\ngit\n")
+
+    def once(**said: str) -> dict[str, str]:
+        for name in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", *said):
+            (tmp_path / "said" / name).write_text(f"={said.get(name, '')}")
+        program = template("keys.py")
+        for name in ("said", "keys", "names"):
+            program = program.replace(f'Path("/{name}")', f"Path({str(tmp_path / name)!r})")
+        exec(compile(program, "keys.py", "exec"), {"__name__": "__main__"})
+        return {path.relative_to(tmp_path / "keys").as_posix(): path.read_text() for path in (tmp_path / "keys").rglob("*") if path.is_file()}
+
+    once.folder = tmp_path
+    return once
+
+
+def test_what_nobody_named_is_random_and_stays(run):
+    first = run()
+
+    assert first["litellm/LITELLM_MASTER_KEY"].startswith("sk-") and len(first["litellm/BRIDGE_TOKEN"]) == 48
+    assert first["prometheus/BRIDGE_TOKEN"] == first["litellm/BRIDGE_TOKEN"]
+    assert len(set(first.values())) == len(first) - 1  # the token is read by two
+    assert run() == first
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (run.folder / "keys").rglob("*") if path.is_file()} == {0o444}
+
+
+def test_each_mcp_gets_hashes_of_the_token_and_of_a_key_that_opens_itself_alone(run):
+    keys = run()
+    own = dict(re.findall(r"(time|git) ([0-9a-f]{64});", keys["door/inside.conf"]))
+
+    assert own["time"] != own["git"]
+    for name, key in own.items():
+        assert keys[f"mcp/{name}"].split() == [hash_of(keys["litellm/BRIDGE_TOKEN"]), "litellm", hash_of(key)]
+        assert [place for place, text in keys.items() if key in text] == ["door/inside.conf"]
+
+
+def test_the_door_knows_the_token_whatever_its_signs(run):
+    """In a pattern: plain words of nginx match in any case, and end at a quote."""
+    pattern = re.search(r'"~(.*?)" 1;', run(BRIDGE_TOKEN="A-token$\"\\{of};.*'signs")["door/inside.conf"])[1]
+
+    assert re.fullmatch(pattern, "Bearer A-token$\"\\{of};.*'signs") and not re.fullmatch(pattern, "Bearer a-token$\"\\{of};.*'signs")
+    assert re.fullmatch(r"\^Bearer [A-Za-z0-9\\]*\$", pattern)
+
+
+def test_the_operators_word_wins_and_litellms_variables_are_litellms(run):
+    run()
+    keys = run(BRIDGE_TOKEN="a-token-of-the-operators", OPENAI_API_KEY="sk-$ 'x'")
+
+    assert keys["litellm/BRIDGE_TOKEN"] == keys["prometheus/BRIDGE_TOKEN"] == "a-token-of-the-operators"
+    assert keys["litellm/OPENAI_API_KEY"] == "sk-$ 'x'" and "database/OPENAI_API_KEY" not in keys
+    assert run(OPENAI_API_KEY="")["litellm/OPENAI_API_KEY"] == ""
+
+
+@pytest.mark.parametrize("said", [{"LITELLM_MASTER_KEY": "sk-1234"}, {"LITELLM_MASTER_KEY": "sk-loopback-only"}, {"BRIDGE_TOKEN": "known-to-everybody"}, {"BRIDGE_TOKEN": "short"}])
+def test_a_key_that_everybody_knows_starts_nothing(run, said):
+    with pytest.raises(SystemExit, match="known to everybody or can be guessed"):
+        run(**said)
