@@ -119,6 +119,8 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
     (seen(made("look", "no")), True, True, "it has a key or an address"),
     (seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST"]), False, True,
      "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)"),
+    (seen(made("look"), reached=[(2.0, "a.example.org")], tools=[tool("look"), tool("other")]), False, True, "at its start it tries a.example.org, and 1 of its 2 tools were not called"),
+    (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
     (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
     (seen(started=0.0), False, False, "it did not start, and did not try"),
     (seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]), False, False, "it did not start, and did not try"),

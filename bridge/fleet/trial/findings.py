@@ -59,6 +59,11 @@ def egress(seen: Seen, talks: bool) -> Egress:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if any((tool.get("annotations") or {}).get("openWorldHint") is True for tool in report["tools"]) and not any(_works(call) for call in report["calls"]):
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
+    if wants_configuration(seen):
+        return Egress(True, "its calls want an account or a key, so it talks to somebody")
+    uncalled = len(report["tools"]) - len(report["calls"])
+    if report["started"] and hosts and uncalled > 0:
+        return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
     tried = f"; at its start it tries {hosts[0]}, and works without" if hosts else ""
     if not report["started"]:
         return Egress(False, "it did not start, and did not try to reach anything")
@@ -199,7 +204,7 @@ def _named(texts: Iterable[str]) -> Iterator[str]:
 
 
 def last_words(seen: Seen) -> str:
-    """The line of its stderr that says most: not a stack's last frame."""
+    """The line of its stderr that says why: not a stack's last frame; empty if none does."""
     lines = [line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)]
     telling = [line for line in lines if re.search(r"error|exception|must|require|missing|cannot|failed|invalid|not ", line, re.IGNORECASE)]
-    return ((telling or lines)[-1:] or [""])[0][:300]
+    return (telling[-1:] or [""])[0][:300]
