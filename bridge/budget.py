@@ -52,9 +52,9 @@ class Pot:
                 del self.by_caller[caller]
 
     def refusal(self, caller: str, what: str, option: str) -> Refusal:
-        """A no to a caller for whom there is no room: 429 where it has its share, 503 where nobody has more."""
+        """A no to a caller for whom there is no room: 429 where most of it is that caller's own, else 503."""
         self.refused += 1
-        if self.is_fair and self.held + 1 < self.limit and self.by_caller.get(caller):
+        if 2 * self.by_caller.get(caller, 0) > self.held:
             return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", AGAIN)
         return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", AGAIN)
 

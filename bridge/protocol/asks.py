@@ -38,13 +38,13 @@ class Asks:
                    else "client capability not available through a shared child (--isolation session)")
             return self._refuse(child_id, METHOD_NOT_FOUND, why, message.method if message.method in KNOWN else "request_of_child")
         session = relay.owner
+        if len(session.asks) >= LIMIT:
+            return self._refuse(child_id, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet", "too_many_asks")
         if session.is_modern:
             refusal = session.asked(message, now)
             return refusal and self._refuse(child_id, refusal.code, refusal.message, message.method if message.method in KNOWN else "request_of_child")
         if not relay.counts.memory.has_room(session.caller, len(memoryview(message.params))):
             return self._refuse(child_id, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)", "too_many_asks")
-        if len(session.asks) >= LIMIT:
-            return self._refuse(child_id, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet", "too_many_asks")
         self._put(session, relay.only_exchange(), Ask(b"%d" % session.next_ask, child_id, message.method, now), message.params)
         return None
 

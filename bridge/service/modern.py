@@ -88,6 +88,8 @@ class ModernCalls:
         return self._lend(call) if leases.wants(method, call.meta) else None
 
     async def _lend(self, call) -> Outcome:
+        if refusal := self.service.no_room(call.request.principal, len(memoryview(call.message.params))):
+            return refusal
         trace = call.request.headers.get(b"traceparent", b"").decode("latin-1")
         return await self.service.leases.call(call.message, call.params, call.meta, call.outbox, call.request.principal, trace) or DONE
 

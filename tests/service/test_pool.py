@@ -84,8 +84,8 @@ class World:
         await turn(3)  # spares are started a moment later
         return child
 
-    def begin(self, kind=b"{}") -> asyncio.Task:
-        session = SimpleNamespace(label=f"s{next(self.names)}", caller="")
+    def begin(self, kind=b"{}", caller="") -> asyncio.Task:
+        session = SimpleNamespace(label=f"s{next(self.names)}", caller=caller)
         return self.loop.create_task(self.pool.take(session, kind, b'{"capabilities":%b,"own":1}' % kind))
 
     def set_aside(self, child) -> None:
@@ -522,3 +522,16 @@ async def anything(world: World, chance: random.Random):
 
     assert (pool.taken, pool._ending, list(pool._waiting), world.tasks) == (set(), set(), [], set())
     assert set(world.living) == {child for child in pool if child.supervisor.state is not State.FATAL}
+
+
+@pooled(limit=4)
+async def test_no_caller_has_all_children(world):
+    world.pool.pot.is_fair = True
+    mine = [await world.begin(caller="greedy") for _ in range(4)]
+    other = await world.begin(caller="other")
+
+    assert [type(child) for child in mine] == [Child, Child, Child, Refusal]
+    assert mine[3].status == 429
+    assert type(other) is Child
+    world.pool.give_back(mine[0])
+    assert world.pool.pot.by_caller == {"greedy": 2, "other": 1}

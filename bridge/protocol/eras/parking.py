@@ -154,6 +154,8 @@ class Lease(Caller):
         members = envelope.object_or_none(message.params or b"{}") or {}
         if not self._declares(need, members):
             return self._undeclared(need)
+        if self.hold is not None and not self.hold.fits(self.hold.size + len(memoryview(message.params))):
+            return Refusal(0, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)")
         hint = envelope.string((envelope.object_or_none(members.get("_meta", b"{}")) or {}).get(HINT, Raw(b"null")))
         ask = Ask(b"%d" % self.next_ask, bytes(message.id), message.method, now)
         ask.delivered = True
@@ -223,6 +225,8 @@ class Lease(Caller):
     def _end(self, is_clean: bool) -> None:
         if self.exchange is not None:
             self.exchange, self.round, self.parked = None, "", 0.0
+            if self.hold is not None:
+                self.hold.set(0)
             self.over(is_clean)
 
     def _flush_soon(self) -> None:
