@@ -369,7 +369,7 @@ def test_point_12_a_refusal_of_initialize_is_no_server_error(start):
     strict = start("echo", options=["--max-sessions", "1"])
     statuses = {}
     for bridge in (kind, strict):
-        with Http(bridge.url, listen=False):
+        with Http(bridge.url, listen=False, capabilities={"sampling": {}}):  # one that cannot be forgotten and taken up again
             response = httpx.post(f"{bridge.url}/mcp", content=initialize(0), headers=HEADERS)
             statuses[bridge] = response.status_code
 
