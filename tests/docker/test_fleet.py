@@ -7,14 +7,16 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from checkouts import Operator, docker, hops, needs_docker, remove_images, troubles
+from checkouts import Operator, docker, free_ports, hops, needs_docker, remove_images, troubles
 from support import ROOT, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]

@@ -52,7 +52,7 @@ def test_all_transports_are_behind_a_unix_socket_and_nothing_is_left_of_it(start
         assert http.post("/mcp", json=HELLO).status_code == 200
         with http.stream("GET", "/sse") as events:
             assert "/messages" in next(line for line in events.iter_lines() if line.startswith("data:"))
-        assert http.get("/healthz", headers={"host": "evil.example"}).status_code == 403
+        assert http.post("/mcp", json=HELLO, headers={"host": "evil.example"}).status_code == 403
     bridge.send_signal(signal.SIGTERM)
     assert bridge.wait(15) == 0
     assert not (tmp_path / "socket").exists()
