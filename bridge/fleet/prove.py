@@ -17,6 +17,7 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench
 from bridge.fleet.trial.container import Seen
+from bridge.protocol.tool_checks import oddities
 
 ROUNDS = 7
 WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a command is called
@@ -136,6 +137,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     if inside := findings.storage(closed, _targets(draft)).inside:
         notes += [f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
                   + (f" Its code reads {', '.join(places)}." if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)]) else "")]
+    notes += [f"models may refuse {odd}; {odd.way_out}" for odd in oddities(tools, stanza.litellm_name) if not odd.mended]
     if smoke:
         notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]
     else:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -223,6 +224,19 @@ def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_
 
     assert table.stanzas[0].env == {"NOTES_FILE_PATH": "/data/it.json"}
     assert (draft.env, draft.volumes) == (env, volumes)
+
+
+def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
+    self_pointing = tool("walk_it") | {"inputSchema": {"type": "object", "properties": {"next": {"$ref": "#"}}}}
+    table = Table()
+    table.project = SimpleNamespace(env_file=tmp_path / "no.env")
+
+    proof = prove._decided(table, Draft("it", {"pypi": "it==1"}, command=("it",)), {}, add._checked, seen(made("look"), tools=[tool("look"), self_pointing]), "")
+
+    assert [note for note in proof.notes if "walk_it" in note] == [
+        "models may refuse walk_it: its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list; "
+        "where a model refuses it: tools: {deny: [walk_it]} in the stanza"]
+    assert not [note for note in proof.notes if "refuse look" in note]
 
 
 def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_which():
