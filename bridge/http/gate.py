@@ -18,7 +18,7 @@ PAGES = (b"/status.json", b"/metrics")
 HEALTH = (b"/healthz", b"/readyz")
 OAUTH = (b"register", b"authorize", b"token")
 NO_OAUTH = "there is no OAuth here: send a static token (Authorization: Bearer TOKEN, or X-API-Key: TOKEN), which the operator of this bridge has"
-REMEMBERED = 1000
+REMEMBERED, LONGEST = 1000, 500  # Hosts with their Origins, and bytes of each: nobody has shown a token yet
 UNSEEN = object()
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -53,7 +53,7 @@ class Gate:
         denial = self._welcome.get(named, UNSEEN)
         if denial is UNSEEN:
             denial = self._check(*named)
-            if len(self._welcome) < REMEMBERED:
+            if len(self._welcome) < REMEMBERED and len(named[0] or b"") + len(named[1] or b"") < LONGEST:
                 self._welcome[named] = denial
         if denial is not None:
             return "" if denial.what == "host" and path in HEALTH else denial  # which is constant and reveals nothing

@@ -5,7 +5,7 @@ A client cancels by closing the connection. Nothing can be resumed, so events ha
 
 from typing import Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from bridge.http.admission import DONE, Call, Outcome, not_draining
 from bridge.http.head import Head
@@ -69,7 +69,7 @@ class Modern:
             return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
         raw = bytes(params.meta)
         if len(raw) < MEMORABLE and ladder.is_plain(meta):
-            _remember(self._known, raw, meta)
+            _remember(self._known, raw, envelope.peek_meta(Raw(raw)))  # a copy: a slice would keep the whole body
         if name is not None and message.method == "tools/call" and len(name) < MEMORABLE:
             _remember(self._names, bytes(params.name), name)
         return None

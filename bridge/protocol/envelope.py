@@ -21,7 +21,9 @@ from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, NULL_ID, PAR
 
 BRACE, BACKSLASH, RETURN = b"{\\\r"  # as numbers: `bytes in bytes` takes its left side for one first, and eight times as long
 MAX_DEPTH = 128
+LONGEST_ID = 1024  # bytes; it is kept for as long as its request is under way
 LONGEST_BATCH = 1000
+NOTICE = "notifications/"  # begins the methods of all notifications, and of no request
 MOST_MEMBERS = 10_000  # of an object or array that we take apart: each becomes an object of Python's, of 20 times its size
 WIDE = 2 * MOST_MEMBERS  # bytes from which one may have so many
 ABSENT = Raw()
@@ -97,8 +99,8 @@ def from_client(body: bytes) -> Envelope:
     and error), safe to write to a child. Raises Malformed.
     """
     message = _parse(body if body.isascii() else text(body))
-    if message.id and not (bytes(message.id).isdigit() or _INTEGER_OR_STRING.fullmatch(message.id)):
-        raise Malformed(INVALID_REQUEST, "id must be a string or an integer")
+    if message.id and (len(message.id) > LONGEST_ID or not (bytes(message.id).isdigit() or _INTEGER_OR_STRING.fullmatch(message.id))):
+        raise Malformed(INVALID_REQUEST, f"id must be a string or an integer, of at most {LONGEST_ID} bytes")
     if message.jsonrpc != "2.0":
         why = 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing'
         raise Malformed(INVALID_REQUEST, why, bytes(message.id) or NULL_ID)

@@ -15,6 +15,7 @@ HEADER_MISMATCH = -32020
 MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 NULL_ID = b"null"
+NO_REQUEST = "this is a notification, which has no id"
 
 # 2026-07-28, basic/transports: what a modern client gets in place of 200 while nothing was sent yet.
 _STATUS = {METHOD_NOT_FOUND: 404, **dict.fromkeys((

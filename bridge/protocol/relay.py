@@ -20,7 +20,7 @@ from bridge.counts import Counts
 from bridge.protocol import envelope, ids, memory, spelling, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
-from bridge.protocol.envelope import Envelope
+from bridge.protocol.envelope import NOTICE, Envelope
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
@@ -28,7 +28,7 @@ from bridge.protocol.eras.passing import Listens
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.eras.words import Same, Verbatim, Words
-from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, Malformed, Refusal
+from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Malformed, Refusal
 from bridge.protocol.exchange import NEVER, Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake
@@ -345,6 +345,8 @@ class Relay:
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
         rule = self.words.before.get(message.method)
+        if rule is None and message.method.startswith(NOTICE):
+            return Refusal(200, METHOD_NOT_FOUND, NO_REQUEST)
         if rule is not None:
             done = rule(self, session, message, params)
             if isinstance(done, Refusal):
@@ -429,7 +431,7 @@ class Relay:
         """It is under way, until `end`. Its bytes count where they are many: the number of calls bounds the others."""
         counts, caller = self.counts, exchange.session.caller
         counts.calls.take(caller)
-        size = len(exchange.line)
+        size = len(exchange.line) + len(exchange.token or b"")
         if size > SMALL:
             exchange.size = size if exchange.message is None else 2 * size
             counts.memory.take(caller, exchange.size)
@@ -453,6 +455,8 @@ class Relay:
             self._cancel(session, message, now)
         elif method == "notifications/initialized":
             session.initialized = True
+        elif not method.startswith(NOTICE):
+            self.counts.strays["request_without_id"] += 1  # some servers would do it all the same, past every rule for requests
         elif method in _OWNERS_ONLY and (self.owner is None or method in _ROOTS and self.policy.withhold_roots):
             self.counts.strays[method] += 1
         elif self.is_modern:

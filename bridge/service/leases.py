@@ -95,7 +95,7 @@ class Leases:
             if lease.relay.is_open:
                 return lease
             self._give_back(lease)
-        lease = Lease(self.service.name, principal, envelope.Raw(capabilities), meta.client or NO_OBJECT, self.key)
+        lease = Lease(self.service.name, principal, envelope.Raw(capabilities), meta.client.copy() if meta.client else NO_OBJECT, self.key)
         lease.soon = lambda: self.service.loop.call_later(COLLECT, self._flush, lease)
         lease.over = lambda is_clean: self._over(lease, is_clean)
         lease.hold = Hold(self.service.memory, principal)  # for what its client is asked while its call is parked

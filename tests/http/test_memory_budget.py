@@ -14,6 +14,7 @@ from wire import call, head, initialize, message, open_socket, open_websocket, p
 
 BUDGET = 48 << 20
 LONG = 3 << 20
+ENVELOPE = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 MUCH = 40  # times LONG: two and a half times the budget
 
 
@@ -119,7 +120,29 @@ def fragments_of_messages(flood: Flood) -> None:
                 connection.sendall(part)
 
 
-FLOODS = [calls_that_wait, bodies_that_do_not_end, bodies_with_a_length_that_do_not_end, notifications_that_the_child_does_not_read,
+def calls_with_long_ids(flood: Flood) -> None:
+    """On a stream, where the request that brought it is over at once."""
+    for _ in range(4):
+        listening = flood.send(head("GET", flood.bridge.url, "/sse", accept="text/event-stream"))
+        path = read_until(listening, b"\n\n").rpartition(b"data: ")[2].split()[0].decode()
+        for body in (initialize(), *(call("slow", id=f"{id}" + "x" * LONG, seconds=60) for id in range(MUCH // 4))):
+            read_until(flood.send(post(flood.bridge.url, body, path=path)), b"\r\n\r\n")
+
+
+def modern_calls_that_say_something_new_of_themselves(flood: Flood) -> None:
+    for id in range(MUCH):
+        body = message("tools/call", {"name": "echo", "arguments": {"message": "", "more": "x" * LONG}, "_meta": ENVELOPE | {"x": id}}, id)
+        headers = {"mcp_protocol_version": "2026-07-28", "mcp_method": "tools/call", "mcp_name": "echo"}
+        read_until(flood.send(post(flood.bridge.url, body, **headers)), b"jsonrpc")
+
+
+def hosts_that_are_none(flood: Flood) -> None:
+    for host in range(1000):
+        read_until(flood.send(head("GET", flood.bridge.url, "/mcp", host=f"{host}" + "x" * 60_000)), b"not allowed")
+        flood.stack.close()
+
+
+FLOODS = [calls_that_wait, calls_with_long_ids, modern_calls_that_say_something_new_of_themselves, hosts_that_are_none, bodies_that_do_not_end, bodies_with_a_length_that_do_not_end, notifications_that_the_child_does_not_read,
           answers_that_nobody_reads, events_that_nobody_reads, sessions_with_much_to_say_of_themselves, subscriptions,
           news_that_wait_for_a_stream, fragments_of_messages]
 CHILD = """
@@ -134,7 +157,7 @@ child.run()
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
 def test_the_bridge_stays_within_its_memory(written, flood):
-    budget = BUDGET // 3 if flood is subscriptions else BUDGET
+    budget = BUDGET // 3 if flood in (subscriptions, hosts_that_are_none) else BUDGET
     options = ["--memory", budget, "--max-in-flight", 1 if flood is calls_that_wait else 0, "--keepalive", 0, "--ping-interval", 0]
     child = written(CHILD) if "notif" in flood.__name__ or "news" in flood.__name__ or "events" in flood.__name__ else zoo("echo")
     with Bridge(child, *options) as bridge:

@@ -11,6 +11,7 @@ from world import ENVELOPE, Outbox, World
 from bridge.protocol import envelope, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.eras import ladder
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.headers import mismatch
 from bridge.protocol.eras.tasks import Tasks
@@ -150,6 +151,30 @@ def a_session(world: World, principal: str):
     stream = Outbox()
     session.listen(stream)
     return session, stream
+
+
+@pytest.mark.parametrize("method", ["notifications/cancelled", "notifications/initialized", "notifications/x"])
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_nobodys_call_is_cancelled_by_a_request_that_is_called_like_a_notification(method, is_alone):
+    """The SDK of Go cancels for it whatever its id is, and ids of calls at the child are small numbers."""
+    world = World(own=is_alone)
+    hers, line = world.ask_child(world.session(), id=1)
+    his = world.request(world.owner or world.session(), method, {"requestId": line["id"]}, id=1)
+
+    assert world.sent() == []
+    assert (his.refusal.status, his.refusal.code) == (200, -32601)
+    assert not hers.answers
+    assert ladder.removed(method).code == -32601
+
+
+@pytest.mark.parametrize("method", ["tools/call", "tasks/cancel", "initialize", "resources/unsubscribe", "logging/setLevel", "$/cancelRequest", "x"])
+def test_no_request_reaches_the_child_without_an_id(method):
+    """It would pass by whatever is asked of requests: which tools are hidden, whose task it is, how many there may be at once."""
+    world = World()
+    world.relay.notify(world.session(), envelope.from_client(json.dumps({"jsonrpc": "2.0", "method": method, "params": {"name": "hidden"}}).encode()), 0)
+
+    assert world.sent() == []
+    assert world.counts.strays["request_without_id"] == 1
 
 
 def test_late_words_of_a_shared_child_are_for_nobody_once_it_knows_two_callers():

@@ -206,6 +206,7 @@ def test_what_a_slow_child_has_not_read_is_not_copied_each_time_it_reads(monkeyp
         process = Process.__new__(Process)
         process._stdin, process._loop, process._unsent, process._room = 1, Loop(), deque([line[:1000]] * (len(line) // 1000)), []
         process._is_blocked, process.backlog = False, len(line) // 1000 * 1000
+        process._lines, process._hold = Lines(1000), Hold(Pot(), "")
         while process._unsent:
             process._flush()
         assert process.backlog == 0

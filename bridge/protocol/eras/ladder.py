@@ -14,6 +14,7 @@ from bridge.protocol.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    NO_REQUEST,
     UNSUPPORTED_VERSION,
     Refusal,
     modern_refusal,
@@ -88,6 +89,8 @@ def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes,
 
 def removed(method: str) -> Refusal | None:
     """A method that this era has no more, whatever the child has."""
+    if method.startswith(envelope.NOTICE):
+        return unknown(method, NO_REQUEST)
     return unknown(method) if method in REMOVED else None
 
 
