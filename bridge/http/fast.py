@@ -5,6 +5,9 @@ socket), which is more than the relay takes for the whole message. So a request 
 on its connection, welcome at the gate, is handed to its endpoint here. Any other goes by ASGI (`app.py`) to the same
 `answer` of the same endpoint: the two differ in nothing but how bytes leave. `tests/bench/instructions.py` counts what a call takes.
 
+Clients say the same with each request of a connection, but for the length of its body. One whose head is that of the last one, byte
+for byte, and that comes in one piece, is not parsed: what its head says is known (`again.py`). Whether it may come in is asked anew.
+
 It leans on uvicorn's HttpToolsProtocol by inheritance, with `connection.py` in between: `cycle` is what uvicorn asks whether a
 response is under way, and `on_response_complete` starts what a client has pipelined behind it.
 """
@@ -19,6 +22,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bridge.budget import Hold, address
+from bridge.http.again import Again, again
 from bridge.http.answers import EVENTS
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
 from bridge.http.request import BUG, Headers, Request, guarded
@@ -38,8 +42,11 @@ class FastProtocol(ConnectionProtocol):
         self.served = None  # the request under way by ASGI
         self.unsent: Hold | None = None  # what waits for the client to read
         self.taken: FastResponse | None = None  # the last one on the fast path
-        self.request: tuple = ()  # what its head says
+        self.head: tuple = ()  # what it says: the method, path and query, and its headers
         self.body: bytes | bytearray = b""  # what has come of it
+        self.principal = ""  # whose it is
+        self.chunk = b""  # what is being parsed, where a request may begin and end with it
+        self.again: Again | None = None  # what the next request looks like if it says the same
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
@@ -50,7 +57,7 @@ class FastProtocol(ConnectionProtocol):
         """The client does not take what it is sent: that counts as memory, and where there is none the connection ends."""
         super().pause_writing()
         service = self.taken.service if self.taken is not None else self.bridge.any_service()
-        self.unsent = self.unsent or Hold(service.memory, self.request[3] if self.taken is not None and self.request[3] else self.address)
+        self.unsent = self.unsent or Hold(service.memory, self.principal or self.address)
         if not self.unsent.fits(self.transport.get_write_buffer_size()):
             service.counts.drops["memory"] += 1
             self.transport.abort()
@@ -80,10 +87,22 @@ class FastProtocol(ConnectionProtocol):
         self.served = cycle
         super()._start_asgi_task(cycle, app)
 
+    def data_received(self, data: bytes) -> None:
+        is_new = self.reading is NOTHING
+        if is_new and self.again is not None and self.refusal is None:
+            body = self.again.body(data)
+            if body and (response := self._welcome(len(body))):
+                self.idle_due = NEVER
+                return self._answer(response, body)
+        self.chunk = data if is_new else b""
+        super().data_received(data)
+        self.chunk = b""
+        return None
+
     def on_message_begin(self) -> None:
         """As uvicorn's, but for the scope, which nobody needs on the fast path."""
         self.reading, self.unmoved, self.idle_due = HEAD, 0, NEVER
-        self.url, self.headers = b"", []
+        self.url, self.headers, self.again = b"", [], None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
@@ -121,29 +140,38 @@ class FastProtocol(ConnectionProtocol):
         self.reading, self.unmoved, self.read_due = BODY, 0, NEVER
         if self.is_long:
             self._refuse_long_head()
+        path, _, query = self.url.partition(b"?")
+        headers = dict(self.headers)
+        self.head = self.parser.get_method(), path, query, headers
+        self.fast = self._welcome(int(headers.get(b"content-length", 0))) if self._is_plain(headers) else None
+        if self.fast is None:
+            return self._go_by_asgi()
+        self.body = b""
+        return None
+
+    def _is_plain(self, headers: dict) -> bool:
+        """Whether the head says nothing that only uvicorn's cycle knows how to do."""
+        if len(headers) != len(self.headers) or b"expect" in headers or not self.parser.should_keep_alive():
+            return False
+        if b"content-length" not in headers and (b"transfer-encoding" in headers or self.parser.get_method() == b"POST"):
+            return False
+        return b"connection" not in headers or self.parser.get_http_version() == "1.1"
+
+    def _welcome(self, size: int) -> "FastResponse | None":
+        """The response to a request with this head and a body of so many bytes, if it may go the fast path now."""
+        bridge, (method, path, _, headers) = self.bridge, self.head
         # The answers of a client that does not read them wait for it, and its next requests too.
         if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
-            return self._go_by_asgi()
-        method = self.parser.get_method()
-        path, _, query = self.url.partition(b"?")
-        endpoint = self.bridge.fast.get(path)
-        if endpoint is None or method not in endpoint.fast or not self.parser.should_keep_alive():
-            return self._go_by_asgi()
-        headers = dict(self.headers)
-        length = headers.get(b"content-length")
-        if length is None:
-            if method == b"POST" or b"transfer-encoding" in headers:
-                return self._go_by_asgi()
-        elif int(length) > endpoint.most:
-            return self._go_by_asgi()
-        principal = self.bridge.gate.admit(path, headers, self.server)
-        if (type(principal) is not str or len(headers) != len(self.headers) or b"expect" in headers
-                or self.bridge.has_cors and b"origin" in headers or b"connection" in headers and self.parser.get_http_version() != "1.1"):
-            return self._go_by_asgi()
-        self.request = method, headers, query, principal
-        self.body = b""
-        self.cycle = self.fast = FastResponse(self, endpoint.service, endpoint)
-        return None
+            return None
+        endpoint = bridge.fast.get(path)
+        if endpoint is None or method not in endpoint.fast or size > endpoint.most:
+            return None
+        principal = bridge.gate.admit(path, headers, self.server)
+        if type(principal) is not str or bridge.has_cors and b"origin" in headers:
+            return None
+        self.principal = principal
+        self.cycle = response = FastResponse(self, endpoint.service, endpoint)
+        return response
 
     def on_body(self, body: bytes) -> None:
         self.unmoved = 0
@@ -165,11 +193,15 @@ class FastProtocol(ConnectionProtocol):
                 super().on_message_complete()
             return
         self.reading, self.read_due = NOTHING, NEVER
+        body, self.body = bytes(self.body), b""
+        self.again = again(self.chunk, body) if body else None
+        self._answer(response, body)
+
+    def _answer(self, response: "FastResponse", body: bytes) -> None:
         self.taken = response
-        method, headers, query, principal = self.request
-        body, self.body = self.body, b""
+        method, _, query, headers = self.head
         try:
-            response.endpoint.answer(Request(method, headers, query, bytes(body), principal, self.headers, principal or self.address), response)
+            response.endpoint.answer(Request(method, headers, query, body, self.principal, self.headers, self.principal or self.address), response)
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
             if not response.response_complete:
