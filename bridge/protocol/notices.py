@@ -11,6 +11,9 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.ids import minted
 from bridge.protocol.session import Session
 
+UPDATED = "notifications/resources/updated"
+MOMENT, MUCH = 0.1, 2000  # seconds, and how many sessions are told something in them before what comes next has to wait
+LATER = 4096  # pieces of news that wait, and bytes of each
 _COMPLETE = "notifications/elicitation/complete"
 LIST_CHANGES = {f"notifications/{kind}/list_changed": kind for kind in ("tools", "prompts", "resources")}
 
@@ -20,6 +23,9 @@ class Notices:
 
     def __init__(self, relay):
         self.relay = relay
+        self._since = float("-inf")  # when this moment began
+        self._told = 0  # in it: how many sessions how often
+        self._later: dict[object, Envelope] = {}  # news that wait for the next sweep
 
     def notified(self, message: Envelope, now: float) -> None:
         relay = self.relay
@@ -37,16 +43,44 @@ class Notices:
             self._progress(message, now)
         elif method in LIST_CHANGES:
             self.relay.forget(LIST_CHANGES[method], now)
-            self.changed(LIST_CHANGES[method], message.params)
-        elif method == "notifications/resources/updated":
-            uri = envelope.string(envelope.peek(message.params).uri)
-            told = envelope.notification(method, message.params)  # one for all who wait for it
-            for session in subscriptions.holders(self.relay.sessions.values(), uri or ""):
-                self._announce(session, (method, uri), told)
+            self._spread(method, message, now)
+        elif method == UPDATED:
+            self._spread((method, envelope.string(envelope.peek(message.params).uri) or ""), message, now)
         elif method == "notifications/cancelled":
             self.relay.asks.cancelled(message)
         else:
-            self._unowned(message)
+            self._unowned(message, now)
+
+    def _spread(self, key, message: Envelope, now: float) -> None:
+        """News for all sessions that want them, now or, where there were many just now, with the next sweep; the newest of a key do."""
+        if self._is_much(now):
+            if key in self._later or len(self._later) < LATER and len(message.params) <= LATER:
+                if not self._later:
+                    self.relay.postponed.append(self._go_on)
+                self._later[key] = message
+            else:
+                self.relay.counts.drops["flood"] += 1
+        elif message.method in LIST_CHANGES:
+            self.changed(LIST_CHANGES[message.method], message.params)
+        else:
+            told = envelope.notification(message.method, message.params)  # one for all who wait for it
+            for session in subscriptions.holders(self.relay.sessions.values(), key[1]):
+                self._announce(session, key, told)
+
+    def _is_much(self, now: float) -> bool:
+        """Whether the child has told so much to so many that others must have their turn first: a line of 60 bytes that goes
+        to ten thousand sessions takes longer than a thousand calls, and there may be a thousand lines in what it writes at once."""
+        if now - self._since >= MOMENT:
+            self._since, self._told = now, 0
+        is_much = self._told > 0 and self._told + len(self.relay.sessions) > MUCH
+        if not is_much:
+            self._told += len(self.relay.sessions)
+        return is_much
+
+    def _go_on(self, now: float) -> None:
+        later, self._later = self._later, {}
+        for key, message in later.items():
+            self._spread(key, message, now)
 
     def changed(self, kind: str, params: bytes = b"") -> None:
         """Tell every session that a list is not what it was."""
@@ -80,14 +114,21 @@ class Notices:
         if not any(outbox.put(message) for outbox in reversed(session.streams)):
             session.keep(key, kept or message)
 
-    def _unowned(self, message: Envelope) -> None:
+    def _unowned(self, message: Envelope, now: float) -> None:
         relay = self.relay
+        is_for_all = not relay.exchanges and len(relay.sessions) > 1
+        if is_for_all and self._is_much(now):
+            relay.counts.drops["flood"] += 1
+            return
         text = envelope.notification(message.method, message.params)
         level = envelope.string(envelope.peek(message.params).level) if message.method == "notifications/message" else None
         exchange, sessions = relay.only_listener() if relay.is_modern and level else relay.owner_of_the_moment()
         if relay.has_many_callers or exchange is None and len(sessions) != 1 and relay.has_clients_waiting:
             # Several sessions' requests are under way: to give it to all would show one client another's business.
             relay.counts.drops["unattributable"] += 1
+            return
+        if len(sessions) > 1 and not is_for_all and self._is_much(now):
+            relay.counts.drops["flood"] += 1
             return
         for session in sessions:
             if session.is_modern and exchange is not None:

@@ -72,7 +72,9 @@ class Session:
 
         The oldest give way to new ones, but asks do not: the child waits for them. The relay bounds their number.
         """
-        self.waiting[key] = message
+        before, self.waiting[key] = self.waiting.get(key, b""), message
+        if len(before) == len(message):
+            return  # as big as it was: what holds for this session still does
         size = sum(map(len, self.waiting.values()))
         while len(self.waiting) > WAITING_LIMIT or size > WAITING_BYTES or not self.fits():
             oldest = next((key for key in self.waiting if not (isinstance(key, tuple) and key[0] == "ask")), None)

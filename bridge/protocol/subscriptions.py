@@ -1,10 +1,12 @@
 """Standing wishes: which session wants which resource's changes, and how much of the log."""
 
+from itertools import islice
 from sys import getsizeof
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")  # RFC 5424, 6.2.1
 EACH = 128  # bytes that one takes beside its URI
 MOST, LONGEST = 1000, 8192  # resources that one session may have watched, and characters of their URIs
+PARTS = 100  # of a URI, that may be what somebody subscribed to: 8,192 slashes have as many parts, of 4 KB each
 UNASKED = "info"  # what a session that never set a level gets once another one has made the child more talkative
 
 
@@ -24,8 +26,8 @@ def holders(sessions, uri: str) -> list:
 
     They are asked for what it may be a part of, which is little; each may hold a thousand others.
     """
-    wholes = _wholes(uri)
-    return [session for session in sessions if session.subscriptions and not wholes.isdisjoint(session.subscriptions)]
+    parts = wholes(uri)
+    return [session for session in sessions if session.subscriptions and not parts.isdisjoint(session.subscriptions)]
 
 
 def is_held(sessions, uri: str) -> bool:
@@ -60,13 +62,12 @@ def is_wanted(wanted: str, level: str | None) -> bool:
     return bool(wanted) and (level not in LEVELS or LEVELS.index(level) >= LEVELS.index(wanted))
 
 
-def _wholes(uri: str) -> set[str]:
+def wholes(uri: str) -> set[str]:
     """The resource and what it is a part of (server/resources, "Subscriptions"): file:///a/b is one of file:///a and of file:///a/."""
     begin = uri[:LONGEST + 1]  # a longer one cannot have been subscribed to
-    wholes = {uri} if len(uri) <= LONGEST else set()
-    for end, char in enumerate(begin):
-        if char in "/#?":
-            wholes.add(begin[:end])
-            if char == "/":
-                wholes.add(begin[:end + 1])
-    return wholes
+    found = {uri} if len(uri) <= LONGEST else set()
+    for end in islice((end for end, char in enumerate(begin) if char in "/#?"), PARTS):
+        found.add(begin[:end])
+        if begin[end] == "/":
+            found.add(begin[:end + 1])
+    return found

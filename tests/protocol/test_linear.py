@@ -244,6 +244,30 @@ def test_headers_that_come_twice_are_found_in_one_look():
     assert is_linear(ladder.twins, lambda size: [(b"x%d" % (number // 2), b"") for number in range(size // 16)]) == ""
 
 
+@pytest.mark.parametrize("uri", ["/" * 8192, "#" * 8192, "x:" + "a" * 4000 + "/" * 4000])
+def test_the_parts_of_a_resource_are_not_copied_out_at_each_of_its_signs(uri):
+    """A child that wrote 8 KB kept everybody waiting for a fifth of a second."""
+    assert sum(map(len, subscriptions.wholes(uri))) < 2 * (subscriptions.PARTS + 1) * len(uri)
+
+
+@pytest.mark.parametrize("notice", ["tools/list_changed", "resources/updated", "message", "x"])
+def test_a_flood_of_news_for_many_sessions_does_not_keep_everybody_waiting(notice):
+    """64 KB of them for a thousand sessions took 15 seconds. Of what has to be known the last one is told all the same."""
+    world, sessions = World(), 1000
+    streams = [Outbox() for _ in range(sessions)]
+    for stream in streams:
+        world.session(stream).subscriptions.add("x")
+    for number in range(1000):
+        world.notice(notice, uri="x", number=number)
+
+    assert sum(len(stream.raw) for stream in streams) <= 2 * sessions
+    if notice in ("tools/list_changed", "resources/updated"):
+        world.sweep(1)
+        assert {stream.messages[-1]["params"]["number"] for stream in streams} == {999}
+    else:
+        assert world.counts.drops["flood"] == 998
+
+
 def test_the_holders_of_a_resource_are_found_without_a_look_at_all_that_they_hold():
     class Holder:
         subscriptions = {f"file:///a/{number}" for number in range(1000)}
