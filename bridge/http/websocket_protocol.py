@@ -5,6 +5,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from bridge.budget import Hold
 from bridge.http.connection import WriteDeadline
 
+A_WRITE = 64  # bytes that one takes beside its own, while it waits
 LINGER = 10.0  # seconds in which a client may still take what was sent to it last
 
 
@@ -15,6 +16,18 @@ class WebSocketProtocol(WriteDeadline, WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.write_timeout = write_timeout
         self.hold: Hold | None = None
+        self.pongs = 0  # bytes of them that a client has not taken which goes on with its pings
+
+    def handle_ping(self) -> None:
+        pongs = b"".join(self.conn.data_to_send())
+        self.transport.write(pongs)
+        if not self.writable.is_set():
+            self.pongs += len(pongs) + A_WRITE
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.pongs = 0
+        self._count()
 
     def handle_cont(self, event) -> None:
         """As uvicorn's, which keeps each fragment: one of a single byte takes fifty."""
@@ -28,16 +41,16 @@ class WebSocketProtocol(WriteDeadline, WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        begun = len(self.conn.reader.buffer) + (len(self.frames[0]) if self.frames else 0)
-        if begun or self.hold is not None:
-            self._count(begun)
+        self._count()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._count(0)
+        if self.hold is not None:
+            self.hold.set(0)
         super().connection_lost(exc)
 
-    def _count(self, size: int) -> None:
-        """What has come of a message counts as memory; where there is none the connection ends."""
+    def _count(self) -> None:
+        """What has come of a message counts as memory, and pongs; where there is none the connection ends."""
+        size = len(self.conn.reader.buffer) + (len(self.frames[0]) if self.frames else 0) + self.pongs
         if size and self.hold is None and self.scope.get("bridge.hold") is not None:
             self.hold = Hold(self.scope["bridge.hold"].pot, self.scope["bridge.hold"].caller)
         if self.hold is not None and not self.hold.fits(size):

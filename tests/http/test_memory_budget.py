@@ -142,7 +142,16 @@ def hosts_that_are_none(flood: Flood) -> None:
         flood.stack.close()
 
 
-FLOODS = [calls_that_wait, calls_with_long_ids, modern_calls_that_say_something_new_of_themselves, hosts_that_are_none, bodies_that_do_not_end, bodies_with_a_length_that_do_not_end, notifications_that_the_child_does_not_read,
+def pings_whose_pongs_nobody_reads(flood: Flood) -> None:
+    connection, _ = open_websocket(flood.bridge.url)
+    flood.stack.enter_context(connection)
+    connection.settimeout(2)
+    with suppress(OSError):
+        for _ in range(MUCH * LONG >> 17):
+            connection.sendall((b"\x89\xfd\x00\x00\x00\x00" + b"x" * 125) * 1000)
+
+
+FLOODS = [pings_whose_pongs_nobody_reads, calls_that_wait, calls_with_long_ids, modern_calls_that_say_something_new_of_themselves, hosts_that_are_none, bodies_that_do_not_end, bodies_with_a_length_that_do_not_end, notifications_that_the_child_does_not_read,
           answers_that_nobody_reads, events_that_nobody_reads, sessions_with_much_to_say_of_themselves, subscriptions,
           news_that_wait_for_a_stream, fragments_of_messages]
 CHILD = """
