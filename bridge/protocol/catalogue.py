@@ -7,11 +7,11 @@ from msgspec import Raw
 
 from bridge.counts import Labels
 from bridge.protocol import envelope, spelling
-from bridge.protocol.envelope import BACKSLASH
 from bridge.protocol.eras.headers import annotations
 
 NAMES = 2000
 UNKNOWN = "(unknown)"
+_UNKNOWN = (UNKNOWN, False)
 
 
 class _Annotations(msgspec.Struct):
@@ -42,20 +42,15 @@ class Catalogue:
 
     def __init__(self, labels: Labels | None = None):
         self.labels = labels or Labels()
-        self._labels: dict[bytes, str] = {}
+        self._tools: dict[bytes, tuple[str, bool]] = {}
         self.names: dict[bytes, str] = {}
         self.headers: dict[bytes, tuple] = {}  # arguments that are mirrored in headers, by tool
         self.is_known = False
-        self._safe: frozenset[bytes] = frozenset()
         self._tasks: frozenset[bytes] = frozenset()
 
-    def label(self, name: Raw) -> str:
-        label = self._labels.get(bytes(name))
-        return self._labels.get(envelope.key(name), UNKNOWN) if label is None else label
-
-    def is_safe(self, name: Raw) -> bool:
-        raw = bytes(name)
-        return raw in self._safe or BACKSLASH in raw and envelope.key(name) in self._safe
+    def of(self, name: Raw) -> tuple[str, bool]:
+        """The label of a tool, and whether it is safe."""
+        return self._tools.get(bytes(name)) or self._tools.get(envelope.key(name), _UNKNOWN)
 
     def wants_task(self, name: Raw) -> bool:
         """Whether the tool can only be called as a task (2025-11-25, basic/utilities/tasks)."""
@@ -74,8 +69,8 @@ class Catalogue:
             return
         self.is_known = True
         self.names = {envelope.encode(tool.name): tool.name for tool in tools}
-        self._labels = {raw: self.labels.of(name) for raw, name in self.names.items()}
-        self._safe = frozenset(envelope.encode(tool.name) for tool in tools if _is_safe(tool.annotations))
+        safe = {tool.name for tool in tools if _is_safe(tool.annotations)}
+        self._tools = {raw: (self.labels.of(name), name in safe) for raw, name in self.names.items()}
         self._tasks = frozenset(envelope.encode(tool.name) for tool in tools if bytes(tool.execution) and _wants_task(tool.execution))
         found = ((tool.name, annotations(tool.inputSchema)) for tool in tools if spelling.may_name(bytes(tool.inputSchema), b"x-mcp-header"))
         self.headers = {envelope.encode(name): mirrored for name, mirrored in found if mirrored}

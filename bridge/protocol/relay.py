@@ -414,10 +414,10 @@ class Relay:
                   words: Words, token: msgspec.Raw | None) -> Exchange:
         id = next(self._mint)
         method = message.method
-        tool = self.catalogue.label(params.name) if method == "tools/call" else ""
+        tool, is_safe = self.catalogue.of(params.name) if method == "tools/call" else ("", method in SAFE_METHODS)
         exchange = Exchange(id, session, bytes(message.id), method, tool, token.copy() if token else None, outbox, now, now + self._patience, now + self._longest)
         exchange.relay = self
-        exchange.is_safe = method in SAFE_METHODS or method == "tools/call" and self.catalogue.is_safe(params.name)
+        exchange.is_safe = is_safe
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
         exchange.words = words

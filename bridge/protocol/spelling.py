@@ -10,6 +10,7 @@ whole, there is nothing else in it.
 """
 
 import json
+from functools import lru_cache
 
 import msgspec
 from msgspec import Raw
@@ -27,6 +28,7 @@ DECIDES = {  # by method, case-folded; `_meta` does so in all of them
     "subscriptions/listen": frozenset(("notifications",)),
     **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel", "tasks/result"), _TASK), "tasks/list": _LIST,
 }
+MEMORABLE = 2048  # bytes of a `_meta`
 _NONE: frozenset[str] = frozenset()
 _EXACT = frozenset(("_meta", "name", "arguments", "uri", "cursor", "level", "notifications", "taskId", "inputResponses", "requestState"))
 
@@ -63,6 +65,11 @@ def without_tokens(members: dict[str, Raw]) -> dict[str, Raw]:
 def may_hold_token(meta: Raw) -> bool:
     """Whether to look closer. Outside ASCII there are letters that fold to those of "token"."""
     raw = bytes(meta)
+    return _may_hold_token(raw) if len(raw) < MEMORABLE else _may_hold_token.__wrapped__(raw)
+
+
+@lru_cache(256)  # a client says the same of itself with each request
+def _may_hold_token(raw: bytes) -> bool:
     return b"oken" in raw.lower() or BACKSLASH in raw or not raw.isascii()
 
 

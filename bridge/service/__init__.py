@@ -173,7 +173,7 @@ class Service:
 
     def request(self, session: Session, message: envelope.Envelope, outbox, headers: dict) -> Refusal | None:
         """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
-        if refusal := self.no_room(session.caller, len(memoryview(message.params))):
+        if refusal := self.no_room(session.caller, len(message.params)):
             return refusal
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")

@@ -67,6 +67,8 @@ class ModernCalls:
             return DONE
         principal = call.request.principal
         if relay.is_modern:
+            if method == "tools/call":
+                return None
             if method in TASKS:
                 return relay.tasks.refusal(principal, params.taskId)
             if method == listens.METHOD:
@@ -88,14 +90,14 @@ class ModernCalls:
         return self._lend(call) if leases.wants(method, call.meta) else None
 
     async def _lend(self, call) -> Outcome:
-        if refusal := self.service.no_room(call.request.principal, len(memoryview(call.message.params))):
+        if refusal := self.service.no_room(call.request.principal, len(call.message.params)):
             return refusal
         trace = call.request.headers.get(b"traceparent", b"").decode("latin-1")
         return await self.service.leases.call(call.message, call.params, call.meta, call.outbox, call.request.principal, trace) or DONE
 
     def room(self, call) -> Outcome:
         service = self.service
-        if refusal := service.no_room(call.request.principal, len(memoryview(call.message.params))):
+        if refusal := service.no_room(call.request.principal, len(call.message.params)):
             return refusal
         process = call.child.supervisor.process
         return service.room_in(process) if process is not None and process.backlog > FULL else None

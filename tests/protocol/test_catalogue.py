@@ -24,10 +24,10 @@ def test_all_pages_are_known(catalogue):
 
 
 def test_a_label_is_one_of_the_childs_own_names(catalogue):
-    assert catalogue.label(Raw(b'"a"')) == "a"
-    assert catalogue.label(Raw('"é"'.encode())) == "é"
+    assert catalogue.of(Raw(b'"a"'))[0] == "a"
+    assert catalogue.of(Raw('"é"'.encode()))[0] == "é"
     for unknown in (b'"b"', b"", b"5", b"null", b"\xff"):
-        assert catalogue.label(Raw(unknown)) == UNKNOWN
+        assert catalogue.of(Raw(unknown))[0] == UNKNOWN
 
 
 @pytest.mark.parametrize("spelling", [rb'"caf\u00e9/a"', rb'"caf\u00E9\/a"', rb'"\u0063af\u00e9\u002fa"', '"café\\/a"'.encode(), '"café/a"'.encode()])
@@ -39,7 +39,7 @@ def test_a_name_is_the_same_however_it_is_spelled(spelling):
     catalogue.learn([page(tool)])
     name = Raw(spelling)
 
-    assert (catalogue.label(name), catalogue.is_safe(name), catalogue.wants_task(name)) == ("café/a", True, True)
+    assert (catalogue.of(name), catalogue.wants_task(name)) == (("café/a", True), True)
     assert catalogue.mirrored(name) == ((("region",), "Region", "string"),)
 
 
@@ -47,8 +47,8 @@ def test_a_name_with_escapes_of_its_own_is_known():
     catalogue = Catalogue()
     catalogue.learn([page({"name": 'a"\\b', "annotations": {"readOnlyHint": True}})])
 
-    assert catalogue.label(Raw(rb'"a\"\\b"')) == catalogue.label(Raw(rb'"\u0061\"\\b"')) == 'a"\\b'
-    assert catalogue.is_safe(Raw(rb'"a\"\\b"'))
+    assert catalogue.of(Raw(rb'"a\"\\b"'))[0] == catalogue.of(Raw(rb'"\u0061\"\\b"'))[0] == 'a"\\b'
+    assert catalogue.of(Raw(rb'"a\"\\b"'))[1]
 
 
 def test_what_was_learned_before_is_forgotten(catalogue):
@@ -92,8 +92,8 @@ def test_a_tool_is_safe_only_if_it_says_so(annotations, is_safe):
     catalogue = Catalogue()
     catalogue.learn([page({"name": "t", "annotations": annotations}, "other")])
 
-    assert catalogue.is_safe(Raw(b'"t"')) is is_safe
-    assert not catalogue.is_safe(Raw(b'"other"'))
+    assert catalogue.of(Raw(b'"t"'))[1] is is_safe
+    assert not catalogue.of(Raw(b'"other"'))[1]
 
 
 @pytest.mark.parametrize("name", [b"", b'""', b'"other"', b'"T"', b"null", b"5"])
@@ -102,7 +102,7 @@ def test_only_the_very_name_is_safe(name):
     catalogue = Catalogue()
     catalogue.learn([page({"name": UNKNOWN, "annotations": {"readOnlyHint": True}}, {"name": "t", "annotations": {"readOnlyHint": True}})])
 
-    assert not catalogue.is_safe(Raw(name))
+    assert not catalogue.of(Raw(name))[1]
 
 
 @pytest.mark.parametrize("deep", range(900, 1010, 3))

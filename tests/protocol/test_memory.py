@@ -333,7 +333,7 @@ def test_a_child_that_was_kept_answers_before_its_first_start():
     outbox = world.request(world.session(), "tools/list")
 
     assert outbox.answers[0]["result"]["tools"][0]["name"] == "t"
-    assert world.relay.catalogue.label(Raw(b'"t"')) == "t"
+    assert world.relay.catalogue.of(Raw(b'"t"'))[0] == "t"
     assert isinstance(world.relay.facts, Facts)
 
 
