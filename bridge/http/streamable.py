@@ -20,7 +20,7 @@ from bridge.http.request import MOST, Request, Response
 from bridge.http.stream import COMMENT, frame
 from bridge.protocol import envelope
 from bridge.protocol.eras import ladder
-from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
+from bridge.protocol.errors import NULL_ID, Malformed, Refusal, error_body
 
 
 class Streamable:

@@ -9,7 +9,6 @@ from typing import Any
 from bridge.inspect.connect import Visit
 from bridge.inspect.schema import arguments, one_line
 from bridge.inspect.survey import Facts
-from bridge.printable import printable
 
 def transports(visits: list[Visit[Facts]]) -> str:
     wide = max(len(visit.way.name) for visit in visits)

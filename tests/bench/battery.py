@@ -1,4 +1,4 @@
-"""How the bridge and its peers fare with what people really run into: the cases of tests/world, a column each.
+"""How the bridge and its peers fare with what people really run into: the cases of tests/battery, a column each.
 
     python tests/bench/battery.py [--only ours|supergateway|…]
 
@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import servers
 from servers import Kind
 
-from world.cases import CASES, Case
+from battery.cases import CASES, Case
 
-ODD = Path(__file__).parents[1] / "world" / "odd_server.py"
+ODD = Path(__file__).parents[1] / "battery" / "odd_server.py"
 
 
 def main() -> int:

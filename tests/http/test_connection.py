@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from support import Bridge, Http, eventually, text, zoo
+from support import Bridge, Http, eventually, zoo
 from wire import call, head, initialize, message, open_socket, open_websocket, post, read_to_end, read_until, send_frame
 
 # Offers to upgrade

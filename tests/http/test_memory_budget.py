@@ -3,13 +3,11 @@
 Each kind of buffer has a flood of several times the budget. Memory is the process's own high-water mark.
 """
 
-import json
-import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from support import Bridge, Http, eventually, zoo
+from support import Bridge, eventually, zoo
 from wire import call, head, initialize, message, open_socket, open_websocket, post, read_until
 
 BUDGET = 48 << 20

@@ -23,6 +23,7 @@ import bridge
 from bridge.child.environment import PROXIES
 from bridge.config import LITERAL
 from bridge.config import read as read_config
+from bridge.fleet.ask import Http, Silence
 from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.excerpt import show

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bridge.fleet.trial.calls import CHANGES, NO_KEY, TELLS_TOO_MUCH
-from bridge.fleet.trial.container import Reach, Seen
+from bridge.fleet.trial.container import Seen
 
 PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import Bridge
 
-from world.cases import CASES
+from battery.cases import CASES
 
 ODD = Path(__file__).with_name("odd_server.py")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from world.client import HELLO, JSON, Session, head, post, request, send
+from battery.client import HELLO, JSON, Session, head, post, request, send
 
 
 @dataclass(frozen=True)
