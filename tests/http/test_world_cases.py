@@ -99,8 +99,9 @@ def test_what_people_send_is_understood_or_refused_by_name(bridges, where, sent,
 def test_an_event_stream_says_that_it_must_not_be_transformed_and_begins_at_once(echo, connect, method, path):
     """typescript-sdk#231: what compresses would hold events back until its block is full."""
     client = connect(Http, echo.url, listen=False)
-    body = json.dumps(call("progress", steps=3) | {"params": {"name": "progress", "arguments": {"steps": 3}, "_meta": {"progressToken": 1}}}).encode()
-    for version in ("1.1", "1.0"):
+    for id, version in enumerate(("1.1", "1.0"), 1):
+        params = {"name": "progress", "arguments": {"steps": 3}, "_meta": {"progressToken": id}}
+        body = json.dumps(call("progress", steps=3) | {"id": id, "params": params}).encode()
         with open_socket(echo.url) as connection:
             connection.sendall(request(method, path, body if method == "POST" else b"", version, accept="text/event-stream", mcp_session_id=client.session))
             first = read_until(connection, b"\r\n\r\n")

@@ -370,8 +370,8 @@ def test_a_storm_of_calls_to_a_bridge_that_takes_two(gateway, by, narrow):
 def test_too_many_sessions(gateway, by, narrow):
     gateway.call(by, "narrow", "echo", message="known")
     with ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(Http(narrow.url, listen=False))
+        for _ in range(3):  # of clients that cannot be forgotten and taken up again
+            stack.enter_context(Http(narrow.url, listen=False, capabilities={"sampling": {}}))
 
         assert gateway.call(by, "narrow", "echo", message="x") == NOT_THERE
         gateway.check(by)
