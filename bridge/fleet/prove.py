@@ -109,14 +109,13 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
     draft = _with_downloads(draft, opened)
-    best = opened if opened and not closed.report["started"] else closed
+    best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     started, tools = bool(best.report["started"]), best.report["tools"]
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
     why = draft.why | {"egress": egress.why}
     if not started:
-        words = findings.last_words(best)
         without = f" without a real {', '.join(lacking)}" if lacking else ""
-        said = f"it did not start{without}: {words or best.report['why_not']}"
+        said = f"it did not start{without}: {findings.last_words(best)}"
         more = [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")] if wanted else []
         return Proof(replace(draft, egress=egress.allowed, why=why), None, False, [comment(said), *more, comment(f"egress: {_yes(egress.allowed)}: {egress.why}")])
     unproved = findings.unproved(best) if smoke is None else None

@@ -439,16 +439,16 @@ def test_where_nothing_can_contain_it_nothing_runs_unless_that_is_allowed(projec
 @pytest.mark.docker
 @pytest.mark.timeout(300)
 def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project, monkeypatch, capsys):
-    """Its words come back as the reason why it did not start."""
+    """Its words come back as the reason why it did not start: those of a place where every name is somebody, not of one that has no such name."""
     monkeypatch.setenv("A_TOKEN_OF_MINE", "s1")
-    code = ("import os, socket, sys\ntry: socket.create_connection(('example.com', 80), 5)\nexcept OSError as error: why = error.strerror\n"
+    code = ("import os, socket, sys\ntry: socket.create_connection(('nobody.invalid', 80), 5)\nexcept OSError as error: why = error.strerror\n"
             f"print('error:', why, os.environ.get('A_TOKEN_OF_MINE'), os.path.exists({str(project.root)!r}), os.getuid(), os.access('/etc', os.W_OK), file=sys.stderr)")
 
     made = add.add(project, "nosy", "command", "", ["python3", "-c", f"exec({code!r})"])
 
-    assert made.notes == ["it did not start: error: Connection refused None False 10001 False", "egress: true: it did not start without example.com"]
+    assert made.notes == ["it did not start: error: Connection refused None False 10001 False", "egress: true: it did not start without nobody.invalid"]
     assert "trying nosy in a container without network" in capsys.readouterr().err
-    assert "egress: true    # it did not start without example.com" in made.path.read_text()
+    assert "egress: true    # it did not start without nobody.invalid" in made.path.read_text()
 
 
 @pytest.mark.docker

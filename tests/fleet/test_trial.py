@@ -176,6 +176,19 @@ def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, name
     assert findings.missing(seen(words=[words], started=0.0)) == names
 
 
+@pytest.mark.parametrize("words, why_not, told", [
+    (["first", "no access with it"], "the command ended", "no access with it"),
+    (["Access denied for you", "bye"], "the command ended", "Access denied for you"),
+    (["usage: it FOLDER", "  FOLDER: what it may see"], "the command ended", "usage: it FOLDER"),
+    (["Error: no token", "running without cache"], "the command ended", "Error: no token"),
+    (["quota used up"], "the command ended", "the command ended; its last words: quota used up"),
+    (["it listens on port 3000"], "no answer within 40 s", "no answer within 40 s; its last words: it listens on port 3000"),
+    ([], "the command ended", "the command ended"),
+])
+def test_why_it_did_not_start_is_the_line_that_denies_something_or_what_was_seen_of_it(words, why_not, told):
+    assert findings.last_words(seen(words=words, started=0.0, why_not=why_not)) == told
+
+
 def test_a_server_that_asks_for_a_key_gets_a_secret_and_for_an_address_a_variable():
     words = ["SITE_URL and SITE_KEY must be set", "set SITE_KEY"]
     draft = prove._with_variables(Draft("it"), seen(words=words, started=0.0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from bridge.fleet.engines.reason import BAD
 from bridge.fleet.trial.calls import CHANGES, NO_KEY, TELLS_TOO_MUCH
 from bridge.fleet.trial.container import Seen
 
@@ -21,6 +22,8 @@ DENIED = re.compile(r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permis
                     r"(?:mkdir|open|create|write|creating|unlink)\w* ['\"]?(/[\w.@~+/-]+)['\"]?: (?:read-only file system|permission denied|no such file)", re.IGNORECASE)
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 WANTS = re.compile(r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure", re.IGNORECASE)
+MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not ", re.IGNORECASE)
+DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 NO_VARIABLE = re.compile(r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$")
 
 
@@ -204,7 +207,9 @@ def _named(texts: Iterable[str]) -> Iterator[str]:
 
 
 def last_words(seen: Seen) -> str:
-    """The line of its stderr that says why: not a stack's last frame; empty if none does."""
+    """Why it did not start: the line of its stderr that says so (not a stack's last frame); else what the trial saw, and its last line."""
     lines = [line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)]
-    telling = [line for line in lines if re.search(r"error|exception|must|require|missing|cannot|failed|invalid|not ", line, re.IGNORECASE)]
-    return (telling[-1:] or [""])[0][:300]
+    for says in (MISTAKE, BAD, DENIAL):
+        if telling := [line for line in lines if says.search(line)]:
+            return telling[-1][:300]
+    return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
