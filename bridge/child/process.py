@@ -26,6 +26,7 @@ from bridge.child.watch import Sight, Watch
 READ_SIZE = 1 << 16  # malloc takes more than 128 KiB from the kernel each time: 3 system calls a read
 READ_MORE = 1 << 20  # for a line that is longer than that
 PIPE_SIZE = 1 << 20  # what Linux lets an unprivileged process ask for
+AT_ONCE = 256  # lines that are taken while nobody else is served
 FULL = 1 << 20  # bytes waiting for the child's stdin from which requests should wait
 F_SETPIPE_SZ = 1031
 LAST_MOMENT = 0.5  # seconds for a child that closed a pipe to exit by itself, with a code that says more
@@ -57,6 +58,9 @@ class Process:
         self._is_blocked = False
         self._room: list[asyncio.Future] = []
         self._late: asyncio.TimerHandle | None = None
+        self._rest: list[bytes] = []  # lines that were read and not taken yet, the last one first
+        self._reads_left = 0  # once it is dead, and one more
+        self._ended = ""  # and how that was
         self.backlog = 0  # bytes not yet taken by the child's stdin
         mark = f"{os.getpid()}-{next(_number)}"
         self._popen = subprocess.Popen(
@@ -192,15 +196,30 @@ class Process:
             self._close_stdout()
             return False
         lines, long_ones = self._lines.feed(chunk)
-        # Not for many short lines: all of a read's are taken at once, and nobody else is served meanwhile.
         self._read_size = READ_MORE if not lines and len(chunk) == self._read_size else READ_SIZE
         if not lines or self._hold.size:  # of a line that is too long for the memory the two ends are kept, too
             self._lines.limit = self._max_line if self._hold.fits(self.backlog + self._lines.size) else 0
-        if lines:
+        if len(lines) > AT_ONCE:
+            self._loop.remove_reader(self._stdout)
+            self._rest = lines[::-1]
+            self._take_rest()
+        elif lines:
             self._received(lines)
         for head, tail, size in long_ones:
             self._too_long(head, tail, size)
         return True
+
+    def _take_rest(self) -> None:
+        """The next of a read's lines, which may have a byte or two each. Others have their turn before those behind them."""
+        lines = self._rest[:-AT_ONCE - 1:-1]
+        del self._rest[-AT_ONCE:]
+        self._received(lines)
+        if self._rest:
+            self._loop.call_soon(self._take_rest)
+        elif self._reads_left:
+            self._loop.call_soon(self._take_last_words)
+        else:
+            self._loop.add_reader(self._stdout, self._read)
 
     def _close_stdout(self) -> None:
         self._loop.remove_reader(self._stdout)
@@ -268,9 +287,17 @@ class Process:
         reaper.forget(self.pid)
         if self._late:
             self._late.cancel()
-        for _ in range(PIPE_SIZE // READ_SIZE + 1):  # a grandchild outside the group may hold the pipe and go on writing
-            if not self._read():
-                break
+        self._ended = _told(code)
+        self._loop.remove_reader(self._stdout)
+        self._reads_left = PIPE_SIZE // READ_SIZE + 2  # a grandchild outside the group may hold the pipe and go on writing
+        if not self._rest:
+            self._take_last_words()
+
+    def _take_last_words(self) -> None:
+        while self._reads_left > 1 and self._read():
+            self._reads_left -= 1
+            if self._rest:
+                return  # and then this goes on
         for _ in range(64):
             if not self._read_stderr():
                 break
@@ -280,7 +307,7 @@ class Process:
             stream.close()
         self._stderr.end()
         reaper.sweep()
-        self._exited(_told(code))
+        self._exited(self._ended)
 
 
 def _told(code: int) -> str:

@@ -234,10 +234,11 @@ class Sessions:
         return session
 
     def may_adopt(self, id: str, principal: str, now: float) -> bool:
-        """Whether a session may be kept under this id: LiteLLM's last words may come after its DELETE, and nothing ends those."""
+        """Whether a session may be kept under this id: LiteLLM's last words may come after its DELETE, and nothing ends those.
+        Another caller's id stays his, while his session is forgotten, too."""
         opening = unseal(id, self.key)
-        return len(id) <= MAX_LENGTH and id not in self._open and (opening is None or opening.nonce not in self._ended) \
-            and self.make_room(principal, now)
+        return len(id) <= MAX_LENGTH and id not in self._open and (
+            opening is None or opening.principal == principal and opening.nonce not in self._ended) and self.make_room(principal, now)
 
     def end(self, session: Session) -> None:
         """The session is over; its id will not be taken up again."""

@@ -10,7 +10,7 @@ from support import zoo
 
 from bridge.child import process, reaper
 from bridge.child.environment import MARK
-from bridge.child.process import FULL, Command, Process
+from bridge.child.process import AT_ONCE, FULL, Command, Process
 from bridge.child.stderr import Stderr
 
 MIB = 1 << 20
@@ -323,3 +323,22 @@ async def test_a_python_server_whose_own_child_holds_the_pipes():
     await talk.until(lambda: not is_alive(below))
 
 
+
+
+@pytest.mark.parametrize("script", ["cat FILE; exec sleep 9", "cat FILE", "cat FILE; printf last"])
+@runs
+async def test_many_short_lines_do_not_keep_others_from_their_turn(tmp_path, script):
+    """32,000 lines of two bytes in one read took two seconds. All come, in their order, and before its end."""
+    lines = [b"%d" % number for number in range(150_000)]
+    (tmp_path / "lines").write_bytes(b"\n".join(lines) + b"\n")
+    talk = sh(script.replace("FILE", str(tmp_path / "lines")))
+    batches, turns = [], []
+    talk.process._received = lambda lines: (batches.append(len(lines)), talk.lines.extend(lines), turns.append(is_over()))
+    is_over = lambda: bool(talk.ends)
+    await talk.until(lambda: len(talk.lines) == len(lines))
+
+    assert talk.lines == lines
+    assert max(batches) <= AT_ONCE
+    assert not any(turns)
+    if "sleep" not in script:
+        assert await talk.end() == "the server process exited (code 0)"

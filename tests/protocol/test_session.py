@@ -359,3 +359,12 @@ def test_memory_that_a_session_took_is_given_back():
     sessions.end(session)
 
     assert (sessions.memory.held, sessions.pot.held, sessions._of) == (0, 0, {})
+
+
+def test_nobody_adopts_the_id_of_another_callers_session_that_was_forgotten(sessions):
+    """It would be his from then on, and its owner could not take it up again."""
+    session = opened(sessions, "alice")
+    sessions.forget(session)
+
+    assert not sessions.may_adopt(session.id, "bob", 1.0)
+    assert sessions.may_adopt(session.id, "alice", 1.0)
