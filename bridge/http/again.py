@@ -10,23 +10,20 @@ DIGITS = 5  # of a length on the fast path
 
 
 class Again(Struct, frozen=True):
-    """The bytes around the digits of Content-Length in the head."""
+    """The bytes around the digits of Content-Length in the head, and how many come before them."""
 
     before: bytes
     after: bytes
-    end: int  # where `after` ends at the latest
+    start: int
 
     def body(self, data: bytes) -> bytes | None:
         """The body of such a request; None if the data are anything but one, from its first byte to its last."""
-        before, after = self.before, self.after
-        if not data.startswith(before):
+        start, after = self.start, self.after
+        end = data.find(b"\r", start, start + DIGITS + 1)
+        if end < 0 or not data.startswith(self.before) or not data.startswith(after, end):
             return None
-        start = len(before)
-        digits_end = data.find(after, start, self.end)
-        if digits_end < 0:
-            return None
-        body = data[digits_end + len(after):]
-        return body if data[start:digits_end] == b"%d" % len(body) else None
+        digits, body = data[start:end], data[end + len(after):]
+        return body if digits.isdigit() and int(digits) == len(body) else None
 
 
 def again(data: bytes, body: bytes) -> Again | None:
@@ -38,5 +35,5 @@ def again(data: bytes, body: bytes) -> Again | None:
     at = data[:end].lower().find(length)
     if at < 0:
         return None
-    start, after = at + len(b"\r\ncontent-length: "), data[at + len(length) - 2:end]
-    return Again(data[:start], after, start + DIGITS + len(after))
+    start = at + len(b"\r\ncontent-length: ")
+    return Again(data[:start], data[at + len(length) - 2:end], start)

@@ -364,7 +364,8 @@ class Relay:
         self.used = now
         session.exchanges[key] = exchange
         exchange.key = key
-        exchange.trace = trace
+        if trace:  # a member that is set later costs as much as four that are set at first
+            exchange.trace = trace
         self._begin(exchange)
         self.submit(exchange)
         return None
@@ -376,8 +377,10 @@ class Relay:
             return self.successor.call(caller, message, params, token, level, outbox, now, trace)
         exchange = self._exchange(caller, message, params, outbox, now, self.modern_words, token)
         exchange.key = exchange.id
-        exchange.level = level
-        exchange.trace = trace
+        if level:
+            exchange.level = level
+        if trace:
+            exchange.trace = trace
         if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
             self._answer_from_memory(exchange, known, now)
             return exchange
@@ -415,12 +418,10 @@ class Relay:
         id = next(self._mint)
         method = message.method
         tool, is_safe = self.catalogue.of(params.name) if method == "tools/call" else ("", method in SAFE_METHODS)
-        exchange = Exchange(id, session, bytes(message.id), method, tool, token.copy() if token else None, outbox, now, now + self._patience, now + self._longest)
-        exchange.relay = self
-        exchange.is_safe = is_safe
+        exchange = Exchange(id, session, bytes(message.id), method, tool, token.copy() if token else None, outbox, now,
+                            now + self._patience, now + self._longest, self, words, is_safe)
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
-        exchange.words = words
         line = envelope.request_line(id, method, words.params(exchange, message, params))
         exchange.line = line if line.find(b"\n", 0, -1) < 0 and envelope.RETURN not in line else envelope.flat(line[:-1]) + b"\n"
         if method in words.after:
@@ -791,7 +792,7 @@ def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
     if message.error:
         return "error"
     # SDKs write it first or last; inside a string its quotes would be escaped.
-    if exchange.method == "tools/call" and (line.find(_MARK, -END) >= 0 or line.find(_MARK, 0, END) >= 0) \
+    if exchange.method == "tools/call" and (line.find(_MARK, -END) >= 0 or len(line) > END and line.find(_MARK, 0, END) >= 0) \
             and (_IS_ERROR.search(line[-END:]) or _IS_ERROR.search(line[:END])):
         return "tool_error"
     return "ok"

@@ -84,7 +84,7 @@ def may_name(raw: bytes, *names: bytes) -> bool:
     for name in names:
         if raw.find(name) >= 0:  # four times as fast as `any` and `in`
             return True
-    return raw.find(b"\\u00") >= 0  # how a letter of ASCII is escaped
+    return BACKSLASH in raw and raw.find(b"\\u00") >= 0  # how a letter of ASCII is escaped
 
 
 def _size(found: Params) -> int:
