@@ -8,6 +8,7 @@ Linear in the length of the text, because who writes it may be hostile: a patter
 looked at once.
 """
 
+import html
 import re
 from urllib.parse import quote, unquote
 
@@ -33,6 +34,7 @@ _PREFIXES = ("sk-", "sk_", "pk_live_", "rk_live_", "whsec_", "gho_", "ghp_", "gh
              "AKIA", "ASIA", "AIza", "ya29.", "npm_", "pypi-", "hf_", "SG.", "dop_v1_", "shpat_", "shpss_", "lin_api_", "secret_", "ntn_", "tvly-", "gsk_",
              "xai-", "r8_", "pplx-", "figd_", "ATATT", "AGE-SECRET-KEY-", "eyJ")  # the last one: a JSON Web Token, or another object in base64
 _HINTS = ("key", "pass", "pwd", "auth", "token", "secret", "credential", "cookie", "sig", "dsn")
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]*")
 
 
@@ -74,9 +76,20 @@ def redacted(text: str) -> str:
 def _learn(value: str, shortest: int) -> None:
     for part in {value, *value.split("\n")}:  # a log has a line of a private key at a time
         part = part.strip()
-        for spelled in (part, unquote(part), quote(part, safe="", errors="surrogateescape"), part.replace("\\", "\\\\").replace('"', '\\"')):
+        for spelled in _spellings(part):
             if len(spelled) >= shortest and len(_values) < MOST:
                 _values[spelled] = None
+
+
+def _spellings(part: str):
+    """As it is, and as programs write it: in URLs (with what each leaves as it is), in JSON (of Go, and of PHP)."""
+    yield part
+    yield unquote(part)
+    for safe in ("", "/", "!'()*", "!'()*;/?:@&=+$,#"):
+        quoted = quote(part, safe=safe, errors="surrogateescape")
+        yield from (quoted, quoted.replace("%20", "+"), _PERCENT.sub(lambda found: found[0].lower(), quoted))
+    escaped = part.replace("\\", "\\\\").replace('"', '\\"')
+    yield from (escaped, html.escape(part), escaped.replace("/", "\\/"), escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _without_user(found: re.Match) -> str:

@@ -1,6 +1,9 @@
 """Secrets in words that people read: known ones, and what looks like one; and what does not, because it says what is wrong."""
 
+import html
+import json
 import time
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 
@@ -54,6 +57,17 @@ def test_what_the_operator_gave_as_a_secret_is_known_however_it_is_written():
     text = "pa ss/42 pa%20ss%2F42 plain-words-only true /root p@word! p%40word! from-an-option another-option line two of it server --verbose"
 
     assert redacted(text) == " ".join([SHOWN] * 3 + ["true", "/root"] + [SHOWN] * 5 + ["server", "--verbose"])
+
+
+@pytest.mark.parametrize("write", [
+    quote, quote_plus, lambda text: quote(text, safe=""), lambda text: quote(text, safe="!'()*"), lambda text: quote(text, safe="").lower(), unquote, json.dumps,
+    lambda text: json.dumps(text).replace("/", "\\/"), lambda text: text.replace("&", "\\u0026").replace("<", "\\u003c"), html.escape,
+], ids=["python", "form", "all", "JavaScript", "small", "unquoted", "json", "PHP", "Go", "html"])
+def test_no_program_spells_a_secret_so_that_it_is_shown(write):
+    secret = "pa ss/w<&!rd"
+    redact.know({"PIN": secret}, ["PIN"])
+
+    assert redacted(f"is {write(secret)} it") in (f"is {SHOWN} it", f'is "{SHOWN}" it')
 
 
 def test_what_is_short_is_only_secret_if_the_operator_says_so():

@@ -196,7 +196,7 @@ class Process:
             self._close_stdout()
             return False
         lines, long_ones = self._lines.feed(chunk)
-        self._read_size = READ_MORE if not lines and len(chunk) == self._read_size else READ_SIZE
+        self._read_size = READ_MORE if self._lines.size >= len(chunk) == self._read_size else READ_SIZE
         if not lines or self._hold.size:  # of a line that is too long for the memory the two ends are kept, too
             self._lines.limit = self._max_line if self._hold.fits(self.backlog + self._lines.size) else 0
         if len(lines) > AT_ONCE:

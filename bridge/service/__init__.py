@@ -33,6 +33,7 @@ from bridge.protocol.relay import SMALL
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.protocol.tools import Tools
+from bridge.redact import redacted
 from bridge.service.children import Children
 from bridge.service.eras import Eras
 from bridge.service.kept import Kept
@@ -393,7 +394,7 @@ class Service:
         calls = sum(histogram.counts) if histogram else 0
         return {
             **self.readiness(is_shown),
-            "server": shortened(relay.facts.title, SHOWN) if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
+            "server": redacted(shortened(relay.facts.title, SHOWN)) if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
             "child_era": self.eras.child_era,
             "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
             "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
@@ -436,7 +437,7 @@ class Service:
     def _shown_tools(self) -> list[str]:
         names = self.shared.relay.catalogue.names.values()
         shown = filter(None, map(self.tools.shown, names)) if self.tools else names
-        return sorted(shortened(name, SHOWN) for name in shown)
+        return sorted(redacted(shortened(name, SHOWN)) for name in shown)
 
     def _wants_own_child(self, wish: Wish) -> bool:
         if self.eras.main == MODERN:

@@ -56,6 +56,22 @@ def test_a_reload_reads_the_file_again(connect, file, tmp_path):
         assert seen(connect, f"{bridge.url}/one") == "another", "a broken file changes nothing"
 
 
+def test_a_server_that_calls_itself_and_its_tools_by_a_secret_is_not_shown_so(file, written):
+    child = written("""
+import os
+from base import Child
+child = Child(os.environ["API_KEY"])
+child.tool(lambda: "", name=os.environ["API_KEY"])
+child.run()
+""")
+    with Bridge(child, "--secret", f"API_KEY={file}") as bridge:
+        eventually(lambda: [status["tools"] for status in bridge.status()["mcps"].values()] != [[]])
+        shown = bridge.get("/status.json").text + bridge.get("/").text + bridge.get("/metrics").text
+
+        assert "[redacted]" in shown
+        assert VALUE not in shown
+
+
 def test_sighup_reads_the_file_of_a_single_one_again(start, connect, file):
     bridge = start("echo", options=["--secret", f"API_KEY={file}"])
     file.write_text("another")
