@@ -342,3 +342,22 @@ async def test_many_short_lines_do_not_keep_others_from_their_turn(tmp_path, scr
     assert not any(turns)
     if "sleep" not in script:
         assert await talk.end() == "the server process exited (code 0)"
+
+
+@pytest.mark.parametrize("script, longest", [("yes '' | head -c 4000000; exec sleep 9", process.READ_SIZE), ("head -c 4000000 /dev/zero; exec sleep 9", process.READ_MORE)])
+@runs
+async def test_only_a_long_line_is_read_in_large_pieces(monkeypatch, script, longest):
+    """A megabyte of blank lines in one read kept everybody waiting for half a second."""
+    sizes, taken, read = [], [], os.read
+
+    def noted(fd, size):
+        sizes.append(size)
+        chunk = read(fd, size)
+        taken.append(len(chunk))
+        return chunk
+
+    monkeypatch.setattr(process.os, "read", noted)
+    talk = sh(script)
+    await talk.until(lambda: sum(taken) >= 4_000_000)
+
+    assert max(sizes) == longest

@@ -276,3 +276,20 @@ def test_the_holders_of_a_resource_are_found_without_a_look_at_all_that_they_hol
 
     assert seconds(lambda uri: subscriptions.holders(sessions, uri), "file:///a/5/6") < seconds(
         lambda uri: [one for one in sessions for whole in one.subscriptions if uri == whole], "file:///a/5/6") / 20
+
+
+def test_each_of_many_subscriptions_does_not_tell_a_modern_server_all_of_them_again():
+    """With 100,000 of them each one took 0.2 s, and 2 MB of the server's input."""
+    world = World(era="modern")
+    sessions = [world.session() for _ in range(20)]
+    for session in sessions:
+        session.subscriptions.update(f"file:///{session.nonce}/{number}" for number in range(500))
+    world.sent()
+    outboxes = [world.request(session, "resources/subscribe", {"uri": f"x:{number}"}, id=number) for number, session in enumerate(sessions)]
+    first = [line for line in world.sent() if line["method"] == "subscriptions/listen"]
+    world.sweep(1)
+    last = [line for line in world.sent() if line["method"] == "subscriptions/listen"]
+
+    assert len(first) == len(last) == 1
+    assert {f"x:{number}" for number in range(20)} < set(last[0]["params"]["notifications"]["resourceSubscriptions"])
+    assert not any(outbox.refusal for outbox in outboxes)

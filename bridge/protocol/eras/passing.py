@@ -141,6 +141,9 @@ class Listens:
         self.own.sweep(now)
 
 
+LARGE, REST = 1 << 16, 1e-6  # bytes of all wishes together from which not each new one is told by itself, and seconds of pause for each
+
+
 class Own:
     """The bridge's own listen. `current` is acknowledged; `next` takes its place once it is, so that nothing is missed."""
 
@@ -153,11 +156,13 @@ class Own:
         self._since = 0.0  # when the child was asked last, or somebody began to wait for a child that is not there
         self._refused: bytes = b""  # what the child would not listen for
         self._is_ended = False  # by the child, and not asked for again yet
+        self._rests_until, self._is_due = 0.0, False  # while all wishes together are large, and whether there are new ones meanwhile
         self._waiting: list = []  # called with no argument once it is settled what is honoured
 
     def opened(self, now: float) -> None:
         self.current = self.next = None
         self._asked = self._refused = b""
+        self._rests_until = 0.0
         self.refresh(now)
 
     def lost(self, for_good: bool) -> None:
@@ -177,12 +182,17 @@ class Own:
 
     def refresh(self, now: float, then=None) -> None:
         """The sessions' wishes are not what they were. `then()` is called once the child knows."""
-        wanted = self._wanted()
         if then is not None:
             self._waiting.append(then)
         if not self.listens.relay.is_open:
             self._since = now
             return
+        self._is_due = now < self._rests_until
+        if self._is_due:
+            return
+        wanted = self._wanted()
+        if len(wanted) > LARGE:
+            self._rests_until = now + len(wanted) * REST
         if wanted in (self._asked, self._refused) or not wanted:
             if not wanted:
                 self._drop()
@@ -222,6 +232,8 @@ class Own:
         if self._waiting and now - self._since >= (PATIENCE if relay.is_open else relay.policy.ready_wait):
             self._settle()
         if relay.is_open:
+            if self._is_due:
+                self.refresh(now)
             self._renew(now)
 
     def _renew(self, now: float) -> None:
