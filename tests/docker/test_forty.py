@@ -72,6 +72,17 @@ def ups(operator: Operator) -> dict[str, str]:
     return {name: rest for name, _, rest in rows if name.startswith(("m", "clock"))}
 
 
+def services() -> list[str]:
+    """The service of each container, one-off ones too."""
+    return sorted(docker("ps", "-a", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.service"}}').split())
+
+
+def sockets() -> set[str]:
+    """The volumes that hold an MCP's socket."""
+    said = docker("volume", "ls", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.volume"}}')
+    return {name for name in said.split() if name.endswith("-socket")}
+
+
 def listed(operator: Operator) -> set[str]:
     """The MCPs whose tool LiteLLM lists."""
     key = (operator.root / "compose/state/litellm_key").read_text().strip()
@@ -82,9 +93,10 @@ def listed(operator: Operator) -> set[str]:
 
 
 def interrupted(operator: Operator, step: str) -> None:
-    """Ctrl-C as soon as `up` says that it does this."""
+    """Ctrl-C as soon as `up` says that it does this: in a foreground, as a shell lets it hear that, wherever these tests run."""
     command = [sys.executable, "-u", "-m", "bridge", "up", "--project", str(operator.root)]
-    with subprocess.Popen(command, cwd=operator.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=operator.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         said = []
         for line in process.stderr:
             said.append(line)
@@ -139,6 +151,7 @@ def test_one_renamed_and_one_removed_are_gone(operator):
     assert not (operator.root / "compose/m40.yaml").exists()
     assert listed(operator) == {*NAMES[:39], "clock"}
     assert said.splitlines()[-1].startswith("40 MCPs up and verified")
+    assert sockets() == {f"{name}-socket" for name in (*NAMES[:39], "clock")}
 
 
 @pytest.mark.parametrize("step", ["building", "starting m00"])
@@ -151,13 +164,14 @@ def test_an_interrupt_leaves_nothing_half_done(operator, step):
     now = ups(operator)
 
     assert {name: now[name] for name in NAMES[2:39]} == {name: before[name] for name in NAMES[2:39]}
-    assert len(docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").split()) == 43
+    assert services() == sorted([*NAMES[:39], "clock", "door", "keys", "litellm", "prometheus"])
     assert all(f"# {step}" in docker("exec", operator.container(name), "cat", "/app/tiny.py") for name in ("m00", "m01"))
 
 
 def test_down_says_what_stays_and_prune_frees_it(operator):
     said = operator.run("down")
-    assert f"kept: volume {PROJECT}_prometheus" in said and "`mcp-bridge down --volumes` deletes them" in said
+    kept = ("database", "keys-database", "keys-door", "keys-litellm", "keys-mcp", "keys-prometheus", "prometheus")
+    assert f"kept: {', '.join(f'volume {PROJECT}_{name}' for name in kept)}\n`mcp-bridge down --volumes` deletes them" in said
     assert "`mcp-bridge prune` frees both" in said
     assert operator.run("prune").startswith("removed 4")
     assert docker("image", "ls", "--quiet", "--filter", f"reference={PROJECT}-*") == ""

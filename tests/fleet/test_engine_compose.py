@@ -6,7 +6,8 @@ import time
 import pytest
 from support import Bridge, eventually, zoo
 
-from bridge.fleet.engines import Broken, Excerpt
+from bridge.fleet.engines import Broken, Excerpt, checkout
+from bridge.fleet.engines import compose as compose_engine
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.waves import Waves
@@ -180,6 +181,40 @@ fi
     with pytest.raises(Broken, match="^the Docker engine went away .* the same command goes on where this ended$"):
         for _ in range(3):
             made._containers()
+
+
+def test_what_an_interrupted_up_has_made_and_not_started_is_started(engine, monkeypatch):
+    states = {"half": ("starting", "Created"), "whole": ("up", "Up 2 minutes (healthy)")}
+    created = []
+
+    def create(names, *options):
+        created.extend(names)
+        states.update({name: ("up", "Up 1 second") for name in names})
+        return {}
+
+    monkeypatch.setattr(checkout, "details", lambda name: {name: checkout.Detail("hash", "image", "stamp") for name in states})
+    monkeypatch.setattr(compose_engine, "_images", dict)
+    for name, value in {"_mounted": lambda names, _: dict.fromkeys(names, ""), "_hashes": lambda: dict.fromkeys(states, "hash"), "_containers": lambda: states,
+                        "_created": create, "_asked_at": lambda name: ""}.items():
+        monkeypatch.setattr(engine, name, value)
+    outcome = engine._start(list(states), [])
+
+    assert (created, outcome.failed, outcome.still) == (["half"], {}, [])
+
+
+def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(engine, monkeypatch):
+    """They are volumes in memory. There is one for each MCP that ever was, and what matters was not to be seen among them."""
+    asked = []
+
+    def docker(command, environment=None):
+        asked.append(command)
+        return {"ls": "mcp_git-socket\nmcp_prometheus\n", "inspect": "mcp_git-socket tmpfs\nmcp_prometheus \n"}.get(command[2], "")
+
+    monkeypatch.setattr(compose_engine, "_asked", docker)
+    engine._remove_sockets()
+
+    assert asked[-1] == ["docker", "volume", "rm", "mcp_git-socket"]
+    assert engine.kept() == ["volume mcp_prometheus"]
 
 
 def test_an_unhealthy_one_is_started_anew_only_if_its_bridge_has_given_it_up(engine):

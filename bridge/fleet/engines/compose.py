@@ -48,6 +48,7 @@ alter role mcp_reader password :'reader';
 SQL
 """  # by its socket, where the image trusts everybody who is inside
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
+NEVER_STARTED = "Created"  # Docker's word; an `up` that was interrupted leaves such
 LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
 
 
@@ -233,6 +234,7 @@ class Compose:
             except Failed as error:
                 if left := {one.name for one in checkout.of_project(self.project_name)} & others.keys():
                     raise Broken(f"Docker cannot end {', '.join(sorted(left))}: {error.reason}") from None
+            self._remove_sockets()
 
         return removed
 
@@ -262,8 +264,8 @@ class Compose:
         given_up = [name for name in services if name in states and UNHEALTHY in states[name][1] and self._is_given_up(name)]
 
         def is_right(name: str) -> bool:
-            one = there.get(name)
-            return (one is not None and name not in (*stale, *given_up) and not is_lost(*states.get(name, ("down", "")))
+            one, (state, detail) = there.get(name), states.get(name, ("down", ""))
+            return (one is not None and name not in (*stale, *given_up) and not is_lost(state, detail) and detail != NEVER_STARTED
                     and one.hash == hashes.get(name) and one.image == images.get(self._image(name), one.image))
 
         def create(wave: list[str]) -> dict[str, str]:
@@ -355,13 +357,26 @@ class Compose:
             self._run("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else []), patience=180)
         except Failed as error:
             raise checkout.broken("docker compose down", error.reason) from None
+        self._remove_sockets()
         memory = self._memory()
         memory["mounted"] = {}
         self._remember(memory)
 
     def kept(self) -> list[str]:
-        said = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={checkout.name_of(self.project)}"])
-        return [f"volume {name}" for name in said.split()] if isinstance(said, str) else []
+        return [f"volume {name}" for name, kind in self._volumes().items() if kind != "tmpfs"]
+
+    def _volumes(self) -> dict[str, str]:
+        """This project's volumes, with what Docker was told to mount there: nothing where they are folders of the disk."""
+        found = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={checkout.name_of(self.project)}"])
+        if isinstance(found, Failed) or not found.strip():
+            return {}
+        said = _asked(["docker", "volume", "inspect", "--format", '{{.Name}} {{index .Options "type"}}', *found.split()])
+        return dict(line.split(" ", 1) for line in said.splitlines()) if isinstance(said, str) else {}
+
+    def _remove_sockets(self) -> None:
+        """Remove the volumes in memory that no container has any more: each held an MCP's socket. Docker refuses for those that are in use."""
+        if sockets := [name for name, kind in self._volumes().items() if kind == "tmpfs"]:
+            _asked(["docker", "volume", "rm", *sockets])
 
     def built(self) -> str:
         images = self._built_images()
