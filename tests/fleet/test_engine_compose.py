@@ -12,6 +12,7 @@ from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.waves import Waves
 from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
 
 
 @pytest.fixture
@@ -194,12 +195,39 @@ def test_what_an_interrupted_up_has_made_and_not_started_is_started(engine, monk
 
     monkeypatch.setattr(checkout, "details", lambda name: {name: checkout.Detail("hash", "image", "stamp") for name in states})
     monkeypatch.setattr(compose_engine, "_images", dict)
-    for name, value in {"_mounted": lambda names, _: dict.fromkeys(names, ""), "_hashes": lambda: dict.fromkeys(states, "hash"), "_containers": lambda: states,
-                        "_created": create, "_asked_at": lambda name: ""}.items():
+    for name, value in {"_mounted": lambda names, _: dict.fromkeys(names, ""), "_containers": lambda: states, "_created": create, "_asked_at": lambda name: ""}.items():
         monkeypatch.setattr(engine, name, value)
-    outcome = engine._start(list(states), [])
+    outcome = engine._start(list(states), [], dict.fromkeys(states, "hash"))
 
     assert (created, outcome.failed, outcome.still) == (["half"], {}, [])
+
+
+def test_mcps_without_a_container_are_made_in_one_go_and_one_that_cannot_be_made_is_named(engine, monkeypatch):
+    """Compose takes seconds to read a fleet of forty: not for each wave."""
+    states, asked = {}, []
+
+    def docker(*words, patience=0):
+        asked.append([word for word in words if word in ("--no-start", "start", *map(one_of, range(20)))])
+        if "m00" in words:
+            raise Failed(["docker"], 1, "Error response from daemon: no such file or directory")
+        states.update({word: ("up", "Up") for word in words if "start" in words})
+
+    def one_of(number):
+        return f"m{number:02}"
+
+    sidecars = [Stanza(name=one_of(number), command="x") for number in range(20)]
+    monkeypatch.setattr(checkout, "details", lambda name: {})
+    monkeypatch.setattr(checkout, "of_project", lambda name: [])
+    monkeypatch.setattr(compose_engine, "_images", dict)
+    monkeypatch.setattr(compose_engine, "run", lambda command, patience: docker(*command))
+    for name, value in {"_mounted": lambda names, _: dict.fromkeys(names, ""), "_containers": lambda: states, "_run": docker, "_asked_at": lambda name: ""}.items():
+        monkeypatch.setattr(engine, name, value)
+    outcome = engine._start([stanza.name for stanza in sidecars], sidecars, {})
+
+    assert asked[0] == ["--no-start", *map(one_of, range(20))]
+    assert sum(["--no-start", "m07"] == words for words in asked) == 1
+    assert sorted(name for words in asked if words[0] == "start" for name in words[1:]) == [one_of(number) for number in range(1, 20)]
+    assert list(outcome.failed) == ["m00"] and not outcome.still
 
 
 def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(engine, monkeypatch):

@@ -139,14 +139,15 @@ class Compose:
             self._agree_on_passwords(self.project_name)
         self.urls_here = self.urls(fleet, environment)
         self.headers = {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
-        outcome = self._start(first, sidecars)
+        hashes = self._hashes()
+        outcome = self._start(first, sidecars, hashes)
         if DOOR in outcome.failed or DOOR in outcome.still:
             raise Broken(f"door: {outcome.failed.get(DOOR, 'it does not start')}\nmcp-bridge logs door")
         fit = [stanza.name for stanza in sidecars if stanza.name not in troubles]
-        outcome = outcome | self._start(fit, sidecars)
+        outcome = outcome | self._start(fit, sidecars, hashes)
         runs = [name for name, told in self._containers().items() if not is_lost(*told)]
         self._configure(fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs]))
-        outcome = outcome | self._start([LITELLM, PROMETHEUS], sidecars)
+        outcome = outcome | self._start([LITELLM, PROMETHEUS], sidecars, hashes)
         others_removed()
         self._forget_replaced()
         return Started(fleet.only([stanza.name for stanza in wanted]), left_out, troubles | outcome.failed, outcome.still, self._stamps())
@@ -255,11 +256,11 @@ class Compose:
         memory["passwords"] = {DATABASE: now}
         return self._remember(memory)
 
-    def _start(self, services: list[str], sidecars: list[Stanza]) -> Outcome:
+    def _start(self, services: list[str], sidecars: list[Stanza], hashes: dict[str, str]) -> Outcome:
         """Create and start those that are not as they should be, and wait for all."""
         mounted = self._mounted(services, sidecars)
         there, memory = checkout.details(self.project_name), self._memory()
-        hashes, images, states = self._hashes(), _images(), self._containers()
+        images, states = _images(), self._containers()
         stale = [name for name in services if name in there and memory["mounted"].get(name, mounted[name]) != mounted[name]]
         given_up = [name for name in services if name in states and UNHEALTHY in states[name][1] and self._is_given_up(name)]
 
@@ -270,7 +271,8 @@ class Compose:
 
         def create(wave: list[str]) -> dict[str, str]:
             forced = [name for name in wave if name in stale or name in given_up]
-            failed = self._created(forced, "--force-recreate") | self._created([name for name in wave if name not in forced])
+            others = [name for name in wave if name not in (*made, *forced)]
+            failed = self._begun([name for name in wave if name in made]) | self._created(forced, "--force-recreate") | self._created(others)
             now = self._memory()
             self._remember(now | {"mounted": now["mounted"] | {name: mounted[name] for name in wave if name not in failed}})
             return failed
@@ -278,8 +280,12 @@ class Compose:
         todo = [name for name in services if not is_right(name)]
         if todo:
             self.say(f"starting {', '.join(todo)}{f' (anew, because its files changed: {chr(44).join(stale)})' if stale else ''}")
+        new = [stanza.name for stanza in sidecars if stanza.name in todo and stanza.name not in there]
+        failed = self._created(new, "--no-start")  # all at once: Compose reads and asks anew of the whole fleet each time
+        made = [name for name in new if name not in failed]
         waves = Waves(create, self._containers, self._asked_at, self._last_words, self.say, self.headers)
-        return waves.run(todo, [name for name in services if name not in todo and states[name][0] != "up"])
+        waiting = [name for name in services if name not in todo and states[name][0] != "up"]
+        return Outcome(failed) | waves.run([name for name in todo if name not in failed], waiting)
 
     def _is_given_up(self, name: str) -> bool:
         """Whether the bridge of an MCP that Docker calls unhealthy has given its server up: a busy machine makes healthy ones look so."""
@@ -293,19 +299,14 @@ class Compose:
             return False
 
     def _created(self, names: list[str], *options: str) -> dict[str, str]:
-        """Let Compose create and start these; where that fails each on its own. Returns why some cannot be."""
-        if not names:
-            return {}
-        try:
-            # With --no-deps Compose makes containers that it takes for changed at the next plain `docker compose up`.
-            self._run("--profile", "*", "up", "--detach", "--no-build", *options, *names, patience=HEALTHY)
-        except Failed as error:
-            if len(names) == 1:
-                said = f"{_compose_error(error.printed)}{_taken_port(error.printed)}"
-                refuse_without_engine({names[0]: said})
-                return {names[0]: f"cannot be started: {said}{room_for(said)}"}
-            return {name: said for one in names for name, said in self._created([one], *options).items()}
-        return {}
+        """Let Compose create and start these. Returns why some cannot be."""
+        # With --no-deps Compose makes containers that it takes for changed at the next plain `docker compose up`.
+        return _for_all(names, lambda some: self._run("--profile", "*", "up", "--detach", "--no-build", *options, *some, patience=HEALTHY))
+
+    def _begun(self, names: list[str]) -> dict[str, str]:
+        """Start containers that Compose has created. What they depend on runs: the door came first. Returns why some cannot be."""
+        containers = {one.service: one.name for one in checkout.of_project(self.project_name)} if names else {}
+        return _for_all(names, lambda some: run(["docker", "start", *(containers.get(name, name) for name in some)], HEALTHY))
 
     def _hashes(self) -> dict[str, str]:
         """What each service's definition is now, as its container's label says it."""
@@ -493,6 +494,21 @@ def _images() -> dict[str, str]:
     """The images that have a name, with their ids."""
     said = _asked(["docker", "image", "ls", "--no-trunc", "--filter", "dangling=false", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
     return dict(line.split() for line in said.splitlines()) if isinstance(said, str) else {}
+
+
+def _for_all(names: list[str], do: Callable[[list[str]], object]) -> dict[str, str]:
+    """Do it for all at once; where that fails for each on its own. Returns why it cannot be done for some."""
+    if not names:
+        return {}
+    try:
+        do(names)
+    except Failed as error:
+        if len(names) == 1:
+            said = f"{_compose_error(error.printed)}{_taken_port(error.printed)}"
+            refuse_without_engine({names[0]: said})
+            return {names[0]: f"cannot be started: {said}{room_for(said)}"}
+        return {name: said for one in names for name, said in _for_all([one], do).items()}
+    return {}
 
 
 def _compose_error(printed: str) -> str:
