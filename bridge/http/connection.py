@@ -227,7 +227,8 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
     def _owe(self, timeout: float) -> None:
         if self.read_due == NEVER and timeout and not self.transport.is_closing():
             self.read_due = self.loop.time() + timeout
-            self._set_timer()
+            if self.read_due < self.looks:
+                self._set_timer()
 
     def _idle(self) -> None:
         self.idle_due = self.loop.time() + self.timeout_keep_alive
