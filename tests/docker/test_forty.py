@@ -169,9 +169,9 @@ def test_an_interrupt_leaves_nothing_half_done(operator, step):
 
 
 def test_down_says_what_stays_and_prune_frees_it(operator):
-    said = operator.run("down")
+    said = timed("down", lambda: operator.run("down"))
     kept = ("database", "keys-database", "keys-door", "keys-litellm", "keys-mcp", "keys-prometheus", "prometheus")
     assert f"kept: {', '.join(f'volume {PROJECT}_{name}' for name in kept)}\n`mcp-bridge down --volumes` deletes them" in said
     assert "`mcp-bridge prune` frees both" in said
-    assert operator.run("prune").startswith("removed 4")
+    assert timed("prune", lambda: operator.run("prune")).startswith("removed 4")
     assert docker("image", "ls", "--quiet", "--filter", f"reference={PROJECT}-*") == ""

@@ -392,8 +392,9 @@ class Compose:
     def prune(self, fleet: Fleet) -> str:
         self._containers()  # refuses where they are another folder's
         images = self._built_images()
-        for tag in images:
-            _asked(["docker", "image", "rm", tag])
+        if images:
+            with suppress(Failed):  # of those that it cannot remove; the others it does
+                run(["docker", "image", "rm", *images], HEALTHY)
         memory = self._memory()
         self._remember(memory | {"built": {name: digest for name, digest in memory["built"].items() if f"{checkout.name_of(self.project)}-{name}:latest" not in images}})
         freed = build_cache.free(fleet, self.project)
