@@ -1,7 +1,7 @@
 """What people really run into when they put a stdio MCP server behind a bridge: a line each, where it was seen, what is right.
 
 A case gets the URL of a running bridge and raises where its answer is wrong. `way` is what is odd about the server
-(odd_server.py). The same list runs against the bridge in the tests and against its peers in tests/bench/battery.py.
+(odd_server.py). The same list runs against the bridge in the tests and against its peers in tests/bench/peers.py.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""The battery of cases.py against the bridge. What is wrong with a peer is told by tests/bench/battery.py."""
+"""The battery of cases.py against the bridge. What is wrong with a peer is told by tests/bench/peers.py."""
 
 import sys
 from pathlib import Path

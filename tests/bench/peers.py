@@ -1,6 +1,6 @@
 """How the bridge and its peers fare with what people really run into: the cases of tests/battery, a column each.
 
-    python tests/bench/battery.py [--only ours|supergateway|…]
+    python tests/bench/peers.py [--only ours|supergateway|…]
 
 Prints Markdown. Each case gets a server of its own; a peer's case that takes 30 s has failed.
 """
