@@ -11,6 +11,7 @@ from bridge.inspect import openai, show
 from bridge.inspect.connect import Visit, visit
 from bridge.inspect.plan import Plan
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
+from bridge.printable import printable
 
 
 def complain(text: str) -> None:
@@ -112,7 +113,7 @@ def _tell_answer(plan: Plan, visits: list[Visit[Answer]]) -> int:
         _print_json(answer.result if answer.result is not None else {"error": answer.error})
     elif answer.result is not None:
         text = show.result(answer.result)
-        print(show.printable(text) if sys.stdout.isatty() else text)
+        print(printable(text) if sys.stdout.isatty() else text)
     if answer.tools is not None and tool not in answer.tools:
         complain(f"there is no tool {tool!r}; there are: {', '.join(sorted(answer.tools)) or 'none'}")
     elif answer.error:
@@ -170,7 +171,7 @@ def _complain_about(visits: list[Visit], reasons: bool = True) -> None:
         elif failure and reasons and not works:
             complain(f"{target}: {visited.way.transport} is not offered there ({failure.reason})")
         for line in visited.last_words if failure else ():
-            print(show.printable(f"  stderr: {line}"), file=sys.stderr)
+            print(printable(f"  stderr: {line}"), file=sys.stderr)
         if visited.noise:
             complain(f"{target}: {visited.noise} message(s) that are not MCP were skipped")
     if reasons and len(visits) == 1 and visits[0].failure and visits[0].failure.state == "not offered":
@@ -178,7 +179,7 @@ def _complain_about(visits: list[Visit], reasons: bool = True) -> None:
 
 
 def _print(text: str) -> None:
-    print(show.printable(text))
+    print(printable(text))
 
 
 def _print_json(value: Any) -> None:

@@ -10,6 +10,7 @@ from bridge.inspect.connect import Visit
 from bridge.inspect.schema import arguments, one_line
 from bridge.inspect.survey import Facts
 
+
 def transports(visits: list[Visit[Facts]]) -> str:
     wide = max(len(visit.way.name) for visit in visits)
     wider = max(len(visit.way.target) for visit in visits)
