@@ -18,7 +18,7 @@ class Pot:
     `reclaim` are called with an amount that is missing, and give back what can be had again.
     """
 
-    __slots__ = ("limit", "held", "is_fair", "by_caller", "reclaim", "refused")
+    __slots__ = ("by_caller", "held", "is_fair", "limit", "reclaim", "refused")
 
     def __init__(self, limit: float = 0, is_fair: bool = False):
         self.limit = limit or float("inf")
@@ -62,7 +62,7 @@ class Pot:
 class Hold:
     """What one thing of a caller's takes from a pot, while that changes: a stream's queue, a body that is being read."""
 
-    __slots__ = ("pot", "caller", "size")
+    __slots__ = ("caller", "pot", "size")
 
     def __init__(self, pot: Pot, caller: str):
         self.pot, self.caller, self.size = pot, caller, 0

@@ -22,14 +22,16 @@ FLEET = {
 }
 
 
-_TOKEN = ("Make a token that nobody can guess. The line for a --token-file goes to standard output: it holds the token's hash, "
-          "so whoever reads the file can open nothing with it. The token itself, which a client sends, goes to standard error.")
+_TOKEN = (
+    "Make a token that nobody can guess. The line for a --token-file goes to standard output: it holds the token's hash, "
+    "so whoever reads the file can open nothing with it. The token itself, which a client sends, goes to standard error."
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code: 2 for wrong usage, with one line that says what is wrong."""
     words = sys.argv[1:] if argv is None else argv
-    own, command = (words[:words.index("--")], words[words.index("--") + 1:]) if "--" in words else (words, [])
+    own, command = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     parser = _parser(own[:1])
     arguments = parser.parse_args(own)
     try:
@@ -43,15 +45,19 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     parser = _OneLine(prog="mcp-bridge", description="Any stdio MCP server on the network, and a fleet of them behind LiteLLM.")
     parser.add_argument("--version", action="version", version=f"mcp-bridge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLine)
-    serve = commands.add_parser("serve", help="serve a stdio MCP server over HTTP",
-                                usage="mcp-bridge serve [options] -- COMMAND ARGS…",
-                                description="Every option can also be given as the environment variable in brackets.")
+    serve = commands.add_parser(
+        "serve",
+        help="serve a stdio MCP server over HTTP",
+        usage="mcp-bridge serve [options] -- COMMAND ARGS…",
+        description="Every option can also be given as the environment variable in brackets.",
+    )
     if chosen == ["serve"]:
         settings.add_arguments(serve)
     serve.set_defaults(run=_serve)
     inspect = commands.add_parser("inspect", help="connect to an MCP server as a client and show what it offers")
     if chosen == ["inspect"]:
         from bridge.inspect import add_arguments
+
         add_arguments(inspect)
     inspect.set_defaults(run=_inspect)
     token = commands.add_parser("token", help="make a token, and the line that stands for it in a --token-file", description=_TOKEN)
@@ -62,6 +68,7 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         if chosen == [name]:
             from bridge.fleet.commands import add_arguments as declare
+
             declare(name, command)
     return parser
 
@@ -79,14 +86,17 @@ class _OneLine(argparse.ArgumentParser):
 
 def _serve(arguments: argparse.Namespace, command: list[str]) -> int:
     from bridge.serve import serve
+
     return serve(settings.read(arguments), command)
 
 
 def _token(arguments: argparse.Namespace, command: list[str]) -> int:
     from bridge.http.tokens import write_line
+
     return write_line(arguments.name, arguments.of)
 
 
 def _inspect(arguments: argparse.Namespace, command: list[str]) -> int:
     from bridge.inspect import run
+
     return run(arguments, command)

@@ -44,7 +44,7 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
     planned: dict[str, tuple[Command, Settings]] = {}
     wrong, hurts = [], settings.strict
     for entry in every:
-        if entry.off or entry.url and not entry.wrong:
+        if entry.off or (entry.url and not entry.wrong):
             log.info("not served", mcp=entry.name, why=entry.off or "a remote server: there is nothing to wrap")
             continue
         try:
@@ -70,6 +70,7 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
 
 def _plan(entry: Entry, settings: Settings, here: Here | None) -> tuple[Command, Settings]:
     """Raises UsageError."""
+
     def filled(text: str, *field: str | int) -> str:
         try:
             return fill(text, here) if here else text
@@ -77,7 +78,11 @@ def _plan(entry: Entry, settings: Settings, here: Here | None) -> tuple[Command,
             raise UsageError(f"{entry.where(*field)}: {entry.name}: {why}") from None
 
     where, folder = f"{entry.where()}: {entry.name}", Path(entry.document.path).parent
-    changes = {OPTIONS[option].name: _option(OPTIONS[option], value, where) for name, value in entry.options.items() if (option := name.replace("-", "_")) in OPTIONS}
+    changes = {
+        OPTIONS[option].name: _option(OPTIONS[option], value, where)
+        for name, value in entry.options.items()
+        if (option := name.replace("-", "_")) in OPTIONS
+    }
     if entry.hidden:
         changes["tool_deny"] = (*changes.get("tool_deny", settings.tool_deny), *entry.hidden)
     if entry.shown:
@@ -93,7 +98,9 @@ def _plan(entry: Entry, settings: Settings, here: Here | None) -> tuple[Command,
     except (BadEnvironment, OSError) as error:
         raise UsageError(f"{where}: {error}") from None
     program, *arguments = entry.command
-    return Command((filled(program, "command"), *(filled(word, "args", number) for number, word in enumerate(arguments))), environment, own.cwd or None), own
+    return Command(
+        (filled(program, "command"), *(filled(word, "args", number) for number, word in enumerate(arguments))), environment, own.cwd or None
+    ), own
 
 
 def _option(item, value: Any, where: str) -> Any:

@@ -83,7 +83,7 @@ def _shown(value) -> str:
 
 
 def _bounded(value):
-    return shortened(redacted(value[:2 * WIDTH]), WIDTH) if isinstance(value, str) else value
+    return shortened(redacted(value[: 2 * WIDTH]), WIDTH) if isinstance(value, str) else value
 
 
 def _plain(text: str) -> str:

@@ -22,17 +22,58 @@ _known: re.Pattern | None = None
 _SECRET_NAME = re.compile(
     r"(?i:(?:passw(?:or)?d|passphrase|secret|token|credential|(?:api|access|private|auth|account)key|authorization|signature"
     r"|(?:^|[_.-])(?:key|pass|pwd|auth|cookie|sig|dsn))s?(?:$|[_.-]))"
-    r"|[a-z0-9](?:Key|Pass|Pwd|Auth|Cookie|Token|Secret|Password|Credential)s?(?:$|[A-Z_.-])")
-_NO_SECRET = re.compile(r"[0-9.]{0,9}|true|false|none|null|undefined|yes|no|on|off|(?-i:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)|(?:~|\.)?(?:/[\w.-]+)+/?", re.IGNORECASE)
+    r"|[a-z0-9](?:Key|Pass|Pwd|Auth|Cookie|Token|Secret|Password|Credential)s?(?:$|[A-Z_.-])"
+)
+_NO_SECRET = re.compile(
+    r"[0-9.]{0,9}|true|false|none|null|undefined|yes|no|on|off|(?-i:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)|(?:~|\.)?(?:/[\w.-]+)+/?", re.IGNORECASE
+)
 _NAMED = re.compile(r"(?<![\w.-])([\w.-]+)(\\?[\"']?\s{0,2}[=:]\s{0,2})")
 _VALUE = re.compile(r"\\?\"[^\"]*\"?|'[^']*'?|(?:(?:bearer|basic|token)\s{1,2})?[^\s,;&\"'<>(){}\[\]\\]+", re.IGNORECASE)
 _URL = re.compile(r"://([^\s\"'<>`]+)")
 _PORT = re.compile(r":\d{1,5}$")
 _SCHEME = re.compile(r"\b(bearer|basic|token)(\s{1,3})([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[A-Za-z0-9_.-]{16,}")
-_PREFIXES = ("sk-", "sk_", "pk_live_", "rk_live_", "whsec_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "gldt-", "glrt-", "xox", "xapp-",
-             "AKIA", "ASIA", "AIza", "ya29.", "npm_", "pypi-", "hf_", "SG.", "dop_v1_", "shpat_", "shpss_", "lin_api_", "secret_", "ntn_", "tvly-", "gsk_",
-             "xai-", "r8_", "pplx-", "figd_", "ATATT", "AGE-SECRET-KEY-", "eyJ")  # the last one: a JSON Web Token, or another object in base64
+_PREFIXES = (
+    "sk-",
+    "sk_",
+    "pk_live_",
+    "rk_live_",
+    "whsec_",
+    "gho_",
+    "ghp_",
+    "ghs_",
+    "ghu_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glrt-",
+    "xox",
+    "xapp-",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ya29.",
+    "npm_",
+    "pypi-",
+    "hf_",
+    "SG.",
+    "dop_v1_",
+    "shpat_",
+    "shpss_",
+    "lin_api_",
+    "secret_",
+    "ntn_",
+    "tvly-",
+    "gsk_",
+    "xai-",
+    "r8_",
+    "pplx-",
+    "figd_",
+    "ATATT",
+    "AGE-SECRET-KEY-",
+    "eyJ",
+)  # the last one: a JSON Web Token, or another object in base64
 _HINTS = ("key", "pass", "pwd", "auth", "token", "secret", "credential", "cookie", "sig", "dsn")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]*")
@@ -89,7 +130,12 @@ def _spellings(part: str):
         quoted = quote(part, safe=safe, errors="surrogateescape")
         yield from (quoted, quoted.replace("%20", "+"), _PERCENT.sub(lambda found: found[0].lower(), quoted))
     escaped = part.replace("\\", "\\\\").replace('"', '\\"')
-    yield from (escaped, html.escape(part), escaped.replace("/", "\\/"), escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    yield from (
+        escaped,
+        html.escape(part),
+        escaped.replace("/", "\\/"),
+        escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
+    )
 
 
 def _without_user(found: re.Match) -> str:
@@ -98,10 +144,10 @@ def _without_user(found: re.Match) -> str:
     for index, part in enumerate(parts):
         authority = re.split(r"[/?#]", part, maxsplit=1)[0]
         user, at, _ = authority.rpartition("@")
-        if ":" in user or not at and ":" in authority and not _PORT.search(authority):
+        if ":" in user or (not at and ":" in authority and not _PORT.search(authority)):
             user, at, _ = part.rpartition("@")  # a password with a slash in it
         if at:
-            parts[index] = f"{SHOWN}@{part[len(user) + 1:]}"
+            parts[index] = f"{SHOWN}@{part[len(user) + 1 :]}"
     return "://" + "://".join(parts)
 
 
@@ -113,7 +159,7 @@ def _without_values(text: str) -> str:
             continue
         value = _VALUE.match(text, found.end())
         if value and _is_value(found[2], value[0]):
-            pieces += [text[done:found.end()], SHOWN]
+            pieces += [text[done : found.end()], SHOWN]
             done = value.end()
     return "".join((*pieces, text[done:])) if pieces else text
 

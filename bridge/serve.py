@@ -145,10 +145,12 @@ class _Bridge:
         revoked = Tokens.revoked(self.tokens, tokens)
         before, self.planned, self.tokens = self.planned, planned, tokens
         self.app.gate.tokens, self.app.gate.admins = tokens, admins
-        came = {"added": [name for name in planned if name not in before],
-                "changed": [name for name in planned if name in before and planned[name] != before[name]],
-                "removed": [name for name in before if name not in planned],
-                "unchanged": [name for name in planned if before.get(name) == planned[name]]}
+        came = {
+            "added": [name for name in planned if name not in before],
+            "changed": [name for name in planned if name in before and planned[name] != before[name]],
+            "removed": [name for name in before if name not in planned],
+            "unchanged": [name for name in planned if before.get(name) == planned[name]],
+        }
         replaced = {name: self.services.pop(name) for name in (*came["changed"], *came["removed"])}
         for service in replaced.values():
             self._dismiss(service)
@@ -240,12 +242,21 @@ class _Bridge:
     def _announce(self) -> None:
         url, bound = self._address()
         path = "/mcp" if not self.settings.config else "/NAME/mcp"
-        self.log.info("listening", url=url, bound=bound, endpoint=path, version=__version__, profile=self.settings.profile,
-                      mcps=",".join(self.services) if self.settings.config else None)
+        self.log.info(
+            "listening",
+            url=url,
+            bound=bound,
+            endpoint=path,
+            version=__version__,
+            profile=self.settings.profile,
+            mcps=",".join(self.services) if self.settings.config else None,
+        )
         if not self._is_private and not (self.settings.allowed_host or self.tokens):
-            self.log.warning("open to the network without a token, and only for requests to this machine's own names: "
-                             "other names (a compose service's) need --allowed-host NAME; --token-file FILE asks for a token",
-                             host=self.settings.host)
+            self.log.warning(
+                "open to the network without a token, and only for requests to this machine's own names: "
+                "other names (a compose service's) need --allowed-host NAME; --token-file FILE asks for a token",
+                host=self.settings.host,
+            )
 
 
 class _Server(uvicorn.Server):
@@ -257,14 +268,28 @@ class _Server(uvicorn.Server):
 
 def _uvicorn_config(app, max_body: int) -> uvicorn.Config:
     return uvicorn.Config(
-        app.asgi, http=partial(FastProtocol, bridge=app), ws=partial(_websocket_protocol, write_timeout=app.write_timeout), lifespan="off", interface="asgi3", proxy_headers=False, log_config=None, access_log=False,
-        server_header=False, date_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=2,
+        app.asgi,
+        http=partial(FastProtocol, bridge=app),
+        ws=partial(_websocket_protocol, write_timeout=app.write_timeout),
+        lifespan="off",
+        interface="asgi3",
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=2,
         # No deflate: 61 KB of it are 180 MiB, and no client of ours needs it.
-        ws_max_size=max_body + A_LITTLE, ws_per_message_deflate=False, backlog=2048)
+        ws_max_size=max_body + A_LITTLE,
+        ws_per_message_deflate=False,
+        backlog=2048,
+    )
 
 
 def _websocket_protocol(*args, **kwargs):
     from bridge.http.websocket_protocol import WebSocketProtocol  # by the first WebSocket
+
     return WebSocketProtocol(*args, **kwargs)
 
 
@@ -289,6 +314,7 @@ def _plan(settings: Settings, argv: list[str], served: Collection[str] = ()) -> 
         if argv:
             raise UsageError("give either --config FILE or -- COMMAND, not both")
         from bridge.config import read  # only for those who use it
+
         return read(settings, served)
     if not argv:
         raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
@@ -313,7 +339,9 @@ def check_command(program: str, environment: dict, cwd: str) -> None:
 def _name_of(argv: list[str]) -> str:
     """`npx -y @scope/server-everything` -> `server-everything`."""
     for word in argv:
-        base = word.rstrip("/").rpartition("/")[2].partition("@")[0] if not word.startswith("@") else word.rpartition("/")[2].partition("@")[0]
+        base = (
+            word.rstrip("/").rpartition("/")[2].partition("@")[0] if not word.startswith("@") else word.rpartition("/")[2].partition("@")[0]
+        )
         base = base.removesuffix(".py").removesuffix(".js")
         if base and not word.startswith("-") and base not in LAUNCHERS:
             return base
@@ -324,8 +352,9 @@ def _bind(settings: Settings) -> socket.socket:
     if settings.uds:
         return _bind_unix(settings.uds)
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM,
-                                                             flags=socket.AI_PASSIVE)[0]
+        family, kind, proto, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listener = socket.socket(family, kind, proto)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

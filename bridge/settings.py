@@ -20,8 +20,7 @@ class UsageError(Exception):
 def option(default, help, *, type=None, choices=None, repeat=False, metavar=None, per_mcp=False):
     """One option. `per_mcp` options may also stand in an entry of a config file."""
     metavar = metavar or {seconds: "SECONDS", size: "BYTES", whole: "N", port: "PORT"}.get(type)
-    meta = dict(help=help, type=type or default.__class__, choices=choices, repeat=repeat, metavar=metavar,
-                per_mcp=per_mcp)
+    meta = {"help": help, "type": type or default.__class__, "choices": choices, "repeat": repeat, "metavar": metavar, "per_mcp": per_mcp}
     if repeat:
         return field(default_factory=tuple, metadata=meta)
     return field(default=default, metadata=meta)
@@ -71,85 +70,117 @@ class Settings:
     port: int = option(8000, "port to bind; 0 takes any free one and prints it", type=port)
     uds: str = option("", "listen on this Unix socket, and on no address", metavar="PATH")
     name: str = option("", "the MCP's name in logs, metrics and session ids (default: from the command)")
-    config: str = option("", "serve all MCPs of FILE, each at /NAME/mcp: mcpServers as JSON or YAML, or the file of another client", metavar="FILE")
+    config: str = option(
+        "", "serve all MCPs of FILE, each at /NAME/mcp: mcpServers as JSON or YAML, or the file of another client", metavar="FILE"
+    )
     strict: bool = option(False, "with --config: an entry that cannot be served, or an unknown field, ends the start", type=flag)
 
-    profile: str = option("strict", "strict: what the child says is what the client gets; litellm: no failure of a "
-                          "tool call ever looks like one to LiteLLM's client", choices=("strict", "litellm"), per_mcp=True)
-    isolation: str = option("auto", "who shares a child: auto decides by the client's capabilities; session: nobody; principal: those with the same token",
-                            choices=("auto", "shared", "session", "principal"), per_mcp=True)
-    child_era: str = option("auto", "which era the child speaks; auto: found out when a modern client comes, and remembered",
-                            choices=("auto", "legacy", "modern"), per_mcp=True)
-    client_roots: str = option("auto", "whether a client's roots reach its own child; auto: only with --isolation "
-                               "session", choices=("auto", "relay", "withhold"), per_mcp=True)
-    max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole,
-                                per_mcp=True)
+    profile: str = option(
+        "strict",
+        "strict: what the child says is what the client gets; litellm: no failure of a tool call ever looks like one to LiteLLM's client",
+        choices=("strict", "litellm"),
+        per_mcp=True,
+    )
+    isolation: str = option(
+        "auto",
+        "who shares a child: auto decides by the client's capabilities; session: nobody; principal: those with the same token",
+        choices=("auto", "shared", "session", "principal"),
+        per_mcp=True,
+    )
+    child_era: str = option(
+        "auto",
+        "which era the child speaks; auto: found out when a modern client comes, and remembered",
+        choices=("auto", "legacy", "modern"),
+        per_mcp=True,
+    )
+    client_roots: str = option(
+        "auto",
+        "whether a client's roots reach its own child; auto: only with --isolation session",
+        choices=("auto", "relay", "withhold"),
+        per_mcp=True,
+    )
+    max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole, per_mcp=True)
 
-    tool_allow: tuple = option((), "show and serve only these tools, by the server's own names; '*' stands for anything",
-                               repeat=True, metavar="NAME", per_mcp=True)
+    tool_allow: tuple = option(
+        (), "show and serve only these tools, by the server's own names; '*' stands for anything", repeat=True, metavar="NAME", per_mcp=True
+    )
     tool_deny: tuple = option((), "hide these tools, even if they are allowed", repeat=True, metavar="NAME", per_mcp=True)
     tool_rename: tuple = option((), "show the server's tool OLD as NEW", repeat=True, metavar="OLD=NEW", per_mcp=True)
     max_session_requests: int = option(0, "calls of one session that a child gets at once (0: no limit)", type=whole, per_mcp=True)
     spares: int = option(0, "warm children kept ready for sessions that get their own", type=whole, per_mcp=True)
-    max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole,
-                               per_mcp=True)
-    child_wait: float = option(5.0, "how long a session waits for a child when --max-children are taken", type=seconds,
-                               per_mcp=True)
+    max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole, per_mcp=True)
+    child_wait: float = option(5.0, "how long a session waits for a child when --max-children are taken", type=seconds, per_mcp=True)
     lazy: bool = option(False, "start the child at the first request that needs it", type=flag, per_mcp=True)
-    idle_stop: float = option(0.0, "stop the child when nobody used it for so long (0: never); it is woken by the next "
-                              "request that needs it", type=seconds, per_mcp=True)
-    cache_dir: str = option("", "where to keep what is known of a sleeping child (default: in the user's cache directory)",
-                            metavar="DIR")
+    idle_stop: float = option(
+        0.0,
+        "stop the child when nobody used it for so long (0: never); it is woken by the next request that needs it",
+        type=seconds,
+        per_mcp=True,
+    )
+    cache_dir: str = option("", "where to keep what is known of a sleeping child (default: in the user's cache directory)", metavar="DIR")
     recycle_calls: int = option(0, "replace the shared child after so many calls (0: never)", type=whole, per_mcp=True)
     recycle_age: float = option(0.0, "replace the shared child when it is so old (0: never)", type=seconds, per_mcp=True)
-    recycle_memory: int = option(0, "replace the shared child when it takes more memory (0: never)", type=size, per_mcp=True,
-                                 metavar="BYTES")
+    recycle_memory: int = option(
+        0, "replace the shared child when it takes more memory (0: never)", type=size, per_mcp=True, metavar="BYTES"
+    )
     ping_interval: float = option(0.0, "ping an idle child that was silent for so long (0: never)", type=seconds, per_mcp=True)
     ping_misses: int = option(3, "pings in a row without an answer after which the child is restarted", type=whole, per_mcp=True)
 
-    env: tuple = option((), "NAME=VALUE for the child, NAME to pass one of ours through, or '*' for all but MCP_BRIDGE_*", repeat=True,
-                        metavar="NAME[=VALUE]")
+    env: tuple = option(
+        (),
+        "NAME=VALUE for the child, NAME to pass one of ours through, or '*' for all but MCP_BRIDGE_*",
+        repeat=True,
+        metavar="NAME[=VALUE]",
+    )
     env_file: str = option("", "NAME=VALUE lines for the child", metavar="FILE")
-    secret: tuple = option((), "the child's variable NAME gets what stands in FILE, read at the start and at each reload",
-                           repeat=True, metavar="NAME=FILE")
+    secret: tuple = option(
+        (), "the child's variable NAME gets what stands in FILE, read at the start and at each reload", repeat=True, metavar="NAME=FILE"
+    )
     cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
 
     start_timeout: float = option(60.0, "a child's time from its start to its handshake", type=seconds, per_mcp=True)
-    request_timeout: float = option(600.0, "a request's time; progress starts it again, and it stands still while the client is asked", type=seconds, per_mcp=True)
+    request_timeout: float = option(
+        600.0, "a request's time; progress starts it again, and it stands still while the client is asked", type=seconds, per_mcp=True
+    )
     request_timeout_max: float = option(3600.0, "a request's time whatever its progress", type=seconds, per_mcp=True)
     head_timeout: float = option(30.0, "a connection's time for the head of a request (0: no limit)", type=seconds)
     body_timeout: float = option(60.0, "a request's time for its body, whole (0: no limit)", type=seconds)
-    write_timeout: float = option(60.0, "cut off a client that takes less than 16 KiB of what waits for it in so long (0: never)", type=seconds)
+    write_timeout: float = option(
+        60.0, "cut off a client that takes less than 16 KiB of what waits for it in so long (0: never)", type=seconds
+    )
     session_idle: float = option(1800.0, "forget a session that nobody used for so long", type=seconds)
     max_sessions: int = option(10_000, "sessions at once", type=whole)
     max_streams: int = option(4096, "open SSE and WebSocket streams at once", type=whole)
     max_requests: int = option(1024, "requests in flight at once, waiting ones included", type=whole)
-    memory: int = option(0, "what may wait, be read, sent or remembered, all in all (0: a quarter of the container's memory, 512 MiB "
-                         "without a limit)", type=size, metavar="BYTES")
-    max_body: int = option(8 * MIB - 1, "the longest request body; a child's line must stay below 8 MiB", type=size,
-                           metavar="BYTES")
-    max_line: int = option(64 * MIB, "the longest line from a child; a longer one fails that call", type=size,
-                           metavar="BYTES", per_mcp=True)
-    stream_buffer: int = option(4 * MIB, "what waits for one slow reader before its stream is closed", type=size,
-                                metavar="BYTES")
+    memory: int = option(
+        0,
+        "what may wait, be read, sent or remembered, all in all (0: a quarter of the container's memory, 512 MiB without a limit)",
+        type=size,
+        metavar="BYTES",
+    )
+    max_body: int = option(8 * MIB - 1, "the longest request body; a child's line must stay below 8 MiB", type=size, metavar="BYTES")
+    max_line: int = option(
+        64 * MIB, "the longest line from a child; a longer one fails that call", type=size, metavar="BYTES", per_mcp=True
+    )
+    stream_buffer: int = option(4 * MIB, "what waits for one slow reader before its stream is closed", type=size, metavar="BYTES")
     replay_buffer: int = option(64 * MIB, "what is kept of all streams for Last-Event-ID", type=size, metavar="BYTES")
     keepalive: float = option(15.0, "a comment on every stream that was silent for so long", type=seconds)
     drain_timeout: float = option(5.0, "after SIGTERM, the time that requests in flight still have", type=seconds)
 
-    max_restarts: int = option(5, "starts in a row that may fail, or end in a crash before any use, before the child is FATAL", type=whole, per_mcp=True)
+    max_restarts: int = option(
+        5, "starts in a row that may fail, or end in a crash before any use, before the child is FATAL", type=whole, per_mcp=True
+    )
     backoff_initial: float = option(0.5, "the pause before the first restart; it doubles", type=seconds, per_mcp=True)
     backoff_max: float = option(30.0, "the longest pause before a restart", type=seconds, per_mcp=True)
     exit_on_fatal: bool = option(False, "exit with code 1 when the child (every child, with --config) is FATAL", type=flag)
 
-    session_key_file: str = option("", "key of the session ids, made if missing; share it between replicas (default: "
-                                   "in the user's state directory)", metavar="FILE")
-    token_file: str = option("", "bearer tokens, one a line ('TOKEN' or 'NAME TOKEN'); without a file nobody is asked",
-                             metavar="FILE")
+    session_key_file: str = option(
+        "", "key of the session ids, made if missing; share it between replicas (default: in the user's state directory)", metavar="FILE"
+    )
+    token_file: str = option("", "bearer tokens, one a line ('TOKEN' or 'NAME TOKEN'); without a file nobody is asked", metavar="FILE")
     admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
-    allowed_host: tuple = option((), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True,
-                                 metavar="HOST")
-    allowed_origin: tuple = option((), "a web page's Origin that may call us (enables CORS for it)", repeat=True,
-                                   metavar="ORIGIN")
+    allowed_host: tuple = option((), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST")
+    allowed_origin: tuple = option((), "a web page's Origin that may call us (enables CORS for it)", repeat=True, metavar="ORIGIN")
     root_path: str = option("", "the path that a reverse proxy strips, if it does not say so itself (X-Forwarded-Prefix)", metavar="PREFIX")
     log_format: str = option("human", "how log lines look", choices=("human", "json"))
     log_level: str = option("info", "what is logged", choices=("debug", "info", "warning", "error"))
@@ -161,8 +192,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         meta, name = item.metadata, item.name.replace("_", "-")
         default = "" if meta["repeat"] or item.default in ("", False) else f", default {item.default}"
         more = "; repeat it for more" if meta["repeat"] else ""
-        kwargs = dict(dest=item.name, default=argparse.SUPPRESS,
-                      help=f"{meta['help']}{more} [{variable(item.name)}{default}]".replace("%", "%%"))
+        kwargs = {
+            "dest": item.name,
+            "default": argparse.SUPPRESS,
+            "help": f"{meta['help']}{more} [{variable(item.name)}{default}]".replace("%", "%%"),
+        }
         if meta["type"] is flag:
             parser.add_argument(f"--{name}", action="store_true", **kwargs)
         elif meta["repeat"]:
@@ -209,6 +243,7 @@ def check_tools(settings: Settings) -> None:
     """Raises UsageError where the tool options contradict each other."""
     if settings.tool_allow or settings.tool_deny or settings.tool_rename:
         from bridge.protocol.tools import BadNames, Tools  # only for those who use it
+
         try:
             Tools(settings.tool_allow, settings.tool_deny, settings.tool_rename)
         except BadNames as error:

@@ -12,8 +12,15 @@ TRANSPORTS = {"http": Http, "sse": Sse, "ws": Ws}
 
 
 # Files that take minutes, so that with several workers (-n) none of them begins last.
-LONG = ("docker/test_fleet.py", "with_litellm/test_matrix.py", "conformance/test_conformance.py", "docker/test_postgres_attacks.py",
-        "fleet/test_engine_embedded.py", "with_litellm/test_checklist.py", "with_litellm/test_newest.py")
+LONG = (
+    "docker/test_fleet.py",
+    "with_litellm/test_matrix.py",
+    "conformance/test_conformance.py",
+    "docker/test_postgres_attacks.py",
+    "fleet/test_engine_embedded.py",
+    "with_litellm/test_checklist.py",
+    "with_litellm/test_newest.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

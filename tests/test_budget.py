@@ -82,9 +82,10 @@ def group(tmp_path, lines: str, **files: str):
 
 def test_the_limit_of_a_container_is_found_in_either_version(tmp_path):
     for name, lines, files in (
-            ("v2", "0::/\n", {"memory_DOT_max": "268435456\n"}),
-            ("nested", "0::/one/two\n", {"one__memory_DOT_max": "268435456\n", "one__two__memory_DOT_max": "max\n"}),
-            ("v1", "5:cpu,memory:/docker/x\n0::/\n", {"memory__memory_DOT_limit_in_bytes": "268435456\n"})):
+        ("v2", "0::/\n", {"memory_DOT_max": "268435456\n"}),
+        ("nested", "0::/one/two\n", {"one__memory_DOT_max": "268435456\n", "one__two__memory_DOT_max": "max\n"}),
+        ("v1", "5:cpu,memory:/docker/x\n0::/\n", {"memory__memory_DOT_limit_in_bytes": "268435456\n"}),
+    ):
         (tmp_path / name).mkdir()
         assert group(tmp_path / name, lines, **files) == 256 << 20, name
     (tmp_path / "none").mkdir()

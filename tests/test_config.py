@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
+from support import Bridge, Http, text, zoo
 
 from bridge.config import read
 from bridge.settings import Settings, UsageError
-from support import Bridge, Http, text, zoo
 
 
 def planned(tmp_path, content: str, name: str = "mcps.yaml", **settings):
@@ -80,27 +80,33 @@ def test_disabled_and_remote_servers_are_left_out(tmp_path):
     assert list(planned(tmp_path, content)) == ["a"]
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("mcpServers:\n  a:\n    command: x\n    arg: [y]\n", "mcps.yaml:4: a: unknown field 'arg'"),
-    ("mcpServers:\n  a:\n    command: x\n    args: y\n", "mcps.yaml:4: a: 'args' is not a list of texts"),
-    ("mcpServers:\n  a:\n    args: [y]\n", "mcps.yaml:2: a: 'command' is missing"),
-    ("mcpServers:\n  a/b: {command: x}\n  a-b: {command: [x y], enabled: maybe}\n", "mcps.yaml:3: a-b: 'enabled' is neither true nor false"),
-    ("mcpServers:\n  a/b: {command: x}\n  a b: {command: x}\n", "mcps.yaml:3: a b: would also be served as 'a-b'"),
-    ("mcpServers:\n  a: {command: '${BRIDGE_TEST_UNSET}'}\n", "mcps.yaml:2: a: ${BRIDGE_TEST_UNSET} is not set"),
-    ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: 'none' is none of"),
-    ("mcpServers:\n  a: {command: x, env: {'1A': y}}\n", "mcps.yaml:2: a: --env 1A: not the name"),
-    ("mcpServers:\n  a: {command: x, secrets: {KEY: /no/such}}\n", "mcps.yaml:2: a: --secret KEY=/no/such: No such file"),
-    ("mcpServers:\n  a: {command: x, secrets: [KEY]}\n", "mcps.yaml:2: a: 'secrets' is not an object of texts"),
-    ("mcpServers:\n  a: {command: x, tool_allow: get}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
-    ("mcpServers:\n  a: {command: x, tool_allow: [[get]]}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
-    ("mcpServers:\n  a: {command: x, tool_allow: {a: b}}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
-    ("mcpServers:\n  a: {command: x, tool_rename: 1}\n", "mcps.yaml:2: a: tool_rename: expected a list or a mapping"),
-    ("mcpServers:\n  a: {command: x, tool_rename: {a: x, b: x}}\n", "mcps.yaml:2: a: --tool-rename b=x: 'a' is renamed to 'x' already"),
-    ("mcpServers: {}\n", "mcps.yaml: 'mcpServers' must name at least one server"),
-    ("tools: {}\n", "mcps.yaml: no 'mcpServers' in it"),
-    ("mcpServers: [\n", "mcps.yaml:2:1: "),
-    ("", "mcps.yaml: no 'mcpServers' in it"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("mcpServers:\n  a:\n    command: x\n    arg: [y]\n", "mcps.yaml:4: a: unknown field 'arg'"),
+        ("mcpServers:\n  a:\n    command: x\n    args: y\n", "mcps.yaml:4: a: 'args' is not a list of texts"),
+        ("mcpServers:\n  a:\n    args: [y]\n", "mcps.yaml:2: a: 'command' is missing"),
+        (
+            "mcpServers:\n  a/b: {command: x}\n  a-b: {command: [x y], enabled: maybe}\n",
+            "mcps.yaml:3: a-b: 'enabled' is neither true nor false",
+        ),
+        ("mcpServers:\n  a/b: {command: x}\n  a b: {command: x}\n", "mcps.yaml:3: a b: would also be served as 'a-b'"),
+        ("mcpServers:\n  a: {command: '${BRIDGE_TEST_UNSET}'}\n", "mcps.yaml:2: a: ${BRIDGE_TEST_UNSET} is not set"),
+        ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: 'none' is none of"),
+        ("mcpServers:\n  a: {command: x, env: {'1A': y}}\n", "mcps.yaml:2: a: --env 1A: not the name"),
+        ("mcpServers:\n  a: {command: x, secrets: {KEY: /no/such}}\n", "mcps.yaml:2: a: --secret KEY=/no/such: No such file"),
+        ("mcpServers:\n  a: {command: x, secrets: [KEY]}\n", "mcps.yaml:2: a: 'secrets' is not an object of texts"),
+        ("mcpServers:\n  a: {command: x, tool_allow: get}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
+        ("mcpServers:\n  a: {command: x, tool_allow: [[get]]}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
+        ("mcpServers:\n  a: {command: x, tool_allow: {a: b}}\n", "mcps.yaml:2: a: tool_allow: expected a list"),
+        ("mcpServers:\n  a: {command: x, tool_rename: 1}\n", "mcps.yaml:2: a: tool_rename: expected a list or a mapping"),
+        ("mcpServers:\n  a: {command: x, tool_rename: {a: x, b: x}}\n", "mcps.yaml:2: a: --tool-rename b=x: 'a' is renamed to 'x' already"),
+        ("mcpServers: {}\n", "mcps.yaml: 'mcpServers' must name at least one server"),
+        ("tools: {}\n", "mcps.yaml: no 'mcpServers' in it"),
+        ("mcpServers: [\n", "mcps.yaml:2:1: "),
+        ("", "mcps.yaml: no 'mcpServers' in it"),
+    ],
+)
 def test_a_mistake_is_told_with_file_line_and_field(tmp_path, content, message):
     assert refused(tmp_path, content).startswith(message)
 
@@ -117,14 +123,45 @@ def test_one_bad_entry_stops_no_other_unless_it_is_to_be_strict(tmp_path, caplog
 
     assert list(planned(tmp_path, content)) == ["good", "Far-Away"]
     said = caplog.text + "".join(str(getattr(record, "facts", "")) for record in caplog.records)
-    for line in ("mcps.yaml:4: asks: ${input:a} is asked for by the client", "mcps.yaml:5: typo: unknown field 'arg'", "gallery (good)", "mcps.yaml:3: good: unknown field 'frob'", "Far-Away"):
+    for line in (
+        "mcps.yaml:4: asks: ${input:a} is asked for by the client",
+        "mcps.yaml:5: typo: unknown field 'arg'",
+        "gallery (good)",
+        "mcps.yaml:3: good: unknown field 'frob'",
+        "Far-Away",
+    ):
         assert line in said
     assert "mcps.yaml:3: good: unknown field 'frob' (and 2 more)" in refused(tmp_path, content)
 
 
-@pytest.mark.parametrize("text", ["${input:x}", "${env:BRIDGE_TEST_UNSET}", "${workspaceFolder}/x", "%APPDATA%\\\\x", "$BRIDGE_TEST_UNSET", "${config:x.y}", "${command:x}", "{env:BRIDGE_TEST_UNSET}",
-                                  "{file:/no/such}", "os.environ/BRIDGE_TEST_UNSET", "${{ secrets.BRIDGE_TEST_UNSET }}", "{{user}}", "${odd one}"])
-@pytest.mark.parametrize("place", ['"command": "%s"', '"command": "x", "args": ["%s"]', '"command": "x", "env": {"A": "%s"}', '"command": "x", "cwd": "%s"', '"command": "x", "envFile": "%s"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${input:x}",
+        "${env:BRIDGE_TEST_UNSET}",
+        "${workspaceFolder}/x",
+        "%APPDATA%\\\\x",
+        "$BRIDGE_TEST_UNSET",
+        "${config:x.y}",
+        "${command:x}",
+        "{env:BRIDGE_TEST_UNSET}",
+        "{file:/no/such}",
+        "os.environ/BRIDGE_TEST_UNSET",
+        "${{ secrets.BRIDGE_TEST_UNSET }}",
+        "{{user}}",
+        "${odd one}",
+    ],
+)
+@pytest.mark.parametrize(
+    "place",
+    [
+        '"command": "%s"',
+        '"command": "x", "args": ["%s"]',
+        '"command": "x", "env": {"A": "%s"}',
+        '"command": "x", "cwd": "%s"',
+        '"command": "x", "envFile": "%s"',
+    ],
+)
 def test_what_a_client_would_have_filled_in_is_never_passed_on_as_it_stands(tmp_path, place, text):
     said = refused(tmp_path, '{"mcpServers": {\n"it": {%s}}}' % place.replace("%s", text))
 
@@ -159,10 +196,16 @@ def test_in_a_file_that_says_that_it_is_literal_nothing_is_filled_in(tmp_path):
 def test_one_failing_child_does_not_touch_the_others(tmp_path):
     program, *arguments = zoo("echo")
     path = tmp_path / "mcps.json"
-    path.write_text(json.dumps({"mcpServers": {
-        "echo": {"command": program, "args": arguments},
-        "missing": {"command": os.path.join(str(tmp_path), "no-such-command")},
-    }}))
+    path.write_text(
+        json.dumps(
+            {
+                "mcpServers": {
+                    "echo": {"command": program, "args": arguments},
+                    "missing": {"command": os.path.join(str(tmp_path), "no-such-command")},
+                }
+            }
+        )
+    )
 
     with Bridge(None, "--config", str(path), "--max-restarts", "1", "--exit-on-fatal", ready=False) as bridge:
         with Http(f"{bridge.url}/echo") as client:

@@ -356,8 +356,7 @@ def test_a_failed_call_exits_with_1_and_says_why(run, tool, says):
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "says"),
-    [("hello", 0, ""), ("good bye", 1, "mcp-bridge inspect: echo answered without 'good bye' in it\n")],
+    ("text", "code", "says"), [("hello", 0, ""), ("good bye", 1, "mcp-bridge inspect: echo answered without 'good bye' in it\n")]
 )
 def test_a_call_may_have_to_answer_something_certain(run, text, code, says):
     ended, _, err = run("--call", "echo", '{"message": "hello you"}', "--expect", text, *child("echo.py"))
@@ -373,11 +372,7 @@ def test_openai_prints_function_definitions_with_valid_names(run, serve):
     add, shout = json.loads(out)
 
     assert code == 0
-    assert (add["type"], add["function"]["name"], add["function"]["description"]) == (
-        "function",
-        "add",
-        "Adds two numbers.",
-    )
+    assert (add["type"], add["function"]["name"], add["function"]["description"]) == ("function", "add", "Adds two numbers.")
     assert add["function"]["parameters"]["required"] == ["a"]
     assert shout["function"]["name"] == "shout_loud"
     assert "tool 'shout.loud' is called 'shout_loud'" in err
@@ -389,9 +384,7 @@ def test_openai_names_stay_apart_and_schemas_get_a_type():
     definitions, notes = functions([{"name": "a.b"}, {"name": "a/b", "inputSchema": {}}, {"name": "é" * 70}])
 
     assert [each["function"]["name"] for each in definitions] == ["a_b", "a_b_2", "_" * 64]
-    assert {json.dumps(each["function"]["parameters"]) for each in definitions} == {
-        '{"type": "object", "properties": {}}'
-    }
+    assert {json.dumps(each["function"]["parameters"]) for each in definitions} == {'{"type": "object", "properties": {}}'}
     assert len(notes) == 3
 
 
@@ -487,11 +480,7 @@ def test_bad_usage_is_one_clear_line_and_exit_code_2(run, argv, says):
     ("url", "transport", "expected"),
     [
         ("http://h:1", None, ["streamable-http http://h:1/mcp", "sse http://h:1/sse", "websocket ws://h:1/ws"]),
-        (
-            "https://h/time/",
-            None,
-            ["streamable-http https://h/time/mcp", "sse https://h/time/sse", "websocket wss://h/time/ws"],
-        ),
+        ("https://h/time/", None, ["streamable-http https://h/time/mcp", "sse https://h/time/sse", "websocket wss://h/time/ws"]),
         ("http://h/mcp/", None, ["streamable-http http://h/mcp/"]),
         ("http://h/sse?key=1", None, ["sse http://h/sse?key=1"]),
         ("http://h/ws", None, ["websocket ws://h/ws"]),
@@ -520,10 +509,7 @@ def test_a_url_leads_to_these_ways(url, transport, expected):
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "integer|null"),
         ({"type": "array", "items": {"type": "string"}}, "string[]"),
         ({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, "(string|null)[]"),
-        (
-            {"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]},
-            "{a: string, b?: any}",
-        ),
+        ({"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]}, "{a: string, b?: any}"),
         ({"$ref": "#/$defs/Pair"}, "{left?: integer}"),
         ({"$ref": "http://elsewhere/Thing"}, "Thing"),
         ({"type": "object", "properties": []}, "object"),
@@ -548,9 +534,7 @@ def test_a_schema_that_contains_itself_comes_to_an_end():
 
 
 def test_the_sdk_is_imported_only_when_the_command_runs():
-    program = (
-        "import sys, bridge.inspect; print([m for m in ('mcp', 'mcp_types', 'httpx2', 'pydantic') if m in sys.modules])"
-    )
+    program = "import sys, bridge.inspect; print([m for m in ('mcp', 'mcp_types', 'httpx2', 'pydantic') if m in sys.modules])"
     out = subprocess.check_output([sys.executable, "-c", program], text=True, timeout=20)
 
     assert out == "[]\n"

@@ -77,8 +77,12 @@ def test_both_eras_of_a_bridge_say_the_same(around, child, differences):
     told = json.loads(inspect(around(child).url, "--era", "both", "--json"))
     works = [(one["transport"], one["era"], one["revision"]) for one in told["transports"]]
 
-    assert works == [("streamable-http", "legacy", "2025-11-25"), ("streamable-http", "modern", "2026-07-28"),
-                     ("sse", "legacy", "2025-11-25"), ("websocket", "legacy", "2025-11-25")]
+    assert works == [
+        ("streamable-http", "legacy", "2025-11-25"),
+        ("streamable-http", "modern", "2026-07-28"),
+        ("sse", "legacy", "2025-11-25"),
+        ("websocket", "legacy", "2025-11-25"),
+    ]
     assert told["problems"] == []
     assert told["differences"] == differences
 

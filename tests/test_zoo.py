@@ -535,7 +535,9 @@ def test_a_locked_child_stays_with_the_era_of_its_first_request():
         assert child.request("initialize", HANDSHAKE)["error"]["code"] == -32022
 
 
-@pytest.mark.parametrize("how", ["HANG", "WEDGE", "HALF", "DIE", "NONSENSE", "STRANGER", "EMPTY", "STRING", "NULL", "GARBAGE", "FLOOD", "-32601"])
+@pytest.mark.parametrize(
+    "how", ["HANG", "WEDGE", "HALF", "DIE", "NONSENSE", "STRANGER", "EMPTY", "STRING", "NULL", "GARBAGE", "FLOOD", "-32601"]
+)
 def test_probed(how):
     with Pipes("probed", "--probe", how, handshake=False) as child:
         probe = child.begin("server/discover", {"_meta": envelope()})

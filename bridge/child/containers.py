@@ -18,11 +18,46 @@ LABEL = "io.mcp-bridge.child"
 PATIENCE = 15.0  # seconds for one command of an engine
 _ENGINES = ("docker", "podman", "nerdctl", "finch")
 _BEFORE = ("sudo", "-n", "-E", "doas", "env")  # what may stand before it, and variables
-_WITH_VALUE = frozenset((  # options before `run` whose value is the next word
-    "-H", "--host", "-c", "--context", "--config", "-l", "--log-level", "--tlscacert", "--tlscert", "--tlskey",  # docker
-    "--url", "--connection", "--identity", "--root", "--runroot", "--runtime", "--storage-driver", "--storage-opt", "--cgroup-manager", "--module",  # podman
-    "-a", "--address", "-n", "--namespace", "--snapshotter", "--data-root", "--hosts-dir",  # nerdctl
-    "-f", "--file", "-p", "--project-name", "--profile", "--env-file", "--project-directory", "--parallel", "--progress"))  # compose
+_WITH_VALUE = frozenset(
+    (  # options before `run` whose value is the next word
+        "-H",
+        "--host",
+        "-c",
+        "--context",
+        "--config",
+        "-l",
+        "--log-level",
+        "--tlscacert",
+        "--tlscert",
+        "--tlskey",  # docker
+        "--url",
+        "--connection",
+        "--identity",
+        "--root",
+        "--runroot",
+        "--runtime",
+        "--storage-driver",
+        "--storage-opt",
+        "--cgroup-manager",
+        "--module",  # podman
+        "-a",
+        "--address",
+        "-n",
+        "--namespace",
+        "--snapshotter",
+        "--data-root",
+        "--hosts-dir",  # nerdctl
+        "-f",
+        "--file",
+        "-p",
+        "--project-name",
+        "--profile",
+        "--env-file",
+        "--project-directory",
+        "--parallel",
+        "--progress",
+    )
+)  # compose
 _number = itertools.count(1)
 
 
@@ -76,7 +111,7 @@ def run(engine: Engine, argv: tuple[str, ...]) -> Run:
         with suppress(OSError):
             os.unlink(file)
         more.append(f"--cidfile={file}")
-    return Run(engine, (*argv[:engine.options_at], *more, *argv[engine.options_at:]), mark, file)
+    return Run(engine, (*argv[: engine.options_at], *more, *argv[engine.options_at :]), mark, file)
 
 
 def remove(this: Run, environment: dict) -> str:
@@ -136,8 +171,14 @@ def _place() -> str:
 
 
 def _ask(engine: Engine, environment: dict, *words: str) -> str:
-    process = subprocess.Popen([*engine.argv, *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        [*engine.argv, *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     reaper.know(process.pid, "")
     try:
         out, error = process.communicate(timeout=PATIENCE)

@@ -9,9 +9,25 @@ from bridge import redact
 # Where no other way leads out of a network. Programs differ in which case they read.
 PROXIES = tuple(name for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (upper, upper.lower()))
 # The MCP SDKs' set, then what a runtime needs to speak the user's language, trust the machine's certificates and reach the web.
-INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER",
-             "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-             "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", *PROXIES)
+INHERITED = (
+    "HOME",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    *PROXIES,
+)
 MARK = "MCP_BRIDGE_CHILD"  # set in each child, so that a daemon it leaves behind can be told from a stranger
 LONGEST = 128 * 1024  # bytes of one variable, its name included (MAX_ARG_STRLEN of Linux)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -51,20 +51,20 @@ class Frames:
         text = (bytes(self._begun) + chunk).lstrip(b"\r\n")
         self._begun.clear()
         found = _HEADERS.match(text)
-        body = text[found.end():] if found else b""
+        body = text[found.end() :] if found else b""
         if found and body:  # the first byte behind it tells whether it is a message
             length = _LENGTH.search(found[0])
             if length and int(length[1]) and body[:1] in b"{[ \t\r\n":
                 self._read, self._size, self._missing = self._message, 0, int(length[1])
                 return body
-        elif found or len(text) < LONGEST_HEADERS and _MAY_GO_ON.fullmatch(text):
+        elif found or (len(text) < LONGEST_HEADERS and _MAY_GO_ON.fullmatch(text)):
             self._begun += text
             return b""
         self._read, self._size = self._line, 0
         return text
 
     def _message(self, chunk: bytes, lines, long_ones) -> bytes:
-        part, rest = chunk[:self._missing], chunk[self._missing:]
+        part, rest = chunk[: self._missing], chunk[self._missing :]
         self._missing -= len(part)
         self._keep(part)
         if not self._missing:

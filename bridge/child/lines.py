@@ -77,5 +77,5 @@ class Lines:
         self._begun += part
         self._size += len(part)
         if self._size > self.limit:
-            self._head = self._head + part[:HEAD - len(self._head)] if self._head else bytes(self._begun[:HEAD])
+            self._head = self._head + part[: HEAD - len(self._head)] if self._head else bytes(self._begun[:HEAD])
             del self._begun[:-HEAD]

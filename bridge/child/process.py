@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from bridge.child import reaper
 from bridge.budget import Hold, Pot
+from bridge.child import reaper
 from bridge.child.environment import MARK
 from bridge.child.frames import framed
 from bridge.child.lines import Lines
@@ -45,9 +45,18 @@ class Command:
 class Process:
     """Raises OSError from the constructor where the command cannot be started."""
 
-    def __init__(self, command: Command, max_line: int, received: Callable[[list[bytes]], None],
-                 too_long: Callable[[bytes, bytes, int], None], closed: Callable[[str], None], exited: Callable[[str], None],
-                 stderr: Stderr, container_file: str = "", hold: Hold | None = None):
+    def __init__(
+        self,
+        command: Command,
+        max_line: int,
+        received: Callable[[list[bytes]], None],
+        too_long: Callable[[bytes, bytes, int], None],
+        closed: Callable[[str], None],
+        exited: Callable[[str], None],
+        stderr: Stderr,
+        container_file: str = "",
+        hold: Hold | None = None,
+    ):
         self._received, self._too_long, self._closed, self._exited, self._stderr = received, too_long, closed, exited, stderr
         self._lines = Lines(max_line)
         self._max_line = max_line
@@ -64,9 +73,16 @@ class Process:
         self.backlog = 0  # bytes not yet taken by the child's stdin
         mark = f"{os.getpid()}-{next(_number)}"
         self._popen = subprocess.Popen(
-            command.argv, env={**command.environment, MARK: mark}, cwd=command.cwd or None, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True,
-            preexec_fn=partial(reaper.die_with_parent, os.getpid()))
+            command.argv,
+            env={**command.environment, MARK: mark},
+            cwd=command.cwd or None,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            preexec_fn=partial(reaper.die_with_parent, os.getpid()),
+        )
         self.pid = self._popen.pid
         reaper.know(self.pid, mark)
         self._stdin = self._popen.stdin.fileno()
@@ -87,7 +103,7 @@ class Process:
         """Queue one line. All lines of one turn of the event loop leave in one system call; one that is known to be
         `alone` leaves at once."""
         if self._stdin < 0:
-            return  # its end is near, and answers everybody
+            return None  # its end is near, and answers everybody
         if alone and not self._unsent:
             return self._send(line)
         if not self._unsent:
@@ -211,7 +227,7 @@ class Process:
 
     def _take_rest(self) -> None:
         """The next of a read's lines, which may have a byte or two each. Others have their turn before those behind them."""
-        lines = self._rest[:-AT_ONCE - 1:-1]
+        lines = self._rest[: -AT_ONCE - 1 : -1]
         del self._rest[-AT_ONCE:]
         self._received(lines)
         if self._rest:

@@ -39,11 +39,11 @@ class Stderr:
     @property
     def words(self) -> str:
         """The last lines of this process."""
-        return "\n".join(self.tail[len(self._tail) - self._ours:])
+        return "\n".join(self.tail[len(self._tail) - self._ours :])
 
     def feed(self, chunk: bytes) -> None:
         *lines, rest = (self._rest + chunk).split(b"\n")
-        self._rest = rest[:4 * WIDTH]  # a line without an end must not grow for ever
+        self._rest = rest[: 4 * WIDTH]  # a line without an end must not grow for ever
         for line in lines:
             self._say(line)
 
@@ -59,7 +59,7 @@ class Stderr:
 
     def _say(self, line: bytes) -> None:
         self._count()
-        text = line[:4 * WIDTH].decode(errors="replace").rstrip()
+        text = line[: 4 * WIDTH].decode(errors="replace").rstrip()
         self._tail.append(text)
         self._ours = min(self._ours + 1, TAIL)
         if not text.strip():
@@ -74,5 +74,5 @@ class Stderr:
 
 def _shown(text: str) -> str:
     """Without secrets: what is cut off afterwards, lest half of one be left."""
-    text = redacted(text[:2 * WIDTH])
+    text = redacted(text[: 2 * WIDTH])
     return text if len(text) <= WIDTH else text[:WIDTH] + "…"

@@ -127,12 +127,21 @@ class Supervisor:
             self._container = containers.run(self._engine, command.argv)
             command = replace(command, argv=self._container.argv)
         try:
-            self.process = Process(command, self.max_line, self.user.received, self.user.too_long, self._closed,
-                                   self._exited, self.stderr, self._container.file if self._container else "", Hold(self.counts.memory, "child"))
+            self.process = Process(
+                command,
+                self.max_line,
+                self.user.received,
+                self.user.too_long,
+                self._closed,
+                self._exited,
+                self.stderr,
+                self._container.file if self._container else "",
+                Hold(self.counts.memory, "child"),
+            )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
             self._loop.call_soon(self._exited, reason)
-            return
+            return None
         self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
         self._on(Event.SPAWNED)
         self.user.spawned()
@@ -184,7 +193,9 @@ class Supervisor:
         self._on(Event.EXITED, reason)
         if self.life.state is State.BACKOFF:
             pause = self.life.timer - self._loop.time()
-            self.log.warning("child died, starting it again", pid=pid, why=self.life.reason, pause=round(pause, 2), failures=self.life.failures)
+            self.log.warning(
+                "child died, starting it again", pid=pid, why=self.life.reason, pause=round(pause, 2), failures=self.life.failures
+            )
         elif self.life.state is State.FATAL:
             if not self.is_on_trial:
                 self.log.error("child is FATAL, giving up", pid=pid, why=self.life.reason)

@@ -14,10 +14,20 @@ import termios
 from dataclasses import dataclass
 
 _LAUNCHER = re.compile(
-    r"(?:^|[ /])(?P<name>npx|npm|pnpm|pnpx|yarn|bunx|bun|uvx|uv|pipx|cargo|go|dotnet|dnx)(?:-cli)?(?:\.[cm]?js)?(?:$| )(?P<rest>.{0,200})", re.DOTALL)
+    r"(?:^|[ /])(?P<name>npx|npm|pnpm|pnpx|yarn|bunx|bun|uvx|uv|pipx|cargo|go|dotnet|dnx)(?:-cli)?(?:\.[cm]?js)?(?:$| )(?P<rest>.{0,200})",
+    re.DOTALL,
+)
 _VERBS = {  # of launchers that also do other things
-    "npm": ("exec", "x", "init", "install", "i", "ci", "create"), "pnpm": ("dlx", "install", "add"), "yarn": ("dlx", "install", "add"),
-    "bun": ("x", "add", "install"), "uv": ("run", "tool", "x"), "pipx": ("run",), "cargo": ("run", "install"), "go": ("run",), "dotnet": ("run", "tool", "dnx")}
+    "npm": ("exec", "x", "init", "install", "i", "ci", "create"),
+    "pnpm": ("dlx", "install", "add"),
+    "yarn": ("dlx", "install", "add"),
+    "bun": ("x", "add", "install"),
+    "uv": ("run", "tool", "x"),
+    "pipx": ("run",),
+    "cargo": ("run", "install"),
+    "go": ("run",),
+    "dotnet": ("run", "tool", "dnx"),
+}
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "busybox", "env", "tini", "dumb-init", "time", "nice", "stdbuf", "timeout", "script")
 LOOKED_AT = 64  # processes
 

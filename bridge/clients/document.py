@@ -16,8 +16,11 @@ from typing import Any
 
 from bridge.settings import UsageError
 
-_TOKEN = re.compile(r""" (?P<text> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' ) | (?P<comment> //[^\n]* | /\*.*?\*/ )
-                       | (?P<mark> [{}\[\],:] ) | (?P<word> [^\s{}\[\],:"'/]+ ) """, re.DOTALL | re.VERBOSE)
+_TOKEN = re.compile(
+    r""" (?P<text> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' ) | (?P<comment> //[^\n]* | /\*.*?\*/ )
+                       | (?P<mark> [{}\[\],:] ) | (?P<word> [^\s{}\[\],:"'/]+ ) """,
+    re.DOTALL | re.VERBOSE,
+)
 _BAD_ESCAPE = re.compile(r"""\\(?!["'\\/bfnrtv0\n\r]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})""")
 _WRITE_TWICE = "in JSON a backslash is written twice: C:\\\\Users"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # PowerShell writes the second
@@ -94,7 +97,11 @@ def _said(words: str) -> str:
     """pyjson5's words for people."""
     if "hexadecimal" in words:
         return _WRITE_TWICE
-    words = re.sub(r"b'([^']*)'", lambda found: {"comma": "','", "colon": "':'", "JSON5Value": "a value", "IdentifierStart": "a name"}.get(found[1], found[1]), words)
+    words = re.sub(
+        r"b'([^']*)'",
+        lambda found: {"comma": "','", "colon": "':'", "JSON5Value": "a value", "IdentifierStart": "a name"}.get(found[1], found[1]),
+        words,
+    )
     words = re.sub(r"U\+([0-9A-Fa-f]{4,6})", lambda found: repr(chr(int(found[1], 16))), words)
     words = re.sub(r",? ?(starting )?near \d+", "", words)
     return f"not JSON: {words[:1].lower()}{words[1:]}"
@@ -134,6 +141,7 @@ def _place(text: str, at: int) -> str:
 
 
 # ---- on which line a key stands ---------------------------------------------------------
+
 
 def _lines_of_json(text: str) -> dict[tuple, int]:
     ends = [found.start() for found in re.finditer("\n", text)]

@@ -14,35 +14,52 @@ from bridge.clients.document import Document
 from bridge.clients.variables import Input, as_name
 from bridge.settings import Settings, UsageError
 
-WINDOWS_PROGRAM = re.compile(r"""("[A-Za-z]:[\\/][^"]*"|[A-Za-z]:[\\/].*?\.(?:exe|cmd|bat|com|ps1))(?:\s+(.*)|$)""", re.IGNORECASE | re.DOTALL)
-_MADE_UP = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9_-]{20,22}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # ids of Cherry Studio and others
+WINDOWS_PROGRAM = re.compile(
+    r"""("[A-Za-z]:[\\/][^"]*"|[A-Za-z]:[\\/].*?\.(?:exe|cmd|bat|com|ps1))(?:\s+(.*)|$)""", re.IGNORECASE | re.DOTALL
+)
+_MADE_UP = re.compile(
+    r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9_-]{20,22}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)  # ids of Cherry Studio and others
 OPTIONS = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
 
 # Where servers stand; '*' is any key.
 PLACES = (
-    ("mcpServers",),                             # Claude, Cursor, Windsurf, Cline, Roo, Gemini, LibreChat, LM Studio, JetBrains, Copilot …
-    ("servers",),                                # VS Code's mcp.json
-    ("mcp", "servers"), ("mcp.servers",),        # its settings.json
+    ("mcpServers",),  # Claude, Cursor, Windsurf, Cline, Roo, Gemini, LibreChat, LM Studio, JetBrains, Copilot …
+    ("servers",),  # VS Code's mcp.json
+    ("mcp", "servers"),
+    ("mcp.servers",),  # its settings.json
     ("customizations", "vscode", "mcp", "servers"),  # devcontainer.json
-    ("context_servers",),                        # Zed
-    ("mcp_servers",), ("litellm_settings", "mcp_servers"),  # Codex, LiteLLM
-    ("extensions",),                             # Goose
-    ("mcp", "mcpServers"), ("mcp",),             # opencode, Crush
-    ("amp.mcpServers",), ("augment.advanced", "mcpServers"),
+    ("context_servers",),  # Zed
+    ("mcp_servers",),
+    ("litellm_settings", "mcp_servers"),  # Codex, LiteLLM
+    ("extensions",),  # Goose
+    ("mcp", "mcpServers"),
+    ("mcp",),  # opencode, Crush
+    ("amp.mcpServers",),
+    ("augment.advanced", "mcpServers"),
     ("experimental", "modelContextProtocolServers"),  # Continue's older config.json
-    ("registry",),                               # a catalog of Docker's
-    ("projects", "*", "mcpServers"),             # ~/.claude.json
+    ("registry",),  # a catalog of Docker's
+    ("projects", "*", "mcpServers"),  # ~/.claude.json
 )
 # Files in which MCPs stand, or that look like it, and that are for something else.
 NOT_READ = (
     (("manifest_version", "server"), "the manifest of an MCP bundle (MCPB): unpack that, and name what its `server.mcp_config` starts"),
     (("dxt_version",), "the manifest of a desktop extension: unpack that, and name what its `server.mcp_config` starts"),
     (("startCommand",), "a smithery.yaml: it says how to build one server; name its package: mcp-bridge add NAME --npm PACKAGE"),
-    (("packages", "name"), "a server.json of the MCP registry: name the package in it: mcp-bridge add NAME --npm (or --pypi, --image) IDENTIFIER"),
+    (
+        ("packages", "name"),
+        "a server.json of the MCP registry: name the package in it: mcp-bridge add NAME --npm (or --pypi, --image) IDENTIFIER",
+    ),
     (("remotes", "name"), "a server.json of the MCP registry: name the address in it: mcp-bridge add NAME --url URL"),
     (("services",), "a Compose file: name its image: mcp-bridge add NAME --image IMAGE"),
-    (("enabledMcpjsonServers",), "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json"),
-    (("disabledMcpjsonServers",), "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json"),
+    (
+        ("enabledMcpjsonServers",),
+        "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json",
+    ),
+    (
+        ("disabledMcpjsonServers",),
+        "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json",
+    ),
 )
 NAMES = {
     "command": ("command", "cmd"),
@@ -62,12 +79,91 @@ OFF = {"disabled": True, "disable": True, "enabled": False, "isActive": False, "
 OFF_LISTS = (("disabledMcpServers",), ("disabledMcpjsonServers",), ("mcp", "excluded"), ("excludeMCPServers",), ("excludedMcpServers",))
 NESTED = ("transport", "config", "command", "stdio")  # some clients put the fields one level deeper
 # What means nothing to us, and is no mistake.
-FOREIGN = set("""alwaysAllow autoApprove autoStart bundled chatMenu customUserVars dev display_name displayName dockerImage enabledMcpjsonServers fromGalleryId gallery
-    iconPath icon icons id initTimeout installSource instructions isUsingBuiltInNodeForMcp key logo_url longRunning metadata name oauth oauth_config options provider
-    providerUrl requiresOAuth sandbox sandboxEnabled scope serverInstructions settings source sse_read_timeout startup startup_timeout_ms startup_timeout_sec tags
-    timeout toolTimeout tool_timeout_sec tools transportOptions trust version watch envKeys access_groups mcp_access_groups mcp_info allow_all_keys spec_version
-    auth_type auth_value authentication_token alias bearer_token_env_var env_http_headers env_vars env_keys title longLived allowHosts ref upstream prompts resources
-    readme toolsUrl dateAdded default_tools_approval_mode required supports_parallel_tool_calls registryUrl author auth""".split())
+FOREIGN = set(
+    [
+        "alwaysAllow",
+        "autoApprove",
+        "autoStart",
+        "bundled",
+        "chatMenu",
+        "customUserVars",
+        "dev",
+        "display_name",
+        "displayName",
+        "dockerImage",
+        "enabledMcpjsonServers",
+        "fromGalleryId",
+        "gallery",
+        "iconPath",
+        "icon",
+        "icons",
+        "id",
+        "initTimeout",
+        "installSource",
+        "instructions",
+        "isUsingBuiltInNodeForMcp",
+        "key",
+        "logo_url",
+        "longRunning",
+        "metadata",
+        "name",
+        "oauth",
+        "oauth_config",
+        "options",
+        "provider",
+        "providerUrl",
+        "requiresOAuth",
+        "sandbox",
+        "sandboxEnabled",
+        "scope",
+        "serverInstructions",
+        "settings",
+        "source",
+        "sse_read_timeout",
+        "startup",
+        "startup_timeout_ms",
+        "startup_timeout_sec",
+        "tags",
+        "timeout",
+        "toolTimeout",
+        "tool_timeout_sec",
+        "tools",
+        "transportOptions",
+        "trust",
+        "version",
+        "watch",
+        "envKeys",
+        "access_groups",
+        "mcp_access_groups",
+        "mcp_info",
+        "allow_all_keys",
+        "spec_version",
+        "auth_type",
+        "auth_value",
+        "authentication_token",
+        "alias",
+        "bearer_token_env_var",
+        "env_http_headers",
+        "env_vars",
+        "env_keys",
+        "title",
+        "longLived",
+        "allowHosts",
+        "ref",
+        "upstream",
+        "prompts",
+        "resources",
+        "readme",
+        "toolsUrl",
+        "dateAdded",
+        "default_tools_approval_mode",
+        "required",
+        "supports_parallel_tool_calls",
+        "registryUrl",
+        "author",
+        "auth",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +218,7 @@ def entries(document: Document) -> list[Entry]:
             name = f"{name}-{_last(project) if project else len(every)}"
         taken[name] = raw
         one = _entry(document, (*path, key), name, raw)
-        if not one.off and (key in off or project and key in _texts(data["projects"][project], *OFF_LISTS)):
+        if not one.off and (key in off or (project and key in _texts(data["projects"][project], *OFF_LISTS))):
             one = Entry(document, one.path, name, off="it is on the file's list of disabled servers")
         every.append(one)
     return every
@@ -132,8 +228,13 @@ def inputs(document: Document) -> dict[str, Input]:
     """What VS Code asks for, by id."""
     data = document.data if isinstance(document.data, dict) else {}
     lists = [data.get("inputs"), *((data.get("mcp") or {}).get("inputs") if isinstance(data.get("mcp"), dict) else None,)]
-    return {str(one["id"]): Input(one["default"] if isinstance(one.get("default"), str) else None, one.get("password") is True)
-            for said in lists if isinstance(said, list) for one in said if isinstance(one, dict) and "id" in one}
+    return {
+        str(one["id"]): Input(one["default"] if isinstance(one.get("default"), str) else None, one.get("password") is True)
+        for said in lists
+        if isinstance(said, list)
+        for one in said
+        if isinstance(one, dict) and "id" in one
+    }
 
 
 def told_once(every: list[Entry]) -> list[str]:
@@ -149,6 +250,7 @@ def told_once(every: list[Entry]) -> list[str]:
 
 
 # ---- where they stand ------------------------------------------------------------------
+
 
 def _servers(data: dict) -> Iterator[tuple[tuple, Any]]:
     seen: list[int] = []
@@ -193,7 +295,11 @@ def _named(servers: Any) -> Iterator[tuple[str | int, str, Any]]:
     else:
         for number, value in enumerate(servers):
             said = value if isinstance(value, dict) else {}
-            yield number, str(next((said[key] for key in ("name", "id", "key") if isinstance(said.get(key), str)), f"server-{number + 1}")), value
+            yield (
+                number,
+                str(next((said[key] for key in ("name", "id", "key") if isinstance(said.get(key), str)), f"server-{number + 1}")),
+                value,
+            )
 
 
 def _what_else(data: dict) -> str:
@@ -206,7 +312,7 @@ def _what_else(data: dict) -> str:
         for path, value in _at(data, place):
             if isinstance(value, dict | list) and not value:
                 return f"'{path[0]}' must name at least one server"
-    return "no 'mcpServers' in it: expected {\"mcpServers\": {NAME: {\"command\": …}}}, or what another client has (docs/adding-an-mcp.md names them)"
+    return 'no \'mcpServers\' in it: expected {"mcpServers": {NAME: {"command": …}}}, or what another client has (docs/adding-an-mcp.md names them)'
 
 
 def _switched_off(data: dict) -> set[str]:
@@ -227,12 +333,13 @@ def _texts(data: Any, *places: tuple) -> list[str]:
 
 # ---- one of them -----------------------------------------------------------------------
 
+
 def _entry(document: Document, path: tuple, name: str, raw: Any) -> Entry:
     try:
         if raw in (None, [], {}):
             return Entry(document, path, name, off="nothing is said about it")
         if not isinstance(raw, dict):
-            raise Wrong("not an object: expected {\"command\": …} or {\"url\": …}")
+            raise Wrong('not an object: expected {"command": …} or {"url": …}')
         said = _flat(raw)
         if off := _is_off(said):
             return Entry(document, path, name, off=off)
@@ -243,7 +350,11 @@ def _entry(document: Document, path: tuple, name: str, raw: Any) -> Entry:
 
 def _flat(raw: dict) -> dict:
     """Without what is absent (null, [], {}), and with what stands one level deeper."""
-    said = {str(key): value for key, value in raw.items() if value not in (None, [], {}) or str(key).replace("-", "_") in OPTIONS and value is not None}
+    said = {
+        str(key): value
+        for key, value in raw.items()
+        if value not in (None, [], {}) or (str(key).replace("-", "_") in OPTIONS and value is not None)
+    }
     for name in NESTED:
         if isinstance(inner := said.get(name), dict):
             del said[name]
@@ -262,7 +373,9 @@ def _is_off(said: dict) -> str:
             continue
         value = said[name]
         if isinstance(value, str):
-            value = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(value.strip().lower())
+            value = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(
+                value.strip().lower()
+            )
         if not isinstance(value, bool | int):
             raise Wrong(f"{name!r} is neither true nor false", name)
         if bool(value) is when:
@@ -296,10 +409,24 @@ def _understood(document: Document, path: tuple, name: str, said: dict) -> Entry
     if command and url:
         command, url = (command, "") if kind in ("", "stdio", "local") else ((), url)
     return Entry(
-        document, path, name, command=command, env=_environment(said), env_file=_text(said, "env_file"), secrets=_mapping(said, "secrets"), cwd=_text(said, "cwd"),
-        url=url, transport=_transport(said, kind, url) if url else "", headers=_headers(said), hidden=_words(said, "hidden"), shown=_words(said, "shown"),
-        description=said["description"] if isinstance(said.get("description"), str) else "", options=options,
-        ignored=tuple(key for key in ignored if key not in ("name", "id", "key", "tools")), unknown=tuple(unknown))
+        document,
+        path,
+        name,
+        command=command,
+        env=_environment(said),
+        env_file=_text(said, "env_file"),
+        secrets=_mapping(said, "secrets"),
+        cwd=_text(said, "cwd"),
+        url=url,
+        transport=_transport(said, kind, url) if url else "",
+        headers=_headers(said),
+        hidden=_words(said, "hidden"),
+        shown=_words(said, "shown"),
+        description=said["description"] if isinstance(said.get("description"), str) else "",
+        options=options,
+        ignored=tuple(key for key in ignored if key not in ("name", "id", "key", "tools")),
+        unknown=tuple(unknown),
+    )
 
 
 def _near(name: str, known: list[str]) -> str:
@@ -335,14 +462,13 @@ def _split(line: str, key: str) -> list[str]:
 
 def _is_path(line: str) -> bool:
     """One path with spaces in it, rather than a program with arguments."""
-    return (
-        re.match(r"[A-Za-z]:[\\/]|[/~.]", line) is not None and not re.search(r"\s(-|/[A-Za-z]\s|\S+[@:=])|[\"']", line))
+    return re.match(r"[A-Za-z]:[\\/]|[/~.]", line) is not None and not re.search(r"\s(-|/[A-Za-z]\s|\S+[@:=])|[\"']", line)
 
 
 def _transport(said: dict, kind: str, url: str) -> str:
     if kind in ("ws", "websocket"):
         raise Wrong("a WebSocket server: only http and sse reach LiteLLM", "type")
-    if kind == "sse" or not kind and "httpUrl" not in said and re.search(r"/sse/?($|\?)", url):
+    if kind == "sse" or (not kind and "httpUrl" not in said and re.search(r"/sse/?($|\?)", url)):
         return "sse"
     return "http"
 
@@ -376,7 +502,12 @@ def _of_docker(said: dict) -> dict:
         env[name] = f"${{{as_name(name)}}}" if kind == "secret" else str(one.get("value", ""))
     for volume in _listed(said, "volumes"):
         words += ["-v", str(volume)]
-    return {"command": "docker", "args": [*words, image, *_listed(said, "command")], "env": env, "description": str(said.get("description", ""))}
+    return {
+        "command": "docker",
+        "args": [*words, image, *_listed(said, "command")],
+        "env": env,
+        "description": str(said.get("description", "")),
+    }
 
 
 def _listed(said: dict, name: str) -> list:
@@ -388,6 +519,7 @@ def _listed(said: dict, name: str) -> list:
 
 # ---- what may stand at a field: the message names it and what belongs there ---------------
 
+
 def _said(said: dict, name: str) -> tuple[str, Any]:
     """The spelling that is used, and its value."""
     return next(((key, said[key]) for key in NAMES[name] if key in said), (NAMES[name][0], None))
@@ -395,7 +527,7 @@ def _said(said: dict, name: str) -> tuple[str, Any]:
 
 def _text(said: dict, name: str) -> str:
     key, value = _said(said, name)
-    if value is None or isinstance(value, dict) and name == "description":
+    if value is None or (isinstance(value, dict) and name == "description"):
         return ""
     if not isinstance(value, str):
         raise Wrong(f"{key!r} is not a text", key)
@@ -406,10 +538,10 @@ def _words(said: dict, name: str) -> tuple[str, ...]:
     key, value = _said(said, name)
     if name == "shown" and value is None and isinstance(said.get("tools"), list):  # Copilot's agent
         key, value = "tools", said["tools"]
-    if value is None or name == "shown" and value == ["*"]:
+    if value is None or (name == "shown" and value == ["*"]):
         return ()
     if not isinstance(value, list) or not all(isinstance(one, str | int | float) for one in value):
-        raise Wrong(f"{key!r} is not a list of texts: [\"…\", \"…\"]", key)
+        raise Wrong(f'{key!r} is not a list of texts: ["…", "…"]', key)
     return tuple(_joined(_scalar(one), key) for one in value)
 
 
@@ -424,7 +556,7 @@ def _mapping(said: dict, name: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(one, str | int | float | None) for one in value.values()):
-        raise Wrong(f"{key!r} is not an object of texts: {{\"NAME\": \"…\"}}", key)
+        raise Wrong(f'{key!r} is not an object of texts: {{"NAME": "…"}}', key)
     return {_joined(str(one), key): "" if text is None else _joined(_scalar(text), key) for one, text in value.items()}
 
 

@@ -12,10 +12,20 @@ from pathlib import Path
 ENV, INPUT, FILE, PLACE, UNKNOWN = "env", "input", "file", "place", "unknown"
 HOME, WORKSPACE = "userHome", "workspaceFolder"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PLACES = {"userHome": HOME, "workspaceFolder": WORKSPACE, "workspaceRoot": WORKSPACE, "cwd": WORKSPACE, "workspaceFolderBasename": "workspaceFolderBasename",
-           "pathSeparator": "pathSeparator", "/": "pathSeparator"}
-_EVERYBODY_S = "HOME|USERPROFILE|HOMEPATH|HOMEDRIVE|APPDATA|LOCALAPPDATA|PROGRAMFILES|PROGRAMDATA|TEMP|TMP|TMPDIR|PWD|USER|USERNAME|XDG_[A-Z]+_HOME"
-_FOUND = re.compile(rf"""
+_PLACES = {
+    "userHome": HOME,
+    "workspaceFolder": WORKSPACE,
+    "workspaceRoot": WORKSPACE,
+    "cwd": WORKSPACE,
+    "workspaceFolderBasename": "workspaceFolderBasename",
+    "pathSeparator": "pathSeparator",
+    "/": "pathSeparator",
+}
+_EVERYBODY_S = (
+    "HOME|USERPROFILE|HOMEPATH|HOMEDRIVE|APPDATA|LOCALAPPDATA|PROGRAMFILES|PROGRAMDATA|TEMP|TMP|TMPDIR|PWD|USER|USERNAME|XDG_[A-Z]+_HOME"
+)
+_FOUND = re.compile(
+    rf"""
     \$\{{\{{\s*(?P<double>[^{{}}]*?)\s*\}}\}}                                          # ${{{{ secrets.X }}}}: Continue
   | \$\{{(?P<braced>(?:[^{{}}]|\$\{{[^{{}}]*\}})*)\}}                                  # ${{NAME}}, ${{env:NAME:-default}}, ${{input:x}}
   | \{{\{{\s*(?P<template>[A-Za-z_][\w.| -]*?)\s*\}}\}}                                # {{{{x}}}}: LibreChat, catalogs of Docker
@@ -24,7 +34,9 @@ _FOUND = re.compile(rf"""
   | ^%(?P<percent>[A-Za-z_]\w*)%$ | ^\$(?P<dollar>[A-Z_][A-Z0-9_]*)$
   | (?:(?<=^)|(?<=[=:,;\s"'/\\]))(?:\$(?P<begun>{_EVERYBODY_S})(?=[/\\:]|$) | %(?P<windows>(?i:{_EVERYBODY_S}|PROGRAMFILES\(X86\)))%)
   | (?:(?<=^)|(?<=[=:,]))(?P<home>~)(?=[/\\]|$)
-""", re.VERBOSE)
+""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ def parts(text: str) -> Iterator[str | Variable]:
     at = 0
     for found in _FOUND.finditer(text):
         if found.start() > at:
-            yield text[at:found.start()]
+            yield text[at : found.start()]
         yield _variable(found)
         at = found.end()
     if at < len(text) or not text:
@@ -109,13 +121,17 @@ class Here:
             known = self.inputs.get(variable.name, Input())
             if known.default is not None and not known.is_password:
                 return known.default
-            raise Unresolved(f"{variable.spelled} is asked for by the client that this file is for: write ${{env:{as_name(variable.name)}}} and set that, or write the value")
+            raise Unresolved(
+                f"{variable.spelled} is asked for by the client that this file is for: write ${{env:{as_name(variable.name)}}} and set that, or write the value"
+            )
         if variable.kind == FILE:
             try:
                 return (self.folder / Path(variable.name).expanduser()).read_text(encoding="utf-8").strip()
             except (OSError, ValueError):
                 raise Unresolved(f"{variable.spelled} cannot be read: give the path of a file that is here") from None
-        raise Unresolved(f"{variable.spelled} is known to the client that this file is for only: write what it stands for, or ${{env:NAME}}")
+        raise Unresolved(
+            f"{variable.spelled} is known to the client that this file is for only: write what it stands for, or ${{env:NAME}}"
+        )
 
     def _place(self, variable: Variable) -> str:
         if variable.name == HOME:
@@ -132,7 +148,10 @@ def workspace_of(path: str) -> Path | None:
     file = Path(path).expanduser().absolute()
     if file.name == ".mcp.json":
         return file.parent
-    if file.parent.name in (".vscode", ".cursor", ".roo", ".zed", ".idea", ".gemini", ".amazonq", ".kiro") and file.parent.parent != Path.home():
+    if (
+        file.parent.name in (".vscode", ".cursor", ".roo", ".zed", ".idea", ".gemini", ".amazonq", ".kiro")
+        and file.parent.parent != Path.home()
+    ):
         return file.parent.parent
     return None
 

@@ -17,4 +17,18 @@ from bridge.fleet.load import StanzaError
 from bridge.fleet.model import Fleet, LiteLLM
 from bridge.fleet.stanza import Auth, Binary, Limits, Registration, Secret, Smoke, Stanza, Tools, Volume
 
-__all__ = ["Auth", "Binary", "File", "Fleet", "Limits", "LiteLLM", "Registration", "Secret", "Smoke", "Stanza", "StanzaError", "Tools", "Volume"]
+__all__ = [
+    "Auth",
+    "Binary",
+    "File",
+    "Fleet",
+    "Limits",
+    "LiteLLM",
+    "Registration",
+    "Secret",
+    "Smoke",
+    "Stanza",
+    "StanzaError",
+    "Tools",
+    "Volume",
+]

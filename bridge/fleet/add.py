@@ -44,7 +44,9 @@ class Added:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "mcp-bridge add [options] NAME SOURCE [-- COMMAND ARGS… | -- ARGS…]\n       mcp-bridge add --from FILE"
-    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="what it is called everywhere: lower-case letters, digits and '-'")
+    parser.add_argument(
+        "name", nargs="?", default="", metavar="NAME", help="what it is called everywhere: lower-case letters, digits and '-'"
+    )
     parser.add_argument("--pypi", metavar="PKG[==V]", help="a package of PyPI (the newest, and pinned)")
     parser.add_argument("--npm", metavar="PKG[@V]", help="a package of npm (the newest, and pinned)")
     parser.add_argument("--binary", metavar="URL", help="an executable, or an archive with one; {arch} stands for amd64 and arm64")
@@ -53,13 +55,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", help="a remote MCP")
     parser.add_argument("--transport", choices=("http", "sse"), help="of --url (default: sse if it ends in /sse)")
     parser.add_argument("--token-env", metavar="VARIABLE", help="of --url: the variable of compose/.env that has its bearer token")
-    parser.add_argument("--from", dest="file", metavar="FILE", help="all servers of another client's file: mcpServers, VS Code, Zed, Codex, Goose, … (docs/adding-an-mcp.md)")
+    parser.add_argument(
+        "--from",
+        dest="file",
+        metavar="FILE",
+        help="all servers of another client's file: mcpServers, VS Code, Zed, Codex, Goose, … (docs/adding-an-mcp.md)",
+    )
     parser.add_argument("--strict", action="store_true", help="of --from: add nothing if an entry cannot be read")
-    parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable of the server; one that looks like a secret becomes one")
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="a variable of the server; one that looks like a secret becomes one",
+    )
     parser.add_argument("--path", default="", help="of --binary: where the executable is in the archive")
-    parser.add_argument("--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)")
+    parser.add_argument(
+        "--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)"
+    )
     parser.add_argument("--build", action="store_true", help="also take packages without a wheel: building them runs their code")
-    parser.add_argument("--here", action="store_true", help="where there is no Docker: try it (and build it) on this machine, as you, without being asked")
+    parser.add_argument(
+        "--here", action="store_true", help="where there is no Docker: try it (and build it) on this machine, as you, without being asked"
+    )
     parser.add_argument("--no-trial", action="store_true", help="do not start the server once to see its tools")
 
 
@@ -69,15 +86,35 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
     if arguments.file:
         if given or arguments.name or command:
             raise UsageError("--from FILE says it all: leave the name and the sources out")
-        every = import_desktop(project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict, here=here)
+        every = import_desktop(
+            project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict, here=here
+        )
     else:
         if not arguments.name:
-            raise UsageError("what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)")
-        if len(given) > 1 or not given and not command:
-            raise UsageError(f"{' and '.join('--' + name for name in given) or 'no source'}: give one of {', '.join('--' + name for name in SOURCES)}")
+            raise UsageError(
+                "what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)"
+            )
+        if len(given) > 1 or (not given and not command):
+            raise UsageError(
+                f"{' and '.join('--' + name for name in given) or 'no source'}: give one of {', '.join('--' + name for name in SOURCES)}"
+            )
         variables = dict(text.partition("=")[::2] for text in arguments.env)
-        every = [add(project, arguments.name, given[0] if given else "command", getattr(arguments, given[0]) if given else "", command, variables,
-                     arguments.transport, arguments.token_env, arguments.path, trial=not arguments.no_trial, build=arguments.build, here=here)]
+        every = [
+            add(
+                project,
+                arguments.name,
+                given[0] if given else "command",
+                getattr(arguments, given[0]) if given else "",
+                command,
+                variables,
+                arguments.transport,
+                arguments.token_env,
+                arguments.path,
+                trial=not arguments.no_trial,
+                build=arguments.build,
+                here=here,
+            )
+        ]
         if arguments.secrets:
             kept.keep(project, every[0].secrets)
     for added in every:
@@ -89,12 +126,29 @@ def _may_run_here(project: Project, arguments: argparse.Namespace) -> bool:
     """Asked, where code of strangers would run with nothing around it."""
     if arguments.url or (arguments.no_trial and not arguments.build) or attempt.place(project, False) or not sys.stdin.isatty():
         return False
-    print("No Docker answers here: what is added is tried on this machine, as you, with nothing around it. Do that? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(
+        "No Docker answers here: what is added is tried on this machine, as you, with nothing around it. Do that? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def add(project: Project, name: str, kind: str, value: str, command: list[str] | None = None, env: dict[str, str] | None = None,
-        transport: str | None = None, token_env: str | None = None, path: str = "", trial: bool = True, build: bool = False, here: bool = False) -> Added:
+def add(
+    project: Project,
+    name: str,
+    kind: str,
+    value: str,
+    command: list[str] | None = None,
+    env: dict[str, str] | None = None,
+    transport: str | None = None,
+    token_env: str | None = None,
+    path: str = "",
+    trial: bool = True,
+    build: bool = False,
+    here: bool = False,
+) -> Added:
     """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
     added to it if it begins with an option. Raises UsageError if nothing can come of it."""
     if stanza_name(name) != name:
@@ -104,7 +158,9 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
     match kind:
         case "url":
             auth = {"type": "bearer_token", "value_env": token_env} if token_env else {}
-            draft = replace(draft, source={"url": value}, transport=transport or ("sse" if value.rstrip("/").endswith("/sse") else "http"), auth=auth)
+            draft = replace(
+                draft, source={"url": value}, transport=transport or ("sse" if value.rstrip("/").endswith("/sse") else "http"), auth=auth
+            )
         case "command":
             try:
                 draft = replace(draft, command=words if words and not words[0].startswith("-") else (*shlex.split(value), *words))
@@ -126,7 +182,9 @@ def add(project: Project, name: str, kind: str, value: str, command: list[str] |
     return _finish(project, kept.apart(understood, kept.there(project), {}), trial, here)
 
 
-def import_desktop(project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False, here: bool = False) -> list[Added]:
+def import_desktop(
+    project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False, here: bool = False
+) -> list[Added]:
     """All entries of a desktop client's file. One that cannot be added says why; the others are added. `keep` writes the
     values of each as soon as its stanza stands; with `strict` nothing is added if one cannot be read. Raises UsageError."""
     document = documents.read(str(file))
@@ -159,6 +217,7 @@ def told(project: Project, added: Added, keeps: bool) -> str:
 
 
 # ---- from a draft to a stanza with its lock --------------------------------------------
+
 
 def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool, here: bool) -> Added:
     """`given` are the names that entries before it took, and then those of this one too."""
@@ -214,8 +273,14 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool) -> Added:
         if isinstance(error, OSError):
             raise UsageError(f"{draft.name}: {error}") from None
         raise
-    return Added(draft.name, path, dict(entry.values), [name for name in dict.fromkeys([*kept.names(draft), *stanza.required_variables]) if name not in draft.optional], notes,
-                 proof.tools)
+    return Added(
+        draft.name,
+        path,
+        dict(entry.values),
+        [name for name in dict.fromkeys([*kept.names(draft), *stanza.required_variables]) if name not in draft.optional],
+        notes,
+        proof.tools,
+    )
 
 
 def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
@@ -233,8 +298,14 @@ def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
         about = origins.look_at_image(value)
         notes += about.notes
         if not about.command and not draft.command:
-            raise UsageError(f"{value}: what does it run? Give that after '--': mcp-bridge add {draft.name} --image {value} -- COMMAND ARGS…")
-        words = (*about.entrypoint, *(draft.command or about.command)) if about.entrypoint and not draft.whole_command else draft.command or about.command
+            raise UsageError(
+                f"{value}: what does it run? Give that after '--': mcp-bridge add {draft.name} --image {value} -- COMMAND ARGS…"
+            )
+        words = (
+            (*about.entrypoint, *(draft.command or about.command))
+            if about.entrypoint and not draft.whole_command
+            else draft.command or about.command
+        )
         return replace(draft, source={"image": about.package}, command=tuple(words), description=draft.description or about.description)
     elif kind == "binary" and "url" in value:
         binary, program = origins.look_at_binary(**value)
@@ -287,5 +358,3 @@ def _refused(draft: Draft, error: ValidationError) -> UsageError:
 
 def _tell(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
-
-

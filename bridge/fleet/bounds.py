@@ -16,9 +16,14 @@ FLEET_NAMES = re.compile(r"(LITELLM_|MCP_BRIDGE_|COMPOSE_|BRIDGE_TOKEN|POSTGRES_
 # What turns the bridge's process, which starts with its child's variables: the loader's, those that the C library itself
 # ignores in a privileged program, and OpenSSL's, which name libraries to load. PYTHON* are not here (the bridge runs with
 # `python -I`, which ignores them), nor NODE_OPTIONS (nothing of the bridge is Node): they mean the child alone.
-LOADER_NAMES = re.compile(r"(LD_.*|GCONV_PATH|GETCONF_DIR|GLIBC_TUNABLES|HOSTALIASES|LOCALDOMAIN|LOCPATH|MALLOC_.*|NIS_PATH|NLSPATH"
-                          r"|RESOLV_HOST_CONF|RES_OPTIONS|OPENSSL_.*|MCP_BRIDGE_.*)", re.IGNORECASE)
-REFERENCE_OF_LITELLM = "os.environ/"  # a value that begins so is replaced by the variable (1.77.3 to 1.108.7: exactly so, and only at the beginning)
+LOADER_NAMES = re.compile(
+    r"(LD_.*|GCONV_PATH|GETCONF_DIR|GLIBC_TUNABLES|HOSTALIASES|LOCALDOMAIN|LOCPATH|MALLOC_.*|NIS_PATH|NLSPATH"
+    r"|RESOLV_HOST_CONF|RES_OPTIONS|OPENSSL_.*|MCP_BRIDGE_.*)",
+    re.IGNORECASE,
+)
+REFERENCE_OF_LITELLM = (
+    "os.environ/"  # a value that begins so is replaced by the variable (1.77.3 to 1.108.7: exactly so, and only at the beginning)
+)
 
 MEANING = {"docker": "its server may start, read and end any container and see every file of this machine, as its administrator may"}
 SOCKETS = ("/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio", "/var/lib/docker", "/var/lib/containerd", "/var/lib/kubelet")
@@ -26,8 +31,24 @@ MACHINE = ("/proc", "/sys", "/dev", "/boot")
 ALL_OF_IT = ("/etc", "/root", "/home", "/usr")  # whole ones: what is inside may be meant
 OF_THE_FLEET = ("bridge", "images", "litellm", "compose/secrets", "compose/state", "compose/door", "compose/database", ".git", ".venv")
 # Where a volume would cover what the bridge runs from, or what it and the fleet keep from the child.
-OF_THE_CONTAINER = ("/opt/bridge", "/run", "/var/run", "/proc", "/sys", "/dev", "/bin", "/sbin", "/lib", "/lib64", "/etc",
-                    "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/local")
+OF_THE_CONTAINER = (
+    "/opt/bridge",
+    "/run",
+    "/var/run",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/etc",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local",
+)
 VOLUMES = re.compile(r"database|prometheus|keys|keys-.*|.*-socket", re.IGNORECASE)
 TARGET = re.compile(r"(/[A-Za-z0-9._@+~-]+)+/?")
 
@@ -63,7 +84,9 @@ def one_line(text: str) -> str:
 def check_variable(name: str) -> None:
     """Raises ValueError for a variable that is not the child's alone."""
     if LOADER_NAMES.fullmatch(name):
-        raise ValueError(f"{name!r} would turn the bridge itself, not only its server: the options of the bridge stand in 'bridge'; the rest belongs into the image")
+        raise ValueError(
+            f"{name!r} would turn the bridge itself, not only its server: the options of the bridge stand in 'bridge'; the rest belongs into the image"
+        )
 
 
 def check_reference(name: str) -> None:
@@ -81,7 +104,9 @@ def check_for_litellm(text: str) -> None:
 def check_target(path: str) -> str:
     """A place in the container, for a volume or to work in. Raises ValueError."""
     if not TARGET.fullmatch(path) or ".." in PurePosixPath(path).parts or "." in path.split("/"):
-        raise ValueError(f"{path!r}: a place in the container is a whole path of letters, digits, '.', '_', '-', '@', '+' and '~', without '..'")
+        raise ValueError(
+            f"{path!r}: a place in the container is a whole path of letters, digits, '.', '_', '-', '@', '+' and '~', without '..'"
+        )
     return path
 
 
@@ -116,8 +141,11 @@ def why_not_mounted(source: str, root: str = "/fleet") -> str:
         return f"{source!r} is the fleet's own: keep what an MCP needs elsewhere"
     for socket in map(PurePosixPath, SOCKETS):
         if path.is_relative_to(socket) or path in socket.parents or path.suffix == ".sock":
-            return (f"{source!r} holds what rules this machine's containers, and so the machine: 'grants: docker' in the stanza says that it is meant"
-                    if path.suffix == ".sock" else f"{source!r} is or holds {socket}, which rules this machine: name the folder inside that is meant")
+            return (
+                f"{source!r} holds what rules this machine's containers, and so the machine: 'grants: docker' in the stanza says that it is meant"
+                if path.suffix == ".sock"
+                else f"{source!r} is or holds {socket}, which rules this machine: name the folder inside that is meant"
+            )
     if any(path.is_relative_to(one) for one in MACHINE) or str(path) in ALL_OF_IT:
         return f"{source!r} is the machine's own: name the folder inside that is meant"
     return ""

@@ -14,16 +14,29 @@ import sysconfig
 from pathlib import Path
 
 # Nothing of these is imported by a server without a screen and a compiler; .pyc files are made anew.
-UNUSED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "pydoc_data", "venv", "site-packages", "dist-packages",
-          "config-3.*", "*.a", "__pycache__")
+UNUSED = (
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "pydoc_data",
+    "venv",
+    "site-packages",
+    "dist-packages",
+    "config-3.*",
+    "*.a",
+    "__pycache__",
+)
 
 
 def main(environment: Path, folder: Path) -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = folder / "lib" / version
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=shutil.ignore_patterns(*UNUSED))
-    shutil.copytree(environment / "lib" / version / "site-packages", library / "site-packages",
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        environment / "lib" / version / "site-packages", library / "site-packages", ignore=shutil.ignore_patterns("__pycache__")
+    )
     (library / "dist-packages").symlink_to("site-packages")  # where Debian's Python looks
     program = folder / "bin" / "python3"
     program.parent.mkdir(parents=True)

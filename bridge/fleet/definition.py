@@ -22,7 +22,11 @@ def older(project: Project, fleet: Fleet, definitions: dict[str, dict[str, str]]
     for name, now in of_all(project, fleet).items():
         then = definitions.get(name)
         if then and then.get("runs") != now["runs"]:
-            differs = f"{then['packages']} runs, the stanza says {now['packages']}" if then.get("packages") != now["packages"] else "its stanza, lock or files were changed"
+            differs = (
+                f"{then['packages']} runs, the stanza says {now['packages']}"
+                if then.get("packages") != now["packages"]
+                else "its stanza, lock or files were changed"
+            )
             found[name] = f"it runs as an earlier stanza said: {differs}"
     return found
 
@@ -37,8 +41,12 @@ def _of(project: Project, stanza: Stanza) -> dict[str, str]:
 def packages(stanza: Stanza) -> str:
     """The packages or the image that it is, for people."""
     binary = stanza.binary
-    return (", ".join([*stanza.pypi, *stanza.npm]) or stanza.image or (binary and (binary.pypi or binary.npm or binary.url or binary.file))
-            or " ".join(map(str, stanza.command)))
+    return (
+        ", ".join([*stanza.pypi, *stanza.npm])
+        or stanza.image
+        or (binary and (binary.pypi or binary.npm or binary.url or binary.file))
+        or " ".join(map(str, stanza.command))
+    )
 
 
 def _sum(data) -> str:

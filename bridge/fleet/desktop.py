@@ -25,9 +25,46 @@ from bridge.fleet.targets.sidecar import HOST
 from bridge.fleet.wrapped import NotUnderstood, program_of, unwrapped
 
 LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|\[::1\])(?![\w.-]*\.\w)(?::(\d+))?")
-OF_A_MACHINE = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "TEMP", "TMP", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "PROGRAMFILES",
-                "PROGRAMDATA", "COMSPEC", "WINDIR", "PATHEXT", "HOMEPATH", "HOMEDRIVE", "NVM_DIR", "VIRTUAL_ENV", "PYTHONPATH", "NODE_PATH", "DISPLAY", "SSH_AUTH_SOCK")
-REMOTE_VALUES = {"--header", "-H", "--transport", "--host", "--resource", "--static-oauth-client-metadata", "--static-oauth-client-info", "--auth-timeout", "--ignore-tool"}
+OF_A_MACHINE = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "USERPROFILE",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "PROGRAMFILES",
+    "PROGRAMDATA",
+    "COMSPEC",
+    "WINDIR",
+    "PATHEXT",
+    "HOMEPATH",
+    "HOMEDRIVE",
+    "NVM_DIR",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "NODE_PATH",
+    "DISPLAY",
+    "SSH_AUTH_SOCK",
+)
+REMOTE_VALUES = {
+    "--header",
+    "-H",
+    "--transport",
+    "--host",
+    "--resource",
+    "--static-oauth-client-metadata",
+    "--static-oauth-client-info",
+    "--auth-timeout",
+    "--ignore-tool",
+}
 
 
 def entries(document: Document) -> list[Entry]:
@@ -65,18 +102,29 @@ def _more_notes(said: Said, found: Entry) -> Iterator[str]:
     if said.secrets:
         yield f"secrets from files: write what stands in these into compose/.env: {', '.join(said.secrets)}"
     draft = found.draft
-    texts = {"its url": draft.source.get("url", ""), "its arguments": " ".join(draft.command)} | draft.env | found.values | draft.static_headers
+    texts = (
+        {"its url": draft.source.get("url", ""), "its arguments": " ".join(draft.command)} | draft.env | found.values | draft.static_headers
+    )
     for where, text in texts.items():
         if where.upper() == "NO_PROXY":
             continue  # that is what it is for
         if isinstance(text, str) and (local := LOCAL.search(text)):
-            yield (f"{where}: {local[0]} is the container itself here, not that machine: write {HOST}{f':{local[1]}' if local[1] else ''} "
-                   f"(with `egress: true`), or the name of the fleet's own service")
+            yield (
+                f"{where}: {local[0]} is the container itself here, not that machine: write {HOST}{f':{local[1]}' if local[1] else ''} "
+                f"(with `egress: true`), or the name of the fleet's own service"
+            )
 
 
 def _check(draft: Draft) -> None:
     """The last look at what will be written: whatever was not foreseen is not written."""
-    texts = {"source": [str(value) for name, value in draft.source.items() if name != "url"], "volumes": draft.volumes, "env": (*draft.env, *draft.env.values()), "command": draft.command, "static_headers": draft.static_headers.values(), "description": (draft.description,)}
+    texts = {
+        "source": [str(value) for name, value in draft.source.items() if name != "url"],
+        "volumes": draft.volumes,
+        "env": (*draft.env, *draft.env.values()),
+        "command": draft.command,
+        "static_headers": draft.static_headers.values(),
+        "description": (draft.description,),
+    }
     for where, every in texts.items():
         if any(map(reveals, every)):
             raise NotUnderstood(f"a secret seems to stand in its {where}, and it cannot be taken out: write the stanza by hand")
@@ -84,10 +132,11 @@ def _check(draft: Draft) -> None:
 
 # ---- a program ---------------------------------------------------------------------
 
+
 def _program(draft: Draft, said: Said, references: References) -> Entry:
     started = unwrapped(list(said.command))
     raw = said.env | started.env
-    env = {name: references.text(text) for name, text in raw.items()} | {name: "" for name in said.secrets}
+    env = {name: references.text(text) for name, text in raw.items()} | dict.fromkeys(said.secrets, "")
     words, notes = [references.text(word) for word in started.words], started.notes
     secret = {*references.passwords, *said.secrets}
 
@@ -121,6 +170,7 @@ def _program(draft: Draft, said: Said, references: References) -> Entry:
 
 # ---- a remote one ----------------------------------------------------------------------
 
+
 def _through_remote(draft: Draft, said: Said, env: dict[str, str]) -> Entry | None:
     """A program that is only a way to a URL: LiteLLM goes there itself. None if it must stay, because a secret stands in the URL."""
     before, rest = options_of(list(draft.command), REMOTE_VALUES)
@@ -143,10 +193,14 @@ def _through_remote(draft: Draft, said: Said, env: dict[str, str]) -> Entry | No
             headers[header.strip()] = re.sub(r"\$\{(\w+)\}", lambda found: env.get(found[1], found[0]), text).strip()
     kind = next((value for name, value in options if name == "--transport"), "")
     hidden = [value for name, value in options if name == "--ignore-tool"]
-    told = [name for name, _ in options if name not in ("--header", "-H", "--transport", "--ignore-tool", "--allow-http", "--debug", "--silent", "-y")]
+    told = [
+        name
+        for name, _ in options
+        if name not in ("--header", "-H", "--transport", "--ignore-tool", "--allow-http", "--debug", "--silent", "-y")
+    ]
     notes = [f"arguments that mean nothing here: {', '.join(told)}"] if told else []
     notes += [f"tools that were hidden there: write `tools: {{deny: [{', '.join(map(safe, hidden))}]}}`"] if hidden else []
-    transport = "sse" if kind.startswith("sse") or not kind and url.rstrip("/").endswith("/sse") else "http"
+    transport = "sse" if kind.startswith("sse") or (not kind and url.rstrip("/").endswith("/sse")) else "http"
     return _to(draft, url, transport, headers, notes)
 
 
@@ -154,7 +208,9 @@ def _remote(draft: Draft, said: Said, references: References) -> Entry:
     headers = {name: references.text(value) for name, value in said.headers.items()}
     url = references.text(said.url)
     if REFERENCE.search(url):
-        raise NotUnderstood(f"its URL has {', '.join(found[0] for found in REFERENCE.finditer(url))} in it, which only that client fills in: write the whole URL")
+        raise NotUnderstood(
+            f"its URL has {', '.join(found[0] for found in REFERENCE.finditer(url))} in it, which only that client fills in: write the whole URL"
+        )
     return _to(draft, url, said.transport, headers, [])
 
 
@@ -186,4 +242,6 @@ def _to(draft: Draft, url: str, transport: str, headers: dict[str, str], notes: 
             auth = {"type": "api_key", "value_env": variable}
         else:
             static[name] = f"os.environ/{variable}"
-    return Entry(replace(draft, source={"url": url}, command=(), transport=transport, auth=auth, static_headers=static), values, tuple(notes))
+    return Entry(
+        replace(draft, source={"url": url}, command=(), transport=transport, auth=auth, static_headers=static), values, tuple(notes)
+    )

@@ -15,7 +15,9 @@ from bridge.fleet.targets.dockerfile import python_image
 from bridge.settings import UsageError
 
 LOCK = "digests.lock"
-HEAD = "# Made by `mcp-bridge lock`: what the names of base images mean. Without a line here a name means what its registry says that day.\n"
+HEAD = (
+    "# Made by `mcp-bridge lock`: what the names of base images mean. Without a line here a name means what its registry says that day.\n"
+)
 LINE = re.compile(r"(\S+) (sha256:[0-9a-f]{64})")
 PATIENCE = 60.0
 
@@ -58,8 +60,19 @@ def base_images(fleet: Fleet) -> list[str]:
     """Every image that is not built here."""
     pythons = [python_image(fleet, stanza.python) for stanza in fleet.sidecars]
     nodes = [fleet.node_image] if any(stanza.kind == "node" or (stanza.binary and stanza.binary.npm) for stanza in fleet.sidecars) else []
-    return list(dict.fromkeys([fleet.python_image, *pythons, *nodes, *(stanza.image for stanza in fleet.sidecars if stanza.image),
-                               fleet.litellm.image_name, fleet.prometheus_image, fleet.postgres_image]))
+    return list(
+        dict.fromkeys(
+            [
+                fleet.python_image,
+                *pythons,
+                *nodes,
+                *(stanza.image for stanza in fleet.sidecars if stanza.image),
+                fleet.litellm.image_name,
+                fleet.prometheus_image,
+                fleet.postgres_image,
+            ]
+        )
+    )
 
 
 def digest(image: str) -> str:

@@ -10,12 +10,62 @@ from bridge.fleet.secrecy import reveals, safe
 from bridge.fleet.wrapped import NotUnderstood
 
 # Long options without a value; every other long option has one.
-FLAGS = set("""--detach --disable-content-trust --help --init --interactive --no-healthcheck --oom-kill-disable --privileged --publish-all --quiet --read-only --rm
-    --sig-proxy --tty --use-api-socket --replace --rmi --tls-verify --http-proxy --env-host --no-hosts --no-hostname --passwd""".split())
+FLAGS = set(
+    [
+        "--detach",
+        "--disable-content-trust",
+        "--help",
+        "--init",
+        "--interactive",
+        "--no-healthcheck",
+        "--oom-kill-disable",
+        "--privileged",
+        "--publish-all",
+        "--quiet",
+        "--read-only",
+        "--rm",
+        "--sig-proxy",
+        "--tty",
+        "--use-api-socket",
+        "--replace",
+        "--rmi",
+        "--tls-verify",
+        "--http-proxy",
+        "--env-host",
+        "--no-hosts",
+        "--no-hostname",
+        "--passwd",
+    ]
+)
 SHORT_VALUES = "evpuwhmlcaf"
-QUIET = {"-i", "-t", "-d", "-q", "--interactive", "--tty", "--detach", "--quiet", "--rm", "--init", "--name", "--pull", "--platform", "-l", "--label", "--sig-proxy", "-a", "--attach"}
-INSTEAD = {"-m": "limits: {memory: …}", "--memory": "limits: {memory: …}", "--cpus": "limits: {cpus: …}", "--shm-size": "limits: {shm: …}", "--pids-limit": "limits: {pids: …}",
-           "--add-host": "host.docker.internal is known to every MCP with `egress: true`"}
+QUIET = {
+    "-i",
+    "-t",
+    "-d",
+    "-q",
+    "--interactive",
+    "--tty",
+    "--detach",
+    "--quiet",
+    "--rm",
+    "--init",
+    "--name",
+    "--pull",
+    "--platform",
+    "-l",
+    "--label",
+    "--sig-proxy",
+    "-a",
+    "--attach",
+}
+INSTEAD = {
+    "-m": "limits: {memory: …}",
+    "--memory": "limits: {memory: …}",
+    "--cpus": "limits: {cpus: …}",
+    "--shm-size": "limits: {shm: …}",
+    "--pids-limit": "limits: {pids: …}",
+    "--add-host": "host.docker.internal is known to every MCP with `egress: true`",
+}
 GLOBAL_VALUES = {"--context", "-c", "--config", "-H", "--host", "-l", "--log-level", "--connection", "--url"}
 
 
@@ -52,7 +102,9 @@ def docker_run(draft: Draft, words: list[str], outer: dict[str, str], env_of: Ca
             case "--entrypoint":
                 entrypoint = (value,) if value else ()
             case "--network" | "--net" if value == "host":
-                notes.append("not taken over: --network host: what it reaches there as localhost is host.docker.internal here (with `egress: true`)")
+                notes.append(
+                    "not taken over: --network host: what it reaches there as localhost is host.docker.internal here (with `egress: true`)"
+                )
             case "--network" | "--net":
                 notes.append(f"not taken over: --network {safe(value)}: MCPs reach each other and the fleet's database by their names")
             case _ if name not in QUIET:
@@ -61,7 +113,13 @@ def docker_run(draft: Draft, words: list[str], outer: dict[str, str], env_of: Ca
     image = rest[0]
     if "${" in image:
         raise NotUnderstood(f"its image is {safe(image)}, which only that client fills in: write its name")
-    draft = replace(draft, source={"image": image}, command=(*entrypoint, *rest[1:]), whole_command=bool(entrypoint), volumes=tuple(dict.fromkeys(filter(None, volumes))))
+    draft = replace(
+        draft,
+        source={"image": image},
+        command=(*entrypoint, *rest[1:]),
+        whole_command=bool(entrypoint),
+        volumes=tuple(dict.fromkeys(filter(None, volumes))),
+    )
     return Line(draft, env | given, notes)
 
 
@@ -90,7 +148,7 @@ def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
             continue
         for at, letter in enumerate(word[1:], 1):  # -it, -eNAME=value, -ie NAME
             if letter in SHORT_VALUES:
-                joined = word[at + 1:].removeprefix("=")
+                joined = word[at + 1 :].removeprefix("=")
                 options.append((f"-{letter}", joined or (rest.pop(0) if rest else "")))
                 break
             options.append((f"-{letter}", ""))
@@ -100,7 +158,9 @@ def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 def _volume(draft: Draft, value: str, notes: list[str]) -> str:
     """SOURCE:TARGET[:OPTIONS] as a stanza has it."""
     value = re.sub(r"\$\(pwd\)|`pwd`|%cd%", "${WORKSPACE_FOLDER}", value, flags=re.IGNORECASE)
-    found = re.fullmatch(r"(?P<source>[A-Za-z]:[\\/][^:]*|(?:\$\{[^}]*\}|[^:$])+):(?P<target>/[^:]*|[A-Za-z]:[^:]*)(?::(?P<options>[\w,=-]*))?", value)
+    found = re.fullmatch(
+        r"(?P<source>[A-Za-z]:[\\/][^:]*|(?:\$\{[^}]*\}|[^:$])+):(?P<target>/[^:]*|[A-Za-z]:[^:]*)(?::(?P<options>[\w,=-]*))?", value
+    )
     if not found:
         if re.fullmatch(r"/[^:]*", value):  # a nameless volume
             return f"{draft.name}-{value.strip('/').replace('/', '-').lower() or 'data'}:{value}"

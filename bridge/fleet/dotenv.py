@@ -68,9 +68,9 @@ def _unescaped(text: str, where: str) -> str:
         if not found[1]:
             raise _filled_in(where)
         return _MEANS.get(found[1], found[0])
+
     return _SPECIAL.sub(meant, text)
 
 
 def _filled_in(where: str) -> UsageError:
-    return UsageError(f"{where}: Docker Compose would fill in a variable where '$' stands: "
-                      "put the value in single quotes, or write it out")
+    return UsageError(f"{where}: Docker Compose would fill in a variable where '$' stands: put the value in single quotes, or write it out")

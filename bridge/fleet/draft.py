@@ -16,13 +16,19 @@ from bridge.fleet.stanza import NAME, REFERENCE, RESERVED
 
 SECRET = re.compile(
     r"(?:^|_)(?:TOKENS?|KEYS?|APIKEYS?|PASSWORDS?|PASSWD|PASSPHRASE|PASS|PWD|PW|PAT|PIN|SECRETS?|CREDENTIALS?|CREDS?|DSN|JWT|BEARER|AUTH|AUTHORIZATION|COOKIES?|SAS|OTP|MNEMONIC)\d*(?:$|_)"
-    r"|(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSCODE|PASSWORT|KENNWORT|SENHA|CONTRASENA|AUTHORIZATION|(?:API|APP|AUTH|PASS|SECRET|ACCESS|PRIVATE|LICENSE|ENCRYPTION|MASTER|SIGNING)KEY)\d*$|DATABASE_UR[IL]$|CONN(?:ECTION)?_?STR(?:ING)?$", re.IGNORECASE)
+    r"|(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSCODE|PASSWORT|KENNWORT|SENHA|CONTRASENA|AUTHORIZATION|(?:API|APP|AUTH|PASS|SECRET|ACCESS|PRIVATE|LICENSE|ENCRYPTION|MASTER|SIGNING)KEY)\d*$|DATABASE_UR[IL]$|CONN(?:ECTION)?_?STR(?:ING)?$",
+    re.IGNORECASE,
+)
 NOT_SECRET = re.compile(
     r"(?:_|^)(?:PATH|FILE|DIR|URL|(?<!DATABASE_)URI|ENDPOINT|HOST|PORT|NAME|HEADER|TTL|LENGTH|SIZE|LIMIT|COUNT|BUDGET|TYPE|MODE|METHOD|SCHEME|PROVIDER|ENABLED|DISABLED|REQUIRED|EXPIRY|TIMEOUT|ALGORITHM|PREFIX|FORMAT|SCOPES?)$"
-    r"|^(?:KEY|PASS)_|(?:^|_)(?:MAX|MIN|NUM|INPUT|OUTPUT|COMPLETION|THINKING)_(?:\w+_)?TOKENS?$", re.IGNORECASE)
+    r"|^(?:KEY|PASS)_|(?:^|_)(?:MAX|MIN|NUM|INPUT|OUTPUT|COMPLETION|THINKING)_(?:\w+_)?TOKENS?$",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\[[^\[\]]*\]|\{+[^{}]*\}+|\$\{[^{}]*\}|\$(?-i:[A-Z_][A-Z0-9_]*)|%(?-i:[A-Z_][A-Z0-9_]*)%|(your|enter|insert|add|put|replace)[-_ ].*|my[-_ ](\w+[-_ ])?(key|token|secret|password)|.*[-_ ]here"
-    r"|x{3,}|\*{3,}|\.{3}|…|change[-_ ]?me", re.IGNORECASE)
+    r"|x{3,}|\*{3,}|\.{3}|…|change[-_ ]?me",
+    re.IGNORECASE,
+)
 PLAIN = re.compile(r"[\w./@+=~:-]+", re.ASCII)  # a word that no shell reads as another
 MANY_BYTES = 60_000  # of tool descriptions, which every model reads again at each question
 
@@ -59,7 +65,11 @@ class Draft:
     @property
     def talks(self) -> bool:
         """Whether its keys and addresses say that it talks to somebody."""
-        return bool(self.secrets or references(self) or any(re.search(r"\b(?!file:)[a-z][a-z0-9+.-]*://\S", text) for text in (*self.env.values(), *self.command)))
+        return bool(
+            self.secrets
+            or references(self)
+            or any(re.search(r"\b(?!file:)[a-z][a-z0-9+.-]*://\S", text) for text in (*self.env.values(), *self.command))
+        )
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -90,9 +100,15 @@ class Draft:
         if self.env:
             lines += ["env:", *(f"  {flow(name)}: {flow(value)}" for name, value in self.env.items())]
         if self.secrets:
-            lines += ["secrets:    # their values belong into compose/.env", *(f"  {flow(name)}: {flow(self._about(name))}" for name in self.secrets)]
+            lines += [
+                "secrets:    # their values belong into compose/.env",
+                *(f"  {flow(name)}: {flow(self._about(name))}" for name in self.secrets),
+            ]
         if self.volumes:
-            about = comment(self.why.get("volumes", "")) or "user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"
+            about = (
+                comment(self.why.get("volumes", ""))
+                or "user 10001 must be allowed to read (and write) them; :ro at the end forbids writing"
+            )
             lines += [f"volumes: {flow(list(self.volumes))}    # {about}"]
         if self.cwd:
             lines += [f"cwd: {flow(self.cwd)}"]
@@ -105,13 +121,26 @@ class Draft:
 
     def _decisions(self) -> list[str]:
         allowed = self.talks if self.egress is None else self.egress
-        lines = [f"egress: {str(allowed).lower()}    # " + (comment(self.why.get("egress", "")) or (
-            "it seems to talk to somebody: false if that is inside the fleet" if allowed else "true if it must reach anything beyond the fleet's own network"))]
-        lines += ["bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
-                  "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)"]
+        lines = [
+            f"egress: {str(allowed).lower()}    # "
+            + (
+                comment(self.why.get("egress", ""))
+                or (
+                    "it seems to talk to somebody: false if that is inside the fleet"
+                    if allowed
+                    else "true if it must reach anything beyond the fleet's own network"
+                )
+            )
+        ]
+        lines += [
+            "bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
+            "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)",
+        ]
         if self.tools and (size := sum(len(str(tool)) for tool in self.tools)) > MANY_BYTES:
-            lines += [f"# It has {len(self.tools)} tools, {size // 1000} KB of descriptions: name those that are needed.",
-                      f"# tools: {{allow: [{', '.join(flow(tool['name']) for tool in self.tools[:5])}, …]}}"]
+            lines += [
+                f"# It has {len(self.tools)} tools, {size // 1000} KB of descriptions: name those that are needed.",
+                f"# tools: {{allow: [{', '.join(flow(tool['name']) for tool in self.tools[:5])}, …]}}",
+            ]
         if self.smoke:
             lines += [f"smoke: {flow(self.smoke)}"]
         elif self.unproved:
@@ -123,8 +152,13 @@ class Draft:
 
 def flow(value: Any) -> str:
     """`value` in one line of YAML."""
+
     def dumped(style: str | None) -> str:
-        return yaml.safe_dump(value, default_flow_style=True, default_style=style, width=1 << 20, allow_unicode=True, sort_keys=False).removesuffix("...\n").strip()
+        return (
+            yaml.safe_dump(value, default_flow_style=True, default_style=style, width=1 << 20, allow_unicode=True, sort_keys=False)
+            .removesuffix("...\n")
+            .strip()
+        )
 
     line = dumped(None)
     return dumped('"') if "\n" in line else line  # only that style writes a newline as \n
@@ -149,7 +183,7 @@ def is_secret(name: str) -> bool:
 def is_blank(value: str) -> bool:
     """Is it a placeholder for what somebody should write there?"""
     value = value.strip()
-    return not value or bool(_PLACEHOLDER.fullmatch(value)) and not _is_json(value)
+    return not value or (bool(_PLACEHOLDER.fullmatch(value)) and not _is_json(value))
 
 
 def _is_json(value: str) -> bool:

@@ -37,7 +37,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
     values, secrets, plain = {}, [], {}
     for name, value in env.items():
         refers = REFERENCE.fullmatch(value)
-        is_one = name in secret or refers and refers[1] in secret or reveals(value) or secret_name(name) and value.lower() not in _HERE
+        is_one = name in secret or (refers and refers[1] in secret) or reveals(value) or (secret_name(name) and value.lower() not in _HERE)
         if is_one and (kept := _kept(name, value, True)) is None:
             secrets.append(name)
             values |= _value_of(name, value)
@@ -51,17 +51,21 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
         word = _referring(word, values)
         option, equals, value = word.partition("=") if word.startswith("-") and not reveals(word.partition("=")[0]) else ("", "", word)
         before = option or flag
-        flag = word if word.startswith("-") and not equals or _KEY.fullmatch(word) else ""
+        flag = word if (word.startswith("-") and not equals) or _KEY.fullmatch(word) else ""
         if option and not equals:
             command.append(word)
             continue
-        named = secret_name(before) and value.lower() not in _HERE or _USER.fullmatch(before) and _USER_AND_PASSWORD.fullmatch(value)
-        if named and value or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
+        named = (secret_name(before) and value.lower() not in _HERE) or (_USER.fullmatch(before) and _USER_AND_PASSWORD.fullmatch(value))
+        if (named and value) or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
             if (kept := _kept(before or "one of its arguments", value, False)) is None:
-                name = variable_for(draft, before or "argument", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets})
+                name = variable_for(
+                    draft, before or "argument", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets}
+                )
                 values |= _value_of(name, value)
                 if not _ASKS.fullmatch(value) or named:
-                    notes.append(f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret")
+                    notes.append(
+                        f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret"
+                    )
                 kept = f"${{{name}}}"
             word = f"{option}{equals}{kept}"
         command.append(word)
@@ -84,7 +88,9 @@ def _kept(name: str, value: str, is_variable: bool) -> str | None:
         return None
     around = REFERENCE.sub("", value)
     if reveals(value) or not (_AROUND.fullmatch(around) or "://" in around):
-        raise NotUnderstood(f"{name} holds {REFERENCE.search(value)[0].partition(':-')[0].rstrip('}')}}} beside something secret: only that client can put them together, so write the whole value")
+        raise NotUnderstood(
+            f"{name} holds {REFERENCE.search(value)[0].partition(':-')[0].rstrip('}')}}} beside something secret: only that client can put them together, so write the whole value"
+        )
     return value
 
 
@@ -112,6 +118,7 @@ def variable_for(draft: Draft, text: str, value: str = "", values: dict[str, str
 
 
 # ---- folders -----------------------------------------------------------------------------
+
 
 def with_volumes(draft: Draft, notes: list[str]) -> Draft:
     """Folders of that machine among the arguments become volumes."""

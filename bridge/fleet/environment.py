@@ -24,7 +24,10 @@ from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.settings import UsageError
 
-PUBLIC = {"LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"), "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only")}  # they stand in public files
+PUBLIC = {
+    "LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"),
+    "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only"),
+}  # they stand in public files
 OWN = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")  # read from compose/.env only
 SHORTEST_TOKEN = 16  # characters: bridges refuse shorter ones
 NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
@@ -92,15 +95,19 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
     """
     said, files = read_dotenv(project.env_file), _from_files(project)
     known = said if all(name in said for name in NEVER_EMPTY) else {**made_before(), **said}
-    made = {name: files.get(name, value) for name, value in _random(known).items() if name not in said and (name not in files or name in OWN)}
+    made = {
+        name: files.get(name, value) for name, value in _random(known).items() if name not in said and (name not in files or name in OWN)
+    }
     values = files | said | made
     for name in NEVER_EMPTY:
         if not values[name]:
             raise UsageError(f"compose/.env: {name} is empty: take that line out, and `mcp-bridge up` makes a random one")
     refuse_public_defaults(values)
     if len(values["BRIDGE_TOKEN"]) < SHORTEST_TOKEN:
-        raise UsageError(f"compose/.env: BRIDGE_TOKEN has less than {SHORTEST_TOKEN} characters and can be guessed: "
-                         "take that line out, and `mcp-bridge up` makes a random one")
+        raise UsageError(
+            f"compose/.env: BRIDGE_TOKEN has less than {SHORTEST_TOKEN} characters and can be guessed: "
+            "take that line out, and `mcp-bridge up` makes a random one"
+        )
     refuse_places(project, fleet, values)
     _refuse_two_values(project, said, files)
     fresh = not project.env_file.exists()
@@ -119,8 +126,7 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
 def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
     """Write the lines that are ours at the end of compose/.env, those without a value not at all. Returns whether anything changed."""
     text = project.env_file.read_text(encoding="utf-8")
-    kept = [line for line in text.splitlines()
-            if line != OURS and line.partition("=")[0].strip().removeprefix("export ") not in lines]
+    kept = [line for line in text.splitlines() if line != OURS and line.partition("=")[0].strip().removeprefix("export ") not in lines]
     while kept and not kept[-1].strip():
         kept.pop()
     ours = [f"{name}={value}" for name, value in lines.items() if value is not None]
@@ -230,7 +236,9 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], sa
     for name, digest in _copies(project).items():
         if name not in copies and _is_copy(project.secrets / name, digest):
             (project.secrets / name).unlink()
-    write_private(private(project.state) / COPIES, json.dumps({name: _digest(value.encode()) for name, value in copies.items()}, indent=1) + "\n")
+    write_private(
+        private(project.state) / COPIES, json.dumps({name: _digest(value.encode()) for name, value in copies.items()}, indent=1) + "\n"
+    )
 
 
 def _refuse_two_values(project: Project, said: Mapping[str, str], files: Mapping[str, str]) -> None:
@@ -266,9 +274,14 @@ def _from_files(project: Project) -> dict[str, str]:
     """What the operator gave as files: a secret need not stand in .env."""
     copies = _copies(project)
     try:
-        return {path.name: path.read_text(encoding="utf-8") for path in project.secrets.iterdir()
-                if path.is_file() and not path.name.startswith(".") and path.name != "bridge_token"
-                and not _is_copy(path, copies.get(path.name))}
+        return {
+            path.name: path.read_text(encoding="utf-8")
+            for path in project.secrets.iterdir()
+            if path.is_file()
+            and not path.name.startswith(".")
+            and path.name != "bridge_token"
+            and not _is_copy(path, copies.get(path.name))
+        }
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -23,7 +23,9 @@ BLAMES = (
     re.compile(r"module '(\w+)[\w.]*' has no attribute"),
 )
 ERROR = re.compile(r"\b(Import|ModuleNotFound|Attribute|Type|Name)Error\b")
-NODE_ERROR = re.compile(r"does not provide an export|ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND|Cannot find module|is not a (function|constructor)|ERR_UNSUPPORTED_DIR_IMPORT")
+NODE_ERROR = re.compile(
+    r"does not provide an export|ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND|Cannot find module|is not a (function|constructor)|ERR_UNSUPPORTED_DIR_IMPORT"
+)
 NODE_FRAME = re.compile(r"node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
 BARE = re.compile(r"(?:module|package) '((?:@[\w.-]+/)?[\w.-]+)")
 FRAME = re.compile(r"site-packages/(\w+)/")
@@ -100,7 +102,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _newest(name: str, day: date) -> str:
     """The newest version as of that day, by itself: all together may not be had any more."""
     try:
-        said = compiled([name], ["--no-deps", "--python-version", "3.13", "--no-header", "--no-annotate", "--exclude-newer", day.isoformat()])
+        said = compiled(
+            [name], ["--no-deps", "--python-version", "3.13", "--no-header", "--no-annotate", "--exclude-newer", day.isoformat()]
+        )
     except Failed:
         return ""
     found = re.search(r"==(\S+)", said)
@@ -130,8 +134,10 @@ def _why_not_there(package: str, day: date) -> str:
 def _versions(package: str) -> tuple[dict[str, str], list[str]]:
     """What it gets now, and what it asks for itself."""
     said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line"])
-    found = [(_normal(one[1]), one[2], map(_normal, one[3].split(", ")))
-             for one in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)[^#\n]*#? ?(?:via )?(.*)$", said, re.MULTILINE)]
+    found = [
+        (_normal(one[1]), one[2], map(_normal, one[3].split(", ")))
+        for one in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)[^#\n]*#? ?(?:via )?(.*)$", said, re.MULTILINE)
+    ]
     own = _normal(re.split(r"[\[=]", package)[0])
     return {name: version for name, version, _ in found}, [name for name, _, via in found if own in via]
 

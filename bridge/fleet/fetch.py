@@ -50,7 +50,7 @@ def download(url: str) -> bytes:
         except OSError as error:
             if attempt == ATTEMPTS - 1:
                 sys.exit(f"{url}: {error}")
-            time.sleep(2 ** attempt)
+            time.sleep(2**attempt)
     raise AssertionError
 
 

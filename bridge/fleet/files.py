@@ -30,14 +30,17 @@ def generated_yaml(path: str, data, note: str = "") -> File:
 
 
 # What a reader of YAML 1.1 or 1.2 may take for a number, a time, a truth or nothing. PyYAML knows a part of YAML 1.1 only.
-_AMBIGUOUS = re.compile(r"""
+_AMBIGUOUS = re.compile(
+    r"""
     [-+]? (\d[\d_]*(\.[\d_]*)? | \.\d[\d_]*) (e[-+]?\d+)?       # 1  1_000  .5  1e3
     | [-+]? 0[xob][\da-f_]+
     | [-+]? \d[\d_]* (:[0-5]?\d)+ (\.[\d_]*)?                    # 12:30
     | \d{4}-\d\d?-\d\d? ([t\s].*)?
     | [-+]? \.(inf|nan)
     | y|n|yes|no|on|off|true|false|null|~|<<|=
-    """, re.IGNORECASE | re.VERBOSE)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 class _Plain(yaml.SafeDumper):

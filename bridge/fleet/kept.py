@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from bridge.fleet import environment as environments
-from bridge.fleet.elsewhere import Entry
 from bridge.fleet.draft import Draft, references
+from bridge.fleet.elsewhere import Entry
 from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS
 from bridge.fleet.project import Project, private, write_private
 from bridge.settings import UsageError
@@ -28,12 +28,22 @@ def there(project: Project) -> dict[str, str]:
 def names(draft: Draft) -> list[str]:
     """All that it wants from compose/.env and compose/secrets/."""
     headers = [value.removeprefix("os.environ/") for value in draft.static_headers.values() if value.startswith("os.environ/")]
-    return list(dict.fromkeys([*(draft.stored.get(name, name) for name in draft.secrets), *references(draft), *filter(None, [draft.auth.get("value_env")]), *headers]))
+    return list(
+        dict.fromkeys(
+            [
+                *(draft.stored.get(name, name) for name in draft.secrets),
+                *references(draft),
+                *filter(None, [draft.auth.get("value_env")]),
+                *headers,
+            ]
+        )
+    )
 
 
 def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], reserved: Collection[str] = ()) -> Entry:
     """The entry, with other names for values whose names are taken. `known` are those of compose/, `given` those of other
     entries, without a value where none was found; `reserved` are never its own. Raises UsageError if a value can have no other name."""
+
     def is_taken(name: str, value: str) -> bool:
         return name in reserved or ((known | given).get(name, value) != value if value else bool(given.get(name)))
 
@@ -48,11 +58,21 @@ def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], rese
                 new = f"{wanted}_{number}"
             entry = _renamed(entry, name, new)
         elif not value and known.get(name):
-            entry = replace(entry, notes=(*entry.notes, f"{name}: it gets the value that is there already; if that is another's, write `from` with another name"))
+            entry = replace(
+                entry,
+                notes=(
+                    *entry.notes,
+                    f"{name}: it gets the value that is there already; if that is another's, write `from` with another name",
+                ),
+            )
     for name, value in entry.values.items():
-        if name not in (entry.draft.stored.get(secret, secret) for secret in entry.draft.secrets) and _line(name, value) is None:  # ${…} is only filled in from .env
-            raise UsageError(f"{name}: no line of compose/.env can hold this value (it has several lines, or ' beside \" or $), and only a "
-                             f"variable of its own can come from a file: change the value, or the name of the variable there")
+        if (
+            name not in (entry.draft.stored.get(secret, secret) for secret in entry.draft.secrets) and _line(name, value) is None
+        ):  # ${…} is only filled in from .env
+            raise UsageError(
+                f"{name}: no line of compose/.env can hold this value (it has several lines, or ' beside \" or $), and only a "
+                f"variable of its own can come from a file: change the value, or the name of the variable there"
+            )
     return entry
 
 
@@ -82,7 +102,9 @@ def _renamed(entry: Entry, old: str, new: str) -> Entry:
         stored=draft.stored | {name: new for name in draft.secrets if draft.stored.get(name, name) == old},
         command=tuple(word.replace(f"${{{old}}}", f"${{{new}}}") for word in draft.command),
         auth=draft.auth | ({"value_env": new} if draft.auth.get("value_env") == old else {}),
-        static_headers={name: f"os.environ/{new}" if value == f"os.environ/{old}" else value for name, value in draft.static_headers.items()},
+        static_headers={
+            name: f"os.environ/{new}" if value == f"os.environ/{old}" else value for name, value in draft.static_headers.items()
+        },
     )
     values = {new if name == old else name: value for name, value in entry.values.items()}
     return replace(entry, draft=draft, values=values, notes=(*entry.notes, f"{old} is taken by another value: here it is {new}"))

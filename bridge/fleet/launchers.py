@@ -9,11 +9,71 @@ from bridge.fleet.secrecy import REFERENCE, safe
 from bridge.fleet.wrapped import NotUnderstood, program_of
 
 NPX_VALUES = {"-p", "--package", "-c", "--call", "--registry", "--cache", "--prefix", "--node-options", "-w", "--workspace", "--userconfig"}
-UVX_VALUES = {"--from", "--with", "--python", "-p", "--index", "--index-url", "--default-index", "--extra-index-url", "--directory", "--project", "--spec", "--env-file",
-              "--with-editable", "--with-requirements", "--refresh-package", "--python-preference", "--constraints", "--overrides", "-i", "-f", "--find-links", "--cache-dir",
-              "--link-mode", "--prerelease", "--resolution", "--exclude-newer", "--index-strategy", "--keyring-provider", "--config-file", "--allow-insecure-host", "--color"}
+UVX_VALUES = {
+    "--from",
+    "--with",
+    "--python",
+    "-p",
+    "--index",
+    "--index-url",
+    "--default-index",
+    "--extra-index-url",
+    "--directory",
+    "--project",
+    "--spec",
+    "--env-file",
+    "--with-editable",
+    "--with-requirements",
+    "--refresh-package",
+    "--python-preference",
+    "--constraints",
+    "--overrides",
+    "-i",
+    "-f",
+    "--find-links",
+    "--cache-dir",
+    "--link-mode",
+    "--prerelease",
+    "--resolution",
+    "--exclude-newer",
+    "--index-strategy",
+    "--keyring-provider",
+    "--config-file",
+    "--allow-insecure-host",
+    "--color",
+}
 DENO_VALUES = {"--config", "-c", "--import-map", "--lock", "--cert", "--env-file"}
-OF_A_PROJECT = set("dnx dotnet go cargo conda mamba micromamba poetry pdm hatch rye pixi nix nix-shell make just npm pnpm yarn bundle php composer mvn gradle ssh osascript open".split())
+OF_A_PROJECT = set(
+    [
+        "dnx",
+        "dotnet",
+        "go",
+        "cargo",
+        "conda",
+        "mamba",
+        "micromamba",
+        "poetry",
+        "pdm",
+        "hatch",
+        "rye",
+        "pixi",
+        "nix",
+        "nix-shell",
+        "make",
+        "just",
+        "npm",
+        "pnpm",
+        "yarn",
+        "bundle",
+        "php",
+        "composer",
+        "mvn",
+        "gradle",
+        "ssh",
+        "osascript",
+        "open",
+    ]
+)
 NOT_A_REGISTRY = re.compile(r"(github:|gitlab:|git\+|git@|https?:|\.|/|~|file:|jsr:|[A-Za-z]:[\\/])")
 
 
@@ -21,7 +81,12 @@ def launched(draft: Draft, words: list[str]) -> tuple[Draft, list[str]]:
     """The draft with its source and its command, and what was left out. Raises NotUnderstood."""
     program = program_of(words[0])
     match program, words[1:]:
-        case ("npx" | "bunx" | "pnpx", rest) | ("pnpm" | "yarn", ["dlx" | "exec", *rest]) | ("npm", ["exec" | "x", *rest]) | ("bun", ["x", *rest]):
+        case (
+            ("npx" | "bunx" | "pnpx", rest)
+            | ("pnpm" | "yarn", ["dlx" | "exec", *rest])
+            | ("npm", ["exec" | "x", *rest])
+            | ("bun", ["x", *rest])
+        ):
             return _npx(draft, rest)
         case ("uvx", rest) | ("uv", ["tool", "run", *rest]) | ("uv", ["x", *rest]) | ("pipx", ["run", *rest]):
             return _uvx(draft, rest)
@@ -55,8 +120,23 @@ def _of_pypi(draft: Draft, packages: list[str], command: tuple[str, ...], option
     for package in packages:
         _check(package)
     packages = [one.replace("@", "==").removesuffix("==latest") for one in packages]
-    notes = [f"{name} {safe(value)}: left out" for name, value in options
-             if name in ("--index", "--index-url", "--extra-index-url", "--default-index", "--directory", "--with-editable", "--with-requirements", "-i", "-f", "--find-links")]
+    notes = [
+        f"{name} {safe(value)}: left out"
+        for name, value in options
+        if name
+        in (
+            "--index",
+            "--index-url",
+            "--extra-index-url",
+            "--default-index",
+            "--directory",
+            "--with-editable",
+            "--with-requirements",
+            "-i",
+            "-f",
+            "--find-links",
+        )
+    ]
     return replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages}, command=command), notes
 
 
@@ -71,7 +151,7 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
     """A program of that machine: its files must come into the image."""
     rest = words[1:]
     if program == "uv" and "run" in rest:
-        before, after = rest[:rest.index("run")], rest[rest.index("run") + 1:]
+        before, after = rest[: rest.index("run")], rest[rest.index("run") + 1 :]
         options, rest = options_of(after, UVX_VALUES)
         options += options_of(before, UVX_VALUES)[0]
         where = next((value for name, value in options if name in ("--directory", "--project")), "")
@@ -81,11 +161,14 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
         program = "python3" if rest and rest[0] in ("python", "python3") else "uv"
         rest = rest[1:] if program == "python3" else rest
         if program == "uv":
-            raise NotUnderstood(f"`uv run` in {safe(where) or 'a folder of that machine'}: publish that package (`pypi`), or build it into an image of yours (`image`)")
+            raise NotUnderstood(
+                f"`uv run` in {safe(where) or 'a folder of that machine'}: publish that package (`pypi`), or build it into an image of yours (`image`)"
+            )
     if re.fullmatch(r"python[\d.]*|py", program):
         if rest[:1] == ["-m"]:
             return replace(draft, command=("python3", *rest)), [
-                f"{rest[1] if rest[1:] else '?'} must be installed for it: if it comes from PyPI, take this stanza away and `mcp-bridge add {draft.name} --pypi PACKAGE`"]
+                f"{rest[1] if rest[1:] else '?'} must be installed for it: if it comes from PyPI, take this stanza away and `mcp-bridge add {draft.name} --pypi PACKAGE`"
+            ]
         return _script(draft, "python3", rest, ())
     if program == "deno":
         rest = rest[1:] if rest[:1] == ["run"] else rest
@@ -101,16 +184,23 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
     if program == "java" and "-jar" in rest[:-1]:
         at = rest.index("-jar") + 1
         jar = rest[at].replace("\\", "/")
-        return replace(draft, command=("java", *rest[:at], f"/app/{jar.rpartition('/')[2]}", *rest[at + 1:]), files="app", apt=("default-jre-headless",)), [
-            f"copy {safe(jar)} to images/{draft.name}/app"]
+        return replace(
+            draft,
+            command=("java", *rest[:at], f"/app/{jar.rpartition('/')[2]}", *rest[at + 1 :]),
+            files="app",
+            apt=("default-jre-headless",),
+        ), [f"copy {safe(jar)} to images/{draft.name}/app"]
     if program in OF_A_PROJECT:
-        raise NotUnderstood(f"{program} builds or runs what is on that machine, or fetches it at each start: name its package, or build it into an image of yours (`image`)")
+        raise NotUnderstood(
+            f"{program} builds or runs what is on that machine, or fetches it at each start: name its package, or build it into an image of yours (`image`)"
+        )
     if len(words[0].replace("\\", "/").split("/")) > 1:
         name = words[0].replace("\\", "/").rpartition("/")[2]
         if re.search(r"\.(exe|bat|cmd|ps1|app)$", name, re.IGNORECASE):
             raise NotUnderstood(f"{safe(name)} is no Linux program: name the package that it comes from")
         return replace(draft, source={"binary": {"file": name}}, command=(name, *rest)), [
-            f"copy {safe(words[0])} to images/{draft.name}/{name}; it must be a Linux program"]
+            f"copy {safe(words[0])} to images/{draft.name}/{name}; it must be a Linux program"
+        ]
     return replace(draft, command=tuple(words)), [f"{safe(words[0])!r} must be in the image: name the Debian package that has it in `apt`"]
 
 
@@ -121,10 +211,14 @@ def _script(draft: Draft, runtime: str, words: list[str], apt: tuple[str, ...]) 
     path = words[at].replace("\\", "/")
     if found := re.search(r"(?:^|/)node_modules/((?:@[^/]+/)?[^/]+)/(.+)$", path):
         if found[1] in ("npm", "pnpm", "yarn"):  # the program npx is a script of theirs
-            return _npx(draft, words[at + 1:])
-        return replace(draft, source={"npm": found[1]}, command=tuple(words[at + 1:])), [f"{safe(path)} is of the npm package {found[1]}: that is taken"]
-    command = (runtime, *words[:at], f"/app/{path.rpartition('/')[2]}", *words[at + 1:])
-    return replace(draft, command=command, files="app", apt=apt), [f"copy {safe(path.rpartition('/')[0]) or '.'} (with what it imports) to images/{draft.name}/app"]
+            return _npx(draft, words[at + 1 :])
+        return replace(draft, source={"npm": found[1]}, command=tuple(words[at + 1 :])), [
+            f"{safe(path)} is of the npm package {found[1]}: that is taken"
+        ]
+    command = (runtime, *words[:at], f"/app/{path.rpartition('/')[2]}", *words[at + 1 :])
+    return replace(draft, command=command, files="app", apt=apt), [
+        f"copy {safe(path.rpartition('/')[0]) or '.'} (with what it imports) to images/{draft.name}/app"
+    ]
 
 
 def options_of(words: list[str], with_value: set[str]) -> tuple[list[tuple[str, str]], list[str]]:

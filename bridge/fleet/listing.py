@@ -17,8 +17,8 @@ from bridge.fleet.verify.direct import plan, ways
 from bridge.fleet.verify.show import columns
 from bridge.inspect.connect import visit
 from bridge.inspect.schema import arguments, one_line
-from bridge.printable import printable
 from bridge.inspect.survey import Facts, survey
+from bridge.printable import printable
 
 PATIENCE = 10.0
 AT_ONCE = 8
@@ -63,8 +63,15 @@ def _offer(stanza: Stanza, facts: Facts | None, trouble: str, kind: str) -> Offe
 
 def as_data(offers: list[Offer], kind: str) -> list[dict[str, Any]]:
     """One object for each, as the server said it, with the server's name and, for a tool, its name in LiteLLM."""
-    return [{"server": offer.stanza.name, **({"litellm_name": f"{offer.stanza.litellm_name}-{item.get('name')}"} if kind == "tools" else {}), **item}
-            for offer in offers for item in offer.items]
+    return [
+        {
+            "server": offer.stanza.name,
+            **({"litellm_name": f"{offer.stanza.litellm_name}-{item.get('name')}"} if kind == "tools" else {}),
+            **item,
+        }
+        for offer in offers
+        for item in offer.items
+    ]
 
 
 def as_table(offers: list[Offer], kind: str) -> Iterator[str]:
@@ -82,7 +89,11 @@ def _tool(item: dict[str, Any]) -> list[str]:
 
 
 def _resource(item: dict[str, Any]) -> list[str]:
-    return [str(item.get("uri") or item.get("uriTemplate")), str(item.get("mimeType") or ""), _short(item.get("description") or item.get("name"))]
+    return [
+        str(item.get("uri") or item.get("uriTemplate")),
+        str(item.get("mimeType") or ""),
+        _short(item.get("description") or item.get("name")),
+    ]
 
 
 def _prompt(item: dict[str, Any]) -> list[str]:
@@ -90,7 +101,11 @@ def _prompt(item: dict[str, Any]) -> list[str]:
     return [str(item.get("name")), ", ".join(taken), _short(item.get("description") or item.get("title"))]
 
 
-HEADS = {"tools": ("tool", "arguments", "what it does"), "resources": ("resource", "type", "what it is"), "prompts": ("prompt", "arguments", "what it does")}
+HEADS = {
+    "tools": ("tool", "arguments", "what it does"),
+    "resources": ("resource", "type", "what it is"),
+    "prompts": ("prompt", "arguments", "what it does"),
+}
 CELLS = {"tools": _tool, "resources": _resource, "prompts": _prompt}
 
 

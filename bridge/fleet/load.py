@@ -31,7 +31,9 @@ def load(folder: Path, **changes: Any) -> Fleet:
             _refuse_missing(path, stanza)
             _refuse_links(path, stanza)
             if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
-                mistakes.append(f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias")
+                mistakes.append(
+                    f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias"
+                )
             stanzas.append(stanza)
         except StanzaError as error:
             mistakes.append(str(error))
@@ -39,9 +41,13 @@ def load(folder: Path, **changes: Any) -> Fleet:
         raise StanzaError("\n".join(mistakes))
     settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
     if "stanzas" in settings:
-        raise StanzaError(f"{folder / FLEET}:{lines.get(('stanzas',), 1)}: stanzas: each stands in {folder.name}/NAME/{STANZA}: take this out")
+        raise StanzaError(
+            f"{folder / FLEET}:{lines.get(('stanzas',), 1)}: stanzas: each stands in {folder.name}/NAME/{STANZA}: take this out"
+        )
     if "digests" in settings:
-        raise StanzaError(f"{folder / FLEET}:{lines.get(('digests',), 1)}: digests: they stand in {folder.name}/{digests.LOCK}: take this out")
+        raise StanzaError(
+            f"{folder / FLEET}:{lines.get(('digests',), 1)}: digests: they stand in {folder.name}/{digests.LOCK}: take this out"
+        )
     settings["digests"] = digests.read(folder)
     if not isinstance(settings.setdefault("litellm", {}), dict):
         raise StanzaError(f"{folder / FLEET}:{lines.get(('litellm',), 1)}: litellm: expected fields: litellm: {{version: 1.80.0}}")
@@ -80,8 +86,10 @@ def _refuse_missing(path: Path, stanza: Stanza) -> None:
     """What a stanza says to stand beside it must be there: an image of all MCPs is built at once."""
     binary = stanza.binary.file if stanza.binary else ""
     names = [binary.replace("{arch}", arch) for arch in ("amd64", "arm64")]
-    for place, name, there in ((("files",), stanza.files, (path.parent / stanza.files).is_dir()),
-                               (("binary", "file"), binary, any((path.parent / one).is_file() for one in names))):
+    for place, name, there in (
+        (("files",), stanza.files, (path.parent / stanza.files).is_dir()),
+        (("binary", "file"), binary, any((path.parent / one).is_file() for one in names)),
+    ):
         if name and not there:
             kind = "folder" if place == ("files",) else "file"
             raise StanzaError(f"{path}:{_read(path)[1].get(place, 1)}: {'.'.join(place)}: there is no {kind} {name!r} in {path.parent}")

@@ -98,11 +98,13 @@ def is_locked(project: Project, stanza: Stanza) -> bool:
 def unlocked(project: Project, fleet: Fleet) -> list[str]:
     """What has no lock, or that of an earlier stanza."""
     shared = [path for path, wanted in _shared(project).items() if not _says(project.root / path, shared_header(wanted))]
-    return shared + [stanza.name for stanza in fleet.sidecars
-                     if (python_packages(stanza) or node_manifest(stanza)) and not is_locked(project, stanza)]
+    return shared + [
+        stanza.name for stanza in fleet.sidecars if (python_packages(stanza) or node_manifest(stanza)) and not is_locked(project, stanza)
+    ]
 
 
 # ---- what is wanted (pure) -----------------------------------------------------------
+
 
 def python_packages(stanza: Stanza) -> list[str]:
     return stanza.pypi or ([stanza.binary.pypi] if stanza.binary and stanza.binary.pypi else [])
@@ -110,9 +112,14 @@ def python_packages(stanza: Stanza) -> list[str]:
 
 def header(stanza: Stanza) -> str:
     """The first lines of its Python lock: who made it, and from what."""
-    return _header(f"`mcp-bridge lock {stanza.name}`; do not edit: change the stanza and lock again.", Python=[stanza.python],
-                   Packages=python_packages(stanza), Constraints=stanza.constraints, Overrides=stanza.overrides,
-                   Build=["yes"] if stanza.build else [])
+    return _header(
+        f"`mcp-bridge lock {stanza.name}`; do not edit: change the stanza and lock again.",
+        Python=[stanza.python],
+        Packages=python_packages(stanza),
+        Constraints=stanza.constraints,
+        Overrides=stanza.overrides,
+        Build=["yes"] if stanza.build else [],
+    )
 
 
 def shared_header(wanted: list[str]) -> str:
@@ -165,8 +172,15 @@ def _says(path: Path, expected: str) -> bool:
 
 # ---- who knows which packages go together ---------------------------------------------
 
+
 def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
-    place = "" if not stanza.build else "; what has no wheel is built in a container" if contained.is_there() else "; what has no wheel is built on this machine, as you"
+    place = (
+        ""
+        if not stanza.build
+        else "; what has no wheel is built in a container"
+        if contained.is_there()
+        else "; what has no wheel is built on this machine, as you"
+    )
     _tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
     try:
         lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build)
@@ -177,7 +191,9 @@ def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
     return header(stanza) + lines
 
 
-def _resolve(name: str, wanted: list[str], python: str, constraints: Iterable[str] = (), overrides: Iterable[str] = (), build: bool = False) -> str:
+def _resolve(
+    name: str, wanted: list[str], python: str, constraints: Iterable[str] = (), overrides: Iterable[str] = (), build: bool = False
+) -> str:
     """The lines of a requirements file with hashes, for this Python and every later one, on every machine."""
     options = ["--universal", "--python-version", python, "--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
     try:
@@ -188,7 +204,9 @@ def _resolve(name: str, wanted: list[str], python: str, constraints: Iterable[st
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
 
 
-def compiled(wanted: list[str], options: list[str], build: bool = False, constraints: Iterable[str] = (), overrides: Iterable[str] = ()) -> str:
+def compiled(
+    wanted: list[str], options: list[str], build: bool = False, constraints: Iterable[str] = (), overrides: Iterable[str] = ()
+) -> str:
     """What `uv pip compile` makes of it. Raises Failed."""
     inputs = {"constraints": constraints, "overrides": overrides, "stanza": wanted}
     texts = {file: "\n".join(requirements) + "\n" for file, requirements in inputs.items() if requirements}
@@ -218,8 +236,10 @@ def _compiled(texts: dict[str, str], options: list[str]) -> str:
 def _compiled_contained(texts: dict[str, str], options: list[str]) -> str:
     """The same where code of packages runs on the way: nothing of this machine is in there but the network."""
     files = "".join(f"printf %s {shlex.quote(text)} > {file}; " for file, text in texts.items())
-    script = (f"cd /tmp && mkdir work && cd work && pip install --quiet --disable-pip-version-check --target /tmp/uv uv >&2 && {files}"
-              f"UV_SYSTEM_CERTS=1 /tmp/uv/bin/uv --quiet pip compile stanza {shlex.join(options)} --output-file lock >&2 && echo {shlex.quote(_CUT)} && cat lock")
+    script = (
+        f"cd /tmp && mkdir work && cd work && pip install --quiet --disable-pip-version-check --target /tmp/uv uv >&2 && {files}"
+        f"UV_SYSTEM_CERTS=1 /tmp/uv/bin/uv --quiet pip compile stanza {shlex.join(options)} --output-file lock >&2 && echo {shlex.quote(_CUT)} && cat lock"
+    )
     return contained.run(["sh", "-c", script], PATIENCE).partition(_CUT + "\n")[2]
 
 
@@ -243,14 +263,21 @@ def _node_lock(name: str, manifest: str) -> list[File]:
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
         raise CannotLock(f"{name}: npm finds no packages that fit together: {_npm_says(error)}") from None
-    if absent := [package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]]:
-        raise CannotLock(f"{name}: npm has no {', '.join(absent)} of that version: take a version that is there for both architectures, or name one package without {{arch}}")
+    if absent := [
+        package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]
+    ]:
+        raise CannotLock(
+            f"{name}: npm has no {', '.join(absent)} of that version: take a version that is there for both architectures, or name one package without {{arch}}"
+        )
     tree["name"] = name  # npm takes it from the folder, which is a temporary one
     for place, package in tree["packages"].items():
         package.pop("funding", None)  # who wants money for it: nothing that npm needs
         if place and "integrity" not in package and not package.get("link"):
             raise CannotLock(f"{name}: {place.removeprefix('node_modules/')} has no hash: it does not come from a registry")
-    return [File(f"images/{name}/{MANIFEST}", manifest), File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n")]
+    return [
+        File(f"images/{name}/{MANIFEST}", manifest),
+        File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n"),
+    ]
 
 
 def _npm(node: Path, folder: str, *words: str) -> str:
@@ -261,7 +288,14 @@ def _npm(node: Path, folder: str, *words: str) -> str:
 def _npm_says(error: Failed) -> str:
     """Its reason: not where it wrote a log, nor a code."""
     lines = [line.removeprefix("npm error").strip() for line in error.printed.splitlines() if line.startswith("npm error")]
-    telling = [line for line in lines if line and not re.match(r"A complete log|code |errno |syscall |path |dest |For a full report|Could not resolve dependency|While resolving|Found:", line)]
+    telling = [
+        line
+        for line in lines
+        if line
+        and not re.match(
+            r"A complete log|code |errno |syscall |path |dest |For a full report|Could not resolve dependency|While resolving|Found:", line
+        )
+    ]
     return " ".join(telling)[:300] or error.reason
 
 
@@ -280,8 +314,11 @@ def _refused_by_npm(name: str, node: Path, folder: str) -> None:
         _npm(node, folder, "ci", "--omit=dev", "--dry-run", *_QUIETLY)
     except Failed as error:
         missing = dict.fromkeys(re.findall(r"Missing: (\S+@\S+) from lock file", error.printed))
-        raise Incomplete(f"{name}: `npm ci` refuses the lock that `npm install` made"
-                         + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {_npm_says(error)}"), list(missing)) from None
+        raise Incomplete(
+            f"{name}: `npm ci` refuses the lock that `npm install` made"
+            + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {_npm_says(error)}"),
+            list(missing),
+        ) from None
 
 
 def _check_digests(stanza: Stanza) -> None:

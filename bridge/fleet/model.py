@@ -40,10 +40,19 @@ class Fleet(Part):
 
     stanzas: list[Stanza]
     litellm: LiteLLM = Field(default_factory=LiteLLM)
-    name: str = Field("mcp", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="how the Compose project's name begins (each checkout has its own, in compose/.env), and the Kubernetes namespace")
+    name: str = Field(
+        "mcp",
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        description="how the Compose project's name begins (each checkout has its own, in compose/.env), and the Kubernetes namespace",
+    )
     port: int = Field(8000, ge=1, le=65535, description="where /NAME/mcp of every MCP is published on this machine")
-    origins: Origins = Field(default_factory=list, description="web pages that may call the MCPs and LiteLLM from a browser: https://chat.example")
-    hosts: Hosts = Field(default_factory=list, description="names of this machine that LiteLLM and Prometheus are reached by, beside localhost and addresses: nas.local")
+    origins: Origins = Field(
+        default_factory=list, description="web pages that may call the MCPs and LiteLLM from a browser: https://chat.example"
+    )
+    hosts: Hosts = Field(
+        default_factory=list,
+        description="names of this machine that LiteLLM and Prometheus are reached by, beside localhost and addresses: nas.local",
+    )
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     postgres_image: Image = "postgres:17"
     python_image: Image = "python:3.13-slim"
@@ -61,8 +70,10 @@ class Fleet(Part):
 
     @model_validator(mode="after")
     def _are_different(self) -> Self:
-        for names, what in ((Counter(s.name for s in self.stanzas), "name"),
-                            (Counter(s.litellm_name for s in self.stanzas if s.litellm.enabled), "LiteLLM name (alias)")):
+        for names, what in (
+            (Counter(s.name for s in self.stanzas), "name"),
+            (Counter(s.litellm_name for s in self.stanzas if s.litellm.enabled), "LiteLLM name (alias)"),
+        ):
             twice = [name for name, times in names.items() if times > 1]
             if twice:
                 raise ValueError(f"two stanzas have the {what} {twice[0]!r}")
@@ -72,11 +83,13 @@ class Fleet(Part):
     def load(cls, folder: str | Path = "images", **changes: Any) -> Self:
         """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError."""
         from bridge.fleet.load import load
+
         return load(Path(folder), **changes)
 
     def render(self, target: str = "compose") -> Iterator[File]:
         """The generated files: `compose` (all that is committed) or `kubernetes`."""
         from bridge.fleet.targets import render
+
         return render(self, target)
 
     def pinned(self, image: str) -> str:
@@ -101,8 +114,7 @@ class Fleet(Part):
 
     def startable(self, environment: Mapping[str, str], profiles=()) -> list[Stanza]:
         """The MCPs that start with these variables set: nothing is missing, and tests only with the profile `tests`."""
-        return [stanza for stanza in self.stanzas
-                if not stanza.missing(environment) and (not stanza.tests_only or "tests" in profiles)]
+        return [stanza for stanza in self.stanzas if not stanza.missing(environment) and (not stanza.tests_only or "tests" in profiles)]
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -62,11 +62,25 @@ def look_at_pypi(package: str, build: bool = False) -> About:
     try:
         if build and contained.is_there():
             said = contained.run(["python", "-c", _LOOK, package], PATIENCE)
-            metadata, programs = json.loads(said[said.index(_FOUND) + len(_FOUND):])
+            metadata, programs = json.loads(said[said.index(_FOUND) + len(_FOUND) :])
         else:
             with tempfile.TemporaryDirectory() as folder:
-                run([*packages.uv(), "pip", "install", "--no-deps", *["--only-binary", ":all:"] * (not build), "--python-version", PYTHON,
-                     "--target", folder, package], PATIENCE, env=packages.trusting())
+                run(
+                    [
+                        *packages.uv(),
+                        "pip",
+                        "install",
+                        "--no-deps",
+                        *["--only-binary", ":all:"] * (not build),
+                        "--python-version",
+                        PYTHON,
+                        "--target",
+                        folder,
+                        package,
+                    ],
+                    PATIENCE,
+                    env=packages.trusting(),
+                )
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
     except Failed as error:
@@ -90,15 +104,21 @@ def look_at_npm(package: str) -> About:
         node = packages.node()
         path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
         with tempfile.TemporaryDirectory() as folder:
-            said = run([*packages.npm(node), "view", package, "name", "version", "bin", "description", "--json", "--loglevel=silent"],
-                       PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+            said = run(
+                [*packages.npm(node), "view", package, "name", "version", "bin", "description", "--json", "--loglevel=silent"],
+                PATIENCE,
+                cwd=Path(folder),
+                env={**packages.trusting(), "PATH": path},
+            )
         about = json.loads(said)
         about = about[-1] if isinstance(about, list) else about  # a range has several
         programs = about.get("bin") or {}  # a path alone is a program that is called like the package
         programs = [about["name"].rpartition("/")[2]] if isinstance(programs, str) else list(programs)
         return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
     except Failed as error:
-        raise UsageError(f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + error.reason}") from None
+        raise UsageError(
+            f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + error.reason}"
+        ) from None
     except (ValueError, LookupError, TypeError):
         raise UsageError(f"{package}: npm does not say what it is") from None
 
@@ -119,14 +139,21 @@ def look_at_image(reference: str) -> About:
     notes, named = [], reference
     if "@sha256:" not in reference:
         repository = re.sub(r":[^/:]*$", "", reference)
-        digests = [one.partition("@")[2] for one in image.get("RepoDigests") or [] if _repository(one.partition("@")[0]) == _repository(repository)]
+        digests = [
+            one.partition("@")[2] for one in image.get("RepoDigests") or [] if _repository(one.partition("@")[0]) == _repository(repository)
+        ]
         if digests:
             named = f"{reference}@{digests[0]}"
         else:
             notes.append(f"{reference} was built here, or never pulled by this name: it has no digest to pin it by")
     labels = config.get("Labels") or {}
-    return About(named, description=labels.get("org.opencontainers.image.description", ""), notes=notes,
-                 entrypoint=tuple(config.get("Entrypoint") or ()), command=tuple(config.get("Cmd") or config.get("Entrypoint") and () or ()))
+    return About(
+        named,
+        description=labels.get("org.opencontainers.image.description", ""),
+        notes=notes,
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or (config.get("Entrypoint") and ()) or ()),
+    )
 
 
 def look_at_binary(url: str, path: str = "") -> tuple[dict, str]:

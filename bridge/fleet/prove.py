@@ -24,7 +24,9 @@ WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a comma
 DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 TOLD = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
-NOT_ITS_OWN = re.compile(r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$")
+NOT_ITS_OWN = re.compile(
+    r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
+)
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -36,7 +38,9 @@ class Proof:
     notes: list[str] = field(default_factory=list)
 
 
-def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Callable[[Draft], Stanza], lock: Callable[[Draft], Draft]) -> Proof:
+def proved(
+    project: Project, draft: Draft, values: dict[str, str], where: str, check: Callable[[Draft], Stanza], lock: Callable[[Draft], Draft]
+) -> Proof:
     """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
     tried: set[str] = set()
     base, words = draft, None  # without the constraint that is tried, and what it said then
@@ -67,17 +71,25 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         seen = table.watch(check(draft), values)
         better = _with_storage(_with_variables(_with_options(draft, seen), seen), seen)
         last, draft = draft, better
-        if replace(better, secrets=last.secrets, optional=last.optional) == last and set(better.secrets) - set(last.secrets) <= set(better.optional):
+        if replace(better, secrets=last.secrets, optional=last.optional) == last and set(better.secrets) - set(last.secrets) <= set(
+            better.optional
+        ):
             break  # what it may do without, it did without
     return _with_own_places(table, draft, seen, values, check)
 
 
-def _with_own_places(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
+def _with_own_places(
+    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
+) -> tuple[Draft, Seen]:
     """Where no call proves anything, or it writes into its own package: tried with the places that its code reads from variables, in a volume.
     They stay if that helped."""
-    if not seen.report["started"] or not findings.storage(seen).inside and findings.smoke(seen, None, True):
+    if not seen.report["started"] or (not findings.storage(seen).inside and findings.smoke(seen, None, True)):
         return draft, seen
-    places = {name: _own_place(name, draft.name) for name in seen.report["reads"] if PLACE.search(name) and not NOT_ITS_OWN.search(name) and name not in draft.env}
+    places = {
+        name: _own_place(name, draft.name)
+        for name in seen.report["reads"]
+        if PLACE.search(name) and not NOT_ITS_OWN.search(name) and name not in draft.env
+    }
     if not 0 < len(places) <= A_FEW:
         return draft, seen
     other = with_places(replace(draft, env=draft.env | places))
@@ -99,13 +111,17 @@ def _own_place(variable: str, name: str) -> str:
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, notes, opened = check(draft), [], None
-    wanted = [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or TOLD.search(name))]
+    wanted = [
+        name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or TOLD.search(name))
+    ]
     egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]))
     lacking = [name for name in stanza.missing(values | _known(table)) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
     if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
-        _tell(f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network")
+        _tell(
+            f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network"
+        )
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
     draft = _with_downloads(draft, opened)
@@ -116,26 +132,60 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     if not started:
         without = f" without a real {', '.join(lacking)}" if lacking else ""
         said = f"it did not start{without}: {findings.last_words(best)}"
-        more = [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")] if wanted else []
-        return Proof(replace(draft, egress=egress.allowed, why=why), None, False, [comment(said), *more, comment(f"egress: {_yes(egress.allowed)}: {egress.why}")])
+        more = (
+            [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")]
+            if wanted
+            else []
+        )
+        return Proof(
+            replace(draft, egress=egress.allowed, why=why),
+            None,
+            False,
+            [comment(said), *more, comment(f"egress: {_yes(egress.allowed)}: {egress.why}")],
+        )
     unproved = findings.unproved(best) if smoke is None else None
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
-    why["smoke"] = (f"{', '.join(lacking)} has no value yet" if lacking else f"{egress.hosts[0]} cannot be reached from here" if findings.is_cut_off(opened) and egress.hosts
-                    else comment(failure) or "it was not called")
-    draft = replace(draft, tools=tuple(tools), smoke=smoke, unproved=unproved, egress=egress.allowed, why=why,
-                    description=draft.description or (title if isinstance(title, str) else ""))
-    notes += [f"egress: {_yes(egress.allowed)}: {egress.why}" + (f" (names that it looked up: {', '.join(egress.hosts[:8])})" if egress.allowed and len(egress.hosts) > 1 else "")]
+    why["smoke"] = (
+        f"{', '.join(lacking)} has no value yet"
+        if lacking
+        else f"{egress.hosts[0]} cannot be reached from here"
+        if findings.is_cut_off(opened) and egress.hosts
+        else comment(failure) or "it was not called"
+    )
+    draft = replace(
+        draft,
+        tools=tuple(tools),
+        smoke=smoke,
+        unproved=unproved,
+        egress=egress.allowed,
+        why=why,
+        description=draft.description or (title if isinstance(title, str) else ""),
+    )
+    notes += [
+        f"egress: {_yes(egress.allowed)}: {egress.why}"
+        + (f" (names that it looked up: {', '.join(egress.hosts[:8])})" if egress.allowed and len(egress.hosts) > 1 else "")
+    ]
     if draft.why.get("volumes"):
         notes += [f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"]
     if draft.optional:
         notes += [f"its code asks for {', '.join(draft.optional)}, and it starts without: write it to compose/.env if you have it"]
     elif not draft.secrets and (read := [name for name in closed.report["reads"] if is_secret(name)]):
         notes += [f"its code asks for {', '.join(read[:8])}{' …' if read[8:] else ''}: what you have of these belongs into its 'secrets'"]
-    if smoke is None and findings.wants_configuration(closed) and (read := [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets}]):
+    if (
+        smoke is None
+        and findings.wants_configuration(closed)
+        and (read := [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets}])
+    ):
         notes += [f"it wants to be told more; its code reads {', '.join(read[:12])}{' …' if read[12:] else ''}"]
     if inside := findings.storage(closed, _targets(draft)).inside:
-        notes += [f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
-                  + (f" Its code reads {', '.join(places)}." if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)]) else "")]
+        notes += [
+            f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
+            + (
+                f" Its code reads {', '.join(places)}."
+                if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)])
+                else ""
+            )
+        ]
     notes += [f"models may refuse {odd}; {odd.way_out}" for odd in oddities(tools, stanza.litellm_name) if not odd.mended]
     if smoke:
         notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]
@@ -157,6 +207,7 @@ def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: 
 
 
 # ---- what a stanza can mend ------------------------------------------------------------
+
 
 def _with_variables(draft: Draft, seen: Seen) -> Draft:
     """The variables that it asks for, as secrets or as variables of compose/.env."""
@@ -182,8 +233,13 @@ def _with_storage(draft: Draft, seen: Seen) -> Draft:
     if not places:
         return draft
     env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})
-    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)), env=env,
-                   cwd=DATA if found.cwd and not draft.cwd else draft.cwd, why=draft.why | {"volumes": f"{found.why}: kept, not lost at the next start"})
+    return replace(
+        draft,
+        volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
+        env=env,
+        cwd=DATA if found.cwd and not draft.cwd else draft.cwd,
+        why=draft.why | {"volumes": f"{found.why}: kept, not lost at the next start"},
+    )
 
 
 def _with_options(draft: Draft, seen: Seen) -> Draft:
@@ -194,9 +250,15 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
     if re.search(r"Missing command|No such command|invalid choice|arguments are required: (sub)?command", text, re.IGNORECASE):
         return _with_another_word(draft)
     found = re.search(r"(?:arguments are required:|Missing option|required option|Missing required argument:?) *['\"]?(--?[\w-]+)", text)
-    if not found or found[1] in draft.command or not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", found[1]):
+    if (
+        not found
+        or found[1] in draft.command
+        or not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", found[1])
+    ):
         return draft
-    place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", found[1]) else "" if not found[1].endswith("file") else ".data")
+    place = f"{DATA}/{draft.name}" + (
+        ".db" if re.search("db|database|sqlite", found[1]) else "" if not found[1].endswith("file") else ".data"
+    )
     if re.search("dir|folder|root|workspace|vault", found[1]):
         place = DATA
     return with_places(replace(draft, command=(*draft.command, found[1], place)))
@@ -206,7 +268,7 @@ def _with_another_word(draft: Draft) -> Draft:
     """A program with commands of its own: one of them is the server."""
     last = draft.command[-1]
     if last in WORDS:
-        rest = WORDS[WORDS.index(last) + 1:]
+        rest = WORDS[WORDS.index(last) + 1 :]
         return replace(draft, command=(*draft.command[:-1], *rest[:1]))
     return replace(draft, command=(*draft.command, WORDS[0]))
 
@@ -215,11 +277,16 @@ def with_places(draft: Draft) -> Draft:
     """A volume for each folder that its arguments and variables name, where none is mounted yet."""
     texts = [word.partition("=")[2] if word.startswith("-") and "=" in word else word for word in draft.command[1:]] + [*draft.env.values()]
     places = [place for text in texts if text.startswith("/") and (place := findings.place_of(text))]
-    places = [place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in _targets(draft))]
+    places = [
+        place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in _targets(draft))
+    ]
     if not places:
         return draft
-    return replace(draft, volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
-                   why=draft.why | {"volumes": f"its command names {', '.join(places)}"})
+    return replace(
+        draft,
+        volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
+        why=draft.why | {"volumes": f"its command names {', '.join(places)}"},
+    )
 
 
 def volume(name: str, target: str) -> str:
@@ -233,6 +300,7 @@ def _targets(draft: Draft) -> list[str]:
 
 def _known(table: Bench) -> dict[str, str]:
     from bridge.fleet import environment as environments
+
     return dict(environments.read(table.project).values) if table.project.env_file.exists() else {}
 
 

@@ -33,7 +33,7 @@ class References:
             return str(Path.home())
         if variable.kind == PLACE and variable.name == "pathSeparator":
             return "/"
-        if variable.kind == PLACE or variable.kind == ENV and variable.name == "PWD":
+        if variable.kind == PLACE or (variable.kind == ENV and variable.name == "PWD"):
             if self._workspace is None:
                 return f"${{{WORKSPACE_VARIABLE}}}"
             return self._workspace.name if variable.name == "workspaceFolderBasename" else str(self._workspace)

@@ -20,8 +20,23 @@ from bridge.fleet.policy import check_policy
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
-RESERVED = ("litellm", "prometheus", "database", "door", "keys", "compose", "alerts", "healthz", "readyz", "metrics",
-            "status.json", "mcp", "sse", "messages", "ws")
+RESERVED = (
+    "litellm",
+    "prometheus",
+    "database",
+    "door",
+    "keys",
+    "compose",
+    "alerts",
+    "healthz",
+    "readyz",
+    "metrics",
+    "status.json",
+    "mcp",
+    "sse",
+    "messages",
+    "ws",
+)
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 SOURCES = ("pypi", "npm", "binary", "image", "url")
 # What a build reads in a shell, or as an option, is of these letters only.
@@ -49,10 +64,12 @@ Scalar = str | int | float | bool
 
 def _shaped(pattern: str, what: str) -> AfterValidator:
     """Text that is empty or looks so, `{arch}` aside."""
+
     def check(text: str) -> str:
         if text and not re.fullmatch(pattern, text.replace("{arch}", "amd64")):
             raise ValueError(f"{text!r}: {what}")
         return text
+
     return AfterValidator(check)
 
 
@@ -64,11 +81,18 @@ def _for_litellm(value: Any) -> Any:
 
 Path = Annotated[str, _shaped(BESIDE, "a path below the package or folder, of letters, digits, '.', '_', '-', '+' and '@', without '..'")]
 Image = Annotated[str, _shaped(IMAGE, "an image is [REGISTRY/]NAME[:TAG][@sha256:DIGEST]")]
-Requirements = Annotated[list[Annotated[str, _shaped(r"[A-Za-z0-9@][^\s;$`\\]*", "a requirement begins with a package's name, and has no spaces")]], BeforeValidator(_listed)]
+Requirements = Annotated[
+    list[Annotated[str, _shaped(r"[A-Za-z0-9@][^\s;$`\\]*", "a requirement begins with a package's name, and has no spaces")]],
+    BeforeValidator(_listed),
+]
 DebianNames = Annotated[list[Annotated[str, _shaped(DEBIAN, "no name of a Debian package")]], BeforeValidator(_listed)]
 ORIGIN = r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?"
-Hosts = Annotated[list[Annotated[str, _shaped(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "a host is a name without a port")]], BeforeValidator(_listed)]
-Origins = Annotated[list[Annotated[str, _shaped(ORIGIN, "an origin is https://HOST or http://HOST:PORT, as the browser says it")]], BeforeValidator(_listed)]
+Hosts = Annotated[
+    list[Annotated[str, _shaped(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", "a host is a name without a port")]], BeforeValidator(_listed)
+]
+Origins = Annotated[
+    list[Annotated[str, _shaped(ORIGIN, "an origin is https://HOST or http://HOST:PORT, as the browser says it")]], BeforeValidator(_listed)
+]
 Shown = Annotated[str, AfterValidator(_for_litellm)]  # goes to LiteLLM's config
 ShownNames = Annotated[list[str], BeforeValidator(_listed), AfterValidator(_for_litellm)]
 
@@ -91,8 +115,11 @@ class Part(BaseModel):
     @classmethod
     def _is_of_one_line(cls, value: Any) -> Any:
         """All of it: a line break makes active lines in files where nobody looks for them."""
-        wrong = [InitErrorDetails(type=PydanticCustomError("text", "{why}", {"why": why}), loc=place, input=text)
-                 for place, text in bounds.texts(value) if (why := bounds.why_not_text(text)) and not cls._may_have_lines(place)]
+        wrong = [
+            InitErrorDetails(type=PydanticCustomError("text", "{why}", {"why": why}), loc=place, input=text)
+            for place, text in bounds.texts(value)
+            if (why := bounds.why_not_text(text)) and not cls._may_have_lines(place)
+        ]
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
         return value
@@ -122,7 +149,9 @@ class Smoke(Part):
             try:
                 json.dumps(value, allow_nan=False)
             except (TypeError, ValueError):
-                raise ValueError(f"{name}: {type(value).__name__} is nothing that JSON has: a text (a date, for one) needs quotes") from None
+                raise ValueError(
+                    f"{name}: {type(value).__name__} is nothing that JSON has: a text (a date, for one) needs quotes"
+                ) from None
         return arguments
 
 
@@ -138,7 +167,9 @@ class Secret(Part):
     """A value that never stands in an image, a generated file or a process's arguments."""
 
     optional: bool = Field(False, description="the server also starts without it")
-    kind: Literal["value", "file"] = Field("value", alias="as", description="value: the variable is the secret; file: it is the path of a file that holds it")
+    kind: Literal["value", "file"] = Field(
+        "value", alias="as", description="value: the variable is the secret; file: it is the path of a file that holds it"
+    )
     source: str = Field("", alias="from", description="its name in compose/.env, where another MCP has a different value of this name")
     description: str = Field("", description="what it is and where to get it")
 
@@ -175,8 +206,13 @@ class Registration(Part):
     access_groups: ShownNames = Field(default_factory=list)
     allow_all_keys: bool = Field(True, description="LiteLLM 1.80 and newer: keys without a grant may use it")
     timeout: float | None = Field(None, gt=0, description="seconds for a call; LiteLLM 1.90 and newer")
-    extra_headers: ShownNames = Field(default_factory=list, description="headers of the client that are passed on; LiteLLM 1.77.7 and newer")
-    static_headers: dict[str, str] = Field(default_factory=dict, description="headers that LiteLLM always sends; a value 'os.environ/NAME' is a variable of its environment; 1.79.3 and newer")
+    extra_headers: ShownNames = Field(
+        default_factory=list, description="headers of the client that are passed on; LiteLLM 1.77.7 and newer"
+    )
+    static_headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="headers that LiteLLM always sends; a value 'os.environ/NAME' is a variable of its environment; 1.79.3 and newer",
+    )
     cost: Cost | None = None
     logo_url: Annotated[str, _shaped(r"https?://[^\s\"'<>`]+", "write http://… or https://…")] = ""
 
@@ -201,10 +237,16 @@ class Registration(Part):
 class Binary(Part):
     """One executable. `{arch}` stands for amd64 or arm64, wherever it comes from."""
 
-    url: Annotated[str, _shaped(r"(https?|file)://[A-Za-z0-9._~:/?#@!&()*+,;=%\[\]-]+", "write https://…, other characters as %XX")] = Field("", description="where to fetch it from: an executable, or an archive (.tar.gz, .zip) that holds `path`")
-    sha256: dict[Literal["amd64", "arm64"], Annotated[str, _shaped("[0-9a-f]{64}", "64 hexadecimal digits")]] = Field(default_factory=dict, description="of what `url` gives, by architecture")
+    url: Annotated[str, _shaped(r"(https?|file)://[A-Za-z0-9._~:/?#@!&()*+,;=%\[\]-]+", "write https://…, other characters as %XX")] = (
+        Field("", description="where to fetch it from: an executable, or an archive (.tar.gz, .zip) that holds `path`")
+    )
+    sha256: dict[Literal["amd64", "arm64"], Annotated[str, _shaped("[0-9a-f]{64}", "64 hexadecimal digits")]] = Field(
+        default_factory=dict, description="of what `url` gives, by architecture"
+    )
     npm: Annotated[str, _shaped(NPM, "write NAME@VERSION")] = Field("", description="the npm package (NAME@VERSION) that holds it")
-    pypi: Annotated[str, _shaped(PYPI, "write NAME==VERSION")] = Field("", description="the PyPI package (NAME==VERSION) whose wheel holds it")
+    pypi: Annotated[str, _shaped(PYPI, "write NAME==VERSION")] = Field(
+        "", description="the PyPI package (NAME==VERSION) whose wheel holds it"
+    )
     file: Path = Field("", description="a file beside the stanza")
     path: Path = Field("", description="where it is inside the package or archive")
 
@@ -283,7 +325,10 @@ class Stanza(Part):
 
     python: str = Field("3.13", pattern=r"^3\.\d+$", description="the Python that its packages are installed for")
     constraints: Requirements = Field(default_factory=list, description="more requirements for the lock: pydantic<2.12")
-    overrides: Requirements = Field(default_factory=list, description="requirements for the lock that win over what packages ask for: pglast>=7.20,<8 (npm: NAME@VERSION)")
+    overrides: Requirements = Field(
+        default_factory=list,
+        description="requirements for the lock that win over what packages ask for: pglast>=7.20,<8 (npm: NAME@VERSION)",
+    )
     build: bool = Field(False, description="PyPI packages without a wheel are built, which runs their code; otherwise there must be wheels")
     apt: DebianNames = Field(default_factory=list, description="Debian packages that it needs")
     files: Path = Field("", description="a folder beside the stanza that is copied to /app")
@@ -294,14 +339,22 @@ class Stanza(Part):
     secrets: dict[str, Secret] = Field(default_factory=dict, description="variables whose values are secrets")
     volumes: list[Volume] = Field(default_factory=list)
     egress: bool = Field(False, description="may it reach beyond the fleet's own network?")
-    needs: Annotated[list[Literal["database"]], BeforeValidator(_listed)] = Field(default_factory=list, description="services of the fleet that must be healthy first")
-    origins: Origins = Field(default_factory=list, description="web pages that may call it: https://chat.example; for all MCPs, write them into images/fleet.yaml")
+    needs: Annotated[list[Literal["database"]], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="services of the fleet that must be healthy first"
+    )
+    origins: Origins = Field(
+        default_factory=list,
+        description="web pages that may call it: https://chat.example; for all MCPs, write them into images/fleet.yaml",
+    )
     grants: Annotated[list[Literal["docker"]], BeforeValidator(_listed)] = Field(
-        default_factory=list, description="docker: Docker's socket, with which its server may do anything on this machine")
+        default_factory=list, description="docker: Docker's socket, with which its server may do anything on this machine"
+    )
     tests_only: bool = Field(False, description="start it only with the profile 'tests'")
     limits: Limits = Field(default_factory=Limits)
 
-    bridge: dict[str, Any] = Field(default_factory=dict, description="per-MCP options of `mcp-bridge serve`: isolation, max_in_flight, spares, …")
+    bridge: dict[str, Any] = Field(
+        default_factory=dict, description="per-MCP options of `mcp-bridge serve`: isolation, max_in_flight, spares, …"
+    )
     tools: Tools = Field(default_factory=Tools)
     smoke: Smoke | None = Field(None, description="the call that `verify` makes")
     litellm: Registration = Field(default_factory=Registration)
@@ -398,8 +451,10 @@ class Stanza(Part):
         elif self.transport or self.auth:
             raise ValueError("'transport' and 'auth' are for a remote MCP ('url'): a sidecar has all transports and the fleet's token")
         elif not self.command:
-            raise ValueError("'command' is missing: the executable that the package installs"
-                             + (", as `docker inspect` shows the image's entrypoint (`mcp-bridge add --image` reads it)" if self.image else ""))
+            raise ValueError(
+                "'command' is missing: the executable that the package installs"
+                + (", as `docker inspect` shows the image's entrypoint (`mcp-bridge add --image` reads it)" if self.image else "")
+            )
         elif self.command[0] in ("npx", "uvx", "bunx", "pnpx"):
             raise ValueError(f"'{self.command[0]}' installs at every start: name the executable that the package installs")
         if self.kind == "binary" and not re.fullmatch(PROGRAM, self.command[0].rpartition("/")[2]):

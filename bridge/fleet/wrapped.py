@@ -10,9 +10,37 @@ from dataclasses import dataclass, field
 from bridge.clients.formats import WINDOWS_PROGRAM
 
 SHELLS = ("bash", "sh", "zsh", "dash", "ash", "ksh", "fish")
-PREFIXES = {"sudo": ("-u", "-g", "-p", "-C", "-h"), "nohup": (), "exec": (), "command": (), "setsid": (), "time": (), "nice": ("-n",), "ionice": ("-c", "-n"),
-            "stdbuf": ("-i", "-o", "-e"), "doas": ("-u",), "caffeinate": ("-w",), "dbus-run-session": (), "arch": ()}
-RUNNERS = ("mise", "fnm", "volta", "asdf", "direnv", "op", "doppler", "infisical", "dotenv", "dotenvx", "chamber", "aws-vault", "nvm", "rtx")
+PREFIXES = {
+    "sudo": ("-u", "-g", "-p", "-C", "-h"),
+    "nohup": (),
+    "exec": (),
+    "command": (),
+    "setsid": (),
+    "time": (),
+    "nice": ("-n",),
+    "ionice": ("-c", "-n"),
+    "stdbuf": ("-i", "-o", "-e"),
+    "doas": ("-u",),
+    "caffeinate": ("-w",),
+    "dbus-run-session": (),
+    "arch": (),
+}
+RUNNERS = (
+    "mise",
+    "fnm",
+    "volta",
+    "asdf",
+    "direnv",
+    "op",
+    "doppler",
+    "infisical",
+    "dotenv",
+    "dotenvx",
+    "chamber",
+    "aws-vault",
+    "nvm",
+    "rtx",
+)
 QUIET_STEPS = ("cd", "source", ".", "set", "nvm", "eval", "echo", "pushd", "ulimit", "umask", "conda", "true", "sleep")
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -58,7 +86,7 @@ def unwrapped(words: list[str]) -> Started:
             started.words = _after_options(rest, PREFIXES[program])
         elif program in RUNNERS and "--" in rest:
             started.notes.append(f"what {program} does before was left out: its versions, or the values that it hands over")
-            started.words = rest[rest.index("--") + 1:]
+            started.words = rest[rest.index("--") + 1 :]
         if started.words == before:
             return started
     raise NotUnderstood("too many commands in one another")
@@ -88,10 +116,10 @@ def _cmd(started: Started, rest: list[str]) -> None:
         line = " ".join(rest)
         while found := re.match(r"""\s*set\s+"?(\w+)=([^"&]*?)"?\s*&&?\s*""", line, re.IGNORECASE):
             started.env[found[1]] = found[2].strip()
-            line = line[found.end():]
+            line = line[found.end() :]
         while found := re.match(r"\s*(cd|chcp|pushd)\s[^&]*&&?\s*", line, re.IGNORECASE):
             started.notes.append(f"{found[1].lower()} before it was left out")
-            line = line[found.end():]
+            line = line[found.end() :]
         if re.search(r"[&|]", re.sub(r"\"[^\"]*\"", "", line)):
             raise NotUnderstood("several commands in one line of cmd: name the one that is the server")
         found = WINDOWS_PROGRAM.match(line)
@@ -108,13 +136,13 @@ def _powershell(started: Started, rest: list[str]) -> None:
         words = _after_options([word.lower() if word.startswith("-") else word for word in rest], values)
         line = " ".join(words)
     else:
-        line = " ".join(rest[at + 1:])
+        line = " ".join(rest[at + 1 :])
     while found := re.match(r"""\s*\$env:(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^;]*))\s*;\s*""", line, re.IGNORECASE):
         started.env[found[1]] = next(group for group in found.groups()[1:] if group is not None).strip()
-        line = line[found.end():]
+        line = line[found.end() :]
     while found := re.match(r"\s*(cd|set-location|chcp)\s[^;]*;\s*", line, re.IGNORECASE):
         started.notes.append(f"{found[1].lower()} before it was left out")
-        line = line[found.end():]
+        line = line[found.end() :]
     line = re.sub(r"^\s*&\s*(\{\s*(.*?)\s*\}\s*$)?", lambda found: found[2] or "", line, flags=re.DOTALL)
     if re.search(r"[;|]", re.sub(r"\"[^\"]*\"|'[^']*'", "", line)):
         raise NotUnderstood("several commands in one line of PowerShell: name the one that is the server")
@@ -157,8 +185,12 @@ def _shell(started: Started, rest: list[str], shell: str) -> None:
     _take_assignments(last)
     started.env |= last.env
     # In a shell every $NAME is a variable.
-    started.words = [re.sub(r"\$\{?([A-Za-z_]\w*)\}?", lambda found: started.env.get(found[1], f"${{{found[1]}}}"), word) if "$" in word and ":-" not in word else word
-                     for word in last.words]
+    started.words = [
+        re.sub(r"\$\{?([A-Za-z_]\w*)\}?", lambda found: started.env.get(found[1], f"${{{found[1]}}}"), word)
+        if "$" in word and ":-" not in word
+        else word
+        for word in last.words
+    ]
 
 
 def _without_redirections(step: list[str]) -> list[str]:

@@ -56,7 +56,7 @@ def admit(call: Call) -> Outcome:
                 return None
             if type(outcome) is Refusal:
                 return outcome
-            call.steps = call.steps[call.steps.index(step) + 1:]
+            call.steps = call.steps[call.steps.index(step) + 1 :]
             return _go_on(outcome, call)
     return None
 
@@ -90,7 +90,7 @@ def accepts_events(call: Call) -> Outcome:
 
 
 def batch_of_handshake_era(call: Call) -> Outcome:
-    if call.head.says_modern or ladder.MARK in call.request.body and _has_envelope(call.request.body):
+    if call.head.says_modern or (ladder.MARK in call.request.body and _has_envelope(call.request.body)):
         return Refusal(400, INVALID_REQUEST, "batches are not part of MCP 2026-07-28")
     return None
 

@@ -22,7 +22,7 @@ class Again(Struct, frozen=True):
         end = data.find(b"\r", start, start + DIGITS + 1)
         if end < 0 or not data.startswith(self.before) or not data.startswith(after, end):
             return None
-        digits, body = data[start:end], data[end + len(after):]
+        digits, body = data[start:end], data[end + len(after) :]
         return body if digits.isdigit() and int(digits) == len(body) else None
 
 
@@ -36,4 +36,4 @@ def again(data: bytes, body: bytes) -> Again | None:
     if at < 0:
         return None
     start = at + len(b"\r\ncontent-length: ")
-    return Again(data[:start], data[at + len(length) - 2:end], start)
+    return Again(data[:start], data[at + len(length) - 2 : end], start)

@@ -8,8 +8,7 @@ EVENTS = tuple((name.encode(), value.encode()) for name, value in EVENT_STREAM.i
 
 
 async def send_json(send, body: bytes, status: int = 200, headers: tuple = ()) -> None:
-    await send({"type": "http.response.start", "status": status,
-                "headers": [JSON, (b"content-length", b"%d" % len(body)), *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [JSON, (b"content-length", b"%d" % len(body)), *headers]})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -19,6 +18,7 @@ async def send_refusal(send, refusal: Refusal, id: bytes = NULL_ID) -> None:
 
 async def send_refusal_of_websocket(send, refusal: Refusal) -> None:
     """The same before a WebSocket is accepted: an HTTP response in place of the handshake's."""
+
     async def send_instead(event: dict) -> None:
         await send({**event, "type": f"websocket.{event['type']}"})
 

@@ -15,9 +15,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from bridge.budget import NOWHERE, Hold, address
 from bridge.http import paths
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
-from bridge.budget import NOWHERE, Hold, address
 from bridge.http.body import Disconnected
 from bridge.http.gate import RELOAD, Denial, Gate
 from bridge.http.headers import combine
@@ -27,7 +27,6 @@ from bridge.http.streamable import Streamable
 from bridge.http.tokens import Tokens
 from bridge.http.websocket import WebSocket
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
-
 
 # What a page may read of our answers. What it may send is whatever it asks for: Mcp-Param-* have any name.
 EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-After", "Allow", "Accept-Encoding")
@@ -54,19 +53,33 @@ class App:
         self.has_cors = bool(settings.allowed_origin)
         for name, service in services.items():
             self.mount(name, service)
-        self._starlette = Starlette(exception_handlers={404: self._not_found}, middleware=[Middleware(SafeHeaders)], routes=[
-            Route("/healthz", pages.healthz), Route("/readyz", pages.readyz), Route("/metrics", pages.metrics),
-            Route("/", pages.home), Route("/status.json", pages.status),
-            Route("/{name}/readyz", pages.readyz_of), Route("/{name}/status.json", pages.status_of),
-            Route(RELOAD, pages.reload, methods=["POST"])])
+        self._starlette = Starlette(
+            exception_handlers={404: self._not_found},
+            middleware=[Middleware(SafeHeaders)],
+            routes=[
+                Route("/healthz", pages.healthz),
+                Route("/readyz", pages.readyz),
+                Route("/metrics", pages.metrics),
+                Route("/", pages.home),
+                Route("/status.json", pages.status),
+                Route("/{name}/readyz", pages.readyz_of),
+                Route("/{name}/status.json", pages.status_of),
+                Route(RELOAD, pages.reload, methods=["POST"]),
+            ],
+        )
         self._starlette.router.redirect_slashes = False
         self.gate = pages.gate = Gate(settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
         self.asgi = self._enter
         if settings.allowed_origin:
             # Outside the gate: a browser asks with OPTIONS before it may send a token.
             self.asgi = CORSMiddleware(
-                self._enter, allow_origins=list(settings.allowed_origin), allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["*"], expose_headers=EXPOSED, allow_private_network=True)
+                self._enter,
+                allow_origins=list(settings.allowed_origin),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+                allow_private_network=True,
+            )
 
     def mount(self, name: str, service) -> None:
         """Let requests for this MCP in; they take the place of an earlier service of the name."""
@@ -107,8 +120,12 @@ class App:
         scope["bridge.principal"] = principal
         endpoint = endpoints.get(path)
         if endpoint is None and (scope["type"] == "websocket" or scope["path"] in self.sockets):
-            refusal = Refusal(426, INVALID_REQUEST, "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",
-                              ((b"upgrade", b"websocket"), (b"connection", b"upgrade")))
+            refusal = Refusal(
+                426,
+                INVALID_REQUEST,
+                "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",
+                ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
+            )
             return await _refuse(scope, send, refusal)
         # What its body takes of the memory, until its request is answered.
         scope["bridge.hold"] = hold = Hold(NOWHERE, scope["bridge.principal"] or address(scope.get("client")))

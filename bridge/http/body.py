@@ -69,7 +69,7 @@ async def read(receive, headers: dict, limit: int, hold: Hold, *, to_the_end: bo
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit and not to_the_end:
         return TooLong(body[:KEPT], b"")
-    if not hold.fits(len(body)) or declared.isdigit() and not hold.may_be(min(int(declared), limit)):
+    if not hold.fits(len(body)) or (declared.isdigit() and not hold.may_be(min(int(declared), limit))):
         return TooLong(body[:KEPT], body[-KEPT:], True)
     if not message.get("more_body") and message["type"] == "http.request":
         return body if len(body) <= limit else TooLong(body[:KEPT], body[-KEPT:])

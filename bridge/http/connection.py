@@ -159,7 +159,10 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
             return
         body = error_body(NULL_ID, INVALID_REQUEST, why)
         self.refusal = b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
-            STATUS_LINE[status], len(body), body)
+            STATUS_LINE[status],
+            len(body),
+            body,
+        )
         if not self._is_answering():
             self._send_refusal()
 
@@ -173,7 +176,7 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
     def _parse_on(self, data, offer: httptools.HttpParserUpgrade) -> None:
         """The parser stopped behind the head that the offer stands in."""
         while True:
-            data = memoryview(data)[offer.args[0]:]
+            data = memoryview(data)[offer.args[0] :]
             if self.parser.get_method() == b"CONNECT":  # which is one, whatever its headers say
                 return self.refuse(405, "there is no proxy here: CONNECT is not served")
             if self._is_websocket():
@@ -204,9 +207,14 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
     def _is_websocket(self) -> bool:
         """Whether this is a handshake, and there is a WebSocket at its path."""
         headers, refusal = combine(self.headers)
-        return (refusal is None and self.parser.get_method() == b"GET" and self.parser.get_http_version() == "1.1"
-                and b"websocket" in members(headers.get(b"upgrade")) and not self._is_answering()
-                and unquote(self.url.partition(b"?")[0].decode("latin-1")) in self.bridge.sockets)
+        return (
+            refusal is None
+            and self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
+            and b"websocket" in members(headers.get(b"upgrade"))
+            and not self._is_answering()
+            and unquote(self.url.partition(b"?")[0].decode("latin-1")) in self.bridge.sockets
+        )
 
     def _become_websocket(self, rest: memoryview) -> None:
         """As uvicorn's, which forgets what came behind the handshake."""
@@ -257,14 +265,17 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
 
     def _is_behind_another(self) -> bool:
         """Whether what is being read waits for the answer to an earlier request, behind which it was sent."""
-        return bool(self.pipeline) or self.reading is not BODY and self._is_answering()
+        return bool(self.pipeline) or (self.reading is not BODY and self._is_answering())
 
     def _is_answering(self) -> bool:
         """Whether there is an answer, begun or to come, before that to what is being read, or this has begun."""
         if self.pipeline:
             return True
-        return self.cycle is not None and not self.cycle.response_complete and (
-            self.reading is not BODY or getattr(self.cycle, "response_started", False))
+        return (
+            self.cycle is not None
+            and not self.cycle.response_complete
+            and (self.reading is not BODY or getattr(self.cycle, "response_started", False))
+        )
 
     def _close(self) -> None:
         """Once what there is to send is sent, or at once if nobody takes it."""

@@ -127,7 +127,9 @@ def initialize(call: Call) -> Outcome:
     connection = call.connection
     if connection.is_opening:
         return Refusal(400, INVALID_REQUEST, "initialize is under way already")
-    opening = call.service.initialize(connection.transport, call.message, connection.principal, connection.session, connection.stream.hold.caller)
+    opening = call.service.initialize(
+        connection.transport, call.message, connection.principal, connection.session, connection.stream.hold.caller
+    )
     if type(opening) is tuple:
         return connection.opened(*opening)
     connection.is_opening = True

@@ -161,13 +161,13 @@ class FastProtocol(ConnectionProtocol):
         """The response to a request with this head and a body of so many bytes, if it may go the fast path now."""
         bridge, (method, path, _, headers) = self.bridge, self.head
         # The answers of a client that does not read them wait for it, and its next requests too.
-        if self.cycle is not None and not self.cycle.response_complete or self.flow.write_paused:
+        if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
             return None
         endpoint = bridge.fast.get(path)
         if endpoint is None or method not in endpoint.fast or size > endpoint.most:
             return None
         principal = bridge.gate.admit(path, headers, self.server)
-        if type(principal) is not str or bridge.has_cors and b"origin" in headers:
+        if type(principal) is not str or (bridge.has_cors and b"origin" in headers):
             return None
         self.principal = principal
         self.cycle = response = FastResponse(self, endpoint.service, endpoint)
@@ -201,7 +201,9 @@ class FastProtocol(ConnectionProtocol):
         self.taken = response
         method, _, query, headers = self.head
         try:
-            response.endpoint.answer(Request(method, headers, query, body, self.principal, self.headers, self.principal or self.address), response)
+            response.endpoint.answer(
+                Request(method, headers, query, body, self.principal, self.headers, self.principal or self.address), response
+            )
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})
             if not response.response_complete:

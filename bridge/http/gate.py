@@ -17,7 +17,9 @@ OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
 PAGES = (b"/status.json", b"/metrics")
 HEALTH = (b"/healthz", b"/readyz")
 OAUTH = (b"register", b"authorize", b"token")
-NO_OAUTH = "there is no OAuth here: send a static token (Authorization: Bearer TOKEN, or X-API-Key: TOKEN), which the operator of this bridge has"
+NO_OAUTH = (
+    "there is no OAuth here: send a static token (Authorization: Bearer TOKEN, or X-API-Key: TOKEN), which the operator of this bridge has"
+)
 REMEMBERED, LONGEST = 1000, 500  # Hosts with their Origins, and bytes of each: nobody has shown a token yet
 UNSEEN = object()
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -34,8 +36,7 @@ class Denial:
 class Gate:
     """Asked before any endpoint: whose request it is, or why it may not come in."""
 
-    def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: Tokens | None = None,
-                 is_loopback: bool = True):
+    def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: Tokens | None = None, is_loopback: bool = True):
         self.tokens = tokens
         self.admins: Tokens | None = None  # those that may reload, and see all pages
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
@@ -74,8 +75,15 @@ class Gate:
         if path.startswith(b"/.well-known/") or path.rpartition(b"/")[2] in OAUTH:
             # Anything but 404 here leads clients on in an OAuth dance, at whose end is nothing.
             return Denial("token", Refusal(404, INVALID_REQUEST, NO_OAUTH))
-        return Denial("token", Refusal(401, INVALID_REQUEST, "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
-                                       ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),)))
+        return Denial(
+            "token",
+            Refusal(
+                401,
+                INVALID_REQUEST,
+                "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
+                ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),),
+            ),
+        )
 
     def _check(self, host: bytes | None, origin: bytes | None, server, is_websocket: bool) -> Denial | None:
         whole = (host or b"").decode("latin-1").lower()
@@ -106,7 +114,7 @@ class Gate:
             port = DEFAULT_PORTS[page.scheme]
             return page.netloc.removesuffix(port) == host.removesuffix(port) and not self.any_host
         name = _host_name(page.netloc)
-        return name in self.hosts or name == _host_name(host) and not self.any_host
+        return name in self.hosts or (name == _host_name(host) and not self.any_host)
 
     def _is_ours(self, name: str, whole: str, server) -> bool:
         if self.any_host or name in self.hosts or whole in self.hosts:
@@ -123,4 +131,3 @@ def _forbidden(what: str, why: str) -> Denial:
 def _host_name(host: str) -> str:
     """`[::1]:8000` -> `[::1]`, `time:8000` -> `time`."""
     return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-

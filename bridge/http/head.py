@@ -44,9 +44,16 @@ class Heads:
     def _remember(self, said: tuple) -> Head:
         accept, content_type, version, encoding = said
         takes_json, takes_events = _accepted(accept)
-        refusal = next((why for why in (_not_acceptable(takes_json, takes_events), _not_json(content_type), _encoded(encoding)) if why), None)
-        head = Head(takes_json, takes_events, not self.lenient and ladder.says_modern(version), refusal,
-                    None if self.lenient else _bad_revision(version))
+        refusal = next(
+            (why for why in (_not_acceptable(takes_json, takes_events), _not_json(content_type), _encoded(encoding)) if why), None
+        )
+        head = Head(
+            takes_json,
+            takes_events,
+            not self.lenient and ladder.says_modern(version),
+            refusal,
+            None if self.lenient else _bad_revision(version),
+        )
         if len(self._read) < REMEMBERED and sum(map(len, filter(None, said))) < LONGEST:
             self._read[said] = head
         return head
@@ -69,7 +76,11 @@ def _not_acceptable(takes_json: bool, takes_events: bool) -> Refusal | None:
 def _not_json(content_type: bytes | None) -> Refusal | None:
     name, *parameters = [part.strip().lower() for part in (content_type or b"nothing").split(b";")]
     if name != b"application/json":
-        return Refusal(415, INVALID_REQUEST, f"Content-Type must be application/json, not {content_type.decode('latin-1')[:80] if content_type else 'nothing'}")
+        return Refusal(
+            415,
+            INVALID_REQUEST,
+            f"Content-Type must be application/json, not {content_type.decode('latin-1')[:80] if content_type else 'nothing'}",
+        )
     charset = next((part.partition(b"=")[2].strip(b' "') for part in parameters if part.startswith(b"charset")), b"")
     if charset not in CHARSETS:
         return Refusal(415, INVALID_REQUEST, f"JSON is UTF-8 here, not {charset.decode('latin-1')[:80]} (RFC 8259, 8.1)")
@@ -80,8 +91,12 @@ def _encoded(encoding: bytes | None) -> Refusal | None:
     """RFC 9110, 12.5.3: a 415 for a coding says in Accept-Encoding which ones are read."""
     if all(coding in ENCODINGS for coding in members(encoding)):
         return None
-    return Refusal(415, INVALID_REQUEST, f"Content-Encoding {encoding.decode('latin-1')[:80]} is not read here: send the body as it is (identity)",
-                   ((b"accept-encoding", b"identity"),))
+    return Refusal(
+        415,
+        INVALID_REQUEST,
+        f"Content-Encoding {encoding.decode('latin-1')[:80]} is not read here: send the body as it is (identity)",
+        ((b"accept-encoding", b"identity"),),
+    )
 
 
 def _bad_revision(value: bytes | None) -> Refusal | None:

@@ -56,9 +56,15 @@ class Modern:
         """The envelope is whole, and the headers agree with it."""
         headers, message, params, meta = call.request.headers, call.message, call.params, call.meta
         name = headers.get(ladder.NAME)
-        if (call.is_familiar and headers.get(ladder.VERSION) == ladder.NEWEST and message.method == "tools/call"
-                and headers.get(ladder.METHOD) == b"tools/call" and name is not None and self._names.get(bytes(params.name)) == name
-                and len(headers) == len(call.request.pairs)):
+        if (
+            call.is_familiar
+            and headers.get(ladder.VERSION) == ladder.NEWEST
+            and message.method == "tools/call"
+            and headers.get(ladder.METHOD) == b"tools/call"
+            and name is not None
+            and self._names.get(bytes(params.name)) == name
+            and len(headers) == len(call.request.pairs)
+        ):
             return None  # as nearly always: this was looked at before
         if not meta.revision and message.method == "initialize":
             return without_envelope(call)

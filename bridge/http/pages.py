@@ -35,7 +35,7 @@ class Pages:
         Whoever has no token, where one is needed, sees the state and no reason: that has a child's last words in it.
         """
         if len(self.services) == 1:
-            service, = self.services.values()
+            (service,) = self.services.values()
             return self._readiness(request, service)
         is_shown = self._may_see_words(request)
         each = {name: service.readiness(is_shown) for name, service in self.services.items()}
@@ -61,8 +61,11 @@ class Pages:
         tokens, admins, headers = self.gate.tokens, self.gate.admins, request.scope["bridge.headers"]
         if self.gate.is_foreign(headers, request.scope.get("server")):
             return False
-        return (tokens is None or tokens.has_one_caller and tokens.principal(headers) is not None
-                or admins is not None and admins.principal(headers) is not None)
+        return (
+            tokens is None
+            or (tokens.has_one_caller and tokens.principal(headers) is not None)
+            or (admins is not None and admins.principal(headers) is not None)
+        )
 
     async def metrics(self, request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -144,8 +147,15 @@ table{border-collapse:collapse;width:100%}th{text-align:left;vertical-align:top;
 td{padding:.2rem 0;overflow-wrap:anywhere}tr{border-bottom:1px solid #ddd}pre{margin:0;white-space:pre-wrap;font-size:13px}"""
 _STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest())
 _SAFE = (
-    (b"content-security-policy", b"default-src 'none'; style-src 'sha256-%b'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" % _STYLE_HASH),
-    (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"), (b"cache-control", b"no-store"))
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'sha256-%b'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" % _STYLE_HASH,
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>mcp-bridge</title>
 <style>{style}</style>

@@ -10,7 +10,12 @@ from collections.abc import Collection
 def meant(path: str, known: Collection[str], root_path: str, is_page: bool) -> str | None:
     """The path among `known` that is meant; None if none is, plainly. `is_page`: a browser asks for something to look at."""
     parts = [part for part in path.split("/") if part]
-    for tried in (parts, _without(root_path, parts), parts[1:] if parts[:1] == parts[1:2] else parts, parts[:-1] if parts[-1:] == parts[-2:-1] else parts):
+    for tried in (
+        parts,
+        _without(root_path, parts),
+        parts[1:] if parts[:1] == parts[1:2] else parts,
+        parts[:-1] if parts[-1:] == parts[-2:-1] else parts,
+    ):
         found = _find("/" + "/".join(tried), known)
         if found is None and not is_page:
             found = _find("/".join(["", *tried, "mcp"]), known)
@@ -28,4 +33,4 @@ def _find(path: str, known: Collection[str]) -> str | None:
 
 def _without(root_path: str, parts: list[str]) -> list[str]:
     root = [part for part in root_path.split("/") if part]
-    return parts[len(root):] if root and parts[:len(root)] == root else parts
+    return parts[len(root) :] if root and parts[: len(root)] == root else parts

@@ -12,6 +12,7 @@ from msgspec import Struct
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol.revisions import has_priming
 
+
 class Reply(Struct, eq=False):
     """What one POST waits for, and in which form its client takes it. `response` is how it leaves."""
 
@@ -79,7 +80,7 @@ class Reply(Struct, eq=False):
 class Gather:
     """The outbox of a batch's requests: one answer for all of them (2025-03-26, basic: "Batching")."""
 
-    __slots__ = ("outbox", "missing", "parts")
+    __slots__ = ("missing", "outbox", "parts")
     answers_cancelled = True
 
     def __init__(self, outbox, count: int):
@@ -102,7 +103,7 @@ class Gather:
 class Listening:
     """The outbox of a session's GET stream: unrelated messages, each with an event id."""
 
-    __slots__ = ("service", "session", "stream", "recording")
+    __slots__ = ("recording", "service", "session", "stream")
     answers_cancelled = False
 
     def __init__(self, service, session, stream: Stream):

@@ -55,8 +55,10 @@ class Sse:
             scope["bridge.hold"].pot = service.memory
             body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_kind)
         response = AsgiResponse(service)
-        self.answer(Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"],
-                            scope["bridge.hold"].caller), response)
+        self.answer(
+            Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller),
+            response,
+        )
         await response.finish(receive, send)
 
     def answer(self, request: Request, response: Response) -> None:

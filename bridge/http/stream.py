@@ -38,8 +38,22 @@ class Stream:
     sent before; it may be exceeded by one frame, be it a long one.
     """
 
-    __slots__ = ("limit", "overflowed", "closed", "principal", "touched", "task", "beats", "write_now", "_frames", "_size", "_waiter", "hold",
-                 "_on_close", "_is_sending")
+    __slots__ = (
+        "_frames",
+        "_is_sending",
+        "_on_close",
+        "_size",
+        "_waiter",
+        "beats",
+        "closed",
+        "hold",
+        "limit",
+        "overflowed",
+        "principal",
+        "task",
+        "touched",
+        "write_now",
+    )
 
     def __init__(self, limit: int, now: float, on_close=None, hold: Hold | None = None):
         self.limit = limit
@@ -66,7 +80,7 @@ class Stream:
             self.touched = waiter.get_loop().time()
             return True  # the task has nothing to do, and the frame has left
         hold = self.hold
-        if self._is_sending and self._size > self.limit or not hold.fits(hold.size + len(frame)):
+        if (self._is_sending and self._size > self.limit) or not hold.fits(hold.size + len(frame)):
             self.give_up()
             if self.task:
                 self.task.cancel()

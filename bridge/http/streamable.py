@@ -40,7 +40,9 @@ class Streamable:
         if method == b"POST":
             scope["bridge.hold"].pot = service.memory
             body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_kind)
-        request = Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller)
+        request = Request(
+            method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller
+        )
         if method == b"GET":
             return await self.listen(request, scope, receive, send)
         response = AsgiResponse(service)

@@ -18,7 +18,9 @@ from bridge.settings import UsageError
 SHORTEST = 16  # characters of a token; those of `mcp-bridge token` have 43
 HASHED = "sha256:"
 _HASH = re.compile(r"sha256:[0-9a-f]{64}", re.IGNORECASE)
-_OF_NOTHING = frozenset(hashlib.sha256(text).digest() for text in (b"", b"\n", b"\r\n"))  # what `sha256sum` says of a variable that is not set
+_OF_NOTHING = frozenset(
+    hashlib.sha256(text).digest() for text in (b"", b"\n", b"\r\n")
+)  # what `sha256sum` says of a variable that is not set
 _TOKEN = re.compile(r"[!-~]+")  # what a header can carry
 
 
@@ -88,7 +90,9 @@ def check(token: str, where: str) -> None:
     if not _TOKEN.fullmatch(token):
         raise UsageError(f"{where}: a token has letters, digits and signs of ASCII only: no header carries others as they are")
     if token.lower().startswith(HASHED):
-        raise UsageError(f"{where}: {HASHED} is followed by the 64 hexadecimal digits of a token's hash (mcp-bridge token writes such lines)")
+        raise UsageError(
+            f"{where}: {HASHED} is followed by the 64 hexadecimal digits of a token's hash (mcp-bridge token writes such lines)"
+        )
     if len(token) < SHORTEST:
         raise UsageError(f"{where}: a token of {len(token)} characters can be guessed: at least {SHORTEST} (mcp-bridge token makes one)")
 
@@ -124,7 +128,7 @@ def exposed(path: str) -> str:
 
 def _digest(word: str, where: str) -> bytes:
     if _HASH.fullmatch(word):
-        digest = bytes.fromhex(word[len(HASHED):])
+        digest = bytes.fromhex(word[len(HASHED) :])
         if digest in _OF_NOTHING:
             raise UsageError(f"{where}: this is the hash of an empty text: was the token's variable not set?")
         return digest
@@ -135,7 +139,7 @@ def _digest(word: str, where: str) -> bytes:
 def _words(line: str) -> list[str]:
     """The words before a comment."""
     words = line.split()
-    return words[:next((index for index, word in enumerate(words) if word.startswith("#")), len(words))]
+    return words[: next((index for index, word in enumerate(words) if word.startswith("#")), len(words))]
 
 
 def _text(path: str) -> str:

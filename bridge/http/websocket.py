@@ -28,7 +28,9 @@ class WebSocket:
             return await send_refusal_of_websocket(send, refusal)
         subprotocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        stream = service.open_stream(scope["bridge.principal"], False, scope["bridge.hold"].caller)  # uvicorn's own pings keep the connection alive
+        stream = service.open_stream(
+            scope["bridge.principal"], False, scope["bridge.hold"].caller
+        )  # uvicorn's own pings keep the connection alive
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, bytes, scope["bridge.headers"])
         try:
             with stream.sending():

@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--call", nargs=2, metavar=("TOOL", "JSON"), help="call a tool and print what it answers")
     parser.add_argument("--expect", default="", metavar="TEXT", help="with --call: fail unless TEXT stands in the answer")
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object with everything, as the server said it"
-    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object with everything, as the server said it")
     parser.add_argument("--openai", action="store_true", help="print the tools as OpenAI function definitions")
     parser.add_argument("--transport", choices=TRANSPORTS, help="use this one only")
     parser.add_argument(
@@ -40,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="send it (repeatable)")
     parser.add_argument("--token-file", metavar="FILE", help="send its first line as the bearer token")
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="SECONDS", help="patience for each answer (default: 30)"
-    )
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="patience for each answer (default: 30)")
     parser.add_argument(
         "--env",
         action="append",

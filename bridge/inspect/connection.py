@@ -91,11 +91,7 @@ class Connection:
         self._trace.wait_for(method)
         params = dict(params or {})
         if self.modern:
-            params["_meta"] = {
-                PROTOCOL_VERSION_META_KEY: self.revision,
-                CLIENT_INFO_META_KEY: WE,
-                CLIENT_CAPABILITIES_META_KEY: {},
-            }
+            params["_meta"] = {PROTOCOL_VERSION_META_KEY: self.revision, CLIENT_INFO_META_KEY: WE, CLIENT_CAPABILITIES_META_KEY: {}}
         options: CallOptions = {"headers": self._headers(method, params) | dict(headers or {})}
         if not self._trace.opened:
             options["cancel_on_abandon"] = False  # the handshake must not be cancelled, says the specification

@@ -64,7 +64,9 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
         raise BadUsage(f"--timeout {arguments.timeout:g}: it must be more than 0 seconds")
     _refuse_what_does_not_apply(arguments, command)
     return Plan(
-        ways=_in_eras(ways_to_command(command, arguments.cwd) if command else ways_to_url(arguments.url, arguments.transport), arguments.era),
+        ways=_in_eras(
+            ways_to_command(command, arguments.cwd) if command else ways_to_url(arguments.url, arguments.transport), arguments.era
+        ),
         headers=_headers(arguments.header, arguments.token_file),
         environment=_environment(arguments.env),
         cwd=arguments.cwd,
@@ -80,7 +82,7 @@ def ways_to_url(url: str, transport: str | None = None) -> tuple[Way, ...]:
     """One way where the URL or --transport names it, else every transport under that base."""
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - it raises for a port that is no number
+        parts.port
     except ValueError as problem:
         raise BadUsage(f"{url}: not a URL ({problem})") from None
     if parts.scheme not in SECURE or not parts.hostname:

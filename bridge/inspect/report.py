@@ -73,9 +73,7 @@ async def _call_once(plan: Plan) -> list[Visit[Answer]]:
 
 def _tell_facts(plan: Plan, visits: list[Visit[Facts]]) -> int:
     working = [visited for visited in visits if visited.said]
-    differing = {
-        visited.way.name: found for visited in working[1:] if (found := differences(working[0].said, visited.said))
-    }
+    differing = {visited.way.name: found for visited in working[1:] if (found := differences(working[0].said, visited.said))}
     if plan.json:
         _print_json(_everything(visits, differing))
     elif working:
@@ -151,12 +149,7 @@ def _transport(visited: Visit[Facts]) -> dict[str, Any]:
         outcome = {"state": visited.failure.state, "reason": visited.failure.reason}
     else:
         tools = len(visited.said.lists["tools"])
-        outcome = {
-            "state": "works",
-            "revision": visited.said.revision,
-            "tools": tools,
-            "milliseconds": visited.milliseconds,
-        }
+        outcome = {"state": "works", "revision": visited.said.revision, "tools": tools, "milliseconds": visited.milliseconds}
     era = {"era": visited.way.era} if visited.way.era != "auto" else {}
     return {"transport": visited.way.transport, **era, **where, **outcome}
 

@@ -59,8 +59,7 @@ def _type(schema: dict[str, Any], root: Any, depth: int) -> str:
 def _object(schema: dict[str, Any], root: Any, depth: int) -> str:
     required = schema.get("required") or []
     members = (
-        f"{name}{'' if name in required else '?'}: {type_of(member, root, depth + 1)}"
-        for name, member in schema["properties"].items()
+        f"{name}{'' if name in required else '?'}: {type_of(member, root, depth + 1)}" for name, member in schema["properties"].items()
     )
     text = "{" + ", ".join(members) + "}"
     return text if len(text) <= LONGEST else "object"

@@ -40,9 +40,7 @@ def _facts(told: Facts) -> Iterator[str]:
         yield "instructions  " + told.instructions.strip().replace("\n", "\n              ")
     yield from _section("tools", told.lists["tools"], _tool)
     yield from _section("resources", told.lists["resources"], lambda item: _resource(item, "uri"))
-    yield from _section(
-        "resource templates", told.lists["resourceTemplates"], lambda item: _resource(item, "uriTemplate")
-    )
+    yield from _section("resource templates", told.lists["resourceTemplates"], lambda item: _resource(item, "uriTemplate"))
     yield from _section("prompts", told.lists["prompts"], _prompt)
 
 
@@ -70,9 +68,7 @@ def _tool(tool: dict[str, Any]) -> list[str]:
 
 def _headline(item: dict[str, Any]) -> str:
     description = one_line(item.get("description") or item.get("title"))
-    return str(item.get("name") or "(no name)") + (
-        f" - {description}" if description and description != item.get("name") else ""
-    )
+    return str(item.get("name") or "(no name)") + (f" - {description}" if description and description != item.get("name") else "")
 
 
 def _resource(item: dict[str, Any], address: str) -> list[str]:

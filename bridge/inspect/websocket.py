@@ -18,9 +18,7 @@ async def websocket_client(url: str, headers: Mapping[str, str], timeout: float)
     told, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, pending = anyio.create_memory_object_stream[SessionMessage](0)
     async with (
-        connect(
-            url, subprotocols=["mcp"], additional_headers=headers, max_size=None, open_timeout=timeout, close_timeout=2
-        ) as socket,
+        connect(url, subprotocols=["mcp"], additional_headers=headers, max_size=None, open_timeout=timeout, close_timeout=2) as socket,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(_read, socket, told)

@@ -33,16 +33,21 @@ class Asks:
             return self._refuse(child_id, METHOD_NOT_FOUND, "servers of the modern era ask nothing of their own", "request_of_child")
         if relay.owner is None and (need := NEEDS.get(message.method)) and (exchange := relay.only_exchange()):
             exchange.missing = {*(exchange.missing or ()), need}
-        if relay.owner is None or message.method == "roots/list" and relay.policy.withhold_roots:
-            why = ("roots are withheld from this server (--client-roots relay passes them)" if relay.owner
-                   else "client capability not available through a shared child (--isolation session)")
+        if relay.owner is None or (message.method == "roots/list" and relay.policy.withhold_roots):
+            why = (
+                "roots are withheld from this server (--client-roots relay passes them)"
+                if relay.owner
+                else "client capability not available through a shared child (--isolation session)"
+            )
             return self._refuse(child_id, METHOD_NOT_FOUND, why, message.method if message.method in KNOWN else "request_of_child")
         session = relay.owner
         if len(session.asks) >= LIMIT:
             return self._refuse(child_id, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet", "too_many_asks")
         if session.is_modern:
             refusal = session.asked(message, now)
-            return refusal and self._refuse(child_id, refusal.code, refusal.message, message.method if message.method in KNOWN else "request_of_child")
+            return refusal and self._refuse(
+                child_id, refusal.code, refusal.message, message.method if message.method in KNOWN else "request_of_child"
+            )
         if not relay.counts.memory.has_room(session.caller, len(memoryview(message.params))):
             return self._refuse(child_id, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)", "too_many_asks")
         self._put(session, relay.only_exchange(), Ask(b"%d" % session.next_ask, child_id, message.method, now), message.params)
@@ -58,8 +63,9 @@ class Asks:
         session.next_ask += 1
         session.asks[ask.id] = ask
         request = envelope.request(ask.id, ask.method, params)
-        ask.delivered = (session.deliver(request, exchange)
-                         or any(exchange.outbox.put(request) for exchange in reversed(session.exchanges.values())))
+        ask.delivered = session.deliver(request, exchange) or any(
+            exchange.outbox.put(request) for exchange in reversed(session.exchanges.values())
+        )
         if not ask.delivered:
             session.keep(("ask", ask.id), request)
 
@@ -85,7 +91,7 @@ class Asks:
         ask = next((ask for ask in owner.asks.values() if ask.child_id == child_id), None) if owner else None
         if ask is None:
             self.relay.counts.strays["cancelled_by_child"] += 1
-            return
+            return None
         del owner.asks[ask.id]
         if owner.is_modern:
             return owner.taken_back(ask)
@@ -125,7 +131,9 @@ class Asks:
             del owner.asks[ask.id]
             why = "the client has no open stream to be asked on"
             if ask.heard is not None:
-                ask.heard(Envelope(method=ask.method, error=msgspec.Raw(b'{"code":%d,"message":"%b"}' % (METHOD_NOT_FOUND, why.encode()))), now)
+                ask.heard(
+                    Envelope(method=ask.method, error=msgspec.Raw(b'{"code":%d,"message":"%b"}' % (METHOD_NOT_FOUND, why.encode()))), now
+                )
             else:
                 self._answer_with_error(ask, why)
 

@@ -72,7 +72,9 @@ class Catalogue:
         safe = {tool.name for tool in tools if _is_safe(tool.annotations)}
         self._tools = {raw: (self.labels.of(name), name in safe) for raw, name in self.names.items()}
         self._tasks = frozenset(envelope.encode(tool.name) for tool in tools if bytes(tool.execution) and _wants_task(tool.execution))
-        found = ((tool.name, annotations(tool.inputSchema)) for tool in tools if spelling.may_name(bytes(tool.inputSchema), b"x-mcp-header"))
+        found = (
+            (tool.name, annotations(tool.inputSchema)) for tool in tools if spelling.may_name(bytes(tool.inputSchema), b"x-mcp-header")
+        )
         self.headers = {envelope.encode(name): mirrored for name, mirrored in found if mirrored}
 
 

@@ -129,7 +129,9 @@ def from_child(line: bytes) -> Envelope:
     if message.method is None and not (message.id and (message.result or message.error)):
         raise Malformed(INVALID_REQUEST, "neither a request, a notification nor a response")
     if message.jsonrpc != "2.0" and not (message.method and _FROM_SERVERS.match(message.method)):
-        raise Malformed(INVALID_REQUEST, 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing')  # records of logs have ids and methods, too
+        raise Malformed(
+            INVALID_REQUEST, 'not a JSON-RPC 2.0 message: "jsonrpc":"2.0" is missing'
+        )  # records of logs have ids and methods, too
     if message.result and message.error:
         # Some write both, and mean the one that is not null.
         if memoryview(message.result) == b"null" and memoryview(message.error) != b"null":
@@ -389,8 +391,10 @@ def _no_object(message: Envelope) -> None:
 
 # A high surrogate that no low one follows, or a low one that no high one precedes. One pass in C: a function called for each
 # escape kept everybody waiting for seconds.
-_LONE = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-                   rb"|[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))")
+_LONE = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|[c-fC-F][0-9a-fA-F]{2}(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
+)
 _NOTHING = Params()
 _NOTHING_MODERN = ModernParams()
 _NO_META = Meta()

@@ -18,8 +18,10 @@ NULL_ID = b"null"
 NO_REQUEST = "this is a notification, which has no id"
 
 # 2026-07-28, basic/transports: what a modern client gets in place of 200 while nothing was sent yet.
-_STATUS = {METHOD_NOT_FOUND: 404, **dict.fromkeys((
-    PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION), 400)}
+_STATUS = {
+    METHOD_NOT_FOUND: 404,
+    **dict.fromkeys((PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION), 400),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,13 @@ def code_of(error: bytes | msgspec.Raw) -> int:
 
 
 def busy(what: str, option: str) -> Refusal:
-    return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)",
-                   ((b"retry-after", b"2"),))
+    return Refusal(
+        503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", ((b"retry-after", b"2"),)
+    )
 
 
 def error_body(id: bytes, code: int, message: str, data: bytes = b"") -> bytes:
     """A JSON-RPC error response. `id` is raw JSON; `null` where no request could be told. `data` is raw JSON, too."""
     if data:
-        return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b,"data":%b}}' % (
-            id, code, msgspec.json.encode(message), data)
+        return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b,"data":%b}}' % (id, code, msgspec.json.encode(message), data)
     return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,"message":%b}}' % (id, code, msgspec.json.encode(message))

@@ -60,7 +60,7 @@ class Exchange(Struct, eq=False):
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("id", "child_id", "method", "created", "delivered", "heard", "exchange")
+    __slots__ = ("child_id", "created", "delivered", "exchange", "heard", "id", "method")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id

@@ -72,7 +72,7 @@ class Facts:
         if known is not None:
             return revision, known
         members = {**self.members, "protocolVersion": revision}
-        if hide_tasks and self.offers("tasks") or hide_list_changed:
+        if (hide_tasks and self.offers("tasks")) or hide_list_changed:
             members["capabilities"] = self._capabilities(hide_tasks, hide_list_changed)
         answer = self._answers[(revision, hide_tasks, hide_list_changed)] = envelope.encode(members)
         return revision, answer
@@ -96,4 +96,7 @@ def initialize_params(revision: str = NEWEST, capabilities: bytes = b"{}", clien
     """The params of the `initialize` request that the bridge sends to a child, for itself or in a client's name."""
     client = client or b'{"name":"mcp-bridge","version":"%b"}' % __version__.encode()
     return b'{"protocolVersion":%b,"capabilities":%b,"clientInfo":%b}' % (
-        envelope.encode(revision), envelope.flat(capabilities), envelope.flat(client))
+        envelope.encode(revision),
+        envelope.flat(capabilities),
+        envelope.flat(client),
+    )

@@ -17,7 +17,9 @@ class Handshake:
         if message.error:
             # Also where it died of it, which is what some servers without a handshake do: then this is our own error.
             self.relay.refused_with = code_of(message.error)
-            return self.refused(f"the server refused {'server/discover' if self.relay.is_modern else 'initialize'}: {bytes(message.error).decode(errors='replace')[:500]}")
+            return self.refused(
+                f"the server refused {'server/discover' if self.relay.is_modern else 'initialize'}: {bytes(message.error).decode(errors='replace')[:500]}"
+            )
         try:
             facts = Facts.of(message.result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:

@@ -8,7 +8,8 @@ from msgspec import Raw
 ENDS = 1024  # bytes of each end of a line that are looked at
 _NUMBER = re.compile(rb"([0-9]{1,18})(?:\.([0-9]{1,18}))?(?:[eE]([+-]?[0-9]{1,2}))?")
 _NO_ANSWER = re.compile(  # a method or params before anything else but jsonrpc and id, whose ids are the child's own
-    rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*[^,]{1,300},\s*)?(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:method|params)"')
+    rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*[^,]{1,300},\s*)?(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:method|params)"'
+)
 _FIRST = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*"?([0-9]{1,18})"?\s*[,}]')
 _LAST = re.compile(rb'"id"\s*:\s*"?([0-9]{1,18})"?\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
 

@@ -82,7 +82,9 @@ _HOST = rf"(?:(?:{_LABEL}\.)*(?=[a-z]){_LABEL}|(?:{_BYTE}\.){{3}}{_BYTE}|\[::1\]
 _REST = r"(?:[/?#]\S*)?"
 _URL = re.compile(
     rf"(?:https?|ftp|wss?)://{_HOST}(?::[0-9]{{1,4}})?{_REST}|file:(?:///\S*|/(?!/)\S*)"
-    rf"|(?!(?:https?|ftp|wss?|file):)[a-z][a-z0-9+.-]*:(?://[a-z0-9._~-]*{_REST}|(?!//)\S*)", re.IGNORECASE)
+    rf"|(?!(?:https?|ftp|wss?|file):)[a-z][a-z0-9+.-]*:(?://[a-z0-9._~-]*{_REST}|(?!//)\S*)",
+    re.IGNORECASE,
+)
 
 
 def call_result(raw: Raw) -> bytes:
@@ -181,7 +183,7 @@ def _block(raw: Raw) -> Raw | dict:
         uri = block.uri if isinstance(block, _Link) else block.resource.uri if isinstance(block, _Embedded) else None
         if isinstance(block, _Embedded) and block.resource.text is None and block.resource.blob is None:
             raise ValueError("a resource without text and blob")
-        if uri is None or len(uri) <= LONGEST_URI and _URL.fullmatch(uri):
+        if uri is None or (len(uri) <= LONGEST_URI and _URL.fullmatch(uri)):
             return raw
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         pass
@@ -240,10 +242,15 @@ NO_OBJECT = Raw(b"{}")
 _MAY_BE_ODD = re.compile(rb'"\$ref"|"array"|:\s*(?:true|false)|[\[,]\s*(?:true|false)|\\u00')  # saves taking most schemas apart
 _RESULT = (("structuredContent", dict), ("isError", bool), ("_meta", dict), ("resultType", str))
 _LIST = (("nextCursor", str), ("_meta", dict))  # 2026-07-28 has more, which mean nothing to a client with a session
-_TOOL = (("description", str), ("title", str), ("annotations", _ToolAnnotations), ("icons", list[_Icon]),
-         ("execution", _Execution), ("_meta", dict))
-_SCHEMA = (("type", Literal["object"]), ("properties", dict[str, dict[str, Raw] | bool]), ("required", list[str]),
-           ("$schema", str))
+_TOOL = (
+    ("description", str),
+    ("title", str),
+    ("annotations", _ToolAnnotations),
+    ("icons", list[_Icon]),
+    ("execution", _Execution),
+    ("_meta", dict),
+)
+_SCHEMA = (("type", Literal["object"]), ("properties", dict[str, dict[str, Raw] | bool]), ("required", list[str]), ("$schema", str))
 
 
 def _shortened(raw: bytes) -> str:

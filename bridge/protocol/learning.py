@@ -33,7 +33,10 @@ class Learning:
                 self.reading[method] = True  # once more, when this walk is over
                 continue
             self.reading[method] = False
-            ask = lambda method, params, outbox: relay.ask_child(method, params, max(now, relay.heard), outbox)
+
+            def ask(method, params, outbox):
+                return relay.ask_child(method, params, max(now, relay.heard), outbox)
+
             memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
 
     def when_told(self, then) -> None:

@@ -12,8 +12,12 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import METHOD_NOT_FOUND
 from bridge.protocol.facts import Facts
 
-LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
-         "resources/templates/list": "resources"}  # method: the capability that it belongs to
+LISTS = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resources",
+}  # method: the capability that it belongs to
 PAGES = 100
 LONGEST = 8 << 20  # bytes of all pages of a list
 
@@ -103,8 +107,11 @@ class Memory:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
             return None  # written by another version of ours, or damaged: learn anew
         self.initialize = bytes(kept.initialize)
-        self._lists = {method: {cursor.encode(): bytes(page) for cursor, page in pages.items()}
-                       for method, pages in kept.lists.items() if method in LISTS}
+        self._lists = {
+            method: {cursor.encode(): bytes(page) for cursor, page in pages.items()}
+            for method, pages in kept.lists.items()
+            if method in LISTS
+        }
         self._refusals = {method: bytes(error) for method, error in kept.refusals.items() if method in LISTS}
         return facts
 

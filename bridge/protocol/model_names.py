@@ -33,7 +33,7 @@ def mended(names, longest: int) -> dict[str, str]:
         plain = _REFUSED.sub("_", name)
         if not fits(plain, longest) or plain in taken:
             digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
-            plain = f"{plain[:longest - 7]}_{digest}"
+            plain = f"{plain[: longest - 7]}_{digest}"
         taken.add(plain)
         result[name] = plain
     return result

@@ -54,7 +54,7 @@ class Notices:
     def _spread(self, key, message: Envelope, now: float) -> None:
         """News for all sessions that want them, now or, where there were many just now, with the next sweep; the newest of a key do."""
         if self._is_much(now):
-            if key in self._later or len(self._later) < LATER and len(message.params) <= LATER:
+            if key in self._later or (len(self._later) < LATER and len(message.params) <= LATER):
                 if not self._later:
                     self.relay.postponed.append(self._go_on)
                 self._later[key] = message
@@ -123,7 +123,7 @@ class Notices:
         text = envelope.notification(message.method, message.params)
         level = envelope.string(envelope.peek(message.params).level) if message.method == "notifications/message" else None
         exchange, sessions = relay.only_listener() if relay.is_modern and level else relay.owner_of_the_moment()
-        if relay.has_many_callers or exchange is None and len(sessions) != 1 and relay.has_clients_waiting:
+        if relay.has_many_callers or (exchange is None and len(sessions) != 1 and relay.has_clients_waiting):
             # Several sessions' requests are under way: to give it to all would show one client another's business.
             relay.counts.drops["unattributable"] += 1
             return

@@ -17,7 +17,8 @@ from bridge.protocol.errors import Malformed
 
 LONGEST = 1 << 20  # bytes of a line, or of one message over many lines, that are looked into
 _ESCAPES = re.compile(  # what terminals obey: CSI, OSC with its end, and the short ones. JSON has none of them raw.
-    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
+)
 _CONTROLS = bytes(range(32)) + b" \x7f"
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _ESCAPED = tuple((bytes([code]), b"\\u%04x" % code) for code in range(32))
@@ -77,7 +78,7 @@ class OddLines:
         self._parts.append(line)
         self._size += len(line)
         self._depth += _depth(line)
-        if self._size > LONGEST or line[:1] == b"{" and last not in (b"[", b",", b":"):
+        if self._size > LONGEST or (line[:1] == b"{" and last not in (b"[", b",", b":")):
             return None
         if self._depth > 0:
             return []
@@ -90,7 +91,7 @@ class OddLines:
         """The line as a message, as an array of messages, or as an element of one that is written over many lines."""
         line = line.strip(b" \t\r\n,")
         if line[:1] == b"[" and (items := envelope.array_or_none(line)) is not None:
-            return self._of(map(bytes, items[:envelope.LONGEST_BATCH]))
+            return self._of(map(bytes, items[: envelope.LONGEST_BATCH]))
         alone = line.strip(b" \t,[]")
         return (self._of([line]) if line[:1] == b"{" else []) or (self._of([alone]) if alone != line and alone[:1] == b"{" else [])
 
@@ -129,7 +130,9 @@ class OddLines:
         if not members or not members.keys() <= _ANSWER or not self.is_awaited(ids.minted(members.get("id", envelope.ABSENT))):
             return None
         result, error = members.get("result", envelope.ABSENT), members.get("error", envelope.ABSENT)
-        return Envelope("2.0", members["id"], None, envelope.ABSENT, result, envelope.ABSENT if result else error) if result or error else None
+        return (
+            Envelope("2.0", members["id"], None, envelope.ABSENT, result, envelope.ABSENT if result else error) if result or error else None
+        )
 
 
 def is_json(line: bytes) -> bool:
@@ -167,7 +170,7 @@ def _from_utf16(line: bytes) -> bytes:
     """UTF-16 that was cut at its newline's first or second byte; where it is none, the same without null bytes."""
     for codec, text in (("utf-16-le", line.removeprefix(b"\0")), ("utf-16-be", line[:-1] if len(line) % 2 else line)):
         try:
-            decoded = text[:len(text) // 2 * 2].decode(codec).lstrip("\ufeff")
+            decoded = text[: len(text) // 2 * 2].decode(codec).lstrip("\ufeff")
         except UnicodeDecodeError:
             continue
         if decoded.isprintable() and sum(map(str.isascii, decoded)) * 2 > len(decoded):

@@ -52,7 +52,10 @@ def whole(exchange, message: Envelope) -> Envelope | None:
         relay.finish_late(exchange, _as_one(list(pages.values()), message))
 
     relay.unfinished.add(exchange.id)
-    ask = lambda method, params, outbox: relay.ask_child(method, params, relay.heard, outbox)
+
+    def ask(method, params, outbox):
+        return relay.ask_child(method, params, relay.heard, outbox)
+
     Reading("tools/list", ask, done, lambda error: done({b"": bytes(message.result)})).answer(message)
     return None
 

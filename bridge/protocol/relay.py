@@ -54,8 +54,18 @@ class Relay:
     """One child's relay. A `private` one belongs to a single session (`owner`, None until it has one); the others are
     shared by sessions that ask for nothing. `minted` gives ids; relays that hand sessions over share it."""
 
-    def __init__(self, write, policy: Policy, counts: Counts, log, owner: Session | None = None, *,
-                 private: bool | None = None, minted=None, era: str = LEGACY):
+    def __init__(
+        self,
+        write,
+        policy: Policy,
+        counts: Counts,
+        log,
+        owner: Session | None = None,
+        *,
+        private: bool | None = None,
+        minted=None,
+        era: str = LEGACY,
+    ):
         self.write = write  # takes one line, newline included; never blocks
         self.is_stuck = lambda: False  # whether the child has not read much of what it was written
         self.child = None  # whose relay this is, for those who know it; nothing to us
@@ -119,7 +129,6 @@ class Relay:
             else:
                 self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
 
-
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
         self.said = []
@@ -155,8 +164,10 @@ class Relay:
     def _restore(self, now: float) -> None:
         """Tell a new child what its predecessor knew of the sessions, before anything else."""
         sessions = self.sessions.values()
-        wishes = [("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri))
-                  for uri in sorted({uri for session in sessions for uri in session.subscriptions})]
+        wishes = [
+            ("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri))
+            for uri in sorted({uri for session in sessions for uri in session.subscriptions})
+        ]
         is_asked_for_more = any(exchange.session is None and exchange.method == "logging/setLevel" for exchange in self.turns)
         if not is_asked_for_more:  # by a modern call, which has woken the child
             self.level = subscriptions.level_of(sessions) if self.facts.offers("logging") else None
@@ -172,7 +183,12 @@ class Relay:
 
     def presume(self, other: "Relay") -> None:
         """Take the child, which is still starting, as another one is known to be, and answer questions for lists at once."""
-        if self.facts is None and not self.missing and other.facts is not None and (other.catalogue.is_known or not other.facts.offers("tools")):
+        if (
+            self.facts is None
+            and not self.missing
+            and other.facts is not None
+            and (other.catalogue.is_known or not other.facts.offers("tools"))
+        ):
             self.memory.succeed(other.memory)
             self.remember(other.facts)
 
@@ -199,11 +215,14 @@ class Relay:
         self.learning.reading.clear()
         self._early.clear()
         # Our own questions are asked anew; what an own child's session asked on the ground of what is lost, is not asked.
-        gone += self.turns.clear(lambda exchange: for_good or not was_open or exchange.session is None
-                                  or self.is_private and exchange.method not in SAFE_METHODS)
+        gone += self.turns.clear(
+            lambda exchange: (
+                for_good or not was_open or exchange.session is None or (self.is_private and exchange.method not in SAFE_METHODS)
+            )
+        )
         told = False
         for exchange in gone:
-            told = told or exchange.session is not None and exchange.hold is None
+            told = told or (exchange.session is not None and exchange.hold is None)
             self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
         self._try_again(again)
         if self.owner is not None and was_open and self.calls and not told:
@@ -216,8 +235,13 @@ class Relay:
             self.conclude(exchange, "lost", INTERNAL_ERROR, why, now)
 
     def _may_try_again(self, exchange: Exchange) -> bool:
-        return (exchange.is_safe and not exchange.is_second_try and exchange.hold is None and exchange.session is not None
-                and not self.is_private)
+        return (
+            exchange.is_safe
+            and not exchange.is_second_try
+            and exchange.hold is None
+            and exchange.session is not None
+            and not self.is_private
+        )
 
     def _try_again(self, exchanges: list[Exchange]) -> None:
         heir = self.heir
@@ -370,8 +394,17 @@ class Relay:
         self.submit(exchange)
         return None
 
-    def call(self, caller: Caller, message: Envelope, params: envelope.ModernParams, token: msgspec.Raw, level: str, outbox,
-             now: float, trace: str = "") -> Exchange:
+    def call(
+        self,
+        caller: Caller,
+        message: Envelope,
+        params: envelope.ModernParams,
+        token: msgspec.Raw,
+        level: str,
+        outbox,
+        now: float,
+        trace: str = "",
+    ) -> Exchange:
         """A modern client's request, which has climbed the ladder. The answer goes to `outbox`."""
         if self.successor is not None:
             return self.successor.call(caller, message, params, token, level, outbox, now, trace)
@@ -413,13 +446,27 @@ class Relay:
     def mint(self) -> int:
         return next(self._mint)
 
-    def _exchange(self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float,
-                  words: Words, token: msgspec.Raw | None) -> Exchange:
+    def _exchange(
+        self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float, words: Words, token: msgspec.Raw | None
+    ) -> Exchange:
         id = next(self._mint)
         method = message.method
         tool, is_safe = self.catalogue.of(params.name) if method == "tools/call" else ("", method in SAFE_METHODS)
-        exchange = Exchange(id, session, bytes(message.id), method, tool, token.copy() if token else None, outbox, now,
-                            now + self._patience, now + self._longest, self, words, is_safe)
+        exchange = Exchange(
+            id,
+            session,
+            bytes(message.id),
+            method,
+            tool,
+            token.copy() if token else None,
+            outbox,
+            now,
+            now + self._patience,
+            now + self._longest,
+            self,
+            words,
+            is_safe,
+        )
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
         line = envelope.request_line(id, method, words.params(exchange, message, params))
@@ -458,7 +505,7 @@ class Relay:
             session.initialized = True
         elif not method.startswith(NOTICE):
             self.counts.strays["request_without_id"] += 1  # some servers would do it all the same, past every rule for requests
-        elif method in _OWNERS_ONLY and (self.owner is None or method in _ROOTS and self.policy.withhold_roots):
+        elif method in _OWNERS_ONLY and (self.owner is None or (method in _ROOTS and self.policy.withhold_roots)):
             self.counts.strays[method] += 1
         elif self.is_modern:
             self.counts.strays["notification_of_another_era"] += 1  # it knows no other than cancelling
@@ -544,7 +591,7 @@ class Relay:
     def _unreadable(self, line: bytes, why: str, now: float) -> None:
         self._noise(line)
         if b'"jsonrpc"' in line or not is_json(line):  # else a record of a log
-            self._fail(line[:ids.ENDS], line[-ids.ENDS:], "unreadable", f"the server's answer is not a JSON-RPC message: {why}", now)
+            self._fail(line[: ids.ENDS], line[-ids.ENDS :], "unreadable", f"the server's answer is not a JSON-RPC message: {why}", now)
 
     def _heard(self, message: Envelope, now: float) -> None:
         """The child asks or tells something."""
@@ -631,7 +678,7 @@ class Relay:
         if any(session.is_modern for session in under_way.values()):
             return None, []  # those of several clients, for all we know
         if len(under_way) == 1:
-            session, = under_way.values()
+            (session,) = under_way.values()
             newest = next(reversed(session.exchanges.values()), None)
             return newest, [session]
         return None, [session for session in self.sessions.values() if not session.is_modern]
@@ -667,8 +714,12 @@ class Relay:
 
     def submit(self, exchange: Exchange) -> None:
         limit, turns = self.policy.max_in_flight, self.turns
-        if (self.is_open and (not limit or len(self.exchanges) < limit) and not self.is_paused
-                and (not turns.waiting and not turns.is_limited or turns.may_go(exchange))):
+        if (
+            self.is_open
+            and (not limit or len(self.exchanges) < limit)
+            and not self.is_paused
+            and ((not turns.waiting and not turns.is_limited) or turns.may_go(exchange))
+        ):
             self._put(exchange)  # at once, as nearly always
         else:
             turns.wait(exchange)
@@ -716,14 +767,13 @@ class Relay:
         if exchange.id in self.asking:
             return self.asks.withdraw(exchange, "nobody waits for the call any more that it was asked for")
         if exchange.id in self.unfinished:
-            return
+            return None
         if exchange.id not in self.exchanges:
             self.turns.remove(exchange)
-            return
+            return None
         reason = envelope.members(params).get("reason") if params else None
         because = b',"reason":' + envelope.flat(reason) if reason else b""
-        self.send(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d%b}}\n'
-                  % (exchange.id, because))
+        self.send(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d%b}}\n' % (exchange.id, because))
         exchange.hold = now + SLOT_HOLD
 
     def conclude(self, exchange: Exchange, outcome: str, code: int, why: str, now: float) -> None:
@@ -741,9 +791,17 @@ class Relay:
         self.end(exchange)
         self.count(exchange, outcome, now)
         if outcome != "cancelled":
-            self.log.warning("call failed", method=exchange.method, tool=exchange.tool, outcome=outcome, why=why,
-                             session=session.label, exchange=exchange.id, seconds=round(now - exchange.created, 3),
-                             trace=exchange.trace)
+            self.log.warning(
+                "call failed",
+                method=exchange.method,
+                tool=exchange.tool,
+                outcome=outcome,
+                why=why,
+                session=session.label,
+                exchange=exchange.id,
+                seconds=round(now - exchange.created, 3),
+                trace=exchange.trace,
+            )
         if outcome != "cancelled" or exchange.outbox.answers_cancelled:
             exchange.outbox.answer(exchange.words.failure(exchange, code, why))
 
@@ -753,8 +811,16 @@ class Relay:
         self.counts.requests[(method, exchange.tool, outcome, words.client, words.child)] += 1
         self.counts.latency[method].add(now - exchange.created)
         if self.is_debug:
-            self.log.debug("call", method=exchange.method, tool=exchange.tool, outcome=outcome, exchange=exchange.id,
-                           session=exchange.session.label, seconds=round(now - exchange.created, 6), trace=exchange.trace)
+            self.log.debug(
+                "call",
+                method=exchange.method,
+                tool=exchange.tool,
+                outcome=outcome,
+                exchange=exchange.id,
+                session=exchange.session.label,
+                seconds=round(now - exchange.created, 6),
+                trace=exchange.trace,
+            )
 
     def _noise(self, line: bytes) -> None:
         kind = "blank" if not line.strip() else "not_json_rpc"
@@ -762,7 +828,6 @@ class Relay:
         if kind != "blank":
             self._note(line)
             self.log.debug("noise on the child's stdout", bytes=len(line))
-
 
     def _note(self, line: bytes) -> None:
         if not self.is_open and len(self.said) < NOTED:
@@ -776,10 +841,30 @@ class _Nobody:
         pass
 
 
-KNOWN_METHODS = frozenset((
-    "tools/call", "tools/list", "resources/list", "resources/read", "resources/templates/list", "resources/subscribe",
-    "resources/unsubscribe", "prompts/list", "prompts/get", "completion/complete", "logging/setLevel", "ping",
-    "initialize", "server/discover", "subscriptions/listen", "tasks/update", "tasks/get", "tasks/result", "tasks/list", "tasks/cancel"))
+KNOWN_METHODS = frozenset(
+    (
+        "tools/call",
+        "tools/list",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
+        "logging/setLevel",
+        "ping",
+        "initialize",
+        "server/discover",
+        "subscriptions/listen",
+        "tasks/update",
+        "tasks/get",
+        "tasks/result",
+        "tasks/list",
+        "tasks/cancel",
+    )
+)
 _IN_BOTH_ERAS = frozenset((*memory.LISTS, *WORK, "completion/complete"))
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
@@ -792,8 +877,10 @@ def _outcome(exchange: Exchange, message: Envelope, line: bytes) -> str:
     if message.error:
         return "error"
     # SDKs write it first or last; inside a string its quotes would be escaped.
-    if exchange.method == "tools/call" and (line.find(_MARK, -END) >= 0 or len(line) > END and line.find(_MARK, 0, END) >= 0) \
-            and (_IS_ERROR.search(line[-END:]) or _IS_ERROR.search(line[:END])):
+    if (
+        exchange.method == "tools/call"
+        and (line.find(_MARK, -END) >= 0 or (len(line) > END and line.find(_MARK, 0, END) >= 0))
+        and (_IS_ERROR.search(line[-END:]) or _IS_ERROR.search(line[:END]))
+    ):
         return "tool_error"
     return "ok"
-

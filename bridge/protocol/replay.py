@@ -19,7 +19,7 @@ EVENT_COST = 128
 class Recording:
     """The events of one stream, as (number, message); `source` is whoever feeds the stream."""
 
-    __slots__ = ("session", "name", "events", "count", "size", "source")
+    __slots__ = ("count", "events", "name", "session", "size", "source")
 
     def __init__(self, session, name: str, source):
         self.session = session

@@ -67,8 +67,11 @@ def unsubscribe(relay, session: Session, message: Envelope, params: Params) -> b
 def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
     if relay.owner is not None:
         return None
-    return Refusal(200, METHOD_NOT_FOUND, "tasks need a child of their own (--isolation session): their ids "
-                                          "would be open to every client of a shared one")
+    return Refusal(
+        200,
+        METHOD_NOT_FOUND,
+        "tasks need a child of their own (--isolation session): their ids would be open to every client of a shared one",
+    )
 
 
 def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:

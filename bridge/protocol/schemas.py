@@ -50,7 +50,7 @@ def parts(schema: dict):
     for name, value in schema.items():
         if name in _MAPS and isinstance(value, dict):
             yield from value.values()
-        elif name in _LISTS and isinstance(value, list) or name == "items" and isinstance(value, list):
+        elif (name in _LISTS and isinstance(value, list)) or (name == "items" and isinstance(value, list)):
             yield from value
         elif name in _SINGLE or name in BOOLEAN:
             yield value
@@ -109,9 +109,7 @@ def _rebuilt(schema: dict, change) -> dict:
             result[name] = {key: change(part) for key, part in value.items()}
         elif (name in _LISTS or name == "items") and isinstance(value, list):
             result[name] = [change(part) for part in value]
-        elif (name in _SINGLE or name in BOOLEAN) and isinstance(value, dict):
-            result[name] = change(value)
-        elif name in _SINGLE and isinstance(value, bool):
+        elif ((name in _SINGLE or name in BOOLEAN) and isinstance(value, dict)) or (name in _SINGLE and isinstance(value, bool)):
             result[name] = change(value)
         else:
             result[name] = value

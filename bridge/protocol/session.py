@@ -30,10 +30,32 @@ class Session:
     """One client's state. `streams` are the outboxes that carry unrelated messages, the newest last."""
 
     is_modern = False
-    __slots__ = ("id", "nonce", "transport", "revision", "capabilities", "client", "principal", "relay", "own_child",
-                 "level", "subscriptions", "exchanges", "asks", "next_ask", "streams", "waiting", "dropped", "touched",
-                 "recordings", "initialized", "label", "lost_state",
-                 "caller", "hold")
+    __slots__ = (
+        "asks",
+        "caller",
+        "capabilities",
+        "client",
+        "dropped",
+        "exchanges",
+        "hold",
+        "id",
+        "initialized",
+        "label",
+        "level",
+        "lost_state",
+        "next_ask",
+        "nonce",
+        "own_child",
+        "principal",
+        "recordings",
+        "relay",
+        "revision",
+        "streams",
+        "subscriptions",
+        "touched",
+        "transport",
+        "waiting",
+    )
 
     def __init__(self, transport: str, opening: Opening, id: str, now: float, caller: str = ""):
         self.id = id
@@ -185,9 +207,18 @@ class Sessions:
         session.hold = None
         return True
 
-    def open(self, transport: str, now: float, *, revision: str = WITHOUT_HEADER, capabilities: Raw = NO_OBJECT,
-             client: Raw = NO_OBJECT, principal: str = "", own_child: bool = False,
-             caller: str = "") -> Session:
+    def open(
+        self,
+        transport: str,
+        now: float,
+        *,
+        revision: str = WITHOUT_HEADER,
+        capabilities: Raw = NO_OBJECT,
+        client: Raw = NO_OBJECT,
+        principal: str = "",
+        own_child: bool = False,
+        caller: str = "",
+    ) -> Session:
         opening = Opening(self.mcp, revision, capabilities, client, principal, own_child, token_urlsafe(16))
         session = Session(transport, opening, opening.nonce, now, caller)
         self._keep(session)
@@ -237,8 +268,12 @@ class Sessions:
         """Whether a session may be kept under this id: LiteLLM's last words may come after its DELETE, and nothing ends those.
         Another caller's id stays his, while his session is forgotten, too."""
         opening = unseal(id, self.key)
-        return len(id) <= MAX_LENGTH and id not in self._open and (
-            opening is None or opening.principal == principal and opening.nonce not in self._ended) and self.make_room(principal, now)
+        return (
+            len(id) <= MAX_LENGTH
+            and id not in self._open
+            and (opening is None or (opening.principal == principal and opening.nonce not in self._ended))
+            and self.make_room(principal, now)
+        )
 
     def end(self, session: Session) -> None:
         """The session is over; its id will not be taken up again."""
@@ -259,12 +294,14 @@ class Sessions:
         self._drop(session)
 
     def idle_ones(self, now: float) -> list[Session]:
-        return [session for session in self._open.values()
-                if now - session.touched > self.idle and not session.is_busy] if self.idle else []
+        return (
+            [session for session in self._open.values() if now - session.touched > self.idle and not session.is_busy] if self.idle else []
+        )
 
     def _token(self, session: Session, client: Raw) -> str:
-        return seal(Opening(self.mcp, session.revision, session.capabilities, client, session.principal,
-                            session.own_child, session.nonce), self.key)
+        return seal(
+            Opening(self.mcp, session.revision, session.capabilities, client, session.principal, session.own_child, session.nonce), self.key
+        )
 
     def _take_up(self, id: str, principal: str, now: float) -> Session | None:
         opening = self._opening(id, principal)

@@ -22,11 +22,19 @@ _CALL = frozenset(("name", "arguments", "uri", "inputresponses", "requeststate")
 _LIST = frozenset(("cursor",))
 _TASK = frozenset(("taskid", "inputresponses", "requeststate"))
 DECIDES = {  # by method, case-folded; `_meta` does so in all of them
-    "tools/call": _CALL, "prompts/get": _CALL, "resources/read": _CALL,
-    "resources/subscribe": _CALL, "resources/unsubscribe": _CALL, "logging/setLevel": frozenset(("level",)),
-    "tools/list": _LIST, "prompts/list": _LIST, "resources/list": _LIST, "resources/templates/list": _LIST,
+    "tools/call": _CALL,
+    "prompts/get": _CALL,
+    "resources/read": _CALL,
+    "resources/subscribe": _CALL,
+    "resources/unsubscribe": _CALL,
+    "logging/setLevel": frozenset(("level",)),
+    "tools/list": _LIST,
+    "prompts/list": _LIST,
+    "resources/list": _LIST,
+    "resources/templates/list": _LIST,
     "subscriptions/listen": frozenset(("notifications",)),
-    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel", "tasks/result"), _TASK), "tasks/list": _LIST,
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel", "tasks/result"), _TASK),
+    "tasks/list": _LIST,
 }
 MEMORABLE = 2048  # bytes of a `_meta`
 _NONE: frozenset[str] = frozenset()
@@ -99,8 +107,11 @@ def _put_right(message: Envelope) -> Raw:
     if members is None:
         return message.params
     decides = DECIDES.get(message.method, _NONE)
-    right = {name: value for name, value in members.items()
-             if name in _EXACT or (folded := name.casefold()) != "_meta" and folded not in decides}
+    right = {
+        name: value
+        for name, value in members.items()
+        if name in _EXACT or ((folded := name.casefold()) != "_meta" and folded not in decides)
+    }
     is_right = len(right) == len(members) and not _is_longer(message.params, members)
     return message.params if is_right else Raw(envelope.encode(right))
 

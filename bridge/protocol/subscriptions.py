@@ -64,10 +64,10 @@ def is_wanted(wanted: str, level: str | None) -> bool:
 
 def wholes(uri: str) -> set[str]:
     """The resource and what it is a part of (server/resources, "Subscriptions"): file:///a/b is one of file:///a and of file:///a/."""
-    begin = uri[:LONGEST + 1]  # a longer one cannot have been subscribed to
+    begin = uri[: LONGEST + 1]  # a longer one cannot have been subscribed to
     found = {uri} if len(uri) <= LONGEST else set()
     for end in islice((end for end, char in enumerate(begin) if char in "/#?"), PARTS):
         found.add(begin[:end])
         if begin[end] == "/":
-            found.add(begin[:end + 1])
+            found.add(begin[: end + 1])
     return found

@@ -48,9 +48,14 @@ def _names(names: list, server: str):
         if count > 1:
             yield Oddity(name, f"{count} tools have this name, and the server decides which one is called", _TELL, "the first one is shown")
         if name in shown:
-            why = f"is longer than {longest} characters, which is what models take of it after {server + model_names.SEPARATOR!r}" \
-                if len(name) > longest else "has signs that models refuse"
-            yield Oddity(name, f"its name {why}", f"tools: {{rename: {{{name}: NAME}}}} gives it one of your own", f"it is shown as {shown[name]!r}")
+            why = (
+                f"is longer than {longest} characters, which is what models take of it after {server + model_names.SEPARATOR!r}"
+                if len(name) > longest
+                else "has signs that models refuse"
+            )
+            yield Oddity(
+                name, f"its name {why}", f"tools: {{rename: {{{name}: NAME}}}} gives it one of your own", f"it is shown as {shown[name]!r}"
+            )
 
 
 def _schema(name: str, schema):
@@ -65,14 +70,24 @@ def _schema(name: str, schema):
     if any(isinstance(part, bool) for one in schemas.walk(schema) for part in _judged(one)):
         yield Oddity(name, "its inputSchema has booleans for schemas", _TELL, "they are spelled as objects")
     if any(one.get("type") == "array" and "items" not in one and "prefixItems" not in one for one in schemas.walk(schema)):
-        yield Oddity(name, "its inputSchema has an array without items, which OpenAI's interface refuses", _TELL, "it gets items of any kind")
+        yield Oddity(
+            name, "its inputSchema has an array without items, which OpenAI's interface refuses", _TELL, "it gets items of any kind"
+        )
     if schemas.has_references(schema):
         if schemas.inlined(schema) is not None:
             yield Oddity(name, "its inputSchema has $ref, which some models refuse", _TELL, "what it points at stands in its place")
         else:
-            yield Oddity(name, "its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list", _deny(name))
+            yield Oddity(
+                name,
+                "its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list",
+                _deny(name),
+            )
     if outside := [word for word in ("anyOf", "oneOf", "allOf", "not", "enum") if word in schema]:
-        yield Oddity(name, f"its inputSchema has {outside[0]} at its top, which OpenAI's and Anthropic's interfaces refuse with the whole list", _deny(name))
+        yield Oddity(
+            name,
+            f"its inputSchema has {outside[0]} at its top, which OpenAI's and Anthropic's interfaces refuse with the whole list",
+            _deny(name),
+        )
     properties = schema.get("properties")
     if bad := [argument for argument in (properties if isinstance(properties, dict) else ()) if not _ARGUMENT.fullmatch(argument)]:
         yield Oddity(name, f"its argument {bad[0][:80]!r} has a name that Anthropic's interface refuses with the whole list", _deny(name))
@@ -86,7 +101,11 @@ def _judged(schema: dict):
 def _description(tool: dict):
     description = tool.get("description")
     if isinstance(description, str) and len(description) > DESCRIPTION:
-        yield Oddity(tool["name"], f"its description has {len(description)} characters, of which some OpenAI models take {DESCRIPTION}", _deny(tool["name"]))
+        yield Oddity(
+            tool["name"],
+            f"its description has {len(description)} characters, of which some OpenAI models take {DESCRIPTION}",
+            _deny(tool["name"]),
+        )
 
 
 def _deny(name: str) -> str:

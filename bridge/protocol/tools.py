@@ -34,8 +34,11 @@ class Tools:
     """The operator's choice. Patterns and the left side of a rename (`OLD=NEW`) are the child's names; `*` is anything."""
 
     def __init__(self, allow=(), deny=(), rename=()):
-        self._patterns = {f"--tool-{word} {pattern}": _pattern(pattern, word)
-                          for word, patterns in (("allow", allow), ("deny", deny)) for pattern in patterns}
+        self._patterns = {
+            f"--tool-{word} {pattern}": _pattern(pattern, word)
+            for word, patterns in (("allow", allow), ("deny", deny))
+            for pattern in patterns
+        }
         self._allow = [_pattern(text, "allow") for text in allow]
         self._deny = [_pattern(text, "deny") for text in deny]
         self._new = {old: new for old, new in _renames(rename).items() if self._is_allowed(old)}
@@ -69,8 +72,9 @@ class Tools:
                 found.append(f"--tool-rename {old}={new}: the server has no tool {old!r}")
             if new in names and new not in self._new and self._is_allowed(new):
                 found.append(f"--tool-rename {old}={new}: the server has a tool {new!r} of its own, which is hidden now")
-        found += [f"{option}: the server has no such tool" for option, pattern in self._patterns.items()
-                  if not any(map(pattern.fits, names))]
+        found += [
+            f"{option}: the server has no such tool" for option, pattern in self._patterns.items() if not any(map(pattern.fits, names))
+        ]
         news = [text for text in found if text not in self._told]
         self._told.update(news)
         return news

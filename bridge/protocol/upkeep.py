@@ -95,8 +95,15 @@ class Upkeep:
         """Ask a child that was silent for long whether it lives; never one that works: many answer nothing meanwhile."""
         relay = self.relay
         interval = relay.policy.ping_interval
-        if interval and relay.is_open and not relay.is_paused and not self.is_pinging and not relay.has_clients_waiting \
-                and not relay.turns and now - relay.heard >= interval:
+        if (
+            interval
+            and relay.is_open
+            and not relay.is_paused
+            and not self.is_pinging
+            and not relay.has_clients_waiting
+            and not relay.turns
+            and now - relay.heard >= interval
+        ):
             self.is_pinging = True
             relay.ask_child("server/discover" if relay.is_modern else "ping", b"", now, _Pong(self), interval)
 
@@ -134,12 +141,20 @@ class _Pong:
 
 
 def _is_late_list(exchange: Exchange, now: float) -> bool:
-    return (exchange.method == "tools/list" and exchange.session is not None and exchange.hold is None and not exchange.session.is_modern
-            and now - exchange.created >= LIST_PATIENCE)
+    return (
+        exchange.method == "tools/list"
+        and exchange.session is not None
+        and exchange.hold is None
+        and not exchange.session.is_modern
+        and now - exchange.created >= LIST_PATIENCE
+    )
 
 
 def _is_asked_in(exchange: Exchange) -> bool:
     """Whether its client is asked something that may be for this call: an ask that was left over from an earlier one is not."""
     session = exchange.session
-    return session is not None and exchange.hold is None and any(
-        ask.heard is None and ask.created >= exchange.created for ask in session.asks.values())
+    return (
+        session is not None
+        and exchange.hold is None
+        and any(ask.heard is None and ask.created >= exchange.created for ask in session.asks.values())
+    )

@@ -15,11 +15,11 @@ from msgspec import Raw
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 
+from bridge.budget import Hold, Pot
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
 from bridge.child.supervisor import LAST_WORDS
-from bridge.budget import Hold, Pot
 from bridge.counts import Counts
 from bridge.http.stream import EVENT_STREAM, Stream
 from bridge.printable import shortened
@@ -28,8 +28,8 @@ from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal
 from bridge.protocol.policy import Policy
 from bridge.protocol.profile import profile
-from bridge.protocol.replay import Replay
 from bridge.protocol.relay import SMALL
+from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.protocol.tools import Tools
@@ -71,8 +71,18 @@ Opened = tuple[Session | None, bytes | Refusal]
 class Service:
     """One MCP. `on_fatal(service)` is called when its shared child is given up."""
 
-    def __init__(self, name: str, command: Command, settings, key: bytes, log, on_fatal=lambda service: None, *, memory: int = 0,
-                 is_fair: bool = False):
+    def __init__(
+        self,
+        name: str,
+        command: Command,
+        settings,
+        key: bytes,
+        log,
+        on_fatal=lambda service: None,
+        *,
+        memory: int = 0,
+        is_fair: bool = False,
+    ):
         self.name = name
         self.command = command
         self.settings = settings
@@ -87,10 +97,18 @@ class Service:
         self.profile = profile(settings.profile, self.tools, name)
         self.is_kind = self.profile.is_kind
         self.policy = Policy(
-            self.profile, settings.max_in_flight, settings.max_session_requests, settings.request_timeout,
-            settings.request_timeout_max, settings.start_timeout or float("inf"),
-            settings.client_roots == "withhold" or settings.client_roots == "auto" and settings.isolation != "session",
-            settings.ping_interval, settings.ping_misses, self.tools, name)
+            self.profile,
+            settings.max_in_flight,
+            settings.max_session_requests,
+            settings.request_timeout,
+            settings.request_timeout_max,
+            settings.start_timeout or float("inf"),
+            settings.client_roots == "withhold" or (settings.client_roots == "auto" and settings.isolation != "session"),
+            settings.ping_interval,
+            settings.ping_misses,
+            self.tools,
+            name,
+        )
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle, self.memory, is_fair)
         self.replay = Replay(int(min(settings.replay_buffer, self.memory.limit // PART)), self.memory)
@@ -110,8 +128,9 @@ class Service:
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
 
-    def initialize(self, transport: str, message: envelope.Envelope, principal: str,
-                   session: Session | None = None, caller: str = "") -> Opened | Awaitable[Opened]:
+    def initialize(
+        self, transport: str, message: envelope.Envelope, principal: str, session: Session | None = None, caller: str = ""
+    ) -> Opened | Awaitable[Opened]:
         """Open a session, or greet one again on its own connection. It comes with its answer, or a refusal instead of both; at
         once where nothing has to be waited for."""
         if refusal := self.not_now():
@@ -154,7 +173,9 @@ class Service:
         session = self.sessions.find(text, principal, self.loop.time())
         if session is None:
             if self.is_kind:
-                return self.adopt("streamable-http", principal, headers, text if self.sessions.may_adopt(text, principal, self.loop.time()) else ""), None
+                return self.adopt(
+                    "streamable-http", principal, headers, text if self.sessions.may_adopt(text, principal, self.loop.time()) else ""
+                ), None
             if self.sessions.lacks_room_for(text, principal, self.loop.time()):
                 return None, self._no_session(principal)
             return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
@@ -394,15 +415,26 @@ class Service:
         calls = sum(histogram.counts) if histogram else 0
         return {
             **self.readiness(is_shown),
-            "server": redacted(shortened(relay.facts.title, SHOWN)) if relay.facts else "", "revision": relay.facts.revision if relay.facts else "",
+            "server": redacted(shortened(relay.facts.title, SHOWN)) if relay.facts else "",
+            "revision": relay.facts.revision if relay.facts else "",
             "child_era": self.eras.child_era,
-            "pid": self.shared.supervisor.pid, "restarts": counts.restarts, "profile": self.profile.name,
-            "isolation": self.settings.isolation, "children": len(self.pids()), "sessions": len(self.sessions),
-            "streams": len(self.streams), "in_flight": self.in_flight, "calls": calls,
+            "pid": self.shared.supervisor.pid,
+            "restarts": counts.restarts,
+            "profile": self.profile.name,
+            "isolation": self.settings.isolation,
+            "children": len(self.pids()),
+            "sessions": len(self.sessions),
+            "streams": len(self.streams),
+            "in_flight": self.in_flight,
+            "calls": calls,
             "mean_call_seconds": round(histogram.sum / calls, 6) if calls else 0.0,
             "processes": [child.status(self.loop.time()) for child in self.children],
-            "waits": counts.waits, "wakes": counts.wakes, "recycled": counts.recycled, "spares": self.children.pool.spares,
-            "tools": self._shown_tools(), "stderr": list(self.shared.supervisor.stderr.tail) if is_shown else [],
+            "waits": counts.waits,
+            "wakes": counts.wakes,
+            "recycled": counts.recycled,
+            "spares": self.children.pool.spares,
+            "tools": self._shown_tools(),
+            "stderr": list(self.shared.supervisor.stderr.tail) if is_shown else [],
         }
 
     def open_sessions(self) -> dict[tuple[str, str], int]:
@@ -422,8 +454,13 @@ class Service:
         return [child.supervisor.pid for child in self.children if child.supervisor.pid]
 
     def pots(self) -> list[tuple[str, Pot]]:
-        return [("bytes", self.memory), ("calls", self.counts.calls), ("sessions", self.sessions.pot), ("streams", self.seats),
-                ("children", self.children.pool.pot)]
+        return [
+            ("bytes", self.memory),
+            ("calls", self.counts.calls),
+            ("sessions", self.sessions.pot),
+            ("streams", self.seats),
+            ("children", self.children.pool.pot),
+        ]
 
     def drops(self) -> dict[str, int]:
         return {**self.counts.drops, "replay_buffer": self.replay.forgotten}
@@ -451,9 +488,16 @@ class Service:
 
     def _open_session(self, transport: str, wish: Wish, principal: str, caller: str) -> Session:
         # Nobody can use it before it is greeted, which may take its child's whole start: until then it does not idle.
-        return self.sessions.open(transport, float("inf"), revision=wish.revision or WITHOUT_HEADER,
-                                  capabilities=wish.capabilities, client=wish.client, principal=principal,
-                                  own_child=self._wants_own_child(wish), caller=caller)
+        return self.sessions.open(
+            transport,
+            float("inf"),
+            revision=wish.revision or WITHOUT_HEADER,
+            capabilities=wish.capabilities,
+            client=wish.client,
+            principal=principal,
+            own_child=self._wants_own_child(wish),
+            caller=caller,
+        )
 
     def _greet(self, session: Session, wish: Wish, message: envelope.Envelope) -> bytes:
         """Agree on a revision, seal that into the session's id, and answer."""
@@ -462,8 +506,14 @@ class Service:
         self.sessions.seal(session)
         self.counts.sessions[(session.transport, session.revision)] += 1
         if self.log.is_debug:
-            self.log.debug("session opened", session=session.label, transport=session.transport, revision=session.revision,
-                           own_child=session.own_child, client=_client_name(wish.client))
+            self.log.debug(
+                "session opened",
+                session=session.label,
+                transport=session.transport,
+                revision=session.revision,
+                own_child=session.own_child,
+                client=_client_name(wish.client),
+            )
         return envelope.result(message.id, answer)
 
     def _greeting(self, session: Session, wish: Wish) -> tuple[str, bytes]:

@@ -14,7 +14,6 @@ from bridge.protocol.session import Session
 from bridge.redact import redacted
 from bridge.service.starting import Starting
 
-
 STUCK = 16 << 20  # bytes that a child has not read, beside those for which clients wait
 
 
@@ -28,8 +27,9 @@ class Child:
     `era` is set for a process that speaks another one than clients with a session need.
     """
 
-    def __init__(self, service, role: str, params: bytes = b"", owner: Session | None = None, on_gone=lambda child: None,
-                 era: str = "", pace=None):
+    def __init__(
+        self, service, role: str, params: bytes = b"", owner: Session | None = None, on_gone=lambda child: None, era: str = "", pace=None
+    ):
         self.service = service
         self.role = role
         self.params = params or initialize_params()
@@ -37,8 +37,16 @@ class Child:
         self.log = service.log.bind(session=owner.label) if owner else service.log
         is_of_one = role in ("own", "spare", "principal")
         policy = replace(service.policy, profile=service.profile.for_one()) if is_of_one else service.policy
-        self.relay = Relay(self._write, policy, service.counts, self.log, owner,
-                           private=role in ("own", "spare"), minted=service.minted, era=era or service.eras.main)
+        self.relay = Relay(
+            self._write,
+            policy,
+            service.counts,
+            self.log,
+            owner,
+            private=role in ("own", "spare"),
+            minted=service.minted,
+            era=era or service.eras.main,
+        )
         self.relay.child = self
         self.relay.is_stuck = self._is_stuck
         self.own_era = era
@@ -59,7 +67,9 @@ class Child:
 
     @property
     def state(self) -> str:
-        return "asleep" if self.relay.is_asleep and self.supervisor.state in (State.STOPPING, State.STOPPED) else self.supervisor.state.value
+        return (
+            "asleep" if self.relay.is_asleep and self.supervisor.state in (State.STOPPING, State.STOPPED) else self.supervisor.state.value
+        )
 
     @property
     def has_opened(self) -> bool:
@@ -76,7 +86,7 @@ class Child:
     def wake(self) -> None:
         """A request waits for it. One that sleeps starts; one that was given up is tried again if it has cooled down."""
         if self.supervisor.state not in (State.STOPPED, State.FATAL):
-            return
+            return None
         if self.is_over:  # the session that it was for has ended, whoever still speaks for it
             return self.relay.lost("the server process was stopped", self._clock(), for_good=True)
         if self.relay.is_asleep:
@@ -128,9 +138,16 @@ class Child:
 
     def status(self, now: float) -> dict:
         """What there is to see: age in seconds, memory in bytes."""
-        return {"role": self.role, "state": self.state, "pid": self.pid, "era": self.relay.era, "calls": self.relay.calls,
-                "age": round(now - self.supervisor.started, 1) if self.pid else None,
-                "memory": usage([self.pid])[0] if self.pid else 0, "sessions": len(self.relay.sessions)}
+        return {
+            "role": self.role,
+            "state": self.state,
+            "pid": self.pid,
+            "era": self.relay.era,
+            "calls": self.relay.calls,
+            "age": round(now - self.supervisor.started, 1) if self.pid else None,
+            "memory": usage([self.pid])[0] if self.pid else 0,
+            "sessions": len(self.relay.sessions),
+        }
 
     # -- what the supervisor tells --------------------------------------------------------------------------------------
 
@@ -190,8 +207,9 @@ class Child:
         self.supervisor.opened()
         self.service.eras.opened(facts)
         self.on_opened()
-        self.log.info("child ready", pid=self.pid, server=facts.title, revision=facts.revision,
-                      seconds=round(self.service.counts.ready_seconds, 3))
+        self.log.info(
+            "child ready", pid=self.pid, server=facts.title, revision=facts.revision, seconds=round(self.service.counts.ready_seconds, 3)
+        )
         self.service.loop.call_soon(self._tell_waiting, "")
 
     def _refused(self, why: str) -> None:

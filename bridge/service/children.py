@@ -126,8 +126,9 @@ class Children:
             return
         self._has_tried_headers = True
         patience = min(PROBE, settings.start_timeout or PROBE)
-        child = self.headed = Child(self.service, "headers", on_gone=self._headed_gone,
-                                    pace=Pace(patience, settings.backoff_initial, settings.backoff_max, 1))
+        child = self.headed = Child(
+            self.service, "headers", on_gone=self._headed_gone, pace=Pace(patience, settings.backoff_initial, settings.backoff_max, 1)
+        )
         child.wants_headers = child.supervisor.is_on_trial = True
         child.on_opened = self._headed_opened
         child.start()
@@ -205,8 +206,15 @@ class Children:
         patience = self.service.settings.idle_stop
         for child in self._lasting() if patience else ():
             relay = child.relay
-            if relay.is_open and relay.is_idle and now - relay.used >= patience and child.successor is None \
-                    and not relay.listens and not relay.tasks.are_running(now) and not any(session.subscriptions for session in relay.sessions.values()):
+            if (
+                relay.is_open
+                and relay.is_idle
+                and now - relay.used >= patience
+                and child.successor is None
+                and not relay.listens
+                and not relay.tasks.are_running(now)
+                and not any(session.subscriptions for session in relay.sessions.values())
+            ):
                 self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
                 child.sleep()
 

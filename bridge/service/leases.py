@@ -28,11 +28,16 @@ class Leases:
         self._lent: dict[str, Lease] = {}  # by ticket
         self._free: dict[tuple[str, bytes], list[tuple[float, Lease]]] = defaultdict(list)
         settings = service.settings
-        self._may_lend = settings.isolation == "session" or settings.isolation == "auto" and settings.max_in_flight != 1
+        self._may_lend = settings.isolation == "session" or (settings.isolation == "auto" and settings.max_in_flight != 1)
 
     def wants(self, method: str, meta: Meta) -> bool:
         """Whether this call may be asked something."""
-        return self._may_lend and method in parking.METHODS and len(memoryview(meta.capabilities)) > 2 and bool(parking.askable(meta.capabilities))
+        return (
+            self._may_lend
+            and method in parking.METHODS
+            and len(memoryview(meta.capabilities)) > 2
+            and bool(parking.askable(meta.capabilities))
+        )
 
     async def call(self, message: Envelope, params: ModernParams, meta: Meta, reply, principal: str, trace: str) -> Refusal | None:
         lease = await self._take(principal, meta)

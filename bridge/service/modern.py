@@ -34,7 +34,7 @@ class ModernCalls:
     def find_child(self, call) -> Outcome:
         """The child that the call is for, once its era is known, and what it is."""
         call.child = child = self.service.children.modern_now(call.request.principal)
-        if child is None or child.relay.facts is None or call.message.method == listens.METHOD and not child.relay.is_modern:
+        if child is None or child.relay.facts is None or (call.message.method == listens.METHOD and not child.relay.is_modern):
             return self._wait_for_child(call)
         return None
 
@@ -109,8 +109,16 @@ class ModernCalls:
         child, relay = call.child, call.child.relay
         trace = call.request.headers.get(b"traceparent")
         caller = self._callers.get(principal) or self._new_caller(principal)
-        reply.exchange = relay.call(caller, message, call.params, meta.progressToken, envelope.string(meta.level) if meta.level else "",
-                                    reply, self.service.loop.time(), trace.decode("latin-1") if trace else "")
+        reply.exchange = relay.call(
+            caller,
+            message,
+            call.params,
+            meta.progressToken,
+            envelope.string(meta.level) if meta.level else "",
+            reply,
+            self.service.loop.time(),
+            trace.decode("latin-1") if trace else "",
+        )
         if not relay.is_open and not relay.is_idle:
             child.wake()
         return DONE
@@ -143,7 +151,10 @@ class ModernCalls:
         learning = child.relay.learning
         if not learning.has_failed:
             listed = self.service.loop.create_future()
-            told = lambda: listed.done() or listed.set_result(None)
+
+            def told():
+                return listed.done() or listed.set_result(None)
+
             learning.when_told(told)
             try:
                 await asyncio.wait_for(listed, SCHEMA_PATIENCE)

@@ -160,8 +160,9 @@ class Pool:
         """One that is ready, else one that will be ready before a new one would."""
         fitting = params, initialize_params(capabilities=kind)
         spares = [child for child in self._aside if child.params in fitting] + self._spares.get(kind, [])
-        child = next((spare for spare in spares if spare.relay.is_open), None) \
-            or next((spare for spare in spares if spare.supervisor.state in COMING), None)
+        child = next((spare for spare in spares if spare.relay.is_open), None) or next(
+            (spare for spare in spares if spare.supervisor.state in COMING), None
+        )
         if child is not None:
             self._remove(child)
         return child
@@ -172,7 +173,7 @@ class Pool:
     def _make_room(self) -> None:
         """Give up a spare that is not what is wanted, unless enough children are ending already."""
         if len(self._ending) >= len(self._waiting):
-            return
+            return None
         for spares in self._shelves():
             if spares:
                 return self._end(spares.pop())

@@ -70,12 +70,18 @@ class Starting:
         if said := self._said():
             look = look_of(said)
             hint = "" if look or not self._child.supervisor.process.pending else ": the line has no end"
-            return said, f"no answer to initialize yet; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}", look is not None and look.is_plain
+            return (
+                said,
+                f"no answer to initialize yet; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}",
+                look is not None and look.is_plain,
+            )
         waiting = "it has not read its stdin" if sight.is_unread else "it has read the message and says nothing"
         text = f"no answer to initialize yet ({age:.0f} s): {waiting}"
         if stderr.last:
             look = look_of(stderr.words)
-            is_plain = look is not None and look.is_plain and (sight.is_unread or "jsonrpc" in stderr.words)  # it does not read, or does not understand
+            is_plain = (
+                look is not None and look.is_plain and (sight.is_unread or "jsonrpc" in stderr.words)
+            )  # it does not read, or does not understand
             return stderr.last, f"{text}; its last words: {quote(stderr.last)}{_looks(look)}", is_plain
         return waiting, text, False
 

@@ -72,8 +72,16 @@ def an_offer_of_any_other_protocol_is_ignored(url):
 
 @case("RFC 9110, 7.8: WebSocket is offered where there is none")
 def an_offer_of_websocket_on_a_post_is_ignored(url):
-    _is_opened(post(url, request("initialize", HELLO), "Connection: Upgrade", "Upgrade: websocket",
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"))
+    _is_opened(
+        post(
+            url,
+            request("initialize", HELLO),
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version: 13",
+        )
+    )
 
 
 @case("typescript-sdk PR 231: a compressing proxy holds events back")
@@ -155,8 +163,14 @@ def a_compressed_body_is_read_or_refused_by_name(url):
 def a_charset_is_read_or_refused(url):
     for charset, right in (("utf-8", 200), ("UTF-8", 200), ("utf-16", 415)):
         body = json.dumps(request("initialize", HELLO)).encode(charset)
-        start = head(url, "POST", "/mcp", f"Content-Type: application/json; charset={charset}",
-                     "Accept: application/json, text/event-stream", f"Content-Length: {len(body)}")
+        start = head(
+            url,
+            "POST",
+            "/mcp",
+            f"Content-Type: application/json; charset={charset}",
+            "Accept: application/json, text/event-stream",
+            f"Content-Length: {len(body)}",
+        )
         answer = send(url, start + body, until=b'"id"')
         assert answer.status == right, (charset, answer.status, answer.body[:100])
 
@@ -202,10 +216,21 @@ def two_hosts_are_refused(url):
 
 @case("browser chats", options=("--allowed-origin", "https://chat.example"), theirs=False)
 def a_page_that_was_let_in_may_use_every_header(url):
-    asked = ("Content-Type, Authorization, X-API-Key, Mcp-Session-Id, Mcp-Protocol-Version, Last-Event-ID, Mcp-Method, Mcp-Name, "
-             "Mcp-Param-Region")
-    answer = send(url, head(url, "OPTIONS", "/mcp", "Origin: https://chat.example", "Access-Control-Request-Method: POST",
-                            f"Access-Control-Request-Headers: {asked.lower()}"))
+    asked = (
+        "Content-Type, Authorization, X-API-Key, Mcp-Session-Id, Mcp-Protocol-Version, Last-Event-ID, Mcp-Method, Mcp-Name, "
+        "Mcp-Param-Region"
+    )
+    answer = send(
+        url,
+        head(
+            url,
+            "OPTIONS",
+            "/mcp",
+            "Origin: https://chat.example",
+            "Access-Control-Request-Method: POST",
+            f"Access-Control-Request-Headers: {asked.lower()}",
+        ),
+    )
     assert answer.status in (200, 204), answer.status
     allowed = (answer.headers["access-control-allow-headers"] or "").lower().replace(" ", "").split(",")
     assert set(asked.lower().replace(" ", "").split(",")) <= set(allowed), allowed

@@ -44,7 +44,7 @@ def send(url: str, *segments: bytes, until: bytes | None = None, patience: float
             while until is None or until not in body:
                 line = response.readline()
                 body += line
-                if not line or until is None and line.startswith(b"data:"):
+                if not line or (until is None and line.startswith(b"data:")):
                     break
         else:
             body = response.read()

@@ -33,7 +33,12 @@ def answer(id, result) -> None:
         case "float_ids":
             write(json.dumps(message | {"id": float(id)}).encode() + b"\n")
         case "pino":
-            write(json.dumps({"level": 30, "time": 1, "id": id, "msg": "request done"}).encode() + b"\n" + json.dumps(message).encode() + b"\n")
+            write(
+                json.dumps({"level": 30, "time": 1, "id": id, "msg": "request done"}).encode()
+                + b"\n"
+                + json.dumps(message).encode()
+                + b"\n"
+            )
         case "coloured":
             write(b"\x1b[32mINFO\x1b[0m answering\n\x1b[0m" + json.dumps(message).encode() + b"\x1b[0m\n")
         case "noise":

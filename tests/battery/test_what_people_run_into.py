@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import Bridge
-
 from battery.cases import CASES
+from support import Bridge
 
 ODD = Path(__file__).with_name("odd_server.py")
 

@@ -11,11 +11,7 @@ import sys
 import uvicorn
 
 port, headers, body = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3].encode()
-START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
-}
+START = {"type": "http.response.start", "status": 200, "headers": [(name.lower().encode(), value.encode()) for name, value in headers]}
 BODY = {"type": "http.response.body", "body": body}
 
 

@@ -8,8 +8,7 @@ import os
 import sys
 
 RESULTS = {
-    "initialize": b'{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},'
-    b'"serverInfo":{"name":"bench-echo","version":"1"}}',
+    "initialize": b'{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"bench-echo","version":"1"}}',
     "server/discover": b'{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},'
     b'"ttlMs":0,"cacheScope":"private"}',
     "tools/list": b'{"tools":[{"name":"echo","description":"A constant","inputSchema":{"type":"object"}},'

@@ -51,12 +51,7 @@ def _wrk(script: str, server: Server, connections: int, threads: int, seconds: f
     command += [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     environment = os.environ | {"BENCH_CONSTANT": str(int(server.kind.constant))} | more
     done = subprocess.run(
-        [*command, f"{server.url}/mcp"],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 60,
+        [*command, f"{server.url}/mcp"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + 60
     )
     figures = [line for line in done.stdout.splitlines() if line.startswith('{"right"')]
     if not figures:

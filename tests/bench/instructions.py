@@ -24,9 +24,11 @@ import load
 import servers
 
 WARM = 300  # calls before anything counts: caches are full, the code is specialised
-MODERN = (b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{'
-          b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},'
-          b'"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}}}')
+MODERN = (
+    b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{'
+    b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},'
+    b'"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}}}'
+)
 MODERN_HEADERS = b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n"
 CONSTANT = '{"jsonrpc":"2.0","id":123456789,"result":{"content":[{"type":"text","text":"hello"}]}}'
 
@@ -82,8 +84,10 @@ def _call(case: str, port: int, calls: int) -> None:
 
 
 def _post(connection: socket.socket, answers, headers: bytes, body: bytes) -> tuple[bytes, bytes]:
-    connection.sendall(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n%bContent-Type: application/json\r\n"
-                       b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
+    connection.sendall(
+        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n%bContent-Type: application/json\r\n"
+        b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n%b" % (headers, len(body), body)
+    )
     head = b"".join(iter(answers.readline, b"\r\n"))
     return head, answers.read(int(load.LENGTH.search(b"\r\n" + head)[1]))
 
@@ -105,8 +109,12 @@ def _serve(era: str):
 CASES = {
     "handshake": _serve("legacy"),
     "modern": _serve("modern"),
-    "bare": lambda port: [str(Path(__file__).with_name("bare.py")), str(port), json.dumps(
-        [["content-type", "application/json"], ["content-length", str(len(CONSTANT))]]), CONSTANT],
+    "bare": lambda port: [
+        str(Path(__file__).with_name("bare.py")),
+        str(port),
+        json.dumps([["content-type", "application/json"], ["content-length", str(len(CONSTANT))]]),
+        CONSTANT,
+    ],
 }
 
 if __name__ == "__main__":

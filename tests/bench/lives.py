@@ -33,8 +33,10 @@ SLOW = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"slow",
 
 def bridge(*options: str, child: list[str] | None = None, name: str = "ours") -> Kind:
     """Our bridge with these options around `child` (the compiled one where none is given)."""
+
     def command(port: int, compiled: list[str]) -> list[str]:
         return [sys.executable, "-m", "bridge", "serve", "--port", str(port), *options, "--", *(child or compiled)]
+
     return Kind(name, command, "/readyz")
 
 
@@ -45,8 +47,7 @@ def pool(quick: bool):
     """initialize, initialized and the first tools/list of a new session: shared, from warm spares, and with a spawn."""
     times = 5 if quick else 15
     seconds = {}
-    for name, options in (("shared", ()), ("spares", ("--isolation", "session", "--spares", "2")),
-                          ("spawn", ("--isolation", "session"))):
+    for name, options in (("shared", ()), ("spares", ("--isolation", "session", "--spares", "2")), ("spawn", ("--isolation", "session"))):
         with running(bridge(*options, child=ECHO)) as [server]:
             time.sleep(1)
             seconds[name] = load.run(_first_lists(server.port, times))
@@ -90,9 +91,15 @@ def kills(quick: bool):
     yield Row(f"child killed {times} times under 16 clients: wrong answers", str(result["wrong"]), goal="≤ 0", met=result["wrong"] == 0)
     yield Row("… sessions lost", str(result["lost"]), goal="≤ 0", met=result["lost"] == 0)
     yield Row("… calls answered with the reason", f"{result['told']:,} of {result['calls']:,}")
-    yield Row("… longest wait of a call that was in flight", milliseconds(result["told_after"]), goal="≤ 1 s", met=result["told_after"] <= 1)
-    yield Row("… children and descriptors more than before", f"{more_children}, {more_files}", goal="≤ 0, 0",
-              met=more_children <= 0 and more_files <= 0)
+    yield Row(
+        "… longest wait of a call that was in flight", milliseconds(result["told_after"]), goal="≤ 1 s", met=result["told_after"] <= 1
+    )
+    yield Row(
+        "… children and descriptors more than before",
+        f"{more_children}, {more_files}",
+        goal="≤ 0, 0",
+        met=more_children <= 0 and more_files <= 0,
+    )
 
 
 async def _killed(server: Server, times: int) -> dict:
@@ -150,8 +157,12 @@ def soak(quick: bool):
         growth = server.memory() - before
     _say(f"{tally.right:,} calls in {tally.seconds:.0f} s: {mebibytes(growth)}, {tally.wrong} wrong {tally.reasons or ''}")
     goal = at_most(5 * MIB)
-    yield Row(f"{sessions * each:,} calls over {sessions:,} sessions: memory growth after the first 10,000", mebibytes(growth),
-              goal="≤ 5 MiB", met=goal.holds(growth) and not tally.wrong)
+    yield Row(
+        f"{sessions * each:,} calls over {sessions:,} sessions: memory growth after the first 10,000",
+        mebibytes(growth),
+        goal="≤ 5 MiB",
+        met=goal.holds(growth) and not tally.wrong,
+    )
 
 
 async def _sessions(port: int, number: int, each: int) -> Tally:
@@ -188,8 +199,13 @@ def slow(quick: bool):
     ratio = median(beside / alone for alone, beside in pairs)
     alone, beside = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
     _say(f"slow neighbour: {pairs}")
-    yield Row(f"median of 15 busy clients beside a call of {rounds * seconds} s in all", milliseconds(beside), ratio=f"{ratio:.2f}",
-              goal="≤ 1.2 × alone", met=ratio <= 1.2)
+    yield Row(
+        f"median of 15 busy clients beside a call of {rounds * seconds} s in all",
+        milliseconds(beside),
+        ratio=f"{ratio:.2f}",
+        goal="≤ 1.2 × alone",
+        met=ratio <= 1.2,
+    )
     yield Row("… alone", milliseconds(alone))
 
 

@@ -52,11 +52,7 @@ class Bench:
         ]
 
     def sse_peers(self) -> list[Kind]:
-        return [
-            servers.pypi_mcp_proxy(),
-            servers.supergateway("sse"),
-            servers.npm_mcp_proxy("--server", "sse"),
-        ]
+        return [servers.pypi_mcp_proxy(), servers.supergateway("sse"), servers.npm_mcp_proxy("--server", "sse")]
 
 
 @dataclass
@@ -246,16 +242,14 @@ def idle(bench: Bench) -> Iterator[Row]:
         with _peers_may_fail(kind), running(kind) as [server]:
             load.run(load.idle_streams(server.port, 32, lambda: None))
             before, full = server.memory(), []
-            tally = load.run(load.idle_streams(server.port, number, lambda: full.append(server.memory())))  # noqa: B023
+            tally = load.run(load.idle_streams(server.port, number, lambda: full.append(server.memory())))
             _demand_right(kind.name, tally)
             cost[kind.name] = (full[0] - before) / number
             _say(f"{number} idle SSE clients: {kind.name} {kibibytes(cost[kind.name])} each")
     yield _plain("1,000 idle SSE clients: memory each", cost, _least(cost), kibibytes, at_most(40 * 1024), " 40 KiB")
 
 
-ALL: dict[str, Measure] = {
-    measure.__name__: measure for measure in (http, latency, sse, litellm, memory, start, big, sessions, idle)
-}
+ALL: dict[str, Measure] = {measure.__name__: measure for measure in (http, latency, sse, litellm, memory, start, big, sessions, idle)}
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -275,9 +269,7 @@ def _against_bare(title: str, found: Results, show: Callable[[float], str], goal
     )
 
 
-def _against(
-    title: str, found: Results, peer: str | None, show: Callable[[float], str], goal: Goal, inverse=False
-) -> Row:
+def _against(title: str, found: Results, peer: str | None, show: Callable[[float], str], goal: Goal, inverse=False) -> Row:
     """`inverse` for times: how many times as fast is their time over ours."""
     ours, theirs = found.get(OURS), found.get(peer)
     known = bool(ours and theirs)

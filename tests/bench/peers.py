@@ -18,9 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import servers
-from servers import Kind
-
 from battery.cases import CASES, Case
+from servers import Kind
 
 ODD = Path(__file__).parents[1] / "battery" / "odd_server.py"
 
@@ -29,8 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME")
     options = parser.parse_args()
-    kinds = [servers.ours(), servers.supergateway("streamableHttp"), servers.pypi_mcp_proxy(),
-             servers.npm_mcp_proxy("--server", "stream")]
+    kinds = [servers.ours(), servers.supergateway("streamableHttp"), servers.pypi_mcp_proxy(), servers.npm_mcp_proxy("--server", "stream")]
     kinds = [kind for kind in kinds if not options.only or kind.name in options.only]
     print("| case | seen | " + " | ".join(kind.name for kind in kinds) + " |")
     print("|---|---|" + "---|" * len(kinds), flush=True)
@@ -48,8 +46,14 @@ def main() -> int:
 def _verdict(kind: Kind, case: Case) -> str:
     port = servers._free_port()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(kind.command(port, [sys.executable, str(ODD), case.way]), cwd=servers.CHECKOUT,
-                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            kind.command(port, [sys.executable, str(ODD), case.way]),
+            cwd=servers.CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         server = servers.Server(kind, port, process, Path(os.devnull), Path(os.devnull), time.monotonic())
         signal.signal(signal.SIGALRM, _too_long)
         signal.alarm(30)

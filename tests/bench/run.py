@@ -57,9 +57,7 @@ def main() -> int:
         ended = " The time was up: the table is not complete."
     signal.alarm(0)
     print(markdown(rows))
-    print(
-        "\nA ratio is ours to the other's, of a 5 MiB result the other's time to ours; medians of interleaved windows."
-    )
+    print("\nA ratio is ours to the other's, of a 5 MiB result the other's time to ours; medians of interleaved windows.")
     print(f"{_circumstances()} {time.monotonic() - begin:.0f} s.{ended}")
     failed = bool(ended) or any(row.met is False for row in rows)
     return 1 if options.check and failed else 0

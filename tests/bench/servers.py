@@ -122,9 +122,7 @@ class Server:
 
     def wait_until_healthy(self, patience: float = 20) -> float:
         """Seconds from the spawn to the first 200."""
-        request = (
-            f"GET {self.kind.health} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n\r\n".encode()
-        )
+        request = f"GET {self.kind.health} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n\r\n".encode()
         while self.age() < patience:
             if self.process.poll() is not None:
                 break

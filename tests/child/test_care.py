@@ -53,8 +53,12 @@ def end_of(kind: str, number: int):
 def ends():
     """All kinds, four at a time: stopping is mostly waiting."""
     with ThreadPoolExecutor(4) as pool:
-        begun = {(kind, number): pool.submit(end_of, kind, number) for kind in KINDS for number in (signal.SIGTERM, signal.SIGINT)
-                 if number == signal.SIGTERM or kind in ("echo", "daemon")}
+        begun = {
+            (kind, number): pool.submit(end_of, kind, number)
+            for kind in KINDS
+            for number in (signal.SIGTERM, signal.SIGINT)
+            if number == signal.SIGTERM or kind in ("echo", "daemon")
+        }
         return {key: future.result() for key, future in begun.items()}
 
 
@@ -81,15 +85,14 @@ def test_after_sigint_nothing_is_left(ends, kind):
 def test_after_sigkill_of_the_bridge_its_child_is_gone(kind):
     """As an OOM killer does. What the child started itself hears of it only by its pipes; a container takes the rest."""
     bridge = Bridge(KINDS[kind])
-    with suppress(AssertionError):
-        with bridge:
-            child = next(process for process in bridge.tree() if process.ppid() == bridge.process.pid)
-            if kind in ("grandchild", "daemon"):
-                eventually(lambda: bridge.logged("asleep"))
-            bridge.kill()
-            eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-            left = bridge.leftover(0.5)
-            bridge.kill_all()
+    with suppress(AssertionError), bridge:
+        child = next(process for process in bridge.tree() if process.ppid() == bridge.process.pid)
+        if kind in ("grandchild", "daemon"):
+            eventually(lambda: bridge.logged("asleep"))
+        bridge.kill()
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        left = bridge.leftover(0.5)
+        bridge.kill_all()
 
     assert child.pid not in [process.pid for process in left]
     assert (left == []) is (kind in ("echo", "wrapper"))
@@ -184,7 +187,7 @@ def test_the_own_child_of_a_session_goes_with_it_however_deaf(start):
 
 
 def test_the_child_is_the_leader_of_its_own_group(echo):
-    pid, = echo.children()
+    (pid,) = echo.children()
 
     assert os.getpgid(pid) == os.getsid(pid) == pid
     assert os.getsid(echo.process.pid) != pid

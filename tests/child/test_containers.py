@@ -40,10 +40,10 @@ def test_a_container_is_known_by_its_command(command):
     made = run(engine, argv)
     start = len(before.split())
     assert made.argv[:start] == argv[:start]
-    added = made.argv[start:len(made.argv) - len(argv) + start]
+    added = made.argv[start : len(made.argv) - len(argv) + start]
     assert added[0] == f"--label={LABEL}={made.mark}"
     assert added[1:] == (() if "compose" in argv else (f"--cidfile={made.file}",))
-    assert made.argv[start + len(added):] == argv[start:]
+    assert made.argv[start + len(added) :] == argv[start:]
 
 
 def test_a_file_for_the_id_that_the_operator_wants_stays():

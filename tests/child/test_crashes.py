@@ -16,10 +16,17 @@ def dying(around) -> Bridge:
     return around("dies", options=PACE)
 
 
-@pytest.mark.parametrize("tool, arguments, word", [
-    ("die", {"code": 7}, "code 7"), ("die", {"code": 0}, "code 0"), ("die", {"code": -9}, "SIGKILL"), ("die", {"code": -11}, "SIGSEGV"),
-    ("die_mid_line", {}, "code 3"), ("close_stdout", {}, "exited"),
-])
+@pytest.mark.parametrize(
+    "tool, arguments, word",
+    [
+        ("die", {"code": 7}, "code 7"),
+        ("die", {"code": 0}, "code 0"),
+        ("die", {"code": -9}, "SIGKILL"),
+        ("die", {"code": -11}, "SIGSEGV"),
+        ("die_mid_line", {}, "code 3"),
+        ("close_stdout", {}, "exited"),
+    ],
+)
 def test_a_call_in_flight_is_answered_soon_and_says_why(dying, connect, transport, tool, arguments, word):
     """Edge case 50."""
     client = connect(transport, dying.url)
@@ -89,7 +96,10 @@ def test_calls_while_it_is_down_wait_for_the_next_one(dying, connect, transport)
 
 def test_a_child_that_is_killed_from_outside_is_started_again(dying, connect):
     client = connect(Http, dying.url)
-    restarts = lambda: dying.metrics().value("mcp_bridge_child_restarts_total")
+
+    def restarts():
+        return dying.metrics().value("mcp_bridge_child_restarts_total")
+
     before = restarts()
     os.kill(int(text(client.call("pid"))), signal.SIGKILL)
     eventually(lambda: restarts() == before + 1)

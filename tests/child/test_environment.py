@@ -4,8 +4,17 @@ import pytest
 
 from bridge.child.environment import BadEnvironment, compose, proxies, read_file
 
-OURS = {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "SSL_CERT_FILE": "/ca.pem", "API_KEY": "secret",
-        "MCP_BRIDGE_TOKEN_FILE": "/tokens", "LD_PRELOAD": "x.so", "PYTHONPATH": "/x", "TWICE": "ours"}
+OURS = {
+    "PATH": "/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "SSL_CERT_FILE": "/ca.pem",
+    "API_KEY": "secret",
+    "MCP_BRIDGE_TOKEN_FILE": "/tokens",
+    "LD_PRELOAD": "x.so",
+    "PYTHONPATH": "/x",
+    "TWICE": "ours",
+}
 
 
 @pytest.fixture
@@ -23,17 +32,31 @@ def test_a_child_gets_a_small_set_and_none_of_our_secrets():
 
 
 def test_a_child_gets_the_proxies_in_both_cases_and_a_flag_wins():
-    ours = {"HTTP_PROXY": "http://a:1", "https_proxy": "http://b:2", "all_proxy": "socks5://c:3", "NO_PROXY": "lan", "no_proxy": "lan", "FTP_PROXY": "x"}
+    ours = {
+        "HTTP_PROXY": "http://a:1",
+        "https_proxy": "http://b:2",
+        "all_proxy": "socks5://c:3",
+        "NO_PROXY": "lan",
+        "no_proxy": "lan",
+        "FTP_PROXY": "x",
+    }
 
     assert compose(ours=ours) == {name: value for name, value in ours.items() if name != "FTP_PROXY"}
     assert compose(["https_proxy="], ours=ours)["https_proxy"] == ""
 
 
-@pytest.mark.parametrize(("value", "shown"), [
-    ("http://proxy:3128", "http://proxy:3128"), ("http://me:hush@proxy:3128/", "http://[redacted]@proxy:3128/"), ("me:hush@proxy:3128", "[redacted]@proxy:3128"),
-    ("http://me:hu@sh@proxy", "http://[redacted]@proxy"), ("http://me:hu/sh@proxy", "http://[redacted]@proxy"), ("SOCKS5H://hush@[::1]:9", "SOCKS5H://[redacted]@[::1]:9"),
-    ("localhost,.lan,10.0.0.0/8", "localhost,.lan,10.0.0.0/8"),
-])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://me:hush@proxy:3128/", "http://[redacted]@proxy:3128/"),
+        ("me:hush@proxy:3128", "[redacted]@proxy:3128"),
+        ("http://me:hu@sh@proxy", "http://[redacted]@proxy"),
+        ("http://me:hu/sh@proxy", "http://[redacted]@proxy"),
+        ("SOCKS5H://hush@[::1]:9", "SOCKS5H://[redacted]@[::1]:9"),
+        ("localhost,.lan,10.0.0.0/8", "localhost,.lan,10.0.0.0/8"),
+    ],
+)
 def test_a_proxy_is_shown_without_its_password(value, shown):
     assert proxies({"HTTPS_PROXY": value, "PATH": "/bin", "NO_PROXY": ""}) == {"HTTPS_PROXY": shown}
 
@@ -41,7 +64,13 @@ def test_a_proxy_is_shown_without_its_password(value, shown):
 def test_what_is_named_is_added():
     result = compose(["API_KEY", "A=1", "B=", "C=x=y", "D= z "], ours=OURS)
 
-    assert {name: result[name] for name in ("API_KEY", "A", "B", "C", "D")} == {"API_KEY": "secret", "A": "1", "B": "", "C": "x=y", "D": " z "}
+    assert {name: result[name] for name in ("API_KEY", "A", "B", "C", "D")} == {
+        "API_KEY": "secret",
+        "A": "1",
+        "B": "",
+        "C": "x=y",
+        "D": " z ",
+    }
 
 
 def test_a_container_may_pass_everything_but_what_is_the_bridges_own():
@@ -57,10 +86,23 @@ def test_later_ones_win(env_file):
     assert compose(["A=flag", "A=again"], file, OURS)["A"] == "again"
 
 
-@pytest.mark.parametrize(("content", "expected"), [
-    (b"key", "key"), (b"key\n", "key"), (b"key\r\n", "key"), (b"key\n\n", "key\n"), (b" key \n", " key "), (b"key\r", "key\r"),
-    (b"", ""), (b"\n", ""), (b"a=b\nc", "a=b\nc"), ("é".encode(), "é"), (b"\xff", "\udcff"), (b"x" * 131_000, "x" * 131_000),
-])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"key", "key"),
+        (b"key\n", "key"),
+        (b"key\r\n", "key"),
+        (b"key\n\n", "key\n"),
+        (b" key \n", " key "),
+        (b"key\r", "key\r"),
+        (b"", ""),
+        (b"\n", ""),
+        (b"a=b\nc", "a=b\nc"),
+        ("é".encode(), "é"),
+        (b"\xff", "\udcff"),
+        (b"x" * 131_000, "x" * 131_000),
+    ],
+)
 def test_a_secret_is_what_stands_in_its_file(tmp_path, content, expected):
     path = tmp_path / "a=b"
     path.write_bytes(content)
@@ -68,10 +110,14 @@ def test_a_secret_is_what_stands_in_its_file(tmp_path, content, expected):
     assert compose(["KEY=flag"], secrets=[f"KEY={path}"], ours=OURS)["KEY"] == expected
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    (b"hush\0hush", "a value cannot hold a null byte"), (b"hush" * 40_000, "longer than a variable can be (131072 bytes)"),
-    (None, "No such file or directory"),
-])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"hush\0hush", "a value cannot hold a null byte"),
+        (b"hush" * 40_000, "longer than a variable can be (131072 bytes)"),
+        (None, "No such file or directory"),
+    ],
+)
 def test_a_secret_that_cannot_be_is_refused_by_both_its_names(tmp_path, content, why):
     path = tmp_path / "file"
     if content is not None:

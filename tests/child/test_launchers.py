@@ -11,15 +11,42 @@ from bridge.child.watch import launcher_of
 SLOW = ["--start-timeout", "1", "--max-restarts", "1", "--child-era", "legacy"]
 
 
-@pytest.mark.parametrize(("command", "launcher"), [
-    ("npx -y @scope/server --flag", "npx"), ("/usr/local/bin/npx some-server", "npx"), ("node /usr/lib/node_modules/npm/bin/npx-cli.js -y x", "npx"),
-    ("npm exec some-server", "npm exec"), ("npm --yes exec some-server", "npm exec"), ("npm run start", ""), ("npm start", ""),
-    ("node /usr/bin/npm exec x", "npm exec"), ("pnpm dlx x", "pnpm dlx"), ("pnpm run x", ""), ("yarn dlx x", "yarn dlx"), ("bunx x", "bunx"), ("bun x y", "bun x"),
-    ("bun run server.ts", ""), ("uvx mcp-server-time", "uvx"), ("/root/.local/bin/uv tool uvx x", "uv tool"), ("uv run server.py", "uv run"),
-    ("uv --version", ""), ("pipx run x", "pipx run"), ("/venv/bin/python /venv/bin/pipx run x", "pipx run"), ("pipx list", ""), ("go run ./cmd/server", "go run"),
-    ("cargo run --release", "cargo run"), ("dotnet run", "dotnet run"), ("dotnet server.dll", ""), ("dnx Some.Server", "dnx"),
-    ("node server.js", ""), ("python -m mcp_server_uv", ""), ("my-npx-server", ""), ("node /srv/npx/server.js", ""), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("command", "launcher"),
+    [
+        ("npx -y @scope/server --flag", "npx"),
+        ("/usr/local/bin/npx some-server", "npx"),
+        ("node /usr/lib/node_modules/npm/bin/npx-cli.js -y x", "npx"),
+        ("npm exec some-server", "npm exec"),
+        ("npm --yes exec some-server", "npm exec"),
+        ("npm run start", ""),
+        ("npm start", ""),
+        ("node /usr/bin/npm exec x", "npm exec"),
+        ("pnpm dlx x", "pnpm dlx"),
+        ("pnpm run x", ""),
+        ("yarn dlx x", "yarn dlx"),
+        ("bunx x", "bunx"),
+        ("bun x y", "bun x"),
+        ("bun run server.ts", ""),
+        ("uvx mcp-server-time", "uvx"),
+        ("/root/.local/bin/uv tool uvx x", "uv tool"),
+        ("uv run server.py", "uv run"),
+        ("uv --version", ""),
+        ("pipx run x", "pipx run"),
+        ("/venv/bin/python /venv/bin/pipx run x", "pipx run"),
+        ("pipx list", ""),
+        ("go run ./cmd/server", "go run"),
+        ("cargo run --release", "cargo run"),
+        ("dotnet run", "dotnet run"),
+        ("dotnet server.dll", ""),
+        ("dnx Some.Server", "dnx"),
+        ("node server.js", ""),
+        ("python -m mcp_server_uv", ""),
+        ("my-npx-server", ""),
+        ("node /srv/npx/server.js", ""),
+        ("", ""),
+    ],
+)
 def test_a_launcher_is_told_by_its_command(command, launcher):
     assert launcher_of(command.split(" ")) == launcher
 
@@ -34,7 +61,7 @@ def launcher(folder, name: str, fetches: str, starts: str) -> dict:
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-WAIT = "while test -e \"$(dirname \"$0\")/wait\"; do sleep 0.1 </dev/null >/dev/null; done"
+WAIT = 'while test -e "$(dirname "$0")/wait"; do sleep 0.1 </dev/null >/dev/null; done'
 WAYS = {
     "by a child (uvx)": ("uvx", WAIT, "SERVER"),
     "through a shell (npm)": ("npx", WAIT, "sh -c 'SERVER; exit $?'"),

@@ -65,7 +65,14 @@ def ready(child):
 HISTORIES = {
     "the good way": [*TO_READY, (TIMER, READY), (STOP, STOPPING), (EXITED, STOPPED)],
     "it dies and comes again": [*TO_READY, (EXITED, BACKOFF), (TIMER, STARTING), (SPAWNED, HANDSHAKING), (OPENED, READY)],
-    "the command does not exist": [(START, STARTING), (EXITED, BACKOFF), (TIMER, STARTING), (EXITED, BACKOFF), (TIMER, STARTING), (EXITED, FATAL)],
+    "the command does not exist": [
+        (START, STARTING),
+        (EXITED, BACKOFF),
+        (TIMER, STARTING),
+        (EXITED, BACKOFF),
+        (TIMER, STARTING),
+        (EXITED, FATAL),
+    ],
     "it dies in its handshake": [(START, STARTING), (SPAWNED, HANDSHAKING), (EXITED, BACKOFF)],
     "it refuses the handshake": [(START, STARTING), (SPAWNED, HANDSHAKING), (REFUSED, STOPPING), (EXITED, BACKOFF)],
     "it closes a pipe": [*TO_READY, (CLOSED, STOPPING), (EXITED, BACKOFF)],
@@ -78,13 +85,33 @@ HISTORIES = {
     "it is stopped while it starts": [(START, STARTING), (SPAWNED, HANDSHAKING), (STOP, STOPPING), (OPENED, STOPPING), (EXITED, STOPPED)],
     "it is stopped before it was spawned": [(START, STARTING), (STOP, STOPPING), (EXITED, STOPPED)],
     "it is stopped while it waits": [*TO_READY, (EXITED, BACKOFF), (STOP, STOPPED)],
-    "it is stopped when it was given up": [(START, STARTING), *[(EXITED, BACKOFF), (TIMER, STARTING)] * 2, (EXITED, FATAL), (STOP, STOPPED)],
-    "it is stopped while it is being restarted": [(START, STARTING), (SPAWNED, HANDSHAKING), (REFUSED, STOPPING), (STOP, STOPPING), (EXITED, STOPPED)],
+    "it is stopped when it was given up": [
+        (START, STARTING),
+        *[(EXITED, BACKOFF), (TIMER, STARTING)] * 2,
+        (EXITED, FATAL),
+        (STOP, STOPPED),
+    ],
+    "it is stopped while it is being restarted": [
+        (START, STARTING),
+        (SPAWNED, HANDSHAKING),
+        (REFUSED, STOPPING),
+        (STOP, STOPPING),
+        (EXITED, STOPPED),
+    ],
     "it is stopped twice": [*TO_READY, (STOP, STOPPING), (STOP, STOPPING), (EXITED, STOPPED), (STOP, STOPPED)],
     "it is started again after a stop": [*TO_READY, (STOP, STOPPING), (EXITED, STOPPED), *TO_READY],
     "it is of use and dies": [*TO_READY, (SERVED, READY), (EXITED, BACKOFF), (TIMER, STARTING)],
     "it is of use while it is stopped": [*TO_READY, (STOP, STOPPING), (SERVED, STOPPING), (EXITED, STOPPED)],
-    "it hears nothing new": [(SPAWNED, STOPPED), (EXITED, STOPPED), (START, STARTING), (START, STARTING), (SPAWNED, HANDSHAKING), (START, HANDSHAKING), (OPENED, READY), (OPENED, READY)],
+    "it hears nothing new": [
+        (SPAWNED, STOPPED),
+        (EXITED, STOPPED),
+        (START, STARTING),
+        (START, STARTING),
+        (SPAWNED, HANDSHAKING),
+        (START, HANDSHAKING),
+        (OPENED, READY),
+        (OPENED, READY),
+    ],
 }
 
 
@@ -104,6 +131,7 @@ def test_all_states_and_deeds_of_the_table_exist():
 
 
 # -- stopping ---------------------------------------------------------------------------------------------------------------
+
 
 def test_the_ladder_closes_stdin_then_terminates_then_kills_until_it_is_gone(ready):
     """No single signal works on every server."""
@@ -135,6 +163,7 @@ def test_what_is_not_there_is_gone_at_once(ready):
 
 
 # -- dying ------------------------------------------------------------------------------------------------------------------
+
 
 def test_its_user_hears_why_and_that_it_comes_again(ready):
     assert ready.after(EXITED, reason="code 3") == [("gone", "code 3", False)]
@@ -271,6 +300,7 @@ def test_zero_is_no_limit_for_a_start():
 
 # -- given up -----------------------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def fatal(child):
     child.after(START, EXITED, TIMER, EXITED, TIMER, EXITED)
@@ -313,13 +343,14 @@ def test_without_restarts_the_first_failure_is_fatal(restarts):
 
 # -- any order ---------------------------------------------------------------------------------------------------------------
 
+
 @given(st.lists(st.sampled_from(list(Event)), max_size=60))
 def test_whatever_happens_it_knows_where_it_is(events):
     """It is spawned only when it is not there, gone only when it was, and a stop always ends."""
     child = Child()
     is_there = False
     for event in events:
-        if event is TIMER and child.life.timer is None or event is SPAWNED and child.life.state is not STARTING:
+        if (event is TIMER and child.life.timer is None) or (event is SPAWNED and child.life.state is not STARTING):
             continue
         if event is EXITED and not is_there:
             continue

@@ -25,7 +25,9 @@ def cut(text: bytes, places) -> list[bytes]:
     return [text[start:end] for start, end in pairwise(edges)]
 
 
-texts = st.lists(st.binary(max_size=12) | st.sampled_from([b"", b"\r", b"\n", b"x" * 9, b"x" * 10, b"x" * 11, "é\u2028\u0085".encode()]), max_size=12).map(b"\n".join)
+texts = st.lists(
+    st.binary(max_size=12) | st.sampled_from([b"", b"\r", b"\n", b"x" * 9, b"x" * 10, b"x" * 11, "é\u2028\u0085".encode()]), max_size=12
+).map(b"\n".join)
 
 
 @given(texts, st.lists(st.integers(0, 200), max_size=12), st.integers(0, 15))
@@ -58,7 +60,7 @@ def test_a_line_is_whole_only_at_its_newline():
 def test_a_character_may_be_cut_in_two():
     text = "é😀\n".encode()
 
-    assert feed(100, *(text[n:n + 1] for n in range(len(text)))) == ([text[:-1]], [])
+    assert feed(100, *(text[n : n + 1] for n in range(len(text)))) == ([text[:-1]], [])
 
 
 @pytest.mark.parametrize("other", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
@@ -111,7 +113,10 @@ FRAMED = {  # where it comes from: what comes, what it is
     "a line between": (headed(TWO[0]) + b"oops\n" + headed(TWO[0]), [TWO[0], b"oops", TWO[0]]),
     "a message on a line between": (headed(TWO[0]) + TWO[0] + b"\n" + headed(TWO[0]), [TWO[0], TWO[0], TWO[0]]),
     "a log of headers": (b"Content-Length: 5\nServer: x\n" + TWO[0] + b"\n", [b"Content-Length: 5", b"Server: x", TWO[0]]),
-    "a header and no message": (b"Content-Length: 5\r\n\r\nhello there\n" + TWO[0] + b"\n", [b"Content-Length: 5 ", b"hello there", TWO[0]]),
+    "a header and no message": (
+        b"Content-Length: 5\r\n\r\nhello there\n" + TWO[0] + b"\n",
+        [b"Content-Length: 5 ", b"hello there", TWO[0]],
+    ),
     "words like a header": (b"Content is king\nCats\n" + TWO[0] + b"\n", [b"Content is king", b"Cats", TWO[0]]),
 }
 
@@ -120,7 +125,7 @@ FRAMED = {  # where it comes from: what comes, what it is
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_messages_behind_headers_are_found_however_they_are_cut(case, size):
     text, expected = FRAMED[case]
-    lines, long_ones = feed(1000, *(text[start:start + size] for start in range(0, len(text), size)))
+    lines, long_ones = feed(1000, *(text[start : start + size] for start in range(0, len(text), size)))
 
     assert [line for line in lines if line.strip()] == expected
     assert long_ones == []
@@ -136,7 +141,7 @@ def test_a_message_behind_a_header_that_is_too_long_is_told_by_its_ends():
 
 def test_lines_may_end_with_cr_alone():
     assert feed(100, b'{"a":1}\r', b'{"b":1}\r') == ([b'{"a":1}\r', b'{"b":1}\r'], [])
-    assert feed(100, b'{"a":', b'1}\r') == ([b'{"a":1}\r'], [])
+    assert feed(100, b'{"a":', b"1}\r") == ([b'{"a":1}\r'], [])
     assert feed(100, b'{"a":1}\r', b'\n{"b":1}\r\n') == ([b'{"a":1}\r', b'{"b":1}\r'], [])
     assert feed(100, b"10%\r", b"20%\r", b"done\n") == ([b"10%\r20%\rdone"], [])
 

@@ -25,12 +25,18 @@ def greeting(url: str) -> dict:
 def serving(tmp_path_factory, commands: dict[str, list[str]], **options) -> Bridge:
     """One bridge for all of these commands; their names are numbers."""
     file = tmp_path_factory.mktemp("config") / "mcps.json"
-    file.write_text(json.dumps({"mcpServers": {f"n{number}": {"command": command[0], "args": command[1:]} for number, command in enumerate(commands.values())}}))
+    file.write_text(
+        json.dumps(
+            {"mcpServers": {f"n{number}": {"command": command[0], "args": command[1:]} for number, command in enumerate(commands.values())}}
+        )
+    )
     return Bridge(None, "--config", file, **options)
 
 
-FORMS = {form: zoo("writes_oddly", "--form", form) for form in
-         ("bom", "utf16", "ansi", "prompt", "pretty", "array", "pair", "cr", "crlf", "nul", "floats", "pino", "headers")}
+FORMS = {
+    form: zoo("writes_oddly", "--form", form)
+    for form in ("bom", "utf16", "ansi", "prompt", "pretty", "array", "pair", "cr", "crlf", "nul", "floats", "pino", "headers")
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +73,14 @@ def complained(words: str, then: str = "exec sleep 60") -> list[str]:
 PROGRAMS = {  # the command, what is said of it, and whether clients are told at once
     "help text": (said("usage: server [-h] --db PATH\\n\\noptions:\\n  -h, --help  show this help\\n"), "help text", True),
     "an HTTP server": ([sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"], "an HTTP server", True),
-    "an HTTP server that says so on stderr": (complained("INFO: Uvicorn running on http://127.0.0.1:8000\\n", "exec sleep 60"), "an HTTP server", True),
+    "an HTTP server that says so on stderr": (
+        complained("INFO: Uvicorn running on http://127.0.0.1:8000\\n", "exec sleep 60"),
+        "an HTTP server",
+        True,
+    ),
     "an HTTP answer": (said("HTTP/1.1 400 Bad Request\\r\\nContent-Type: text/plain\\r\\n\\r\\n"), "HTTP server's answer", True),
     "a web page": (said("<!DOCTYPE html>\\n<html>\\n"), "web page", True),
-    "Python's prompt": (said("Python 3.13.1 (main)\\nType \"help\" for more.\\n>>> "), "interpreter", True),
+    "Python's prompt": (said('Python 3.13.1 (main)\\nType "help" for more.\\n>>> '), "interpreter", True),
     "npx that asks": (said("Need to install the following packages:\\nx@1.0.0\\nOk to proceed? (y) "), "add -y", True),
     "a password prompt": (said("Enter passphrase for key: "), "asks a question", True),
     "a log on stdout": (said('{"level":30,"time":1,"msg":"starting"}\\n'), "log as JSON", False),
@@ -106,12 +116,15 @@ def test_what_is_no_server_is_told_within_seconds(programs, program):
         assert looks_like in greeting(f"{programs.url}/{name}")["error"]["message"]  # although --start-timeout is a minute
 
 
-@pytest.mark.parametrize(("command", "looks_like"), [
-    (said("usage: server [-h] PATH\\n", "exit 2"), "usage: server [-h] PATH”: this looks like help text"),
-    (["sh", "-c", "no-such-mcp-server"], "a shell that does not find a command"),
-    ([sys.executable, "-c", "import no_such_package"], "not installed"),
-    (complained("Error: Cannot find module '/app/index.js'\\n", "exit 1"), "not installed"),
-])
+@pytest.mark.parametrize(
+    ("command", "looks_like"),
+    [
+        (said("usage: server [-h] PATH\\n", "exit 2"), "usage: server [-h] PATH”: this looks like help text"),
+        (["sh", "-c", "no-such-mcp-server"], "a shell that does not find a command"),
+        ([sys.executable, "-c", "import no_such_package"], "not installed"),
+        (complained("Error: Cannot find module '/app/index.js'\\n", "exit 1"), "not installed"),
+    ],
+)
 def test_what_a_program_wrote_before_it_ended_is_in_the_reason(command, looks_like):
     with Bridge(command, "--max-restarts", "1", ready=False) as bridge:
         eventually(lambda: bridge.ready()["state"] == "fatal")
@@ -142,5 +155,3 @@ def test_the_reason_of_a_start_that_took_too_long_says_what_came_instead():
 
         assert "--start-timeout" in bridge.ready()["reason"]
         assert "“hello there”" in bridge.ready()["reason"]
-
-

@@ -10,8 +10,16 @@ from support import Bridge, Http, text, zoo
 TOKEN, KEY = "a-token-that-nobody-may-see", "a-session-key-that-nobody-may-see"
 NOBODY = 65534
 # Not as root, who may look at everything. Where the tests run as root, Python may be in a folder that only root can read.
-AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
-             "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]
+AS_NOBODY = [
+    "setpriv",
+    f"--reuid={NOBODY}",
+    f"--regid={NOBODY}",
+    "--clear-groups",
+    "--no-new-privs",
+    "--inh-caps=-all,+dac_read_search",
+    "--ambient-caps=-all,+dac_read_search",
+    "--bounding-set=-all,+dac_read_search",
+]
 NOT_OFFERED = ("stack", "syscall")  # by kernels that were built without
 
 
@@ -20,8 +28,13 @@ def bridge(tmp_path_factory):
     folder = tmp_path_factory.mktemp("private")
     folder.chmod(0o777)
     (folder / "tokens").write_text(f"alice {TOKEN}\n")
-    bridge = Bridge(["env", *zoo("spy")], "--token-file", folder / "tokens", env={"MCP_BRIDGE_SESSION_KEY": KEY, "HOME": str(folder)},
-                    headers={"authorization": f"Bearer {TOKEN}"})
+    bridge = Bridge(
+        ["env", *zoo("spy")],
+        "--token-file",
+        folder / "tokens",
+        env={"MCP_BRIDGE_SESSION_KEY": KEY, "HOME": str(folder)},
+        headers={"authorization": f"Bearer {TOKEN}"},
+    )
     bridge.wrapper = ["env"] if os.getuid() else AS_NOBODY
     assert shutil.which(bridge.wrapper[0])
     with bridge:
@@ -45,10 +58,18 @@ def test_a_child_of_the_same_user_can_neither_read_nor_trace_its_bridge(bridge, 
 
 def test_the_ways_are_open_to_a_child_where_nothing_forbids_them(bridge, client):
     """So that the test before this one means something: it looks at a process of the same user that is dumpable, itself."""
-    child, = bridge.children()
+    (child,) = bridge.children()
     seen = json.loads(text(client.call("look", pid=child)))
 
-    assert {name for name, said in seen.items() if said.startswith("open: ")} >= {"environ", "maps", "mem", "process_vm_readv", "fd", "cwd", "pidfd_getfd"}
+    assert {name for name, said in seen.items() if said.startswith("open: ")} >= {
+        "environ",
+        "maps",
+        "mem",
+        "process_vm_readv",
+        "fd",
+        "cwd",
+        "pidfd_getfd",
+    }
 
 
 def test_a_child_inherits_neither_open_files_nor_variables_of_the_bridge(client):

@@ -30,8 +30,9 @@ class Talk:
         self.lines, self.long_ones, self.closed, self.ends, self.errors = [], [], [], [], []
         stderr = Stderr(self.errors.append, lambda: None)
         environment = {"PATH": os.environ["PATH"]} if environment is None else environment
-        self.process = Process(Command(argv, environment, cwd), max_line, self.lines.extend, self.too_long, self.closed.append,
-                               self.ends.append, stderr)
+        self.process = Process(
+            Command(argv, environment, cwd), max_line, self.lines.extend, self.too_long, self.closed.append, self.ends.append, stderr
+        )
 
     def too_long(self, head, tail, size):
         self.long_ones.append((head, tail, size))
@@ -53,6 +54,7 @@ def sh(script: str, **options) -> Talk:
 
 def runs(test):
     """An async test, with every process that it left behind killed."""
+
     @wraps(test)
     def run(*args, **kwargs):
         started = []
@@ -89,6 +91,7 @@ def is_alive(pid: int) -> bool:
 
 
 # -- pipes ------------------------------------------------------------------------------------------------------------------
+
 
 @runs
 async def test_lines_go_in_and_come_out_whole_and_in_order():
@@ -167,13 +170,17 @@ async def test_stderr_is_always_read():
 
 # -- the end ------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("script", "reason"), [
-    ("exit 0", "the server process exited (code 0)"),
-    ("exit 3", "the server process exited (code 3)"),
-    ("kill -9 $$", "the server process was killed by SIGKILL"),
-    ("kill -s SEGV $$", "the server process was killed by SIGSEGV"),
-    ("kill -40 $$", "the server process was killed by signal 40"),
-])
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 0", "the server process exited (code 0)"),
+        ("exit 3", "the server process exited (code 3)"),
+        ("kill -9 $$", "the server process was killed by SIGKILL"),
+        ("kill -s SEGV $$", "the server process was killed by SIGSEGV"),
+        ("kill -40 $$", "the server process was killed by signal 40"),
+    ],
+)
 @runs
 async def test_the_end_is_told_once_with_its_reason(script, reason):
     assert await sh(script).end() == reason
@@ -287,6 +294,7 @@ async def test_nothing_is_left_open():
 
 # -- the start ------------------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("options", [{"argv": ["/no/such/command"]}, {"argv": ["/"]}, {"argv": ["true"], "cwd": "/no/such/place"}])
 @runs
 async def test_what_cannot_be_started_raises(options):
@@ -323,8 +331,6 @@ async def test_a_python_server_whose_own_child_holds_the_pipes():
     await talk.until(lambda: not is_alive(below))
 
 
-
-
 @pytest.mark.parametrize("script", ["cat FILE; exec sleep 9", "cat FILE", "cat FILE; printf last"])
 @runs
 async def test_many_short_lines_do_not_keep_others_from_their_turn(tmp_path, script):
@@ -334,7 +340,10 @@ async def test_many_short_lines_do_not_keep_others_from_their_turn(tmp_path, scr
     talk = sh(script.replace("FILE", str(tmp_path / "lines")))
     batches, turns = [], []
     talk.process._received = lambda lines: (batches.append(len(lines)), talk.lines.extend(lines), turns.append(is_over()))
-    is_over = lambda: bool(talk.ends)
+
+    def is_over():
+        return bool(talk.ends)
+
     await talk.until(lambda: len(talk.lines) == len(lines))
 
     assert talk.lines == lines
@@ -344,7 +353,10 @@ async def test_many_short_lines_do_not_keep_others_from_their_turn(tmp_path, scr
         assert await talk.end() == "the server process exited (code 0)"
 
 
-@pytest.mark.parametrize("script, longest", [("yes '' | head -c 4000000; exec sleep 9", process.READ_SIZE), ("head -c 4000000 /dev/zero; exec sleep 9", process.READ_MORE)])
+@pytest.mark.parametrize(
+    "script, longest",
+    [("yes '' | head -c 4000000; exec sleep 9", process.READ_SIZE), ("head -c 4000000 /dev/zero; exec sleep 9", process.READ_MORE)],
+)
 @runs
 async def test_only_a_long_line_is_read_in_large_pieces(monkeypatch, script, longest):
     """A megabyte of blank lines in one read kept everybody waiting for half a second."""

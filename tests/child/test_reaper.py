@@ -96,12 +96,15 @@ def test_a_stranger_is_left_alone():
 
 def test_a_mark_that_is_no_text_stops_nobody():
     """A child may give its daemons any environment it likes."""
-    assert run("""
+    assert (
+        run("""
         async def main():
             pid = await leave_behind(r"MCP_BRIDGE_CHILD=$(printf '\377') setsid")
             await until(lambda: reaper.sweep() == 0 and state(pid) == "gone")
             return below()
-    """) == []
+    """)
+        == []
+    )
 
 
 def test_zombies_are_reaped_and_exit_codes_are_not_stolen():

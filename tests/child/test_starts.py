@@ -170,8 +170,15 @@ def test_a_script_without_an_interpreter_is_explained(tmp_path):
         assert str(script) in bridge.ready()["reason"]
 
 
-@pytest.mark.parametrize("command", [["cat"], ["yes"], ["sh", "-c", "echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":5}'; cat >/dev/null"],
-                                     ["sh", "-c", "read line; echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-1,\"message\":\"go away\"}}'; cat"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["cat"],
+        ["yes"],
+        ["sh", "-c", 'echo \'{"jsonrpc":"2.0","id":2,"result":5}\'; cat >/dev/null'],
+        ["sh", "-c", 'read line; echo \'{"jsonrpc":"2.0","id":2,"error":{"code":-1,"message":"go away"}}\'; cat'],
+    ],
+)
 def test_what_is_no_server_is_given_up_with_a_reason(command):
     with Bridge(command, *HURRIED, "--start-timeout", "0.4", "--max-restarts", "1", ready=False) as bridge:
         eventually(lambda: bridge.ready()["state"] == "fatal", 8)

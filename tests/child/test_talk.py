@@ -33,8 +33,13 @@ def test_odd_answers_are_answers(around, connect, transport, kind):
     assert answer["result"]["content"]
 
 
-@pytest.mark.parametrize("kind", json.loads('["no_content","content_null","block_null","text_number","unknown_type","structured_list","result_null",'
-                                            '"result_string","result_list","error_no_code","error_string","error_null","error_huge_code"]'))
+@pytest.mark.parametrize(
+    "kind",
+    json.loads(
+        '["no_content","content_null","block_null","text_number","unknown_type","structured_list","result_null",'
+        '"result_string","result_list","error_no_code","error_string","error_null","error_huge_code"]'
+    ),
+)
 def test_what_is_json_passes_as_it_is(around, connect, kind):
     """The strict profile judges nothing."""
     answer = connect(Http, around("bad_results").url).call("bad", kind=kind)
@@ -79,15 +84,26 @@ def test_the_strictest_child_survives_whatever_clients_send(around, connect, tra
     client = connect(transport, bridge.url)
     pid = bridge.children()
     for message in (
-        {"jsonrpc": "2.0", "id": 901, "method": "x", "params": None}, {"jsonrpc": "2.0", "id": 902, "method": "x", "extra": 1},
-        {"jsonrpc": "2.0", "id": 2**60, "method": "x"}, {"jsonrpc": "2.0", "id": "\u2028", "method": "x\u2028"},
-        {"jsonrpc": "2.0", "method": "notifications/x", "params": None}, {"jsonrpc": "2.0", "id": 903, "method": "x", "params": {"n": 10**40}},
-        {"jsonrpc": "2.0", "id": 1, "result": {}}, {"jsonrpc": "2.0", "id": 904, "method": "", "params": {}},
+        {"jsonrpc": "2.0", "id": 901, "method": "x", "params": None},
+        {"jsonrpc": "2.0", "id": 902, "method": "x", "extra": 1},
+        {"jsonrpc": "2.0", "id": 2**60, "method": "x"},
+        {"jsonrpc": "2.0", "id": "\u2028", "method": "x\u2028"},
+        {"jsonrpc": "2.0", "method": "notifications/x", "params": None},
+        {"jsonrpc": "2.0", "id": 903, "method": "x", "params": {"n": 10**40}},
+        {"jsonrpc": "2.0", "id": 1, "result": {}},
+        {"jsonrpc": "2.0", "id": 904, "method": "", "params": {}},
         {"jsonrpc": "2.0", "id": 905, "method": "x", "params": {"s": "\x00\x1f\x7f\ufffe"}},
     ):
         client.deliver(message)
-    for bad in (b"[]", b"[1]", b"{", b'{"jsonrpc":"2.0","id":906,"method":"x","params":[]}', b"\xff", b" ", b'{"jsonrpc":"2.0","id":907,"method":"x","params":'
-                + b'{"a":' * 600 + b"1" + b"}" * 601):
+    for bad in (
+        b"[]",
+        b"[1]",
+        b"{",
+        b'{"jsonrpc":"2.0","id":906,"method":"x","params":[]}',
+        b"\xff",
+        b" ",
+        b'{"jsonrpc":"2.0","id":907,"method":"x","params":' + b'{"a":' * 600 + b"1" + b"}" * 601,
+    ):
         (client.post if hasattr(client, "post") else client.send)(bad)
 
     assert text(client.call("echo", message="alive")) == "alive"
@@ -97,9 +113,32 @@ def test_the_strictest_child_survives_whatever_clients_send(around, connect, tra
 # What it is told
 
 
-ALLOWED = {"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
-           "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-           "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+ALLOWED = {
+    "HOME",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+}
 
 
 def environment(bridge) -> dict:
@@ -109,7 +148,13 @@ def environment(bridge) -> dict:
 
 def test_its_environment_is_a_small_set_and_what_is_named(tmp_path):
     (tmp_path / "env").write_text("# keys\nFROM_FILE=1\nQUOTED='a b'\nexport EXPORTED=x=y\nNAMED=file\n\nSPACED = s \n")
-    ours = {"OUR_SECRET": "s", "PASSED": "through", "OPENAI_API_KEY": "sk", "MCP_BRIDGE_SESSION_KEY": "k" * 32, "MCP_BRIDGE_LOG_LEVEL": "info"}
+    ours = {
+        "OUR_SECRET": "s",
+        "PASSED": "through",
+        "OPENAI_API_KEY": "sk",
+        "MCP_BRIDGE_SESSION_KEY": "k" * 32,
+        "MCP_BRIDGE_LOG_LEVEL": "info",
+    }
     options = ["--env", "NAMED=flag", "--env", "PASSED", "--env", "EMPTY=", "--env-file", tmp_path / "env"]
     with Bridge(zoo("echo"), *options, env=ours) as bridge:
         seen = environment(bridge)
@@ -134,7 +179,7 @@ def test_nothing_of_the_bridge_is_in_it_or_on_a_command_line(tmp_path):
     headers = {"authorization": "Bearer very-secret-token"}
     with Bridge(zoo("echo"), env=ours, headers=headers) as bridge, Http(bridge.url, headers=headers) as client:
         seen = client.call("env"), client.call("arguments"), client.call("received")
-        child, = bridge.children()
+        (child,) = bridge.children()
         seen = str(seen) + open(f"/proc/{child}/cmdline").read() + open(f"/proc/{child}/environ").read()
 
     assert bridge.logged("mcp-bridge") is not None

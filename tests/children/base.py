@@ -38,11 +38,7 @@ class Child:
         self.capabilities = {"tools": {}}
         self.tools = {}  # name -> (function, what tools/list says, slow)
         self.pages = 1
-        self.methods = {
-            "initialize": self.initialize,
-            "ping": lambda params: {},
-            "tools/list": self.list_tools,
-        }
+        self.methods = {"initialize": self.initialize, "ping": lambda params: {}, "tools/list": self.list_tools}
         self.notices = {"notifications/cancelled": self.cancel}
         self.received = []
         self.calls = {}  # id -> Call, while a slow tool works for it
@@ -125,7 +121,7 @@ class Child:
         except Refusal as refusal:
             code, message, *data = refusal.args
             self.reply(id, error={"code": code, "message": message} | ({"data": data[0]} if data else {}))
-        except Exception as problem:  # noqa: BLE001 - a tool that fails is a result, as in FastMCP
+        except Exception as problem:
             self.reply(id, result=text(f"{type(problem).__name__}: {problem}", isError=True))
         else:
             if result is not None:

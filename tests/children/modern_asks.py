@@ -24,7 +24,7 @@ ASKS = {
     "roots": {"method": "roots/list"},
 }
 NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
-TOKEN = "opaque \"state\" \u2028 \U0001f600 "  # to be echoed exactly
+TOKEN = 'opaque "state" \u2028 \U0001f600 '  # to be echoed exactly
 
 
 def answers(params, *names, state=TOKEN):

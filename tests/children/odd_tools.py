@@ -19,8 +19,16 @@ SCHEMAS = {
     "boolean": True,
     "booleans": {"type": "object", "properties": {"anything": True}},
     "list": {"type": "object", "properties": {"items": {"type": "array"}}},
-    "reference": {"type": "object", "properties": {"who": {"$ref": "#/$defs/Who"}}, "$defs": {"Who": {"type": "object", "properties": {"name": STRING}}}},
-    "tree": {"type": "object", "properties": {"root": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}}},
+    "reference": {
+        "type": "object",
+        "properties": {"who": {"$ref": "#/$defs/Who"}},
+        "$defs": {"Who": {"type": "object", "properties": {"name": STRING}}},
+    },
+    "tree": {
+        "type": "object",
+        "properties": {"root": {"$ref": "#/$defs/Node"}},
+        "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}},
+    },
     "choice": {"type": "object", "properties": {"a": STRING, "b": STRING}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
 }
 

@@ -1,17 +1,17 @@
 """A server of the handshake era that takes server/discover badly; in all else it is echo.
 
-    --probe HANG       no answer, ever, but all else works (Python SDK 1.x takes what it does not know in silence)
-            WEDGE      no answer, and from then on to nothing (rmcp 3.1.2)
-            DIE        exits with code 1 (rmcp below 3)
-            NONSENSE   a result that is no DiscoverResult: {"hello": "world"}
-            STRANGER   a DiscoverResult that names no revision we know
-            EMPTY      a DiscoverResult with an empty list of revisions
-            GARBAGE    a line that is no JSON
-            STRING     a result that is a string
-            HALF       a line without an end, and then nothing
-            NULL       result null
-            FLOOD      a thousand notifications, then -32601
-            a number   that code, as an error (-32601: TypeScript SDK; -32602: Python SDK 1.30; -32022 without data)
+--probe HANG       no answer, ever, but all else works (Python SDK 1.x takes what it does not know in silence)
+        WEDGE      no answer, and from then on to nothing (rmcp 3.1.2)
+        DIE        exits with code 1 (rmcp below 3)
+        NONSENSE   a result that is no DiscoverResult: {"hello": "world"}
+        STRANGER   a DiscoverResult that names no revision we know
+        EMPTY      a DiscoverResult with an empty list of revisions
+        GARBAGE    a line that is no JSON
+        STRING     a result that is a string
+        HALF       a line without an end, and then nothing
+        NULL       result null
+        FLOOD      a thousand notifications, then -32601
+        a number   that code, as an error (-32601: TypeScript SDK; -32602: Python SDK 1.30; -32022 without data)
 """
 
 import os

@@ -27,7 +27,13 @@ def call(call):
 
 def begin(seconds):
     id = f"task-{next(numbers)}"
-    tasks[id] = {"taskId": id, "status": "working", "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z", "ttl": 60_000}
+    tasks[id] = {
+        "taskId": id,
+        "status": "working",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "lastUpdatedAt": "2026-01-01T00:00:00Z",
+        "ttl": 60_000,
+    }
     timer = threading.Timer(seconds, end, [id, "completed"])
     timer.daemon = True
     timer.start()

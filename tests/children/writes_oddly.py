@@ -1,8 +1,8 @@
 r"""The well-behaved child, whose messages leave in another form than one JSON object a line.
 
-    --form FORM     bom, utf16, ansi, prompt, pretty, array, pair, cr, crlf, nul, floats, pino, headers (out only)
-    --form lsp      headers in both directions: what comes without one is not understood, and nothing is said of it
-    --form lsp_loud the same, and it says so: an error without an id, behind a header, as vscode-jsonrpc's users do
+--form FORM     bom, utf16, ansi, prompt, pretty, array, pair, cr, crlf, nul, floats, pino, headers (out only)
+--form lsp      headers in both directions: what comes without one is not understood, and nothing is said of it
+--form lsp_loud the same, and it says so: an error without an id, behind a header, as vscode-jsonrpc's users do
 """
 
 import json
@@ -33,7 +33,9 @@ FORMS = {
     "crlf": lambda line: line + b"\r\n",
     "nul": lambda line: line + b"\0\n",
     "floats": lambda line: re.sub(rb'"id":([0-9]+)', rb'"id":\1.0', line) + b"\n",
-    "pino": lambda line: b'{"level":30,"time":1,"id":%d,"method":"GET","msg":"request completed"}\n' % json.loads(line).get("id", 0) + line + b"\n",
+    "pino": lambda line: (
+        b'{"level":30,"time":1,"id":%d,"method":"GET","msg":"request completed"}\n' % json.loads(line).get("id", 0) + line + b"\n"
+    ),
     "headers": headed,
     "lsp": headed,
     "lsp_loud": headed,
@@ -46,7 +48,9 @@ def run_by_headers():
     text = b""
     while chunk := os.read(0, 65536):
         text += chunk
-        while (found := re.match(rb"(?:[^\r\n]+: [^\r\n]*\r\n)*?Content-Length: ([0-9]+)\r\n(?:[^\r\n]+\r\n)*\r\n", text)) and len(text) >= found.end() + int(found[1]):
+        while (found := re.match(rb"(?:[^\r\n]+: [^\r\n]*\r\n)*?Content-Length: ([0-9]+)\r\n(?:[^\r\n]+\r\n)*\r\n", text)) and len(
+            text
+        ) >= found.end() + int(found[1]):
             end = found.end() + int(found[1])
             child.take(text[found.end() : end])
             text = text[end:]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from support import ROOT, eventually
 
 MODEL = {"model_name": "fake", "litellm_params": {"model": "openai/fake", "api_key": "none", "api_base": "http://fake-openai:8080/v1"}}
@@ -51,7 +50,9 @@ class Operator:
             shutil.copy(ROOT / name, root / name)
         self.mcps, self.litellm, self.prometheus = (f"http://127.0.0.1:{port}" for port in free_ports(3))
         environment = {"MCP_PORT": self.mcps, "LITELLM_PORT": self.litellm, "PROMETHEUS_PORT": self.prometheus}
-        (root / "compose/.env").write_text("COMPOSE_PROFILES=tests\n" + "".join(f"{name}={url.rpartition(':')[2]}\n" for name, url in environment.items()))
+        (root / "compose/.env").write_text(
+            "COMPOSE_PROFILES=tests\n" + "".join(f"{name}={url.rpartition(':')[2]}\n" for name, url in environment.items())
+        )
         if project:
             (root / "images/fleet.yaml").write_text(f"name: {project}\n")
             self.says_also(f"COMPOSE_PROJECT_NAME={project}\n")
@@ -63,12 +64,16 @@ class Operator:
         """What `mcp-bridge` prints. `code` None: any exit code will do."""
         command = [sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]]
         done = subprocess.run(command, capture_output=True, text=True, timeout=patience, cwd=self.root)
-        assert code is None or done.returncode == code, f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
+        assert code is None or done.returncode == code, (
+            f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
+        )
         return done.stdout
 
     def refused(self, *words: str) -> str:
         """What it says where it does nothing."""
-        done = subprocess.run([sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge", words[0], "--project", str(self.root), *words[1:]], capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 1, done.stderr
         return done.stderr
 
@@ -87,17 +92,22 @@ class Operator:
 
     def all_is_well(self, *names: str) -> None:
         """Wait until `verify` says so."""
+
         def is_ok() -> bool:
             verdict = self.verify(*names)
             assert verdict["ok"], f"the fleet does not heal: {troubles(verdict)}"
             return True
+
         eventually(is_ok, 180)
 
 
 def troubles(verdict: dict) -> dict[str, list[str]]:
     """The failed hops of each MCP, and of what is shared."""
-    return {report["name"]: [f"{hop['name']}: {hop.get('seen')}" for hop in report["hops"] if hop["state"] == "failed"]
-            for report in (*verdict["mcps"], *verdict["shared"]) if not report["ok"]}
+    return {
+        report["name"]: [f"{hop['name']}: {hop.get('seen')}" for hop in report["hops"] if hop["state"] == "failed"]
+        for report in (*verdict["mcps"], *verdict["shared"])
+        if not report["ok"]
+    }
 
 
 def hops(verdict: dict, name: str) -> dict[str, str]:

@@ -30,7 +30,21 @@ def mark():
 
 
 def running(mark: str, *words: str, options=()) -> list[str]:
-    return ["docker", "run", "-i", "--network", "none", "--label", mark, *options, "-v", f"{CHILDREN}:/children:ro", IMAGE, "python", *words]
+    return [
+        "docker",
+        "run",
+        "-i",
+        "--network",
+        "none",
+        "--label",
+        mark,
+        *options,
+        "-v",
+        f"{CHILDREN}:/children:ro",
+        IMAGE,
+        "python",
+        *words,
+    ]
 
 
 ENDS = {  # how the client or the bridge ends
@@ -67,7 +81,10 @@ def test_a_container_that_ignores_everything_goes_with_the_ladder(mark):
 
 def test_a_container_with_a_name_can_be_started_again_at_once(mark):
     name = mark.replace("=", "-")
-    with Bridge(running(mark, "/children/dies.py", options=["--name", name]), "--backoff-initial", "0.05") as bridge, Http(bridge.url) as client:
+    with (
+        Bridge(running(mark, "/children/dies.py", options=["--name", name]), "--backoff-initial", "0.05") as bridge,
+        Http(bridge.url) as client,
+    ):
         client.call("die")
 
         assert text(client.call("echo", message="again")) == "again"

@@ -6,13 +6,18 @@ import subprocess
 import time
 
 import pytest
-
 from support import ROOT, Http, eventually, text
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
-HARDENED = {"read_only": True, "user": "65534", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"],
-            "mem_limit": "256m", "pids_limit": 64}
+HARDENED = {
+    "read_only": True,
+    "user": "65534",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "mem_limit": "256m",
+    "pids_limit": 64,
+}
 PROCESSES = """
 import json, os
 found = []
@@ -104,6 +109,7 @@ def test_orphans_of_a_dead_child_are_reaped_and_none_is_left(start):
         def settled() -> bool:
             now = box.processes()
             return not [entry for entry in now if entry[1] == "Z"] and not (first - {1}) & {pid for pid, _, _ in now}
+
         eventually(settled, 5)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from checkouts import Operator, docker, free_ports, hops, needs_docker, remove_images, troubles
 from support import ROOT, eventually
 
@@ -44,8 +43,19 @@ def fleet(operator):
     began = time.monotonic()
     operator.printed = operator.run("up", "--engine", "compose", *OFFLINE, *ONLINE, "--no-verify", patience=880)
     print(f"\nup, cold: {time.monotonic() - began:.0f} s")
-    docker("run", "-d", "--name", "fake-openai", "--network", f"{PROJECT}_inside", "-v", f"{ROOT}/tests/fleet/fake_openai.py:/fake.py:ro",
-           "python:3.13-slim", "python", "/fake.py")
+    docker(
+        "run",
+        "-d",
+        "--name",
+        "fake-openai",
+        "--network",
+        f"{PROJECT}_inside",
+        "-v",
+        f"{ROOT}/tests/fleet/fake_openai.py:/fake.py:ro",
+        "python:3.13-slim",
+        "python",
+        "/fake.py",
+    )
     return operator
 
 
@@ -56,7 +66,9 @@ def test_every_hop_of_every_mcp_holds_also_through_a_model(fleet):
     assert {report["name"] for report in verdict["mcps"]} == {*OFFLINE, *ONLINE}
     for name in OFFLINE:
         assert set(hops(verdict, name).values()) == {"ok"}, hops(verdict, name)
-        assert {"running", "ready", "streamable-http", "sse", "websocket", "smoke", "listed", "called", "model", "counted"} <= set(hops(verdict, name))
+        assert {"running", "ready", "streamable-http", "sse", "websocket", "smoke", "listed", "called", "model", "counted"} <= set(
+            hops(verdict, name)
+        )
 
 
 def test_the_tables_name_every_mcp(fleet):
@@ -96,7 +108,12 @@ def test_a_second_checkout_is_a_fleet_of_its_own(fleet, tmp_path):
         assert len(docker("ps", "-q", "--filter", f"label=com.docker.compose.project={name}").split()) == 4
 
         second.root = second.root.rename(tmp_path / "moved")
-        assert {one["name"] for one in json.loads(second.run("ps", "--json", code=None))["services"]} == {"time", "door", "litellm", "prometheus"}
+        assert {one["name"] for one in json.loads(second.run("ps", "--json", code=None))["services"]} == {
+            "time",
+            "door",
+            "litellm",
+            "prometheus",
+        }
         second.root = Path(shutil.copytree(second.root, tmp_path / "copied", ignore=shutil.ignore_patterns("bridge")))
         assert f"the fleet {name} is that of {tmp_path / 'moved'}" in second.refused("down", "--volumes")
     finally:
@@ -133,7 +150,9 @@ def test_every_container_is_hardened(fleet):
 def test_an_mcp_has_no_network_but_the_one_that_it_needs(fleet):
     networks = {name: set(fleet.inspect(name)["NetworkSettings"]["Networks"]) for name in (*OFFLINE, *ONLINE)}
     assert {name: own for name, own in networks.items() if own != {"none"}} == {
-        **{name: {f"{PROJECT}_outside"} for name in ("context7", "fetch", "playwright")}, "postgres": {f"{PROJECT}_database-postgres"}}
+        **{name: {f"{PROJECT}_outside"} for name in ("context7", "fetch", "playwright")},
+        "postgres": {f"{PROJECT}_database-postgres"},
+    }
     assert json.loads(docker("network", "inspect", f"{PROJECT}_inside"))[0]["Internal"]
 
 
@@ -147,18 +166,35 @@ def test_a_malicious_mcp_reaches_nothing_of_the_fleet(fleet, name):
     try:
         eventually(lambda: listens(port), 30)
         there = {one: fleet.inspect(one)["NetworkSettings"]["Networks"].values() for one in (*OFFLINE, *ONLINE, *SHARED) if one != name}
-        gateways = {network["Gateway"] for networks in there.values() for network in networks if network["Gateway"]} | {"172.17.0.1", "host.docker.internal"}
-        targets = [(place, each) for one, networks in there.items() for place in (one, *(network["IPAddress"] for network in networks if network["IPAddress"]))
-                   for each in (8000, 8080, 4000, 9090, 5432)]
-        targets += [(gateway, each) for gateway in gateways for each in (port, *(int(url.rpartition(":")[2]) for url in (fleet.mcps, fleet.litellm, fleet.prometheus)))]
+        gateways = {network["Gateway"] for networks in there.values() for network in networks if network["Gateway"]} | {
+            "172.17.0.1",
+            "host.docker.internal",
+        }
+        targets = [
+            (place, each)
+            for one, networks in there.items()
+            for place in (one, *(network["IPAddress"] for network in networks if network["IPAddress"]))
+            for each in (8000, 8080, 4000, 9090, 5432)
+        ]
+        targets += [
+            (gateway, each)
+            for gateway in gateways
+            for each in (port, *(int(url.rpartition(":")[2]) for url in (fleet.mcps, fleet.litellm, fleet.prometheus)))
+        ]
         said = json.loads(docker("exec", fleet.container(name), "/opt/bridge/bin/python", "-c", KNOCK, json.dumps(targets)))
     finally:
         host.kill()
         host.wait()
-    ours = {f"{place}:{each}": words for place, each, words in said if any(mark in words for mark in ("nginx", "uvicorn", "alive", "rometheus", word)) or (each == 5432 and words[:1] in ("N", "S"))}
+    ours = {
+        f"{place}:{each}": words
+        for place, each, words in said
+        if any(mark in words for mark in ("nginx", "uvicorn", "alive", "rometheus", word)) or (each == 5432 and words[:1] in ("N", "S"))
+    }
     if name == "postgres":  # its database is what it is for
         database = {network["IPAddress"] for network in there["database"] if network["IPAddress"]}
-        ours = {place: words for place, words in ours.items() if place not in {"database:5432", *(f"{address}:5432" for address in database)}}
+        ours = {
+            place: words for place, words in ours.items() if place not in {"database:5432", *(f"{address}:5432" for address in database)}
+        }
     if name == "fetch":  # with egress, what this machine shows to its network is a part of that
         ours = {place: words for place, words in ours.items() if word not in words}
     assert ours == {}
@@ -239,8 +275,13 @@ for path in [*glob.glob('/run/**', recursive=True), *glob.glob('/proc/[0-9]*/env
 
 
 def keys_of(fleet) -> dict[str, str]:
-    values = dict(line.split("=", 1) for line in (fleet.root / "compose/.env").read_text().splitlines() if "=" in line and not line.startswith("#"))
-    return {name: values[name] for name in ("BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "DATABASE_URI", "LITELLM_MASTER_KEY")}
+    values = dict(
+        line.split("=", 1) for line in (fleet.root / "compose/.env").read_text().splitlines() if "=" in line and not line.startswith("#")
+    )
+    return {
+        name: values[name]
+        for name in ("BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "DATABASE_URI", "LITELLM_MASTER_KEY")
+    }
 
 
 def test_no_secret_stands_in_a_container_s_arguments_or_environment(fleet):
@@ -257,8 +298,17 @@ def test_no_secret_stands_in_a_container_s_arguments_or_environment(fleet):
 def test_the_door_knows_the_mcps_and_nothing_else(fleet):
     """No other container's name, no address, and never itself, however often it is said."""
     itself = f"/{fleet.container('door')}"
-    for path, status in ((f"{itself * 2000}/x", 414), (f"{itself * 100}/x", 404), ("/door/healthz", 404), ("/litellm/health/liveliness", 404), ("/database/", 404),
-                         ("/127.0.0.1/healthz", 404), ("/fake-openai/", 404), (f"/time/{'x' * 20000}", 414), ("/away", 404)):
+    for path, status in (
+        (f"{itself * 2000}/x", 414),
+        (f"{itself * 100}/x", 404),
+        ("/door/healthz", 404),
+        ("/litellm/health/liveliness", 404),
+        ("/database/", 404),
+        ("/127.0.0.1/healthz", 404),
+        ("/fake-openai/", 404),
+        (f"/time/{'x' * 20000}", 414),
+        ("/away", 404),
+    ):
         assert httpx.get(f"{fleet.mcps}{path}").status_code == status, path[:60]
     assert httpx.get(f"{fleet.mcps}/time/readyz", headers={"x-filler": "x" * 40000}).status_code == 400
     assert httpx.post(f"{fleet.mcps}/time/mcp", content=b"x" * (9 << 20)).status_code == 413
@@ -266,8 +316,18 @@ def test_the_door_knows_the_mcps_and_nothing_else(fleet):
     assert fleet.inspect("door")["RestartCount"] == 0
 
 
-@pytest.mark.parametrize("headers, status", [({"host": "evil.example"}, 403), ({"origin": "https://evil.example"}, 403), ({"origin": "null"}, 403), ({"host": "127.0.0.1.evil.example"}, 403),
-                                             ({}, 200), ({"host": "192.168.1.5:4000"}, 200), ({"host": "localhost:1", "origin": "http://localhost:1"}, 200)])
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({"host": "evil.example"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "127.0.0.1.evil.example"}, 403),
+        ({}, 200),
+        ({"host": "192.168.1.5:4000"}, 200),
+        ({"host": "localhost:1", "origin": "http://localhost:1"}, 200),
+    ],
+)
 def test_litellm_and_prometheus_answer_no_page_and_no_name_of_another_place(fleet, headers, status):
     assert httpx.get(f"{fleet.litellm}/health/liveliness", headers=headers).status_code == status
     assert httpx.get(f"{fleet.prometheus}/-/ready", headers=headers).status_code == status
@@ -346,8 +406,10 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
 def test_an_mcp_is_added_by_a_stanza_alone(fleet):
     folder = fleet.root / "images/clock-of-ours"
     folder.mkdir()
-    stanza = ("pypi: mcp-server-time==2026.10.19\ncommand: mcp-server-time\n"
-              "smoke: {tool: get_current_time, arguments: {timezone: ZONE}, expect: ZONE}\n")
+    stanza = (
+        "pypi: mcp-server-time==2026.10.19\ncommand: mcp-server-time\n"
+        "smoke: {tool: get_current_time, arguments: {timezone: ZONE}, expect: ZONE}\n"
+    )
     images = []
     for zone in ("UTC", "Europe/Paris"):
         (folder / "stanza.yaml").write_text(stanza.replace("ZONE", zone))
@@ -377,14 +439,21 @@ def test_a_database_that_is_older_than_its_passwords_gets_them(fleet):
     fleet.run("up", "postgres", "--no-verify")
     verdict = fleet.verify("postgres")
 
-    assert set(env.read_text().splitlines()) ^ set(said.splitlines()) > {line for line in said.splitlines() if line.startswith("DATABASE_URI=")}
+    assert set(env.read_text().splitlines()) ^ set(said.splitlines()) > {
+        line for line in said.splitlines() if line.startswith("DATABASE_URI=")
+    }
     assert verdict["ok"], troubles(verdict)
     assert hops(verdict, "postgres")["called"] == "ok"
 
 
 def test_a_new_token_counts_after_up(fleet):
     env = fleet.root / "compose/.env"
-    env.write_text("".join("BRIDGE_TOKEN=a-new-token-of-the-operator\n" if line.startswith("BRIDGE_TOKEN=") else line for line in env.read_text().splitlines(keepends=True)))
+    env.write_text(
+        "".join(
+            "BRIDGE_TOKEN=a-new-token-of-the-operator\n" if line.startswith("BRIDGE_TOKEN=") else line
+            for line in env.read_text().splitlines(keepends=True)
+        )
+    )
     fleet.run("up", "time", "--no-verify")
     verdict = fleet.verify("time")
 
@@ -402,14 +471,29 @@ def test_a_fresh_checkout_runs_with_compose_alone_and_keys_of_its_own(operator):
     """No key in .env, none of our commands: the keys are random, nothing that everybody knows opens anything, and `up` finds them later."""
     env = operator.root / "compose/.env"
     said = env.read_text()
-    env.write_text("".join(line for line in said.splitlines(keepends=True) if line.startswith(("MCP_PORT=", "LITELLM_PORT=", "PROMETHEUS_PORT=", "COMPOSE_PROJECT_NAME="))))
+    env.write_text(
+        "".join(
+            line
+            for line in said.splitlines(keepends=True)
+            if line.startswith(("MCP_PORT=", "LITELLM_PORT=", "PROMETHEUS_PORT=", "COMPOSE_PROJECT_NAME="))
+        )
+    )
     shutil.rmtree(operator.root / "compose/secrets")
     compose = ["compose", "-f", str(operator.root / "compose/compose.yaml")]
 
     def call(key: str) -> httpx.Response:
         own = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.post(f"{operator.litellm}/mcp/", timeout=60, headers=own | {"accept": "application/json, text/event-stream"},
-                          json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "time-get_current_time", "arguments": {"timezone": "UTC"}}})
+        return httpx.post(
+            f"{operator.litellm}/mcp/",
+            timeout=60,
+            headers=own | {"accept": "application/json, text/event-stream"},
+            json={
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "tools/call",
+                "params": {"name": "time-get_current_time", "arguments": {"timezone": "UTC"}},
+            },
+        )
 
     try:
         docker(*compose, "up", "-d", "--wait", "--wait-timeout", "240", "time", "litellm", patience=300)

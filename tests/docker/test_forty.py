@@ -15,14 +15,13 @@ import time
 import httpx
 import pytest
 from checkouts import Operator, docker, needs_docker, remove_images
-
 from support import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PROJECT = f"mcp-forty-{secrets.token_hex(3)}"
 NAMES = [f"m{number:02}" for number in range(40)]
-SERVER = '''
+SERVER = """
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)
@@ -31,7 +30,7 @@ for line in sys.stdin:
                    "tools/list": {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]},
                    "tools/call": {"content": [{"type": "text", "text": "here I am"}]}}
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": answers.get(message["method"], {})}), flush=True)
-'''
+"""
 
 
 def add(operator: Operator, name: str, more: str = "") -> None:
@@ -74,20 +73,30 @@ def ups(operator: Operator) -> dict[str, str]:
 
 def services() -> list[str]:
     """The service of each container, one-off ones too."""
-    return sorted(docker("ps", "-a", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.service"}}').split())
+    return sorted(
+        docker(
+            "ps", "-a", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.service"}}'
+        ).split()
+    )
 
 
 def sockets() -> set[str]:
     """The volumes that hold an MCP's socket."""
-    said = docker("volume", "ls", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.volume"}}')
+    said = docker(
+        "volume", "ls", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.volume"}}'
+    )
     return {name for name in said.split() if name.endswith("-socket")}
 
 
 def listed(operator: Operator) -> set[str]:
     """The MCPs whose tool LiteLLM lists."""
     key = (operator.root / "compose/state/litellm_key").read_text().strip()
-    said = httpx.post(f"{operator.litellm}/mcp/", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, timeout=60,
-                      headers={"x-litellm-api-key": f"Bearer {key}", "accept": "application/json, text/event-stream"}).text
+    said = httpx.post(
+        f"{operator.litellm}/mcp/",
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+        timeout=60,
+        headers={"x-litellm-api-key": f"Bearer {key}", "accept": "application/json, text/event-stream"},
+    ).text
     message = json.loads(next((line[5:] for line in said.splitlines() if line.startswith("data:")), said))
     return {tool["name"].partition("-")[0] for tool in message.get("result", {}).get("tools", [])}
 
@@ -95,8 +104,14 @@ def listed(operator: Operator) -> set[str]:
 def interrupted(operator: Operator, step: str) -> None:
     """Ctrl-C as soon as `up` says that it does this: in a foreground, as a shell lets it hear that, wherever these tests run."""
     command = [sys.executable, "-u", "-m", "bridge", "up", "--project", str(operator.root)]
-    with subprocess.Popen(command, cwd=operator.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+    with subprocess.Popen(
+        command,
+        cwd=operator.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         said = []
         for line in process.stderr:
             said.append(line)

@@ -9,7 +9,6 @@ import subprocess
 import uuid
 
 import pytest
-
 from support import ROOT, Http, eventually, text
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
@@ -98,8 +97,22 @@ def place():
 class Database:
     def __init__(self, place: str):
         self.name = f"{place}-database"
-        docker("run", "-d", "--name", self.name, "--label", place, "--network", place, "--network-alias", "database",
-               "-e", "POSTGRES_PASSWORD=write", "postgres:17", patience=300)
+        docker(
+            "run",
+            "-d",
+            "--name",
+            self.name,
+            "--label",
+            place,
+            "--network",
+            place,
+            "--network-alias",
+            "database",
+            "-e",
+            "POSTGRES_PASSWORD=write",
+            "postgres:17",
+            patience=300,
+        )
         # Its init phase listens on the socket only: by TCP it is the final server that answers.
         eventually(lambda: "accepting" in self.run("pg_isready", "-h", "127.0.0.1", "-U", "postgres"), 60, "Postgres does not start")
         self.sql(TABLES)
@@ -124,8 +137,20 @@ def sidecar(place: str, name: str, variable: str, role: str):
     """The image of the stanza, with its secret in the environment. Returns a client."""
     docker("build", "-q", "-f", f"images/{name}/Dockerfile", "-t", f"mcp-{name}", str(ROOT), patience=500)
     box = f"{place}-{name}-{role.partition(':')[0]}"
-    docker("run", "-d", "--name", box, "--label", place, "--network", place, *HARDENED,
-           "-e", f"{variable}=postgresql://{role}@database:5432/postgres?sslmode=disable", f"mcp-{name}")
+    docker(
+        "run",
+        "-d",
+        "--name",
+        box,
+        "--label",
+        place,
+        "--network",
+        place,
+        *HARDENED,
+        "-e",
+        f"{variable}=postgresql://{role}@database:5432/postgres?sslmode=disable",
+        f"mcp-{name}",
+    )
     address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", box)
     eventually(lambda: "child ready" in _log(box), 150, "the server does not get ready")
     return Http(f"http://{address}:8000")

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 from checkouts import Operator, needs_docker, remove_images, troubles
-
 from support import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -25,48 +24,120 @@ STRANGERS = {
     # npm, scoped, with `bin` as a path alone
     "eslint": (["--npm", "@eslint/mcp@0.3.13"], {"npm": "@eslint/mcp@0.3.13", "command": "mcp", "egress": False}, "only listed"),
     # of the era before mcp 2, keeps a file where it is started
-    "sqlite": (["--pypi", "mcp-server-sqlite==2025.4.25"],
-               {"pypi": "mcp-server-sqlite==2025.4.25", "constraints": ["mcp<2"], "command": "mcp-server-sqlite", "volumes": ["sqlite-data:/data"], "cwd": "/data",
-                "egress": False, "smoke": {"tool": "list_tables", "build": False}}, "works: list_tables was called"),
+    "sqlite": (
+        ["--pypi", "mcp-server-sqlite==2025.4.25"],
+        {
+            "pypi": "mcp-server-sqlite==2025.4.25",
+            "constraints": ["mcp<2"],
+            "command": "mcp-server-sqlite",
+            "volumes": ["sqlite-data:/data"],
+            "cwd": "/data",
+            "egress": False,
+            "smoke": {"tool": "list_tables", "build": False},
+        },
+        "works: list_tables was called",
+    ),
     # is told where to keep things, and asks the internet in some of its calls
-    "arxiv": (["--pypi", "arxiv-mcp-server==0.8.2", "--", "--storage-path", "/data/papers"],
-              {"pypi": "arxiv-mcp-server==0.8.2", "command": "arxiv-mcp-server --storage-path /data/papers", "volumes": ["arxiv-data:/data"], "egress": True,
-               "smoke": {"tool": "list_papers", "build": False}}, "egress: true: its tool search_papers tried export.arxiv.org"),
+    "arxiv": (
+        ["--pypi", "arxiv-mcp-server==0.8.2", "--", "--storage-path", "/data/papers"],
+        {
+            "pypi": "arxiv-mcp-server==0.8.2",
+            "command": "arxiv-mcp-server --storage-path /data/papers",
+            "volumes": ["arxiv-data:/data"],
+            "egress": True,
+            "smoke": {"tool": "list_papers", "build": False},
+        },
+        "egress: true: its tool search_papers tried export.arxiv.org",
+    ),
     # computes, and nothing else
-    "calc": (["--pypi", "mcp-server-calculator==0.2.1"],
-             {"pypi": "mcp-server-calculator==0.2.1", "command": "mcp-server-calculator", "egress": False,
-              "smoke": {"tool": "calculate", "arguments": {"expression": "1 + 1"}, "build": True}}, "works: calculate was called"),
+    "calc": (
+        ["--pypi", "mcp-server-calculator==0.2.1"],
+        {
+            "pypi": "mcp-server-calculator==0.2.1",
+            "command": "mcp-server-calculator",
+            "egress": False,
+            "smoke": {"tool": "calculate", "arguments": {"expression": "1 + 1"}, "build": True},
+        },
+        "works: calculate was called",
+    ),
     # needs the web, but no key
-    "search": (["--pypi", "duckduckgo-mcp-server==0.7.0"], {"pypi": "duckduckgo-mcp-server==0.7.0", "command": "duckduckgo-mcp-server", "egress": True},
-               "egress: true: its tool search tried html.duckduckgo.com"),
+    "search": (
+        ["--pypi", "duckduckgo-mcp-server==0.7.0"],
+        {"pypi": "duckduckgo-mcp-server==0.7.0", "command": "duckduckgo-mcp-server", "egress": True},
+        "egress: true: its tool search tried html.duckduckgo.com",
+    ),
     # ends without a key
-    "brave": (["--npm", "@brave/brave-search-mcp-server@2.1.4"],
-              {"npm": "@brave/brave-search-mcp-server@2.1.4", "command": "brave-search-mcp-server", "secrets": {"BRAVE_API_KEY": {}}, "egress": True},
-              "compose/.env must say BRAVE_API_KEY"),
+    "brave": (
+        ["--npm", "@brave/brave-search-mcp-server@2.1.4"],
+        {
+            "npm": "@brave/brave-search-mcp-server@2.1.4",
+            "command": "brave-search-mcp-server",
+            "secrets": {"BRAVE_API_KEY": {}},
+            "egress": True,
+        },
+        "compose/.env must say BRAVE_API_KEY",
+    ),
     # ends without its database
-    "redis-js": (["--npm", "@modelcontextprotocol/server-redis@2025.4.25"],
-                 {"npm": "@modelcontextprotocol/server-redis@2025.4.25", "command": "mcp-server-redis", "egress": True}, "it looks for a service at 127.0.0.1:6379"),
+    "redis-js": (
+        ["--npm", "@modelcontextprotocol/server-redis@2025.4.25"],
+        {"npm": "@modelcontextprotocol/server-redis@2025.4.25", "command": "mcp-server-redis", "egress": True},
+        "it looks for a service at 127.0.0.1:6379",
+    ),
     # fetches what it runs when it is started
-    "kanban": (["--npm", "vibe-kanban@0.1.44", "--", "--mcp"], {"npm": "vibe-kanban@0.1.44", "command": "vibe-kanban --mcp", "egress": True},
-               "egress: true: it did not start without npm-cdn.vibekanban.com"),
+    "kanban": (
+        ["--npm", "vibe-kanban@0.1.44", "--", "--mcp"],
+        {"npm": "vibe-kanban@0.1.44", "command": "vibe-kanban --mcp", "egress": True},
+        "egress: true: it did not start without npm-cdn.vibekanban.com",
+    ),
     # keeps a database where it is started
-    "expense": (["--pypi", "expense-mcp==1.0.1"],
-                {"pypi": "expense-mcp==1.0.1", "command": "expense-mcp", "volumes": ["expense-data:/data"], "cwd": "/data", "egress": False,
-                 "smoke": {"tool": "expense_summary", "build": False}}, "storage: expense-data:/data: at its start it wrote ./expenses.db"),
+    "expense": (
+        ["--pypi", "expense-mcp==1.0.1"],
+        {
+            "pypi": "expense-mcp==1.0.1",
+            "command": "expense-mcp",
+            "volumes": ["expense-data:/data"],
+            "cwd": "/data",
+            "egress": False,
+            "smoke": {"tool": "expense_summary", "build": False},
+        },
+        "storage: expense-data:/data: at its start it wrote ./expenses.db",
+    ),
     # is told where to keep things by a variable that only its code names
-    "bank": (["--npm", "@allpepper/memory-bank-mcp@0.2.2"],
-             {"npm": "@allpepper/memory-bank-mcp@0.2.2", "command": "mcp-server-memory-bank", "env": {"MEMORY_BANK_ROOT": "/data"}, "volumes": ["bank-data:/data"],
-              "egress": False, "smoke": {"tool": "list_projects", "build": False}}, "its code reads MEMORY_BANK_ROOT, and works with it"),
+    "bank": (
+        ["--npm", "@allpepper/memory-bank-mcp@0.2.2"],
+        {
+            "npm": "@allpepper/memory-bank-mcp@0.2.2",
+            "command": "mcp-server-memory-bank",
+            "env": {"MEMORY_BANK_ROOT": "/data"},
+            "volumes": ["bank-data:/data"],
+            "egress": False,
+            "smoke": {"tool": "list_projects", "build": False},
+        },
+        "its code reads MEMORY_BANK_ROOT, and works with it",
+    ),
     # has a key that it starts without
-    "hub": (["--npm", "@modelcontextprotocol/server-github@2025.4.8"],
-            {"npm": "@modelcontextprotocol/server-github@2025.4.8", "command": "mcp-server-github", "secrets": {"GITHUB_PERSONAL_ACCESS_TOKEN": {"optional": True}},
-             "egress": True}, "its code asks for GITHUB_PERSONAL_ACCESS_TOKEN, and it starts without"),
+    "hub": (
+        ["--npm", "@modelcontextprotocol/server-github@2025.4.8"],
+        {
+            "npm": "@modelcontextprotocol/server-github@2025.4.8",
+            "command": "mcp-server-github",
+            "secrets": {"GITHUB_PERSONAL_ACCESS_TOKEN": {"optional": True}},
+            "egress": True,
+        },
+        "its code asks for GITHUB_PERSONAL_ACCESS_TOKEN, and it starts without",
+    ),
     # a command line tool that is a server, too
-    "shadcn": (["--npm", "shadcn@4.23.0", "--", "mcp"],
-               {"npm": "shadcn@4.23.0", "command": "shadcn mcp", "egress": True, "smoke": {"tool": "get_project_registries", "build": True}},
-               "works: get_project_registries was called"),
+    "shadcn": (
+        ["--npm", "shadcn@4.23.0", "--", "mcp"],
+        {"npm": "shadcn@4.23.0", "command": "shadcn mcp", "egress": True, "smoke": {"tool": "get_project_registries", "build": True}},
+        "works: get_project_registries was called",
+    ),
     # an executable (Rust) in a wheel
-    "cnb": (["--pypi", "cnb-rs-mcp==1.3.0"], {"pypi": "cnb-rs-mcp==1.3.0", "command": "cnb-rs-mcp", "egress": True}, "egress: true: its tool cnb_list_groups tried api.cnb.cool"),
+    "cnb": (
+        ["--pypi", "cnb-rs-mcp==1.3.0"],
+        {"pypi": "cnb-rs-mcp==1.3.0", "command": "cnb-rs-mcp", "egress": True},
+        "egress: true: its tool cnb_list_groups tried api.cnb.cool",
+    ),
 }
 DEAD = {"redis-js", "kanban"}  # started, they would end; nothing but another stanza or the internet helps
 ONLY_ONLINE = {"search", "kanban", "cnb", "hub"}  # with the internet a call of these is proved, too
@@ -86,6 +157,7 @@ def operator(tmp_path_factory):
 @pytest.fixture(scope="module")
 def added(operator) -> dict[str, str]:
     """What `add` told of each."""
+
     def add(name: str) -> str:
         said, *_ = STRANGERS[name]
         command = [sys.executable, "-m", "bridge", "add", "--project", str(operator.root), name, *said]

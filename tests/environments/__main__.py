@@ -27,9 +27,7 @@ OPTIONAL = ("playwright",)  # not every machine can have a browser; the tests th
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m environments", description="Make what the tests run against.")
-    parser.add_argument(
-        "names", nargs="+", choices=["all", *ENVIRONMENTS], metavar="NAME", help=", ".join(ENVIRONMENTS)
-    )
+    parser.add_argument("names", nargs="+", choices=["all", *ENVIRONMENTS], metavar="NAME", help=", ".join(ENVIRONMENTS))
     names = parser.parse_args().names
     for name in ENVIRONMENTS if "all" in names else names:
         began = time.monotonic()

@@ -28,8 +28,7 @@ def chromium() -> Path:
     """The one on PATH, else Debian's, unpacked with the libraries that this machine lacks, without installing anything."""
 
     def make(folder: Path) -> None:
-        apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/apt",
-               "-o", "Debug::NoLocking=1"]
+        apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/apt", "-o", "Debug::NoLocking=1"]
         (folder / "lists/partial").mkdir(parents=True)
         (folder / "apt/archives/partial").mkdir(parents=True)
         run([*apt, "update"])

@@ -34,12 +34,7 @@ class Results:
 
 
 def run(
-    url: str,
-    out_dir: Path,
-    suite: str = "all",
-    scenario: str | None = None,
-    requirements: str | None = None,
-    timeout: float = 300,
+    url: str, out_dir: Path, suite: str = "all", scenario: str | None = None, requirements: str | None = None, timeout: float = 300
 ) -> Results:
     """Run a suite ("active", "all", "pending"), one scenario, or what a revision requires, by the next edition.
 

@@ -37,12 +37,8 @@ def run(
     return printed
 
 
-def start(
-    command: list[str | Path], output, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> subprocess.Popen:
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True
-    )
+def start(command: list[str | Path], output, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> subprocess.Popen:
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True)
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -74,9 +70,7 @@ def listening(command: list[str | Path], port: int, env: Mapping[str, str] | Non
             while not _accepts(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     output.seek(0)
-                    raise RuntimeError(
-                        f"{' '.join(map(str, command))} does not listen on {port}\n{output.read()[-3000:]}"
-                    )
+                    raise RuntimeError(f"{' '.join(map(str, command))} does not listen on {port}\n{output.read()[-3000:]}")
                 time.sleep(0.05)
             yield process
         finally:

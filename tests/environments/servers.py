@@ -14,11 +14,7 @@ from .clients import sdk1, sdk2
 from .packages import node22, npm, venv
 from .processes import START_PATIENCE, run, start, stop
 
-FROM_PYPI = {
-    "time": "mcp-server-time==2026.10.19",
-    "git": "mcp-server-git==2026.10.19",
-    "fetch": "mcp-server-fetch==2026.10.24",
-}
+FROM_PYPI = {"time": "mcp-server-time==2026.10.19", "git": "mcp-server-git==2026.10.19", "fetch": "mcp-server-fetch==2026.10.24"}
 FROM_NPM = {
     "everything": "@modelcontextprotocol/server-everything",
     "filesystem": "@modelcontextprotocol/server-filesystem",

@@ -15,7 +15,9 @@ def post_raw(url: str, method: str, params: dict, *, twice: str = "", spelling: 
     headers |= {name: value for name, value in routing(message).items() if value is not None}
     lines = [(spelling or {}).get(name, name) + f":{pad}{value}{pad}" for name, value in headers.items() if name not in ("host",)]
     lines += [line for line in lines if line.lower().startswith(f"{twice.lower()}:")] if twice else []
-    head = "\r\n".join([f"POST /mcp HTTP/1.1\r\nhost: {headers['host']}", *lines, f"content-length: {len(content)}", "connection: close", "", ""])
+    head = "\r\n".join(
+        [f"POST /mcp HTTP/1.1\r\nhost: {headers['host']}", *lines, f"content-length: {len(content)}", "connection: close", "", ""]
+    )
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
         connection.sendall(head.encode() + content)

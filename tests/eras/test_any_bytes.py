@@ -25,7 +25,9 @@ METHODS = ["tools/call", "tools/list", "server/discover", "subscriptions/listen"
 VERSIONS = ["2026-07-28", "2025-11-25", "2025-03-26", "2024-11-05", "2099-01-01", "", "x"]
 
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([2**53, 10**30, -0.0, 1e300]) | st.text(max_size=6)
-anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=6)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=6
+)
 names = st.sampled_from(["echo", "add", "typed", "no_such", "test://one", "greet", "task-1", "\u00fc", "a\tb", ""]) | st.text(max_size=5)
 ids = st.integers(-3, 3) | st.text(max_size=4) | st.sampled_from([2**60, "\u2028", "", 0])
 
@@ -47,7 +49,9 @@ def messages(draw, is_modern: bool):
         for name in draw(st.lists(st.sampled_from([*params["_meta"], "progressToken", f"{NS}logLevel", "x"]), max_size=1)):
             params["_meta"][name] = draw(anything)
     if draw(seldom):
-        params |= {draw(st.sampled_from(["inputResponses", "requestState", "cursor", "task", "_meta", "protocolVersion", "uri"])): draw(anything)}
+        params |= {
+            draw(st.sampled_from(["inputResponses", "requestState", "cursor", "task", "_meta", "protocolVersion", "uri"])): draw(anything)
+        }
     message = {"jsonrpc": "2.0", "method": method, "params": params}
     if not method.startswith("notifications/"):
         message["id"] = draw(ids)
@@ -87,7 +91,18 @@ def posts(draw):
     else:
         headers += [("mcp-protocol-version", "2025-11-25"), ("mcp-session-id", "SESSION")]
     if draw(seldom):
-        odd = ["", " ", "x", "=?base64?ZWNobw==?=", "=?base64?%?=", "\xff\xfe", "1" * 300, "application/*", "2026-07-28, 2026-07-28", *VERSIONS]
+        odd = [
+            "",
+            " ",
+            "x",
+            "=?base64?ZWNobw==?=",
+            "=?base64?%?=",
+            "\xff\xfe",
+            "1" * 300,
+            "application/*",
+            "2026-07-28, 2026-07-28",
+            *VERSIONS,
+        ]
         name = draw(st.sampled_from([name for name, _ in headers] + ["mcp-param-region", "mcp-param-", "last-event-id", "mcp-session-id"]))
         if draw(st.booleans()):
             headers = [pair for pair in headers if pair[0] != name]

@@ -390,7 +390,9 @@ def test_a_parked_call_that_nobody_takes_up_is_cancelled_cleanly(start, connect,
     bridge = start("asks", options=(*RELAY, "--request-timeout-max", "0.6", "--env", f"ZOO_JOURNAL={journal}"))
     client = connect(Modern, bridge.url, capabilities=ALL)
     forgotten = client.call("elicit")
-    told = eventually(lambda: [line for line in journal.read_text().splitlines() if '"cancel"' in line or "notifications/cancelled" in line])
+    told = eventually(
+        lambda: [line for line in journal.read_text().splitlines() if '"cancel"' in line or "notifications/cancelled" in line]
+    )
 
     assert refused(retry(client, forgotten))
     assert told

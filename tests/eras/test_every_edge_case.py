@@ -9,6 +9,11 @@ NAMED = re.compile(r"[Ee]dge cases? ((?:\d+(?:, | and )?)+)")
 
 
 def test_every_edge_case_has_a_test_that_names_it():
-    named = {int(number) for file in TESTS.rglob("test_*.py") for found in NAMED.findall(file.read_text()) for number in re.findall(r"\d+", found)}
+    named = {
+        int(number)
+        for file in TESTS.rglob("test_*.py")
+        for found in NAMED.findall(file.read_text())
+        for number in re.findall(r"\d+", found)
+    }
 
     assert set(CASES) - named == set()

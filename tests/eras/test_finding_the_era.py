@@ -69,7 +69,10 @@ def test_nobody_pays_for_it_who_has_no_client_of_the_new_era(start, connect, tra
 
 def test_a_child_that_says_nothing_costs_its_clients_one_wait(start, connect, tmp_path):
     """Edge case 52, for all of them at once. The process that was asked is stopped in the end."""
-    bridges = [start("probed", "--probe", how, options=("--start-timeout", limit, *Journal(tmp_path / how).options)) for how, limit in SILENT.items()]
+    bridges = [
+        start("probed", "--probe", how, options=("--start-timeout", limit, *Journal(tmp_path / how).options))
+        for how, limit in SILENT.items()
+    ]
     began = time.monotonic()
     clients = [Modern(bridge.url) for bridge in bridges]
     found = [client.begin("server/discover") for client in clients]
@@ -146,8 +149,12 @@ def test_a_child_of_both_eras_is_used_in_the_one_that_suits_the_client(start, co
     old, new = connect(Http, bridge.url), connect(Modern, bridge.url)
     old.call("echo", message="old")
     new.call("echo", message="new")
-    words = {m["params"]["arguments"]["message"]: "_meta" in m["params"] for told in journal.read().values()
-             for m in told if m.get("method") == "tools/call"}
+    words = {
+        m["params"]["arguments"]["message"]: "_meta" in m["params"]
+        for told in journal.read().values()
+        for m in told
+        if m.get("method") == "tools/call"
+    }
 
     assert words == {"old": False, "new": True}
 
@@ -226,7 +233,9 @@ def test_a_session_of_an_earlier_bridge_is_served_at_its_first_call(tmp_path):
     key.write_text("k" * 32)
     clients = []
     for cache in "ab":
-        with Bridge(zoo("modern", "--refuses", -32601), "--session-key-file", key, "--cache-dir", tmp_path / cache, ready=cache == "a") as bridge:
+        with Bridge(
+            zoo("modern", "--refuses", -32601), "--session-key-file", key, "--cache-dir", tmp_path / cache, ready=cache == "a"
+        ) as bridge:
             client = Http(bridge.url, listen=False)
             if clients:
                 client.session, client.version = clients[0].session, clients[0].version
@@ -261,7 +270,11 @@ def test_readyz_and_initialize_do_not_wait_for_a_child_that_hangs_at_the_questio
 
 def test_an_sdk_2_client_that_asks_first_is_answered_by_every_child(start, connect):
     """server/discover is the bridge's to answer: facts of the child, in the words of the revision."""
-    for child in (["echo", "--instructions", "be kind"], ["modern", "--instructions", "be kind"], ["modern", "--locked", "--instructions", "be kind"]):
+    for child in (
+        ["echo", "--instructions", "be kind"],
+        ["modern", "--instructions", "be kind"],
+        ["modern", "--locked", "--instructions", "be kind"],
+    ):
         found = connect(Modern, start(*child).url).initialized
 
         assert found["supportedVersions"] == ["2026-07-28"]

@@ -149,11 +149,17 @@ def test_what_does_not_cross_is_refused(client, method):
 def test_progress_has_its_own_token(bridge, connect, transport):
     """Edge case 20."""
     one, other = connect(transport, bridge.url), connect(transport, bridge.url)
-    calls = [(c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": 7}})) for c, n in ((one, 3), (other, 2))]
+    calls = [
+        (c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": 7}}))
+        for c, n in ((one, 3), (other, 2))
+    ]
     for _, future in calls:
         future.result(20)
 
-    assert [[m["params"]["progressToken"] for m in c.messages(0.05) if "progressToken" in m["params"]] for c, _ in calls] == [[7] * 3, [7] * 2]
+    assert [[m["params"]["progressToken"] for m in c.messages(0.05) if "progressToken" in m["params"]] for c, _ in calls] == [
+        [7] * 3,
+        [7] * 2,
+    ]
 
 
 def test_a_log_comes_at_the_level_that_was_set(bridge, connect, transport):
@@ -173,7 +179,9 @@ def test_a_cancellation_reaches_the_child_under_its_own_id(bridge, connect, tran
     [call] = eventually(lambda: [m for m in received(client)[before:] if m.get("params", {}).get("name") == "slow"])
     client.notify("notifications/cancelled", {"requestId": "c"})
 
-    eventually(lambda: [m for m in received(client) if m.get("method") == "notifications/cancelled" and m["params"]["requestId"] == call["id"]])
+    eventually(
+        lambda: [m for m in received(client) if m.get("method") == "notifications/cancelled" and m["params"]["requestId"] == call["id"]]
+    )
 
 
 def test_notifications_that_are_gone_do_not_reach_the_child(around, connect, transport):
@@ -398,7 +406,9 @@ def test_what_nobody_can_be_asked_is_counted_as_an_error(start, connect):
     assert bridge.metrics().value("mcp_bridge_requests_total", tool="nothing") == 1
 
 
-@pytest.mark.parametrize("version, can, is_asked", [("2025-11-25", {"form": {}, "url": {}}, True), ("2025-11-25", {}, False), ("2025-06-18", {}, False)])
+@pytest.mark.parametrize(
+    "version, can, is_asked", [("2025-11-25", {"form": {}, "url": {}}, True), ("2025-11-25", {}, False), ("2025-06-18", {}, False)]
+)
 def test_a_login_by_url_has_the_id_that_old_clients_want_and_is_for_those_that_can(asking, connect, version, can, is_asked):
     client = connect(Http, asking.url, version=version, capabilities={"elicitation": can}, on_ask=answer)
     outcome = client.call("elicit_url")

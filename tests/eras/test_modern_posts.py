@@ -217,7 +217,9 @@ def test_an_answer_is_refused(client):
     assert verdict(client.post(body, {"mcp-protocol-version": "2026-07-28"})) == (400, -32600)
 
 
-@pytest.mark.parametrize("accept, status", [("text/plain", 406), ("*/*", 200), ("application/json", 200), ("text/event-stream", 200), ("TEXT/*;q=0.1", 200)])
+@pytest.mark.parametrize(
+    "accept, status", [("text/plain", 406), ("*/*", 200), ("application/json", 200), ("text/event-stream", 200), ("TEXT/*;q=0.1", 200)]
+)
 def test_what_a_client_takes_is_heeded(client, accept, status):
     response = client.send("tools/call", {"name": "echo", "arguments": {"message": "hi"}}, headers={"accept": accept})
 
@@ -242,7 +244,9 @@ def test_a_content_type_that_is_not_json_is_refused(client):
 # What there is no more
 
 
-@pytest.mark.parametrize("method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "tasks/list", "tasks/result"])
+@pytest.mark.parametrize(
+    "method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "tasks/list", "tasks/result"]
+)
 def test_what_the_revision_removed_is_not_found_whatever_the_child_has(client, method):
     """Edge cases 2 and 11: also `initialize`, once it has a valid envelope."""
     response = client.send(method, {"uri": "test://one", "level": "info"}, id="gone")
@@ -336,7 +340,9 @@ def test_an_argument_that_is_repeated_in_a_header_is_the_same_there(around, conn
     """Edge case 7."""
     arguments, headers, code = PARAMS[case]
     client = connect(Modern, around("modern").url)
-    response = client.send("tools/call", {"name": "headers", "arguments": arguments}, headers={f"mcp-param-{n}": v for n, v in headers.items()})
+    response = client.send(
+        "tools/call", {"name": "headers", "arguments": arguments}, headers={f"mcp-param-{n}": v for n, v in headers.items()}
+    )
 
     assert response.json().get("error", {}).get("code") == code, response.text
     assert response.status_code == (400 if code else 200)
@@ -349,7 +355,9 @@ def test_no_spelling_gets_an_argument_past_its_header(around, connect, name, arg
 
     def post(region: str, tool: str = "headers") -> tuple[int, int | None]:
         body = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{name},"arguments":{arguments},"_meta":{json.dumps(envelope())}}}}}'
-        response = client.post(body, {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool, "mcp-param-region": region})
+        response = client.post(
+            body, {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool, "mcp-param-region": region}
+        )
         return response.status_code, response.json().get("error", {}).get("code")
 
     for _ in range(2):

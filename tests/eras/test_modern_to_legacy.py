@@ -172,7 +172,9 @@ def test_codes_that_the_revision_keeps_for_itself_do_not_come_from_an_old_child(
     assert response.json()["error"]["message"] == "it broke"
 
 
-@pytest.mark.parametrize("kind", ["result_null", "result_string", "result_list", "error_no_code", "error_string", "error_null", "error_huge_code", "meta_list"])
+@pytest.mark.parametrize(
+    "kind", ["result_null", "result_string", "result_list", "error_no_code", "error_string", "error_null", "error_huge_code", "meta_list"]
+)
 def test_odd_answers_become_valid_ones(around, connect, kind):
     response = connect(Modern, around("bad_results").url).send("tools/call", {"name": "bad", "arguments": {"kind": kind}})
     body = response.json()
@@ -186,7 +188,10 @@ def test_odd_answers_become_valid_ones(around, connect, kind):
 
 def test_progress_comes_with_its_own_token(bridge, connect):
     one, other = connect(Modern, bridge.url), connect(Modern, bridge.url)
-    calls = [(c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": "same"}})) for c, n in ((one, 3), (other, 2))]
+    calls = [
+        (c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": "same"}}))
+        for c, n in ((one, 3), (other, 2))
+    ]
     for _, future in calls:
         future.result(20)
 
@@ -228,7 +233,12 @@ def test_a_client_that_leaves_cancels_its_call(client):
     stream.close()
     left = time.monotonic()
 
-    eventually(lambda: {"requestId": call["id"]}.items() <= [m for m in received(client) if m.get("method") == "notifications/cancelled"][-1]["params"].items())
+    eventually(
+        lambda: (
+            {"requestId": call["id"]}.items()
+            <= [m for m in received(client) if m.get("method") == "notifications/cancelled"][-1]["params"].items()
+        )
+    )
     assert time.monotonic() - left < 10
 
 

@@ -49,7 +49,9 @@ def test_parameters_pass_byte_for_byte(client, bridge):
     """Edge case 33."""
     arguments = '{"message":"\\u0061\\/\u2028","z":1e400,"a":1e2,"n":123456789012345678901234567890}'
     meta = json.dumps(envelope() | {"traceparent": "00-1", "x-vendor/a": [1, {"b": None}]})
-    body = f'{{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{{"name":"echo","arguments":{arguments},"x-more":[],"_meta":{meta}}}}}'
+    body = (
+        f'{{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{{"name":"echo","arguments":{arguments},"x-more":[],"_meta":{meta}}}}}'
+    )
     client.post(body, {"mcp-method": "tools/call", "mcp-name": "echo", "mcp-protocol-version": "2026-07-28"})
     lines = [line for line in json.loads(text(client.call("received"))) if "1e400" in line and '"echo"' in line]
 
@@ -74,7 +76,10 @@ def test_what_the_child_says_of_its_cache_passes(client):
 def test_progress_comes_with_its_own_token(bridge, connect, token):
     """Edge case 20."""
     one, other = connect(Modern, bridge.url), connect(Modern, bridge.url)
-    calls = [(c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": token}})) for c, n in ((one, 3), (other, 2))]
+    calls = [
+        (c, c.begin("tools/call", {"name": "progress", "arguments": {"steps": n}, "_meta": {"progressToken": token}}))
+        for c, n in ((one, 3), (other, 2))
+    ]
     for _, future in calls:
         assert "steps" in text(future.result(20))
     seen = [[m["params"]["progressToken"] for m in c.messages(0.05)] for c, _ in calls]
@@ -186,7 +191,12 @@ def test_a_listen_is_acknowledged_first_and_all_of_it_is_tagged_with_its_id(brid
 
 def test_many_listens_go_on_side_by_side_with_the_same_id(bridge, connect):
     clients = [connect(Modern, bridge.url) for _ in range(3)]
-    streams = [client.listen_to("same", **wish) for client, wish in zip(clients, ({"toolsListChanged": True}, {"promptsListChanged": True}, {"toolsListChanged": True}), strict=True)]
+    streams = [
+        client.listen_to("same", **wish)
+        for client, wish in zip(
+            clients, ({"toolsListChanged": True}, {"promptsListChanged": True}, {"toolsListChanged": True}), strict=True
+        )
+    ]
     for stream in streams:
         assert stream.next_message()["method"].endswith("acknowledged")
     clients[0].call("change")

@@ -89,9 +89,15 @@ def test_one_that_has_a_session_may_go_over_to_the_new_era_and_back(bridge, conn
 
 def test_a_hundred_calls_of_both_eras_with_the_same_ids_are_not_mixed_up(bridge, connect):
     """Edge case 16, across the eras."""
-    clients = [connect(kind, bridge.url, **more) for kind, more in ((Http, {"listen": False}), (Modern, {}), (Http, {"listen": False}), (Modern, {}))]
-    called = [(client, n, client.begin("tools/call", {"name": "echo", "arguments": {"message": f"{i} {n}"}}, id=n))
-              for n in range(25) for i, client in enumerate(clients)]
+    clients = [
+        connect(kind, bridge.url, **more)
+        for kind, more in ((Http, {"listen": False}), (Modern, {}), (Http, {"listen": False}), (Modern, {}))
+    ]
+    called = [
+        (client, n, client.begin("tools/call", {"name": "echo", "arguments": {"message": f"{i} {n}"}}, id=n))
+        for n in range(25)
+        for i, client in enumerate(clients)
+    ]
     answers = [(text(future.result(10)), f"{clients.index(client)} {n}") for client, n, future in called]
 
     assert [got for got, _ in answers] == [wanted for _, wanted in answers]

@@ -49,7 +49,12 @@ class FakeLiteLLM:
 
     def ask(self, name: str, method: str, params: dict) -> dict:
         with httpx.Client(base_url=f"{self.bridge}/{name}", headers=self.headers, trust_env=False, timeout=10) as http:
-            hello = http.post("/mcp", json=message("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "fake", "version": "1"}}))
+            hello = http.post(
+                "/mcp",
+                json=message(
+                    "initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "fake", "version": "1"}}
+                ),
+            )
             if "mcp-session-id" not in hello.headers:  # LiteLLM leaves out what is away
                 return {"tools": []}
             answer = http.post("/mcp", json=message(method, params), headers={"mcp-session-id": hello.headers["mcp-session-id"]})
@@ -74,9 +79,20 @@ class FakePrometheus:
             self.scrapes += 1
             healths = [self.health] if isinstance(self.health, str) else self.health
             health = healths[min(self.scrapes, len(healths)) - 1]
-            return {"data": {"activeTargets": [
-                {"labels": {"mcp": name, "job": "mcp"}, "scrapeUrl": f"http://{name}:8000/metrics", "health": health,
-                 "lastError": "server returned HTTP status 401", "lastScrape": f"{2999 + self.scrapes}-01-01T00:00:00.123456789Z"} for name in self.targets]}}
+            return {
+                "data": {
+                    "activeTargets": [
+                        {
+                            "labels": {"mcp": name, "job": "mcp"},
+                            "scrapeUrl": f"http://{name}:8000/metrics",
+                            "health": health,
+                            "lastError": "server returned HTTP status 401",
+                            "lastScrape": f"{2999 + self.scrapes}-01-01T00:00:00.123456789Z",
+                        }
+                        for name in self.targets
+                    ]
+                }
+            }
         if url.path == "/api/v1/query":
             assert "mcp_bridge_requests_total" in parse_qs(url.query)["query"][0]
             return {"data": {"result": [{"value": [0, str(self.calls)]}]}}

@@ -60,14 +60,46 @@ class FakeOpenAI:
         """/v1/responses"""
         chosen = self.choose(asked, asked.get("tools") or [])
         if chosen:
-            output = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": chosen[0], "arguments": chosen[1], "status": "completed"}
+            output = {
+                "type": "function_call",
+                "id": "fc_1",
+                "call_id": "call_1",
+                "name": chosen[0],
+                "arguments": chosen[1],
+                "status": "completed",
+            }
         else:
-            output = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
-                      "content": [{"type": "output_text", "text": "That is what it says.", "annotations": []}]}
-        return {"id": "resp_1", "object": "response", "created_at": 1, "model": "fake", "status": "completed", "output": [output], "error": None,
-                "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": 1.0, "tool_choice": "auto",
-                "tools": [], "top_p": 1.0, "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2,
-                                                     "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}}
+            output = {
+                "type": "message",
+                "id": "msg_1",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "That is what it says.", "annotations": []}],
+            }
+        return {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "model": "fake",
+            "status": "completed",
+            "output": [output],
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": {},
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": 1.0,
+            "usage": {
+                "input_tokens": 1,
+                "output_tokens": 1,
+                "total_tokens": 2,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+        }
 
     def complete(self, asked: dict[str, Any]) -> dict[str, Any]:
         """/v1/chat/completions"""
@@ -75,9 +107,14 @@ class FakeOpenAI:
         message: dict[str, Any] = {"role": "assistant", "content": None if chosen else "That is what it says."}
         if chosen:
             message["tool_calls"] = [{"id": "call_1", "type": "function", "function": {"name": chosen[0], "arguments": chosen[1]}}]
-        return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "fake",
-                "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if chosen else "stop"}],
-                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+        return {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "fake",
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if chosen else "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
 
 
 def _inside(text: str) -> str:

@@ -29,61 +29,67 @@ def program(line: str, **said) -> Draft:
     return entry(command=command, args=args, **said).draft
 
 
-@pytest.mark.parametrize("line, source, command", [
-    ("npx -y pkg", {"npm": "pkg"}, ()),
-    ("npx -y @a/pkg@latest /data --x", {"npm": "@a/pkg"}, ("/data/data", "--x")),
-    ("npx --yes @a/pkg@1.2.3", {"npm": "@a/pkg@1.2.3"}, ()),
-    ("npx -p @a/pkg@^1 the-server --x", {"npm": "@a/pkg"}, ("the-server", "--x")),
-    ("npx --package=pkg the-server", {"npm": "pkg"}, ("the-server",)),
-    ("cmd /c npx -y pkg --x", {"npm": "pkg"}, ("--x",)),
-    ("C:\\node\\npx.cmd -y pkg", {"npm": "pkg"}, ()),
-    ("bunx pkg", {"npm": "pkg"}, ()),
-    ("pnpm dlx pkg", {"npm": "pkg"}, ()),
-    ("uvx pkg --x", {"pypi": "pkg"}, ("", "--x")),
-    ("uvx pkg@latest", {"pypi": "pkg"}, ("",)),
-    ("uvx pkg@1.0", {"pypi": "pkg==1.0"}, ("",)),
-    ("uvx --python 3.12 --from pkg[all]==2.0 the-server --x", {"pypi": "pkg[all]==2.0"}, ("the-server", "--x")),
-    ("uvx --with other pkg", {"pypi": ["pkg", "other"]}, ("",)),
-    ("uv tool run pkg", {"pypi": "pkg"}, ("",)),
-    ("pipx run pkg", {"pypi": "pkg"}, ("",)),
-    ("docker run -i --rm mcp/a --x", {"image": "mcp/a"}, ("--x",)),
-    ("docker run -i --rm --network host --name it mcp/a:1", {"image": "mcp/a:1"}, ()),
-    ("node /home/me/it/index.js --x", {}, ("node", "/app/index.js", "--x")),
-    ("python -u C:\\me\\it.py", {}, ("python3", "-u", "/app/it.py")),
-    ("python3.12 -m it --x", {}, ("python3", "-m", "it", "--x")),
-    ("/opt/it/server --x", {"binary": {"file": "server"}}, ("server", "--x")),
-])
+@pytest.mark.parametrize(
+    "line, source, command",
+    [
+        ("npx -y pkg", {"npm": "pkg"}, ()),
+        ("npx -y @a/pkg@latest /data --x", {"npm": "@a/pkg"}, ("/data/data", "--x")),
+        ("npx --yes @a/pkg@1.2.3", {"npm": "@a/pkg@1.2.3"}, ()),
+        ("npx -p @a/pkg@^1 the-server --x", {"npm": "@a/pkg"}, ("the-server", "--x")),
+        ("npx --package=pkg the-server", {"npm": "pkg"}, ("the-server",)),
+        ("cmd /c npx -y pkg --x", {"npm": "pkg"}, ("--x",)),
+        ("C:\\node\\npx.cmd -y pkg", {"npm": "pkg"}, ()),
+        ("bunx pkg", {"npm": "pkg"}, ()),
+        ("pnpm dlx pkg", {"npm": "pkg"}, ()),
+        ("uvx pkg --x", {"pypi": "pkg"}, ("", "--x")),
+        ("uvx pkg@latest", {"pypi": "pkg"}, ("",)),
+        ("uvx pkg@1.0", {"pypi": "pkg==1.0"}, ("",)),
+        ("uvx --python 3.12 --from pkg[all]==2.0 the-server --x", {"pypi": "pkg[all]==2.0"}, ("the-server", "--x")),
+        ("uvx --with other pkg", {"pypi": ["pkg", "other"]}, ("",)),
+        ("uv tool run pkg", {"pypi": "pkg"}, ("",)),
+        ("pipx run pkg", {"pypi": "pkg"}, ("",)),
+        ("docker run -i --rm mcp/a --x", {"image": "mcp/a"}, ("--x",)),
+        ("docker run -i --rm --network host --name it mcp/a:1", {"image": "mcp/a:1"}, ()),
+        ("node /home/me/it/index.js --x", {}, ("node", "/app/index.js", "--x")),
+        ("python -u C:\\me\\it.py", {}, ("python3", "-u", "/app/it.py")),
+        ("python3.12 -m it --x", {}, ("python3", "-m", "it", "--x")),
+        ("/opt/it/server --x", {"binary": {"file": "server"}}, ("server", "--x")),
+    ],
+)
 def test_what_a_desktop_client_runs_becomes_a_source_and_a_command(line, source, command):
     draft = program(line)
 
     assert (draft.source, draft.command) == (source, command)
 
 
-@pytest.mark.parametrize("said, why", [
-    ({"command": "uvx", "args": ["git+https://host/a"]}, "does not come from a registry"),
-    ({"command": "npx", "args": ["-y", "github:a/b"]}, "does not come from a registry"),
-    ({"command": "uv", "args": ["--directory", "/me/it", "run", "it.py"]}, "`uv run` in /me/it"),
-    ({"command": "npx", "args": ["-y"]}, "npx without a package"),
-    ({"command": "docker", "args": ["run", "-i"]}, "docker without an image"),
-    ({"args": ["x"]}, "'command' is missing, and 'url' too"),
-    ({"command": "npx", "args": ["a"], "disabled": True}, "disabled there"),
-    ({"url": "https://host/mcp?api_key=x"}, "its URL holds a secret"),
-    ({"command": "docker", "args": ["exec", "-i", "box", "server"]}, "`docker exec` names no image"),
-    ({"command": "docker", "args": ["compose", "run", "it"]}, "`docker compose` names no image"),
-    ({"url": 5}, "'url' is not a text"),
-    ({"url": ["https://h"]}, "'url' is not a text"),
-    ({"command": ["npx", {}]}, "'command' is not a list of texts"),
-    ({"command": "a 'b"}, "'command': No closing quotation"),
-    ({"command": "npx", "args": "-y @model/x"}, "'args' is not a list"),
-    ({"command": "npx", "args": 5}, "'args' is not a list"),
-    ({"command": "npx", "args": [["a"]]}, "'args' is not a list"),
-    ({"command": "cat", "env": ["A=b"]}, "'env' is not an object"),
-    ({"command": "cat", "env": {"A": {}}}, "'env' is not an object"),
-    ({"command": "cat", "disabledTools": 5}, "'disabledTools' is not a list"),
-    ({"command": "cat", "env": {"A_KEY": "a\0b"}}, "a null byte"),
-    ({"command": "cat", "env": {"A_KEY": "\ud800"}}, "half a character"),
-    ({"url": "https://h", "headers": ["a"]}, "'headers' is not an object"),
-])
+@pytest.mark.parametrize(
+    "said, why",
+    [
+        ({"command": "uvx", "args": ["git+https://host/a"]}, "does not come from a registry"),
+        ({"command": "npx", "args": ["-y", "github:a/b"]}, "does not come from a registry"),
+        ({"command": "uv", "args": ["--directory", "/me/it", "run", "it.py"]}, "`uv run` in /me/it"),
+        ({"command": "npx", "args": ["-y"]}, "npx without a package"),
+        ({"command": "docker", "args": ["run", "-i"]}, "docker without an image"),
+        ({"args": ["x"]}, "'command' is missing, and 'url' too"),
+        ({"command": "npx", "args": ["a"], "disabled": True}, "disabled there"),
+        ({"url": "https://host/mcp?api_key=x"}, "its URL holds a secret"),
+        ({"command": "docker", "args": ["exec", "-i", "box", "server"]}, "`docker exec` names no image"),
+        ({"command": "docker", "args": ["compose", "run", "it"]}, "`docker compose` names no image"),
+        ({"url": 5}, "'url' is not a text"),
+        ({"url": ["https://h"]}, "'url' is not a text"),
+        ({"command": ["npx", {}]}, "'command' is not a list of texts"),
+        ({"command": "a 'b"}, "'command': No closing quotation"),
+        ({"command": "npx", "args": "-y @model/x"}, "'args' is not a list"),
+        ({"command": "npx", "args": 5}, "'args' is not a list"),
+        ({"command": "npx", "args": [["a"]]}, "'args' is not a list"),
+        ({"command": "cat", "env": ["A=b"]}, "'env' is not an object"),
+        ({"command": "cat", "env": {"A": {}}}, "'env' is not an object"),
+        ({"command": "cat", "disabledTools": 5}, "'disabledTools' is not a list"),
+        ({"command": "cat", "env": {"A_KEY": "a\0b"}}, "a null byte"),
+        ({"command": "cat", "env": {"A_KEY": "\ud800"}}, "half a character"),
+        ({"url": "https://h", "headers": ["a"]}, "'headers' is not an object"),
+    ],
+)
 def test_what_cannot_become_a_stanza_says_why(said, why):
     made = entry(**said)
 
@@ -91,18 +97,43 @@ def test_what_cannot_become_a_stanza_says_why(said, why):
 
 
 def test_what_looks_like_a_secret_never_stands_in_a_stanza():
-    made = entry(command="npx", args=["-y", "pkg", "--api-key=s3", "--dsn", "postgres://me:s4@host/db"],
-                 env={"GITHUB_TOKEN": "s1", "DATABASE_URL": "postgres://me:s2@host/db", "KEY_FILE": "/k", "LEVEL": "info", "A_KEY": "<your key>"})
+    made = entry(
+        command="npx",
+        args=["-y", "pkg", "--api-key=s3", "--dsn", "postgres://me:s4@host/db"],
+        env={"GITHUB_TOKEN": "s1", "DATABASE_URL": "postgres://me:s2@host/db", "KEY_FILE": "/k", "LEVEL": "info", "A_KEY": "<your key>"},
+    )
 
-    assert made.values == {"GITHUB_TOKEN": "s1", "DATABASE_URL": "postgres://me:s2@host/db", "IT_API_KEY": "s3", "IT_DSN": "postgres://me:s4@host/db"}
+    assert made.values == {
+        "GITHUB_TOKEN": "s1",
+        "DATABASE_URL": "postgres://me:s2@host/db",
+        "IT_API_KEY": "s3",
+        "IT_DSN": "postgres://me:s4@host/db",
+    }
     assert made.draft.secrets == ("GITHUB_TOKEN", "DATABASE_URL", "A_KEY")
     assert not any(secret in made.draft.text for secret in ("s1", "s2", "s3", "s4", "your key"))
     assert "${IT_API_KEY}" in made.draft.text and made.draft.env["LEVEL"] == "info"
 
 
 def test_docker_s_variables_and_folders_are_taken_over_and_the_rest_is_said():
-    made = entry(command="docker", env={"TOKEN": "s1"}, args=[
-        "run", "-i", "--rm", "-e", "TOKEN", "--env", "LEVEL=info", "-v", "/me:/data:ro", "--mount", "type=bind,src=/you,dst=/more", "--gpus=all", "mcp/a"])
+    made = entry(
+        command="docker",
+        env={"TOKEN": "s1"},
+        args=[
+            "run",
+            "-i",
+            "--rm",
+            "-e",
+            "TOKEN",
+            "--env",
+            "LEVEL=info",
+            "-v",
+            "/me:/data:ro",
+            "--mount",
+            "type=bind,src=/you,dst=/more",
+            "--gpus=all",
+            "mcp/a",
+        ],
+    )
 
     assert (made.draft.secrets, made.values, made.draft.env) == (("TOKEN",), {"TOKEN": "s1"}, {"LEVEL": "info"})
     assert made.draft.volumes == ("/me:/data:ro", "/you:/more")
@@ -113,20 +144,44 @@ def test_a_folder_of_that_machine_becomes_a_volume():
     made = program("npx -y files /home/me/Documents --log=/tmp/log C:\\x ${workspaceFolder} ${userHome}/Documents $HOME/y")
 
     home = os.path.expanduser("~")
-    assert made.volumes == ("/home/me/Documents:/data/Documents", "/tmp/log:/data/log", "${IT_X}:/data/x", "${WORKSPACE_FOLDER}:/data/workspace",
-                            f"{home}/Documents:/data/Documents-2", f"{home}/y:/data/y")
+    assert made.volumes == (
+        "/home/me/Documents:/data/Documents",
+        "/tmp/log:/data/log",
+        "${IT_X}:/data/x",
+        "${WORKSPACE_FOLDER}:/data/workspace",
+        f"{home}/Documents:/data/Documents-2",
+        f"{home}/y:/data/y",
+    )
     assert made.command == ("/data/Documents", "--log=/data/log", "/data/x", "/data/workspace", "/data/Documents-2", "/data/y")
 
 
-@pytest.mark.parametrize("said, transport, auth, values", [
-    ({"url": "https://h/mcp"}, "http", {}, {}),
-    ({"url": "https://h/sse"}, "sse", {}, {}),
-    ({"type": "sse", "url": "https://h/x"}, "sse", {}, {}),
-    ({"url": "https://h/mcp", "headers": {"Authorization": "Bearer s1"}}, "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {"IT_TOKEN": "s1"}),
-    ({"url": "https://h/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}}, "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {}),
-    ({"url": "https://h/mcp", "headers": {"X-API-Key": "s1"}}, "http", {"type": "api_key", "value_env": "IT_X_API_KEY"}, {"IT_X_API_KEY": "s1"}),
-    ({"command": "npx", "args": ["-y", "mcp-remote@latest", "https://h/sse"]}, "sse", {}, {}),
-])
+@pytest.mark.parametrize(
+    "said, transport, auth, values",
+    [
+        ({"url": "https://h/mcp"}, "http", {}, {}),
+        ({"url": "https://h/sse"}, "sse", {}, {}),
+        ({"type": "sse", "url": "https://h/x"}, "sse", {}, {}),
+        (
+            {"url": "https://h/mcp", "headers": {"Authorization": "Bearer s1"}},
+            "http",
+            {"type": "bearer_token", "value_env": "IT_TOKEN"},
+            {"IT_TOKEN": "s1"},
+        ),
+        (
+            {"url": "https://h/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}},
+            "http",
+            {"type": "bearer_token", "value_env": "IT_TOKEN"},
+            {},
+        ),
+        (
+            {"url": "https://h/mcp", "headers": {"X-API-Key": "s1"}},
+            "http",
+            {"type": "api_key", "value_env": "IT_X_API_KEY"},
+            {"IT_X_API_KEY": "s1"},
+        ),
+        ({"command": "npx", "args": ["-y", "mcp-remote@latest", "https://h/sse"]}, "sse", {}, {}),
+    ],
+)
 def test_a_url_becomes_a_remote_mcp(said, transport, auth, values):
     made = entry(**said)
 
@@ -144,7 +199,11 @@ def test_a_remote_mcp_keeps_all_its_headers():
 def test_what_is_not_understood_is_said():
     made = entry(command="npx", args=["pkg", "😀 \\u0000"], frob=True, cwd="/me", disabledTools=["rm"])
 
-    assert [note.partition(":")[0] for note in made.notes] == ["cwd /me is a folder of that machine", "not understood", "tools that were hidden there"]
+    assert [note.partition(":")[0] for note in made.notes] == [
+        "cwd /me is a folder of that machine",
+        "not understood",
+        "tools that were hidden there",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"mcpServers": {}}', '{"mcp": "x"}', '{"mcpServers": [1]}'])
@@ -153,22 +212,50 @@ def test_a_file_without_servers_is_refused(text):
         desktop.entries(documents.parse(text))
 
 
-@pytest.mark.parametrize("name, made", [("Memory Bank", "memory-bank"), ("@a/b_c", "a-b-c"), ("42", "mcp-server"), ("metrics", "my-metrics"), ("ü", "mcp-server")])
+@pytest.mark.parametrize(
+    "name, made",
+    [("Memory Bank", "memory-bank"), ("@a/b_c", "a-b-c"), ("42", "mcp-server"), ("metrics", "my-metrics"), ("ü", "mcp-server")],
+)
 def test_any_name_becomes_one(name, made):
     assert stanza_name(name) == made
 
 
-@pytest.mark.parametrize("name, secret", [
-    ("GITHUB_TOKEN", True), ("API_KEY", True), ("OPENAI_API_KEY", True), ("DB_PASSWORD", True), ("REDIS_PWD", True), ("CLIENT_SECRET", True), ("DSN", True),
-    ("DATABASE_URI", True), ("apikey", True), ("KEYBOARD", False), ("TOKEN_FILE", False), ("MAX_TOKENS", False), ("PASSTHROUGH", False), ("URL", False),
-])
+@pytest.mark.parametrize(
+    "name, secret",
+    [
+        ("GITHUB_TOKEN", True),
+        ("API_KEY", True),
+        ("OPENAI_API_KEY", True),
+        ("DB_PASSWORD", True),
+        ("REDIS_PWD", True),
+        ("CLIENT_SECRET", True),
+        ("DSN", True),
+        ("DATABASE_URI", True),
+        ("apikey", True),
+        ("KEYBOARD", False),
+        ("TOKEN_FILE", False),
+        ("MAX_TOKENS", False),
+        ("PASSTHROUGH", False),
+        ("URL", False),
+    ],
+)
 def test_a_secret_is_known_by_its_name(name, secret):
     assert is_secret(name) is secret
 
 
-@pytest.mark.parametrize("value, blank", [
-    ("", True), ("<YOUR_KEY>", True), ("your-api-key", True), ("YOUR_TOKEN_HERE", True), ("${TOKEN}", True), ("xxx", True), ("ghp_abc", False), ("info", False),
-])
+@pytest.mark.parametrize(
+    "value, blank",
+    [
+        ("", True),
+        ("<YOUR_KEY>", True),
+        ("your-api-key", True),
+        ("YOUR_TOKEN_HERE", True),
+        ("${TOKEN}", True),
+        ("xxx", True),
+        ("ghp_abc", False),
+        ("info", False),
+    ],
+)
 def test_a_placeholder_is_no_value(value, blank):
     assert is_blank(value) is blank
 
@@ -181,7 +268,17 @@ def test_the_server_is_the_program_that_is_called_like_its_package():
 
 
 def test_the_text_of_a_stanza_says_what_the_draft_says_and_what_is_to_be_decided():
-    draft = Draft("it", {"npm": "@a/b@1.0.0"}, ("b", "--at", "${WHERE}", "x: y"), 'It "is" #1', {"LEVEL": "1"}, ("KEY",), ("data:/data",), ("git",), smoke={"tool": "look", "build": False})
+    draft = Draft(
+        "it",
+        {"npm": "@a/b@1.0.0"},
+        ("b", "--at", "${WHERE}", "x: y"),
+        'It "is" #1',
+        {"LEVEL": "1"},
+        ("KEY",),
+        ("data:/data",),
+        ("git",),
+        smoke={"tool": "look", "build": False},
+    )
 
     said = yaml.safe_load(draft.text)
 
@@ -191,13 +288,77 @@ def test_the_text_of_a_stanza_says_what_the_draft_says_and_what_is_to_be_decided
     assert "max_in_flight: 1 if calls at once may hurt" in draft.text
 
 
-@pytest.mark.parametrize("words", [
-    ["cat", word] for word in ("x: y", "foo:", "-", "--", "a #b", "#b", "😀", "'", '"', "it's", "a\\b", "[a", "{a}", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`", "?", "? a",
-                               "", " ", "ü", "~", "=", "<<", "yes", "null", "$A", ",", "a;b", "(a)")
-] + [[word] for word in ("true", "no", "null", "~", "5", "1e3", "0x1f", "12:30:45", "2020-01-01", "-", "---", "...", "=", "a:", ":a", "<<", "x y", ".5")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cat", word]
+        for word in (
+            "x: y",
+            "foo:",
+            "-",
+            "--",
+            "a #b",
+            "#b",
+            "😀",
+            "'",
+            '"',
+            "it's",
+            "a\\b",
+            "[a",
+            "{a}",
+            "&a",
+            "*a",
+            "!a",
+            "|",
+            ">",
+            "%a",
+            "@a",
+            "`a`",
+            "?",
+            "? a",
+            "",
+            " ",
+            "ü",
+            "~",
+            "=",
+            "<<",
+            "yes",
+            "null",
+            "$A",
+            ",",
+            "a;b",
+            "(a)",
+        )
+    ]
+    + [
+        [word]
+        for word in (
+            "true",
+            "no",
+            "null",
+            "~",
+            "5",
+            "1e3",
+            "0x1f",
+            "12:30:45",
+            "2020-01-01",
+            "-",
+            "---",
+            "...",
+            "=",
+            "a:",
+            ":a",
+            "<<",
+            "x y",
+            ".5",
+        )
+    ],
+)
 def test_any_word_stands_in_a_stanza_as_it_was_said(words, tmp_path):
     """By the loader of stanzas, in each place that takes words."""
-    draft = Draft("it", command=tuple(words), description=words[-1], env={"yes": words[-1], "N": words[-1], "null": "x"}, secrets=("no", "on"))
+    draft = Draft(
+        "it", command=tuple(words), description=words[-1], env={"yes": words[-1], "N": words[-1], "null": "x"}, secrets=("no", "on")
+    )
     (tmp_path / "it").mkdir()
     (tmp_path / "it/stanza.yaml").write_text(draft.text, encoding="utf-8")
 
@@ -215,10 +376,14 @@ def test_what_would_begin_a_line_of_its_own_gets_into_no_stanza(word):
 
 
 def test_what_a_package_says_of_itself_is_nothing_that_litellm_looks_up():
-    assert add._checked(Draft("it", command=("cat",), description="os.environ/LITELLM_MASTER_KEY")).description == "'os.environ/LITELLM_MASTER_KEY'"
+    assert (
+        add._checked(Draft("it", command=("cat",), description="os.environ/LITELLM_MASTER_KEY")).description
+        == "'os.environ/LITELLM_MASTER_KEY'"
+    )
 
 
 # ---- written to a disk -----------------------------------------------------------------
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -245,17 +410,24 @@ def test_what_cannot_be_added_leaves_nothing_behind(project):
 
 def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(project, tmp_path):
     file = tmp_path / "claude_desktop_config.json"
-    file.write_text(json.dumps({"mcpServers": {
-        "Far Away": {"url": "https://h/mcp", "headers": {"Authorization": "Bearer it's s1"}},
-        "own": {"command": "node", "args": ["/me/it.js"], "env": {"A_TOKEN": "s2"}},
-        "odd": {"command": "uvx", "args": ["git+https://h/x"]}}}))
+    file.write_text(
+        json.dumps(
+            {
+                "mcpServers": {
+                    "Far Away": {"url": "https://h/mcp", "headers": {"Authorization": "Bearer it's s1"}},
+                    "own": {"command": "node", "args": ["/me/it.js"], "env": {"A_TOKEN": "s2"}},
+                    "odd": {"command": "uvx", "args": ["git+https://h/x"]},
+                }
+            }
+        )
+    )
     project.compose.mkdir()
     project.env_file.write_text("A_TOKEN=mine")
 
     every = add.import_desktop(project, file, trial=False, keep=True)
 
     assert [(added.name, bool(added.path)) for added in every] == [("far-away", True), ("own", True), ("odd", False)]
-    assert project.env_file.read_text() == "A_TOKEN=mine\nFAR_AWAY_TOKEN=\"it's s1\"\nOWN_A_TOKEN=s2\n"
+    assert project.env_file.read_text() == 'A_TOKEN=mine\nFAR_AWAY_TOKEN="it\'s s1"\nOWN_A_TOKEN=s2\n'
     assert os.stat(project.env_file).st_mode & 0o777 == 0o600
     own = read_stanza(project.images / "own/stanza.yaml")
     assert (own.env, own.stored("A_TOKEN"), own.required_secrets) == ({}, "OWN_A_TOKEN", ["OWN_A_TOKEN"])
@@ -270,13 +442,23 @@ def imported(project, servers) -> list[add.Added]:
 
 
 def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
-    one, two, three, blank = imported(project, {
-        "one": {"command": "cat", "env": {"API_KEY": "s1"}}, "two-2": {"command": "cat", "env": {"API_KEY": "s2"}},
-        "three": {"command": "cat", "env": {"API_KEY": "s1"}}, "blank": {"command": "cat", "env": {"API_KEY": "<your key>"}}})
+    one, two, three, blank = imported(
+        project,
+        {
+            "one": {"command": "cat", "env": {"API_KEY": "s1"}},
+            "two-2": {"command": "cat", "env": {"API_KEY": "s2"}},
+            "three": {"command": "cat", "env": {"API_KEY": "s1"}},
+            "blank": {"command": "cat", "env": {"API_KEY": "<your key>"}},
+        },
+    )
 
     assert environments.read(project).values == {"API_KEY": "s1", "TWO_2_API_KEY": "s2"}
     assert read_stanza(one.path).required_secrets == read_stanza(three.path).required_secrets == ["API_KEY"]
-    assert (read_stanza(two.path).env, read_stanza(two.path).stored("API_KEY"), read_stanza(blank.path).stored("API_KEY")) == ({}, "TWO_2_API_KEY", "BLANK_API_KEY")
+    assert (read_stanza(two.path).env, read_stanza(two.path).stored("API_KEY"), read_stanza(blank.path).stored("API_KEY")) == (
+        {},
+        "TWO_2_API_KEY",
+        "BLANK_API_KEY",
+    )
     assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in add.told(project, two, True)
     assert "TWO_2_API_KEY: its value is in compose/.env" in add.told(project, two, True)
     assert "s2" not in add.told(project, two, True) + two.path.read_text()
@@ -287,13 +469,22 @@ def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(pro
     (project.secrets / "API_KEY").write_text("mine\n")
     project.env_file.write_text("export IT_KEY='also mine'\n")
 
-    same, other, _ = imported(project, {
-        "same": {"command": "cat", "env": {"API_KEY": "mine"}},
-        "it": {"command": "cat", "args": ["--key=s2"], "env": {"API_KEY": "s1"}},
-        "db": {"command": "cat", "env": {"POSTGRES_PASSWORD": "s3"}}})
+    same, other, _ = imported(
+        project,
+        {
+            "same": {"command": "cat", "env": {"API_KEY": "mine"}},
+            "it": {"command": "cat", "args": ["--key=s2"], "env": {"API_KEY": "s1"}},
+            "db": {"command": "cat", "env": {"POSTGRES_PASSWORD": "s3"}},
+        },
+    )
 
     assert environments.read(project).values == {
-        "API_KEY": "mine\n", "IT_KEY": "also mine", "IT_KEY_2": "s2", "IT_API_KEY": "s1", "DB_POSTGRES_PASSWORD": "s3"}
+        "API_KEY": "mine\n",
+        "IT_KEY": "also mine",
+        "IT_KEY_2": "s2",
+        "IT_API_KEY": "s1",
+        "DB_POSTGRES_PASSWORD": "s3",
+    }
     assert read_stanza(same.path).required_secrets == ["API_KEY"]
     assert (read_stanza(other.path).command, read_stanza(other.path).required_secrets) == (["cat", "--key=${IT_KEY_2}"], ["IT_API_KEY"])
 
@@ -305,11 +496,36 @@ def test_two_secrets_of_one_entry_do_not_become_one():
     assert made.draft.command == ("cat", "--token", "${IT_TOKEN_2}", "--token=${IT_TOKEN_3}")
 
 
-@pytest.mark.parametrize("value", [
-    "plain", "it's", "a b", "a #b", "a$HOME $X", 'say "x"', "a`b", "#", " lead", "x'", "'", "a=b", "ü", 'both \' and "', "it's $5", "it's \\n", "C:\\dir\\",
-    "a\\", "tab\tbed", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n", "two\nlines", "a\u2028b", "x\n\n"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain",
+        "it's",
+        "a b",
+        "a #b",
+        "a$HOME $X",
+        'say "x"',
+        "a`b",
+        "#",
+        " lead",
+        "x'",
+        "'",
+        "a=b",
+        "ü",
+        "both ' and \"",
+        "it's $5",
+        "it's \\n",
+        "C:\\dir\\",
+        "a\\",
+        "tab\tbed",
+        "-----BEGIN KEY-----\nabc\n-----END KEY-----\n",
+        "two\nlines",
+        "a\u2028b",
+        "x\n\n",
+    ],
+)
 def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
-    made, = imported(project, {"it": {"command": "cat", "env": {"A_KEY": value}}})
+    (made,) = imported(project, {"it": {"command": "cat", "env": {"A_KEY": value}}})
 
     environments.complete(project, Fleet(stanzas=[read_stanza(made.path)]))
     assert read_secret("A_KEY", str(project.secrets / "A_KEY")) == value
@@ -317,7 +533,7 @@ def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
 
 
 def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(project):
-    made, = imported(project, {"it": {"command": "cat", "env": {"A_KEY": "two\nlines"}}})
+    (made,) = imported(project, {"it": {"command": "cat", "env": {"A_KEY": "two\nlines"}}})
 
     assert (project.secrets / "A_KEY").read_text() == "two\nlines" and not project.env_file.exists()
     assert os.stat(project.secrets / "A_KEY").st_mode & 0o777 == 0o600
@@ -325,18 +541,33 @@ def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(projec
 
 
 def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
-    one, two, three = imported(project, {
-        **{name: {"command": "cat", "env": {"A_KEY": f"{name}\nlines"}} for name in ("one", "two")}, "three": {"command": "cat", "args": ["--key=3\nlines"]}})
+    one, two, three = imported(
+        project,
+        {
+            **{name: {"command": "cat", "env": {"A_KEY": f"{name}\nlines"}} for name in ("one", "two")},
+            "three": {"command": "cat", "args": ["--key=3\nlines"]},
+        },
+    )
 
     assert one.path and two.path and (project.secrets / "TWO_A_KEY").read_text() == "two\nlines"
     assert not three.path and "THREE_KEY: no line of compose/.env can hold this value" in three.notes[-1]
 
 
 def test_one_bad_entry_stops_no_other(project):
-    every = imported(project, {
-        "args": {"command": "npx", "args": "-y @a/b"}, "good": {"command": "cat", "env": {"A_KEY": "s1"}}, "env": {"command": "cat", "env": {"A B: c": "d"}},
-        "quote": {"command": "cat 'x"}, "five": {"url": 5}, "nowhere": {"url": "notaurl"}, "odd": {"command": "uvx", "args": ["pkg@^1"]}, "none": None,
-        "fine": {"command": "cat", "args": ["--x", "foo: bar"]}})
+    every = imported(
+        project,
+        {
+            "args": {"command": "npx", "args": "-y @a/b"},
+            "good": {"command": "cat", "env": {"A_KEY": "s1"}},
+            "env": {"command": "cat", "env": {"A B: c": "d"}},
+            "quote": {"command": "cat 'x"},
+            "five": {"url": 5},
+            "nowhere": {"url": "notaurl"},
+            "odd": {"command": "uvx", "args": ["pkg@^1"]},
+            "none": None,
+            "fine": {"command": "cat", "args": ["--x", "foo: bar"]},
+        },
+    )
 
     assert [added.name for added in every if added.path] == ["good", "fine"]
     assert all(added.notes and "\n" not in added.notes[-1] for added in every if not added.path)
@@ -360,7 +591,9 @@ def test_secrets_of_stanzas_that_stand_are_kept_when_the_import_is_broken_off(pr
     assert {path.name for path in project.images.iterdir()} == {"one"}
 
 
-@pytest.mark.parametrize("url", ["notaurl", "ftp://h/x", "http://", "https:///mcp", "http://h:port/", "http://[::1/", "", "http://a b/", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url", ["notaurl", "ftp://h/x", "http://", "https:///mcp", "http://h:port/", "http://[::1/", "", "http://a b/", "file:///etc/passwd"]
+)
 def test_a_remote_mcp_has_an_http_url_with_a_host(project, url):
     with pytest.raises(UsageError, match="is not http://HOST"):
         add.add(project, "far", "url", url)
@@ -415,10 +648,21 @@ def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_
 @pytest.mark.timeout(300)
 def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secrets(project):
     file = project.root / "desktop.json"
-    file.write_text(json.dumps({"mcpServers": {"it": {"command": "env", "args": ["perl", "-e", 'print STDERR "first\\nno access with $ENV{A_KEY}\\n"; exit 3'],
-                                                      "env": {"A_KEY": "it's s1"}}}}))
+    file.write_text(
+        json.dumps(
+            {
+                "mcpServers": {
+                    "it": {
+                        "command": "env",
+                        "args": ["perl", "-e", 'print STDERR "first\\nno access with $ENV{A_KEY}\\n"; exit 3'],
+                        "env": {"A_KEY": "it's s1"},
+                    }
+                }
+            }
+        )
+    )
 
-    made, = add.import_desktop(project, file, keep=True)
+    (made,) = add.import_desktop(project, file, keep=True)
 
     assert made.path and "it did not start: no access with ${A_KEY}" in made.notes
     assert "s1" not in add.told(project, made, True)
@@ -441,12 +685,17 @@ def test_where_nothing_can_contain_it_nothing_runs_unless_that_is_allowed(projec
 def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project, monkeypatch, capsys):
     """Its words come back as the reason why it did not start: those of a place where every name is somebody, not of one that has no such name."""
     monkeypatch.setenv("A_TOKEN_OF_MINE", "s1")
-    code = ("import os, socket, sys\ntry: socket.create_connection(('nobody.invalid', 80), 5)\nexcept OSError as error: why = error.strerror\n"
-            f"print('error:', why, os.environ.get('A_TOKEN_OF_MINE'), os.path.exists({str(project.root)!r}), os.getuid(), os.access('/etc', os.W_OK), file=sys.stderr)")
+    code = (
+        "import os, socket, sys\ntry: socket.create_connection(('nobody.invalid', 80), 5)\nexcept OSError as error: why = error.strerror\n"
+        f"print('error:', why, os.environ.get('A_TOKEN_OF_MINE'), os.path.exists({str(project.root)!r}), os.getuid(), os.access('/etc', os.W_OK), file=sys.stderr)"
+    )
 
     made = add.add(project, "nosy", "command", "", ["python3", "-c", f"exec({code!r})"])
 
-    assert made.notes == ["it did not start: error: Connection refused None False 10001 False", "egress: true: it did not start without nobody.invalid"]
+    assert made.notes == [
+        "it did not start: error: Connection refused None False 10001 False",
+        "egress: true: it did not start without nobody.invalid",
+    ]
     assert "trying nosy in a container without network" in capsys.readouterr().err
     assert "egress: true    # it did not start without nobody.invalid" in made.path.read_text()
 

@@ -41,13 +41,19 @@ def test_an_interrupt_ends_what_is_building_and_keeps_what_was_built(tmp_path):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-@pytest.mark.parametrize(("printed", "says"), [
-    ("#9 [server 3/3] RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev\n#9 1.2 added 3 packages\n", "installing its packages"),
-    ("#2 [internal] load metadata for docker.io/library/node:22-slim\n", "looking for its base image"),
-    ("#20 exporting to image\n#20 exporting layers\n", "writing the image"),
-    ('#18 [stage-4 5/5] RUN --mount=type=tmpfs,target=/tmp ["/opt/bridge/bin/python", "-m", "bridge", "inspect"]\n', "trying its call"),
-    ("", "building"),
-])
+@pytest.mark.parametrize(
+    ("printed", "says"),
+    [
+        (
+            "#9 [server 3/3] RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev\n#9 1.2 added 3 packages\n",
+            "installing its packages",
+        ),
+        ("#2 [internal] load metadata for docker.io/library/node:22-slim\n", "looking for its base image"),
+        ("#20 exporting to image\n#20 exporting layers\n", "writing the image"),
+        ('#18 [stage-4 5/5] RUN --mount=type=tmpfs,target=/tmp ["/opt/bridge/bin/python", "-m", "bridge", "inspect"]\n', "trying its call"),
+        ("", "building"),
+    ],
+)
 def test_progress_is_in_words_for_people(printed, says):
     assert step(printed) == says
 
@@ -61,15 +67,24 @@ RUN --mount=type=tmpfs,target=/tmp ["/opt/bridge/bin/python", "-m", "bridge", "i
 """
 
 
-@pytest.mark.parametrize(("description", "ours"), [
-    ("mount / from exec /bin/sh -c python -m venv --without-pip /opt/server  && (uv pip install -r /opt/server/requirements.lock)", True),
-    ("[server 2/3] COPY images/time/requirements.lock /opt/server/", True),
-    ('cached mount /root/.cache from exec /bin/sh -c python -m venv --without-pip /opt/server  && (uv pip install -r /opt/server/requirements.lock) with id "//root/.cache"', True),
-    ("mount / from exec /bin/sh -c apt-get update", False),
-    ("[2/3] COPY images/other/requirements.lock /opt/server/", False),
-    ("pulled from docker.io/library/python:3.13-slim@sha256:da9", False),
-    ("local source for context", False),
-])
+@pytest.mark.parametrize(
+    ("description", "ours"),
+    [
+        (
+            "mount / from exec /bin/sh -c python -m venv --without-pip /opt/server  && (uv pip install -r /opt/server/requirements.lock)",
+            True,
+        ),
+        ("[server 2/3] COPY images/time/requirements.lock /opt/server/", True),
+        (
+            'cached mount /root/.cache from exec /bin/sh -c python -m venv --without-pip /opt/server  && (uv pip install -r /opt/server/requirements.lock) with id "//root/.cache"',
+            True,
+        ),
+        ("mount / from exec /bin/sh -c apt-get update", False),
+        ("[2/3] COPY images/other/requirements.lock /opt/server/", False),
+        ("pulled from docker.io/library/python:3.13-slim@sha256:da9", False),
+        ("local source for context", False),
+    ],
+)
 def test_of_the_engine_s_build_cache_only_this_project_s_is_freed(description, ours):
     assert is_ours(description, set(wanted(DOCKERFILE))) is ours
 

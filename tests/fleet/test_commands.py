@@ -44,8 +44,10 @@ def test_the_list_of_commands_is_the_same_in_both_places():
 
 
 def test_serve_and_help_import_nothing_of_the_fleet():
-    code = ("import sys; from bridge.cli import _parser; _parser(['serve']); _parser(['--help']); import bridge.serve; "
-            "print([name for name in sys.modules if name.startswith(('pydantic', 'mcp', 'bridge.fleet', 'yaml', 'httpx2'))])")
+    code = (
+        "import sys; from bridge.cli import _parser; _parser(['serve']); _parser(['--help']); import bridge.serve; "
+        "print([name for name in sys.modules if name.startswith(('pydantic', 'mcp', 'bridge.fleet', 'yaml', 'httpx2'))])"
+    )
     said = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=20, cwd=ROOT)
 
     assert said == "[]\n"
@@ -74,14 +76,17 @@ def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
     assert "there is no folder 'images' in it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (("up", "tima"), "no MCP 'tima'; there are time"),
-    (("up", "--litellm-version", "newest"), "'newest' is no version"),
-    (("render", "--litellm-version", "1"), "'1' is no version"),
-    (("up", "--engine", "podman"), "invalid choice: 'podman'"),
-    (("ps", "--", "ls"), "nothing belongs after '--' here"),
-    (("verify", "--jsn"), "unrecognized arguments: --jsn"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("up", "tima"), "no MCP 'tima'; there are time"),
+        (("up", "--litellm-version", "newest"), "'newest' is no version"),
+        (("render", "--litellm-version", "1"), "'1' is no version"),
+        (("up", "--engine", "podman"), "invalid choice: 'podman'"),
+        (("ps", "--", "ls"), "nothing belongs after '--' here"),
+        (("verify", "--jsn"), "unrecognized arguments: --jsn"),
+    ],
+)
 def test_wrong_usage_is_told_in_one_line(project, words, says, capsys):
     assert typed(*words) == 2
     said = capsys.readouterr().err
@@ -247,11 +252,18 @@ class Docker:
         self.unavailable, self.lacks = lambda: why, lambda fleet, names: lacks
 
 
-@pytest.mark.parametrize(("docker", "chosen", "says"), [
-    (Docker(), "compose", ""),
-    (Docker(why="Docker is not installed"), "embedded", "Docker is not installed: using the embedded engine (--engine compose insists)"),
-    (Docker(lacks="the image python:3.13-slim is not here and cannot be pulled (no such host)"), "embedded", "cannot be pulled"),
-])
+@pytest.mark.parametrize(
+    ("docker", "chosen", "says"),
+    [
+        (Docker(), "compose", ""),
+        (
+            Docker(why="Docker is not installed"),
+            "embedded",
+            "Docker is not installed: using the embedded engine (--engine compose insists)",
+        ),
+        (Docker(lacks="the image python:3.13-slim is not here and cannot be pulled (no such host)"), "embedded", "cannot be pulled"),
+    ],
+)
 def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypatch, docker, chosen, says):
     from bridge.fleet import engines
 
@@ -267,11 +279,18 @@ def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypa
             engines.choose("compose", project, Fleet.load(project.images), ["time"], said.append)
 
 
-@pytest.mark.parametrize(("state", "status", "means"), [
-    ("running", "Up 2 minutes (healthy)", "up"), ("running", "Up 2 minutes", "up"), ("running", "Up 1 second (health: starting)", "starting"),
-    ("running", "Up 2 minutes (unhealthy)", "down"), ("created", "Created", "starting"), ("exited", "Exited (1) 3 seconds ago", "down"),
-    ("restarting", "Restarting (1) 3 seconds ago", "down"),
-])
+@pytest.mark.parametrize(
+    ("state", "status", "means"),
+    [
+        ("running", "Up 2 minutes (healthy)", "up"),
+        ("running", "Up 2 minutes", "up"),
+        ("running", "Up 1 second (health: starting)", "starting"),
+        ("running", "Up 2 minutes (unhealthy)", "down"),
+        ("created", "Created", "starting"),
+        ("exited", "Exited (1) 3 seconds ago", "down"),
+        ("restarting", "Restarting (1) 3 seconds ago", "down"),
+    ],
+)
 def test_what_docker_says_of_a_container(state, status, means):
     from bridge.fleet.engines.compose import _state
 

@@ -14,7 +14,8 @@ from bridge.fleet.targets.sidecar import scratch
 FILES = {file.path: file.text for file in FLEET.render()}
 SERVICES = {
     name: service
-    for path, text in FILES.items() if re.fullmatch(r"compose/[^/]*\.yaml", path)
+    for path, text in FILES.items()
+    if re.fullmatch(r"compose/[^/]*\.yaml", path)
     for name, service in yaml.safe_load(text)["services"].items()
 }
 DOOR = yaml.safe_load(FILES["compose/door.yaml"])
@@ -64,7 +65,9 @@ def test_what_is_written_to_memory_leaves_half_of_it_to_the_processes(name):
     assert sum(size_in_bytes(size[1]) for size in sizes) <= size_in_bytes(SERVICES[name]["mem_limit"]) * 0.51
 
 
-@pytest.mark.parametrize(("memory", "half"), [("512m", "256m"), ("1g", "512m"), ("3g", "1536m"), ("2g", "1g"), ("7m", "3584k"), ("7001k", "3500k")])
+@pytest.mark.parametrize(
+    ("memory", "half"), [("512m", "256m"), ("1g", "512m"), ("3g", "1536m"), ("2g", "1g"), ("7m", "3584k"), ("7001k", "3500k")]
+)
 def test_half_of_a_memory_limit(memory, half):
     assert scratch(memory) == half
 
@@ -100,17 +103,26 @@ def test_an_mcp_and_the_door_share_a_socket_that_nobody_else_sees():
     for stanza in FLEET.sidecars:
         volume = f"{stanza.name}-socket"
 
-        assert {name for name in SERVICES if any(mount.startswith(f"{volume}:") for mount in SERVICES[name].get("volumes", []))} == {stanza.name, "door"}
+        assert {name for name in SERVICES if any(mount.startswith(f"{volume}:") for mount in SERVICES[name].get("volumes", []))} == {
+            stanza.name,
+            "door",
+        }
         assert f"{volume}:/run/mcp/{stanza.name}:ro" in SERVICES["door"]["volumes"]
         assert DOOR["volumes"][volume]["driver_opts"]["o"] == "mode=1777,size=64k,nr_inodes=16"
     assert SERVICES["door"]["networks"]["inside"]["aliases"] == [stanza.name for stanza in FLEET.sidecars]
 
 
 def test_each_sees_its_own_keys_and_an_mcp_a_hash():
-    seen = {name: [mount for mount in one.get("volumes", []) if mount.startswith("keys-")] for name, one in SERVICES.items() if name != "keys"}
+    seen = {
+        name: [mount for mount in one.get("volumes", []) if mount.startswith("keys-")] for name, one in SERVICES.items() if name != "keys"
+    }
 
     assert {name: mounts for name, mounts in seen.items() if name in ("litellm", "prometheus", "database", "door")} == {
-        "litellm": ["keys-litellm:/run/keys:ro"], "prometheus": ["keys-prometheus:/run/keys:ro"], "database": ["keys-database:/run/keys:ro"], "door": ["keys-door:/run/keys:ro"]}
+        "litellm": ["keys-litellm:/run/keys:ro"],
+        "prometheus": ["keys-prometheus:/run/keys:ro"],
+        "database": ["keys-database:/run/keys:ro"],
+        "door": ["keys-door:/run/keys:ro"],
+    }
     assert all(seen[stanza.name] == ["keys-mcp:/run/keys:ro"] for stanza in FLEET.sidecars)
 
 
@@ -141,7 +153,9 @@ def test_each_mcp_starts_alone_with_what_it_needs():
     assert compose.sidecar(FLEET, PYTHON)["include"] == ["door.yaml"]
     assert compose.sidecar(FLEET, QUERY)["include"] == ["door.yaml", "database.yaml"]
     assert service(QUERY)["depends_on"]["database"] == {"condition": "service_healthy", "required": False}
-    assert all(one["depends_on"]["keys"]["condition"] == "service_completed_successfully" for name, one in SERVICES.items() if name != "keys")
+    assert all(
+        one["depends_on"]["keys"]["condition"] == "service_completed_successfully" for name, one in SERVICES.items() if name != "keys"
+    )
 
 
 def test_the_time_zone_of_compose_env_reaches_every_container():
@@ -190,7 +204,8 @@ def test_secrets_are_files():
 
 
 @pytest.mark.parametrize(
-    ("stanza", "profiles"), [(PYTHON, None), (WRAPPED, None), (SECRETIVE, ["git-host"]), (QUERY, ["query"]), (COMMAND, ["tests"])],
+    ("stanza", "profiles"),
+    [(PYTHON, None), (WRAPPED, None), (SECRETIVE, ["git-host"]), (QUERY, ["query"]), (COMMAND, ["tests"])],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_what_needs_something_starts_only_when_it_is_asked_for(stanza, profiles):
@@ -217,7 +232,10 @@ def test_litellm_waits_for_the_database_only_if_it_uses_one():
 
     assert set(SERVICES["litellm"]["depends_on"]) == {"keys", "door"}
     assert set(compose.litellm(with_database)["depends_on"]) == {"keys", "door", "database"}
-    assert "database-litellm" in compose.litellm(with_database)["networks"] and "database-litellm" in compose.database(with_database)["networks"]
+    assert (
+        "database-litellm" in compose.litellm(with_database)["networks"]
+        and "database-litellm" in compose.database(with_database)["networks"]
+    )
 
 
 def test_litellms_image_is_untouched():
@@ -237,21 +255,42 @@ def test_litellms_health_check_is_python_that_compiles():
 def test_the_door_knows_the_names_of_the_mcps_and_no_other():
     conf = FILES["compose/door/door.conf"]
 
-    assert set(re.findall(r"server_name (\S+);", conf)) == set(re.findall(r"location /([a-z-]+)/ {", conf)) == {stanza.name for stanza in FLEET.sidecars}
-    assert set(re.findall(r"proxy_pass (\S+);", conf)) == {f"http://mcp-{stanza.name}{end}" for stanza in FLEET.sidecars for end in ("", "/")} | {"http://$to"}
+    assert (
+        set(re.findall(r"server_name (\S+);", conf))
+        == set(re.findall(r"location /([a-z-]+)/ {", conf))
+        == {stanza.name for stanza in FLEET.sidecars}
+    )
+    assert set(re.findall(r"proxy_pass (\S+);", conf)) == {
+        f"http://mcp-{stanza.name}{end}" for stanza in FLEET.sidecars for end in ("", "/")
+    } | {"http://$to"}
     assert re.findall(r"set \$to (\S+);", conf) == ["litellm:4000", "prometheus:9090"]
 
 
 def test_origins_and_hosts_are_said_to_the_bridges_and_the_door():
-    fleet = Fleet(stanzas=[Stanza(name="it", command="x", origins="https://own.example")], origins=["https://chat.example:8443"], hosts="nas.local")
+    fleet = Fleet(
+        stanzas=[Stanza(name="it", command="x", origins="https://own.example")], origins=["https://chat.example:8443"], hosts="nas.local"
+    )
     conf = front.conf(fleet)
 
-    assert compose.sidecar(fleet, fleet["it"])["services"]["it"]["environment"]["MCP_BRIDGE_ALLOWED_ORIGIN"] == "https://chat.example:8443,https://own.example"
+    assert (
+        compose.sidecar(fleet, fleet["it"])["services"]["it"]["environment"]["MCP_BRIDGE_ALLOWED_ORIGIN"]
+        == "https://chat.example:8443,https://own.example"
+    )
     assert "'~*^https://chat\\.example:8443 ' 1;" in conf and "'~*^nas\\.local(:\\d+)?$' 1;" in conf
     assert "own.example" not in conf  # one MCP's page is not LiteLLM's
 
 
-@pytest.mark.parametrize("said", [{"origins": ["https://a;b"]}, {"origins": ["https://a/'"]}, {"origins": "*"}, {"hosts": ["a b"]}, {"hosts": "a';"}, {"hosts": "$host"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"origins": ["https://a;b"]},
+        {"origins": ["https://a/'"]},
+        {"origins": "*"},
+        {"hosts": ["a b"]},
+        {"hosts": "a';"},
+        {"hosts": "$host"},
+    ],
+)
 def test_what_nginx_would_read_is_no_origin_and_no_host(said):
     with pytest.raises(ValueError):
         Fleet(stanzas=[], **said)

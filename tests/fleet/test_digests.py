@@ -7,7 +7,13 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 
-FLEET = Fleet(stanzas=[Stanza(name="old", pypi="a==1", command="a", python="3.11"), Stanza(name="node", npm="a@1", command="a"), Stanza(name="fixed", image=f"x/y@sha256:{'a' * 64}", command="y")])
+FLEET = Fleet(
+    stanzas=[
+        Stanza(name="old", pypi="a==1", command="a", python="3.11"),
+        Stanza(name="node", npm="a@1", command="a"),
+        Stanza(name="fixed", image=f"x/y@sha256:{'a' * 64}", command="y"),
+    ]
+)
 
 
 @pytest.fixture
@@ -18,10 +24,12 @@ def project(tmp_path):
 
 def answers(monkeypatch, letter: str | None) -> None:
     """A registry that gives every image this digest; None: that does not answer."""
+
     def run(command, patience):
         if letter is None:
             raise Failed(command, 1, "ERROR: no such host")
         return f"sha256:{letter * 64}\n"
+
     monkeypatch.setattr(digests, "run", run)
 
 
@@ -35,7 +43,12 @@ def test_every_image_that_is_not_built_here_is_named_by_its_digest(project, monk
     assert f"FROM python:3.11-slim@sha256:{'b' * 64} AS base" in text["images/old/Dockerfile"]
     assert f"COPY --from=node:22-slim@sha256:{'b' * 64} " in text["images/node/Dockerfile"]
     assert f"FROM x/y@sha256:{'a' * 64}\n" in text["images/fixed/Dockerfile"]
-    for path, image in (("compose", "litellm:v1.77.3-stable"), ("compose", "prometheus:v2.53.3"), ("database", "postgres:17"), ("door", "python:3.13-slim")):
+    for path, image in (
+        ("compose", "litellm:v1.77.3-stable"),
+        ("compose", "prometheus:v2.53.3"),
+        ("database", "postgres:17"),
+        ("door", "python:3.13-slim"),
+    ):
         assert f"{image}@sha256:{'b' * 64}\n" in text[f"compose/{path}.yaml"]
 
 

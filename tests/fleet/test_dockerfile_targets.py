@@ -86,8 +86,12 @@ def test_a_node_server_is_installed_without_install_scripts_and_takes_node_along
         (SECRETIVE, 'RUN install -D "node_modules/git-host-linux-${TARGETARCH}/bin/git-host-${TARGETARCH}" /opt/server/bin/git-host'),
         (WHEEL, 'RUN install -D "/opt/package/wheel_mcp/bin/wheel-${TARGETARCH}" /opt/server/bin/wheel'),
         (BESIDE, 'RUN install -D "/opt/package/server-${TARGETARCH}" /opt/server/bin/server'),
-        (FETCHED, 'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server '
-         + '--path "dist/server" --sha256 $TARGETARCH ' + f"amd64={'aa' * 32} arm64={'bb' * 32}"),
+        (
+            FETCHED,
+            'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server '
+            '--path "dist/server" --sha256 $TARGETARCH '
+            f"amd64={'aa' * 32} arm64={'bb' * 32}",
+        ),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -112,10 +116,10 @@ def test_a_command_gets_its_debian_packages_and_its_files():
 
 def test_the_smoke_call_is_made_while_the_image_is_built():
     call = instructions(PYTHON, "RUN")[-1]
-    words = json.loads(call[call.index("["):])
+    words = json.loads(call[call.index("[") :])
 
     assert call.startswith("--mount=type=tmpfs,target=/tmp ")
-    assert words[words.index("--expect"):] == ["--expect", "UTC", "--call", "now", '{"zone": "UTC"}', "--", "mcp-server-time"]
+    assert words[words.index("--expect") :] == ["--expect", "UTC", "--call", "now", '{"zone": "UTC"}', "--", "mcp-server-time"]
 
 
 def test_what_the_smoke_call_writes_into_a_volume_does_not_stay_in_the_image():

@@ -42,12 +42,33 @@ C7=é=x=
 C8=""
 """
 MEANT = {
-    "A1": "sk-abc", "A2": "sk-a$b-c", "A3": "sk-a$b-c", "A4": "a#b", "A5": "#x", "A6": "", "A7": "a  b", "A8": "a\t# b",
-    "B1": "1", "B2": "2", "B3": 'a\nb\tc"d\\e\r\\qf', "B4": "a\\nb", "B5": "a\\nb\\\\c it's", "B6": "a # b", "B7": 'a"b"c', "B8": "it's",
-    "B9": "a$", "C1": "$ $1", "C2": "a$1b$(x)", "C3": "two \nlines \\\n here", "C4": "one\n\nB1=not", "C5": "a\\", "C6": "again",
-    "C7": "é=x=", "C8": "",
+    "A1": "sk-abc",
+    "A2": "sk-a$b-c",
+    "A3": "sk-a$b-c",
+    "A4": "a#b",
+    "A5": "#x",
+    "A6": "",
+    "A7": "a  b",
+    "A8": "a\t# b",
+    "B1": "1",
+    "B2": "2",
+    "B3": 'a\nb\tc"d\\e\r\\qf',
+    "B4": "a\\nb",
+    "B5": "a\\nb\\\\c it's",
+    "B6": "a # b",
+    "B7": 'a"b"c',
+    "B8": "it's",
+    "B9": "a$",
+    "C1": "$ $1",
+    "C2": "a$1b$(x)",
+    "C3": "two \nlines \\\n here",
+    "C4": "one\n\nB1=not",
+    "C5": "a\\",
+    "C6": "again",
+    "C7": "é=x=",
+    "C8": "",
 }
-ODD = ["", "a", "a b", "a$b", "$$a", "it's", 'a"b', "a\\", "a\\n", "a #b", "#", "${A}", "\\$a", "a\nb", "'", "\\\"$", "p@/:?&=%!"]
+ODD = ["", "a", "a b", "a$b", "$$a", "it's", 'a"b', "a\\", "a\\n", "a #b", "#", "${A}", "\\$a", "a\nb", "'", '\\"$', "p@/:?&=%!"]
 
 
 def write(folder, text: str):
@@ -60,8 +81,13 @@ def as_compose_reads(path, names) -> dict[str, str]:
     document = {"services": {"a": {"image": "x", "environment": {name: f"${{{name}}}" for name in names}}}}
     file = path.with_name("compose.yaml")
     file.write_text(json.dumps(document))
-    said = subprocess.run(["docker", "compose", "--env-file", path, "--file", file, "config", "--format", "json"],
-                          capture_output=True, text=True, check=True, timeout=30)
+    said = subprocess.run(
+        ["docker", "compose", "--env-file", path, "--file", file, "config", "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
     found = json.loads(said.stdout)["services"]["a"]["environment"]
     return {name: value.replace("$$", "$") for name, value in found.items()}
 
@@ -81,14 +107,21 @@ def test_a_value_that_compose_would_fill_in_is_refused_with_the_way_out(tmp_path
     with pytest.raises(UsageError) as caught:
         read_dotenv(write(tmp_path, f"# x\nKEY={value}\n"))
 
-    assert str(caught.value) == (f"{tmp_path}/.env:2: KEY: Docker Compose would fill in a variable where '$' stands: "
-                                 "put the value in single quotes, or write it out")
+    assert str(caught.value) == (
+        f"{tmp_path}/.env:2: KEY: Docker Compose would fill in a variable where '$' stands: put the value in single quotes, or write it out"
+    )
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("A", ":1: expected NAME=VALUE"), ("A B=hush", ":1: not the name of"), ("A=1\nB='hush\nC=1\n", ":2: B: its quote is not closed"),
-    ('A="hush"hush', ":1: A: there is more behind its closing quote"), ("A='hush\0'", ":1: A: a value cannot hold a null byte"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A", ":1: expected NAME=VALUE"),
+        ("A B=hush", ":1: not the name of"),
+        ("A=1\nB='hush\nC=1\n", ":2: B: its quote is not closed"),
+        ('A="hush"hush', ":1: A: there is more behind its closing quote"),
+        ("A='hush\0'", ":1: A: a value cannot hold a null byte"),
+    ],
+)
 def test_a_wrong_line_is_named_without_its_value(tmp_path, text, said):
     with pytest.raises(UsageError) as caught:
         read_dotenv(write(tmp_path, text))

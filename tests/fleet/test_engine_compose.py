@@ -44,10 +44,10 @@ def test_no_more_start_at_a_time_than_there_is_room_for_and_all_are_started(engi
     def create(names):
         for name in states:
             states[name] = ("up", "Up")
-        states.update({name: ("starting", "") for name in names})
+        states.update(dict.fromkeys(names, ("starting", "")))
         most.append(sum(state == "starting" for state, _ in states.values()))
         if not set(everything) - states.keys():
-            states.update({name: ("up", "Up") for name in states})
+            states.update(dict.fromkeys(states, ("up", "Up")))
         return {}
 
     everything = [f"m{number}" for number in range(20)]
@@ -57,7 +57,7 @@ def test_no_more_start_at_a_time_than_there_is_room_for_and_all_are_started(engi
 
     def and_then_they_are_up():
         told = dict(states_now())
-        states.update({name: ("up", "Up") for name in states})
+        states.update(dict.fromkeys(states, ("up", "Up")))
         return told
 
     made.states = and_then_they_are_up
@@ -69,7 +69,7 @@ def test_no_more_start_at_a_time_than_there_is_room_for_and_all_are_started(engi
 
 
 def test_what_cannot_be_created_is_told_and_the_others_are_started(engine):
-    states = {name: ("up", "Up") for name in "abc"}
+    states = dict.fromkeys("abc", ("up", "Up"))
     outcome = waves(engine, states, create=lambda names: {"b": "no such image"}).run(list("abc"))
 
     assert (outcome.failed, outcome.still) == ({"b": "no such image"}, [])
@@ -101,10 +101,10 @@ def test_nobody_is_given_up_while_others_come_up(engine, monkeypatch):
     assert made.run((), states).still == []
 
 
-@pytest.mark.parametrize("words", [
-    "Bind for 127.0.0.1:8000 failed: port is already allocated",
-    "failed to bind host port 127.0.0.1:8000/tcp: address already in use",
-])
+@pytest.mark.parametrize(
+    "words",
+    ["Bind for 127.0.0.1:8000 failed: port is already allocated", "failed to bind host port 127.0.0.1:8000/tcp: address already in use"],
+)
 def test_a_taken_port_is_told_with_the_way_out(engine, monkeypatch, words):
     def fails(*_, patience):
         raise Failed(["docker"], 1, f"Error response from daemon: {words}")
@@ -190,12 +190,17 @@ def test_what_an_interrupted_up_has_made_and_not_started_is_started(engine, monk
 
     def create(names, *options):
         created.extend(names)
-        states.update({name: ("up", "Up 1 second") for name in names})
+        states.update(dict.fromkeys(names, ("up", "Up 1 second")))
         return {}
 
     monkeypatch.setattr(checkout, "details", lambda name: {name: checkout.Detail("hash", "image", "stamp") for name in states})
     monkeypatch.setattr(compose_engine, "_images", dict)
-    for name, value in {"_mounted": lambda names, _: dict.fromkeys(names, ""), "_containers": lambda: states, "_created": create, "_asked_at": lambda name: ""}.items():
+    for name, value in {
+        "_mounted": lambda names, _: dict.fromkeys(names, ""),
+        "_containers": lambda: states,
+        "_created": create,
+        "_asked_at": lambda name: "",
+    }.items():
         monkeypatch.setattr(engine, name, value)
     outcome = engine._start(list(states), [], dict.fromkeys(states, "hash"))
 
@@ -220,12 +225,17 @@ def test_mcps_without_a_container_are_made_in_one_go_and_one_that_cannot_be_made
     monkeypatch.setattr(checkout, "of_project", lambda name: [])
     monkeypatch.setattr(compose_engine, "_images", dict)
     monkeypatch.setattr(compose_engine, "run", lambda command, patience: docker(*command))
-    for name, value in {"_mounted": lambda names, _: dict.fromkeys(names, ""), "_containers": lambda: states, "_run": docker, "_asked_at": lambda name: ""}.items():
+    for name, value in {
+        "_mounted": lambda names, _: dict.fromkeys(names, ""),
+        "_containers": lambda: states,
+        "_run": docker,
+        "_asked_at": lambda name: "",
+    }.items():
         monkeypatch.setattr(engine, name, value)
     outcome = engine._start([stanza.name for stanza in sidecars], sidecars, {})
 
     assert asked[0] == ["--no-start", *map(one_of, range(20))]
-    assert sum(["--no-start", "m07"] == words for words in asked) == 1
+    assert sum(words == ["--no-start", "m07"] for words in asked) == 1
     assert sorted(name for words in asked if words[0] == "start" for name in words[1:]) == [one_of(number) for number in range(1, 20)]
     assert list(outcome.failed) == ["m00"] and not outcome.still
 
@@ -247,8 +257,16 @@ def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(
 
 def test_an_unhealthy_one_is_started_anew_only_if_its_bridge_has_given_it_up(engine):
     """On a busy machine Docker's health check comes too late, and calls many unhealthy that serve."""
-    with Bridge(zoo("dies_at_start"), "--name", "broken", "--max-restarts", 0, "--backoff-initial", "0.01", ready=False) as broken, Bridge(zoo("echo"), "--name", "fine") as fine:
-        where = {"broken": f"{broken.url}/readyz", "fine": f"{fine.url}/readyz", "gone": "http://127.0.0.1:9/readyz", "litellm": f"{fine.url}/health/liveliness"}
+    with (
+        Bridge(zoo("dies_at_start"), "--name", "broken", "--max-restarts", 0, "--backoff-initial", "0.01", ready=False) as broken,
+        Bridge(zoo("echo"), "--name", "fine") as fine,
+    ):
+        where = {
+            "broken": f"{broken.url}/readyz",
+            "fine": f"{fine.url}/readyz",
+            "gone": "http://127.0.0.1:9/readyz",
+            "litellm": f"{fine.url}/health/liveliness",
+        }
         engine._asked_at = where.__getitem__
         eventually(lambda: engine._is_given_up("broken"), 5)
 

@@ -75,7 +75,9 @@ class Operator:
         return self.told()["programs"][program]["pid"]
 
     def logs(self) -> str:
-        return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in self.root.glob("compose/state/embedded/*.log"))
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in self.root.glob("compose/state/embedded/*.log")
+        )
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +91,15 @@ def operator(tmp_path_factory, openai):
     """The fleet runs after the first test and is changed by each: they are one story, in their order."""
     environments.litellm_1773()
     operator = Operator(tmp_path_factory.mktemp("fleet"), openai.url)
-    operator.stanza("echo", command=zoo("echo"), env={"GREETING": "${GREETING:-hello}"}, bridge={"isolation": "shared"},
-                    tools={"allow": ["echo", "add"], "rename": {"add": "plus"}},
-                    smoke={"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"}, tests_only=True)
+    operator.stanza(
+        "echo",
+        command=zoo("echo"),
+        env={"GREETING": "${GREETING:-hello}"},
+        bridge={"isolation": "shared"},
+        tools={"allow": ["echo", "add"], "rename": {"add": "plus"}},
+        smoke={"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"},
+        tests_only=True,
+    )
     operator.stanza("needy", command=zoo("echo"), secrets={"NEEDY_KEY": {"description": "from its maker"}})
     operator.stanza("wrapped", image="ghcr.io/somebody/server:1", command="server")
     try:
@@ -138,7 +146,11 @@ def test_ps_logs_and_lists(operator):
     assert len(operator.types("logs", "time", "--tail", "1").stdout.splitlines()) == 1
     assert operator.types("logs", "bridge", "--since", "2999-01-01").stdout == ""
     assert operator.types("logs", "bridge", "--since", "1h").stdout == operator.types("logs", "bridge").stdout
-    assert {line.partition("  | ")[0] for line in operator.types("logs", "--tail", "2").stdout.splitlines()} == {"bridge", "litellm", "keeper"}
+    assert {line.partition("  | ")[0] for line in operator.types("logs", "--tail", "2").stdout.splitlines()} == {
+        "bridge",
+        "litellm",
+        "keeper",
+    }
     assert "--since yesterday: write 10m" in operator.types("logs", "--since", "yesterday", code=2).stderr
     assert "no log of 'nobody'" in operator.types("logs", "nobody", code=2).stderr
     assert "Uvicorn" in operator.types("logs", "litellm").stdout

@@ -51,13 +51,17 @@ def served():
     def serve(content: bytes) -> str:
         contents["/file"] = content
         return f"http://127.0.0.1:{server.server_port}/file"
+
     yield serve
     server.shutdown()
     server.server_close()
 
 
-@pytest.mark.parametrize(("content", "more"), [(PROGRAM, []), (tar_of("dist/it"), ["--path", "dist/it"]), (zip_of("dist/it"), ["--path", "dist/it"])],
-                         ids=("executable", "tar", "zip"))
+@pytest.mark.parametrize(
+    ("content", "more"),
+    [(PROGRAM, []), (tar_of("dist/it"), ["--path", "dist/it"]), (zip_of("dist/it"), ["--path", "dist/it"])],
+    ids=("executable", "tar", "zip"),
+)
 def test_an_executable_comes_out_of_what_is_fetched(served, tmp_path, content, more):
     place = tmp_path / "bin" / "it"
 
@@ -82,4 +86,6 @@ def test_a_wrong_place_in_an_archive_names_those_that_are_there(served, tmp_path
     content = tar_of("dist/it")
 
     with pytest.raises(SystemExit, match="no 'it' in the archive; there are: dist/it"):
-        fetch.main([served(content), str(tmp_path / "it"), "--path", "it", "--sha256", "amd64", f"amd64={hashlib.sha256(content).hexdigest()}"])
+        fetch.main(
+            [served(content), str(tmp_path / "it"), "--path", "it", "--sha256", "amd64", f"amd64={hashlib.sha256(content).hexdigest()}"]
+        )

@@ -25,14 +25,21 @@ def project(tmp_path):
 
 @pytest.fixture
 def fleet():
-    return Fleet(stanzas=[
-        Stanza(name="time", command="mcp-server-time"),
-        Stanza(name="gitlab", command="x", secrets={"GITLAB_TOKEN": {"description": "of a user that may only read"}}, env={"API": "${GITLAB_URL}"}),
-        Stanza(name="docs", command="x", secrets={"DOCS_KEY": {"optional": True}}),
-        Stanza(name="postgres", command="x", secrets=["DATABASE_URI"], needs=["database"]),
-        Stanza(name="far", url="https://far.example/mcp", transport="http", auth={"value_env": "FAR_TOKEN"}),
-        Stanza(name="everything", command="x", tests_only=True),
-    ])
+    return Fleet(
+        stanzas=[
+            Stanza(name="time", command="mcp-server-time"),
+            Stanza(
+                name="gitlab",
+                command="x",
+                secrets={"GITLAB_TOKEN": {"description": "of a user that may only read"}},
+                env={"API": "${GITLAB_URL}"},
+            ),
+            Stanza(name="docs", command="x", secrets={"DOCS_KEY": {"optional": True}}),
+            Stanza(name="postgres", command="x", secrets=["DATABASE_URI"], needs=["database"]),
+            Stanza(name="far", url="https://far.example/mcp", transport="http", auth={"value_env": "FAR_TOKEN"}),
+            Stanza(name="everything", command="x", tests_only=True),
+        ]
+    )
 
 
 def write(project, text: str) -> None:
@@ -91,7 +98,12 @@ def test_a_key_that_everybody_knows_is_refused_wherever_the_fleet_listens(projec
 
 
 def test_the_keys_of_a_start_without_env_stay_good(project, fleet):
-    made = {"LITELLM_MASTER_KEY": "sk-made", "BRIDGE_TOKEN": "made-at-the-first-start", "POSTGRES_PASSWORD": "p", "POSTGRES_READER_PASSWORD": "r"}
+    made = {
+        "LITELLM_MASTER_KEY": "sk-made",
+        "BRIDGE_TOKEN": "made-at-the-first-start",
+        "POSTGRES_PASSWORD": "p",
+        "POSTGRES_READER_PASSWORD": "r",
+    }
 
     values = complete(project, fleet, lambda: made).values
 
@@ -246,7 +258,16 @@ def test_a_container_that_cannot_be_ended_is_told_in_one_line(project, monkeypat
         Compose(project, lambda text: None)._end_others([])()
 
 
-@pytest.mark.parametrize("value, why", [("/", "its keys"), ("./secrets", "the fleet's own"), ("/var/run/docker.sock", "grants: docker"), ("~/x", "whole path"), ("../papers", "the fleet's own")])
+@pytest.mark.parametrize(
+    "value, why",
+    [
+        ("/", "its keys"),
+        ("./secrets", "the fleet's own"),
+        ("/var/run/docker.sock", "grants: docker"),
+        ("~/x", "whole path"),
+        ("../papers", "the fleet's own"),
+    ],
+)
 def test_a_variable_names_no_place_that_a_stanza_could_not(project, value, why):
     fleet = Fleet(stanzas=[Stanza(name="notes", command="x", volumes=["${NOTES:-notes}:/data"])])
     write(project, f"NOTES={value}\n")

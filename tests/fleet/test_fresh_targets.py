@@ -38,6 +38,7 @@ def test_what_the_bridge_needs_is_what_its_lock_has():
 
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
+
     locked = dict(re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", (ROOT / "images/bridge.lock").read_text(), re.MULTILINE))
     for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
         needed = Requirement(line)

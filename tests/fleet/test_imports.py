@@ -41,65 +41,94 @@ def line(text: str, **said) -> Entry:
 
 # ---- command lines in command lines ------------------------------------------------------
 
-@pytest.mark.parametrize(("words", "started", "env"), [
-    (["cmd", "/c", "npx", "-y", "p"], ["npx", "-y", "p"], {}),                                                      # every README for Windows
-    (["cmd.exe", "/d", "/s", "/c", "npx -y p"], ["npx", "-y", "p"], {}),
-    (["cmd", "/c", "set A_KEY=k&& npx -y p"], ["npx", "-y", "p"], {"A_KEY": "k"}),
-    (["cmd", "/c", "C:\\Program Files\\nodejs\\npx.cmd -y p"], ["C:\\Program Files\\nodejs\\npx.cmd", "-y", "p"], {}),
-    (["cmd", "/c", "chcp 65001 && npx -y p"], ["npx", "-y", "p"], {}),
-    (["powershell", "-NoProfile", "-ExecutionPolicy", "Bypass", "-Command", "$env:A_KEY='k'; npx -y p"], ["npx", "-y", "p"], {"A_KEY": "k"}),
-    (["pwsh", "-c", "& npx -y p --k $env:X"], ["npx", "-y", "p", "--k", "${X}"], {}),
-    (["wsl.exe", "bash", "-ic", "npx -y p"], ["npx", "-y", "p"], {}),                                               # Claude Desktop on Windows
-    (["wsl", "-d", "Ubuntu", "--", "env", "A=b", "npx", "p"], ["npx", "p"], {"A": "b"}),
-    (["wsl.exe", "-e", "bash", "-lc", "cd ~/x && A_KEY='k l' exec npx -y p"], ["npx", "-y", "p"], {"A_KEY": "k l"}),
-    (["bash", "-l", "-c", "source ~/.nvm/nvm.sh && nvm use 22 && npx -y p 2>/dev/null"], ["npx", "-y", "p"], {}),
-    (["sh", "-c", "export A=1 B=2; npx p --a $A --c \"$C\""], ["npx", "p", "--a", "1", "--c", "${C}"], {"A": "1", "B": "2"}),
-    (["env", "-u", "X", "A=b", "npx", "p"], ["npx", "p"], {"A": "b"}),
-    (["/usr/bin/env", "-S", "A=b npx p"], ["npx", "p"], {"A": "b"}),
-    (["A=b", "npx", "p"], ["npx", "p"], {"A": "b"}),
-    (["sudo", "-E", "-u", "me", "nohup", "nice", "-n", "5", "npx", "p"], ["npx", "p"], {}),
-    (["timeout", "-k", "5", "60", "npx", "p"], ["npx", "p"], {}),
-    (["mise", "exec", "node@22", "--", "npx", "p"], ["npx", "p"], {}),
-])
+
+@pytest.mark.parametrize(
+    ("words", "started", "env"),
+    [
+        (["cmd", "/c", "npx", "-y", "p"], ["npx", "-y", "p"], {}),  # every README for Windows
+        (["cmd.exe", "/d", "/s", "/c", "npx -y p"], ["npx", "-y", "p"], {}),
+        (["cmd", "/c", "set A_KEY=k&& npx -y p"], ["npx", "-y", "p"], {"A_KEY": "k"}),
+        (["cmd", "/c", "C:\\Program Files\\nodejs\\npx.cmd -y p"], ["C:\\Program Files\\nodejs\\npx.cmd", "-y", "p"], {}),
+        (["cmd", "/c", "chcp 65001 && npx -y p"], ["npx", "-y", "p"], {}),
+        (
+            ["powershell", "-NoProfile", "-ExecutionPolicy", "Bypass", "-Command", "$env:A_KEY='k'; npx -y p"],
+            ["npx", "-y", "p"],
+            {"A_KEY": "k"},
+        ),
+        (["pwsh", "-c", "& npx -y p --k $env:X"], ["npx", "-y", "p", "--k", "${X}"], {}),
+        (["wsl.exe", "bash", "-ic", "npx -y p"], ["npx", "-y", "p"], {}),  # Claude Desktop on Windows
+        (["wsl", "-d", "Ubuntu", "--", "env", "A=b", "npx", "p"], ["npx", "p"], {"A": "b"}),
+        (["wsl.exe", "-e", "bash", "-lc", "cd ~/x && A_KEY='k l' exec npx -y p"], ["npx", "-y", "p"], {"A_KEY": "k l"}),
+        (["bash", "-l", "-c", "source ~/.nvm/nvm.sh && nvm use 22 && npx -y p 2>/dev/null"], ["npx", "-y", "p"], {}),
+        (["sh", "-c", 'export A=1 B=2; npx p --a $A --c "$C"'], ["npx", "p", "--a", "1", "--c", "${C}"], {"A": "1", "B": "2"}),
+        (["env", "-u", "X", "A=b", "npx", "p"], ["npx", "p"], {"A": "b"}),
+        (["/usr/bin/env", "-S", "A=b npx p"], ["npx", "p"], {"A": "b"}),
+        (["A=b", "npx", "p"], ["npx", "p"], {"A": "b"}),
+        (["sudo", "-E", "-u", "me", "nohup", "nice", "-n", "5", "npx", "p"], ["npx", "p"], {}),
+        (["timeout", "-k", "5", "60", "npx", "p"], ["npx", "p"], {}),
+        (["mise", "exec", "node@22", "--", "npx", "p"], ["npx", "p"], {}),
+    ],
+)
 def test_what_is_started_in_the_end_comes_out(words, started, env):
     found = unwrapped(words)
 
     assert (found.words, found.env) == (started, env)
 
 
-@pytest.mark.parametrize(("words", "why"), [
-    (["bash", "-c", "npx p | tee log"], "'|'"), (["bash", "-c", "K=$(op read x) npx p"], "runs another program"), (["bash", "-c", 'npx "$@"'], "takes words from elsewhere"),
-    (["bash", "run.sh"], "a script of bash"), (["bash", "-c", "npm i && npx p"], "'npm' runs before it"), (["powershell", "-File", "x.ps1"], "a script of PowerShell"),
-    (["powershell", "-EncodedCommand", "x"], "a script of PowerShell"), (["cmd", "/c", "a && b"], "several commands"), (["env", "A=b"], "its command is empty"),
-    (["bash", "-c", "npx 'p"], "No closing quotation"),
-])
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["bash", "-c", "npx p | tee log"], "'|'"),
+        (["bash", "-c", "K=$(op read x) npx p"], "runs another program"),
+        (["bash", "-c", 'npx "$@"'], "takes words from elsewhere"),
+        (["bash", "run.sh"], "a script of bash"),
+        (["bash", "-c", "npm i && npx p"], "'npm' runs before it"),
+        (["powershell", "-File", "x.ps1"], "a script of PowerShell"),
+        (["powershell", "-EncodedCommand", "x"], "a script of PowerShell"),
+        (["cmd", "/c", "a && b"], "several commands"),
+        (["env", "A=b"], "its command is empty"),
+        (["bash", "-c", "npx 'p"], "No closing quotation"),
+    ],
+)
 def test_what_cannot_be_taken_apart_is_refused_with_the_reason(words, why):
     with pytest.raises(NotUnderstood, match=None) as error:
         unwrapped(words)
     assert why in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "source", "command"), [
-    ("wsl.exe bash -ic 'A_KEY=x npx -y @a/pkg --y'", {"npm": "@a/pkg"}, ("--y",)),
-    ("C:\\\\Users\\\\me\\\\AppData\\\\Roaming\\\\npm\\\\npx.cmd -y pkg", {"npm": "pkg"}, ()),
-    ("node C:\\\\Users\\\\me\\\\node_modules\\\\@a\\\\pkg\\\\dist\\\\index.js --y", {"npm": "@a/pkg"}, ("--y",)),
-    ("node /usr/lib/node_modules/npm/bin/npx-cli.js -y pkg", {"npm": "pkg"}, ()),
-    ("npx -y -p pkg -c 'the-server --y'", {"npm": "pkg"}, ("the-server", "--y")),
-    ("deno run -A npm:@a/pkg --y", {"npm": "@a/pkg"}, ("--y",)),
-    ("uv run --with pkg the-server --y", {"pypi": "pkg"}, ("the-server", "--y")),
-    ("uvx --python 3.12 --refresh-package pkg pkg", {"pypi": "pkg"}, ("",)),
-])
+@pytest.mark.parametrize(
+    ("text", "source", "command"),
+    [
+        ("wsl.exe bash -ic 'A_KEY=x npx -y @a/pkg --y'", {"npm": "@a/pkg"}, ("--y",)),
+        ("C:\\\\Users\\\\me\\\\AppData\\\\Roaming\\\\npm\\\\npx.cmd -y pkg", {"npm": "pkg"}, ()),
+        ("node C:\\\\Users\\\\me\\\\node_modules\\\\@a\\\\pkg\\\\dist\\\\index.js --y", {"npm": "@a/pkg"}, ("--y",)),
+        ("node /usr/lib/node_modules/npm/bin/npx-cli.js -y pkg", {"npm": "pkg"}, ()),
+        ("npx -y -p pkg -c 'the-server --y'", {"npm": "pkg"}, ("the-server", "--y")),
+        ("deno run -A npm:@a/pkg --y", {"npm": "@a/pkg"}, ("--y",)),
+        ("uv run --with pkg the-server --y", {"pypi": "pkg"}, ("the-server", "--y")),
+        ("uvx --python 3.12 --refresh-package pkg pkg", {"pypi": "pkg"}, ("",)),
+    ],
+)
 def test_the_package_is_found(text, source, command):
     made = line(text)
 
     assert (made.draft.source, made.draft.command, made.skipped) == (source, command, False)
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    ("npx -y ${input:package}", "which only that client fills in"), ("uvx C:\\\\x", "does not come from a registry"), ("deno run jsr:@a/b", "does not come from a registry"),
-    ("C:\\\\Tools\\\\server.exe --x", "no Linux program"), ("go run github.com/x/y@latest", "builds or runs"), ("dnx Some.Server --yes", "builds or runs"), ("bash -c 'cd x && ./build && npx p'", "runs before it"), ("docker mcp gateway run", "names no image"),
-    ("docker run -i ${input:image}", "which only that client fills in"),
-])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("npx -y ${input:package}", "which only that client fills in"),
+        ("uvx C:\\\\x", "does not come from a registry"),
+        ("deno run jsr:@a/b", "does not come from a registry"),
+        ("C:\\\\Tools\\\\server.exe --x", "no Linux program"),
+        ("go run github.com/x/y@latest", "builds or runs"),
+        ("dnx Some.Server --yes", "builds or runs"),
+        ("bash -c 'cd x && ./build && npx p'", "runs before it"),
+        ("docker mcp gateway run", "names no image"),
+        ("docker run -i ${input:image}", "which only that client fills in"),
+    ],
+)
 def test_an_entry_that_nothing_can_be_made_of_says_where_and_why(text, why):
     made = line(text)
 
@@ -108,13 +137,28 @@ def test_an_entry_that_nothing_can_be_made_of_says_where_and_why(text, why):
 
 # ---- docker run --------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("text", "volumes"), [
-    ("-v /me:/data:ro,z", ("/me:/data:ro",)), ("-v/me:/data:Z", ("/me:/data",)), ("--volume=/me:/data:cached", ("/me:/data",)), ("-v data:/data", ("data:/data",)),
-    ("-v /data", ("it-data:/data",)), ("-v $PWD:/data", ("${WORKSPACE_FOLDER}:/data",)), ("-v '${workspaceFolder}/x:/data:ro'", ("${WORKSPACE_FOLDER}/x:/data:ro",)),
-    ("-v '$(pwd):/data'", ("${WORKSPACE_FOLDER}:/data",)), ("-v ./x:/data", ("${IT_DATA}:/data",)), ("-v 'C:\\\\Users\\\\me:/data:ro'", ("${IT_ME}:/data:ro",)),
-    ("-v '%APPDATA%\\x:/data'", ("${APPDATA}/x:/data",)), ("-v '~/x:/data'", (f"{HOME}/x:/data",)), ("-v '${HOME}/x:/data'", (f"{HOME}/x:/data",)), ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
-    ("--mount type=bind,source=/me,target=/data,readonly=false", ("/me:/data",)), ("--mount=type=volume,src=v,dst=/data", ("v:/data",)),
-])
+
+@pytest.mark.parametrize(
+    ("text", "volumes"),
+    [
+        ("-v /me:/data:ro,z", ("/me:/data:ro",)),
+        ("-v/me:/data:Z", ("/me:/data",)),
+        ("--volume=/me:/data:cached", ("/me:/data",)),
+        ("-v data:/data", ("data:/data",)),
+        ("-v /data", ("it-data:/data",)),
+        ("-v $PWD:/data", ("${WORKSPACE_FOLDER}:/data",)),
+        ("-v '${workspaceFolder}/x:/data:ro'", ("${WORKSPACE_FOLDER}/x:/data:ro",)),
+        ("-v '$(pwd):/data'", ("${WORKSPACE_FOLDER}:/data",)),
+        ("-v ./x:/data", ("${IT_DATA}:/data",)),
+        ("-v 'C:\\\\Users\\\\me:/data:ro'", ("${IT_ME}:/data:ro",)),
+        ("-v '%APPDATA%\\x:/data'", ("${APPDATA}/x:/data",)),
+        ("-v '~/x:/data'", (f"{HOME}/x:/data",)),
+        ("-v '${HOME}/x:/data'", (f"{HOME}/x:/data",)),
+        ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
+        ("--mount type=bind,source=/me,target=/data,readonly=false", ("/me:/data",)),
+        ("--mount=type=volume,src=v,dst=/data", ("v:/data",)),
+    ],
+)
 def test_a_docker_line_keeps_its_volumes(text, volumes):
     made = line(f"docker run -i --rm {text} mcp/a --x")
 
@@ -122,7 +166,10 @@ def test_a_docker_line_keeps_its_volumes(text, volumes):
     add._checked(made.draft)
 
 
-@pytest.mark.parametrize("text", ["-e A_KEY", "-eA_KEY", "-e A_KEY=s3cr3t", "-eA_KEY=s3cr3t", "--env=A_KEY=s3cr3t", "--env A_KEY", "-ie A_KEY", "-itieA_KEY=s3cr3t"])
+@pytest.mark.parametrize(
+    "text",
+    ["-e A_KEY", "-eA_KEY", "-e A_KEY=s3cr3t", "-eA_KEY=s3cr3t", "--env=A_KEY=s3cr3t", "--env A_KEY", "-ie A_KEY", "-itieA_KEY=s3cr3t"],
+)
 def test_docker_s_variables_are_seen_joined_or_not(text):
     made = entry({"command": "docker", "args": ["run", *shlex.split(text), "mcp/a"], "env": {"A_KEY": S}})
 
@@ -131,8 +178,28 @@ def test_docker_s_variables_are_seen_joined_or_not(text):
 
 def test_an_input_in_a_docker_line_is_asked_for_in_compose_env():
     """Seen in GitHub's own README for VS Code."""
-    made = entry({"command": "docker", "args": ["run", "-i", "--rm", "-e", "GITHUB_PERSONAL_ACCESS_TOKEN=${input:github_token}", "-e", "TOOLSETS=${input:sets}", "-e", "X=${input:x}", "img"]},
-                 inputs=[{"id": "github_token", "type": "promptString", "password": True}, {"id": "sets", "type": "pickString", "default": "all"}, {"id": "x", "password": True}])
+    made = entry(
+        {
+            "command": "docker",
+            "args": [
+                "run",
+                "-i",
+                "--rm",
+                "-e",
+                "GITHUB_PERSONAL_ACCESS_TOKEN=${input:github_token}",
+                "-e",
+                "TOOLSETS=${input:sets}",
+                "-e",
+                "X=${input:x}",
+                "img",
+            ],
+        },
+        inputs=[
+            {"id": "github_token", "type": "promptString", "password": True},
+            {"id": "sets", "type": "pickString", "default": "all"},
+            {"id": "x", "password": True},
+        ],
+    )
 
     assert (made.draft.secrets, made.draft.env, made.values) == (("GITHUB_PERSONAL_ACCESS_TOKEN", "X"), {"TOOLSETS": "${SETS:-all}"}, {})
 
@@ -148,12 +215,22 @@ def test_an_entrypoint_takes_the_place_of_the_image_s_own(tmp_path, monkeypatch)
 def test_a_folder_with_spaces_and_a_working_directory_are_kept():
     spaced, placed = line("npx -y files '/home/me/My Documents'").draft, line("docker run -w /srv/x mcp/a --x").draft
 
-    assert (spaced.volumes, spaced.command, placed.cwd) == (("/home/me/My Documents:/data/My-Documents",), ("/data/My-Documents",), "/srv/x")
+    assert (spaced.volumes, spaced.command, placed.cwd) == (
+        ("/home/me/My Documents:/data/My-Documents",),
+        ("/data/My-Documents",),
+        "/srv/x",
+    )
     assert add._checked(replace(spaced, source={}, command=("cat", *spaced.command))).volumes[0].source == "/home/me/My Documents"
 
 
 def test_variables_of_that_machine_stay_there():
-    made = entry({"command": "npx", "args": ["p"], "env": {"PATH": "/Users/me/.nvm/bin:${PATH}", "HOME": "/Users/me", "APPDATA": "C:\\x", "LEVEL": "1"}})
+    made = entry(
+        {
+            "command": "npx",
+            "args": ["p"],
+            "env": {"PATH": "/Users/me/.nvm/bin:${PATH}", "HOME": "/Users/me", "APPDATA": "C:\\x", "LEVEL": "1"},
+        }
+    )
 
     assert (made.draft.env, made.notes) == ({"LEVEL": "1"}, ("PATH, HOME, APPDATA: of that machine, left out",))
 
@@ -170,7 +247,10 @@ def test_a_jar_is_copied_into_the_image():
 
 def test_an_env_file_is_read_where_it_is_here_and_told_where_not(tmp_path):
     (tmp_path / "it.env").write_text(f"A_KEY={S}\nLEVEL=1\n")
-    for said in ({"command": "docker", "args": ["run", "--env-file", "it.env", "-e", "LEVEL=2", "mcp/a"]}, {"command": "npx", "args": ["p"], "envFile": "it.env", "env": {"LEVEL": "2"}}):
+    for said in (
+        {"command": "docker", "args": ["run", "--env-file", "it.env", "-e", "LEVEL=2", "mcp/a"]},
+        {"command": "npx", "args": ["p"], "envFile": "it.env", "env": {"LEVEL": "2"}},
+    ):
         made = entry(said, str(tmp_path / "mcp.json"))
         assert (made.draft.secrets, made.draft.env, made.values) == (("A_KEY",), {"LEVEL": "2"}, {"A_KEY": S})
 
@@ -178,36 +258,98 @@ def test_an_env_file_is_read_where_it_is_here_and_told_where_not(tmp_path):
 
 
 def test_what_a_stanza_says_otherwise_is_told():
-    notes = "\n".join(line("docker --context x run --network host --memory 1g --add-host host.docker.internal:host-gateway -p 80:80 --privileged --user 1 --network=mine -v /var/run/docker.sock:/s mcp/a").notes)
+    notes = "\n".join(
+        line(
+            "docker --context x run --network host --memory 1g --add-host host.docker.internal:host-gateway -p 80:80 --privileged --user 1 --network=mine -v /var/run/docker.sock:/s mcp/a"
+        ).notes
+    )
 
-    for part in ("localhost is host.docker.internal", "-- limits", "limits: {memory", "-p 80:80", "--privileged", "--user 1", "--network mine", "whatever it likes", "host.docker.internal is known"):
+    for part in (
+        "localhost is host.docker.internal",
+        "-- limits",
+        "limits: {memory",
+        "-p 80:80",
+        "--privileged",
+        "--user 1",
+        "--network mine",
+        "whatever it likes",
+        "host.docker.internal is known",
+    ):
         assert part.removeprefix("-- ") in notes
 
 
 # ---- remote ones -------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("text", "url", "transport", "auth", "values"), [
-    ("npx -y mcp-remote https://h/mcp --header 'Authorization: Bearer s3cr3t'", "https://h/mcp", "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {"IT_TOKEN": S}),
-    ("npx -y mcp-remote@latest https://h/sse --header 'X-API-Key:s3cr3t' --transport http-only", "https://h/sse", "http", {"type": "api_key", "value_env": "IT_X_API_KEY"}, {"IT_X_API_KEY": S}),
-    ("npx mcp-remote --transport sse-only https://h/x 3334 --debug", "https://h/x", "sse", {}, {}),
-    ("cmd /c npx mcp-remote https://h/mcp --header Authorization:${AUTH}", "https://h/mcp", "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {"IT_TOKEN": S}),
-    ("npx mcp-remote https://h/mcp --header 'Authorization: Bearer ${input:t}'", "https://h/mcp", "http", {"type": "bearer_token", "value_env": "IT_TOKEN"}, {}),
-])
+
+@pytest.mark.parametrize(
+    ("text", "url", "transport", "auth", "values"),
+    [
+        (
+            "npx -y mcp-remote https://h/mcp --header 'Authorization: Bearer s3cr3t'",
+            "https://h/mcp",
+            "http",
+            {"type": "bearer_token", "value_env": "IT_TOKEN"},
+            {"IT_TOKEN": S},
+        ),
+        (
+            "npx -y mcp-remote@latest https://h/sse --header 'X-API-Key:s3cr3t' --transport http-only",
+            "https://h/sse",
+            "http",
+            {"type": "api_key", "value_env": "IT_X_API_KEY"},
+            {"IT_X_API_KEY": S},
+        ),
+        ("npx mcp-remote --transport sse-only https://h/x 3334 --debug", "https://h/x", "sse", {}, {}),
+        (
+            "cmd /c npx mcp-remote https://h/mcp --header Authorization:${AUTH}",
+            "https://h/mcp",
+            "http",
+            {"type": "bearer_token", "value_env": "IT_TOKEN"},
+            {"IT_TOKEN": S},
+        ),
+        (
+            "npx mcp-remote https://h/mcp --header 'Authorization: Bearer ${input:t}'",
+            "https://h/mcp",
+            "http",
+            {"type": "bearer_token", "value_env": "IT_TOKEN"},
+            {},
+        ),
+    ],
+)
 def test_a_way_to_a_url_becomes_that_url_with_its_headers(text, url, transport, auth, values):
     made = line(text, env={"AUTH": f"Bearer {S}"})
 
-    assert (made.draft.source, made.draft.transport, made.draft.auth, made.values, made.draft.command) == ({"url": url}, transport, auth, values, ())
+    assert (made.draft.source, made.draft.transport, made.draft.auth, made.values, made.draft.command) == (
+        {"url": url},
+        transport,
+        auth,
+        values,
+        (),
+    )
     add._checked(made.draft)
 
 
 def test_a_way_to_a_url_with_a_secret_in_it_stays_a_program():
     made = line("npx -y mcp-remote 'https://h/mcp?api_key=s3cr3t'")
 
-    assert (made.draft.source, made.draft.command, made.values) == ({"npm": "mcp-remote"}, ("${IT_ARGUMENT}",), {"IT_ARGUMENT": "https://h/mcp?api_key=s3cr3t"})
+    assert (made.draft.source, made.draft.command, made.values) == (
+        {"npm": "mcp-remote"},
+        ("${IT_ARGUMENT}",),
+        {"IT_ARGUMENT": "https://h/mcp?api_key=s3cr3t"},
+    )
 
 
-@pytest.mark.parametrize("url", ["https://h/mcp?api_key=s3cr3t", "https://h/mcp?x=1&token=s3cr3t#y", "https://me:s3cr3t@h/mcp", "https://s3cr3t@h/mcp", "https://h/s/A1b2C3d4E5f6G7/mcp",
-                                 "https://h/123e4567-e89b-12d3-a456-426614174000/mcp", "https://h/?k=sk-live-abcdefghijklmnop"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/mcp?api_key=s3cr3t",
+        "https://h/mcp?x=1&token=s3cr3t#y",
+        "https://me:s3cr3t@h/mcp",
+        "https://s3cr3t@h/mcp",
+        "https://h/s/A1b2C3d4E5f6G7/mcp",
+        "https://h/123e4567-e89b-12d3-a456-426614174000/mcp",
+        "https://h/?k=sk-live-abcdefghijklmnop",
+    ],
+)
 def test_a_secret_anywhere_in_a_url_is_refused_and_not_shown(url, tmp_path):
     made = entry({"url": url})
 
@@ -216,32 +358,53 @@ def test_a_secret_anywhere_in_a_url_is_refused_and_not_shown(url, tmp_path):
         add.add(Project(tmp_path), "it", "url", url)
 
 
-@pytest.mark.parametrize("url", ["https://h/mcp?key=YOUR_MCP_API_KEY", "https://h/<token>/mcp", "https://your-server/mcp?k={key}", "https://h/${input:tenant}/mcp"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://h/mcp?key=YOUR_MCP_API_KEY", "https://h/<token>/mcp", "https://your-server/mcp?k={key}", "https://h/${input:tenant}/mcp"],
+)
 def test_a_url_that_is_to_be_filled_in_is_refused(url):
     made = entry({"url": url})
 
     assert made.skipped and "write the whole URL" in made.notes[0]
 
 
-@pytest.mark.parametrize("url", ["https://h/mcp", "https://mcp.example.com:8443/v1/sse?toolsets=all", "https://api.githubcopilot.com/mcp/x/pull_requests/readonly", "http://auth:8080/mcp"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/mcp",
+        "https://mcp.example.com:8443/v1/sse?toolsets=all",
+        "https://api.githubcopilot.com/mcp/x/pull_requests/readonly",
+        "http://auth:8080/mcp",
+    ],
+)
 def test_a_plain_url_is_none(url):
     assert not url_reveals(url)
 
 
 # ---- what moves into a container -----------------------------------------------------------
 
-@pytest.mark.parametrize("said", [
-    {"command": "npx", "args": ["p", "--url", "http://localhost:3000/x"]}, {"command": "npx", "args": ["p"], "env": {"API": "http://127.0.0.1:3000"}},
-    {"command": "npx", "args": ["p"], "env": {"DATABASE_URL": "postgres://me:s3cr3t@localhost:3000/db"}}, {"url": "http://[::1]:3000/mcp"}])
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"command": "npx", "args": ["p", "--url", "http://localhost:3000/x"]},
+        {"command": "npx", "args": ["p"], "env": {"API": "http://127.0.0.1:3000"}},
+        {"command": "npx", "args": ["p"], "env": {"DATABASE_URL": "postgres://me:s3cr3t@localhost:3000/db"}},
+        {"url": "http://[::1]:3000/mcp"},
+    ],
+)
 def test_localhost_is_told_with_what_to_write(said):
-    note, = (note for note in entry(said).notes if "the container itself" in note)
+    (note,) = (note for note in entry(said).notes if "the container itself" in note)
 
     assert "host.docker.internal:3000" in note and "fleet's own" in note and S not in note
 
 
 def test_what_is_to_be_written_instead_is_known_to_what_may_leave():
     """Docker on Linux knows the name only if it is told; without Docker, this machine is where the server runs."""
-    it, far = Stanza(name="it", command=["cat", "http://host.docker.internal:1"], egress=True), Stanza(name="far", url="http://host.docker.internal:1/mcp", transport="http")
+    it, far = (
+        Stanza(name="it", command=["cat", "http://host.docker.internal:1"], egress=True),
+        Stanza(name="far", url="http://host.docker.internal:1/mcp", transport="http"),
+    )
 
     assert compose.sidecar(Fleet(stanzas=[it]), it)["services"]["it"]["extra_hosts"] == ["host.docker.internal:host-gateway"]
     assert "extra_hosts" not in compose.sidecar(Fleet(stanzas=[it]), it.model_copy(update={"egress": False}))["services"]["it"]
@@ -257,7 +420,17 @@ def test_what_only_sounds_like_it_is_not(text):
     assert not line(f"npx p {text}").notes
 
 
-@pytest.mark.parametrize(("args", "egress"), [(["https://example.com/openapi.json"], "true"), (["--api=https://example.com"], "true"), (["wss://h/x"], "true"), (["--db", "postgresql://h/db"], "true"), (["file:///x"], "false"), (["--x"], "false")])
+@pytest.mark.parametrize(
+    ("args", "egress"),
+    [
+        (["https://example.com/openapi.json"], "true"),
+        (["--api=https://example.com"], "true"),
+        (["wss://h/x"], "true"),
+        (["--db", "postgresql://h/db"], "true"),
+        (["file:///x"], "false"),
+        (["--x"], "false"),
+    ],
+)
 def test_a_url_in_the_arguments_counts_for_egress(args, egress):
     assert f"\negress: {egress} " in entry({"command": "npx", "args": ["p", *args]}).draft.text
 
@@ -267,29 +440,54 @@ def test_a_url_in_the_arguments_counts_for_egress(args, egress):
 JSON_KEY = json.dumps({"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY-----\n"})
 
 
-@pytest.mark.parametrize(("said", "values"), [
-    ({"env": {"HEADERS": '{"Authorization": "Bearer s3cr3t"}'}}, {"HEADERS": '{"Authorization": "Bearer s3cr3t"}'}),     # was taken for a placeholder, and lost
-    ({"env": {"GOOGLE_CREDENTIALS": JSON_KEY}}, {"GOOGLE_CREDENTIALS": JSON_KEY}),
-    ({"env": {"SMTP_PW": S, "GITHUB_PAT": S, "DB_PASS": S, "apiKey": S, "MYTOKEN": S}}, {"SMTP_PW": S, "GITHUB_PAT": S, "DB_PASS": S, "apiKey": S, "MYTOKEN": S}),
-    ({"env": {"X_TOKEN": "$ecret"}}, {"X_TOKEN": "$ecret"}),
-    ({"args": ["--header", "Authorization: Bearer s3cr3t"]}, {"IT_HEADER": "Authorization: Bearer s3cr3t"}),
-    ({"args": ["-H", "x-api-key:s3cr3t"]}, {"IT_H": "x-api-key:s3cr3t"}), ({"args": ["-HAuthorization:s3cr3t"]}, {"IT_ARGUMENT": "-HAuthorization:s3cr3t"}),
-    ({"args": ["--api-key", S]}, {"IT_API_KEY": S}), ({"args": [f"--api-key={S}"]}, {"IT_API_KEY": S}), ({"args": [f"--apiKey={S}"]}, {"IT_API_KEY": S}),
-    ({"args": ["-eA_KEY=s3cr3t"]}, {"IT_E_A_KEY": S}), ({"args": ["A_KEY=s3cr3t"]}, {"IT_ARGUMENT": "A_KEY=s3cr3t"}), ({"args": ["--set", "auth.token=s3cr3t"]}, {"IT_SET": "auth.token=s3cr3t"}),
-    ({"args": ["--config", '{"apiKey":"s3cr3t"}']}, {"IT_CONFIG": '{"apiKey":"s3cr3t"}'}),
-    ({"args": ["--config", '"{\\"apiKey\\":\\"s3cr3t\\"}"']}, {"IT_CONFIG": '"{\\"apiKey\\":\\"s3cr3t\\"}"'}),               # as smithery's page has it for Windows
-    ({"args": ['{"api\\u004bey":"s3cr3t"}']}, {"IT_ARGUMENT": '{"api\\u004bey":"s3cr3t"}'}),
-    ({"args": ["https://h/x?config=%7B%22apiKey%22%3A%22s3cr3t%22%7D"]}, {"IT_ARGUMENT": "https://h/x?config=%7B%22apiKey%22%3A%22s3cr3t%22%7D"}),
-    ({"args": ["https://h/x?api_key=s3cr3t"]}, {"IT_ARGUMENT": "https://h/x?api_key=s3cr3t"}),
-    ({"args": ["Server=h;User=me;Password=s3cr3t;"]}, {"IT_ARGUMENT": "Server=h;User=me;Password=s3cr3t;"}),
-    ({"args": ["postgres://me:s3/cr3t@h/db"]}, {"IT_ARGUMENT": "postgres://me:s3/cr3t@h/db"}),
-    ({"args": ["ghp_abcdefghijklmnopqrst"]}, {"IT_ARGUMENT": "ghp_abcdefghijklmnopqrst"}),
-    ({"args": ["--key", "${KEY:-s3cr3t}"]}, {"IT_KEY": S}),
-    ({"args": ["config", "api_key", S]}, {"IT_API_KEY": S}), ({"args": ["-u", "me:s3cr3t"]}, {"IT_U": "me:s3cr3t"}), ({"args": ["--user=me:s3cr3t"]}, {"IT_USER": "me:s3cr3t"}),
-    ({"env": {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"}}, {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"}),
-    ({"env": {"AUTHKEY": S, "PASSCODE": S}}, {"AUTHKEY": S, "PASSCODE": S}),
-    ({"env": {"A_KEY": "${KEY:-s3cr3t}"}}, {"A_KEY": S}),
-])
+@pytest.mark.parametrize(
+    ("said", "values"),
+    [
+        (
+            {"env": {"HEADERS": '{"Authorization": "Bearer s3cr3t"}'}},
+            {"HEADERS": '{"Authorization": "Bearer s3cr3t"}'},
+        ),  # was taken for a placeholder, and lost
+        ({"env": {"GOOGLE_CREDENTIALS": JSON_KEY}}, {"GOOGLE_CREDENTIALS": JSON_KEY}),
+        (
+            {"env": {"SMTP_PW": S, "GITHUB_PAT": S, "DB_PASS": S, "apiKey": S, "MYTOKEN": S}},
+            {"SMTP_PW": S, "GITHUB_PAT": S, "DB_PASS": S, "apiKey": S, "MYTOKEN": S},
+        ),
+        ({"env": {"X_TOKEN": "$ecret"}}, {"X_TOKEN": "$ecret"}),
+        ({"args": ["--header", "Authorization: Bearer s3cr3t"]}, {"IT_HEADER": "Authorization: Bearer s3cr3t"}),
+        ({"args": ["-H", "x-api-key:s3cr3t"]}, {"IT_H": "x-api-key:s3cr3t"}),
+        ({"args": ["-HAuthorization:s3cr3t"]}, {"IT_ARGUMENT": "-HAuthorization:s3cr3t"}),
+        ({"args": ["--api-key", S]}, {"IT_API_KEY": S}),
+        ({"args": [f"--api-key={S}"]}, {"IT_API_KEY": S}),
+        ({"args": [f"--apiKey={S}"]}, {"IT_API_KEY": S}),
+        ({"args": ["-eA_KEY=s3cr3t"]}, {"IT_E_A_KEY": S}),
+        ({"args": ["A_KEY=s3cr3t"]}, {"IT_ARGUMENT": "A_KEY=s3cr3t"}),
+        ({"args": ["--set", "auth.token=s3cr3t"]}, {"IT_SET": "auth.token=s3cr3t"}),
+        ({"args": ["--config", '{"apiKey":"s3cr3t"}']}, {"IT_CONFIG": '{"apiKey":"s3cr3t"}'}),
+        (
+            {"args": ["--config", '"{\\"apiKey\\":\\"s3cr3t\\"}"']},
+            {"IT_CONFIG": '"{\\"apiKey\\":\\"s3cr3t\\"}"'},
+        ),  # as smithery's page has it for Windows
+        ({"args": ['{"api\\u004bey":"s3cr3t"}']}, {"IT_ARGUMENT": '{"api\\u004bey":"s3cr3t"}'}),
+        (
+            {"args": ["https://h/x?config=%7B%22apiKey%22%3A%22s3cr3t%22%7D"]},
+            {"IT_ARGUMENT": "https://h/x?config=%7B%22apiKey%22%3A%22s3cr3t%22%7D"},
+        ),
+        ({"args": ["https://h/x?api_key=s3cr3t"]}, {"IT_ARGUMENT": "https://h/x?api_key=s3cr3t"}),
+        ({"args": ["Server=h;User=me;Password=s3cr3t;"]}, {"IT_ARGUMENT": "Server=h;User=me;Password=s3cr3t;"}),
+        ({"args": ["postgres://me:s3/cr3t@h/db"]}, {"IT_ARGUMENT": "postgres://me:s3/cr3t@h/db"}),
+        ({"args": ["ghp_abcdefghijklmnopqrst"]}, {"IT_ARGUMENT": "ghp_abcdefghijklmnopqrst"}),
+        ({"args": ["--key", "${KEY:-s3cr3t}"]}, {"IT_KEY": S}),
+        ({"args": ["config", "api_key", S]}, {"IT_API_KEY": S}),
+        ({"args": ["-u", "me:s3cr3t"]}, {"IT_U": "me:s3cr3t"}),
+        ({"args": ["--user=me:s3cr3t"]}, {"IT_USER": "me:s3cr3t"}),
+        (
+            {"env": {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"}},
+            {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"},
+        ),
+        ({"env": {"AUTHKEY": S, "PASSCODE": S}}, {"AUTHKEY": S, "PASSCODE": S}),
+        ({"env": {"A_KEY": "${KEY:-s3cr3t}"}}, {"A_KEY": S}),
+    ],
+)
 def test_a_secret_is_taken_out_with_its_value(said, values):
     made = entry({"command": "npx", "args": ["pkg", *said.get("args", [])], "env": said.get("env", {})})
 
@@ -297,16 +495,30 @@ def test_a_secret_is_taken_out_with_its_value(said, values):
     assert not reveals(made.draft.text.replace("secrets:", "")) and S not in made.draft.text + "".join(made.notes)
 
 
-@pytest.mark.parametrize(("said", "env", "command"), [
-    ({"env": {"AUTH_HEADER": "Bearer ${env:TOKEN}"}}, {"AUTH_HEADER": "Bearer ${TOKEN}"}, ()),
-    ({"env": {"DB_URL": "postgres://me:${DB_PASSWORD}@h/db"}}, {"DB_URL": "postgres://me:${DB_PASSWORD}@h/db"}, ()),
-    ({"args": ["--header", "Authorization: Bearer ${input:my-token}"]}, {}, ("--header", "Authorization: Bearer ${MY_TOKEN}")),
-    ({"args": ["--key", "${env:KEY}"]}, {}, ("--key", "${KEY}")),
-    ({"env": {"LEVEL": "${env:LOG_LEVEL:-info}", "MODE": "%MODE%", "DEBUG": "true", "USE_AUTH": "false"}}, {"LEVEL": "${LOG_LEVEL:-info}", "MODE": "${MODE}", "DEBUG": "true", "USE_AUTH": "false"}, ()),
-    ({"args": ["auth", "login", "--user", "1000:1000", "-u", "me", "monkey", "x"]}, {}, ("auth", "login", "--user", "1000:1000", "-u", "me", "monkey", "x")),
-    ({"args": ["--max-tokens", "100", "--model", "claude-3-5-sonnet-20241022", "<path to your file>"]}, {},
-     ("--max-tokens", "100", "--model", "claude-3-5-sonnet-20241022", "${IT_ARGUMENT}")),
-])
+@pytest.mark.parametrize(
+    ("said", "env", "command"),
+    [
+        ({"env": {"AUTH_HEADER": "Bearer ${env:TOKEN}"}}, {"AUTH_HEADER": "Bearer ${TOKEN}"}, ()),
+        ({"env": {"DB_URL": "postgres://me:${DB_PASSWORD}@h/db"}}, {"DB_URL": "postgres://me:${DB_PASSWORD}@h/db"}, ()),
+        ({"args": ["--header", "Authorization: Bearer ${input:my-token}"]}, {}, ("--header", "Authorization: Bearer ${MY_TOKEN}")),
+        ({"args": ["--key", "${env:KEY}"]}, {}, ("--key", "${KEY}")),
+        (
+            {"env": {"LEVEL": "${env:LOG_LEVEL:-info}", "MODE": "%MODE%", "DEBUG": "true", "USE_AUTH": "false"}},
+            {"LEVEL": "${LOG_LEVEL:-info}", "MODE": "${MODE}", "DEBUG": "true", "USE_AUTH": "false"},
+            (),
+        ),
+        (
+            {"args": ["auth", "login", "--user", "1000:1000", "-u", "me", "monkey", "x"]},
+            {},
+            ("auth", "login", "--user", "1000:1000", "-u", "me", "monkey", "x"),
+        ),
+        (
+            {"args": ["--max-tokens", "100", "--model", "claude-3-5-sonnet-20241022", "<path to your file>"]},
+            {},
+            ("--max-tokens", "100", "--model", "claude-3-5-sonnet-20241022", "${IT_ARGUMENT}"),
+        ),
+    ],
+)
 def test_a_reference_stays_one_and_what_is_no_secret_stays_as_it_is(said, env, command):
     made = entry({"command": "npx", "args": ["pkg", *said.get("args", [])], "env": said.get("env", {})})
 
@@ -319,7 +531,21 @@ def test_a_secret_beside_a_variable_is_refused_by_name():
     assert made.skipped and "A_KEY holds ${REST} beside something secret" in made.notes[0] and S not in made.notes[0]
 
 
-_NAMES = st.sampled_from(["API_KEY", "apiKey", "api-key", "x-api-key", "TOKEN", "GITHUB_PAT", "DB_PASSWORD", "smtp_pw", "CLIENT_SECRET", "access_token", "Authorization"])
+_NAMES = st.sampled_from(
+    [
+        "API_KEY",
+        "apiKey",
+        "api-key",
+        "x-api-key",
+        "TOKEN",
+        "GITHUB_PAT",
+        "DB_PASSWORD",
+        "smtp_pw",
+        "CLIENT_SECRET",
+        "access_token",
+        "Authorization",
+    ]
+)
 _SECRET = st.text("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789", min_size=8, max_size=40).map(lambda text: "Zq9" + text)
 _FILLER = st.lists(st.sampled_from(["--verbose", "stdio", "--log-level=info", "--port", "8080"]), max_size=3)
 _PLACES = {
@@ -339,12 +565,18 @@ _PLACES = {
     "userinfo": lambda name, value: {"args": [f"--dsn=postgres://me:{value}@h/db"]},
     "user": lambda name, value: {"args": [f"https://{value}@h/repo.git"]},
     "connection string": lambda name, value: {"args": [f"Server=h;{name}={value};Timeout=3"]},
-    "shell": lambda name, value: {"command": "bash", "args": ["-lc", f"cd /x && {name.replace('-', '_')}={value} npx -y pkg --k ${name.replace('-', '_')}"]},
+    "shell": lambda name, value: {
+        "command": "bash",
+        "args": ["-lc", f"cd /x && {name.replace('-', '_')}={value} npx -y pkg --k ${name.replace('-', '_')}"],
+    },
     "env program": lambda name, value: {"command": "env", "args": [f"{name.replace('-', '_')}={value}", "npx", "pkg"]},
     "cmd": lambda name, value: {"command": "cmd", "args": ["/c", f"set {name.replace('-', '_')}={value}&& npx -y pkg"]},
     "whole line": lambda name, value: {"command": f"npx -y pkg --{name} {value}"},
     "docker -e": lambda name, value: {"command": "docker", "args": ["run", f"-e{name.replace('-', '_')}={value}", "img"]},
-    "docker label": lambda name, value: {"command": "docker", "args": ["run", "--annotation", f"{name}={value}", "--build-arg", f"{name}={value}", "img"]},
+    "docker label": lambda name, value: {
+        "command": "docker",
+        "args": ["run", "--annotation", f"{name}={value}", "--build-arg", f"{name}={value}", "img"],
+    },
     "url header": lambda name, value: {"url": "https://h/mcp", "headers": {name: value}},
     "url": lambda name, value: {"url": f"https://h/mcp?{name}={value}"},
     "url user": lambda name, value: {"url": f"https://{value}:x@h/mcp"},
@@ -361,7 +593,11 @@ _PLACES = {
 @given(st.sampled_from(sorted(_PLACES)), _NAMES, _SECRET, _FILLER)
 def test_a_planted_secret_never_stands_in_a_stanza_or_a_note(place, name, value, filler):
     said = _PLACES[place](name, value)
-    said = said if "command" in said or "url" in said else {"command": "npx", "args": ["-y", "pkg", *filler, *said.get("args", [])], "env": said.get("env", {})}
+    said = (
+        said
+        if "command" in said or "url" in said
+        else {"command": "npx", "args": ["-y", "pkg", *filler, *said.get("args", [])], "env": said.get("env", {})}
+    )
 
     made = entry(said)
 
@@ -379,21 +615,27 @@ def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys, monkeyp
     (tmp_path / "images").mkdir()
     project, file = Project(tmp_path), tmp_path.parent / f"{tmp_path.name}.json"
     servers = {f"it-{number}": _PLACES[place]("API_KEY", f"Zq9planted{number}x7") for number, place in enumerate(sorted(_PLACES))}
-    servers = {name: said if "command" in said or "url" in said else {"command": "cat", "args": [], **said} for name, said in servers.items()}
+    servers = {
+        name: said if "command" in said or "url" in said else {"command": "cat", "args": [], **said} for name, said in servers.items()
+    }
     file.write_text(json.dumps({"mcpServers": servers}))
 
     every = add.import_desktop(project, file, trial=False, keep=True)
 
     printed = "\n".join(add.told(project, added, True) for added in every) + "".join(capsys.readouterr())
-    written = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "secrets" and path.name != ".env"}
+    written = {
+        path: path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "secrets" and path.name != ".env"
+    }
     assert sum(added.path is not None for added in every) >= 15 and len(written) >= 15
     assert "Zq9planted" not in printed + "".join(written.values())
 
 
 def test_a_header_that_litellm_would_read_from_its_own_environment_is_the_mcp_s(tmp_path):
     """`os.environ/X` in a file of LiteLLM's is that file's X, not the fleet's master key."""
-    for said in ({"url": "https://h/mcp", "headers": {"X-A": "os.environ/LITELLM_MASTER_KEY"}},
-                 {"command": "npx", "args": ["mcp-remote", "https://h/mcp", "--header", "X-A: os.environ/LITELLM_MASTER_KEY"]}):
+    for said in (
+        {"url": "https://h/mcp", "headers": {"X-A": "os.environ/LITELLM_MASTER_KEY"}},
+        {"command": "npx", "args": ["mcp-remote", "https://h/mcp", "--header", "X-A: os.environ/LITELLM_MASTER_KEY"]},
+    ):
         draft = entry(said).draft
         assert draft.static_headers == {"X-A": "os.environ/IT_X_A"}
 
@@ -401,9 +643,17 @@ def test_a_header_that_litellm_would_read_from_its_own_environment_is_the_mcp_s(
 def test_a_reference_to_a_value_of_the_fleet_itself_gets_a_name_of_its_own(tmp_path):
     (tmp_path / "images").mkdir()
     project, file = Project(tmp_path), tmp_path / "mcp.json"
-    file.write_text(json.dumps({"mcpServers": {"it": {"command": "cat", "args": ["${LITELLM_MASTER_KEY}"], "env": {"POSTGRES_PASSWORD": "${POSTGRES_PASSWORD}"}}}}))
+    file.write_text(
+        json.dumps(
+            {
+                "mcpServers": {
+                    "it": {"command": "cat", "args": ["${LITELLM_MASTER_KEY}"], "env": {"POSTGRES_PASSWORD": "${POSTGRES_PASSWORD}"}}
+                }
+            }
+        )
+    )
 
-    made, = add.import_desktop(project, file, trial=False)
+    (made,) = add.import_desktop(project, file, trial=False)
 
     assert read_stanza(made.path).command == ["cat", "${IT_LITELLM_MASTER_KEY}"]
     assert "LITELLM_MASTER_KEY" not in made.missing and "${POSTGRES_PASSWORD}" not in made.path.read_text()
@@ -412,7 +662,9 @@ def test_a_reference_to_a_value_of_the_fleet_itself_gets_a_name_of_its_own(tmp_p
 def test_strict_adds_nothing_if_one_entry_cannot_be_read(tmp_path):
     (tmp_path / "images").mkdir()
     project, file = Project(tmp_path), tmp_path / "mcp.json"
-    file.write_text('{"servers": {"good": {"command": "cat"}, "off": {"command": "x", "disabled": true},\n "bad": {"command": "uvx", "args": ["git+https://x/y"]}}}')
+    file.write_text(
+        '{"servers": {"good": {"command": "cat"}, "off": {"command": "x", "disabled": true},\n "bad": {"command": "uvx", "args": ["git+https://x/y"]}}}'
+    )
 
     with pytest.raises(UsageError, match=r"bad: .*mcp.json:2: .*does not come from a registry"):
         add.import_desktop(project, file, trial=False, strict=True)
@@ -453,24 +705,117 @@ def test_a_value_that_is_there_already_is_told_before_another_mcp_gets_it(tmp_pa
     project.env_file.write_text("A_KEY=mine\n")
     file.write_text(json.dumps({"mcpServers": {"it": {"command": "cat", "env": {"A_KEY": "<your key>"}}}}))
 
-    made, = add.import_desktop(project, file, trial=False)
+    (made,) = add.import_desktop(project, file, trial=False)
 
     assert "A_KEY: it gets the value that is there already" in made.notes[-1] and "mine" not in made.notes[-1]
 
 
-_KEYS = st.sampled_from(["mcpServers", "servers", "mcp", "projects", "registry", "extensions", "inputs", "a", "command", "args", "env", "url", "headers", "type", "transport", "config", "disabled",
-                         "enabled", "options", "allowed", "deniedMcpServers", "disabledMcpServers", "image", "secrets", "volumes", "remote", "env_http_headers", "env_keys", "name", "description",
-                         "requestInit", "tools", "default", "id", "envFile", "cwd", "context_servers", "mcp_servers"])
-_TEXTS = st.sampled_from(["npx", "docker", "run", "bash", "-c", "cmd", "/c", "env", "wsl", "powershell", "-Command", "-v", "--mount", "-e", "sudo", "uv", "uvx", "mcp-remote", "https://h/", "${X}",
-                          "${", "{{x}}", "$(x)", "'", '"', "\\", "-", "--", "=", "", " ", "C:\\", "~", "\ud800", "\0", "a=b", "http://[", "java", "-jar", "node", "type=bind", ":", "/:/", "'a", "x y"])
+_KEYS = st.sampled_from(
+    [
+        "mcpServers",
+        "servers",
+        "mcp",
+        "projects",
+        "registry",
+        "extensions",
+        "inputs",
+        "a",
+        "command",
+        "args",
+        "env",
+        "url",
+        "headers",
+        "type",
+        "transport",
+        "config",
+        "disabled",
+        "enabled",
+        "options",
+        "allowed",
+        "deniedMcpServers",
+        "disabledMcpServers",
+        "image",
+        "secrets",
+        "volumes",
+        "remote",
+        "env_http_headers",
+        "env_keys",
+        "name",
+        "description",
+        "requestInit",
+        "tools",
+        "default",
+        "id",
+        "envFile",
+        "cwd",
+        "context_servers",
+        "mcp_servers",
+    ]
+)
+_TEXTS = st.sampled_from(
+    [
+        "npx",
+        "docker",
+        "run",
+        "bash",
+        "-c",
+        "cmd",
+        "/c",
+        "env",
+        "wsl",
+        "powershell",
+        "-Command",
+        "-v",
+        "--mount",
+        "-e",
+        "sudo",
+        "uv",
+        "uvx",
+        "mcp-remote",
+        "https://h/",
+        "${X}",
+        "${",
+        "{{x}}",
+        "$(x)",
+        "'",
+        '"',
+        "\\",
+        "-",
+        "--",
+        "=",
+        "",
+        " ",
+        "C:\\",
+        "~",
+        "\ud800",
+        "\0",
+        "a=b",
+        "http://[",
+        "java",
+        "-jar",
+        "node",
+        "type=bind",
+        ":",
+        "/:/",
+        "'a",
+        "x y",
+    ]
+)
 _LEAVES = st.one_of(_TEXTS, st.none(), st.booleans(), st.integers(-1, 2), st.floats(allow_nan=False), st.lists(_TEXTS, max_size=5))
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.recursive(_LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_KEYS, inner, max_size=6)), max_leaves=40),
-       st.dictionaries(_KEYS, _LEAVES, max_size=6))
+@given(
+    st.recursive(_LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_KEYS, inner, max_size=6)), max_leaves=40),
+    st.dictionaries(_KEYS, _LEAVES, max_size=6),
+)
 def test_whatever_stands_in_a_file_is_an_entry_or_one_line_that_says_why_not(document, server):
-    for said in (document, {"mcpServers": {"a": server, "b": document}}, {"servers": {"a": server}, "inputs": document, "projects": document, "mcp": document}, {"registry": {"a": server | {"image": "x"}}}):
+    for said in (
+        document,
+        {"mcpServers": {"a": server, "b": document}},
+        {"servers": {"a": server}, "inputs": document, "projects": document, "mcp": document},
+        {"registry": {"a": server | {"image": "x"}}},
+    ):
         try:
             every = desktop.entries(documents.parse(json.dumps(said)))
         except UsageError as error:

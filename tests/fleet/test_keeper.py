@@ -35,8 +35,18 @@ class Kept:
         self.folder = folder
 
     def plan(self, **programs) -> None:
-        specs = [{"name": name, "argv": [sys.executable, "-c", *spec.pop("code")], "env": {"KEY": "k"}, "cwd": "/", "stop_patience": 0.5, "reload": "", **spec}
-                 for name, spec in programs.items()]
+        specs = [
+            {
+                "name": name,
+                "argv": [sys.executable, "-c", *spec.pop("code")],
+                "env": {"KEY": "k"},
+                "cwd": "/",
+                "stop_patience": 0.5,
+                "reload": "",
+                **spec,
+            }
+            for name, spec in programs.items()
+        ]
         self.digest = str(time.monotonic())
         (self.folder / "plan.json").write_text(json.dumps({"programs": specs, "digest": self.digest}))
 
@@ -103,7 +113,12 @@ def test_a_program_that_cannot_be_started_does_not_stop_the_others(kept):
 
 def test_one_that_is_wedged_is_killed_though_it_ignores_sigterm(kept):
     port = free_port()
-    kept.plan(one={"code": [DEAF_TO_SIGNALS, str(port)], "probe": {"url": f"http://127.0.0.1:{port}/mcp/", "key": "KEY", "every": 0.1, "patience": 0.2}})
+    kept.plan(
+        one={
+            "code": [DEAF_TO_SIGNALS, str(port)],
+            "probe": {"url": f"http://127.0.0.1:{port}/mcp/", "key": "KEY", "every": 0.1, "patience": 0.2},
+        }
+    )
     kept.start()
     first = kept.pid("one")
 
@@ -119,7 +134,9 @@ def test_a_new_plan_touches_only_what_changed(kept):
     before = {name: kept.pid(name) for name in ("same", "other", "reloads", "ends")}
     log = kept.folder / "reloads.log"
     eventually(lambda: "ready" in log.read_text(), 5)
-    kept.plan(same={"code": [SLEEPS]}, other={"code": [SLEEPS, "more"]}, reloads={"code": [notes_sighup], "reload": "2"}, comes={"code": [SLEEPS]})
+    kept.plan(
+        same={"code": [SLEEPS]}, other={"code": [SLEEPS, "more"]}, reloads={"code": [notes_sighup], "reload": "2"}, comes={"code": [SLEEPS]}
+    )
     kept.reload()
 
     assert kept.pid("same") == before["same"]

@@ -23,7 +23,9 @@ def run(tmp_path):
         for name in ("said", "keys", "names"):
             program = program.replace(f'Path("/{name}")', f"Path({str(tmp_path / name)!r})")
         exec(compile(program, "keys.py", "exec"), {"__name__": "__main__"})
-        return {path.relative_to(tmp_path / "keys").as_posix(): path.read_text() for path in (tmp_path / "keys").rglob("*") if path.is_file()}
+        return {
+            path.relative_to(tmp_path / "keys").as_posix(): path.read_text() for path in (tmp_path / "keys").rglob("*") if path.is_file()
+        }
 
     once.folder = tmp_path
     return once
@@ -66,7 +68,15 @@ def test_the_operators_word_wins_and_litellms_variables_are_litellms(run):
     assert run(OPENAI_API_KEY="")["litellm/OPENAI_API_KEY"] == ""
 
 
-@pytest.mark.parametrize("said", [{"LITELLM_MASTER_KEY": "sk-1234"}, {"LITELLM_MASTER_KEY": "sk-loopback-only"}, {"BRIDGE_TOKEN": "known-to-everybody"}, {"BRIDGE_TOKEN": "short"}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"LITELLM_MASTER_KEY": "sk-1234"},
+        {"LITELLM_MASTER_KEY": "sk-loopback-only"},
+        {"BRIDGE_TOKEN": "known-to-everybody"},
+        {"BRIDGE_TOKEN": "short"},
+    ],
+)
 def test_a_key_that_everybody_knows_starts_nothing(run, said):
     with pytest.raises(SystemExit, match="known to everybody or can be guessed"):
         run(**said)

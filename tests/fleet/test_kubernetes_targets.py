@@ -35,7 +35,10 @@ def test_every_pod_may_run_where_only_restricted_ones_may(name):
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     assert spec["automountServiceAccountToken"] is False
     assert not any("hostPath" in volume for volume in spec["volumes"])
     assert container["resources"]["limits"]["memory"]
@@ -48,14 +51,21 @@ def test_nobody_talks_to_anybody_unless_it_says_so():
     assert deny["podSelector"] == {} and deny["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in deny
     assert [port["port"] for rule in deny["egress"] for port in rule["ports"]] == [53, 53]
     assert {one["metadata"]["name"] for one in ALL if one["kind"] == "NetworkPolicy"} == {
-        "default-deny", "to-mcps", "litellm", "git-host-egress", "query-egress"}
+        "default-deny",
+        "to-mcps",
+        "litellm",
+        "git-host-egress",
+        "query-egress",
+    }
 
 
 def test_an_mcp_with_egress_does_not_reach_litellm_and_sees_a_hash():
     (rule,) = of("NetworkPolicy", "litellm")["spec"]["ingress"]
     secrets = next(one for one in pod("git-host")["volumes"] if one["name"] == "secrets")["projected"]["sources"]
 
-    assert rule["from"][0]["podSelector"]["matchExpressions"] == [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}]
+    assert rule["from"][0]["podSelector"]["matchExpressions"] == [
+        {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}
+    ]
     assert secrets[0] == {"secret": {"name": "mcp-bridge", "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}
 
 

@@ -47,26 +47,49 @@ def test_newer_versions_get_streamable_http(version, more):
     [
         ("1.77.3", {}),
         ("1.77.7", {"allowed_tools": ["a"], "disallowed_tools": ["b"], "extra_headers": ["X-User"]}),
-        ("1.79.3", {"allowed_tools": ["a"], "disallowed_tools": ["b"], "extra_headers": ["X-User"], "static_headers": {"X-Team": "os.environ/TEAM"}}),
-        ("1.106.2", {"allowed_tools": ["a"], "disallowed_tools": ["b"], "extra_headers": ["X-User"],
-                     "static_headers": {"X-Team": "os.environ/TEAM"}, "allow_all_keys": True}),
+        (
+            "1.79.3",
+            {
+                "allowed_tools": ["a"],
+                "disallowed_tools": ["b"],
+                "extra_headers": ["X-User"],
+                "static_headers": {"X-Team": "os.environ/TEAM"},
+            },
+        ),
+        (
+            "1.106.2",
+            {
+                "allowed_tools": ["a"],
+                "disallowed_tools": ["b"],
+                "extra_headers": ["X-User"],
+                "static_headers": {"X-Team": "os.environ/TEAM"},
+                "allow_all_keys": True,
+            },
+        ),
     ],
 )
 def test_a_remote_mcp_is_what_the_version_can_make_of_it(version, more):
-    assert entry(version, REMOTE) == {
-        "url": "https://far.example/mcp",
-        "transport": "http",
-        "auth_type": "api_key",
-        "auth_value": "os.environ/FAR_KEY",
-        "description": "Elsewhere",
-    } | more
+    assert (
+        entry(version, REMOTE)
+        == {
+            "url": "https://far.example/mcp",
+            "transport": "http",
+            "auth_type": "api_key",
+            "auth_value": "os.environ/FAR_KEY",
+            "description": "Elsewhere",
+        }
+        | more
+    )
 
 
 def test_what_a_version_cannot_do_is_told():
     told = litellm.warnings(of("1.77.3", REMOTE, NODE))
 
     assert [re.search(r"'(\w+)' \(([\d.]+) is the first\)", line).groups() for line in told] == [
-        ("allowed_tools", "1.77.7"), ("disallowed_tools", "1.77.7"), ("extra_headers", "1.77.7"), ("static_headers", "1.79.3"),
+        ("allowed_tools", "1.77.7"),
+        ("disallowed_tools", "1.77.7"),
+        ("extra_headers", "1.77.7"),
+        ("static_headers", "1.79.3"),
         ("timeout", "1.90.7"),
     ]
     assert litellm.warnings(of("1.106.2", REMOTE, NODE)) == []
@@ -93,7 +116,9 @@ def test_tools_of_a_sidecar_are_the_bridges_business_in_every_version():
 
 def test_a_call_costs_under_the_name_that_clients_see():
     assert entry("1.77.3", NODE)["mcp_info"]["mcp_server_cost_info"] == {
-        "default_cost_per_query": 0.1, "tool_name_to_cost_per_query": {"look": 0.5}}
+        "default_cost_per_query": 0.1,
+        "tool_name_to_cost_per_query": {"look": 0.5},
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)

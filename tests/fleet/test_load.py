@@ -30,45 +30,51 @@ def mistakes(images: Path) -> list[str]:
 GOOD = "pypi: a==1\ncommand: a\n"
 
 
-@pytest.mark.parametrize("text, said", [
-    (GOOD + "smoke:\n  arguments: {}\n", "time/stanza.yaml:3: smoke.tool: Field required"),
-    (GOOD + "smok: {tool: a}\n", "time/stanza.yaml:3: smok: unknown field; there are description, pypi, "),
-    (GOOD + "limits:\n  memory: 1G\n", "time/stanza.yaml:4: limits.memory: "),
-    (GOOD + "limits:\n  memori: 1g\n", "time/stanza.yaml:4: limits.memori: unknown field; there are memory, pids, cpus, shm"),
-    (GOOD + "secrets:\n  KEY: {kind: value, as_: x}\n", "time/stanza.yaml:4: secrets.KEY."),
-    (GOOD + "volumes:\n  - a:/a\n  - b\n", "time/stanza.yaml:5: volumes.1: 'b': write SOURCE:/TARGET"),
-    (GOOD + "egress: perhaps\n", "time/stanza.yaml:3: egress: "),
-    ("pypi: a\ncommand: a\n", "time/stanza.yaml:1: pypi: 'a' is not pinned"),
-    ("description: a\n", "time/stanza.yaml:1: 'command' is missing"),
-    (GOOD + "description: x\ncommand: b\n", "time/stanza.yaml:4: command: already said in line 2"),
-    (GOOD + "name: clock\n", "time/stanza.yaml:3: name: an MCP is called as its folder, 'time'"),
-    (GOOD + "bridge: {max_in_flight: many}\n", "time/stanza.yaml:3: bridge: max_in_flight: "),
-    ("pypi: [a==1\ncommand: a\n", "time/stanza.yaml:2: "),
-    ("pypi:\ta==1\n", "time/stanza.yaml:1: "),
-    ("- a\n- b\n", "time/stanza.yaml:1: expected fields"),
-    (b"description: \xff\n", "time/stanza.yaml: not UTF-8"),
-    ("", "time/stanza.yaml:1: 'command' is missing"),
-    (GOOD + "secrets: [A, {B: {}}]\n", "time/stanza.yaml:3: secrets: {'B': {}}: write a list of names, or NAME: {…}"),
-    (GOOD + "smoke: {tool: t, arguments: {since: 2024-01-01}}\n", "time/stanza.yaml:3: smoke.arguments: since: date is nothing that JSON has"),
-    (GOOD + "smoke: {tool: t, arguments: {a: [.nan]}}\n", "time/stanza.yaml:3: smoke.arguments: a: list is nothing that JSON has"),
-    (GOOD + "smoke: {tool: t, arguments: {a: !!binary aGk=}}\n", "time/stanza.yaml:3: smoke.arguments: a: bytes is nothing"),
-    (GOOD + "smoke: {tool: t, arguments: {a: !!set {b}}}\n", "time/stanza.yaml:3: smoke.arguments: a: set is nothing"),
-    (GOOD + "env:\n  A: 2024-13-45\n", "time/stanza.yaml:1: month must be in 1..12: a text that looks like a date"),
-    (GOOD + "apt: &a [*a]\n", "time/stanza.yaml:3: apt.0: contains itself"),
-    (GOOD + "volumes: ['my data:/data']\n", "time/stanza.yaml:3: volumes.0: 'my data': a volume's name is letters"),
-    (GOOD + "volumes: ['${D:-a b}:/data']\n", "time/stanza.yaml:3: volumes.0: 'a b': a volume's name is letters"),
-    (GOOD + "secrets: {BRIDGE_TOKEN: {}}\n", "time/stanza.yaml:3: secrets: 'BRIDGE_TOKEN' is the fleet's own"),
-    (GOOD + "secrets: [API_KEY, api_key]\n", "time/stanza.yaml:3: secrets: 'API_KEY' and 'api_key' differ in their case only"),
-    ("url: https://a\ntransport: http\nauth: {value_env: a b}\n", "time/stanza.yaml:3: auth: value_env: 'a b' is not the name"),
-    ("url: foo\ntransport: http\n", "time/stanza.yaml:1: url: 'foo': write http://… or https://…"),
-    ("url: ftp://a\ntransport: http\n", "time/stanza.yaml:1: url: 'ftp://a': write http"),
-    (GOOD + "files: nosuch\n", "time/stanza.yaml:3: files: there is no folder 'nosuch' in "),
-    ("command: a\nbinary:\n  file: a-{arch}\n", "time/stanza.yaml:3: binary.file: there is no file 'a-{arch}' in "),
-    (GOOD + "python: 3.12\n", "time/stanza.yaml:3: python: 3.12 is no text: put it in quotes"),
-    (GOOD + "limits: {memory: 256}\n", "time/stanza.yaml:3: limits.memory: 256 is no text: put it in quotes, with a unit (256m, 1g)"),
-    (GOOD + "limits: 256m\n", "time/stanza.yaml:3: limits: '256m' where fields belong; there are memory, pids, cpus, shm"),
-    (GOOD + "bridge: {max_in_flight: a}\n", "time/stanza.yaml:3: bridge: max_in_flight: 'a' is no number"),
-])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (GOOD + "smoke:\n  arguments: {}\n", "time/stanza.yaml:3: smoke.tool: Field required"),
+        (GOOD + "smok: {tool: a}\n", "time/stanza.yaml:3: smok: unknown field; there are description, pypi, "),
+        (GOOD + "limits:\n  memory: 1G\n", "time/stanza.yaml:4: limits.memory: "),
+        (GOOD + "limits:\n  memori: 1g\n", "time/stanza.yaml:4: limits.memori: unknown field; there are memory, pids, cpus, shm"),
+        (GOOD + "secrets:\n  KEY: {kind: value, as_: x}\n", "time/stanza.yaml:4: secrets.KEY."),
+        (GOOD + "volumes:\n  - a:/a\n  - b\n", "time/stanza.yaml:5: volumes.1: 'b': write SOURCE:/TARGET"),
+        (GOOD + "egress: perhaps\n", "time/stanza.yaml:3: egress: "),
+        ("pypi: a\ncommand: a\n", "time/stanza.yaml:1: pypi: 'a' is not pinned"),
+        ("description: a\n", "time/stanza.yaml:1: 'command' is missing"),
+        (GOOD + "description: x\ncommand: b\n", "time/stanza.yaml:4: command: already said in line 2"),
+        (GOOD + "name: clock\n", "time/stanza.yaml:3: name: an MCP is called as its folder, 'time'"),
+        (GOOD + "bridge: {max_in_flight: many}\n", "time/stanza.yaml:3: bridge: max_in_flight: "),
+        ("pypi: [a==1\ncommand: a\n", "time/stanza.yaml:2: "),
+        ("pypi:\ta==1\n", "time/stanza.yaml:1: "),
+        ("- a\n- b\n", "time/stanza.yaml:1: expected fields"),
+        (b"description: \xff\n", "time/stanza.yaml: not UTF-8"),
+        ("", "time/stanza.yaml:1: 'command' is missing"),
+        (GOOD + "secrets: [A, {B: {}}]\n", "time/stanza.yaml:3: secrets: {'B': {}}: write a list of names, or NAME: {…}"),
+        (
+            GOOD + "smoke: {tool: t, arguments: {since: 2024-01-01}}\n",
+            "time/stanza.yaml:3: smoke.arguments: since: date is nothing that JSON has",
+        ),
+        (GOOD + "smoke: {tool: t, arguments: {a: [.nan]}}\n", "time/stanza.yaml:3: smoke.arguments: a: list is nothing that JSON has"),
+        (GOOD + "smoke: {tool: t, arguments: {a: !!binary aGk=}}\n", "time/stanza.yaml:3: smoke.arguments: a: bytes is nothing"),
+        (GOOD + "smoke: {tool: t, arguments: {a: !!set {b}}}\n", "time/stanza.yaml:3: smoke.arguments: a: set is nothing"),
+        (GOOD + "env:\n  A: 2024-13-45\n", "time/stanza.yaml:1: month must be in 1..12: a text that looks like a date"),
+        (GOOD + "apt: &a [*a]\n", "time/stanza.yaml:3: apt.0: contains itself"),
+        (GOOD + "volumes: ['my data:/data']\n", "time/stanza.yaml:3: volumes.0: 'my data': a volume's name is letters"),
+        (GOOD + "volumes: ['${D:-a b}:/data']\n", "time/stanza.yaml:3: volumes.0: 'a b': a volume's name is letters"),
+        (GOOD + "secrets: {BRIDGE_TOKEN: {}}\n", "time/stanza.yaml:3: secrets: 'BRIDGE_TOKEN' is the fleet's own"),
+        (GOOD + "secrets: [API_KEY, api_key]\n", "time/stanza.yaml:3: secrets: 'API_KEY' and 'api_key' differ in their case only"),
+        ("url: https://a\ntransport: http\nauth: {value_env: a b}\n", "time/stanza.yaml:3: auth: value_env: 'a b' is not the name"),
+        ("url: foo\ntransport: http\n", "time/stanza.yaml:1: url: 'foo': write http://… or https://…"),
+        ("url: ftp://a\ntransport: http\n", "time/stanza.yaml:1: url: 'ftp://a': write http"),
+        (GOOD + "files: nosuch\n", "time/stanza.yaml:3: files: there is no folder 'nosuch' in "),
+        ("command: a\nbinary:\n  file: a-{arch}\n", "time/stanza.yaml:3: binary.file: there is no file 'a-{arch}' in "),
+        (GOOD + "python: 3.12\n", "time/stanza.yaml:3: python: 3.12 is no text: put it in quotes"),
+        (GOOD + "limits: {memory: 256}\n", "time/stanza.yaml:3: limits.memory: 256 is no text: put it in quotes, with a unit (256m, 1g)"),
+        (GOOD + "limits: 256m\n", "time/stanza.yaml:3: limits: '256m' where fields belong; there are memory, pids, cpus, shm"),
+        (GOOD + "bridge: {max_in_flight: a}\n", "time/stanza.yaml:3: bridge: max_in_flight: 'a' is no number"),
+    ],
+)
 def test_a_mistake_is_told_by_file_line_and_field(write, text, said):
     told = mistakes(write(text))
 
@@ -88,12 +94,16 @@ def test_a_variable_that_is_no_text_is_one_mistake(write, value, shown):
     assert mistakes(write(GOOD + f"env:\n  A: {value}\n")) == [f"time/stanza.yaml:4: env.A: {shown} is no text or number: put it in quotes"]
 
 
-@pytest.mark.parametrize("text, said", [
-    ("litellm: 1.80.0\n", "fleet.yaml:1: litellm: expected fields: litellm: {version: 1.80.0}"),
-    ("litellm:\n", "fleet.yaml:1: litellm: expected fields"), ("litellm: [a]\n", "fleet.yaml:1: litellm: expected fields"),
-    ("stanzas: []\n", "fleet.yaml:1: stanzas: each stands in images/NAME/stanza.yaml: take this out"),
-    ("prt: 1\n", "fleet.yaml:1: prt: unknown field; there are litellm, name, port, origins, "),
-])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("litellm: 1.80.0\n", "fleet.yaml:1: litellm: expected fields: litellm: {version: 1.80.0}"),
+        ("litellm:\n", "fleet.yaml:1: litellm: expected fields"),
+        ("litellm: [a]\n", "fleet.yaml:1: litellm: expected fields"),
+        ("stanzas: []\n", "fleet.yaml:1: stanzas: each stands in images/NAME/stanza.yaml: take this out"),
+        ("prt: 1\n", "fleet.yaml:1: prt: unknown field; there are litellm, name, port, origins, "),
+    ],
+)
 def test_a_mistake_of_the_fleet_is_told_in_the_fleet_s_words(write, text, said):
     images = write(GOOD)
     (images / "fleet.yaml").write_text(text)
@@ -103,8 +113,14 @@ def test_a_mistake_of_the_fleet_is_told_in_the_fleet_s_words(write, text, said):
     assert mistakes(images)[0].startswith(said)
 
 
-@pytest.mark.parametrize("text, said", [("a: 1\ngeneral_settings: [a]\n", ":2: general_settings: expected fields"),
-                                        ("mcp_servers: [a]\n", ":1: mcp_servers: expected fields"), ("model_list: foo\n", ":1: model_list: expected a list")])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("a: 1\ngeneral_settings: [a]\n", ":2: general_settings: expected fields"),
+        ("mcp_servers: [a]\n", ":1: mcp_servers: expected fields"),
+        ("model_list: foo\n", ":1: model_list: expected a list"),
+    ],
+)
 def test_a_base_that_is_no_config_is_told(write, tmp_path, text, said):
     images = write(GOOD)
     (tmp_path / "litellm").mkdir()
@@ -118,7 +134,9 @@ def test_two_mcps_of_one_name_in_litellm_are_refused(write):
 
     images = write(GOOD, "clock")
 
-    assert mistakes(images) == [f"time/stanza.yaml:1: litellm.alias: {images}/clock/stanza.yaml has the name 'clock' in LiteLLM too: give one another alias"]
+    assert mistakes(images) == [
+        f"time/stanza.yaml:1: litellm.alias: {images}/clock/stanza.yaml has the name 'clock' in LiteLLM too: give one another alias"
+    ]
 
 
 def test_fleet_yaml_says_things_once_for_all(write, tmp_path):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from bridge.fleet import Fleet, Stanza, lock, origins
 from bridge.fleet.commands import up
@@ -13,7 +14,6 @@ from bridge.fleet.engines import packages
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
-from support import ROOT
 
 OURS = Project(ROOT)
 FLEET = Fleet.load(ROOT / "images")

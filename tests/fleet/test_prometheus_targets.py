@@ -50,7 +50,12 @@ def test_promtool_accepts_both(tmp_path):
 
 CALLS = 'mcp_bridge_requests_total{mcp="time",method="tools/call",tool="t",outcome="%s"}'
 SLOWEST = 'mcp_bridge_request_duration_seconds_bucket{mcp="time",method="tools/call",le="%s"}'
-CALM = {'up{job="mcp",mcp="absent",optional="yes"}': "0x120", CALLS % "ok": "0+1x120", 'up{job="mcp",mcp="good"}': "1x120", SLOWEST % "60.0": "0x120"}
+CALM = {
+    'up{job="mcp",mcp="absent",optional="yes"}': "0x120",
+    CALLS % "ok": "0+1x120",
+    'up{job="mcp",mcp="good"}': "1x120",
+    SLOWEST % "60.0": "0x120",
+}
 TROUBLE = {
     'up{job="mcp",mcp="time"}': "1 0x120",
     'mcp_bridge_child_state{mcp="time",state="fatal"}': "0 1x120",
@@ -78,8 +83,9 @@ def fired(folder, series: dict[str, str]) -> set[str]:
     given = [{"series": name, "values": values} for name, values in series.items()]
     expected = [{"eval_time": "29m", "alertname": name, "exp_alerts": []} for name in NAMES]  # what fires is a complaint
     (folder / "alerts.yml").write_text(yaml.safe_dump(prometheus.alerts()))
-    (folder / "test.yml").write_text(yaml.safe_dump({"rule_files": ["alerts.yml"], "tests": [
-        {"interval": "15s", "input_series": given, "alert_rule_test": expected}]}))
+    (folder / "test.yml").write_text(
+        yaml.safe_dump({"rule_files": ["alerts.yml"], "tests": [{"interval": "15s", "input_series": given, "alert_rule_test": expected}]})
+    )
     ran = subprocess.run([promtool(), "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, check=False)
     complaints = set(re.findall(r'alertname="(\w+)"', ran.stdout + ran.stderr)) - {""}
 

@@ -78,23 +78,29 @@ KEY = """
 """
 
 
-@pytest.mark.parametrize(("printed", "says"), [
-    (NPM, "No matching version found for left-padd@9.9.9"),
-    (CI, "Missing: zod@4.1.0 from lock file"),
-    (NODE, "Error: Cannot find module 'zod'"),
-    (PYTHON, "ModuleNotFoundError: No module named 'mcp.server.fastmcp'"),
-    (PIP, "Because nosuch was not found in the package registry"),
-    (PULL, "ghcr.io/nobody/nothing:1: not found"),
-    (DISK, "No space left on device"),
-    (KEY, "error: API_KEY is required"),
-    ("usage: x [-h]\nx: error: the following arguments are required: --dsn\n", "the following arguments are required: --dsn"),
-    ("starting\nlistening on stdio\n", "listening on stdio"),
-    ("time-1  | mcp.shared.exceptions.McpError: Connection closed\n", "McpError: Connection closed"),
-    ("panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d\n", "panic: runtime error"),
-    ("failed to solve: process \"/bin/sh -c x\" did not complete successfully: exit code: 1\n", "failed to solve: process"),
-    ("", ""),
-    ("\n}\n---\n", ""),
-])
+@pytest.mark.parametrize(
+    ("printed", "says"),
+    [
+        (NPM, "No matching version found for left-padd@9.9.9"),
+        (CI, "Missing: zod@4.1.0 from lock file"),
+        (NODE, "Error: Cannot find module 'zod'"),
+        (PYTHON, "ModuleNotFoundError: No module named 'mcp.server.fastmcp'"),
+        (PIP, "Because nosuch was not found in the package registry"),
+        (PULL, "ghcr.io/nobody/nothing:1: not found"),
+        (DISK, "No space left on device"),
+        (KEY, "error: API_KEY is required"),
+        ("usage: x [-h]\nx: error: the following arguments are required: --dsn\n", "the following arguments are required: --dsn"),
+        ("starting\nlistening on stdio\n", "listening on stdio"),
+        ("time-1  | mcp.shared.exceptions.McpError: Connection closed\n", "McpError: Connection closed"),
+        (
+            "panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d\n",
+            "panic: runtime error",
+        ),
+        ('failed to solve: process "/bin/sh -c x" did not complete successfully: exit code: 1\n', "failed to solve: process"),
+        ("", ""),
+        ("\n}\n---\n", ""),
+    ],
+)
 def test_the_line_that_matters(printed, says):
     told = why(printed)
 

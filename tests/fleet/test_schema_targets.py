@@ -34,7 +34,9 @@ def test_what_is_read_kindly_fits(stanza):
     SCHEMA.validate(stanza)
 
 
-@pytest.mark.parametrize("stanza", [{"comand": "a"}, {"bridge": {"port": 1}}, {"bridge": {"isolation": "none"}}, {"smoke": {}}, {"egress": "maybe"}])
+@pytest.mark.parametrize(
+    "stanza", [{"comand": "a"}, {"bridge": {"port": 1}}, {"bridge": {"isolation": "none"}}, {"smoke": {}}, {"egress": "maybe"}]
+)
 def test_a_mistake_does_not(stanza):
     with pytest.raises(jsonschema.ValidationError):
         SCHEMA.validate(stanza)

@@ -23,10 +23,16 @@ def test_one_word_may_stand_for_a_list_and_a_line_for_words():
     assert (made.apt, made.needs, list(made.secrets), made.litellm.access_groups) == (["git"], ["database"], ["TOKEN"], ["everyone"])
 
 
-@pytest.mark.parametrize("source, kind", [
-    ({"pypi": "a==1"}, "python"), ({"npm": "@a/b@1.0.0"}, "node"), ({"binary": {"file": "a"}}, "binary"),
-    ({"image": "mcp/a"}, "image"), ({}, "command"),
-])
+@pytest.mark.parametrize(
+    "source, kind",
+    [
+        ({"pypi": "a==1"}, "python"),
+        ({"npm": "@a/b@1.0.0"}, "node"),
+        ({"binary": {"file": "a"}}, "binary"),
+        ({"image": "mcp/a"}, "image"),
+        ({}, "command"),
+    ],
+)
 def test_the_source_says_what_the_image_is_made_from(source, kind):
     assert Stanza.model_validate({"name": "a", "command": "run", **source}).kind == kind
 
@@ -39,31 +45,34 @@ def test_a_url_is_a_remote_mcp_without_a_command():
     assert "there is no 'command'" in why_not(name="far", url="https://far.example/mcp", transport="http", command="x")
 
 
-@pytest.mark.parametrize("said, why", [
-    ({"name": "Time", "command": "x"}, "lower-case letters"),
-    ({"name": "a--b", "command": "x"}, "single '-'"),
-    ({"name": "metrics", "command": "x"}, "call it my-metrics"),
-    ({"name": "a", "pypi": "a==1", "npm": "b@1.0.0", "command": "x"}, "comes from one place"),
-    ({"name": "a", "pypi": "a", "command": "x"}, "'a' is not pinned: write NAME==VERSION"),
-    ({"name": "a", "pypi": "a>=1", "command": "x"}, "is not pinned"),
-    ({"name": "a", "npm": "@a/b@latest", "command": "x"}, "is not pinned: write NAME@VERSION"),
-    ({"name": "a", "npm": "b@^1.0.0", "command": "x"}, "is not pinned"),
-    ({"name": "a", "pypi": "a==1"}, "'command' is missing"),
-    ({"name": "a", "image": "mcp/a"}, "`mcp-bridge add --image` reads it"),
-    ({"name": "a", "command": "npx -y b"}, "'npx' installs at every start"),
-    ({"name": "a", "command": "x", "transport": "sse"}, "a sidecar has all transports"),
-    ({"name": "a", "command": "x", "env": {"T": "1"}, "secrets": ["T"]}, "T: in 'env' and in 'secrets'"),
-    ({"name": "a", "command": "x", "env": {"A-B": "1"}}, "not the name of an environment variable"),
-    ({"name": "a", "command": "x", "volumes": ["data"]}, "write SOURCE:/TARGET"),
-    ({"name": "a", "command": "x", "bridge": {"max_in_fligth": 1}}, "no option of a child"),
-    ({"name": "a", "command": "x", "bridge": {"isolation": "alone"}}, "is none of auto, shared, session, principal"),
-    ({"name": "a", "command": "x", "bridge": {"host": "0.0.0.0"}}, "no option of a child"),
-    ({"name": "a", "command": "x", "litellm": {"alias": "a-b"}}, "makes it refuse to start"),
-    ({"name": "a", "binary": {}, "command": "x"}, "give one of 'url', 'npm', 'pypi' and 'file'"),
-    ({"name": "a", "binary": {"url": "https://a/b"}, "command": "x"}, "needs 'sha256'"),
-    ({"name": "a", "binary": {"npm": "b@1.0.0"}, "command": "x"}, "needs 'path'"),
-    ({"name": "a", "url": "https://a", "transport": "http", "auth": {"type": "bearer_token"}}, "give one of 'value' and 'value_env'"),
-])
+@pytest.mark.parametrize(
+    "said, why",
+    [
+        ({"name": "Time", "command": "x"}, "lower-case letters"),
+        ({"name": "a--b", "command": "x"}, "single '-'"),
+        ({"name": "metrics", "command": "x"}, "call it my-metrics"),
+        ({"name": "a", "pypi": "a==1", "npm": "b@1.0.0", "command": "x"}, "comes from one place"),
+        ({"name": "a", "pypi": "a", "command": "x"}, "'a' is not pinned: write NAME==VERSION"),
+        ({"name": "a", "pypi": "a>=1", "command": "x"}, "is not pinned"),
+        ({"name": "a", "npm": "@a/b@latest", "command": "x"}, "is not pinned: write NAME@VERSION"),
+        ({"name": "a", "npm": "b@^1.0.0", "command": "x"}, "is not pinned"),
+        ({"name": "a", "pypi": "a==1"}, "'command' is missing"),
+        ({"name": "a", "image": "mcp/a"}, "`mcp-bridge add --image` reads it"),
+        ({"name": "a", "command": "npx -y b"}, "'npx' installs at every start"),
+        ({"name": "a", "command": "x", "transport": "sse"}, "a sidecar has all transports"),
+        ({"name": "a", "command": "x", "env": {"T": "1"}, "secrets": ["T"]}, "T: in 'env' and in 'secrets'"),
+        ({"name": "a", "command": "x", "env": {"A-B": "1"}}, "not the name of an environment variable"),
+        ({"name": "a", "command": "x", "volumes": ["data"]}, "write SOURCE:/TARGET"),
+        ({"name": "a", "command": "x", "bridge": {"max_in_fligth": 1}}, "no option of a child"),
+        ({"name": "a", "command": "x", "bridge": {"isolation": "alone"}}, "is none of auto, shared, session, principal"),
+        ({"name": "a", "command": "x", "bridge": {"host": "0.0.0.0"}}, "no option of a child"),
+        ({"name": "a", "command": "x", "litellm": {"alias": "a-b"}}, "makes it refuse to start"),
+        ({"name": "a", "binary": {}, "command": "x"}, "give one of 'url', 'npm', 'pypi' and 'file'"),
+        ({"name": "a", "binary": {"url": "https://a/b"}, "command": "x"}, "needs 'sha256'"),
+        ({"name": "a", "binary": {"npm": "b@1.0.0"}, "command": "x"}, "needs 'path'"),
+        ({"name": "a", "url": "https://a", "transport": "http", "auth": {"type": "bearer_token"}}, "give one of 'value' and 'value_env'"),
+    ],
+)
 def test_a_mistake_says_what_is_wrong_and_the_way_out(said, why):
     assert why in why_not(**said)
 

@@ -16,24 +16,57 @@ from bridge.fleet.trial.container import Reach, Seen
 
 
 def tool(name, required=(), properties=None, **hints):
-    return {"name": name, "inputSchema": {"type": "object", "required": list(required), "properties": properties or {}}, "annotations": hints}
+    return {
+        "name": name,
+        "inputSchema": {"type": "object", "required": list(required), "properties": properties or {}},
+        "annotations": hints,
+    }
 
 
 def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, began=10.0, ended=11.0):
-    return {"tool": name, "arguments": arguments or {}, "reads": reads, "said": True, "harms": harms, "began": began, "ended": ended,
-            "complaint": complaint, "answer": "", "wrote": [list(one) for one in wrote]}
+    return {
+        "tool": name,
+        "arguments": arguments or {},
+        "reads": reads,
+        "said": True,
+        "harms": harms,
+        "began": began,
+        "ended": ended,
+        "complaint": complaint,
+        "answer": "",
+        "wrote": [list(one) for one in wrote],
+    }
 
 
 def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=()):
-    report = {"began": 1.0, "started": started, "why_not": why_not, "server": {}, "tools": tools if tools is not None else [tool(call["tool"]) for call in calls],
-              "wrote": [list(one) for one in wrote], "calls": list(calls), "words": list(words), "reads": list(reads)}
+    report = {
+        "began": 1.0,
+        "started": started,
+        "why_not": why_not,
+        "server": {},
+        "tools": tools if tools is not None else [tool(call["tool"]) for call in calls],
+        "wrote": [list(one) for one in wrote],
+        "calls": list(calls),
+        "words": list(words),
+        "reads": list(reads),
+    }
     return Seen(report, [Reach(*one) for one in reached])
 
 
 # ---- which calls -----------------------------------------------------------------------
 
+
 def test_what_says_that_it_reads_comes_first_and_what_changes_things_last():
-    order = planned([tool("delete_all"), tool("do_it"), tool("list_them"), tool("look", readOnlyHint=True), tool("search", ["query"]), tool("createNote", ["text"])])
+    order = planned(
+        [
+            tool("delete_all"),
+            tool("do_it"),
+            tool("list_them"),
+            tool("look", readOnlyHint=True),
+            tool("search", ["query"]),
+            tool("createNote", ["text"]),
+        ]
+    )
 
     assert [call.tool for call in order] == ["look", "list_them", "search", "do_it", "delete_all", "createNote"]
     assert [call.reads for call in order] == [True, True, True, False, False, False]
@@ -46,16 +79,19 @@ def test_a_tool_that_tells_the_environment_is_no_proof():
     assert planned([tool("drop_look", readOnlyHint=True)])[0].reads
 
 
-@pytest.mark.parametrize("properties, arguments, said", [
-    ({"zone": {"type": "string", "enum": ["UTC", "CET"]}}, {"zone": "UTC"}, True),
-    ({"n": {"type": "integer", "default": 3}}, {"n": 3}, True),
-    ({"n": {"type": "integer", "minimum": 2}}, {"n": 2}, False),
-    ({"url": {"type": "string"}}, {"url": "https://example.com/"}, False),
-    ({"timezone": {"anyOf": [{"type": "null"}, {"type": "string"}]}}, {"timezone": "UTC"}, False),
-    ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["test"]}, False),
-    ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),
-    ({"odd": True}, {"odd": "test"}, False),
-])
+@pytest.mark.parametrize(
+    "properties, arguments, said",
+    [
+        ({"zone": {"type": "string", "enum": ["UTC", "CET"]}}, {"zone": "UTC"}, True),
+        ({"n": {"type": "integer", "default": 3}}, {"n": 3}, True),
+        ({"n": {"type": "integer", "minimum": 2}}, {"n": 2}, False),
+        ({"url": {"type": "string"}}, {"url": "https://example.com/"}, False),
+        ({"timezone": {"anyOf": [{"type": "null"}, {"type": "string"}]}}, {"timezone": "UTC"}, False),
+        ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["test"]}, False),
+        ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),
+        ({"odd": True}, {"odd": "test"}, False),
+    ],
+)
 def test_arguments_are_those_of_the_schema_or_a_guess_that_it_accepts(properties, arguments, said):
     assert sample({"type": "object", "required": list(properties), "properties": properties}) == (arguments, said)
 
@@ -67,15 +103,43 @@ def test_a_schema_that_refers_to_itself_has_an_end():
     assert sample(None) == ({}, True)
 
 
-@pytest.mark.parametrize("text", [
-    "Error: no such thing", "An error occurred: x", "Failed to fetch page", "❌ Failed to load", '{"error": "Temporary network issue"}', '[{"error": "x"}]',
-    '{"success": false, "message": "x"}', '{"status": "error"}', "HTTP error 500", "Search failed: getaddrinfo ENOTFOUND host", "Please set the API key: missing API key",
-    "FOO_API_KEY environment variable is not set", "Unable to connect", "Could not find it", "ValueError: x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error: no such thing",
+        "An error occurred: x",
+        "Failed to fetch page",
+        "❌ Failed to load",
+        '{"error": "Temporary network issue"}',
+        '[{"error": "x"}]',
+        '{"success": false, "message": "x"}',
+        '{"status": "error"}',
+        "HTTP error 500",
+        "Search failed: getaddrinfo ENOTFOUND host",
+        "Please set the API key: missing API key",
+        "FOO_API_KEY environment variable is not set",
+        "Unable to connect",
+        "Could not find it",
+        "ValueError: x",
+    ],
+)
 def test_an_error_in_a_text_is_no_success(text):
     assert complaint({"content": [{"type": "text", "text": text}]})
 
 
-@pytest.mark.parametrize("text", ["12:00 UTC", "", "No notes yet", '{"error": null, "items": []}', "[]", "0 errors found", '{"errors": [], "ok": true}', "Errol Flynn was an actor"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12:00 UTC",
+        "",
+        "No notes yet",
+        '{"error": null, "items": []}',
+        "[]",
+        "0 errors found",
+        '{"errors": [], "ok": true}',
+        "Errol Flynn was an actor",
+    ],
+)
 def test_an_answer_that_only_sounds_like_one_is_a_success(text):
     assert complaint({"content": [{"type": "text", "text": text}]}) == ""
 
@@ -88,6 +152,7 @@ def test_an_error_is_known_by_its_structure_too():
 
 # ---- what follows ----------------------------------------------------------------------
 
+
 def test_only_a_call_that_worked_is_proposed():
     assert findings.smoke(seen(made("list_a", "Error: x"), made("list_b")), None, True) == {"tool": "list_b", "build": True}
     assert findings.smoke(seen(made("list_a", "Error: x")), None, True) is None
@@ -95,7 +160,11 @@ def test_only_a_call_that_worked_is_proposed():
 
 
 def test_a_call_that_was_seen_to_do_nothing_is_harmless_whatever_it_is_called():
-    assert findings.smoke(seen(made("divide", reads=False, arguments={"a": 1})), None, True) == {"tool": "divide", "arguments": {"a": 1}, "build": True}
+    assert findings.smoke(seen(made("divide", reads=False, arguments={"a": 1})), None, True) == {
+        "tool": "divide",
+        "arguments": {"a": 1},
+        "build": True,
+    }
     assert findings.smoke(seen(made("think", reads=False, wrote=[("/tmp/home/x", 1)])), None, True) is None
     assert findings.smoke(seen(made("think", reads=False), reached=[(10.5, "a.example.org:443")]), None, True) is None
 
@@ -112,32 +181,67 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
     assert findings.smoke(closed, cut_off, True) is None and findings.is_cut_off(cut_off) and not findings.is_cut_off(answered)
 
 
-@pytest.mark.parametrize("what, talks, allowed, why", [
-    (seen(made("search"), reached=[(10.5, "a.example.org"), (10.5, "a.example.org:443")]), False, True, "its tool search tried a.example.org"),
-    (seen(reached=[(2.0, "a.example.org")], started=0.0), False, True, "it did not start without a.example.org"),
-    (seen(made("look"), reached=[(2.0, "updates.example.org")]), False, False, "at its start it tries updates.example.org, and works without"),
-    (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
-    (seen(made("look", "no")), True, True, "it has a key or an address"),
-    (seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST"]), False, True,
-     "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)"),
-    (seen(made("look"), reached=[(2.0, "a.example.org")], tools=[tool("look"), tool("other")]), False, True, "at its start it tries a.example.org, and 1 of its 2 tools were not called"),
-    (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
-    (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
-    (seen(started=0.0), False, False, "it did not start, and did not try"),
-    (seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]), False, False, "it did not start, and did not try"),
-])
+@pytest.mark.parametrize(
+    "what, talks, allowed, why",
+    [
+        (
+            seen(made("search"), reached=[(10.5, "a.example.org"), (10.5, "a.example.org:443")]),
+            False,
+            True,
+            "its tool search tried a.example.org",
+        ),
+        (seen(reached=[(2.0, "a.example.org")], started=0.0), False, True, "it did not start without a.example.org"),
+        (
+            seen(made("look"), reached=[(2.0, "updates.example.org")]),
+            False,
+            False,
+            "at its start it tries updates.example.org, and works without",
+        ),
+        (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
+        (seen(made("look", "no")), True, True, "it has a key or an address"),
+        (
+            seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST"]),
+            False,
+            True,
+            "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)",
+        ),
+        (
+            seen(made("look"), reached=[(2.0, "a.example.org")], tools=[tool("look"), tool("other")]),
+            False,
+            True,
+            "at its start it tries a.example.org, and 1 of its 2 tools were not called",
+        ),
+        (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
+        (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
+        (seen(started=0.0), False, False, "it did not start, and did not try"),
+        (
+            seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]),
+            False,
+            False,
+            "it did not start, and did not try",
+        ),
+    ],
+)
 def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, allowed, why):
     egress = findings.egress(what, talks)
 
     assert egress.allowed is allowed and why in egress.why
 
 
-@pytest.mark.parametrize("wrote, home, cwd", [
-    ([("/tmp/home/.notes/db.json", 10)], True, False), ([("/tmp/cwd/notes.db", 10)], False, True), ([("/tmp/home/.cache/x", 10)], False, False),
-    ([("/tmp/home/.cache/model.bin", 5 << 20)], False, False), ([("/tmp/scratch", 10)], False, False), ([("/tmp/home/server.log", 10)], False, False),
-    ([("/tmp/home/.local/share/it/telemetry_state.json", 10)], False, False), ([("/tmp/home/.net/it/x/lib.so", 9 << 20)], False, False),
-    ([("/data/x", 1)], False, False),
-])
+@pytest.mark.parametrize(
+    "wrote, home, cwd",
+    [
+        ([("/tmp/home/.notes/db.json", 10)], True, False),
+        ([("/tmp/cwd/notes.db", 10)], False, True),
+        ([("/tmp/home/.cache/x", 10)], False, False),
+        ([("/tmp/home/.cache/model.bin", 5 << 20)], False, False),
+        ([("/tmp/scratch", 10)], False, False),
+        ([("/tmp/home/server.log", 10)], False, False),
+        ([("/tmp/home/.local/share/it/telemetry_state.json", 10)], False, False),
+        ([("/tmp/home/.net/it/x/lib.so", 9 << 20)], False, False),
+        ([("/data/x", 1)], False, False),
+    ],
+)
 def test_what_is_written_into_memory_is_noticed_but_not_what_comes_back_by_itself(wrote, home, cwd):
     found = findings.storage(seen(made("create_note", wrote=wrote)), ["/data"])
 
@@ -158,33 +262,49 @@ def test_what_is_unpacked_to_be_executed_needs_a_home_on_a_volume():
     assert prove._with_storage(draft, seen(words=words, started=0.0)) == draft
 
 
-@pytest.mark.parametrize("words, place", [
-    ("Error: EROFS: read-only file system, mkdir '/data/papers'", "/data"), ("PermissionError: [Errno 13] Permission denied: '/var/lib/it/x.db'", "/var/lib/it"),
-    ("mkdir /storage: read-only file system", "/storage"), ("[Errno 2] No such file or directory: '/workspace/a'", "/workspace"),
-    ("ENOENT: no such file or directory, open '/opt/server/node_modules/x/config.json'", ""), ("EACCES: permission denied, open '/etc/x'", ""),
-])
+@pytest.mark.parametrize(
+    "words, place",
+    [
+        ("Error: EROFS: read-only file system, mkdir '/data/papers'", "/data"),
+        ("PermissionError: [Errno 13] Permission denied: '/var/lib/it/x.db'", "/var/lib/it"),
+        ("mkdir /storage: read-only file system", "/storage"),
+        ("[Errno 2] No such file or directory: '/workspace/a'", "/workspace"),
+        ("ENOENT: no such file or directory, open '/opt/server/node_modules/x/config.json'", ""),
+        ("EACCES: permission denied, open '/etc/x'", ""),
+    ],
+)
 def test_where_it_may_not_write_becomes_a_volume(words, place):
     assert findings.storage(seen(words=[words], started=0.0)).places == ((place,) if place else ())
 
 
-@pytest.mark.parametrize("words, names", [
-    ("Error: BRAVE_API_KEY environment variable is required", ["BRAVE_API_KEY"]), ("KeyError: 'MY_TOKEN'", ["MY_TOKEN"]),
-    ("Please set A_TOKEN or B_TOKEN", ["A_TOKEN"]), ("set SITE_URL and SITE_KEY", ["SITE_URL", "SITE_KEY"]),
-    ("give A_KEY, or A_KEY_FILE, which is required", ["A_KEY"]), ("code: 'ERR_MODULE_NOT_FOUND', required", []), ("listening with LOG_LEVEL info", []),
-])
+@pytest.mark.parametrize(
+    "words, names",
+    [
+        ("Error: BRAVE_API_KEY environment variable is required", ["BRAVE_API_KEY"]),
+        ("KeyError: 'MY_TOKEN'", ["MY_TOKEN"]),
+        ("Please set A_TOKEN or B_TOKEN", ["A_TOKEN"]),
+        ("set SITE_URL and SITE_KEY", ["SITE_URL", "SITE_KEY"]),
+        ("give A_KEY, or A_KEY_FILE, which is required", ["A_KEY"]),
+        ("code: 'ERR_MODULE_NOT_FOUND', required", []),
+        ("listening with LOG_LEVEL info", []),
+    ],
+)
 def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, names):
     assert findings.missing(seen(words=[words], started=0.0)) == names
 
 
-@pytest.mark.parametrize("words, why_not, told", [
-    (["first", "no access with it"], "the command ended", "no access with it"),
-    (["Access denied for you", "bye"], "the command ended", "Access denied for you"),
-    (["usage: it FOLDER", "  FOLDER: what it may see"], "the command ended", "usage: it FOLDER"),
-    (["Error: no token", "running without cache"], "the command ended", "Error: no token"),
-    (["quota used up"], "the command ended", "the command ended; its last words: quota used up"),
-    (["it listens on port 3000"], "no answer within 40 s", "no answer within 40 s; its last words: it listens on port 3000"),
-    ([], "the command ended", "the command ended"),
-])
+@pytest.mark.parametrize(
+    "words, why_not, told",
+    [
+        (["first", "no access with it"], "the command ended", "no access with it"),
+        (["Access denied for you", "bye"], "the command ended", "Access denied for you"),
+        (["usage: it FOLDER", "  FOLDER: what it may see"], "the command ended", "usage: it FOLDER"),
+        (["Error: no token", "running without cache"], "the command ended", "Error: no token"),
+        (["quota used up"], "the command ended", "the command ended; its last words: quota used up"),
+        (["it listens on port 3000"], "no answer within 40 s", "no answer within 40 s; its last words: it listens on port 3000"),
+        ([], "the command ended", "the command ended"),
+    ],
+)
 def test_why_it_did_not_start_is_the_line_that_denies_something_or_what_was_seen_of_it(words, why_not, told):
     assert findings.last_words(seen(words=words, started=0.0, why_not=why_not)) == told
 
@@ -225,10 +345,13 @@ class Table:
         return self.seen.pop(0)
 
 
-@pytest.mark.parametrize("now, env, volumes", [
-    (seen(made("list_notes"), reads=["NOTES_FILE_PATH", "HOME"]), {"NOTES_FILE_PATH": "/data/it.json"}, ("it-data:/data",)),
-    (seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH"]), {}, ()),
-])
+@pytest.mark.parametrize(
+    "now, env, volumes",
+    [
+        (seen(made("list_notes"), reads=["NOTES_FILE_PATH", "HOME"]), {"NOTES_FILE_PATH": "/data/it.json"}, ("it-data:/data",)),
+        (seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH"]), {}, ()),
+    ],
+)
 def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_if_it_helps(now, env, volumes):
     first = seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH", "LOG_DIR", "PATH"])
     table = Table(now)
@@ -244,28 +367,46 @@ def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
     table = Table()
     table.project = SimpleNamespace(env_file=tmp_path / "no.env")
 
-    proof = prove._decided(table, Draft("it", {"pypi": "it==1"}, command=("it",)), {}, add._checked, seen(made("look"), tools=[tool("look"), self_pointing]), "")
+    proof = prove._decided(
+        table,
+        Draft("it", {"pypi": "it==1"}, command=("it",)),
+        {},
+        add._checked,
+        seen(made("look"), tools=[tool("look"), self_pointing]),
+        "",
+    )
 
     assert [note for note in proof.notes if "walk_it" in note] == [
         "models may refuse walk_it: its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list; "
-        "where a model refuses it: tools: {deny: [walk_it]} in the stanza"]
+        "where a model refuses it: tools: {deny: [walk_it]} in the stanza"
+    ]
     assert not [note for note in proof.notes if "refuse look" in note]
 
 
 def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_which():
-    only_code = prove._with_variables(Draft("it"), seen(made("look", "Error: Missing required database configuration"), reads=["DB_PASSWORD", "DB_HOST"]))
-    log = prove._with_variables(Draft("it"), seen(made("look", "Error: Missing required database configuration"), words=["DB_USER and DB_PASSWORD are required"]))
-    offline = prove._with_variables(Draft("it"), seen(made("look", "Error: unauthorized"), reads=["A_KEY"], reached=[(10.5, "a.example.org")]))
+    only_code = prove._with_variables(
+        Draft("it"), seen(made("look", "Error: Missing required database configuration"), reads=["DB_PASSWORD", "DB_HOST"])
+    )
+    log = prove._with_variables(
+        Draft("it"), seen(made("look", "Error: Missing required database configuration"), words=["DB_USER and DB_PASSWORD are required"])
+    )
+    offline = prove._with_variables(
+        Draft("it"), seen(made("look", "Error: unauthorized"), reads=["A_KEY"], reached=[(10.5, "a.example.org")])
+    )
 
     assert (only_code.secrets, only_code.optional) == (("DB_PASSWORD",), ())
     assert (log.secrets, log.optional, log.env) == (("DB_PASSWORD",), (), {"DB_USER": "${DB_USER}"})
     assert offline.optional == ("A_KEY",)
 
 
-@pytest.mark.parametrize("code, names", [
-    ("const key = process.env.SITE_KEY ?? process.env['B_KEY']", ["B_KEY", "SITE_KEY"]), ('os.environ["A_KEY"]; os.environ.get( "B_KEY"); os.getenv(\'C_KEY\')', ["A_KEY", "B_KEY", "C_KEY"]),
-    ("environment SITE_KEY", []),
-])
+@pytest.mark.parametrize(
+    "code, names",
+    [
+        ("const key = process.env.SITE_KEY ?? process.env['B_KEY']", ["B_KEY", "SITE_KEY"]),
+        ('os.environ["A_KEY"]; os.environ.get( "B_KEY"); os.getenv(\'C_KEY\')', ["A_KEY", "B_KEY", "C_KEY"]),
+        ("environment SITE_KEY", []),
+    ],
+)
 def test_the_variables_that_code_asks_for_are_found(code, names):
     assert sorted(witness.READS.findall(code)) == names
 
@@ -278,10 +419,15 @@ def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
     add._checked(draft)
 
 
-@pytest.mark.parametrize("words, volumes", [
-    (("it", "--storage-path", "/data/papers"), ("it-data:/data",)), (("it", "--db=/srv/x/a.db"), ("it-srv-x:/srv/x",)),
-    (("it", "/app/x", "/tmp/y", "/etc/z", "-v"), ()), (("it", "/docs"), ("it-docs:/docs",)),
-])
+@pytest.mark.parametrize(
+    "words, volumes",
+    [
+        (("it", "--storage-path", "/data/papers"), ("it-data:/data",)),
+        (("it", "--db=/srv/x/a.db"), ("it-srv-x:/srv/x",)),
+        (("it", "/app/x", "/tmp/y", "/etc/z", "-v"), ()),
+        (("it", "/docs"), ("it-docs:/docs",)),
+    ],
+)
 def test_a_folder_that_a_command_names_becomes_a_volume(words, volumes):
     draft = prove.with_places(Draft("it", command=words))
 
@@ -290,7 +436,9 @@ def test_a_folder_that_a_command_names_becomes_a_volume(words, volumes):
 
 
 def test_an_option_that_must_name_a_file_names_one_in_a_volume():
-    draft = prove._with_options(Draft("it", command=("it",)), seen(words=["it: error: the following arguments are required: --db-path"], started=0.0))
+    draft = prove._with_options(
+        Draft("it", command=("it",)), seen(words=["it: error: the following arguments are required: --db-path"], started=0.0)
+    )
 
     assert (draft.command, draft.volumes) == (("it", "--db-path", "/data/it.db"), ("it-data:/data",))
 
@@ -317,6 +465,7 @@ def test_what_a_server_says_stays_a_comment(words):
 
 # ---- the recorder ----------------------------------------------------------------------
 
+
 def question(name: str, kind: int = 1) -> bytes:
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     return b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0" + labels + b"\0" + struct.pack(">HH", kind, 1)
@@ -339,13 +488,25 @@ def test_attempts_are_told_by_the_name_that_was_looked_up(monkeypatch, capsys):
     monkeypatch.setattr(recorder, "names", {"a.example.org": "20.0.0.1"})
 
     def packet(source, to, port, flags):
-        return b"\x45" + bytes(8) + b"\x06" + bytes(2) + bytes(source) + bytes(to) + struct.pack(">HHLLBB", 5000, port, 0, 0, 0x50, flags) + bytes(6)
+        return (
+            b"\x45"
+            + bytes(8)
+            + b"\x06"
+            + bytes(2)
+            + bytes(source)
+            + bytes(to)
+            + struct.pack(">HHLLBB", 5000, port, 0, 0, 0x50, flags)
+            + bytes(6)
+        )
 
     recorder._note(packet((1, 0, 0, 1), (20, 0, 0, 1), 443, 2))
     recorder._note(packet((1, 0, 0, 1), (20, 0, 0, 1), 443, 0x10))
     recorder._note(packet((127, 0, 0, 1), (127, 0, 0, 1), 40000, 0x14))
 
-    assert [(line["to"], line["port"]) for line in map(json.loads, capsys.readouterr().out.splitlines())] == [("a.example.org", 443), ("127.0.0.1", 5000)]
+    assert [(line["to"], line["port"]) for line in map(json.loads, capsys.readouterr().out.splitlines())] == [
+        ("a.example.org", 443),
+        ("127.0.0.1", 5000),
+    ]
 
 
 # ---- older than what it uses -----------------------------------------------------------
@@ -366,13 +527,23 @@ def resolver(monkeypatch):
     monkeypatch.setattr(eras, "compiled", compiled)
 
 
-@pytest.mark.parametrize("words, constraint", [
-    (["Traceback", 'File "/opt/server/lib/python3.13/site-packages/it/server.py", line 1', "AttributeError: 'Server' object has no attribute 'x'"], "lib<2"),
-    (["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"], "lib<2"),
-    (["ModuleNotFoundError: No module named 'lib.server.old'"], "lib<2"),
-    (["ImportError: cannot import name 'x' from 'deep' (/opt/…)"], "deep<=0.9"),
-    (["AttributeError: module 'other' has no attribute 'x'"], "lib<2"),  # `other` is as it was: it may be the only one left
-])
+@pytest.mark.parametrize(
+    "words, constraint",
+    [
+        (
+            [
+                "Traceback",
+                'File "/opt/server/lib/python3.13/site-packages/it/server.py", line 1',
+                "AttributeError: 'Server' object has no attribute 'x'",
+            ],
+            "lib<2",
+        ),
+        (["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"], "lib<2"),
+        (["ModuleNotFoundError: No module named 'lib.server.old'"], "lib<2"),
+        (["ImportError: cannot import name 'x' from 'deep' (/opt/…)"], "deep<=0.9"),
+        (["AttributeError: module 'other' has no attribute 'x'"], "lib<2"),  # `other` is as it was: it may be the only one left
+    ],
+)
 def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made_with(resolver, words, constraint):
     mended = eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=words, started=0.0), set())
 
@@ -380,13 +551,18 @@ def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made
     assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2"}) is None
 
 
-@pytest.mark.parametrize("words", [
-    ["file:///opt/server/node_modules/it/index.js:1", "SyntaxError: The requested module 'lib' does not provide an export named 'x'"],
-    ["Error [ERR_PACKAGE_PATH_NOT_EXPORTED]: Package subpath './x' is not defined in /opt/server/node_modules/lib/package.json"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["file:///opt/server/node_modules/it/index.js:1", "SyntaxError: The requested module 'lib' does not provide an export named 'x'"],
+        ["Error [ERR_PACKAGE_PATH_NOT_EXPORTED]: Package subpath './x' is not defined in /opt/server/node_modules/lib/package.json"],
+    ],
+)
 def test_a_package_of_npm_that_dies_of_something_newer_gets_an_override(monkeypatch, words):
     monkeypatch.setattr(eras, "npm", lambda *_, **__: json.dumps({"1.0.0": "2025-04-25T08:27:27Z"}))
-    monkeypatch.setattr(eras, "_tree", lambda package, *words: {"it": "1.0.0", "lib": "1.9.0" if words == ("--before", "2025-04-27") else "2.0.0"})
+    monkeypatch.setattr(
+        eras, "_tree", lambda package, *words: {"it": "1.0.0", "lib": "1.9.0" if words == ("--before", "2025-04-27") else "2.0.0"}
+    )
 
     mended = eras.mended(Draft("it", {"npm": "it@1.0.0"}, ("it",)), seen(words=words, started=0.0), set())
 

@@ -43,7 +43,13 @@ class Scripted:
     def up(self, fleet, names, environment) -> Started:
         Scripted.asked.append(sorted(names))
         wanted, left_out = startable(environment, fleet.only(names))
-        return Started(fleet.only([one.name for one in wanted]), left_out, dict(self.failed), list(self.still), {one.name: self.stamp for one in wanted})
+        return Started(
+            fleet.only([one.name for one in wanted]),
+            left_out,
+            dict(self.failed),
+            list(self.still),
+            {one.name: self.stamp for one in wanted},
+        )
 
     def ps(self) -> list[Running]:
         return [Running(name, "mcp", "up") for name in self.asked[-1] if name not in self.failed]
@@ -76,7 +82,9 @@ def verified(monkeypatch) -> list[list[str]]:
     def verify_now(engine, started, *_):
         names = [one.name for one in started.fleet.stanzas]
         calls.append(names)
-        return Verdict("embedded", [Report(name, hops=[Hop("smoke", FAILED if name in calls.broken else OK, "it is so", "look")]) for name in names])
+        return Verdict(
+            "embedded", [Report(name, hops=[Hop("smoke", FAILED if name in calls.broken else OK, "it is so", "look")]) for name in names]
+        )
 
     monkeypatch.setattr(up, "verify_now", verify_now)
     return calls
@@ -111,7 +119,10 @@ def test_what_failed_is_verified_again(project, verified):
 
 def test_what_could_not_be_asked_through_litellm_is_not_called_verified(project, monkeypatch, capsys):
     def verify_now(engine, started, *_):
-        mcps = [Report(one.name, hops=[Hop("smoke", OK), Hop("called", SKIPPED, "LiteLLM itself does not work")]) for one in started.fleet.stanzas]
+        mcps = [
+            Report(one.name, hops=[Hop("smoke", OK), Hop("called", SKIPPED, "LiteLLM itself does not work")])
+            for one in started.fleet.stanzas
+        ]
         return Verdict("embedded", mcps, [Report("litellm", hops=[Hop("gateway", FAILED, "it is wedged", "wait")])])
 
     monkeypatch.setattr(up, "verify_now", verify_now)
@@ -253,4 +264,5 @@ def test_what_runs_as_an_earlier_stanza_said_is_named(project, verified):
     (project.images / "a/stanza.yaml").write_text("pypi: a-server==2.0\ncommand: a\nsmoke: {tool: now}\n")
     (project.images / "b/stanza.yaml").write_text("command: b\nsmoke: {tool: later}\n")  # says nothing of what runs
     assert definition.older(project, Fleet.load(project.images), memory.definitions) == {
-        "a": "it runs as an earlier stanza said: a-server==1.0 runs, the stanza says a-server==2.0"}
+        "a": "it runs as an earlier stanza said: a-server==1.0 runs, the stanza says a-server==2.0"
+    }

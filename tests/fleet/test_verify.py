@@ -29,7 +29,9 @@ CHILDREN = {
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify")
-    servers = {name: {"command": zoo(*child)[0], "args": zoo(*child)[1:], "profile": "litellm", **own} for name, (child, own) in CHILDREN.items()}
+    servers = {
+        name: {"command": zoo(*child)[0], "args": zoo(*child)[1:], "profile": "litellm", **own} for name, (child, own) in CHILDREN.items()
+    }
     (folder / "mcps.json").write_text(json.dumps({"mcpServers": servers}))
     (folder / "token").write_text(TOKEN)
     with Bridge(
@@ -64,8 +66,16 @@ def check(bridge, litellm):
         fleet = Fleet(stanzas=list(stanzas) or [stanza()], litellm={"version": more.pop("version", "1.77.3")})
         ran = [Running(one.name, "mcp", "up") for one in fleet.stanzas] if running is None else running
         engine = more.pop("engine", "embedded")  # one bridge with one /metrics
-        return verify(Subject(engine, fleet, Environment({"BRIDGE_TOKEN": token, "LITELLM_MASTER_KEY": key} | more.pop("variables", {})),
-                              Urls(more.pop("url", bridge.url), more.pop("gateway", litellm.url), prometheus), ran, **more))
+        return verify(
+            Subject(
+                engine,
+                fleet,
+                Environment({"BRIDGE_TOKEN": token, "LITELLM_MASTER_KEY": key} | more.pop("variables", {})),
+                Urls(more.pop("url", bridge.url), more.pop("gateway", litellm.url), prometheus),
+                ran,
+                **more,
+            )
+        )
 
     return run
 
@@ -110,7 +120,8 @@ def test_all_hops_of_what_works(check, litellm):
 
     assert verdict.is_ok
     assert [(hop.name, hop.state) for hop in report.hops] == [
-        (name, OK) for name in ("running", "ready", "streamable-http", "sse", "websocket", "smoke", "listed", "called", "counted")]
+        (name, OK) for name in ("running", "ready", "streamable-http", "sse", "websocket", "smoke", "listed", "called", "counted")
+    ]
     assert litellm.called == ["echo-echo"]
     assert "echo" in report.tools
     assert table(verdict).splitlines()[-1].startswith("all 1 work")
@@ -299,11 +310,14 @@ def test_prometheus_has_the_target_and_the_calls(check, prometheus):
     assert verdict.mcps[0].hops[-1].seen == "target up, 1000 calls"
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"targets": []}, "no such target"),
-    ({"health": "down"}, "cannot scrape http://echo:8000/metrics: server returned HTTP status 401"),
-    ({"calls": 0}, "Prometheus knows of 0 calls"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"targets": []}, "no such target"),
+        ({"health": "down"}, "cannot scrape http://echo:8000/metrics: server returned HTTP status 401"),
+        ({"calls": 0}, "Prometheus knows of 0 calls"),
+    ],
+)
 def test_what_prometheus_does_not_have(check, prometheus, monkeypatch, change, says):
     monkeypatch.setattr(counting, "SCRAPES", 0.2)
     for name, value in change.items():
@@ -336,8 +350,16 @@ def test_a_remote_mcp_is_asked_directly_and_through_litellm(check, bridge, litel
 
 
 def remote(bridge, **more) -> Stanza:
-    return Stanza(**{"name": "echo", "url": f"{bridge.url}/echo/mcp", "transport": "http", "auth": {"value": TOKEN},
-                     "smoke": {"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"}} | more)
+    return Stanza(
+        **{
+            "name": "echo",
+            "url": f"{bridge.url}/echo/mcp",
+            "transport": "http",
+            "auth": {"value": TOKEN},
+            "smoke": {"tool": "echo", "arguments": {"message": "I am here"}, "expect": "here"},
+        }
+        | more
+    )
 
 
 @pytest.mark.parametrize("tools", [{"deny": ["fail"]}, {"allow": ["echo"]}])

@@ -19,20 +19,42 @@ def test_the_next_body_is_found_behind_the_same_head(body):
     assert again(request(b"first"), b"first").body(request(body)) == body
 
 
-@pytest.mark.parametrize("data", [
-    HEAD % 3 + b"{}", HEAD % 1 + b"{}", request(b"{}") * 2, request(b"{}")[:-1], request(b"{}")[:40], b"\r\n" + request(b"{}"), b"{}", b"",
-    HEAD % 0, request(b"{}").replace(b": 2", b": 2 "), request(b"{}").replace(b": 2", b":  2"), request(b"{}").replace(b": 2", b": "),
-    request(b"{}").replace(b": 2", b": +2"), request(b"{}").replace(b"here", b"Here"),
-    request(b"{}").replace(b"*/*", b"*/*\r\nContent-Length: 2"), request(b"{}").replace(b": 2", b": 2\r\nTransfer-Encoding: chunked"),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD % 3 + b"{}",
+        HEAD % 1 + b"{}",
+        request(b"{}") * 2,
+        request(b"{}")[:-1],
+        request(b"{}")[:40],
+        b"\r\n" + request(b"{}"),
+        b"{}",
+        b"",
+        HEAD % 0,
+        request(b"{}").replace(b": 2", b": 2 "),
+        request(b"{}").replace(b": 2", b":  2"),
+        request(b"{}").replace(b": 2", b": "),
+        request(b"{}").replace(b": 2", b": +2"),
+        request(b"{}").replace(b"here", b"Here"),
+        request(b"{}").replace(b"*/*", b"*/*\r\nContent-Length: 2"),
+        request(b"{}").replace(b": 2", b": 2\r\nTransfer-Encoding: chunked"),
+    ],
+)
 def test_what_is_not_just_one_such_request_goes_to_the_parser(data):
     assert not again(request(b"{}"), b"{}").body(data)
 
 
-@pytest.mark.parametrize("data", [
-    request(b"{}") * 2, request(b"{}").replace(b": 2", b":  2"), request(b"{}").replace(b": 2", b": 02"), b"{}",
-    b"POST /mcp HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", request(b"{}").replace(b"here", b"h" * 5000),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(b"{}") * 2,
+        request(b"{}").replace(b": 2", b":  2"),
+        request(b"{}").replace(b": 2", b": 02"),
+        b"{}",
+        b"POST /mcp HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        request(b"{}").replace(b"here", b"h" * 5000),
+    ],
+)
 def test_an_odd_head_is_not_remembered(data):
     assert again(data, b"{}") is None
 

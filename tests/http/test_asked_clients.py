@@ -24,8 +24,7 @@ def asked(client, tool, **arguments):
 
 @pytest.fixture
 def interactive(around, connect):
-    return lambda transport, **more: connect(
-        transport, around("asks").url, capabilities=CAPABILITIES, **{"on_ask": answer, **more})
+    return lambda transport, **more: connect(transport, around("asks").url, capabilities=CAPABILITIES, **{"on_ask": answer, **more})
 
 
 def test_an_ask_with_the_id_0_is_answered(interactive, transport):
@@ -126,7 +125,10 @@ def test_an_ask_that_belongs_to_no_call_comes_on_the_get_stream(interactive):
 
 def test_an_ask_waits_until_a_stream_is_open(interactive, around):
     client = interactive(Http, listen=False)
-    written = lambda: around("asks").metrics().value("mcp_bridge_child_stdout_bytes_total")
+
+    def written():
+        return around("asks").metrics().value("mcp_bridge_child_stdout_bytes_total")
+
     client.call("ask_later", method="elicitation/create", seconds=0.1)
     before = written()
     eventually(lambda: written() > before)

@@ -16,8 +16,13 @@ def client(echo, connect) -> Http:
 
 def test_requests_and_notifications_of_a_batch_are_answered_together(client):
     """Edge case 35."""
-    batch = [call("echo", id="a", message="1"), message("notifications/x"), call("slow", id=2, seconds=0.05),
-             message("no/such", id=3), message("ping", id=4)]
+    batch = [
+        call("echo", id="a", message="1"),
+        message("notifications/x"),
+        call("slow", id=2, seconds=0.05),
+        message("no/such", id=3),
+        message("ping", id=4),
+    ]
     answers = {answer["id"]: answer for answer in client.post(batch).json()}
 
     assert answers.keys() == {"a", 2, 3, 4}
@@ -46,15 +51,16 @@ def test_a_batch_on_a_connection_is_answered_as_one(echo, connect, transport):
     client.deliver([call("echo", id=10, message="a"), call("echo", id=11, message="b")])
     if transport is Sse:
         eventually(lambda: len(came) == 2)
-        came = json.loads(client.stream.seen[-1].data),
-    answers, = eventually(lambda: came)
+        came = (json.loads(client.stream.seen[-1].data),)
+    (answers,) = eventually(lambda: came)
 
     assert {answer["id"]: text(answer) for answer in answers} == {10: "a", 11: "b"}
 
 
 def test_a_batch_whose_parts_report_progress_becomes_one_stream(client):
-    batch = [message("tools/call", {"name": "progress", "arguments": {"steps": 2}, "_meta": {"progressToken": token}}, token)
-             for token in (1, 2)]
+    batch = [
+        message("tools/call", {"name": "progress", "arguments": {"steps": 2}, "_meta": {"progressToken": token}}, token) for token in (1, 2)
+    ]
     with client.post_stream(batch) as stream:
         seen = list(stream.messages())
 
@@ -63,8 +69,7 @@ def test_a_batch_whose_parts_report_progress_becomes_one_stream(client):
     assert ["method" in m for m in seen] == [True] * 4 + [False] * 2
 
 
-@pytest.mark.parametrize("batch", [[message("notifications/x"), message("notifications/y")],
-                                   [{"jsonrpc": "2.0", "id": 1, "result": {}}]])
+@pytest.mark.parametrize("batch", [[message("notifications/x"), message("notifications/y")], [{"jsonrpc": "2.0", "id": 1, "result": {}}]])
 def test_a_batch_without_requests_is_accepted(client, batch):
     """Edge case 36."""
     response = client.post(batch)
@@ -73,11 +78,20 @@ def test_a_batch_without_requests_is_accepted(client, batch):
     assert response.content == b""
 
 
-@pytest.mark.parametrize("batch", [
-    [], [[]], [1], [None], [initialize()], [call("echo", message="x"), initialize()],
-    [call("echo", id=1, message="x"), call("echo", id=1, message="y")], [message("ping", id=1), {"jsonrpc": "2.0"}],
-    [call("echo", id=1.5, message="never")],
-])
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [],
+        [[]],
+        [1],
+        [None],
+        [initialize()],
+        [call("echo", message="x"), initialize()],
+        [call("echo", id=1, message="x"), call("echo", id=1, message="y")],
+        [message("ping", id=1), {"jsonrpc": "2.0"}],
+        [call("echo", id=1.5, message="never")],
+    ],
+)
 def test_a_bad_batch_is_refused_as_a_whole(client, batch):
     """Edge case 36."""
     response = client.post(batch)

@@ -14,16 +14,43 @@ from wire import ACCEPT, call, initialize, message, open_socket
 META = envelope()
 MODERN = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "echo", "arguments": {"message": "modern"}, "_meta": META}}
 BODIES = [
-    call("echo", message="hi"), call("nothing"), call("echo", id="1", message="é"), message("tools/list", id=2), message("ping", id=3),
-    message("x-vendor/echo", {"io.modelcontextprotocol/protocolVersion": 1}, id=5), message("notifications/initialized"),
-    message("notifications/cancelled", {"requestId": 1}), {"jsonrpc": "2.0", "id": 9, "result": {}}, initialize(), initialize("2025-03-26", id=4),
-    message("initialize", {}, id=6), message("initialize", {"protocolVersion": "2025-06-18"}), message("logging/setLevel", {"level": "loud"}, id=8),
-    [message("ping", id=1), message("tools/list", id=2)], [], [initialize()], [MODERN], MODERN, MODERN | {"method": "tools/list"},
-    MODERN | {"method": "initialize"}, MODERN | {"method": "ping"}, {**MODERN, "id": None}, MODERN | {"method": "server/discover"},
-    {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"_meta": META}}, message("subscriptions/listen", {"_meta": {"a": 1}}, id=3),
+    call("echo", message="hi"),
+    call("nothing"),
+    call("echo", id="1", message="é"),
+    message("tools/list", id=2),
+    message("ping", id=3),
+    message("x-vendor/echo", {"io.modelcontextprotocol/protocolVersion": 1}, id=5),
+    message("notifications/initialized"),
+    message("notifications/cancelled", {"requestId": 1}),
+    {"jsonrpc": "2.0", "id": 9, "result": {}},
+    initialize(),
+    initialize("2025-03-26", id=4),
+    message("initialize", {}, id=6),
+    message("initialize", {"protocolVersion": "2025-06-18"}),
+    message("logging/setLevel", {"level": "loud"}, id=8),
+    [message("ping", id=1), message("tools/list", id=2)],
+    [],
+    [initialize()],
+    [MODERN],
+    MODERN,
+    MODERN | {"method": "tools/list"},
+    MODERN | {"method": "initialize"},
+    MODERN | {"method": "ping"},
+    {**MODERN, "id": None},
+    MODERN | {"method": "server/discover"},
+    {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"_meta": META}},
+    message("subscriptions/listen", {"_meta": {"a": 1}}, id=3),
     MODERN | {"params": {"name": "echo", "_meta": META | {"io.modelcontextprotocol/protocolVersion": "2027-01-01"}}},
-    b"", b"{", b"null", b'"text"', b"\xef\xbb\xbf" + json.dumps(call("echo", message="bom")).encode(), b"[" * 2000, b'{"jsonrpc":"2.0","id":1,"method":"ping"} x',
-    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":null}', b'{"id":1,"method":"ping"}', b"x" * 11_000,
+    b"",
+    b"{",
+    b"null",
+    b'"text"',
+    b"\xef\xbb\xbf" + json.dumps(call("echo", message="bom")).encode(),
+    b"[" * 2000,
+    b'{"jsonrpc":"2.0","id":1,"method":"ping"} x',
+    b'{"jsonrpc":"2.0","id":1,"method":"ping","params":null}',
+    b'{"id":1,"method":"ping"}',
+    b"x" * 11_000,
 ]
 HEADERS = {
     "accept": [ACCEPT, None, "application/json", "text/event-stream", "*/*", "text/html", "application/json;q=0, text/event-stream"],
@@ -71,13 +98,13 @@ class Path:
         if found := re.search(rb"content-length: (\d+)", head):
             while len(self.rest) < int(found[1]):
                 self.more()
-            body, self.rest = self.rest[:int(found[1])], self.rest[int(found[1]):]
+            body, self.rest = self.rest[: int(found[1])], self.rest[int(found[1]) :]
             return head, body
         body = b""
         while size := int(self.until(b"\r\n"), 16):
             while len(self.rest) < size + 2:
                 self.more()
-            body, self.rest = body + self.rest[:size], self.rest[size + 2:]
+            body, self.rest = body + self.rest[:size], self.rest[size + 2 :]
         self.until(b"\r\n")
         return head, body
 
@@ -105,10 +132,14 @@ PLAIN = {name: values[0] for name, values in HEADERS.items()}
 OF_MODERN = PLAIN | {"mcp-session-id": None, "mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": "echo"}
 odd = st.one_of([st.tuples(st.just(name), st.sampled_from(values)) for name, values in HEADERS.items()])
 headers = st.builds(lambda usual, odd: usual | dict(odd), st.sampled_from([PLAIN, OF_MODERN]), st.lists(odd, max_size=2))
-requests = st.lists(st.tuples(st.sampled_from(["POST", "POST", "DELETE", "PUT"]), headers, st.sampled_from(BODIES + [MODERN] * 8)), min_size=1, max_size=5)
+requests = st.lists(
+    st.tuples(st.sampled_from(["POST", "POST", "DELETE", "PUT"]), headers, st.sampled_from(BODIES + [MODERN] * 8)), min_size=1, max_size=5
+)
 
 
-@pytest.mark.parametrize("child, options", [("echo", ()), ("echo", ("--profile", "litellm")), ("modern", ())], ids=["strict", "litellm", "modern"])
+@pytest.mark.parametrize(
+    "child, options", [("echo", ()), ("echo", ("--profile", "litellm")), ("modern", ())], ids=["strict", "litellm", "modern"]
+)
 def test_a_request_is_answered_the_same_by_the_fast_path_and_by_asgi(around, child, options):
     """Status, headers and body. Of 6,000 requests 8 had not been, when each rule stood twice: a DELETE with a modern body ran the call."""
     bridge = around(child, options=(*options, "--max-body", "10k"))

@@ -1,5 +1,6 @@
 """A connection: each of its phases ends in time, and what stands in its heads means one thing."""
 
+import itertools
 import json
 import socket
 import time
@@ -13,7 +14,11 @@ from wire import call, head, initialize, message, open_socket, open_websocket, p
 
 SECRET = "a-token-for-tests"
 H2C = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"}
-OFFERS = {"h2c": H2C, "a websocket": {"connection": "keep-alive, Upgrade", "upgrade": "websocket"}, "TLS": {"connection": "upgrade", "upgrade": "TLS/1.2"}}
+OFFERS = {
+    "h2c": H2C,
+    "a websocket": {"connection": "keep-alive, Upgrade", "upgrade": "websocket"},
+    "TLS": {"connection": "upgrade", "upgrade": "TLS/1.2"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def guarded(tmp_path_factory):
 def chunked(body: bytes, *parts: int) -> bytes:
     """A body in chunks that end there."""
     ends = [0, *parts, len(body)]
-    chunks = [body[begin:end] for begin, end in zip(ends, ends[1:], strict=False)]
+    chunks = [body[begin:end] for begin, end in itertools.pairwise(ends)]
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
 
 
@@ -43,7 +48,7 @@ def test_an_offer_to_upgrade_is_ignored(guarded, connect, offer, framing, size, 
     request = head("POST", guarded.url, "/mcp", **headers) + (body if framing == "length" else chunked(body, 7, 50))
     with open_socket(guarded.url) as connection:
         for begin in range(0, len(request), size):
-            connection.sendall(request[begin:begin + size])
+            connection.sendall(request[begin : begin + size])
         answer = read_until(connection, b"}}}" if token == SECRET else b"}}")
         connection.sendall(head("GET", guarded.url, "/healthz"))
 
@@ -80,8 +85,16 @@ def test_there_is_no_proxy(echo):
 def test_what_comes_behind_a_websockets_handshake_in_one_segment_is_heard(echo):
     frame = json.dumps(initialize()).encode()
     frame = bytes([0x81, 0x80 | 126]) + len(frame).to_bytes(2, "big") + bytes(4) + frame
-    shake = head("GET", echo.url, "/ws", upgrade="WebSocket", connection="keep-alive, Upgrade", sec_websocket_version="13",
-                 sec_websocket_key="AAAAAAAAAAAAAAAAAAAAAA==", sec_websocket_protocol="mcp")
+    shake = head(
+        "GET",
+        echo.url,
+        "/ws",
+        upgrade="WebSocket",
+        connection="keep-alive, Upgrade",
+        sec_websocket_version="13",
+        sec_websocket_key="AAAAAAAAAAAAAAAAAAAAAA==",
+        sec_websocket_protocol="mcp",
+    )
     with open_socket(echo.url) as connection:
         connection.sendall(shake + frame)
 
@@ -98,8 +111,15 @@ def test_a_header_that_decides_something_is_refused_when_it_is_there_twice(echo,
     lines = f"{name}: {more}\r\n{name.upper()}: {more}\r\n".encode()
     request = post(echo.url, initialize(), path=path)
     if path == "/ws":
-        request = head("GET", echo.url, "/ws", upgrade="websocket", connection="upgrade", sec_websocket_version="13",
-                       sec_websocket_key="AAAAAAAAAAAAAAAAAAAAAA==")
+        request = head(
+            "GET",
+            echo.url,
+            "/ws",
+            upgrade="websocket",
+            connection="upgrade",
+            sec_websocket_version="13",
+            sec_websocket_key="AAAAAAAAAAAAAAAAAAAAAA==",
+        )
     with open_socket(echo.url) as connection:
         connection.sendall(request.replace(b"\r\n", b"\r\n" + lines, 1))
         answer = read_until(connection, b"}}")
@@ -119,7 +139,9 @@ def test_a_list_that_comes_in_two_headers_is_one_list(echo):
 def test_a_host_in_a_trailer_is_none(echo, first, trailer, status):
     body = chunked(json.dumps(initialize()).encode())[:-2] + f"Host: {trailer}\r\n\r\n".encode()
     with open_socket(echo.url) as connection:
-        connection.sendall(head("POST", echo.url, "/mcp", host=first, content_type="application/json", accept="*/*", transfer_encoding="chunked") + body)
+        connection.sendall(
+            head("POST", echo.url, "/mcp", host=first, content_type="application/json", accept="*/*", transfer_encoding="chunked") + body
+        )
 
         assert read_until(connection, b"}}").split()[1] == status
 
@@ -141,12 +163,14 @@ def test_the_host_of_an_absolute_target_is_the_host(echo, target, status):
 @pytest.mark.parametrize("long", [60_000, 70_000])
 def test_the_limit_of_a_head_is_for_one_request(echo, long, size):
     """Many requests behind each other may be longer than that together."""
-    requests = b"".join(head("GET", echo.url, "/healthz", x_long="y" * 900) for _ in range(200)) + head("GET", echo.url, "/healthz", x_long="y" * long)
+    requests = b"".join(head("GET", echo.url, "/healthz", x_long="y" * 900) for _ in range(200)) + head(
+        "GET", echo.url, "/healthz", x_long="y" * long
+    )
     with open_socket(echo.url) as connection:
         seen = b""
         with suppress(OSError):
             for begin in range(0, len(requests), size):
-                connection.sendall(requests[begin:begin + size])
+                connection.sendall(requests[begin : begin + size])
             while seen.count(b"HTTP/1.1 ") < 201:
                 part = connection.recv(1 << 16)
                 seen += part

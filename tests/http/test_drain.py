@@ -48,22 +48,21 @@ def test_calls_that_take_too_long_get_an_error_and_streams_end():
 
 
 def test_nothing_new_is_taken_while_it_drains():
-    with Bridge(zoo("echo")) as bridge:
-        with httpx.Client(base_url=bridge.url, trust_env=False) as kept:
-            kept.get("/healthz")
-            client, future = begin(bridge, Http, 0.7)
-            answered = client.post(message("ping", id="p1"))
-            bridge.process.send_signal(signal.SIGTERM)
-            eventually(lambda: bridge.logged("stopping"))
-            ready = kept.get("/readyz")
-            with pytest.raises(OSError):
-                open_socket(bridge.url).close()
+    with Bridge(zoo("echo")) as bridge, httpx.Client(base_url=bridge.url, trust_env=False) as kept:
+        kept.get("/healthz")
+        client, future = begin(bridge, Http, 0.7)
+        answered = client.post(message("ping", id="p1"))
+        bridge.process.send_signal(signal.SIGTERM)
+        eventually(lambda: bridge.logged("stopping"))
+        ready = kept.get("/readyz")
+        with pytest.raises(OSError):
+            open_socket(bridge.url).close()
 
-            assert answered.status_code == 200
-            assert client.post(message("ping", id="p2")).status_code == 503
-            assert ready.status_code == 503
-            assert "shutting down" in ready.json()["reason"]
-            assert text(future.result(20)) == "slept 0.7"
+        assert answered.status_code == 200
+        assert client.post(message("ping", id="p2")).status_code == 503
+        assert ready.status_code == 503
+        assert "shutting down" in ready.json()["reason"]
+        assert text(future.result(20)) == "slept 0.7"
 
 
 def test_a_second_signal_stops_at_once():

@@ -11,9 +11,22 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_socket
 from wire import call, head, initialize, open_socket, open_websocket, read_until
 
-ENDPOINTS = [("POST", "/mcp"), ("GET", "/mcp"), ("DELETE", "/mcp"), ("POST", "/mcp/"), ("GET", "/sse"), ("POST", "/messages"),
-             ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/"), ("GET", "/status.json"), ("GET", "/nowhere"),
-             ("OPTIONS", "/mcp"), ("GET", "/.well-known/oauth-protected-resource")]
+ENDPOINTS = [
+    ("POST", "/mcp"),
+    ("GET", "/mcp"),
+    ("DELETE", "/mcp"),
+    ("POST", "/mcp/"),
+    ("GET", "/sse"),
+    ("POST", "/messages"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/"),
+    ("GET", "/status.json"),
+    ("GET", "/nowhere"),
+    ("OPTIONS", "/mcp"),
+    ("GET", "/.well-known/oauth-protected-resource"),
+]
 
 CLIENT = httpx.Client(trust_env=False, timeout=5)
 
@@ -24,11 +37,23 @@ def status(bridge, method, path, **headers) -> int:
         return response.status_code
 
 
-@pytest.mark.parametrize("name, value", [
-    ("host", "evil.example.com"), ("host", "evil.example.com:80"), ("host", "localhost.evil.example.com"), ("host", "127.0.0.1.nip.io"),
-    ("host", ""), ("origin", "https://evil.example.com"), ("origin", "null"), ("origin", ""),
-    ("origin", "http://localhost.evil.example.com"), ("origin", "http://[::1"), ("origin", "localhost"), ("origin", "http://user@localhost"),
-])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("host", "evil.example.com"),
+        ("host", "evil.example.com:80"),
+        ("host", "localhost.evil.example.com"),
+        ("host", "127.0.0.1.nip.io"),
+        ("host", ""),
+        ("origin", "https://evil.example.com"),
+        ("origin", "null"),
+        ("origin", ""),
+        ("origin", "http://localhost.evil.example.com"),
+        ("origin", "http://[::1"),
+        ("origin", "localhost"),
+        ("origin", "http://user@localhost"),
+    ],
+)
 def test_a_foreign_host_or_origin_is_forbidden_everywhere(echo, name, value):
     """Edge case 60. Health is constant, and checkers name any Host, or none."""
     statuses = {(method, path): status(echo, method, path, **{name: value}) for method, path in ENDPOINTS}
@@ -62,7 +87,9 @@ def test_no_origin_or_a_local_one_is_welcome(echo, connect, transport, origin):
     assert text(client.call("echo", message="hi")) == "hi"
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:6274", "chrome-extension://localhost", "ftp://127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:6274", "chrome-extension://localhost", "ftp://127.0.0.1"]
+)
 def test_a_page_of_another_local_server_opens_no_websocket(echo, origin):
     """No CORS keeps a page from reading a WebSocket: any page that some program on this machine serves could use the MCP."""
     connection, answer = open_websocket(echo.url, origin=origin)
@@ -105,7 +132,9 @@ def test_the_gate_does_not_forget_whom_it_refused(echo):
 
 
 def test_refusals_are_counted(echo):
-    count = lambda reason: echo.metrics().value("mcp_bridge_gate_refusals_total", reason=reason)
+    def count(reason):
+        return echo.metrics().value("mcp_bridge_gate_refusals_total", reason=reason)
+
     hosts, origins = count("host"), count("origin")
     status(echo, "GET", "/", host="evil")
     status(echo, "GET", "/", origin="null")
@@ -114,7 +143,9 @@ def test_refusals_are_counted(echo):
 
 
 def test_allowed_hosts_and_origins_are_welcome(start, connect):
-    bridge = start("echo", options=["--allowed-host", "time", "--allowed-host", "mcp.example.com:443", "--allowed-origin", "https://app.example.com/"])
+    bridge = start(
+        "echo", options=["--allowed-host", "time", "--allowed-host", "mcp.example.com:443", "--allowed-origin", "https://app.example.com/"]
+    )
 
     assert status(bridge, "GET", "/metrics", host="time:8000") == 200
     assert status(bridge, "GET", "/metrics", host="TIME") == 200
@@ -129,10 +160,15 @@ def test_allowed_hosts_and_origins_are_welcome(start, connect):
 
 def test_a_web_page_that_is_allowed_gets_its_cors_headers(around):
     bridge = around("echo", options=("--allowed-origin", "https://app.example.com"))
-    asking = {"origin": "https://app.example.com", "access-control-request-method": "POST",
-              "access-control-request-headers": "content-type,mcp-session-id,authorization,last-event-id,mcp-protocol-version"}
+    asking = {
+        "origin": "https://app.example.com",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type,mcp-session-id,authorization,last-event-id,mcp-protocol-version",
+    }
     asked = httpx.options(f"{bridge.url}/mcp", headers=asking, trust_env=False)
-    posted = httpx.post(f"{bridge.url}/mcp", json=initialize(), headers={"origin": "https://app.example.com", "accept": "*/*"}, trust_env=False)
+    posted = httpx.post(
+        f"{bridge.url}/mcp", json=initialize(), headers={"origin": "https://app.example.com", "accept": "*/*"}, trust_env=False
+    )
 
     assert asked.status_code == 200
     assert asked.headers["access-control-allow-origin"] == "https://app.example.com"
@@ -142,7 +178,9 @@ def test_a_web_page_that_is_allowed_gets_its_cors_headers(around):
 
 
 def test_nobody_gets_cors_headers_unasked(echo):
-    response = httpx.post(f"{echo.url}/mcp", json=initialize(), headers={"origin": "http://localhost:3000", "accept": "*/*"}, trust_env=False)
+    response = httpx.post(
+        f"{echo.url}/mcp", json=initialize(), headers={"origin": "http://localhost:3000", "accept": "*/*"}, trust_env=False
+    )
 
     assert not [name for name in response.headers if name.startswith("access-control")]
 
@@ -217,8 +255,19 @@ def guarded(tmp_path_factory):
         yield bridge
 
 
-@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Bearer {SECRET}x"}, {"authorization": "Bearer"},
-                                     {"authorization": "Bearer bob"}, {"x-api-key": "wrong"}, {"authorization": "Basic !!!"}, {"cookie": SECRET}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": f"Bearer {SECRET}x"},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer bob"},
+        {"x-api-key": "wrong"},
+        {"authorization": "Basic !!!"},
+        {"cookie": SECRET},
+    ],
+)
 def test_without_a_token_there_is_a_challenge_on_everything(guarded, headers):
     for method, path in [pair for pair in ENDPOINTS if "z" not in pair[1] and "well-known" not in pair[1]]:
         with CLIENT.stream(method, guarded.url + path, headers=headers) as response:
@@ -235,10 +284,17 @@ def test_without_a_token_there_is_no_websocket(guarded):
         assert refused.value.response.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("headers", [
-    {"authorization": f"Bearer {SECRET}"}, {"authorization": f"bearer  {SECRET}"}, {"authorization": SECRET}, {"x-api-key": SECRET},
-    {"authorization": "Basic " + b64encode(SECRET.encode()).decode()}, {"authorization": "Bearer bobs-token-is-another"},
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {SECRET}"},
+        {"authorization": f"bearer  {SECRET}"},
+        {"authorization": SECRET},
+        {"x-api-key": SECRET},
+        {"authorization": "Basic " + b64encode(SECRET.encode()).decode()},
+        {"authorization": "Bearer bobs-token-is-another"},
+    ],
+)
 def test_a_token_opens_everything_however_it_is_sent(guarded, connect, transport, headers):
     client = connect(transport, guarded.url, headers=headers)
 
@@ -276,7 +332,13 @@ def test_a_token_is_asked_for_with_every_request_of_a_connection(guarded):
 
 def test_no_token_is_ever_logged_or_given_to_the_child(guarded, connect):
     client = connect(Http, guarded.url, headers={"authorization": f"Bearer {SECRET}"})
-    seen = text(client.call("env")) + text(client.call("received")) + "\n".join(guarded.log) + guarded.get("/status.json").text + guarded.get("/metrics").text
+    seen = (
+        text(client.call("env"))
+        + text(client.call("received"))
+        + "\n".join(guarded.log)
+        + guarded.get("/status.json").text
+        + guarded.get("/metrics").text
+    )
 
     assert SECRET not in seen
     assert "bobs-token" not in seen

@@ -77,10 +77,29 @@ def test_metrics_follow_the_conventions(echo):
     assert all(name.startswith("mcp_bridge_") for name in families)
     assert all(family.documentation for family in families.values())
     assert all(name.endswith("_total") for name in counters)
-    assert {"mcp_bridge_" + name for name in (
-        "requests", "request_duration_seconds", "requests_in_flight", "sessions", "streams", "child_state", "child_restarts",
-        "start_time_seconds", "child_resident_memory_bytes", "child_cpu_seconds", "http_received_bytes", "http_sent_bytes",
-        "child_stdin_bytes", "child_stdout_bytes", "child_noise_lines", "strays", "drops", "build_info")} <= families.keys()
+    assert {
+        "mcp_bridge_" + name
+        for name in (
+            "requests",
+            "request_duration_seconds",
+            "requests_in_flight",
+            "sessions",
+            "streams",
+            "child_state",
+            "child_restarts",
+            "start_time_seconds",
+            "child_resident_memory_bytes",
+            "child_cpu_seconds",
+            "http_received_bytes",
+            "http_sent_bytes",
+            "child_stdin_bytes",
+            "child_stdout_bytes",
+            "child_noise_lines",
+            "strays",
+            "drops",
+            "build_info",
+        )
+    } <= families.keys()
 
 
 def test_metrics_come_as_openmetrics_to_who_asks(echo):
@@ -99,7 +118,9 @@ def test_requests_are_counted_by_method_tool_and_outcome(start, connect):
     client.call("slow", seconds=9)
     client.call("no_such_tool_" + "x" * 100)
     client.request("x-made/up")
-    count = lambda **labels: bridge.metrics().value("mcp_bridge_requests_total", **labels)
+
+    def count(**labels):
+        return bridge.metrics().value("mcp_bridge_requests_total", **labels)
 
     assert count(method="tools/call", tool="echo", outcome="ok") == 1
     assert count(tool="fail", outcome="tool_error") == 1
@@ -163,8 +184,10 @@ def test_bytes_are_counted_each_way(around, connect):
     assert len(text(client.post(call("huge", bytes=100_000)).json())) == 100_000
     client.post(message("notifications/x", {"y": "z" * 50_000}))
     after = bridge.metrics()
-    grown = {name: after.value(f"mcp_bridge_{name}_total") - before.value(f"mcp_bridge_{name}_total")
-             for name in ("http_received_bytes", "http_sent_bytes", "child_stdin_bytes", "child_stdout_bytes")}
+    grown = {
+        name: after.value(f"mcp_bridge_{name}_total") - before.value(f"mcp_bridge_{name}_total")
+        for name in ("http_received_bytes", "http_sent_bytes", "child_stdin_bytes", "child_stdout_bytes")
+    }
 
     assert 50_000 < grown["http_received_bytes"] < 52_000
     assert 100_000 < grown["http_sent_bytes"] < 102_000

@@ -13,9 +13,16 @@ BIDI = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 @pytest.fixture(scope="module", params=["human", "json"])
 def bridge(request):
-    with Bridge(zoo("hostile"), "--log-format", request.param, "--secret", "KEY=/proc/sys/kernel/ostype") as bridge, Http(bridge.url) as client:
+    with (
+        Bridge(zoo("hostile"), "--log-format", request.param, "--secret", "KEY=/proc/sys/kernel/ostype") as bridge,
+        Http(bridge.url) as client,
+    ):
         client.call("echo", message="x")
-        for name in ("t" * 100_000, *(f"long-{number}-" + "x" * 1000 for number in range(50)), "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\u2066"):
+        for name in (
+            "t" * 100_000,
+            *(f"long-{number}-" + "x" * 1000 for number in range(50)),
+            "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\u2066",
+        ):
             client.request("tools/call", {"name": name, "arguments": {}})
         eventually(lambda: bridge.logged("</pre>"))
         yield bridge
@@ -94,8 +101,17 @@ def test_who_has_one_sees_the_last_words_without_the_password_in_them(dying):
 
 
 def test_a_client_is_told_the_same_and_no_secret(dying):
-    said = httpx.post(f"{dying.url}/mcp", headers={**TOKEN, "accept": "application/json, text/event-stream"}, trust_env=False, json={
-        "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}}).text
+    said = httpx.post(
+        f"{dying.url}/mcp",
+        headers={**TOKEN, "accept": "application/json, text/event-stream"},
+        trust_env=False,
+        json={
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
+        },
+    ).text
 
     assert "its last words: cannot reach postgres://[redacted]@db/x" in said
     assert SECRET not in said + dying.get("/status.json").text + "\n".join(dying.log)
@@ -104,8 +120,10 @@ def test_a_client_is_told_the_same_and_no_secret(dying):
 def test_several_mcps_without_a_token_are_one_word(tmp_path):
     (tmp_path / "tokens").write_text("alice a-token-of-24-characters\n")
     command = zoo("hostile", "--dies")
-    (tmp_path / "mcps.yaml").write_text(f"mcpServers:\n  good: {{command: {zoo('echo')[0]}, args: ['{zoo('echo')[1]}']}}\n"
-                                        f"  bad: {{command: {command[0]}, args: ['{command[1]}', --dies], max_restarts: 0}}\n")
+    (tmp_path / "mcps.yaml").write_text(
+        f"mcpServers:\n  good: {{command: {zoo('echo')[0]}, args: ['{zoo('echo')[1]}']}}\n"
+        f"  bad: {{command: {command[0]}, args: ['{command[1]}', --dies], max_restarts: 0}}\n"
+    )
     with Bridge(None, "--config", tmp_path / "mcps.yaml", "--token-file", tmp_path / "tokens", headers=TOKEN) as bridge:
         eventually(lambda: bridge.get("/bad/readyz").json()["state"] == "fatal")
 
@@ -117,10 +135,7 @@ def test_of_several_callers_none_is_told_what_a_child_said_before_it_died(tmp_pa
     """It may be the data of another one's call; the log has it."""
     (tmp_path / "tokens").write_text("alice a-token-of-24-characters\nbob another-token-of-some\n")
     bob = {"authorization": "Bearer another-token-of-some"}
-    with (
-        Bridge(zoo("hostile"), "--token-file", tmp_path / "tokens", headers=TOKEN) as bridge,
-        Http(bridge.url, headers=TOKEN) as hers,
-    ):
+    with Bridge(zoo("hostile"), "--token-file", tmp_path / "tokens", headers=TOKEN) as bridge, Http(bridge.url, headers=TOKEN) as hers:
         alone = hers.call("crash", message="of alice")
         eventually(lambda: bridge.ready()["code"] == 200)
         with Http(bridge.url, headers=bob) as his:
@@ -139,7 +154,9 @@ def test_of_several_callers_none_sees_what_a_child_wrote_but_an_admin_does(tmp_p
     with Bridge(zoo("hostile"), *options, headers=TOKEN) as bridge, Http(bridge.url, headers=TOKEN) as hers:
         hers.call("say", message="of alice")
         eventually(lambda: bridge.logged("of alice"))
-        get = lambda path, headers: httpx.get(bridge.url + path, headers=headers, trust_env=False)
+
+        def get(path, headers):
+            return httpx.get(bridge.url + path, headers=headers, trust_env=False)
 
         assert get("/status.json", TOKEN).json()["mcps"]["it"]["stderr"] == [] and "of alice" not in get("/", TOKEN).text
         assert "of alice" in get("/status.json", admin).text and "of alice" in get("/", admin).text

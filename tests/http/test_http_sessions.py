@@ -37,7 +37,7 @@ def test_a_session_id_changed_in_any_place_is_unknown(echo, connect):
     id = client.session
     for place in range(0, len(id), max(1, len(id) // 40)):
         other = "A" if id[place] != "A" else "B"
-        changed = id[:place] + other + id[place + 1:]
+        changed = id[:place] + other + id[place + 1 :]
 
         assert client.post(message("ping", id=1), {"mcp-session-id": changed}).status_code == 404, place
     assert client.post(message("ping", id=1)).status_code == 200
@@ -69,7 +69,10 @@ def test_the_stream_of_another_principal_looks_like_none(guarded, connect):
 def test_a_forgotten_session_that_another_principal_names_does_no_harm(guarded, connect):
     """It once was taken up without a child, and the sweep that found it idle ended the bridge."""
     alice = connect(Http, guarded.url, headers=ALICE, listen=False)
-    sessions = lambda: guarded.metrics().value("mcp_bridge_sessions")
+
+    def sessions():
+        return guarded.metrics().value("mcp_bridge_sessions")
+
     eventually(lambda: sessions() == 0)
 
     assert alice.post(message("ping", id=1), BOB).status_code == 404
@@ -115,8 +118,11 @@ def test_a_session_is_not_idle_while_it_listens_or_waits(around, connect):
 def test_a_hundred_calls_at_once_with_the_same_ids_are_not_mixed_up(echo, connect, transport):
     """Edge case 16."""
     clients = [connect(transport, echo.url) for _ in range(10)]
-    futures = [(f"{who} {id}", client.begin("tools/call", {"name": "echo", "arguments": {"message": f"{who} {id}"}}, id=id + 1000))
-               for id in range(10) for who, client in enumerate(clients)]
+    futures = [
+        (f"{who} {id}", client.begin("tools/call", {"name": "echo", "arguments": {"message": f"{who} {id}"}}, id=id + 1000))
+        for id in range(10)
+        for who, client in enumerate(clients)
+    ]
 
     assert [text(future.result(10)) for _, future in futures] == [said for said, _ in futures]
 
@@ -137,8 +143,7 @@ def test_a_second_initialize_leaves_other_sessions_as_they_are(around, connect, 
     assert old.version == "2025-03-26"
     assert new.version == "2025-11-25"
     assert text(old.call("echo", message="hi")) == "hi"
-    assert [line for line in json.loads(text(new.call("received"))) if '"initialize"' in line] == \
-           json.loads(text(new.call("received")))[:1]
+    assert [line for line in json.loads(text(new.call("received"))) if '"initialize"' in line] == json.loads(text(new.call("received")))[:1]
 
 
 def test_initialize_in_a_session_opens_another_one(echo, connect):
@@ -188,15 +193,25 @@ def test_a_session_of_an_earlier_bridge_is_told_to_come_again_when_all_places_ar
     other = Http(bridge.url, listen=False)
     other.open()
     other.request("logging/setLevel", {"level": "debug"})  # which its id alone does not bring back
-    ask = lambda: httpx.post(f"{bridge.url}/mcp", json=message("tools/list", id=1), trust_env=False,
-                             headers={"accept": "*/*", "mcp-session-id": earlier.session})
+
+    def ask():
+        return httpx.post(
+            f"{bridge.url}/mcp",
+            json=message("tools/list", id=1),
+            trust_env=False,
+            headers={"accept": "*/*", "mcp-session-id": earlier.session},
+        )
+
     full = ask()
     other.close()
 
     assert (full.status_code, full.headers["retry-after"]) == (503, "2")
     assert "--max-sessions" in full.json()["error"]["message"]
     assert "result" in ask().json()
-    assert httpx.post(f"{bridge.url}/mcp", json=message("ping", id=1), headers={"mcp-session-id": "unknown"}, trust_env=False).status_code == 404
+    assert (
+        httpx.post(f"{bridge.url}/mcp", json=message("ping", id=1), headers={"mcp-session-id": "unknown"}, trust_env=False).status_code
+        == 404
+    )
 
 
 def test_no_limit_of_sessions_is_no_limit(start, connect):
@@ -214,10 +229,17 @@ def test_too_many_children_are_refused(start, connect):
     assert text(connect(Http, bridge.url).call("echo", message="shared")) == "shared"
 
 
-@pytest.mark.parametrize("isolation, capabilities, own", [
-    ("auto", {}, False), ("auto", {"roots": {}}, True), ("auto", {"elicitation": {}}, True), ("auto", {"x": {}}, False),
-    ("shared", {"sampling": {}}, False), ("session", {}, True),
-])
+@pytest.mark.parametrize(
+    "isolation, capabilities, own",
+    [
+        ("auto", {}, False),
+        ("auto", {"roots": {}}, True),
+        ("auto", {"elicitation": {}}, True),
+        ("auto", {"x": {}}, False),
+        ("shared", {"sampling": {}}, False),
+        ("session", {}, True),
+    ],
+)
 def test_who_gets_a_child_of_its_own(around, connect, isolation, capabilities, own):
     bridge = around("stateful", options=("--isolation", isolation))
     one, other = (connect(Http, bridge.url, capabilities=capabilities) for _ in range(2))
@@ -233,9 +255,16 @@ def test_a_session_with_its_own_child_keeps_its_state(around, connect, transport
     assert counts == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("params", [None, {}, {"protocolVersion": 5, "capabilities": {}, "clientInfo": {}},
-                                    {"protocolVersion": "2025-11-25", "capabilities": []},
-                                    {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": "me"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        None,
+        {},
+        {"protocolVersion": 5, "capabilities": {}, "clientInfo": {}},
+        {"protocolVersion": "2025-11-25", "capabilities": []},
+        {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": "me"},
+    ],
+)
 def test_a_bad_initialize_opens_nothing(echo, params):
     client = Http(echo.url, listen=False)
     opened = echo.metrics().value("mcp_bridge_sessions_opened_total")

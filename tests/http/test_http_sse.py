@@ -35,14 +35,24 @@ def test_a_post_after_the_stream_is_closed_is_404(echo, connect):
     eventually(lambda: client.post(message("ping", id=1)).status_code == 404)
 
 
-@pytest.mark.parametrize("query, status", [("", 400), ("?session_id=", 400), ("?other=1", 400), ("?session_id=unknown", 404),
-                                           ("?session_id=" + "x" * 5000, 404), ("?session_id=%ff%00", 404)])
+@pytest.mark.parametrize(
+    "query, status",
+    [
+        ("", 400),
+        ("?session_id=", 400),
+        ("?other=1", 400),
+        ("?session_id=unknown", 404),
+        ("?session_id=" + "x" * 5000, 404),
+        ("?session_id=%ff%00", 404),
+    ],
+)
 def test_a_post_to_no_session_is_refused(echo, query, status):
     assert httpx.post(f"{echo.url}/messages{query}", json=message("ping", id=1), trust_env=False).status_code == status
 
 
-@pytest.mark.parametrize("method, path, allow", [("GET", "/messages", "POST"), ("DELETE", "/messages", "POST"), ("POST", "/sse", "GET"),
-                                                 ("PUT", "/sse", "GET")])
+@pytest.mark.parametrize(
+    "method, path, allow", [("GET", "/messages", "POST"), ("DELETE", "/messages", "POST"), ("POST", "/sse", "GET"), ("PUT", "/sse", "GET")]
+)
 def test_other_methods_are_405(echo, method, path, allow):
     response = httpx.request(method, f"{echo.url}{path}", trust_env=False)
 
@@ -64,7 +74,12 @@ def test_broken_json_with_initialize_in_it_does_no_harm(echo):
     bodies = (b'{"jsonrpc":"2.0","id":1,"method":"initialize"', b'"initialize"', b'\xff"initialize"', b'["initialize"]')
     answers = [client.post(body) for body in bodies]
 
-    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [(400, -32700), (400, -32600), (400, -32700), (400, -32600)]
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [
+        (400, -32700),
+        (400, -32600),
+        (400, -32700),
+        (400, -32600),
+    ]
     assert "result" in client.request("initialize", initialize()["params"])
     client.close()
 

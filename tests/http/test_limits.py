@@ -13,10 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 import uvicorn
-from bridge.http.fast import FastProtocol
 from slow_readers import slow_get, slow_post, slow_sse, slow_ws
 from support import Http, Refused, Sse, Ws, eventually, text
 from wire import call, head, message, open_socket, post, read_to_end, read_until
+
+from bridge.http.fast import FastProtocol
 
 # Bodies
 
@@ -66,7 +67,9 @@ def test_a_long_body_is_refused_by_what_its_head_says_of_it(small):
 
 
 def test_refused_bodies_are_counted_and_take_no_memory(small):
-    count = lambda: small.metrics().value("mcp_bridge_request_refusals_total", status="413")
+    def count():
+        return small.metrics().value("mcp_bridge_request_refusals_total", status="413")
+
     before, memory = count(), small.rss()
     for _ in range(5):
         with open_socket(small.url) as connection:
@@ -143,7 +146,7 @@ def test_a_child_that_does_not_read_is_not_waited_for_without_end(start, connect
     """Its stdin is full; what comes then waits no longer than any request."""
     bridge = start("echo", options=["--request-timeout", "0.5"])
     clients = [connect(transport, bridge.url) for transport in (Http, Sse, Ws)]
-    child, = bridge.children()
+    (child,) = bridge.children()
     os.kill(child, signal.SIGSTOP)
     try:
         for _ in range(2):
@@ -164,6 +167,7 @@ def test_a_child_that_does_not_read_is_not_waited_for_without_end(start, connect
 
 
 # Slow readers
+
 
 @pytest.fixture
 def flooded(start):
@@ -222,7 +226,9 @@ def test_a_reader_that_takes_nothing_is_given_up_with_the_signs_of_life(start):
 def test_what_waits_for_a_session_that_never_listens_is_bounded(around, connect):
     client = connect(Http, around("flood", options=("--isolation", "session")).url, listen=False)
     assert text(client.call("flood_later", count=2000)) == "will do"
-    eventually(lambda: around("flood", options=("--isolation", "session")).metrics().value("mcp_bridge_child_stdout_bytes_total") > 2000 * 150)
+    eventually(
+        lambda: around("flood", options=("--isolation", "session")).metrics().value("mcp_bridge_child_stdout_bytes_total") > 2000 * 150
+    )
     with client.get_stream() as stream:
         waited = [stream.next_message() for _ in range(256)]
         with pytest.raises(TimeoutError):
@@ -248,7 +254,10 @@ def test_a_line_over_the_limit_fails_its_call_alone(around, connect, transport, 
 def test_long_lines_of_nobodys_are_dropped_and_counted(around, connect):
     bridge = around("long_line", options=("--max-line", "1m"))
     client = connect(Http, bridge.url)
-    count = lambda: bridge.metrics().value("mcp_bridge_child_noise_lines_total", kind="too_long")
+
+    def count():
+        return bridge.metrics().value("mcp_bridge_child_noise_lines_total", kind="too_long")
+
     before = count()
     client.call("long_notice", bytes=3 << 20)
     client.call("long_junk", bytes=3 << 20)
@@ -303,8 +312,9 @@ def hurried(around):
     return around("echo", options=("--head-timeout", "0.4"))
 
 
-@pytest.mark.parametrize("parts", [[], [HEAD], [b"\r\n"], [HEAD, *[b"x"] * 20], [b"\r\n"] * 20, [HEAD + b"\r\n", b"G"],
-                                   [HEAD + b"\r\n" + HEAD]])
+@pytest.mark.parametrize(
+    "parts", [[], [HEAD], [b"\r\n"], [HEAD, *[b"x"] * 20], [b"\r\n"] * 20, [HEAD + b"\r\n", b"G"], [HEAD + b"\r\n" + HEAD]]
+)
 def test_a_head_that_does_not_come_whole_in_time_closes_its_connection(hurried, parts):
     """A byte now and then buys no more time; a request before it neither."""
     with open_socket(hurried.url) as connection:
@@ -341,11 +351,24 @@ async def answer(scope, receive, send) -> None:
 @asynccontextmanager
 async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a server that lets one idle for 1 s, where the bridge does for 75. /now goes the fast path."""
-    now = SimpleNamespace(fast=(b"GET",), most=1, service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
-                          answer=lambda request, response: response.accepted())
-    bridge = SimpleNamespace(head_timeout=head_timeout, body_timeout=100, write_timeout=0, sockets={}, fast={b"/now": now}, has_cors=False,
-                             gate=SimpleNamespace(admit=lambda path, headers, server: ""))
-    server = uvicorn.Server(uvicorn.Config(answer, port=0, http=partial(FastProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None))
+    now = SimpleNamespace(
+        fast=(b"GET",),
+        most=1,
+        service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
+        answer=lambda request, response: response.accepted(),
+    )
+    bridge = SimpleNamespace(
+        head_timeout=head_timeout,
+        body_timeout=100,
+        write_timeout=0,
+        sockets={},
+        fast={b"/now": now},
+        has_cors=False,
+        gate=SimpleNamespace(admit=lambda path, headers, server: ""),
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(answer, port=0, http=partial(FastProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None)
+    )
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
@@ -361,8 +384,11 @@ def get(path: str) -> bytes:
 
 
 @pytest.mark.parametrize("head_timeout", [0, 0.2, 100])
-@pytest.mark.parametrize("after", [b"", b"\r\n", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nof 9"],
-                         ids=["nothing", "an empty line", "half a body of what is answered"])
+@pytest.mark.parametrize(
+    "after",
+    [b"", b"\r\n", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nof 9"],
+    ids=["nothing", "an empty line", "half a body of what is answered"],
+)
 def test_a_connection_that_idles_too_long_is_closed_however_often_it_was_used(head_timeout, after):
     async def visit() -> bytes:
         async with idling(head_timeout) as (reader, writer):
@@ -381,6 +407,7 @@ def test_a_connection_that_idles_too_long_is_closed_however_often_it_was_used(he
 
 def test_a_connection_does_not_idle_while_the_second_of_two_requests_is_answered():
     """The first one is answered at once, before the second is looked at."""
+
     async def visit() -> tuple[bytes, bytes]:
         async with idling() as (reader, writer):
             writer.write(get("/now") + get("/slow"))

@@ -32,7 +32,7 @@ def test_every_line_is_a_whole_fact(start, connect, format):
 def test_a_failed_call_is_told_with_what_binds_it(start, connect):
     bridge = start("dies", options=["--log-format", "json", "--backoff-initial", "0.05"])
     client = connect(Http, bridge.url, listen=False)
-    pid, = bridge.children()
+    (pid,) = bridge.children()
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     client.post(call("die", code=7), {"traceparent": trace})
     failed = json.loads(eventually(lambda: bridge.logged("call failed"))[0])

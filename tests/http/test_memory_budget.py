@@ -45,13 +45,17 @@ def calls_that_wait(flood: Flood) -> None:
 
 def bodies_that_do_not_end(flood: Flood) -> None:
     for _ in range(MUCH):
-        flood.send(head("POST", flood.bridge.url, "/mcp", content_type="application/json", accept="*/*", transfer_encoding="chunked"),
-                   b"%x\r\n" % LONG + b" " * LONG + b"\r\n")
+        flood.send(
+            head("POST", flood.bridge.url, "/mcp", content_type="application/json", accept="*/*", transfer_encoding="chunked"),
+            b"%x\r\n" % LONG + b" " * LONG + b"\r\n",
+        )
 
 
 def bodies_with_a_length_that_do_not_end(flood: Flood) -> None:
     for _ in range(MUCH):
-        flood.send(head("POST", flood.bridge.url, "/mcp", content_type="application/json", accept="*/*", content_length=str(LONG + 1)), b" " * LONG)
+        flood.send(
+            head("POST", flood.bridge.url, "/mcp", content_type="application/json", accept="*/*", content_length=str(LONG + 1)), b" " * LONG
+        )
 
 
 def notifications_that_the_child_does_not_read(flood: Flood) -> None:
@@ -73,22 +77,38 @@ def events_that_nobody_reads(flood: Flood) -> None:
         flood.send(head("GET", flood.bridge.url, "/mcp", accept="text/event-stream", mcp_session_id=session))
     for id in range(30):
         with suppress(OSError):
-            read_until(flood.send(post(flood.bridge.url, call("notify", id=id, method="notifications/tools/list_changed", params={"x": "x" * LONG}),
-                                       mcp_session_id=session)), b"jsonrpc")
+            read_until(
+                flood.send(
+                    post(
+                        flood.bridge.url,
+                        call("notify", id=id, method="notifications/tools/list_changed", params={"x": "x" * LONG}),
+                        mcp_session_id=session,
+                    )
+                ),
+                b"jsonrpc",
+            )
 
 
 def sessions_with_much_to_say_of_themselves(flood: Flood) -> None:
     client = {"name": "raw", "version": "1", "icons": ["x" * (1 << 20)]}
     for _ in range(3 * MUCH):
-        flood.send(post(flood.bridge.url, initialize() | {"params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}}))
+        flood.send(
+            post(flood.bridge.url, initialize() | {"params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}})
+        )
 
 
 def subscriptions(flood: Flood) -> None:
     for _ in range(8):
         session, connection = flood.session(), flood.send()
         for id in range(0, 900, 50):
-            connection.sendall(b"".join(post(flood.bridge.url, message("resources/subscribe", {"uri": "x" * 8000 + str(number)}, number),
-                                             mcp_session_id=session) for number in range(id, id + 50)))
+            connection.sendall(
+                b"".join(
+                    post(
+                        flood.bridge.url, message("resources/subscribe", {"uri": "x" * 8000 + str(number)}, number), mcp_session_id=session
+                    )
+                    for number in range(id, id + 50)
+                )
+            )
             answers = 0
             while answers < 50:
                 answers += connection.recv(1 << 16).count(b'"jsonrpc"')
@@ -98,12 +118,23 @@ def news_that_wait_for_a_stream(flood: Flood) -> None:
     sessions = [flood.session() for _ in range(MUCH)]
     for session in sessions:
         for number in range(10):
-            read_until(flood.send(post(flood.bridge.url, message("resources/subscribe", {"uri": f"x:{number}"}, 1), mcp_session_id=session)), b"jsonrpc")
+            read_until(
+                flood.send(post(flood.bridge.url, message("resources/subscribe", {"uri": f"x:{number}"}, 1), mcp_session_id=session)),
+                b"jsonrpc",
+            )
     for number in range(10):
         news = {"uri": f"x:{number}", "x": "x" * LONG}
         with suppress(OSError):
-            read_until(flood.send(post(flood.bridge.url, call("notify", id=2, method="notifications/resources/updated", params=news),
-                                       mcp_session_id=sessions[0])), b"jsonrpc")
+            read_until(
+                flood.send(
+                    post(
+                        flood.bridge.url,
+                        call("notify", id=2, method="notifications/resources/updated", params=news),
+                        mcp_session_id=sessions[0],
+                    )
+                ),
+                b"jsonrpc",
+            )
 
 
 def fragments_of_messages(flood: Flood) -> None:
@@ -111,7 +142,7 @@ def fragments_of_messages(flood: Flood) -> None:
         connection, _ = open_websocket(flood.bridge.url)
         flood.stack.enter_context(connection)
         connection.settimeout(2)
-        part = b"\x00\xfe\xff\xff\x00\x00\x00\x00" + b"x" * 0xffff
+        part = b"\x00\xfe\xff\xff\x00\x00\x00\x00" + b"x" * 0xFFFF
         with suppress(OSError):
             connection.sendall(b"\x01\x81\x00\x00\x00\x00x")
             for _ in range(LONG >> 16):
@@ -149,9 +180,22 @@ def pings_whose_pongs_nobody_reads(flood: Flood) -> None:
             connection.sendall((b"\x89\xfd\x00\x00\x00\x00" + b"x" * 125) * 1000)
 
 
-FLOODS = [pings_whose_pongs_nobody_reads, calls_that_wait, calls_with_long_ids, modern_calls_that_say_something_new_of_themselves, hosts_that_are_none, bodies_that_do_not_end, bodies_with_a_length_that_do_not_end, notifications_that_the_child_does_not_read,
-          answers_that_nobody_reads, events_that_nobody_reads, sessions_with_much_to_say_of_themselves, subscriptions,
-          news_that_wait_for_a_stream, fragments_of_messages]
+FLOODS = [
+    pings_whose_pongs_nobody_reads,
+    calls_that_wait,
+    calls_with_long_ids,
+    modern_calls_that_say_something_new_of_themselves,
+    hosts_that_are_none,
+    bodies_that_do_not_end,
+    bodies_with_a_length_that_do_not_end,
+    notifications_that_the_child_does_not_read,
+    answers_that_nobody_reads,
+    events_that_nobody_reads,
+    sessions_with_much_to_say_of_themselves,
+    subscriptions,
+    news_that_wait_for_a_stream,
+    fragments_of_messages,
+]
 CHILD = """
 import threading, time
 from notify import child

@@ -32,9 +32,31 @@ def test_the_endpoint_event_has_the_prefix_of_a_proxy(echo):
     assert endpoint_event(echo, "/sse/") == "/messages?"
 
 
-@pytest.mark.parametrize("prefix", ["//evil.example.com", "https://evil.example.com/", "/a\tb", "/a?b", "/a#", "evil", "/a\"b", "/é",
-                                    "/", "/a//b", "/a/../b", "/..", "/a/./b", "/a/%2e%2E", "/a/%2", "/a..b", "/a<b>", "/a, b", "/a\\b",
-                                    "/" + "a" * 200])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "//evil.example.com",
+        "https://evil.example.com/",
+        "/a\tb",
+        "/a?b",
+        "/a#",
+        "evil",
+        '/a"b',
+        "/é",
+        "/",
+        "/a//b",
+        "/a/../b",
+        "/..",
+        "/a/./b",
+        "/a/%2e%2E",
+        "/a/%2",
+        "/a..b",
+        "/a<b>",
+        "/a, b",
+        "/a\\b",
+        "/" + "a" * 200,
+    ],
+)
 def test_a_prefix_that_is_no_path_is_ignored(echo, prefix):
     assert endpoint_event(echo, x_forwarded_prefix=prefix) == "/messages?"
 
@@ -64,8 +86,11 @@ def several(tmp_path_factory):
     """What desktop clients keep in their file; one of them cannot work."""
     file = tmp_path_factory.mktemp("config") / "mcp.json"
     command, *arguments = zoo("echo")
-    servers = {"one": {"command": command, "args": arguments, "env": {"WHO": "one"}}, "two": {"command": command, "args": arguments},
-               "broken": {"command": command, "args": zoo("dies_at_start")[1:]}}
+    servers = {
+        "one": {"command": command, "args": arguments, "env": {"WHO": "one"}},
+        "two": {"command": command, "args": arguments},
+        "broken": {"command": command, "args": zoo("dies_at_start")[1:]},
+    }
     file.write_text(json.dumps({"mcpServers": servers}))
     with Bridge(None, "--config", file, ready=False) as bridge:
         yield bridge

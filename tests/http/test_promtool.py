@@ -17,7 +17,7 @@ def test_promtool_finds_nothing_to_say_about_the_metrics(start, connect):
         client.call("fail")
         client.call("error")
         client.call('no such "tool"')
-        client.request("x-vendor/\u00e4 \"quoted\"")
+        client.request('x-vendor/\u00e4 "quoted"')
         client.call("progress", steps=2)
     refused = connect(Http, bridge.url).post({"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"mcp-session-id": "none"})
     client.call("die")
@@ -40,7 +40,5 @@ def test_promtool_does_judge():
 
 def judgement(exposition: str) -> tuple[str, int]:
     command = [promtool(), "check", "metrics"]
-    checked = subprocess.run(
-        command, input=exposition, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    checked = subprocess.run(command, input=exposition, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return checked.stdout, checked.returncode

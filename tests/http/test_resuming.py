@@ -6,8 +6,7 @@ from wire import call, message
 
 
 def slow_progress(steps=3, pause=0.15, id=1) -> dict:
-    return message("tools/call", {"name": "progress", "arguments": {"steps": steps, "pause": pause},
-                                  "_meta": {"progressToken": "p"}}, id)
+    return message("tools/call", {"name": "progress", "arguments": {"steps": steps, "pause": pause}, "_meta": {"progressToken": "p"}}, id)
 
 
 @pytest.fixture

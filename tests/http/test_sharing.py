@@ -142,8 +142,13 @@ def test_only_subscribers_hear_of_a_resource(around, connect, transport):
     two, other = (connect(transport, bridge.url) for _ in range(2))
     one = transport(bridge.url)
     one.open()
-    heard = lambda: [[m["params"]["uri"] for m in client.messages(0.05)] for client in (one, two, other)]
-    subscribed = lambda: text(other.call("subscriptions"))
+
+    def heard():
+        return [[m["params"]["uri"] for m in client.messages(0.05)] for client in (one, two, other)]
+
+    def subscribed():
+        return text(other.call("subscriptions"))
+
     for client in (one, two):
         client.request("resources/subscribe", {"uri": "test://one"})
     one.request("resources/subscribe", {"uri": "test://two"})

@@ -119,10 +119,18 @@ def test_a_session_is_gone_after_delete(echo):
 # Accept and Content-Type
 
 
-@pytest.mark.parametrize("accept", [
-    "*/*", "application/*, text/*", "text/event-stream, application/json", "APPLICATION/JSON", "application/json;q=0.5",
-    "text/html, */*;q=0.1", None,
-])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "application/*, text/*",
+        "text/event-stream, application/json",
+        "APPLICATION/JSON",
+        "application/json;q=0.5",
+        "text/html, */*;q=0.1",
+        None,
+    ],
+)
 def test_a_client_that_takes_json_gets_json(client, accept):
     """Edge case 63."""
     response = client.post(call("echo", message="hi"), {"accept": accept})
@@ -177,16 +185,31 @@ def test_a_pretty_printed_body_reaches_the_child_as_one_line(client, transport, 
     assert [line for line in lines_at_child(client) if "two" in line and "\n" not in line]
 
 
-@pytest.mark.parametrize("body, code", [
-    (b"", -32700), (b"  \n", -32700), (b"{", -32700), (b"nonsense", -32700), (b"\xff\xfe{}", -32700),
-    (b'{"jsonrpc":"2.0","id":1,"method":"ping"} x', -32700), (b'{"jsonrpc":"2.0","id":1,"method":"a\x01b"}', -32700),
-    (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\xc3"}}', -32700), (b"null", -32600), (b"5", -32600),
-    (b'"text"', -32600), (b"{}", -32600), (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', -32600),
-    (b'{"id":1,"method":"ping"}', -32600), (b'{"jsonrpc":"2.0","id":1,"method":5}', -32600),
-    (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}', -32602),
-    (b'{"jsonrpc":"2.0","id":1}', -32600), (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', -32600),
-    (b"[" * 100_000, -32600), (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 5000 + b"1" + b"}" * 5001, -32600),
-])
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        (b"", -32700),
+        (b"  \n", -32700),
+        (b"{", -32700),
+        (b"nonsense", -32700),
+        (b"\xff\xfe{}", -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping"} x', -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"a\x01b"}', -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\xc3"}}', -32700),
+        (b"null", -32600),
+        (b"5", -32600),
+        (b'"text"', -32600),
+        (b"{}", -32600),
+        (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', -32600),
+        (b'{"id":1,"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":5}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}', -32602),
+        (b'{"jsonrpc":"2.0","id":1}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', -32600),
+        (b"[" * 100_000, -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 5000 + b"1" + b"}" * 5001, -32600),
+    ],
+)
 def test_a_body_that_is_no_message_is_refused(client, body, code):
     response = client.post(body)
 
@@ -210,7 +233,7 @@ def test_an_id_that_is_no_string_or_integer_never_reaches_the_child(client, id):
     assert not [line for line in lines_at_child(client) if f"{id[:2]} sent" in line and '"x-vendor/echo"' in line]
 
 
-@pytest.mark.parametrize("id", [2**53 + 1, 2**70, -1, 0, "x" * 300, "", "ünï \u2028 \"quoted\" \\ \n"])
+@pytest.mark.parametrize("id", [2**53 + 1, 2**70, -1, 0, "x" * 300, "", 'ünï \u2028 "quoted" \\ \n'])
 def test_any_valid_id_is_echoed_exactly(echo, connect, transport, id):
     """Edge case 19."""
     client = connect(transport, echo.url)
@@ -404,8 +427,15 @@ def test_a_client_that_leaves_before_its_answer_costs_nothing_after_it(client, e
     assert not echo.logged("bug")
 
 
-@pytest.mark.parametrize("raw", [b"\x16\x03\x01 not HTTP\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"POST /mcp HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-                                 b"POST /mcp HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x16\x03\x01 not HTTP\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /mcp HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST /mcp HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
 def test_what_is_no_http_is_refused_and_closed(echo, raw):
     with open_socket(echo.url) as connection:
         connection.sendall(raw)

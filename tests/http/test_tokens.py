@@ -46,22 +46,25 @@ def test_a_byte_order_mark_and_comments_are_no_part_of_a_token(tmp_path):
     assert [principal(tokens, word) for word in ("#", "# the first", "#x", "c" * 20, "first", "﻿" + TOKEN)] == [None] * 6
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    ("x\n", "1: a token of 1 characters can be guessed: at least 16"),
-    (f"\n{TOKEN} alice\n", "2: a token of 5 characters can be guessed"),
-    ("alice fifteen-letters\n", "1: a token of 15 characters"),
-    (f"alice {TOKEN}\nbob {OTHER}\ncarol {HASH}\n", "3: the token of line 1 under another name"),
-    (f"{TOKEN}\nbob {TOKEN}\n", "2: the token of line 1 under another name"),
-    (f"alice sha256:{hashlib.sha256().hexdigest()}\n", "1: this is the hash of an empty text"),
-    (f"sha256:{hashlib.sha256(b'%c' % 10).hexdigest()}\n", "1: this is the hash of an empty text"),
-    ("sha256:1234\n", "1: sha256: is followed by the 64 hexadecimal digits"),
-    (f"alice SHA256:{'g' * 64}\n", "1: sha256: is followed by"),
-    ("alice pässwörter-und-mehr\n", "1: a token has letters, digits and signs of ASCII only"),
-    ("alice a-zero-width\u200b-space-in-it\n", "1: a token has letters"),
-    (f"al\x1bice {TOKEN}\n", "1: a name is made of"),
-    (f"a b {TOKEN}\n", "1: expected TOKEN or NAME TOKEN"),
-    (f"{TOKEN}\n".encode("utf-16"), ": not UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("x\n", "1: a token of 1 characters can be guessed: at least 16"),
+        (f"\n{TOKEN} alice\n", "2: a token of 5 characters can be guessed"),
+        ("alice fifteen-letters\n", "1: a token of 15 characters"),
+        (f"alice {TOKEN}\nbob {OTHER}\ncarol {HASH}\n", "3: the token of line 1 under another name"),
+        (f"{TOKEN}\nbob {TOKEN}\n", "2: the token of line 1 under another name"),
+        (f"alice sha256:{hashlib.sha256().hexdigest()}\n", "1: this is the hash of an empty text"),
+        (f"sha256:{hashlib.sha256(b'%c' % 10).hexdigest()}\n", "1: this is the hash of an empty text"),
+        ("sha256:1234\n", "1: sha256: is followed by the 64 hexadecimal digits"),
+        (f"alice SHA256:{'g' * 64}\n", "1: sha256: is followed by"),
+        ("alice pässwörter-und-mehr\n", "1: a token has letters, digits and signs of ASCII only"),
+        ("alice a-zero-width\u200b-space-in-it\n", "1: a token has letters"),
+        (f"al\x1bice {TOKEN}\n", "1: a name is made of"),
+        (f"a b {TOKEN}\n", "1: expected TOKEN or NAME TOKEN"),
+        (f"{TOKEN}\n".encode("utf-16"), ": not UTF-8"),
+    ],
+)
 def test_a_line_that_opens_too_easily_or_not_at_all_is_refused_by_its_number_and_shows_no_token(tmp_path, content, why):
     with pytest.raises(UsageError) as refused:
         read(tmp_path, content)
@@ -78,9 +81,10 @@ def test_one_name_may_have_several_tokens_and_who_lost_one_is_known(tmp_path):
     assert Tokens.revoked(after, read(tmp_path, f"alice {TOKEN}\n")) == set()
 
 
-@pytest.mark.parametrize(("mode", "content", "is_exposed"), [
-    (0o600, TOKEN, False), (0o400, TOKEN, False), (0o640, TOKEN, True), (0o644, TOKEN, True), (0o602, TOKEN, True), (0o644, HASH, False),
-])
+@pytest.mark.parametrize(
+    ("mode", "content", "is_exposed"),
+    [(0o600, TOKEN, False), (0o400, TOKEN, False), (0o640, TOKEN, True), (0o644, TOKEN, True), (0o602, TOKEN, True), (0o644, HASH, False)],
+)
 def test_a_file_of_tokens_that_others_may_read_is_told_but_not_one_of_hashes(tmp_path, mode, content, is_exposed):
     read(tmp_path, content)
     os.chmod(tmp_path / "tokens", mode)

@@ -7,12 +7,15 @@ import sys
 
 import httpx
 import pytest
-
 from support import ROOT, eventually
 from support.running import zoo
 
-HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize",
-         "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
 ACCEPT = {"accept": "application/json, text/event-stream"}
 
 
@@ -23,7 +26,9 @@ def start(tmp_path):
 
     def run() -> subprocess.Popen:
         command = [sys.executable, "-m", "bridge", "serve", "--uds", str(tmp_path / "socket"), "--", *zoo("echo")]
-        started.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"MCP_BRIDGE_CACHE_DIR": str(tmp_path)}))
+        started.append(
+            subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"MCP_BRIDGE_CACHE_DIR": str(tmp_path)})
+        )
         return started[-1]
 
     yield run

@@ -30,8 +30,18 @@ def test_binary_frames_are_messages_too(echo, connect):
     assert text(eventually(lambda: answers)[0]) == "bytes"
 
 
-@pytest.mark.parametrize("frame, code", [("", -32700), ("{", -32700), (b"\xff\xfe", -32700), ("5", -32600), ("[]", -32600),
-                                         ('{"jsonrpc":"2.0","id":1.5,"method":"ping"}', -32600), ('"initialize"', -32600)])
+@pytest.mark.parametrize(
+    "frame, code",
+    [
+        ("", -32700),
+        ("{", -32700),
+        (b"\xff\xfe", -32700),
+        ("5", -32600),
+        ("[]", -32600),
+        ('{"jsonrpc":"2.0","id":1.5,"method":"ping"}', -32600),
+        ('"initialize"', -32600),
+    ],
+)
 def test_a_frame_that_is_no_message_is_answered_with_an_error(echo, connect, frame, code):
     client = connect(Ws, echo.url)
     client.socket.send(frame)
@@ -44,7 +54,7 @@ def test_a_frame_that_is_no_message_is_answered_with_an_error(echo, connect, fra
 
 def test_one_message_a_frame_both_ways(around, connect):
     client = connect(Ws, around("strict_go").url)
-    client.socket.send([json.dumps(call("echo", id=100, message="in pieces"))[n:n + 7] for n in range(0, 120, 7)])
+    client.socket.send([json.dumps(call("echo", id=100, message="in pieces"))[n : n + 7] for n in range(0, 120, 7)])
 
     assert text(client.call("echo", message="whole")) == "whole"
 

@@ -24,10 +24,14 @@ def bridges(tmp_path_factory, around):
     folder = tmp_path_factory.mktemp("world")
     (folder / "tokens").write_text(f"{SECRET}\n")
     command, *arguments = zoo("echo")
-    (folder / "mcp.json").write_text(json.dumps({"mcpServers": {name: {"command": command, "args": arguments} for name in ("time", "notes")}}))
-    with Bridge(zoo("echo"), "--token-file", folder / "tokens", headers={"authorization": f"Bearer {SECRET}"}) as guarded, \
-            Bridge(None, "--config", folder / "mcp.json", ready=False) as several, \
-            Bridge(zoo("echo"), "--root-path", "/gateway/time", "--allowed-origin", PAGE) as prefixed:
+    (folder / "mcp.json").write_text(
+        json.dumps({"mcpServers": {name: {"command": command, "args": arguments} for name in ("time", "notes")}})
+    )
+    with (
+        Bridge(zoo("echo"), "--token-file", folder / "tokens", headers={"authorization": f"Bearer {SECRET}"}) as guarded,
+        Bridge(None, "--config", folder / "mcp.json", ready=False) as several,
+        Bridge(zoo("echo"), "--root-path", "/gateway/time", "--allowed-origin", PAGE) as prefixed,
+    ):
         yield {"plain": around("echo"), "guarded": guarded, "several": several, "prefixed": prefixed}
 
 
@@ -42,10 +46,22 @@ def request(method: str, path: str, body: bytes = b"", version: str = "1.1", **h
 CASES = [  # where it comes from, which bridge, the request, the status, and what stands in the answer
     # checkers
     ("HAProxy httpchk: HTTP/1.0 without a Host", "plain", request("GET", "/healthz", version="1.0", host=None), 200, "ok"),
-    ("HAProxy httpchk for readiness: the state alone", "plain", request("GET", "/readyz", version="1.0", host=None), 200, '{"status":"ready","state":"ready"}'),
+    (
+        "HAProxy httpchk for readiness: the state alone",
+        "plain",
+        request("GET", "/readyz", version="1.0", host=None),
+        200,
+        '{"status":"ready","state":"ready"}',
+    ),
     ("AWS load balancer: the address of a target as Host", "plain", request("GET", "/healthz", host="10.1.2.3:8000"), 200, "ok"),
     ("another Host gets nothing else", "plain", request("GET", "/status.json", host="10.1.2.3"), 403, "--allowed-host"),
-    ("ApacheBench: HTTP/1.0 that keeps its connection", "plain", request("POST", "/mcp", OPEN, version="1.0", connection="keep-alive"), 200, "serverInfo"),
+    (
+        "ApacheBench: HTTP/1.0 that keeps its connection",
+        "plain",
+        request("POST", "/mcp", OPEN, version="1.0", connection="keep-alive"),
+        200,
+        "serverInfo",
+    ),
     # URLs that are nearly right
     ("a base URL with a slash joined to /mcp", "plain", request("POST", "//mcp", OPEN), 200, "serverInfo"),
     ("a base URL without /mcp", "plain", request("POST", "/", OPEN), 200, "serverInfo"),
@@ -57,7 +73,13 @@ CASES = [  # where it comes from, which bridge, the request, the status, and wha
     ("no name at all", "several", request("POST", "/mcp", OPEN), 404, "/notes/mcp, /time/mcp"),
     ("another name", "several", request("GET", "/tine/mcp"), 404, "/time/mcp"),
     ("a prefix that nobody strips", "prefixed", request("POST", "/gateway/time/mcp", OPEN), 200, "serverInfo"),
-    ("two proxies, each with a prefix", "plain", request("GET", "/sse", accept="text/event-stream", x_forwarded_prefix="/a, /b/"), 200, "data: /a/b/messages?"),
+    (
+        "two proxies, each with a prefix",
+        "plain",
+        request("GET", "/sse", accept="text/event-stream", x_forwarded_prefix="/a, /b/"),
+        200,
+        "data: /a/b/messages?",
+    ),
     ("a person at a wrong page", "plain", request("GET", "/help"), 404, "the MCP is at /mcp"),
     # a missing token is no OAuth maze
     ("mcp-remote after a 401: dynamic registration", "guarded", request("POST", "/register", b"{}"), 404, "there is no OAuth here"),
@@ -69,13 +91,41 @@ CASES = [  # where it comes from, which bridge, the request, the status, and wha
     ("a proxy that compresses requests", "plain", request("POST", "/mcp", OPEN, content_encoding="gzip"), 415, "accept-encoding: identity"),
     ("a coding that is none", "plain", request("POST", "/mcp", OPEN, content_encoding="identity"), 200, "serverInfo"),
     ("a charset that JSON has not", "plain", request("POST", "/mcp", OPEN, content_type="application/json; charset=utf-16"), 415, "UTF-8"),
-    ("charset=UTF8 in quotes, as .NET says it", "plain", request("POST", "/mcp", OPEN, content_type='application/json; charset="utf-8"'), 200, "serverInfo"),
+    (
+        "charset=UTF8 in quotes, as .NET says it",
+        "plain",
+        request("POST", "/mcp", OPEN, content_type='application/json; charset="utf-8"'),
+        200,
+        "serverInfo",
+    ),
     # browsers
-    ("a page that was let in asks first", "prefixed", request("OPTIONS", "/mcp", origin=PAGE, access_control_request_method="POST",
-     access_control_request_headers="authorization,content-type,last-event-id,mcp-method,mcp-name,mcp-param-city,mcp-protocol-version,mcp-session-id,x-api-key"),
-     200, "mcp-param-city"),
-    ("… reads its session's id", "prefixed", request("POST", "/mcp", OPEN, origin=PAGE), 200, "access-control-expose-headers: Mcp-Session-Id"),
-    ("… and one that was not is refused", "prefixed", request("POST", "/mcp", OPEN, origin="https://evil.example.com"), 403, "--allowed-origin"),
+    (
+        "a page that was let in asks first",
+        "prefixed",
+        request(
+            "OPTIONS",
+            "/mcp",
+            origin=PAGE,
+            access_control_request_method="POST",
+            access_control_request_headers="authorization,content-type,last-event-id,mcp-method,mcp-name,mcp-param-city,mcp-protocol-version,mcp-session-id,x-api-key",
+        ),
+        200,
+        "mcp-param-city",
+    ),
+    (
+        "… reads its session's id",
+        "prefixed",
+        request("POST", "/mcp", OPEN, origin=PAGE),
+        200,
+        "access-control-expose-headers: Mcp-Session-Id",
+    ),
+    (
+        "… and one that was not is refused",
+        "prefixed",
+        request("POST", "/mcp", OPEN, origin="https://evil.example.com"),
+        403,
+        "--allowed-origin",
+    ),
     ("desktop web views have no origin to be let in by", "plain", request("POST", "/mcp", OPEN, origin="null"), 403, "--allowed-origin"),
 ]
 
@@ -103,7 +153,9 @@ def test_an_event_stream_says_that_it_must_not_be_transformed_and_begins_at_once
         params = {"name": "progress", "arguments": {"steps": 3}, "_meta": {"progressToken": id}}
         body = json.dumps(call("progress", steps=3) | {"id": id, "params": params}).encode()
         with open_socket(echo.url) as connection:
-            connection.sendall(request(method, path, body if method == "POST" else b"", version, accept="text/event-stream", mcp_session_id=client.session))
+            connection.sendall(
+                request(method, path, body if method == "POST" else b"", version, accept="text/event-stream", mcp_session_id=client.session)
+            )
             first = read_until(connection, b"\r\n\r\n")
             first += b"" if first.partition(b"\r\n\r\n")[2] else connection.recv(1 << 16)
 
@@ -146,10 +198,14 @@ def proxied(request, echo, tmp_path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     file = tmp_path / "config"
-    file.write_text(textwrap.dedent(template.format(folder=tmp_path, port=port, url=echo.url, address=echo.url.partition("//")[2], more=more)))
+    file.write_text(
+        textwrap.dedent(template.format(folder=tmp_path, port=port, url=echo.url, address=echo.url.partition("//")[2], more=more))
+    )
     found = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin:/bin")
     command = [found, "-c", file] if program == "nginx" else [found, "run", "--adapter", "caddyfile", "--config", file]
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}) as process:
+    with subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    ) as process:
         try:
             eventually_answers(port)
             yield f"http://127.0.0.1:{port}"
@@ -189,10 +245,14 @@ def test_the_http_client_of_java_is_served(bridges):
     """uvicorn#2722, langchain4j#4582: its offers to upgrade hung, or lost the body."""
     source = Path(__file__).with_name("JavaClient.java")
     for where, token in (("plain", ""), ("guarded", SECRET), ("guarded", "wrong")):
-        done = subprocess.run(["java", "-XX:TieredStopAtLevel=1", str(source), bridges[where].url, token], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["java", "-XX:TieredStopAtLevel=1", str(source), bridges[where].url, token], capture_output=True, text=True, timeout=60
+        )
         said = done.stdout.splitlines()
 
-        assert said[:3] == (["initialize 401"] if token == "wrong" else ["initialize 200", "call 200", "large 200"]), done.stdout + done.stderr
+        assert said[:3] == (["initialize 401"] if token == "wrong" else ["initialize 200", "call 200", "large 200"]), (
+            done.stdout + done.stderr
+        )
 
 
 # Clients without their token
@@ -225,7 +285,9 @@ def test_a_client_without_its_token_ends_soon_and_says_why(bridges, tmp_path, cl
     """MCPJungle#289: after a 401 it looked for an authorization server, registered itself, and waited for a browser."""
     url = f"{bridges['guarded'].url}/mcp"
     command = [*mcp_remote(), url] if client == "mcp-remote" else [str(sdk1()), "-c", SDK, url]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    )
 
     assert done.returncode != 0
     assert "there is no OAuth here: send a static token" in done.stdout + done.stderr

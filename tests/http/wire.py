@@ -35,8 +35,7 @@ def open_socket(url: str) -> socket.socket:
 def post(url: str, body, *, path: str = "/mcp", **headers: str) -> bytes:
     """A POST as bytes; header names with `_` for `-`."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return head("POST", url, path, content_type="application/json", accept=ACCEPT,
-                content_length=str(len(content)), **headers) + content
+    return head("POST", url, path, content_type="application/json", accept=ACCEPT, content_length=str(len(content)), **headers) + content
 
 
 def head(method: str, url: str, path: str, **headers: str) -> bytes:
@@ -69,8 +68,19 @@ def open_websocket(url: str, path: str = "/ws", **headers: str) -> tuple[socket.
     """The socket after a WebSocket handshake, and the head of the answer."""
     connection = open_socket(url)
     key = base64.b64encode(os.urandom(16)).decode()
-    connection.sendall(head("GET", url, path, upgrade="websocket", connection="Upgrade", sec_websocket_version="13",
-                            sec_websocket_key=key, sec_websocket_protocol="mcp", **headers))
+    connection.sendall(
+        head(
+            "GET",
+            url,
+            path,
+            upgrade="websocket",
+            connection="Upgrade",
+            sec_websocket_version="13",
+            sec_websocket_key=key,
+            sec_websocket_protocol="mcp",
+            **headers,
+        )
+    )
     return connection, read_until(connection, b"\r\n\r\n")
 
 

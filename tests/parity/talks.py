@@ -55,10 +55,7 @@ ASKS = [
     ["call", "test_elicitation_sep1034_defaults"],
     ["call", "test_elicitation_sep1330_enums"],
 ]
-EVERYTHING = {
-    "plain": (PLAIN, [*OPENING, *LISTS, *CALLS]),
-    "interactive": (INTERACTIVE, [*OPENING, *CALLS, *ASKS]),
-}
+EVERYTHING = {"plain": (PLAIN, [*OPENING, *LISTS, *CALLS]), "interactive": (INTERACTIVE, [*OPENING, *CALLS, *ASKS])}
 
 # Without what a client of 2026-07-28 cannot say, so that both eras can hold the same talk.
 GONE = ("initialize", "ping", "subscribe", "unsubscribe", "roots_changed")
@@ -69,7 +66,7 @@ def without_handshake(steps: list) -> list:
 
 
 def said_apart(step: list) -> bool:
-    return step[0] == "cancel" or step[1:2] == ["error"] and step[2]["code"] == RESERVED
+    return step[0] == "cancel" or (step[1:2] == ["error"] and step[2]["code"] == RESERVED)
 
 
 ROUNDS = [
@@ -89,7 +86,7 @@ RICH = [
 ]
 RICH_RESULT = {"resultType": "complete", "content": RICH, "_meta": {"x-vendor/kept": 1}, "structuredContent": {"a": [1]}}
 ECHO_CALLS = [
-    ["call_with", "echo", {"message": "a\r\nb\t\u2028\U0001f600 \\u0041 \"quoted\""}],
+    ["call_with", "echo", {"message": 'a\r\nb\t\u2028\U0001f600 \\u0041 "quoted"'}],
     ["call", "unicode"],
     ["call_with", "typed", {"value": 3}],
     ["call_with", "typed", {}],

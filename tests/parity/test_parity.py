@@ -153,7 +153,7 @@ def normal(step: list, outcome: dict) -> dict:
     """Without what has to differ."""
     outcome = without_era(outcome)
     if step[1:2] and step[1] in ASKING_TOOLS:  # its answer is the client's whole message, with the id that the child gave it
-        outcome = json.loads(re.sub(r'\\"id\\": \d+', '', json.dumps(outcome)))
+        outcome = json.loads(re.sub(r'\\"id\\": \d+', "", json.dumps(outcome)))
     if step[0] == "cancel":
         return outcome | {"heard": [message for message in outcome["heard"] if not is_answer_to_nobody(message)]}
     if step[0] == "call_with_progress" and "result" in outcome:

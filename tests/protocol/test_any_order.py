@@ -13,18 +13,62 @@ from bridge.protocol.errors import Malformed
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 12) | st.sampled_from(["", "1", "2", "info", "test://a", "x", 1e300, "é\ud800", 2**70]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(
-        ["requestId", "progressToken", "uri", "level", "_meta", "name", "id", "tools", "nextCursor", "content", "reason"]), inner, max_size=3), max_leaves=6)
-METHODS = ["ping", "roots/list", "sampling/createMessage", "elicitation/create", "tools/call", "tools/list", "logging/setLevel",
-           "resources/subscribe", "resources/unsubscribe", "tasks/get", "initialize", "x", "", "notifications/progress",
-           "notifications/cancelled", "notifications/message", "notifications/tools/list_changed", "notifications/resources/updated",
-           "notifications/initialized", "notifications/roots/list_changed", "notifications/x", None, 5]
-messages = st.fixed_dictionaries({}, optional={
-    "jsonrpc": st.sampled_from(["2.0", "1.0"]), "id": values, "method": st.sampled_from(METHODS), "params": values, "result": values, "error": values})
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["requestId", "progressToken", "uri", "level", "_meta", "name", "id", "tools", "nextCursor", "content", "reason"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+METHODS = [
+    "ping",
+    "roots/list",
+    "sampling/createMessage",
+    "elicitation/create",
+    "tools/call",
+    "tools/list",
+    "logging/setLevel",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "tasks/get",
+    "initialize",
+    "x",
+    "",
+    "notifications/progress",
+    "notifications/cancelled",
+    "notifications/message",
+    "notifications/tools/list_changed",
+    "notifications/resources/updated",
+    "notifications/initialized",
+    "notifications/roots/list_changed",
+    "notifications/x",
+    None,
+    5,
+]
+messages = st.fixed_dictionaries(
+    {},
+    optional={
+        "jsonrpc": st.sampled_from(["2.0", "1.0"]),
+        "id": values,
+        "method": st.sampled_from(METHODS),
+        "params": values,
+        "result": values,
+        "error": values,
+    },
+)
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.booleans(), st.sampled_from(["strict", "litellm"]), st.lists(st.tuples(st.sampled_from(["child", "client", "line", "long", "die"]), messages), max_size=12))
+@given(
+    st.booleans(),
+    st.sampled_from(["strict", "litellm"]),
+    st.lists(st.tuples(st.sampled_from(["child", "client", "line", "long", "die"]), messages), max_size=12),
+)
 def test_nobody_can_make_the_relay_raise(own, profile_name, script):
     """Whatever a child writes and whatever a client posts."""
     world = World(own=own, profile_name=profile_name)
@@ -64,7 +108,12 @@ def test_no_depth_of_nesting_makes_it_raise(profile_name, method):
     world = World(profile_name=profile_name)
     session = world.session()
     for number, deep in enumerate(range(900, 1010)):
-        for shape in (b'"result":{"content":[NEST],"tools":[NEST]}', b'"result":{"content":NEST}', b'"error":{"message":NEST}', b'"error":NEST'):
+        for shape in (
+            b'"result":{"content":[NEST],"tools":[NEST]}',
+            b'"result":{"content":NEST}',
+            b'"error":{"message":NEST}',
+            b'"error":NEST',
+        ):
             outbox, line = world.ask_child(session, method, {}, id=number)
             nest = b"[" * deep + b"]" * deep
             world.hear(b'{"jsonrpc":"2.0","id":%d,%b}' % (line["id"], shape.replace(b"NEST", nest)))
@@ -113,8 +162,15 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize(own=st.booleans(), limit=st.sampled_from([0, 1, 2]), session_limit=st.sampled_from([0, 0, 1]), pings=st.booleans())
     def begin(self, own, limit, session_limit, pings):
-        self.world = World(own=own, is_open=False, max_in_flight=limit, max_session_requests=session_limit, request_timeout=50.0,
-                           ready_wait=30.0, ping_interval=20.0 if pings else 0.0)
+        self.world = World(
+            own=own,
+            is_open=False,
+            max_in_flight=limit,
+            max_session_requests=session_limit,
+            request_timeout=50.0,
+            ready_wait=30.0,
+            ping_interval=20.0 if pings else 0.0,
+        )
         self.worlds = [self.world]  # all children that there ever were, the one in use last
         self.given = {self.world: {}}  # what each child has to answer: our id -> the call
         self.own = {self.world: []}  # and of what the bridge asks by itself
@@ -146,7 +202,7 @@ class AnyOrder(RuleBasedStateMachine):
                     call.times += 1
                     assert line["id"] not in self.given[world]
                     assert not call.is_cancelled and call.is_owed
-                    assert call.times == 1 or call.kind in SAFE and call.times == 2 and not self.world.owner
+                    assert call.times == 1 or (call.kind in SAFE and call.times == 2 and not self.world.owner)
                     self.given[world][line["id"]] = call
                     self.used_child = self.used_child or world is self.world
                 elif line.get("method") != "initialize" and "id" in line:
@@ -163,12 +219,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     # -- clients ----------------------------------------------------------------------------------------------------------------
 
-    @rule(who=st.integers(0, 2), id=st.sampled_from([0, 1, "1", "0"]), kind=st.sampled_from(["safe", "unsafe", "unsafe", "list", "subscribe"]))
+    @rule(
+        who=st.integers(0, 2), id=st.sampled_from([0, 1, "1", "0"]), kind=st.sampled_from(["safe", "unsafe", "unsafe", "list", "subscribe"])
+    )
     def request(self, who, id, kind):
         session = self.sessions[who % len(self.sessions)]
         is_busy = any(call.session is session and (call.id, type(call.id)) == (id, type(id)) for call in self.owed)
         number = len(self.calls)
-        params = {"number": number, "name": kind, "_meta": {"progressToken": f"token {number}"}} | ({"uri": "x"} if kind == "subscribe" else {})
+        params = {"number": number, "name": kind, "_meta": {"progressToken": f"token {number}"}} | (
+            {"uri": "x"} if kind == "subscribe" else {}
+        )
         method = {"list": "tools/list", "subscribe": "resources/subscribe"}.get(kind, "tools/call")
         call = Call(number, session, id, kind, Outbox())
         self.calls.append(call)
@@ -271,7 +331,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(for_good=st.booleans())
     def crash(self, for_good):
         was_open = self.relay.is_open
-        before = [call for call in self.owed]
+        before = list(self.owed)
         given = set(self.given[self.world].values())
         self.world.die(for_good=for_good)
         self.given[self.world].clear()
@@ -282,7 +342,11 @@ class AnyOrder(RuleBasedStateMachine):
             elsewhere = {call for world in self.worlds[:-1] for call in self.given[world].values()}
             assert set(self.owed) <= elsewhere
         for call in self.owed:
-            assert call not in given or call.kind in SAFE and call.times == 1 or any(call in self.given[w].values() for w in self.worlds[:-1])
+            assert (
+                call not in given
+                or (call.kind in SAFE and call.times == 1)
+                or any(call in self.given[w].values() for w in self.worlds[:-1])
+            )
         if self.world.owner and was_open and self.used_child and not answered:
             self.must_tell = True
         self.take()
@@ -350,8 +414,11 @@ class AnyOrder(RuleBasedStateMachine):
                 assert (answer["id"], type(answer["id"])) == (call.id, type(call.id))
                 assert answer.get("result", call.number) == call.number
                 assert answer.get("error", {}).get("code") != -1 or answer["error"]["message"] == call.number
-            assert all(message["params"] == {"progressToken": f"token {call.number}", "progress": call.number}
-                       for message in call.outbox.messages if message["method"] == "notifications/progress")
+            assert all(
+                message["params"] == {"progressToken": f"token {call.number}", "progress": call.number}
+                for message in call.outbox.messages
+                if message["method"] == "notifications/progress"
+            )
 
     @invariant()
     def the_books_are_right(self):

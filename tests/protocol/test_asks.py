@@ -162,7 +162,11 @@ def test_the_child_takes_back_what_it_asked(world):
     world.notice("cancelled", requestId=3, reason="never mind")
     id = stream.messages[0]["id"]
 
-    assert stream.messages[1] == {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id, "reason": "never mind"}}
+    assert stream.messages[1] == {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": id, "reason": "never mind"},
+    }
     assert world.respond(world.owner, id, result={}) is False
     assert world.sent() == []
 

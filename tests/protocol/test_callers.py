@@ -24,31 +24,41 @@ def put_right(params: bytes, method: str = "tools/call") -> bytes:
     return bytes(message.params)
 
 
-@pytest.mark.parametrize(("method", "given", "expected"), [
-    ("tasks/get", rb'{"taskId":"mine","TaskId":"hers"}', b'{"taskId":"mine"}'),
-    ("tasks/get", rb'{"TASKID":"hers","taskId":"mine"}', b'{"taskId":"mine"}'),
-    ("tasks/get", rb'{"taskId":"mine","task\u0049d":"hers"}', b'{"taskId":"hers"}'),
-    ("tasks/get", rb'{"task\u0049d":"hers"}', b'{"taskId":"hers"}'),
-    ("tasks/get", '{"taſkId":"hers","taskId":"mine","taskID":"hers"}'.encode(), b'{"taskId":"mine"}'),
-    ("tasks/get", rb'{"tas\u212aId":"hers","taskId":"mine"}', b'{"taskId":"mine"}'),
-    ("tools/call", rb'{"name":"a","Name":"b","arguments":{"Name":1}}', b'{"name":"a","arguments":{"Name":1}}'),
-    ("tools/call", rb'{"name":"a","_META":{"progressToken":3}}', b'{"name":"a"}'),
-    ("tools/call", rb'{"name":"a", "_meta":{"a":1}, "_meta":{"b": 1}}', b'{"name":"a","_meta":{"b": 1}}'),
-    ("tools/list", rb'{"Cursor":"2"}', b"{}"),
-    ("tools/list", '{"curſor":"2"}'.encode(), b"{}"),
-    ("resources/unsubscribe", rb'{"uri":"a:","URI":"b:"}', b'{"uri":"a:"}'),
-    ("logging/setLevel", rb'{"level":"info","LeveL":"emergency"}', b'{"level":"info"}'),
-    ("subscriptions/listen", rb'{"Notifications":{"taskIds":["hers"]},"notifications":{}}', b'{"notifications":{}}'),
-    ("x/own", rb'{"_Meta":{},"Name":1,"name":2}', b'{"Name":1,"name":2}'),
-])
+@pytest.mark.parametrize(
+    ("method", "given", "expected"),
+    [
+        ("tasks/get", rb'{"taskId":"mine","TaskId":"hers"}', b'{"taskId":"mine"}'),
+        ("tasks/get", rb'{"TASKID":"hers","taskId":"mine"}', b'{"taskId":"mine"}'),
+        ("tasks/get", rb'{"taskId":"mine","task\u0049d":"hers"}', b'{"taskId":"hers"}'),
+        ("tasks/get", rb'{"task\u0049d":"hers"}', b'{"taskId":"hers"}'),
+        ("tasks/get", '{"taſkId":"hers","taskId":"mine","taskID":"hers"}'.encode(), b'{"taskId":"mine"}'),
+        ("tasks/get", rb'{"tas\u212aId":"hers","taskId":"mine"}', b'{"taskId":"mine"}'),
+        ("tools/call", rb'{"name":"a","Name":"b","arguments":{"Name":1}}', b'{"name":"a","arguments":{"Name":1}}'),
+        ("tools/call", rb'{"name":"a","_META":{"progressToken":3}}', b'{"name":"a"}'),
+        ("tools/call", rb'{"name":"a", "_meta":{"a":1}, "_meta":{"b": 1}}', b'{"name":"a","_meta":{"b": 1}}'),
+        ("tools/list", rb'{"Cursor":"2"}', b"{}"),
+        ("tools/list", '{"curſor":"2"}'.encode(), b"{}"),
+        ("resources/unsubscribe", rb'{"uri":"a:","URI":"b:"}', b'{"uri":"a:"}'),
+        ("logging/setLevel", rb'{"level":"info","LeveL":"emergency"}', b'{"level":"info"}'),
+        ("subscriptions/listen", rb'{"Notifications":{"taskIds":["hers"]},"notifications":{}}', b'{"notifications":{}}'),
+        ("x/own", rb'{"_Meta":{},"Name":1,"name":2}', b'{"Name":1,"name":2}'),
+    ],
+)
 def test_a_member_that_decides_is_there_once_and_spelled_as_it_should(method, given, expected):
     assert put_right(given, method) == expected
 
 
-@pytest.mark.parametrize("params", [
-    b"{}", b'{"name":"a"}', b'{"name":"a","arguments":{"Name":1,"name":2,"\\u006eame":3}}', b'{ "name" : "a",\t"arguments":{"a" :1.50}}',
-    b'{"arguments":{},"_meta":{"a":1e2},"name":"\\u0061"}', b'{"name":"a","task":{"ttl":1},"x":[ ]}',
-])
+@pytest.mark.parametrize(
+    "params",
+    [
+        b"{}",
+        b'{"name":"a"}',
+        b'{"name":"a","arguments":{"Name":1,"name":2,"\\u006eame":3}}',
+        b'{ "name" : "a",\t"arguments":{"a" :1.50}}',
+        b'{"arguments":{},"_meta":{"a":1e2},"name":"\\u0061"}',
+        b'{"name":"a","task":{"ttl":1},"x":[ ]}',
+    ],
+)
 def test_what_is_right_stays_byte_for_byte(params):
     assert put_right(params) == params
 
@@ -56,7 +66,22 @@ def test_what_is_right_stays_byte_for_byte(params):
 def test_whatever_is_sent_the_child_finds_what_we_have_decided_by_however_it_reads():
     """Readers that take the first, the last, or any case, as Go does, all find the same."""
     dice = random.Random(15)
-    spellings = ("name", "Name", "NAME", r"n\u0061me", r"\u004eame", "_meta", "_META", r"\u005fmeta", "uri", "URI", "arguments", "cursor", "curſor", "x")
+    spellings = (
+        "name",
+        "Name",
+        "NAME",
+        r"n\u0061me",
+        r"\u004eame",
+        "_meta",
+        "_META",
+        r"\u005fmeta",
+        "uri",
+        "URI",
+        "arguments",
+        "cursor",
+        "curſor",
+        "x",
+    )
     for _ in range(3000):
         white = dice.choice(("", "", " ", "\n "))
         members = [f'{white}"{dice.choice(spellings)}"{white}:{white}"{number}"' for number in range(dice.randint(0, 5))]
@@ -72,18 +97,30 @@ def test_whatever_is_sent_the_child_finds_what_we_have_decided_by_however_it_rea
 # Progress
 
 
-@pytest.mark.parametrize("meta", [
-    b'"_META":{"progressToken":%d}', b'"_meta":{"ProgressToken":%d}', rb'"_meta":{"progress\u0054oken":%d,"PROGRESSTOKEN":%d}',
-    b'"_meta":{"progressToken":"mine","progresstoken":%d}', '"_meta":{"progreſſToKen":%d}'.encode(), b'"_meta":{"progressToken":1},"_Meta":{"progressToken":%d}',
-])
+@pytest.mark.parametrize(
+    "meta",
+    [
+        b'"_META":{"progressToken":%d}',
+        b'"_meta":{"ProgressToken":%d}',
+        rb'"_meta":{"progress\u0054oken":%d,"PROGRESSTOKEN":%d}',
+        b'"_meta":{"progressToken":"mine","progresstoken":%d}',
+        '"_meta":{"progreſſToKen":%d}'.encode(),
+        b'"_meta":{"progressToken":1},"_Meta":{"progressToken":%d}',
+    ],
+)
 def test_no_spelling_of_a_progress_token_gives_the_child_one_that_is_another_callers(meta):
     world = World()
     hers = world.request(world.session(), "tools/call", {"name": "x", "_meta": {"progressToken": "hers"}}, id=1)
     target = world.sent()[-1]["id"]
     world.request(world.session(), "tools/call", b'{"name":"x",%b}' % (meta % ((target,) * meta.count(b"%d"))), id=1)
     sent = world.sent()[-1]
-    tokens = [token for key, value in sent["params"].items() if key.casefold() == "_meta"
-              for name, token in value.items() if name.casefold() == "progresstoken"]
+    tokens = [
+        token
+        for key, value in sent["params"].items()
+        if key.casefold() == "_meta"
+        for name, token in value.items()
+        if name.casefold() == "progresstoken"
+    ]
 
     assert set(tokens) <= {sent["id"]}
     assert hers.raw == []
@@ -104,17 +141,26 @@ def test_a_modern_callers_token_is_ours_on_either_child(era):
     call(world, Caller("test"), {"name": "x", "_meta": {"progressToken": "hers", "ProgressToken": 1, "progresstoken": 2}})
     sent = world.sent()[-1]
 
-    assert {name: token for name, token in sent["params"]["_meta"].items() if name.casefold() == "progresstoken"} == {"progressToken": sent["id"]}
+    assert {name: token for name, token in sent["params"]["_meta"].items() if name.casefold() == "progresstoken"} == {
+        "progressToken": sent["id"]
+    }
 
 
 # Tasks
 
 
-@pytest.mark.parametrize("wishes", [
-    rb'{"notifications":{"taskIds":["hers"]}}', rb'{"notifications":{"task\u0049ds":["hers"]}}', rb'{"notifications":{"TaskIds":["hers"]}}',
-    rb'{"notifications":{"taskIds":["hers"],"taskids":["hers"]}}', '{"notifications":{"taſkIds":["hers"]}}'.encode(),
-    rb'{"Notifications":{"taskIds":["hers"]}}', rb'{"notifications":{},"notification\u0073":{"taskIds":["hers"]}}',
-])
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        rb'{"notifications":{"taskIds":["hers"]}}',
+        rb'{"notifications":{"task\u0049ds":["hers"]}}',
+        rb'{"notifications":{"TaskIds":["hers"]}}',
+        rb'{"notifications":{"taskIds":["hers"],"taskids":["hers"]}}',
+        '{"notifications":{"taſkIds":["hers"]}}'.encode(),
+        rb'{"Notifications":{"taskIds":["hers"]}}',
+        rb'{"notifications":{},"notification\u0073":{"taskIds":["hers"]}}',
+    ],
+)
 def test_nobody_listens_to_anothers_task_however_it_is_spelled(wishes):
     tasks = Tasks()
     tasks.heard("alice", msgspec.Raw(b'{"resultType":"task","taskId":"hers","status":"working"}'), 0.0)
@@ -167,11 +213,15 @@ def test_nobodys_call_is_cancelled_by_a_request_that_is_called_like_a_notificati
     assert ladder.removed(method).code == -32601
 
 
-@pytest.mark.parametrize("method", ["tools/call", "tasks/cancel", "initialize", "resources/unsubscribe", "logging/setLevel", "$/cancelRequest", "x"])
+@pytest.mark.parametrize(
+    "method", ["tools/call", "tasks/cancel", "initialize", "resources/unsubscribe", "logging/setLevel", "$/cancelRequest", "x"]
+)
 def test_no_request_reaches_the_child_without_an_id(method):
     """It would pass by whatever is asked of requests: which tools are hidden, whose task it is, how many there may be at once."""
     world = World()
-    world.relay.notify(world.session(), envelope.from_client(json.dumps({"jsonrpc": "2.0", "method": method, "params": {"name": "hidden"}}).encode()), 0)
+    world.relay.notify(
+        world.session(), envelope.from_client(json.dumps({"jsonrpc": "2.0", "method": method, "params": {"name": "hidden"}}).encode()), 0
+    )
 
     assert world.sent() == []
     assert world.counts.strays["request_without_id"] == 1
@@ -231,7 +281,9 @@ def test_whatever_happens_in_whatever_order_no_message_crosses_callers():
             deed = dice.randrange(6)
             if deed == 0:
                 session, _ = dice.choice(people[name])
-                token = dice.choice(({}, {"progressToken": "t"}, {"ProgressToken": dice.randint(1, 60)}, {"progress\u0054oken": dice.randint(1, 60)}))
+                token = dice.choice(
+                    ({}, {"progressToken": "t"}, {"ProgressToken": dice.randint(1, 60)}, {"progress\u0054oken": dice.randint(1, 60)})
+                )
                 twin = dice.choice(("", "_META", "_Meta"))
                 members = {"name": "x", "_meta": token} | ({twin: {"progressToken": dice.randint(1, 60)}} if twin else {})
                 if dice.random() < 0.5:
@@ -245,10 +297,17 @@ def test_whatever_happens_in_whatever_order_no_message_crosses_callers():
                 world.hear({"id": line["id"], "result": {"content": [], "of": owner}})
             elif deed == 2 and open_calls:
                 line, owner = dice.choice(open_calls)
-                found = [value for key, meta in line["params"].items() if key.casefold() == "_meta"
-                         for inner, value in meta.items() if inner.casefold() == "progresstoken"]
+                found = [
+                    value
+                    for key, meta in line["params"].items()
+                    if key.casefold() == "_meta"
+                    for inner, value in meta.items()
+                    if inner.casefold() == "progresstoken"
+                ]
                 for token in found:  # all that a server could take for the token of this call
-                    world.hear({"method": "notifications/progress", "params": {"progressToken": token, "progress": 1, "message": f"of {owner}"}})
+                    world.hear(
+                        {"method": "notifications/progress", "params": {"progressToken": token, "progress": 1, "message": f"of {owner}"}}
+                    )
             elif deed == 3:
                 world.hear({"method": "notifications/message", "params": {"level": "error", "data": f"of {name}"}})
             elif deed == 4:
@@ -267,7 +326,10 @@ def test_a_list_of_one_callers_own_child_is_nobody_elses_and_that_of_the_shared_
     """LiteLLM gets the last good list where a child fails."""
     shared = profile("litellm")
     alice, bob = shared.for_one(), shared.for_one()
-    listed = lambda name: Envelope(result=msgspec.Raw(b'{"tools":[{"name":"%b","inputSchema":{"type":"object"}}]}' % name))
+
+    def listed(name):
+        return Envelope(result=msgspec.Raw(b'{"tools":[{"name":"%b","inputSchema":{"type":"object"}}]}' % name))
+
     alice.heard(b"", listed(b"of_alice"))
 
     assert b"of_alice" in alice.last_list(b"1", b"")
@@ -281,11 +343,19 @@ def test_a_client_that_takes_forms_only_is_not_asked_for_a_url_however_it_is_spe
     assert not is_declared({"elicitation": msgspec.Raw(b'{"form":{}}')}, "elicitation", {"mode": msgspec.Raw(mode)})
 
 
-@pytest.mark.parametrize(("arguments", "is_refused"), [
-    (b'{"region":"eu"}', False), (rb'{"gr\u00f6\u00dfe":1,"region":"eu","regions":2}', False), (rb'{ "r\u0065gion" : "eu" }', False),
-    (b'{"region":"eu","Region":"us"}', True), (b'{"region":"us","region":"eu"}', True), (rb'{"region":"us","re\u0067ion":"eu"}', True),
-    (b'{"REGION":"us"}', True), (b'{"region":"eu","x":{"Region":"us","region":1}}', False),
-])
+@pytest.mark.parametrize(
+    ("arguments", "is_refused"),
+    [
+        (b'{"region":"eu"}', False),
+        (rb'{"gr\u00f6\u00dfe":1,"region":"eu","regions":2}', False),
+        (rb'{ "r\u0065gion" : "eu" }', False),
+        (b'{"region":"eu","Region":"us"}', True),
+        (b'{"region":"us","region":"eu"}', True),
+        (rb'{"region":"us","re\u0067ion":"eu"}', True),
+        (b'{"REGION":"us"}', True),
+        (b'{"region":"eu","x":{"Region":"us","region":1}}', False),
+    ],
+)
 def test_an_argument_that_a_header_mirrors_is_the_one_that_the_server_finds(arguments, is_refused):
     """A proxy routes by the header: nobody gets another region by spelling it twice."""
     why = mismatch(((("region",), "Region", "string"),), msgspec.Raw(arguments), {b"mcp-param-region": b"eu"}, frozenset())

@@ -30,7 +30,9 @@ def test_a_label_is_one_of_the_childs_own_names(catalogue):
         assert catalogue.of(Raw(unknown))[0] == UNKNOWN
 
 
-@pytest.mark.parametrize("spelling", [rb'"caf\u00e9/a"', rb'"caf\u00E9\/a"', rb'"\u0063af\u00e9\u002fa"', '"café\\/a"'.encode(), '"café/a"'.encode()])
+@pytest.mark.parametrize(
+    "spelling", [rb'"caf\u00e9/a"', rb'"caf\u00E9\/a"', rb'"\u0063af\u00e9\u002fa"', '"café\\/a"'.encode(), '"café/a"'.encode()]
+)
 def test_a_name_is_the_same_however_it_is_spelled(spelling):
     """Python writes every letter beyond ASCII as an escape, PHP every slash; a header's check must not be got round so."""
     schema = {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
@@ -59,7 +61,9 @@ def test_what_was_learned_before_is_forgotten(catalogue):
     assert list(catalogue.names.values()) == []
 
 
-@pytest.mark.parametrize("raw", [b"", b"null", b"{}", b"[]", b'{"tools":5}', b'{"tools":[5]}', b'{"tools":[{"name":5}]}', b'{"tools":[{}]}', b"[" * 5000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"null", b"{}", b"[]", b'{"tools":5}', b'{"tools":[5]}', b'{"tools":[{"name":5}]}', b'{"tools":[{}]}', b"[" * 5000]
+)
 def test_a_page_that_is_none_changes_nothing(catalogue, raw):
     catalogue.learn([page("new"), raw])
 
@@ -75,19 +79,26 @@ def test_names_are_bounded():
 
 # -- what may be called twice -----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("annotations", "is_safe"), [
-    ({"readOnlyHint": True}, True),
-    ({"idempotentHint": True}, True),
-    ({"readOnlyHint": False, "idempotentHint": True, "destructiveHint": True}, True),
-    ({"readOnlyHint": False}, False),
-    ({"destructiveHint": False}, False),
-    ({"title": "readOnlyHint"}, False),
-    ({"readOnlyHint": 1}, False),
-    ({"readOnlyHint": "true"}, False),
-    ({"readOnlyHint": None}, False),
-    ({}, False),
-    ([], False), (None, False), (5, False), ("readOnlyHint", False),
-])
+
+@pytest.mark.parametrize(
+    ("annotations", "is_safe"),
+    [
+        ({"readOnlyHint": True}, True),
+        ({"idempotentHint": True}, True),
+        ({"readOnlyHint": False, "idempotentHint": True, "destructiveHint": True}, True),
+        ({"readOnlyHint": False}, False),
+        ({"destructiveHint": False}, False),
+        ({"title": "readOnlyHint"}, False),
+        ({"readOnlyHint": 1}, False),
+        ({"readOnlyHint": "true"}, False),
+        ({"readOnlyHint": None}, False),
+        ({}, False),
+        ([], False),
+        (None, False),
+        (5, False),
+        ("readOnlyHint", False),
+    ],
+)
 def test_a_tool_is_safe_only_if_it_says_so(annotations, is_safe):
     catalogue = Catalogue()
     catalogue.learn([page({"name": "t", "annotations": annotations}, "other")])

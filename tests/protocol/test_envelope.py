@@ -12,7 +12,10 @@ from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Malformed
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
     max_leaves=12,
@@ -32,8 +35,16 @@ def refusal(body: bytes) -> Malformed:
 # -- byte-faithful -------------------------------------------------------------------------------------------------------
 
 FAITHFUL = [
-    b'{"a":1e400}', b'{"a":1e2}', b'{"a":123456789012345678901234567890}', b'{"b":1,"a":2}', b'{ "a" : [ 1 , 2 ] }',
-    rb'{"a":"\u0041\/\ud83d\ude00\n"}', '{"a":"\u2028\u0085\ufeff"}'.encode(), b'{"a":-0.0}', b'{"a":1,"a":2}', b'{"":{}}',
+    b'{"a":1e400}',
+    b'{"a":1e2}',
+    b'{"a":123456789012345678901234567890}',
+    b'{"b":1,"a":2}',
+    b'{ "a" : [ 1 , 2 ] }',
+    rb'{"a":"\u0041\/\ud83d\ude00\n"}',
+    '{"a":"\u2028\u0085\ufeff"}'.encode(),
+    b'{"a":-0.0}',
+    b'{"a":1,"a":2}',
+    b'{"":{}}',
 ]
 
 
@@ -80,7 +91,18 @@ def test_any_json_survives_the_way_to_the_client(value):
     assert json.loads(envelope.response(b"0", message))["result"] == value
 
 
-IDS = [b"0", b"-1", b"1", b'"1"', b'""', b"%d" % 2**70, b"%d" % (2**53 + 1), b'"%b"' % (b"x" * 300), rb'"\u00e9\n"', '"\U0001f600"'.encode()]
+IDS = [
+    b"0",
+    b"-1",
+    b"1",
+    b'"1"',
+    b'""',
+    b"%d" % 2**70,
+    b"%d" % (2**53 + 1),
+    b'"%b"' % (b"x" * 300),
+    rb'"\u00e9\n"',
+    '"\U0001f600"'.encode(),
+]
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -120,50 +142,54 @@ def test_a_method_with_odd_characters_is_escaped_again():
 
 # -- what never reaches a child ----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("body", "code"), [
-    (b"", PARSE_ERROR),
-    (b" ", PARSE_ERROR),
-    (b"{", PARSE_ERROR),
-    (b"hello", PARSE_ERROR),
-    (b"1", INVALID_REQUEST),
-    (b"null", INVALID_REQUEST),
-    (b"[]", INVALID_REQUEST),
-    (b"{}", INVALID_REQUEST),
-    (b'{"id":1,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":2.0,"id":1,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1e3,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":{},"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":[1],"method":"ping"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1,"method":5}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","result":{}}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1,"error":"no"}', INVALID_REQUEST),
-    (b'{"jsonrpc":"2.0","id":1,"method":"ping"}{}', PARSE_ERROR),
-    (b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n{"jsonrpc":"2.0","id":2,"method":"ping"}', PARSE_ERROR),
-    (b'{"jsonrpc":"2.0","id":01,"method":"ping"}', PARSE_ERROR),
-    (request(b"[1]"), INVALID_PARAMS),
-    (request(b"5"), INVALID_PARAMS),
-    (request(b'"x"'), INVALID_PARAMS),
-    (request(b"NaN"), PARSE_ERROR),
-    (request(b'{"a":NaN}'), PARSE_ERROR),
-    (request(b'{"a":Infinity}'), PARSE_ERROR),
-    (request(b'{"a":1,}'), PARSE_ERROR),
-    (request(b'{"a":"\x01"}'), PARSE_ERROR),
-    (request(b'{"a":"\n"}'), PARSE_ERROR),
-    (request(b'{"a":"\xff"}'), PARSE_ERROR),
-    (request(b'{"a":"\xed\xa0\x80"}'), PARSE_ERROR),
-    (request(rb'{"a":"\x"}'), PARSE_ERROR),
-    (request(rb'{"a":"\ud800"}'), INVALID_PARAMS),
-    (request(rb'{"a":"\udc00\ud800"}'), INVALID_PARAMS),
-    (request(b'{"a":' * 200 + b"1" + b"}" * 200), INVALID_REQUEST),
-    (request(b'{"a":[' * 70 + b"1" + b"]}" * 70), INVALID_REQUEST),
-    (request(b'{"a":' + b"[{}," * 100_000 + b"1" + b"]" * 100_000 + b"}"), INVALID_REQUEST),
-])
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", PARSE_ERROR),
+        (b" ", PARSE_ERROR),
+        (b"{", PARSE_ERROR),
+        (b"hello", PARSE_ERROR),
+        (b"1", INVALID_REQUEST),
+        (b"null", INVALID_REQUEST),
+        (b"[]", INVALID_REQUEST),
+        (b"{}", INVALID_REQUEST),
+        (b'{"id":1,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":2.0,"id":1,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1e3,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":{},"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":[1],"method":"ping"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"method":5}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","result":{}}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"error":"no"}', INVALID_REQUEST),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping"}{}', PARSE_ERROR),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n{"jsonrpc":"2.0","id":2,"method":"ping"}', PARSE_ERROR),
+        (b'{"jsonrpc":"2.0","id":01,"method":"ping"}', PARSE_ERROR),
+        (request(b"[1]"), INVALID_PARAMS),
+        (request(b"5"), INVALID_PARAMS),
+        (request(b'"x"'), INVALID_PARAMS),
+        (request(b"NaN"), PARSE_ERROR),
+        (request(b'{"a":NaN}'), PARSE_ERROR),
+        (request(b'{"a":Infinity}'), PARSE_ERROR),
+        (request(b'{"a":1,}'), PARSE_ERROR),
+        (request(b'{"a":"\x01"}'), PARSE_ERROR),
+        (request(b'{"a":"\n"}'), PARSE_ERROR),
+        (request(b'{"a":"\xff"}'), PARSE_ERROR),
+        (request(b'{"a":"\xed\xa0\x80"}'), PARSE_ERROR),
+        (request(rb'{"a":"\x"}'), PARSE_ERROR),
+        (request(rb'{"a":"\ud800"}'), INVALID_PARAMS),
+        (request(rb'{"a":"\udc00\ud800"}'), INVALID_PARAMS),
+        (request(b'{"a":' * 200 + b"1" + b"}" * 200), INVALID_REQUEST),
+        (request(b'{"a":[' * 70 + b"1" + b"]}" * 70), INVALID_REQUEST),
+        (request(b'{"a":' + b"[{}," * 100_000 + b"1" + b"]" * 100_000 + b"}"), INVALID_REQUEST),
+    ],
+)
 def test_it_is_refused_before_a_child_sees_it(body, code):
     """Case 18 and the list in DESIGN.md, "What a child never sees"."""
     assert refusal(body).code == code
@@ -192,7 +218,9 @@ def test_a_byte_order_mark_is_taken_off():
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
 def test_a_pretty_printed_message_becomes_one_line(newline):
     """Case 31."""
-    body = newline.join([b"{", b' "jsonrpc": "2.0",', b' "id": 1,', b' "method": "x",', b' "params": {', rb'  "a": "1\n2\r3"', b" }", b"}", b""])
+    body = newline.join(
+        [b"{", b' "jsonrpc": "2.0",', b' "id": 1,', b' "method": "x",', b' "params": {', rb'  "a": "1\n2\r3"', b" }", b"}", b""]
+    )
     message = envelope.from_client(body)
     line = envelope.flat(envelope.request_line(1, message.method, message.params)[:-1])
 
@@ -231,6 +259,7 @@ def test_no_bytes_raise_anything_but_malformed(body):
 
 # -- depth ------------------------------------------------------------------------------------------------------------------------
 
+
 def depth(value) -> int:
     if isinstance(value, dict):
         return 1 + max(map(depth, value.values()), default=0)
@@ -240,8 +269,10 @@ def depth(value) -> int:
 
 
 nested = st.recursive(
-    st.text(alphabet='[]{}"\\a', max_size=4), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[]{}"\\', max_size=3), inner, max_size=3),
-    max_leaves=30)
+    st.text(alphabet='[]{}"\\a', max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[]{}"\\', max_size=3), inner, max_size=3),
+    max_leaves=30,
+)
 
 
 @given(nested, st.integers(0, 6))
@@ -262,10 +293,27 @@ def test_arrays_and_objects_count_alike():
 
 # -- from the child ----------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("line", [
-    b"", b" \r", b"Server started!", b"{}", b"[]", b"[1]", b"1", b"null", b'"x"', b'{"jsonrpc":"2.0","id":1}', b'{"id":1,"resul',
-    b'{"jsonrpc":"2.0","result":{}}', b'{"method":5,"id":1}', b"[" * 5000, b'{"id":1,"result":' + b"[" * 5000 + b"]" * 5000 + b"}",
-])
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b" \r",
+        b"Server started!",
+        b"{}",
+        b"[]",
+        b"[1]",
+        b"1",
+        b"null",
+        b'"x"',
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"id":1,"resul',
+        b'{"jsonrpc":"2.0","result":{}}',
+        b'{"method":5,"id":1}',
+        b"[" * 5000,
+        b'{"id":1,"result":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    ],
+)
 def test_what_a_child_prints_beside_messages_is_malformed(line):
     """Case 29."""
     with pytest.raises(Malformed):
@@ -300,6 +348,7 @@ def test_an_empty_error_beside_a_result_is_no_error():
 
 
 # -- batches and peeks -----------------------------------------------------------------------------------------------------------------
+
 
 def test_a_batch_is_told_by_its_first_character_and_split_as_it_came():
     """Case 35."""

@@ -172,7 +172,9 @@ def test_sessions_hear_of_changes_by_one_listen_of_the_bridge():
         world.session(stream)
     world.notice("prompts/list_changed", _meta={SUBSCRIPTION: world.own})
 
-    assert [stream.messages for stream in streams] == [[{"jsonrpc": "2.0", "method": "notifications/prompts/list_changed", "params": {}}]] * 2
+    assert [stream.messages for stream in streams] == [
+        [{"jsonrpc": "2.0", "method": "notifications/prompts/list_changed", "params": {}}]
+    ] * 2
 
 
 def test_a_subscription_is_answered_when_the_new_listen_is_acknowledged_and_nothing_is_told_twice():

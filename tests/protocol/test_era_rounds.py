@@ -48,8 +48,9 @@ class Parked:
         return self.lease.resume(bytes(message.id), params, envelope.peek_meta(params.meta), outbox, self.world.now) or outbox
 
     def message(self, params, id, method="tools/call"):
-        message = envelope.from_client(json.dumps(
-            {"jsonrpc": "2.0", "id": id, "method": method, "params": params | {"_meta": ENVELOPE | self.declared}}).encode())
+        message = envelope.from_client(
+            json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params | {"_meta": ENVELOPE | self.declared}}).encode()
+        )
         return message, envelope.peek_modern(message.params)
 
 
@@ -82,7 +83,11 @@ def test_what_the_child_asks_at_once_is_one_round():
         parked.world.hear({"id": id, "method": method, "params": {}})
     parked.lease.flush(parked.world.now)
 
-    assert sorted(request["method"] for request in asked(first)[0].values()) == ["elicitation/create", "roots/list", "sampling/createMessage"]
+    assert sorted(request["method"] for request in asked(first)[0].values()) == [
+        "elicitation/create",
+        "roots/list",
+        "sampling/createMessage",
+    ]
 
 
 def test_what_was_not_answered_is_asked_again():

@@ -10,13 +10,16 @@ PROGRESS = {"_meta": {"progressToken": 1}}
 
 # -- cancelling -------------------------------------------------------------------------------------------------------------
 
+
 def test_a_cancellation_names_the_childs_id():
     world = World()
     session = world.session()
     call, line = world.ask_child(session, id="mine")
     world.notify(session, "cancelled", requestId="mine", reason="no more")
 
-    assert world.sent() == [{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": line["id"], "reason": "no more"}}]
+    assert world.sent() == [
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": line["id"], "reason": "no more"}}
+    ]
     assert call.error["code"] == -32800
 
 
@@ -128,6 +131,7 @@ def test_a_session_that_ends_takes_its_requests_along():
 
 # -- slots: some servers lose data when they do two things at once ----------------------------------------------------------------
 
+
 def test_a_child_gets_no_more_than_it_may_have():
     world = World(max_in_flight=2)
     sessions = [world.session() for _ in range(4)]
@@ -198,6 +202,7 @@ def test_an_answer_after_the_hold_is_still_swallowed():
 
 
 # -- time ---------------------------------------------------------------------------------------------------------------------------
+
 
 def test_a_request_without_an_answer_times_out_and_the_child_is_told():
     world = World(request_timeout=10)
@@ -368,15 +373,21 @@ def test_our_own_questions_time_out_too():
 
 # -- counting ---------------------------------------------------------------------------------------------------------------------------
 
+
 def test_each_outcome_is_counted_once_by_method_and_known_tool():
     world = World(request_timeout=10)
     world.notice("tools/list_changed")
     world.answer_own(["known"])
     session = world.session()
-    for id, (name, answer) in enumerate([
-        ("known", b'"result":{"content":[],"isError":false}'), ("known", b'"result":{"content":[], "isError" : true}'),
-        ("known", b'"result":{"content":[{"type":"text","text":"\\"isError\\":true"}]}'), ("made up", b'"result":{}'), ("known", b'"error":{}'),
-    ]):
+    for id, (name, answer) in enumerate(
+        [
+            ("known", b'"result":{"content":[],"isError":false}'),
+            ("known", b'"result":{"content":[], "isError" : true}'),
+            ("known", b'"result":{"content":[{"type":"text","text":"\\"isError\\":true"}]}'),
+            ("made up", b'"result":{}'),
+            ("known", b'"error":{}'),
+        ]
+    ):
         _, line = world.ask_child(session, params={"name": name}, id=id)
         world.hear(b'{"jsonrpc":"2.0","id":%d,%b}' % (line["id"], answer))
     world.ask_child(session, params={"name": "known"}, id=10)
@@ -386,8 +397,12 @@ def test_each_outcome_is_counted_once_by_method_and_known_tool():
     world.sweep(10)
 
     assert {key[:3]: count for key, count in world.counts.requests.items()} == {
-        ("tools/call", "known", "ok"): 2, ("tools/call", "known", "tool_error"): 1, ("tools/call", "(unknown)", "ok"): 1,
-        ("tools/call", "known", "error"): 1, ("tools/call", "known", "cancelled"): 1, ("other", "", "timeout"): 1,
+        ("tools/call", "known", "ok"): 2,
+        ("tools/call", "known", "tool_error"): 1,
+        ("tools/call", "(unknown)", "ok"): 1,
+        ("tools/call", "known", "error"): 1,
+        ("tools/call", "known", "cancelled"): 1,
+        ("other", "", "timeout"): 1,
     }
     assert world.counts.in_flight == 0
 

@@ -8,8 +8,10 @@ import pytest
 from bridge.protocol.facts import Facts, initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, has_batches, has_priming, is_modern, negotiate
 
-RESULT = (b'{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true,"x":1e400},"tasks":{},"logging":{}},'
-          b'"serverInfo":{"name":"s","version":"2","title":"S"},"instructions":"be kind","_meta":{"a":1e2}}')
+RESULT = (
+    b'{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true,"x":1e400},"tasks":{},"logging":{}},'
+    b'"serverInfo":{"name":"s","version":"2","title":"S"},"instructions":"be kind","_meta":{"a":1e2}}'
+)
 
 
 def answer(facts, wanted="2025-06-18", hide_tasks=False, hide_list_changed=False):
@@ -42,17 +44,20 @@ def test_hiding_for_one_client_hides_nothing_from_the_next():
     assert answer(facts)[1] == RESULT
 
 
-@pytest.mark.parametrize(("wanted", "child", "gets"), [
-    ("2025-06-18", "2025-11-25", "2025-06-18"),
-    ("2025-11-25", "2025-06-18", "2025-06-18"),
-    ("2024-11-05", "2025-11-25", "2024-11-05"),
-    ("2025-11-25", "2025-11-25", "2025-11-25"),
-    (None, "2025-06-18", "2025-06-18"),
-    ("2099-01-01", "2025-06-18", "2025-06-18"),
-    ("garbage", "2025-06-18", "2025-06-18"),
-    ("2025-06-18", "made up", "2025-06-18"),
-    (None, "made up", "made up"),
-])
+@pytest.mark.parametrize(
+    ("wanted", "child", "gets"),
+    [
+        ("2025-06-18", "2025-11-25", "2025-06-18"),
+        ("2025-11-25", "2025-06-18", "2025-06-18"),
+        ("2024-11-05", "2025-11-25", "2024-11-05"),
+        ("2025-11-25", "2025-11-25", "2025-11-25"),
+        (None, "2025-06-18", "2025-06-18"),
+        ("2099-01-01", "2025-06-18", "2025-06-18"),
+        ("garbage", "2025-06-18", "2025-06-18"),
+        ("2025-06-18", "made up", "2025-06-18"),
+        (None, "made up", "made up"),
+    ],
+)
 def test_the_revision_is_the_clients_unless_the_child_is_older(wanted, child, gets):
     assert negotiate(wanted, child) == gets
     assert answer(Facts.of(json.dumps({"protocolVersion": child}).encode()), wanted)[0] == gets
@@ -62,10 +67,26 @@ def test_a_child_may_say_little():
     facts = Facts.of(b"{}")
 
     assert (facts.revision, facts.title) == (NEWEST, "unnamed")
-    assert json.loads(answer(facts, None)[1]) == {"protocolVersion": NEWEST, "capabilities": {}, "serverInfo": {"name": "unnamed", "version": ""}}
+    assert json.loads(answer(facts, None)[1]) == {
+        "protocolVersion": NEWEST,
+        "capabilities": {},
+        "serverInfo": {"name": "unnamed", "version": ""},
+    }
 
 
-@pytest.mark.parametrize("result", [b"", b"null", b"[]", b'"x"', b'{"protocolVersion":null}', b'{"capabilities":null}', b'{"serverInfo":[]}', b'{"serverInfo":{"name":null}}'])
+@pytest.mark.parametrize(
+    "result",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"x"',
+        b'{"protocolVersion":null}',
+        b'{"capabilities":null}',
+        b'{"serverInfo":[]}',
+        b'{"serverInfo":{"name":null}}',
+    ],
+)
 def test_what_is_no_handshake_raises(result):
     with pytest.raises(msgspec.MsgspecError):
         Facts.of(result)
@@ -78,7 +99,10 @@ def test_null_is_not_offered(value):
 
     assert not facts.offers("tools")
     assert not facts.offers("logging")
-    assert json.loads(answer(facts, hide_list_changed=True)[1])["capabilities"] == {"tools": json.loads(value), "logging": json.loads(value)}
+    assert json.loads(answer(facts, hide_list_changed=True)[1])["capabilities"] == {
+        "tools": json.loads(value),
+        "logging": json.loads(value),
+    }
 
 
 def test_our_own_initialize_is_one_line_of_valid_json():
@@ -94,4 +118,11 @@ def test_what_each_revision_has():
     assert [has_batches(revision) for revision in HANDSHAKE] == [False, True, False, False]
     assert [has_priming(revision) for revision in HANDSHAKE] == [False, False, False, True]
     assert not any(map(is_modern, HANDSHAKE))
-    assert [is_modern(text) for text in ("2026-07-28", "2099-01-01", "garbage", "", "2026-07-28x", "9999999999")] == [True, True, False, False, False, False]
+    assert [is_modern(text) for text in ("2026-07-28", "2099-01-01", "garbage", "", "2026-07-28x", "9999999999")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]

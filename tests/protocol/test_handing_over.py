@@ -33,6 +33,7 @@ def is_empty(world: World) -> bool:
 
 # -- requests -----------------------------------------------------------------------------------------------------------------------
 
+
 def test_what_is_under_way_ends_at_the_old_child(worlds):
     old, new = worlds
     session = old.session()
@@ -135,6 +136,7 @@ def test_ids_are_never_given_to_both_children():
 
 # -- cancelling and leaving -----------------------------------------------------------------------------------------------------------
 
+
 def test_a_cancellation_reaches_the_child_that_has_the_call(worlds):
     old, new = worlds
     session = old.session()
@@ -206,11 +208,15 @@ def test_time_runs_out_at_the_old_child_too():
 
 # -- what the new child must know -----------------------------------------------------------------------------------------------------
 
+
 def test_the_new_child_hears_of_subscriptions_and_level_first():
     old, new = pair(max_in_flight=1)
     one, two = old.session(), old.session()
-    for session, method, params in ((one, "resources/subscribe", {"uri": "test://a"}), (two, "resources/subscribe", {"uri": "test://a"}),
-                                    (one, "logging/setLevel", {"level": "debug"})):
+    for session, method, params in (
+        (one, "resources/subscribe", {"uri": "test://a"}),
+        (two, "resources/subscribe", {"uri": "test://a"}),
+        (one, "logging/setLevel", {"level": "debug"}),
+    ):
         old.answer(old.ask_child(session, method, params)[1])
     old.ask_child(one, id=1)
     old.request(two, id=1)
@@ -281,6 +287,7 @@ def test_news_of_the_new_child_reach_all_and_those_of_the_old_one_nobody(worlds)
 
 # -- lists --------------------------------------------------------------------------------------------------------------------------
 
+
 def test_other_lists_of_the_new_child_are_news():
     old, new = World(is_open=False), None
     old.open(tools=["old"], prompts=["same"])
@@ -322,6 +329,7 @@ def test_our_own_questions_do_not_move():
 
 
 # -- the old child dies ---------------------------------------------------------------------------------------------------------------
+
 
 def test_what_is_safe_is_tried_again_on_the_new_child(worlds):
     old, new = worlds

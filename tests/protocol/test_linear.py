@@ -35,9 +35,31 @@ CHEAP = 25  # looks at each byte, which say nothing of how it grows
 SLACK = 0.004  # seconds
 
 TOKENS = [b"\\\\", b"\\ud800", b"\\udc00", b"\\ud83d\\ude00", b'\\"', b"x", "é\u2028".encode(), b"\r", b"\\u0041", b"*a", b"/", b"%41"]
-PARTS = [b"1", b"{}", b"[]", b'""', b'"a"', b'{"name":"x"}', b'{"type":"text","text":"x"}', b'{"a":[{"b":[[]]}]}', b'"\\ud800"', b"null",
-         b'{"type":"resource_link","uri":"x:y","name":"z"}', b"[" * 120 + b"]" * 120, b'{"jsonrpc":"2.0","method":"x"}']
-MEMBERS = [b'"a":1', b'"_meta":{}', b'"name":"x"', b'"n\\u0061me":"x"', b'"b":{"c":[]}', b'"_meta":{"progressToken":1}', b'"content":[]', b'"":""']
+PARTS = [
+    b"1",
+    b"{}",
+    b"[]",
+    b'""',
+    b'"a"',
+    b'{"name":"x"}',
+    b'{"type":"text","text":"x"}',
+    b'{"a":[{"b":[[]]}]}',
+    b'"\\ud800"',
+    b"null",
+    b'{"type":"resource_link","uri":"x:y","name":"z"}',
+    b"[" * 120 + b"]" * 120,
+    b'{"jsonrpc":"2.0","method":"x"}',
+]
+MEMBERS = [
+    b'"a":1',
+    b'"_meta":{}',
+    b'"name":"x"',
+    b'"n\\u0061me":"x"',
+    b'"b":{"c":[]}',
+    b'"_meta":{"progressToken":1}',
+    b'"content":[]',
+    b'"":""',
+]
 
 
 def strings(size: int, atom: bytes) -> bytes:
@@ -56,8 +78,13 @@ def numbered(size: int, atom: bytes) -> bytes:
     return b"{%b}" % b",".join(b'"%x":%b' % (number, atom) for number in range(size // (len(atom) + 9)))
 
 
-VALUES = [*((strings, token) for token in TOKENS), *((arrays, part) for part in PARTS), *((objects, member) for member in MEMBERS),
-          (numbered, b"1"), (numbered, b'"a"')]
+VALUES = [
+    *((strings, token) for token in TOKENS),
+    *((arrays, part) for part in PARTS),
+    *((objects, member) for member in MEMBERS),
+    (numbered, b"1"),
+    (numbered, b'"a"'),
+]
 
 
 def params(value: bytes) -> bytes:
@@ -138,8 +165,9 @@ def is_linear(run, made) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_message_costs_more_than_its_bytes(way):
-    slow = {f"{shape.__name__} of {atom[:30]!r}": why for shape, atom in VALUES
-            if (why := is_linear(WAYS[way], lambda size: shape(size, atom)))}
+    slow = {
+        f"{shape.__name__} of {atom[:30]!r}": why for shape, atom in VALUES if (why := is_linear(WAYS[way], lambda size: shape(size, atom)))
+    }
 
     assert slow == {}
 
@@ -149,7 +177,13 @@ def test_no_mixture_of_what_json_is_made_of_costs_more_than_its_bytes():
     slow = {}
     atoms = [b'\\u0041\r\\"]']  # each quote began a string that had no end
     for _ in range(40):
-        atom = atoms.pop() if atoms else b"".join(chance.choices([*TOKENS, b"[", b"]", b"{", b"}", b'"', b",", b":", b"1", b'"a":', b"},{", b"],["], k=chance.randint(1, 6)))
+        atom = (
+            atoms.pop()
+            if atoms
+            else b"".join(
+                chance.choices([*TOKENS, b"[", b"]", b"{", b"}", b'"', b",", b":", b"1", b'"a":', b"},{", b"],["], k=chance.randint(1, 6))
+            )
+        )
         way = chance.choice(list(WAYS))
         if why := is_linear(WAYS[way], lambda size: atom * (size // len(atom))):
             slow[way, atom] = why
@@ -165,7 +199,9 @@ def drip(size: int) -> list[bytes]:
 
 
 def read_body(pieces: list[bytes]) -> None:
-    events = iter([*({"type": "http.request", "body": piece, "more_body": True} for piece in pieces), {"type": "http.request", "body": b"."}])
+    events = iter(
+        [*({"type": "http.request", "body": piece, "more_body": True} for piece in pieces), {"type": "http.request", "body": b"."}]
+    )
 
     async def receive():
         return next(events)
@@ -198,6 +234,7 @@ def test_a_body_on_the_fast_path_is_not_copied_at_each_byte_either():
 
 def test_what_a_slow_child_has_not_read_is_not_copied_each_time_it_reads(monkeypatch):
     """60 MiB that wait for a child which reads 4 KiB at a time were copied 15,000 times."""
+
     class Loop:
         def add_writer(self, *args): ...
         def remove_writer(self, *args): ...
@@ -274,8 +311,10 @@ def test_the_holders_of_a_resource_are_found_without_a_look_at_all_that_they_hol
 
     sessions = [Holder() for _ in range(1000)]
 
-    assert seconds(lambda uri: subscriptions.holders(sessions, uri), "file:///a/5/6") < seconds(
-        lambda uri: [one for one in sessions for whole in one.subscriptions if uri == whole], "file:///a/5/6") / 20
+    assert (
+        seconds(lambda uri: subscriptions.holders(sessions, uri), "file:///a/5/6")
+        < seconds(lambda uri: [one for one in sessions for whole in one.subscriptions if uri == whole], "file:///a/5/6") / 20
+    )
 
 
 def test_each_of_many_subscriptions_does_not_tell_a_modern_server_all_of_them_again():

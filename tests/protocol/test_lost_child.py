@@ -22,10 +22,19 @@ def reopen(world) -> list:
 
 # -- trying again -------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("method", "params"), [
-    *((method, {"cursor": "x"}) for method in KEYS), ("resources/read", {"uri": "x"}), ("prompts/get", {"name": "x"}),
-    ("completion/complete", {}), ("tools/call", {"name": "safe"}), ("tools/call", b'{"name":"saf\\u0065"}'), ("tools/call", {"name": "again"}),
-])
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        *((method, {"cursor": "x"}) for method in KEYS),
+        ("resources/read", {"uri": "x"}),
+        ("prompts/get", {"name": "x"}),
+        ("completion/complete", {}),
+        ("tools/call", {"name": "safe"}),
+        ("tools/call", b'{"name":"saf\\u0065"}'),
+        ("tools/call", {"name": "again"}),
+    ],
+)
 def test_what_is_safe_is_tried_again_on_the_next_child(world, method, params):
     outbox, first = world.ask_child(world.session(), method, params)
     world.die()
@@ -38,10 +47,18 @@ def test_what_is_safe_is_tried_again_on_the_next_child(world, method, params):
     assert world.counts.in_flight == 0
 
 
-@pytest.mark.parametrize(("method", "params"), [
-    ("tools/call", {"name": "unsafe"}), ("tools/call", {"name": "unknown"}), ("tools/call", {}),
-    ("resources/subscribe", {"uri": "x"}), ("resources/unsubscribe", {"uri": "x"}), ("x/unknown", {"name": "safe"}), ("", {}),
-])
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/call", {"name": "unsafe"}),
+        ("tools/call", {"name": "unknown"}),
+        ("tools/call", {}),
+        ("resources/subscribe", {"uri": "x"}),
+        ("resources/unsubscribe", {"uri": "x"}),
+        ("x/unknown", {"name": "safe"}),
+        ("", {}),
+    ],
+)
 def test_what_may_not_be_done_twice_is_answered_at_once(world, method, params):
     outbox, _ = world.ask_child(world.session(), method, params)
     world.die(WHY)
@@ -215,9 +232,16 @@ def test_a_tool_list_that_its_client_did_not_wait_for_is_not_asked_again():
 
 # -- clients hear of other lists ------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("kind", "lists"), [
-    ("tools", {"tools": ["x"]}), ("prompts", {"prompts": ["x"]}), ("resources", {"resources": ["x"]}), ("resources", {"resourceTemplates": ["x"]}),
-])
+
+@pytest.mark.parametrize(
+    ("kind", "lists"),
+    [
+        ("tools", {"tools": ["x"]}),
+        ("prompts", {"prompts": ["x"]}),
+        ("resources", {"resources": ["x"]}),
+        ("resources", {"resourceTemplates": ["x"]}),
+    ],
+)
 def test_a_list_that_is_another_one_after_a_restart_is_news(kind, lists):
     world = World()
     waiting, listening = world.session(), Outbox()
@@ -239,6 +263,7 @@ def test_the_same_lists_after_a_restart_are_none(world):
 
 
 # -- the lost state of an own child -------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def own():
@@ -294,7 +319,7 @@ def test_what_asks_for_no_state_is_answered_and_tells_nothing(own, method):
     own.open()
 
     outbox = own.request(own.owner, method, id=2)
-    assert method != "ping" and outbox.answers == [] or "result" in outbox.answers[0]
+    assert (method != "ping" and outbox.answers == []) or "result" in outbox.answers[0]
     assert is_told(own)
 
 
@@ -360,6 +385,7 @@ def test_sessions_of_a_shared_child_lose_no_state(world):
 
 
 # -- pings --------------------------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def pinged():
@@ -433,7 +459,9 @@ def test_after_some_misses_in_a_row_it_hangs(pinged):
     assert "3 pings" in why
 
 
-@pytest.mark.parametrize("answer", [{"result": {}}, {"error": {"code": -32601, "message": "Method not found"}}, {"result": None}, {"error": "odd"}])
+@pytest.mark.parametrize(
+    "answer", [{"result": {}}, {"error": {"code": -32601, "message": "Method not found"}}, {"result": None}, {"error": "odd"}]
+)
 def test_any_answer_is_a_sign_of_life(pinged, answer):
     for _ in range(4):
         ask(pinged)
@@ -504,6 +532,7 @@ def test_a_child_that_starts_or_sleeps_is_not_asked():
 
 
 # -- nothing is left ------------------------------------------------------------------------------------------------------------------
+
 
 def test_a_hundred_deaths_leave_nothing_behind(world):
     sessions = [world.session() for _ in range(4)]

@@ -25,6 +25,7 @@ def known(memory: Memory, method="tools/list", cursor=b"") -> bytes | None:
 
 # -- reading a list ---------------------------------------------------------------------------------------------------------------
 
+
 class Child:
     """Collects the questions of one reading; `answer` answers the last."""
 
@@ -89,6 +90,7 @@ def test_a_list_that_leads_back_to_itself_ends():
 
 # -- knowing ------------------------------------------------------------------------------------------------------------------------
 
+
 def test_only_what_differs_from_before_is_news():
     memory = Memory()
 
@@ -144,6 +146,7 @@ def test_a_client_cannot_make_us_forget_a_list():
 
 # -- keeping ------------------------------------------------------------------------------------------------------------------------
 
+
 def test_what_is_kept_comes_back_byte_for_byte():
     memory, again = Memory(), Memory()
     memory.initialize = INITIALIZE
@@ -168,12 +171,24 @@ def test_what_is_kept_of_another_command_is_not_believed():
     assert known(again) is None
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"null", b"{}", b"[" * 5000, b"\xff\xfe", b'{"identity":"id"}', b'{"identity":"id","initialize":null,"lists":{}}',
-    b'{"identity":"id","initialize":[],"lists":{}}', b'{"identity":"id","initialize":{},"lists":[]}',
-    b'{"identity":"id","initialize":{"capabilities":5},"lists":{}}', b'{"identity":"id","initialize":{},"lists":{"tools/list":{"":5',
-    b'{"identity":"id","initialize":{},"lists":{"tools/list":5}}', b'{"identity":5,"initialize":{},"lists":{}}',
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b"[" * 5000,
+        b"\xff\xfe",
+        b'{"identity":"id"}',
+        b'{"identity":"id","initialize":null,"lists":{}}',
+        b'{"identity":"id","initialize":[],"lists":{}}',
+        b'{"identity":"id","initialize":{},"lists":[]}',
+        b'{"identity":"id","initialize":{"capabilities":5},"lists":{}}',
+        b'{"identity":"id","initialize":{},"lists":{"tools/list":{"":5',
+        b'{"identity":"id","initialize":{},"lists":{"tools/list":5}}',
+        b'{"identity":5,"initialize":{},"lists":{}}',
+    ],
+)
 def test_a_damaged_file_is_as_good_as_none(content):
     memory = Memory()
 
@@ -184,10 +199,14 @@ def test_a_damaged_file_is_as_good_as_none(content):
 @pytest.mark.parametrize("deep", range(900, 1010, 3))
 def test_no_depth_of_nesting_makes_it_raise(deep):
     nest = b"[" * deep + b"]" * deep
-    Memory().load(b'{"identity":"id","initialize":{"capabilities":{"x":%b},"serverInfo":%b},"lists":{"tools/list":{"":%b}}}' % (nest, nest, nest), "id")
+    Memory().load(
+        b'{"identity":"id","initialize":{"capabilities":{"x":%b},"serverInfo":%b},"lists":{"tools/list":{"":%b}}}' % (nest, nest, nest),
+        "id",
+    )
 
 
 # -- a child that sleeps ---------------------------------------------------------------------------------------------------------
+
 
 def asleep(**lists) -> World:
     world = World(is_open=False)
@@ -212,10 +231,19 @@ def test_ping_is_answered_while_it_sleeps():
     assert world.relay.is_idle
 
 
-@pytest.mark.parametrize(("method", "params"), [
-    ("tools/call", {"name": "t"}), ("resources/read", {"uri": "x"}), ("prompts/get", {"name": "x"}), ("completion/complete", {}),
-    ("resources/subscribe", {"uri": "x"}), ("logging/setLevel", {"level": "info"}), ("x/unknown", {}), ("tools/list", {"cursor": "unknown"}),
-])
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/call", {"name": "t"}),
+        ("resources/read", {"uri": "x"}),
+        ("prompts/get", {"name": "x"}),
+        ("completion/complete", {}),
+        ("resources/subscribe", {"uri": "x"}),
+        ("logging/setLevel", {"level": "info"}),
+        ("x/unknown", {}),
+        ("tools/list", {"cursor": "unknown"}),
+    ],
+)
 def test_everything_else_waits_for_it_to_wake(method, params):
     world = asleep(tools=["t"])
     outbox = world.request(world.session(), method, params)
@@ -338,6 +366,7 @@ def test_a_child_that_was_kept_answers_before_its_first_start():
 
 
 # -- when all of it is known ---------------------------------------------------------------------------------------------------------
+
 
 def test_it_is_told_once_all_lists_are_known():
     world = World(is_open=False)

@@ -33,18 +33,38 @@ CASES = {
     "no schema": (tool(...), tool(EMPTY), "no inputSchema"),
     "a boolean (JSON Schema allows it)": (tool(True), tool(EMPTY), "a boolean"),
     "no type (a note server)": (tool({"properties": {"a": STRING}}), tool(takes(a=STRING)), None),
-    "an array without items (OpenAI)": (tool(takes(a={"type": "array"})), tool(takes(a={"type": "array", "items": {}})), "array without items"),
+    "an array without items (OpenAI)": (
+        tool(takes(a={"type": "array"})),
+        tool(takes(a={"type": "array", "items": {}})),
+        "array without items",
+    ),
     "a property that is true (zod's any)": (tool(takes(a=True, b=STRING)), tool(takes(a={}, b=STRING)), "booleans for schemas"),
     "a property that is false": (tool(takes(a=False)), tool(takes(a={"not": {}})), "booleans for schemas"),
     "a $ref (pydantic's models; Gemini)": (
-        tool({**takes(a={"$ref": "#/$defs/A", "description": "d"}), "$defs": {"A": {"type": "object", "properties": {"b": {"$ref": "#/$defs/B"}}}, "B": STRING}}),
-        tool(takes(a={"type": "object", "properties": {"b": STRING}, "description": "d"})), "$ref"),
+        tool(
+            {
+                **takes(a={"$ref": "#/$defs/A", "description": "d"}),
+                "$defs": {"A": {"type": "object", "properties": {"b": {"$ref": "#/$defs/B"}}}, "B": STRING},
+            }
+        ),
+        tool(takes(a={"type": "object", "properties": {"b": STRING}, "description": "d"})),
+        "$ref",
+    ),
     "a $ref with rules beside it": (
         tool({**takes(a={"$ref": "#/definitions/A", "maxLength": 5}), "definitions": {"A": STRING}}),
-        tool(takes(a={"allOf": [STRING], "maxLength": 5})), "$ref"),
-    "a $ref to a property (zod-to-json-schema)": (tool(takes(a=STRING, b={"$ref": "#/properties/a"})), tool(takes(a=STRING, b=STRING)), "$ref"),
+        tool(takes(a={"allOf": [STRING], "maxLength": 5})),
+        "$ref",
+    ),
+    "a $ref to a property (zod-to-json-schema)": (
+        tool(takes(a=STRING, b={"$ref": "#/properties/a"})),
+        tool(takes(a=STRING, b=STRING)),
+        "$ref",
+    ),
     "a $ref to itself (trees)": (
-        tool({**takes(a={"$ref": "#/$defs/A"}), "$defs": {"A": takes(b={"$ref": "#/$defs/A"})}}), None, "points at itself"),
+        tool({**takes(a={"$ref": "#/$defs/A"}), "$defs": {"A": takes(b={"$ref": "#/$defs/A"})}}),
+        None,
+        "points at itself",
+    ),
     "a $ref to elsewhere": (tool(takes(a={"$ref": "https://example.com/a.json"})), None, "outside"),
     "a $ref to nothing": (tool(takes(a={"$ref": "#/$defs/A"})), None, "at nothing"),
     "a choice at the top (OpenAI, Anthropic)": (tool({**takes(a=STRING), "anyOf": [{"required": ["a"]}]}), None, "anyOf at its top"),
@@ -119,7 +139,14 @@ def test_references_that_double_at_each_level_end(levels):
     assert "points at itself" in str(oddities([tool(schema)])[0])
 
 
-@pytest.mark.parametrize("raw", [b'{"tools":5}', b'{"tools":[5,{"name":5},{}]}', b'{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"a":{"maximum":1e999,"type":"array"}}}}]}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"tools":5}',
+        b'{"tools":[5,{"name":5},{}]}',
+        b'{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"a":{"maximum":1e999,"type":"array"}}}}]}',
+    ],
+)
 def test_no_list_breaks_the_profile(raw):
     world = World(profile_name="litellm")
     outbox, line = world.ask_child(world.session(), "tools/list")

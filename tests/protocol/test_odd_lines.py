@@ -116,8 +116,21 @@ def test_what_has_begun_does_not_swallow_what_comes_whole():
     assert three.answers[0]["result"]
 
 
-@pytest.mark.parametrize("line", [b"{" * 1_000_000, b'{"id":' * 300_000, b'{"id":1,' * 200_000, b'"{' * 500_000, b"[{" * 500_000, b'{"a":"' + b"\\" * 1_000_001,
-                                  b"\x1b[" * 500_000 + b"{", b"\x1b]" * 500_000 + b"{", b"{\0" * 500_000, b'{"x":1}' * 150_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{" * 1_000_000,
+        b'{"id":' * 300_000,
+        b'{"id":1,' * 200_000,
+        b'"{' * 500_000,
+        b"[{" * 500_000,
+        b'{"a":"' + b"\\" * 1_000_001,
+        b"\x1b[" * 500_000 + b"{",
+        b"\x1b]" * 500_000 + b"{",
+        b"{\0" * 500_000,
+        b'{"x":1}' * 150_000,
+    ],
+)
 def test_no_line_takes_long(line):
     world = World()
     begun = time.process_time()

@@ -30,7 +30,7 @@ def kinds() -> dict[str, bytes]:
     names = {}
     for node in ast.parse((CHILDREN / "bad_results.py").read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id in ("TEXT", "DEEP", "KINDS"):
-            exec(compile(ast.Module([node], []), "bad_results", "exec"), names)  # noqa: S102
+            exec(compile(ast.Module([node], []), "bad_results", "exec"), names)
     return names["KINDS"]
 
 
@@ -58,7 +58,10 @@ def call(member: bytes, profile_name="litellm", method="tools/call", world=None,
 
 # -- strict ------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("member", [b'"result":{"content":[null],"isError":"yes"}', b'"result":5', b'"error":"broke"', b'"error":{"code":99999999999999999999}'])
+
+@pytest.mark.parametrize(
+    "member", [b'"result":{"content":[null],"isError":"yes"}', b'"result":5', b'"error":"broke"', b'"error":{"code":99999999999999999999}']
+)
 def test_strict_says_what_the_child_said(member):
     assert call(member, "strict") == b'{"jsonrpc":"2.0","id":1,%b}' % member
 
@@ -66,10 +69,15 @@ def test_strict_says_what_the_child_said(member):
 def test_strict_failures_are_json_rpc_errors():
     strict = profile("strict")
 
-    assert json.loads(strict.refusal(b'"x"', "tools/call", -32600, "no\n")) == {"jsonrpc": "2.0", "id": "x", "error": {"code": -32600, "message": "no\n"}}
+    assert json.loads(strict.refusal(b'"x"', "tools/call", -32600, "no\n")) == {
+        "jsonrpc": "2.0",
+        "id": "x",
+        "error": {"code": -32600, "message": "no\n"},
+    }
 
 
 # -- kind: tool calls -------------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", kinds())
 def test_each_bad_result_of_the_zoo_becomes_a_valid_one(name):
@@ -81,20 +89,25 @@ def test_each_bad_result_of_the_zoo_becomes_a_valid_one(name):
 def test_what_is_fine_passes_byte_for_byte(name):
     member = kinds()[name]
 
-    assert call(member) == b'{"jsonrpc":"2.0","id":1,"result":%b}' % bytes(envelope.from_child(b'{"jsonrpc":"2.0","id":1,%b}' % member).result)
+    assert call(member) == b'{"jsonrpc":"2.0","id":1,"result":%b}' % bytes(
+        envelope.from_child(b'{"jsonrpc":"2.0","id":1,%b}' % member).result
+    )
 
 
-@pytest.mark.parametrize(("member", "words"), [
-    (b'"error":{"code":-32000,"message":"broke down"}', "broke down"),
-    (b'"error":{"code":-32000}', "-32000"),
-    (b'"error":"broke"', "broke"),
-    (b'"error":null', "null"),
-    (b'"result":{}', "without content"),
-    (b'"result":null', "without content"),
-    (b'"result":{"content":[],"x":' + b"[" * 150 + b"]" * 150 + b"}", "nested deeper"),
-    (b'"result":' + b"[" * 3000 + b"]" * 3000, "not a JSON-RPC message"),
-    (b'"result":{"content":[],"x":NaN}', "not a JSON-RPC message"),
-])
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        (b'"error":{"code":-32000,"message":"broke down"}', "broke down"),
+        (b'"error":{"code":-32000}', "-32000"),
+        (b'"error":"broke"', "broke"),
+        (b'"error":null', "null"),
+        (b'"result":{}', "without content"),
+        (b'"result":null', "without content"),
+        (b'"result":{"content":[],"x":' + b"[" * 150 + b"]" * 150 + b"}", "nested deeper"),
+        (b'"result":' + b"[" * 3000 + b"]" * 3000, "not a JSON-RPC message"),
+        (b'"result":{"content":[],"x":NaN}', "not a JSON-RPC message"),
+    ],
+)
 def test_a_failure_says_what_happened(member, words):
     result = validate("tools/call", call(member))
 
@@ -109,14 +122,59 @@ def test_a_very_long_wrong_answer_is_shortened():
 def test_a_block_that_the_client_would_refuse_becomes_its_own_text():
     answer = call(b'"result":{"content":[{"type":"text","text":"fine"},{"type":"hologram" ,"n":1e400}],"more":[1e2]}')
 
-    assert answer == b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"fine"},{"type":"text","text":"{\\"type\\":\\"hologram\\" ,\\"n\\":1e400}"}],"more":[1e2]}}'
+    assert (
+        answer
+        == b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"fine"},{"type":"text","text":"{\\"type\\":\\"hologram\\" ,\\"n\\":1e400}"}],"more":[1e2]}}'
+    )
 
 
 odd = st.one_of(
     st.sampled_from([None, True, 0, -1, 0.5, 2.5, 1e300, 10**30, "", "x", "user", "object", "required", "complete", "2026-01-01"]),
-    st.sampled_from(["test://one", "not a uri", "http://", "http://a", "HTTP://", "http://a:99999", "http://[", "foo://[", "file:///a", "file://[", "data:,", "http://a b",
-                     "mailto:a", "http://%zz", "http://a<b", "http:a", "ws://[::1]/x", "http://u@h:8/", "urn:x:y", "http://1.2.3.999", "http://xn--", "foo://a:99999/", "http:///x"]),
-    st.sampled_from([[], {}, [1], ["user"], ["x"], [None], {"a": 1}, {"src": "x"}, [{"src": "x"}], [{"src": 1}], {"taskSupport": "x"}, {"type": "object"}, {"a": {}}]))
+    st.sampled_from(
+        [
+            "test://one",
+            "not a uri",
+            "http://",
+            "http://a",
+            "HTTP://",
+            "http://a:99999",
+            "http://[",
+            "foo://[",
+            "file:///a",
+            "file://[",
+            "data:,",
+            "http://a b",
+            "mailto:a",
+            "http://%zz",
+            "http://a<b",
+            "http:a",
+            "ws://[::1]/x",
+            "http://u@h:8/",
+            "urn:x:y",
+            "http://1.2.3.999",
+            "http://xn--",
+            "foo://a:99999/",
+            "http:///x",
+        ]
+    ),
+    st.sampled_from(
+        [
+            [],
+            {},
+            [1],
+            ["user"],
+            ["x"],
+            [None],
+            {"a": 1},
+            {"src": "x"},
+            [{"src": "x"}],
+            [{"src": 1}],
+            {"taskSupport": "x"},
+            {"type": "object"},
+            {"a": {}},
+        ]
+    ),
+)
 
 
 def members(*names):
@@ -125,21 +183,46 @@ def members(*names):
 
 SHARED = ("annotations", "_meta", "type", "icons", "title", "mimeType", "text", "data", "uri", "size", "name", "description", "resource")
 annotations = members("audience", "priority", "lastModified", "title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
-valid_blocks = st.sampled_from([
-    {"type": "text", "text": "t"}, {"type": "image", "data": "eA==", "mimeType": "a/b"}, {"type": "audio", "data": "eA==", "mimeType": "a/b"},
-    {"type": "resource_link", "uri": "test://a", "name": "n"}, {"type": "resource", "resource": {"uri": "test://a", "text": "t"}},
-    {"type": "resource", "resource": {"uri": "test://a", "blob": "eA=="}}])
+valid_blocks = st.sampled_from(
+    [
+        {"type": "text", "text": "t"},
+        {"type": "image", "data": "eA==", "mimeType": "a/b"},
+        {"type": "audio", "data": "eA==", "mimeType": "a/b"},
+        {"type": "resource_link", "uri": "test://a", "name": "n"},
+        {"type": "resource", "resource": {"uri": "test://a", "text": "t"}},
+        {"type": "resource", "resource": {"uri": "test://a", "blob": "eA=="}},
+    ]
+)
 blocks = odd | st.builds(
-    lambda block, wrong, notes, inner: block | wrong | ({"annotations": notes} if notes else {}) | ({"resource": block["resource"] | inner} if "resource" in block and inner else {}),
-    valid_blocks, members(*SHARED), annotations, members("uri", "text", "blob", "mimeType", "_meta"))
-results = st.builds(lambda content, wrong: {"content": content} | wrong, st.lists(blocks, max_size=2),
-                    members("structuredContent", "isError", "_meta", "resultType", "content", "ttlMs", "task"))
+    lambda block, wrong, notes, inner: (
+        block
+        | wrong
+        | ({"annotations": notes} if notes else {})
+        | ({"resource": block["resource"] | inner} if "resource" in block and inner else {})
+    ),
+    valid_blocks,
+    members(*SHARED),
+    annotations,
+    members("uri", "text", "blob", "mimeType", "_meta"),
+)
+results = st.builds(
+    lambda content, wrong: {"content": content} | wrong,
+    st.lists(blocks, max_size=2),
+    members("structuredContent", "isError", "_meta", "resultType", "content", "ttlMs", "task"),
+)
 schemas = odd | members("type", "properties", "required", "$schema", "additionalProperties")
 tools = odd | st.builds(
     lambda wrong, schema, notes, execution: {"name": "n", "inputSchema": schema, "annotations": notes, "execution": execution} | wrong,
-    members("name", "title", "description", "inputSchema", "outputSchema", "icons", "_meta", "execution", "annotations"), schemas, annotations, members("taskSupport"))
-lists = st.builds(lambda tools, wrong: {"tools": tools} | wrong, st.lists(tools, max_size=2),
-                  members("nextCursor", "_meta", "ttlMs", "cacheScope", "resultType", "tools"))
+    members("name", "title", "description", "inputSchema", "outputSchema", "icons", "_meta", "execution", "annotations"),
+    schemas,
+    annotations,
+    members("taskSupport"),
+)
+lists = st.builds(
+    lambda tools, wrong: {"tools": tools} | wrong,
+    st.lists(tools, max_size=2),
+    members("nextCursor", "_meta", "ttlMs", "cacheScope", "resultType", "tools"),
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -163,7 +246,21 @@ def test_a_valid_block_is_never_touched(block):
     assert bytes(kind.call_result(Raw(raw))) == raw
 
 
-@pytest.mark.parametrize("uri", ["https://example.com/a?b#c", "http://localhost:8080", "http://127.0.0.1/x", "file:///etc/x", "test://one", "data:text/plain,x", "urn:a:b", "C:\\x", "ui://app/index.html", "mailto:a@b.c"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://example.com/a?b#c",
+        "http://localhost:8080",
+        "http://127.0.0.1/x",
+        "file:///etc/x",
+        "test://one",
+        "data:text/plain,x",
+        "urn:a:b",
+        "C:\\x",
+        "ui://app/index.html",
+        "mailto:a@b.c",
+    ],
+)
 def test_usual_uris_are_left_alone(uri):
     raw = json.dumps({"content": [{"type": "resource_link", "uri": uri, "name": "n"}]}).encode()
 
@@ -171,6 +268,7 @@ def test_usual_uris_are_left_alone(uri):
 
 
 # -- kind: lists --------------------------------------------------------------------------------------------------------------------
+
 
 def tool_list(*tools, **more) -> bytes:
     return b'"result":' + json.dumps({"tools": tools} | more).encode()
@@ -190,14 +288,17 @@ def test_what_breaks_later_is_not_advertised():
     assert answer["result"] == {"tools": [GOOD]}
 
 
-@pytest.mark.parametrize(("schema", "becomes"), [
-    ({"properties": {}}, {"type": "object", "properties": {}}),
-    ({"type": ["object", "null"], "x": 1}, {"type": "object", "x": 1, "properties": {}}),
-    ({"type": "object", "required": "a", "properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
-    (None, {"type": "object", "properties": {}}),
-    ([], {"type": "object", "properties": {}}),
-    (True, {"type": "object", "properties": {}}),
-])
+@pytest.mark.parametrize(
+    ("schema", "becomes"),
+    [
+        ({"properties": {}}, {"type": "object", "properties": {}}),
+        ({"type": ["object", "null"], "x": 1}, {"type": "object", "x": 1, "properties": {}}),
+        ({"type": "object", "required": "a", "properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        (None, {"type": "object", "properties": {}}),
+        ([], {"type": "object", "properties": {}}),
+        (True, {"type": "object", "properties": {}}),
+    ],
+)
 def test_a_schema_without_type_does_not_cost_the_whole_list(schema, becomes):
     """SDK 2.3 refuses all tools because of one."""
     answer = call(tool_list(GOOD, {"name": "odd", "inputSchema": schema}), method="tools/list")
@@ -206,7 +307,9 @@ def test_a_schema_without_type_does_not_cost_the_whole_list(schema, becomes):
     assert json.loads(answer)["result"]["tools"] == [GOOD, {"name": "odd", "inputSchema": becomes}]
 
 
-@pytest.mark.parametrize("odd", [None, 5, [], {}, {"inputSchema": {}}, {"name": 5}, {"name": "deep", "inputSchema": json.loads("[" * 150 + "]" * 150)}])
+@pytest.mark.parametrize(
+    "odd", [None, 5, [], {}, {"inputSchema": {}}, {"name": 5}, {"name": "deep", "inputSchema": json.loads("[" * 150 + "]" * 150)}]
+)
 def test_what_is_no_tool_is_left_out(odd):
     assert names(call(tool_list(odd, GOOD), method="tools/list")) == ["good"]
 
@@ -216,7 +319,9 @@ def test_the_last_good_list_stands_in_for_a_failed_one():
     world = World(profile_name="litellm")
     call(tool_list(GOOD), method="tools/list", world=world, id=1)
 
-    for id, member in enumerate([b'"error":{"code":-1,"message":"no"}', b'"result":{}', b'"result":null', b'"result":{"tools":"none"}', b'"result":NaN'], 10):
+    for id, member in enumerate(
+        [b'"error":{"code":-1,"message":"no"}', b'"result":{}', b'"result":null', b'"result":{"tools":"none"}', b'"result":NaN'], 10
+    ):
         answer = call(member, method="tools/list", world=world, id=id)
         assert (json.loads(answer)["id"], names(answer)) == (id, ["good"])
     world.die()
@@ -306,14 +411,27 @@ def test_remembered_lists_are_bounded():
 
 # -- kind: everything else ------------------------------------------------------------------------------------------------------------
 
+
 def test_a_readable_error_of_another_method_stays_what_it_is():
     member = b'"error":{"code":-32601,"message":"Method not found","data":{"x":1e2}}'
 
     assert call(member, method="prompts/list") == b'{"jsonrpc":"2.0","id":1,%b}' % member
 
 
-@pytest.mark.parametrize("member", [b'"error":null', b'"error":"x"', b'"error":{"code":"E1","message":"x"}', b'"error":{"code":1}', b'"error":{"code":99999999999999999999,"message":"x"}',
-                                    b'"error":{"code":1,"message":"x","data":' + b"[" * 300 + b"]" * 300 + b"}", b'"result":null', b'"result":[]', b'"result":"x"'])
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'"error":null',
+        b'"error":"x"',
+        b'"error":{"code":"E1","message":"x"}',
+        b'"error":{"code":1}',
+        b'"error":{"code":99999999999999999999,"message":"x"}',
+        b'"error":{"code":1,"message":"x","data":' + b"[" * 300 + b"]" * 300 + b"}",
+        b'"result":null',
+        b'"result":[]',
+        b'"result":"x"',
+    ],
+)
 def test_what_no_client_can_read_becomes_an_error_that_it_can(member):
     """The SDK's transport drops it, and its caller waits for ever."""
     MESSAGE.validate_json(call(member, method="resources/read"))

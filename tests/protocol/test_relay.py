@@ -17,6 +17,7 @@ def world():
 
 # -- ids and answers ------------------------------------------------------------------------------------------------------
 
+
 def test_two_clients_with_the_same_id_get_their_own_answers(world):
     """Case 16."""
     calls = [world.ask_child(world.session(), params={"name": f"t{n}"}, id=1) for n in range(3)]
@@ -133,6 +134,7 @@ def test_tasks_of_an_own_child_pass():
 
 # -- bytes ---------------------------------------------------------------------------------------------------------------------
 
+
 def test_payloads_pass_byte_for_byte(world):
     """Cases 32 and 33."""
     payload = rb'{"b":1e400, "a" : [1e2,123456789012345678901234567890],"s":"\u0041\/"}'
@@ -145,7 +147,9 @@ def test_payloads_pass_byte_for_byte(world):
 
 
 def test_a_token_changes_its_own_place_only(world):
-    world.request(world.session(), "x", b'{"z":1e400,"_meta":{"a":1e2,"progressToken":"t","\xc3\xa9":[1 ,2]},"b": {"c":01}}'.replace(b"01", b"1"))
+    world.request(
+        world.session(), "x", b'{"z":1e400,"_meta":{"a":1e2,"progressToken":"t","\xc3\xa9":[1 ,2]},"b": {"c":01}}'.replace(b"01", b"1")
+    )
     line = world.lines[0]
     world.sent()
 
@@ -168,12 +172,15 @@ def test_a_notification_is_one_line_too(world, method):
     assert len(world.sent()) == 1
 
 
-@pytest.mark.parametrize(("result", "client_gets"), [
-    (rb'"lone \ud800"', rb'"lone \ufffd"'),
-    (b'"bad \xff\xc3"', '"bad \ufffd\ufffd"'.encode()),
-    ('"\u2028\x7f"'.encode(), '"\u2028\x7f"'.encode()),
-    (b'{"a":\r1}', b'{"a":\r1}'),
-])
+@pytest.mark.parametrize(
+    ("result", "client_gets"),
+    [
+        (rb'"lone \ud800"', rb'"lone \ufffd"'),
+        (b'"bad \xff\xc3"', '"bad \ufffd\ufffd"'.encode()),
+        ('"\u2028\x7f"'.encode(), '"\u2028\x7f"'.encode()),
+        (b'{"a":\r1}', b'{"a":\r1}'),
+    ],
+)
 def test_odd_text_of_the_child_is_delivered(world, result, client_gets):
     """Case 34."""
     outbox, line = world.ask_child(world.session())
@@ -184,7 +191,8 @@ def test_odd_text_of_the_child_is_delivered(world, result, client_gets):
 
 # -- progress ------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("token", [7, "7", 0, "", "é\"\n", 2**70])
+
+@pytest.mark.parametrize("token", [7, "7", 0, "", 'é"\n', 2**70])
 def test_each_session_sees_its_own_progress_with_its_own_token(world, token):
     """Case 20."""
     calls = [world.ask_child(world.session(), params={"_meta": {"progressToken": token}}) for _ in range(2)]
@@ -192,7 +200,9 @@ def test_each_session_sees_its_own_progress_with_its_own_token(world, token):
         world.notice("progress", progressToken=line["params"]["_meta"]["progressToken"], progress=step)
 
     for step, (outbox, line) in enumerate(calls):
-        assert outbox.messages == [{"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}]
+        assert outbox.messages == [
+            {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}
+        ]
         world.answer(line)
         world.notice("progress", progressToken=line["params"]["_meta"]["progressToken"], progress=9)
         assert len(outbox.messages) == 1, "none after the answer"
@@ -205,7 +215,10 @@ def test_progress_keeps_the_bytes_of_its_other_members(world):
     assert outbox.raw == [b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"total":1e2,"progressToken":1,"x":{"a" : 1e400}}}']
 
 
-@pytest.mark.parametrize("params", [b"{}", b"[]", b"null", b'{"progressToken":1e400}', b'{"progressToken":"7"}', b'{"progressToken":null}', b'{"progressToken":{}}'])
+@pytest.mark.parametrize(
+    "params",
+    [b"{}", b"[]", b"null", b'{"progressToken":1e400}', b'{"progressToken":"7"}', b'{"progressToken":null}', b'{"progressToken":{}}'],
+)
 def test_progress_for_nobody_is_dropped(world, params):
     outbox, _ = world.ask_child(world.session(), params={"_meta": {"progressToken": 7}})
     world.hear(b'{"method":"notifications/progress","params":%b}' % params)
@@ -222,6 +235,7 @@ def test_progress_of_a_call_that_asked_for_none_is_dropped(world):
 
 
 # -- news ------------------------------------------------------------------------------------------------------------------------
+
 
 def test_a_list_change_reaches_each_session_once(world):
     """Case 45: whatever streams are open."""
@@ -276,6 +290,7 @@ def test_the_kind_profile_keeps_list_changes_to_itself():
 
 
 # -- logs and other things without an address ------------------------------------------------------------------------------------
+
 
 def test_a_log_goes_to_the_only_call_under_way(world):
     """Case 44: on its own stream, because most clients open no other."""
@@ -358,6 +373,7 @@ def test_the_logs_of_an_own_child_wait_for_a_stream_and_are_bounded():
 
 # -- from clients to nobody in particular -------------------------------------------------------------------------------------------
 
+
 def test_initialized_is_the_bridges_own_affair(world):
     session = world.session()
     world.notify(session, "initialized")
@@ -395,6 +411,7 @@ def test_an_answer_that_nobody_asked_for_is_dropped(world):
 
 
 # -- the child is lost ------------------------------------------------------------------------------------------------------------
+
 
 def test_what_was_written_is_answered_and_what_was_not_waits_for_the_next_child():
     """Case 50: sessions stay."""
@@ -487,10 +504,22 @@ def test_late_words_of_a_dead_child_are_nobodys(world):
 
 # -- the handshake ------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("answer", [
-    b'"error":{"code":-32022,"message":"too old"}', b'"error":"no"', b'"error":null', b'"result":null', b'"result":[]', b'"result":5',
-    b'"result":{"protocolVersion":5}', b'"result":{"capabilities":[]}', b'"result":{"serverInfo":5}', b'"result":{"serverInfo":{"name":5}}',
-])
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'"error":{"code":-32022,"message":"too old"}',
+        b'"error":"no"',
+        b'"error":null',
+        b'"result":null',
+        b'"result":[]',
+        b'"result":5',
+        b'"result":{"protocolVersion":5}',
+        b'"result":{"capabilities":[]}',
+        b'"result":{"serverInfo":5}',
+        b'"result":{"serverInfo":{"name":5}}',
+    ],
+)
 def test_a_handshake_that_is_none_is_refused_with_a_reason(answer):
     """Case 54."""
     world = World(is_open=False)
@@ -501,9 +530,16 @@ def test_a_handshake_that_is_none_is_refused_with_a_reason(answer):
     assert (world.opened, world.relay.is_open, world.sent()) == (0, False, [])
 
 
-@pytest.mark.parametrize("capabilities", [
-    '{"tools":null,"logging":null,"resources":false}', '{"tools":true}', '{"tools":[]}', '{"tools":5,"prompts":"x"}', '{"x":%s}' % ("[" * 900 + "]" * 900),
-])
+@pytest.mark.parametrize(
+    "capabilities",
+    [
+        '{"tools":null,"logging":null,"resources":false}',
+        '{"tools":true}',
+        '{"tools":[]}',
+        '{"tools":5,"prompts":"x"}',
+        '{"x":%s}' % ("[" * 900 + "]" * 900),
+    ],
+)
 def test_odd_capabilities_break_nothing(capabilities):
     world = World(is_open=False)
     world.relay.open(b"{}", world.now, world._opened, world.refused.append)
@@ -527,7 +563,13 @@ def test_before_the_handshake_is_over_the_child_gets_nothing_else():
     world.hear({"id": 0, "method": "ping"})
     world.answer(handshake, {"capabilities": {"tools": {}}})
 
-    assert [line.get("method", "pong") for line in world.sent()] == ["pong", "notifications/initialized", "tools/call", "tools/call", "tools/list"]
+    assert [line.get("method", "pong") for line in world.sent()] == [
+        "pong",
+        "notifications/initialized",
+        "tools/call",
+        "tools/call",
+        "tools/list",
+    ]
     assert early.answers == []
 
 
@@ -548,8 +590,12 @@ def test_our_own_questions_have_their_full_time_after_a_slow_start():
 # -- lines that are too long or no JSON ------------------------------------------------------------------------------------------------
 
 LONG = [
-    b'{"jsonrpc":"2.0","id":%d,"result":{"content":"..."}}', b'{"id":%d,"jsonrpc":"2.0","result":"..."}', b' { "id" : "%d" , "result":"..."}',
-    b'{"result":{"content":"..."},"jsonrpc":"2.0","id":%d}', b'{"result":"...","id":"%d","jsonrpc":"2.0"}\r', b'{"jsonrpc":"2.0","result":"...","id":%d}',
+    b'{"jsonrpc":"2.0","id":%d,"result":{"content":"..."}}',
+    b'{"id":%d,"jsonrpc":"2.0","result":"..."}',
+    b' { "id" : "%d" , "result":"..."}',
+    b'{"result":{"content":"..."},"jsonrpc":"2.0","id":%d}',
+    b'{"result":"...","id":"%d","jsonrpc":"2.0"}\r',
+    b'{"jsonrpc":"2.0","result":"...","id":%d}',
 ]
 
 
@@ -571,12 +617,16 @@ def test_a_line_over_the_limit_fails_its_own_call_at_once(world, line):
     assert world.counts.in_flight == 1
 
 
-@pytest.mark.parametrize("line", [
-    b'{"jsonrpc":"2.0","id":%d,"method":"sampling/createMessage","params":{}}',
-    b'{"method":"sampling/createMessage","params":{},"jsonrpc":"2.0","id":%d}',
-    b'{"jsonrpc":"2.0","method":"notifications/message","params":{"id":%d}}',
-    b'garbage', b'{"result":{"id":%d},"more":[]',
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","id":%d,"method":"sampling/createMessage","params":{}}',
+        b'{"method":"sampling/createMessage","params":{},"jsonrpc":"2.0","id":%d}',
+        b'{"jsonrpc":"2.0","method":"notifications/message","params":{"id":%d}}',
+        b"garbage",
+        b'{"result":{"id":%d},"more":[]',
+    ],
+)
 def test_a_long_line_that_is_no_answer_fails_no_call(world, line):
     """A child's own requests have ids that mean something else."""
     outbox, request = world.ask_child(world.session())
@@ -612,7 +662,9 @@ def test_an_answer_that_is_no_json_fails_its_call_at_once(world, result):
     assert world.counts.in_flight == 0
 
 
-@pytest.mark.parametrize("line", [b"", b"\r", b"hello", b'{"a":1}', b"[]", b'{"jsonrpc":"2.0","id":1}', b"\xff\xfe", b"\0", b'{"method":5}'])
+@pytest.mark.parametrize(
+    "line", [b"", b"\r", b"hello", b'{"a":1}', b"[]", b'{"jsonrpc":"2.0","id":1}', b"\xff\xfe", b"\0", b'{"method":5}']
+)
 def test_noise_is_dropped_and_counted(world, line):
     """Case 29."""
     outbox, _ = world.ask_child(world.session())

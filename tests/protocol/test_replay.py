@@ -41,7 +41,24 @@ def test_another_sessions_stream_is_unknown():
     assert replay.find(other, id) is None
 
 
-@pytest.mark.parametrize("wrong", ["", "-", "x-1", "{name}", "{name}-", "{name}-x", "{name}--1", "{name}-1.5", "{name}-1e3", "-1", "{name}-" + "9" * 5000, "{name}- 1", "\xff"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "-",
+        "x-1",
+        "{name}",
+        "{name}-",
+        "{name}-x",
+        "{name}--1",
+        "{name}-1.5",
+        "{name}-1e3",
+        "-1",
+        "{name}-" + "9" * 5000,
+        "{name}- 1",
+        "\xff",
+    ],
+)
 def test_odd_event_ids_are_unknown(wrong):
     """`Last-Event-ID` is whatever a client sends: int() refuses more than 4300 digits."""
     replay, session = Replay(10**6), Session()
@@ -115,7 +132,12 @@ def test_a_forgotten_stream_goes_on_without_being_kept():
 
 
 @settings(deadline=None)
-@given(st.integers(0, 6000), st.lists(st.tuples(st.sampled_from(["open", "add", "add", "add", "drop", "close"]), st.integers(0, 5), st.integers(0, 1500)), max_size=60))
+@given(
+    st.integers(0, 6000),
+    st.lists(
+        st.tuples(st.sampled_from(["open", "add", "add", "add", "drop", "close"]), st.integers(0, 5), st.integers(0, 1500)), max_size=60
+    ),
+)
 def test_in_any_order_the_books_are_right_and_nothing_leaks(limit, script):
     replay, sessions = Replay(limit), [Session() for _ in range(3)]
     recordings, said = [], []

@@ -29,6 +29,7 @@ def restarted(**more):
 
 # -- finding ------------------------------------------------------------------------------------------------------------------
 
+
 def test_a_session_is_found_by_its_id_and_its_principal_only(sessions):
     """Case 14: another one's session looks like none."""
     session = opened(sessions, "alice")
@@ -51,7 +52,13 @@ def test_an_id_is_known_after_a_restart():
     again = restarted().find(session.id, "alice", 5.0)
 
     assert (again.id, again.revision, bytes(again.capabilities), again.own_child, again.initialized, again.relay) == (
-        session.id, "2025-06-18", b'{"roots":{}}', True, True, None)
+        session.id,
+        "2025-06-18",
+        b'{"roots":{}}',
+        True,
+        True,
+        None,
+    )
 
 
 def test_an_id_taken_up_by_the_wrong_principal_takes_no_room():
@@ -152,10 +159,13 @@ def test_iterating_survives_sessions_that_end(sessions):
     assert len(sessions) == 0
 
 
-@pytest.mark.parametrize(("client", "capabilities"), [
-    (b'{"name":"c","icons":[{"src":"data:%b"}]}' % (b"x" * 50_000), b"{}"),
-    (b'{"name":"c"}', b'{"experimental":{"x":"%b"}}' % (b"x" * 50_000)),
-])
+@pytest.mark.parametrize(
+    ("client", "capabilities"),
+    [
+        (b'{"name":"c","icons":[{"src":"data:%b"}]}' % (b"x" * 50_000), b"{}"),
+        (b'{"name":"c"}', b'{"experimental":{"x":"%b"}}' % (b"x" * 50_000)),
+    ],
+)
 def test_an_id_fits_into_a_header_whatever_the_client_says_of_itself(client, capabilities):
     """clientInfo.icons (2025-11-25) may be data: URIs of any size."""
     sessions = restarted()
@@ -170,6 +180,7 @@ def test_an_id_fits_into_a_header_whatever_the_client_says_of_itself(client, cap
 
 
 # -- adopted: sessions that nobody opened ------------------------------------------------------------------------------------------
+
 
 def test_an_adopted_session_is_found_by_its_id_again(sessions):
     session = sessions.adopt(HTTP, "stale", "2025-06-18", "alice", 0.0)
@@ -187,6 +198,7 @@ def test_without_an_id_it_is_known_to_nobody(sessions):
 
 
 # -- idle ------------------------------------------------------------------------------------------------------------------------------
+
 
 def test_a_session_idles_when_nobody_uses_it(sessions):
     session = opened(sessions, now=0.0)
@@ -227,6 +239,7 @@ def test_a_session_may_be_forgotten_only_if_its_token_says_it_all(sessions, name
 
 
 # -- streams ---------------------------------------------------------------------------------------------------------------------------
+
 
 def test_a_message_takes_exactly_one_stream_the_newest_that_is_open(sessions):
     """basic/transports: "The server MUST send each of its JSON-RPC messages on only one of the connected streams"."""
@@ -296,10 +309,17 @@ def test_what_waits_is_bounded_in_bytes_too(sessions):
     assert not session.waiting
 
 
-@pytest.mark.parametrize(("capabilities", "answer"), [
-    (b"{}", False), (b'{"experimental":{},"tasks":{}}', False), (b'{"roots":{}}', True), (b'{"sampling":{},"x":1}', True),
-    (b'{ "elicitation" : {"form":{}} }', True), (b'{"x":{"roots":{}}}', False),
-])
+@pytest.mark.parametrize(
+    ("capabilities", "answer"),
+    [
+        (b"{}", False),
+        (b'{"experimental":{},"tasks":{}}', False),
+        (b'{"roots":{}}', True),
+        (b'{"sampling":{},"x":1}', True),
+        (b'{ "elicitation" : {"form":{}} }', True),
+        (b'{"x":{"roots":{}}}', False),
+    ],
+)
 def test_who_can_be_asked(capabilities, answer):
     assert can_be_asked(Raw(capabilities)) == answer
 
@@ -310,6 +330,7 @@ def test_an_id_that_no_bridge_of_ours_made_is_not_adopted_whatever_its_length(se
 
 
 # -- shares --------------------------------------------------------------------------------------------------------------------------
+
 
 def test_ten_thousand_sessions_of_one_caller_lock_nobody_out():
     """10,000 in 1.3 s, and then 503 for everybody for half an hour."""

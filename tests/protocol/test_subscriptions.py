@@ -20,6 +20,7 @@ def subscribe(world, session, uri=URI, id=50):
 
 # -- resources ----------------------------------------------------------------------------------------------------------------
 
+
 def test_only_subscribers_hear_of_a_resource():
     """Case 46."""
     world = World()
@@ -161,15 +162,18 @@ def test_leaving_while_the_child_is_down_asks_nobody():
     assert world.relay.sessions == {}
 
 
-@pytest.mark.parametrize(("uri", "whole", "is_part"), [
-    ("file:///a/b", "file:///a", True),
-    ("file:///a/b", "file:///a/", True),
-    ("file:///a#x", "file:///a", True),
-    ("file:///a?x", "file:///a", True),
-    ("file:///ab", "file:///a", False),
-    ("file:///a", "file:///a/b", False),
-    ("file:///a", "file:///a", True),
-])
+@pytest.mark.parametrize(
+    ("uri", "whole", "is_part"),
+    [
+        ("file:///a/b", "file:///a", True),
+        ("file:///a/b", "file:///a/", True),
+        ("file:///a#x", "file:///a", True),
+        ("file:///a?x", "file:///a", True),
+        ("file:///ab", "file:///a", False),
+        ("file:///a", "file:///a/b", False),
+        ("file:///a", "file:///a", True),
+    ],
+)
 def test_a_subscription_covers_the_parts_of_a_resource(uri, whole, is_part):
     """server/resources, "Subscriptions": the updated URI may be a sub-resource of the one subscribed to."""
     one, other = holder(whole), holder("x:y")
@@ -179,6 +183,7 @@ def test_a_subscription_covers_the_parts_of_a_resource(uri, whole, is_part):
 
 
 # -- log levels ------------------------------------------------------------------------------------------------------------------
+
 
 def set_level(world, session, level, id=60):
     _, line = world.ask_child(session, "logging/setLevel", {"level": level}, id=id)
@@ -197,7 +202,10 @@ def test_each_session_gets_its_own_level_and_the_child_the_most_talkative():
     for level in subscriptions.LEVELS:
         world.notice("message", level=level, data=level)
     assert [[message["params"]["data"] for message in stream.messages] for stream in streams] == [
-        list(subscriptions.LEVELS), ["error", "critical", "alert", "emergency"], list(subscriptions.LEVELS[1:])]
+        list(subscriptions.LEVELS),
+        ["error", "critical", "alert", "emergency"],
+        list(subscriptions.LEVELS[1:]),
+    ]
 
 
 def test_an_only_session_sets_the_level_it_wants():

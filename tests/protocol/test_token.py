@@ -15,8 +15,18 @@ TOKEN = seal(OPENING, KEY)
 
 
 def fields(opening):
-    return [bytes(value) if isinstance(value, Raw) else value for value in
-            (opening.mcp, opening.revision, opening.capabilities, opening.client, opening.principal, opening.own_child, opening.nonce)]
+    return [
+        bytes(value) if isinstance(value, Raw) else value
+        for value in (
+            opening.mcp,
+            opening.revision,
+            opening.capabilities,
+            opening.client,
+            opening.principal,
+            opening.own_child,
+            opening.nonce,
+        )
+    ]
 
 
 def test_what_was_sealed_comes_back_byte_for_byte():
@@ -37,7 +47,7 @@ def test_any_opening_survives_as_visible_ascii(mcp, revision, principal, nonce, 
 
 @given(st.integers(0, len(TOKEN) - 1), st.characters())
 def test_one_changed_character_breaks_the_seal(where, char):
-    changed = TOKEN[:where] + char + TOKEN[where + 1:]
+    changed = TOKEN[:where] + char + TOKEN[where + 1 :]
 
     assert changed == TOKEN or unseal(changed, KEY) is None
 

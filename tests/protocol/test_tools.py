@@ -26,20 +26,23 @@ def listed(it: World, session, params=None, id=1) -> list:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    ({"allow": ["read"]}, ["read"]),
-    ({"allow": ["re*", "*te"]}, ["read", "write", "delete"]),
-    ({"deny": ["*e*t*"]}, ["read", "write"]),
-    ({"allow": ["*"], "deny": ["write", "delete"]}, ["read"]),
-    ({"allow": ["read", "write"], "deny": ["re*"]}, ["write"]),
-    ({"allow": ["READ", "rea", "r.ad", "[r]ead", "?ead"]}, []),
-    ({"rename": ["read=fetch"]}, ["fetch", "write", "delete"]),
-    ({"rename": ["read=write", "write=read"]}, ["write", "read", "delete"]),
-    ({"rename": ["read=write"]}, ["write", "delete"]),
-    ({"rename": ["read=fetch"], "deny": ["read"]}, ["write", "delete"]),
-    ({"rename": ["read=write"], "deny": ["read"]}, ["write", "delete"]),
-    ({"rename": ["read=fetch"], "allow": ["fetch"]}, []),
-])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"allow": ["read"]}, ["read"]),
+        ({"allow": ["re*", "*te"]}, ["read", "write", "delete"]),
+        ({"deny": ["*e*t*"]}, ["read", "write"]),
+        ({"allow": ["*"], "deny": ["write", "delete"]}, ["read"]),
+        ({"allow": ["read", "write"], "deny": ["re*"]}, ["write"]),
+        ({"allow": ["READ", "rea", "r.ad", "[r]ead", "?ead"]}, []),
+        ({"rename": ["read=fetch"]}, ["fetch", "write", "delete"]),
+        ({"rename": ["read=write", "write=read"]}, ["write", "read", "delete"]),
+        ({"rename": ["read=write"]}, ["write", "delete"]),
+        ({"rename": ["read=fetch"], "deny": ["read"]}, ["write", "delete"]),
+        ({"rename": ["read=write"], "deny": ["read"]}, ["write", "delete"]),
+        ({"rename": ["read=fetch"], "allow": ["fetch"]}, []),
+    ],
+)
 def test_what_is_shown(options, expected):
     tools = Tools(**options)
 
@@ -48,8 +51,16 @@ def test_what_is_shown(options, expected):
     assert actual == expected
 
 
-@pytest.mark.parametrize("options", [{"allow": ["r*"]}, {"deny": ["write"]}, {"rename": ["read=write"]},
-                                     {"rename": ["read=a", "write=b"], "deny": ["write"]}, {"rename": ["read=write", "write=read"]}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"allow": ["r*"]},
+        {"deny": ["write"]},
+        {"rename": ["read=write"]},
+        {"rename": ["read=a", "write=b"], "deny": ["write"]},
+        {"rename": ["read=write", "write=read"]},
+    ],
+)
 def test_what_is_shown_is_what_may_be_called(options):
     tools = Tools(**options)
 
@@ -59,15 +70,18 @@ def test_what_is_shown_is_what_may_be_called(options):
         assert (old := tools.meant(name)) is None or tools.shown(old) == name
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"rename": ["a=x", "b=x"]}, "--tool-rename b=x: 'a' is renamed to 'x' already"),
-    ({"rename": ["a=x", "a=y"]}, "--tool-rename a=y: 'a' is renamed to 'x' already"),
-    ({"rename": ["a"]}, "--tool-rename a: expected OLD=NEW"),
-    ({"rename": ["a="]}, "--tool-rename a=: expected OLD=NEW"),
-    ({"rename": ["a*=b"]}, "--tool-rename a*=b: expected OLD=NEW"),
-    ({"allow": [""]}, "--tool-allow '': expected the name of a tool"),
-    ({"deny": [" a"]}, "--tool-deny ' a': expected the name of a tool"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rename": ["a=x", "b=x"]}, "--tool-rename b=x: 'a' is renamed to 'x' already"),
+        ({"rename": ["a=x", "a=y"]}, "--tool-rename a=y: 'a' is renamed to 'x' already"),
+        ({"rename": ["a"]}, "--tool-rename a: expected OLD=NEW"),
+        ({"rename": ["a="]}, "--tool-rename a=: expected OLD=NEW"),
+        ({"rename": ["a*=b"]}, "--tool-rename a*=b: expected OLD=NEW"),
+        ({"allow": [""]}, "--tool-allow '': expected the name of a tool"),
+        ({"deny": [" a"]}, "--tool-deny ' a': expected the name of a tool"),
+    ],
+)
 def test_options_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(BadNames) as caught:
         Tools(**options)
@@ -136,7 +150,7 @@ def test_a_sleeping_childs_list_is_cut_and_what_is_kept_of_it_is_not():
     one = it.session()
     it.relay.sleep()
 
-    answer, = it.request(one, "tools/list").answers
+    (answer,) = it.request(one, "tools/list").answers
 
     assert [tool["name"] for tool in answer["result"]["tools"]] == ["read", "put"]
     assert b"delete" in it.relay.memory.dump("identity")
@@ -184,10 +198,24 @@ def test_an_error_of_a_list_stays():
 # --- calls ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("params", [
-    {"name": "delete"}, {"name": "write"}, {"name": "unheard of"}, {}, {"name": 1}, {"name": None}, None, {"name": ["read"]}, {"name": ""},
-    b'{"name":"delet\\u0065"}', b'{"name":"read","name":"delete"}', b'{"name":"read","nam\\u0065":"delete"}', {"name": "r" * 1000},
-])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "delete"},
+        {"name": "write"},
+        {"name": "unheard of"},
+        {},
+        {"name": 1},
+        {"name": None},
+        None,
+        {"name": ["read"]},
+        {"name": ""},
+        b'{"name":"delet\\u0065"}',
+        b'{"name":"read","name":"delete"}',
+        b'{"name":"read","nam\\u0065":"delete"}',
+        {"name": "r" * 1000},
+    ],
+)
 def test_a_call_of_a_hidden_tool_never_reaches_the_child(params):
     it = world(allow=["re*", "write"], rename=["write=put"])
     outbox = it.request(it.session(), "tools/call", params)
@@ -208,7 +236,7 @@ def test_the_refusal_names_what_the_client_called():
 def test_litellm_hears_of_a_hidden_tool_in_a_result():
     it = world(allow=["read"], profile_name="litellm")
 
-    answer, = it.request(it.session(), "tools/call", {"name": "delete"}).answers
+    (answer,) = it.request(it.session(), "tools/call", {"name": "delete"}).answers
 
     assert answer["result"] == {"content": [{"type": "text", "text": "Unknown tool: delete"}], "isError": True}
     assert it.sent() == []
@@ -226,16 +254,19 @@ def test_a_call_by_the_new_name_reaches_the_child_by_its_own():
     assert it.counts.requests == {("tools/call", "write", "ok", "legacy", "legacy"): 1}, "metrics have the child's own names"
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    (b'{"name":"put"}', b'{"name":"write"}'),
-    (b'{ "arguments" : {"a":"put", "b":1.50} , "name" :  "put" }', b'{"arguments":{"a":"put", "b":1.50},"name":"write"}'),
-    (b'{"arguments":{"put":"put"},"name":"put","_meta":{"put":[]}}', b'{"arguments":{"put":"put"},"name":"write","_meta":{"put":[]}}'),
-    (b'{"name":"read","arguments":{"a":1.0,"b":"\xc3\xa9"}, "x":{}}', b'{"name":"read","arguments":{"a":1.0,"b":"\xc3\xa9"}, "x":{}}'),
-    (b'{ "name":"read","arguments":{"name":1.0} }', b'{ "name":"read","arguments":{"name":1.0} }'),
-    (b'{ "name":"read","a":"%b"}' % (b"a" * 3000), b'{ "name":"read","a":"%b"}' % (b"a" * 3000)),
-    (b'{"name":"p\\u0075t","arguments":{"a":1.0}}', b'{"name":"write","arguments":{"a":1.0}}'),
-    (b'{"\\u006eame":"put","arguments":{"a":"\\u00e9"}}', b'{"name":"write","arguments":{"a":"\\u00e9"}}'),
-])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (b'{"name":"put"}', b'{"name":"write"}'),
+        (b'{ "arguments" : {"a":"put", "b":1.50} , "name" :  "put" }', b'{"arguments":{"a":"put", "b":1.50},"name":"write"}'),
+        (b'{"arguments":{"put":"put"},"name":"put","_meta":{"put":[]}}', b'{"arguments":{"put":"put"},"name":"write","_meta":{"put":[]}}'),
+        (b'{"name":"read","arguments":{"a":1.0,"b":"\xc3\xa9"}, "x":{}}', b'{"name":"read","arguments":{"a":1.0,"b":"\xc3\xa9"}, "x":{}}'),
+        (b'{ "name":"read","arguments":{"name":1.0} }', b'{ "name":"read","arguments":{"name":1.0} }'),
+        (b'{ "name":"read","a":"%b"}' % (b"a" * 3000), b'{ "name":"read","a":"%b"}' % (b"a" * 3000)),
+        (b'{"name":"p\\u0075t","arguments":{"a":1.0}}', b'{"name":"write","arguments":{"a":1.0}}'),
+        (b'{"\\u006eame":"put","arguments":{"a":"\\u00e9"}}', b'{"name":"write","arguments":{"a":"\\u00e9"}}'),
+    ],
+)
 def test_only_the_name_of_a_call_is_another_one(given, expected):
     it = world(rename=["write=put"])
     it.request(it.session(), "tools/call", given)
@@ -243,8 +274,16 @@ def test_only_the_name_of_a_call_is_another_one(given, expected):
     assert it.lines[-1].endswith(b'"params":' + expected + b"}\n")
 
 
-@pytest.mark.parametrize("raw", [b'{"name":"read","n\\u0061me":"delete","name":"read"}', b'{"name":"read","N\\u0061me":"delete"}',
-                                 b'{"name":"read","Name":"delete"}', b'{"NAME":"delete","name":"read"}', b'{"name":"delete","name":"read"}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"name":"read","n\\u0061me":"delete","name":"read"}',
+        b'{"name":"read","N\\u0061me":"delete"}',
+        b'{"name":"read","Name":"delete"}',
+        b'{"NAME":"delete","name":"read"}',
+        b'{"name":"delete","name":"read"}',
+    ],
+)
 def test_a_second_name_does_not_reach_the_child(raw):
     """Go takes `Name` for `name`, and some parsers take the first of two: the child must not see another one than we did."""
     it = world(allow=["read"])

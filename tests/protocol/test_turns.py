@@ -80,6 +80,7 @@ def test_the_bridge_is_one_among_the_others():
 
 # -- the bound of one session ----------------------------------------------------------------------------------------------------
 
+
 def test_nobody_has_more_with_the_child_than_allowed():
     turns = waiting(*(call("a", n) for n in range(4)), call("b", 0), limit=2)
     with_child = []
@@ -116,6 +117,7 @@ def test_a_new_request_need_not_wait_where_nobody_does():
 
 
 # -- leaving the line ---------------------------------------------------------------------------------------------------------------
+
 
 def test_whoever_leaves_the_line_is_not_called():
     middle = call("a", 1)
@@ -157,7 +159,15 @@ def test_one_that_becomes_the_bridges_own_is_counted_there():
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 3), st.lists(st.tuples(st.sampled_from(["wait", "first", "next", "back", "remove", "disown"]), st.sampled_from([*NAMES, None]), st.integers(0, 9)), max_size=40))
+@given(
+    st.integers(0, 3),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["wait", "first", "next", "back", "remove", "disown"]), st.sampled_from([*NAMES, None]), st.integers(0, 9)
+        ),
+        max_size=40,
+    ),
+)
 def test_in_any_order_the_books_are_right_and_empty_at_the_end(limit, script):
     turns, in_line, with_child = Turns(limit), [], []
     for number, (what, who, pick) in enumerate(script):
@@ -190,6 +200,7 @@ def test_in_any_order_the_books_are_right_and_empty_at_the_end(limit, script):
 
 
 # -- beside a child --------------------------------------------------------------------------------------------------------------------
+
 
 def test_a_client_that_queues_a_thousand_calls_delays_anothers_by_one():
     world = World(max_in_flight=1)

@@ -15,14 +15,13 @@ from bridge.counts import Counts
 from bridge.log import Log
 from bridge.protocol import envelope
 from bridge.protocol.errors import Refusal
-from bridge.protocol.profile import profile
 from bridge.protocol.policy import Policy
+from bridge.protocol.profile import profile
 from bridge.protocol.relay import Relay
 from bridge.protocol.session import Sessions
 
 ENVELOPE = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-KEYS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources",
-        "resources/templates/list": "resourceTemplates"}
+KEYS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates"}
 ALL = {name: {"listChanged": True, "subscribe": True} for name in ("tools", "resources", "prompts")} | {"logging": {}}
 
 
@@ -74,8 +73,9 @@ class World:
     """`own` gives the child to the first session alone, `spare` to nobody yet. `capabilities` are the child's; it is open
     unless told otherwise. `beside` is a world with the same sessions, whose child is another one."""
 
-    def __init__(self, *, own=False, spare=False, is_open=True, capabilities=ALL, profile_name="strict", beside=None,
-                 era="legacy", **policy):
+    def __init__(
+        self, *, own=False, spare=False, is_open=True, capabilities=ALL, profile_name="strict", beside=None, era="legacy", **policy
+    ):
         self.now = beside.now if beside else 100.0
         self.lines: list[bytes] = []
         self.refused: list[str] = []
@@ -88,8 +88,7 @@ class World:
         self.sessions = beside.sessions if beside else Sessions("test", b"k" * 32, 1000, 0)
         self.owner = self.sessions.open("sse", self.now, own_child=True) if own else None
         policy = beside.relay.policy if beside else Policy(profile(profile_name, policy.get("tools"), policy.get("mcp", "")), **policy)
-        self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted,
-                           era=era)
+        self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted, era=era)
         self.relay.hung = self.hung.append
         self.relay.learned = self._learned
         if own:
@@ -171,7 +170,11 @@ class World:
         outbox = outbox or Outbox()
         raw_id = id if isinstance(id, bytes) else json.dumps(id).encode()
         raw = params if isinstance(params, bytes) else json.dumps(params).encode()
-        body = b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (raw_id, json.dumps(method).encode(), b',"params":' + raw if params is not None else b"")
+        body = b'{"jsonrpc":"2.0","id":%b,"method":%b%b}' % (
+            raw_id,
+            json.dumps(method).encode(),
+            b',"params":' + raw if params is not None else b"",
+        )
         refusal = session.relay.request(session, envelope.from_client(body), outbox, self.now)
         outbox.refusal = refusal
         assert refusal is None or isinstance(refusal, Refusal)
@@ -209,5 +212,3 @@ class World:
     def sweep(self, after=0.0, keepalive=0.0) -> None:
         self.now += after
         self.relay.sweep(self.now, keepalive)
-
-

@@ -80,10 +80,7 @@ def page() -> Iterator[str]:
 def bridges(real) -> Iterator[dict[str, Bridge]]:
     """All of them, starting side by side. That nothing is left of one after its stop is checked at its exit."""
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(Bridge([*server(name), *its.command], *its.options, ready=False))
-            for name, its in real.items()
-        }
+        yield {name: stack.enter_context(Bridge([*server(name), *its.command], *its.options, ready=False)) for name, its in real.items()}
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -107,9 +104,7 @@ def test_memory_keeps_all_of_40_concurrent_writes_with_one_in_flight(bridges, co
     """With more it keeps one of them, and answers each as a success (SERVERS.md, finding 2)."""
     client = connect(Http, bridges["memory"].url)
 
-    calls = [
-        client.begin_call("create_entities", entities=[ENTITY | {"name": f"entity {number}"}]) for number in range(40)
-    ]
+    calls = [client.begin_call("create_entities", entities=[ENTITY | {"name": f"entity {number}"}]) for number in range(40)]
     answers = [call.result(10) for call in calls]
 
     graph = json.loads(text(client.call("read_graph")))

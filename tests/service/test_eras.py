@@ -23,11 +23,18 @@ class Asked:
         self.asked = self.dropped = 0
         self.said = said
         self.sibling = SimpleNamespace(start_seconds=0.0)
-        children = SimpleNamespace(start_modern=self.start, drop_modern=self.drop, shared=SimpleNamespace(supervisor=self.sibling),
-                                   pool=SimpleNamespace(refill=lambda: None))
+        children = SimpleNamespace(
+            start_modern=self.start,
+            drop_modern=self.drop,
+            shared=SimpleNamespace(supervisor=self.sibling),
+            pool=SimpleNamespace(refill=lambda: None),
+        )
         settings = Settings(cache_dir=str(folder), **settings)
-        self.eras = Eras(SimpleNamespace(settings=settings, name="x", command=Command(("echo",)), log=Log(), children=children,
-                                         loop=asyncio.get_running_loop()))
+        self.eras = Eras(
+            SimpleNamespace(
+                settings=settings, name="x", command=Command(("echo",)), log=Log(), children=children, loop=asyncio.get_running_loop()
+            )
+        )
         self.eras.start()
 
     def start(self):
@@ -58,8 +65,10 @@ def dead(asked):
 
 def in_loop(test):
     """Run an async test without a plugin."""
+
     def run(tmp_path):
         asyncio.run(test(tmp_path))
+
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run
 

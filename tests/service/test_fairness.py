@@ -12,7 +12,9 @@ from support import Bridge, Http, Sse, Ws, eventually, text
 @pytest.fixture
 def serial(tmp_path):
     """Command of a child that answers one call at a time, each after 5 ms, and tells the order in which they came."""
-    return bent(tmp_path / "serial.py", """
+    return bent(
+        tmp_path / "serial.py",
+        """
 order = []
 @child.tool
 def work(who: str):
@@ -21,7 +23,8 @@ def work(who: str):
     return who
 @child.tool
 def came(): return json.dumps(order)
-""")
+""",
+    )
 
 
 def test_a_client_with_200_queued_calls_delays_another_by_one_call(serial, connect):

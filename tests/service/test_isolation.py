@@ -13,7 +13,9 @@ from bent import bent, is_gone, pids, processes
 from support import ROOT, Bridge, Http, Modern, Refused, Sse, Ws, eventually, text, zoo
 from support.modern import routing
 
-ALICE, ALSO_ALICE, BOB = ({"authorization": f"Bearer {token}"} for token in ("a-secret-0123456789", "a-second-0123456789", "b-secret-0123456789"))
+ALICE, ALSO_ALICE, BOB = (
+    {"authorization": f"Bearer {token}"} for token in ("a-secret-0123456789", "a-second-0123456789", "b-secret-0123456789")
+)
 PRINCIPAL = ("--isolation", "principal", "--token-file")
 
 
@@ -63,15 +65,20 @@ def test_a_principal_is_greeted_and_told_the_tools_while_its_child_is_still_star
     assert text(client.call("pid")) == str(pids(bridge, "principal", "ready")[0])
 
 
-def test_a_modern_client_that_listens_to_a_child_that_dies_while_it_starts_is_not_told_that_it_is_subscribed(start, tokens, connect, tmp_path):
+def test_a_modern_client_that_listens_to_a_child_that_dies_while_it_starts_is_not_told_that_it_is_subscribed(
+    start, tokens, connect, tmp_path
+):
     """The second process, which is the principal's first, dies; the shared one has told that it has resources."""
-    command = bent(tmp_path / "child.py", f"""
+    command = bent(
+        tmp_path / "child.py",
+        f"""
 with open({str(tmp_path / "starts")!r}, "a+") as starts:
     starts.write("x"); starts.flush(); starts.seek(0)
     is_second = len(starts.read()) == 2
 if is_second:
     time.sleep(1); sys.exit(1)
-""")
+""",
+    )
     with Bridge(command, *PRINCIPAL, tokens, "--child-era", "legacy", headers=ALICE) as bridge:
         alice = connect(Modern, bridge.url, headers=ALICE)
         said = alice.post(*_listening(alice)).json()
@@ -84,8 +91,14 @@ if is_second:
 
 
 def _listening(client: Modern) -> tuple[dict, dict]:
-    message = client.enveloped({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen",
-                                "params": {"notifications": {"resourceSubscriptions": ["test://one"]}}})
+    message = client.enveloped(
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "subscriptions/listen",
+            "params": {"notifications": {"resourceSubscriptions": ["test://one"]}},
+        }
+    )
     return message, routing(message)
 
 
@@ -111,8 +124,14 @@ def test_without_a_token_nobody_gets_a_child(bridge):
 
 
 def refused_start(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "bridge", "serve", "--port", "0", *map(str, arguments)],
-                          cwd=ROOT, capture_output=True, text=True, timeout=10, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", "serve", "--port", "0", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
 
 
 def test_principals_need_a_token_file():

@@ -22,6 +22,7 @@ def kept(folder, made: Command | None = None, name="one") -> Kept:
 
 # -- the file -----------------------------------------------------------------------------------------------------------------------------
 
+
 def test_what_was_written_is_read_by_the_next_bridge(tmp_path):
     kept(tmp_path / "cache").write(b"content")
 
@@ -93,9 +94,18 @@ def test_nobody_else_can_write_it(tmp_path):
 
 # -- of which command it is true -----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("other", [
-    command("echo", "more"), command("cat"), command("echo", A="1"), command("echo", cwd="/tmp"), command("echo", ""), command("ec", "ho"),
-])
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        command("echo", "more"),
+        command("cat"),
+        command("echo", A="1"),
+        command("echo", cwd="/tmp"),
+        command("echo", ""),
+        command("ec", "ho"),
+    ],
+)
 def test_another_command_is_another_one(tmp_path, other):
     kept(tmp_path).write(b"content")
 
@@ -127,8 +137,11 @@ def test_a_changed_file_of_the_command_is_another_command(tmp_path, how):
     script = touch(tmp_path / "bin" / "server", "#!/bin/sh\n")
     (tmp_path / "link").symlink_to(script)
     made = {
-        "program": command(str(script)), "in_path": command("server", PATH=str(script.parent)), "link": command(str(tmp_path / "link")),
-        "argument": command(sys.executable, str(script)), "relative": command(sys.executable, "bin/server", cwd=str(tmp_path)),
+        "program": command(str(script)),
+        "in_path": command("server", PATH=str(script.parent)),
+        "link": command(str(tmp_path / "link")),
+        "argument": command(sys.executable, str(script)),
+        "relative": command(sys.executable, "bin/server", cwd=str(tmp_path)),
     }[how]
     before = identity(made)
     assert identity(made) == before

@@ -106,13 +106,17 @@ class World:
 
 def pooled(**options):
     """The test gets a World with these options and an event loop."""
+
     def decorate(test):
         def run():
             async def whole():
                 await asyncio.wait_for(test(World(**options)), 5)
+
             asyncio.run(whole())
+
         run.__name__, run.__doc__ = test.__name__, test.__doc__
         return run
+
     return decorate
 
 
@@ -127,6 +131,7 @@ async def turn(times=10):
 
 
 # -- who gets which child -----------------------------------------------------------------------------------------------------------------
+
 
 @pooled()
 async def test_without_spares_each_session_gets_a_new_child_made_for_it(world):
@@ -294,6 +299,7 @@ async def test_one_that_is_set_aside_and_dies_is_forgotten(world):
 
 # -- how many there are ----------------------------------------------------------------------------------------------------------------
 
+
 @pooled(spares=5, limit=3)
 async def test_spares_count_against_the_limit(world):
     world.pool.refill()
@@ -448,6 +454,7 @@ async def test_once_the_server_is_known_to_be_modern_only_there_are_no_spares(wo
 
 
 # -- spares that die, and the end ---------------------------------------------------------------------------------------------------------
+
 
 @pooled(spares=1)
 async def test_a_spare_that_is_given_up_is_not_started_again_before_somebody_comes(world):

@@ -101,8 +101,9 @@ def test_kills_under_busy_clients_lose_and_mix_up_nothing(start, connect):
     wrong, errors = [], 0
     for round in range(12):
         pid = eventually(lambda: shown(bridge)["state"] == "ready" and pids(bridge)[0])
-        calls = {f"{round} {n} {k}": client.begin_call("echo", message=f"{round} {n} {k}")
-                 for k in range(8) for n, client in enumerate(clients)}
+        calls = {
+            f"{round} {n} {k}": client.begin_call("echo", message=f"{round} {n} {k}") for k in range(8) for n, client in enumerate(clients)
+        }
         unsafe = [client.begin_call("typed", value=round) for client in clients]
         os.kill(pid, signal.SIGKILL)
         for said, call in calls.items():
@@ -131,8 +132,13 @@ def test_the_next_child_is_told_of_subscriptions_and_the_log_level(start, connec
 
     received = [json.loads(line) for line in json.loads(text(one.call("received")))]
     told = [(line["method"], line.get("params")) for line in received]
-    assert told[:5] == [told[0], ("notifications/initialized", None), ("logging/setLevel", {"level": "warning"}),
-                        ("resources/subscribe", {"uri": "test://one"}), ("resources/subscribe", {"uri": "test://two"})]
+    assert told[:5] == [
+        told[0],
+        ("notifications/initialized", None),
+        ("logging/setLevel", {"level": "warning"}),
+        ("resources/subscribe", {"uri": "test://one"}),
+        ("resources/subscribe", {"uri": "test://two"}),
+    ]
     one.messages(0), two.messages(0)
     for uri in ("test://one", "test://two"):
         assert text(one.call("touch", uri=uri)) == "told"
@@ -142,10 +148,13 @@ def test_the_next_child_is_told_of_subscriptions_and_the_log_level(start, connec
 
 def test_clients_hear_of_it_when_the_next_child_has_other_tools_and_only_then(tmp_path, connect):
     extra = tmp_path / "extra"
-    command = bent(tmp_path / "child.py", f"""
+    command = bent(
+        tmp_path / "child.py",
+        f"""
 if Path({str(extra)!r}).exists(): child.tool(lambda: 'new', name='extra')
 child.tool(lambda: os._exit(3), name='die')
-""")
+""",
+    )
     with Bridge(command, *QUICK) as bridge:
         clients = [connect(kind, bridge.url) for kind in (Http, Sse, Ws)]
         clients[0].call("die")

@@ -25,7 +25,7 @@ class Busy:
                 answer = text(self.client.call(tool[0], **tool[1]))
                 if answer not in (said, "slept 0.05"):
                     self.wrong.append(answer)
-            except Exception as problem:  # noqa: BLE001 - told by the test
+            except Exception as problem:
                 self.wrong.append(repr(problem))
             self.done += 1
 
@@ -64,13 +64,16 @@ def test_a_child_is_replaced_under_load_without_one_failed_or_wrong_call(start, 
 
 
 def test_one_that_takes_too_much_memory_is_replaced(tmp_path, connect):
-    command = bent(tmp_path / "grows.py", """
+    command = bent(
+        tmp_path / "grows.py",
+        """
 hoard = []
 @child.tool
 def grow():
     hoard.append(b"x" * 150_000_000)
     return str(os.getpid())
-""")
+""",
+    )
     with Bridge(command, "--recycle-memory", "100m") as bridge:
         client = connect(Http, bridge.url)
         pid = text(client.call("grow"))
@@ -83,7 +86,9 @@ def grow():
 def test_with_one_in_flight_there_are_never_two_at_once(tmp_path, connect):
     """Two of some servers on one file lose what was written (children/loses_data.py)."""
     lives = tmp_path / "lives"
-    command = bent(tmp_path / "alone.py", f"""
+    command = bent(
+        tmp_path / "alone.py",
+        f"""
 lives, tally = Path({str(lives)!r}), Path({str(tmp_path / "tally")!r})
 def note(word):
     with lives.open("a") as file: file.write(word + "\\n")
@@ -98,7 +103,8 @@ def increment():
     time.sleep(0.002)
     tally.write_text(str(value))
     return str(value)
-""")
+""",
+    )
     with Bridge(command, "--max-in-flight", "1", "--recycle-calls", "40") as bridge:
         clients = [connect(kind, bridge.url) for kind in (Http, Sse, Ws)]
         calls = [client.begin_call("increment") for _ in range(60) for client in clients]

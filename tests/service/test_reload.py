@@ -116,7 +116,10 @@ def test_what_is_in_flight_at_a_changed_or_removed_one_is_answered(fleet, connec
 @pytest.mark.parametrize("name", ["asks", "modern_asks"])
 def test_what_a_client_is_asked_before_a_reload_it_may_answer_after_it(tmp_path, connect, name):
     with Fleet(tmp_path, one=entry(zoo(name))) as fleet:
-        clients = [connect(kind, fleet.url("one"), capabilities={"elicitation": {}}, on_ask=lambda method, params: None) for kind in (Http, Sse, Ws)]
+        clients = [
+            connect(kind, fleet.url("one"), capabilities={"elicitation": {}}, on_ask=lambda method, params: None)
+            for kind in (Http, Sse, Ws)
+        ]
         calls = [client.begin_call("elicit") for client in clients]
         eventually(lambda: all(client.asked for client in clients))
         fleet.write(one=entry(zoo(name), env={"N": "2"}))
@@ -241,7 +244,9 @@ def test_without_an_admins_file_there_is_no_reload_over_http(start, tmp_path):
 def test_the_tokens_are_read_again(start, tmp_path, connect):
     tokens = tmp_path / "tokens"
     tokens.write_text("alice first-secret-0123456789\nbob b-secret-0123456789\n")
-    old, new, bob = ({"authorization": f"Bearer {token}"} for token in ("first-secret-0123456789", "second-secret-0123456789", "b-secret-0123456789"))
+    old, new, bob = (
+        {"authorization": f"Bearer {token}"} for token in ("first-secret-0123456789", "second-secret-0123456789", "b-secret-0123456789")
+    )
     bridge = start("stateful", options=["--token-file", tokens], headers=bob)
     pid = pids(bridge)[0]
     alice, also_bob = connect(Http, bridge.url, headers=old), connect(Http, bridge.url, headers=bob)
@@ -367,8 +372,10 @@ def test_a_sleeping_mcp_sleeps_on_and_a_changed_one_is_not_known_any_more(tmp_pa
         eventually(lambda: fleet.bridge.children() == [])
         fleet.write(same=entry(command, **lazy), other=entry([*command, "--more"], **lazy))
         fleet.reload()
-        listed = {name: {tool["name"] for tool in connect(Http, fleet.url(name), listen=False).request("tools/list")["result"]["tools"]}
-                  for name in ("same", "other")}
+        listed = {
+            name: {tool["name"] for tool in connect(Http, fleet.url(name), listen=False).request("tools/list")["result"]["tools"]}
+            for name in ("same", "other")
+        }
 
         assert "more" in listed["other"] - listed["same"]
         assert shown(fleet.bridge, "same")["wakes"] == 1

@@ -34,8 +34,16 @@ def test_the_child_gets_what_stands_in_the_file_and_nobody_else_sees_it(start, c
 def test_a_reload_reads_the_file_again(connect, file, tmp_path):
     program, *arguments = zoo("echo")
     config = tmp_path / "mcps.json"
-    config.write_text(json.dumps({"mcpServers": {name: {"command": program, "args": arguments} | more
-                                                 for name, more in (("one", {"secrets": {"API_KEY": "key"}}), ("two", {}))}}))
+    config.write_text(
+        json.dumps(
+            {
+                "mcpServers": {
+                    name: {"command": program, "args": arguments} | more
+                    for name, more in (("one", {"secrets": {"API_KEY": "key"}}), ("two", {}))
+                }
+            }
+        )
+    )
     admins = tmp_path / "admins"
     admins.write_text("admin-0123456789\n")
     with Bridge(None, "--config", config, "--admin-token-file", admins) as bridge:

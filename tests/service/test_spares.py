@@ -201,8 +201,10 @@ def test_clients_that_left_while_their_children_were_starting_leave_none(start):
 def test_clients_get_spares_that_know_their_capabilities(start, connect):
     """The second client of a kind, at the latest: a server may decide at the handshake which tools it has."""
     bridge = start("asks", options=["--spares", "1"])
-    able = {"capabilities": {"sampling": {}, "elicitation": {}}, "on_ask": lambda method, params: {"role": "assistant",
-            "content": {"type": "text", "text": "yes"}, "model": "m"}}
+    able = {
+        "capabilities": {"sampling": {}, "elicitation": {}},
+        "on_ask": lambda method, params: {"role": "assistant", "content": {"type": "text", "text": "yes"}, "model": "m"},
+    }
     connect(Http, bridge.url, **able)
     spares = eventually(lambda: len(ready_spares(bridge)) >= 2 and ready_spares(bridge))
     client = connect(Http, bridge.url, **able)

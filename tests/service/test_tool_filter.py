@@ -42,8 +42,10 @@ def test_the_status_shows_what_clients_see(filtered):
 @pytest.mark.parametrize("listening", [False, True])
 def test_a_batch_has_both(filtered, connect, listening):
     client = connect(Http, filtered.url, version="2025-03-26", listen=listening)
-    batch = [{"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": {"message": "hi"}}}
-             for id, name in ((1, "add"), (2, "echo"))]
+    batch = [
+        {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": {"message": "hi"}}}
+        for id, name in ((1, "add"), (2, "echo"))
+    ]
 
     answers = {answer["id"]: answer for answer in client.post(batch).json()}
 

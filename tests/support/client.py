@@ -128,7 +128,7 @@ class Client:
     def answer(self, ask: Message) -> None:
         try:
             result = self.on_ask(ask["method"], ask.get("params", {}))
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the server gets it as an error
+        except Exception as problem:
             code = getattr(problem, "code", -32601)
             self.deliver({"jsonrpc": "2.0", "id": ask["id"], "error": {"code": code, "message": str(problem)}})
         else:

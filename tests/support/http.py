@@ -50,7 +50,7 @@ class Http(Client):
                 self.receive(json.loads(stream.body))
             else:
                 problem = Refused(stream.status, stream.body.decode())
-        except Exception as failed:  # noqa: BLE001 - the one who waits gets it
+        except Exception as failed:
             problem = failed
         if future := self.waiting.pop(key(id), None):
             future.set_exception(problem)
@@ -63,12 +63,7 @@ class Http(Client):
 
     def post(self, body, headers: Headers | None = None, timeout: float | None = None) -> httpx.Response:
         """Posts bytes, a string, or anything else as JSON."""
-        return self.http.post(
-            self.endpoint,
-            content=encode(body),
-            headers=self.with_defaults(headers),
-            timeout=timeout or self.timeout,
-        )
+        return self.http.post(self.endpoint, content=encode(body), headers=self.with_defaults(headers), timeout=timeout or self.timeout)
 
     def post_stream(self, body, headers: Headers | None = None) -> Stream:
         """The response as it comes; ``with`` or ``close()`` cuts the connection, whatever was still to come."""

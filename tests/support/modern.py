@@ -103,5 +103,3 @@ def asks(message: Message) -> dict[str, Message]:
     if result.get("resultType") != "input_required":
         raise AssertionError(f"no input_required in {str(message)[:1000]}")
     return result.get("inputRequests", {})
-
-

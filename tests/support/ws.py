@@ -20,14 +20,7 @@ class Ws(Client):
     def connect(self):
         address = "ws" + self.url.removeprefix("http") + "/ws"
         self.opened = ExitStack()
-        connection = connect(
-            address,
-            subprotocols=["mcp"],
-            additional_headers=self.headers,
-            max_size=None,
-            proxy=None,
-            close_timeout=1,
-        )
+        connection = connect(address, subprotocols=["mcp"], additional_headers=self.headers, max_size=None, proxy=None, close_timeout=1)
         self.socket = self.opened.enter_context(connection)
         threading.Thread(target=self.follow, daemon=True).start()
 

@@ -51,11 +51,7 @@ class Gateway:
         A list of all, because 1.77.3 forgets what a shorter one does not name, and lists anew for the next call.
         """
         prefix = f"{mcp}_{transport}-"
-        return {
-            tool["name"].removeprefix(prefix): tool
-            for tool in self.proxy.tools()
-            if tool["name"].startswith(prefix)
-        }
+        return {tool["name"].removeprefix(prefix): tool for tool in self.proxy.tools() if tool["name"].startswith(prefix)}
 
     def call(self, transport: str, mcp: str, tool: str, /, timeout: float = 20, **arguments) -> str:
         """The text of a tool's result. Whatever went wrong, LiteLLM's caller must get a result."""

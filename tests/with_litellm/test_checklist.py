@@ -171,8 +171,22 @@ def test_point_06_a_list_does_not_wait_for_a_busy_child(start):
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_point_07_every_failure_of_a_call_is_a_result(start, client):
-    bridge = start("dies", options=[*KIND, "--request-timeout", "2", "--backoff-initial", "0.01", "--backoff-max", "0.05",
-                                     "--max-restarts", "50", "--max-line", "100k"])
+    bridge = start(
+        "dies",
+        options=[
+            *KIND,
+            "--request-timeout",
+            "2",
+            "--backoff-initial",
+            "0.01",
+            "--backoff-max",
+            "0.05",
+            "--max-restarts",
+            "50",
+            "--max-line",
+            "100k",
+        ],
+    )
     with client(bridge.url, version="2025-06-18") as session:
         failures = {
             "it broke": session.call("error"),

@@ -121,7 +121,11 @@ def test_tools_that_models_choke_on_are_listed_as_they_take_them_and_called_by_t
     assert all(tool["inputSchema"]["type"] == "object" and isinstance(tool["inputSchema"]["properties"], dict) for tool in tools.values())
     assert tools["reference"]["inputSchema"]["properties"]["who"]["properties"] == {"name": {"type": "string"}}
     long = next(name for name in tools if name.startswith("a_tool_with"))
-    for name, own in {"user_get": "user.get", long: "a_tool_with_a_name_that_says_everything_that_there_is_to_say_about_it", "boolean": "boolean"}.items():
+    for name, own in {
+        "user_get": "user.get",
+        long: "a_tool_with_a_name_that_says_everything_that_there_is_to_say_about_it",
+        "boolean": "boolean",
+    }.items():
         assert json.loads(gateway.call(by, "odd", name, id="7")) == [own, {"id": "7"}]
 
 

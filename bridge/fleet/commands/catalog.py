@@ -20,8 +20,15 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     fleet, memory = load(project), remembered(project)
     environment = environments.with_keys(environments.read(project))
     good, _ = environments.startable(environment, fleet)
-    rows = [{"name": stanza.name, "state": _state(stanza, good, memory), "about": stanza.description,
-             "needs": environments.absent(stanza, environment) or (memory.left_out if memory else {}).get(stanza.name, "")} for stanza in fleet.stanzas]
+    rows = [
+        {
+            "name": stanza.name,
+            "state": _state(stanza, good, memory),
+            "about": stanza.description,
+            "needs": environments.absent(stanza, environment) or (memory.left_out if memory else {}).get(stanza.name, ""),
+        }
+        for stanza in fleet.stanzas
+    ]
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:

@@ -19,7 +19,9 @@ def declare_names(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def declare_litellm_version(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--litellm-version", default="", metavar="V", help="instead of the one in images/fleet.yaml; decides what its config may say")
+    parser.add_argument(
+        "--litellm-version", default="", metavar="V", help="instead of the one in images/fleet.yaml; decides what its config may say"
+    )
 
 
 def load(project: Project, version: str = "") -> Fleet:
@@ -61,14 +63,22 @@ def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, Memor
     known(whole, arguments.names)
     names = arguments.names or [name for name in memory.names if any(stanza.name == name for stanza in whole.stanzas)]
     left_out = {name: why for name, why in memory.left_out.items() if not arguments.names or name in arguments.names}
-    return project, engine, memory, Started(whole.only(names), left_out, memory.troubles), with_made_keys(engine, environments.read(project))
+    return (
+        project,
+        engine,
+        memory,
+        Started(whole.only(names), left_out, memory.troubles),
+        with_made_keys(engine, environments.read(project)),
+    )
 
 
 def with_made_keys(engine: Engine, environment: Environment) -> Environment:
     """What plain `docker compose up` made where compose/.env says nothing; after our `up` it says all of it."""
     if all(environment.values.get(name) for name in ("BRIDGE_TOKEN", "LITELLM_MASTER_KEY")):
         return environment
-    return Environment({**environment.values, **{name: value for name, value in engine.made_keys().items() if not environment.values.get(name)}})
+    return Environment(
+        {**environment.values, **{name: value for name, value in engine.made_keys().items() if not environment.values.get(name)}}
+    )
 
 
 def left_out_lines(left_out: dict[str, str], tell_each: bool = False) -> list[str]:

@@ -12,7 +12,9 @@ from bridge.fleet.project import Project
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not as it would be written")
     parser.add_argument("--target", choices=("compose", "kubernetes"), default="compose", help="compose: all that is committed (default)")
-    parser.add_argument("--output", default="", metavar="DIR", help="where to write (default: the project; for kubernetes its folder 'kubernetes')")
+    parser.add_argument(
+        "--output", default="", metavar="DIR", help="where to write (default: the project; for kubernetes its folder 'kubernetes')"
+    )
     declare_litellm_version(parser)
 
 

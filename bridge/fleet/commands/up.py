@@ -25,7 +25,12 @@ from bridge.fleet.targets import litellm
 
 def declare(parser: argparse.ArgumentParser) -> None:
     declare_names(parser, "only these (default: all that can start)")
-    parser.add_argument("--engine", choices=NAMES, default="", help="compose: Docker; embedded: processes of this machine (default: what runs already, else what there is)")
+    parser.add_argument(
+        "--engine",
+        choices=NAMES,
+        default="",
+        help="compose: Docker; embedded: processes of this machine (default: what runs already, else what there is)",
+    )
     declare_litellm_version(parser)
     parser.add_argument("--no-verify", action="store_true", help="do not prove that it works")
     parser.add_argument("--verify-all", action="store_true", help="prove it also for what did not change")
@@ -70,10 +75,16 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
     remember(project, _memory(engine, started, verified, definitions))
     say("it runs")
     reports, shared, is_ok = {}, [], not (started.troubles or started.still)
-    todo = [stanza for stanza in started.fleet.stanzas if stanza.name not in (*started.troubles, *started.still)
-            and (arguments.verify_all or arguments.model or stanza.name not in verified)]
+    todo = [
+        stanza
+        for stanza in started.fleet.stanzas
+        if stanza.name not in (*started.troubles, *started.still)
+        and (arguments.verify_all or arguments.model or stanza.name not in verified)
+    ]
     if todo and not arguments.no_verify:
-        verdict = verify_now(engine, replace(started, fleet=whole.only([stanza.name for stanza in todo]), left_out={}), environment, arguments.model, say)
+        verdict = verify_now(
+            engine, replace(started, fleet=whole.only([stanza.name for stanza in todo]), left_out={}), environment, arguments.model, say
+        )
         reports = {report.name: report for report in verdict.mcps}
         verified |= {name: _stamp(started, definitions, name) for name, report in reports.items() if report.is_ok and not report.is_skipped}
         if not verdict.is_ok:
@@ -120,7 +131,9 @@ def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Sa
 # ---- what is told
 
 
-def _print(engine: Engine, started: Started, environment: Environment, reports: dict, verified: dict[str, str], project: Project, tell_each: bool) -> None:
+def _print(
+    engine: Engine, started: Started, environment: Environment, reports: dict, verified: dict[str, str], project: Project, tell_each: bool
+) -> None:
     from bridge.fleet.verify.show import columns
 
     for name, why in started.troubles.items():

@@ -12,8 +12,12 @@ from bridge.fleet.environment import Environment
 def declare(parser: argparse.ArgumentParser) -> None:
     declare_names(parser, "only these (default: all that were started)")
     parser.add_argument("--json", action="store_true", help="print everything that was found out, as JSON")
-    parser.add_argument("--model", default="", metavar="MODEL", help="let this model of litellm/base.yaml call each MCP through /v1/responses")
-    parser.add_argument("--era", choices=("legacy", "both"), default="legacy", help="both: also as a client of MCP 2026-07-28, which has no handshake")
+    parser.add_argument(
+        "--model", default="", metavar="MODEL", help="let this model of litellm/base.yaml call each MCP through /v1/responses"
+    )
+    parser.add_argument(
+        "--era", choices=("legacy", "both"), default="legacy", help="both: also as a client of MCP 2026-07-28, which has no handshake"
+    )
     parser.add_argument("--engine", choices=NAMES, default="", help="refuse if the fleet was started with another one")
 
 
@@ -27,12 +31,21 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     return 0 if verdict.is_ok else 1
 
 
-def verify_now(engine: Engine, started: Started, environment: Environment, model: str, say: Say, both_eras: bool = False,
-               older: dict[str, str] | None = None):
+def verify_now(
+    engine: Engine,
+    started: Started,
+    environment: Environment,
+    model: str,
+    say: Say,
+    both_eras: bool = False,
+    older: dict[str, str] | None = None,
+):
     """The verdict on all of `started`. `older`: which of them run as an earlier stanza said."""
     from bridge.fleet.verify import Subject, verify
 
     say(f"verifying {len(started.fleet.stanzas)} MCPs")
     urls = engine.urls(started.fleet, environment)
     fleet = engine.as_here(started.fleet, environment)
-    return verify(Subject(engine.name, fleet, environment, urls, engine.ps(), model, started.left_out, say, both_eras, started.troubles, older or {}))
+    return verify(
+        Subject(engine.name, fleet, environment, urls, engine.ps(), model, started.left_out, say, both_eras, started.troubles, older or {})
+    )

@@ -87,7 +87,9 @@ class Started:
     left_out: dict[str, str] = field(default_factory=dict)  # MCPs that were not to be started, and why
     troubles: dict[str, str] = field(default_factory=dict)  # what does not run though it should, and why
     still: list[str] = field(default_factory=list)  # what is still starting
-    stamps: dict[str, str] = field(default_factory=dict)  # of each MCP that runs: another one as soon as it is another process, or configured anew
+    stamps: dict[str, str] = field(
+        default_factory=dict
+    )  # of each MCP that runs: another one as soon as it is another process, or configured anew
 
 
 class Engine(Protocol):
@@ -166,8 +168,10 @@ def engine(name: str, project: Project, say: Say) -> Engine:
     """The engine of that name."""
     if name == "embedded":
         from bridge.fleet.engines.embedded import Embedded
+
         return Embedded(project, say)
     from bridge.fleet.engines.compose import Compose
+
     return Compose(project, say)
 
 

@@ -20,10 +20,12 @@ def free(fleet: Fleet, project: Project) -> str:
         if path.exists():
             instructions |= set(wanted(path.read_text(encoding="utf-8")))
     try:
-        ids = [id for id, description in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE)) if is_ours(description, instructions)]
+        ids = [
+            id for id, description in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE)) if is_ours(description, instructions)
+        ]
         freed = 0
         for start in range(0, len(ids), AT_ONCE):
-            said = run(["docker", "buildx", "prune", "--force", "--filter", f"id=^({'|'.join(ids[start:start + AT_ONCE])})$"], PATIENCE)
+            said = run(["docker", "buildx", "prune", "--force", "--filter", f"id=^({'|'.join(ids[start : start + AT_ONCE])})$"], PATIENCE)
             freed += size(said)
     except Failed as error:
         return f"nothing ({error.reason})"

@@ -19,9 +19,18 @@ PATIENCE = 3600.0
 EVERY = 5.0  # seconds between two lines of progress
 TICK = 0.05
 # What is done while BuildKit says this of a step, in words for people who never saw the Dockerfile. The first that fits.
-STEPS = (("inspect", "trying its call"), ("exporting", "writing the image"), ("naming to", "writing the image"), ("load metadata", "looking for its base image"),
-         ("apt-get", "installing Debian packages"), ("npm ci", "installing its packages"), ("/opt/server", "installing its packages"),
-         ("/opt/bridge", "preparing the bridge"), ("/opt/uv", "preparing the bridge"), ("FROM", "fetching its base image"))
+STEPS = (
+    ("inspect", "trying its call"),
+    ("exporting", "writing the image"),
+    ("naming to", "writing the image"),
+    ("load metadata", "looking for its base image"),
+    ("apt-get", "installing Debian packages"),
+    ("npm ci", "installing its packages"),
+    ("/opt/server", "installing its packages"),
+    ("/opt/bridge", "preparing the bridge"),
+    ("/opt/uv", "preparing the bridge"),
+    ("FROM", "fetching its base image"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,9 @@ def build(builds: list[Build], environment: Mapping[str, str], say: Say, built: 
 def _start(one: Build, environment: Mapping[str, str]) -> subprocess.Popen:
     one.log.parent.mkdir(parents=True, exist_ok=True)
     with one.log.open("wb") as output:
-        return subprocess.Popen(one.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(environment), start_new_session=True)
+        return subprocess.Popen(
+            one.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(environment), start_new_session=True
+        )
 
 
 def step(printed: str) -> str:

@@ -21,8 +21,15 @@ from bridge.fleet.project import Project, write_private
 
 VARIABLE = "COMPOSE_PROJECT_NAME"
 LABEL = "com.docker.compose"
-COLUMNS = ("{{.Names}}", f'{{{{.Label "{LABEL}.service"}}}}', f'{{{{.Label "{LABEL}.project"}}}}', f'{{{{.Label "{LABEL}.project.working_dir"}}}}',
-           "{{.State}}", "{{.Status}}", "{{.Ports}}")
+COLUMNS = (
+    "{{.Names}}",
+    f'{{{{.Label "{LABEL}.service"}}}}',
+    f'{{{{.Label "{LABEL}.project"}}}}',
+    f'{{{{.Label "{LABEL}.project.working_dir"}}}}',
+    "{{.State}}",
+    "{{.Status}}",
+    "{{.Ports}}",
+)
 QUICK = 30.0
 GONE = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running", "docker.sock: connect")
 
@@ -121,8 +128,10 @@ def claim(project: Project, prefix: str, before: dict[str, str]) -> str:
 def refuse_another(project: Project, name: str, found: Iterable[Container], folder: str = "") -> None:
     """Raises Broken where the project of this name is another folder's."""
     if other := owner(project, name, found, folder):
-        raise Broken(f"the fleet {name} is that of {other}, and compose/.env here has the same name: take its line {VARIABLE} out, "
-                     "and `mcp-bridge up` starts a fleet of this folder's own")
+        raise Broken(
+            f"the fleet {name} is that of {other}, and compose/.env here has the same name: take its line {VARIABLE} out, "
+            "and `mcp-bridge up` starts a fleet of this folder's own"
+        )
 
 
 def owner(project: Project, name: str, found: Iterable[Container], folder: str = "") -> str:
@@ -149,8 +158,11 @@ def _keep(project: Project, name: str) -> None:
 def refuse_taken_ports(name: str, ports: Iterable[tuple[str, str, int]]) -> None:
     """Raises Broken where a port (variable, host, number) is not to be had, with whose it is and which are free."""
     here = containers("status=running")
-    taken = [(variable, host, port, _whose(port, here)) for variable, host, port in ports
-             if not any(one.project == name and one.publishes(port) for one in here) and not _is_free(host, port)]
+    taken = [
+        (variable, host, port, _whose(port, here))
+        for variable, host, port in ports
+        if not any(one.project == name and one.publishes(port) for one in here) and not _is_free(host, port)
+    ]
     if not taken:
         return
     said = [f"port {port} is taken by {whose}" for _, _, port, whose in taken]

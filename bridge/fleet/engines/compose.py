@@ -67,8 +67,14 @@ class Compose:
         if not shutil.which("docker"):
             return "Docker is not installed"
         with ThreadPoolExecutor(3) as pool:  # each takes a moment
-            engine, version, buildx = pool.map(_asked, (["docker", "version", "--format", "{{.Server.Version}}"],
-                                                        ["docker", "compose", "version", "--short"], ["docker", "buildx", "version"]))
+            engine, version, buildx = pool.map(
+                _asked,
+                (
+                    ["docker", "version", "--format", "{{.Server.Version}}"],
+                    ["docker", "compose", "version", "--short"],
+                    ["docker", "buildx", "version"],
+                ),
+            )
         if isinstance(engine, Failed):
             return f"no Docker engine answers ({engine.reason}): is it started, and may this user use it?"
         if isinstance(version, Failed):
@@ -81,8 +87,11 @@ class Compose:
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls:
         host = environment.reached_at
-        return Urls(f"http://{host}:{environment.port('MCP_PORT', fleet.port)}", f"http://{host}:{environment.port('LITELLM_PORT', 4000)}",
-                    f"http://127.0.0.1:{environment.port('PROMETHEUS_PORT', 9090)}")
+        return Urls(
+            f"http://{host}:{environment.port('MCP_PORT', fleet.port)}",
+            f"http://{host}:{environment.port('LITELLM_PORT', 4000)}",
+            f"http://127.0.0.1:{environment.port('PROMETHEUS_PORT', 9090)}",
+        )
 
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
         return fleet
@@ -93,8 +102,13 @@ class Compose:
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
         here, project = _images(), checkout.name_of(self.project)
         is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
-        needed = [*([] if is_built else bases), fleet.python_image, fleet.litellm.image_name, fleet.prometheus_image,
-                  *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else [])]
+        needed = [
+            *([] if is_built else bases),
+            fleet.python_image,
+            fleet.litellm.image_name,
+            fleet.prometheus_image,
+            *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else []),
+        ]
         for image in map(fleet.pinned, dict.fromkeys(needed)):
             if image in here or f"{image}:latest" in here or isinstance(_asked(["docker", "image", "inspect", image]), str):
                 continue
@@ -111,7 +125,9 @@ class Compose:
         Asked of the containers of this folder, whatever their project is called, because only they show whose volumes those are.
         """
         try:
-            found = checkout.containers(f"label={checkout.LABEL}.project.working_dir={self.project.compose}", f"label={checkout.LABEL}.service={KEYS}")
+            found = checkout.containers(
+                f"label={checkout.LABEL}.project.working_dir={self.project.compose}", f"label={checkout.LABEL}.service={KEYS}"
+            )
         except Broken:  # no Docker
             return {}
         with tempfile.TemporaryDirectory() as folder:
@@ -176,13 +192,17 @@ class Compose:
         """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises Broken if the door cannot."""
         memory, here = self._memory(), _images()
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
-        inputs = {DOOR: files.digest([self.project.compose / "door"]),
-                  **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars}}
+        inputs = {
+            DOOR: files.digest([self.project.compose / "door"]),
+            **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars},
+        }
         todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or self._image(name) not in here]
         if not todo:
             return {}
         if not (self.project.root / "bridge").is_dir():
-            raise Broken(f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none")
+            raise Broken(
+                f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none"
+            )
         self.say(f"building {', '.join(todo)}")
         tags = {self._image(name) for name in todo}
         memory["replaced"] |= {id: tag for tag, id in here.items() if tag in tags}
@@ -199,7 +219,9 @@ class Compose:
         failed = build([Build(name, command(name), logs / f"{name}.log") for name in todo], self._environment(), self.say, built)
         refuse_without_engine(failed)
         if DOOR in failed:
-            raise Broken(f"the image of the door, which all MCPs stand behind, cannot be built: {failed[DOOR]}\nall of it: {logs / 'door.log'}")
+            raise Broken(
+                f"the image of the door, which all MCPs stand behind, cannot be built: {failed[DOOR]}\nall of it: {logs / 'door.log'}"
+            )
         return {name: f"cannot be built: {said}{room_for(said)} (all of it: {logs / name}.log)" for name, said in failed.items()}
 
     def _image(self, name: str) -> str:
@@ -224,8 +246,13 @@ class Compose:
         if not others:
             return lambda: None
         self.say(f"ending {', '.join(dict.fromkeys(others.values()))}")
-        stopping = subprocess.Popen(["docker", "stop", "--time", "15", *others], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL, start_new_session=True)
+        stopping = subprocess.Popen(
+            ["docker", "stop", "--time", "15", *others],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
         def removed() -> None:
             with suppress(subprocess.TimeoutExpired):
@@ -244,7 +271,7 @@ class Compose:
         memory = self._memory()
         now = self._digest_of(PASSWORDS)
         if memory["passwords"].get(DATABASE) == now:
-            return
+            return None
         volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{project}_{DATABASE}$"])
         if volume:
             self.say("the database may be older than compose/.env: it gets the passwords of now")
@@ -266,13 +293,21 @@ class Compose:
 
         def is_right(name: str) -> bool:
             one, (state, detail) = there.get(name), states.get(name, ("down", ""))
-            return (one is not None and name not in (*stale, *given_up) and not is_lost(state, detail) and detail != NEVER_STARTED
-                    and one.hash == hashes.get(name) and one.image == images.get(self._image(name), one.image))
+            return (
+                one is not None
+                and name not in (*stale, *given_up)
+                and not is_lost(state, detail)
+                and detail != NEVER_STARTED
+                and one.hash == hashes.get(name)
+                and one.image == images.get(self._image(name), one.image)
+            )
 
         def create(wave: list[str]) -> dict[str, str]:
             forced = [name for name in wave if name in stale or name in given_up]
             others = [name for name in wave if name not in (*made, *forced)]
-            failed = self._begun([name for name in wave if name in made]) | self._created(forced, "--force-recreate") | self._created(others)
+            failed = (
+                self._begun([name for name in wave if name in made]) | self._created(forced, "--force-recreate") | self._created(others)
+            )
             now = self._memory()
             self._remember(now | {"mounted": now["mounted"] | {name: mounted[name] for name in wave if name not in failed}})
             return failed
@@ -315,8 +350,12 @@ class Compose:
 
     def _asked_at(self, name: str) -> str:
         urls = self.urls_here
-        return {LITELLM: f"{urls.litellm}/health/liveliness", PROMETHEUS: f"{urls.prometheus}/-/ready", DOOR: f"{urls.mcps}/healthz",
-                DATABASE: ""}.get(name, f"{urls.mcps}/{name}/readyz")
+        return {
+            LITELLM: f"{urls.litellm}/health/liveliness",
+            PROMETHEUS: f"{urls.prometheus}/-/ready",
+            DOOR: f"{urls.mcps}/healthz",
+            DATABASE: "",
+        }.get(name, f"{urls.mcps}/{name}/readyz")
 
     def _stamps(self) -> dict[str, str]:
         """What tells each container of now from one that is created or started later."""
@@ -325,7 +364,12 @@ class Compose:
     def _mounted(self, services: list[str], sidecars: list[Stanza]) -> dict[str, str]:
         """A digest of the files that are mounted into each service: what is replaced on disk stays as it was in a container."""
         secrets, state = self.project.secrets, self.project.state
-        own = {LITELLM: [state / "litellm.yaml"], PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml"], DOOR: [], DATABASE: []}
+        own = {
+            LITELLM: [state / "litellm.yaml"],
+            PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml"],
+            DOOR: [],
+            DATABASE: [],
+        }
         own |= {stanza.name: [secrets / stanza.stored(name) for name in stanza.secrets] for stanza in sidecars}
         keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, *(stanza.name for stanza in sidecars))}}
         return {name: files.digest(own[name]) + self._digest_of(keys.get(name, [])) for name in services}
@@ -368,7 +412,9 @@ class Compose:
 
     def _volumes(self) -> dict[str, str]:
         """This project's volumes, with what Docker was told to mount there: nothing where they are folders of the disk."""
-        found = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={checkout.name_of(self.project)}"])
+        found = _asked(
+            ["docker", "volume", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={checkout.name_of(self.project)}"]
+        )
         if isinstance(found, Failed) or not found.strip():
             return {}
         said = _asked(["docker", "volume", "inspect", "--format", '{{.Name}} {{index .Options "type"}}', *found.split()])
@@ -396,7 +442,16 @@ class Compose:
             with suppress(Failed):  # of those that it cannot remove; the others it does
                 run(["docker", "image", "rm", *images], HEALTHY)
         memory = self._memory()
-        self._remember(memory | {"built": {name: digest for name, digest in memory["built"].items() if f"{checkout.name_of(self.project)}-{name}:latest" not in images}})
+        self._remember(
+            memory
+            | {
+                "built": {
+                    name: digest
+                    for name, digest in memory["built"].items()
+                    if f"{checkout.name_of(self.project)}-{name}:latest" not in images
+                }
+            }
+        )
         freed = build_cache.free(fleet, self.project)
         return f"removed {len(images)} images that nothing uses; freed {freed} of build cache"
 
@@ -410,8 +465,12 @@ class Compose:
         for name in names:
             if name not in there:
                 raise UsageError(f"no log of {name!r} here; there are those of {', '.join(sorted(there))}")
-        options = [*(["--follow"] if excerpt.follow else []), *(["--tail", str(excerpt.tail)] if excerpt.tail is not None else []),
-                   *(["--since", f"{excerpt.since:.3f}"] if excerpt.since else []), *(["--no-log-prefix"] if len(names) == 1 else [])]
+        options = [
+            *(["--follow"] if excerpt.follow else []),
+            *(["--tail", str(excerpt.tail)] if excerpt.tail is not None else []),
+            *(["--since", f"{excerpt.since:.3f}"] if excerpt.since else []),
+            *(["--no-log-prefix"] if len(names) == 1 else []),
+        ]
         command = [*self._compose(), "--profile", "*", "logs", "--no-color", *options, *names]
         try:
             if sys.stdout.isatty():
@@ -432,7 +491,11 @@ class Compose:
         """Ours, but for what compose/.env says or leaves at its default: Compose would take a shell's variable instead."""
         said = self.project.env_file.read_text(encoding="utf-8") if self.project.env_file.exists() else ""
         names = {line.partition("=")[0].strip().removeprefix("export ") for line in said.splitlines()}
-        return {name: value for name, value in os.environ.items() if name not in names and name not in PUBLISHED and not name.startswith("COMPOSE_")} | {"DOCKER_BUILDKIT": "1"}
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if name not in names and name not in PUBLISHED and not name.startswith("COMPOSE_")
+        } | {"DOCKER_BUILDKIT": "1"}
 
     def _containers(self) -> dict[str, tuple[str, str]]:
         """The state of each service that has a container, and Docker's words for it. Raises Broken where they are another folder's."""
@@ -453,8 +516,7 @@ class Compose:
     def _memory(self) -> dict[str, dict[str, str]]:
         try:
             said = json.loads(self.memory_file.read_text())
-            return {"built": dict(said["built"]), "mounted": dict(said["mounted"]),
-                    **{name: dict(said.get(name, {})) for name in LATER}}
+            return {"built": dict(said["built"]), "mounted": dict(said["mounted"]), **{name: dict(said.get(name, {})) for name in LATER}}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return {"built": {}, "mounted": {}, **{name: {} for name in LATER}}
 
@@ -464,9 +526,11 @@ class Compose:
 
 def _ports(fleet: Fleet, environment: Environment) -> list[tuple[str, str, int]]:
     """What is published: the variable that chooses the port, the address, and the port."""
-    return [("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
-            ("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
-            ("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090))]
+    return [
+        ("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
+        ("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
+        ("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090)),
+    ]
 
 
 def _did_its_work(keys: checkout.Container) -> bool:

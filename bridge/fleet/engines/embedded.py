@@ -41,8 +41,23 @@ INSTALLERS = 2  # at once
 STOP_PATIENCE = 20.0
 START_PATIENCE = 300.0  # what does not start at all ends, and is told long before
 BRIDGE, LITELLM = "bridge", "litellm"
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
-             "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_CACHE_HOME", "XDG_STATE_HOME", *PROXIES)
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "PYTHONPATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "XDG_CACHE_HOME",
+    "XDG_STATE_HOME",
+    *PROXIES,
+)
 
 
 class Embedded:
@@ -65,7 +80,9 @@ class Embedded:
     # ---- up
 
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
-        return fleet.model_copy(update={"stanzas": [served.as_here(self.project, stanza, environment, self.state) for stanza in fleet.stanzas]})
+        return fleet.model_copy(
+            update={"stanzas": [served.as_here(self.project, stanza, environment, self.state) for stanza in fleet.stanzas]}
+        )
 
     def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
         return ""
@@ -133,18 +150,58 @@ class Embedded:
         write_private(token, hash_of(environment.values["BRIDGE_TOKEN"]) + "\n")  # children may read it
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         ours |= {"TZ": zone for zone in [environment.values.get("TZ")] if zone}
-        options = ["--config", config_file, "--host", host, "--port", environment.port("MCP_PORT", fleet.port), "--token-file", token,
-                   "--session-key-file", self.state / "session.key", "--cache-dir", self.state / "cache",
-                   *([] if host == "127.0.0.1" else ["--allowed-host", "*"]),
-                   *(word for origin in dict.fromkeys([*fleet.origins, *(one for stanza in fleet.sidecars for one in stanza.origins)]) for word in ("--allowed-origin", origin))]
+        options = [
+            "--config",
+            config_file,
+            "--host",
+            host,
+            "--port",
+            environment.port("MCP_PORT", fleet.port),
+            "--token-file",
+            token,
+            "--session-key-file",
+            self.state / "session.key",
+            "--cache-dir",
+            self.state / "cache",
+            *([] if host == "127.0.0.1" else ["--allowed-host", "*"]),
+            *(
+                word
+                for origin in dict.fromkeys([*fleet.origins, *(one for stanza in fleet.sidecars for one in stanza.origins)])
+                for word in ("--allowed-origin", origin)
+            ),
+        ]
         said = litellm.variables(told, environment.values, self.state)
         programs = [
-            {"name": BRIDGE, "argv": [sys.executable, "-m", "bridge", "serve", *map(str, options)], "env": {**ours, "PYTHONUNBUFFERED": "1"},
-             "cwd": str(self.state), "stop_patience": 12, "version": bridge.__version__,
-             "reload": _digest(config_file, token, *(Path(path) for one in entries.values() for path in one.get("secrets", {}).values()))},
-            {"name": LITELLM, "argv": [str(gateway), "--config", str(gateway_file), "--host", host, "--port", str(environment.port("LITELLM_PORT", 4000))],
-             "env": said, "cwd": str(self.state), "stop_patience": 3, "last_signal": int(signal.SIGKILL), "config": _digest(gateway_file), "reload": "",
-             "probe": {"url": f"{urls.litellm}/mcp/", "key": "LITELLM_MASTER_KEY"}},
+            {
+                "name": BRIDGE,
+                "argv": [sys.executable, "-m", "bridge", "serve", *map(str, options)],
+                "env": {**ours, "PYTHONUNBUFFERED": "1"},
+                "cwd": str(self.state),
+                "stop_patience": 12,
+                "version": bridge.__version__,
+                "reload": _digest(
+                    config_file, token, *(Path(path) for one in entries.values() for path in one.get("secrets", {}).values())
+                ),
+            },
+            {
+                "name": LITELLM,
+                "argv": [
+                    str(gateway),
+                    "--config",
+                    str(gateway_file),
+                    "--host",
+                    host,
+                    "--port",
+                    str(environment.port("LITELLM_PORT", 4000)),
+                ],
+                "env": said,
+                "cwd": str(self.state),
+                "stop_patience": 3,
+                "last_signal": int(signal.SIGKILL),
+                "config": _digest(gateway_file),
+                "reload": "",
+                "probe": {"url": f"{urls.litellm}/mcp/", "key": "LITELLM_MASTER_KEY"},
+            },
         ]
         return {"programs": programs, "digest": hashlib.sha256(json.dumps(programs).encode()).hexdigest()}
 
@@ -175,8 +232,14 @@ class Embedded:
     def _launch(self) -> None:
         """The keeper belongs to nobody: it outlives this command and its terminal."""
         with open(self.state / "keeper.log", "ab") as log:
-            subprocess.Popen([sys.executable, "-I", keeper.__file__, str(self.state)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                             cwd="/", start_new_session=True)
+            subprocess.Popen(
+                [sys.executable, "-I", keeper.__file__, str(self.state)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
 
     def _wait(self, fleet: Fleet, environment: Environment) -> Outcome:
         """Until every MCP said that it is ready, or why not, and LiteLLM lives. Raises Broken if bridge or LiteLLM do not come up."""
@@ -186,14 +249,19 @@ class Embedded:
             names = [stanza.name for stanza in fleet.sidecars]
             starting = dict.fromkeys(names, ("starting", ""))
             headers = {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
-            outcome = Waves(lambda _: {}, lambda: starting, lambda name: f"{urls.mcps}/{name}/readyz", str, self.say, headers).run((), names)
+            outcome = Waves(lambda _: {}, lambda: starting, lambda name: f"{urls.mcps}/{name}/readyz", str, self.say, headers).run(
+                (), names
+            )
             self._until(lambda: http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
         return outcome
 
     def _stamps(self, entries: dict[str, dict]) -> dict[str, str]:
         """What tells each MCP of now from one that is configured anew, or is in another process."""
         bridge_now = (((self._told() or {}).get("programs") or {}).get(BRIDGE) or {}).get("identity", "")
-        return {name: hashlib.sha256(json.dumps([entry, bridge_now], sort_keys=True).encode()).hexdigest()[:32] for name, entry in entries.items()}
+        return {
+            name: hashlib.sha256(json.dumps([entry, bridge_now], sort_keys=True).encode()).hexdigest()[:32]
+            for name, entry in entries.items()
+        }
 
     def _until(self, condition, program: str) -> None:
         deadline, shown = time.monotonic() + START_PATIENCE, time.monotonic()
@@ -264,7 +332,9 @@ class Embedded:
                 raise UsageError(f"no log of {name!r} here; there are those of {', '.join([*served_here, *own])}")
         marks = {f" mcp={name} " for name in names if name not in own}
         whole = [name for name in own if name in names or not names]
-        files = [(self.state / f"{name}.log", () if name in whole else marks) for name in own if name in whole or (marks and name == BRIDGE)]
+        files = [
+            (self.state / f"{name}.log", () if name in whole else marks) for name in own if name in whole or (marks and name == BRIDGE)
+        ]
         return show(files, excerpt)
 
     def kept(self) -> list[str]:
@@ -274,7 +344,9 @@ class Embedded:
         return ""
 
     def prune(self, fleet: Fleet) -> str:
-        return f"nothing here is this project's alone: packages that several may use are in {cache()}, which can be deleted while nothing runs"
+        return (
+            f"nothing here is this project's alone: packages that several may use are in {cache()}, which can be deleted while nothing runs"
+        )
 
     def _served(self) -> list[str]:
         """The MCPs of the bridge."""

@@ -36,7 +36,7 @@ def show(files: list[tuple[Path, Collection[str]]], excerpt: Excerpt) -> int:
 
 def _chosen(log, marks: Collection[str], excerpt: Excerpt) -> list[str]:
     lines = list(_since(_marked(log, marks), excerpt.since))
-    return lines if excerpt.tail is None else lines[max(len(lines) - excerpt.tail, 0):]
+    return lines if excerpt.tail is None else lines[max(len(lines) - excerpt.tail, 0) :]
 
 
 def _marked(log, marks: Collection[str]) -> Iterator[str]:

@@ -25,8 +25,12 @@ TICK = 0.2
 PAUSE_FIRST, PAUSE_LONGEST, SETTLED = 0.5, 30.0, 60.0
 PROBE_EVERY, PROBE_PATIENCE, SILENCES, START_PATIENCE = 10.0, 5.0, 3, 120.0  # a probe may say `every` and `patience` itself
 LOG_LIMIT = 20 * 1024 * 1024
-INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize",
-              "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-keeper", "version": "1"}}}
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-keeper", "version": "1"}},
+}
 
 
 def identity(pid: int) -> str:
@@ -55,8 +59,11 @@ def place(folder: Path) -> str:
 
 def silent(url: str, key: str, patience: float = PROBE_PATIENCE) -> bool:
     """Whether an MCP gateway does not answer `initialize` in time. A refusal is an answer."""
-    request = urllib.request.Request(url, json.dumps(INITIALIZE).encode(), {
-        "content-type": "application/json", "accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {key}"})
+    request = urllib.request.Request(
+        url,
+        json.dumps(INITIALIZE).encode(),
+        {"content-type": "application/json", "accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {key}"},
+    )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=patience) as answer:
@@ -88,8 +95,16 @@ class Program:
         self.restarts += 1
         with open(log, "ab") as output:
             try:
-                self.process = subprocess.Popen(self.spec["argv"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self.spec["env"],
-                                                cwd=self.spec["cwd"], start_new_session=True, preexec_fn=_die_with(os.getpid(), self.spec.get("last_signal", signal.SIGTERM)))
+                self.process = subprocess.Popen(
+                    self.spec["argv"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=self.spec["env"],
+                    cwd=self.spec["cwd"],
+                    start_new_session=True,
+                    preexec_fn=_die_with(os.getpid(), self.spec.get("last_signal", signal.SIGTERM)),
+                )
             except OSError as error:
                 self.process, self.why = None, f"cannot be started: {error.strerror}"
                 self.wait(now)
@@ -130,7 +145,9 @@ class Program:
                 self.asked, self.heard = now, []
                 patience = probe.get("patience", PROBE_PATIENCE)
                 key = self.spec["env"].get(probe["key"], "")
-                self.asking = threading.Thread(target=lambda heard=self.heard: heard.append(not silent(probe["url"], key, patience)), daemon=True)
+                self.asking = threading.Thread(
+                    target=lambda heard=self.heard: heard.append(not silent(probe["url"], key, patience)), daemon=True
+                )
                 self.asking.start()
             return
         if self.asking.is_alive():
@@ -168,8 +185,13 @@ class Program:
 
     def told(self) -> dict:
         process = self.process
-        return {"pid": process.pid if process else None, "identity": identity(process.pid) if process else "",
-                "since": time.time() - (time.monotonic() - self.began) if process else None, "restarts": max(self.restarts, 0), "why": self.why}
+        return {
+            "pid": process.pid if process else None,
+            "identity": identity(process.pid) if process else "",
+            "since": time.time() - (time.monotonic() - self.began) if process else None,
+            "restarts": max(self.restarts, 0),
+            "why": self.why,
+        }
 
 
 class Keeper:
@@ -240,8 +262,13 @@ class Keeper:
 
     def tell(self) -> None:
         beside = self.folder / ".keeper.json.new"
-        told = {"pid": os.getpid(), "identity": identity(os.getpid()), "place": place(self.folder), "plan": self.digest,
-                "programs": {name: program.told() for name, program in self.programs.items()}}
+        told = {
+            "pid": os.getpid(),
+            "identity": identity(os.getpid()),
+            "place": place(self.folder),
+            "plan": self.digest,
+            "programs": {name: program.told() for name, program in self.programs.items()},
+        }
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(told, file, indent=1)
         beside.replace(self.folder / "keeper.json")

@@ -35,8 +35,13 @@ def locked(name: str, lock: Path, version: str, build: bool = False) -> Path:
     wheels = () if build else ("--only-binary", ":all:")
     python = interpreter(version)
     text = lock.read_text(encoding="utf-8")
-    about = "\n".join([run([python, "-c", "import sys, platform; print(sys.base_prefix, platform.python_version(), platform.machine())"]), text])
-    return made(name, about, lambda folder: install(folder, "--no-deps", *wheels, "--require-hashes", "-r", str(lock), python=python)) / "bin/python"
+    about = "\n".join(
+        [run([python, "-c", "import sys, platform; print(sys.base_prefix, platform.python_version(), platform.machine())"]), text]
+    )
+    return (
+        made(name, about, lambda folder: install(folder, "--no-deps", *wheels, "--require-hashes", "-r", str(lock), python=python))
+        / "bin/python"
+    )
 
 
 def install(folder: Path, *requirements: str, python: str = sys.executable) -> None:
@@ -68,7 +73,10 @@ def interpreter(version: str) -> str:
     """A Python of this version; ours if there is none and none can be had. (A lock with hashes fails rather than lies.)"""
     if version == OURS:
         return sys.executable
-    homes = [*Path("~/.pyenv/versions").expanduser().glob(f"{version}.*"), *Path("~/.local/share/uv/python").expanduser().glob(f"cpython-{version}.*")]
+    homes = [
+        *Path("~/.pyenv/versions").expanduser().glob(f"{version}.*"),
+        *Path("~/.local/share/uv/python").expanduser().glob(f"cpython-{version}.*"),
+    ]
     for candidate in (shutil.which(f"python{version}"), *(str(home / "bin" / f"python{version}") for home in homes)):
         if candidate and _is_python(candidate, version):
             return candidate
@@ -123,7 +131,11 @@ def node_modules(name: str, manifest: Path, lock: Path) -> Path:
         shutil.copy(manifest, folder / "package.json")
         shutil.copy(lock, folder / "package-lock.json")
         path = os.pathsep.join([str(executable.parent), os.environ.get("PATH", os.defpath)])
-        run([*npm(executable), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, env={**trusting(), "PATH": path})
+        run(
+            [*npm(executable), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=folder,
+            env={**trusting(), "PATH": path},
+        )
 
     return made(name, "\n".join([str(executable), text]), make)
 

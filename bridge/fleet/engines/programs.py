@@ -18,11 +18,19 @@ class Failed(RuntimeError):
         self.printed = printed
         # The line that says why, as well as that can be told: the last one that speaks of an error, else the last one.
         lines = [line.strip() for line in printed.splitlines() if line.strip()]
-        self.reason = next((line for line in reversed(lines) if "error" in line.lower() or "×" in line), lines[-1] if lines else f"exit code {code}")
+        self.reason = next(
+            (line for line in reversed(lines) if "error" in line.lower() or "×" in line), lines[-1] if lines else f"exit code {code}"
+        )
 
 
-def run(command: list[str | Path], timeout: float = 600, cwd: Path | None = None, env: Mapping[str, str] | None = None,
-        codes: tuple[int, ...] = (0,), stdin: str | None = None) -> str:
+def run(
+    command: list[str | Path],
+    timeout: float = 600,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    codes: tuple[int, ...] = (0,),
+    stdin: str | None = None,
+) -> str:
     """Run a command to its end and return what it printed; an exit code that is not in `codes` raises Failed."""
     with tempfile.TemporaryFile("w+", errors="replace") as output, tempfile.TemporaryFile("w+") as words:
         words.write(stdin or "")

@@ -8,28 +8,42 @@ import re
 
 WIDTH = 300
 CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-BEFORE = re.compile(r"""
+BEFORE = re.compile(
+    r"""
     (?: \#\d+\ (?:\d+\.\d+\ )?                                  # BuildKit: its step, and the seconds of it
     | \S+\ +\|\ +                                               # Compose: the service
     | (?:npm\ (?:error|ERR!)\ (?:(?:code|notarget|network|enoent|404)\ +)?)+                     # npm, before each line
     | \d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s+       # a time
-    )""", re.VERBOSE)
-NOISE = re.compile(r"""
+    )""",
+    re.VERBOSE,
+)
+NOISE = re.compile(
+    r"""
     a\ complete\ log\ of\ this\ run | ^for\ (more|further)\ information | ^(see|try|hint|note|tip)\b:? | ^\[?notice\b | ^node\.js\ v\d
     | ^at\ .+[:(].*\d | ^file\ ".*",\ line\ \d+ | ^traceback\ \( | ^\.\.\.\ \d+\ | ^[\s{}()\[\]^~=_.>|*+-]*$ | ^throw\ | ^npm\ (notice|warn|error$|ERR!$)
     | ^node:internal | ^exit\ code | ^error:\ command\ .*\ failed | ^did\ you\ mean | ^path\ / | ^errno\ -?\d | ^syscall\ | ^during\ handling\ of | ^the\ above\ exception
     | ^------ | ^(dockerfile|[\w/.-]+\.dockerfile):\d+ | ^>>>\ | ^\d+\ \| | ^err(or)?:?\ *$ | ^in\ most\ cases | ^(requested|this\ is|e\d+)\ *$ | ^canceled$
-    """, re.IGNORECASE | re.VERBOSE)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 NAMED = re.compile(r"^(?:[\w.]+\.)*\w*(?:Error|Exception|Exit|Interrupt|NotFound|Refused)\b(?: \[\w+\])?: \S|^Uncaught |^panic: ")
-BAD = re.compile(r"\b(error|failed|fatal|cannot|can't|could not|couldn't|unable|refused|denied|no such|not found|no matching|missing|required|needs|must|invalid|"
-                 r"unsatisfiable|no solution|no space|killed|out of memory|does not exist|not permitted|unknown|unrecognized|exited|exception|404)\b|×", re.IGNORECASE)
+BAD = re.compile(
+    r"\b(error|failed|fatal|cannot|can't|could not|couldn't|unable|refused|denied|no such|not found|no matching|missing|required|needs|must|invalid|"
+    r"unsatisfiable|no solution|no space|killed|out of memory|does not exist|not permitted|unknown|unrecognized|exited|exception|404)\b|×",
+    re.IGNORECASE,
+)
 LAST_RESORT = re.compile(r"^(failed to solve|target \S+: failed|process \"|command failed|error: process)", re.IGNORECASE)
 
 
 def why(printed: str) -> str:
     """The line that says why; empty if nothing was printed that says anything."""
     lines = [line for raw in printed.splitlines() if (line := _bare(raw)) and not NOISE.search(line)]
-    for says in (_names_it, lambda line: BAD.search(line) and not LAST_RESORT.search(line), lambda line: not LAST_RESORT.search(line), bool):
+    for says in (
+        _names_it,
+        lambda line: BAD.search(line) and not LAST_RESORT.search(line),
+        lambda line: not LAST_RESORT.search(line),
+        bool,
+    ):
         if found := [line for line in lines if says(line)]:
             return found[-1][:WIDTH]
     return ""
@@ -48,5 +62,5 @@ def _bare(line: str) -> str:
     """Without colours, and without what its writer puts before each line."""
     line = plain(line).strip()
     while found := BEFORE.match(line):
-        line = line[found.end():].strip()
+        line = line[found.end() :].strip()
     return line

@@ -67,8 +67,14 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
     argv = [here(word) for word in stanza.command]
     argv[0] = str(installed.executable or _which(argv[0], path, stanza))
     own = {name: here(str(value).lower() if isinstance(value, bool) else value) for name, value in stanza.env.items()}
-    files = {kind: {name: str(project.secrets / stanza.stored(name)) for name, secret in stanza.secrets.items()
-                    if secret.kind == kind and environment.values.get(stanza.stored(name))} for kind in ("value", "file")}
+    files = {
+        kind: {
+            name: str(project.secrets / stanza.stored(name))
+            for name, secret in stanza.secrets.items()
+            if secret.kind == kind and environment.values.get(stanza.stored(name))
+        }
+        for kind in ("value", "file")
+    }
     made_of = {
         "command": argv[0],
         "args": argv[1:],
@@ -77,7 +83,9 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
         "cwd": here(stanza.cwd) if stanza.cwd else str(home),
         "profile": "litellm",
         **stanza.bridge,
-        "tool_allow": stanza.tools.allow, "tool_deny": stanza.tools.deny, "tool_rename": stanza.tools.rename,
+        "tool_allow": stanza.tools.allow,
+        "tool_deny": stanza.tools.deny,
+        "tool_rename": stanza.tools.rename,
     }
     if not Path(made_of["cwd"]).is_dir():
         raise NotInstalled(f"its working directory {made_of['cwd']} does not exist")
@@ -148,8 +156,14 @@ def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
         found = folder / here(binary.file)
     elif binary.pypi:
         python = packages.locked(stanza.name, _lock(stanza, folder / "requirements.lock"), stanza.python, stanza.build)
-        found = next((path for root in (*python.parent.parent.glob("lib/python*/site-packages"), python.parent.parent)
-                      if (path := root / here(binary.path)).exists()), python.parent / here(binary.path))
+        found = next(
+            (
+                path
+                for root in (*python.parent.parent.glob("lib/python*/site-packages"), python.parent.parent)
+                if (path := root / here(binary.path)).exists()
+            ),
+            python.parent / here(binary.path),
+        )
     elif binary.npm:
         home = packages.node_modules(stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"))
         found = home / "node_modules" / here(binary.npm).rpartition("@")[0] / here(binary.path)
@@ -223,7 +237,9 @@ def _which(program: str, path: list[str], stanza: Stanza) -> str:
         raise NotInstalled(f"{program} does not exist on this machine")
     found = shutil.which(program, path=":".join(path))
     if found is None:
-        raise NotInstalled(f"{program!r} is not installed{f' by {stanza.kind} packages of its stanza' if stanza.kind != 'command' else ''}: is its 'command' right?")
+        raise NotInstalled(
+            f"{program!r} is not installed{f' by {stanza.kind} packages of its stanza' if stanza.kind != 'command' else ''}: is its 'command' right?"
+        )
     return found
 
 

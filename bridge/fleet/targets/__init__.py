@@ -1,12 +1,12 @@
 """Stanzas become files. Each module makes the files of one thing; none reads or writes any (`files.py` does).
 
-    dockerfile.py, templates/   images/NAME/Dockerfile
-    compose.py                  compose/NAME.yaml, compose.yaml, the door, the database
-    litellm.py                  litellm/config.yaml
-    prometheus.py               compose/prometheus.yml, alerts.yml
-    schema.py                   images/stanza.schema.json
-    kubernetes.py               manifests for a cluster
-    sidecar.py, template.py     what several of them need
+dockerfile.py, templates/   images/NAME/Dockerfile
+compose.py                  compose/NAME.yaml, compose.yaml, the door, the database
+litellm.py                  litellm/config.yaml
+prometheus.py               compose/prometheus.yml, alerts.yml
+schema.py                   images/stanza.schema.json
+kubernetes.py               manifests for a cluster
+sidecar.py, template.py     what several of them need
 """
 
 from collections.abc import Iterator
@@ -21,11 +21,13 @@ def render(fleet: Fleet, target: str = "compose") -> Iterator[File]:
     """The files of a target: `compose` (all that is committed) or `kubernetes`."""
     if target == "kubernetes":
         from bridge.fleet.targets import kubernetes
+
         yield from kubernetes.render(fleet)
         return
     if target != "compose":
         raise ValueError(f"no target {target!r}; there are {', '.join(TARGETS)}")
     from bridge.fleet.targets import compose, dockerfile, litellm, prometheus, schema
+
     for stanza in fleet.sidecars:
         yield dockerfile.dockerfile(fleet, stanza)
     yield from compose.render(fleet)

@@ -25,7 +25,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets import litellm as gateway
-from bridge.fleet.targets.sidecar import HOST, HARDENED, has_references, options, parts, scratch, variables
+from bridge.fleet.targets.sidecar import HARDENED, HOST, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
@@ -42,10 +42,7 @@ exec litellm "$@"
 """
 DOCKER_SOCKET = "/var/run/docker.sock"
 ZONE = {"TZ": "${TZ:-UTC}"}
-COMMON = HARDENED | {
-    "restart": "unless-stopped",
-    "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
-}
+COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
 AFTER_KEYS = {"keys": {"condition": "service_completed_successfully", "restart": True}}
 
 
@@ -56,8 +53,12 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield generated_yaml("compose/compose.yaml", whole(fleet), "The whole fleet: docker compose -f compose/compose.yaml up -d")
     yield generated_yaml("compose/door.yaml", door(fleet), f"Every MCP under one port: http://127.0.0.1:{fleet.port}/NAME/mcp")
     yield generated_yaml("compose/database.yaml", database(fleet), "Postgres, with a role that can only read: profile `postgres`")
-    values = {"port": str(fleet.port), "python_image": fleet.pinned(fleet.python_image), "health": dockerfile.health("python", path="/healthz"),
-              "mcps": _env_example(fleet)}
+    values = {
+        "port": str(fleet.port),
+        "python_image": fleet.pinned(fleet.python_image),
+        "health": dockerfile.health("python", path="/healthz"),
+        "mcps": _env_example(fleet),
+    }
     for path, name in (("door/Dockerfile", "door.Dockerfile"), (".env.example", "env.example")):
         yield File(f"compose/{path}", f"# {MADE_BY}\n\n{fill(template(name), values)}")
     yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
@@ -81,11 +82,12 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     """The file of one MCP."""
     limits = stanza.limits
     said = options(fleet, stanza, f"{KEYS}/{stanza.name}") | {"MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket"}
-    given = (ZONE | {name: escaped(value, has_references=False) for name, value in said.items()}
-             | {name: escaped(value) for name, value in variables(stanza).items()})
-    service: dict[str, Any] = {
-        "build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"},
-    }
+    given = (
+        ZONE
+        | {name: escaped(value, has_references=False) for name, value in said.items()}
+        | {name: escaped(value) for name, value in variables(stanza).items()}
+    )
+    service: dict[str, Any] = {"build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"}}
     if stanza.profile:
         service["profiles"] = [stanza.profile]
     if has_references(stanza.command):
@@ -93,8 +95,11 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     service["environment"] = given
     if stanza.secrets:
         service["secrets"] = list(dict.fromkeys(stanza.stored(name).lower() for name in stanza.secrets))
-    service["volumes"] = [f"{_socket(stanza)}:{front.SOCKETS}", _keys("mcp"),
-                          *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes)]
+    service["volumes"] = [
+        f"{_socket(stanza)}:{front.SOCKETS}",
+        _keys("mcp"),
+        *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
+    ]
     if "docker" in stanza.grants:
         service["volumes"].append(f"{DOCKER_SOCKET}:{DOCKER_SOCKET}")
         service["group_add"] = ["${DOCKER_GROUP:-0}"]  # the socket's, as `up` finds it
@@ -117,7 +122,10 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         "services": {stanza.name: service},
     }
     if stanza.secrets:
-        document["secrets"] = {stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional)} for name, secret in stanza.secrets.items()}
+        document["secrets"] = {
+            stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional)}
+            for name, secret in stanza.secrets.items()
+        }
     if named := {volume.named: {} for volume in stanza.volumes if volume.named}:
         document["volumes"] = named
     return document
@@ -125,8 +133,11 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
 
 def door(fleet: Fleet) -> dict[str, Any]:
     """What all others need: the door, the keys, the networks, and a socket for each MCP."""
-    published = (("${LAN_BIND:-127.0.0.1}", f"${{MCP_PORT:-{fleet.port}}}", front.PUBLISHED), ("${LAN_BIND:-127.0.0.1}", "${LITELLM_PORT:-4000}", front.LITELLM),
-                 ("127.0.0.1", "${PROMETHEUS_PORT:-9090}", front.PROMETHEUS))  # Prometheus asks nobody who they are: never beyond this machine
+    published = (
+        ("${LAN_BIND:-127.0.0.1}", f"${{MCP_PORT:-{fleet.port}}}", front.PUBLISHED),
+        ("${LAN_BIND:-127.0.0.1}", "${LITELLM_PORT:-4000}", front.LITELLM),
+        ("127.0.0.1", "${PROMETHEUS_PORT:-9090}", front.PROMETHEUS),
+    )  # Prometheus asks nobody who they are: never beyond this machine
     said = [*OWN_KEYS, *_named(fleet)]
     return {
         "name": fleet.name,
@@ -138,7 +149,11 @@ def door(fleet: Fleet) -> dict[str, Any]:
                 "depends_on": AFTER_KEYS,
                 "ports": [f"{address}:{port}:{inside}" for address, port, inside in published],
                 "networks": {"inside": {"aliases": [stanza.name for stanza in fleet.sidecars]}, "front": {}},
-                "user": USER, **COMMON, "tmpfs": [_tmp("128m")], "mem_limit": "128m", "pids_limit": 32,
+                "user": USER,
+                **COMMON,
+                "tmpfs": [_tmp("128m")],
+                "mem_limit": "128m",
+                "pids_limit": 32,
             },
             "keys": {
                 "image": fleet.pinned(fleet.python_image),
@@ -148,7 +163,12 @@ def door(fleet: Fleet) -> dict[str, Any]:
                 "volumes": ["./keys.py:/keys.py:ro", "./door/names:/names:ro", *(f"keys-{reader}:/keys/{reader}" for reader in READERS)],
                 "network_mode": "none",
                 # Root without any right of root's, because new volumes are root's; writable, because Compose copies the configs into it.
-                "user": "0:0", **COMMON, "read_only": False, "restart": "no", "mem_limit": "64m", "pids_limit": 16,
+                "user": "0:0",
+                **COMMON,
+                "read_only": False,
+                "restart": "no",
+                "mem_limit": "64m",
+                "pids_limit": 16,
             },
         },
         "networks": NETWORKS,
@@ -172,9 +192,23 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
         "networks": ["inside", "front", *(["database-litellm"] if uses_database else [])],
         **({"extra_hosts": [THIS_MACHINE]} if any(HOST in stanza.url for stanza in fleet.stanzas) else {}),
         "depends_on": first,
-        "healthcheck": {"test": ["CMD", "python3", "-c", escaped(fill(template("litellm_health.py"), {"key": f"Path('{KEYS}/LITELLM_MASTER_KEY').read_text()"}))],
-                        "interval": "10s", "timeout": "8s", "start_period": "120s", "retries": 3},
-        "user": USER, **COMMON, "tmpfs": [_tmp("2g")], "mem_limit": "2g", "pids_limit": 256,
+        "healthcheck": {
+            "test": [
+                "CMD",
+                "python3",
+                "-c",
+                escaped(fill(template("litellm_health.py"), {"key": f"Path('{KEYS}/LITELLM_MASTER_KEY').read_text()"})),
+            ],
+            "interval": "10s",
+            "timeout": "8s",
+            "start_period": "120s",
+            "retries": 3,
+        },
+        "user": USER,
+        **COMMON,
+        "tmpfs": [_tmp("2g")],
+        "mem_limit": "2g",
+        "pids_limit": 256,
         "stop_grace_period": "3s",  # it keeps nothing, and waits for its clients to leave
     }
 
@@ -182,39 +216,74 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
 def prometheus(fleet: Fleet) -> dict[str, Any]:
     return {
         "image": fleet.pinned(fleet.prometheus_image),
-        "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus",
-                    "--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=2GB"],
+        "command": [
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            "--storage.tsdb.retention.time=15d",
+            "--storage.tsdb.retention.size=2GB",
+        ],
         "environment": ZONE,
-        "volumes": ["${PROMETHEUS_CONFIG:-./prometheus.yml}:/etc/prometheus/prometheus.yml:ro",
-                    "./alerts.yml:/etc/prometheus/alerts.yml:ro", "prometheus:/prometheus", _keys("prometheus")],
+        "volumes": [
+            "${PROMETHEUS_CONFIG:-./prometheus.yml}:/etc/prometheus/prometheus.yml:ro",
+            "./alerts.yml:/etc/prometheus/alerts.yml:ro",
+            "prometheus:/prometheus",
+            _keys("prometheus"),
+        ],
         "networks": ["inside"],
         "depends_on": AFTER_KEYS,
-        "healthcheck": {"test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/ready"],
-                        "interval": "10s", "timeout": "5s", "start_period": "60s", "retries": 3},
-        "user": "65534:65534", **COMMON, "mem_limit": "512m", "pids_limit": 128,
+        "healthcheck": {
+            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/ready"],
+            "interval": "10s",
+            "timeout": "5s",
+            "start_period": "60s",
+            "retries": 3,
+        },
+        "user": "65534:65534",
+        **COMMON,
+        "mem_limit": "512m",
+        "pids_limit": 128,
     }
 
 
 def database(fleet: Fleet) -> dict[str, Any]:
-    users = [*(stanza.name for stanza in fleet.sidecars if "database" in stanza.needs), *(["litellm"] if "DATABASE_URL" in _named(fleet) else [])]
+    users = [
+        *(stanza.name for stanza in fleet.sidecars if "database" in stanza.needs),
+        *(["litellm"] if "DATABASE_URL" in _named(fleet) else []),
+    ]
     networks = [f"database-{name}" for name in users]
     return {
         "name": fleet.name,
         "include": ["door.yaml"],
-        "services": {"database": {
-            "image": fleet.pinned(fleet.postgres_image),
-            "profiles": ["postgres"],
-            "environment": ZONE | {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres", "POSTGRES_PASSWORD_FILE": f"{KEYS}/POSTGRES_PASSWORD"},
-            "volumes": ["database:/var/lib/postgresql/data",
-                        "./database/reader.sh:/docker-entrypoint-initdb.d/reader.sh:ro", _keys("database")],
-            **({"networks": networks} if networks else {"network_mode": "none"}),
-            "depends_on": AFTER_KEYS,
-            "healthcheck": {"test": ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"],
-                            "interval": "5s", "timeout": "4s", "start_period": "60s", "retries": 5},
-            "user": "postgres", **COMMON, "tmpfs": [_tmp("1g"), "/run/postgresql:mode=1777,size=1m"],
-            "mem_limit": "1g", "pids_limit": 256, "shm_size": "256m", "stop_grace_period": "30s",
-        }},
-        **({"networks": {name: INNER for name in networks}} if networks else {}),
+        "services": {
+            "database": {
+                "image": fleet.pinned(fleet.postgres_image),
+                "profiles": ["postgres"],
+                "environment": ZONE
+                | {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres", "POSTGRES_PASSWORD_FILE": f"{KEYS}/POSTGRES_PASSWORD"},
+                "volumes": [
+                    "database:/var/lib/postgresql/data",
+                    "./database/reader.sh:/docker-entrypoint-initdb.d/reader.sh:ro",
+                    _keys("database"),
+                ],
+                **({"networks": networks} if networks else {"network_mode": "none"}),
+                "depends_on": AFTER_KEYS,
+                "healthcheck": {
+                    "test": ["CMD", "pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"],
+                    "interval": "5s",
+                    "timeout": "4s",
+                    "start_period": "60s",
+                    "retries": 5,
+                },
+                "user": "postgres",
+                **COMMON,
+                "tmpfs": [_tmp("1g"), "/run/postgresql:mode=1777,size=1m"],
+                "mem_limit": "1g",
+                "pids_limit": 256,
+                "shm_size": "256m",
+                "stop_grace_period": "30s",
+            }
+        },
+        **({"networks": dict.fromkeys(networks, INNER)} if networks else {}),
         "volumes": {"database": {}},
     }
 

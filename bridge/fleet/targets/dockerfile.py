@@ -70,9 +70,15 @@ def health(*interpreter: str, path: str = "/readyz") -> str:
     """A health check in Docker's words. By a plain socket: urllib takes three times as long to import, every ten seconds."""
     connect = f"c = socket.create_connection(('127.0.0.1', {PORT}), 4)"
     if path == "/readyz":  # of a bridge, which may listen on a socket
-        connect = (f"u = os.environ.get('MCP_BRIDGE_UDS'); c = socket.socket(1 if u else 2); c.settimeout(4); c.connect(u or ('127.0.0.1', {PORT}))")
-    return _words(*interpreter, "-I", "-S", "-c", f"import os, socket, sys; {connect}; "
-                  rf"c.sendall(b'GET {path} HTTP/1.0\r\n\r\n'); sys.exit(b' 200 ' not in c.recv(64))")
+        connect = f"u = os.environ.get('MCP_BRIDGE_UDS'); c = socket.socket(1 if u else 2); c.settimeout(4); c.connect(u or ('127.0.0.1', {PORT}))"
+    return _words(
+        *interpreter,
+        "-I",
+        "-S",
+        "-c",
+        f"import os, socket, sys; {connect}; "
+        rf"c.sendall(b'GET {path} HTTP/1.0\r\n\r\n'); sys.exit(b' 200 ' not in c.recv(64))",
+    )
 
 
 def in_words(value) -> str:
@@ -91,25 +97,28 @@ def _fetch(stanza: Stanza) -> str:
     binary = stanza.binary
     sums = " ".join(f"{arch}={value}" for arch, value in sorted(binary.sha256.items()))
     inside = f' --path "{_for_this_machine(binary.path)}"' if binary.path else ""
-    return (f'"{_for_this_machine(binary.url)}" /opt/server/bin/{PurePosixPath(stanza.command[0]).name}'
-            f"{inside} --sha256 $TARGETARCH {sums}")
+    return f'"{_for_this_machine(binary.url)}" /opt/server/bin/{PurePosixPath(stanza.command[0]).name}{inside} --sha256 $TARGETARCH {sums}'
 
 
 def _install(place: str, lock: str) -> str:
     """A Python environment with exactly what a lock says. Where uv cannot (an index that only pip is told of), pip does."""
     exactly = f"--quiet --no-deps --require-hashes -r {place}/{lock}"
-    return (f"RUN --mount=type=bind,from=installer,source=/opt/uv,target=/opt/uv --mount=type=cache,target=/root/.cache \\\n"
-            f"    python -m venv --without-pip {place} \\\n"
-            f" && (UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy /opt/uv/bin/uv pip install --python {place}/bin/python --compile-bytecode {exactly} \\\n"
-            f"     || pip --python {place}/bin/python install --disable-pip-version-check {exactly})")
+    return (
+        f"RUN --mount=type=bind,from=installer,source=/opt/uv,target=/opt/uv --mount=type=cache,target=/root/.cache \\\n"
+        f"    python -m venv --without-pip {place} \\\n"
+        f" && (UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy /opt/uv/bin/uv pip install --python {place}/bin/python --compile-bytecode {exactly} \\\n"
+        f"     || pip --python {place}/bin/python install --disable-pip-version-check {exactly})"
+    )
 
 
 def _apt(stanza: Stanza) -> str:
     if not stanza.apt:
         return ""
-    return ("RUN apt-get update -qq \\\n"
-            f" && apt-get install -y -qq --no-install-recommends {' '.join(stanza.apt)} \\\n"
-            " && rm -rf /var/lib/apt/lists/*")
+    return (
+        "RUN apt-get update -qq \\\n"
+        f" && apt-get install -y -qq --no-install-recommends {' '.join(stanza.apt)} \\\n"
+        " && rm -rf /var/lib/apt/lists/*"
+    )
 
 
 def _folders(stanza: Stanza) -> str:
@@ -138,8 +147,20 @@ def _smoke(stanza: Stanza, interpreter: tuple[str, ...]) -> str:
     if smoke.expect:
         options += ["--expect", smoke.expect]
     return f"RUN {mounts} " + _words(
-        *interpreter, "-I", "-m", "bridge", "inspect", "--timeout", "120", *options,
-        "--call", smoke.tool, json.dumps(smoke.arguments), "--", *map(by_default, stanza.command))
+        *interpreter,
+        "-I",
+        "-m",
+        "bridge",
+        "inspect",
+        "--timeout",
+        "120",
+        *options,
+        "--call",
+        smoke.tool,
+        json.dumps(smoke.arguments),
+        "--",
+        *map(by_default, stanza.command),
+    )
 
 
 def _words(*words: str) -> str:

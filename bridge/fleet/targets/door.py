@@ -24,15 +24,18 @@ def socket(stanza: Stanza) -> str:
 
 
 def conf(fleet: Fleet) -> str:
-    return fill(template("door.conf"), {
-        "port": str(fleet.port),
-        "hosts": "".join(f"\n    '~*^{re.escape(host)}(:\\d+)?$' 1;" for host in fleet.hosts),
-        "origins": "".join(f"\n    '~*^{re.escape(origin)} ' 1;" for origin in fleet.origins),
-        "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars),
-        "inside": "".join(map(_inside, fleet.sidecars)),
-        "published": "".join(map(_published, fleet.sidecars)),
-        "gateways": _gateway("litellm", LITELLM, BODIES) + _gateway("prometheus", PROMETHEUS, "1m"),
-    })
+    return fill(
+        template("door.conf"),
+        {
+            "port": str(fleet.port),
+            "hosts": "".join(f"\n    '~*^{re.escape(host)}(:\\d+)?$' 1;" for host in fleet.hosts),
+            "origins": "".join(f"\n    '~*^{re.escape(origin)} ' 1;" for origin in fleet.origins),
+            "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars),
+            "inside": "".join(map(_inside, fleet.sidecars)),
+            "published": "".join(map(_published, fleet.sidecars)),
+            "gateways": _gateway("litellm", LITELLM, BODIES) + _gateway("prometheus", PROMETHEUS, "1m"),
+        },
+    )
 
 
 def _inside(stanza: Stanza) -> str:

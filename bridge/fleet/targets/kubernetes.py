@@ -20,8 +20,7 @@ from bridge.fleet.targets.template import fill, template
 
 UID = 10001
 KEYS, SETTINGS = "mcp-bridge", "mcp-settings"
-RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": UID, "runAsGroup": UID, "fsGroup": UID,
-                  "seccompProfile": {"type": "RuntimeDefault"}}
+RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": UID, "runAsGroup": UID, "fsGroup": UID, "seccompProfile": {"type": "RuntimeDefault"}}
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 ANYWHERE = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}  # but never the cloud's own metadata
 
@@ -31,13 +30,24 @@ def render(fleet: Fleet) -> Iterator[File]:
     parts |= {"litellm": litellm(fleet), "network": network(fleet), "monitoring": monitoring(fleet)}
     for name, documents in parts.items():
         yield _file(name, documents)
-    images = [{"name": image(fleet, stanza), "newName": image(fleet, stanza), "newTag": "latest"}
-              for stanza in fleet.sidecars if not stanza.tests_only]
-    yield _file("kustomization", [{
-        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": fleet.name,
-        "resources": [f"{name}.yaml" for name in parts],
-        "images": images,
-    }], _how(fleet))
+    images = [
+        {"name": image(fleet, stanza), "newName": image(fleet, stanza), "newTag": "latest"}
+        for stanza in fleet.sidecars
+        if not stanza.tests_only
+    ]
+    yield _file(
+        "kustomization",
+        [
+            {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "namespace": fleet.name,
+                "resources": [f"{name}.yaml" for name in parts],
+                "images": images,
+            }
+        ],
+        _how(fleet),
+    )
 
 
 def image(fleet: Fleet, stanza: Stanza) -> str:
@@ -48,12 +58,23 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     """One MCP: what it keeps, the pod, its name in the cluster, and where it may go."""
     claims = {_claim(stanza, number): volume for number, volume in enumerate(stanza.volumes)}
     files = [name for name, secret in stanza.secrets.items() if secret.kind == "file" or not secret.optional]
-    given = [*({"name": name, "value": escaped(value, references=False)} for name, value in options(fleet, stanza, f"{SECRETS}/tokens", files).items()),
-             *(_variable(name, value) for name, value in variables(stanza).items())]
-    needed = [{"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": name}}}
-              for name in stanza.required_variables if name not in stanza.env]
-    optional = [{"name": name, "valueFrom": {"secretKeyRef": {"name": f"mcp-{stanza.name}", "key": name, "optional": True}}}
-                for name in stanza.secrets if name not in files]
+    given = [
+        *(
+            {"name": name, "value": escaped(value, references=False)}
+            for name, value in options(fleet, stanza, f"{SECRETS}/tokens", files).items()
+        ),
+        *(_variable(name, value) for name, value in variables(stanza).items()),
+    ]
+    needed = [
+        {"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": name}}}
+        for name in stanza.required_variables
+        if name not in stanza.env
+    ]
+    optional = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": f"mcp-{stanza.name}", "key": name, "optional": True}}}
+        for name in stanza.secrets
+        if name not in files
+    ]
     container: dict[str, Any] = {
         "name": "mcp",
         "image": image(fleet, stanza),
@@ -68,8 +89,10 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
-            *({"name": name, "mountPath": volume.target, **({"readOnly": True} if volume.read_only else {})}
-              for name, volume in claims.items()),
+            *(
+                {"name": name, "mountPath": volume.target, **({"readOnly": True} if volume.read_only else {})}
+                for name, volume in claims.items()
+            ),
         ],
     }
     volumes = [
@@ -83,8 +106,16 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     if has_references(stanza.command):
         container["args"] = [escaped(word) for word in stanza.command]
     labels = {**_labels(stanza.name), "app.kubernetes.io/component": "mcp"}
-    documents = [_of("v1", "PersistentVolumeClaim", name, labels, spec={
-        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}) for name in claims]
+    documents = [
+        _of(
+            "v1",
+            "PersistentVolumeClaim",
+            name,
+            labels,
+            spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        )
+        for name in claims
+    ]
     documents += [_deployment(stanza.name, labels, container, volumes), _service(stanza.name, labels, PORT)]
     if leaves := _leaves(stanza):
         documents.append(_policy(f"{stanza.name}-egress", labels, egress=leaves))
@@ -96,7 +127,11 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
     users = fleet.model_copy(update={"stanzas": [stanza for stanza in fleet.stanzas if not stanza.tests_only]})
     config = gateway.config(users)
     others = [name for name in named_in(config) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")]
-    alive = {"exec": {"command": ["python3", "-c", fill(template("litellm_health.py"), {"key": 'os.environ["LITELLM_MASTER_KEY"]'})]}, "periodSeconds": 20, "timeoutSeconds": 8}
+    alive = {
+        "exec": {"command": ["python3", "-c", fill(template("litellm_health.py"), {"key": 'os.environ["LITELLM_MASTER_KEY"]'})]},
+        "periodSeconds": 20,
+        "timeoutSeconds": 8,
+    }
     container = {
         "name": "litellm",
         "image": fleet.pinned(fleet.litellm.image_name),
@@ -126,25 +161,50 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
 
 def network(fleet: Fleet) -> list[dict[str, Any]]:
     """The namespace, and who may talk to whom in it: nobody, but for what stands here and beside each MCP."""
-    dns = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
-           "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+    dns = {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+        "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+    }
     mcps = {"matchLabels": {"app.kubernetes.io/component": "mcp", "app.kubernetes.io/part-of": "mcp-bridge"}}
     client = {"podSelector": {"matchLabels": _selector("litellm")}}
     watcher = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     part = {"app.kubernetes.io/part-of": "mcp-bridge"}
-    but_mcps = [{"podSelector": {"matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}]}},
-                {"namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [fleet.name]}]}}]
+    but_mcps = [
+        {"podSelector": {"matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}]}},
+        {"namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [fleet.name]}]}},
+    ]
     return [
         _of("v1", "Namespace", fleet.name, {**part, "pod-security.kubernetes.io/enforce": "restricted"}),
-        _of("networking.k8s.io/v1", "NetworkPolicy", "default-deny", part,
-            spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [dns]}),
-        _of("networking.k8s.io/v1", "NetworkPolicy", "to-mcps", part,
-            spec={"podSelector": mcps, "policyTypes": ["Ingress"],
-                  "ingress": [{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}]}),
-        _of("networking.k8s.io/v1", "NetworkPolicy", "litellm", part,
-            spec={"podSelector": {"matchLabels": _selector("litellm")}, "policyTypes": ["Ingress", "Egress"],
-                  "ingress": [{"from": but_mcps, "ports": [{"protocol": "TCP", "port": 4000}]}],
-                  "egress": [{"to": [{"podSelector": mcps}], "ports": [{"protocol": "TCP", "port": PORT}]}, {"to": [ANYWHERE]}]}),
+        _of(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            "default-deny",
+            part,
+            spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [dns]},
+        ),
+        _of(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            "to-mcps",
+            part,
+            spec={
+                "podSelector": mcps,
+                "policyTypes": ["Ingress"],
+                "ingress": [{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}],
+            },
+        ),
+        _of(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            "litellm",
+            part,
+            spec={
+                "podSelector": {"matchLabels": _selector("litellm")},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [{"from": but_mcps, "ports": [{"protocol": "TCP", "port": 4000}]}],
+                "egress": [{"to": [{"podSelector": mcps}], "ports": [{"protocol": "TCP", "port": PORT}]}, {"to": [ANYWHERE]}],
+            },
+        ),
     ]
 
 
@@ -153,17 +213,24 @@ def monitoring(fleet: Fleet) -> list[dict[str, Any]]:
     part = {"app.kubernetes.io/part-of": "mcp-bridge"}
     monitor = {
         "selector": {"matchLabels": {**part, "app.kubernetes.io/component": "mcp"}},
-        "podMetricsEndpoints": [{
-            "port": "http", "path": "/metrics", "interval": "15s", "honorLabels": True,
-            "authorization": {"type": "Bearer", "credentials": {"name": KEYS, "key": "bridge_token"}},
-            "relabelings": [
-                {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "mcp"},
-                {"targetLabel": "job", "replacement": "mcp"},  # as the alerts call it
-            ],
-        }],
+        "podMetricsEndpoints": [
+            {
+                "port": "http",
+                "path": "/metrics",
+                "interval": "15s",
+                "honorLabels": True,
+                "authorization": {"type": "Bearer", "credentials": {"name": KEYS, "key": "bridge_token"}},
+                "relabelings": [
+                    {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "mcp"},
+                    {"targetLabel": "job", "replacement": "mcp"},  # as the alerts call it
+                ],
+            }
+        ],
     }
-    return [_of("monitoring.coreos.com/v1", "PodMonitor", "mcp", part, spec=monitor),
-            _of("monitoring.coreos.com/v1", "PrometheusRule", "mcp", part, spec=prometheus.alerts())]
+    return [
+        _of("monitoring.coreos.com/v1", "PodMonitor", "mcp", part, spec=monitor),
+        _of("monitoring.coreos.com/v1", "PrometheusRule", "mcp", part, spec=prometheus.alerts()),
+    ]
 
 
 def _file(name: str, documents: list[dict[str, Any]], note: str = "") -> File:
@@ -173,19 +240,27 @@ def _file(name: str, documents: list[dict[str, Any]], note: str = "") -> File:
 
 def _how(fleet: Fleet) -> str:
     """What is there to do before `kubectl apply -k`: images, secrets and settings are the operator's."""
-    lines = ["", "1. Push the images, and say in an overlay of this file where they are (`images`: newName, newTag).",
-             "2. kubectl apply -f network.yaml, then make what the manifests name and do not hold (leave out of an overlay what you do not want):",
-             f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… --from-literal=bridge_token=TOKEN \\",
-             "     --from-literal=bridge_token_hash=HASH     (`mcp-bridge token` makes both: MCPs see the hash only)"]
+    lines = [
+        "",
+        "1. Push the images, and say in an overlay of this file where they are (`images`: newName, newTag).",
+        "2. kubectl apply -f network.yaml, then make what the manifests name and do not hold (leave out of an overlay what you do not want):",
+        f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… --from-literal=bridge_token=TOKEN \\",
+        "     --from-literal=bridge_token_hash=HASH     (`mcp-bridge token` makes both: MCPs see the hash only)",
+    ]
     for stanza in fleet.sidecars:
         if stanza.secrets and not stanza.tests_only:
-            keys = " ".join(f"[--from-literal={name}=…]" if secret.optional else f"--from-literal={name}=…"
-                            for name, secret in stanza.secrets.items())
+            keys = " ".join(
+                f"[--from-literal={name}=…]" if secret.optional else f"--from-literal={name}=…" for name, secret in stanza.secrets.items()
+            )
             lines.append(f"   kubectl -n {fleet.name} create secret generic mcp-{stanza.name} {keys}")
     settings = dict.fromkeys(name for stanza in fleet.sidecars if not stanza.tests_only for name in stanza.required_variables)
     if settings:
         lines.append(f"   kubectl -n {fleet.name} create configmap {SETTINGS} {' '.join(f'--from-literal={name}=…' for name in settings)}")
-    lines += [f"   {stanza.name} does without Docker's socket here, which its stanza grants: no cluster gives it" for stanza in fleet.sidecars if stanza.grants]
+    lines += [
+        f"   {stanza.name} does without Docker's socket here, which its stanza grants: no cluster gives it"
+        for stanza in fleet.sidecars
+        if stanza.grants
+    ]
     return "\n".join([*lines, "3. kubectl apply -k ."])
 
 
@@ -201,29 +276,44 @@ _selector = _labels
 
 
 def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], volumes: list) -> dict[str, Any]:
-    return _of("apps/v1", "Deployment", name, labels, spec={
-        "replicas": 1,  # sessions live in the process
-        "strategy": {"type": "Recreate"},
-        "selector": {"matchLabels": _selector(name)},
-        "template": {"metadata": {"labels": labels}, "spec": {
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,  # else the server would see a variable for each service of the namespace
-            "terminationGracePeriodSeconds": 20,
-            "securityContext": RESTRICTED_POD,
-            "containers": [container],
-            "volumes": volumes,
-        }},
-    })
+    return _of(
+        "apps/v1",
+        "Deployment",
+        name,
+        labels,
+        spec={
+            "replicas": 1,  # sessions live in the process
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": _selector(name)},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,  # else the server would see a variable for each service of the namespace
+                    "terminationGracePeriodSeconds": 20,
+                    "securityContext": RESTRICTED_POD,
+                    "containers": [container],
+                    "volumes": volumes,
+                },
+            },
+        },
+    )
 
 
 def _service(name: str, labels: dict[str, str], port: int) -> dict[str, Any]:
-    return _of("v1", "Service", name, labels, spec={
-        "selector": _selector(name), "ports": [{"name": "http", "port": port, "targetPort": "http"}]})
+    return _of(
+        "v1", "Service", name, labels, spec={"selector": _selector(name), "ports": [{"name": "http", "port": port, "targetPort": "http"}]}
+    )
 
 
 def _policy(name: str, labels: dict[str, str], egress: list) -> dict[str, Any]:
-    return _of("networking.k8s.io/v1", "NetworkPolicy", name, labels, spec={
-        "podSelector": {"matchLabels": labels}, "policyTypes": ["Egress"], "egress": egress})
+    return _of(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        name,
+        labels,
+        spec={"podSelector": {"matchLabels": labels}, "policyTypes": ["Egress"], "egress": egress},
+    )
 
 
 def _leaves(stanza: Stanza) -> list[dict[str, Any]]:
@@ -257,8 +347,10 @@ def escaped(text: str, references: bool = True) -> str:
     """`text` for a variable or an argument, where $(NAME) is a reference and $$ a dollar."""
     if not references:
         return text.replace("$", "$$")
-    return "".join((f"$({name})" if default is None else default.replace("$", "$$")) if name else literal.replace("$", "$$")
-                   for literal, name, default in parts(text))
+    return "".join(
+        (f"$({name})" if default is None else default.replace("$", "$$")) if name else literal.replace("$", "$$")
+        for literal, name, default in parts(text)
+    )
 
 
 def _probe(path: str, **how: int) -> dict[str, Any]:
@@ -275,4 +367,4 @@ def _resources(stanza: Stanza) -> dict[str, Any]:
 def _bytes(size: str) -> str:
     """Docker's 512m is Kubernetes' 512Mi (whose 512m is half a byte)."""
     number, unit = re.fullmatch(r"(\d+)([kmg])", size).groups()
-    return f"{number}{ {'k': 'Ki', 'm': 'Mi', 'g': 'Gi'}[unit]}"
+    return f"{number}{ {'k': 'Ki', 'm': 'Mi', 'g': 'Gi'}[unit] }"

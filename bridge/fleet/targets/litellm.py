@@ -34,8 +34,10 @@ def render(fleet: Fleet) -> Iterator[File]:
     others = [stanza.name for stanza in fleet.stanzas if stanza.profile]
     note = ""
     if others:
-        note = (f"\nNot here, because they do not start by themselves: {', '.join(others)}.\n"
-                "`mcp-bridge up` makes a config of what it starts; by hand: LITELLM_CONFIG=../litellm/config-all.yaml")
+        note = (
+            f"\nNot here, because they do not start by themselves: {', '.join(others)}.\n"
+            "`mcp-bridge up` makes a config of what it starts; by hand: LITELLM_CONFIG=../litellm/config-all.yaml"
+        )
     yield generated_yaml("litellm/config.yaml", config(always), _note(always) + note)
     yield generated_yaml("litellm/config-all.yaml", config(fleet), _note(fleet))
 
@@ -77,8 +79,10 @@ def refuse_patterns(fleet: Fleet) -> None:
     for stanza in fleet.stanzas:
         for field, names in (("allow", stanza.tools.allow), ("deny", stanza.tools.deny)) if stanza.is_remote else ():
             if patterns := [name for name in names if "*" in name]:
-                raise UsageError(f"images/{stanza.name}/stanza.yaml: tools.{field}: {patterns[0]!r}: LiteLLM filters the tools of a remote MCP, "
-                                 "and knows whole names only: write them out")
+                raise UsageError(
+                    f"images/{stanza.name}/stanza.yaml: tools.{field}: {patterns[0]!r}: LiteLLM filters the tools of a remote MCP, "
+                    "and knows whole names only: write them out"
+                )
 
 
 def not_in_force(stanza: Stanza, litellm: LiteLLM) -> list[str]:
@@ -139,8 +143,12 @@ def _literal(stanza: Stanza, key: str, value: Any) -> Any:
 def _reached(stanza: Stanza, release: tuple[int, ...], base: Callable[[Stanza], str]) -> dict[str, Any]:
     if not stanza.is_remote:
         way = "http" if release >= HTTP_SINCE else "sse"
-        return {"url": f"{base(stanza)}/{'mcp' if way == 'http' else 'sse'}", "transport": way,
-                "auth_type": "bearer_token", "auth_value": "os.environ/BRIDGE_TOKEN"}
+        return {
+            "url": f"{base(stanza)}/{'mcp' if way == 'http' else 'sse'}",
+            "transport": way,
+            "auth_type": "bearer_token",
+            "auth_value": "os.environ/BRIDGE_TOKEN",
+        }
     reached = {"url": stanza.url, "transport": stanza.transport}
     if stanza.auth and stanza.auth.type != "none":
         value = f"os.environ/{stanza.auth.value_env}" if stanza.auth.value_env else stanza.auth.value
@@ -155,7 +163,8 @@ def _shown(stanza: Stanza) -> dict[str, Any]:
         names = {} if stanza.is_remote else stanza.tools.rename
         by_tool = {names.get(tool, tool): price for tool, price in cost.tools.items()}
         shown["mcp_server_cost_info"] = ({"default_cost_per_query": cost.default} if cost.default is not None else {}) | (
-            {"tool_name_to_cost_per_query": by_tool} if by_tool else {})
+            {"tool_name_to_cost_per_query": by_tool} if by_tool else {}
+        )
     return {key: value for key, value in shown.items() if value} if cost or shown["logo_url"] else {}
 
 

@@ -24,8 +24,13 @@ def config(fleet: Fleet, all_start: bool = False) -> dict[str, Any]:
         "job_name": "mcp",
         "honor_labels": True,  # the bridge's own label `mcp` says the same
         "authorization": {"credentials_file": "/run/keys/BRIDGE_TOKEN"},
-        "static_configs": [{"targets": [f"{stanza.name}:{PORT}"], "labels": {"mcp": stanza.name, **({"optional": "yes"} if stanza.profile and not all_start else {})}}
-                           for stanza in fleet.sidecars],
+        "static_configs": [
+            {
+                "targets": [f"{stanza.name}:{PORT}"],
+                "labels": {"mcp": stanza.name, **({"optional": "yes"} if stanza.profile and not all_start else {})},
+            }
+            for stanza in fleet.sidecars
+        ],
     }
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": "4s", "evaluation_interval": "15s"},
@@ -38,31 +43,71 @@ def alerts() -> dict[str, Any]:
     calls = 'mcp_bridge_requests_total{method="tools/call"}'
     failed = 'mcp_bridge_requests_total{method="tools/call",outcome!~"ok|tool_error|error|cancelled|hidden"}'
     rules = [
-        _alert("McpAway", 'up{job="mcp", optional=""} == 0', "1m", "critical", "{{ $labels.mcp }} does not answer",
-               "Its container is stopped, starts again and again, or hangs: `mcp-bridge ps`, `mcp-bridge logs {{ $labels.mcp }}`."),
-        _alert("McpServerGivenUp", 'mcp_bridge_child_state{state="fatal"} == 1', "1m", "critical",
-               "{{ $labels.mcp }}: the server crashed so often that the bridge gave up",
-               "/readyz of the sidecar says why; the server's last words are in `mcp-bridge logs {{ $labels.mcp }}`."),
-        _alert("McpServerCrashes", "increase(mcp_bridge_child_restarts_total[15m]) > 3", "0m", "warning",
-               "{{ $labels.mcp }}: the server was restarted {{ $value | humanize }} times in 15 minutes",
-               "Calls that were in flight failed. Its last words are in `mcp-bridge logs {{ $labels.mcp }}`."),
-        _alert("McpCallsFail", f"sum by (mcp) (rate({failed}[10m])) / sum by (mcp) (rate({calls}[10m])) > 0.1", "5m", "warning",
-               "{{ $labels.mcp }}: {{ $value | humanizePercentage }} of the tool calls do not get an answer from the server",
-               "What became of them is the label `outcome` of mcp_bridge_requests_total."),
-        _alert("McpSlow", "histogram_quantile(0.95, sum by (mcp, le) (rate(mcp_bridge_request_duration_seconds_bucket"
-               '{method="tools/call"}[10m]))) > 30', "10m", "warning",
-               "{{ $labels.mcp }}: one tool call in twenty takes more than {{ $value | humanizeDuration }}",
-               "Either the server is slow, or too many calls wait for it: mcp_bridge_requests_in_flight."),
-        _alert("McpTurnsAway", "sum by (mcp) (rate(mcp_bridge_request_refusals_total{status=\"503\"}[5m])) > 0", "5m", "warning",
-               "{{ $labels.mcp }} turns clients away because it is full",
-               "More sessions or calls than `max_children`, `max_sessions` or `max_requests` allow: see the stanza's `bridge`."),
-        _alert("McpWrongToken", 'sum by (instance) (rate(mcp_bridge_gate_refusals_total{reason="token"}[5m])) > 0.1', "10m", "warning",
-               "{{ $labels.instance }}: somebody keeps coming with a wrong token",
-               "After a change of BRIDGE_TOKEN everything that has it must be started again: `mcp-bridge up`."),
+        _alert(
+            "McpAway",
+            'up{job="mcp", optional=""} == 0',
+            "1m",
+            "critical",
+            "{{ $labels.mcp }} does not answer",
+            "Its container is stopped, starts again and again, or hangs: `mcp-bridge ps`, `mcp-bridge logs {{ $labels.mcp }}`.",
+        ),
+        _alert(
+            "McpServerGivenUp",
+            'mcp_bridge_child_state{state="fatal"} == 1',
+            "1m",
+            "critical",
+            "{{ $labels.mcp }}: the server crashed so often that the bridge gave up",
+            "/readyz of the sidecar says why; the server's last words are in `mcp-bridge logs {{ $labels.mcp }}`.",
+        ),
+        _alert(
+            "McpServerCrashes",
+            "increase(mcp_bridge_child_restarts_total[15m]) > 3",
+            "0m",
+            "warning",
+            "{{ $labels.mcp }}: the server was restarted {{ $value | humanize }} times in 15 minutes",
+            "Calls that were in flight failed. Its last words are in `mcp-bridge logs {{ $labels.mcp }}`.",
+        ),
+        _alert(
+            "McpCallsFail",
+            f"sum by (mcp) (rate({failed}[10m])) / sum by (mcp) (rate({calls}[10m])) > 0.1",
+            "5m",
+            "warning",
+            "{{ $labels.mcp }}: {{ $value | humanizePercentage }} of the tool calls do not get an answer from the server",
+            "What became of them is the label `outcome` of mcp_bridge_requests_total.",
+        ),
+        _alert(
+            "McpSlow",
+            'histogram_quantile(0.95, sum by (mcp, le) (rate(mcp_bridge_request_duration_seconds_bucket{method="tools/call"}[10m]))) > 30',
+            "10m",
+            "warning",
+            "{{ $labels.mcp }}: one tool call in twenty takes more than {{ $value | humanizeDuration }}",
+            "Either the server is slow, or too many calls wait for it: mcp_bridge_requests_in_flight.",
+        ),
+        _alert(
+            "McpTurnsAway",
+            'sum by (mcp) (rate(mcp_bridge_request_refusals_total{status="503"}[5m])) > 0',
+            "5m",
+            "warning",
+            "{{ $labels.mcp }} turns clients away because it is full",
+            "More sessions or calls than `max_children`, `max_sessions` or `max_requests` allow: see the stanza's `bridge`.",
+        ),
+        _alert(
+            "McpWrongToken",
+            'sum by (instance) (rate(mcp_bridge_gate_refusals_total{reason="token"}[5m])) > 0.1',
+            "10m",
+            "warning",
+            "{{ $labels.instance }}: somebody keeps coming with a wrong token",
+            "After a change of BRIDGE_TOKEN everything that has it must be started again: `mcp-bridge up`.",
+        ),
     ]
     return {"groups": [{"name": "mcp", "rules": rules}]}
 
 
 def _alert(name: str, when: str, lasts: str, severity: str, summary: str, description: str) -> dict[str, Any]:
-    return {"alert": name, "expr": when, "for": lasts, "labels": {"severity": severity},
-            "annotations": {"summary": summary, "description": description}}
+    return {
+        "alert": name,
+        "expr": when,
+        "for": lasts,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "description": description},
+    }

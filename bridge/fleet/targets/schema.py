@@ -1,6 +1,6 @@
 """images/stanza.schema.json: what an editor needs to complete and check a stanza.
 
-    # yaml-language-server: $schema=../stanza.schema.json
+# yaml-language-server: $schema=../stanza.schema.json
 """
 
 import json
@@ -28,9 +28,15 @@ def schema() -> File:
     named["additionalProperties"] = {"anyOf": [named["additionalProperties"], {"type": "null"}]}
     _or(named, {"type": "array", "items": _TEXT})
     properties["bridge"] = {**properties["bridge"], "additionalProperties": False, "properties": _options()}
-    return File("images/stanza.schema.json", json.dumps({
-        "$comment": MADE_BY, "$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "One MCP of the fleet",
-    }, indent=2, ensure_ascii=False) + "\n")
+    return File(
+        "images/stanza.schema.json",
+        json.dumps(
+            {"$comment": MADE_BY, "$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "One MCP of the fleet"},
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n",
+    )
 
 
 def _or(field: dict[str, Any], other: dict[str, Any]) -> None:

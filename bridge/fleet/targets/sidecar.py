@@ -48,7 +48,7 @@ def parts(text: str) -> Iterator[tuple[str, str, str | None]]:
     """`text` in pieces: (literal, "", None), or ("", NAME, default) for a reference; its default is None if it has none."""
     end = 0
     for found in REFERENCE.finditer(text):
-        yield text[end:found.start()], "", None
+        yield text[end : found.start()], "", None
         yield "", found[1], found[2] and found[2].removeprefix(":-")
         end = found.end()
     yield text[end:], "", None
@@ -61,7 +61,7 @@ def secret_path(name: str) -> str:
 def scratch(memory: str) -> str:
     """How big /tmp may be where it is memory: half of what the container has, so that a full one is an error and no killing."""
     number, unit = int(memory[:-1]), memory[-1]
-    return f"{number // 2}{unit}" if number % 2 == 0 or unit == "k" else f"{number * 512}{ {'g': 'm', 'm': 'k'}[unit]}"
+    return f"{number // 2}{unit}" if number % 2 == 0 or unit == "k" else f"{number * 512}{ {'g': 'm', 'm': 'k'}[unit] }"
 
 
 def has_references(texts) -> bool:

@@ -67,8 +67,11 @@ class Bench:
         if not self.image:
             return _on_this_machine(self.project, stanza, {**known, **values})
         filled = Environment({name: placeholder(name) for name in wanted} | given)
-        environment = {name: filled.expanded(_words(value)) for name, value in stanza.env.items()} | {name: filled.values[stanza.stored(name)] for name in stanza.secrets
-                                                                                                if not stanza.secrets[name].optional or stanza.stored(name) in given}
+        environment = {name: filled.expanded(_words(value)) for name, value in stanza.env.items()} | {
+            name: filled.values[stanza.stored(name)]
+            for name in stanza.secrets
+            if not stanza.secrets[name].optional or stanza.stored(name) in given
+        }
         try:
             seen = container.watch(self.image, stanza, environment, [filled.expanded(word) for word in stanza.command], calls, is_open)
         except Failed as error:
@@ -80,7 +83,15 @@ def placeholder(name: str) -> str:
     """Something to start with, where nobody gave a value."""
     if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
         return f"http://{PLACEHOLDER}" if not name.endswith("HOST") else PLACEHOLDER
-    return "8080" if name.endswith("PORT") else "somebody@example.com" if "MAIL" in name else "/tmp" if re.search("PATH|DIR|FOLDER", name) else "placeholder-0123456789abcdef0123456789abcdef"
+    return (
+        "8080"
+        if name.endswith("PORT")
+        else "somebody@example.com"
+        if "MAIL" in name
+        else "/tmp"
+        if re.search("PATH|DIR|FOLDER", name)
+        else "placeholder-0123456789abcdef0123456789abcdef"
+    )
 
 
 def hidden(text: str, values: Mapping[str, str]) -> str:
@@ -105,7 +116,13 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
         except served.LeftOut as why:
             raise NotTried(str(why)) from None
         secrets = {name: values[name] for name in entry.get("secrets", {}) if name in values}
-        wish = {"command": [entry["command"], *entry.get("args", [])], "environment": entry.get("env", {}) | secrets, "cwd": entry["cwd"], "places": [folder], "calls": []}
+        wish = {
+            "command": [entry["command"], *entry.get("args", [])],
+            "environment": entry.get("env", {}) | secrets,
+            "cwd": entry["cwd"],
+            "places": [folder],
+            "calls": [],
+        }
         listed = _witness(wish)
         calls = [call.__dict__ for call in planned(listed["tools"]) if call.reads and call.said][:3]
         report = _witness(wish | {"calls": calls}) if calls else listed
@@ -117,9 +134,17 @@ def _witness(wish: dict) -> dict:
     """Its environment is not ours: what a child inherits, and what the stanza says."""
     patience = START + WHOLE + CALL
     try:
-        done = subprocess.run([sys.executable, "-m", "bridge.fleet.trial.witness"], input=json.dumps(wish), capture_output=True, text=True,
-                              errors="replace", timeout=patience, env=compose(), cwd=wish["cwd"])
-        return json.loads(done.stdout[done.stdout.index('{"began"'):])
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge.fleet.trial.witness"],
+            input=json.dumps(wish),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience,
+            env=compose(),
+            cwd=wish["cwd"],
+        )
+        return json.loads(done.stdout[done.stdout.index('{"began"') :])
     except subprocess.TimeoutExpired:
         raise NotTried(f"it did not end within {patience:g} s") from None
     except (OSError, ValueError) as error:
@@ -129,6 +154,10 @@ def _witness(wish: dict) -> dict:
 def _line_of_a_build(error: Failed) -> str:
     """The line of a builder's log that says why."""
     lines = [re.sub(r"^#\d+ [\d.]+ ", "", line).strip() for line in error.printed.splitlines()]
-    telling = [line for line in lines if re.search(r"error|failed|cannot|no such|not found|refus", line, re.IGNORECASE)
-               and not re.match(r"(ERROR: failed to solve|Dockerfile:|>>>|-+>|npm error (A complete log|code)|\d+ \|)", line)]
+    telling = [
+        line
+        for line in lines
+        if re.search(r"error|failed|cannot|no such|not found|refus", line, re.IGNORECASE)
+        and not re.match(r"(ERROR: failed to solve|Dockerfile:|>>>|-+>|npm error (A complete log|code)|\d+ \|)", line)
+    ]
     return (telling or [error.reason])[0][:300]

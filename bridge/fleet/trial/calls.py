@@ -6,17 +6,32 @@ from dataclasses import dataclass
 from typing import Any
 
 TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
-READS = re.compile(r"(^|[_-])(list|get|read|show|describe|status|info|version|health|ping|whoami|current|search|find|query|lookup|fetch|check|count|validate)([_-]|$)", re.IGNORECASE)
-CHANGES = re.compile(r"(^|[_-])(delete|remove|drop|clear|reset|create|add|write|update|set|save|store|edit|move|rename|copy|send|post|publish|upload|put|insert|append|execute|exec|run|"
-                     r"eval|kill|stop|start|restart|shutdown|install|uninstall|deploy|book|buy|pay|order|transfer|click|type|press|open|close|commit|push|merge|reply|archive|cancel|enable|disable)([_-]|$)", re.IGNORECASE)
+READS = re.compile(
+    r"(^|[_-])(list|get|read|show|describe|status|info|version|health|ping|whoami|current|search|find|query|lookup|fetch|check|count|validate)([_-]|$)",
+    re.IGNORECASE,
+)
+CHANGES = re.compile(
+    r"(^|[_-])(delete|remove|drop|clear|reset|create|add|write|update|set|save|store|edit|move|rename|copy|send|post|publish|upload|put|insert|append|execute|exec|run|"
+    r"eval|kill|stop|start|restart|shutdown|install|uninstall|deploy|book|buy|pay|order|transfer|click|type|press|open|close|commit|push|merge|reply|archive|cancel|enable|disable)([_-]|$)",
+    re.IGNORECASE,
+)
 MOST, MOST_OTHERS = 10, 6  # calls of tools that seem to read, and of others
-FAILED = re.compile(r"^\W*(?:(?:an?|the|api|http|https|mcp|internal|tool|unexpected|network|connection|request|server|database|unknown|fatal|validation) )*"
-                    r"(?:\w*error|errors|exception|traceback|fail|failed|failure|unable|cannot|can not|could not|couldn't|can't)\b", re.IGNORECASE)
-NO_NETWORK = re.compile(r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|connection refused|fetch failed|getaddrinfo|name resolution|name or service not known|"
-                        r"connection attempts failed|ConnectError|Max retries|network (is unreachable|error|issue)|cannot connect|connect timeout|failed to connect|"
-                        r"failed to (fetch|load|retrieve|download)|timed out", re.IGNORECASE)
-NO_KEY = re.compile(r"(api[ _-]?key|token|credentials?|password|account|environment variables?|[A-Z0-9]+_[A-Z0-9_]+)\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
-                    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration", re.IGNORECASE)
+FAILED = re.compile(
+    r"^\W*(?:(?:an?|the|api|http|https|mcp|internal|tool|unexpected|network|connection|request|server|database|unknown|fatal|validation) )*"
+    r"(?:\w*error|errors|exception|traceback|fail|failed|failure|unable|cannot|can not|could not|couldn't|can't)\b",
+    re.IGNORECASE,
+)
+NO_NETWORK = re.compile(
+    r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|connection refused|fetch failed|getaddrinfo|name resolution|name or service not known|"
+    r"connection attempts failed|ConnectError|Max retries|network (is unreachable|error|issue)|cannot connect|connect timeout|failed to connect|"
+    r"failed to (fetch|load|retrieve|download)|timed out",
+    re.IGNORECASE,
+)
+NO_KEY = re.compile(
+    r"(api[ _-]?key|token|credentials?|password|account|environment variables?|[A-Z0-9]+_[A-Z0-9_]+)\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
+    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
+    re.IGNORECASE,
+)
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 
@@ -25,7 +40,7 @@ class Call:
     tool: str
     arguments: dict[str, Any]
     reads: bool = False  # as its annotations or its name say
-    said: bool = True    # its arguments are those of its schema, or none; not guesses
+    said: bool = True  # its arguments are those of its schema, or none; not guesses
     harms: bool = False  # as its annotations or its name say
 
 
@@ -44,7 +59,7 @@ def _call(tool: dict[str, Any]) -> tuple[tuple, Call] | None:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # listThings
     certain = hints.get("readOnlyHint") is True
     harms = not certain and (hints.get("destructiveHint") is True or bool(CHANGES.search(words)))
-    reads = certain or not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None
+    reads = certain or (not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None)
     arguments, said = sample(tool.get("inputSchema"))
     shy = bool(TELLS_TOO_MUCH.search(words))
     return (harms, shy, not said, not certain, not reads, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
@@ -95,9 +110,22 @@ def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tupl
 
 def _text(name: str, schema: dict[str, Any]) -> str:
     hint = f"{name} {schema.get('format', '')}"
-    for pattern, text in (("ur[il]|link|website", "https://example.com/"), ("e-?mail", "somebody@example.com"), ("date-time|timestamp", "2026-01-02T03:04:05Z"),
-                          ("date", "2026-01-02"), ("time_?zone|tz", "UTC"), ("time", "12:00"), ("path|file|dir|folder", "/tmp"), ("domain|host", "example.com"),
-                          ("lang", "en"), ("country", "US"), ("currency", "EUR"), ("sql|statement", "SELECT 1"), ("expression|formula|math", "1 + 1"), ("(^|_)id($|_)", "1")):
+    for pattern, text in (
+        ("ur[il]|link|website", "https://example.com/"),
+        ("e-?mail", "somebody@example.com"),
+        ("date-time|timestamp", "2026-01-02T03:04:05Z"),
+        ("date", "2026-01-02"),
+        ("time_?zone|tz", "UTC"),
+        ("time", "12:00"),
+        ("path|file|dir|folder", "/tmp"),
+        ("domain|host", "example.com"),
+        ("lang", "en"),
+        ("country", "US"),
+        ("currency", "EUR"),
+        ("sql|statement", "SELECT 1"),
+        ("expression|formula|math", "1 + 1"),
+        ("(^|_)id($|_)", "1"),
+    ):
         if re.search(pattern, hint):
             return text
     return "test"
@@ -118,7 +146,7 @@ def complaint(result: dict[str, Any] | None, error: str = "") -> str:
             return words
     if isinstance(data, dict | list):
         return ""
-    if FAILED.match(text) or len(text) < SHORT and (NO_NETWORK.search(text) or NO_KEY.search(text)):
+    if FAILED.match(text) or (len(text) < SHORT and (NO_NETWORK.search(text) or NO_KEY.search(text))):
         return text
     return ""
 

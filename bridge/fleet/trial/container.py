@@ -79,7 +79,9 @@ def built(project: Project, stanza: Stanza) -> Iterator[str]:
         _docker("image", "rm", "--force", image)
 
 
-def watch(image: str, stanza: Stanza, environment: Mapping[str, str], command: list[str], calls: list[dict] | None = None, is_open: bool = False) -> Seen:
+def watch(
+    image: str, stanza: Stanza, environment: Mapping[str, str], command: list[str], calls: list[dict] | None = None, is_open: bool = False
+) -> Seen:
     """Run it once, and let the witness talk with it. Raises Failed."""
     name = f"{LABEL}-{stanza.name}-{os.getpid()}"
     with _recorder(name, is_open) as log:
@@ -89,14 +91,54 @@ def watch(image: str, stanza: Stanza, environment: Mapping[str, str], command: l
         for volume in stanza.volumes:
             mounts += ["--tmpfs", f"{volume.target}:exec,uid=10001,gid=10001,mode=0755,size={half}"]
         interpreter = dockerfile.PORTABLE if stanza.kind == "image" else (dockerfile.PYTHON,)
-        wish = {"command": command, "environment": dict(environment), "cwd": stanza.cwd, "places": places, "calls": calls, "package": own_package(stanza)}
-        said = run(["docker", "run", "--rm", "--interactive", "--init", "--name", name, "--label", LABEL, "--network", f"container:{name}-network",
-                    "--read-only", "--no-healthcheck", *mounts, "--user", USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-                    "--memory", stanza.limits.memory, "--pids-limit", str(stanza.limits.pids), *(["--shm-size", stanza.limits.shm] if stanza.limits.shm else []),
-                    "--entrypoint", interpreter[0], image, *interpreter[1:], "-I", "-m", "bridge.fleet.trial.witness"],
-                   START + WHOLE + CALL + 60, stdin=json.dumps(wish))
+        wish = {
+            "command": command,
+            "environment": dict(environment),
+            "cwd": stanza.cwd,
+            "places": places,
+            "calls": calls,
+            "package": own_package(stanza),
+        }
+        said = run(
+            [
+                "docker",
+                "run",
+                "--rm",
+                "--interactive",
+                "--init",
+                "--name",
+                name,
+                "--label",
+                LABEL,
+                "--network",
+                f"container:{name}-network",
+                "--read-only",
+                "--no-healthcheck",
+                *mounts,
+                "--user",
+                USER,
+                "--cap-drop",
+                "ALL",
+                "--security-opt",
+                "no-new-privileges",
+                "--memory",
+                stanza.limits.memory,
+                "--pids-limit",
+                str(stanza.limits.pids),
+                *(["--shm-size", stanza.limits.shm] if stanza.limits.shm else []),
+                "--entrypoint",
+                interpreter[0],
+                image,
+                *interpreter[1:],
+                "-I",
+                "-m",
+                "bridge.fleet.trial.witness",
+            ],
+            START + WHOLE + CALL + 60,
+            stdin=json.dumps(wish),
+        )
         try:
-            report = json.loads(said[said.index('{"began"'):])
+            report = json.loads(said[said.index('{"began"') :])
         except ValueError:
             raise Failed(["docker", "run", image], 0, said) from None
         return Seen(report, log())
@@ -117,9 +159,43 @@ def _recorder(name: str, is_open: bool):
     try:
         if is_open:
             run(["docker", "network", "create", "--label", LABEL, network], QUICK)
-        run(["docker", "run", "--rm", "--detach", "--name", box, "--label", LABEL, "--network", network if is_open else "none", "--user", "0:0", "--read-only",
-             "--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW", "--security-opt", "no-new-privileges", "--memory", "128m",
-             "--pids-limit", "32", "--entrypoint", "python3", image, "-I", "-c", code, "open" if is_open else "closed"], QUICK)
+        run(
+            [
+                "docker",
+                "run",
+                "--rm",
+                "--detach",
+                "--name",
+                box,
+                "--label",
+                LABEL,
+                "--network",
+                network if is_open else "none",
+                "--user",
+                "0:0",
+                "--read-only",
+                "--cap-drop",
+                "ALL",
+                "--cap-add",
+                "NET_ADMIN",
+                "--cap-add",
+                "NET_RAW",
+                "--security-opt",
+                "no-new-privileges",
+                "--memory",
+                "128m",
+                "--pids-limit",
+                "32",
+                "--entrypoint",
+                "python3",
+                image,
+                "-I",
+                "-c",
+                code,
+                "open" if is_open else "closed",
+            ],
+            QUICK,
+        )
         run(["timeout", "20", "sh", "-c", f"until docker logs {box} 2>&1 | grep -q ready; do sleep 0.1; done"], QUICK)
         yield lambda: _reached(_docker("logs", box))
     finally:
@@ -130,7 +206,12 @@ def _recorder(name: str, is_open: bool):
 
 def _reached(log: str) -> list[Reach]:
     seen = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    return [Reach(one["at"], one["connected"], True) if "connected" in one else Reach(one["at"], one.get("name") or f"{one['to']}:{one['port']}") for one in seen]
+    return [
+        Reach(one["at"], one["connected"], True)
+        if "connected" in one
+        else Reach(one["at"], one.get("name") or f"{one['to']}:{one['port']}")
+        for one in seen
+    ]
 
 
 def _docker(*words: str) -> str:

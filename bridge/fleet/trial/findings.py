@@ -14,17 +14,31 @@ PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
-CACHES = re.compile(r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$", re.IGNORECASE)
-UNPACKED = re.compile(r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied", re.IGNORECASE)
+CACHES = re.compile(
+    r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$",
+    re.IGNORECASE,
+)
+UNPACKED = re.compile(
+    r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied",
+    re.IGNORECASE,
+)
 SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/app")
-DENIED = re.compile(r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permission denied|no such file or directory|does not exist|not writable|cannot create)"
-                    r"[^'\"\n/]{0,60}['\"]?(/[\w.@~+-]+(?:/[\w.@~+-]+)*)|"
-                    r"(?:mkdir|open|create|write|creating|unlink)\w* ['\"]?(/[\w.@~+/-]+)['\"]?: (?:read-only file system|permission denied|no such file)", re.IGNORECASE)
+DENIED = re.compile(
+    r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permission denied|no such file or directory|does not exist|not writable|cannot create)"
+    r"[^'\"\n/]{0,60}['\"]?(/[\w.@~+-]+(?:/[\w.@~+-]+)*)|"
+    r"(?:mkdir|open|create|write|creating|unlink)\w* ['\"]?(/[\w.@~+/-]+)['\"]?: (?:read-only file system|permission denied|no such file)",
+    re.IGNORECASE,
+)
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-WANTS = re.compile(r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure", re.IGNORECASE)
+WANTS = re.compile(
+    r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
+    re.IGNORECASE,
+)
 MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not ", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
-NO_VARIABLE = re.compile(r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$")
+NO_VARIABLE = re.compile(
+    r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
+)
 
 
 @dataclass(frozen=True)
@@ -56,11 +70,16 @@ def egress(seen: Seen, talks: bool) -> Egress:
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if backend := _backend(seen):
         where = [name for name in report["reads"] if re.search("HOST|PORT|UR[IL]|ADDR|ENDPOINT", name)][:5]
-        return Egress(True, f"it looks for a service at {backend}, which in a container is itself: tell it where that is"
-                      + (f" (its code reads {', '.join(where)})" if where else ""))
+        return Egress(
+            True,
+            f"it looks for a service at {backend}, which in a container is itself: tell it where that is"
+            + (f" (its code reads {', '.join(where)})" if where else ""),
+        )
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
-    if any((tool.get("annotations") or {}).get("openWorldHint") is True for tool in report["tools"]) and not any(_works(call) for call in report["calls"]):
+    if any((tool.get("annotations") or {}).get("openWorldHint") is True for tool in report["tools"]) and not any(
+        _works(call) for call in report["calls"]
+    ):
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
     if wants_configuration(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
@@ -72,7 +91,9 @@ def egress(seen: Seen, talks: bool) -> Egress:
         return Egress(False, "it did not start, and did not try to reach anything")
     if not report["calls"]:
         return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
-    return Egress(False, f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{tried}", hosts)
+    return Egress(
+        False, f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{tried}", hosts
+    )
 
 
 def _reached(seen: Seen, since: float, until: float) -> list[str]:
@@ -82,13 +103,20 @@ def _reached(seen: Seen, since: float, until: float) -> list[str]:
 def _host(what: str) -> str:
     """The host of somebody beyond; empty for the container itself, and for where clouds tell their machines who they are."""
     host = what.rpartition(":")[0] or what
-    if re.match(r"127\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.", host) or host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER)):
+    if (
+        re.match(r"127\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.", host)
+        or host == "localhost"
+        or "." not in host
+        or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER))
+    ):
         return ""
     return host
 
 
 def _backend(seen: Seen) -> str:
-    return next((reach.what for reach in seen.reached if reach.what.startswith("127.") or reach.what.startswith("host.docker.internal:")), "")
+    return next(
+        (reach.what for reach in seen.reached if reach.what.startswith("127.") or reach.what.startswith("host.docker.internal:")), ""
+    )
 
 
 def _works(call: dict[str, Any]) -> bool:
@@ -96,6 +124,7 @@ def _works(call: dict[str, Any]) -> bool:
 
 
 # ---- the smoke call --------------------------------------------------------------------
+
 
 def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | None:
     """A call that was made and that worked: without network if there is one, else with. `alone`: it needs nothing that a build has not."""
@@ -110,7 +139,9 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
 
 def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
     """The calls that may be made with the network: those that only read."""
-    return [{name: call[name] for name in ("tool", "arguments", "reads", "said", "harms")} for call in closed.report["calls"] if call["reads"]][:5]
+    return [
+        {name: call[name] for name in ("tool", "arguments", "reads", "said", "harms")} for call in closed.report["calls"] if call["reads"]
+    ][:5]
 
 
 def unproved(closed: Seen) -> dict[str, Any] | None:
@@ -122,7 +153,7 @@ def _is_harmless(seen: Seen, call: dict[str, Any]) -> bool:
     """It says that it only reads, or it was seen to do nothing: no file written, nobody reached for."""
     if call["harms"] or _reached(seen, call["began"], call["ended"]):
         return False
-    return call["reads"] or not call["wrote"] and not CHANGES.search(call["tool"]) and not TELLS_TOO_MUCH.search(call["tool"])
+    return call["reads"] or (not call["wrote"] and not CHANGES.search(call["tool"]) and not TELLS_TOO_MUCH.search(call["tool"]))
 
 
 def _answered(seen: Seen, call: dict[str, Any]) -> bool:
@@ -140,14 +171,20 @@ def _proposed(call: dict[str, Any]) -> dict[str, Any]:
 
 # ---- storage ---------------------------------------------------------------------------
 
+
 def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     """What it wrote into memory, and where it was not allowed to write. `volumes`: what is kept already."""
     report, kept = seen.report, tuple(volumes)
     has_network = any(reach.connected for reach in seen.reached)  # without, what is in a cache was made here, and can be again
     events = [("at its start", report["wrote"]), *((call["tool"], call["wrote"]) for call in report["calls"])]
-    lost = [(who, path) for who, wrote in events for path, size in wrote
-            if path.startswith((f"{OWN_HOME}/", f"{OWN_CWD}/")) and not path.startswith(tuple(f"{place}/" for place in kept))
-            and (size > SMALL and has_network or not CACHES.search(path.rstrip("/").removeprefix("/tmp/")))]
+    lost = [
+        (who, path)
+        for who, wrote in events
+        for path, size in wrote
+        if path.startswith((f"{OWN_HOME}/", f"{OWN_CWD}/"))
+        and not path.startswith(tuple(f"{place}/" for place in kept))
+        and ((size > SMALL and has_network) or not CACHES.search(path.rstrip("/").removeprefix("/tmp/")))
+    ]
     denied = [path for path in _denied(report) if not path.startswith(tuple(f"{place}/" for place in kept)) and path not in kept]
     places = tuple(dict.fromkeys(filter(None, map(place_of, denied))))
     inside = next((path for path in denied if path.startswith("/opt/server/")), "")
@@ -155,8 +192,13 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
     why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places else ""
-    return Storage(any(path.startswith(f"{OWN_HOME}/") for _, path in lost), any(path.startswith(f"{OWN_CWD}/") for _, path in lost), places,
-                   why.replace("at its start wrote", "at its start it wrote"), inside)
+    return Storage(
+        any(path.startswith(f"{OWN_HOME}/") for _, path in lost),
+        any(path.startswith(f"{OWN_CWD}/") for _, path in lost),
+        places,
+        why.replace("at its start wrote", "at its start it wrote"),
+        inside,
+    )
 
 
 def place_of(path: str) -> str:
@@ -180,9 +222,10 @@ def _shown(path: str) -> str:
 
 # ---- what is missing -------------------------------------------------------------------
 
+
 def missing(seen: Seen) -> list[str]:
     """The variables that it says it cannot start without."""
-    return [] if seen.report["started"] else list(dict.fromkeys(_named(seen.report["words"][-25:] + [seen.report["why_not"]])))
+    return [] if seen.report["started"] else list(dict.fromkeys(_named([*seen.report["words"][-25:], seen.report["why_not"]])))
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
@@ -201,14 +244,18 @@ def wants_configuration(seen: Seen) -> bool:
 def _named(texts: Iterable[str]) -> Iterator[str]:
     for line in (line for text in texts for line in text.splitlines()):
         names = [name for name in dict.fromkeys(VARIABLE.findall(line)) if not NO_VARIABLE.search(name)]
-        names = [name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names]  # another way to give the same
+        names = [
+            name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names
+        ]  # another way to give the same
         if names and WANTS.search(line):
             yield from names[:1] if re.search(rf"{names[0]}\W{{0,4}} or ", line) else names
 
 
 def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame); else what the trial saw, and its last line."""
-    lines = [line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)]
+    lines = [
+        line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
+    ]
     for says in (MISTAKE, BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]

@@ -46,6 +46,7 @@ def main(mode: str) -> None:
 
 # ---- the namespace ---------------------------------------------------------------------
 
+
 def _own_all() -> None:
     """The loopback's prefixes are local addresses as a whole: 128.0.0.0/1, 64.0.0.0/2, … cover all there are."""
     for bits in range(1, 9):
@@ -71,8 +72,26 @@ def _refuse_private() -> None:
             own += [(socket.inet_ntoa(struct.pack(">I", first + half)), bits + 1) for half in (0, 1 << (31 - bits))]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         for address, bits in (*PRIVATE, *own):
-            fcntl.ioctl(any_socket, ADD_ROUTE, struct.pack(
-                "L16s16s16sHhLPhPLLH", 0, _address(address), _address("0.0.0.0"), _address(_mask(bits)), 1 | REJECT, 0, 0, 0, 0, 0, 0, 0, 0))
+            fcntl.ioctl(
+                any_socket,
+                ADD_ROUTE,
+                struct.pack(
+                    "L16s16s16sHhLPhPLLH",
+                    0,
+                    _address(address),
+                    _address("0.0.0.0"),
+                    _address(_mask(bits)),
+                    1 | REJECT,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                ),
+            )
 
 
 def _address(address: str) -> bytes:
@@ -84,6 +103,7 @@ def _mask(bits: int) -> str:
 
 
 # ---- what is seen ----------------------------------------------------------------------
+
 
 def _note(packet: bytes) -> None:
     length = (packet[0] & 15) * 4
@@ -106,7 +126,7 @@ def _note(packet: bytes) -> None:
 
 
 def _note_answer(packet: bytes) -> None:
-    inside = packet[(packet[0] & 15) * 4:]
+    inside = packet[(packet[0] & 15) * 4 :]
     if packet[9] == socket.IPPROTO_TCP and inside[13] & 0x12 == 0x12:
         _say(connected=socket.inet_ntoa(packet[12:16]))
 
@@ -120,6 +140,7 @@ def _say(**what: object) -> None:
 
 
 # ---- names -----------------------------------------------------------------------------
+
 
 def _name_servers() -> list[str]:
     with open("/etc/resolv.conf", encoding="utf-8") as file:
@@ -135,11 +156,11 @@ def _question(datagram: bytes) -> tuple[str, int, int] | None:
     while place < len(datagram) and (length := datagram[place]):
         if length > 63:
             return None
-        labels.append(datagram[place + 1:place + 1 + length].decode("ascii", "replace"))
+        labels.append(datagram[place + 1 : place + 1 + length].decode("ascii", "replace"))
         place += 1 + length
     if not labels or place + 5 > len(datagram):
         return None
-    return ".".join(labels).lower(), struct.unpack(">H", datagram[place + 1:place + 3])[0], place + 5
+    return ".".join(labels).lower(), struct.unpack(">H", datagram[place + 1 : place + 3])[0], place + 5
 
 
 def _answer(datagram: bytes) -> bytes | None:
@@ -151,8 +172,7 @@ def _answer(datagram: bytes) -> bytes | None:
         return datagram[:2] + b"\x81\x80\0\1\0\0\0\0\0\0" + datagram[12:end]
     number = len(names) + 1
     address = names.setdefault(name, f"20.0.{number >> 8 & 255}.{number & 255}")  # it looks public: many ask
-    return (datagram[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + datagram[12:end]
-            + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address))
+    return datagram[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + datagram[12:end] + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address)
 
 
 def _answer_datagrams(server: str) -> None:

@@ -26,8 +26,8 @@ from bridge.inspect.survey import call, survey
 
 START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to wait for), for one call, for all of them
 SETTLE = 1.0  # what it does by itself, it does soon after its start
-WORDS = 60    # lines of stderr
-MANY = 200    # files that a server wrote, of which it is enough to know some
+WORDS = 60  # lines of stderr
+MANY = 200  # files that a server wrote, of which it is enough to know some
 FILES = 2000  # of a package, that are looked into
 READS = re.compile(r"""(?:process\.env\.|process\.env\[["']|os\.environ(?:\.get\(|\[)\s*["']|getenv\(\s*["'])([A-Z][A-Z0-9_]{2,})""")
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
@@ -66,7 +66,7 @@ def main() -> None:
     wish = json.load(sys.stdin)
     try:
         report = anyio.run(watch, wish)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is what is told
+    except BaseException as error:
         report = Report(why_not=f"the trial itself failed: {type(error).__name__}: {error}")
     print(json.dumps(asdict(report)))
 
@@ -133,9 +133,16 @@ def _sources(package: str) -> list[Path]:
         return []
     node = Path("/opt/server/node_modules", package)
     if node.is_dir():
-        return [path for path in node.rglob("*") if path.suffix in (".js", ".mjs", ".cjs") and "node_modules" not in path.relative_to(node).parts][:FILES]
+        return [
+            path
+            for path in node.rglob("*")
+            if path.suffix in (".js", ".mjs", ".cjs") and "node_modules" not in path.relative_to(node).parts
+        ][:FILES]
     places = [str(place) for place in Path("/opt/server/lib").glob("python*/site-packages")]
-    same = next((one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()), None)
+    same = next(
+        (one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()),
+        None,
+    )
     return [Path(str(file.locate())) for file in (same.files or []) if file.suffix == ".py"][:FILES] if same else []
 
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from bridge.fleet.ask import Http
 from bridge.fleet.engines import Running, Say, Urls
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify import direct, gateway, model
-from bridge.fleet.ask import Http
 from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
 from bridge.fleet.verify.gateway import Gateway
 from bridge.fleet.verify.result import FAILED, NONE, OK, SKIPPED, Hop, Report, Verdict
@@ -100,13 +100,24 @@ class _Verification:
         if not stanza.is_remote:
             self.before[stanza.name] = await self._apart(self.counter.of, stanza)
         running = {one.name: one for one in self.subject.running}
-        needs = {name: running.get(name) for name in stanza.needs} if self.subject.engine == "compose" else {}  # elsewhere it is the operator's
+        needs = (
+            {name: running.get(name) for name in stanza.needs} if self.subject.engine == "compose" else {}
+        )  # elsewhere it is the operator's
         name = stanza.name
         if name in self.subject.older:
             report.add(Hop("running", FAILED, self.subject.older[name], "mcp-bridge up"))
         else:
-            await direct.check(report, stanza, running.get(name), needs, headers_for(stanza, self.subject.environment), self.http,
-                               self.no_call(stanza), self.subject.both_eras, self.subject.troubles.get(name, ""))
+            await direct.check(
+                report,
+                stanza,
+                running.get(name),
+                needs,
+                headers_for(stanza, self.subject.environment),
+                self.http,
+                self.no_call(stanza),
+                self.subject.both_eras,
+                self.subject.troubles.get(name, ""),
+            )
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 
     # ---- LiteLLM
@@ -133,7 +144,11 @@ class _Verification:
         for _ in range(LISTS if report.is_ok and sound else 0):
             names, hop = await self._apart(self.gateway.tools)
             litellm = self.subject.fleet.litellm
-            hops = {} if names is None else {stanza.name: gateway.listed(stanza, litellm, self.reports[stanza.name].tools or [], names) for stanza in sound}
+            hops = (
+                {}
+                if names is None
+                else {stanza.name: gateway.listed(stanza, litellm, self.reports[stanza.name].tools or [], names) for stanza in sound}
+            )
             if names is None or all(one.state == OK for one in hops.values()):
                 break
         if report.is_ok and sound:
@@ -215,5 +230,9 @@ def _auth(stanza: Stanza, environment: Environment) -> dict[str, str]:
         return {}
     value = _meant(auth.value, environment) or environment.values.get(auth.value_env, "")
     encoded = base64.b64encode(value.encode()).decode()
-    return {"api_key": {"X-API-Key": value}, "basic": {"Authorization": f"Basic {encoded}"},
-            "authorization": {"Authorization": value}, "bearer_token": {"Authorization": f"Bearer {value}"}}[auth.type]
+    return {
+        "api_key": {"X-API-Key": value},
+        "basic": {"Authorization": f"Basic {encoded}"},
+        "authorization": {"Authorization": value},
+        "bearer_token": {"Authorization": f"Bearer {value}"},
+    }[auth.type]

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.fleet.stanza import Stanza
 from bridge.fleet.ask import Http, Silence
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 
 METRIC = "mcp_bridge_requests_total"
@@ -32,8 +32,11 @@ class Counter:
         if said.status != 200:
             return None
         samples = (sample for family in text_string_to_metric_families(said.body.decode()) for sample in family.samples)
-        return sum(sample.value for sample in samples
-                   if sample.name == METRIC and sample.labels.get("mcp") == stanza.name and sample.labels.get("method") == "tools/call")
+        return sum(
+            sample.value
+            for sample in samples
+            if sample.name == METRIC and sample.labels.get("mcp") == stanza.name and sample.labels.get("method") == "tools/call"
+        )
 
 
 def by_the_bridge(stanza: Stanza, counter: Counter, before: float | None, calls: int) -> Hop:
@@ -44,7 +47,12 @@ def by_the_bridge(stanza: Stanza, counter: Counter, before: float | None, calls:
     if after is None or before is None:
         return Hop("counted", FAILED, "the bridge's /metrics cannot be read", "mcp-bridge logs bridge")
     if after - before < calls:
-        return Hop("counted", FAILED, f"{calls} calls were made, and the bridge's /metrics counted {after - before:g}", f"mcp-bridge logs {stanza.name}")
+        return Hop(
+            "counted",
+            FAILED,
+            f"{calls} calls were made, and the bridge's /metrics counted {after - before:g}",
+            f"mcp-bridge logs {stanza.name}",
+        )
     return Hop("counted", OK, f"by the bridge's /metrics: {after:g} calls (this engine has no Prometheus)")
 
 
@@ -81,10 +89,19 @@ class Prometheus:
             if target.get("health") == "down":
                 if (scrape := _scraped(target)) > since:
                     failed.add(scrape)
-                return Hop("counted", FAILED, f"Prometheus cannot scrape {target.get('scrapeUrl')}: {target.get('lastError')}",
-                           "is its token the one of the bridges? mcp-bridge up"), len(failed) > 1
+                return Hop(
+                    "counted",
+                    FAILED,
+                    f"Prometheus cannot scrape {target.get('scrapeUrl')}: {target.get('lastError')}",
+                    "is its token the one of the bridges? mcp-bridge up",
+                ), len(failed) > 1
             if target.get("health") != "up" or _scraped(target) <= since:
-                return Hop("counted", FAILED, f"Prometheus did not scrape {target.get('scrapeUrl')} within {SCRAPES:g} s", "mcp-bridge logs prometheus"), False
+                return Hop(
+                    "counted",
+                    FAILED,
+                    f"Prometheus did not scrape {target.get('scrapeUrl')} within {SCRAPES:g} s",
+                    "mcp-bridge logs prometheus",
+                ), False
             if calls == 0:
                 return Hop("counted", OK, "target up; no call was made"), True
             found = self._ask("query", query=f'sum({METRIC}{{mcp="{stanza.name}",method="tools/call"}})').get("result") or []

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import anyio
 
+from bridge.fleet.ask import Http, Said, Silence
 from bridge.fleet.engines import Running
 from bridge.fleet.stanza import Smoke, Stanza
-from bridge.fleet.ask import Http, Said, Silence
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 from bridge.inspect.connect import Visit, visit
 from bridge.inspect.plan import ENDINGS, Plan, Way
@@ -25,12 +25,24 @@ TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke 
 STILL_STARTING = "still starting"  # the bridge's words
 UNHEALTHY = "(unhealthy)"  # Docker's word
 # A tool that failed often says so in a text that is no error for the protocol.
-ERROR = re.compile(r"\b(error|exception|traceback|failed|failure|cannot|could not|unable to|refused|closed|timed? ?out|denied|unauthorized)\b", re.IGNORECASE)
+ERROR = re.compile(
+    r"\b(error|exception|traceback|failed|failure|cannot|could not|unable to|refused|closed|timed? ?out|denied|unauthorized)\b",
+    re.IGNORECASE,
+)
 STARTING = ("starting", "handshaking", "backoff")
 
 
-async def check(report: Report, stanza: Stanza, running: Running | None, needs: dict[str, Running | None], headers: dict[str, str], http: Http,
-                no_call: str, both_eras: bool = False, trouble: str = "") -> None:
+async def check(
+    report: Report,
+    stanza: Stanza,
+    running: Running | None,
+    needs: dict[str, Running | None],
+    headers: dict[str, str],
+    http: Http,
+    no_call: str,
+    both_eras: bool = False,
+    trouble: str = "",
+) -> None:
     """Go hop by hop until one breaks. `needs`: the services of the fleet that it uses; `no_call`: why the smoke call is not made;
     `trouble`: why the last `up` could not start it."""
     if not stanza.is_remote:
@@ -61,7 +73,9 @@ def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Runnin
     for name, service in needs.items():
         if service is None or service.state == "down":
             detail = service.detail if service else "it was not started"
-            return Hop("running", FAILED, f"{name}, which it needs, is down: {detail}", f"mcp-bridge logs {name}; mcp-bridge up starts it again")
+            return Hop(
+                "running", FAILED, f"{name}, which it needs, is down: {detail}", f"mcp-bridge logs {name}; mcp-bridge up starts it again"
+            )
     if running is None:
         return Hop("running", FAILED, trouble or "it was not started", "mcp-bridge up")
     if running.state == "down" and UNHEALTHY not in running.detail:  # that one lives, and /readyz knows what is wrong
@@ -99,11 +113,21 @@ async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts 
     if facts.problems:
         return Hop(way.transport, FAILED, "; ".join(facts.problems), f"mcp-bridge logs {stanza.name}", seconds), first
     if first is not None and (other := differences(first, facts)):
-        return Hop(way.transport, FAILED, f"says something else than streamable-http: {'; '.join(other[:3])}",
-                   f"mcp-bridge inspect {way.url.replace('ws', 'http', 1) if way.transport == 'websocket' else way.url}", seconds), first
+        return Hop(
+            way.transport,
+            FAILED,
+            f"says something else than streamable-http: {'; '.join(other[:3])}",
+            f"mcp-bridge inspect {way.url.replace('ws', 'http', 1) if way.transport == 'websocket' else way.url}",
+            seconds,
+        ), first
     if not facts.lists["tools"] and not (facts.lists["resources"] or facts.lists["prompts"] or facts.lists["resourceTemplates"]):
-        return Hop(way.transport, FAILED, "it offers no tool, no resource and no prompt",
-                   f"does it need a secret or other arguments? images/{stanza.name}/stanza.yaml", seconds), first
+        return Hop(
+            way.transport,
+            FAILED,
+            "it offers no tool, no resource and no prompt",
+            f"does it need a secret or other arguments? images/{stanza.name}/stanza.yaml",
+            seconds,
+        ), first
     return Hop(way.transport, OK, f"{facts.revision}, {len(facts.lists['tools'])} tools", seconds=seconds), first or facts
 
 
@@ -117,8 +141,12 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
         return Hop("modern", FAILED, visited.failure.reason, _advice(stanza, visited.failure.reason))
     tools = [str(tool.get("name")) for tool in visited.said.lists["tools"]]
     if sorted(tools) != sorted(report.tools or []):
-        return Hop("modern", FAILED, f"other tools than with a handshake: {', '.join(sorted(set(tools) ^ set(report.tools or [])))}",
-                   f"mcp-bridge inspect --era both {report.url}")
+        return Hop(
+            "modern",
+            FAILED,
+            f"other tools than with a handshake: {', '.join(sorted(set(tools) ^ set(report.tools or [])))}",
+            f"mcp-bridge inspect --era both {report.url}",
+        )
     return Hop("modern", OK, f"{visited.said.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
 
 
@@ -146,8 +174,13 @@ async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
     answer, seconds = visited.said, visited.milliseconds / 1000
     if answer.result is None or answer.result.get("isError"):
         if answer.tools is not None and tool not in answer.tools:
-            return Hop("smoke", FAILED, f"there is no tool {tool!r}; there are {', '.join(sorted(answer.tools)) or 'none'}",
-                       f"correct 'smoke' (or 'tools') in images/{stanza.name}/stanza.yaml", seconds)
+            return Hop(
+                "smoke",
+                FAILED,
+                f"there is no tool {tool!r}; there are {', '.join(sorted(answer.tools)) or 'none'}",
+                f"correct 'smoke' (or 'tools') in images/{stanza.name}/stanza.yaml",
+                seconds,
+            )
         words = answer.error or shown(answer.result)
         return Hop("smoke", FAILED, f"{tool} failed: {_short(words)}", f"mcp-bridge logs {stanza.name}", seconds)
     return judged("smoke", stanza.smoke, shown(answer.result), stanza, seconds)
@@ -160,11 +193,21 @@ def _is_right(answer: Answer, smoke: Smoke) -> bool:
 def judged(hop: str, smoke: Smoke, text: str, stanza: Stanza, seconds: float) -> Hop:
     """Whether the answer is the one that the stanza expects."""
     if smoke.expect not in text and (found := ERROR.search(text[:400])):
-        return Hop(hop, FAILED, f"{smoke.tool} answered with an error: {_short(text[found.start():])}",
-                   f"does it reach what it needs ({', '.join(stanza.needs) or 'its back end, the internet, its key'})? mcp-bridge logs {stanza.name}", seconds)
+        return Hop(
+            hop,
+            FAILED,
+            f"{smoke.tool} answered with an error: {_short(text[found.start() :])}",
+            f"does it reach what it needs ({', '.join(stanza.needs) or 'its back end, the internet, its key'})? mcp-bridge logs {stanza.name}",
+            seconds,
+        )
     if smoke.expect not in text:
-        return Hop(hop, FAILED, f"{smoke.tool} answered {_short(text)!r}, without {smoke.expect!r}",
-                   f"is the server wrong, or 'smoke.expect' in images/{stanza.name}/stanza.yaml?", seconds)
+        return Hop(
+            hop,
+            FAILED,
+            f"{smoke.tool} answered {_short(text)!r}, without {smoke.expect!r}",
+            f"is the server wrong, or 'smoke.expect' in images/{stanza.name}/stanza.yaml?",
+            seconds,
+        )
     return Hop(hop, OK, _short(text), seconds=seconds)
 
 

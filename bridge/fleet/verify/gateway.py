@@ -6,9 +6,9 @@ down is a successful text, and a wedged gateway answers nothing while /health/li
 
 import time
 
+from bridge.fleet.ask import Http, Said, Silence
 from bridge.fleet.model import LiteLLM
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.ask import Http, Said, Silence
 from bridge.fleet.targets.litellm import not_in_force
 from bridge.fleet.verify.direct import judged, seen_as
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report
@@ -53,8 +53,13 @@ class Gateway:
             if refusal := _refusal(said):
                 return Hop(hop, FAILED, f"/mcp/ refuses initialize: {refusal}", _advice(said), _since(began))
             return Hop(hop, OK, str(said.message["result"].get("protocolVersion", "")), seconds=_since(began))
-        return Hop(hop, FAILED, f"/mcp/ does not answer initialize within {_since(began):.0f} s, though LiteLLM lives: {WEDGED}",
-                   "its keeper (with Docker: its health check) restarts it within a minute; if not, mcp-bridge down and up", _since(began))
+        return Hop(
+            hop,
+            FAILED,
+            f"/mcp/ does not answer initialize within {_since(began):.0f} s, though LiteLLM lives: {WEDGED}",
+            "its keeper (with Docker: its health check) restarts it within a minute; if not, mcp-bridge down and up",
+            _since(began),
+        )
 
     def tools(self) -> tuple[list[str] | None, Hop]:
         """All that it lists."""
@@ -82,7 +87,13 @@ class Gateway:
         result = said.message["result"]
         text = "\n".join(str(block.get("text", "")) for block in result.get("content") or [] if isinstance(block, dict))
         if result.get("isError") or text.startswith(NOT_A_RESULT):
-            return Hop("called", FAILED, f"{name} failed: {text[:200]}", "the direct call worked, so it is between LiteLLM and the MCP: mcp-bridge logs litellm", _since(began))
+            return Hop(
+                "called",
+                FAILED,
+                f"{name} failed: {text[:200]}",
+                "the direct call worked, so it is between LiteLLM and the MCP: mcp-bridge logs litellm",
+                _since(began),
+            )
         return judged("called", stanza.smoke, text, stanza, _since(began))
 
     def _post(self, method: str, params: dict, patience: float) -> Said:
@@ -94,19 +105,36 @@ class Gateway:
 def listed(stanza: Stanza, litellm: LiteLLM, direct: list[str], names: list[str]) -> Hop:
     """Whether LiteLLM shows exactly the tools that the MCP has and the stanza lets through, each with the MCP's name before it."""
     if filters := not_in_force(stanza, litellm):
-        return Hop("listed", FAILED, f"LiteLLM {litellm.version} shows and calls all its tools: the stanza's {' and '.join(filters)} {'is' if len(filters) == 1 else 'are'} not in force",
-                   "mcp-bridge up --litellm-version 1.77.7 or a newer one; or run it as a sidecar, whose bridge filters")
+        return Hop(
+            "listed",
+            FAILED,
+            f"LiteLLM {litellm.version} shows and calls all its tools: the stanza's {' and '.join(filters)} {'is' if len(filters) == 1 else 'are'} not in force",
+            "mcp-bridge up --litellm-version 1.77.7 or a newer one; or run it as a sidecar, whose bridge filters",
+        )
     direct = _let_through(stanza, direct)
     prefix = f"{stanza.litellm_name}-"
     seen = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     if direct and not seen:
-        return Hop("listed", FAILED, f"LiteLLM shows no tool {prefix}…", "it does not know it or cannot reach it: mcp-bridge up; mcp-bridge logs litellm")
+        return Hop(
+            "listed",
+            FAILED,
+            f"LiteLLM shows no tool {prefix}…",
+            "it does not know it or cannot reach it: mcp-bridge up; mcp-bridge logs litellm",
+        )
     missing, more = sorted(set(direct) - set(seen)), sorted(set(seen) - set(direct))
     twice = sorted({name for name in seen if seen.count(name) > direct.count(name) and name in direct})
-    parts = [f"{words} {', '.join(found[:5])}{' …' * (len(found) > 5)}"
-             for words, found in (("lacks", missing), ("has besides", more), ("shows twice", twice)) if found]
+    parts = [
+        f"{words} {', '.join(found[:5])}{' …' * (len(found) > 5)}"
+        for words, found in (("lacks", missing), ("has besides", more), ("shows twice", twice))
+        if found
+    ]
     if parts:
-        return Hop("listed", FAILED, f"LiteLLM {'; '.join(parts)}", "compare its config (compose/state/litellm.yaml) with the stanza: mcp-bridge up")
+        return Hop(
+            "listed",
+            FAILED,
+            f"LiteLLM {'; '.join(parts)}",
+            "compare its config (compose/state/litellm.yaml) with the stanza: mcp-bridge up",
+        )
     return Hop("listed", OK, f"{len(seen)} tools {prefix}…")
 
 

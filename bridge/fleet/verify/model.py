@@ -6,8 +6,8 @@ Whether the tool was really called is asked of the bridge, which counts: a model
 import json
 import time
 
-from bridge.fleet.stanza import Stanza
 from bridge.fleet.ask import Http, Silence
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.counted import Counter
 from bridge.fleet.verify.direct import seen_as
 from bridge.fleet.verify.result import FAILED, OK, Hop
@@ -22,8 +22,14 @@ def call(stanza: Stanza, url: str, key: str, model: str, http: Http, counter: Co
     body = {
         "model": model,
         "input": f"Call the tool {name} with exactly these arguments, once, and repeat what it answers: {json.dumps(stanza.smoke.arguments)}",
-        "tools": [{"type": "mcp", "server_label": stanza.litellm_name, "server_url": f"litellm_proxy/mcp/{stanza.litellm_name}",
-                   "require_approval": "never"}],
+        "tools": [
+            {
+                "type": "mcp",
+                "server_label": stanza.litellm_name,
+                "server_url": f"litellm_proxy/mcp/{stanza.litellm_name}",
+                "require_approval": "never",
+            }
+        ],
     }
     before = counter.of(stanza)
     try:
@@ -31,10 +37,22 @@ def call(stanza: Stanza, url: str, key: str, model: str, http: Http, counter: Co
     except Silence as silence:
         return Hop("model", FAILED, f"/v1/responses: {silence}", "mcp-bridge logs litellm", _since(began))
     if said.status != 200:
-        return Hop("model", FAILED, f"/v1/responses: {said.words}", f"is {model!r} in litellm/base.yaml, and does it take tools? mcp-bridge logs litellm", _since(began))
+        return Hop(
+            "model",
+            FAILED,
+            f"/v1/responses: {said.words}",
+            f"is {model!r} in litellm/base.yaml, and does it take tools? mcp-bridge logs litellm",
+            _since(began),
+        )
     after = counter.of(stanza)
     if before is not None and after is not None and after <= before:
-        return Hop("model", FAILED, f"{model} answered without calling {name}: {said.words[:200]}", "take a model that calls tools (mock_response never does)", _since(began))
+        return Hop(
+            "model",
+            FAILED,
+            f"{model} answered without calling {name}: {said.words[:200]}",
+            "take a model that calls tools (mock_response never does)",
+            _since(began),
+        )
     return Hop("model", OK, f"{model} called {name}", seconds=_since(began))
 
 

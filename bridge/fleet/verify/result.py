@@ -7,17 +7,17 @@ OK, FAILED, SKIPPED, NONE = "ok", "failed", "skipped", "none"
 
 # In the order in which a call comes along them, with what a person reads in the table.
 HOPS = {
-    "running": "running",          # its container or process is up
-    "ready": "ready",              # its child answered a handshake
-    "streamable-http": "http",     # handshake and tools on each transport
+    "running": "running",  # its container or process is up
+    "ready": "ready",  # its child answered a handshake
+    "streamable-http": "http",  # handshake and tools on each transport
     "sse": "sse",
     "websocket": "ws",
-    "modern": "2026",              # the same of the era without a handshake, with --era both
-    "smoke": "call",               # the stanza's own call
-    "listed": "LiteLLM lists",     # LiteLLM shows the same tools under the right names
-    "called": "LiteLLM calls",     # the same call through LiteLLM's /mcp/
-    "model": "model calls",        # a model's tool call through /v1/responses
-    "counted": "counted",          # Prometheus scrapes it and has the calls
+    "modern": "2026",  # the same of the era without a handshake, with --era both
+    "smoke": "call",  # the stanza's own call
+    "listed": "LiteLLM lists",  # LiteLLM shows the same tools under the right names
+    "called": "LiteLLM calls",  # the same call through LiteLLM's /mcp/
+    "model": "model calls",  # a model's tool call through /v1/responses
+    "counted": "counted",  # Prometheus scrapes it and has the calls
 }
 
 
@@ -80,9 +80,20 @@ class Verdict:
 
     def as_data(self) -> dict[str, Any]:
         def told(report: Report) -> dict[str, Any]:
-            return {"name": report.name, "ok": report.is_ok, "url": report.url,
-                    **({"tools": report.tools} if report.tools is not None else {}), **({"odd": report.odd} if report.odd else {}),
-                    "hops": [{key: value for key, value in hop.__dict__.items() if value != ""} for hop in report.hops]}
+            return {
+                "name": report.name,
+                "ok": report.is_ok,
+                "url": report.url,
+                **({"tools": report.tools} if report.tools is not None else {}),
+                **({"odd": report.odd} if report.odd else {}),
+                "hops": [{key: value for key, value in hop.__dict__.items() if value != ""} for hop in report.hops],
+            }
 
-        return {"ok": self.is_ok, "engine": self.engine, "seconds": round(self.seconds, 2), "mcps": [told(report) for report in self.mcps],
-                "shared": [told(report) for report in self.shared], "left_out": self.left_out}
+        return {
+            "ok": self.is_ok,
+            "engine": self.engine,
+            "seconds": round(self.seconds, 2),
+            "mcps": [told(report) for report in self.mcps],
+            "shared": [told(report) for report in self.shared],
+            "left_out": self.left_out,
+        }

@@ -18,8 +18,16 @@ class Caller(Session):
     __slots__ = ()
     is_modern = True
 
-    def __init__(self, mcp: str, principal: str = "", *, capabilities: Raw = NO_OBJECT, client: Raw = NO_OBJECT,
-                 nonce: str = "", own_child: bool = False):
+    def __init__(
+        self,
+        mcp: str,
+        principal: str = "",
+        *,
+        capabilities: Raw = NO_OBJECT,
+        client: Raw = NO_OBJECT,
+        nonce: str = "",
+        own_child: bool = False,
+    ):
         nonce = nonce or f"modern:{principal}"
         opening = Opening(mcp, FIRST_MODERN, capabilities, client, principal, own_child, nonce)
         super().__init__("streamable-http", opening, nonce, 0.0)

@@ -12,14 +12,7 @@ from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.words import Words
-from bridge.protocol.errors import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    METHOD_NOT_FOUND,
-    MISSING_CAPABILITY,
-    code_of,
-    error_body,
-)
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.revisions import MODERN as VERSIONS
@@ -50,8 +43,14 @@ class Downgrade(Words):
     def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
         exchange.message = message
         raw, tail = bytes(message.params), bytes(params.meta)
-        if tail in self._bare and not params.inputResponses and not params.requestState and raw.endswith(tail + b"}") and raw[:-len(tail) - 1].endswith(b',"_meta":'):
-            return raw[:-len(tail) - 10] + b"}"  # nothing in `_meta`, which is there once, is for the child: most requests
+        if (
+            tail in self._bare
+            and not params.inputResponses
+            and not params.requestState
+            and raw.endswith(tail + b"}")
+            and raw[: -len(tail) - 1].endswith(b',"_meta":')
+        ):
+            return raw[: -len(tail) - 10] + b"}"  # nothing in `_meta`, which is there once, is for the child: most requests
         members = envelope.members(message.params)
         inner = spelling.without_tokens(envelope.members(params.meta))
         for name in meta.OF_REQUESTS:
@@ -106,8 +105,13 @@ class Downgrade(Words):
         """The result with what every modern one has: `resultType`, who the server is, and how long it may be kept."""
         stamp = self._stamp(method in CACHEABLE)
         raw = bytes(result)
-        if (raw.find(b'"_meta"') < 0 and raw.find(b'"resultType"') < 0 and raw.find(b'"ttlMs"') < 0 and raw.find(b'"cacheScope"') < 0
-                and raw.find(b"\\u00") < 0):  # as `spelling.may_name`, without its call
+        if (
+            raw.find(b'"_meta"') < 0
+            and raw.find(b'"resultType"') < 0
+            and raw.find(b'"ttlMs"') < 0
+            and raw.find(b'"cacheScope"') < 0
+            and raw.find(b"\\u00") < 0
+        ):  # as `spelling.may_name`, without its call
             return b"".join((stamp, b"" if raw[1:].lstrip(b" \t\r\n") == b"}" else b",", raw[1:]))
         members = envelope.members(raw)
         inner = {**envelope.members(self._server), **meta.inner(members)}
@@ -134,7 +138,7 @@ class Downgrade(Words):
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
 
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
-        if not kind.is_error(error) or self.is_kind and exchange.method == "tools/call":
+        if not kind.is_error(error) or (self.is_kind and exchange.method == "tools/call"):
             return self.failure(exchange, INTERNAL_ERROR, kind.error_text(error))
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
@@ -162,8 +166,18 @@ class Downgrade(Words):
 
 # What the Python SDK 1.x answers to a method that it does not know.
 _PYTHON_SAYS = b'"Invalid request parameters"'
-_CORE = frozenset(("tools/call", "tools/list", "prompts/get", "prompts/list", "resources/read", "resources/list",
-                   "resources/templates/list", "completion/complete"))
+_CORE = frozenset(
+    (
+        "tools/call",
+        "tools/list",
+        "prompts/get",
+        "prompts/list",
+        "resources/read",
+        "resources/list",
+        "resources/templates/list",
+        "completion/complete",
+    )
+)
 
 
 class _Elicitation(msgspec.Struct):
@@ -185,7 +199,8 @@ def _elicitations(error: Raw) -> bytes:
         wanted = msgspec.json.decode(error, type=_UrlError).data.elicitations
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return b""
-    requests = {f"url-{number}": {"method": "elicitation/create", "params": {"mode": "url", "message": one.message, "url": one.url}}
-                for number, one in enumerate(wanted, 1)}
+    requests = {
+        f"url-{number}": {"method": "elicitation/create", "params": {"mode": "url", "message": one.message, "url": one.url}}
+        for number, one in enumerate(wanted, 1)
+    }
     return envelope.encode(requests) if requests else b""
-

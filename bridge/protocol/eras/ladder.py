@@ -26,10 +26,15 @@ VERSION, METHOD, NAME = b"mcp-protocol-version", b"mcp-method", b"mcp-name"
 NEWEST = MODERN[-1].encode()
 MARK = b"io.modelcontextprotocol/protocolVersion"  # in every body of the modern era
 _ROUTING = frozenset((VERSION, METHOD, NAME))
-_NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
-          **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId")}
-REMOVED = frozenset(("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
-                     "tasks/list", "tasks/result"))
+_NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId"),
+}
+REMOVED = frozenset(
+    ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "tasks/list", "tasks/result")
+)
 
 
 def says_modern(header: bytes | None) -> bool:
@@ -107,8 +112,9 @@ def unsupported(wanted: str) -> Refusal | None:
 
 
 def _no_envelope() -> Refusal:
-    return modern_refusal(INVALID_PARAMS, "params._meta must have io.modelcontextprotocol/protocolVersion and "
-                                          "io.modelcontextprotocol/clientCapabilities")
+    return modern_refusal(
+        INVALID_PARAMS, "params._meta must have io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities"
+    )
 
 
 def _is_named(member, header: bytes | None) -> bool:

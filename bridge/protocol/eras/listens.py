@@ -23,7 +23,7 @@ KINDS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resource
 class Listen(Caller):
     """A modern client's listen on a legacy child. `outbox` is its response; what is put there is tagged with its id."""
 
-    __slots__ = ("client_id", "outbox", "wanted", "_missing")
+    __slots__ = ("_missing", "client_id", "outbox", "wanted")
     answers_cancelled = False
 
     def __init__(self, mcp: str, principal: str, client_id: bytes, params: Raw, facts: Facts, outbox):
@@ -31,8 +31,11 @@ class Listen(Caller):
         self.client_id = client_id
         self.outbox = outbox
         wishes = envelope.object_or_none(envelope.peek_modern(params).notifications or b"{}") or {}
-        self.wanted = {f"notifications/{kind}/list_changed": name for kind, name in KINDS.items()
-                       if bytes(wishes.get(name, b"")) == b"true" and facts.offers(kind)}
+        self.wanted = {
+            f"notifications/{kind}/list_changed": name
+            for kind, name in KINDS.items()
+            if bytes(wishes.get(name, b"")) == b"true" and facts.offers(kind)
+        }
         resources = envelope.object_or_none(facts.capabilities.get("resources", b"")) or {}
         if bytes(resources.get("subscribe", b"")) == b"true":
             try:

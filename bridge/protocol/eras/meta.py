@@ -7,12 +7,12 @@ from bridge.protocol import envelope
 from bridge.protocol.revisions import FIRST_MODERN
 
 PREFIX = "io.modelcontextprotocol/"
-VERSION, CAPABILITIES, CLIENT, LEVEL = (PREFIX + name for name in (
-    "protocolVersion", "clientCapabilities", "clientInfo", "logLevel"))
+VERSION, CAPABILITIES, CLIENT, LEVEL = (PREFIX + name for name in ("protocolVersion", "clientCapabilities", "clientInfo", "logLevel"))
 SERVER, SUBSCRIPTION = PREFIX + "serverInfo", PREFIX + "subscriptionId"
 OF_REQUESTS = (VERSION, CAPABILITIES, CLIENT, LEVEL)
 _OWN = b'"%b":"%b","%b":{},"%b":{"name":"mcp-bridge","version":"%b"}' % tuple(
-    text.encode() for text in (VERSION, FIRST_MODERN, CAPABILITIES, CLIENT, __version__))
+    text.encode() for text in (VERSION, FIRST_MODERN, CAPABILITIES, CLIENT, __version__)
+)
 
 
 def own(params: bytes = b"") -> bytes:

@@ -15,14 +15,7 @@ from bridge.protocol import envelope
 from bridge.protocol.asks import NEEDS, is_declared
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
-from bridge.protocol.errors import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    METHOD_NOT_FOUND,
-    Refusal,
-    error_body,
-    modern_refusal,
-)
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body, modern_refusal
 from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.session import ASKABLE
 from bridge.protocol.token import seal_state, unseal_state
@@ -67,8 +60,23 @@ class Lease(Caller):
     the call is done; clean is a child that still waits for nothing.
     """
 
-    __slots__ = ("key", "ticket", "round", "said", "reply", "exchange", "wanted", "given", "code", "last", "parked", "soon",
-                 "over", "is_flushing", "declared")
+    __slots__ = (
+        "code",
+        "declared",
+        "exchange",
+        "given",
+        "is_flushing",
+        "key",
+        "last",
+        "over",
+        "parked",
+        "reply",
+        "round",
+        "said",
+        "soon",
+        "ticket",
+        "wanted",
+    )
     answers_cancelled = False
 
     def __init__(self, mcp: str, principal: str, capabilities: Raw, client: Raw, key: bytes):
@@ -137,8 +145,13 @@ class Lease(Caller):
 
     def is_for(self, ticket: Ticket, method: str, params: Raw, principal: str) -> bool:
         """Whether this state belongs to the call as it is parked now."""
-        return (self.ticket == ticket.lease and self.round == ticket.round != "" and principal == ticket.principal == self.principal
-                and self.said == ticket.digest == digest(method, params) and self.parked > 0)
+        return (
+            self.ticket == ticket.lease
+            and self.round == ticket.round != ""
+            and principal == ticket.principal == self.principal
+            and self.said == ticket.digest == digest(method, params)
+            and self.parked > 0
+        )
 
     def expire(self, now: float) -> None:
         """Nobody came back: the child is told so, and the call is over."""
@@ -183,9 +196,13 @@ class Lease(Caller):
         self.round, self.parked = token_urlsafe(6), now
         self.exchange.deadline = self.exchange.limit = float("inf")  # it is not the child that takes its time
         ticket = Ticket(self.relay.modern_words.mcp, self.ticket, self.round, self.principal, self.said, now + PARKED)
-        result = envelope.encode({"resultType": "input_required",
-                                  "inputRequests": {key: request for key, (_, request) in self.wanted.items()},
-                                  "requestState": seal_state(ticket, self.key)})
+        result = envelope.encode(
+            {
+                "resultType": "input_required",
+                "inputRequests": {key: request for key, (_, request) in self.wanted.items()},
+                "requestState": seal_state(ticket, self.key),
+            }
+        )
         reply, self.reply = self.reply, None
         reply.answer(envelope.result(self.exchange.client_id, self.relay.modern_words.named(result)))
 

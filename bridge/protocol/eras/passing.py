@@ -186,10 +186,10 @@ class Own:
             self._waiting.append(then)
         if not self.listens.relay.is_open:
             self._since = now
-            return
+            return None
         self._is_due = now < self._rests_until
         if self._is_due:
-            return
+            return None
         wanted = self._wanted()
         if len(wanted) > LARGE:
             self._rests_until = now + len(wanted) * REST
@@ -273,4 +273,3 @@ class Own:
         if uris:
             wanted["resourceSubscriptions"] = uris
         return envelope.encode(wanted) if wanted else b""
-

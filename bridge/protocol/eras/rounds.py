@@ -39,10 +39,14 @@ class Round:
         for wish in wishes.values():
             need = NEEDS.get(wish.method)
             if need is None:
-                return words.failure(exchange, INTERNAL_ERROR, f"the server wants {wish.method[:100]!r} of the client, which is nothing we know")
-            if not is_declared(declared, need, wish.members) or need == "roots" and relay.policy.withhold_roots:
+                return words.failure(
+                    exchange, INTERNAL_ERROR, f"the server wants {wish.method[:100]!r} of the client, which is nothing we know"
+                )
+            if not is_declared(declared, need, wish.members) or (need == "roots" and relay.policy.withhold_roots):
                 mode = " for URLs" if wish.is_url else ""
-                return words.failure(exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}{mode}, which it has not declared")
+                return words.failure(
+                    exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}{mode}, which it has not declared"
+                )
         asking = cls(words, exchange, members.get("requestState"), set(wishes))
         relay.asking[exchange.id] = exchange
         if not wishes:
@@ -59,7 +63,7 @@ class Round:
         """The client answered one of the requests."""
         relay, exchange = self.words.relay, self.exchange
         if exchange.id not in relay.asking or key not in self.missing:
-            return
+            return None
         self.missing.discard(key)
         if message.result:
             self.answers[key] = message.result

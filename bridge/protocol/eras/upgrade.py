@@ -69,8 +69,10 @@ class Upgrade(Words):
             if len(self._clients) > 10_000:
                 self._clients.clear()
             known = self._clients[session.nonce] = {
-                meta.VERSION: FIRST_MODERN, meta.CAPABILITIES: self._capabilities(session),
-                **({meta.CLIENT: session.client} if len(memoryview(session.client)) > 2 else {})}
+                meta.VERSION: FIRST_MODERN,
+                meta.CAPABILITIES: self._capabilities(session),
+                **({meta.CLIENT: session.client} if len(memoryview(session.client)) > 2 else {}),
+            }
         return known
 
     def _capabilities(self, session: Session) -> dict:
