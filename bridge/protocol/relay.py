@@ -26,8 +26,8 @@ from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.passing import Listens
 from bridge.protocol.eras.tasks import Tasks
+from bridge.protocol.eras.translator import Same, Translator, Verbatim
 from bridge.protocol.eras.upgrade import Upgrade
-from bridge.protocol.eras.words import Same, Verbatim, Words
 from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Malformed, Refusal
 from bridge.protocol.exchange import NEVER, Exchange
 from bridge.protocol.facts import Facts
@@ -120,8 +120,8 @@ class Relay:
         """Take the child as one of this era, from its next handshake on."""
         self.era = era
         self.is_modern = era == MODERN
-        self.words: Words = Upgrade(self) if self.is_modern else Same(self.policy)  # for clients with a session
-        self.modern_words: Words = Verbatim(self.policy) if self.is_modern else Downgrade(self)
+        self.translator: Translator = Upgrade(self) if self.is_modern else Same(self.policy)  # for clients with a session
+        self.modern_translator: Translator = Verbatim(self.policy) if self.is_modern else Downgrade(self)
         for exchange in self.turns.clear():  # worded for another era
             if exchange.session is not None and not exchange.session.is_modern and exchange.method in _IN_BOTH_ERAS:
                 self.word_anew(exchange, exchange.message or envelope.from_client(exchange.line))
@@ -254,12 +254,14 @@ class Relay:
     def inherit(self, exchange: Exchange) -> None:
         """A request that is with no child goes on with ours."""
         exchange.relay = self
-        exchange.words = self.modern_words if exchange.session.is_modern else self.words
+        exchange.translator = self.modern_translator if exchange.session.is_modern else self.translator
 
     def word_anew(self, exchange: Exchange, message: Envelope) -> None:
         """The same, with another line: `message` in the words that our child wants."""
         self.inherit(exchange)
-        line = envelope.request_line(exchange.id, exchange.method, exchange.words.params(exchange, message, envelope.peek(message.params)))
+        line = envelope.request_line(
+            exchange.id, exchange.method, exchange.translator.params(exchange, message, envelope.peek(message.params))
+        )
         exchange.line = envelope.flat(line[:-1]) + b"\n"
 
     @property
@@ -368,7 +370,7 @@ class Relay:
             # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
-        rule = self.words.before.get(message.method)
+        rule = self.translator.before.get(message.method)
         if rule is None and message.method.startswith(NOTICE):
             return Refusal(200, METHOD_NOT_FOUND, NO_REQUEST)
         if rule is not None:
@@ -382,7 +384,7 @@ class Relay:
                 outbox.answer(done)
                 return None
         token = envelope.peek_meta(params.meta).progressToken if params.meta else None
-        exchange = self._exchange(session, message, params, outbox, now, self.words, token)
+        exchange = self._exchange(session, message, params, outbox, now, self.translator, token)
         if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
             return self._answer_from_memory(exchange, known, now)
         self.used = now
@@ -408,7 +410,7 @@ class Relay:
         """A modern client's request, which has climbed the ladder. The answer goes to `outbox`."""
         if self.successor is not None:
             return self.successor.call(caller, message, params, token, level, outbox, now, trace)
-        exchange = self._exchange(caller, message, params, outbox, now, self.modern_words, token)
+        exchange = self._exchange(caller, message, params, outbox, now, self.modern_translator, token)
         exchange.key = exchange.id
         if level:
             exchange.level = level
@@ -447,7 +449,14 @@ class Relay:
         return next(self._mint)
 
     def _exchange(
-        self, session: Session, message: Envelope, params: envelope.Params, outbox, now: float, words: Words, token: msgspec.Raw | None
+        self,
+        session: Session,
+        message: Envelope,
+        params: envelope.Params,
+        outbox,
+        now: float,
+        translator: Translator,
+        token: msgspec.Raw | None,
     ) -> Exchange:
         id = next(self._mint)
         method = message.method
@@ -464,15 +473,15 @@ class Relay:
             now + self._patience,
             now + self._longest,
             self,
-            words,
+            translator,
             is_safe,
         )
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)
-        line = envelope.request_line(id, method, words.params(exchange, message, params))
+        line = envelope.request_line(id, method, translator.params(exchange, message, params))
         exchange.line = line if line.find(b"\n", 0, -1) < 0 and envelope.RETURN not in line else envelope.flat(line[:-1]) + b"\n"
-        if method in words.after:
-            exchange.then = partial(words.after[method], session, message)
+        if method in translator.after:
+            exchange.then = partial(translator.after[method], session, message)
         return exchange
 
     def _begin(self, exchange: Exchange) -> None:
@@ -494,7 +503,7 @@ class Relay:
     def _answer_from_memory(self, exchange: Exchange, known: Envelope, now: float) -> None:
         exchange.session.touched = now
         self.count(exchange, "error" if known.error else "ok", now)
-        exchange.outbox.answer(exchange.words.answer(exchange, known))
+        exchange.outbox.answer(exchange.translator.answer(exchange, known))
 
     def notify(self, session: Session, message: Envelope, now: float) -> None:
         """A client's notification; never refused, because nobody could be told."""
@@ -639,7 +648,7 @@ class Relay:
         session = exchange.session
         if session is None:
             return exchange.outbox.answer(message)
-        answer = exchange.words.answer(exchange, message)
+        answer = exchange.translator.answer(exchange, message)
         if answer is None:
             return None
         del session.exchanges[exchange.key]
@@ -803,12 +812,12 @@ class Relay:
                 trace=exchange.trace,
             )
         if outcome != "cancelled" or exchange.outbox.answers_cancelled:
-            exchange.outbox.answer(exchange.words.failure(exchange, code, why))
+            exchange.outbox.answer(exchange.translator.failure(exchange, code, why))
 
     def count(self, exchange: Exchange, outcome: str, now: float) -> None:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
-        words = exchange.words
-        self.counts.requests[(method, exchange.tool, outcome, words.client, words.child)] += 1
+        translator = exchange.translator
+        self.counts.requests[(method, exchange.tool, outcome, translator.client, translator.child)] += 1
         self.counts.latency[method].add(now - exchange.created)
         if self.is_debug:
             self.log.debug(

@@ -82,7 +82,7 @@ class ModernCalls:
         if method == listens.METHOD:
             return self._listen(call.child, call.message, reply, principal) or DONE
         if method == DISCOVER:
-            reply.answer(relay.modern_words.discovered(bytes(call.message.id)))
+            reply.answer(relay.modern_translator.discovered(bytes(call.message.id)))
             return DONE
         leases = self.service.leases
         if params.requestState and method in parking.METHODS:

@@ -11,7 +11,7 @@ from bridge.protocol import envelope, kind, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
-from bridge.protocol.eras.words import Words
+from bridge.protocol.eras.translator import Translator
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
@@ -26,7 +26,7 @@ WANTS_URL = -32042
 _RESERVED = range(-32099, -32019)
 
 
-class Downgrade(Words):
+class Downgrade(Translator):
     client = MODERN
     child = LEGACY
 

@@ -195,7 +195,7 @@ class Lease(Caller):
             return
         self.round, self.parked = token_urlsafe(6), now
         self.exchange.deadline = self.exchange.limit = float("inf")  # it is not the child that takes its time
-        ticket = Ticket(self.relay.modern_words.mcp, self.ticket, self.round, self.principal, self.said, now + PARKED)
+        ticket = Ticket(self.relay.modern_translator.mcp, self.ticket, self.round, self.principal, self.said, now + PARKED)
         result = envelope.encode(
             {
                 "resultType": "input_required",
@@ -204,7 +204,7 @@ class Lease(Caller):
             }
         )
         reply, self.reply = self.reply, None
-        reply.answer(envelope.result(self.exchange.client_id, self.relay.modern_words.named(result)))
+        reply.answer(envelope.result(self.exchange.client_id, self.relay.modern_translator.named(result)))
 
     # -- the outbox of the call ---------------------------------------------------------------------------------------------
 

@@ -23,31 +23,31 @@ class Round:
     """What a modern child wants to know before it goes on with a legacy client's call."""
 
     @classmethod
-    def begin(cls, words, exchange: Exchange, members: dict, now: float) -> bytes | None:
+    def begin(cls, translator, exchange: Exchange, members: dict, now: float) -> bytes | None:
         """Ask the client. Returns an answer for it if it cannot be asked, else None: the call goes on later."""
-        relay, session = words.relay, exchange.session
+        relay, session = translator.relay, exchange.session
         requests = envelope.object_or_none(members.get("inputRequests", b"{}")) or {}
         exchange.rounds += 1
         if exchange.rounds > ROUNDS:
-            return words.failure(exchange, INTERNAL_ERROR, f"the server wanted more of the client {ROUNDS} times, and is not content")
+            return translator.failure(exchange, INTERNAL_ERROR, f"the server wanted more of the client {ROUNDS} times, and is not content")
         if not requests and "requestState" not in members:
-            return words.failure(exchange, INTERNAL_ERROR, "the server wants something of the client and does not say what")
+            return translator.failure(exchange, INTERNAL_ERROR, "the server wants something of the client and does not say what")
         if len(session.asks) + len(requests) > LIMIT:
-            return words.failure(exchange, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet")
+            return translator.failure(exchange, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet")
         declared = envelope.object_or_none(session.capabilities) or {}
         wishes = {key: _wish(raw) for key, raw in requests.items()}
         for wish in wishes.values():
             need = NEEDS.get(wish.method)
             if need is None:
-                return words.failure(
+                return translator.failure(
                     exchange, INTERNAL_ERROR, f"the server wants {wish.method[:100]!r} of the client, which is nothing we know"
                 )
             if not is_declared(declared, need, wish.members) or (need == "roots" and relay.policy.withhold_roots):
                 mode = " for URLs" if wish.is_url else ""
-                return words.failure(
+                return translator.failure(
                     exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}{mode}, which it has not declared"
                 )
-        asking = cls(words, exchange, members.get("requestState"), set(wishes))
+        asking = cls(translator, exchange, members.get("requestState"), set(wishes))
         relay.asking[exchange.id] = exchange
         if not wishes:
             relay.postponed.append(asking.again)
@@ -55,13 +55,13 @@ class Round:
             relay.asks.ask(session, exchange, wish.method, wish.for_session(), partial(asking.heard, key), now)
         return None
 
-    def __init__(self, words, exchange: Exchange, state: Raw | None, missing: set[str]):
-        self.words, self.exchange, self.state, self.missing = words, exchange, state, missing
+    def __init__(self, translator, exchange: Exchange, state: Raw | None, missing: set[str]):
+        self.translator, self.exchange, self.state, self.missing = translator, exchange, state, missing
         self.answers: dict[str, Raw] = {}
 
     def heard(self, key: str, message: Envelope, now: float) -> None:
         """The client answered one of the requests."""
-        relay, exchange = self.words.relay, self.exchange
+        relay, exchange = self.translator.relay, self.exchange
         if exchange.id not in relay.asking or key not in self.missing:
             return None
         self.missing.discard(key)
@@ -78,7 +78,7 @@ class Round:
 
     def again(self, now: float) -> None:
         """Call once more, with what the client said."""
-        relay, exchange = self.words.relay, self.exchange
+        relay, exchange = self.translator.relay, self.exchange
         if relay.asking.pop(exchange.id, None) is None:
             return
         members = envelope.object_or_none(exchange.message.params or b"{}") or {}

@@ -13,7 +13,7 @@ from bridge.protocol import envelope, rules, spelling, subscriptions
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.rounds import Round
-from bridge.protocol.eras.words import Words
+from bridge.protocol.eras.translator import Translator
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.revisions import FIRST_MODERN
@@ -22,7 +22,7 @@ from bridge.protocol.session import Session
 _STAMPS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"structuredContent"', b'"outputSchema"', b'serverInfo"')
 
 
-class Upgrade(Words):
+class Upgrade(Translator):
     client = LEGACY
     child = MODERN
 

@@ -8,7 +8,7 @@ from bridge.protocol.exchange import Exchange
 from bridge.protocol.tools import cut
 
 
-class Words:
+class Translator:
     """How requests of `client`'s era are put to a child of `child`'s era, and its answers to the client."""
 
     client = LEGACY
@@ -33,7 +33,7 @@ class Words:
         return error_body(exchange.client_id, code, why)
 
 
-class Same(Words):
+class Same(Translator):
     """Both have handshakes: in the words of the operator's profile."""
 
     before = rules.BEFORE
@@ -48,7 +48,7 @@ class Same(Words):
             self.before = {**self.before, "tools/call": policy.tools.call}
 
 
-class Verbatim(Words):
+class Verbatim(Translator):
     """Both are modern: byte for byte. An error has a status of its own."""
 
     client = MODERN
