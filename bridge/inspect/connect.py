@@ -58,7 +58,7 @@ async def visit(way: Way, plan: Plan, talk: Callable[[Connection], Awaitable[Sai
                     said = await talk(connection)
                     milliseconds = round((time.monotonic() - started) * 1000)
                     trace.scope.deadline = anyio.current_time() + GOODBYE
-        except Exception as raised:
+        except Exception as raised:  # whatever transports and strange servers come up with: see explain()
             trouble = raised
         if said is not None:
             return Visit(way, said, milliseconds=milliseconds, noise=trace.noise)

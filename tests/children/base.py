@@ -121,7 +121,7 @@ class Child:
         except Refusal as refusal:
             code, message, *data = refusal.args
             self.reply(id, error={"code": code, "message": message} | ({"data": data[0]} if data else {}))
-        except Exception as problem:
+        except Exception as problem:  # a tool that fails is a result, as in FastMCP
             self.reply(id, result=text(f"{type(problem).__name__}: {problem}", isError=True))
         else:
             if result is not None:

@@ -128,7 +128,7 @@ class Client:
     def answer(self, ask: Message) -> None:
         try:
             result = self.on_ask(ask["method"], ask.get("params", {}))
-        except Exception as problem:
+        except Exception as problem:  # whatever it is, the server gets it as an error
             code = getattr(problem, "code", -32601)
             self.deliver({"jsonrpc": "2.0", "id": ask["id"], "error": {"code": code, "message": str(problem)}})
         else:

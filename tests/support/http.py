@@ -50,7 +50,7 @@ class Http(Client):
                 self.receive(json.loads(stream.body))
             else:
                 problem = Refused(stream.status, stream.body.decode())
-        except Exception as failed:
+        except Exception as failed:  # the one who waits gets it
             problem = failed
         if future := self.waiting.pop(key(id), None):
             future.set_exception(problem)

@@ -66,7 +66,7 @@ def main() -> None:
     wish = json.load(sys.stdin)
     try:
         report = anyio.run(watch, wish)
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, it is what is told
         report = Report(why_not=f"the trial itself failed: {type(error).__name__}: {error}")
     print(json.dumps(asdict(report)))
 
