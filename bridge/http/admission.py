@@ -19,7 +19,7 @@ from bridge.http.reply import Gather, Reply
 from bridge.http.request import Request, Response
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import ladder
+from bridge.protocol.eras import header_rules
 from bridge.protocol.errors import INVALID_REQUEST, Malformed, Refusal
 from bridge.protocol.revisions import has_batches
 from bridge.service.modern import DONE, Outcome
@@ -90,7 +90,7 @@ def accepts_events(call: Call) -> Outcome:
 
 
 def batch_of_handshake_era(call: Call) -> Outcome:
-    if call.head.says_modern or (ladder.MARK in call.request.body and _has_envelope(call.request.body)):
+    if call.head.says_modern or (header_rules.MARK in call.request.body and _has_envelope(call.request.body)):
         return Refusal(400, INVALID_REQUEST, "batches are not part of MCP 2026-07-28")
     return None
 

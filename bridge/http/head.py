@@ -8,7 +8,7 @@ import re
 from msgspec import Struct
 
 from bridge.http.headers import members
-from bridge.protocol.eras import ladder
+from bridge.protocol.eras import header_rules
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.revisions import HANDSHAKE
 
@@ -50,7 +50,7 @@ class Heads:
         head = Head(
             takes_json,
             takes_events,
-            not self.lenient and ladder.says_modern(version),
+            not self.lenient and header_rules.says_modern(version),
             refusal,
             None if self.lenient else _bad_revision(version),
         )

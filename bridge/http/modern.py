@@ -13,7 +13,7 @@ from bridge.http.request import Request, Response
 from bridge.http.stream import COMMENT, Stream, frame
 from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import ladder, listens
+from bridge.protocol.eras import header_rules, listens
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Refusal, error_body, status_of
 
 
@@ -55,12 +55,12 @@ class Modern:
     def envelope_and_headers(self, call: Call) -> Outcome:
         """The envelope is whole, and the headers agree with it."""
         headers, message, params, meta = call.request.headers, call.message, call.params, call.meta
-        name = headers.get(ladder.NAME)
+        name = headers.get(header_rules.NAME)
         if (
             call.is_familiar
-            and headers.get(ladder.VERSION) == ladder.NEWEST
+            and headers.get(header_rules.VERSION) == header_rules.NEWEST
             and message.method == "tools/call"
-            and headers.get(ladder.METHOD) == b"tools/call"
+            and headers.get(header_rules.METHOD) == b"tools/call"
             and name is not None
             and self._names.get(bytes(params.name)) == name
             and len(headers) == len(call.request.pairs)
@@ -68,13 +68,15 @@ class Modern:
             return None  # as nearly always: this was looked at before
         if not meta.revision and message.method == "initialize":
             return without_envelope(call)
-        call.duplicates = ladder.twins(call.request.pairs)
-        if refusal := ladder.climb(message, params, meta, headers, call.duplicates) or ladder.removed(message.method):
+        call.duplicates = header_rules.duplicate_headers(call.request.pairs)
+        if refusal := header_rules.validate_headers(message, params, meta, headers, call.duplicates) or header_rules.removed(
+            message.method
+        ):
             return refusal
         if message.method == listens.METHOD and not call.head.takes_events:
             return Refusal(406, INVALID_REQUEST, f"{listens.METHOD} is answered by a stream: it needs Accept: text/event-stream")
         raw = bytes(params.meta)
-        if len(raw) < MEMORABLE and ladder.is_plain(meta):
+        if len(raw) < MEMORABLE and header_rules.is_plain(meta):
             _remember(self._known, raw, envelope.peek_meta(Raw(raw)))  # a copy: a slice would keep the whole body
         if name is not None and message.method == "tools/call" and len(name) < MEMORABLE:
             _remember(self._names, bytes(params.name), name)
@@ -83,7 +85,7 @@ class Modern:
 
 def without_envelope(call: Call) -> Outcome:
     """What is no request, or opens a session."""
-    refusal = ladder.without_envelope(call.message, call.request.headers.get(ladder.VERSION, ladder.NEWEST))
+    refusal = header_rules.without_envelope(call.message, call.request.headers.get(header_rules.VERSION, header_rules.NEWEST))
     if refusal is None:
         call.response.accepted()
     return refusal or DONE

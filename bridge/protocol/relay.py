@@ -407,7 +407,7 @@ class Relay:
         now: float,
         trace: str = "",
     ) -> Exchange:
-        """A modern client's request, which has climbed the ladder. The answer goes to `outbox`."""
+        """A modern client's request, which has climbed the header_rules. The answer goes to `outbox`."""
         if self.successor is not None:
             return self.successor.call(caller, message, params, token, level, outbox, now, trace)
         exchange = self._exchange(caller, message, params, outbox, now, self.modern_translator, token)

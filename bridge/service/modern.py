@@ -11,7 +11,7 @@ from typing import Any
 from bridge.child.process import FULL
 from bridge.protocol import envelope
 from bridge.protocol.envelope import ModernParams
-from bridge.protocol.eras import MODERN, ladder, listens, parking
+from bridge.protocol.eras import MODERN, header_rules, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
@@ -141,7 +141,7 @@ class ModernCalls:
 
     def _wrong_parameters(self, call) -> Refusal | None:
         mirrored = call.child.relay.catalogue.mirrored(call.params.name)
-        return ladder.wrong_parameters(call.params, mirrored, call.request.headers, call.duplicates) if mirrored else None
+        return header_rules.wrong_parameters(call.params, mirrored, call.request.headers, call.duplicates) if mirrored else None
 
     async def _listed(self, call) -> Outcome:
         """Wait until the child's tools are known. If they are not in time, their headers are not looked at."""
@@ -175,7 +175,9 @@ class ModernCalls:
 def _not_there(relay, method: str, params: ModernParams) -> Refusal | None:
     """What a modern client cannot have of a legacy child."""
     if method in TASKS:
-        return ladder.unknown(method, "the server has no tasks of MCP 2026-07-28: it speaks the handshake era, whose tasks are others")
+        return header_rules.unknown(
+            method, "the server has no tasks of MCP 2026-07-28: it speaks the handshake era, whose tasks are others"
+        )
     if method == "tools/call" and relay.catalogue.wants_task(params.name):
         return Refusal(200, INTERNAL_ERROR, "this tool can only be called as a task of MCP 2025-11-25: use a client of that revision")
     return None

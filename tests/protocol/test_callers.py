@@ -11,7 +11,7 @@ from world import ENVELOPE, Outbox, World
 from bridge.protocol import envelope, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import ladder
+from bridge.protocol.eras import header_rules
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.headers import mismatch
 from bridge.protocol.eras.tasks import Tasks
@@ -210,7 +210,7 @@ def test_nobodys_call_is_cancelled_by_a_request_that_is_called_like_a_notificati
     assert world.sent() == []
     assert (his.refusal.status, his.refusal.code) == (200, -32601)
     assert not hers.answers
-    assert ladder.removed(method).code == -32601
+    assert header_rules.removed(method).code == -32601
 
 
 @pytest.mark.parametrize(

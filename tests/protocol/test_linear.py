@@ -22,7 +22,7 @@ from bridge.child.process import Process
 from bridge.http import body as bodies
 from bridge.http.fast import FastProtocol, FastResponse
 from bridge.protocol import envelope, kind, subscriptions
-from bridge.protocol.eras import ladder
+from bridge.protocol.eras import header_rules
 from bridge.protocol.eras.headers import annotations
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.errors import Malformed
@@ -278,7 +278,7 @@ def test_a_pattern_does_not_try_every_way_to_divide_a_name(pattern):
 
 def test_headers_that_come_twice_are_found_in_one_look():
     """20,000 of them were compared with each other, before anybody looked at a token."""
-    assert is_linear(ladder.twins, lambda size: [(b"x%d" % (number // 2), b"") for number in range(size // 16)]) == ""
+    assert is_linear(header_rules.twins, lambda size: [(b"x%d" % (number // 2), b"") for number in range(size // 16)]) == ""
 
 
 @pytest.mark.parametrize("uri", ["/" * 8192, "#" * 8192, "x:" + "a" * 4000 + "/" * 4000])

@@ -53,7 +53,9 @@ def without_envelope(message: Envelope, header: bytes) -> Refusal | None:
     return _no_envelope()
 
 
-def climb(message: Envelope, params: ModernParams, meta: Meta, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:
+def validate_headers(
+    message: Envelope, params: ModernParams, meta: Meta, headers: dict[bytes, bytes], duplicates: frozenset
+) -> Refusal | None:
     """What is wrong with a modern request. `headers` by lower-case name, `twins` the names that came more than once."""
     if twins and (double := twins & _ROUTING):
         return modern_refusal(HEADER_MISMATCH, f"header {min(double).decode()} is there more than once")
@@ -76,7 +78,7 @@ def climb(message: Envelope, params: ModernParams, meta: Meta, headers: dict[byt
     return None
 
 
-def twins(headers: list[tuple[bytes, bytes]]) -> frozenset:
+def duplicate_headers(headers: list[tuple[bytes, bytes]]) -> frozenset:
     """The names, in lower case as ASGI has them, that came more than once."""
     return frozenset(name for name, count in Counter(name for name, _ in headers).items() if count > 1)
 
@@ -86,7 +88,7 @@ def is_plain(meta: Meta) -> bool:
     return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
 
 
-def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], twins: frozenset) -> Refusal | None:
+def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], duplicates: frozenset) -> Refusal | None:
     """The last rung, which needs the child's own schema: `Mcp-Param-*`."""
     why = mismatch(mirrored, params.arguments, headers, twins)
     return modern_refusal(HEADER_MISMATCH, f"header {why}") if why else None
