@@ -56,8 +56,8 @@ def without_envelope(message: Envelope, header: bytes) -> Refusal | None:
 def validate_headers(
     message: Envelope, params: ModernParams, meta: Meta, headers: dict[bytes, bytes], duplicates: frozenset
 ) -> Refusal | None:
-    """What is wrong with a modern request. `headers` by lower-case name, `twins` the names that came more than once."""
-    if twins and (double := twins & _ROUTING):
+    """What is wrong with a modern request. `headers` by lower-case name, `duplicates` the names that came more than once."""
+    if duplicates and (double := duplicates & _ROUTING):
         return modern_refusal(HEADER_MISMATCH, f"header {min(double).decode()} is there more than once")
     if not meta.revision or not meta.capabilities:
         return _no_envelope()
@@ -90,7 +90,7 @@ def is_plain(meta: Meta) -> bool:
 
 def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], duplicates: frozenset) -> Refusal | None:
     """The last rung, which needs the child's own schema: `Mcp-Param-*`."""
-    why = mismatch(mirrored, params.arguments, headers, twins)
+    why = mismatch(mirrored, params.arguments, headers, duplicates)
     return modern_refusal(HEADER_MISMATCH, f"header {why}") if why else None
 
 
