@@ -201,7 +201,7 @@ class _Bridge:
         """Finish what is in flight, end the streams, stop the children: in less than 10 s all together."""
         loop = asyncio.get_running_loop()
         services = [*self.services.values(), *self.leaving]
-        if not any(service.is_kind for service in services):
+        if not any(service.is_litellm for service in services):
             self._close(server)
         in_flight = sum(service.in_flight for service in services)
         self.log.info("stopping", in_flight=in_flight, sessions=sum(len(s.sessions) for s in services))

@@ -145,7 +145,7 @@ def open_session(call: Call) -> Outcome:
     connection, message = call.connection, call.message
     if call.session is not None:
         return None
-    if call.service.is_kind:
+    if call.service.is_litellm:
         call.session = connection.session = call.service.adopt(connection.transport, connection.principal)
         call.session.listen(connection)
         return None

@@ -53,7 +53,7 @@ class Sse:
         body = b""
         if method == b"POST":
             scope["bridge.hold"].pot = service.memory
-            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_kind)
+            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_litellm)
         response = AsgiResponse(service)
         self.answer(
             Request(method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller),
@@ -72,7 +72,7 @@ class Sse:
         try:
             waits = found.hear(request.body)
         except Malformed as error:
-            if not self.service.is_kind:
+            if not self.service.is_litellm:
                 return _refuse(response, error.refusal(), error.id)
             found.refuse_malformed(error, request.body)
             waits = None
@@ -101,7 +101,7 @@ class Sse:
         service = self.service
         refusal = bodies.refusal(service, body, conversation.stream.hold.caller)
         service.counts.refusals[str(refusal.status)] += 1
-        if not service.is_kind:
+        if not service.is_litellm:
             return _refuse(response, refusal)
         method = "tools/call" if body.is_call else None
         conversation.put(service.profile.refusal(body.id or NULL_ID, method if body.id else None, refusal.code, refusal.message))

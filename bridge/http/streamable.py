@@ -31,7 +31,7 @@ class Streamable:
     def __init__(self, service):
         self.service = service
         self.most = min(service.settings.max_body, MOST)
-        self.heads = Heads(lenient=service.is_kind)
+        self.heads = Heads(lenient=service.is_litellm)
         self.modern = Modern(service)
 
     async def __call__(self, scope, receive, send) -> None:
@@ -39,7 +39,7 @@ class Streamable:
         body = b""
         if method == b"POST":
             scope["bridge.hold"].pot = service.memory
-            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_kind)
+            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_litellm)
         request = Request(
             method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller
         )
@@ -138,7 +138,7 @@ class Streamable:
         if not isinstance(body, bodies.TooLong):
             return call.head.refusal
         refusal = bodies.refusal(service, body, call.request.caller)
-        if not (service.is_kind and body.id):
+        if not (service.is_litellm and body.id):
             return refusal
         call.response.json(service.profile.refusal(body.id, "tools/call" if body.is_call else None, refusal.code, refusal.message))
         return DONE
@@ -156,9 +156,9 @@ class Streamable:
         method = None
         if message is not None:
             id, method, params = bytes(message.id if message.method else b"") or NULL_ID, message.method, message.params
-        elif service.is_kind and type(call.request.body) is bytes and call.request.method == b"POST":
+        elif service.is_litellm and type(call.request.body) is bytes and call.request.method == b"POST":
             id, method, params = request_in(call.request.body, id)
-        if service.is_kind:
+        if service.is_litellm:
             if id != NULL_ID:
                 return response.json(service.profile.refusal(id, method, refusal.code, refusal.message, params))
             if method:  # a notification: nobody waits for it, but its client ends its session at a status that says no

@@ -70,7 +70,7 @@ class Learning:
             relay.catalogue.learn(pages.values())
             for why in relay.policy.tools.complaints(relay.catalogue.names.values()) if relay.policy.tools else ():
                 relay.log.error("an option about tools does not fit this server", why=why)
-            if relay.policy.profile.is_kind and (whole := joined(list(pages.values()))):
+            if relay.policy.profile.is_litellm and (whole := joined(list(pages.values()))):
                 relay.policy.profile.heard(b"", Envelope(result=msgspec.Raw(whole)))
         if relay.memory.learn(method, pages) and tell:
             relay.notices.changed(memory.LISTS[method])

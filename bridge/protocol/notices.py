@@ -87,7 +87,7 @@ class Notices:
         method = f"notifications/{kind}/list_changed"
         told, kept = envelope.notification(method, params), envelope.notification(method, b"")
         for session in self.relay.sessions.values():
-            if self.relay.policy.profile.is_kind and not session.is_modern:
+            if self.relay.policy.profile.is_litellm and not session.is_modern:
                 continue  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
             self._announce(session, method, told, kept)
 

@@ -2,7 +2,7 @@
 
 LiteLLM 1.77.3 wedges its whole MCP gateway when an upstream `tools/call` ends in anything but a valid result, so under
 `litellm` every failure of a tool call becomes a result with `isError: true` and a text that says what happened, and a
-tool list never fails once it has worked, nor waits long for a child that is busy. `kind.py` knows what a valid result is.
+tool list never fails once it has worked, nor waits long for a child that is busy. `litellm_results.py` knows what a valid result is.
 """
 
 from collections import ChainMap
@@ -10,7 +10,7 @@ from copy import copy
 
 from msgspec import Raw
 
-from bridge.protocol import envelope, kind, model_names, pages
+from bridge.protocol import envelope, litellm_results, model_names, pages
 from bridge.protocol.errors import error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.tools import Tools, named, shown_by
@@ -20,7 +20,7 @@ class Strict:
     """What the child says is what the client gets."""
 
     name = "strict"
-    is_kind = False
+    is_litellm = False
 
     def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes:
         return envelope.response(exchange.client_id, message)
@@ -47,7 +47,7 @@ class Kind(Strict):
     """No failure of a tool call looks like one to LiteLLM's client (rules 7, 8, 9 and 17 of its test suite)."""
 
     name = "litellm"
-    is_kind = True
+    is_litellm = True
 
     def __init__(self, tools: Tools | None = None, server: str = ""):
         self._tools = tools
@@ -64,11 +64,11 @@ class Kind(Strict):
 
     def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes | None:
         if message.error:
-            if exchange.method not in _TOOLS and kind.is_error(message.error):
+            if exchange.method not in _TOOLS and litellm_results.is_error(message.error):
                 return envelope.response(exchange.client_id, message)
-            return self.failure(exchange, 0, kind.error_text(message.error))
+            return self.failure(exchange, 0, litellm_results.error_text(message.error))
         if exchange.method == "tools/call":
-            return envelope.result(exchange.client_id, kind.call_result(message.result))
+            return envelope.result(exchange.client_id, litellm_results.call_result(message.result))
         if exchange.method == "tools/list":
             whole = pages.whole(exchange, message)
             if whole is None:
@@ -78,7 +78,7 @@ class Kind(Strict):
                 return self.failure(exchange, 0, "the server sent a tool list that is not one")
             self._remember(exchange.cursor, tools)
             return envelope.result(exchange.client_id, tools)
-        if not kind.is_object(message.result):
+        if not litellm_results.is_object(message.result):
             return self.failure(exchange, 0, "the server sent a result that is not an object")
         return envelope.response(exchange.client_id, message)
 
@@ -110,7 +110,7 @@ class Kind(Strict):
         raw = bytes(result)
         made = self._made.get(cursor)
         if made is None or made[0] != raw:
-            shown = kind.tool_list(self._tools.page(result) if self._tools else result, self._longest)
+            shown = litellm_results.tool_list(self._tools.page(result) if self._tools else result, self._longest)
             if shown is None:
                 return None
             made = raw, *shown
@@ -123,7 +123,7 @@ class Kind(Strict):
 
     def _refusal(self, client_id: bytes, method: str | None, code: int, why: str) -> bytes:
         if method == "tools/call":
-            return envelope.result(client_id, kind.failed_call(why))
+            return envelope.result(client_id, litellm_results.failed_call(why))
         return error_body(client_id, code or -32603, why)
 
     def _remember(self, cursor: bytes, tools: bytes) -> None:

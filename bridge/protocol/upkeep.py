@@ -23,7 +23,7 @@ class Upkeep:
     def sweep(self, now: float, keepalive: float) -> None:
         """What is due: time-outs, slots held too long, asks that nobody can be asked, signs of life, pings."""
         relay = self.relay
-        if relay.policy.profile.is_kind:
+        if relay.policy.profile.is_litellm:
             for exchange in [e for e in (*relay.exchanges.values(), *relay.turns) if _is_late_list(e, now)]:
                 self._give_last_list(exchange, now)
         postponed, relay.postponed = relay.postponed, []
@@ -78,7 +78,7 @@ class Upkeep:
     def _waited_too_long(self, exchange: Exchange, now: float) -> bool:
         relay = self.relay
         patience = relay.policy.ready_wait
-        if relay.is_gone and relay.policy.profile.is_kind and exchange.method == "tools/list":
+        if relay.is_gone and relay.policy.profile.is_litellm and exchange.method == "tools/list":
             patience = min(patience, LIST_PATIENCE)
         return not relay.is_open and now - max(exchange.created, relay.missing) >= patience
 

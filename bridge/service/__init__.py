@@ -43,7 +43,7 @@ from bridge.service.modern import ModernCalls
 SHOWN = 200  # characters of a name that the child made up
 PART = 4  # the replay's part of the memory, and the longest line's
 LONGEST_SELF = 1 << 20  # bytes of what a client says of itself, which is kept for as long as its session; icons may be in it
-KIND_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
+LITELLM_PATIENCE = 4.0  # seconds that LiteLLM may wait for `initialize`: one slow server delays all of its list
 
 
 class InitializeParams(msgspec.Struct):
@@ -95,7 +95,7 @@ class Service:
         tools = (settings.tool_allow, settings.tool_deny, settings.tool_rename)
         self.tools = Tools(*tools) if any(tools) else None
         self.profile = profile(settings.profile, self.tools, name)
-        self.is_kind = self.profile.is_kind
+        self.is_litellm = self.profile.is_litellm
         self.policy = Policy(
             self.profile,
             settings.max_in_flight,
@@ -166,13 +166,13 @@ class Service:
     def find_session(self, id: bytes | None, principal: str, headers: dict) -> tuple[Session | None, Refusal | None]:
         """The session that a request names (basic/transports, "Session Management"). One without a relay is to be connected."""
         if id is None:
-            if self.is_kind:
+            if self.is_litellm:
                 return self.adopt("streamable-http", principal, headers), None
             return None, Refusal(400, INVALID_REQUEST, "Mcp-Session-Id is missing: send initialize first and keep the id it answers with")
         text = id.decode("latin-1")
         session = self.sessions.find(text, principal, self.loop.time())
         if session is None:
-            if self.is_kind:
+            if self.is_litellm:
                 return self.adopt(
                     "streamable-http", principal, headers, text if self.sessions.may_adopt(text, principal, self.loop.time()) else ""
                 ), None
@@ -517,20 +517,20 @@ class Service:
         return envelope.result(message.id, answer)
 
     def _greeting(self, session: Session, wish: Wish) -> tuple[str, bytes]:
-        return session.relay.facts.answer(wish.revision, hide_tasks=not session.own_child, hide_list_changed=self.is_kind)
+        return session.relay.facts.answer(wish.revision, hide_tasks=not session.own_child, hide_list_changed=self.is_litellm)
 
     @property
     def _patience(self) -> float:
-        return min(KIND_PATIENCE, self.policy.ready_wait) if self.is_kind else self.policy.ready_wait
+        return min(LITELLM_PATIENCE, self.policy.ready_wait) if self.is_litellm else self.policy.ready_wait
 
     def _is_followed_up(self) -> bool:
         """LiteLLM's client lists the tools after a call, or the call has failed; only then it ends its session."""
         now = self.loop.time()
-        return self.is_kind and any(now - FOLLOW_UP < session.touched <= now for session in self.sessions)
+        return self.is_litellm and any(now - FOLLOW_UP < session.touched <= now for session in self.sessions)
 
     def _softened(self, refusal: Refusal) -> Refusal:
         """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""
-        return Refusal(200, refusal.code, refusal.message) if self.is_kind else refusal
+        return Refusal(200, refusal.code, refusal.message) if self.is_litellm else refusal
 
     def _stream_closed(self, stream: Stream) -> None:
         self.streams.discard(stream)

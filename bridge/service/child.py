@@ -121,7 +121,7 @@ class Child:
                 return self.relay.reason
         if self.starting.is_hopeless:
             return self.relay.reason
-        if self.service.is_kind:
+        if self.service.is_litellm:
             # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew. Nor where no start
             # has come to anything yet: one slow server delays the list of all, the next start is for the next client.
             first = self.service.shared if self.service.shared.relay.facts is None else self  # all run the same command

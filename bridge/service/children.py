@@ -77,7 +77,7 @@ class Children:
             child.relay.leave(session, self.service.loop.time())
             self.pool.set_aside(child)
             return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
-        if self.service.is_kind and kind == NOTHING:  # LiteLLM would not wait, and asks for lists before each call
+        if self.service.is_litellm and kind == NOTHING:  # LiteLLM would not wait, and asks for lists before each call
             child.relay.presume(self.shared.relay)
         if session.initialized:  # taken up from its token: an earlier bridge had its child
             session.lost_state = "the bridge was restarted"

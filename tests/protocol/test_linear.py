@@ -21,7 +21,7 @@ from bridge.child.lines import Lines
 from bridge.child.process import Process
 from bridge.http import body as bodies
 from bridge.http.fast import FastProtocol, FastResponse
-from bridge.protocol import envelope, kind, subscriptions
+from bridge.protocol import envelope, litellm_results, subscriptions
 from bridge.protocol.eras import header_rules
 from bridge.protocol.eras.headers import annotations
 from bridge.protocol.eras.tasks import Tasks
@@ -124,10 +124,12 @@ WAYS = {
     "an answer": lambda value: hear(STRICT, b'{"content":%b}' % value),
     "an answer for LiteLLM": lambda value: hear(KIND, b'{"content":%b,"_meta":%b,"structuredContent":%b}' % (value, value, value)),
     "a result": lambda value: hear(KIND, value),
-    "content of a block": lambda value: kind.call_result(Raw(b'{"content":[{"type":"resource_link","name":"x","uri":%b}]}' % value)),
-    "a list of tools": lambda value: kind.tool_list(Raw(b'{"tools":%b}' % value)),
+    "content of a block": lambda value: litellm_results.call_result(
+        Raw(b'{"content":[{"type":"resource_link","name":"x","uri":%b}]}' % value)
+    ),
+    "a list of tools": lambda value: litellm_results.tool_list(Raw(b'{"tools":%b}' % value)),
     "a filtered list of tools": lambda value: Tools(deny=["*a*b"]).page(Raw(b'{"tools":%b}' % value)),
-    "a schema": lambda value: (kind.tool_list(Raw(b'{"tools":[{"name":"x","inputSchema":%b}]}' % value)), annotations(value)),
+    "a schema": lambda value: (litellm_results.tool_list(Raw(b'{"tools":[{"name":"x","inputSchema":%b}]}' % value)), annotations(value)),
     "an update": lambda value: tell(STRICT, b"resources/updated", value),
     "progress": lambda value: tell(STRICT, b"progress", value),
     "a notification": lambda value: tell(STRICT, b"made_up", value),

@@ -17,7 +17,7 @@ from pydantic import AnyUrl, TypeAdapter, UrlConstraints
 from support import CHILDREN
 from world import World
 
-from bridge.protocol import envelope, kind
+from bridge.protocol import envelope, litellm_results
 from bridge.protocol.profile import LISTS, profile
 
 REVISIONS = ("2024-11-05", "2025-06-18", "2025-11-25")
@@ -228,13 +228,13 @@ lists = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(results)
 def test_whatever_the_result_the_client_takes_it(result):
-    validate("tools/call", envelope.result(b"1", kind.call_result(Raw(json.dumps(result).encode()))))
+    validate("tools/call", envelope.result(b"1", litellm_results.call_result(Raw(json.dumps(result).encode()))))
 
 
 @settings(max_examples=200, deadline=None)
 @given(lists)
 def test_whatever_the_tool_list_the_client_takes_it(listed):
-    tools = (kind.tool_list(Raw(json.dumps(listed).encode())) or (None,))[0]
+    tools = (litellm_results.tool_list(Raw(json.dumps(listed).encode())) or (None,))[0]
 
     assert tools is None or validate("tools/list", envelope.result(b"1", tools))
 
@@ -243,7 +243,7 @@ def test_whatever_the_tool_list_the_client_takes_it(listed):
 def test_a_valid_block_is_never_touched(block):
     raw = json.dumps({"content": [block]}).encode()
 
-    assert bytes(kind.call_result(Raw(raw))) == raw
+    assert bytes(litellm_results.call_result(Raw(raw))) == raw
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_valid_block_is_never_touched(block):
 def test_usual_uris_are_left_alone(uri):
     raw = json.dumps({"content": [{"type": "resource_link", "uri": uri, "name": "n"}]}).encode()
 
-    assert bytes(kind.call_result(Raw(raw))) == raw
+    assert bytes(litellm_results.call_result(Raw(raw))) == raw
 
 
 # -- kind: lists --------------------------------------------------------------------------------------------------------------------

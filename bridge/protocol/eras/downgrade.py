@@ -7,7 +7,7 @@ Nothing inside a payload is touched. Codes that mean something else in the moder
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope, kind, spelling
+from bridge.protocol import envelope, litellm_results, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
@@ -34,7 +34,7 @@ class Downgrade(Translator):
         self.relay = relay
         self.mcp = relay.policy.mcp
         self.tools = relay.policy.tools
-        self.is_kind = relay.policy.profile.is_kind  # no failure of a tool call looks like one
+        self.is_litellm = relay.policy.profile.is_litellm  # no failure of a tool call looks like one
         self._server = b"{}"
         self._bare: set[bytes] = set()  # `_meta` of which nothing is left
         self._stamps: dict[bool, bytes] = {}
@@ -82,7 +82,7 @@ class Downgrade(Translator):
         return envelope.result(exchange.client_id, self.stamped(exchange.method, message.result))
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
-        if self.is_kind and exchange.method == "tools/call":
+        if self.is_litellm and exchange.method == "tools/call":
             return envelope.result(exchange.client_id, self.stamped(exchange.method, Raw(kind.failed_call(why))))
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
@@ -138,7 +138,7 @@ class Downgrade(Translator):
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
 
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
-        if not kind.is_error(error) or (self.is_kind and exchange.method == "tools/call"):
+        if not kind.is_error(error) or (self.is_litellm and exchange.method == "tools/call"):
             return self.failure(exchange, INTERNAL_ERROR, kind.error_text(error))
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):

@@ -1,6 +1,6 @@
 """What the four pairs of eras have in common, and the two pairs that relay bytes."""
 
-from bridge.protocol import envelope, kind, rules, spelling
+from bridge.protocol import envelope, litellm_results, rules, spelling
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import code_of, error_body
@@ -42,7 +42,7 @@ class Same(Translator):
     def __init__(self, policy):
         self.answer = policy.profile.answer
         self.failure = policy.profile.failure
-        if policy.profile.is_kind:
+        if policy.profile.is_litellm:
             self.before = {**self.before, "tools/call": policy.profile.call}
         elif policy.tools:
             self.before = {**self.before, "tools/call": policy.tools.call}
@@ -55,14 +55,14 @@ class Verbatim(Translator):
     child = MODERN
 
     def __init__(self, policy):
-        self.is_kind = policy.profile.is_kind
+        self.is_litellm = policy.profile.is_litellm
         self.tools = policy.tools
 
     def answer(self, exchange: Exchange, message: Envelope) -> bytes | None:
         if self.tools and exchange.method == "tools/list":
             message = cut(message, self.tools)
         if message.error:
-            if self.is_kind and exchange.method == "tools/call":
+            if self.is_litellm and exchange.method == "tools/call":
                 return self.failure(exchange, 0, kind.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
         elif exchange.method == "tools/call":
@@ -72,7 +72,7 @@ class Verbatim(Translator):
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
-        if self.is_kind and exchange.method == "tools/call":
+        if self.is_litellm and exchange.method == "tools/call":
             return envelope.result(exchange.client_id, b'{"resultType":"complete",' + kind.failed_call(why)[1:])
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)

@@ -29,7 +29,7 @@ class Upgrade(Translator):
     def __init__(self, relay):
         self.relay = relay
         self.profile = relay.policy.profile
-        if self.profile.is_kind:
+        if self.profile.is_litellm:
             self.before = {**self.before, "tools/call": self.profile.call}
         elif relay.policy.tools:
             self.before = {**self.before, "tools/call": relay.policy.tools.call}
