@@ -83,7 +83,7 @@ class Downgrade(Translator):
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
         if self.is_litellm and exchange.method == "tools/call":
-            return envelope.result(exchange.client_id, self.stamped(exchange.method, Raw(kind.failed_call(why))))
+            return envelope.result(exchange.client_id, self.stamped(exchange.method, Raw(litellm_results.failed_call(why))))
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
 
@@ -138,8 +138,8 @@ class Downgrade(Translator):
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
 
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
-        if not kind.is_error(error) or (self.is_litellm and exchange.method == "tools/call"):
-            return self.failure(exchange, INTERNAL_ERROR, kind.error_text(error))
+        if not litellm_results.is_error(error) or (self.is_litellm and exchange.method == "tools/call"):
+            return self.failure(exchange, INTERNAL_ERROR, litellm_results.error_text(error))
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
             declared = envelope.peek_meta(envelope.peek(exchange.message.params).meta).capabilities

@@ -63,7 +63,7 @@ class Verbatim(Translator):
             message = cut(message, self.tools)
         if message.error:
             if self.is_litellm and exchange.method == "tools/call":
-                return self.failure(exchange, 0, kind.error_text(message.error))
+                return self.failure(exchange, 0, litellm_results.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
         elif exchange.method == "tools/call":
             exchange.relay.tasks.heard(exchange.session.principal, message.result, exchange.relay.heard)
@@ -73,7 +73,7 @@ class Verbatim(Translator):
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
         if self.is_litellm and exchange.method == "tools/call":
-            return envelope.result(exchange.client_id, b'{"resultType":"complete",' + kind.failed_call(why)[1:])
+            return envelope.result(exchange.client_id, b'{"resultType":"complete",' + litellm_results.failed_call(why)[1:])
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
 
