@@ -36,9 +36,9 @@ from bridge.protocol.tools import Tools
 from bridge.redact import redacted
 from bridge.service.children import Children
 from bridge.service.eras import Eras
-from bridge.service.kept import Kept
 from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
+from bridge.service.state_file import StateFile
 
 SHOWN = 200  # characters of a name that the child made up
 PART = 4  # the replay's part of the memory, and the longest line's
@@ -119,7 +119,7 @@ class Service:
         self.children = Children(self, lambda: on_fatal(self))
         self.leases = Leases(self, key)
         self.modern = ModernCalls(self)
-        self._kept = Kept(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
+        self._state_file = StateFile(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None
         self.wants_headers = False  # the server wants a Content-Length header before each message
         self.draining = False
         self._waiting_for_room = 0
@@ -334,15 +334,15 @@ class Service:
         if found := proxies(self.command.environment):
             self.log.info("the child is told of proxies", **found)
         relay = self.shared.relay
-        if self._kept is not None:
+        if self._state_file is not None:
             relay.learned = self._keep
-            self._kept.clean(time.time())
-            if facts := relay.memory.load(self._kept.read(), self._kept.identity):
+            self._state_file.clean(time.time())
+            if facts := relay.memory.load(self._state_file.read(), self._state_file.identity):
                 relay.remember(facts)
         self.children.start()
 
     def _keep(self) -> None:
-        self._kept.write(self.shared.relay.memory.dump(self._kept.identity))
+        self._state_file.write(self.shared.relay.memory.dump(self._state_file.identity))
 
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""

@@ -15,7 +15,7 @@ import msgspec
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, UNSUPPORTED_VERSION
 from bridge.protocol.facts import Facts
-from bridge.service.kept import Kept
+from bridge.service.state_file import StateFile
 
 PROBE = 20.0  # seconds for an answer: `npx` and `uvx` may download first
 PATIENCE = 4.0  # seconds for one that a client waits for: C# clients give up after 5, and then do not try the handshake
@@ -43,7 +43,7 @@ class Eras:
         # One call at a time is meant for all processes together: what they share, a file perhaps, breaks otherwise.
         self.is_alone = service.settings.max_in_flight == 1
         self._title = ""  # what the child called itself when this was found out
-        self._kept: Kept | None = None
+        self._state_file: StateFile | None = None
         self._asked: asyncio.Future | None = None  # under way
         self._since = 0.0
 
@@ -65,12 +65,12 @@ class Eras:
         if self.is_pinned:
             return
         service = self.service
-        self._kept = Kept(service.settings.cache_dir, f"{service.name}.era", service.command, service.log)
+        self._state_file = StateFile(service.settings.cache_dir, f"{service.name}.era", service.command, service.log)
         try:
-            verdict = msgspec.json.decode(self._kept.read(), type=_Verdict)
+            verdict = msgspec.json.decode(self._state_file.read(), type=_Verdict)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
-        if verdict.identity == self._kept.identity:
+        if verdict.identity == self._state_file.identity:
             self.legacy, self.modern, self._title = verdict.legacy, verdict.modern, verdict.title
 
     async def settle(self, in_a_hurry: bool) -> None:
@@ -149,4 +149,4 @@ class Eras:
         return PATIENCE if in_a_hurry else max(PATIENCE, SLOWER * self.service.children.shared.supervisor.start_seconds)
 
     def _keep(self) -> None:
-        self._kept.write(msgspec.json.encode(_Verdict(self._kept.identity, self.legacy, self.modern, self._title)))
+        self._state_file.write(msgspec.json.encode(_Verdict(self._state_file.identity, self.legacy, self.modern, self._title)))

@@ -9,15 +9,15 @@ import pytest
 
 from bridge.child.process import Command
 from bridge.log import Log
-from bridge.service.kept import Kept, identity
+from bridge.service.state_file import StateFile, identity
 
 
 def command(*argv, cwd=None, **environment) -> Command:
     return Command(tuple(argv), {"PATH": os.environ["PATH"], **environment}, cwd)
 
 
-def kept(folder, made: Command | None = None, name="one") -> Kept:
-    return Kept(str(folder), name, made or command("echo"), Log())
+def kept(folder, made: Command | None = None, name="one") -> StateFile:
+    return StateFile(str(folder), name, made or command("echo"), Log())
 
 
 # -- the file -----------------------------------------------------------------------------------------------------------------------------

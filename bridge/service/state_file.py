@@ -33,7 +33,7 @@ def identity(command: Command) -> str:
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 
-class Kept:
+class StateFile:
     """One MCP's file in a directory; unreadable or unwritable ones are as good as none."""
 
     def __init__(self, directory: str, name: str, command: Command, log):
