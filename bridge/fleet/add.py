@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bridge.clients import document as documents
 from bridge.clients import formats
-from bridge.fleet import desktop, kept, lock, origins
+from bridge.fleet import desktop, lock, origins, secret_values
 from bridge.fleet.draft import Draft, executable, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines.programs import Failed
@@ -116,7 +116,7 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
             )
         ]
         if arguments.secrets:
-            kept.keep(project, every[0].secrets)
+            secret_values.keep(project, every[0].secrets)
     for added in every:
         print(told(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
@@ -179,7 +179,7 @@ def add(
         understood = taken_out(draft, env or {})
     except NotUnderstood as why:
         raise UsageError(str(why)) from None
-    return _finish(project, kept.apart(understood, kept.there(project), {}), trial, here)
+    return _finish(project, secret_values.with_own_names(understood, secret_values.there(project), {}), trial, here)
 
 
 def import_desktop(
@@ -193,11 +193,11 @@ def import_desktop(
         raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
     for line in formats.told_once(formats.entries(document)):
         _tell(line)
-    known, given, every = kept.there(project), {}, []
+    known, given, every = secret_values.there(project), {}, []
     for entry in entries:
         every.append(added := _one_of_many(project, entry, known, given, trial, here))
         if keep and added.path:
-            kept.keep(project, added.secrets)
+            secret_values.keep(project, added.secrets)
     return every
 
 
@@ -208,7 +208,7 @@ def told(project: Project, added: Added, keeps: bool) -> str:
     lines = [f"{added.name}: {added.path.relative_to(project.root)}" + (f", {added.tools} tools" if added.tools is not None else "")]
     lines += [f"  {note}" for note in added.notes]
     if keeps:
-        lines += [f"  {name}: its value is in {kept.place(name, value)}" for name, value in added.secrets.items()]
+        lines += [f"  {name}: its value is in {secret_values.place(name, value)}" for name, value in added.secrets.items()]
     elif added.secrets:
         lines += [f"  {', '.join(added.secrets)}: found, but not kept: write it to compose/.env (--secrets does that)"]
     if wanting := [name for name in added.missing if name not in added.secrets]:
@@ -225,11 +225,11 @@ def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: d
         return Added(entry.draft.name, notes=list(entry.notes))
     try:
         _free(project, entry.draft.name)
-        entry = kept.apart(entry, known, given, kept.FLEETS_OWN)
+        entry = secret_values.with_own_names(entry, known, given, kept.FLEETS_OWN)
         added = _finish(project, entry, trial, here)
     except UsageError as error:
         return Added(entry.draft.name, notes=[*entry.notes, str(error)])
-    given |= {name: entry.values.get(name, "") for name in kept.names(entry.draft) if name in entry.values or name not in known}
+    given |= {name: entry.values.get(name, "") for name in secret_values.names(entry.draft) if name in entry.values or name not in known}
     return added
 
 
@@ -277,7 +277,7 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool) -> Added:
         draft.name,
         path,
         dict(entry.values),
-        [name for name in dict.fromkeys([*kept.names(draft), *stanza.required_variables]) if name not in draft.optional],
+        [name for name in dict.fromkeys([*secret_values.names(draft), *stanza.required_variables]) if name not in draft.optional],
         notes,
         proof.tools,
     )

@@ -10,7 +10,7 @@ import yaml
 from bridge.child.environment import read_secret
 from bridge.cli import main
 from bridge.clients import document as documents
-from bridge.fleet import add, desktop, kept, lock
+from bridge.fleet import add, desktop, lock, secret_values
 from bridge.fleet import environment as environments
 from bridge.fleet.draft import Draft, executable, is_blank, is_secret, stanza_name
 from bridge.fleet.elsewhere import Entry
@@ -529,7 +529,7 @@ def test_a_value_of_a_secret_is_read_back_as_it_was(project, value):
 
     environments.complete(project, Fleet(stanzas=[read_stanza(made.path)]))
     assert read_secret("A_KEY", str(project.secrets / "A_KEY")) == value
-    assert kept.there(project)["A_KEY"] == value
+    assert secret_values.there(project)["A_KEY"] == value
 
 
 def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(project):

@@ -40,7 +40,7 @@ def names(draft: Draft) -> list[str]:
     )
 
 
-def apart(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], reserved: Collection[str] = ()) -> Entry:
+def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], reserved: Collection[str] = ()) -> Entry:
     """The entry, with other names for values whose names are taken. `known` are those of compose/, `given` those of other
     entries, without a value where none was found; `reserved` are never its own. Raises UsageError if a value can have no other name."""
 
