@@ -225,7 +225,7 @@ def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: d
         return Added(entry.draft.name, notes=list(entry.notes))
     try:
         _free(project, entry.draft.name)
-        entry = secret_values.with_own_names(entry, known, given, kept.FLEETS_OWN)
+        entry = secret_values.with_own_names(entry, known, given, secret_values.FLEETS_OWN)
         added = _finish(project, entry, trial, here)
     except UsageError as error:
         return Added(entry.draft.name, notes=[*entry.notes, str(error)])
