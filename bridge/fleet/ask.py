@@ -11,7 +11,7 @@ import httpx2
 PATIENCE = 5.0
 
 
-class Silence(Exception):
+class NoResponse(Exception):
     """No answer; the message says why: nobody listens, or not in time (`is_late`)."""
 
     def __init__(self, words: str, is_late: bool = False):
@@ -20,7 +20,7 @@ class Silence(Exception):
 
 
 @dataclass(frozen=True)
-class Said:
+class Response:
     status: int
     body: bytes
     message: dict[str, Any] | None = None  # the JSON-RPC answer in it
@@ -52,25 +52,25 @@ class Http:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None, patience: float = PATIENCE) -> Said:
+    def get(self, url: str, headers: Mapping[str, str] | None = None, patience: float = PATIENCE) -> Response:
         return self._ask("GET", url, headers, None, patience)
 
-    def post(self, url: str, body: Any, headers: Mapping[str, str] | None = None, patience: float = PATIENCE) -> Said:
+    def post(self, url: str, body: Any, headers: Mapping[str, str] | None = None, patience: float = PATIENCE) -> Response:
         return self._ask("POST", url, headers, body, patience)
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, patience: float) -> Said:
+    def _ask(self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, patience: float) -> Response:
         deadline = time.monotonic() + patience
         try:
             with self._client.stream(method, url, headers=headers, json=body, timeout=patience) as response:
                 return _read(response, deadline)
         except (httpx2.TimeoutException, TimeoutError):
-            raise Silence(f"no answer within {patience:g} s", is_late=True) from None
+            raise NoResponse(f"no answer within {patience:g} s", is_late=True) from None
         except httpx2.TransportError as error:
             words = "connection refused" if "refused" in str(error).lower() else str(error) or type(error).__name__
-            raise Silence(words) from None
+            raise NoResponse(words) from None
 
 
-def _read(response: httpx2.Response, deadline: float) -> Said:
+def _read(response: httpx2.Response, deadline: float) -> Response:
     """All of a body; of a stream of events only up to the answer, because it may stay open."""
     is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
     body = b""
@@ -79,8 +79,8 @@ def _read(response: httpx2.Response, deadline: float) -> Said:
             raise TimeoutError
         body += chunk
         if is_stream and (message := _answer_in(body)) is not None:
-            return Said(response.status_code, body, message)
-    return Said(response.status_code, body, _answer_in(body) if is_stream else _message(body))
+            return Response(response.status_code, body, message)
+    return Response(response.status_code, body, _answer_in(body) if is_stream else _message(body))
 
 
 def _answer_in(events: bytes) -> dict[str, Any] | None:

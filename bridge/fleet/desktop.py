@@ -13,7 +13,7 @@ from pathlib import Path
 from bridge.child.environment import BadEnvironment, read_file
 from bridge.clients import formats
 from bridge.clients.document import Document
-from bridge.clients.formats import Entry as Said
+from bridge.clients.formats import Entry as Response
 from bridge.clients.variables import Unresolved, workspace_of
 from bridge.fleet.docker_run import docker_run
 from bridge.fleet.draft import Draft, is_blank, stanza_name
@@ -73,7 +73,7 @@ def entries(document: Document) -> list[Entry]:
     return [entry(said, references) for said in formats.entries(document)]
 
 
-def entry(said: Said, references: References) -> Entry:
+def entry(said: Response, references: References) -> Entry:
     """One of them."""
     draft = Draft(stanza_name(said.name))
     if said.off or said.wrong:
@@ -90,7 +90,7 @@ def entry(said: Said, references: References) -> Entry:
     return replace(found, notes=tuple(dict.fromkeys([*found.notes, *_more_notes(said, found)])))
 
 
-def _more_notes(said: Said, found: Entry) -> Iterator[str]:
+def _more_notes(said: Response, found: Entry) -> Iterator[str]:
     if said.unknown:
         yield f"not understood: {', '.join(map(safe, sorted(said.unknown)))}"
     if said.hidden:
@@ -133,7 +133,7 @@ def _check(draft: Draft) -> None:
 # ---- a program ---------------------------------------------------------------------
 
 
-def _program(draft: Draft, said: Said, references: References) -> Entry:
+def _program(draft: Draft, said: Response, references: References) -> Entry:
     started = unwrapped(list(said.command))
     raw = said.env | started.env
     env = {name: references.text(text) for name, text in raw.items()} | dict.fromkeys(said.secrets, "")
@@ -171,7 +171,7 @@ def _program(draft: Draft, said: Said, references: References) -> Entry:
 # ---- a remote one ----------------------------------------------------------------------
 
 
-def _through_remote(draft: Draft, said: Said, env: dict[str, str]) -> Entry | None:
+def _through_remote(draft: Draft, said: Response, env: dict[str, str]) -> Entry | None:
     """A program that is only a way to a URL: LiteLLM goes there itself. None if it must stay, because a secret stands in the URL."""
     before, rest = options_of(list(draft.command), REMOTE_VALUES)
     if not rest:
@@ -204,7 +204,7 @@ def _through_remote(draft: Draft, said: Said, env: dict[str, str]) -> Entry | No
     return _to(draft, url, transport, headers, notes)
 
 
-def _remote(draft: Draft, said: Said, references: References) -> Entry:
+def _remote(draft: Draft, said: Response, references: References) -> Entry:
     headers = {name: references.text(value) for name, value in said.headers.items()}
     url = references.text(said.url)
     if REFERENCE.search(url):

@@ -24,7 +24,7 @@ from pathlib import Path
 import yaml
 
 from bridge.fleet import files
-from bridge.fleet.ask import Http, Silence
+from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, build_cache, checkout
 from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
@@ -330,7 +330,7 @@ class Compose:
         try:
             with Http() as http:
                 return http.get(url, self.headers).json().get("state") == "fatal"
-        except Silence:
+        except NoResponse:
             return False
 
     def _created(self, names: list[str], *options: str) -> dict[str, str]:

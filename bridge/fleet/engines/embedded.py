@@ -23,7 +23,7 @@ import bridge
 from bridge.child.environment import PROXIES
 from bridge.config import LITERAL
 from bridge.config import read as read_config
-from bridge.fleet.ask import Http, Silence
+from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.excerpt import show
@@ -269,7 +269,7 @@ class Embedded:
             try:
                 if condition():
                     return
-            except Silence:
+            except NoResponse:
                 pass
             told = ((self._told() or {}).get("programs") or {}).get(program) or {}
             if told.get("restarts", 0) >= 2:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from bridge.fleet.ask import Http, Silence
+from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import Say
 
 ROOM = 2 + 2 * (os.cpu_count() or 2)  # that are starting at the same time
@@ -79,7 +79,7 @@ class Waves:
         if url := self.url(name):
             try:
                 said = http.get(url, self.headers if url.endswith("/readyz") else None, patience=2)
-            except Silence:
+            except NoResponse:
                 pass
             else:
                 if said.status == 200:

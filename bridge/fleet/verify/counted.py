@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.fleet.ask import Http, Silence
+from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 
@@ -27,7 +27,7 @@ class Counter:
         url = f"{self.base}/{stanza.name}/metrics" if self.each_has_its_own else f"{self.base}/metrics"
         try:
             said = self.http.get(url, self.headers)
-        except Silence:
+        except NoResponse:
             return None
         if said.status != 200:
             return None
@@ -64,7 +64,7 @@ class Prometheus:
         report = Report("prometheus", self.url)
         try:
             said = self.http.get(f"{self.url}/-/ready")
-        except Silence as silence:
+        except NoResponse as silence:
             report.add(Hop("running", FAILED, f"{self.url}: {silence}", "mcp-bridge logs prometheus; mcp-bridge up starts it again"))
         else:
             report.add(Hop("running", OK) if said.status == 200 else Hop("running", FAILED, said.words, "mcp-bridge logs prometheus"))
@@ -105,7 +105,7 @@ class Prometheus:
             if calls == 0:
                 return Hop("counted", OK, "target up; no call was made"), True
             found = self._ask("query", query=f'sum({METRIC}{{mcp="{stanza.name}",method="tools/call"}})').get("result") or []
-        except Silence as silence:
+        except NoResponse as silence:
             return Hop("counted", FAILED, f"Prometheus: {silence}", "mcp-bridge logs prometheus"), not silence.is_late
         value = float(found[0]["value"][1]) if found else 0.0
         if count is not None and value < count:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import anyio
 
-from bridge.fleet.ask import Http, Said, Silence
+from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.engines import Running
 from bridge.fleet.stanza import Smoke, Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
@@ -88,7 +88,7 @@ async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Htt
     while True:
         try:
             said = await anyio.to_thread.run_sync(lambda: http.get(f"{url}/readyz", headers))
-        except Silence as silence:
+        except NoResponse as silence:
             return Hop("ready", FAILED, f"{url}/readyz: {silence}", "is the bridge up? mcp-bridge ps, mcp-bridge up", _since(began))
         word = said.json()
         if said.status == 200:
@@ -98,7 +98,7 @@ async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Htt
         await anyio.sleep(0.25)
 
 
-def _why(said: Said) -> str:
+def _why(said: Response) -> str:
     word = said.json()
     return f"HTTP {said.status}: {word.get('reason') or word.get('error') or word.get('state')}" if word else said.words
 

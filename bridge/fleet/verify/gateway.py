@@ -6,7 +6,7 @@ down is a successful text, and a wedged gateway answers nothing while /health/li
 
 import time
 
-from bridge.fleet.ask import Http, Said, Silence
+from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.model import LiteLLM
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.litellm import not_in_force
@@ -35,7 +35,7 @@ class Gateway:
     def _lives(self) -> Hop:
         try:
             said = self.http.get(f"{self.url}/health/liveliness", patience=LIVES)
-        except Silence as silence:
+        except NoResponse as silence:
             return Hop("running", FAILED, f"{self.url}: {silence}", "mcp-bridge logs litellm; mcp-bridge up starts it again")
         if said.status != 200:
             return Hop("running", FAILED, f"/health/liveliness: {said.words}", "mcp-bridge logs litellm")
@@ -46,7 +46,7 @@ class Gateway:
         for patience in (ALIVE, 2 * ALIVE, 4 * ALIVE):  # on a busy machine its first answer takes long
             try:
                 said = self._post("initialize", INITIALIZE, patience)
-            except Silence as silence:
+            except NoResponse as silence:
                 if not silence.is_late:
                     return Hop(hop, FAILED, f"/mcp/: {silence}", "mcp-bridge logs litellm", _since(began))
                 continue
@@ -66,7 +66,7 @@ class Gateway:
         began = time.monotonic()
         try:
             said = self._post("tools/list", {}, LIST)
-        except Silence as silence:
+        except NoResponse as silence:
             why = "an MCP accepts its connection and does not answer, or it is wedged" if silence.is_late else "mcp-bridge logs litellm"
             return None, Hop("tools", FAILED, f"/mcp/ tools/list: {silence}", why, _since(began))
         if refusal := _refusal(said):
@@ -80,7 +80,7 @@ class Gateway:
         name = f"{stanza.litellm_name}-{seen_as(stanza)}"
         try:
             said = self._post("tools/call", {"name": name, "arguments": stanza.smoke.arguments}, CALL)
-        except Silence as silence:
+        except NoResponse as silence:
             return Hop("called", FAILED, f"{name}: {silence}", "mcp-bridge logs litellm", _since(began))
         if refusal := _refusal(said):
             return Hop("called", FAILED, f"{name}: {refusal}", "mcp-bridge logs litellm", _since(began))
@@ -96,7 +96,7 @@ class Gateway:
             )
         return judged("called", stanza.smoke, text, stanza, _since(began))
 
-    def _post(self, method: str, params: dict, patience: float) -> Said:
+    def _post(self, method: str, params: dict, patience: float) -> Response:
         # A '/' at the end: without one, 1.77.3 redirects. "Bearer": without that, it answers 500.
         headers = {"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"}
         return self.http.post(f"{self.url}/mcp/", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, headers, patience)
@@ -150,7 +150,7 @@ def skipped(stanza: Stanza, why: str) -> list[Hop]:
     return [Hop("listed", SKIPPED, why), Hop("called", SKIPPED, why)]
 
 
-def _refusal(said: Said) -> str:
+def _refusal(said: Response) -> str:
     """Why this is not a result; empty if it is one."""
     if said.status == 200 and said.message and isinstance(said.message.get("result"), dict):
         return ""
@@ -158,7 +158,7 @@ def _refusal(said: Said) -> str:
     return f"{error.get('message')} ({error.get('code')})" if isinstance(error, dict) else said.words
 
 
-def _advice(said: Said) -> str:
+def _advice(said: Response) -> str:
     if said.status in (401, 403) or (said.status == 500 and b"MCP request failed" in said.body):
         return "it runs with another LITELLM_MASTER_KEY than compose/.env says: mcp-bridge up"
     return "mcp-bridge logs litellm"

@@ -6,7 +6,7 @@ Whether the tool was really called is asked of the bridge, which counts: a model
 import json
 import time
 
-from bridge.fleet.ask import Http, Silence
+from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.counted import Counter
 from bridge.fleet.verify.direct import seen_as
@@ -34,7 +34,7 @@ def call(stanza: Stanza, url: str, key: str, model: str, http: Http, counter: Co
     before = counter.of(stanza)
     try:
         said = http.post(f"{url}/v1/responses", body, {"authorization": f"Bearer {key}"}, PATIENCE)
-    except Silence as silence:
+    except NoResponse as silence:
         return Hop("model", FAILED, f"/v1/responses: {silence}", "mcp-bridge logs litellm", _since(began))
     if said.status != 200:
         return Hop(
