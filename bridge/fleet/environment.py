@@ -178,7 +178,7 @@ def startable(environment: Environment, fleet: Fleet) -> tuple[list[Stanza], dic
 
 
 def absent(stanza: Stanza, environment: Environment) -> str:
-    """What it lacks to start, in one line with the way out; empty if nothing."""
+    """What it missing_requirements to start, in one line with the way out; empty if nothing."""
     missing = stanza.missing(environment.values)
     if stanza.auth and stanza.auth.value_env and not environment.values.get(stanza.auth.value_env):
         missing.append(stanza.auth.value_env)

@@ -45,7 +45,7 @@ class CannotLock(UsageError):
 
 
 class Incomplete(CannotLock):
-    """npm's lock lacks packages (peers that are optional for one and not for another); naming them makes it whole."""
+    """npm's lock missing_requirements packages (peers that are optional for one and not for another); naming them makes it whole."""
 
     def __init__(self, words: str, missing: list[str]):
         super().__init__(words)

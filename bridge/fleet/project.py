@@ -63,18 +63,18 @@ class Project:
 
 @contextmanager
 def alone(project: Project, command: str) -> Iterator[None]:
-    """While no other command changes the fleet of this folder. Raises Broken at once where one does.
+    """While no other command changes the fleet of this folder. Raises EngineError at once where one does.
 
     The kernel gives the lock back when its holder ends, however it ends.
     """
-    from bridge.fleet.engines import Broken
+    from bridge.fleet.engines import EngineError
 
     with open(private(project.state) / "lock", "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise Broken(f"{file.read().strip() or 'another command'} is at work on this fleet: wait until it is done") from None
+            raise EngineError(f"{file.read().strip() or 'another command'} is at work on this fleet: wait until it is done") from None
         file.truncate(0)
         file.write(f"`mcp-bridge {command}` (pid {os.getpid()}, since {time.strftime('%H:%M:%S')})")
         file.flush()

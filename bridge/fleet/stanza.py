@@ -509,5 +509,5 @@ class Stanza(Part):
         return self.name if self.required_secrets or self.required_variables or self.needs else ""
 
     def missing(self, environment) -> list[str]:
-        """What `environment` (names with values) lacks for it to start."""
+        """What `environment` (names with values) missing_requirements for it to start."""
         return [name for name in (*self.required_secrets, *self.required_variables) if not environment.get(name)]

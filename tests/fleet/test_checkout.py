@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.fleet.engines import Broken, checkout
+from bridge.fleet.engines import EngineError, checkout
 from bridge.fleet.engines.checkout import Container, claim, name_of, refuse_taken_ports
 from bridge.fleet.project import Project
 
@@ -100,7 +100,7 @@ def test_a_copied_folder_is_told_whose_the_fleet_is(tmp_path, docker, is_up):
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     copy = Project(tmp_path / "b")
 
-    with pytest.raises(Broken, match=f"{name} is that of {tmp_path / 'a'}, .* take its line COMPOSE_PROJECT_NAME out"):
+    with pytest.raises(EngineError, match=f"{name} is that of {tmp_path / 'a'}, .* take its line COMPOSE_PROJECT_NAME out"):
         claim(copy, "mcp", before(project, name))
     copy.env_file.write_text("")
     assert claim(copy, "mcp", before(project, name)) not in (name, "mcp")
@@ -116,7 +116,7 @@ def test_a_taken_port_is_told_with_whose_it_is_and_one_that_is_free(tmp_path, do
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as door:
         port, doors = taken.getsockname()[1], door.getsockname()[1]
         docker.append(runs(other, "mcp-a", "door", f"127.0.0.1:{doors}->8000/tcp"))
-        with pytest.raises(Broken) as said:
+        with pytest.raises(EngineError) as said:
             refuse_taken_ports("mcp-b", [("MCP_PORT", "127.0.0.1", doors), ("LITELLM_PORT", "127.0.0.1", port)])
         refuse_taken_ports("mcp-a", [("MCP_PORT", "127.0.0.1", doors)])  # its own
 

@@ -10,7 +10,7 @@ from support import ROOT
 from bridge.cli import FLEET, main
 from bridge.fleet import Fleet, lock
 from bridge.fleet.commands import COMMANDS
-from bridge.fleet.engines import Broken, Memory, Running, Urls, remember, remembered, running
+from bridge.fleet.engines import EngineError, LastUp, Running, Urls, remember, remembered, running
 from bridge.fleet.project import Project
 
 
@@ -137,7 +137,7 @@ def test_render_writes_what_check_then_finds_right(project, capsys):
 
 
 def test_what_was_started_is_remembered(project, capsys):
-    memory = Memory("embedded", ("time",), {"gitlab": "needs a token"}, "1.106.2")
+    memory = LastUp("embedded", ("time",), {"gitlab": "needs a token"}, "1.106.2")
     remember(project, memory)
     assert remembered(project) == memory
 
@@ -152,7 +152,7 @@ def test_what_was_started_is_remembered(project, capsys):
 
 
 def test_ps_fails_when_something_is_down(project, capsys):
-    remember(project, Memory("embedded", ("time",), {}, "1.77.3"))
+    remember(project, LastUp("embedded", ("time",), {}, "1.77.3"))
 
     assert typed("ps") == 1
     assert "bridge   down" in capsys.readouterr().out
@@ -169,14 +169,14 @@ class Idle:
     def unavailable(self) -> str:
         return ""
 
-    def lacks(self, fleet, names) -> str:
+    def missing_requirements(self, fleet, names) -> str:
         return ""
 
     def urls(self, fleet, environment) -> Urls:
         return Urls(f"http://127.0.0.1:{environment.port('MCP_PORT', 8000)}", "")
 
     def up(self, fleet, names, environment):
-        raise Broken("it was asked to start")
+        raise EngineError("it was asked to start")
 
 
 @pytest.fixture
@@ -248,8 +248,8 @@ class Docker:
 
     name = "compose"
 
-    def __init__(self, why: str = "", lacks: str = ""):
-        self.unavailable, self.lacks = lambda: why, lambda fleet, names: lacks
+    def __init__(self, why: str = "", missing_requirements: str = ""):
+        self.unavailable, self.missing_requirements = lambda: why, lambda fleet, names: missing_requirements
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,11 @@ class Docker:
             "embedded",
             "Docker is not installed: using the embedded engine (--engine compose insists)",
         ),
-        (Docker(lacks="the image python:3.13-slim is not here and cannot be pulled (no such host)"), "embedded", "cannot be pulled"),
+        (
+            Docker(missing_requirements="the image python:3.13-slim is not here and cannot be pulled (no such host)"),
+            "embedded",
+            "cannot be pulled",
+        ),
     ],
 )
 def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypatch, docker, chosen, says):
@@ -275,7 +279,7 @@ def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypa
     assert engine.name == chosen
     assert says in "\n".join(said)
     if says:
-        with pytest.raises(engines.Broken):
+        with pytest.raises(engines.EngineError):
             engines.choose("compose", project, Fleet.load(project.images), ["time"], said.append)
 
 

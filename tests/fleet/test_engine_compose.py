@@ -6,7 +6,7 @@ import time
 import pytest
 from support import Bridge, eventually, zoo
 
-from bridge.fleet.engines import Broken, Excerpt, checkout
+from bridge.fleet.engines import EngineError, Excerpt, checkout
 from bridge.fleet.engines import compose as compose_engine
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
@@ -132,7 +132,7 @@ def test_an_engine_that_goes_away_is_told_and_no_mcp_is_blamed(engine, monkeypat
         raise Failed(["docker"], 1, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
 
     monkeypatch.setattr(engine, "_run", fails)
-    with pytest.raises(Broken, match="the Docker engine went away .* the same command goes on where this ended"):
+    with pytest.raises(EngineError, match="the Docker engine went away .* the same command goes on where this ended"):
         engine._created(["a", "b"])
 
 
@@ -179,7 +179,7 @@ fi
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     made = Compose(Project(tmp_path), print)
 
-    with pytest.raises(Broken, match="^the Docker engine went away .* the same command goes on where this ended$"):
+    with pytest.raises(EngineError, match="^the Docker engine went away .* the same command goes on where this ended$"):
         for _ in range(3):
             made._containers()
 

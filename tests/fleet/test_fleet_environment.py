@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from bridge.fleet import Fleet, Stanza
-from bridge.fleet.engines import Broken, checkout
+from bridge.fleet.engines import EngineError, checkout
 from bridge.fleet.engines import compose as engine
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
@@ -254,7 +254,7 @@ def test_a_container_that_cannot_be_ended_is_told_in_one_line(project, monkeypat
     monkeypatch.setattr(engine.subprocess, "Popen", lambda *_, **__: subprocess.CompletedProcess([], 0))
     monkeypatch.setattr(subprocess.CompletedProcess, "wait", lambda *_: 0, raising=False)
 
-    with pytest.raises(Broken, match="^Docker cannot end mcp-old-1: error: it is stuck$"):
+    with pytest.raises(EngineError, match="^Docker cannot end mcp-old-1: error: it is stuck$"):
         Compose(project, lambda text: None)._end_others([])()
 
 

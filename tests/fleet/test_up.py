@@ -31,7 +31,7 @@ class Scripted:
     def unavailable(self) -> str:
         return ""
 
-    def lacks(self, fleet, names) -> str:
+    def missing_requirements(self, fleet, names) -> str:
         return ""
 
     def urls(self, fleet, environment) -> Urls:
@@ -167,10 +167,10 @@ def test_one_that_cannot_be_locked_does_not_stop_the_others(project, verified, m
 
 
 def test_what_was_never_to_start_is_not_called_failed_after_an_up_that_failed(project, monkeypatch, capsys):
-    from bridge.fleet.engines import Broken
+    from bridge.fleet.engines import EngineError
 
     def fails(*_):
-        raise Broken("the engine is gone")
+        raise EngineError("the engine is gone")
 
     monkeypatch.setattr(Scripted, "up", fails)
 

@@ -8,7 +8,7 @@ import argparse
 import importlib
 import sys
 
-from bridge.fleet.engines import Broken
+from bridge.fleet.engines import EngineError
 from bridge.settings import UsageError
 
 COMMANDS = ("up", "down", "ps", "logs", "add", "lock", "render", "verify", "tools", "resources", "prompts", "catalog", "prune")
@@ -31,7 +31,7 @@ def _at_the_edge(name: str, command):
             raise UsageError(f"nothing belongs after '--' here: {' '.join(words)}")
         try:
             return command(arguments, words)
-        except Broken as trouble:
+        except EngineError as trouble:
             print(f"mcp-bridge: {trouble}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

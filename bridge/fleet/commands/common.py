@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from bridge.fleet import environment as environments
-from bridge.fleet.engines import Engine, Memory, Say, Started, running
+from bridge.fleet.engines import Engine, LastUp, Say, Started, running
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project
@@ -55,7 +55,7 @@ def short_path(path: Path) -> str:
         return str(path)
 
 
-def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, Memory, Started, Environment]:
+def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, LastUp, Started, Environment]:
     """What the last `up` started, or of that what was named."""
     project = Project.find(arguments.project)
     engine, memory = running(project, progress(), getattr(arguments, "engine", ""))

@@ -16,7 +16,7 @@ from bridge.fleet import environment as environments
 from bridge.fleet.bounds import MEANING
 from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
 from bridge.fleet.commands.verify import verify_now
-from bridge.fleet.engines import NAMES, Engine, Memory, Say, Started, choose, remember, remembered
+from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choose, remember, remembered
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, alone
@@ -103,9 +103,9 @@ def _stamp(started: Started, definitions: dict[str, dict[str, str]], name: str) 
     return f"{started.stamps[name]} {one['whole']} {started.fleet.litellm.version}" if name in started.stamps and one else "-"
 
 
-def _memory(engine: Engine, started: Started, verified: dict[str, str], definitions: dict[str, dict[str, str]] | None = None) -> Memory:
+def _memory(engine: Engine, started: Started, verified: dict[str, str], definitions: dict[str, dict[str, str]] | None = None) -> LastUp:
     names = tuple(stanza.name for stanza in started.fleet.stanzas)
-    return Memory(engine.name, names, started.left_out, started.fleet.litellm.version, started.troubles, verified, definitions or {})
+    return LastUp(engine.name, names, started.left_out, started.fleet.litellm.version, started.troubles, verified, definitions or {})
 
 
 def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Say) -> dict[str, str]:

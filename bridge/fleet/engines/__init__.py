@@ -25,7 +25,7 @@ NAMES = ("compose", "embedded")
 Say = Callable[[str], None]
 
 
-class Broken(Exception):
+class EngineError(Exception):
     """The machine, Docker or a program does not do what it should; one line each for what was seen and the way out (exit code 1)."""
 
 
@@ -98,11 +98,11 @@ class Engine(Protocol):
     def unavailable(self) -> str:
         """Why it cannot work on this machine, and the way out, in one line; empty if it can."""
 
-    def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
+    def missing_requirements(self, fleet: Fleet, names: Collection[str]) -> str:
         """What these MCPs need and this machine cannot have, in one line; empty if nothing. It may fetch what can be had."""
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
-        """Make what runs be these MCPs of the fleet; what is right already is not touched. Raises Broken."""
+        """Make what runs be these MCPs of the fleet; what is right already is not touched. Raises EngineError."""
 
     def down(self, volumes: bool = False) -> None:
         """End all that `up` started."""
@@ -132,7 +132,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Memory:
+class LastUp:
     """What the last `up` decided, and what became of it."""
 
     engine: str
@@ -144,16 +144,16 @@ class Memory:
     definitions: dict[str, dict[str, str]] = field(default_factory=dict)  # what they were made from: definition.py
 
 
-def remember(project: Project, memory: Memory) -> None:
+def remember(project: Project, memory: LastUp) -> None:
     private(project.state)
     write_private(project.state / "fleet.json", json.dumps(memory.__dict__, indent=1) + "\n")
 
 
-def remembered(project: Project) -> Memory | None:
+def remembered(project: Project) -> LastUp | None:
     try:
         said = json.loads((project.state / "fleet.json").read_text())
         later = {name: dict(said.get(name, {})) for name in ("troubles", "verified", "definitions")}
-        return Memory(said["engine"], tuple(said["names"]), said["left_out"], said["litellm"], **later)
+        return LastUp(said["engine"], tuple(said["names"]), said["left_out"], said["litellm"], **later)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
@@ -176,25 +176,25 @@ def engine(name: str, project: Project, say: Say) -> Engine:
 
 
 def choose(asked: str, project: Project, fleet: Fleet, names: Collection[str], say: Say) -> Engine:
-    """The engine that was asked for, else the one that runs already, else the best that works here. Raises Broken."""
+    """The engine that was asked for, else the one that runs already, else the best that works here. Raises EngineError."""
     memory = remembered(project)
     if asked and memory and memory.engine != asked:
-        raise Broken(f"the fleet runs with --engine {memory.engine}: `mcp-bridge down` ends it first")
+        raise EngineError(f"the fleet runs with --engine {memory.engine}: `mcp-bridge down` ends it first")
     if not asked and memory:
         asked = memory.engine
     if asked:
         chosen = engine(asked, project, say)
-        if why := chosen.unavailable() or chosen.lacks(fleet, names):
-            raise Broken(why)
+        if why := chosen.unavailable() or chosen.missing_requirements(fleet, names):
+            raise EngineError(why)
         return chosen
     compose = engine("compose", project, say)
-    if why := compose.unavailable() or compose.lacks(fleet, names):
+    if why := compose.unavailable() or compose.missing_requirements(fleet, names):
         say(f"{why}: using the embedded engine (--engine compose insists)")
         return engine("embedded", project, say)
     return compose
 
 
-def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, Memory]:
+def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, LastUp]:
     """The engine that `up` started, or Compose where somebody did that by hand. Raises UsageError where nothing was."""
     memory = remembered(project) or _by_hand(project, say)
     if memory is None:
@@ -204,10 +204,10 @@ def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, Memory
     return engine(memory.engine, project, say), memory
 
 
-def _by_hand(project: Project, say: Say) -> Memory | None:
+def _by_hand(project: Project, say: Say) -> LastUp | None:
     """The MCPs that plain `docker compose up` started here."""
     try:
         found = engine("compose", project, say).ps()
-    except Broken:
+    except EngineError:
         return None
-    return Memory("compose", tuple(one.name for one in found if one.kind == "mcp"), {}, "") if found else None
+    return LastUp("compose", tuple(one.name for one in found if one.kind == "mcp"), {}, "") if found else None

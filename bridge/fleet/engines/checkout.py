@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.fleet.dotenv import read_dotenv
-from bridge.fleet.engines import Broken
+from bridge.fleet.engines import EngineError
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.project import Project, write_private
 
@@ -34,11 +34,11 @@ QUICK = 30.0
 GONE = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running", "docker.sock: connect")
 
 
-def broken(what: str, reason: str) -> Broken:
+def broken(what: str, reason: str) -> EngineError:
     """What to say of a Docker command that failed: it may be the engine that went away."""
     if any(words in reason.lower() for words in GONE):
-        return Broken(f"the Docker engine went away ({reason[:120]}): when it is back, the same command goes on where this ended")
-    return Broken(f"{what}: {reason}")
+        return EngineError(f"the Docker engine went away ({reason[:120]}): when it is back, the same command goes on where this ended")
+    return EngineError(f"{what}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Container:
 
 
 def containers(*filters: str) -> list[Container]:
-    """All containers, also stopped ones. Ten times faster than Compose's `ps`. Raises Broken."""
+    """All containers, also stopped ones. Ten times faster than Compose's `ps`. Raises EngineError."""
     words = [word for one in filters for word in ("--filter", one)]
     try:
         said = run(["docker", "ps", "--all", *words, "--format", "\t".join(COLUMNS)], QUICK)
@@ -78,7 +78,7 @@ class Detail:
 
 
 def details(name: str) -> dict[str, Detail]:
-    """Of each service of a project. Raises Broken."""
+    """Of each service of a project. Raises EngineError."""
     found = {one.name: one.service for one in of_project(name)}
     if not found:
         return {}
@@ -110,7 +110,7 @@ def name_of(project: Project) -> str:
 
 
 def claim(project: Project, prefix: str, before: dict[str, str]) -> str:
-    """The name of this folder's project, made and kept if it has none yet. Raises Broken where it is another folder's.
+    """The name of this folder's project, made and kept if it has none yet. Raises EngineError where it is another folder's.
 
     `before`: the name and the folder of the last `up`. A fleet that was started without a name keeps the one that it has.
     """
@@ -126,9 +126,9 @@ def claim(project: Project, prefix: str, before: dict[str, str]) -> str:
 
 
 def refuse_another(project: Project, name: str, found: Iterable[Container], folder: str = "") -> None:
-    """Raises Broken where the project of this name is another folder's."""
+    """Raises EngineError where the project of this name is another folder's."""
     if other := owner(project, name, found, folder):
-        raise Broken(
+        raise EngineError(
             f"the fleet {name} is that of {other}, and compose/.env here has the same name: take its line {VARIABLE} out, "
             "and `mcp-bridge up` starts a fleet of this folder's own"
         )
@@ -156,7 +156,7 @@ def _keep(project: Project, name: str) -> None:
 
 
 def refuse_taken_ports(name: str, ports: Iterable[tuple[str, str, int]]) -> None:
-    """Raises Broken where a port (variable, host, number) is not to be had, with whose it is and which are free."""
+    """Raises EngineError where a port (variable, host, number) is not to be had, with whose it is and which are free."""
     here = containers("status=running")
     taken = [
         (variable, host, port, _whose(port, here))
@@ -167,7 +167,7 @@ def refuse_taken_ports(name: str, ports: Iterable[tuple[str, str, int]]) -> None
         return
     said = [f"port {port} is taken by {whose}" for _, _, port, whose in taken]
     ways = " ".join(f"{variable}={_free(host, port)}" for variable, host, port, _ in taken)
-    raise Broken("; ".join(said) + f"\nend that, or write free ones into compose/.env: {ways}")
+    raise EngineError("; ".join(said) + f"\nend that, or write free ones into compose/.env: {ways}")
 
 
 def _whose(port: int, here: Iterable[Container]) -> str:

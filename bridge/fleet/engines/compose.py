@@ -25,7 +25,7 @@ import yaml
 
 from bridge.fleet import files
 from bridge.fleet.ask import Http, NoResponse
-from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, build_cache, checkout
+from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout
 from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.reason import plain, why
@@ -96,7 +96,7 @@ class Compose:
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
         return fleet
 
-    def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
+    def missing_requirements(self, fleet: Fleet, names: Collection[str]) -> str:
         """Pull the base images that many need and that are not here. What is built already needs none; what one MCP alone needs is its own trouble."""
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
@@ -128,7 +128,7 @@ class Compose:
             found = checkout.containers(
                 f"label={checkout.LABEL}.project.working_dir={self.project.compose}", f"label={checkout.LABEL}.service={KEYS}"
             )
-        except Broken:  # no Docker
+        except EngineError:  # no Docker
             return {}
         with tempfile.TemporaryDirectory() as folder:
             if not found or isinstance(_asked(["docker", "cp", "--quiet", f"{found[0].name}:/keys", folder]), Failed):
@@ -158,7 +158,7 @@ class Compose:
         hashes = self._hashes()
         outcome = self._start(first, sidecars, hashes)
         if DOOR in outcome.failed or DOOR in outcome.still:
-            raise Broken(f"door: {outcome.failed.get(DOOR, 'it does not start')}\nmcp-bridge logs door")
+            raise EngineError(f"door: {outcome.failed.get(DOOR, 'it does not start')}\nmcp-bridge logs door")
         fit = [stanza.name for stanza in sidecars if stanza.name not in troubles]
         outcome = outcome | self._start(fit, sidecars, hashes)
         runs = [name for name, told in self._containers().items() if not is_lost(*told)]
@@ -181,7 +181,7 @@ class Compose:
             write_private(self.project.state / name, files.dump(config), 0o644)  # read by other users, in containers
 
     def _claim(self, fleet: Fleet) -> str:
-        """The name of this folder's project, in compose/.env from now on. Raises Broken where it is another folder's."""
+        """The name of this folder's project, in compose/.env from now on. Raises EngineError where it is another folder's."""
         before = self._memory()
         known = before["project"] or ({"name": fleet.name} if self.memory_file.exists() else {})  # that of versions before 0.3
         name = checkout.claim(self.project, fleet.name, known)
@@ -189,7 +189,7 @@ class Compose:
         return name
 
     def _build(self, sidecars: list[Stanza]) -> dict[str, str]:
-        """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises Broken if the door cannot."""
+        """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises EngineError if the door cannot."""
         memory, here = self._memory(), _images()
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
         inputs = {
@@ -200,7 +200,7 @@ class Compose:
         if not todo:
             return {}
         if not (self.project.root / "bridge").is_dir():
-            raise Broken(
+            raise EngineError(
                 f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none"
             )
         self.say(f"building {', '.join(todo)}")
@@ -219,7 +219,7 @@ class Compose:
         failed = build([Build(name, command(name), logs / f"{name}.log") for name in todo], self._environment(), self.say, built)
         refuse_without_engine(failed)
         if DOOR in failed:
-            raise Broken(
+            raise EngineError(
                 f"the image of the door, which all MCPs stand behind, cannot be built: {failed[DOOR]}\nall of it: {logs / 'door.log'}"
             )
         return {name: f"cannot be built: {said}{room_for(said)} (all of it: {logs / name}.log)" for name, said in failed.items()}
@@ -261,7 +261,7 @@ class Compose:
                 run(["docker", "rm", "--force", *others], 60)
             except Failed as error:
                 if left := {one.name for one in checkout.of_project(self.project_name)} & others.keys():
-                    raise Broken(f"Docker cannot end {', '.join(sorted(left))}: {error.reason}") from None
+                    raise EngineError(f"Docker cannot end {', '.join(sorted(left))}: {error.reason}") from None
             self._remove_sockets()
 
         return removed
@@ -383,7 +383,7 @@ class Compose:
             try:
                 self._run("up", "--detach", "--no-build", "--force-recreate", KEYS, patience=HEALTHY)
             except Failed as error:
-                raise Broken(f"the keys cannot be made: {_compose_error(error.printed)}") from None
+                raise EngineError(f"the keys cannot be made: {_compose_error(error.printed)}") from None
         anew = dict.fromkeys(checkout.details(self.project_name), "") if by_hand else {}
         self._remember(memory | {"mounted": memory["mounted"] | anew | {KEYS: now}})
 
@@ -498,7 +498,7 @@ class Compose:
         } | {"DOCKER_BUILDKIT": "1"}
 
     def _containers(self) -> dict[str, tuple[str, str]]:
-        """The state of each service that has a container, and Docker's words for it. Raises Broken where they are another folder's."""
+        """The state of each service that has a container, and Docker's words for it. Raises EngineError where they are another folder's."""
         name, memory = checkout.name_of(self.project), self._memory()
         found = checkout.of_project(name)
         checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
@@ -581,7 +581,7 @@ def _compose_error(printed: str) -> str:
 
 
 def refuse_without_engine(failed: Mapping[str, str]) -> None:
-    """Raises Broken where it was no MCP that failed, but the engine that went away."""
+    """Raises EngineError where it was no MCP that failed, but the engine that went away."""
     for reason in failed.values():
         if any(words in reason.lower() for words in checkout.GONE):
             raise checkout.broken("", reason)

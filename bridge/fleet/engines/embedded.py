@@ -24,7 +24,7 @@ from bridge.child.environment import PROXIES
 from bridge.config import LITERAL
 from bridge.config import read as read_config
 from bridge.fleet.ask import Http, NoResponse
-from bridge.fleet.engines import Broken, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
+from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.excerpt import show
 from bridge.fleet.engines.programs import Failed
@@ -84,7 +84,7 @@ class Embedded:
             update={"stanzas": [served.as_here(self.project, stanza, environment, self.state) for stanza in fleet.stanzas]}
         )
 
-    def lacks(self, fleet: Fleet, names: Collection[str]) -> str:
+    def missing_requirements(self, fleet: Fleet, names: Collection[str]) -> str:
         return ""
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
@@ -114,7 +114,7 @@ class Embedded:
                     left_out[name] = str(reason)
                     self.say(f"{name}: not started: {reason}")
         if not entries:
-            raise Broken("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in (left_out | troubles).items()))
+            raise EngineError("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in (left_out | troubles).items()))
         return entries, Started(fleet.only([stanza.name for stanza in wanted if stanza.name not in left_out]), left_out, troubles)
 
     def _entry(self, stanza, environment: Environment) -> dict:
@@ -130,7 +130,7 @@ class Embedded:
         try:
             found = litellm.executable(version)
         except Failed as error:
-            raise Broken(f"LiteLLM {version} cannot be installed: {error.reason}\n--litellm-version takes another one") from None
+            raise EngineError(f"LiteLLM {version} cannot be installed: {error.reason}\n--litellm-version takes another one") from None
         if time.monotonic() - began > 2:
             self.say(f"LiteLLM {version}: installed in {time.monotonic() - began:.0f} s")
         return found
@@ -226,7 +226,7 @@ class Embedded:
         deadline = time.monotonic() + STOP_PATIENCE
         while (self._told() or {}).get("plan") != plan["digest"]:
             if time.monotonic() > deadline:
-                raise Broken(f"the keeper does not start: see {self.state / 'keeper.log'}")
+                raise EngineError(f"the keeper does not start: see {self.state / 'keeper.log'}")
             time.sleep(0.05)
 
     def _launch(self) -> None:
@@ -242,7 +242,7 @@ class Embedded:
             )
 
     def _wait(self, fleet: Fleet, environment: Environment) -> Outcome:
-        """Until every MCP said that it is ready, or why not, and LiteLLM lives. Raises Broken if bridge or LiteLLM do not come up."""
+        """Until every MCP said that it is ready, or why not, and LiteLLM lives. Raises EngineError if bridge or LiteLLM do not come up."""
         urls = self.urls(fleet, environment)
         with Http() as http:
             self._until(lambda: http.get(f"{urls.mcps}/healthz").status == 200, BRIDGE)
@@ -273,9 +273,9 @@ class Embedded:
                 pass
             told = ((self._told() or {}).get("programs") or {}).get(program) or {}
             if told.get("restarts", 0) >= 2:
-                raise Broken(f"{program} does not start: it {told['why']}\n{self._last_words(program)}")
+                raise EngineError(f"{program} does not start: it {told['why']}\n{self._last_words(program)}")
             if time.monotonic() > deadline:
-                raise Broken(f"{program} does not answer after {START_PATIENCE:g} s\n{self._last_words(program)}")
+                raise EngineError(f"{program} does not answer after {START_PATIENCE:g} s\n{self._last_words(program)}")
             if time.monotonic() - shown > 5:
                 shown = time.monotonic()
                 self.say(f"waiting for {program}")
@@ -378,7 +378,7 @@ def _check_port(url: str, variable: str) -> None:
     with socket.socket() as probe:
         probe.settimeout(2)
         if probe.connect_ex((host.strip("[]"), int(port))) == 0:
-            raise Broken(f"port {port} is taken by another program: end that, or choose another with {variable}=… in compose/.env")
+            raise EngineError(f"port {port} is taken by another program: end that, or choose another with {variable}=… in compose/.env")
 
 
 def _tail(path: Path, lines: int) -> list[str]:
