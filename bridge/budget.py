@@ -1,6 +1,6 @@
 """How much of something there is, who holds it, and whether there is room for more. Values only: no clock, no I/O.
 
-A `Pot` is one thing: bytes of memory, calls under way, sessions, streams, children. Whoever takes from it gives back the same.
+A `Budget` is one thing: bytes of memory, calls under way, sessions, streams, children. Whoever takes from it gives back the same.
 Where callers can be told apart (by token, else by address) none of them gets all: what one may hold is a multiple of what is
 free then, so it ends at three quarters where it is alone, and somebody who comes later always finds a rest (the dynamic
 thresholds of Choudhury and Hahne, 1998, which switches share their buffers by). Nobody has to be known beforehand.
@@ -12,7 +12,7 @@ GREED = 3  # times what is free, as much may one caller hold
 AGAIN = ((b"retry-after", b"2"),)
 
 
-class Pot:
+class Budget:
     """One thing of which there is `limit` (0: no limit). Amounts are bytes or pieces, callers any key.
 
     `reclaim` are called with an amount that is missing, and give back what can be had again.
@@ -59,16 +59,16 @@ class Pot:
         return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", AGAIN)
 
 
-class Hold:
+class Reservation:
     """What one thing of a caller's takes from a pot, while that changes: a stream's queue, a body that is being read."""
 
     __slots__ = ("caller", "pot", "size")
 
-    def __init__(self, pot: Pot, caller: str):
+    def __init__(self, pot: Budget, caller: str):
         self.pot, self.caller, self.size = pot, caller, 0
 
     def fits(self, size: int) -> bool:
-        """Hold as much as this, if there is room for what is more of it."""
+        """Reservation as much as this, if there is room for what is more of it."""
         more = size - self.size
         if more > 0 and not self.pot.has_room(self.caller, more):
             self.pot.refused += 1
@@ -95,7 +95,7 @@ def address(client) -> str:
     return ":".join(host.split(":")[:4]) if ":" in host and not host.startswith("::") else host
 
 
-NOWHERE = Pot()  # of a hold that has no service yet
+NOWHERE = Budget()  # of a hold that has no service yet
 
 
 def share_of(limit: int | None) -> int:

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import defaultdict
 
-from bridge.budget import Pot
+from bridge.budget import Budget
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
@@ -53,8 +53,8 @@ class Counts:
         self.strays: dict[str, int] = defaultdict(int)  # messages that belong to nobody, by kind
         self.drops: dict[str, int] = defaultdict(int)  # messages for clients that were lost, by reason
         self.refusals: dict[str, int] = defaultdict(int)  # requests that never reached the child, by reason
-        self.calls = Pot()  # requests of clients under way, waiting ones included
-        self.memory = Pot()  # bytes that wait, are read or sent, or are remembered
+        self.calls = Budget()  # requests of clients under way, waiting ones included
+        self.memory = Budget()  # bytes that wait, are read or sent, or are remembered
         self.bytes_in = 0  # request bodies
         self.bytes_out = 0  # answers and messages
         self.to_child = 0

@@ -184,7 +184,7 @@ def _families() -> list[_Family]:
             "mcp_bridge_budget_refusals",
             "What was refused or cut off because there was no room, or its caller had its share.",
             ["what"],
-            lambda s: [((what,), pot.refused) for what, pot in s.pots()],
+            lambda s: [((what,), pot.refused) for what, pot in s.budgets()],
         ),
         _Family(counter, "mcp_bridge_strays", "Messages that belong to nobody, by kind.", ["kind"], lambda s: _by_one(s.counts.strays)),
         _Family(counter, "mcp_bridge_drops", "Messages for clients that were lost, by reason.", ["reason"], lambda s: _by_one(s.drops())),

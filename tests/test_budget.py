@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from bridge.budget import LEAST, MOST, Hold, Pot, address, share_of
+from bridge.budget import LEAST, MOST, Budget, Reservation, address, share_of
 from bridge.container import memory_limit
 
 
-def filled(pot: Pot, caller: str) -> int:
+def filled(pot: Budget, caller: str) -> int:
     taken = 0
     while pot.has_room(caller):
         pot.take(caller)
@@ -17,15 +17,15 @@ def filled(pot: Pot, caller: str) -> int:
 
 
 def test_one_alone_gets_all_where_callers_cannot_be_told_apart():
-    assert filled(Pot(1000), "") == 1000
+    assert filled(Budget(1000), "") == 1000
 
 
 def test_one_alone_gets_three_quarters_where_others_may_come():
-    assert filled(Pot(1000, is_fair=True), "a") == 750
+    assert filled(Budget(1000, is_fair=True), "a") == 750
 
 
 def test_whoever_comes_later_finds_a_rest():
-    pot = Pot(1000, is_fair=True)
+    pot = Budget(1000, is_fair=True)
     shares = [filled(pot, str(caller)) for caller in range(5)]
 
     assert shares[0] == 750
@@ -34,12 +34,12 @@ def test_whoever_comes_later_finds_a_rest():
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_a_very_small_pot_is_whole(limit):
-    assert filled(Pot(limit, is_fair=True), "a") == limit
+    assert filled(Budget(limit, is_fair=True), "a") == limit
 
 
 def test_what_is_given_back_is_forgotten():
-    pot, chance = Pot(10_000, is_fair=True), random.Random(4)
-    holds = [Hold(pot, str(number % 7)) for number in range(30)]
+    pot, chance = Budget(10_000, is_fair=True), random.Random(4)
+    holds = [Reservation(pot, str(number % 7)) for number in range(30)]
     for _ in range(3000):
         chance.choice(holds).fits(chance.randrange(900))
     assert pot.held == sum(hold.size for hold in holds) == sum(pot.by_caller.values()) <= 10_000
@@ -50,7 +50,7 @@ def test_what_is_given_back_is_forgotten():
 
 
 def test_what_can_be_had_again_makes_room_for_what_cannot():
-    pot = Pot(100)
+    pot = Budget(100)
     pot.take("replay", 90)
     pot.reclaim.append(lambda missing: pot.give("replay", missing))
 
@@ -59,7 +59,7 @@ def test_what_can_be_had_again_makes_room_for_what_cannot():
 
 
 def test_a_caller_hears_whether_it_or_the_bridge_has_too_much():
-    pot = Pot(100, is_fair=True)
+    pot = Budget(100, is_fair=True)
     filled(pot, "greedy")
 
     assert pot.refusal("greedy", "calls", "--max-requests").status == 429

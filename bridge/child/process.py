@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from bridge.budget import Hold, Pot
+from bridge.budget import Budget, Reservation
 from bridge.child import reaper
 from bridge.child.environment import MARK
 from bridge.child.frames import framed
@@ -55,12 +55,12 @@ class Process:
         exited: Callable[[str], None],
         stderr: Stderr,
         container_file: str = "",
-        hold: Hold | None = None,
+        hold: Reservation | None = None,
     ):
         self._received, self._too_long, self._closed, self._exited, self._stderr = received, too_long, closed, exited, stderr
         self._lines = Lines(max_line)
         self._max_line = max_line
-        self._hold = hold or Hold(Pot(), "")  # of the memory, for what it has not read and for what it has begun to write
+        self._hold = hold or Reservation(Budget(), "")  # of the memory, for what it has not read and for what it has begun to write
         self._loop = asyncio.get_running_loop()
         self._unsent: deque[bytes | memoryview] = deque()
         self._read_size = READ_SIZE

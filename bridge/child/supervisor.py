@@ -5,7 +5,7 @@ import os
 import subprocess
 from dataclasses import replace
 
-from bridge.budget import Hold
+from bridge.budget import Reservation
 from bridge.child import containers
 from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
@@ -136,7 +136,7 @@ class Supervisor:
                 self._exited,
                 self.stderr,
                 self._container.file if self._container else "",
-                Hold(self.counts.memory, "child"),
+                Reservation(self.counts.memory, "child"),
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"

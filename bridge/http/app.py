@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from bridge.budget import NOWHERE, Hold, address
+from bridge.budget import NOWHERE, Reservation, address
 from bridge.http import paths
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
@@ -128,7 +128,7 @@ class App:
             )
             return await _refuse(scope, send, refusal)
         # What its body takes of the memory, until its request is answered.
-        scope["bridge.hold"] = hold = Hold(NOWHERE, scope["bridge.principal"] or address(scope.get("client")))
+        scope["bridge.hold"] = hold = Reservation(NOWHERE, scope["bridge.principal"] or address(scope.get("client")))
         try:
             await (endpoint or self._starlette)(scope, receive, send)
         except Disconnected:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from bridge.budget import Hold
+from bridge.budget import Reservation
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 
 KEPT = 2048  # bytes kept of each end of a body that is too long
@@ -58,7 +58,7 @@ async def unless_left(receive, work):
     return result
 
 
-async def read(receive, headers: dict, limit: int, hold: Hold, *, to_the_end: bool = False) -> bytes | TooLong:
+async def read(receive, headers: dict, limit: int, hold: Reservation, *, to_the_end: bool = False) -> bytes | TooLong:
     """The body, at most `limit` bytes of it. A longer one is read to its end only if its client must not be cut off.
     `hold` is what it takes of the memory; one for which there is no room is as good as too long.
 

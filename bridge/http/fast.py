@@ -21,7 +21,7 @@ from msgspec import Struct
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bridge.budget import Hold, address
+from bridge.budget import Reservation, address
 from bridge.http.again import Again, again
 from bridge.http.answers import EVENTS
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
@@ -40,7 +40,7 @@ class FastProtocol(ConnectionProtocol):
         super().__init__(*args, **kwargs)
         self.fast: FastResponse | None = None  # to the request that is being read, if it goes the fast path
         self.served = None  # the request under way by ASGI
-        self.unsent: Hold | None = None  # what waits for the client to read
+        self.unsent: Reservation | None = None  # what waits for the client to read
         self.taken: FastResponse | None = None  # the last one on the fast path
         self.head: tuple = ()  # what it says: the method, path and query, and its headers
         self.body: bytes | bytearray = b""  # what has come of it
@@ -57,7 +57,7 @@ class FastProtocol(ConnectionProtocol):
         """The client does not take what it is sent: that counts as memory, and where there is none the connection ends."""
         super().pause_writing()
         service = self.taken.service if self.taken is not None else self.bridge.any_service()
-        self.unsent = self.unsent or Hold(service.memory, self.principal or self.address)
+        self.unsent = self.unsent or Reservation(service.memory, self.principal or self.address)
         if not self.unsent.fits(self.transport.get_write_buffer_size()):
             service.counts.drops["memory"] += 1
             self.transport.abort()

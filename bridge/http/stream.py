@@ -8,7 +8,7 @@ waits for it.
 import asyncio
 from contextlib import contextmanager
 
-from bridge.budget import Hold, Pot
+from bridge.budget import Budget, Reservation
 from bridge.protocol.envelope import RETURN
 
 COMMENT = b": keep-alive\n\n"
@@ -55,7 +55,7 @@ class Stream:
         "write_now",
     )
 
-    def __init__(self, limit: int, now: float, on_close=None, hold: Hold | None = None):
+    def __init__(self, limit: int, now: float, on_close=None, hold: Reservation | None = None):
         self.limit = limit
         self.overflowed = False
         self.closed = False
@@ -66,7 +66,7 @@ class Stream:
         self.write_now = None  # writes a frame past the task, which costs half as much; False if it has to wait
         self._frames: list[bytes] = []
         self._size = 0
-        self.hold = hold or Hold(Pot(), "")  # of the memory, for what is queued and what is being sent
+        self.hold = hold or Reservation(Budget(), "")  # of the memory, for what is queued and what is being sent
         self._waiter: asyncio.Future | None = None
         self._on_close = on_close
         self._is_sending = False

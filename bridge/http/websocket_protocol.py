@@ -2,7 +2,7 @@
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from bridge.budget import Hold
+from bridge.budget import Reservation
 from bridge.http.connection import WriteDeadline
 
 A_WRITE = 64  # bytes that one takes beside its own, while it waits
@@ -15,7 +15,7 @@ class WebSocketProtocol(WriteDeadline, WebSocketsSansIOProtocol):
     def __init__(self, *args, write_timeout: float, **kwargs):
         super().__init__(*args, **kwargs)
         self.write_timeout = write_timeout
-        self.hold: Hold | None = None
+        self.hold: Reservation | None = None
         self.pongs = 0  # bytes of them that a client has not taken which goes on with its pings
 
     def handle_ping(self) -> None:
@@ -52,7 +52,7 @@ class WebSocketProtocol(WriteDeadline, WebSocketsSansIOProtocol):
         """What has come of a message counts as memory, and pongs; where there is none the connection ends."""
         size = len(self.conn.reader.buffer) + (len(self.frames[0]) if self.frames else 0) + self.pongs
         if size and self.hold is None and self.scope.get("bridge.hold") is not None:
-            self.hold = Hold(self.scope["bridge.hold"].pot, self.scope["bridge.hold"].caller)
+            self.hold = Reservation(self.scope["bridge.hold"].pot, self.scope["bridge.hold"].caller)
         if self.hold is not None and not self.hold.fits(size):
             self.transport.abort()
 

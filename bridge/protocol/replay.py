@@ -8,7 +8,7 @@ stream's later events are ever replayed, and only to the session that owns it (2
 from collections import OrderedDict, deque
 from secrets import token_hex
 
-from bridge.budget import Pot
+from bridge.budget import Budget
 
 KEPT = "replay"  # who holds it, as far as the memory is concerned
 
@@ -33,9 +33,9 @@ class Recording:
 class Replay:
     """All recordings of one MCP. `limit` is in bytes; the newest event is kept whatever its size."""
 
-    def __init__(self, limit: int, memory: Pot | None = None):
+    def __init__(self, limit: int, memory: Budget | None = None):
         self.limit = limit
-        self.memory = memory or Pot()
+        self.memory = memory or Budget()
         self.memory.reclaim.append(self._give_back)
         self.size = 0
         self.forgotten = 0

@@ -11,7 +11,7 @@ from sys import getsizeof
 
 from msgspec import Raw
 
-from bridge.budget import Hold, Pot
+from bridge.budget import Budget, Reservation
 from bridge.protocol import envelope
 from bridge.protocol.revisions import WITHOUT_HEADER
 from bridge.protocol.token import MAX_LENGTH, Opening, seal, unseal
@@ -81,7 +81,7 @@ class Session:
         self.lost_state = ""  # why its own child's state is gone, until it was told
         self.label = opening.nonce[:8]
         self.caller = caller or opening.principal
-        self.hold: Hold | None = None  # what it takes of the memory, once it is kept
+        self.hold: Reservation | None = None  # what it takes of the memory, once it is kept
 
     def deliver(self, message: bytes, exchange=None) -> bool:
         """Put a message on exactly one stream: that of the exchange it belongs to, else the newest open one."""
@@ -90,7 +90,7 @@ class Session:
         return any(outbox.put(message) for outbox in reversed(self.streams))
 
     def keep(self, key: object, message: bytes) -> None:
-        """Hold a message until a stream opens. A second one with the same key takes the first one's place.
+        """Reservation a message until a stream opens. A second one with the same key takes the first one's place.
 
         The oldest give way to new ones, but asks do not: the child waits for them. The relay bounds their number.
         """
@@ -148,12 +148,12 @@ class Sessions:
     ids that are not sealed, because they end with their connection.
     """
 
-    def __init__(self, mcp: str, key: bytes, limit: int, idle: float, memory: Pot | None = None, is_fair: bool = False):
+    def __init__(self, mcp: str, key: bytes, limit: int, idle: float, memory: Budget | None = None, is_fair: bool = False):
         self.mcp = mcp
         self.key = key
         self.idle = idle
-        self.memory = memory or Pot()
-        self.pot = Pot(limit, is_fair)
+        self.memory = memory or Budget()
+        self.pot = Budget(limit, is_fair)
         self._of: dict[str, OrderedDict[str, Session]] = {}  # by caller and id, in the order in which they are forgotten
         self._open: dict[str, Session] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -190,7 +190,7 @@ class Sessions:
         self._open[session.id] = session
         self._of.setdefault(session.caller, OrderedDict())[session.id] = session
         self.pot.take(session.caller)
-        session.hold = Hold(self.memory, session.caller)
+        session.hold = Reservation(self.memory, session.caller)
         session.hold.set(session.weight())
 
     def _drop(self, session: Session) -> bool:

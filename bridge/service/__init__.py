@@ -15,7 +15,7 @@ from msgspec import Raw
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 
-from bridge.budget import Hold, Pot
+from bridge.budget import Budget, Reservation
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
@@ -53,7 +53,7 @@ class InitializeParams(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Wish:
+class InitializeWish:
     """What a client asked for when it opened its session."""
 
     revision: str | None
@@ -89,9 +89,9 @@ class Service:
         self.log = log
         self.loop = asyncio.get_running_loop()
         self.counts = counts = Counts()
-        counts.memory = self.memory = Pot(memory, is_fair)
-        counts.calls = Pot(settings.max_requests, is_fair)
-        self.seats = Pot(settings.max_streams, is_fair)  # for streams
+        counts.memory = self.memory = Budget(memory, is_fair)
+        counts.calls = Budget(settings.max_requests, is_fair)
+        self.seats = Budget(settings.max_streams, is_fair)  # for streams
         tools = (settings.tool_allow, settings.tool_deny, settings.tool_rename)
         self.tools = Tools(*tools) if any(tools) else None
         self.profile = profile(settings.profile, self.tools, name)
@@ -150,7 +150,7 @@ class Service:
         self.shared.relay.join(session)
         return session, self._greet(session, wish, message)
 
-    async def _connect(self, session: Session, wish: Wish, message: envelope.Envelope) -> Opened:
+    async def _connect(self, session: Session, wish: InitializeWish, message: envelope.Envelope) -> Opened:
         try:
             refusal = await self.children.connect(session)
             if not refusal and (why := await session.relay.child.known(self._patience)):
@@ -289,7 +289,7 @@ class Service:
 
     def open_stream(self, principal: str, beats: bool = True, caller: str = "") -> Stream:
         caller = caller or principal
-        stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed, Hold(self.memory, caller))
+        stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed, Reservation(self.memory, caller))
         self.seats.take(caller)
         stream.principal, stream.beats = principal, beats
         self.streams.add(stream)
@@ -453,7 +453,7 @@ class Service:
     def pids(self) -> list[int]:
         return [child.supervisor.pid for child in self.children if child.supervisor.pid]
 
-    def pots(self) -> list[tuple[str, Pot]]:
+    def budgets(self) -> list[tuple[str, Budget]]:
         return [
             ("bytes", self.memory),
             ("calls", self.counts.calls),
@@ -476,7 +476,7 @@ class Service:
         shown = filter(None, map(self.tools.shown, names)) if self.tools else names
         return sorted(redacted(shortened(name, SHOWN)) for name in shown)
 
-    def _wants_own_child(self, wish: Wish) -> bool:
+    def _wants_own_child(self, wish: InitializeWish) -> bool:
         if self.eras.main == MODERN:
             return False  # a modern child keeps nothing of a client, and asks through the bridge
         if self.settings.isolation == "auto":
@@ -486,7 +486,7 @@ class Service:
     def _no_session(self, caller: str) -> Refusal:
         return self.sessions.pot.refusal(caller, "sessions", "--max-sessions")
 
-    def _open_session(self, transport: str, wish: Wish, principal: str, caller: str) -> Session:
+    def _open_session(self, transport: str, wish: InitializeWish, principal: str, caller: str) -> Session:
         # Nobody can use it before it is greeted, which may take its child's whole start: until then it does not idle.
         return self.sessions.open(
             transport,
@@ -499,7 +499,7 @@ class Service:
             caller=caller,
         )
 
-    def _greet(self, session: Session, wish: Wish, message: envelope.Envelope) -> bytes:
+    def _greet(self, session: Session, wish: InitializeWish, message: envelope.Envelope) -> bytes:
         """Agree on a revision, seal that into the session's id, and answer."""
         session.touched = self.loop.time()
         session.revision, answer = self._greeting(session, wish)
@@ -516,7 +516,7 @@ class Service:
             )
         return envelope.result(message.id, answer)
 
-    def _greeting(self, session: Session, wish: Wish) -> tuple[str, bytes]:
+    def _greeting(self, session: Session, wish: InitializeWish) -> tuple[str, bytes]:
         return session.relay.facts.answer(wish.revision, hide_tasks=not session.own_child, hide_list_changed=self.is_litellm)
 
     @property
@@ -545,7 +545,7 @@ FOLLOW_UP = 0.5  # seconds after a session's last message in which LiteLLM still
 LAST_TASKS = 1.0  # seconds
 
 
-def _wish(message: envelope.Envelope) -> Wish | Refusal:
+def _wish(message: envelope.Envelope) -> InitializeWish | Refusal:
     try:
         params = msgspec.json.decode(message.params, type=InitializeParams)
         for raw in (params.capabilities, params.clientInfo):
@@ -556,7 +556,7 @@ def _wish(message: envelope.Envelope) -> Wish | Refusal:
         return Refusal(200, INVALID_PARAMS, f"initialize: {error}" if message.params else "initialize needs params")
     wanted = params.protocolVersion
     # Copies: the session keeps them, and a slice would keep the whole body.
-    return Wish(wanted if wanted in HANDSHAKE else None, params.capabilities.copy(), params.clientInfo.copy())
+    return InitializeWish(wanted if wanted in HANDSHAKE else None, params.capabilities.copy(), params.clientInfo.copy())
 
 
 def _client_name(client: Raw) -> str:

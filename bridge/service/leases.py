@@ -6,7 +6,7 @@ declares them with every request, and a spawn for each would cost more than the 
 
 from collections import defaultdict
 
-from bridge.budget import Hold
+from bridge.budget import Reservation
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras import parking
@@ -103,7 +103,7 @@ class Leases:
         lease = Lease(self.service.name, principal, envelope.Raw(capabilities), meta.client.copy() if meta.client else NO_OBJECT, self.key)
         lease.soon = lambda: self.service.loop.call_later(COLLECT, self._flush, lease)
         lease.over = lambda is_clean: self._over(lease, is_clean)
-        lease.hold = Hold(self.service.memory, principal)  # for what its client is asked while its call is parked
+        lease.hold = Reservation(self.service.memory, principal)  # for what its client is asked while its call is parked
         child = await self.service.children.lend(lease)
         return child if isinstance(child, Refusal) else lease
 

@@ -9,7 +9,7 @@ spares and those that are just ending included, are at most `limit`. A server of
 import asyncio
 from collections import OrderedDict, deque
 
-from bridge.budget import Pot
+from bridge.budget import Budget
 from bridge.child.lifecycle import State
 from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import Refusal, busy
@@ -33,7 +33,7 @@ class Pool:
         self.service = service
         self.wanted = spares
         self.limit = limit or float("inf")
-        self.pot = Pot(limit, is_fair)  # what sessions have of it
+        self.pot = Budget(limit, is_fair)  # what sessions have of it
         self.patience = patience
         self.make = make
         self.taken: set[Child] = set()

@@ -16,7 +16,7 @@ import pytest
 from msgspec import Raw
 from world import Outbox, World
 
-from bridge.budget import Hold, Pot
+from bridge.budget import Budget, Reservation
 from bridge.child.lines import Lines
 from bridge.child.process import Process
 from bridge.http import body as bodies
@@ -208,7 +208,7 @@ def read_body(pieces: list[bytes]) -> None:
     async def receive():
         return next(events)
 
-    body = asyncio.run(bodies.read(receive, {}, 1 << 30, Hold(Pot(), "")))
+    body = asyncio.run(bodies.read(receive, {}, 1 << 30, Reservation(Budget(), "")))
     assert len(body) == len(pieces) + 1
 
 
@@ -245,7 +245,7 @@ def test_what_a_slow_child_has_not_read_is_not_copied_each_time_it_reads(monkeyp
         process = Process.__new__(Process)
         process._stdin, process._loop, process._unsent, process._room = 1, Loop(), deque([line[:1000]] * (len(line) // 1000)), []
         process._is_blocked, process.backlog = False, len(line) // 1000 * 1000
-        process._lines, process._hold = Lines(1000), Hold(Pot(), "")
+        process._lines, process._hold = Lines(1000), Reservation(Budget(), "")
         while process._unsent:
             process._flush()
         assert process.backlog == 0
