@@ -242,7 +242,7 @@ def idle(bench: Bench) -> Iterator[Row]:
         with _peers_may_fail(kind), running(kind) as [server]:
             load.run(load.idle_streams(server.port, 32, lambda: None))
             before, full = server.memory(), []
-            tally = load.run(load.idle_streams(server.port, number, lambda: full.append(server.memory())))  # noqa: B023
+            tally = load.run(load.idle_streams(server.port, number, lambda: full.append(server.memory())))
             _demand_right(kind.name, tally)
             cost[kind.name] = (full[0] - before) / number
             _say(f"{number} idle SSE clients: {kind.name} {kibibytes(cost[kind.name])} each")

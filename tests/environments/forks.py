@@ -39,7 +39,7 @@ def serve(path: str, folder: str) -> None:
                 for wanted, pipe in enumerate(pipes):
                     os.dup2(pipe, wanted)
                     os.close(pipe)
-                sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115 - ours were another kind of file
+                sys.stdin, sys.stdout = open(0), open(1, "w")
                 mcp.run(transport="stdio")  # `client` stays open meanwhile: its end is what be_one waits for
                 os._exit(0)
             client.close()

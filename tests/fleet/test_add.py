@@ -214,7 +214,7 @@ def test_a_file_without_servers_is_refused(text):
 
 @pytest.mark.parametrize(
     "name, made",
-    [("LastUp Bank", "memory-bank"), ("@a/b_c", "a-b-c"), ("42", "mcp-server"), ("metrics", "my-metrics"), ("ü", "mcp-server")],
+    [("Memory Bank", "memory-bank"), ("@a/b_c", "a-b-c"), ("42", "mcp-server"), ("metrics", "my-metrics"), ("ü", "mcp-server")],
 )
 def test_any_name_becomes_one(name, made):
     assert stanza_name(name) == made

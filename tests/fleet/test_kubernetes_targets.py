@@ -88,13 +88,13 @@ def test_sizes_are_kubernetes_own():
 
 @PODS
 def test_what_is_written_to_memory_has_a_limit(name):
-    assert all(volume["emptyDir"]["sizeLimit"] for volume in pod(name)["volumes"] if volume.get("emptyDir", {}).get("medium") == "LastUp")
+    assert all(volume["emptyDir"]["sizeLimit"] for volume in pod(name)["volumes"] if volume.get("emptyDir", {}).get("medium") == "Memory")
 
 
 def test_half_of_a_pods_memory_is_for_tmp():
     tmp = {one["name"]: one for one in pod("git-host")["volumes"]}["tmp"]
 
-    assert tmp["emptyDir"] == {"medium": "LastUp", "sizeLimit": "512Mi"}  # of 1Gi
+    assert tmp["emptyDir"] == {"medium": "Memory", "sizeLimit": "512Mi"}  # of 1Gi
 
 
 def test_volumes_are_claims():

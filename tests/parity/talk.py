@@ -31,7 +31,7 @@ PATIENCE = 10  # seconds for a step
 MODES = {"modern": "auto", "only2026": "2026-07-28"}
 OLD_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LEVEL = "io.modelcontextprotocol/logLevel"
-STDERR = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as we do
+STDERR = open(os.devnull, "w")
 
 
 def main() -> None:

@@ -280,7 +280,7 @@ def test_a_pattern_does_not_try_every_way_to_divide_a_name(pattern):
 
 def test_headers_that_come_twice_are_found_in_one_look():
     """20,000 of them were compared with each other, before anybody looked at a token."""
-    assert is_linear(header_rules.twins, lambda size: [(b"x%d" % (number // 2), b"") for number in range(size // 16)]) == ""
+    assert is_linear(header_rules.duplicate_headers, lambda size: [(b"x%d" % (number // 2), b"") for number in range(size // 16)]) == ""
 
 
 @pytest.mark.parametrize("uri", ["/" * 8192, "#" * 8192, "x:" + "a" * 4000 + "/" * 4000])

@@ -330,5 +330,5 @@ def test_without_a_filter_nothing_is_asked():
     it = World()
     plain = World(tools=Tools(deny=["x"]))
 
-    assert "tools/call" not in it.relay.words.before
-    assert it.relay.words.before.keys() == plain.relay.words.before.keys() - {"tools/call"}
+    assert "tools/call" not in it.relay.translator.before
+    assert it.relay.translator.before.keys() == plain.relay.translator.before.keys() - {"tools/call"}

@@ -65,7 +65,7 @@ def start(arguments: list[str], env: dict[str, str], cwd: Path | str) -> Forked:
         socket.send_fds(wire, [json.dumps([arguments, env, str(cwd)]).encode()], [theirs])
         pid = int(wire.recv(100))
     os.close(theirs)
-    return Forked(pid, open(out, "rb"), arguments)  # noqa: SIM115 - the bridge's log, as long as it runs
+    return Forked(pid, open(out, "rb"), arguments)
 
 
 @cache
@@ -79,7 +79,7 @@ def _forker() -> socket.socket:
 
 
 def serve() -> None:
-    import bridge.serve  # noqa: F401 - this is what takes so long
+    import bridge.serve
 
     wire = socket.socket(fileno=os.dup(0))
     while True:
@@ -109,7 +109,7 @@ def be_a_bridge(arguments: list[str], env: dict[str, str], cwd: str, output: int
         if fd > 2 and fd != output:
             os.close(fd)
     os.close(output)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1, errors="backslashreplace")
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

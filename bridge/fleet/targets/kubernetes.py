@@ -96,13 +96,13 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
         ],
     }
     volumes = [
-        {"name": "tmp", "emptyDir": {"medium": "LastUp", "sizeLimit": _bytes(scratch(stanza.limits.memory))}},
+        {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(scratch(stanza.limits.memory))}},
         {"name": "secrets", "projected": {"defaultMode": 0o444, "sources": _secret_sources(stanza, files)}},
         *({"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims),
     ]
     if stanza.limits.shm:
         container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})
-        volumes.append({"name": "shm", "emptyDir": {"medium": "LastUp", "sizeLimit": _bytes(stanza.limits.shm)}})
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(stanza.limits.shm)}})
     if has_references(stanza.command):
         container["args"] = [escaped(word) for word in stanza.command]
     labels = {**_labels(stanza.name), "app.kubernetes.io/component": "mcp"}
@@ -151,7 +151,7 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
         "securityContext": RESTRICTED,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "config", "mountPath": "/etc/litellm", "readOnly": True}],
     }
-    volumes = [{"name": "tmp", "emptyDir": {"medium": "LastUp", "sizeLimit": "1Gi"}}, {"name": "config", "configMap": {"name": "litellm"}}]
+    volumes = [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}, {"name": "config", "configMap": {"name": "litellm"}}]
     return [
         _of("v1", "ConfigMap", "litellm", labels, data={"config.yaml": dump(config)}),
         _deployment("litellm", labels, container, volumes),
