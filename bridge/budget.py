@@ -68,7 +68,7 @@ class Reservation:
         self.pot, self.caller, self.size = pot, caller, 0
 
     def fits(self, size: int) -> bool:
-        """Reservation as much as this, if there is room for what is more of it."""
+        """Hold as much as this, if there is room for what is more of it."""
         more = size - self.size
         if more > 0 and not self.pot.has_room(self.caller, more):
             self.pot.refused += 1

@@ -66,7 +66,7 @@ class _Latency(_Family):
     def fill(self, service) -> None:
         for method, histogram in list(service.counts.latency.items()):
             total, buckets = 0, []
-            for bound, count in zip((*BUCKETS, None), histogram.counts):
+            for bound, count in zip((*BUCKETS, None), histogram.counts, strict=False):
                 total += count
                 buckets.append(("+Inf" if bound is None else str(bound), total))
             self.made.add_metric([service.name, method], buckets, histogram.sum)

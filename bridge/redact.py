@@ -86,7 +86,7 @@ def know(environment: dict[str, str], secrets=(), argv=()) -> None:
     for name in secrets:
         _learn(environment.get(name, ""), SHORTEST)
     named = [value for name, value in environment.items() if _SECRET_NAME.search(name)]
-    for word, following in zip(argv, (*argv[1:], "")):
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
         option, equals, value = word.partition("=")
         if _SECRET_NAME.search(option.lstrip("-")) and (equals or option.startswith("-")):
             named.append(value if equals else following)

@@ -163,7 +163,7 @@ def test_one_bad_entry_stops_no_other_unless_it_is_to_be_strict(tmp_path, caplog
     ],
 )
 def test_what_a_client_would_have_filled_in_is_never_passed_on_as_it_stands(tmp_path, place, text):
-    said = refused(tmp_path, '{"mcpServers": {\n"it": {%s}}}' % place.replace("%s", text))
+    said = refused(tmp_path, '{{"mcpServers": {{\n"it": {{{}}}}}}}'.format(place.replace("%s", text)))
 
     assert said.startswith("mcps.yaml:2: it: ") and ("write" in said or "set " in said or "give" in said)
 

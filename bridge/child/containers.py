@@ -135,7 +135,7 @@ def remove_stale(engine: Engine, environment: dict) -> int:
         ids = _ask(engine, environment, "ps", "-aq", "--no-trunc", "--filter", f"label={LABEL}").split()
         if not ids:
             return 0
-        lines = _ask(engine, environment, "inspect", "--format", '{{.Id}} {{index .Config.Labels "%s"}}' % LABEL, *ids).splitlines()
+        lines = _ask(engine, environment, "inspect", "--format", '{{.Id}} {{index .Config.Labels "' + LABEL + '"}}', *ids).splitlines()
         stale = [id for id, _, mark in (line.partition(" ") for line in lines) if _is_stale(mark.strip())]
         if stale:
             _ask(engine, environment, "rm", "-f", *stale)

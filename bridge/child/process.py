@@ -5,6 +5,7 @@ of a loop turn, and a `read` that takes what is there. Everything is a callback;
 """
 
 import asyncio
+import contextlib
 import fcntl
 import itertools
 import os
@@ -273,10 +274,8 @@ class Process:
     def _signal(self, number: int) -> None:
         if self._popen.returncode is not None:
             return  # its id may be somebody else's by now
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
     def _watch_exit(self) -> None:
         try:
@@ -336,7 +335,5 @@ def _told(code: int) -> str:
 
 
 def _widen(fd: int) -> None:
-    try:
-        fcntl.fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE)
-    except OSError:
-        pass  # not Linux, or over the user's allowance: the default does
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE)  # not Linux, or over the user's allowance: the default does

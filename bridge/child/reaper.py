@@ -4,6 +4,7 @@ We are sub-reaper (or PID 1), so a process whose parent died becomes our child, 
 of our children it came from stands in its environment (`MARK`). Linux only; elsewhere all of this does nothing.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -55,10 +56,8 @@ def sweep(*, unmarked: bool = False) -> int:
         mark = _mark_of(pid)
         if unmarked if mark is None else mark not in marks:
             left += 1
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
     return left
 
 

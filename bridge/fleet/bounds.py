@@ -31,23 +31,8 @@ MACHINE = ("/proc", "/sys", "/dev", "/boot")
 ALL_OF_IT = ("/etc", "/root", "/home", "/usr")  # whole ones: what is inside may be meant
 OF_THE_FLEET = ("bridge", "images", "litellm", "compose/secrets", "compose/state", "compose/door", "compose/database", ".git", ".venv")
 # Where a volume would cover what the bridge runs from, or what it and the fleet keep from the child.
-OF_THE_CONTAINER = (
-    "/opt/bridge",
-    "/run",
-    "/var/run",
-    "/proc",
-    "/sys",
-    "/dev",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib64",
-    "/etc",
-    "/usr/bin",
-    "/usr/sbin",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local",
+OF_THE_CONTAINER = tuple(
+    """/opt/bridge /run /var/run /proc /sys /dev /bin /sbin /lib /lib64 /etc /usr/bin /usr/sbin /usr/lib /usr/lib64 /usr/local""".split()
 )
 VOLUMES = re.compile(r"database|prometheus|keys|keys-.*|.*-socket", re.IGNORECASE)
 TARGET = re.compile(r"(/[A-Za-z0-9._@+~-]+)+/?")

@@ -14,19 +14,8 @@ import sysconfig
 from pathlib import Path
 
 # Nothing of these is imported by a server without a screen and a compiler; .pyc files are made anew.
-UNUSED = (
-    "test",
-    "idlelib",
-    "tkinter",
-    "turtledemo",
-    "ensurepip",
-    "pydoc_data",
-    "venv",
-    "site-packages",
-    "dist-packages",
-    "config-3.*",
-    "*.a",
-    "__pycache__",
+UNUSED = tuple(
+    """test idlelib tkinter turtledemo ensurepip pydoc_data venv site-packages dist-packages config-3.* *.a __pycache__""".split()
 )
 
 

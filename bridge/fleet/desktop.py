@@ -25,46 +25,13 @@ from bridge.fleet.targets.sidecar import HOST
 from bridge.fleet.wrapped import NotUnderstood, program_of, unwrapped
 
 LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|\[::1\])(?![\w.-]*\.\w)(?::(\d+))?")
-OF_A_MACHINE = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "PWD",
-    "TMPDIR",
-    "TEMP",
-    "TMP",
-    "APPDATA",
-    "LOCALAPPDATA",
-    "USERPROFILE",
-    "SYSTEMROOT",
-    "SYSTEMDRIVE",
-    "PROGRAMFILES",
-    "PROGRAMDATA",
-    "COMSPEC",
-    "WINDIR",
-    "PATHEXT",
-    "HOMEPATH",
-    "HOMEDRIVE",
-    "NVM_DIR",
-    "VIRTUAL_ENV",
-    "PYTHONPATH",
-    "NODE_PATH",
-    "DISPLAY",
-    "SSH_AUTH_SOCK",
+OF_A_MACHINE = tuple(
+    """PATH HOME USER LOGNAME SHELL PWD TMPDIR TEMP TMP APPDATA LOCALAPPDATA USERPROFILE SYSTEMROOT SYSTEMDRIVE PROGRAMFILES PROGRAMDATA
+    COMSPEC WINDIR PATHEXT HOMEPATH HOMEDRIVE NVM_DIR VIRTUAL_ENV PYTHONPATH NODE_PATH DISPLAY SSH_AUTH_SOCK""".split()
 )
-REMOTE_VALUES = {
-    "--header",
-    "-H",
-    "--transport",
-    "--host",
-    "--resource",
-    "--static-oauth-client-metadata",
-    "--static-oauth-client-info",
-    "--auth-timeout",
-    "--ignore-tool",
-}
+REMOTE_VALUES = set(
+    """--header -H --transport --host --resource --static-oauth-client-metadata --static-oauth-client-info --auth-timeout --ignore-tool""".split()
+)
 
 
 def entries(document: Document) -> list[Entry]:

@@ -11,53 +11,14 @@ from bridge.fleet.wrapped import NotUnderstood
 
 # Long options without a value; every other long option has one.
 FLAGS = set(
-    [
-        "--detach",
-        "--disable-content-trust",
-        "--help",
-        "--init",
-        "--interactive",
-        "--no-healthcheck",
-        "--oom-kill-disable",
-        "--privileged",
-        "--publish-all",
-        "--quiet",
-        "--read-only",
-        "--rm",
-        "--sig-proxy",
-        "--tty",
-        "--use-api-socket",
-        "--replace",
-        "--rmi",
-        "--tls-verify",
-        "--http-proxy",
-        "--env-host",
-        "--no-hosts",
-        "--no-hostname",
-        "--passwd",
-    ]
+    """--detach --disable-content-trust --help --init --interactive --no-healthcheck --oom-kill-disable --privileged --publish-all --quiet
+    --read-only --rm --sig-proxy --tty --use-api-socket --replace --rmi --tls-verify --http-proxy --env-host --no-hosts --no-hostname
+    --passwd""".split()
 )
 SHORT_VALUES = "evpuwhmlcaf"
-QUIET = {
-    "-i",
-    "-t",
-    "-d",
-    "-q",
-    "--interactive",
-    "--tty",
-    "--detach",
-    "--quiet",
-    "--rm",
-    "--init",
-    "--name",
-    "--pull",
-    "--platform",
-    "-l",
-    "--label",
-    "--sig-proxy",
-    "-a",
-    "--attach",
-}
+QUIET = set(
+    """-i -t -d -q --interactive --tty --detach --quiet --rm --init --name --pull --platform -l --label --sig-proxy -a --attach""".split()
+)
 INSTEAD = {
     "-m": "limits: {memory: …}",
     "--memory": "limits: {memory: …}",

@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Set
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from bridge.fleet.draft import Draft
@@ -116,7 +116,7 @@ def _born(package: str) -> date:
     are asked day by day, half by half."""
     if found := re.search(r"published at (\d{4}-\d\d-\d\d)", _why_not_there(package, OLDEST)):
         return date.fromisoformat(found[1]) + timedelta(days=2)
-    early, late = OLDEST, date.today()
+    early, late = OLDEST, datetime.now(UTC).date()
     while (late - early).days > 1:
         middle = early + (late - early) / 2
         early, late = (middle, late) if _why_not_there(package, middle) else (early, middle)

@@ -9,70 +9,19 @@ from bridge.fleet.secrecy import REFERENCE, safe
 from bridge.fleet.wrapped import NotUnderstood, program_of
 
 NPX_VALUES = {"-p", "--package", "-c", "--call", "--registry", "--cache", "--prefix", "--node-options", "-w", "--workspace", "--userconfig"}
-UVX_VALUES = {
-    "--from",
-    "--with",
-    "--python",
-    "-p",
-    "--index",
-    "--index-url",
-    "--default-index",
-    "--extra-index-url",
-    "--directory",
-    "--project",
-    "--spec",
-    "--env-file",
-    "--with-editable",
-    "--with-requirements",
-    "--refresh-package",
-    "--python-preference",
-    "--constraints",
-    "--overrides",
-    "-i",
-    "-f",
-    "--find-links",
-    "--cache-dir",
-    "--link-mode",
-    "--prerelease",
-    "--resolution",
-    "--exclude-newer",
-    "--index-strategy",
-    "--keyring-provider",
-    "--config-file",
-    "--allow-insecure-host",
-    "--color",
-}
+UVX_VALUES = set(
+    """--from --with --python -p --index --index-url --default-index --extra-index-url --directory --project --spec --env-file
+    --with-editable --with-requirements --refresh-package --python-preference --constraints --overrides -i -f --find-links --cache-dir
+    --link-mode --prerelease --resolution --exclude-newer --index-strategy --keyring-provider --config-file --allow-insecure-host
+    --color""".split()
+)
 DENO_VALUES = {"--config", "-c", "--import-map", "--lock", "--cert", "--env-file"}
 OF_A_PROJECT = set(
-    [
-        "dnx",
-        "dotnet",
-        "go",
-        "cargo",
-        "conda",
-        "mamba",
-        "micromamba",
-        "poetry",
-        "pdm",
-        "hatch",
-        "rye",
-        "pixi",
-        "nix",
-        "nix-shell",
-        "make",
-        "just",
-        "npm",
-        "pnpm",
-        "yarn",
-        "bundle",
-        "php",
-        "composer",
-        "mvn",
-        "gradle",
-        "ssh",
-        "osascript",
-        "open",
-    ]
+    """dnx dotnet go cargo conda mamba micromamba poetry pdm hatch rye pixi nix nix-shell make just npm pnpm yarn bundle php composer mvn
+    gradle ssh osascript open""".split()
+)
+LEFT_OUT = tuple(
+    """--index --index-url --extra-index-url --default-index --directory --with-editable --with-requirements -i -f --find-links""".split()
 )
 NOT_A_REGISTRY = re.compile(r"(github:|gitlab:|git\+|git@|https?:|\.|/|~|file:|jsr:|[A-Za-z]:[\\/])")
 
@@ -120,23 +69,7 @@ def _of_pypi(draft: Draft, packages: list[str], command: tuple[str, ...], option
     for package in packages:
         _check(package)
     packages = [one.replace("@", "==").removesuffix("==latest") for one in packages]
-    notes = [
-        f"{name} {safe(value)}: left out"
-        for name, value in options
-        if name
-        in (
-            "--index",
-            "--index-url",
-            "--extra-index-url",
-            "--default-index",
-            "--directory",
-            "--with-editable",
-            "--with-requirements",
-            "-i",
-            "-f",
-            "--find-links",
-        )
-    ]
+    notes = [f"{name} {safe(value)}: left out" for name, value in options if name in LEFT_OUT]
     return replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages}, command=command), notes
 
 
@@ -157,7 +90,7 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
         where = next((value for name, value in options if name in ("--directory", "--project")), "")
         packages = [value for name, value in options if name == "--with"]
         if packages and rest and not where and rest[0] not in ("python", "python3"):
-            return _of_pypi(draft, packages, tuple(rest if rest[0] not in ("mcp", "fastmcp") else rest), options)
+            return _of_pypi(draft, packages, tuple(rest), options)
         program = "python3" if rest and rest[0] in ("python", "python3") else "uv"
         rest = rest[1:] if program == "python3" else rest
         if program == "uv":

@@ -20,23 +20,7 @@ from bridge.fleet.policy import check_policy
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
-RESERVED = (
-    "litellm",
-    "prometheus",
-    "database",
-    "door",
-    "keys",
-    "compose",
-    "alerts",
-    "healthz",
-    "readyz",
-    "metrics",
-    "status.json",
-    "mcp",
-    "sse",
-    "messages",
-    "ws",
-)
+RESERVED = tuple("""litellm prometheus database door keys compose alerts healthz readyz metrics status.json mcp sse messages ws""".split())
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 SOURCES = ("pypi", "npm", "binary", "image", "url")
 # What a build reads in a shell, or as an option, is of these letters only.

@@ -25,22 +25,7 @@ PREFIXES = {
     "dbus-run-session": (),
     "arch": (),
 }
-RUNNERS = (
-    "mise",
-    "fnm",
-    "volta",
-    "asdf",
-    "direnv",
-    "op",
-    "doppler",
-    "infisical",
-    "dotenv",
-    "dotenvx",
-    "chamber",
-    "aws-vault",
-    "nvm",
-    "rtx",
-)
+RUNNERS = tuple("""mise fnm volta asdf direnv op doppler infisical dotenv dotenvx chamber aws-vault nvm rtx""".split())
 QUIET_STEPS = ("cd", "source", ".", "set", "nvm", "eval", "echo", "pushd", "ulimit", "umask", "conda", "true", "sleep")
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 

@@ -54,10 +54,7 @@ class Conversation:
             call.messages = admission.messages_of(body, self.session.revision)
         else:
             message = envelope.from_client(body)
-            if message.method is None or not message.id:
-                steps = NOTIFICATION
-            else:
-                steps = INITIALIZE if message.method == "initialize" else REQUEST
+            steps = NOTIFICATION if message.method is None or not message.id else INITIALIZE if message.method == "initialize" else REQUEST
             call = Call(steps, self.service, request, None, message=message, outbox=self, session=self.session, connection=self)
         outcome = admit(call)
         if outcome is None:

@@ -82,7 +82,7 @@ def ways_to_url(url: str, transport: str | None = None) -> tuple[Way, ...]:
     """One way where the URL or --transport names it, else every transport under that base."""
     try:
         parts = urlsplit(url)
-        parts.port
+        parts.port  # noqa: B018 - it raises for a port that is no number
     except ValueError as problem:
         raise BadUsage(f"{url}: not a URL ({problem})") from None
     if parts.scheme not in SECURE or not parts.hostname:

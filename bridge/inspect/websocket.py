@@ -14,11 +14,11 @@ from websockets.exceptions import ConnectionClosed
 
 
 @asynccontextmanager
-async def websocket_client(url: str, headers: Mapping[str, str], timeout: float) -> AsyncIterator[tuple]:
+async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: float) -> AsyncIterator[tuple]:
     told, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, pending = anyio.create_memory_object_stream[SessionMessage](0)
     async with (
-        connect(url, subprotocols=["mcp"], additional_headers=headers, max_size=None, open_timeout=timeout, close_timeout=2) as socket,
+        connect(url, subprotocols=["mcp"], additional_headers=headers, max_size=None, open_timeout=open_timeout, close_timeout=2) as socket,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(_read, socket, told)

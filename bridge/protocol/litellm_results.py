@@ -6,7 +6,7 @@ block's own JSON in it, so nothing is lost; a part of a tool's description that 
 
 import re
 from functools import cache
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Raw
@@ -74,7 +74,7 @@ class _Embedded(msgspec.Struct, tag_field="type", tag="resource"):
     resource: _Contents
 
 
-_blocks = msgspec.json.Decoder(Union[_Text, _Image, _Audio, _Link, _Embedded])
+_blocks = msgspec.json.Decoder(_Text | _Image | _Audio | _Link | _Embedded)
 # What pydantic's AnyUrl takes for sure (SDK 1.x): it parses the host of the schemes that browsers know.
 _LABEL = r"(?!xn--)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _BYTE = r"(?:1?[1-9]?[0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
@@ -99,7 +99,7 @@ def call_result(raw: Raw) -> bytes:
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return failed_call(f"the server sent a result without content: {_shortened(bytes(raw))}")
     blocks = [_block(block) for block in content]
-    fixed = {"content": blocks} if any(new is not old for new, old in zip(blocks, content)) else {}
+    fixed = {"content": blocks} if any(new is not old for new, old in zip(blocks, content, strict=False)) else {}
     dropped = {name for name, kind in _RESULT if name in members and not _is(members[name], kind)}
     if not fixed and not dropped:
         return raw

@@ -90,7 +90,7 @@ class Session:
         return any(outbox.put(message) for outbox in reversed(self.streams))
 
     def keep(self, key: object, message: bytes) -> None:
-        """Reservation a message until a stream opens. A second one with the same key takes the first one's place.
+        """Hold a message until a stream opens. A second one with the same key takes the first one's place.
 
         The oldest give way to new ones, but asks do not: the child waits for them. The relay bounds their number.
         """

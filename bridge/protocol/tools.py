@@ -121,7 +121,7 @@ class Tools:
         if tools is None:
             return Raw(envelope.encode({**members, "tools": []})) if envelope.is_wide(members["tools"]) else raw
         shown = [self._tool(tool) for tool in tools]
-        if all(new is old for new, old in zip(shown, tools)):
+        if all(new is old for new, old in zip(shown, tools, strict=False)):
             return raw
         return Raw(envelope.encode({**members, "tools": [tool for tool in shown if tool is not None]}))
 

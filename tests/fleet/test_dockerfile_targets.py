@@ -88,9 +88,11 @@ def test_a_node_server_is_installed_without_install_scripts_and_takes_node_along
         (BESIDE, 'RUN install -D "/opt/package/server-${TARGETARCH}" /opt/server/bin/server'),
         (
             FETCHED,
-            'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server '
-            '--path "dist/server" --sha256 $TARGETARCH '
-            f"amd64={'aa' * 32} arm64={'bb' * 32}",
+            (
+                'RUN python /fetch.py "https://example.org/server-${TARGETARCH}.tar.gz" /opt/server/bin/server '
+                '--path "dist/server" --sha256 $TARGETARCH '
+                f"amd64={'aa' * 32} arm64={'bb' * 32}"
+            ),
         ),
     ],
     ids=lambda value: getattr(value, "name", ""),

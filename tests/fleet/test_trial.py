@@ -377,8 +377,10 @@ def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
     )
 
     assert [note for note in proof.notes if "walk_it" in note] == [
-        "models may refuse walk_it: its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list; "
-        "where a model refuses it: tools: {deny: [walk_it]} in the stanza"
+        (
+            "models may refuse walk_it: its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list; "
+            "where a model refuses it: tools: {deny: [walk_it]} in the stanza"
+        )
     ]
     assert not [note for note in proof.notes if "refuse look" in note]
 

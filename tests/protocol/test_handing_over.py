@@ -388,7 +388,7 @@ def test_children_may_be_replaced_again_and_again():
         worlds.append(World(beside=worlds[-1], is_open=False))
         worlds[-1].open(tools=["t"])
         hand_over(worlds[-2], worlds[-1])
-    for world, (outbox, line) in zip(worlds, calls):
+    for world, (outbox, line) in zip(worlds, calls, strict=False):
         world.answer(line, "fine")
 
     assert [outbox.answers[0]["result"] for outbox, _ in calls] == ["fine"] * 5

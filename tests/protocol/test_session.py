@@ -358,7 +358,7 @@ def test_what_was_forgotten_for_others_is_taken_up_again():
 
 def test_what_would_be_missed_is_not_forgotten():
     sessions = restarted(limit=5)
-    own, level, watching, busy, waiting = (opened(sessions, own_child=number == 0) for number in range(5))
+    _own, level, watching, busy, waiting = (opened(sessions, own_child=number == 0) for number in range(5))
     level.level = "debug"
     watching.subscriptions.add("x:y")
     busy.streams.append(Outbox())

@@ -336,7 +336,10 @@ def test_a_session_that_waits_for_a_child_is_not_given_one_of_a_removed_mcp(tmp_
 def test_reloading_again_and_again_leaks_nothing(tmp_path, connect):
     with Fleet(tmp_path, "--drain-timeout", "0.2", one=ECHO, two=ECHO) as fleet:
         client = connect(Http, fleet.url("one"), listen=False)
-        descriptors = lambda: len(os.listdir(f"/proc/{fleet.bridge.process.pid}/fd"))
+
+        def descriptors():
+            return len(os.listdir(f"/proc/{fleet.bridge.process.pid}/fd"))
+
         before = descriptors()
         for number in range(8):
             fleet.write(one=entry(zoo("echo", "--instructions", number)), two=ECHO)

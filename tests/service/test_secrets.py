@@ -47,7 +47,10 @@ def test_a_reload_reads_the_file_again(connect, file, tmp_path):
     admins = tmp_path / "admins"
     admins.write_text("admin-0123456789\n")
     with Bridge(None, "--config", config, "--admin-token-file", admins) as bridge:
-        reload = lambda: bridge.http.post("/-/reload", headers={"authorization": "Bearer admin-0123456789"})
+
+        def reload():
+            return bridge.http.post("/-/reload", headers={"authorization": "Bearer admin-0123456789"})
+
         before = seen(connect, f"{bridge.url}/one"), seen(connect, f"{bridge.url}/two")
         unchanged = reload().json()["changed"]
         file.write_text("another")

@@ -79,7 +79,7 @@ def _forker() -> socket.socket:
 
 
 def serve() -> None:
-    import bridge.serve
+    import bridge.serve  # noqa: F401 - this is what takes so long
 
     wire = socket.socket(fileno=os.dup(0))
     while True:

@@ -5,6 +5,7 @@ compose/state/embedded: plan.json (what shall run), keeper.json (what does), mcp
 MCPs' volumes, which alone are kept when the fleet ends.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -149,7 +150,8 @@ class Embedded:
         token = self.state / "tokens"
         write_private(token, hash_of(environment.values["BRIDGE_TOKEN"]) + "\n")  # children may read it
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        ours |= {"TZ": zone for zone in [environment.values.get("TZ")] if zone}
+        if zone := environment.values.get("TZ"):
+            ours["TZ"] = zone
         options = [
             "--config",
             config_file,
@@ -304,10 +306,8 @@ class Embedded:
         for one in [told or {}, *((told or {}).get("programs") or {}).values()]:
             pid, identity = one.get("pid"), one.get("identity")
             if pid and identity and keeper.identity(pid) == identity:
-                try:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    pass
 
     # ---- ps, logs
 

@@ -8,6 +8,7 @@ in a row it is killed. SIGHUP: read the plan again; programs that changed are re
 a SIGHUP themselves. SIGTERM: end them all, and go. They end with us, however we end.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -279,10 +280,8 @@ def say(text: str) -> None:
 
 
 def _kill(pid: int, number: int, group: bool = True) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         (os.killpg if group else os.kill)(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _die_with(parent: int, number: int):

@@ -1,5 +1,6 @@
 """Programs that are run to their end, in process groups of their own, so that a timeout ends all of it and nothing else."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -56,16 +57,12 @@ def end(process: subprocess.Popen) -> None:
     """End the process and its group; the group may outlive its leader."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_PATIENCE)
-        except subprocess.TimeoutExpired:
-            pass
     _signal(process, signal.SIGKILL)
     process.wait(STOP_PATIENCE)
 
 
 def _signal(process: subprocess.Popen, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -67,8 +67,10 @@ def warnings(fleet: Fleet) -> list[str]:
             continue
         if stanza.litellm_name in (fleet.litellm.base.get("mcp_servers") or {}):
             told.append(f"{stanza.name}: litellm/base.yaml has an mcp_servers entry {stanza.litellm_name!r} of its own, which is used")
-        for key in _unknown(stanza, fleet.litellm):
-            told.append(f"{stanza.name}: LiteLLM {version} does not know '{key}' ({_number(SINCE[key])} is the first): {_WITHOUT[key]}")
+        told += [
+            f"{stanza.name}: LiteLLM {version} does not know '{key}' ({_number(SINCE[key])} is the first): {_WITHOUT[key]}"
+            for key in _unknown(stanza, fleet.litellm)
+        ]
         if stanza.is_remote and stanza.tools.rename:
             told.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
     return told

@@ -134,7 +134,7 @@ class Downgrade(Translator):
         """The call failed after its child could not ask for what the client has not declared: there is a code for that."""
         names = sorted(exchange.missing)
         exchange.outbox.code = MISSING_CAPABILITY
-        data = envelope.encode({"requiredCapabilities": dict.fromkeys(names, {})})
+        data = envelope.encode({"requiredCapabilities": {key: {} for key in names}})
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
 
     def _error(self, exchange: Exchange, error: Raw) -> bytes:

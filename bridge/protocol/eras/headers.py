@@ -19,18 +19,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DECIMAL = re.compile(r"(-?[0-9]{1,400})(?:\.0+)?")
 _TYPES = ("string", "integer", "boolean")
 # Keywords of JSON Schema 2020-12 whose values are schemas. None of them but `properties` leads to an argument for sure.
-_ONE = (
-    "items",
-    "contains",
-    "unevaluatedItems",
-    "additionalProperties",
-    "propertyNames",
-    "unevaluatedProperties",
-    "not",
-    "if",
-    "then",
-    "else",
-    "contentSchema",
+_ONE = tuple(
+    """items contains unevaluatedItems additionalProperties propertyNames unevaluatedProperties not if then else contentSchema""".split()
 )
 _LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAP = ("patternProperties", "dependentSchemas", "$defs", "definitions")

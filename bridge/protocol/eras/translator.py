@@ -1,5 +1,7 @@
 """What the four pairs of eras have in common, and the two pairs that relay bytes."""
 
+from typing import ClassVar
+
 from bridge.protocol import envelope, litellm_results, rules, spelling
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN
@@ -13,8 +15,8 @@ class Translator:
 
     client = LEGACY
     child = LEGACY
-    before: dict = {}  # rules for requests before the child has them, and after: rules.py
-    after: dict = {}
+    before: ClassVar[dict] = {}  # rules for requests before the child has them, and after: rules.py
+    after: ClassVar[dict] = {}
 
     def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
         """What the child is told: the client's bytes, with our own progress token in them."""
