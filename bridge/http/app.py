@@ -19,7 +19,7 @@ from bridge.budget import NOWHERE, Reservation, address
 from bridge.http import paths
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
-from bridge.http.gate import RELOAD, Denial, Gate
+from bridge.http.gate import RELOAD, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.sse import Sse
@@ -111,12 +111,12 @@ class App:
         endpoints, path = (self._endpoints if scope["type"] == "http" else self.sockets), scope["path"]
         if path not in endpoints:
             path = self._meant(scope, headers) or path
-        principal = refusal or self.gate.admit(path.encode(), headers, scope["server"], scope["type"] == "websocket")
-        if type(principal) is Denial:
-            self.gate.refused[principal.what] += 1
-            refusal = principal.refusal
         if refusal is not None:
             return await _refuse(scope, send, refusal)
+        principal = self.gate.admit(path.encode(), headers, scope["server"], scope["type"] == "websocket")
+        if isinstance(principal, Refusal):
+            self.gate.refused[principal.reason.value] += 1
+            return await _refuse(scope, send, principal)
         scope["bridge.principal"] = principal
         endpoint = endpoints.get(path)
         if endpoint is None and (scope["type"] == "websocket" or scope["path"] in self.sockets):

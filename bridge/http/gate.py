@@ -5,11 +5,11 @@ Warning"): a page can make a browser send any request, but not with a Host that 
 """
 
 import socket
-from dataclasses import dataclass
+from collections import Counter
 from urllib.parse import urlsplit
 
 from bridge.http.tokens import Tokens
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
@@ -21,22 +21,22 @@ NO_OAUTH = (
     "there is no OAuth here: send a static token (Authorization: Bearer TOKEN, or X-API-Key: TOKEN), which the operator of this bridge has"
 )
 REMEMBERED, LONGEST = 1000, 500  # Hosts with their Origins, and bytes of each: nobody has shown a token yet
-UNSEEN = object()
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-@dataclass(frozen=True)
-class Denial:
-    """Why a request may not come in: `what` of it is wrong, for the count of those."""
-
-    what: str
-    refusal: Refusal
+Headers = dict[bytes, bytes]
+Address = tuple[str, int | None] | None  # that the request came to
+Named = tuple[bytes | None, bytes | None, Address, bool]  # Host, Origin, that address, and whether it is a WebSocket's
 
 
 class Gate:
     """Asked before any endpoint: whose request it is, or why it may not come in."""
 
-    def __init__(self, allowed_hosts: tuple = (), allowed_origins: tuple = (), tokens: Tokens | None = None, is_loopback: bool = True):
+    def __init__(
+        self,
+        allowed_hosts: tuple[str, ...] = (),
+        allowed_origins: tuple[str, ...] = (),
+        tokens: Tokens | None = None,
+        is_loopback: bool = True,
+    ):
         self.tokens = tokens
         self.admins: Tokens | None = None  # those that may reload, and see all pages
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
@@ -45,54 +45,57 @@ class Gate:
         if not is_loopback:
             self.hosts.add(socket.gethostname().lower())
         self.is_loopback = is_loopback
-        self.refused: dict[str, int] = {"host": 0, "origin": 0, "token": 0}
-        self._welcome: dict[tuple, Denial | None] = {}  # what was found out about a Host and an Origin
+        self.refused = Counter({"host": 0, "origin": 0, "token": 0})
+        self._checked: dict[Named, Refusal | None] = {}  # what was found out about a Host and an Origin
 
-    def admit(self, path: bytes, headers: dict, server, is_websocket: bool = False) -> str | Denial:
+    def admit(self, path: bytes, headers: Headers, server: Address, is_websocket: bool = False) -> str | Refusal:
         """The principal of a request; who is anonymous has none ("")."""
         named = (headers.get(b"host"), headers.get(b"origin"), server, is_websocket)
-        denial = self._welcome.get(named, UNSEEN)
-        if denial is UNSEEN:
-            denial = self._check(*named)
-            if len(self._welcome) < REMEMBERED and len(named[0] or b"") + len(named[1] or b"") < LONGEST:
-                self._welcome[named] = denial
-        if denial is not None:
-            return "" if denial.what == "host" and path in HEALTH else denial  # which is constant and reveals nothing
+        try:
+            refusal = self._checked[named]
+        except KeyError:
+            refusal = self._remember(named)
+        if refusal is not None:
+            return "" if refusal.reason is Reason.HOST and path in HEALTH else refusal  # which is constant and reveals nothing
         if self.tokens is None:
             return ""
         principal = self.tokens.principal(headers)
         return self._without_token(path, headers) if principal is None else principal
 
-    def is_foreign(self, headers: dict, server) -> bool:
+    def _remember(self, named: Named) -> Refusal | None:
+        refusal = self._check(*named)
+        if len(self._checked) < REMEMBERED and len(named[0] or b"") + len(named[1] or b"") < LONGEST:
+            self._checked[named] = refusal
+        return refusal
+
+    def is_foreign(self, headers: Headers, server: Address) -> bool:
         """Whether the Host is none of ours: a checker's, which may ask for the state alone."""
         return self._check(headers.get(b"host"), None, server, False) is not None
 
-    def _without_token(self, path: bytes, headers: dict) -> str | Denial:
+    def _without_token(self, path: bytes, headers: Headers) -> str | Refusal:
         if path in OPEN_PATHS or path.endswith(b"/readyz"):
             return ""
         if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
             return ""
         if path.startswith(b"/.well-known/") or path.rpartition(b"/")[2] in OAUTH:
             # Anything but 404 here leads clients on in an OAuth dance, at whose end is nothing.
-            return Denial("token", Refusal(404, INVALID_REQUEST, NO_OAUTH))
-        return Denial(
-            "token",
-            Refusal(
-                401,
-                INVALID_REQUEST,
-                "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
-                ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),),
-            ),
+            return Refusal(404, INVALID_REQUEST, NO_OAUTH, reason=Reason.TOKEN)
+        return Refusal(
+            401,
+            INVALID_REQUEST,
+            "a bearer token is needed (Authorization: Bearer TOKEN, or X-API-Key: TOKEN)",
+            ((b"www-authenticate", b'Bearer realm="mcp-bridge"'),),
+            reason=Reason.TOKEN,
         )
 
-    def _check(self, host: bytes | None, origin: bytes | None, server, is_websocket: bool) -> Denial | None:
+    def _check(self, host: bytes | None, origin: bytes | None, server: Address, is_websocket: bool) -> Refusal | None:
         whole = (host or b"").decode("latin-1").lower()
         name = _host_name(whole)
         if not self._is_ours(name, whole, server):
-            return _forbidden("host", f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
+            return _forbidden(Reason.HOST, f"Host {name[:100]!r} is not allowed here (--allowed-host {name[:100] or 'NAME'})")
         if origin is not None and not self._is_welcome(origin.decode("latin-1").lower(), whole, is_websocket):
             shown = origin.decode("latin-1")[:100]
-            return _forbidden("origin", f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
+            return _forbidden(Reason.ORIGIN, f"Origin {shown!r} is not allowed here (--allowed-origin {shown})")
         return None
 
     def _is_welcome(self, origin: str, host: str, is_websocket: bool) -> bool:
@@ -116,7 +119,7 @@ class Gate:
         name = _host_name(page.netloc)
         return name in self.hosts or (name == _host_name(host) and not self.any_host)
 
-    def _is_ours(self, name: str, whole: str, server) -> bool:
+    def _is_ours(self, name: str, whole: str, server: Address) -> bool:
         if self.any_host or name in self.hosts or whole in self.hosts:
             return True
         # An address that we are reached by cannot be a name that somebody made point here.
@@ -124,8 +127,8 @@ class Gate:
         return not self.is_loopback and server is not None and name.strip("[]") == server[0].removeprefix("::ffff:")
 
 
-def _forbidden(what: str, why: str) -> Denial:
-    return Denial(what, Refusal(403, INVALID_REQUEST, why))
+def _forbidden(reason: Reason, why: str) -> Refusal:
+    return Refusal(403, INVALID_REQUEST, why, reason=reason)
 
 
 def _host_name(host: str) -> str:

@@ -1,6 +1,7 @@
 """Whose fault it is, as a value: JSON-RPC codes, refusals and the HTTP status that each of them gets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 
 import msgspec
 
@@ -24,6 +25,28 @@ _STATUS = {
 }
 
 
+class Reason(Enum):
+    """Which rule a refusal comes from. Counts, metrics and the audit tell refusals apart by it, never by their words."""
+
+    HOST = "host"
+    ORIGIN = "origin"
+    TOKEN = "token"
+    POLICY = "policy"  # the caller may not do this
+    LIMIT = "limit"  # the caller has done it too often, or has its share
+    SIZE = "size"
+    CONTENT = "content"  # type, encoding and character set of the body
+    ACCEPT = "accept"
+    VERSION = "version"
+    ERA = "era"  # it belongs to the other one, or its envelope and headers disagree
+    SESSION = "session"
+    ROOM = "room"
+    METHOD = "method"  # of HTTP, or the path
+    MALFORMED = "malformed"  # not one JSON-RPC message, nor a batch where there may be one
+    DRAINING = "draining"
+    CHILD = "child"  # it is not there, or does not read
+    REQUEST = "request"  # what the request asks for is not to be had, or not like this
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A reasoned no, before the child is involved. `status` is for HTTP, `code` and `message` for JSON-RPC."""
@@ -31,8 +54,9 @@ class Refusal:
     status: int
     code: int
     message: str
-    headers: tuple = field(default=())
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     data: bytes = b""  # raw JSON for the error's `data`
+    reason: Reason = Reason.REQUEST
 
 
 class Malformed(Exception):
@@ -45,7 +69,7 @@ class Malformed(Exception):
         self.id = id
 
     def refusal(self) -> Refusal:
-        return Refusal(400, self.code, self.message)
+        return Refusal(400, self.code, self.message, reason=Reason.MALFORMED)
 
 
 def modern_refusal(code: int, message: str, data: bytes = b"") -> Refusal:

@@ -11,6 +11,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_socket
 from wire import call, head, initialize, open_socket, open_websocket, read_until
 
+from bridge.http.gate import Gate
+from bridge.protocol.errors import Reason, Refusal
+
 ENDPOINTS = [
     ("POST", "/mcp"),
     ("GET", "/mcp"),
@@ -349,3 +352,12 @@ def test_the_session_of_a_call_is_checked_after_its_token(guarded, connect):
 
     assert client.post(call("echo", message="x"), {"authorization": None}).status_code == 401
     assert client.post(call("echo", message="x"), {"mcp-session-id": None}).status_code == 400
+
+
+def test_an_origin_that_is_called_like_another_header_is_counted_as_an_origin():
+    """What is counted is the refusal's reason, not a word in it."""
+    gate = Gate()
+    refusal = gate.admit(b"/mcp", {b"host": b"localhost", b"origin": b"https://Host.example"}, None)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.ORIGIN
