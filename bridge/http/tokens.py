@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -44,7 +45,7 @@ class Tokens:
             where = f"{path}:{number}"
             if len(words) > 2:
                 raise UsageError(f"{where}: expected TOKEN or NAME TOKEN")
-            digest = _digest(words[-1], where)
+            digest = digest_of(words[-1], where)
             if not words[0].isprintable():
                 raise UsageError(f"{where}: a name is made of letters, digits and signs: {words[0]!r}")
             name = words[0] if len(words) == 2 else f"token-{digest.hex()[:8]}"
@@ -57,6 +58,18 @@ class Tokens:
         return cls(principals, exposed(path) if has_plain else "")
 
     @property
+    def by_digest(self) -> Mapping[bytes, str]:
+        return self._principals
+
+    @property
+    def digests(self) -> set[bytes]:
+        return set(self._principals)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._principals.values())
+
+    @property
     def has_one_caller(self) -> bool:
         return len(set(self._principals.values())) == 1
 
@@ -66,7 +79,7 @@ class Tokens:
         had, have = (set(tokens._principals.items()) if tokens else {(b"", "")} for tokens in (before, after))
         return {principal for _, principal in had - have}
 
-    def principal(self, headers: dict) -> str | None:
+    def principal(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Whose token the request carries: as a bearer token, as X-API-Key, or bare or Basic as LiteLLM may send it."""
         given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
         kind, _, rest = given.partition(b" ")
@@ -126,7 +139,8 @@ def exposed(path: str) -> str:
     return f"{path} has mode {mode:04o}: others on this machine may read or change it (chmod 600 {path})"
 
 
-def _digest(word: str, where: str) -> bytes:
+def digest_of(word: str, where: str) -> bytes:
+    """The hash by which a word of a file is known. Raises UsageError where it is neither a good token nor its hash."""
     if _HASH.fullmatch(word):
         digest = bytes.fromhex(word[len(HASHED) :])
         if digest in _OF_NOTHING:

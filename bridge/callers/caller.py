@@ -1,0 +1,135 @@
+"""Who calls: the callers of one file, by what they show, and what each of them may do. Pure."""
+
+import hashlib
+import hmac
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from secrets import token_bytes
+
+from bridge.callers.passwords import Password
+from bridge.callers.rates import Attempts
+from bridge.callers.rules import Level, Rule, Rules
+
+REMEMBERED = 1000  # passwords that were found right
+SCOPES = ("scope", "scp")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one caller on one MCP; 0 is no limit of its own."""
+
+    requests: float = 0.0  # a second
+    burst: float = 0.0
+    in_flight: int = 0
+    sessions: int = 0
+    children: int = 0
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`name` is the principal everywhere else. An empty one stands for everybody who shows no key (`default`)."""
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    default: Level = Level.DENY
+    limits: Limits = Limits()
+    digests: frozenset[bytes] = frozenset()  # SHA-256 of its tokens
+    passwords: Mapping[str, Password] = field(default_factory=dict)  # by user
+    claims: Mapping[str, object] = field(default_factory=dict)  # of a JWT, which must all be so
+    sees_metrics: bool = False
+
+    def on(self, mcp: str) -> Rules:
+        return Rules(self.rules, self.default, mcp)
+
+    @property
+    def may_anything(self) -> bool:
+        return self.default > Level.DENY or any(rule.level > Level.DENY for rule in self.rules)
+
+    @property
+    def is_admin(self) -> bool:
+        """Of the bridge: reload, and the state of all MCPs."""
+        everywhere = [rule for rule in self.rules if not rule.kind and rule.mcp.strip("*") == ""]
+        level = min((rule.level for rule in everywhere), default=self.default)
+        return level is Level.ADMIN
+
+    def same_rights(self, other: "Caller") -> bool:
+        return (self.rules, self.default) == (other.rules, other.default)
+
+
+class Callers:
+    """Those of one file. `others` are the names of --token-file, who may call everything where the file has no caller of the name."""
+
+    def __init__(self, callers: tuple[Caller, ...] = (), everybody: Caller | None = None, others: frozenset[str] = frozenset()):
+        self.by_name = {caller.name: caller for caller in callers}
+        self.everybody = everybody or Caller("")
+        self.others = others
+        self.attempts = Attempts()
+        self._by_digest = {digest: caller.name for caller in callers for digest in caller.digests}
+        self._by_user = {user: (caller.name, password) for caller in callers for user, password in caller.passwords.items()}
+        self._key = token_bytes(32)
+        self._right: dict[bytes, str] = {}
+
+    def of(self, principal: str) -> Caller:
+        """The caller of this name. One that is known by --token-file alone may call everything, as without --callers."""
+        known = self.by_name.get(principal)
+        if known is None:
+            return Caller(principal, default=Level.EXECUTE) if principal in self.others else self.everybody
+        return known
+
+    def of_digest(self, digest: bytes) -> str | None:
+        return self._by_digest.get(digest)
+
+    def of_claims(self, claims: Mapping[str, object]) -> Caller | None:
+        """The first caller of the file all of whose `jwt` claims are so in a token that was verified. None: nobody in particular.
+
+        A claim that is a list has to hold what is asked for, and so has `scope`, whose text is a list (RFC 8693, 4.2).
+        """
+        for caller in self.by_name.values():
+            if caller.claims and all(_holds(name, claims.get(name), wanted) for name, wanted in caller.claims.items()):
+                return caller
+        return None
+
+    def of_basic(self, encoded: bytes, address: str, now: float) -> str | None:
+        """Whose user and password these are (RFC 7617): the slow hash is asked once for each that is right, and seldom for guesses."""
+        if not self._by_user:
+            return None
+        remembered = hmac.digest(self._key, encoded, "sha256")
+        name = self._right.get(remembered)
+        if name is not None:
+            return name
+        try:
+            user, colon, password = b64decode(encoded, validate=True).partition(b":")
+            known = self._by_user.get(user.decode())
+        except ValueError:
+            return None
+        if not colon or known is None or self.attempts.wait(address, now) or not known[1].fits(password):
+            return None
+        if len(self._right) < REMEMBERED:
+            self._right[remembered] = known[0]
+        return known[0]
+
+    def changed(self, after: "Callers") -> set[str]:
+        """Those whose rights or keys are not the same in another file: what was opened with them ends."""
+        names = set(self.by_name) | set(after.by_name) | self.others | after.others | {""}
+        return {
+            name
+            for name in names
+            if not self.of(name).same_rights(after.of(name))
+            or self.of(name).digests - after.of(name).digests
+            or dict(self.of(name).passwords) != dict(after.of(name).passwords)
+        }
+
+
+def digest_of(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _holds(name: str, claim: object, wanted: object) -> bool:
+    if isinstance(wanted, list):
+        return all(_holds(name, claim, one) for one in wanted)
+    if isinstance(claim, list):
+        return wanted in claim
+    if isinstance(claim, str) and name in SCOPES:
+        return wanted in claim.split(" ")
+    return claim is not None and type(claim) is type(wanted) and claim == wanted
