@@ -79,7 +79,7 @@ def test_a_child_that_needs_initialized_at_once_gets_it_at_once(around, connect,
 
 
 def test_the_strictest_child_survives_whatever_clients_send(around, connect, transport):
-    """It exits at the first line that any SDK would not take: DESIGN.md, "What a child never sees"."""
+    """It exits at the first line that any SDK would not take: docs/bridge.md, "What a child gets"."""
     bridge = around("strict_go")
     client = connect(transport, bridge.url)
     pid = bridge.children()

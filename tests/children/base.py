@@ -2,7 +2,7 @@
 
 A tool is a Python function; its signature becomes the schema. It returns the text, the whole result
 as a dict, the result's JSON as Raw, or None for "no answer". Slow tools get a thread of their own, so
-that calls run side by side, as they do in most real servers (SERVERS.md, section 4).
+that calls run side by side, as they do in most real servers.
 
 Everything is written with os.write under one lock: no buffer that a dying thread could hold.
 

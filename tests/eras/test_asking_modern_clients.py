@@ -1,6 +1,6 @@
 """A child of the handshake era asks in the middle of a call; its client of 2026-07-28 gets `input_required` instead.
 
-The call is parked meanwhile, and the client's retry takes it up: multi-round-trip, PROTOCOL.md 3.3.
+The call is parked meanwhile, and the client's retry takes it up: multi-round-trip, docs/protocol.md 3.3.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Which era a child speaks is found out on a process of its own, and remembered. PROTOCOL.md, 2.4."""
+"""Which era a child speaks is found out on a process of its own, and remembered. docs/protocol.md, 2.4."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A client of the handshake era and a child of 2026-07-28 alone: over every transport. PROTOCOL.md, 3.4."""
+"""A client of the handshake era and a child of 2026-07-28 alone: over every transport. docs/protocol.md, 3.4."""
 
 import json
 import os

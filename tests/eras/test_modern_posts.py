@@ -1,4 +1,4 @@
-"""What a POST of 2026-07-28 must look like, whatever child is behind it: PROTOCOL.md, 1.3."""
+"""What a POST of 2026-07-28 must look like, whatever child is behind it: docs/protocol.md, 1.3."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A client of 2026-07-28 and a child of the handshake era: the child's payload in the newer words. PROTOCOL.md, 3.3."""
+"""A client of 2026-07-28 and a child of the handshake era: the child's payload in the newer words. docs/protocol.md, 3.3."""
 
 import json
 import time

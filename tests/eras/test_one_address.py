@@ -1,4 +1,4 @@
-"""One address for both eras: each request shows by itself to which it belongs. PROTOCOL.md, 1.4."""
+"""One address for both eras: each request shows by itself to which it belongs. docs/protocol.md, 1.4."""
 
 import json
 

@@ -191,7 +191,7 @@ def test_a_method_with_odd_characters_is_escaped_again():
     ],
 )
 def test_it_is_refused_before_a_child_sees_it(body, code):
-    """Case 18 and the list in DESIGN.md, "What a child never sees"."""
+    """Case 18 (docs/protocol.md), and what a child never sees (docs/bridge.md)."""
     assert refusal(body).code == code
 
 

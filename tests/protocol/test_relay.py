@@ -462,7 +462,7 @@ def test_all_are_answered_when_it_is_lost_for_good():
 
 
 def test_a_new_child_hears_initialized_first_and_then_what_the_old_one_knew(world):
-    """PROTOCOL.md 4, "Child crash"; 2.2: Rust servers refuse anything before `initialized`."""
+    """docs/protocol.md 4, "Child crash"; 2.2: Rust servers refuse anything before `initialized`."""
     one, two = world.session(), world.session()
     for session, uri in ((one, "test://b"), (two, "test://b"), (two, "test://a")):
         world.answer(world.ask_child(session, "resources/subscribe", {"uri": uri})[1])

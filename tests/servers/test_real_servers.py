@@ -101,7 +101,7 @@ def test_a_real_server_is_listed_and_called_through_every_transport(real, bridge
 
 
 def test_memory_keeps_all_of_40_concurrent_writes_with_one_in_flight(bridges, connect):
-    """With more it keeps one of them, and answers each as a success (SERVERS.md, finding 2)."""
+    """With more it keeps one of them, and answers each as a success."""
     client = connect(Http, bridges["memory"].url)
 
     calls = [client.begin_call("create_entities", entities=[ENTITY | {"name": f"entity {number}"}]) for number in range(40)]
@@ -145,7 +145,7 @@ Offering: Callable[..., Client] = partial(Http, capabilities={"roots": {"listCha
 
 
 def test_a_client_cannot_replace_the_folders_of_filesystem_by_offering_roots(start_filesystem, connect, tmp_path):
-    """It takes a client's roots in the place of the operator's folders (SERVERS.md, finding 1)."""
+    """It takes a client's roots in the place of the operator's folders."""
     client = connect(Offering, start_filesystem().url)
     (tmp_path / "mine.txt").write_text("mine")
 
