@@ -6,10 +6,7 @@ free then, so it ends at three quarters where it is alone, and somebody who come
 thresholds of Choudhury and Hahne, 1998, which switches share their buffers by). Nobody has to be known beforehand.
 """
 
-from bridge.protocol.errors import INTERNAL_ERROR, Refusal
-
 GREED = 3  # times what is free, as much may one caller hold
-AGAIN = ((b"retry-after", b"2"),)
 
 
 class Budget:
@@ -50,13 +47,6 @@ class Budget:
                 self.by_caller[caller] = left
             else:
                 del self.by_caller[caller]
-
-    def refusal(self, caller: str, what: str, option: str) -> Refusal:
-        """A no to a caller for whom there is no room: 429 where most of it is that caller's own, else 503."""
-        self.refused += 1
-        if 2 * self.by_caller.get(caller, 0) > self.held:
-            return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", AGAIN)
-        return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", AGAIN)
 
 
 class Reservation:

@@ -163,7 +163,7 @@ class _Bridge:
             service.start()
             self.app.mount(name, service)
         for name in came["unchanged"]:
-            self.services[name].close_streams(revoked)
+            self.services[name].streams.close(revoked)
         self.log.info("reloaded", **{what: ",".join(names) for what, names in came.items()})
         return came
 
@@ -177,7 +177,7 @@ class _Bridge:
         deadline = loop.time() + self.settings.drain_timeout
         try:
             await service.finish(lambda: loop.time() >= deadline, "the server was changed or removed by a reload")
-            service.close_streams()
+            service.streams.close()
             await service.stop()
         except Exception:  # the other MCPs go on
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"mcp": service.name}})
@@ -210,7 +210,7 @@ class _Bridge:
         # LiteLLM 1.77.3 survives a bridge that says no, but not one that is not there.
         self._close(server)
         for service in services:
-            service.close_streams()
+            service.streams.close()
         server.should_exit = True
         stops = asyncio.gather(*(service.stop() for service in services))
         await asyncio.sleep(LAST_WORDS if any(s.streams for s in services) else 0)

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.budget import LEAST, MOST, Budget, Reservation, address, share_of
 from bridge.container import memory_limit
+from bridge.protocol.errors import no_room
 
 
 def filled(pot: Budget, caller: str) -> int:
@@ -62,8 +63,8 @@ def test_a_caller_hears_whether_it_or_the_bridge_has_too_much():
     pot = Budget(100, is_fair=True)
     filled(pot, "greedy")
 
-    assert pot.refusal("greedy", "calls", "--max-requests").status == 429
-    assert pot.refusal("other", "calls", "--max-requests").status == 503
+    assert no_room(pot, "greedy", "calls", "--max-requests").status == 429
+    assert no_room(pot, "other", "calls", "--max-requests").status == 503
 
 
 def test_addresses_of_one_ipv6_network_are_one_caller():

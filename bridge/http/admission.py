@@ -21,8 +21,8 @@ from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules
 from bridge.protocol.errors import INVALID_REQUEST, Malformed, Refusal
+from bridge.protocol.outcome import DONE, Outcome
 from bridge.protocol.revisions import has_batches
-from bridge.service.modern import DONE, Outcome
 
 TRANSPORT = "streamable-http"
 
@@ -112,7 +112,7 @@ def not_draining(call: Call) -> Outcome:
 
 
 def stream_left(call: Call) -> Outcome:
-    return call.service.no_stream_left(call.request.caller)
+    return call.service.streams.refusal(call.request.caller)
 
 
 def room(call: Call) -> Outcome:

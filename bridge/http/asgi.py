@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from bridge.http.answers import EVENTS, JSON
 from bridge.http.request import Headers, guarded
+from bridge.http.stream import pump
 
 
 class AsgiResponse:
@@ -53,7 +54,7 @@ class AsgiResponse:
 
     async def _send_events(self, stream, send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(EVENTS)})
-        await self.service.pump(stream, send)
+        await pump(self.service, stream, send)
         if not stream.overflowed:  # else without an end, which its reader would be too slow for; uvicorn closes the connection
             await send({"type": "http.response.body", "body": b""})
 

@@ -6,12 +6,13 @@ The session is the connection: it opens with `initialize` and ends when the conn
 from collections.abc import Coroutine
 
 from bridge.http import admission
-from bridge.http.admission import DONE, Call, Outcome, admit
+from bridge.http.admission import Call, admit
 from bridge.http.request import Request
 from bridge.http.stream import Stream
 from bridge.http.streamable import request_in
 from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
+from bridge.protocol.outcome import DONE, Outcome
 
 
 class Conversation:

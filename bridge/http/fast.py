@@ -26,6 +26,7 @@ from bridge.http.again import Again, again
 from bridge.http.answers import EVENTS
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
 from bridge.http.request import BUG, Headers, Request, guarded
+from bridge.http.stream import pump
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
@@ -278,7 +279,7 @@ class FastResponse(Struct, eq=False):
         return self.service.spawn(guarded(self, work))
 
     async def _pump(self, stream) -> None:
-        await self.service.pump(stream, self._send_chunk)
+        await pump(self.service, stream, self._send_chunk)
         if stream.overflowed:
             self.protocol.transport.abort()
             return

@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 
 from msgspec import Raw, Struct
 
-from bridge.http.admission import DONE, Call, Outcome, not_draining
+from bridge.http.admission import Call, not_draining
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
-from bridge.http.stream import COMMENT, Stream, frame
+from bridge.http.stream import COMMENT, Stream, frame, open_stream
 from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules, listens
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Refusal, error_body, status_of
+from bridge.protocol.outcome import DONE, Outcome
 
 
 class Modern:
@@ -166,7 +167,7 @@ class ModernReply(Struct, eq=False):
 
     def _become_stream(self) -> None:
         if self.stream is None:
-            self.stream = self.service.open_stream(self.principal)
+            self.stream = open_stream(self.service, self.principal)
             self.response.events(self.stream)
 
 

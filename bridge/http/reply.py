@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from bridge.http.stream import COMMENT, Stream, frame
+from bridge.http.stream import COMMENT, Stream, frame, open_stream
 from bridge.protocol.revisions import has_priming
 
 
@@ -65,7 +65,7 @@ class Reply(Struct, eq=False):
             return
         service = self.service
         self.recording = service.replay.open(self.session, self)
-        self.stream = service.open_stream(self.session.principal, caller=self.session.caller)
+        self.stream = open_stream(service, self.session.principal, self.session.caller)
         if has_priming(self.session.revision):
             # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
             self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(self.recording, b"").encode())

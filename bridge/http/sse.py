@@ -10,7 +10,7 @@ from bridge.http.asgi import AsgiResponse
 from bridge.http.conversation import Conversation
 from bridge.http.prefix import prefix
 from bridge.http.request import MOST, Request, Response
-from bridge.http.stream import frame
+from bridge.http.stream import frame, open_stream, pump_listening
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
 
 TRANSPORT = "sse"
@@ -33,16 +33,16 @@ class Sse:
         service = self.service
         if scope["method"] != "GET":
             return await send_refusal(send, method_not_allowed(b"GET"))
-        if refusal := service.not_now() or service.no_stream_left(scope["bridge.hold"].caller):
+        if refusal := service.not_now() or service.streams.refusal(scope["bridge.hold"].caller):
             return await send_refusal(send, refusal)
         headers = scope["bridge.headers"]
-        stream = service.open_stream(scope["bridge.principal"], caller=scope["bridge.hold"].caller)
+        stream = open_stream(service, scope["bridge.principal"], scope["bridge.hold"].caller)
         id = token_urlsafe(16)
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, frame, headers)
         self._conversations[id] = conversation
         stream.push(b"event: endpoint\ndata: %b/messages?session_id=%b\n\n" % (self._outer(scope, headers), id.encode()))
         try:
-            await service.pump_listening(stream, scope, receive, send)
+            await pump_listening(service, stream, scope, receive, send)
         finally:
             del self._conversations[id]
             conversation.close()

@@ -7,9 +7,16 @@ waits for it.
 
 import asyncio
 from contextlib import contextmanager
+from typing import Protocol
+
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from bridge.budget import Budget, Reservation
+from bridge.counts import Counts
 from bridge.protocol.envelope import RETURN
+from bridge.settings import Settings
 
 COMMENT = b": keep-alive\n\n"
 # Of every response that is an event stream. no-transform: a proxy that compresses would hold events back until its block is
@@ -31,6 +38,52 @@ def frame(message: bytes, event_id: str = "", event: str = "message") -> bytes:
     if event_id:
         return b"event: %b\nid: %b\ndata: %b\n\n" % (event.encode(), event_id.encode(), message)
     return b"event: %b\ndata: %b\n\n" % (event.encode(), message)
+
+
+class OpenStreams(Protocol):
+    """Who counts streams, and ends them."""
+
+    def opened(self, stream: "Stream") -> None: ...
+
+    def closed(self, stream: "Stream") -> None: ...
+
+
+class Owner(Protocol):
+    """What a stream needs of the service that it belongs to."""
+
+    settings: Settings
+    memory: Budget
+    counts: Counts
+    loop: asyncio.AbstractEventLoop
+    streams: OpenStreams
+
+
+def open_stream(service: Owner, principal: str, caller: str = "") -> "Stream":
+    hold = Reservation(service.memory, caller or principal)
+    stream = Stream(service.settings.stream_buffer, service.loop.time(), service.streams.closed, hold)
+    stream.principal = principal
+    service.streams.opened(stream)
+    return stream
+
+
+async def pump(service: Owner, stream: "Stream", send: Send) -> None:
+    """Write a stream's frames to its client until it is over. A reader too slow for them is given up."""
+    with stream.sending():
+        async for frames in stream:
+            service.counts.bytes_out += len(frames)
+            await send({"type": "http.response.body", "body": frames, "more_body": True})
+
+
+async def pump_listening(service: Owner, stream: "Stream", scope: Scope, receive: Receive, send: Send) -> None:
+    """The same for a stream that lives until its client leaves. A reader that takes nothing at all is given up, too."""
+    if protocol := scope.get("bridge.protocol"):
+        stream.write_now = protocol.writer()
+    with stream.sending():
+        try:
+            response = EventSourceResponse(stream, ping=0, send_timeout=service.settings.keepalive or None, headers=EVENT_STREAM)
+            await response(scope, receive, send)
+        except SendTimeoutError:
+            stream.give_up()
 
 
 class Stream:

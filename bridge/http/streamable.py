@@ -10,17 +10,18 @@ from msgspec import Raw
 
 from bridge.http import admission
 from bridge.http import body as bodies
-from bridge.http.admission import DONE, Call, Outcome, admit
+from bridge.http.admission import Call, admit
 from bridge.http.answers import send_refusal
 from bridge.http.asgi import AsgiResponse
 from bridge.http.head import Head, Heads
 from bridge.http.modern import Modern
 from bridge.http.reply import Listening, Reply
 from bridge.http.request import MOST, Request, Response
-from bridge.http.stream import COMMENT, frame
+from bridge.http.stream import COMMENT, frame, open_stream, pump_listening
 from bridge.protocol import envelope
 from bridge.protocol.eras import header_rules
 from bridge.protocol.errors import NULL_ID, Malformed, Refusal, error_body
+from bridge.protocol.outcome import DONE, Outcome
 
 
 class Streamable:
@@ -108,7 +109,7 @@ class Streamable:
         if refusal is not None:
             return await send_refusal(send, refusal)
         session = call.session
-        stream = service.open_stream(request.principal, caller=request.caller)
+        stream = open_stream(service, request.principal, request.caller)
         missed = service.replay.find(session, request.headers.get(b"last-event-id", b"").decode("latin-1"))
         if missed:
             recording, events = missed
@@ -124,7 +125,7 @@ class Streamable:
         session.listen(listening)
         stream.push(COMMENT)  # at once: a proxy that compresses, or a client, may wait for the first byte
         try:
-            await service.pump_listening(stream, scope, receive, send)
+            await pump_listening(service, stream, scope, receive, send)
         finally:
             listening.close()
             if not session.id:

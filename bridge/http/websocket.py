@@ -6,7 +6,7 @@ import anyio
 
 from bridge.http.answers import send_refusal_of_websocket
 from bridge.http.conversation import Conversation
-from bridge.http.stream import Stream
+from bridge.http.stream import Stream, open_stream
 from bridge.protocol.errors import INVALID_REQUEST, Malformed
 
 TRANSPORT = "websocket"
@@ -24,13 +24,12 @@ class WebSocket:
         await receive()  # websocket.connect
         service = self.service
         scope["bridge.hold"].pot = service.memory
-        if refusal := service.not_now() or service.no_stream_left(scope["bridge.hold"].caller):
+        if refusal := service.not_now() or service.streams.refusal(scope["bridge.hold"].caller):
             return await send_refusal_of_websocket(send, refusal)
         subprotocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        stream = service.open_stream(
-            scope["bridge.principal"], False, scope["bridge.hold"].caller
-        )  # uvicorn's own pings keep the connection alive
+        stream = open_stream(service, scope["bridge.principal"], scope["bridge.hold"].caller)
+        stream.beats = False  # uvicorn's own pings keep the connection alive
         conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, bytes, scope["bridge.headers"])
         try:
             with stream.sending():

@@ -5,6 +5,8 @@ from enum import Enum
 
 import msgspec
 
+from bridge.budget import Budget
+
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
@@ -95,9 +97,18 @@ def code_of(error: bytes | msgspec.Raw) -> int:
 
 
 def busy(what: str, option: str) -> Refusal:
-    return Refusal(
-        503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", ((b"retry-after", b"2"),)
-    )
+    return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", _AGAIN)
+
+
+def no_room(budget: Budget, caller: str, what: str, option: str) -> Refusal:
+    """A no to a caller for whom there is no room: 429 where most of what is held is that caller's own, else 503."""
+    budget.refused += 1
+    if 2 * budget.by_caller.get(caller, 0) > budget.held:
+        return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", _AGAIN)
+    return busy(what, option)
+
+
+_AGAIN = ((b"retry-after", b"2"),)
 
 
 def error_body(id: bytes, code: int, message: str, data: bytes = b"") -> bytes:

@@ -12,20 +12,17 @@ from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
-from sse_starlette import EventSourceResponse
-from sse_starlette.sse import SendTimeoutError
 
-from bridge.budget import Budget, Reservation
+from bridge.budget import Budget
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
 from bridge.child.supervisor import LAST_WORDS
 from bridge.counts import Counts
-from bridge.http.stream import EVENT_STREAM, Stream
 from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, no_room
 from bridge.protocol.policy import Policy
 from bridge.protocol.profile import profile
 from bridge.protocol.relay import SMALL
@@ -39,6 +36,7 @@ from bridge.service.eras import Eras
 from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
 from bridge.service.state_file import StateFile
+from bridge.service.streams import Streams
 
 SHOWN = 200  # characters of a name that the child made up
 PART = 4  # the replay's part of the memory, and the longest line's
@@ -91,7 +89,7 @@ class Service:
         self.counts = counts = Counts()
         counts.memory = self.memory = Budget(memory, is_fair)
         counts.calls = Budget(settings.max_requests, is_fair)
-        self.seats = Budget(settings.max_streams, is_fair)  # for streams
+        self.streams = Streams(settings.max_streams, is_fair, counts, log)
         tools = (settings.tool_allow, settings.tool_deny, settings.tool_rename)
         self.tools = Tools(*tools) if any(tools) else None
         self.profile = profile(settings.profile, self.tools, name)
@@ -112,7 +110,6 @@ class Service:
         self.pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         self.sessions = Sessions(name, key, settings.max_sessions, settings.session_idle, self.memory, is_fair)
         self.replay = Replay(int(min(settings.replay_buffer, self.memory.limit // PART)), self.memory)
-        self.streams: set[Stream] = set()
         self.minted = itertools.count(1)  # ids for children; one row for all, so that sessions can change theirs
         self.eras = Eras(self)
         self.eras.start()
@@ -265,7 +262,7 @@ class Service:
 
     async def room_in(self, process) -> Refusal | None:
         if self._waiting_for_room >= self.counts.calls.limit:
-            return self.counts.calls.refusal("", "requests", "--max-requests")
+            return no_room(self.counts.calls, "", "requests", "--max-requests")
         self._waiting_for_room += 1
         try:
             await asyncio.wait_for(process.room(), self.settings.request_timeout or None)
@@ -279,47 +276,18 @@ class Service:
         """Why there is no room for one more call of this caller, of so many bytes."""
         counts = self.counts
         if not counts.calls.has_room(caller):
-            return counts.calls.refusal(caller, "requests", "--max-requests")
+            return no_room(counts.calls, caller, "requests", "--max-requests")
         if size > SMALL and not counts.memory.has_room(caller, size):
             return self.no_memory(caller)
         return None
 
     def no_memory(self, caller: str) -> Refusal:
-        return self.memory.refusal(caller, "bytes", "--memory")
-
-    def open_stream(self, principal: str, beats: bool = True, caller: str = "") -> Stream:
-        caller = caller or principal
-        stream = Stream(self.settings.stream_buffer, self.loop.time(), self._stream_closed, Reservation(self.memory, caller))
-        self.seats.take(caller)
-        stream.principal, stream.beats = principal, beats
-        self.streams.add(stream)
-        return stream
-
-    async def pump(self, stream: Stream, send) -> None:
-        """Write a stream's frames to its client until it is over. A reader too slow for them is given up."""
-        with stream.sending():
-            async for frames in stream:
-                self.counts.bytes_out += len(frames)
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
-
-    async def pump_listening(self, stream: Stream, scope, receive, send) -> None:
-        """The same for a stream that lives until its client leaves. A reader that takes nothing at all is given up, too."""
-        if protocol := scope.get("bridge.protocol"):
-            stream.write_now = protocol.writer()
-        with stream.sending():
-            try:
-                response = EventSourceResponse(stream, ping=0, send_timeout=self.settings.keepalive or None, headers=EVENT_STREAM)
-                await response(scope, receive, send)
-            except SendTimeoutError:
-                stream.give_up()
+        return no_room(self.memory, caller, "bytes", "--memory")
 
     def not_now(self) -> Refusal | None:
         if not self.draining:
             return None
         return Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),))
-
-    def no_stream_left(self, caller: str = "") -> Refusal | None:
-        return None if self.seats.has_room(caller) else self.seats.refusal(caller, "streams", "--max-streams")
 
     def spawn(self, coroutine) -> asyncio.Task:
         """Run something on the side; `stop` waits for it."""
@@ -349,9 +317,8 @@ class Service:
         keepalive = self.settings.keepalive
         self.leases.sweep(now)
         self.children.sweep(now)
-        for stream in list(self.streams) if keepalive else ():
-            if stream.beats:
-                stream.beat(now, keepalive)
+        if keepalive:
+            self.streams.beat(now, keepalive)
         for session in self.sessions.idle_ones(now):
             if session.is_in_token:
                 session.relay.leave(session, now)
@@ -369,12 +336,6 @@ class Service:
         for child in self.children:
             child.relay.finish()
             child.relay.lost(why, self.loop.time(), for_good=True)
-
-    def close_streams(self, principals: set[str] | None = None) -> None:
-        """End the streams of these principals, or all."""
-        for stream in list(self.streams):
-            if principals is None or stream.principal in principals:
-                stream.close()
 
     async def stop(self) -> None:
         await self.children.stop()
@@ -458,7 +419,7 @@ class Service:
             ("bytes", self.memory),
             ("calls", self.counts.calls),
             ("sessions", self.sessions.pot),
-            ("streams", self.seats),
+            ("streams", self.streams.budget),
             ("children", self.children.pool.pot),
         ]
 
@@ -484,7 +445,7 @@ class Service:
         return self.settings.isolation == "session"
 
     def _no_session(self, caller: str) -> Refusal:
-        return self.sessions.pot.refusal(caller, "sessions", "--max-sessions")
+        return no_room(self.sessions.pot, caller, "sessions", "--max-sessions")
 
     def _open_session(self, transport: str, wish: InitializeWish, principal: str, caller: str) -> Session:
         # Nobody can use it before it is greeted, which may take its child's whole start: until then it does not idle.
@@ -531,13 +492,6 @@ class Service:
     def _softened(self, refusal: Refusal) -> Refusal:
         """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""
         return Refusal(200, refusal.code, refusal.message) if self.is_litellm else refusal
-
-    def _stream_closed(self, stream: Stream) -> None:
-        self.streams.discard(stream)
-        self.seats.give(stream.hold.caller)
-        if stream.overflowed:
-            self.counts.drops["slow_reader"] += 1
-            self.log.warning("stream closed: its reader is too slow (--stream-buffer)", buffer=stream.limit)
 
 
 DRAIN_TICK = 0.02  # seconds

@@ -5,8 +5,6 @@ Refusal, `DONE` or what has to be waited for.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
 
 from bridge.child.process import FULL
 from bridge.protocol import envelope
@@ -15,13 +13,12 @@ from bridge.protocol.eras import MODERN, header_rules, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
+from bridge.protocol.outcome import DONE, Outcome
 from bridge.service.child import Child
 from bridge.service.eras import PATIENCE
 
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
-DONE: Any = object()  # the call is answered, or on its way
-Outcome = Refusal | Awaitable | None
 
 
 class ModernCalls:
@@ -125,7 +122,7 @@ class ModernCalls:
 
     def _listen(self, child: Child, message: envelope.Envelope, reply, principal: str) -> Refusal | None:
         service = self.service
-        if refusal := service.no_stream_left():
+        if refusal := service.streams.refusal():
             return refusal
         relay, clock = child.relay, service.loop.time
         if relay.is_modern:

@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from bridge.budget import Budget
 from bridge.child.lifecycle import State
 from bridge.protocol.eras import MODERN
-from bridge.protocol.errors import Refusal, busy
+from bridge.protocol.errors import Refusal, busy, no_room
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.session import Session
 from bridge.service.child import Child
@@ -60,7 +60,7 @@ class Pool:
     async def take(self, session: Session, kind: bytes, params: bytes) -> Child | Refusal:
         """A child for a session: a spare if there is one, else a new one, else what another session leaves in time."""
         if self.pot.is_fair and self.pot.held < self.limit and not self.pot.has_room(session.caller):
-            return self.pot.refusal(session.caller, "sessions with a child of their own", "--max-children")
+            return no_room(self.pot, session.caller, "sessions with a child of their own", "--max-children")
         child = self._take_now(session, kind, params, may_start=not self._waiting)
         if child is None:
             self.service.counts.waits += 1
