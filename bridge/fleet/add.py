@@ -9,6 +9,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -193,7 +194,9 @@ def import_desktop(
         raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
     for line in formats.told_once(formats.entries(document)):
         _tell(line)
-    known, given, every = secret_values.there(project), {}, []
+    known = secret_values.there(project)
+    given: dict[str, str] = {}
+    every: list[Added] = []
     for entry in entries:
         every.append(added := _one_of_many(project, entry, known, given, trial, here))
         if keep and added.path:
@@ -285,7 +288,8 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool) -> Added:
 
 def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
     """With versions, digests and the real executable."""
-    kind, value = next(iter(draft.source.items()), ("", ""))
+    source: tuple[str, Any] = next(iter(draft.source.items()), ("", ""))
+    kind, value = source
     if kind == "pypi":
         packages = [origins.newest_of_pypi(one, draft.build) for one in ([value] if isinstance(value, str) else value)]
         about = origins.look_at_pypi(packages[0], draft.build)

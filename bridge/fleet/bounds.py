@@ -37,6 +37,8 @@ OF_THE_CONTAINER = tuple(
 VOLUMES = re.compile(r"database|prometheus|keys|keys-.*|.*-socket", re.IGNORECASE)
 TARGET = re.compile(r"(/[A-Za-z0-9._@+~-]+)+/?")
 
+Place = tuple[str | int, ...]  # of a value inside of others: names of fields, numbers of items
+
 
 def why_not_text(text: str) -> str:
     """Why it cannot stand in one line of a generated file; empty if it can."""
@@ -47,7 +49,7 @@ def why_not_text(text: str) -> str:
     return ""
 
 
-def texts(value: Any, place: tuple = ()) -> Iterator[tuple[tuple, str]]:
+def texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
     """Every text in `value`, keys too, with its place."""
     if isinstance(value, str):
         yield place, value

@@ -49,5 +49,5 @@ def packages(stanza: Stanza) -> str:
     )
 
 
-def _sum(data) -> str:
+def _sum(data: object) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]

@@ -187,7 +187,9 @@ def _to(draft: Draft, url: str, transport: str, headers: dict[str, str], notes: 
         raise NotUnderstood("its URL holds a secret: write the stanza by hand, with `auth` instead, if the server takes it as a header")
     if any(part and is_blank(part.rpartition("=")[2]) for part in re.split(r"[/?&#]", url)[3:] if part.rpartition("=")[2]):
         raise NotUnderstood("its URL has a place in it that is to be filled in: write the whole URL; a key belongs into `auth`")
-    values, auth, static = {}, {}, {}
+    values: dict[str, str] = {}
+    auth: dict[str, str] = {}
+    static: dict[str, str] = {}
     has_authorization = "authorization" in map(str.lower, headers)
     for name, value in headers.items():
         lower, value = name.lower(), re.sub(r"^os\.environ/(\w+)$", r"${\1}", value)  # LiteLLM would read its own environment

@@ -77,7 +77,7 @@ def base_images(fleet: Fleet) -> list[str]:
 
 def digest(image: str) -> str:
     """What its registry says that it is, for all architectures. Raises Failed."""
-    command = ["docker", "buildx", "imagetools", "inspect", image, "--format", "{{.Manifest.Digest}}"]
+    command: list[str | Path] = ["docker", "buildx", "imagetools", "inspect", image, "--format", "{{.Manifest.Digest}}"]
     said = run(command, PATIENCE).strip()
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", said):
         raise Failed(command, 0, said)

@@ -44,7 +44,11 @@ def docker_run(draft: Draft, words: list[str], outer: dict[str, str], env_of: Ca
     options, rest = _options(words)
     if not rest:
         raise NotUnderstood("docker without an image")
-    env, given, volumes, notes, entrypoint = {}, {}, [], [], ()
+    env: dict[str, str] = {}
+    given: dict[str, str] = {}
+    volumes: list[str] = []
+    notes: list[str] = []
+    entrypoint: tuple[str, ...] = ()
     for name, value in options:
         match name:
             case "-e" | "--env":
@@ -145,9 +149,7 @@ def _named(draft: Draft, source: str, target: str, read_only: bool, notes: list[
     if reveals(source):
         raise NotUnderstood("a secret seems to stand in a volume's path: write the volume by hand")
     last = target.strip("/").rpartition("/")[2] or "data"
-    if WINDOWS.match(source):
-        source = source_of(replace(draft, name=draft.name), source, notes)[0]
-    elif source.startswith("${"):
+    if WINDOWS.match(source) or source.startswith("${"):
         found = source_of(draft, source, notes)
         source = found[0] if found else source
     elif source.startswith("."):

@@ -64,10 +64,10 @@ def quoted(value: str) -> str:
 
 
 def _unescaped(text: str, where: str) -> str:
-    def meant(found: re.Match) -> str:
+    def meant(found: re.Match[str]) -> str:
         if not found[1]:
             raise _filled_in(where)
-        return _MEANS.get(found[1], found[0])
+        return _MEANS.get(found[1]) or found[0]
 
     return _SPECIAL.sub(meant, text)
 

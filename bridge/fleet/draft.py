@@ -49,7 +49,7 @@ class Draft:
     transport: str = ""
     auth: dict[str, str] = field(default_factory=dict)
     static_headers: dict[str, str] = field(default_factory=dict)
-    tools: tuple[dict, ...] | None = None  # as the server listed them; None if it was not tried
+    tools: tuple[dict[str, Any], ...] | None = None  # as the server listed them; None if it was not tried
     smoke: dict[str, Any] | None = None
     whole_command: bool = False  # of an image: its own entrypoint is not put before
     build: bool = False
@@ -74,7 +74,7 @@ class Draft:
     @property
     def fields(self) -> dict[str, Any]:
         """The same as `text` says, as data."""
-        return yaml.safe_load(self.text) | {"name": self.name}
+        return {**yaml.safe_load(self.text), "name": self.name}
 
     @property
     def text(self) -> str:

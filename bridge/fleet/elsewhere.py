@@ -34,15 +34,20 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
     """What looks like a secret is named in the stanza, and its value stands elsewhere. `secret` are variables and references that
     are known to be secrets. Raises NotUnderstood for one that cannot be taken apart from what stands around it."""
     notes = list(notes)
-    values, secrets, plain = {}, [], {}
+    values: dict[str, str] = {}
+    secrets: list[str] = []
+    plain: dict[str, str] = {}
     for name, value in env.items():
         refers = REFERENCE.fullmatch(value)
         is_one = name in secret or (refers and refers[1] in secret) or reveals(value) or (secret_name(name) and value.lower() not in _HERE)
-        if is_one and (kept := _kept(name, value, True)) is None:
+        if not is_one:
+            plain[name] = f"${{{name}}}" if is_blank(value) and not REFERENCE.search(value) else value
+        elif (kept := _kept(name, value, True)) is not None:
+            plain[name] = kept
+        else:
             secrets.append(name)
             values |= _value_of(name, value)
             continue
-        plain[name] = kept if is_one else f"${{{name}}}" if is_blank(value) and not REFERENCE.search(value) else value
         if re.match(r"/|~/|[A-Za-z]:[\\/]", value):
             notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
     plain = {name: _referring(value, values) for name, value in plain.items()}
@@ -84,12 +89,12 @@ def _kept(name: str, value: str, is_variable: bool) -> str | None:
     """The text as it is, if all of a secret in it is a reference already; None if there is something to be taken out."""
     if REFERENCE.fullmatch(value):
         return None if is_variable or ":-" in value else value
-    if not REFERENCE.search(value):
+    if not (first := REFERENCE.search(value)):
         return None
     around = REFERENCE.sub("", value)
     if reveals(value) or not (_AROUND.fullmatch(around) or "://" in around):
         raise NotUnderstood(
-            f"{name} holds {REFERENCE.search(value)[0].partition(':-')[0].rstrip('}')}}} beside something secret: only that client can put them together, so write the whole value"
+            f"{name} holds {first[0].partition(':-')[0].rstrip('}')}}} beside something secret: only that client can put them together, so write the whole value"
         )
     return value
 

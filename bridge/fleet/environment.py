@@ -295,4 +295,4 @@ def _own_address(ipv6: bool = False) -> str:
             probe.connect(("2001:db8::1" if ipv6 else "192.0.2.1", 9))
         except OSError:
             return "::1" if ipv6 else "127.0.0.1"
-        return probe.getsockname()[0]
+        return str(probe.getsockname()[0])

@@ -46,7 +46,8 @@ def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
             return None
         for wanted, why in found:
             if wanted not in tried and wanted not in known:
-                return replace(draft, **{"constraints" if "pypi" in draft.source else "overrides": known | {wanted: why}})
+                more = known | {wanted: why}
+                return replace(draft, constraints=more) if "pypi" in draft.source else replace(draft, overrides=more)
     except (Failed, ValueError):
         pass
     return None

@@ -44,7 +44,8 @@ def download(url: str) -> bytes:
     for attempt in range(ATTEMPTS):
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:
-                return answer.read()
+                content: bytes = answer.read()
+                return content
         except urllib.error.HTTPError as error:
             sys.exit(f"{url}: {error}")
         except OSError as error:
@@ -67,8 +68,8 @@ def unpacked(archive: bytes, path: str) -> bytes:
         with tarfile.open(fileobj=file) as opened:
             members = {member.name.removeprefix("./"): member for member in opened if member.isfile()}
             names = list(members)
-            if path in members:
-                return opened.extractfile(members[path]).read()
+            if path in members and (found := opened.extractfile(members[path])):
+                return found.read()
     sys.exit(f"no {path!r} in the archive; there are: {', '.join(names[:20])}")
 
 

@@ -19,12 +19,12 @@ class File:
     text: str
 
 
-def dump(data) -> str:
+def dump(data: object) -> str:
     """YAML with the keys in the order of `data`, long lines unbroken, no aliases."""
     return yaml.dump(data, Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True, default_flow_style=False)
 
 
-def generated_yaml(path: str, data, note: str = "") -> File:
+def generated_yaml(path: str, data: object, note: str = "") -> File:
     lines = [MADE_BY, *note.splitlines()]
     return File(path, "".join(f"# {line}".rstrip() + "\n" for line in lines) + dump(data))
 
@@ -46,11 +46,11 @@ _AMBIGUOUS = re.compile(
 class _Plain(yaml.SafeDumper):
     """Says a text of several lines as a block, and never refers to an earlier place."""
 
-    def ignore_aliases(self, data) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-def _block(dumper: yaml.Dumper, text: str):
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     style = "|" if "\n" in text else "'" if _AMBIGUOUS.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -110,8 +110,8 @@ CELLS = {"tools": _tool, "resources": _resource, "prompts": _prompt}
 
 
 def _short(text: Any) -> str:
-    text = one_line(text)
-    return text if len(text) <= 80 else text[:79] + "…"
+    line = one_line(str(text or ""))
+    return line if len(line) <= 80 else line[:79] + "…"
 
 
 def dump(offers: list[Offer], kind: str) -> str:

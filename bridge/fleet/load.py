@@ -9,11 +9,13 @@ from pydantic import ValidationError
 from bridge.fleet import digests
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
-from bridge.fleet.stanza import Stanza
+from bridge.fleet.stanza import Part, Stanza
 from bridge.settings import UsageError
 
 STANZA = "stanza.yaml"
 FLEET = "fleet.yaml"
+
+Lines = dict[tuple[str, ...], int]  # the line of each key and list item, by its path
 
 
 class StanzaError(UsageError):
@@ -24,7 +26,9 @@ def load(folder: Path, **changes: Any) -> Fleet:
     """The fleet of `folder` (images/). `changes` are fields of the fleet that win over `fleet.yaml`. Raises StanzaError."""
     if not folder.is_dir():
         raise StanzaError(f"{folder}: no such folder: run this where 'images' is, or name the project with --project")
-    stanzas, mistakes, aliases = [], [], {}
+    stanzas: list[Stanza] = []
+    mistakes: list[str] = []
+    aliases: dict[str, Path] = {}  # by the name in LiteLLM, where it stands
     for path in sorted(folder.glob(f"*/{STANZA}")):
         try:
             stanza = read_stanza(path)
@@ -103,7 +107,7 @@ def _refuse_links(path: Path, stanza: Stanza) -> None:
             raise StanzaError(f"{path}:{_read(path)[1].get(('volumes', str(number)), 1)}: volumes.{number}: {volume.path}: {why}")
 
 
-def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any = Stanza) -> str:
+def told(path: Path, error: ValidationError, lines: Lines, model: type[Part] = Stanza) -> str:
     """One line for each mistake, with the line of the field or of the nearest thing around it."""
     said = []
     for mistake in error.errors():
@@ -125,34 +129,35 @@ def told(path: Path, error: ValidationError, lines: dict[tuple, int], model: Any
     return "\n".join(dict.fromkeys(said))
 
 
-_FROM_FOLDERS = {Stanza: ("name",), Fleet: ("stanzas", "digests")}  # what no file says
-_UNITS = {("limits", "memory"): ", with a unit (256m, 1g)", ("limits", "shm"): ", with a unit (256m, 1g)"}
+_FROM_FOLDERS: dict[type[Part], tuple[str, ...]] = {Stanza: ("name",), Fleet: ("stanzas", "digests")}  # what no file says
+_UNITS: dict[tuple[str, ...], str] = {("limits", "memory"): ", with a unit (256m, 1g)", ("limits", "shm"): ", with a unit (256m, 1g)"}
 
 
 def _shown(value: Any) -> str:
     return "nothing" if value is None else repr(value) if isinstance(value, str) else str(value)[:60]
 
 
-def _fields_at(place: tuple[str, ...], model: Any = Stanza) -> list[str]:
+def _fields_at(place: tuple[str, ...], model: type[Part] = Stanza) -> list[str]:
     """The fields that `model` may have at `place`."""
     for step in place:
         field = getattr(model, "model_fields", {}).get(step)
         if field is None:
             return ["none of that name"]
         inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next((one for one in inner if hasattr(one, "model_fields")), None)
-    if model is None:
-        return ["none of that name"]
+        part = next((one for one in inner if hasattr(one, "model_fields")), None)
+        if part is None:
+            return ["none of that name"]
+        model = part
     return [item.alias or name for name, item in model.model_fields.items() if name not in _FROM_FOLDERS.get(model, ())]
 
 
-def _read(path: Path) -> tuple[dict, dict[tuple, int]]:
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     """The document, and the line of each key and list item by its path."""
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
         try:
             node = loader.get_single_node()
-            lines: dict[tuple, int] = {}
+            lines: Lines = {}
             _note(node, (), lines, path)
             document = loader.construct_document(node) if node else {}
         finally:
@@ -171,7 +176,9 @@ def _read(path: Path) -> tuple[dict, dict[tuple, int]]:
     return document, lines
 
 
-def _note(node, place: tuple[str, ...], lines: dict[tuple, int], path: Path, around: tuple = ()) -> None:
+def _note(node: yaml.Node | None, place: tuple[str, ...], lines: Lines, path: Path, around: tuple[yaml.Node, ...] = ()) -> None:
+    if node is None:
+        return
     if any(node is one for one in around):
         raise StanzaError(f"{path}:{node.start_mark.line + 1}: {'.'.join(place)}: contains itself")
     around = (*around, node)

@@ -29,7 +29,7 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.files import File, write
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
-from bridge.fleet.stanza import Stanza
+from bridge.fleet.stanza import Binary, Stanza
 from bridge.settings import UsageError
 
 REQUIREMENTS, MANIFEST, TREE = "requirements.lock", "package.json", "package-lock.json"
@@ -57,7 +57,7 @@ def lock(project: Project, stanza: Stanza, upgrade: bool = False) -> list[str]:
     if not upgrade and is_locked(project, stanza):
         return []
     if stanza.binary and stanza.binary.url:
-        _check_digests(stanza)
+        _check_digests(stanza.name, stanza.binary)
     if wanted := python_packages(stanza):
         return write(project.root, [File(f"images/{stanza.name}/{REQUIREMENTS}", _python_lock(stanza, wanted))])
     if manifest := node_manifest(stanza):
@@ -321,14 +321,14 @@ def _refused_by_npm(name: str, node: Path, folder: str) -> None:
         ) from None
 
 
-def _check_digests(stanza: Stanza) -> None:
+def _check_digests(name: str, binary: Binary) -> None:
     """Is what is fetched what the stanza says? The stanza is the lock of such a binary."""
-    for arch, expected in stanza.binary.sha256.items():
-        url = stanza.binary.url.replace("{arch}", arch)
-        _tell(f"checking {stanza.name}: {url}")
+    for arch, expected in binary.sha256.items():
+        url = binary.url.replace("{arch}", arch)
+        _tell(f"checking {name}: {url}")
         actual = digest(url)
         if actual != expected:
-            raise CannotLock(f"{stanza.name}: {url} has sha256 {actual}, but binary.sha256.{arch} says {expected}")
+            raise CannotLock(f"{name}: {url} has sha256 {actual}, but binary.sha256.{arch} says {expected}")
 
 
 def digest(url: str) -> str:

@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bridge.fleet.bounds import Place
 from bridge.fleet.files import File
 from bridge.fleet.stanza import Hosts, Image, Origins, Part, Stanza
 
@@ -23,7 +24,7 @@ class LiteLLM(Part):
     models: list[dict[str, Any]] = Field(default_factory=list, description="more entries for base's model_list")
 
     @classmethod
-    def _may_have_lines(cls, place: tuple) -> bool:
+    def _may_have_lines(cls, place: Place) -> bool:
         return place[:1] in (("base",), ("models",))  # the operator's own
 
     @property
@@ -60,7 +61,7 @@ class Fleet(Part):
     digests: dict[str, str] = Field(default_factory=dict, exclude=True, description="of base images, by name: images/digests.lock")
 
     @classmethod
-    def _may_have_lines(cls, place: tuple) -> bool:
+    def _may_have_lines(cls, place: Place) -> bool:
         return place[:2] in (("litellm", "base"), ("litellm", "models"))
 
     @field_validator("stanzas")
@@ -80,7 +81,7 @@ class Fleet(Part):
         return self
 
     @classmethod
-    def load(cls, folder: str | Path = "images", **changes: Any) -> Self:
+    def load(cls, folder: str | Path = "images", **changes: Any) -> "Fleet":
         """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError."""
         from bridge.fleet.load import load
 
@@ -108,11 +109,11 @@ class Fleet(Part):
         """The MCPs that run here."""
         return [stanza for stanza in self.stanzas if not stanza.is_remote]
 
-    def only(self, names) -> Self:
+    def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""
         return self.model_copy(update={"stanzas": [stanza for stanza in self.stanzas if stanza.name in names]})
 
-    def startable(self, environment: Mapping[str, str], profiles=()) -> list[Stanza]:
+    def startable(self, environment: Mapping[str, str], profiles: Container[str] = ()) -> list[Stanza]:
         """The MCPs that start with these variables set: nothing is missing, and tests only with the profile `tests`."""
         return [stanza for stanza in self.stanzas if not stanza.missing(environment) and (not stanza.tests_only or "tests" in profiles)]
 

@@ -15,6 +15,7 @@ import zipfile
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
@@ -156,7 +157,7 @@ def look_at_image(reference: str) -> About:
     )
 
 
-def look_at_binary(url: str, path: str = "") -> tuple[dict, str]:
+def look_at_binary(url: str, path: str = "") -> tuple[dict[str, Any], str]:
     """The `binary` of a stanza, with what its files' sums are now, and the name of the program. Raises UsageError."""
     sums, program = {}, ""
     for arch in ARCHITECTURES if "{arch}" in url else (_our_architecture(),):
@@ -171,7 +172,7 @@ def look_at_binary(url: str, path: str = "") -> tuple[dict, str]:
         else:
             program = PurePosixPath(there).name
     program = re.sub(r"[-_.]?(linux|darwin|windows|amd64|arm64|x86_64|aarch64)", "", program) or "server"
-    return {"url": url, "sha256": sums} | ({"path": path} if path else {}), program
+    return {"url": url, "sha256": sums, **({"path": path} if path else {})}, program
 
 
 def _docker(*words: str) -> str | None:

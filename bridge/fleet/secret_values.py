@@ -45,7 +45,7 @@ def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, s
     entries, without a value where none was found; `reserved` are never its own. Raises UsageError if a value can have no other name."""
 
     def is_taken(name: str, value: str) -> bool:
-        return name in reserved or ((known | given).get(name, value) != value if value else bool(given.get(name)))
+        return name in reserved or ({**known, **given}.get(name, value) != value if value else bool(given.get(name)))
 
     for name in names(entry.draft):
         value = entry.values.get(name, "")

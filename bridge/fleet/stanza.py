@@ -8,6 +8,7 @@ it is shown (`tools`), and which call proves that it works (`smoke`). Everything
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -109,7 +110,7 @@ class Part(BaseModel):
         return value
 
     @classmethod
-    def _may_have_lines(cls, place: tuple) -> bool:
+    def _may_have_lines(cls, place: bounds.Place) -> bool:
         return False
 
 
@@ -123,7 +124,7 @@ class Smoke(Part):
     internet: bool = Field(False, description="it asks a host of the internet: where there is none, `verify` leaves it out and says so")
 
     @classmethod
-    def _may_have_lines(cls, place: tuple) -> bool:
+    def _may_have_lines(cls, place: bounds.Place) -> bool:
         return place[:1] == ("arguments",)  # JSON writes them as escapes
 
     @field_validator("arguments")
@@ -347,7 +348,7 @@ class Stanza(Part):
     auth: Auth | None = Field(None, description="for a remote MCP")
 
     @classmethod
-    def _may_have_lines(cls, place: tuple) -> bool:
+    def _may_have_lines(cls, place: bounds.Place) -> bool:
         return place[:2] == ("smoke", "arguments")
 
     @field_validator("name")
@@ -389,7 +390,7 @@ class Stanza(Part):
 
     @field_validator("env", "secrets")
     @classmethod
-    def _variables(cls, value: dict) -> dict:
+    def _variables(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of an environment variable")
@@ -398,7 +399,7 @@ class Stanza(Part):
 
     @field_validator("secrets")
     @classmethod
-    def _different_files(cls, value: dict) -> dict:
+    def _different_files(cls, value: dict[str, Secret]) -> dict[str, Secret]:
         """The files that a container sees have lower-case names."""
         seen: dict[str, str] = {}
         for name in (secret.source or name for name, secret in value.items()):
@@ -419,7 +420,7 @@ class Stanza(Part):
 
     @field_validator("bridge")
     @classmethod
-    def _policy(cls, value: dict) -> dict:
+    def _policy(cls, value: dict[str, Any]) -> dict[str, Any]:
         return check_policy(value)
 
     @model_validator(mode="after")
@@ -492,6 +493,6 @@ class Stanza(Part):
             return "tests"
         return self.name if self.required_secrets or self.required_variables or self.needs else ""
 
-    def missing(self, environment) -> list[str]:
-        """What `environment` (names with values) missing_requirements for it to start."""
+    def missing(self, environment: Mapping[str, str]) -> list[str]:
+        """The variables without a value in `environment` that it needs to start."""
         return [name for name in (*self.required_secrets, *self.required_variables) if not environment.get(name)]

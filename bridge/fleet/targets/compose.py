@@ -126,8 +126,8 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
             stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional)}
             for name, secret in stanza.secrets.items()
         }
-    if named := {volume.named: {} for volume in stanza.volumes if volume.named}:
-        document["volumes"] = named
+    if named := [volume.named for volume in stanza.volumes if volume.named]:
+        document["volumes"] = {name: {} for name in named}
     return document
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from bridge.fleet.files import MADE_BY, File
 from bridge.fleet.lock import REQUIREMENTS
 from bridge.fleet.model import PORT, Fleet
-from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.stanza import REFERENCE, Binary, Stanza
 from bridge.fleet.targets.template import fill, template
 
 PYTHON = "/opt/bridge/bin/python"
@@ -48,7 +48,7 @@ def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
         "package": _for_this_machine(binary.npm.rpartition("@")[0]) if binary else "",
         "path": _for_this_machine(binary.path) if binary else "",
         "file": _for_this_machine(binary.file) if binary else "",
-        "fetch": _fetch(stanza) if binary and binary.url else "",
+        "fetch": _fetch(stanza, binary) if binary and binary.url else "",
         "smoke": _smoke(stanza, interpreter),
         "health": health(*interpreter),
         "entrypoint": _words(*interpreter, "-I", "-m", "bridge", "serve", "--"),
@@ -61,7 +61,7 @@ def python_image(fleet: Fleet, python: str) -> str:
     return re.sub(r"(?<=:)\d+\.\d+", python, fleet.python_image, count=1)
 
 
-def by_default(text) -> str:
+def by_default(text: object) -> str:
     """`text` as it is when the operator sets nothing: ${NAME:-default} is the default, ${NAME} is empty."""
     return REFERENCE.sub(lambda found: (found[2] or ":-")[2:], in_words(text))
 
@@ -81,7 +81,7 @@ def health(*interpreter: str, path: str = "/readyz") -> str:
     )
 
 
-def in_words(value) -> str:
+def in_words(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -93,8 +93,7 @@ def _for_this_machine(text: str) -> str:
     return text.replace("{arch}", "${TARGETARCH}")
 
 
-def _fetch(stanza: Stanza) -> str:
-    binary = stanza.binary
+def _fetch(stanza: Stanza, binary: Binary) -> str:
     sums = " ".join(f"{arch}={value}" for arch, value in sorted(binary.sha256.items()))
     inside = f' --path "{_for_this_machine(binary.path)}"' if binary.path else ""
     return f'"{_for_this_machine(binary.url)}" /opt/server/bin/{PurePosixPath(stanza.command[0]).name}{inside} --sha256 $TARGETARCH {sums}'

@@ -5,7 +5,6 @@ that has some. Variables without a default come from the ConfigMap `mcp-settings
 a claim, because a hardened pod may not see its node's folders.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -275,7 +274,7 @@ def _labels(name: str) -> dict[str, str]:
 _selector = _labels
 
 
-def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], volumes: list) -> dict[str, Any]:
+def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:
     return _of(
         "apps/v1",
         "Deployment",
@@ -306,7 +305,7 @@ def _service(name: str, labels: dict[str, str], port: int) -> dict[str, Any]:
     )
 
 
-def _policy(name: str, labels: dict[str, str], egress: list) -> dict[str, Any]:
+def _policy(name: str, labels: dict[str, str], egress: list[dict[str, Any]]) -> dict[str, Any]:
     return _of(
         "networking.k8s.io/v1",
         "NetworkPolicy",
@@ -328,9 +327,12 @@ def _claim(stanza: Stanza, number: int) -> str:
 
 
 def _secret_sources(stanza: Stanza, files: list[str]) -> list[dict[str, Any]]:
-    sources = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}]
+    sources: list[dict[str, Any]] = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}]
     for name in files:
-        item = {"name": f"mcp-{stanza.name}", "items": [{"key": name, "path": secret_path(stanza.stored(name)).rpartition("/")[2]}]}
+        item: dict[str, Any] = {
+            "name": f"mcp-{stanza.name}",
+            "items": [{"key": name, "path": secret_path(stanza.stored(name)).rpartition("/")[2]}],
+        }
         sources.append({"secret": {**item, "optional": True} if stanza.secrets[name].optional else item})
     return sources
 
@@ -366,5 +368,4 @@ def _resources(stanza: Stanza) -> dict[str, Any]:
 
 def _bytes(size: str) -> str:
     """Docker's 512m is Kubernetes' 512Mi (whose 512m is half a byte)."""
-    number, unit = re.fullmatch(r"(\d+)([kmg])", size).groups()
-    return f"{number}{ {'k': 'Ki', 'm': 'Mi', 'g': 'Gi'}[unit] }"
+    return f"{size[:-1]}{ {'k': 'Ki', 'm': 'Mi', 'g': 'Gi'}[size[-1]] }"

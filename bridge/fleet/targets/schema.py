@@ -48,7 +48,7 @@ def _or(field: dict[str, Any], other: dict[str, Any]) -> None:
 def _options() -> dict[str, Any]:
     """The per-MCP options of `serve`, each also with '-' for '_'."""
     kinds = {"int": "integer", "whole": "integer", "seconds": "number", "float": "number", "flag": "boolean"}
-    found = {}
+    found: dict[str, Any] = {}
     for name, item in PER_MCP.items():
         meta = item.metadata
         said: dict[str, Any] = {"description": meta["help"]}

@@ -64,7 +64,7 @@ def scratch(memory: str) -> str:
     return f"{number // 2}{unit}" if number % 2 == 0 or unit == "k" else f"{number * 512}{ {'g': 'm', 'm': 'k'}[unit] }"
 
 
-def has_references(texts) -> bool:
+def has_references(texts: Iterable[object]) -> bool:
     return any(REFERENCE.search(str(text)) for text in texts)
 
 

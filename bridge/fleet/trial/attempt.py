@@ -7,8 +7,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bridge.child.environment import compose
 from bridge.fleet import environment as environments
@@ -21,7 +22,7 @@ from bridge.fleet.trial import container
 from bridge.fleet.trial.calls import planned
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.findings import PLACEHOLDER
-from bridge.fleet.trial.witness import CALL, START, WHOLE
+from bridge.fleet.trial.witness import CALL, START, WHOLE, Report, Wish
 
 CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
 
@@ -41,8 +42,8 @@ def place(project: Project, here: bool) -> str:
 def bench(project: Project, stanza: Stanza, where: str) -> Iterator["Bench"]:
     """What it is tried on, made once for all that is tried of it. Raises NotTried."""
     folder = project.folder(stanza)
-    for wanted in filter(None, (stanza.files, stanza.binary and stanza.binary.file.replace("{arch}", "amd64"))):
-        if not (folder / wanted).exists():
+    for wanted in (stanza.files, stanza.binary.file.replace("{arch}", "amd64") if stanza.binary else ""):
+        if wanted and not (folder / wanted).exists():
             raise NotTried(f"its files are not there yet: {(folder / wanted).relative_to(project.root)}")
     if where == HERE:
         yield Bench(project, "")
@@ -59,7 +60,7 @@ class Bench:
     project: Project
     image: str  # empty: on this machine
 
-    def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict] | None = None, is_open: bool = False) -> Seen:
+    def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None = None, is_open: bool = False) -> Seen:
         """Raises NotTried."""
         known = environments.read(self.project).values if self.project.env_file.exists() else {}
         wanted = [*map(stanza.stored, stanza.secrets), *stanza.required_variables]
@@ -116,7 +117,7 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
         except served.LeftOut as why:
             raise NotTried(str(why)) from None
         secrets = {name: values[name] for name in entry.get("secrets", {}) if name in values}
-        wish = {
+        wish: Wish = {
             "command": [entry["command"], *entry.get("args", [])],
             "environment": entry.get("env", {}) | secrets,
             "cwd": entry["cwd"],
@@ -124,13 +125,13 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
             "calls": [],
         }
         listed = _witness(wish)
-        calls = [call.__dict__ for call in planned(listed["tools"]) if call.reads and call.said][:3]
-        report = _witness(wish | {"calls": calls}) if calls else listed
+        calls = [asdict(call) for call in planned(listed["tools"]) if call.reads and call.said][:3]
+        report = _witness({**wish, "calls": calls}) if calls else listed
         told = hidden(json.dumps(report), secrets).replace(f"{folder}/home/{stanza.name}", "/tmp/home")
         return Seen(json.loads(told), [])
 
 
-def _witness(wish: dict) -> dict:
+def _witness(wish: Wish) -> Report:
     """Its environment is not ours: what a child inherits, and what the stanza says."""
     patience = START + WHOLE + CALL
     try:
@@ -144,7 +145,8 @@ def _witness(wish: dict) -> dict:
             env=compose(),
             cwd=wish["cwd"],
         )
-        return json.loads(done.stdout[done.stdout.index('{"began"') :])
+        report: Report = json.loads(done.stdout[done.stdout.index('{"began"') :])
+        return report
     except subprocess.TimeoutExpired:
         raise NotTried(f"it did not end within {patience:g} s") from None
     except (OSError, ValueError) as error:

@@ -52,7 +52,7 @@ def planned(tools: list[dict[str, Any]]) -> list[Call]:
     return reading + others
 
 
-def _call(tool: dict[str, Any]) -> tuple[tuple, Call] | None:
+def _call(tool: dict[str, Any]) -> tuple[tuple[bool | int, ...], Call] | None:
     name, hints = tool.get("name"), tool.get("annotations") or {}
     if not isinstance(name, str):
         return None

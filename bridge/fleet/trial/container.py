@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -24,7 +24,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets.sidecar import scratch
-from bridge.fleet.trial.witness import CALL, START, WHOLE
+from bridge.fleet.trial.witness import CALL, START, WHOLE, Report, Wish
 
 BUILD, QUICK = 900.0, 60.0
 USER = "10001:10001"
@@ -44,7 +44,7 @@ class Reach:
 class Seen:
     """What the witness reports, and what the recorder saw meanwhile."""
 
-    report: dict[str, Any]
+    report: Report
     reached: list[Reach] = field(default_factory=list)
 
 
@@ -60,6 +60,8 @@ def context(project: Project) -> Path | None:
 def built(project: Project, stanza: Stanza) -> Iterator[str]:
     """An image of it, for as long as it is tried. Raises Failed."""
     source = context(project)
+    if source is None:  # `place` asked already
+        raise Failed(["docker", "build"], 1, "the bridge's own code and locks are not here")
     bare = stanza.model_copy(update={"smoke": None})
     text = dockerfile.dockerfile(Fleet(stanzas=[bare]), bare).text
     image = f"{LABEL}-{stanza.name}:{os.getpid()}"
@@ -80,7 +82,12 @@ def built(project: Project, stanza: Stanza) -> Iterator[str]:
 
 
 def watch(
-    image: str, stanza: Stanza, environment: Mapping[str, str], command: list[str], calls: list[dict] | None = None, is_open: bool = False
+    image: str,
+    stanza: Stanza,
+    environment: Mapping[str, str],
+    command: list[str],
+    calls: list[dict[str, Any]] | None = None,
+    is_open: bool = False,
 ) -> Seen:
     """Run it once, and let the witness talk with it. Raises Failed."""
     name = f"{LABEL}-{stanza.name}-{os.getpid()}"
@@ -91,7 +98,7 @@ def watch(
         for volume in stanza.volumes:
             mounts += ["--tmpfs", f"{volume.target}:exec,uid=10001,gid=10001,mode=0755,size={half}"]
         interpreter = dockerfile.PORTABLE if stanza.kind == "image" else (dockerfile.PYTHON,)
-        wish = {
+        wish: Wish = {
             "command": command,
             "environment": dict(environment),
             "cwd": stanza.cwd,
@@ -151,7 +158,7 @@ def own_package(stanza: Stanza) -> str:
 
 
 @contextmanager
-def _recorder(name: str, is_open: bool):
+def _recorder(name: str, is_open: bool) -> Iterator[Callable[[], list[Reach]]]:
     """The network namespace; gives a function that tells what was seen in it."""
     code = files("bridge.fleet.trial").joinpath("recorder.py").read_text(encoding="utf-8")
     image = Fleet.model_fields["python_image"].default

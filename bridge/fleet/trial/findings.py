@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from bridge.fleet.engines.reason import BAD
-from bridge.fleet.trial.calls import CHANGES, NO_KEY, TELLS_TOO_MUCH
+from bridge.fleet.trial.calls import CHANGES, NO_KEY, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.witness import Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
@@ -119,7 +120,7 @@ def _backend(seen: Seen) -> str:
     )
 
 
-def _works(call: dict[str, Any]) -> bool:
+def _works(call: Made) -> bool:
     return not call["complaint"]
 
 
@@ -131,16 +132,19 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
     for call in closed.report["calls"]:
         if _works(call) and _is_harmless(closed, call):
             return _proposed(call) | {"build": alone}
-    for call in opened.report["calls"] if opened else ():
-        if _works(call) and call["reads"] and _answered(opened, call):
-            return _proposed(call) | {"build": False, "internet": True}
+    if opened:
+        for call in opened.report["calls"]:
+            if _works(call) and call["reads"] and _answered(opened, call):
+                return _proposed(call) | {"build": False, "internet": True}
     return None
 
 
 def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
     """The calls that may be made with the network: those that only read."""
     return [
-        {name: call[name] for name in ("tool", "arguments", "reads", "said", "harms")} for call in closed.report["calls"] if call["reads"]
+        asdict(Call(call["tool"], call["arguments"], call["reads"], call["said"], call["harms"]))
+        for call in closed.report["calls"]
+        if call["reads"]
     ][:5]
 
 
@@ -149,14 +153,14 @@ def unproved(closed: Seen) -> dict[str, Any] | None:
     return next((_proposed(call) for call in closed.report["calls"] if call["reads"]), None)
 
 
-def _is_harmless(seen: Seen, call: dict[str, Any]) -> bool:
+def _is_harmless(seen: Seen, call: Made) -> bool:
     """It says that it only reads, or it was seen to do nothing: no file written, nobody reached for."""
     if call["harms"] or _reached(seen, call["began"], call["ended"]):
         return False
     return call["reads"] or (not call["wrote"] and not CHANGES.search(call["tool"]) and not TELLS_TOO_MUCH.search(call["tool"]))
 
 
-def _answered(seen: Seen, call: dict[str, Any]) -> bool:
+def _answered(seen: Seen, call: Made) -> bool:
     return any(reach.connected for reach in seen.reached if call["began"] <= reach.at <= call["ended"])
 
 
@@ -165,7 +169,7 @@ def is_cut_off(opened: Seen | None) -> bool:
     return opened is not None and not any(reach.connected for reach in opened.reached)
 
 
-def _proposed(call: dict[str, Any]) -> dict[str, Any]:
+def _proposed(call: Made) -> dict[str, Any]:
     return {"tool": call["tool"]} | ({"arguments": call["arguments"]} if call["arguments"] else {})
 
 
@@ -211,7 +215,7 @@ def place_of(path: str) -> str:
     return str(PurePosixPath(path) if not PurePosixPath(path).suffix else PurePosixPath(path).parent) if len(parts) > 2 else ""
 
 
-def _denied(report: dict[str, Any]) -> list[str]:
+def _denied(report: Report) -> list[str]:
     texts = [report["why_not"], *report["words"], *(call["complaint"] for call in report["calls"])]
     return list(dict.fromkeys(found[1] or found[2] for text in texts for found in DENIED.finditer(text)))
 

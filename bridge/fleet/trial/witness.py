@@ -1,6 +1,6 @@
 """Talks with a server, in the container that it is tried in: what it says, which calls work, what it writes.
 
-Reads one JSON object from its input (command, environment, cwd, places, calls) and prints one: see `Report`. Its calls are
+Reads one JSON object from its input (`Wish`) and prints one (`Report`). Its calls are
 those of `calls.planned` unless it is told which.
 """
 
@@ -10,16 +10,16 @@ import re
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import anyio
 
 from bridge.child.environment import compose
-from bridge.fleet.trial.calls import complaint, planned
+from bridge.fleet.trial.calls import Call, complaint, planned
 from bridge.inspect.connect import visit
+from bridge.inspect.connection import Connection
 from bridge.inspect.plan import Plan, Way
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import call, survey
@@ -33,33 +33,46 @@ READS = re.compile(r"""(?:process\.env\.|process\.env\[["']|os\.environ(?:\.get\
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
 
-@dataclass
-class Made:
-    """A call that was made."""
+class Wish(TypedDict):
+    """What is to be tried."""
+
+    command: list[str]
+    environment: dict[str, str]
+    cwd: str
+    places: list[str]  # folders that are watched for what it writes
+    calls: list[dict[str, Any]] | None  # fields of `Call`; None: as `planned`
+    package: NotRequired[str]
+
+
+class Made(TypedDict):
+    """A call that was made: the fields of `Call`, and what came of it."""
 
     tool: str
     arguments: dict[str, Any]
     reads: bool
     said: bool
     harms: bool
-    began: float = 0.0
-    ended: float = 0.0
-    complaint: str = "the server ended"
-    answer: str = ""
-    wrote: list[tuple[str, int]] = field(default_factory=list)  # what, and how big it is
+    began: float
+    ended: float
+    complaint: str  # empty: it worked
+    answer: str
+    wrote: list[tuple[str, int]]  # what, and how big it is
 
 
-@dataclass
-class Report:
-    began: float = 0.0
-    started: float = 0.0  # when it had listed its tools and settled; 0 if it never did
-    why_not: str = ""
-    server: dict[str, Any] = field(default_factory=dict)
-    tools: list[dict[str, Any]] = field(default_factory=list)
-    wrote: list[tuple[str, int]] = field(default_factory=list)  # before the first call
-    calls: list[Made] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)  # the last of its stderr
-    reads: list[str] = field(default_factory=list)  # variables that its own code names
+class Report(TypedDict):
+    began: float
+    started: float  # when it had listed its tools and settled; 0 if it never did
+    why_not: str
+    server: dict[str, Any]
+    tools: list[dict[str, Any]]
+    wrote: list[tuple[str, int]]  # before the first call
+    calls: list[Made]
+    words: list[str]  # the last of its stderr
+    reads: list[str]  # variables that its own code names
+
+
+def _nothing_yet(why_not: str = "") -> Report:
+    return Report(began=time.time(), started=0.0, why_not=why_not, server={}, tools=[], wrote=[], calls=[], words=[], reads=[])
 
 
 def main() -> None:
@@ -67,53 +80,66 @@ def main() -> None:
     try:
         report = anyio.run(watch, wish)
     except BaseException as error:  # whatever it is, it is what is told
-        report = Report(why_not=f"the trial itself failed: {type(error).__name__}: {error}")
-    print(json.dumps(asdict(report)))
+        report = _nothing_yet(f"the trial itself failed: {type(error).__name__}: {error}")
+    print(json.dumps(report))
 
 
-async def watch(wish: dict[str, Any]) -> Report:
+async def watch(wish: Wish) -> Report:
     environment = compose(named=("*",)) | wish["environment"]
     environment["HOME"], cwd = _own(environment.get("HOME", "/tmp"), HOME), _own(wish["cwd"] or os.getcwd(), CWD)
     way = Way("stdio", command=tuple(wish["command"]))
     plan = Plan(ways=(way,), headers={}, environment=environment, cwd=cwd, timeout=START, call=None, expect="", json=False, openai=False)
-    report, written = Report(began=time.time(), reads=variables(wish.get("package", ""))), Written(wish["places"])
+    report, written = _nothing_yet(), Written(wish["places"])
+    report["reads"] = variables(wish.get("package", ""))
 
-    async def talk(connection) -> bool:
+    async def talk(connection: Connection) -> bool:
         facts = await survey(connection)
-        report.server, report.tools = facts.server, facts.lists["tools"]
+        report["server"], report["tools"] = facts.server, facts.lists["tools"]
         await anyio.sleep(SETTLE)
-        report.wrote, report.started = written.since(), time.time()
-        calls = planned(report.tools) if wish["calls"] is None else wish["calls"]
-        for one in calls:
-            made = Made(**(one if isinstance(one, dict) else asdict(one)))
-            if time.time() - report.started < WHOLE:
-                report.calls.append(made)
+        report["wrote"], report["started"] = written.since(), time.time()
+        for one in planned(report["tools"]) if wish["calls"] is None else [Call(**one) for one in wish["calls"]]:
+            if time.time() - report["started"] < WHOLE:
+                report["calls"].append(made := _not_answered(one))
                 await _make(connection, made)
-                made.wrote = written.since()
+                made["wrote"] = written.since()
         return True
 
     with tempfile.TemporaryFile() as stderr:
         visited = await visit(way, plan, talk, stderr)
-        if visited.failure and not report.started:
-            report.why_not = visited.failure.reason
+        if visited.failure and not report["started"]:
+            report["why_not"] = visited.failure.reason
         end = stderr.seek(0, 2)
         stderr.seek(max(0, end - 65536))
-        report.words = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
+        report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
     return report
 
 
-async def _make(connection, made: Made) -> None:
-    made.began = time.time()
+def _not_answered(one: Call) -> Made:
+    return Made(
+        tool=one.tool,
+        arguments=one.arguments,
+        reads=one.reads,
+        said=one.said,
+        harms=one.harms,
+        began=time.time(),
+        ended=0.0,
+        complaint="the server ended",
+        answer="",
+        wrote=[],
+    )
+
+
+async def _make(connection: Connection, made: Made) -> None:
     try:
         with anyio.fail_after(CALL):
-            answer = await call(connection, made.tool, made.arguments)
+            answer = await call(connection, made["tool"], made["arguments"])
     except TimeoutError:
-        made.complaint = f"no answer within {CALL:g} s"
+        made["complaint"] = f"no answer within {CALL:g} s"
         return
     finally:
-        made.ended = time.time()
-    made.complaint = complaint(answer.result, answer.error)[:600]
-    made.answer = shown(answer.result)[:600] if answer.result else ""
+        made["ended"] = time.time()
+    made["complaint"] = complaint(answer.result, answer.error)[:600]
+    made["answer"] = shown(answer.result)[:600] if answer.result else ""
 
 
 def variables(package: str) -> list[str]:
