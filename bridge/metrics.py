@@ -3,7 +3,6 @@
 Names follow the conventions: base units, `_total` for what only grows, `mcp_bridge_` before all.
 """
 
-import os
 import time
 
 from prometheus_client import CollectorRegistry
@@ -13,8 +12,6 @@ from bridge import __version__
 from bridge.counts import BUCKETS
 
 STATES = ("stopped", "asleep", "starting", "handshaking", "ready", "backoff", "stopping", "fatal")
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def registry(services, gate_refusals: dict) -> CollectorRegistry:
@@ -156,9 +153,9 @@ def _families() -> list[_Family]:
             "mcp_bridge_child_resident_memory_bytes",
             "Resident memory of all processes and theirs.",
             [],
-            lambda s: [((), usage(s.pids())[0])],
+            lambda s: [((), s.usage()[0])],
         ),
-        _Family(counter, "mcp_bridge_child_cpu_seconds", "CPU time of the processes that run.", [], lambda s: [((), usage(s.pids())[1])]),
+        _Family(counter, "mcp_bridge_child_cpu_seconds", "CPU time of the processes that run.", [], lambda s: [((), s.usage()[1])]),
         _Family(counter, "mcp_bridge_http_received_bytes", "Bodies of messages from clients.", [], lambda s: [((), s.counts.bytes_in)]),
         _Family(counter, "mcp_bridge_http_sent_bytes", "Answers and messages to clients.", [], lambda s: [((), s.counts.bytes_out)]),
         _Family(counter, "mcp_bridge_child_stdin_bytes", "Bytes written to children.", [], lambda s: [((), s.counts.to_child)]),
@@ -189,24 +186,6 @@ def _families() -> list[_Family]:
         _Family(counter, "mcp_bridge_strays", "Messages that belong to nobody, by kind.", ["kind"], lambda s: _by_one(s.counts.strays)),
         _Family(counter, "mcp_bridge_drops", "Messages for clients that were lost, by reason.", ["reason"], lambda s: _by_one(s.drops())),
     ]
-
-
-def usage(pids) -> tuple[int, float]:
-    """Resident bytes and CPU seconds of processes and everything below them. What cannot be read counts nothing."""
-    memory, cpu = 0, 0.0
-    waiting = list(pids)
-    while waiting:
-        pid = waiting.pop()
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-                waiting += map(int, file.read().split())
-        except (OSError, ValueError):
-            continue
-        memory += int(fields[21]) * _PAGE
-        cpu += (int(fields[11]) + int(fields[12])) / _TICKS
-    return memory, cpu
 
 
 def _by_one(counts: dict) -> list:

@@ -18,6 +18,7 @@ from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
 from bridge.child.supervisor import LAST_WORDS
+from bridge.child.usage import usage
 from bridge.counts import Counts
 from bridge.printable import shortened
 from bridge.protocol import envelope
@@ -413,6 +414,10 @@ class Service:
 
     def pids(self) -> list[int]:
         return [child.supervisor.pid for child in self.children if child.supervisor.pid]
+
+    def usage(self) -> tuple[int, float]:
+        """Resident bytes and CPU seconds of all its processes."""
+        return usage(self.pids())
 
     def budgets(self) -> list[tuple[str, Budget]]:
         return [

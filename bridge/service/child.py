@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.child.lifecycle import State
 from bridge.child.supervisor import LAST_WORDS, Supervisor
-from bridge.metrics import usage
+from bridge.child.usage import usage
 from bridge.protocol.eras import LEGACY
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.relay import Relay

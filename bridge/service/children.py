@@ -3,7 +3,7 @@
 import asyncio
 
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
-from bridge.metrics import usage
+from bridge.child.usage import usage
 from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
