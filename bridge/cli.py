@@ -56,7 +56,7 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     inspect = commands.add_parser("inspect", help="connect to an MCP server as a client and show what it offers")
     if chosen == ["inspect"]:
-        from bridge.inspect import add_arguments
+        from bridge.inspect import add_arguments  # start-up time
 
         add_arguments(inspect)
     inspect.set_defaults(run=_inspect)
@@ -67,7 +67,7 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     for name, help in FLEET.items():
         command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         if chosen == [name]:
-            from bridge.fleet.commands import add_arguments as declare
+            from bridge.fleet.commands import add_arguments as declare  # start-up time
 
             declare(name, command)
     return parser
@@ -85,18 +85,18 @@ class _OneLine(argparse.ArgumentParser):
 
 
 def _serve(arguments: argparse.Namespace, command: list[str]) -> int:
-    from bridge.serve import serve
+    from bridge.serve import serve  # start-up time: `inspect` and `up` need nothing of it
 
     return serve(settings.read(arguments), command)
 
 
 def _token(arguments: argparse.Namespace, command: list[str]) -> int:
-    from bridge.http.tokens import write_line
+    from bridge.http.tokens import write_line  # start-up time
 
     return write_line(arguments.name, arguments.of)
 
 
 def _inspect(arguments: argparse.Namespace, command: list[str]) -> int:
-    from bridge.inspect import run
+    from bridge.inspect import run  # start-up time: the MCP SDK takes half a second
 
     return run(arguments, command)

@@ -51,7 +51,7 @@ def serve(settings: Settings, argv: list[str]) -> int:
     key = _session_key(settings)
     listener = _bind(settings)
     try:
-        import uvloop as loops
+        import uvloop as loops  # an optional package: there is none for PyPy
     except ImportError:
         loops = asyncio
     try:

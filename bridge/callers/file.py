@@ -211,7 +211,7 @@ class _Reader:
         return whole
 
     def _refuse_twins_of_yaml(self) -> None:
-        import yaml
+        import yaml  # start-up time: for those whose file is YAML
 
         try:
             nodes = [yaml.compose(self.document.text.replace("\t", "  "), yaml.SafeLoader)]

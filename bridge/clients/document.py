@@ -73,7 +73,7 @@ def parse(text: str, path: str = "FILE") -> Document:
 
 
 def _json5(text: str, path: str, plain: ValueError) -> Any:
-    import pyjson5
+    import pyjson5  # start-up time: most documents are plain JSON
 
     try:
         data = pyjson5.decode(text)
@@ -108,7 +108,7 @@ def _said(words: str) -> str:
 
 
 def _yaml(text: str, path: str) -> Any:
-    import yaml
+    import yaml  # start-up time: most documents are JSON
 
     loader = yaml.SafeLoader(text.replace("\t", "  "))
     try:
@@ -122,7 +122,7 @@ def _yaml(text: str, path: str) -> Any:
 
 
 def _toml(text: str, path: str) -> Any:
-    import tomllib
+    import tomllib  # start-up time: most documents are JSON
 
     try:
         return tomllib.loads(text)
@@ -175,7 +175,7 @@ def _key(word: str) -> str:
 
 
 def _lines_of_yaml(text: str) -> dict[tuple, int]:
-    import yaml
+    import yaml  # start-up time: most documents are JSON
 
     lines: dict[tuple, int] = {}
 

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, command: list[str]) -> int:
     """0: it answered; 1: it did not, or a call failed; 2: the arguments make no sense."""
-    from bridge.inspect import plan, report
+    from bridge.inspect import plan, report  # start-up time: the MCP SDK takes half a second, and --help needs none of it
 
     try:
         wish = plan.read(arguments, command)

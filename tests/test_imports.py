@@ -1,0 +1,20 @@
+"""Which room may import which is checked by lint-imports ([tool.importlinter] in pyproject.toml)."""
+
+import ast
+from pathlib import Path
+
+import bridge
+
+
+def test_each_import_inside_a_function_says_why_it_is_there():
+    silent = []
+    for path in Path(bridge.__file__).parent.rglob("*.py"):
+        if "fleet" in path.parts:
+            continue
+        lines = path.read_text().splitlines()
+        for function in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                imports = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
+                silent += [f"{path}:{node.lineno}" for node in imports if "  # " not in lines[node.lineno - 1]]
+
+    assert silent == []
