@@ -1,10 +1,6 @@
 """Where things are: one folder with images/, compose/ and litellm/ below it."""
 
-import fcntl
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,26 +55,6 @@ class Project:
 
     def folder(self, stanza: Stanza) -> Path:
         return self.images / stanza.name
-
-
-@contextmanager
-def alone(project: Project, command: str) -> Iterator[None]:
-    """While no other command changes the fleet of this folder. Raises EngineError at once where one does.
-
-    The kernel gives the lock back when its holder ends, however it ends.
-    """
-    from bridge.fleet.engines import EngineError
-
-    with open(private(project.state) / "lock", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise EngineError(f"{file.read().strip() or 'another command'} is at work on this fleet: wait until it is done") from None
-        file.truncate(0)
-        file.write(f"`mcp-bridge {command}` (pid {os.getpid()}, since {time.strftime('%H:%M:%S')})")
-        file.flush()
-        yield
 
 
 def private(folder: Path) -> Path:

@@ -10,7 +10,8 @@ from support import ROOT
 from bridge.cli import FLEET, main
 from bridge.fleet import Fleet, lock
 from bridge.fleet.commands import COMMANDS
-from bridge.fleet.engines import EngineError, LastUp, Running, Urls, remember, remembered, running
+from bridge.fleet.engines import EngineError, LastUp, Running, Urls, choice, remember, remembered
+from bridge.fleet.engines.choice import running
 from bridge.fleet.project import Project
 
 
@@ -269,18 +270,16 @@ class Docker:
     ],
 )
 def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypatch, docker, chosen, says):
-    from bridge.fleet import engines
-
-    real = engines.engine
-    monkeypatch.setattr(engines, "engine", lambda name, *rest: docker if name == "compose" else real(name, *rest))
+    real = choice.engine
+    monkeypatch.setattr(choice, "engine", lambda name, *rest: docker if name == "compose" else real(name, *rest))
     said = []
-    engine = engines.choose("", project, Fleet.load(project.images), ["time"], said.append)
+    engine = choice.choose("", project, Fleet.load(project.images), ["time"], said.append)
 
     assert engine.name == chosen
     assert says in "\n".join(said)
     if says:
-        with pytest.raises(engines.EngineError):
-            engines.choose("compose", project, Fleet.load(project.images), ["time"], said.append)
+        with pytest.raises(EngineError):
+            choice.choose("compose", project, Fleet.load(project.images), ["time"], said.append)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import yaml
 
 from bridge.cli import main
 from bridge.fleet import lock
+from bridge.fleet.alone import alone
 from bridge.fleet.commands import up
 from bridge.fleet.engines import Running, Started, Urls, remembered
 from bridge.fleet.environment import startable
-from bridge.fleet.project import Project, alone, write_private
+from bridge.fleet.project import Project, write_private
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, Verdict
 
 

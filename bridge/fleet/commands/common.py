@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from bridge.fleet import environment as environments
-from bridge.fleet.engines import Engine, LastUp, Say, Started, running
+from bridge.fleet.engines import Engine, LastUp, Say, Started
+from bridge.fleet.engines.choice import running
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project

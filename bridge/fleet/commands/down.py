@@ -3,9 +3,11 @@
 import argparse
 import sys
 
+from bridge.fleet.alone import alone
 from bridge.fleet.commands.common import progress
-from bridge.fleet.engines import forget, running
-from bridge.fleet.project import Project, alone
+from bridge.fleet.engines import forget
+from bridge.fleet.engines.choice import running
+from bridge.fleet.project import Project
 from bridge.settings import UsageError
 
 

@@ -3,7 +3,8 @@
 import argparse
 
 from bridge.fleet.commands.common import declare_names, progress
-from bridge.fleet.engines import Excerpt, running
+from bridge.fleet.engines import Excerpt
+from bridge.fleet.engines.choice import running
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 

@@ -2,9 +2,11 @@
 
 import argparse
 
+from bridge.fleet.alone import alone
 from bridge.fleet.commands.common import load, progress
-from bridge.fleet.engines import engine, remembered
-from bridge.fleet.project import Project, alone
+from bridge.fleet.engines import remembered
+from bridge.fleet.engines.choice import engine
+from bridge.fleet.project import Project
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

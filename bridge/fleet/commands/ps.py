@@ -4,7 +4,7 @@ import argparse
 import json
 
 from bridge.fleet.commands.common import left_out_lines, progress
-from bridge.fleet.engines import running
+from bridge.fleet.engines.choice import running
 from bridge.fleet.project import Project
 
 

@@ -11,15 +11,16 @@ import threading
 import time
 from dataclasses import replace
 
-from bridge.fleet import definition, engines
+from bridge.fleet import definition
 from bridge.fleet import environment as environments
+from bridge.fleet.alone import alone
 from bridge.fleet.bounds import MEANING
 from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
 from bridge.fleet.commands.verify import verify_now
-from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choose, remember, remembered
+from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choice, remember, remembered
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
-from bridge.fleet.project import Project, alone
+from bridge.fleet.project import Project
 from bridge.fleet.targets import litellm
 
 
@@ -48,12 +49,12 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
 
 def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say, began: float) -> int:
-    environment = environments.complete(project, whole, engines.engine("compose", project, say).made_keys)
+    environment = environments.complete(project, whole, choice.engine("compose", project, say).made_keys)
     if not arguments.no_verify:  # importing the SDK takes a while: Docker and LiteLLM do too
         threading.Thread(target=importlib.import_module, args=["bridge.fleet.verify"], daemon=True).start()
     names = arguments.names or [stanza.name for stanza in whole.stanzas]
     unlocked = _lock_what_changed(project, whole, names, say)
-    engine = choose(arguments.engine, project, whole, names, say)
+    engine = choice.choose(arguments.engine, project, whole, names, say)
     say(f"engine {engine.name}, LiteLLM {whole.litellm.version}")
     litellm.refuse_patterns(whole)
     for warning in litellm.warnings(whole.only(names)):

@@ -2,6 +2,7 @@
 
     served.py, packages.py, litellm.py   what the embedded engine installs and serves
     keeper.py                            the process that keeps its processes alive
+    choice.py                            which of the two it is, by name, by memory or by what works here
     cache.py, programs.py                folders that are made once; programs that are run to their end
 
 Which one was chosen is remembered in compose/state, so that every other command finds it.
@@ -162,52 +163,3 @@ def remembered(project: Project) -> LastUp | None:
 
 def forget(project: Project) -> None:
     (project.state / "fleet.json").unlink(missing_ok=True)
-
-
-def engine(name: str, project: Project, say: Say) -> Engine:
-    """The engine of that name."""
-    if name == "embedded":
-        from bridge.fleet.engines.embedded import Embedded
-
-        return Embedded(project, say)
-    from bridge.fleet.engines.compose import Compose
-
-    return Compose(project, say)
-
-
-def choose(asked: str, project: Project, fleet: Fleet, names: Collection[str], say: Say) -> Engine:
-    """The engine that was asked for, else the one that runs already, else the best that works here. Raises EngineError."""
-    memory = remembered(project)
-    if asked and memory and memory.engine != asked:
-        raise EngineError(f"the fleet runs with --engine {memory.engine}: `mcp-bridge down` ends it first")
-    if not asked and memory:
-        asked = memory.engine
-    if asked:
-        chosen = engine(asked, project, say)
-        if why := chosen.unavailable() or chosen.missing_requirements(fleet, names):
-            raise EngineError(why)
-        return chosen
-    compose = engine("compose", project, say)
-    if why := compose.unavailable() or compose.missing_requirements(fleet, names):
-        say(f"{why}: using the embedded engine (--engine compose insists)")
-        return engine("embedded", project, say)
-    return compose
-
-
-def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, LastUp]:
-    """The engine that `up` started, or Compose where somebody did that by hand. Raises UsageError where nothing was."""
-    memory = remembered(project) or _by_hand(project, say)
-    if memory is None:
-        raise UsageError("nothing was started here: `mcp-bridge up` does that")
-    if asked and asked != memory.engine:
-        raise UsageError(f"the fleet was started with --engine {memory.engine}, not {asked}: `mcp-bridge down` ends it")
-    return engine(memory.engine, project, say), memory
-
-
-def _by_hand(project: Project, say: Say) -> LastUp | None:
-    """The MCPs that plain `docker compose up` started here."""
-    try:
-        found = engine("compose", project, say).ps()
-    except EngineError:
-        return None
-    return LastUp("compose", tuple(one.name for one in found if one.kind == "mcp"), {}, "") if found else None

@@ -1,0 +1,57 @@
+"""Which engine it is: the one that was named, the one that runs already, or the best that works here."""
+
+from collections.abc import Collection
+
+from bridge.fleet.engines import Engine, EngineError, LastUp, Say, remembered
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project
+from bridge.settings import UsageError
+
+
+def engine(name: str, project: Project, say: Say) -> Engine:
+    """The engine of that name."""
+    if name == "embedded":
+        from bridge.fleet.engines.embedded import Embedded  # start-up time: it brings an HTTP client
+
+        return Embedded(project, say)
+    from bridge.fleet.engines.compose import Compose  # start-up time: as above
+
+    return Compose(project, say)
+
+
+def choose(asked: str, project: Project, fleet: Fleet, names: Collection[str], say: Say) -> Engine:
+    """The engine that was asked for, else the one that runs already, else the best that works here. Raises EngineError."""
+    memory = remembered(project)
+    if asked and memory and memory.engine != asked:
+        raise EngineError(f"the fleet runs with --engine {memory.engine}: `mcp-bridge down` ends it first")
+    if not asked and memory:
+        asked = memory.engine
+    if asked:
+        chosen = engine(asked, project, say)
+        if why := chosen.unavailable() or chosen.missing_requirements(fleet, names):
+            raise EngineError(why)
+        return chosen
+    compose = engine("compose", project, say)
+    if why := compose.unavailable() or compose.missing_requirements(fleet, names):
+        say(f"{why}: using the embedded engine (--engine compose insists)")
+        return engine("embedded", project, say)
+    return compose
+
+
+def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, LastUp]:
+    """The engine that `up` started, or Compose where somebody did that by hand. Raises UsageError where nothing was."""
+    memory = remembered(project) or _by_hand(project, say)
+    if memory is None:
+        raise UsageError("nothing was started here: `mcp-bridge up` does that")
+    if asked and asked != memory.engine:
+        raise UsageError(f"the fleet was started with --engine {memory.engine}, not {asked}: `mcp-bridge down` ends it")
+    return engine(memory.engine, project, say), memory
+
+
+def _by_hand(project: Project, say: Say) -> LastUp | None:
+    """The MCPs that plain `docker compose up` started here."""
+    try:
+        found = engine("compose", project, say).ps()
+    except EngineError:
+        return None
+    return LastUp("compose", tuple(one.name for one in found if one.kind == "mcp"), {}, "") if found else None
