@@ -1,5 +1,8 @@
 """The command line of the fleet: what is wrong is one line with the way out, and nothing is imported that is not needed."""
 
+import argparse
+import os
+import signal
 import subprocess
 import sys
 
@@ -8,7 +11,7 @@ import yaml
 from support import ROOT
 
 from bridge.cli import FLEET, main
-from bridge.fleet import Fleet, lock
+from bridge.fleet import Fleet, commands, lock
 from bridge.fleet.commands import COMMANDS
 from bridge.fleet.engines import EngineError, LastUp, Running, Urls, choice, remember, remembered
 from bridge.fleet.engines.choice import running
@@ -299,3 +302,23 @@ def test_what_docker_says_of_a_container(state, status, means):
 
     assert _state(state, status) == (means, status)
     assert Running("time", "mcp", means, status).is_up == (means == "up")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_ended_by_a_signal_cleans_up_as_with_ctrl_c(number, capsys):
+    """A trial's image and containers are removed by what is unwound; a second signal does not stop that."""
+    done = []
+
+    def trial(arguments, words):
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            os.kill(os.getpid(), number)
+            done.append("removed")
+
+    before = signal.getsignal(number)
+
+    assert commands._at_the_edge("add", trial)(argparse.Namespace(), []) == 1
+    assert done == ["removed"] and signal.getsignal(number) == before
+    assert capsys.readouterr().err == "mcp-bridge: interrupted; `mcp-bridge add` goes on where this ended\n"

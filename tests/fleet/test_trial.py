@@ -1,7 +1,12 @@
 """What a trial calls, what it takes for a success, and what follows from what it saw. Words in, words out."""
 
 import json
+import os
+import shutil
+import socket
 import struct
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -509,6 +514,72 @@ def test_attempts_are_told_by_the_name_that_was_looked_up(monkeypatch, capsys):
         ("a.example.org", 443),
         ("127.0.0.1", 5000),
     ]
+
+
+def test_attempts_by_ipv6_are_told_too(monkeypatch, capsys):
+    def packet(source, to, port, flags, protocol=6):
+        addresses = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, to)
+        return b"\x60\0\0\0\0\x14" + bytes([protocol, 64]) + addresses + struct.pack(">HHLLBB", 6379, port, 0, 0, 0x50, flags) + bytes(6)
+
+    recorder._note(packet("::1", "2606:4700::1111", 443, 2))
+    recorder._note(packet("::1", "2606:4700::1111", 443, 0x10))
+    recorder._note(packet("::1", "::1", 6379, 2))
+    recorder._note(packet("::1", "::1", 40000, 0x14))
+    recorder._note(packet("fe80::1", "2001:4860::8888", 4433, 0, protocol=17))
+
+    told = [(line["to"], line["port"]) for line in map(json.loads, capsys.readouterr().out.splitlines())]
+    assert told == [("2606:4700::1111", 443), ("::1", 6379), ("2001:4860::8888", 4433)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root has network namespaces to give away")
+def test_a_closed_namespace_refuses_and_sees_every_address():
+    """Both families, literal addresses too: nothing needs to be looked up for them."""
+    tries = (
+        "import socket, sys, subprocess, time\n"
+        "log = subprocess.Popen([sys.executable, '-I', sys.argv[1], 'closed'], stdout=subprocess.PIPE, text=True)\n"
+        "assert log.stdout.readline() == 'ready\\n'\n"
+        "for family, where in ((2, ('192.0.2.9', 443)), (10, ('2001:db8::9', 443)), (10, ('::1', 6379))):\n"
+        "    print(socket.socket(family).connect_ex(where), log.stdout.readline().strip(), flush=True)\n"
+        "log.kill()\n"
+    )
+    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
+        pytest.skip("no network namespaces here")
+
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$0" "$@"', sys.executable, "-c", tries, recorder.__file__],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    seen = [line.partition(" ")[::2] for line in done.stdout.splitlines()]
+    assert [(code, json.loads(line)["to"]) for code, line in seen] == [("111", "192.0.2.9"), ("111", "2001:db8::9"), ("111", "::1")], (
+        done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    "what, host",
+    [
+        ("[2606:4700::1111]:443", "2606:4700::1111"),
+        ("[::1]:6379", ""),
+        ("[ff02::fb]:5353", ""),
+        ("[fe80::1]:80", ""),
+        ("239.255.255.250:1900", ""),
+        ("169.254.169.254:80", ""),
+        ("100.100.100.200:80", ""),
+        ("192.0.2.9:443", "192.0.2.9"),
+        ("api.example.org", "api.example.org"),
+        ("api.example.org:443", "api.example.org"),
+        ("printer.local", ""),
+    ],
+)
+def test_who_is_somebody_beyond(what, host):
+    assert findings._host(what) == host
+
+
+def test_a_back_end_on_the_loopback_of_ipv6_is_one_too():
+    assert "looks for a service at [::1]:6379" in findings.egress(seen(reached=[(9, "[::1]:6379")], started=0.0), False).why
 
 
 # ---- older than what it uses -----------------------------------------------------------

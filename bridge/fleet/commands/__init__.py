@@ -6,7 +6,12 @@ Answers go to stdout, progress and troubles to stderr. A module is imported only
 
 import argparse
 import importlib
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 from bridge.fleet.engines import EngineError
 from bridge.settings import UsageError
@@ -23,14 +28,40 @@ def add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(word=name, run=_at_the_edge(name, module.run))
 
 
-def _at_the_edge(name: str, command):
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Whoever ends us with SIGTERM, or closes the terminal, leaves no more behind than Ctrl-C: containers and images of a trial are removed.
+    A second signal does not stop that."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in before.items():
+            if handler == signal.SIG_DFL:  # `nohup` wants to be deaf
+                signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _at_the_edge(name: str, command: Callable[[argparse.Namespace, list[str]], int]) -> Callable[[argparse.Namespace, list[str]], int]:
     """What does not work is one line each, without a traceback."""
 
     def run(arguments: argparse.Namespace, words: list[str]) -> int:
         if words and name != "add":
             raise UsageError(f"nothing belongs after '--' here: {' '.join(words)}")
         try:
-            return command(arguments, words)
+            with _ended_like_ctrl_c():
+                return command(arguments, words)
         except EngineError as trouble:
             print(f"mcp-bridge: {trouble}", file=sys.stderr)
             return 1

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -65,6 +65,14 @@ def built(project: Project, stanza: Stanza) -> Iterator[str]:
     bare = stanza.model_copy(update={"smoke": None})
     text = dockerfile.dockerfile(Fleet(stanzas=[bare]), bare).text
     image = f"{LABEL}-{stanza.name}:{os.getpid()}"
+    try:
+        _build(source, project, stanza, text, image)
+        yield image
+    finally:
+        _remove("image", "rm", "--force", image)
+
+
+def _build(source: Path, project: Project, stanza: Stanza, text: str, image: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Not the project itself: other stanzas are nobody's business, and a builder would be sent all of them.
         here = Path(folder)
@@ -75,10 +83,6 @@ def built(project: Project, stanza: Stanza) -> Iterator[str]:
         shutil.copytree(project.folder(stanza), here / "images" / stanza.name)
         (here / "Dockerfile").write_text(text, encoding="utf-8")
         run(["docker", "build", "--quiet", "--label", LABEL, "--tag", image, here], BUILD)
-    try:
-        yield image
-    finally:
-        _docker("image", "rm", "--force", image)
 
 
 def watch(
@@ -203,24 +207,27 @@ def _recorder(name: str, is_open: bool) -> Iterator[Callable[[], list[Reach]]]:
             ],
             QUICK,
         )
-        run(["timeout", "20", "sh", "-c", f"until docker logs {box} 2>&1 | grep -q ready; do sleep 0.1; done"], QUICK)
-        yield lambda: _reached(_docker("logs", box))
+        run(["timeout", "50", "sh", "-c", f"until docker logs {box} 2>&1 | grep -q ready; do sleep 0.1; done"], QUICK)
+        yield lambda: _reached(run(["docker", "logs", box], QUICK))
     finally:
-        _docker("rm", "--force", name, box)
+        _remove("rm", "--force", name, box)
         if is_open:
-            _docker("network", "rm", network)
+            _remove("network", "rm", network)
 
 
 def _reached(log: str) -> list[Reach]:
-    seen = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    return [
-        Reach(one["at"], one["connected"], True)
-        if "connected" in one
-        else Reach(one["at"], one.get("name") or f"{one['to']}:{one['port']}")
-        for one in seen
-    ]
+    return [_reach(json.loads(line)) for line in log.splitlines() if line.startswith("{")]
 
 
-def _docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=QUICK)
-    return done.stdout
+def _reach(one: dict[str, Any]) -> Reach:
+    if "connected" in one:
+        return Reach(one["at"], one["connected"], True)
+    if "name" in one:
+        return Reach(one["at"], one["name"])
+    return Reach(one["at"], f"[{one['to']}]:{one['port']}" if ":" in one["to"] else f"{one['to']}:{one['port']}")
+
+
+def _remove(*words: str) -> None:
+    """What an engine under load does not do in time must not end what was found out."""
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(["docker", *words], capture_output=True, timeout=QUICK)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,6 +14,7 @@ from bridge.fleet.trial.witness import Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
+SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
@@ -102,22 +104,20 @@ def _reached(seen: Seen, since: float, until: float) -> list[str]:
 
 
 def _host(what: str) -> str:
-    """The host of somebody beyond; empty for the container itself, and for where clouds tell their machines who they are."""
-    host = what.rpartition(":")[0] or what
-    if (
-        re.match(r"127\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.", host)
-        or host == "localhost"
-        or "." not in host
-        or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER))
-    ):
-        return ""
-    return host
+    """The host of somebody beyond; empty for the container itself, for whoever listens in its own network, and for where clouds tell their
+    machines who they are."""
+    host = what.rpartition(":")[0].strip("[]") or what
+    try:
+        address = ip_address(host)
+    except ValueError:
+        inside = host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER))
+    else:
+        inside = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address in SHARED
+    return "" if inside else host
 
 
 def _backend(seen: Seen) -> str:
-    return next(
-        (reach.what for reach in seen.reached if reach.what.startswith("127.") or reach.what.startswith("host.docker.internal:")), ""
-    )
+    return next((reach.what for reach in seen.reached if reach.what.startswith(("127.", "[::1]:", "host.docker.internal:"))), "")
 
 
 def _works(call: Made) -> bool:

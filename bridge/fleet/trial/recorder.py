@@ -1,8 +1,8 @@
 """What the processes of a network namespace try to reach. Standard library only: it runs alone, in a container.
 
-Closed, the namespace leads nowhere: every IPv4 address is this one's own. So a name is answered with an address that
+Closed, the namespace leads nowhere: every address is this one's own. So a name is answered with an address that
 stands for it, a connection is refused at once, and both are seen. Open, it leads to the internet and to nothing private: not to
-the machine, its neighbours or a cloud's metadata.
+the machine, its neighbours or a cloud's metadata. IPv6 leads nowhere even then: Docker's networks have none unless they are told.
 
 Prints a JSON object a line: {"at": SECONDS, "name": …} for a name looked up, {"at", "to": ADDRESS, "port"} for an attempt to
 connect, {"at", "connected"} for one that succeeded, after a first line `ready`.
@@ -19,7 +19,7 @@ import time
 
 PRIVATE = (("10.0.0.0", 8), ("172.16.0.0", 12), ("192.168.0.0", 16), ("169.254.0.0", 16), ("100.64.0.0", 10), ("198.18.0.0", 15))
 SET_ADDRESS, SET_MASK, ADD_ROUTE, REJECT = 0x8916, 0x891C, 0x890B, 0x0200
-EVERY_PROTOCOL, IPV4 = 3, 0x0800
+EVERY_PROTOCOL, IPV4, IPV6 = 3, 0x0800, 0x86DD
 A = 1
 LONGEST = 600  # seconds: whoever started it may be gone
 names: dict[str, str] = {}  # a name -> the address that stands for it
@@ -34,11 +34,12 @@ def main(mode: str) -> None:
             threading.Thread(target=_answer_streams, args=(server,), daemon=True).start()
     else:
         _refuse_private()
+    _own_all_of_ipv6()
     seen = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(EVERY_PROTOCOL))  # what leaves is shown to no other
     print("ready", flush=True)
     while True:
         packet, where = seen.recvfrom(65535)
-        if where[1] == IPV4 and where[2] == socket.PACKET_OUTGOING:  # on a loopback each comes twice
+        if where[1] in (IPV4, IPV6) and where[2] == socket.PACKET_OUTGOING:  # on a loopback each comes twice
             _note(packet[14:])
         elif where[1] == IPV4 and where[0] != "lo":
             _note_answer(packet[14:])
@@ -53,6 +54,17 @@ def _own_all() -> None:
         label, first = f"lo:{bits}".encode(), 256 >> bits
         _set(label, SET_ADDRESS, f"{first}.0.0.1")
         _set(label, SET_MASK, _mask(bits))
+
+
+def _own_all_of_ipv6() -> None:
+    """`ip route add local ::/0 dev lo`, in a netlink message (rtnetlink(7)): the first table that is asked says that all is here."""
+    lo = struct.pack("HHi", 8, 4, socket.if_nametoindex("lo"))  # RTA_OIF
+    route = struct.pack("BBBBBBBBI", socket.AF_INET6, 0, 0, 0, 255, 3, 254, 2, 0) + lo  # table local, by boot, scope host, type local
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        kernel.send(struct.pack("IHHII", 16 + len(route), 24, 0x605, 1, 0) + route)  # RTM_NEWROUTE: a request, answered, to create
+        answer = kernel.recv(4096)
+    if error := struct.unpack("i", answer[16:20])[0]:
+        print(f"IPv6 is not seen: {error}", file=sys.stderr, flush=True)  # a kernel without it has nothing to be seen
 
 
 def _set(label: bytes, what: int, address: str) -> None:
@@ -106,23 +118,32 @@ def _mask(bits: int) -> str:
 
 
 def _note(packet: bytes) -> None:
-    length = (packet[0] & 15) * 4
-    to, protocol, inside = socket.inet_ntoa(packet[16:20]), packet[9], packet[length:]
+    """A packet that leaves. IPv6: extension headers are none of a connection's first packet."""
+    if packet[0] >> 4 == 6:
+        source, to = (socket.inet_ntop(socket.AF_INET6, packet[at : at + 16]) for at in (8, 24))
+        protocol, inside = packet[6], packet[40:]
+    else:
+        source, to = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
+        protocol, inside = packet[9], packet[(packet[0] & 15) * 4 :]
     if protocol == socket.IPPROTO_TCP:
-        source, port = struct.unpack(">HH", inside[:4])
-        if inside[13] & 0x12 == 2 and not to.startswith("127."):  # SYN without ACK
+        own, port = struct.unpack(">HH", inside[:4])
+        if inside[13] & 0x12 == 2 and not _is_loopback(to):  # SYN without ACK
             _say(to=to, port=port)
-        elif inside[13] & 4 and packet[12] == 127:  # here only what is refused counts: a server may well talk with itself
-            _say(to="127.0.0.1", port=source)
+        elif inside[13] & 4 and _is_loopback(source):  # here only what is refused counts: a server may well talk with itself
+            _say(to=source, port=own)
     elif protocol == socket.IPPROTO_UDP:
-        source, port = struct.unpack(">HH", inside[:4])
-        if source == 53:
+        own, port = struct.unpack(">HH", inside[:4])
+        if own == 53:
             return
-        question = _question(inside[8:]) if port == 53 or to.startswith("127.") else None
+        question = _question(inside[8:]) if port == 53 or _is_loopback(to) else None
         if question:
             _say(name=question[0])
-        elif port != 53 and not to.startswith("127."):
+        elif port != 53 and not _is_loopback(to):
             _say(to=to, port=port)
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
 
 
 def _note_answer(packet: bytes) -> None:
