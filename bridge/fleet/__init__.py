@@ -12,9 +12,14 @@
 In Python: `Fleet(stanzas=[Stanza(name="time", pypi="mcp-server-time==…", command="mcp-server-time")]).render()`.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from bridge.fleet import model, targets
 from bridge.fleet.files import File
-from bridge.fleet.load import StanzaError
-from bridge.fleet.model import Fleet, LiteLLM
+from bridge.fleet.load import StanzaError, load
+from bridge.fleet.model import LiteLLM
 from bridge.fleet.stanza import Auth, Binary, Limits, Registration, Secret, Smoke, Stanza, Tools, Volume
 
 __all__ = [
@@ -32,3 +37,16 @@ __all__ = [
     "Tools",
     "Volume",
 ]
+
+
+class Fleet(model.Fleet):
+    """The fleet, with where it comes from and what follows from it: `Fleet(stanzas=[…])` in Python, `Fleet.load("images")` from files."""
+
+    @classmethod
+    def load(cls, folder: str | Path = "images", **changes: Any) -> Self:
+        """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError."""
+        return load(Path(folder), cls, **changes)
+
+    def render(self, target: str = "compose") -> Iterator[File]:
+        """The generated files: `compose` (all that is committed) or `kubernetes`."""
+        return targets.render(self, target)

@@ -1,7 +1,7 @@
 """Stanzas from YAML files, with every mistake told by file, line and field."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from bridge.fleet import digests
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
-from bridge.fleet.stanza import Part, Stanza
+from bridge.fleet.stanza import ARCHITECTURES, Part, Stanza
 from bridge.settings import UsageError
 
 STANZA = "stanza.yaml"
 FLEET = "fleet.yaml"
 
+AnyFleet = TypeVar("AnyFleet", bound=Fleet)
 Lines = dict[tuple[str, ...], int]  # the line of each key and list item, by its path
 
 
@@ -22,8 +23,8 @@ class StanzaError(UsageError):
     """One line for each mistake: `images/time/stanza.yaml:4: smoke.tool: Field required`."""
 
 
-def load(folder: Path, **changes: Any) -> Fleet:
-    """The fleet of `folder` (images/). `changes` are fields of the fleet that win over `fleet.yaml`. Raises StanzaError."""
+def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
+    """The fleet of `folder` (images/), as a `kind` of fleet. `changes` are fields of the fleet that win over `fleet.yaml`. Raises StanzaError."""
     if not folder.is_dir():
         raise StanzaError(f"{folder}: no such folder: run this where 'images' is, or name the project with --project")
     stanzas: list[Stanza] = []
@@ -61,7 +62,7 @@ def load(folder: Path, **changes: Any) -> Fleet:
     if base.exists():
         settings["litellm"] = {"base": _read_base(base), **settings["litellm"]}
     try:
-        return Fleet.model_validate({"stanzas": stanzas, **settings})
+        return kind.model_validate({"stanzas": stanzas, **settings})
     except ValidationError as error:
         raise StanzaError(told(folder / FLEET, error, lines, Fleet)) from None
 
@@ -89,7 +90,7 @@ def read_stanza(path: Path) -> Stanza:
 def _refuse_missing(path: Path, stanza: Stanza) -> None:
     """What a stanza says to stand beside it must be there: an image of all MCPs is built at once."""
     binary = stanza.binary.file if stanza.binary else ""
-    names = [binary.replace("{arch}", arch) for arch in ("amd64", "arm64")]
+    names = [binary.replace("{arch}", arch) for arch in ARCHITECTURES]
     for place, name, there in (
         (("files",), stanza.files, (path.parent / stanza.files).is_dir()),
         (("binary", "file"), binary, any((path.parent / one).is_file() for one in names)),

@@ -29,13 +29,13 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.files import File, write
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
-from bridge.fleet.stanza import Binary, Stanza
+from bridge.fleet.stanza import ARCHITECTURES, Binary, Stanza
+from bridge.fleet.targets.dockerfile import REQUIREMENTS
 from bridge.settings import UsageError
 
-REQUIREMENTS, MANIFEST, TREE = "requirements.lock", "package.json", "package-lock.json"
+MANIFEST, TREE = "package.json", "package-lock.json"
 BRIDGE, INSTALLER = "images/bridge.lock", "images/installer.lock"
 OLDEST = "3.11"  # what the bridge itself needs
-ARCHITECTURES = ("amd64", "arm64")
 PATIENCE = 300
 NO_WHEEL = "it has no wheel (for this Python), and building it would run its code: --build (`build: true` in a stanza) allows that"
 

@@ -2,14 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Container, Mapping
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from bridge.fleet.bounds import Place
-from bridge.fleet.files import File
 from bridge.fleet.stanza import Hosts, Image, Origins, Part, Stanza
 
 PORT = 8000  # on which every sidecar listens inside its container
@@ -37,7 +35,7 @@ class LiteLLM(Part):
 
 
 class Fleet(Part):
-    """Everything that runs. `Fleet(stanzas=[…])` in Python, `Fleet.load("images")` from files."""
+    """Everything that runs."""
 
     stanzas: list[Stanza]
     litellm: LiteLLM = Field(default_factory=LiteLLM)
@@ -79,19 +77,6 @@ class Fleet(Part):
             if twice:
                 raise ValueError(f"two stanzas have the {what} {twice[0]!r}")
         return self
-
-    @classmethod
-    def load(cls, folder: str | Path = "images", **changes: Any) -> "Fleet":
-        """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError."""
-        from bridge.fleet.load import load
-
-        return load(Path(folder), **changes)
-
-    def render(self, target: str = "compose") -> Iterator[File]:
-        """The generated files: `compose` (all that is committed) or `kubernetes`."""
-        from bridge.fleet.targets import render
-
-        return render(self, target)
 
     def pinned(self, image: str) -> str:
         """A base image as generated files name it: with its digest, where the lock has one."""

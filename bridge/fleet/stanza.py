@@ -23,6 +23,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
 RESERVED = tuple("""litellm prometheus database door keys compose alerts healthz readyz metrics status.json mcp sse messages ws""".split())
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
+ARCHITECTURES = ("amd64", "arm64")
 SOURCES = ("pypi", "npm", "binary", "image", "url")
 # What a build reads in a shell, or as an option, is of these letters only.
 PYPI = r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+"

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from bridge import settings as options
 from bridge.fleet import Fleet, Stanza, StanzaError, bounds
-from bridge.fleet.load import load
 from bridge.fleet.targets import compose, dockerfile, kubernetes, litellm
 from bridge.settings import UsageError
 
@@ -203,7 +202,7 @@ def test_a_link_to_the_fleets_keys_is_no_volume(tmp_path):
     (tmp_path / "images/it/stanza.yaml").write_text("pypi: a==1\ncommand: a\nvolumes:\n  - ./papers:/papers\n")
 
     with pytest.raises(StanzaError, match=r"it/stanza.yaml:4: volumes.0: ./papers: .*is the fleet's own"):
-        load(tmp_path / "images")
+        Fleet.load(tmp_path / "images")
 
 
 def test_docker_s_socket_has_a_word_of_its_own():
@@ -284,7 +283,7 @@ def test_it_is_told_by_file_line_and_field(tmp_path):
     (tmp_path / "it/stanza.yaml").write_text('pypi: a==1\ncommand: a\nenv:\n  A: "b\\nc"\n')
 
     with pytest.raises(StanzaError, match=r"it/stanza.yaml:4: env.A: a line break in 'b"):
-        load(tmp_path)
+        Fleet.load(tmp_path)
 
 
 def test_arguments_of_a_smoke_call_may_have_lines():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bridge.fleet import Fleet, StanzaError
-from bridge.fleet.load import load, read_stanza
+from bridge.fleet.load import read_stanza
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def write(tmp_path):
 
 def mistakes(images: Path) -> list[str]:
     with pytest.raises(StanzaError) as error:
-        load(images)
+        Fleet.load(images)
     return [line.removeprefix(f"{images}/") for line in str(error.value).splitlines()]
 
 
@@ -154,7 +154,7 @@ def test_fleet_yaml_says_things_once_for_all(write, tmp_path):
 
 def test_a_missing_folder_says_where_to_run_this(tmp_path):
     with pytest.raises(StanzaError, match="run this where 'images' is"):
-        load(tmp_path / "images")
+        Fleet.load(tmp_path / "images")
 
 
 def test_a_stanza_takes_its_folder_s_name(write):

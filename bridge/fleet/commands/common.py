@@ -5,11 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+from bridge.fleet import Fleet
 from bridge.fleet import environment as environments
 from bridge.fleet.engines import Engine, LastUp, Say, Started
 from bridge.fleet.engines.choice import running
 from bridge.fleet.environment import Environment
-from bridge.fleet.model import Fleet, release
+from bridge.fleet.model import release
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError

@@ -3,9 +3,8 @@
 import argparse
 import sys
 
-from bridge.fleet import digests, lock
+from bridge.fleet import Fleet, digests, lock
 from bridge.fleet.commands.common import declare_names, known
-from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 
 

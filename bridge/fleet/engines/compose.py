@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from bridge.fleet import files
+from bridge.fleet import files, targets
 from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout
 from bridge.fleet.engines.builds import Build, build
@@ -170,7 +170,7 @@ class Compose:
 
     def _render(self, fleet: Fleet) -> None:
         """Write what follows from the stanzas, and remove what followed from those that are gone."""
-        made = list(fleet.render())
+        made = list(targets.render(fleet))
         changed = files.write(self.project.root, made) + files.remove_left_over(self.project.root, made)
         if changed:
             self.say(f"rendered {len(changed)} files")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from bridge.fleet.files import File
 from bridge.fleet.model import Fleet
+from bridge.fleet.targets import compose, dockerfile, kubernetes, litellm, prometheus, schema
 
 TARGETS = ("compose", "kubernetes")
 
@@ -20,14 +21,10 @@ TARGETS = ("compose", "kubernetes")
 def render(fleet: Fleet, target: str = "compose") -> Iterator[File]:
     """The files of a target: `compose` (all that is committed) or `kubernetes`."""
     if target == "kubernetes":
-        from bridge.fleet.targets import kubernetes
-
         yield from kubernetes.render(fleet)
         return
     if target != "compose":
         raise ValueError(f"no target {target!r}; there are {', '.join(TARGETS)}")
-    from bridge.fleet.targets import compose, dockerfile, litellm, prometheus, schema
-
     for stanza in fleet.sidecars:
         yield dockerfile.dockerfile(fleet, stanza)
     yield from compose.render(fleet)

@@ -9,11 +9,11 @@ import re
 from pathlib import PurePosixPath
 
 from bridge.fleet.files import MADE_BY, File
-from bridge.fleet.lock import REQUIREMENTS
 from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import REFERENCE, Binary, Stanza
 from bridge.fleet.targets.template import fill, template
 
+REQUIREMENTS = "requirements.lock"  # beside the Dockerfile: `lock.py` makes it
 PYTHON = "/opt/bridge/bin/python"
 # The bridge in an image that may have no Python and no C library: by the loader that came with it.
 PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
