@@ -24,7 +24,7 @@ class Handshake:
             facts = Facts.of(message.result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
             return self.refused(f"the server's initialize result is not one: {error}")
-        if facts.era != self.relay.era:
+        if facts.era != self.relay.link.era:
             return self.refused("the server's initialize result is that of server/discover, or the other way round")
         self.opened(facts)
-        self.relay.opened(facts, bytes(message.result), self.relay.heard)
+        self.relay.opened(facts, bytes(message.result), self.relay.link.heard)

@@ -35,7 +35,7 @@ class Learning:
             self.reading[method] = False
 
             def ask(method, params, outbox):
-                return relay.ask_child(method, params, max(now, relay.heard), outbox)
+                return relay.ask_child(method, params, max(now, relay.link.heard), outbox)
 
             memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
 
@@ -60,7 +60,7 @@ class Learning:
             for then in waiting:
                 then()
         if self.relay.is_open and not self.reading and not self.relay.is_private:
-            self.relay.learned()
+            self.relay.child.learned()
 
     def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
         if self._is_outdated(method):
@@ -69,7 +69,7 @@ class Learning:
         if method == "tools/list":
             relay.catalogue.learn(pages.values())
             for why in relay.policy.tools.complaints(relay.catalogue.names.values()) if relay.policy.tools else ():
-                relay.log.error("an option about tools does not fit this server", why=why)
+                relay.link.log.error("an option about tools does not fit this server", why=why)
             if relay.policy.profile.is_litellm and (whole := joined(list(pages.values()))):
                 relay.policy.profile.heard(b"", Envelope(result=msgspec.Raw(whole)))
         if relay.memory.learn(method, pages) and tell:
@@ -87,5 +87,5 @@ class Learning:
         """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
         if not self.reading.pop(method, False):
             return False
-        self.learn([method], self.relay.heard, tell=False)
+        self.learn([method], self.relay.link.heard, tell=False)
         return True

@@ -54,7 +54,7 @@ def whole(exchange, message: Envelope) -> Envelope | None:
     relay.unfinished.add(exchange.id)
 
     def ask(method, params, outbox):
-        return relay.ask_child(method, params, relay.heard, outbox)
+        return relay.ask_child(method, params, relay.link.heard, outbox)
 
     Reading("tools/list", ask, done, lambda error: done({b"": bytes(message.result)})).answer(message)
     return None

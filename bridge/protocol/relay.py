@@ -12,6 +12,7 @@ Beside it stand `turns` (whose turn it is), `rules` (requests that concern other
 
 import itertools
 import re
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -21,7 +22,7 @@ from bridge.protocol import envelope, ids, memory, spelling, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
 from bridge.protocol.envelope import NOTICE, Envelope
-from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.eras import LEGACY, meta
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.passing import Listens
@@ -33,9 +34,11 @@ from bridge.protocol.exchange import NEVER, Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake
 from bridge.protocol.learning import Learning
+from bridge.protocol.link import Event, Link, State
 from bridge.protocol.notices import Notices
 from bridge.protocol.odd_lines import OddLines, is_json
 from bridge.protocol.policy import Policy
+from bridge.protocol.seams import Child, Log
 from bridge.protocol.session import Session
 from bridge.protocol.turns import Turns
 from bridge.protocol.upkeep import Upkeep
@@ -56,26 +59,24 @@ class Relay:
 
     def __init__(
         self,
-        write,
+        child: Child,
         policy: Policy,
         counts: Counts,
-        log,
+        log: Log,
         owner: Session | None = None,
         *,
         private: bool | None = None,
-        minted=None,
+        minted: Iterator[int] | None = None,
         era: str = LEGACY,
     ):
-        self.write = write  # takes one line, newline included; never blocks
-        self.is_stuck = lambda: False  # whether the child has not read much of what it was written
-        self.child = None  # whose relay this is, for those who know it; nothing to us
+        self.child = child
+        self.write = child.write
+        self.link = Link(era, log)
         self.policy = policy
         self.counts = counts
-        self.log = log
         self.is_debug = log.is_debug
         self.owner = owner
         self.is_private = owner is not None if private is None else private
-        self.facts: Facts | None = None
         self.catalogue = Catalogue(counts.labels)
         self.memory = memory.Memory()
         self.asks = Asks(self)
@@ -88,22 +89,11 @@ class Relay:
         self.sessions: dict[str, Session] = {}
         self.callers: set[str] = set()  # the principals of whom this child may have something to say
         self.level: str | None = None  # what the child was told last
-        self.has_opened = False  # the child has answered a handshake, now or earlier
-        self.is_open = False
-        self.is_asleep = False  # stopped for want of work; what is known of it is still true
-        self.reason = "starting"
-        self.is_paused = False  # requests wait, what is under way ends: the child is to be replaced
-        self.heard = 0.0  # when the child last said something
         self.used = 0.0  # when a client last asked for something; before that, when the child opened
-        self.missing = 0.0  # since when there is no child
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
         self.said: list[bytes] = []  # by a child that has not answered its handshake: what was no answer to it
         self.refused_with = 0  # the JSON-RPC code with which the child refused its handshake
-        self.hung = lambda why: None  # called when the child does not answer pings
-        self.served = lambda: None  # called when a client got the first result of this child's work
-        self.is_unproven = True  # no client got one yet
-        self.learned = lambda: None  # called when all lists of the child are known
         self.asking: dict[int, Exchange] = {}  # taken back from the child, whose client is asked something first
         self.unfinished: set[int] = set()  # answered by the child in part: `finish_late` takes them out
         self.postponed: list = []  # what is called at the next sweep
@@ -114,47 +104,71 @@ class Relay:
         self._mint = minted or itertools.count(1)
         self.speak(era)
 
+    @property
+    def is_open(self) -> bool:
+        return self.link.state.is_open
+
+    @property
+    def is_asleep(self) -> bool:
+        return self.link.state is State.ASLEEP
+
+    @property
+    def is_paused(self) -> bool:
+        return self.link.state is State.PAUSED
+
+    @property
+    def is_modern(self) -> bool:
+        return self.link.is_modern
+
+    @property
+    def facts(self) -> Facts | None:
+        return self.link.facts
+
+    @property
+    def reason(self) -> str:
+        """Why it is not open."""
+        return self.link.reason
+
     # -- the child's life -------------------------------------------------------------------------------------------
 
     def speak(self, era: str) -> None:
         """Take the child as one of this era, from its next handshake on."""
-        self.era = era
-        self.is_modern = era == MODERN
-        self.translator: Translator = Upgrade(self) if self.is_modern else Same(self.policy)  # for clients with a session
-        self.modern_translator: Translator = Verbatim(self.policy) if self.is_modern else Downgrade(self)
+        self.link.set_era(era)
+        self.translator: Translator = Upgrade(self) if self.link.is_modern else Same(self.policy)  # for clients with a session
+        self.modern_translator: Translator = Verbatim(self.policy) if self.link.is_modern else Downgrade(self)
         for exchange in self.turns.clear():  # worded for another era
             if exchange.session is not None and not exchange.session.is_modern and exchange.method in _IN_BOTH_ERAS:
                 self.word_anew(exchange, exchange.message or envelope.from_client(exchange.line))
                 self.turns.wait(exchange)
             else:
-                self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.heard)
+                self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.link.heard)
 
     def open(self, params: bytes, now: float, opened, refused) -> None:
         """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
         self.said = []
-        method = "server/discover" if self.is_modern else "initialize"
+        method = "server/discover" if self.link.is_modern else "initialize"
         handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now)
         handshake.outbox = Handshake(self, opened, refused)
         self.exchanges[handshake.id] = handshake
-        self.send(envelope.request_line(handshake.id, method, meta.own() if self.is_modern else params))
+        self.send(envelope.request_line(handshake.id, method, meta.own() if self.link.is_modern else params))
 
     def opened(self, facts: Facts, result: bytes, now: float) -> None:
         """The child answered the handshake."""
-        if not self.is_modern:
+        if not self.link.is_modern:
             # `initialized` goes out at once: Rust servers refuse anything else in between.
             self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
-        is_new_child, self.has_opened = self.has_opened, True
+        link = self.link
+        is_new_child, link.has_opened = link.has_opened, True
         self.callers = {session.principal for session in self.sessions.values()}
-        self.facts, self.is_open, self.is_asleep, self.reason = facts, True, False, ""
+        link.facts, link.reason = facts, ""
+        link.on(Event.OPENED)
         self.memory.initialize = result
-        self.is_paused = False
         self.calls = self.upkeep.misses = 0
-        self.is_unproven = True
         self.learning.is_missed = False
         self.used = max(self.used, now)
         for capability in self.memory.limit_to(facts):
             self.notices.changed(capability)
-        if self.is_modern:
+        if self.link.is_modern:
             self.listens.opened(now)
         elif is_new_child:
             self._restore(now)
@@ -170,7 +184,7 @@ class Relay:
         ]
         is_asked_for_more = any(exchange.session is None and exchange.method == "logging/setLevel" for exchange in self.turns)
         if not is_asked_for_more:  # by a modern call, which has woken the child
-            self.level = subscriptions.level_of(sessions) if self.facts.offers("logging") else None
+            self.level = subscriptions.level_of(sessions) if self.link.facts.offers("logging") else None
             if self.level:
                 wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % self.level.encode()))
         for method, params in reversed(wishes):
@@ -178,14 +192,15 @@ class Relay:
 
     def remember(self, facts: Facts) -> None:
         """Take the child as known, and asleep, from what was kept of it."""
-        self.facts, self.is_asleep, self.reason = facts, True, "asleep"
+        self.link.facts = facts
+        self.sleep()
         self.catalogue.learn(self.memory.pages("tools/list"))
 
     def presume(self, other: "Relay") -> None:
         """Take the child, which is still starting, as another one is known to be, and answer questions for lists at once."""
         if (
-            self.facts is None
-            and not self.missing
+            self.link.facts is None
+            and not self.link.missing
             and other.facts is not None
             and (other.catalogue.is_known or not other.facts.offers("tools"))
         ):
@@ -194,7 +209,8 @@ class Relay:
 
     def sleep(self) -> None:
         """The child, which has nothing to do, is being stopped for want of work."""
-        self.is_open, self.is_asleep, self.reason = False, True, "asleep"
+        self.link.on(Event.SLEEP)
+        self.link.reason = "asleep"
 
     def forget(self, capability: str, now: float) -> None:
         """The child's lists of this capability are not what they were: read them again."""
@@ -204,7 +220,9 @@ class Relay:
     def lost(self, why: str, now: float, *, for_good: bool = False) -> None:
         """The child is gone. What it had is answered now, or tried again on the next one where that is safe; what it
         never saw waits for the next one, unless that one failed to open, too."""
-        was_open, self.is_open, self.is_asleep, self.reason, self.missing = self.is_open, False, False, why, now
+        was_open = self.is_open
+        self.link.on(Event.LOST)
+        self.link.reason, self.link.missing = why, now
         gone, again = [], []
         for exchange in self.exchanges.values():
             if exchange.is_turned:
@@ -282,7 +300,7 @@ class Relay:
     @property
     def is_gone(self) -> bool:
         """Whether the child was lost and has not come back yet."""
-        return not self.is_open and not self.is_asleep and self.missing > 0
+        return self.link.state is State.LOST
 
     @property
     def is_at_rest(self) -> bool:
@@ -297,7 +315,12 @@ class Relay:
                 session.finish()
 
     def pause(self) -> None:
-        self.is_paused = True
+        """Requests wait from now on; what is under way ends."""
+        self.link.on(Event.PAUSE)
+
+    def stop(self) -> None:
+        """The child is being stopped for good."""
+        self.link.on(Event.STOP)
 
     @property
     def has_clients_waiting(self) -> bool:
@@ -326,7 +349,7 @@ class Relay:
             exchange.relay.abandon(exchange, b"", now)
             self.conclude(exchange, "cancelled", CANCELLED, "the session ended", now)
         self.asks.end(session)
-        if uris and self.is_modern:
+        if uris and self.link.is_modern:
             return self.listens.own.refresh(now)
         for uri in sorted(subscriptions.not_held(self.sessions.values(), uris)) if self.is_open else ():
             self.ask_child("resources/unsubscribe", b'{"uri":%b}' % envelope.encode(uri), now)
@@ -350,7 +373,6 @@ class Relay:
         other.pump()
         for capability in other.memory.succeed(self.memory):
             other.notices.changed(capability)
-        other.learned, self.learned = self.learned, lambda: None
         other.learning.tell()
 
     # -- from clients -----------------------------------------------------------------------------------------------
@@ -385,7 +407,7 @@ class Relay:
                 return None
         token = envelope.peek_meta(params.meta).progressToken if params.meta else None
         exchange = self._exchange(session, message, params, outbox, now, self.translator, token)
-        if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
+        if self.link.state is _ASLEEP and (known := self.memory.answer(message.method, bytes(params.cursor))):
             return self._answer_from_memory(exchange, known, now)
         self.used = now
         session.exchanges[key] = exchange
@@ -416,10 +438,10 @@ class Relay:
             exchange.level = level
         if trace:
             exchange.trace = trace
-        if self.is_asleep and (known := self.memory.answer(message.method, bytes(params.cursor))):
+        if self.link.state is _ASLEEP and (known := self.memory.answer(message.method, bytes(params.cursor))):
             self._answer_from_memory(exchange, known, now)
             return exchange
-        if level and not self.is_modern:
+        if level and not self.link.is_modern:
             self._have_logged(level, now)
         self.used = now
         caller.exchanges[exchange.id] = exchange
@@ -429,7 +451,7 @@ class Relay:
 
     def _have_logged(self, level: str, now: float) -> None:
         """A modern request wants log messages that a legacy child perhaps does not send. Nobody else gets more for it."""
-        if self.facts is None or not self.facts.offers("logging"):
+        if self.link.facts is None or not self.link.facts.offers("logging"):
             return
         if self.level is None or subscriptions.LEVELS.index(level) < subscriptions.LEVELS.index(self.level):
             self.level = level
@@ -516,7 +538,7 @@ class Relay:
             self.counts.strays["request_without_id"] += 1  # some servers would do it all the same, past every rule for requests
         elif method in _OWNERS_ONLY and (self.owner is None or (method in _ROOTS and self.policy.withhold_roots)):
             self.counts.strays[method] += 1
-        elif self.is_modern:
+        elif self.link.is_modern:
             self.counts.strays["notification_of_another_era"] += 1  # it knows no other than cancelling
         elif self.is_open:
             self.send(envelope.flat(envelope.notification(method, message.params)) + b"\n")
@@ -542,7 +564,7 @@ class Relay:
     def received(self, line: bytes, now: float) -> None:
         """One line of the child's stdout."""
         self.counts.from_child += len(line)
-        self.heard = now
+        self.link.heard = now
         if envelope.BRACE not in line:
             return self._noise(line)  # at once: a child may write nothing else, and as fast as it can
         if not line.isascii() and (clean := envelope.repaired(line)) and b"\0" not in line:
@@ -575,7 +597,7 @@ class Relay:
     def _received_on(self, line: bytes, now: float) -> None:
         """The same while a message goes on over lines."""
         self.counts.from_child += len(line)
-        self.heard = now
+        self.link.heard = now
         if line[:1] == b"{" and (alone := self.odd.whole(line)):
             self.end_odd(now)  # what had begun was none
             return self._take_all(alone, now)
@@ -618,7 +640,7 @@ class Relay:
     def too_long(self, head: bytes, tail: bytes, size: int, now: float) -> None:
         """The child wrote a line over the limit, which was thrown away: fail the call that it belongs to."""
         self.counts.noise["too_long"] += 1
-        self.log.warning("line too long", bytes=size)
+        self.link.log.warning("line too long", bytes=size)
         why = f"the server's answer is too long: {size} bytes in one line (raise --max-line)"
         self._fail(head, tail, "too_long", why, now)
 
@@ -634,7 +656,7 @@ class Relay:
     def _answered(self, message: Envelope, line: bytes, now: float) -> None:
         exchange = self.take_back(ids.minted(message.id))
         if exchange is None:
-            if not self.is_modern or not self.listens.answered(ids.minted(message.id), message, now):
+            if not self.link.is_modern or not self.listens.answered(ids.minted(message.id), message, now):
                 self.counts.strays["answer"] += 1
                 self._note(line)
             return
@@ -657,9 +679,9 @@ class Relay:
         self.count(exchange, _outcome(exchange, message, line), now)
         if exchange.then:
             exchange.then(bool(message.result))
-        if self.is_unproven and message.result and exchange.method in WORK:
-            self.is_unproven = False
-            self.served()
+        if self.link.state is not _SERVING and message.result and exchange.method in WORK:
+            self.link.on(Event.SERVED)
+            self.child.served()
         if exchange.method in memory.LISTS:
             self.memory.overheard(exchange.method, message)
         exchange.outbox.answer(answer)
@@ -669,7 +691,7 @@ class Relay:
         """The same for an answer that its words could not give at once, unless nobody waits for it any more."""
         self.unfinished.discard(exchange.id)
         if exchange.session.exchanges.get(exchange.key) is exchange:
-            self._finish(exchange, message, b"", self.heard)
+            self._finish(exchange, message, b"", self.link.heard)
 
     # -- whose is it ------------------------------------------------------------------------------------------------------
 
@@ -715,7 +737,7 @@ class Relay:
 
     def send(self, line: bytes) -> None:
         """Write one line that is nobody's turn. A child that reads nothing for long does not get it: it would wait for ever."""
-        if self.is_stuck():
+        if self.child.is_stuck():
             self.counts.drops["stdin_full"] += 1
             return
         self.counts.to_child += len(line)
@@ -724,9 +746,8 @@ class Relay:
     def submit(self, exchange: Exchange) -> None:
         limit, turns = self.policy.max_in_flight, self.turns
         if (
-            self.is_open
+            self.link.state.is_ready
             and (not limit or len(self.exchanges) < limit)
-            and not self.is_paused
             and ((not turns.waiting and not turns.is_limited) or turns.may_go(exchange))
         ):
             self._put(exchange)  # at once, as nearly always
@@ -737,7 +758,7 @@ class Relay:
     def pump(self) -> None:
         """Write what may be written: the child is open and has a slot free."""
         limit = self.policy.max_in_flight
-        while self.turns and self.is_open and not self.is_paused and (not limit or len(self.exchanges) < limit):
+        while self.turns and self.link.state.is_ready and (not limit or len(self.exchanges) < limit):
             exchange = self.turns.next()
             if exchange is None:
                 return
@@ -768,7 +789,7 @@ class Relay:
 
     def _own_exchange(self, method: str, params: bytes, now: float, outbox=None, timeout: float = OWN_TIMEOUT) -> Exchange:
         exchange = Exchange(next(self._mint), None, b"0", method, "", None, outbox or _Nobody(), now, now + timeout)
-        exchange.line = envelope.request_line(exchange.id, method, meta.own(params) if self.is_modern else params)
+        exchange.line = envelope.request_line(exchange.id, method, meta.own(params) if self.link.is_modern else params)
         return exchange
 
     def abandon(self, exchange: Exchange, params: bytes, now: float) -> None:
@@ -800,7 +821,7 @@ class Relay:
         self.end(exchange)
         self.count(exchange, outcome, now)
         if outcome != "cancelled":
-            self.log.warning(
+            self.link.log.warning(
                 "call failed",
                 method=exchange.method,
                 tool=exchange.tool,
@@ -820,7 +841,7 @@ class Relay:
         self.counts.requests[(method, exchange.tool, outcome, translator.client, translator.child)] += 1
         self.counts.latency[method].add(now - exchange.created)
         if self.is_debug:
-            self.log.debug(
+            self.link.log.debug(
                 "call",
                 method=exchange.method,
                 tool=exchange.tool,
@@ -836,7 +857,7 @@ class Relay:
         self.counts.noise[kind] += 1
         if kind != "blank":
             self._note(line)
-            self.log.debug("noise on the child's stdout", bytes=len(line))
+            self.link.log.debug("noise on the child's stdout", bytes=len(line))
 
     def _note(self, line: bytes) -> None:
         if not self.is_open and len(self.said) < NOTED:
@@ -874,6 +895,7 @@ KNOWN_METHODS = frozenset(
         "tasks/cancel",
     )
 )
+_ASLEEP, _SERVING = State.ASLEEP, State.SERVING
 _IN_BOTH_ERAS = frozenset((*memory.LISTS, *WORK, "completion/complete"))
 _ROOTS = ("notifications/roots/list_changed",)
 _OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")

@@ -94,7 +94,7 @@ class Tools:
         if name is None:
             name = self._look_up(given)
         if not name:
-            relay.counts.requests[(message.method, UNKNOWN, "hidden", client_era, relay.era)] += 1
+            relay.counts.requests[(message.method, UNKNOWN, "hidden", client_era, relay.link.era)] += 1
             return f"Unknown tool: {(envelope.string(params.name) or given.decode(errors='replace'))[:LONGEST]}"
         if name != given:
             message.params = named(message.params, name)

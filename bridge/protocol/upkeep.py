@@ -29,7 +29,7 @@ class Upkeep:
         postponed, relay.postponed = relay.postponed, []
         for again in postponed:
             again(now)
-        if relay.odd.is_open and now - relay.heard >= ODD_PATIENCE:
+        if relay.odd.is_open and now - relay.link.heard >= ODD_PATIENCE:
             relay.end_odd(now)
         self._let_clients_think(now)
         for exchange in [e for e in (*relay.exchanges.values(), *relay.asking.values()) if e.hold is None and e.is_overdue(now)]:
@@ -80,7 +80,7 @@ class Upkeep:
         patience = relay.policy.ready_wait
         if relay.is_gone and relay.policy.profile.is_litellm and exchange.method == "tools/list":
             patience = min(patience, LIST_PATIENCE)
-        return not relay.is_open and now - max(exchange.created, relay.missing) >= patience
+        return not relay.is_open and now - max(exchange.created, relay.link.missing) >= patience
 
     def _time_out(self, exchange: Exchange, now: float) -> None:
         relay = self.relay
@@ -97,12 +97,11 @@ class Upkeep:
         interval = relay.policy.ping_interval
         if (
             interval
-            and relay.is_open
-            and not relay.is_paused
+            and relay.link.state.is_ready
             and not self.is_pinging
             and not relay.has_clients_waiting
             and not relay.turns
-            and now - relay.heard >= interval
+            and now - relay.link.heard >= interval
         ):
             self.is_pinging = True
             relay.ask_child("server/discover" if relay.is_modern else "ping", b"", now, _Pong(self), interval)
@@ -115,8 +114,8 @@ class Upkeep:
         self.misses += 1
         if self.misses >= relay.policy.ping_misses:
             self.misses = 0
-            relay.is_paused = True  # what comes now is for the next child
-            relay.hung(f"no answer to {relay.policy.ping_misses} pings (--ping-interval)")
+            relay.pause()  # what comes now is for the next child
+            relay.child.hung(f"no answer to {relay.policy.ping_misses} pings (--ping-interval)")
 
 
 class _Late:

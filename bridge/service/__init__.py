@@ -32,6 +32,7 @@ from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.protocol.tools import Tools
 from bridge.redact import redacted
+from bridge.service.child import Child
 from bridge.service.children import Children
 from bridge.service.eras import Eras
 from bridge.service.leases import Leases
@@ -304,14 +305,15 @@ class Service:
             self.log.info("the child is told of proxies", **found)
         relay = self.shared.relay
         if self._state_file is not None:
-            relay.learned = self._keep
             self._state_file.clean(time.time())
             if facts := relay.memory.load(self._state_file.read(), self._state_file.identity):
                 relay.remember(facts)
         self.children.start()
 
-    def _keep(self) -> None:
-        self._state_file.write(self.shared.relay.memory.dump(self._state_file.identity))
+    def learned(self, child: Child) -> None:
+        """All lists of this child are known: keep them for the time when the shared one sleeps."""
+        if self._state_file is not None and child is self.shared:
+            self._state_file.write(self.shared.relay.memory.dump(self._state_file.identity))
 
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""

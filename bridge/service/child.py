@@ -38,7 +38,7 @@ class Child:
         is_of_one = role in ("own", "spare", "principal")
         policy = replace(service.policy, profile=service.profile.for_one()) if is_of_one else service.policy
         self.relay = Relay(
-            self._write,
+            self,
             policy,
             service.counts,
             self.log,
@@ -47,13 +47,10 @@ class Child:
             minted=service.minted,
             era=era or service.eras.main,
         )
-        self.relay.child = self
-        self.relay.is_stuck = self._is_stuck
         self.own_era = era
         self.caller = ""  # whose session has it
         self.on_opened = lambda: None
         self.supervisor = Supervisor(service.command, pace or service.pace, _max_line(service), self, self.log, service.counts)
-        self.relay.hung, self.relay.served = self.supervisor.refused, self.supervisor.served
         self.is_over = False  # stopped for good
         self.is_restarting = False
         self.successor: Child | None = None  # which starts, to take its place
@@ -74,7 +71,7 @@ class Child:
     @property
     def has_opened(self) -> bool:
         """Whether a process of it has ever answered the handshake."""
-        return self.relay.has_opened
+        return self.relay.link.has_opened
 
     @property
     def pid(self) -> int | None:
@@ -108,7 +105,8 @@ class Child:
 
     async def stop(self) -> None:
         """Stop it for good."""
-        self.is_over, self.relay.is_asleep = True, False
+        self.is_over = True
+        self.relay.stop()
         await self.supervisor.stop()
 
     async def known(self, patience: float, by_itself: bool = False) -> str:
@@ -125,7 +123,7 @@ class Child:
             # LiteLLM 1.77.3 tries twice, and for each list and call again: all of it must not wait anew. Nor where no start
             # has come to anything yet: one slow server delays the list of all, the next start is for the next client.
             first = self.service.shared if self.service.shared.relay.facts is None else self  # all run the same command
-            if first.relay.missing and first.relay.facts is None:
+            if first.relay.link.missing and first.relay.facts is None:
                 return first.relay.reason
             first._waited_since = first._waited_since or self._clock()
             patience = max(0.0, first._waited_since + patience - self._clock())
@@ -142,19 +140,39 @@ class Child:
             "role": self.role,
             "state": self.state,
             "pid": self.pid,
-            "era": self.relay.era,
+            "era": self.relay.link.era,
             "calls": self.relay.calls,
             "age": round(now - self.supervisor.started, 1) if self.pid else None,
             "memory": usage([self.pid])[0] if self.pid else 0,
             "sessions": len(self.relay.sessions),
         }
 
+    # -- what its relay needs of it (`protocol/seams.py`) --------------------------------------------------------------------
+
+    def write(self, line: bytes) -> None:
+        process = self.supervisor.process
+        if process is not None:
+            process.write(line, self.relay.is_quiet)
+
+    def is_stuck(self) -> bool:
+        process = self.supervisor.process
+        return process is not None and process.backlog > STUCK
+
+    def served(self) -> None:
+        self.supervisor.served()
+
+    def learned(self) -> None:
+        self.service.learned(self)
+
+    def hung(self, why: str) -> None:
+        self.supervisor.refused(why)
+
     # -- what the supervisor tells --------------------------------------------------------------------------------------
 
     def spawned(self) -> None:
-        self.relay.log = self.log.bind(pid=self.pid)
+        self.relay.link.log = self.log.bind(pid=self.pid)
         era = self.own_era or self.service.eras.main
-        if self.relay.era != era:
+        if self.relay.link.era != era:
             self.relay.speak(era)
         self.starting.begin()
         if self.wants_headers or self.service.wants_headers:
@@ -213,7 +231,7 @@ class Child:
         self.service.loop.call_soon(self._tell_waiting, "")
 
     def _refused(self, why: str) -> None:
-        if self.relay.era == LEGACY and self.relay.refused_with and not self.has_opened:
+        if self.relay.link.era == LEGACY and self.relay.refused_with and not self.has_opened:
             self.service.spawn(self._try_modern(why, self.relay.refused_with))
         else:
             self.supervisor.refused(why)
@@ -240,12 +258,3 @@ class Child:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(reason)
-
-    def _is_stuck(self) -> bool:
-        process = self.supervisor.process
-        return process is not None and process.backlog > STUCK
-
-    def _write(self, line: bytes) -> None:
-        process = self.supervisor.process
-        if process is not None:
-            process.write(line, self.relay.is_quiet)

@@ -48,7 +48,7 @@ class Children:
         """Start what should be there before anybody asks."""
         settings = self.service.settings
         if settings.lazy:
-            self.shared.relay.is_asleep, self.shared.relay.reason = True, "asleep"
+            self.shared.relay.sleep()
         else:
             self.shared.start()
         if settings.isolation in ("session", "auto"):

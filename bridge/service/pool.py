@@ -90,7 +90,7 @@ class Pool:
         self._aside.append(child)
         child.role, child.on_gone = "spare", self._lost_spare
         child.log = self.service.log
-        child.relay.owner, child.relay.log = None, child.log.bind(pid=child.pid)
+        child.relay.owner, child.relay.link.log = None, child.log.bind(pid=child.pid)
         self.service.loop.call_later(ASIDE, self._end_aside, child)
 
     def refill(self) -> None:
@@ -143,7 +143,7 @@ class Pool:
         if child is not None:
             child.role, child.on_gone = "own", lambda child: None
             child.log = self.service.log.bind(session=session.label)
-            child.relay.log = child.log.bind(pid=child.pid)
+            child.relay.link.log = child.log.bind(pid=child.pid)
             child.relay.adopt(session, self.service.loop.time())
         elif may_start and self._has_room():
             child = self.make(self.service, "own", params, session, lambda child: None)

@@ -43,7 +43,7 @@ class Starting:
         if age < SOON:
             return
         kind, self.text, is_plain = self._describe(sight, age)
-        child.relay.reason = self.text
+        child.relay.link.reason = self.text
         if kind not in self._logged and len(self._logged) < LOGGED:
             self._logged.append(kind)
             child.log.warning("the server has not answered yet", pid=child.pid, why=self.text)

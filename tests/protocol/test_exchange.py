@@ -313,7 +313,7 @@ def test_a_request_that_waits_for_its_slot_times_out_without_the_child():
 def test_a_request_waits_only_so_long_for_a_child_to_be_ready():
     world = World(is_open=False, ready_wait=4)
     call = world.request(world.session())
-    world.relay.reason = "starting"
+    world.relay.link.reason = "starting"
     world.sweep(4)
 
     assert call.error == {"code": -32001, "message": "the server is not ready after 4 s: starting"}

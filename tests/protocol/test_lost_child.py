@@ -452,10 +452,10 @@ def test_a_child_that_works_is_not_asked(pinged):
 def test_after_some_misses_in_a_row_it_hangs(pinged):
     ask(pinged)
     for number in range(3):
-        assert pinged.hung == []
+        assert pinged.told_hung == []
         miss(pinged)
 
-    (why,) = pinged.hung
+    (why,) = pinged.told_hung
     assert "3 pings" in why
 
 
@@ -469,7 +469,7 @@ def test_any_answer_is_a_sign_of_life(pinged, answer):
         ping = miss(pinged)
         pinged.hear({"id": ping["id"]} | answer)
 
-    assert pinged.hung == []
+    assert pinged.told_hung == []
 
 
 def test_an_answer_that_comes_too_late_is_a_sign_of_life(pinged):
@@ -479,7 +479,7 @@ def test_an_answer_that_comes_too_late_is_a_sign_of_life(pinged):
         pinged.answer(ping)
         pinged.sent()
 
-    assert pinged.hung == []
+    assert pinged.told_hung == []
 
 
 def test_the_answer_to_a_call_is_one_too(pinged):
@@ -491,7 +491,7 @@ def test_the_answer_to_a_call_is_one_too(pinged):
         pinged.answer(line)
         pinged.answer(miss(pinged))
 
-    assert pinged.hung == []
+    assert pinged.told_hung == []
 
 
 def test_calls_wait_for_the_child_that_follows_a_hung_one(pinged):
@@ -514,7 +514,7 @@ def test_a_ping_that_died_with_its_child_is_no_miss(pinged):
         pinged.die()
         pinged.open()
 
-    assert pinged.hung == []
+    assert pinged.told_hung == []
 
 
 def test_a_child_that_starts_or_sleeps_is_not_asked():

@@ -374,10 +374,10 @@ def test_it_is_told_once_all_lists_are_known():
     _, *questions = world.sent()
     assert [question["method"] for question in questions] == list(KEYS)
     for question in questions:
-        assert world.learned == 0
+        assert world.told_learned == 0
         world.answer(question, {KEYS[question["method"]]: []})
 
-    assert world.learned == 1
+    assert world.told_learned == 1
 
 
 def test_a_list_that_the_child_refuses_does_not_keep_the_others_from_being_kept():
@@ -387,7 +387,7 @@ def test_a_list_that_the_child_refuses_does_not_keep_the_others_from_being_kept(
         error = question["method"] == "resources/templates/list"
         world.answer(question, *() if error else ({},), **{"code": -32601, "message": "x"} if error else {})
 
-    assert world.learned == 1
+    assert world.told_learned == 1
 
 
 def test_that_the_tools_will_not_be_known_is_known():
@@ -427,7 +427,7 @@ def test_a_child_that_dies_while_it_is_read_tells_nothing():
     world.answer(world.spawn(), {"capabilities": ALL})
     world.die()
 
-    assert world.learned == 0
+    assert world.told_learned == 0
 
 
 def test_old_questions_are_not_asked_of_the_next_child():

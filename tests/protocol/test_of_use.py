@@ -8,14 +8,7 @@ LINES = {"tools/call": {"name": "x"}, "prompts/get": {"name": "x"}, "resources/r
 
 @pytest.fixture
 def world():
-    it = World()
-    it.useful = 0
-
-    def served():
-        it.useful += 1
-
-    it.relay.served = served
-    return it
+    return World()
 
 
 @pytest.mark.parametrize("method", LINES)
@@ -25,7 +18,7 @@ def test_the_first_result_of_each_life_is_told(world, method):
         for id in range(3):
             _, line = world.ask_child(session, method, LINES[method], id=id)
             world.answer(line, {"isError": True})
-        assert world.useful == life + 1
+        assert world.told_served == life + 1
         world.die()
         world.open()
 
@@ -36,14 +29,14 @@ def test_other_answers_say_nothing_of_use(world, method):
     _, line = world.ask_child(world.session(), method)
     world.answer(line, {})
 
-    assert world.useful == 0
+    assert world.told_served == 0
 
 
 def test_an_error_is_no_use(world):
     _, line = world.ask_child(world.session())
     world.answer(line, code=-32603, message="no")
 
-    assert world.useful == 0
+    assert world.told_served == 0
 
 
 def test_an_answer_that_nobody_waits_for_is_no_use(world):
@@ -53,4 +46,4 @@ def test_an_answer_that_nobody_waits_for_is_no_use(world):
     world.sent()
     world.answer(line, {"content": []})
 
-    assert world.useful == 0
+    assert world.told_served == 0

@@ -80,21 +80,36 @@ class World:
         self.lines: list[bytes] = []
         self.refused: list[str] = []
         self.opened = 0
-        self.hung: list[str] = []
-        self.learned = 0
+        self.told_hung: list[str] = []
+        self.told_learned = self.told_served = 0
         self.counts = beside.counts if beside else Counts()
         self.minted = beside.minted if beside else itertools.count(1)
         self.capabilities = capabilities
         self.sessions = beside.sessions if beside else Sessions("test", b"k" * 32, 1000, 0)
         self.owner = self.sessions.open("sse", self.now, own_child=True) if own else None
         policy = beside.relay.policy if beside else Policy(profile(profile_name, policy.get("tools"), policy.get("mcp", "")), **policy)
-        self.relay = Relay(self.lines.append, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted, era=era)
-        self.relay.hung = self.hung.append
-        self.relay.learned = self._learned
+        self.relay = Relay(self, policy, self.counts, Log(), self.owner, private=own or spare, minted=self.minted, era=era)
         if own:
             self.relay.join(self.owner)
         if is_open:
             self.open()
+
+    # -- what the relay needs of a child ------------------------------------------------------------------------------------
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    def is_stuck(self) -> bool:
+        return False
+
+    def served(self) -> None:
+        self.told_served += 1
+
+    def learned(self) -> None:
+        self.told_learned += 1
+
+    def hung(self, why: str) -> None:
+        self.told_hung.append(why)
 
     # -- the child ------------------------------------------------------------------------------------------------------
 
@@ -117,9 +132,6 @@ class World:
 
     def _opened(self, facts) -> None:
         self.opened += 1
-
-    def _learned(self) -> None:
-        self.learned += 1
 
     def answer_own(self, tools=(), **lists) -> list:
         """Answer the bridge's own questions for lists, which only its memory hears; returns the other lines.

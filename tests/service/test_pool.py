@@ -26,7 +26,9 @@ class Child:
         self.world, self.role, self.params, self.on_gone = world, role, params, on_gone
         self.sessions = [owner] if owner else []
         self.supervisor = SimpleNamespace(state=State.STOPPED)
-        self.relay = SimpleNamespace(is_open=False, join=self.join, adopt=lambda session, now: self.join(session), log=None, owner=owner)
+        self.relay = SimpleNamespace(
+            is_open=False, join=self.join, adopt=lambda session, now: self.join(session), link=SimpleNamespace(log=None), owner=owner
+        )
         self.pid = len(world.made)
         self.log = None
         self.ended = asyncio.Event()

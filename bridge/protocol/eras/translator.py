@@ -68,9 +68,9 @@ class Verbatim(Translator):
                 return self.failure(exchange, 0, litellm_results.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
         elif exchange.method == "tools/call":
-            exchange.relay.tasks.heard(exchange.session.principal, message.result, exchange.relay.heard)
+            exchange.relay.tasks.heard(exchange.session.principal, message.result, exchange.relay.link.heard)
         elif exchange.method == "tasks/get":
-            exchange.relay.tasks.told(message.result, exchange.relay.heard)
+            exchange.relay.tasks.told(message.result, exchange.relay.link.heard)
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:

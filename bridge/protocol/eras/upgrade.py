@@ -52,7 +52,7 @@ class Upgrade(Translator):
         if message.result and spelling.may_name(bytes(message.result), b'"input_required"'):
             members = envelope.object_or_none(message.result) or {}
             if envelope.string(members.get("resultType", b"")) == "input_required":
-                failure = Round.begin(self, exchange, members, self.relay.heard)
+                failure = Round.begin(self, exchange, members, self.relay.link.heard)
                 if failure:
                     message.result, message.error = envelope.ABSENT, Raw(b"{}")  # it is counted as what the client gets
                 return failure

@@ -1,0 +1,31 @@
+"""What the core needs of those around it, so that it need not know them: the child, and a log. (`outbox.py`: a client.)"""
+
+from typing import Any, Protocol
+
+
+class Child(Protocol):
+    """Whose relay it is. None of these may block, nor call the relay before it has returned."""
+
+    def write(self, line: bytes) -> None:
+        """Take one line for the child's stdin, newline included."""
+
+    def is_stuck(self) -> bool:
+        """Whether the child has not read much of what it was written."""
+
+    def served(self) -> None:
+        """A client got the first result of this child's work."""
+
+    def learned(self) -> None:
+        """All lists of the child are known."""
+
+    def hung(self, why: str) -> None:
+        """The child does not answer pings."""
+
+
+class Log(Protocol):
+    @property
+    def is_debug(self) -> bool: ...
+    def debug(self, event: str, **facts: Any) -> None: ...
+    def info(self, event: str, **facts: Any) -> None: ...
+    def warning(self, event: str, **facts: Any) -> None: ...
+    def error(self, event: str, **facts: Any) -> None: ...
