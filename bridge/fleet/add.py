@@ -19,11 +19,13 @@ from bridge.fleet import desktop, lock, origins, secret_values
 from bridge.fleet.draft import Draft, executable, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines.programs import Failed
+from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
 from bridge.fleet.project import Project
 from bridge.fleet.prove import Proof, proved, with_places
 from bridge.fleet.secrecy import url_reveals
 from bridge.fleet.stanza import VARIABLE, Stanza, is_url
+from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.fleet.trial import attempt
 from bridge.fleet.wrapped import NotUnderstood
 from bridge.settings import UsageError
@@ -114,10 +116,9 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
                 trial=not arguments.no_trial,
                 build=arguments.build,
                 here=here,
+                keep=arguments.secrets,
             )
         ]
-        if arguments.secrets:
-            secret_values.keep(project, every[0].secrets)
     for added in every:
         print(told(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
@@ -149,6 +150,7 @@ def add(
     trial: bool = True,
     build: bool = False,
     here: bool = False,
+    keep: bool = False,
 ) -> Added:
     """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
     added to it if it begins with an option. Raises UsageError if nothing can come of it."""
@@ -180,7 +182,7 @@ def add(
         understood = taken_out(draft, env or {})
     except NotUnderstood as why:
         raise UsageError(str(why)) from None
-    return _finish(project, secret_values.with_own_names(understood, secret_values.there(project), {}), trial, here)
+    return _finish(project, secret_values.with_own_names(understood, secret_values.there(project), {}), trial, here, keep)
 
 
 def import_desktop(
@@ -196,12 +198,7 @@ def import_desktop(
         _tell(line)
     known = secret_values.there(project)
     given: dict[str, str] = {}
-    every: list[Added] = []
-    for entry in entries:
-        every.append(added := _one_of_many(project, entry, known, given, trial, here))
-        if keep and added.path:
-            secret_values.keep(project, added.secrets)
-    return every
+    return [_one_of_many(project, entry, known, given, trial, here, keep) for entry in entries]
 
 
 def told(project: Project, added: Added, keeps: bool) -> str:
@@ -222,14 +219,16 @@ def told(project: Project, added: Added, keeps: bool) -> str:
 # ---- from a draft to a stanza with its lock --------------------------------------------
 
 
-def _one_of_many(project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool, here: bool) -> Added:
+def _one_of_many(
+    project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool, here: bool, keep: bool
+) -> Added:
     """`given` are the names that entries before it took, and then those of this one too."""
     if entry.skipped:
         return Added(entry.draft.name, notes=list(entry.notes))
     try:
         _free(project, entry.draft.name)
         entry = secret_values.with_own_names(entry, known, given, secret_values.FLEETS_OWN)
-        added = _finish(project, entry, trial, here)
+        added = _finish(project, entry, trial, here, keep)
     except UsageError as error:
         return Added(entry.draft.name, notes=[*entry.notes, str(error)])
     given |= {name: entry.values.get(name, "") for name in secret_values.names(entry.draft) if name in entry.values or name not in known}
@@ -242,48 +241,39 @@ def _free(project: Project, name: str) -> None:
         raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")
 
 
-def _finish(project: Project, entry: Entry, trial: bool, here: bool) -> Added:
-    """Pin it, write it, lock it, try it. Leaves nothing behind if it fails."""
+def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool) -> Added:
+    """Pin it, lock it, try it, write it; with `keep` the values of its secrets too. Leaves nothing behind if it fails."""
     draft, notes = entry.draft, list(entry.notes)
     folder = project.images / draft.name
-    was_there = set(folder.rglob("*")) if folder.exists() else set()
     try:
-        _tell(f"looking for {draft.name}")
-        draft = _pinned(project, draft, notes)
-        stanza = _checked(draft)
-        path = folder / STANZA
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = with_places(_locked(project, draft))
-        proof = Proof(draft)
-        if trial and not stanza.is_remote:
-            if where := attempt.place(project, here):
-                _tell(f"trying {draft.name} {where}")
-                proof = proved(project, draft, entry.values, where, _checked, lambda other: _locked(project, other))
-            else:
-                notes.append("not tried: no Docker answers that could contain it; --here runs it on this machine, as you")
-        draft, stanza = proof.draft, _checked(proof.draft)
-        notes += proof.notes
-        path.write_text(draft.text, encoding="utf-8")
-    except BaseException as error:
-        for new in sorted(set(folder.rglob("*")) - was_there, reverse=True) if folder.exists() else ():
-            new.rmdir() if new.is_dir() else new.unlink()
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
-        if isinstance(error, Failed):
-            raise UsageError(f"{draft.name}: {error.reason}") from None
-        if isinstance(error, ValidationError):
-            raise _refused(draft, error) from None
-        if isinstance(error, OSError):
-            raise UsageError(f"{draft.name}: {error}") from None
-        raise
-    return Added(
-        draft.name,
-        path,
-        dict(entry.values),
-        [name for name in dict.fromkeys([*secret_values.names(draft), *stanza.required_variables]) if name not in draft.optional],
-        notes,
-        proof.tools,
-    )
+        with whole_or_not_at_all(folder):
+            _tell(f"looking for {draft.name}")
+            draft = _pinned(project, draft, notes)
+            _checked(draft)
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = with_places(_locked(project, draft))
+            proof = _tried(project, draft, entry.values, trial, here)
+            draft, stanza = proof.draft, _checked(proof.draft)
+            write(project.root, [File(f"images/{draft.name}/{STANZA}", draft.text)])
+            if keep:
+                with whole_or_not_at_all(project.env_file, project.secrets):
+                    secret_values.keep(project, entry.values)
+    except Failed as error:
+        raise UsageError(f"{draft.name}: {error.reason}") from None
+    except OSError as error:
+        raise UsageError(f"{draft.name}: {error}") from None
+    wanted = dict.fromkeys([*secret_values.names(draft), *stanza.required_variables])
+    missing = [name for name in wanted if name not in draft.optional]
+    return Added(draft.name, folder / STANZA, dict(entry.values), missing, [*notes, *proof.notes], proof.tools)
+
+
+def _tried(project: Project, draft: Draft, values: dict[str, str], trial: bool, here: bool) -> Proof:
+    if not trial or "url" in draft.source:
+        return Proof(draft)
+    if where := attempt.place(project, here):
+        _tell(f"trying {draft.name} {where}")
+        return proved(project, draft, values, where, _checked, lambda other: _locked(project, other))
+    return Proof(draft, notes=["not tried: no Docker answers that could contain it; --here runs it on this machine, as you"])
 
 
 def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:

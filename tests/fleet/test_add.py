@@ -408,6 +408,37 @@ def test_what_cannot_be_added_leaves_nothing_behind(project):
     assert list(project.images.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_folder_that_was_there_is_as_it_was_when_adding_fails_half_way(project, monkeypatch, error):
+    folder = project.images / "it"
+    (folder / "app").mkdir(parents=True)
+    (folder / "requirements.lock").write_text("of an earlier stanza")
+
+    def locked(project, stanza, upgrade=False):
+        (folder / "package.json").write_text("{}")
+        (folder / ".new").write_text("of this one")
+        (folder / ".new").replace(folder / "requirements.lock")
+
+    monkeypatch.setattr(add.lock, "lock", locked)
+    monkeypatch.setattr(add, "_tried", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else UsageError):
+        add.add(project, "it", "command", "cat")
+
+    assert sorted(path.name for path in project.images.rglob("*")) == ["app", "it", "requirements.lock"]
+    assert (folder / "requirements.lock").read_text() == "of an earlier stanza"
+
+
+def test_a_stanza_does_not_stand_without_the_secrets_that_were_to_be_kept(project, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(secret_values, "write_private", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        add.add(project, "it", "command", "cat", env={"A_KEY": "s1"}, trial=False, keep=True)
+
+    assert list(project.images.iterdir()) == [] and not project.env_file.exists()
+
+
 def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(project, tmp_path):
     file = tmp_path / "claude_desktop_config.json"
     file.write_text(
