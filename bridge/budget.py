@@ -6,6 +6,9 @@ free then, so it ends at three quarters where it is alone, and somebody who come
 thresholds of Choudhury and Hahne, 1998, which switches share their buffers by). Nobody has to be known beforehand.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 GREED = 3  # times what is free, as much may one caller hold
 
 
@@ -22,7 +25,7 @@ class Budget:
         self.held = 0
         self.is_fair = is_fair
         self.by_caller: dict[str, int] = {}  # where that matters
-        self.reclaim: list = []
+        self.reclaim: list[Callable[[float], object]] = []
         self.refused = 0
 
     def has_room(self, caller: str, amount: int = 1) -> bool:
@@ -79,7 +82,7 @@ class Reservation:
         self.size = size
 
 
-def address(client) -> str:
+def address(client: Sequence[Any] | None) -> str:
     """By what callers without a token are told apart. Whoever has one IPv6 address has 2^64 of them."""
     host = client[0] if client else ""
     return ":".join(host.split(":")[:4]) if ":" in host and not host.startswith("::") else host

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any, NoReturn
 
 from bridge import __version__, settings
 
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser(own[:1])
     arguments = parser.parse_args(own)
     try:
-        return arguments.run(arguments, command)
+        return int(arguments.run(arguments, command))
     except settings.UsageError as error:
         print(f"mcp-bridge: {error}", file=sys.stderr)
         return 2
@@ -76,10 +77,10 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
 class _OneLine(argparse.ArgumentParser):
     """Takes options as they are written in full, and says what is wrong in one line, without the usage before it."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs, allow_abbrev=False)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         print(f"mcp-bridge: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 

@@ -15,7 +15,7 @@ is the only one, that ends the start.
 import os
 import re
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import Field, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def _plan(entry: Entry, settings: Settings, here: Here | None) -> tuple[Command,
     ), own
 
 
-def _option(item, value: Any, where: str) -> Any:
+def _option(item: Field[Any], value: Any, where: str) -> Any:
     meta = item.metadata
     if meta["repeat"]:
         return _repeated(item, value, where)
@@ -116,7 +116,7 @@ def _option(item, value: Any, where: str) -> Any:
     return parsed
 
 
-def _repeated(item, value: Any, where: str) -> tuple[str, ...]:
+def _repeated(item: Field[Any], value: Any, where: str) -> tuple[str, ...]:
     """A list of texts, or where the option is `A=B` a mapping."""
     if isinstance(value, dict) and "=" in item.metadata["metavar"]:
         value = [f"{left}={right}" for left, right in value.items()]
@@ -136,7 +136,7 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _name(entry: Entry, taken: dict) -> str:
+def _name(entry: Entry, taken: Collection[str]) -> str:
     """It stands in a path, and clients call their servers as they like."""
     name = _as_name(entry.name)
     if name != entry.name:

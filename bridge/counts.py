@@ -17,7 +17,7 @@ class Histogram:
 
     __slots__ = ("counts", "sum")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.sum = 0.0
 
@@ -29,7 +29,7 @@ class Histogram:
 class Labels:
     """Names of tools as labels of metrics: a bounded number of short ones. A server may list any, and others all the time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._known: set[str] = set()
 
     def of(self, name: str) -> str:
@@ -44,9 +44,9 @@ class Labels:
 class Counts:
     """All that one MCP counts."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.labels = Labels()
-        self.requests: dict[tuple, int] = defaultdict(int)  # (method, tool, outcome, client's era, child's era)
+        self.requests: dict[tuple[str, ...], int] = defaultdict(int)  # (method, tool, outcome, client's era, child's era)
         self.latency: dict[str, Histogram] = defaultdict(Histogram)  # method
         self.sessions: dict[tuple[str, str], int] = defaultdict(int)  # (transport, revision), ever opened
         self.noise: dict[str, int] = defaultdict(int)  # lines from the child that are no message, by kind

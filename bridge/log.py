@@ -19,29 +19,29 @@ _logger = logging.getLogger("mcp-bridge")
 class Log:
     """A logger with facts bound: `Log().bind(mcp="time").info("child ready", pid=7)`."""
 
-    def __init__(self, **bound):
+    def __init__(self, **bound: object):
         self._bound = bound
 
-    def bind(self, **facts) -> "Log":
+    def bind(self, **facts: object) -> "Log":
         return Log(**{**self._bound, **facts})
 
     @property
     def is_debug(self) -> bool:
         return _logger.isEnabledFor(logging.DEBUG)
 
-    def debug(self, event: str, **facts) -> None:
+    def debug(self, event: str, **facts: object) -> None:
         self._write(logging.DEBUG, event, facts)
 
-    def info(self, event: str, **facts) -> None:
+    def info(self, event: str, **facts: object) -> None:
         self._write(logging.INFO, event, facts)
 
-    def warning(self, event: str, **facts) -> None:
+    def warning(self, event: str, **facts: object) -> None:
         self._write(logging.WARNING, event, facts)
 
-    def error(self, event: str, **facts) -> None:
+    def error(self, event: str, **facts: object) -> None:
         self._write(logging.ERROR, event, facts)
 
-    def _write(self, level: int, event: str, facts: dict) -> None:
+    def _write(self, level: int, event: str, facts: dict[str, object]) -> None:
         if _logger.isEnabledFor(level):
             _logger.log(level, event, extra={"facts": {**self._bound, **facts}})
 
@@ -75,14 +75,14 @@ def _time(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     text = str(_bounded(value))
     if not text.isprintable():  # a terminal must not obey what a client or a child says
         return json.dumps(text)
     return json.dumps(text, ensure_ascii=False) if not text or any(char.isspace() or char in '"=' for char in text) else text
 
 
-def _bounded(value):
+def _bounded(value: object) -> object:
     return shortened(redacted(value[: 2 * WIDTH]), WIDTH) if isinstance(value, str) else value
 
 

@@ -7,8 +7,10 @@ checked by pydantic in `bridge/config.py`.
 
 import argparse
 import os
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 MIB = 1024 * 1024
 
@@ -17,9 +19,18 @@ class UsageError(Exception):
     """The command line, the environment or a file is wrong; the message is one line for the operator (exit code 2)."""
 
 
-def option(default, help, *, type=None, choices=None, repeat=False, metavar=None, per_mcp=False):
+def option(
+    default: Any,
+    help: str,
+    *,
+    type: Callable[[str], Any] | None = None,
+    choices: tuple[str, ...] | None = None,
+    repeat: bool = False,
+    metavar: str | None = None,
+    per_mcp: bool = False,
+) -> Any:
     """One option. `per_mcp` options may also stand in an entry of a config file."""
-    metavar = metavar or {seconds: "SECONDS", size: "BYTES", whole: "N", port: "PORT"}.get(type)
+    metavar = metavar or (_METAVARS.get(type) if type else None)
     meta = {"help": help, "type": type or default.__class__, "choices": choices, "repeat": repeat, "metavar": metavar, "per_mcp": per_mcp}
     if repeat:
         return field(default_factory=tuple, metadata=meta)
@@ -62,6 +73,9 @@ def flag(text: str) -> bool:
     raise ValueError("use true or false")
 
 
+_METAVARS: dict[Callable[[str], Any], str] = {seconds: "SECONDS", size: "BYTES", whole: "N", port: "PORT"}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an operator can say. Times are seconds, sizes are bytes; 0 means "no limit" where a limit is meant."""
@@ -101,11 +115,11 @@ class Settings:
     )
     max_in_flight: int = option(0, "calls a child gets at once; the others wait their turn (0: no limit)", type=whole, per_mcp=True)
 
-    tool_allow: tuple = option(
+    tool_allow: tuple[str, ...] = option(
         (), "show and serve only these tools, by the server's own names; '*' stands for anything", repeat=True, metavar="NAME", per_mcp=True
     )
-    tool_deny: tuple = option((), "hide these tools, even if they are allowed", repeat=True, metavar="NAME", per_mcp=True)
-    tool_rename: tuple = option((), "show the server's tool OLD as NEW", repeat=True, metavar="OLD=NEW", per_mcp=True)
+    tool_deny: tuple[str, ...] = option((), "hide these tools, even if they are allowed", repeat=True, metavar="NAME", per_mcp=True)
+    tool_rename: tuple[str, ...] = option((), "show the server's tool OLD as NEW", repeat=True, metavar="OLD=NEW", per_mcp=True)
     max_session_requests: int = option(0, "calls of one session that a child gets at once (0: no limit)", type=whole, per_mcp=True)
     spares: int = option(0, "warm children kept ready for sessions that get their own", type=whole, per_mcp=True)
     max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole, per_mcp=True)
@@ -126,14 +140,14 @@ class Settings:
     ping_interval: float = option(0.0, "ping an idle child that was silent for so long (0: never)", type=seconds, per_mcp=True)
     ping_misses: int = option(3, "pings in a row without an answer after which the child is restarted", type=whole, per_mcp=True)
 
-    env: tuple = option(
+    env: tuple[str, ...] = option(
         (),
         "NAME=VALUE for the child, NAME to pass one of ours through, or '*' for all but MCP_BRIDGE_*",
         repeat=True,
         metavar="NAME[=VALUE]",
     )
     env_file: str = option("", "NAME=VALUE lines for the child", metavar="FILE")
-    secret: tuple = option(
+    secret: tuple[str, ...] = option(
         (), "the child's variable NAME gets what stands in FILE, read at the start and at each reload", repeat=True, metavar="NAME=FILE"
     )
     cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
@@ -179,8 +193,12 @@ class Settings:
     )
     token_file: str = option("", "bearer tokens, one a line ('TOKEN' or 'NAME TOKEN'); without a file nobody is asked", metavar="FILE")
     admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
-    allowed_host: tuple = option((), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST")
-    allowed_origin: tuple = option((), "a web page's Origin that may call us (enables CORS for it)", repeat=True, metavar="ORIGIN")
+    allowed_host: tuple[str, ...] = option(
+        (), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST"
+    )
+    allowed_origin: tuple[str, ...] = option(
+        (), "a web page's Origin that may call us (enables CORS for it)", repeat=True, metavar="ORIGIN"
+    )
     root_path: str = option("", "the path that a reverse proxy strips, if it does not say so itself (X-Forwarded-Prefix)", metavar="PREFIX")
     log_format: str = option("human", "how log lines look", choices=("human", "json"))
     log_level: str = option("info", "what is logged", choices=("debug", "info", "warning", "error"))
@@ -192,7 +210,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         meta, name = item.metadata, item.name.replace("_", "-")
         default = "" if meta["repeat"] or item.default in ("", False) else f", default {item.default}"
         more = "; repeat it for more" if meta["repeat"] else ""
-        kwargs = {
+        kwargs: dict[str, Any] = {
             "dest": item.name,
             "default": argparse.SUPPRESS,
             "help": f"{meta['help']}{more} [{variable(item.name)}{default}]".replace("%", "%%"),
@@ -209,12 +227,12 @@ def variable(name: str) -> str:
     return f"MCP_BRIDGE_{name.upper()}"
 
 
-def read(arguments: argparse.Namespace, environment=os.environ) -> Settings:
+def read(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from flags, else from MCP_BRIDGE_* variables, else the defaults.
 
     Repeatable options are separated by commas in their variable, or by newlines. Raises UsageError.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for item in fields(Settings):
         if hasattr(arguments, item.name):
             value = getattr(arguments, item.name)
@@ -226,7 +244,7 @@ def read(arguments: argparse.Namespace, environment=os.environ) -> Settings:
     return settings
 
 
-def _from_text(item, text: str):
+def _from_text(item: Field[Any], text: str) -> Any:
     meta = item.metadata
     if meta["repeat"]:
         return tuple(part.strip() for part in text.split("\n" if "\n" in text else ",") if part.strip())
@@ -242,7 +260,7 @@ def _from_text(item, text: str):
 def check_tools(settings: Settings) -> None:
     """Raises UsageError where the tool options contradict each other."""
     if settings.tool_allow or settings.tool_deny or settings.tool_rename:
-        from bridge.protocol.tools import BadNames, Tools  # only for those who use it
+        from bridge.protocol.tools import BadNames, Tools  # start-up time: only for those who use it
 
         try:
             Tools(settings.tool_allow, settings.tool_deny, settings.tool_rename)

@@ -8,6 +8,7 @@ A bridge with several MCPs has the left column, /readyz and /status.json once fo
 """
 
 import logging
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,9 +25,9 @@ from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
-from bridge.http.tokens import Tokens
 from bridge.http.websocket import WebSocket
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.settings import Settings
 
 # What a page may read of our answers. What it may send is whatever it asks for: Mcp-Param-* have any name.
 EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-After", "Allow", "Accept-Encoding")
@@ -38,9 +39,8 @@ PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", RELOAD)
 class App:
     """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name."""
 
-    def __init__(self, services: dict, single: bool, settings, tokens: Tokens | None, is_loopback: bool):
-        self.pages = pages = Pages(services)
-        pages.root_path = settings.root_path
+    def __init__(self, services: dict[str, Any], single: bool, settings: Settings, gate: Gate, pages: Pages):
+        self.gate = gate
         # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, object] = {}
@@ -68,7 +68,6 @@ class App:
             ],
         )
         self._starlette.router.redirect_slashes = False
-        self.gate = pages.gate = Gate(settings.allowed_host, settings.allowed_origin, tokens, is_loopback)
         self.asgi = self._enter
         if settings.allowed_origin:
             # Outside the gate: a browser asks with OPTIONS before it may send a token.

@@ -36,9 +36,10 @@ class Gate:
         allowed_origins: tuple[str, ...] = (),
         tokens: Tokens | None = None,
         is_loopback: bool = True,
+        admins: Tokens | None = None,
     ):
         self.tokens = tokens
-        self.admins: Tokens | None = None  # those that may reload, and see all pages
+        self.admins = admins  # those that may reload, and see all pages
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
         self.any_host = "*" in allowed_hosts
         self.hosts = {host.lower() for host in (*LOOPBACK, *allowed_hosts)}

@@ -2,13 +2,17 @@
 
 import html
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from bridge import __version__
+from bridge.http.gate import Gate
 from bridge.http.prefix import prefix
 from bridge.printable import printable
 from bridge.settings import UsageError
@@ -17,13 +21,19 @@ from bridge.settings import UsageError
 class Pages:
     """Endpoints over all services of a bridge."""
 
-    registry = None  # what /metrics shows
-    gate = None  # whose tokens say who may see what, and reload
-    root_path = ""  # --root-path
-    reread = None  # reads the configuration again; returns what came of it by name. Raises UsageError
-
-    def __init__(self, services: dict):
+    def __init__(
+        self,
+        services: dict[str, Any],
+        gate: Gate,  # whose tokens say who may see what, and reload
+        registry: CollectorRegistry,  # what /metrics shows
+        reread: Callable[[], dict[str, list[str]]],  # reads the configuration again; returns what became of it. Raises UsageError
+        root_path: str,
+    ):
         self.services = services
+        self.gate = gate
+        self.registry = registry
+        self.reread = reread
+        self.root_path = root_path
 
     async def healthz(self, request: Request) -> Response:
         """The process is alive; no child is asked."""

@@ -7,7 +7,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -69,7 +69,7 @@ Opened = tuple[Session | None, bytes | Refusal]
 
 
 class Service:
-    """One MCP. `on_fatal(service)` is called when its shared child is given up."""
+    """One MCP. `on_fatal` is called when its shared child is given up."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Service:
         settings,
         key: bytes,
         log,
-        on_fatal=lambda service: None,
+        on_fatal: Callable[[], None],
         *,
         memory: int = 0,
         is_fair: bool = False,
@@ -115,7 +115,7 @@ class Service:
         self.minted = itertools.count(1)  # ids for children; one row for all, so that sessions can change theirs
         self.eras = Eras(self)
         self.eras.start()
-        self.children = Children(self, lambda: on_fatal(self))
+        self.children = Children(self, on_fatal)
         self.leases = Leases(self, key)
         self.modern = ModernCalls(self)
         self._state_file = StateFile(settings.cache_dir, name, command, log) if settings.lazy or settings.idle_stop else None

@@ -1,0 +1,157 @@
+"""One process: its services, its HTTP server, its clock and its end."""
+
+import asyncio
+import resource
+import signal
+import socket
+
+from bridge import __version__, log, metrics
+from bridge.child import reaper
+from bridge.http.app import App
+from bridge.http.gate import Gate
+from bridge.http.pages import Pages
+from bridge.http.tokens import Tokens
+from bridge.serve.configuration import Configuration, read
+from bridge.serve.listener import is_private, url_of
+from bridge.serve.server import Server, server_of
+from bridge.serve.services import Services
+from bridge.settings import Settings, UsageError
+
+SWEEP = 0.25  # seconds between two looks at what is due
+LAST_WORDS = 0.5  # seconds for answers and streams to leave after the drain
+
+
+class Process:
+    def __init__(self, settings: Settings, argv: list[str], configuration: Configuration, key: bytes, listener: socket.socket):
+        self._settings = settings
+        self._argv = argv
+        self._configuration = configuration
+        self._key = key
+        self._listener = listener
+        self._log = log.Log()
+        self._exit_code = 0
+        self._is_hurried = False  # a second signal came: no time for what is in flight
+
+    async def run(self) -> int:
+        """Returns the exit code."""
+        settings, configuration = self._settings, self._configuration
+        loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        reaper.become_subreaper()
+        _raise_file_limit()
+        tasks = asyncio.TaskGroup()
+        services = self._services = Services(settings, configuration, self._key, self._fatal, tasks.create_task)
+        is_closed = is_private(settings)
+        gate = self._gate = Gate(settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins)
+        registry = metrics.registry(services.current.values(), gate.refused)
+        pages = Pages(services.current, gate, registry, self._reload, settings.root_path)
+        app = self._app = App(services.current, not settings.config, settings, gate, pages)
+        server = server_of(app, settings.max_body)
+        async with tasks:
+            http = tasks.create_task(server.serve([self._listener]))
+            clock = tasks.create_task(self._sweep())
+            for service in services.current.values():
+                service.start()
+            while not server.started and not http.done():
+                await asyncio.sleep(0.001)
+            self._announce()
+            await self._stopping.wait()
+            await self._drain(server)
+            clock.cancel()
+        return self._exit_code
+
+    def _announce(self) -> None:
+        settings = self._settings
+        self._log.info(
+            "listening",
+            url=url_of(self._listener, settings),
+            bound=settings.uds or settings.host,
+            endpoint="/NAME/mcp" if settings.config else "/mcp",
+            version=__version__,
+            profile=settings.profile,
+            mcps=",".join(self._services.current) if settings.config else None,
+        )
+        if not is_private(settings) and not (settings.allowed_host or self._configuration.tokens):
+            self._log.warning(
+                "open to the network without a token, and only for requests to this machine's own names: "
+                "other names (a compose service's) need --allowed-host NAME; --token-file FILE asks for a token",
+                host=settings.host,
+            )
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP)
+            self._services.sweep(loop.time())
+            reaper.sweep()
+
+    # -- reload ---------------------------------------------------------------------------------------------------------------
+
+    def _reload_on_signal(self) -> None:
+        try:
+            self._reload()
+        except UsageError as error:
+            self._log.error("not reloaded, everything stays as it is", why=str(error))
+
+    def _reload(self) -> dict[str, list[str]]:
+        """Read tokens, config and environment files again. Raises UsageError, and then nothing was changed."""
+        if self._stopping.is_set():
+            raise UsageError("the bridge is shutting down")
+        services, gate = self._services, self._gate
+        configuration = read(self._settings, self._argv, services.configuration.mcps)
+        revoked = Tokens.revoked(gate.tokens, configuration.tokens)
+        gate.tokens, gate.admins = configuration.tokens, configuration.admins
+        became = services.reload(configuration, self._app)
+        for name in became["unchanged"]:
+            services.current[name].streams.close(revoked)
+        self._log.info("reloaded", **{what: ",".join(names) for what, names in became.items()})
+        return became
+
+    # -- end ------------------------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        if self._stopping.is_set():
+            self._log.warning("second signal: stopping at once")
+            self._is_hurried = True
+        self._stopping.set()
+
+    def _fatal(self) -> None:
+        """A service has given up its child."""
+        if self._settings.exit_on_fatal and all(service.state == "fatal" for service in self._services.current.values()):
+            self._exit_code = 1
+            self._stopping.set()
+
+    async def _drain(self, server: Server) -> None:
+        """Finish what is in flight, end the streams, stop the children: in less than 10 s all together."""
+        loop = asyncio.get_running_loop()
+        services = list(self._services)
+        if not any(service.is_litellm for service in services):
+            server.stop_listening()
+        in_flight = sum(service.in_flight for service in services)
+        self._log.info("stopping", in_flight=in_flight, sessions=sum(len(service.sessions) for service in services))
+        deadline = loop.time() + self._settings.drain_timeout
+        await asyncio.gather(*(service.finish(lambda: self._is_hurried or loop.time() >= deadline) for service in services))
+        # LiteLLM 1.77.3 survives a bridge that says no, but not one that is not there.
+        server.stop_listening()
+        for service in services:
+            service.streams.close()
+        server.should_exit = True
+        stops = asyncio.gather(*(service.stop() for service in services))
+        await asyncio.sleep(LAST_WORDS if any(service.streams for service in services) else 0)
+        await stops
+        server.force_exit = True
+        for _ in range(20):  # what daemonised children left, and what that left
+            if not reaper.sweep(unmarked=True):
+                break
+            await asyncio.sleep(0.05)
+        self._log.info("stopped")
+
+
+def _raise_file_limit() -> None:
+    """A stream is a file descriptor; the usual soft limit of 1024 is for programs that use select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536, hard))

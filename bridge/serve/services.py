@@ -1,0 +1,105 @@
+"""The MCPs that are served: made from the configuration, replaced where a reload changes it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Protocol
+
+from bridge import log, redact
+from bridge.budget import share_of
+from bridge.container import memory_limit
+from bridge.serve.configuration import Configuration
+from bridge.serve.listener import is_private
+from bridge.service import Service
+from bridge.settings import Settings
+
+_log = logging.getLogger("mcp-bridge")
+
+
+class Endpoints(Protocol):
+    """Where requests for an MCP come in."""
+
+    def mount(self, name: str, service: Service) -> None: ...
+
+    def unmount(self, name: str) -> None: ...
+
+
+class Services:
+    """`current` are those of now, by name; `leaving` were replaced or removed, and still finish what they began."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        configuration: Configuration,
+        key: bytes,
+        on_fatal: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ):
+        self._settings = settings
+        self._key = key
+        self._on_fatal = on_fatal
+        self._spawn = spawn
+        self.configuration = configuration
+        self.leaving: list[Service] = []
+        self.current: dict[str, Service] = {}
+        for name in configuration.mcps:
+            self.current[name] = self._service(name)
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter((*self.current.values(), *self.leaving))
+
+    def _service(self, name: str) -> Service:
+        configuration, ours = self.configuration, self._settings
+        command, settings = configuration.mcps[name]
+        redact.know(command.environment, argv=command.argv)
+        its_log = log.Log(mcp=name) if ours.config else log.Log()
+        memory = (ours.memory or share_of(memory_limit())) // len(configuration.mcps)
+        # Without tokens all who come from one address are one caller, and on loopback there is just one.
+        is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
+        return Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
+
+    def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
+        """What did not change goes on; the rest finishes and is replaced. Returns the names by what became of them."""
+        before, self.configuration = self.configuration.mcps, configuration
+        mcps = configuration.mcps
+        became = {
+            "added": [name for name in mcps if name not in before],
+            "changed": [name for name in mcps if name in before and mcps[name] != before[name]],
+            "removed": [name for name in before if name not in mcps],
+            "unchanged": [name for name in mcps if before.get(name) == mcps[name]],
+        }
+        replaced = {name: self.current.pop(name) for name in (*became["changed"], *became["removed"])}
+        for service in replaced.values():
+            self.leaving.append(service)
+            self._spawn(self._retire(service))
+        for name in became["removed"]:
+            endpoints.unmount(name)
+        for name in (*became["changed"], *became["added"]):
+            service = self.current[name] = self._service(name)
+            if name in replaced:
+                service.succeed(replaced[name])
+            service.start()
+            endpoints.mount(name, service)
+        return became
+
+    async def _retire(self, service: Service) -> None:
+        """Let a service finish what it began, then end its streams and its children."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.drain_timeout
+        try:
+            await service.finish(lambda: loop.time() >= deadline, "the server was changed or removed by a reload")
+            service.streams.close()
+            await service.stop()
+        except Exception:  # the other MCPs go on
+            _log.exception("bug in the bridge", extra={"facts": {"mcp": service.name}})
+        self.leaving.remove(service)
+        for other in self.current.values():
+            if other.older is service:
+                other.older = None
+
+    def sweep(self, now: float) -> None:
+        for service in self:
+            try:
+                service.sweep(now)
+            except Exception:  # what is due for the others must not wait for a bug of ours
+                _log.exception("bug in the bridge", extra={"facts": {"mcp": service.name}})
