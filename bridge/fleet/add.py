@@ -5,32 +5,28 @@ it. A stanza that is there is never written over; what was not understood is sai
 """
 
 import argparse
-import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from bridge.clients import document as documents
 from bridge.clients import formats
-from bridge.fleet import desktop, lock, origins, secret_values
-from bridge.fleet.draft import Draft, executable, stanza_name
+from bridge.fleet import desktop, lock, secret_values
+from bridge.fleet.draft import Draft, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
 from bridge.fleet.project import Project
 from bridge.fleet.prove import Proof, proved, with_places
-from bridge.fleet.secrecy import url_reveals
+from bridge.fleet.sources import SOURCES, Asked, source_of
 from bridge.fleet.stanza import VARIABLE, Stanza, is_url
 from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.fleet.trial import attempt
 from bridge.fleet.wrapped import NotUnderstood
 from bridge.settings import UsageError
-
-SOURCES = ("pypi", "npm", "binary", "image", "url", "command")
 
 
 @dataclass(frozen=True)
@@ -157,27 +153,10 @@ def add(
     if stanza_name(name) != name:
         raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
     _free(project, name)
-    draft, words = Draft(name, build=build), tuple(command or ())
-    match kind:
-        case "url":
-            auth = {"type": "bearer_token", "value_env": token_env} if token_env else {}
-            draft = replace(
-                draft, source={"url": value}, transport=transport or ("sse" if value.rstrip("/").endswith("/sse") else "http"), auth=auth
-            )
-        case "command":
-            try:
-                draft = replace(draft, command=words if words and not words[0].startswith("-") else (*shlex.split(value), *words))
-            except ValueError as error:
-                raise UsageError(f"--command {value!r}: {error}") from None
-        case "binary":
-            draft = replace(draft, source={"binary": {"url": value, "path": path} if path else {"url": value}}, command=words)
-        case _:
-            draft = replace(draft, source={kind: value}, command=words)
+    draft = SOURCES[kind].draft(Asked(name, value, tuple(command or ()), build, transport or "", token_env or "", path))
     for variable in env or {}:
         if not VARIABLE.fullmatch(variable):
             raise UsageError(f"--env {variable!r}: not the name of a variable")
-    if url_reveals(value if kind in ("url", "image") else ""):
-        raise UsageError(f"--{kind}: a secret stands in it, and a stanza is committed: use --token-env, or write the stanza by hand")
     try:
         understood = taken_out(draft, env or {})
     except NotUnderstood as why:
@@ -248,7 +227,7 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
     try:
         with whole_or_not_at_all(folder):
             _tell(f"looking for {draft.name}")
-            draft = _pinned(project, draft, notes)
+            draft = source_of(draft).pinned(draft, notes)
             _checked(draft)
             folder.mkdir(parents=True, exist_ok=True)
             draft = with_places(_locked(project, draft))
@@ -274,53 +253,6 @@ def _tried(project: Project, draft: Draft, values: dict[str, str], trial: bool, 
         _tell(f"trying {draft.name} {where}")
         return proved(project, draft, values, where, _checked, lambda other: _locked(project, other))
     return Proof(draft, notes=["not tried: no Docker answers that could contain it; --here runs it on this machine, as you"])
-
-
-def _pinned(project: Project, draft: Draft, notes: list[str]) -> Draft:
-    """With versions, digests and the real executable."""
-    source: tuple[str, Any] = next(iter(draft.source.items()), ("", ""))
-    kind, value = source
-    if kind == "pypi":
-        packages = [origins.newest_of_pypi(one, draft.build) for one in ([value] if isinstance(value, str) else value)]
-        about = origins.look_at_pypi(packages[0], draft.build)
-        draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
-        package = packages[0].partition("==")[0]
-    elif kind == "npm":
-        about = origins.look_at_npm(value)
-        package, draft = about.package.rpartition("@")[0], replace(draft, source={"npm": about.package})
-    elif kind == "image":
-        about = origins.look_at_image(value)
-        notes += about.notes
-        if not about.command and not draft.command:
-            raise UsageError(
-                f"{value}: what does it run? Give that after '--': mcp-bridge add {draft.name} --image {value} -- COMMAND ARGS…"
-            )
-        words = (
-            (*about.entrypoint, *(draft.command or about.command))
-            if about.entrypoint and not draft.whole_command
-            else draft.command or about.command
-        )
-        return replace(draft, source={"image": about.package}, command=tuple(words), description=draft.description or about.description)
-    elif kind == "binary" and "url" in value:
-        binary, program = origins.look_at_binary(**value)
-        return replace(draft, source={"binary": binary}, command=_command(draft.command, program, [program]))
-    else:
-        return draft
-    if not about.programs:
-        if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
-            raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'")
-        return replace(draft, description=draft.description or about.description)
-    program = executable(package, about.programs)
-    if len(about.programs) > 1:
-        notes.append(f"{package} installs {', '.join(about.programs)}: {program} was taken")
-    return replace(draft, command=_command(draft.command, program, about.programs), description=draft.description or about.description)
-
-
-def _command(words: tuple[str, ...], program: str, programs: list[str]) -> tuple[str, ...]:
-    """What to run, given what the operator said: a whole command, only arguments, or nothing."""
-    if words and (words[0] in programs or words[0] in ("node", "python", "python3")):
-        return words
-    return (program, *(words[1:] if words and words[0] == "" else words))
 
 
 def _locked(project: Project, draft: Draft) -> Draft:

@@ -10,7 +10,7 @@ import yaml
 from bridge.child.environment import read_secret
 from bridge.cli import main
 from bridge.clients import document as documents
-from bridge.fleet import add, desktop, lock, secret_values
+from bridge.fleet import add, desktop, lock, origins, secret_values
 from bridge.fleet import environment as environments
 from bridge.fleet.draft import Draft, executable, is_blank, is_secret, stanza_name
 from bridge.fleet.elsewhere import Entry
@@ -645,8 +645,8 @@ def test_a_command_line_with_an_open_quote_is_refused(project):
 
 @pytest.mark.parametrize("words", [["--x"], []])
 def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words):
-    monkeypatch.setattr(add.origins, "newest_of_pypi", lambda *_: "requests==2.32.0")
-    monkeypatch.setattr(add.origins, "look_at_pypi", lambda *_: add.origins.About("requests==2.32.0", [], "HTTP"))
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda *_: "requests==2.32.0")
+    monkeypatch.setattr(origins, "look_at_pypi", lambda *_: origins.About("requests==2.32.0", [], "HTTP"))
     monkeypatch.setattr(add.lock, "lock", lambda *_: None)
 
     made = add.add(project, "reqs", "pypi", "requests", ["python3", "-m", "requests"], trial=False)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.clients import document as documents
-from bridge.fleet import add, desktop
+from bridge.fleet import add, desktop, origins
 from bridge.fleet import environment as environments
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.engines import served
@@ -21,6 +21,7 @@ from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.secrecy import reveals, url_reveals
+from bridge.fleet.sources import source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import compose, kubernetes
 from bridge.fleet.wrapped import NotUnderstood, unwrapped
@@ -204,12 +205,13 @@ def test_an_input_in_a_docker_line_is_asked_for_in_compose_env():
     assert (made.draft.secrets, made.draft.env, made.values) == (("GITHUB_PERSONAL_ACCESS_TOKEN", "X"), {"TOOLSETS": "${SETS:-all}"}, {})
 
 
-def test_an_entrypoint_takes_the_place_of_the_image_s_own(tmp_path, monkeypatch):
+def test_an_entrypoint_takes_the_place_of_the_image_s_own(monkeypatch):
     made = line("docker run --entrypoint node -i mcp/a /app/x.js")
-    monkeypatch.setattr(add.origins, "look_at_image", lambda _: add.origins.About("mcp/a", entrypoint=("tini",), command=("y",)))
+    monkeypatch.setattr(origins, "look_at_image", lambda _: origins.About("mcp/a", entrypoint=("tini",), command=("y",)))
 
-    assert add._pinned(Project(tmp_path), made.draft, []).command == ("node", "/app/x.js")
-    assert add._pinned(Project(tmp_path), line("docker run mcp/a /app/x.js").draft, []).command == ("tini", "/app/x.js")
+    assert source_of(made.draft).pinned(made.draft, []).command == ("node", "/app/x.js")
+    other = line("docker run mcp/a /app/x.js").draft
+    assert source_of(other).pinned(other, []).command == ("tini", "/app/x.js")
 
 
 def test_a_folder_with_spaces_and_a_working_directory_are_kept():
@@ -609,8 +611,8 @@ def test_a_planted_secret_never_stands_in_a_stanza_or_a_note(place, name, value,
 
 def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys, monkeypatch):
     """All places at once, through the files that are written; only compose/.env has the values."""
-    monkeypatch.setattr(add.origins, "look_at_npm", lambda package: add.origins.About(f"{package}@1.0.0", ["it"]))
-    monkeypatch.setattr(add.origins, "look_at_image", lambda image: add.origins.About(image, command=("it",)))
+    monkeypatch.setattr(origins, "look_at_npm", lambda package: origins.About(f"{package}@1.0.0", ["it"]))
+    monkeypatch.setattr(origins, "look_at_image", lambda image: origins.About(image, command=("it",)))
     monkeypatch.setattr(add.lock, "lock", lambda *_: None)
     (tmp_path / "images").mkdir()
     project, file = Project(tmp_path), tmp_path.parent / f"{tmp_path.name}.json"
