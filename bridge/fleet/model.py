@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -97,10 +97,6 @@ class Fleet(Part):
     def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""
         return self.model_copy(update={"stanzas": [stanza for stanza in self.stanzas if stanza.name in names]})
-
-    def startable(self, environment: Mapping[str, str], profiles: Container[str] = ()) -> list[Stanza]:
-        """The MCPs that start with these variables set: nothing is missing, and tests only with the profile `tests`."""
-        return [stanza for stanza in self.stanzas if not stanza.missing(environment) and (not stanza.tests_only or "tests" in profiles)]
 
 
 def release(version: str) -> tuple[int, ...]:

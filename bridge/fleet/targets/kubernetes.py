@@ -117,7 +117,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     ]
     documents += [_deployment(stanza.name, labels, container, volumes), _service(stanza.name, labels, PORT)]
     if leaves := _leaves(stanza):
-        documents.append(_policy(f"{stanza.name}-egress", labels, egress=leaves))
+        documents.append(_policy(f"{stanza.name}-egress", labels, {"matchLabels": labels}, egress=leaves))
     return documents
 
 
@@ -165,7 +165,7 @@ def network(fleet: Fleet) -> list[dict[str, Any]]:
         "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
     }
     mcps = {"matchLabels": {"app.kubernetes.io/component": "mcp", "app.kubernetes.io/part-of": "mcp-bridge"}}
-    client = {"podSelector": {"matchLabels": _selector("litellm")}}
+    client = {"podSelector": {"matchLabels": _labels("litellm")}}
     watcher = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     part = {"app.kubernetes.io/part-of": "mcp-bridge"}
     but_mcps = [
@@ -174,35 +174,14 @@ def network(fleet: Fleet) -> list[dict[str, Any]]:
     ]
     return [
         _of("v1", "Namespace", fleet.name, {**part, "pod-security.kubernetes.io/enforce": "restricted"}),
-        _of(
-            "networking.k8s.io/v1",
-            "NetworkPolicy",
-            "default-deny",
-            part,
-            spec={"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [dns]},
-        ),
-        _of(
-            "networking.k8s.io/v1",
-            "NetworkPolicy",
-            "to-mcps",
-            part,
-            spec={
-                "podSelector": mcps,
-                "policyTypes": ["Ingress"],
-                "ingress": [{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}],
-            },
-        ),
-        _of(
-            "networking.k8s.io/v1",
-            "NetworkPolicy",
+        _policy("default-deny", part, {}, ingress=[], egress=[dns]),
+        _policy("to-mcps", part, mcps, ingress=[{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}]),
+        _policy(
             "litellm",
             part,
-            spec={
-                "podSelector": {"matchLabels": _selector("litellm")},
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": but_mcps, "ports": [{"protocol": "TCP", "port": 4000}]}],
-                "egress": [{"to": [{"podSelector": mcps}], "ports": [{"protocol": "TCP", "port": PORT}]}, {"to": [ANYWHERE]}],
-            },
+            {"matchLabels": _labels("litellm")},
+            ingress=[{"from": but_mcps, "ports": [{"protocol": "TCP", "port": 4000}]}],
+            egress=[{"to": [{"podSelector": mcps}], "ports": [{"protocol": "TCP", "port": PORT}]}, {"to": [ANYWHERE]}],
         ),
     ]
 
@@ -271,9 +250,6 @@ def _labels(name: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "mcp-bridge"}
 
 
-_selector = _labels
-
-
 def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:
     return _of(
         "apps/v1",
@@ -283,7 +259,7 @@ def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], vo
         spec={
             "replicas": 1,  # sessions live in the process
             "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": _selector(name)},
+            "selector": {"matchLabels": _labels(name)},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
@@ -301,18 +277,15 @@ def _deployment(name: str, labels: dict[str, str], container: dict[str, Any], vo
 
 def _service(name: str, labels: dict[str, str], port: int) -> dict[str, Any]:
     return _of(
-        "v1", "Service", name, labels, spec={"selector": _selector(name), "ports": [{"name": "http", "port": port, "targetPort": "http"}]}
+        "v1", "Service", name, labels, spec={"selector": _labels(name), "ports": [{"name": "http", "port": port, "targetPort": "http"}]}
     )
 
 
-def _policy(name: str, labels: dict[str, str], egress: list[dict[str, Any]]) -> dict[str, Any]:
-    return _of(
-        "networking.k8s.io/v1",
-        "NetworkPolicy",
-        name,
-        labels,
-        spec={"podSelector": {"matchLabels": labels}, "policyTypes": ["Egress"], "egress": egress},
-    )
+def _policy(name: str, labels: dict[str, str], pods: dict[str, Any], **allowed: list[dict[str, Any]]) -> dict[str, Any]:
+    """For these pods nothing goes the ways that are named but what is allowed."""
+    rules = {way: rules for way, rules in allowed.items() if rules}
+    spec = {"podSelector": pods, "policyTypes": [way.capitalize() for way in allowed], **rules}
+    return _of("networking.k8s.io/v1", "NetworkPolicy", name, labels, spec=spec)
 
 
 def _leaves(stanza: Stanza) -> list[dict[str, Any]]:
