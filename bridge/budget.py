@@ -18,13 +18,14 @@ class Budget:
     `reclaim` are called with an amount that is missing, and give back what can be had again.
     """
 
-    __slots__ = ("by_caller", "held", "is_fair", "limit", "reclaim", "refused")
+    __slots__ = ("by_caller", "cap", "held", "is_fair", "limit", "reclaim", "refused")
 
     def __init__(self, limit: float = 0, is_fair: bool = False):
         self.limit = limit or float("inf")
         self.held = 0
         self.is_fair = is_fair
         self.by_caller: dict[str, int] = {}  # where that matters
+        self.cap: Callable[[str], int] | None = None  # what the operator lets a caller have (limits of --callers), 0 for no limit
         self.reclaim: list[Callable[[float], object]] = []
         self.refused = 0
 
@@ -34,7 +35,10 @@ class Budget:
             for give_back in self.reclaim:
                 give_back(amount - free)
             free = self.limit - self.held
-        return amount <= free and (not self.is_fair or self.by_caller.get(caller, 0) + amount <= GREED * free)
+        if not self.is_fair or amount > free:
+            return amount <= free
+        has = self.by_caller.get(caller, 0) + amount
+        return has <= GREED * free and (self.cap is None or has <= (self.cap(caller) or has))
 
     def take(self, caller: str, amount: int = 1) -> None:
         """Whether there is room or not: who can refuse has asked before."""

@@ -92,7 +92,7 @@ def _serve(arguments: argparse.Namespace, command: list[str]) -> int:
 
 
 def _token(arguments: argparse.Namespace, command: list[str]) -> int:
-    from bridge.http.tokens import write_line  # start-up time
+    from bridge.callers.tokens import write_line  # start-up time
 
     return write_line(arguments.name, arguments.of)
 

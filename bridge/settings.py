@@ -192,6 +192,9 @@ class Settings:
         "", "key of the session ids, made if missing; share it between replicas (default: in the user's state directory)", metavar="FILE"
     )
     token_file: str = option("", "bearer tokens, one a line ('TOKEN' or 'NAME TOKEN'); without a file nobody is asked", metavar="FILE")
+    callers: str = option(
+        "", "who may call what, how often and with which keys: YAML or JSON, read again at each reload (docs/callers.md)", metavar="FILE"
+    )
     admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
     allowed_host: tuple[str, ...] = option(
         (), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST"
@@ -274,7 +277,7 @@ def _check(settings: Settings) -> None:
         raise UsageError("--max-body must be below 8 MiB (8388608): servers built on the TypeScript SDK exit on more than 10 MiB")
     if settings.root_path and not settings.root_path.startswith("/"):
         raise UsageError(f"--root-path {settings.root_path!r} must start with '/'")
-    for name in ("env_file", "token_file", "admin_token_file", "config"):
+    for name in ("env_file", "token_file", "callers", "admin_token_file", "config"):
         path = getattr(settings, name)
         if path and not Path(path).is_file():
             raise UsageError(f"--{name.replace('_', '-')}: no such file: {path}")

@@ -64,7 +64,7 @@ class Callers:
         self.by_name = {caller.name: caller for caller in callers}
         self.everybody = everybody or Caller("")
         self.others = others
-        self.attempts = Attempts()
+        self.attempts = Attempts()  # at passwords
         self._by_digest = {digest: caller.name for caller in callers for digest in caller.digests}
         self._by_user = {user: (caller.name, password) for caller in callers for user, password in caller.passwords.items()}
         self._key = token_bytes(32)
@@ -91,19 +91,23 @@ class Callers:
         return None
 
     def of_basic(self, encoded: bytes, address: str, now: float) -> str | None:
-        """Whose user and password these are (RFC 7617): the slow hash is asked once for each that is right, and seldom for guesses."""
+        """Whose user and password these are (RFC 7617). The slow hash is asked once for each that is right, seldom for guesses, and never
+        without an address."""
         if not self._by_user:
             return None
         remembered = hmac.digest(self._key, encoded, "sha256")
         name = self._right.get(remembered)
-        if name is not None:
+        if name is not None or not address:
             return name
         try:
             user, colon, password = b64decode(encoded, validate=True).partition(b":")
             known = self._by_user.get(user.decode())
         except ValueError:
             return None
-        if not colon or known is None or self.attempts.wait(address, now) or not known[1].fits(password):
+        if not colon or known is None or self.attempts.wait(address, now):
+            return None
+        if not known[1].fits(password):
+            self.attempts.fail(address, now)
             return None
         if len(self._right) < REMEMBERED:
             self._right[remembered] = known[0]

@@ -19,9 +19,9 @@ from typing import Any
 from bridge.callers.caller import Caller, Callers, Limits
 from bridge.callers.passwords import BadHash, Password
 from bridge.callers.rules import LEVELS, BadRule, Level, Rule
+from bridge.callers.tokens import Tokens, digest_of
 from bridge.clients import document as documents
 from bridge.clients.document import Document
-from bridge.http.tokens import Tokens, digest_of
 from bridge.settings import UsageError
 
 RIGHTS = ("may", "default", "limits")
@@ -165,7 +165,7 @@ class _Reader:
 
     def _refuse_shared(self, callers: list[Caller]) -> None:
         """Whose key is it?"""
-        owners: dict[object, str] = {**(self.tokens.by_digest if self.tokens else {})}
+        owners: dict[object, str] = dict(self.tokens.by_digest.items()) if self.tokens else {}
         for caller in callers:
             keys: list[object] = [*caller.digests, *caller.passwords]
             for key in keys:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from bridge.callers.caller import Callers
-from bridge.http.tokens import Tokens
+from bridge.callers.tokens import Tokens
 
 
 class Keys(Tokens):
@@ -19,12 +19,21 @@ class Keys(Tokens):
     def has_one_caller(self) -> bool:
         return False  # what a child wrote is shown to admins
 
-    def principal(self, headers: Mapping[bytes, bytes], address: str = "") -> str | None:
-        found = super().principal(headers)
+    def principal(self, headers: Mapping[bytes, bytes], client: str = "") -> str | None:
+        found = super().principal(headers, client)
         if found is not None:
             return found
         given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
         if not given:
             return "" if self.callers.everybody.may_anything else None
         kind, _, rest = given.partition(b" ")
-        return self.callers.of_basic(rest.strip(), address, time.monotonic()) if kind.lower() == b"basic" else None
+        return self.callers.of_basic(rest.strip(), client, time.monotonic()) if kind.lower() == b"basic" else None
+
+
+def revoked_by(before: Tokens | None, after: Tokens | None) -> set[str]:
+    """The principals of whom a key is not good any more, or who may not do what they could: what they have open ends."""
+    revoked = Tokens.revoked(before, after)
+    if isinstance(before, Keys) and isinstance(after, Keys):
+        after.callers.attempts = before.callers.attempts
+        revoked |= before.callers.changed(after.callers)
+    return revoked

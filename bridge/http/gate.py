@@ -4,11 +4,14 @@ Host and Origin keep a web page in somebody's browser from reaching us by DNS re
 Warning"): a page can make a browser send any request, but not with a Host that is ours and an Origin that is not its own.
 """
 
+import math
 import socket
+import time
 from collections import Counter
 from urllib.parse import urlsplit
 
-from bridge.http.tokens import Tokens
+from bridge.callers.rates import Attempts
+from bridge.callers.tokens import Tokens
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -46,11 +49,13 @@ class Gate:
         if not is_loopback:
             self.hosts.add(socket.gethostname().lower())
         self.is_loopback = is_loopback
-        self.refused = Counter({"host": 0, "origin": 0, "token": 0})
+        self.attempts = Attempts(rate=2.0, burst=200.0)  # of any kind; passwords, which people choose, have a bound of their own
+        self.refused = Counter({"host": 0, "origin": 0, "token": 0, "attempt": 0})  # an attempt shows a token or password that is wrong
         self._checked: dict[Named, Refusal | None] = {}  # what was found out about a Host and an Origin
 
-    def admit(self, path: bytes, headers: Headers, server: Address, is_websocket: bool = False) -> str | Refusal:
-        """The principal of a request; who is anonymous has none ("")."""
+    def admit(self, path: bytes, headers: Headers, server: Address, is_websocket: bool = False, client: str = "") -> str | Refusal:
+        """The principal of a request; who is anonymous has none (""). `client` is the address that it comes from, by which guesses are
+        slowed; without it no password is looked at that was not right before."""
         named = (headers.get(b"host"), headers.get(b"origin"), server, is_websocket)
         try:
             refusal = self._checked[named]
@@ -60,8 +65,18 @@ class Gate:
             return "" if refusal.reason is Reason.HOST and path in HEALTH else refusal  # which is constant and reveals nothing
         if self.tokens is None:
             return ""
-        principal = self.tokens.principal(headers)
+        principal = self.tokens.principal(headers, client)
         return self._without_token(path, headers) if principal is None else principal
+
+    def refuse(self, refusal: Refusal, headers: Headers, client: str) -> Refusal:
+        """The no that a request gets: it is counted, and who shows many wrong tokens or passwords is told to wait."""
+        self.refused[refusal.reason.value] += 1
+        if refusal.status == 401 and (b"authorization" in headers or b"x-api-key" in headers):
+            self.refused["attempt"] += 1
+            if wait := self.attempts.fail(client, time.monotonic()):
+                why = f"too many wrong tokens or passwords from {client}: wait {math.ceil(wait)} s"
+                return Refusal(429, INVALID_REQUEST, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.TOKEN)
+        return refusal
 
     def _remember(self, named: Named) -> Refusal | None:
         refusal = self._check(*named)

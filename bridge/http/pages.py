@@ -2,35 +2,34 @@
 
 import html
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge import __version__
+from bridge.callers.caller import Caller
+from bridge.callers.keys import Keys
 from bridge.http.gate import Gate
 from bridge.http.prefix import prefix
-from bridge.http.service import Service
 from bridge.printable import printable
 from bridge.settings import UsageError
 
 
 class Pages:
-    """Endpoints over all services of a bridge. `registry` is what /metrics shows, the gate's tokens say who may see what, and
-    reload; `reread` reads the configuration again and returns what came of it by name. Raises UsageError."""
+    """Endpoints over all services of a bridge."""
 
     def __init__(
         self,
-        services: Mapping[str, Service],
-        gate: Gate,
-        registry: Collector,
-        reread: Callable[[], dict[str, list[str]]],
-        root_path: str = "",
+        services: dict[str, Any],
+        gate: Gate,  # whose tokens say who may see what, and reload
+        registry: CollectorRegistry,  # what /metrics shows
+        reread: Callable[[], dict[str, list[str]]],  # reads the configuration again; returns what became of it. Raises UsageError
+        root_path: str,
     ):
         self.services = services
         self.gate = gate
@@ -50,7 +49,7 @@ class Pages:
         if len(self.services) == 1:
             (service,) = self.services.values()
             return self._readiness(request, service)
-        is_shown = self._may_see_words(request)
+        is_shown = all(self._may_see_words(request, service) for service in self.services.values())
         each = {name: service.readiness(is_shown) for name, service in self.services.items()}
         ready = sum(word["status"] == "ready" for word in each.values())
         status = "ready" if ready == len(each) else "degraded" if ready else "not ready"
@@ -63,12 +62,12 @@ class Pages:
         service = self.services.get(request.path_params["name"])
         return _no_such_mcp(request) if service is None else self._readiness(request, service)
 
-    def _readiness(self, request: Request, service: Service) -> Response:
+    def _readiness(self, request: Request, service) -> Response:
         word = service.readiness()
-        shown = word if self._may_see_words(request) else {"status": word["status"], "state": word["state"]}
+        shown = word if self._may_see_words(request, service) else {"status": word["status"], "state": word["state"]}
         return JSONResponse(shown, 200 if word["status"] == "ready" else 503)
 
-    def _may_see_words(self, request: Request) -> bool:
+    def _may_see_words(self, request: Request, service) -> bool:
         """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
         admins. Of several callers' calls each might see another one's in it."""
         tokens, admins, headers = self.gate.tokens, self.gate.admins, request.scope["bridge.headers"]
@@ -78,29 +77,57 @@ class Pages:
             tokens is None
             or (tokens.has_one_caller and tokens.principal(headers) is not None)
             or (admins is not None and admins.principal(headers) is not None)
+            or (service.access is not None and service.access.view(request.scope["bridge.principal"]).is_admin)
         )
 
+    def _caller(self, request: Request) -> Caller | None:
+        """Whose rights are to be looked at: nobody's without --callers, nor those of an admin."""
+        tokens, admins = self.gate.tokens, self.gate.admins
+        if not isinstance(tokens, Keys) or (admins is not None and admins.principal(request.scope["bridge.headers"]) is not None):
+            return None
+        caller = tokens.callers.of(request.scope["bridge.principal"])
+        return None if caller.is_admin else caller
+
     async def metrics(self, request: Request) -> Response:
+        caller = self._caller(request)
+        if caller is not None and not caller.sees_metrics:
+            return JSONResponse(
+                {"error": "metrics name the tools of all MCPs: they need `metrics: true` in the callers file, or admin"}, 403
+            )
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self.registry), headers={"content-type": content_type})
 
     async def status(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "mcps": self._all(request)})
 
-    def _all(self, request: Request) -> dict[str, dict[str, Any]]:
-        is_shown = self._may_see_words(request)
-        return {name: service.status(is_shown) for name, service in self.services.items()}
+    def _all(self, request: Request) -> dict[str, dict]:
+        all_of_them = ((name, self._status(request, service)) for name, service in self.services.items())
+        return {name: status for name, status in all_of_them if status is not None}
+
+    def _status(self, request: Request, service) -> dict | None:
+        """What this caller may know of an MCP; None for one that is hidden."""
+        status, caller = service.status(self._may_see_words(request, service)), self._caller(request)
+        if caller is None:
+            return status
+        view = service.access.view(request.scope["bridge.principal"])
+        if view.is_admin:
+            return status
+        tools = [name for name in status["tools"] if view.may_read("tool", service.profile.own_name(name) or "")]
+        return None if view.is_hidden else {name: status[name] for name in ("status", "state", "mcp")} | {"tools": tools}
 
     async def status_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])
-        return _no_such_mcp(request) if service is None else JSONResponse(service.status(self._may_see_words(request)))
+        status = None if service is None else self._status(request, service)
+        return _no_such_mcp(request) if status is None else JSONResponse(status)
 
     async def reload(self, request: Request) -> Response:
-        """POST: read the configuration again. Off (404) without --admin-token-file."""
-        admins = self.gate.admins
-        if admins is None:
+        """POST: read the configuration again. Off (404) without --admin-token-file and --callers."""
+        admins, headers = self.gate.admins, request.scope["bridge.headers"]
+        has_callers = isinstance(self.gate.tokens, Keys)
+        if admins is None and not has_callers:
             return JSONResponse({"error": "reloading over HTTP is off (--admin-token-file)"}, 404)
-        if admins.principal(request.scope["bridge.headers"]) is None:
+        is_admin = (has_callers and self._caller(request) is None) or (admins is not None and admins.principal(headers) is not None)
+        if not is_admin:
             return JSONResponse({"error": "the admin token is needed"}, 401, {"www-authenticate": 'Bearer realm="mcp-bridge admin"'})
         try:
             return JSONResponse(self.reread())
@@ -122,12 +149,12 @@ def _no_such_mcp(request: Request) -> Response:
     return JSONResponse({"error": f"no MCP named {request.path_params['name']!r}"}, 404)
 
 
-def _section(name: str, status: dict[str, Any]) -> str:
+def _section(name: str, status: dict) -> str:
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_shown(value)}</td></tr>" for key, value in status.items())
     return f"<h2>{_text(name)}</h2><table>{rows}</table>"
 
 
-def _shown(value: object) -> str:
+def _shown(value) -> str:
     if isinstance(value, list):
         return "<pre>" + "\n".join(_text(item) for item in value) + "</pre>"
     if isinstance(value, dict):
@@ -135,7 +162,7 @@ def _shown(value: object) -> str:
     return _text(value)
 
 
-def _text(value: object) -> str:
+def _text(value) -> str:
     """A child's words on a page: no markup, no control characters, and none that turn the direction of writing around."""
     return html.escape(printable(str(value)))
 
@@ -143,11 +170,11 @@ def _text(value: object) -> str:
 class SafeHeaders:
     """ASGI middleware: what a browser may do with a page of ours. It loads nothing, sends nothing, and is in nobody's frame."""
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app):
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(event: Message) -> None:
+    async def __call__(self, scope, receive, send) -> None:
+        async def sending(event) -> None:
             if event["type"] == "http.response.start":
                 event["headers"] = [*event["headers"], *_SAFE]
             await send(event)

@@ -5,35 +5,33 @@ write. The choice is made late: by the first message that is not the answer, or 
 takes long.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from bridge.http.request import Response
-from bridge.http.service import Service
+from bridge.callers.access import OwnName, View
 from bridge.http.stream import COMMENT, Stream, frame, open_stream
 from bridge.protocol.outbox import Outbox
-from bridge.protocol.replay import Recording
 from bridge.protocol.revisions import has_priming
-from bridge.protocol.session import Session
 
 
 class Reply(Struct, eq=False):
     """What one POST waits for, and in which form its client takes it. `response` is how it leaves."""
 
-    service: Service
-    session: Session
+    service: Any
+    session: Any
     takes_json: bool
     takes_events: bool
-    response: Response
+    response: Any
     stream: Stream | None = None
-    recording: Recording | None = None
+    recording: Any = None
     _is_over: bool = False
-    answers_cancelled: ClassVar[bool] = True
+    answers_cancelled: ClassVar = True
 
     def put(self, message: bytes) -> bool:
         if not self.takes_events or self._is_over:
             return False
+        self._become_stream()
         self._event(message)
         return True
 
@@ -43,6 +41,7 @@ class Reply(Struct, eq=False):
             self.service.counts.bytes_out += len(message)
             self.response.json(message)
         else:
+            self._become_stream()
             self._event(message)
             if self.stream:
                 self.stream.close()
@@ -63,20 +62,19 @@ class Reply(Struct, eq=False):
         if self._is_over:
             stream.close()
 
-    def _become_stream(self) -> Recording:
+    def _become_stream(self) -> None:
         if self.recording is not None:
-            return self.recording
+            return
         service = self.service
-        recording = self.recording = service.replay.open(self.session, self)
+        self.recording = service.replay.open(self.session, self)
         self.stream = open_stream(service, self.session.principal, self.session.caller)
         if has_priming(self.session.revision):
             # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
-            self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(recording, b"").encode())
+            self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(self.recording, b"").encode())
         self.response.events(self.stream)
-        return recording
 
     def _event(self, message: bytes) -> None:
-        event_id = self.service.replay.add(self._become_stream(), message)
+        event_id = self.service.replay.add(self.recording, message)
         if self.stream and not self.stream.push(frame(message, event_id)):
             self.stream = None
 
@@ -87,7 +85,7 @@ class Gather:
     __slots__ = ("missing", "outbox", "parts")
     answers_cancelled = True
 
-    def __init__(self, outbox: Outbox, count: int):
+    def __init__(self, outbox, count: int):
         self.outbox = outbox
         self.missing = count
         self.parts: list[bytes] = []
@@ -104,13 +102,35 @@ class Gather:
         self.outbox.wait()
 
 
+class Shown:
+    """The outbox of a request for a list, of which its caller may not see everything."""
+
+    __slots__ = ("method", "outbox", "own_name", "view")
+
+    def __init__(self, outbox: Outbox, view: View, method: str, own_name: OwnName):
+        self.outbox, self.view, self.method, self.own_name = outbox, view, method, own_name
+
+    @property
+    def answers_cancelled(self) -> bool:
+        return self.outbox.answers_cancelled
+
+    def put(self, message: bytes) -> bool:
+        return self.outbox.put(message)
+
+    def answer(self, message: bytes) -> None:
+        self.outbox.answer(self.view.cut(self.method, message, self.own_name))
+
+    def wait(self) -> None:
+        self.outbox.wait()
+
+
 class Listening:
     """The outbox of a session's GET stream: unrelated messages, each with an event id."""
 
     __slots__ = ("recording", "service", "session", "stream")
     answers_cancelled = False
 
-    def __init__(self, service: Service, session: Session, stream: Stream):
+    def __init__(self, service, session, stream: Stream):
         self.service = service
         self.session = session
         self.stream = stream

@@ -103,6 +103,9 @@ def busy(what: str, option: str) -> Refusal:
 def no_room(budget: Budget, caller: str, what: str, option: str) -> Refusal:
     """A no to a caller for whom there is no room: 429 where most of what is held is that caller's own, else 503."""
     budget.refused += 1
+    if budget.cap is not None and 0 < (most := budget.cap(caller)) <= budget.by_caller.get(caller, 0):
+        why = f"you may have {most} {what} at once: wait for some of them to end (limits of the callers file)"
+        return Refusal(429, INTERNAL_ERROR, why, _AGAIN, reason=Reason.LIMIT)
     if 2 * budget.by_caller.get(caller, 0) > budget.held:
         return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", _AGAIN)
     return busy(what, option)

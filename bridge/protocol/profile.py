@@ -35,6 +35,10 @@ class Strict:
         """An answer to `tools/list` that needs no child."""
         return None
 
+    def own_name(self, name: str) -> str | None:
+        """What the child calls the tool that clients know by this name. None: clients know of no such tool."""
+        return name
+
     def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
         """The child answered a `tools/list` that no client waits for."""
 
@@ -95,6 +99,10 @@ class Kind(Strict):
     def last_list(self, client_id: bytes, cursor: bytes) -> bytes | None:
         tools = self._lists.get(cursor)
         return envelope.result(client_id, tools) if tools else None
+
+    def own_name(self, name: str) -> str | None:
+        own = self._own_names.get(name, name)
+        return self._tools.meant(own) if self._tools else own
 
     def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
         if message.result and not (not cursor and pages.cursor_of(message.result)) and (tools := self._listed(cursor, message.result)):

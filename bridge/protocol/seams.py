@@ -2,8 +2,6 @@
 
 from typing import Any, Protocol
 
-from bridge.failure import Failure
-
 
 class Child(Protocol):
     """Whose relay it is. None of these may block, nor call the relay before it has returned."""
@@ -20,7 +18,7 @@ class Child(Protocol):
     def learned(self) -> None:
         """All lists of the child are known."""
 
-    def hung(self, why: Failure) -> None:
+    def hung(self, why: str) -> None:
         """The child does not answer pings."""
 
 

@@ -27,6 +27,7 @@ DECIDES = {  # by method, case-folded; `_meta` does so in all of them
     "resources/read": _CALL,
     "resources/subscribe": _CALL,
     "resources/unsubscribe": _CALL,
+    "completion/complete": frozenset(("ref", "argument", "context")),
     "logging/setLevel": frozenset(("level",)),
     "tools/list": _LIST,
     "prompts/list": _LIST,
@@ -38,7 +39,12 @@ DECIDES = {  # by method, case-folded; `_meta` does so in all of them
 }
 MEMORABLE = 2048  # bytes of a `_meta`
 _NONE: frozenset[str] = frozenset()
-_EXACT = frozenset(("_meta", "name", "arguments", "uri", "cursor", "level", "notifications", "taskId", "inputResponses", "requestState"))
+_EXACT = frozenset(
+    (
+        *("_meta", "name", "arguments", "uri", "cursor", "level", "notifications", "taskId", "inputResponses", "requestState"),
+        *("ref", "argument", "context"),
+    )
+)
 
 
 def params(message: Envelope) -> Params:

@@ -150,6 +150,9 @@ def shown_by(profile: type, tools: Tools):
         def answer(self, exchange, message: Envelope) -> bytes:
             return super().answer(exchange, cut(message, tools) if exchange.method == "tools/list" else message)
 
+        def own_name(self, name: str) -> str | None:
+            return tools.meant(name)
+
         def heard(self, cursor: bytes, message: Envelope) -> None:
             super().heard(cursor, cut(message, tools))
 

@@ -3,7 +3,6 @@
 The relay is swept now and then; everything that is due then is done here.
 """
 
-from bridge.failure import Failure
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import TIMED_OUT
 from bridge.protocol.exchange import Exchange
@@ -116,7 +115,7 @@ class Upkeep:
         if self.misses >= relay.policy.ping_misses:
             self.misses = 0
             relay.pause()  # what comes now is for the next child
-            relay.child.hung(Failure(f"no answer to {relay.policy.ping_misses} pings (--ping-interval)"))
+            relay.child.hung(f"no answer to {relay.policy.ping_misses} pings (--ping-interval)")
 
 
 class _Late:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bridge import log
+from bridge.callers.keys import Keys
+from bridge.callers.tokens import Tokens
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
-from bridge.http.tokens import Tokens
 from bridge.settings import Settings, UsageError
 
 LAUNCHERS = ("npx", "uvx", "uv", "bunx", "pnpm", "yarn", "python", "python3", "node", "deno", "sh", "bash", "env", "docker")
@@ -28,9 +29,9 @@ class Configuration:
 def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> Configuration:
     """`served` are the names of now. Raises UsageError."""
     mcps = _mcps(settings, argv, served)
-    configuration = Configuration(mcps, _tokens(settings.token_file), _tokens(settings.admin_token_file))
+    configuration = Configuration(mcps, _keys(settings), _tokens(settings.admin_token_file))
     if configuration.tokens is None and any(settings.isolation == "principal" for _, settings in mcps.values()):
-        raise UsageError("--isolation principal needs --token-file: without tokens there are no principals")
+        raise UsageError("--isolation principal needs --token-file or --callers: without tokens there are no principals")
     return configuration
 
 
@@ -71,6 +72,16 @@ def _name_of(argv: list[str]) -> str:
         if base and not word.startswith("-") and base not in LAUNCHERS:
             return base
     return os.path.basename(argv[0])
+
+
+def _keys(settings: Settings) -> Tokens | None:
+    """The tokens, and what a callers file adds to them."""
+    tokens = _tokens(settings.token_file)
+    if not settings.callers:
+        return tokens
+    from bridge.callers.file import read  # start-up time: only for those who use it
+
+    return Keys(read(settings.callers, tokens), tokens)
 
 
 def _tokens(path: str) -> Tokens | None:

@@ -6,11 +6,11 @@ import signal
 import socket
 
 from bridge import __version__, log, metrics
+from bridge.callers.keys import revoked_by
 from bridge.child import reaper
 from bridge.http.app import App
 from bridge.http.gate import Gate
 from bridge.http.pages import Pages
-from bridge.http.tokens import Tokens
 from bridge.serve.configuration import Configuration, read
 from bridge.serve.listener import is_private, url_of
 from bridge.serve.server import Server, server_of
@@ -102,7 +102,7 @@ class Process:
             raise UsageError("the bridge is shutting down")
         services, gate = self._services, self._gate
         configuration = read(self._settings, self._argv, services.configuration.mcps)
-        revoked = Tokens.revoked(gate.tokens, configuration.tokens)
+        revoked = revoked_by(gate.tokens, configuration.tokens)
         gate.tokens, gate.admins = configuration.tokens, configuration.admins
         became = services.reload(configuration, self._app)
         for name in became["unchanged"]:

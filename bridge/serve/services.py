@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from bridge import log, redact
 from bridge.budget import share_of
+from bridge.callers.access import Access
+from bridge.callers.keys import Keys
 from bridge.container import memory_limit
 from bridge.serve.configuration import Configuration
 from bridge.serve.listener import is_private
@@ -56,7 +58,13 @@ class Services:
         memory = (ours.memory or share_of(memory_limit())) // len(configuration.mcps)
         # Without tokens all who come from one address are one caller, and on loopback there is just one.
         is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
-        return Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
+        service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
+        self._hold_to_rules(service)
+        return service
+
+    def _hold_to_rules(self, service: Service) -> None:
+        tokens = self.configuration.tokens
+        service.hold_to(Access(tokens.callers, service.name) if isinstance(tokens, Keys) else None)
 
     def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
         """What did not change goes on; the rest finishes and is replaced. Returns the names by what became of them."""
@@ -72,6 +80,8 @@ class Services:
         for service in replaced.values():
             self.leaving.append(service)
             self._spawn(self._retire(service))
+        for service in self:  # those that go on, and those that finish what they began
+            self._hold_to_rules(service)
         for name in became["removed"]:
             endpoints.unmount(name)
         for name in (*became["changed"], *became["added"]):

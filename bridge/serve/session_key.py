@@ -5,7 +5,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from bridge import log
-from bridge.http.tokens import exposed
+from bridge.callers.tokens import exposed
 from bridge.settings import Settings, UsageError
 
 SHORTEST = 16  # bytes

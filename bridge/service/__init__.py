@@ -14,12 +14,13 @@ import msgspec
 from msgspec import Raw
 
 from bridge.budget import Budget
+from bridge.callers.access import Access
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
+from bridge.child.supervisor import LAST_WORDS
 from bridge.child.usage import usage
 from bridge.counts import Counts
-from bridge.failure import Failure
 from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
@@ -123,6 +124,7 @@ class Service:
         self.draining = False
         self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
+        self.access: Access | None = None  # what callers may do, where a file says so (--callers)
         self.older: Service | None = None  # which this one replaces, while that finishes what it began
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
@@ -286,6 +288,26 @@ class Service:
     def no_memory(self, caller: str) -> Refusal:
         return no_room(self.memory, caller, "bytes", "--memory")
 
+    def hold_to(self, access: Access | None) -> None:
+        """Hold callers to these rules from now on."""
+        self.access = access
+        for budget, what in ((self.counts.calls, "in_flight"), (self.sessions.pot, "sessions"), (self.children.pool.pot, "children")):
+            budget.cap = access.cap(what) if access else None
+        for session in self.sessions if access else ():
+            may_read = access.view(session.principal).may_read
+            session.subscriptions = {uri for uri in session.subscriptions if may_read("resource", uri)}
+
+    def is_hidden_from(self, principal: str) -> bool:
+        """Whether this caller may not know that there is this MCP."""
+        return self.access is not None and self.access.view(principal).is_hidden
+
+    def shown(self, principal: str, method: str | None, answer: bytes) -> bytes:
+        """An answer that no request went on for (LiteLLM gets its last list again), as this caller may see it."""
+        if self.access is None or method is None:
+            return answer
+        view = self.access.view(principal)
+        return view.cut(method, answer, self.profile.own_name) if view.shows(method) else answer
+
     def not_now(self) -> Refusal | None:
         if not self.draining:
             return None
@@ -338,7 +360,7 @@ class Service:
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
             child.relay.finish()
-            child.relay.lost(Failure(why), self.loop.time(), for_good=True)
+            child.relay.lost(why, self.loop.time(), for_good=True)
 
     async def stop(self) -> None:
         await self.children.stop()
@@ -368,8 +390,8 @@ class Service:
         # One that is restarted because it speaks the other era has not shown yet that it works.
         is_asleep = shared.is_asleep and not (self.shared.is_restarting and shared.facts is None)
         is_ready = (shared.is_open or is_asleep) and not self.draining
-        why = shared.link.reason
-        reason = "" if is_ready else "the bridge is shutting down" if self.draining else str(why) if is_shown else why.text
+        reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
+        reason = reason if is_shown else reason.partition(LAST_WORDS)[0]
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
     def status(self, is_shown: bool = True) -> dict:

@@ -6,7 +6,6 @@ no MCP server, and does nothing any more, is told so at once.
 """
 
 from bridge.child.watch import Sight
-from bridge.failure import NONE, Failure
 from bridge.protocol.odd_lines import readable
 from bridge.service.looks import Look, look_of, quote
 
@@ -24,14 +23,14 @@ class Starting:
 
     def begin(self) -> None:
         """A new process."""
-        self.why = NONE  # what is told
+        self.text = ""  # what is told
         self.is_hopeless = False
         self._next = 0.0
         self._logged: list[str] = []
 
     @property
     def told(self) -> str:
-        return f": {self.why}" if self.why.text else ""
+        return f": {self.text}" if self.text else ""
 
     def look(self, now: float) -> None:
         child = self._child
@@ -43,14 +42,14 @@ class Starting:
         age = now - (supervisor.started if sight.fetching else supervisor.ran)
         if age < SOON:
             return
-        kind, self.why, is_plain = self._describe(sight, age)
-        child.relay.link.reason = self.why
+        kind, self.text, is_plain = self._describe(sight, age)
+        child.relay.link.reason = self.text
         if kind not in self._logged and len(self._logged) < LOGGED:
             self._logged.append(kind)
-            child.log.warning("the server has not answered yet", pid=child.pid, why=str(self.why))
+            child.log.warning("the server has not answered yet", pid=child.pid, why=self.text)
         self.is_hopeless = is_plain and sight.idle >= IDLE
         if self.is_hopeless:
-            child.give_up_waiting(str(self.why))
+            child.give_up_waiting(self.text)
         self._consider_headers(sight)
 
     def explain(self) -> str:
@@ -62,18 +61,18 @@ class Starting:
         wrote = f"; it wrote to its stdout: {quote(said)}" if said else ""
         return f"{wrote}{_looks(look)}"
 
-    def _describe(self, sight: Sight, age: float) -> tuple[str, Failure, bool]:
+    def _describe(self, sight: Sight, age: float) -> tuple[str, str, bool]:
         """The kind of what is told, the text, and whether there is nothing to wait for."""
         stderr = self._child.supervisor.stderr
         if sight.fetching:
             last = f"; its last words: {quote(stderr.last)}" if stderr.last else ""
-            return "fetching", Failure(f"{sight.fetching} is still fetching what it is to start ({age:.0f} s)", last), False
+            return "fetching", f"{sight.fetching} is still fetching what it is to start ({age:.0f} s){last}", False
         if said := self._said():
             look = look_of(said)
             hint = "" if look or not self._child.supervisor.process.pending else ": the line has no end"
             return (
                 said,
-                Failure("no answer to initialize yet", f"; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}"),
+                f"no answer to initialize yet; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}",
                 look is not None and look.is_plain,
             )
         waiting = "it has not read its stdin" if sight.is_unread else "it has read the message and says nothing"
@@ -83,8 +82,8 @@ class Starting:
             is_plain = (
                 look is not None and look.is_plain and (sight.is_unread or "jsonrpc" in stderr.words)
             )  # it does not read, or does not understand
-            return stderr.last, Failure(text, f"; its last words: {quote(stderr.last)}{_looks(look)}"), is_plain
-        return waiting, Failure(text), False
+            return stderr.last, f"{text}; its last words: {quote(stderr.last)}{_looks(look)}", is_plain
+        return waiting, text, False
 
     def _said(self) -> str:
         """What it wrote to its stdout, for people."""

@@ -10,7 +10,7 @@ from bridge.callers.file import read
 from bridge.callers.keys import Keys
 from bridge.callers.passwords import Password, hashed
 from bridge.callers.rules import Level
-from bridge.http.tokens import Tokens
+from bridge.callers.tokens import Tokens
 from bridge.settings import UsageError
 
 TOKEN, OTHER = "a-token-of-24-characters", "another-one-of-30-characters.."
@@ -23,7 +23,7 @@ def callers(tmp_path, content: str, tokens: Tokens | None = None):
 
 
 def principal(found, header: str, name: bytes = b"authorization", tokens: Tokens | None = None) -> str | None:
-    return Keys(found, tokens).principal({name: header.encode()} if header else {})
+    return Keys(found, tokens).principal({name: header.encode()} if header else {}, "192.0.2.1")
 
 
 WHOLE = f"""
@@ -72,6 +72,20 @@ def test_a_password_is_known_by_its_hash_and_asked_for_slowly_once(tmp_path):
     assert principal(found, right) == "bob"
     assert principal(found, right.lower()) is None
     assert len(found._right) == 1
+
+
+def test_guesses_at_a_password_are_slowed_by_the_address_they_come_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridge.callers.keys.time.monotonic", lambda: 0.0)
+    found = callers(tmp_path, f"callers: {{bob: {{basic: {{user: bob, password: '{hashed(b'correct horse')}'}}, default: read}}}}")
+    keys = Keys(found)
+    right, wrong = ({b"authorization": b"Basic " + b64encode(pair)} for pair in (b"bob:correct horse", b"bob:wrong"))
+    for _ in range(25):
+        assert keys.principal(wrong, "192.0.2.66") is None
+
+    assert keys.principal(right, "192.0.2.66") is None
+    assert keys.principal(right, "192.0.2.1") == "bob"
+    assert keys.principal(right, "192.0.2.66") == "bob"
+    assert found.attempts.failed == 20
 
 
 def test_verified_claims_name_a_caller(tmp_path):

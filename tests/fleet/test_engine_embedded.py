@@ -18,10 +18,10 @@ from environments.processes import free_port
 from fake_openai import FakeOpenAI
 from support import ROOT, eventually, zoo
 
+from bridge.callers.tokens import hash_of
 from bridge.cli import main
 from bridge.fleet.dotenv import read_dotenv
 from bridge.fleet.engines import keeper
-from bridge.http.tokens import hash_of
 
 pytestmark = pytest.mark.timeout(240)
 

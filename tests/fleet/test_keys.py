@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
+from bridge.callers.tokens import hash_of
 from bridge.fleet.targets.template import template
-from bridge.http.tokens import hash_of
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import os
 import pytest
 from support import Bridge, eventually, zoo
 
+from bridge.callers.tokens import Tokens, exposed
 from bridge.cli import main
-from bridge.http.tokens import Tokens, exposed
 from bridge.settings import UsageError
 
 TOKEN, OTHER = "a-token-of-24-characters", "another-one-of-30-characters.."

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import bridge
+from bridge.callers.tokens import hash_of
 from bridge.child.environment import PROXIES
 from bridge.config import LITERAL
 from bridge.config import read as read_config
@@ -35,7 +36,6 @@ from bridge.fleet.files import dump
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.targets.litellm import config
-from bridge.http.tokens import hash_of
 from bridge.settings import Settings, UsageError
 
 INSTALLERS = 2  # at once

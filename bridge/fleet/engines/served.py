@@ -136,9 +136,7 @@ def _python(stanza: Stanza, folder: Path) -> Installed:
 
 
 def _node(stanza: Stanza, folder: Path) -> Installed:
-    home = packages.node_modules(
-        stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"), stanza.build
-    )
+    home = packages.node_modules(stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"))
     return Installed(home, [home / "node_modules/.bin", packages.node().parent])
 
 
@@ -167,9 +165,7 @@ def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
             python.parent / here(binary.path),
         )
     elif binary.npm:
-        home = packages.node_modules(
-            stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"), stanza.build
-        )
+        home = packages.node_modules(stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"))
         found = home / "node_modules" / here(binary.npm).rpartition("@")[0] / here(binary.path)
     else:
         found = _fetched(stanza.name, here(binary.url), binary.sha256.get(machine, ""), here(binary.path), machine)

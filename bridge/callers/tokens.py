@@ -79,7 +79,7 @@ class Tokens:
         had, have = (set(tokens._principals.items()) if tokens else {(b"", "")} for tokens in (before, after))
         return {principal for _, principal in had - have}
 
-    def principal(self, headers: Mapping[bytes, bytes]) -> str | None:
+    def principal(self, headers: Mapping[bytes, bytes], client: str = "") -> str | None:
         """Whose token the request carries: as a bearer token, as X-API-Key, or bare or Basic as LiteLLM may send it."""
         given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
         kind, _, rest = given.partition(b" ")
