@@ -9,9 +9,11 @@ The names are Supervisor's. One timer; what it means depends on the state.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
+
+from bridge.failure import NONE, Cause, Failure
 
 
 class State(StrEnum):
@@ -53,7 +55,7 @@ class Deeds(Protocol):
     def close_stdin(self) -> None: ...
     def terminate(self) -> None: ...
     def kill(self) -> None: ...
-    def gone(self, reason: str, for_good: bool) -> None:
+    def gone(self, why: Failure, for_good: bool) -> None:
         """The child is not there any more; it comes again unless `for_good`."""
 
 
@@ -75,79 +77,79 @@ class Lifecycle:
         self.state = State.STOPPED
         self.timer: float | None = None  # when TIMER is due
         self.failures = 0
-        self.reason = "not started"
+        self.failure = Failure("not started")
         self.wanted = False
         self._rung = 0
         self._late = ""  # what is said if the timer of the start goes off
         self._since = 0.0
 
-    def on(self, event: Event, now: float, reason: str = "") -> None:
+    def on(self, event: Event, now: float, why: Failure = NONE) -> None:
         """Something happened. An event that a state does not know is no news to it."""
         method = TABLE[self.state].get(event)
         if method is not None:
-            getattr(self, method)(now, reason)
+            getattr(self, method)(now, why)
 
     def _enter(self, state: State, now: float, timer: float | None = None) -> None:
         self.state, self._since = state, now
         self.timer = None if timer is None else now + timer
 
-    def _start(self, now: float, reason: str) -> None:
+    def _start(self, now: float, why: Failure) -> None:
         self.wanted = True
         self._enter(State.STARTING, now)
         self.do.spawn()
 
-    def _start_if_cool(self, now: float, reason: str) -> None:
+    def _start_if_cool(self, now: float, why: Failure) -> None:
         if now - self._since >= COOL_DOWN:
             self.failures = self.pace.max_restarts - 1  # one try
-            self._start(now, reason)
+            self._start(now, why)
 
-    def _fetch(self, now: float, reason: str) -> None:
-        self._late = f"{reason} has started nothing within {FETCH_PATIENCE:g} s"
+    def _fetch(self, now: float, why: Failure) -> None:
+        self._late = f"{why.text} has started nothing within {FETCH_PATIENCE:g} s"
         self._enter(State.HANDSHAKING, now, FETCH_PATIENCE if self.pace.start_timeout else None)
 
-    def _handshake(self, now: float, reason: str) -> None:
+    def _handshake(self, now: float, why: Failure) -> None:
         self._late = f"no answer to initialize within {self.pace.start_timeout:g} s (--start-timeout)"
         self._enter(State.HANDSHAKING, now, self.pace.start_timeout or None)
 
-    def _ready(self, now: float, reason: str) -> None:
-        self.reason = ""
+    def _ready(self, now: float, why: Failure) -> None:
+        self.failure = NONE
         self._enter(State.READY, now, LASTING)
 
-    def _lasted(self, now: float, reason: str) -> None:
+    def _lasted(self, now: float, why: Failure) -> None:
         self.failures = 0
         self.timer = None
 
-    def _served(self, now: float, reason: str) -> None:
+    def _served(self, now: float, why: Failure) -> None:
         """A client got a result of this life: whatever ends it, starting it was worth while."""
         self.failures = 0
 
-    def _too_slow(self, now: float, reason: str) -> None:
-        self._refused(now, self._late + reason)
+    def _too_slow(self, now: float, why: Failure) -> None:
+        self._refused(now, Failure(self._late, why.said))
 
-    def _refused(self, now: float, reason: str) -> None:
-        self.reason = reason
+    def _refused(self, now: float, why: Failure) -> None:
+        self.failure = why
         self._climb(now, 0)
 
-    def _closed(self, now: float, reason: str) -> None:
+    def _closed(self, now: float, why: Failure) -> None:
         """Nobody can talk with it any more: the first rung is behind it."""
-        self.reason = reason
+        self.failure = why
         self._climb(now, 1)
 
-    def _died(self, now: float, reason: str) -> None:
-        self.reason = reason
+    def _died(self, now: float, why: Failure) -> None:
+        self.failure = why
         self.failures += 1
         if self.failures >= self.pace.max_restarts:
-            self.reason = f"{self.failures} starts in a row failed, the last one: {reason}"
+            self.failure = replace(why, text=f"{self.failures} starts in a row failed, the last one: {why.text}")
             self._enter(State.FATAL, now)
-            self.do.gone(self.reason, True)
+            self.do.gone(self.failure, True)
             return
         pause = min(self.pace.backoff_initial * 2 ** min(self.failures - 1, 60), self.pace.backoff_max)
         self._enter(State.BACKOFF, now, pause * (0.75 + 0.5 * self.jitter()))
-        self.do.gone(reason, False)
+        self.do.gone(why, False)
 
-    def _stop(self, now: float, reason: str) -> None:
+    def _stop(self, now: float, why: Failure) -> None:
         self.wanted = False
-        self.reason = "stopped"
+        self.failure = Failure("stopped", cause=Cause.STOPPED)
         self._climb(now, 0)
 
     def _climb(self, now: float, rung: int) -> None:
@@ -156,23 +158,23 @@ class Lifecycle:
         self._enter(State.STOPPING, now, patience)
         getattr(self.do, deed)()
 
-    def _escalate(self, now: float, reason: str) -> None:
+    def _escalate(self, now: float, why: Failure) -> None:
         self._climb(now, self._rung + 1)
 
-    def _ended(self, now: float, reason: str) -> None:
+    def _ended(self, now: float, why: Failure) -> None:
         if self.wanted:
-            self._died(now, self.reason)
+            self._died(now, self.failure)
         else:
-            self._stopped(now, reason)
+            self._stopped(now, why)
 
-    def _give_up(self, now: float, reason: str) -> None:
+    def _give_up(self, now: float, why: Failure) -> None:
         self.wanted = False
 
-    def _stopped(self, now: float, reason: str) -> None:
+    def _stopped(self, now: float, why: Failure) -> None:
         self.wanted = False
-        self.reason = "stopped"
+        self.failure = Failure("stopped", cause=Cause.STOPPED)
         self._enter(State.STOPPED, now)
-        self.do.gone(self.reason, True)
+        self.do.gone(self.failure, True)
 
 
 TABLE = {

@@ -23,6 +23,7 @@ from bridge.child.frames import framed
 from bridge.child.lines import Lines
 from bridge.child.stderr import Stderr
 from bridge.child.watch import Sight, Watch
+from bridge.failure import NONE, Cause, Failure
 
 READ_SIZE = 1 << 16  # malloc takes more than 128 KiB from the kernel each time: 3 system calls a read
 READ_MORE = 1 << 20  # for a line that is longer than that
@@ -52,8 +53,8 @@ class Process:
         max_line: int,
         received: Callable[[list[bytes]], None],
         too_long: Callable[[bytes, bytes, int], None],
-        closed: Callable[[str], None],
-        exited: Callable[[str], None],
+        closed: Callable[[Failure], None],
+        exited: Callable[[Failure], None],
         stderr: Stderr,
         container_file: str = "",
         hold: Reservation | None = None,
@@ -70,7 +71,7 @@ class Process:
         self._late: asyncio.TimerHandle | None = None
         self._rest: list[bytes] = []  # lines that were read and not taken yet, the last one first
         self._reads_left = 0  # once it is dead, and one more
-        self._ended = ""  # and how that was
+        self._ended = NONE  # and how that was
         self.backlog = 0  # bytes not yet taken by the child's stdin
         mark = f"{os.getpid()}-{next(_number)}"
         self._popen = subprocess.Popen(
@@ -248,7 +249,7 @@ class Process:
         give; one that goes on living has to be ended."""
         self.close_stdin()
         if self._late is None:
-            self._late = self._loop.call_later(LAST_MOMENT, self._closed, f"the server closed its {pipe}")
+            self._late = self._loop.call_later(LAST_MOMENT, self._closed, Failure(f"the server closed its {pipe}"))
 
     def _read_stderr(self) -> bool:
         try:
@@ -302,7 +303,7 @@ class Process:
         reaper.forget(self.pid)
         if self._late:
             self._late.cancel()
-        self._ended = _told(code)
+        self._ended = _failure(code)
         self._loop.remove_reader(self._stdout)
         self._reads_left = PIPE_SIZE // READ_SIZE + 2  # a grandchild outside the group may hold the pipe and go on writing
         if not self._rest:
@@ -325,13 +326,14 @@ class Process:
         self._exited(self._ended)
 
 
-def _told(code: int) -> str:
+def _failure(code: int) -> Failure:
     if code >= 0:
-        return f"the server process exited (code {code})"
+        return Failure(f"the server process exited (code {code})", cause=Cause.EXIT)
     try:
-        return f"the server process was killed by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name
     except ValueError:
-        return f"the server process was killed by signal {-code}"
+        name = f"signal {-code}"
+    return Failure(f"the server process was killed by {name}", cause=Cause.SIGNAL)
 
 
 def _widen(fd: int) -> None:

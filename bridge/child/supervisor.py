@@ -11,14 +11,13 @@ from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
 from bridge.child.stderr import Stderr
 from bridge.child.watch import Sight
-
-LAST_WORDS = "; its last words: "  # stands between how a process ended and its last line on stderr
+from bridge.failure import NONE, Cause, Failure
 
 
 class Supervisor:
-    """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(reason, for_good)`.
+    """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(failure, for_good)`.
 
-    `user.explain()` adds to a reason what else is known of a child that did not answer.
+    `user.explain()` says what else is known of a child that did not answer.
 
     It answers `spawned` with `opened` or `refused` when the handshake is over, and says `served` when the child was of use.
     """
@@ -74,8 +73,8 @@ class Supervisor:
         """A client got a result. Said once in a life."""
         self._on(Event.SERVED)
 
-    def refused(self, reason: str) -> None:
-        self._on(Event.REFUSED, reason)
+    def refused(self, why: Failure) -> None:
+        self._on(Event.REFUSED, why)
 
     def end(self) -> None:
         """Begin to stop the child."""
@@ -95,7 +94,7 @@ class Supervisor:
         """What a child that has not answered is doing. A launcher's time is not the server's."""
         sight = self.process.look(now) if self.process else Sight()
         if sight.fetching and not self.fetching:
-            self._on(Event.FETCHING, sight.fetching)
+            self._on(Event.FETCHING, Failure(sight.fetching))
         elif self.fetching and not sight.fetching:
             self.log.info("child runs: its time to start begins now", pid=self.pid, fetched=round(now - self.started, 1))
             self.ran = now
@@ -115,7 +114,7 @@ class Supervisor:
 
     def _spawn(self) -> None:
         if self.life.state is not State.STARTING:  # stopped meanwhile
-            return self._on(Event.EXITED, "it was not started")
+            return self._on(Event.EXITED, Failure("it was not started"))
         self.started = self.ran = self._loop.time()
         self.counts.starts += 1
         self.counts.restarts += self._has_run
@@ -140,7 +139,7 @@ class Supervisor:
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
-            self._loop.call_soon(self._exited, reason)
+            self._loop.call_soon(self._exited, Failure(reason, cause=Cause.SPAWN))
             return None
         self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
         self._on(Event.SPAWNED)
@@ -173,43 +172,43 @@ class Supervisor:
             self.log.warning("child ignores SIGTERM: SIGKILL", pid=self.pid)
             self.process.kill()
 
-    def gone(self, reason: str, for_good: bool) -> None:
-        self.user.gone(reason, for_good)
+    def gone(self, why: Failure, for_good: bool) -> None:
+        self.user.gone(why, for_good)
 
     # -- what the world does --------------------------------------------------------------------------------------------------
 
-    def _closed(self, reason: str) -> None:
-        self._on(Event.CLOSED, reason)
+    def _closed(self, why: Failure) -> None:
+        self._on(Event.CLOSED, why)
 
-    def _exited(self, reason: str) -> None:
+    def _exited(self, why: Failure) -> None:
         pid, self.process = self.pid, None
         is_expected = self.life.state is State.STOPPING
         if not is_expected:
-            reason += self._explained()
+            why = replace(why, said=self._last_words())
         if self._container:
             self._remove(containers.remove, self._container)
             self._container = None
-        self.counts.exits["stopped" if is_expected else _cause(reason)] += 1
-        self._on(Event.EXITED, reason)
+        self.counts.exits[Cause.STOPPED if is_expected else why.cause] += 1
+        self._on(Event.EXITED, why)
         if self.life.state is State.BACKOFF:
             pause = self.life.timer - self._loop.time()
             self.log.warning(
-                "child died, starting it again", pid=pid, why=self.life.reason, pause=round(pause, 2), failures=self.life.failures
+                "child died, starting it again", pid=pid, why=str(self.life.failure), pause=round(pause, 2), failures=self.life.failures
             )
         elif self.life.state is State.FATAL:
             if not self.is_on_trial:
-                self.log.error("child is FATAL, giving up", pid=pid, why=self.life.reason)
+                self.log.error("child is FATAL, giving up", pid=pid, why=str(self.life.failure))
         else:
             self.log.info("child stopped", pid=pid)
 
-    def _explained(self) -> str:
-        last = f"{LAST_WORDS}{self.stderr.last}" if self.stderr.last else ""
+    def _last_words(self) -> str:
+        last = f"; its last words: {self.stderr.last}" if self.stderr.last else ""
         return last + self.user.explain()
 
-    def _on(self, event: Event, reason: str = "") -> None:
+    def _on(self, event: Event, why: Failure = NONE) -> None:
         if event is Event.TIMER and self.life.state is State.HANDSHAKING:
-            reason = self._explained()
-        self.life.on(event, self._loop.time(), reason)
+            why = Failure("", said=self._last_words())
+        self.life.on(event, self._loop.time(), why)
         self._set_timer()
         if self.life.state in (State.STOPPED, State.FATAL):
             waiting, self._idle = self._idle, []
@@ -226,10 +225,3 @@ class Supervisor:
 
     def _count_stderr(self) -> None:
         self.counts.stderr_lines += 1
-
-
-def _cause(reason: str) -> str:
-    for sign, cause in (("killed by", "signal"), ("cannot start", "spawn"), ("exited", "exit")):
-        if sign in reason:
-            return cause
-    return "other"

@@ -393,9 +393,14 @@ def _is_path(line: str) -> bool:
 def _transport(said: dict, kind: str, url: str) -> str:
     if kind in ("ws", "websocket"):
         raise Wrong("a WebSocket server: only http and sse reach LiteLLM", "type")
-    if kind == "sse" or (not kind and "httpUrl" not in said and re.search(r"/sse/?($|\?)", url)):
-        return "sse"
-    return "http"
+    if kind or "httpUrl" in said:
+        return "sse" if kind == "sse" else "http"
+    return transport_of(url)
+
+
+def transport_of(url: str) -> str:
+    """As its address says it, where nobody says more."""
+    return "sse" if re.search(r"/sse/?($|\?)", url) else "http"
 
 
 def _headers(said: dict) -> dict[str, str]:

@@ -72,7 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secrets", action="store_true", help="also write the values of secrets to compose/.env (to compose/secrets/ what is no line)"
     )
-    parser.add_argument("--build", action="store_true", help="also take packages without a wheel: building them runs their code")
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="also take what does not come built (no wheel, native add-ons of npm): building it runs its code",
+    )
     parser.add_argument(
         "--here", action="store_true", help="where there is no Docker: try it (and build it) on this machine, as you, without being asked"
     )

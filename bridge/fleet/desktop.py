@@ -14,15 +14,16 @@ from bridge.child.environment import BadEnvironment, read_file
 from bridge.clients import formats
 from bridge.clients.document import Document
 from bridge.clients.formats import Entry as Response
+from bridge.clients.formats import transport_of
 from bridge.clients.variables import Unresolved, workspace_of
 from bridge.fleet.docker_run import docker_run
 from bridge.fleet.draft import Draft, is_blank, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out, variable_for, with_volumes
-from bridge.fleet.launchers import launched, options_of
+from bridge.fleet.launchers import launched
 from bridge.fleet.references import References
 from bridge.fleet.secrecy import REFERENCE, looks_secret, reveals, safe, secret_name, url_reveals
 from bridge.fleet.targets.sidecar import HOST
-from bridge.fleet.wrapped import NotUnderstood, program_of, unwrapped
+from bridge.fleet.wrapped import NotUnderstood, options_of, program_of, unwrapped
 
 LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|\[::1\])(?![\w.-]*\.\w)(?::(\d+))?")
 OF_A_MACHINE = tuple(
@@ -167,7 +168,7 @@ def _through_remote(draft: Draft, said: Response, env: dict[str, str]) -> Entry 
     ]
     notes = [f"arguments that mean nothing here: {', '.join(told)}"] if told else []
     notes += [f"tools that were hidden there: write `tools: {{deny: [{', '.join(map(safe, hidden))}]}}`"] if hidden else []
-    transport = "sse" if kind.startswith("sse") or (not kind and url.rstrip("/").endswith("/sse")) else "http"
+    transport = transport_of(url) if not kind else "sse" if kind.startswith("sse") else "http"
     return _to(draft, url, transport, headers, notes)
 
 

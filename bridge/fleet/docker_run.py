@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from bridge.fleet.draft import Draft
 from bridge.fleet.elsewhere import WINDOWS, source_of, variable_for
 from bridge.fleet.secrecy import reveals, safe
-from bridge.fleet.wrapped import NotUnderstood
+from bridge.fleet.wrapped import NotUnderstood, options_of
 
 # Long options without a value; every other long option has one.
 FLAGS = set(
@@ -90,11 +90,7 @@ def docker_run(draft: Draft, words: list[str], outer: dict[str, str], env_of: Ca
 
 def _command_of(words: list[str]) -> list[str]:
     """What stands after `run`. Raises NotUnderstood."""
-    rest = list(words)
-    while rest and rest[0].startswith("-"):
-        option = rest.pop(0)
-        if option in GLOBAL_VALUES and rest:
-            rest.pop(0)
+    _, rest = options_of(words, GLOBAL_VALUES)
     rest = rest[1:] if rest[:1] == ["container"] else rest
     if rest[:1] != ["run"]:
         raise NotUnderstood(f"`docker {' '.join(rest[:1])}` names no image: only `docker run` does")

@@ -20,8 +20,8 @@ SECRET = re.compile(
     re.IGNORECASE,
 )
 NOT_SECRET = re.compile(
-    r"(?:_|^)(?:PATH|FILE|DIR|URL|(?<!DATABASE_)URI|ENDPOINT|HOST|PORT|NAME|HEADER|TTL|LENGTH|SIZE|LIMIT|COUNT|BUDGET|TYPE|MODE|METHOD|SCHEME|PROVIDER|ENABLED|DISABLED|REQUIRED|EXPIRY|TIMEOUT|ALGORITHM|PREFIX|FORMAT|SCOPES?)$"
-    r"|^(?:KEY|PASS)_|(?:^|_)(?:MAX|MIN|NUM|INPUT|OUTPUT|COMPLETION|THINKING)_(?:\w+_)?TOKENS?$",
+    r"(?:_|^)(?:PATH|FILE|DIR|URL|(?<!DATABASE_)URI|ENDPOINT|HOST|PORT|NAME|HEADER|TTL|LENGTH|SIZE|LIMIT|COUNT|BUDGET|TYPE|MODE|METHOD|SCHEME|PROVIDER|ENABLED|DISABLED|REQUIRED|EXPIRY|TIMEOUT|ALGORITHM|PREFIX|FORMAT|SCOPES?|BUFFER|BUDGETS?|WINDOW|ESTIMATE|USAGE)$"
+    r"|^(?:KEY|PASS)_|(?:^|_)(?:MAX|MIN|NUM|PER|INPUT|OUTPUT|COMPLETION|THINKING)_(?:\w+_)?TOKENS?$",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(
@@ -66,7 +66,7 @@ class Draft:
     def talks(self) -> bool:
         """Whether its keys and addresses say that it talks to somebody."""
         return bool(
-            self.secrets
+            set(self.secrets) - set(self.optional)
             or references(self)
             or any(re.search(r"\b(?!file:)[a-z][a-z0-9+.-]*://\S", text) for text in (*self.env.values(), *self.command))
         )
@@ -82,7 +82,7 @@ class Draft:
         lines = [f"description: {flow(about)}" if about else "# description: one line, for people and for models"]
         lines += [f"{name}: {flow(value)}" for name, value in self.source.items()]
         if self.build:
-            lines += ["build: true    # not all of it comes as wheels: what does not is built, which runs its code"]
+            lines += ["build: true    # what does not come built is built, which runs its code"]
         for name, mended in (("constraints", self.constraints), ("overrides", self.overrides)):
             if mended:
                 lines += [f"{name}:", *(f"  - {flow(wanted)}    # {comment(why)}" for wanted, why in mended.items())]

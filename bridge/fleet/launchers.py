@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.fleet.draft import Draft
 from bridge.fleet.secrecy import REFERENCE, safe
-from bridge.fleet.wrapped import NotUnderstood, program_of
+from bridge.fleet.wrapped import NotUnderstood, options_of, program_of
 
 NPX_VALUES = {"-p", "--package", "-c", "--call", "--registry", "--cache", "--prefix", "--node-options", "-w", "--workspace", "--userconfig"}
 UVX_VALUES = set(
@@ -152,19 +152,6 @@ def _script(draft: Draft, runtime: str, words: list[str], apt: tuple[str, ...]) 
     return replace(draft, command=command, files="app", apt=apt), [
         f"copy {safe(path.rpartition('/')[0]) or '.'} (with what it imports) to images/{draft.name}/app"
     ]
-
-
-def options_of(words: list[str], with_value: set[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The options before the first word that is none, and the words from there on."""
-    options, rest = [], list(words)
-    while rest and rest[0].startswith("-"):
-        name, equals, value = rest.pop(0).partition("=")
-        if name == "--":
-            break
-        if not equals and name in with_value and rest:
-            value = rest.pop(0)
-        options.append((name, value))
-    return options, rest
 
 
 def _unpinned(package: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.lock import NO_WHEEL, compiled, digest, has_no_wheel
+from bridge.fleet.lock import NO_WHEEL, compiled, digest, has_no_wheel, npm
 from bridge.fleet.stanza import ARCHITECTURES
 from bridge.settings import UsageError
 
@@ -103,15 +103,7 @@ print({_FOUND!r} + json.dumps([open(metadata, encoding="utf-8").read(), os.listd
 def look_at_npm(package: str) -> About:
     """Raises UsageError."""
     try:
-        node = packages.node()
-        path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
-        with tempfile.TemporaryDirectory() as folder:
-            said = run(
-                [*packages.npm(node), "view", package, "name", "version", "bin", "description", "--json", "--loglevel=silent"],
-                PATIENCE,
-                cwd=Path(folder),
-                env={**packages.trusting(), "PATH": path},
-            )
+        said = npm("view", package, "name", "version", "bin", "description", "--json")
         about = json.loads(said)
         about = about[-1] if isinstance(about, list) else about  # a range has several
         programs = about.get("bin") or {}  # a path alone is a program that is called like the package

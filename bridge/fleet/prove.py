@@ -14,7 +14,7 @@ from bridge.fleet.draft import Draft, comment, is_secret
 from bridge.fleet.lock import CannotLock
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.trial import findings
+from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench
 from bridge.fleet.trial.container import Seen
 from bridge.protocol.tool_checks import oddities
@@ -23,6 +23,7 @@ ROUNDS = 7
 WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a command is called
 DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
+SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
 TOLD = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
 NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
@@ -44,25 +45,47 @@ def proved(
     """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
     tried: set[str] = set()
     base, words = draft, None  # without the constraint that is tried, and what it said then
-    try:
-        while True:
+    bare = None  # without the Debian packages that are tried
+    while True:
+        try:
             with bench(project, check(draft), where) as table:
                 draft, seen = _mended(table, draft, values, check)
-                if not seen.report["started"] and words == findings.last_words(seen):
+                if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
+                    bare, draft = draft, more
+                    continue
+                if not seen.report["started"] and words == needs.last_words(seen):
                     draft = lock(base)  # that was not it
                 other = None if seen.report["started"] else eras.mended(draft, seen, tried)
                 if other is None:
                     return _decided(table, draft, values, check, seen, where)
-            base, words = draft, findings.last_words(seen)
-            added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
-            tried.update(added)
-            _tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
-            try:
-                draft = lock(other)
-            except CannotLock:
-                words = None
-    except NotTried as why:
-        return Proof(draft, notes=[f"not tried: {why}"])
+        except NotTried as why:
+            if bare is None:
+                return Proof(draft, notes=[f"not tried: {why}"])
+            draft, bare = bare, None
+            continue
+        base, words = draft, needs.last_words(seen)
+        added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
+        tried.update(added)
+        _tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
+        try:
+            draft = lock(other)
+        except CannotLock:
+            words = None
+
+
+def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
+    """With the programs that it looks for, or with its native add-ons compiled; None if it is not that, or was tried."""
+    packages = [one for one in needs.debian_packages(needs.programs(seen)) if one not in {*draft.apt, *tried}]
+    addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""
+    if packages:
+        tried.update(packages)
+        _tell(f"{draft.name}: it looks for a program that is not there; trying with {', '.join(packages)} from Debian")
+        return replace(draft, apt=(*draft.apt, *packages))
+    if addon and addon not in tried:
+        tried.add(addon)
+        _tell(f"{draft.name}: {addon} must be compiled; trying that, without network")
+        return replace(draft, build=True)
+    return None
 
 
 def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
@@ -70,12 +93,38 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
         better = _with_storage(_with_variables(_with_options(draft, seen), seen), seen)
+        if better == draft and not seen.report["started"]:
+            better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and set(better.secrets) - set(last.secrets) <= set(
             better.optional
         ):
             break  # what it may do without, it did without
     return _with_own_places(table, draft, seen, values, check)
+
+
+def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
+    """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then."""
+    names = needs.likely(seen, _unsaid(draft, seen))
+    if not names:
+        return draft
+    other = _with_named(draft, names)
+    again = table.watch(check(other), values)
+    return other if again.report["started"] or needs.last_words(again) != needs.last_words(seen) else draft
+
+
+def _unsaid(draft: Draft, seen: Seen) -> list[str]:
+    """The variables that its code reads, that seem to be for an operator to say, and that nobody said."""
+    return [name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or TOLD.search(name))]
+
+
+def _with_named(draft: Draft, names: list[str]) -> Draft:
+    """As secrets, or as variables of compose/.env."""
+    return replace(
+        draft,
+        secrets=(*draft.secrets, *filter(is_secret, names)),
+        env=draft.env | {name: f"${{{name}}}" for name in names if not is_secret(name)},
+    )
 
 
 def _with_own_places(
@@ -111,10 +160,8 @@ def _own_place(variable: str, name: str) -> str:
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, notes, opened = check(draft), [], None
-    wanted = [
-        name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or TOLD.search(name))
-    ]
-    egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]))
+    wanted = _unsaid(draft, closed)
+    egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional)
     lacking = [name for name in stanza.missing(values | _known(table)) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
@@ -131,12 +178,16 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     why = draft.why | {"egress": egress.why}
     if not started:
         without = f" without a real {', '.join(lacking)}" if lacking else ""
-        said = f"it did not start{without}: {findings.last_words(best)}"
+        said = f"it did not start{without}: {needs.last_words(best)}"
+        if addon := needs.native_addon(best):
+            said = (
+                f"it did not start: {addon} must be compiled, which runs code of its package: take this stanza away and add it with --build"
+            )
         more = (
             [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")]
             if wanted
             else []
-        )
+        ) + list(filter(None, [draft.why.get("instead")]))
         return Proof(
             replace(draft, egress=egress.allowed, why=why),
             None,
@@ -150,7 +201,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         if lacking
         else f"{egress.hosts[0]} cannot be reached from here"
         if findings.is_cut_off(opened) and egress.hosts
-        else comment(failure) or "it was not called"
+        else comment(failure) or ("it was not called" if tools else "it lists no tools")
     )
     draft = replace(
         draft,
@@ -169,11 +220,13 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         notes += [f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"]
     if draft.optional:
         notes += [f"its code asks for {', '.join(draft.optional)}, and it starts without: write it to compose/.env if you have it"]
-    elif not draft.secrets and (read := [name for name in closed.report["reads"] if is_secret(name)]):
+    if draft.why.get("instead"):
+        notes += [draft.why["instead"]]
+    if not draft.secrets and not draft.optional and (read := [name for name in closed.report["reads"] if is_secret(name)]):
         notes += [f"its code asks for {', '.join(read[:8])}{' …' if read[8:] else ''}: what you have of these belongs into its 'secrets'"]
     if (
         smoke is None
-        and findings.wants_configuration(closed)
+        and needs.wants_configuration(closed)
         and (read := [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets}])
     ):
         notes += [f"it wants to be told more; its code reads {', '.join(read[:12])}{' …' if read[12:] else ''}"]
@@ -185,6 +238,17 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
                 if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)])
                 else ""
             )
+        ]
+    notes += [
+        f"it looks for the program {name}, which is not in its image: the Debian package that has it belongs into `apt`"
+        for name in needs.programs(closed)
+        if name not in needs.DEBIAN and "." not in name
+    ]
+    if smoke and not draft.secrets and (account := needs.wants_account(closed)):
+        notes += [f"some of its calls want an account or a key: {account}"]
+    if not egress.allowed and not draft.volumes and (paths := needs.paths(tools)):
+        notes += [
+            f"its tools take paths ({paths}): what they shall reach must be mounted, `volumes: [/a/folder/of/yours:{DATA}]` (:ro forbids writing)"
         ]
     notes += [f"models may refuse {odd}; {odd.way_out}" for odd in oddities(tools, stanza.litellm_name) if not odd.mended]
     if smoke:
@@ -212,18 +276,28 @@ def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: 
 def _with_variables(draft: Draft, seen: Seen) -> Draft:
     """The variables that it asks for, as secrets or as variables of compose/.env."""
     there = {*draft.env, *draft.secrets}
-    needed = [name for name in findings.missing(seen) if name not in there]
-    named, all_failed = findings.missing_for_calls(seen)
+    needed = [name for name in needs.missing(seen) if name not in there]
+    named, all_failed = needs.missing_for_calls(seen)
     wished = [name for name in named if name not in there and name not in needed]
     secret = [name for name in needed + wished if is_secret(name)]
-    plain = {name: f"${{{name}}}" for name in needed + (wished if all_failed else []) if not is_secret(name)}
+    if findings.uses_placeholder(seen):
+        wished = [name for name in wished if is_secret(name)]  # it knows where to go: what else it names is advice
+    plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_secret(name)}
     if not (secret or draft.secrets) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         read = [name for name in seen.report["reads"] if is_secret(name) and name not in there]
         secret = wished = read if len(read) <= A_FEW else []
-        all_failed = findings.wants_configuration(seen)
+        all_failed = needs.wants_configuration(seen)
     optional = [name for name in secret if name in wished and not all_failed]
-    return replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=draft.env | plain)
+    new = [*plain, *secret]
+    if new and (others := [name for name in needs.instead(seen) if name not in {*there, *new}]):
+        draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(new)} it takes {', '.join(others)}"})
+    return with_places(replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=draft.env | plain))
+
+
+def _plain(variable: str, name: str) -> str:
+    """A place of its own, where it is to be told one; else what compose/.env says."""
+    return _own_place(variable, name) if SURELY_A_PLACE.search(variable) and not NOT_ITS_OWN.search(variable) else f"${{{variable}}}"
 
 
 def _with_storage(draft: Draft, seen: Seen) -> Draft:
@@ -243,11 +317,17 @@ def _with_storage(draft: Draft, seen: Seen) -> Draft:
 
 
 def _with_options(draft: Draft, seen: Seen) -> Draft:
-    """Options that it cannot do without, where their names say that they are places."""
+    """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"]:
         return draft
+    if (told := needs.usage(seen, draft.command[0], DATA)) and len(draft.command) == 1:
+        return with_places(replace(draft, command=(*draft.command, *told)))
     text = "\n".join([*seen.report["words"][-15:]])
-    if re.search(r"Missing command|No such command|invalid choice|arguments are required: (sub)?command", text, re.IGNORECASE):
+    if re.search(
+        r"Missing command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",
+        text,
+        re.IGNORECASE,
+    ):
         return _with_another_word(draft)
     found = re.search(r"(?:arguments are required:|Missing option|required option|Missing required argument:?) *['\"]?(--?[\w-]+)", text)
     if (

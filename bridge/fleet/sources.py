@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from bridge.clients.formats import transport_of
 from bridge.fleet import origins
 from bridge.fleet.draft import Draft, executable
 from bridge.fleet.origins import About
@@ -94,7 +95,7 @@ class Url:
     def draft(self, asked: Asked) -> Draft:
         _refuse_secret("url", asked.value)
         auth = {"type": "bearer_token", "value_env": asked.token_env} if asked.token_env else {}
-        transport = asked.transport or ("sse" if asked.value.rstrip("/").endswith("/sse") else "http")
+        transport = asked.transport or transport_of(asked.value)
         return replace(asked.draft(url=asked.value), command=(), transport=transport, auth=auth)
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:

@@ -315,7 +315,9 @@ class Stanza(Part):
         default_factory=list,
         description="requirements for the lock that win over what packages ask for: pglast>=7.20,<8 (npm: NAME@VERSION)",
     )
-    build: bool = Field(False, description="PyPI packages without a wheel are built, which runs their code; otherwise there must be wheels")
+    build: bool = Field(
+        False, description="what does not come built (a PyPI package without a wheel, a native add-on of npm) is built, which runs its code"
+    )
     apt: DebianNames = Field(default_factory=list, description="Debian packages that it needs")
     files: Path = Field("", description="a folder beside the stanza that is copied to /app")
     command: Words = Field(default_factory=list, description="what to run: the real executable, never npx or uvx")

@@ -5,6 +5,7 @@ What is started in the end comes out, with the variables that were set on the wa
 
 import re
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bridge.clients.formats import WINDOWS_PROGRAM
@@ -60,15 +61,15 @@ def unwrapped(words: list[str]) -> Started:
         elif program in ("powershell", "pwsh"):
             _powershell(started, rest)
         elif program in ("wsl", "wslg"):
-            started.words = _after_options(rest, ("-d", "--distribution", "-u", "--user", "--cd", "--shell-type", "--distribution-id"))
+            started.words = options_of(rest, ("-d", "--distribution", "-u", "--user", "--cd", "--shell-type", "--distribution-id"))[1]
         elif program in SHELLS:
             _shell(started, rest, program)
         elif program == "env":
             _env(started, rest)
         elif program == "timeout":
-            started.words = _after_options(rest, ("-k", "-s"))[1:]
+            started.words = options_of(rest, ("-k", "-s"))[1][1:]
         elif program in PREFIXES:
-            started.words = _after_options(rest, PREFIXES[program])
+            started.words = options_of(rest, PREFIXES[program])[1]
         elif program in RUNNERS and "--" in rest:
             started.notes.append(f"what {program} does before was left out: its versions, or the values that it hands over")
             started.words = rest[rest.index("--") + 1 :]
@@ -83,15 +84,17 @@ def _take_assignments(started: Started) -> None:
         started.words.pop(0)
 
 
-def _after_options(words: list[str], with_value: tuple[str, ...]) -> list[str]:
-    rest = list(words)
+def options_of(words: list[str], with_value: Collection[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The options before the first word that is none, and the words from there on."""
+    options, rest = [], list(words)
     while rest and rest[0].startswith("-"):
-        option = rest.pop(0)
-        if option == "--":
+        name, equals, value = rest.pop(0).partition("=")
+        if name == "--":
             break
-        if option in with_value and rest:
-            rest.pop(0)
-    return rest
+        if not equals and name in with_value and rest:
+            value = rest.pop(0)
+        options.append((name, value))
+    return options, rest
 
 
 def _cmd(started: Started, rest: list[str]) -> None:
@@ -118,8 +121,7 @@ def _powershell(started: Started, rest: list[str]) -> None:
         if any(re.match(r"[-/](e|f)", word, re.IGNORECASE) and not re.match(r"[-/]ex", word, re.IGNORECASE) for word in rest) or not rest:
             raise NotUnderstood("a script of PowerShell: name what it starts")
         values = ("-executionpolicy", "-ep", "-ex", "-windowstyle", "-w", "-version", "-inputformat", "-outputformat")
-        words = _after_options([word.lower() if word.startswith("-") else word for word in rest], values)
-        line = " ".join(words)
+        line = " ".join(options_of([word.lower() if word.startswith("-") else word for word in rest], values)[1])
     else:
         line = " ".join(rest[at + 1 :])
     while found := re.match(r"""\s*\$env:(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^;]*))\s*;\s*""", line, re.IGNORECASE):

@@ -8,25 +8,30 @@ A bridge with several MCPs has the left column, /readyz and /status.json once fo
 """
 
 import logging
-from typing import Any
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.budget import NOWHERE, Reservation, address
 from bridge.http import paths
+from bridge.http.admission import Admission
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
 from bridge.http.gate import RELOAD, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
+from bridge.http.request import FastEndpoint
+from bridge.http.service import Service
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 from bridge.settings import Settings
 
 # What a page may read of our answers. What it may send is whatever it asks for: Mcp-Param-* have any name.
@@ -40,15 +45,15 @@ PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", RELOAD)
 class App:
     """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name."""
 
-    def __init__(self, services: dict[str, Any], single: bool, settings: Settings, gate: Gate, pages: Pages):
+    def __init__(self, services: Mapping[str, Service], single: bool, settings: Settings, gate: Gate, pages: Pages):
         self.gate = gate
         # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
-        self._endpoints: dict[str, object] = {}
-        self.sockets: dict[str, object] = {}
+        self._endpoints: dict[str, ASGIApp] = {}
+        self.sockets: dict[str, ASGIApp] = {}
         self._streams: dict[str, Sse] = {}
-        self._service_at: dict[str, Any] = {}
-        self.fast: dict[bytes, object] = {}  # the endpoints that the parser may call, by path
+        self._service_at: dict[str, Service] = {}
+        self.fast: dict[bytes, FastEndpoint] = {}  # the endpoints that the parser may call, by path
         self.head_timeout, self.body_timeout, self.write_timeout = settings.head_timeout, settings.body_timeout, settings.write_timeout
         self._is_single = single
         self._root_path = settings.root_path
@@ -70,7 +75,7 @@ class App:
             ],
         )
         self._starlette.router.redirect_slashes = False
-        self.asgi = self._enter
+        self.asgi: ASGIApp = self._enter
         if settings.allowed_origin:
             # Outside the gate: a browser asks with OPTIONS before it may send a token.
             self.asgi = CORSMiddleware(
@@ -82,10 +87,11 @@ class App:
                 allow_private_network=True,
             )
 
-    def mount(self, name: str, service) -> None:
+    def mount(self, name: str, service: Service) -> None:
         """Let requests for this MCP in; they take the place of an earlier service of the name."""
         prefix = "" if self._is_single else f"/{name}"
-        streamable, sse = Streamable(service), Sse(service, prefix, self._streams.get(name))
+        admission = Admission(service)
+        streamable, sse = Streamable(service, admission), Sse(service, admission, prefix, self._streams.get(name))
         self._streams[name] = sse
         for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
             self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
@@ -93,9 +99,9 @@ class App:
         self.fast[f"{prefix}/messages".encode()] = sse
         for path in ("/mcp", "/sse", "/messages", "/ws"):
             self._service_at[prefix + path] = self._service_at[prefix + path + "/"] = service
-        self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service)
+        self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service, admission)
 
-    def any_service(self):
+    def any_service(self) -> Service:
         """For what is written past all of them: one whose memory it counts as."""
         return next(iter(self._streams.values())).service
 
@@ -109,7 +115,7 @@ class App:
                 self.fast.pop(whole.encode(), None)
                 self._service_at.pop(whole, None)
 
-    async def _enter(self, scope, receive, send) -> None:
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, refusal = combine(scope["headers"])
         scope["bridge.headers"] = headers
         endpoints, path = (self._endpoints if scope["type"] == "http" else self.sockets), scope["path"]
@@ -132,6 +138,7 @@ class App:
                 INVALID_REQUEST,
                 "this is a WebSocket: connect with a WebSocket handshake (GET, Upgrade: websocket)",
                 ((b"upgrade", b"websocket"), (b"connection", b"upgrade")),
+                reason=Reason.METHOD,
             )
             return await _refuse(scope, send, refusal)
         # What its body takes of the memory, until its request is answered.
@@ -152,14 +159,14 @@ class App:
         service = self._service_at.get(path)
         return service is not None and service.is_hidden_from(principal)
 
-    def _meant(self, scope, headers: dict) -> str | None:
+    def _meant(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         """The path of ours of one that is nearly right."""
         if scope["type"] == "websocket" or scope["path"] in PAGES or scope["path"] in self.sockets:
             return None
         is_page = scope["method"] in ("GET", "HEAD") and b"text/event-stream" not in headers.get(b"accept", b"")
         return paths.meant(scope["path"], self._endpoints, self._root_path, is_page)
 
-    async def _not_found(self, request, error) -> JSONResponse:
+    async def _not_found(self, request: Request, error: Exception) -> JSONResponse:
         principal = request.scope["bridge.principal"]
         names = sorted(
             {path.rstrip("/") for path in self._endpoints if path.rstrip("/").endswith("/mcp") and not self._is_hidden(path, principal)}
@@ -167,7 +174,7 @@ class App:
         return JSONResponse({"error": f"nothing at {request.url.path}: the MCP is at {', '.join(names[:50])}"}, 404)
 
 
-async def _refuse(scope, send, refusal: Refusal) -> None:
+async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     if scope["type"] == "websocket":
         await send_refusal_of_websocket(send, refusal)
     else:

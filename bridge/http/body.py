@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 
-import anyio
+from starlette.types import Receive
 
 from bridge.budget import Reservation
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.http.service import Service
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 
 KEPT = 2048  # bytes kept of each end of a body that is too long
 _ID = re.compile(rb'"id"\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
@@ -35,30 +36,16 @@ class TooLong:
         return b'"tools/call"' in self.head or b'"tools/call"' in self.tail
 
 
-def refusal(service, body: TooLong, caller: str) -> Refusal:
+def refusal(service: Service, body: TooLong, caller: str) -> Refusal:
     """Why a body was not read."""
     if body.is_refused:
         return service.no_memory(caller)
-    return Refusal(413, INVALID_REQUEST, f"the body is longer than {service.settings.max_body} bytes (--max-body)")
+    return Refusal(413, INVALID_REQUEST, f"the body is longer than {service.settings.max_body} bytes (--max-body)", reason=Reason.SIZE)
 
 
-async def unless_left(receive, work):
-    """What the coroutine `work` returns; None, and it is cancelled, if the client goes away before."""
-    result = None
-    async with anyio.create_task_group() as both:
-
-        async def watch() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            both.cancel_scope.cancel()
-
-        both.start_soon(watch)
-        result = await work
-        both.cancel_scope.cancel()
-    return result
-
-
-async def read(receive, headers: dict, limit: int, hold: Reservation, *, to_the_end: bool = False) -> bytes | TooLong:
+async def read(
+    receive: Receive, headers: dict[bytes, bytes], limit: int, hold: Reservation, *, to_the_end: bool = False
+) -> bytes | TooLong:
     """The body, at most `limit` bytes of it. A longer one is read to its end only if its client must not be cut off.
     `hold` is what it takes of the memory; one for which there is no room is as good as too long.
 

@@ -13,15 +13,20 @@ An offer to upgrade is ignored (RFC 9110, 7.8) unless it is a WebSocket handshak
 stops at each of them, and takes its request for one without a body, so the request is parsed a second time without the offer.
 """
 
+import asyncio
 import fcntl
 import struct
 import termios
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from bridge.http.app import App
 from bridge.http.headers import combine, members
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, error_body
 
@@ -32,74 +37,72 @@ NOTHING, HEAD, BODY = "nothing", "head", "body"  # what is being read
 
 
 class WriteDeadline:
-    """For a protocol of uvicorn's: its client takes what is sent to it, or its connection is cut."""
+    """A client takes what is sent to it, or its connection is cut. `start` and `stop` when writing pauses and goes on."""
 
-    write_timeout = 0.0  # seconds; 0 is no limit
-    _unsent = 0
-    _write_timer = None
+    def __init__(self, seconds: float):
+        self.seconds = seconds  # 0 is no limit
+        self._unsent = 0
+        self._timer: asyncio.TimerHandle | None = None
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._time_writing()
+    def start(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        if self.seconds:
+            self._unsent = unsent(transport)
+            self._timer = loop.call_later(self.seconds, self._look, transport, loop)
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stop_timing()
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timing()
-        super().connection_lost(exc)
-
-    def _time_writing(self) -> None:
-        if self.write_timeout:
-            self._unsent = unsent(self.transport)
-            self._write_timer = self.loop.call_later(self.write_timeout, self._look_at_writing)
-
-    def _stop_timing(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
-
-    def _look_at_writing(self) -> None:
-        if self._unsent - unsent(self.transport) < LEAST:
-            self.transport.abort()
+    def _look(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        if self._unsent - unsent(transport) < LEAST:
+            transport.abort()
         else:
-            self._time_writing()
+            self.start(transport, loop)
 
 
-def unsent(transport) -> int:
+def unsent(transport: asyncio.Transport) -> int:
     """Bytes that the client has not taken yet, those in the kernel included: it asks for more only when megabytes have left."""
-    size = transport.get_write_buffer_size()
+    size: int = transport.get_write_buffer_size()
     with suppress(OSError):  # where there is no such thing
         size += struct.unpack("i", fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)))[0]
     return size
 
 
-class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
+class ConnectionProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with deadlines. Who inherits it says what is `reading`, and sets `unmoved` to 0 when that came further.
 
     `bridge` has the time limits in seconds, 0 is none, and the paths of its WebSockets. The pause between two requests
     is uvicorn's `timeout_keep_alive`.
     """
 
-    def __init__(self, *args, bridge, **kwargs):
+    def __init__(self, *args: Any, bridge: App, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.bridge = bridge
-        self.write_timeout = bridge.write_timeout
+        self.write_deadline = WriteDeadline(bridge.write_timeout)
         self.reading = NOTHING
         self.unmoved = 0  # bytes read since it came further than just more of the same part
         self.is_long = False  # whether the head that is being read may be
         self.refusal: bytes | None = None  # waits for the answers to earlier requests
         self.read_due = NEVER  # when what is being read must be whole
         self.idle_due = NEVER  # when the next request must have begun
-        self.timer = None
+        self.timer: asyncio.TimerHandle | None = None
         self.looks = NEVER  # when it fires
 
-    def connection_made(self, transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self._owe(self.bridge.head_timeout)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.write_deadline.start(self.transport, self.loop)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.write_deadline.stop()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.write_deadline.stop()
         if self.timer is not None:
             self.timer.cancel()
         super().connection_lost(exc)
@@ -144,7 +147,13 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
     def _refuse_long_head(self) -> None:
         """Raises where the head that has been read is too long: not for what came behind it in the same read."""
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
-            raise HeadTooLong
+            raise HeadRefused(431, f"the head of the request is longer than {MAX_HEAD} bytes")
+
+    def _refuse_unknown_coding(self, codings: list[bytes]) -> None:
+        """Raises where the body comes in a transfer coding that is not read here: 501 (RFC 9112, 6.1). The parser looks at the last
+        one only, and what is unpacked by nobody would be taken for the body itself."""
+        if codings != [b"chunked"]:
+            raise HeadRefused(501, "Transfer-Encoding: only chunked is read here")
 
     def name_host(self) -> None:
         """Of a target with a host of its own that is the Host (RFC 9112, 3.2.2)."""
@@ -168,12 +177,12 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
 
     def _send_refusal(self) -> None:
         self.reading = NOTHING
-        self.transport.write(self.refusal)
+        self.transport.write(self.refusal or b"")
         self._close()
 
     # -- parsing, and offers to upgrade ----------------------------------------------------------------------------------
 
-    def _parse_on(self, data, offer: httptools.HttpParserUpgrade) -> None:
+    def _parse_on(self, data: bytes | memoryview, offer: httptools.HttpParserUpgrade) -> None:
         """The parser stopped behind the head that the offer stands in."""
         while True:
             data = memoryview(data)[offer.args[0] :]
@@ -190,8 +199,8 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
                 offer = another
 
     def _refuse_unparsed(self, error: httptools.HttpParserError) -> None:
-        if isinstance(error.__context__, HeadTooLong):
-            self.refuse(431, f"the head of the request is longer than {MAX_HEAD} bytes")
+        if isinstance(error.__context__, HeadRefused):
+            self.refuse(*error.__context__.args)
         else:
             self.refuse(400, f"not an HTTP/1.1 request: {error}")
 
@@ -222,7 +231,9 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
         if self.timer is not None:
             self.timer.cancel()
         self.connections.discard(self)
-        protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        made: Callable[..., asyncio.Protocol] | None = self.ws_protocol_class
+        assert made is not None  # there is a WebSocket at this path
+        protocol = made(config=self.config, server_state=self.server_state, app_state=self.app_state)
         protocol.connection_made(self.transport)
         lines = [b"GET %b HTTP/1.1" % self.url, *(b"%b: %b" % header for header in self.headers), b"", b""]
         self.transport.set_protocol(protocol)
@@ -289,13 +300,13 @@ class ConnectionProtocol(WriteDeadline, HttpToolsProtocol):
 class UntilClosed(RequestResponseCycle):
     """An answer to HTTP/1.0, which knows no chunks: a body without a length ends with its connection (RFC 9112, 6.3)."""
 
-    async def send(self, message) -> None:
+    async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "http.response.start":
             self.chunked_encoding = False
-        else:
+        elif message["type"] == "http.response.body":
             self.expected_content_length = len(message.get("body", b""))
         await super().send(message)
 
 
-class HeadTooLong(Exception):
-    """Raised in a callback of the parser, which stops it."""
+class HeadRefused(Exception):
+    """Raised in a callback of the parser, which stops it, with the status and why."""

@@ -3,103 +3,126 @@
 The session is the connection: it opens with `initialize` and ends when the connection does.
 """
 
-from collections.abc import Coroutine
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-from bridge.http import admission
-from bridge.http.admission import Call, admit
-from bridge.http.request import Request
+from bridge.http.admission import Admission
+from bridge.http.body import TooLong
+from bridge.http.call import ANY, NO_MESSAGE, Call, request_of
+from bridge.http.request import Headers, Request
+from bridge.http.service import Opened, Service
 from bridge.http.stream import Stream
-from bridge.http.streamable import request_in
 from bridge.protocol import envelope
-from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Refusal, error_body
+from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Reason, Refusal
 from bridge.protocol.outcome import DONE, Outcome
+from bridge.protocol.session import Session
 
 
 class Conversation:
-    """One connection's talk, and the outbox of all its requests. `framed(message)` is how the transport writes one."""
+    """One connection's talk: the outbox of all its requests, and the `Response` to each message. `framed(message)` is how the
+    transport writes one."""
 
     answers_cancelled = False
+    is_answered = False
+    on_gone: Callable[[], object] | None = None
 
-    def __init__(self, service, transport: str, principal: str, stream: Stream, framed, headers: dict):
+    def __init__(self, service: Service, admission: Admission, request: Request, stream: Stream, framed: Callable[[bytes], bytes]):
         self.service = service
-        self.transport = transport
-        self.principal = principal
+        self.admission = admission
+        self.request = request  # that opened the connection
+        self.principal = request.principal
         self.stream = stream
         self.framed = framed
-        self.headers = headers
-        self.session = None
+        self.session: Session | None = None
         self.is_opening = False
 
-    # -- the outbox -----------------------------------------------------------------------------------------------------
+    # -- what goes out --------------------------------------------------------------------------------------------------
 
     def put(self, message: bytes) -> bool:
         self.service.counts.bytes_out += len(message)
         return self.stream.push(self.framed(message))
 
-    answer = put
+    def answer(self, message: bytes) -> None:
+        self.put(message)
 
     def wait(self) -> None:
         """The connection is kept alive anyway."""
 
+    def json(self, body: bytes, headers: Headers = ()) -> None:
+        self.put(body)
+
+    def failed(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        self.put(body)
+
+    def accepted(self) -> None:
+        """Nothing is said on the stream to what nobody waits for."""
+
+    def events(self, stream: Stream) -> None:
+        """All answers are on one stream anyway."""
+
+    def nobody(self) -> None:
+        """The client is gone: `close` follows."""
+
+    def later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        return self.service.spawn(work)
+
+    def refuse(self, call: Call, refusal: Refusal) -> None:
+        id, method, params = request_of(call)
+        said = self.service.profile.refusal(id, method if id != NULL_ID else None, refusal.code, refusal.message, params)
+        self.put(self.service.shown(self.principal, method, said))
+
     # -- what the client says -----------------------------------------------------------------------------------------------
 
-    def hear(self, body: bytes) -> Coroutine | None:
-        """One message, or at 2025-03-26 a batch. Returns what has to be waited for. Raises Malformed if it is neither; other
-        refusals go out as answers."""
-        self.service.counts.bytes_in += len(body)
-        request = Request(b"", self.headers, b"", body, self.principal, [], self.stream.hold.caller)
+    def call(self, body: bytes | TooLong, headers: dict[bytes, bytes]) -> Call:
+        """A message as a call: one, or at 2025-03-26 a batch."""
+        service, tables, opening = self.service, self.admission, self.request
+        request = Request(b"", headers, b"", body, self.principal, [], opening.caller, opening.transport)
+        call = Call(tables.unreadable, service, request, self, ANY, NO_MESSAGE, self, session=self.session, connection=self)
+        if isinstance(body, TooLong):
+            return call
+        service.counts.bytes_in += len(body)
         if envelope.is_batch(body):
-            if self.session is None:
-                raise Malformed(INVALID_REQUEST, "the session is not open yet: send initialize first, alone")
-            call = Call(BATCH, self.service, request, None, session=self.session, connection=self)
-            call.messages = admission.messages_of(body, self.session.revision)
+            call.steps = tables.connected_batch
+            return call
+        try:
+            message = call.message = envelope.from_client(body)
+        except Malformed as error:
+            call.malformed = error
+            return call
+        if message.method is None or not message.id:
+            call.steps = tables.connected_notification
         else:
-            message = envelope.from_client(body)
-            steps = NOTIFICATION if message.method is None or not message.id else INITIALIZE if message.method == "initialize" else REQUEST
-            call = Call(steps, self.service, request, None, message=message, outbox=self, session=self.session, connection=self)
-        outcome = admit(call)
-        if outcome is None:
-            return None
-        if type(outcome) is Refusal:
-            return self._say_no(call, outcome)
-        return self._wait(outcome, call)
+            call.steps = tables.connected_initialize if message.method == "initialize" else tables.connected_request
+        return call
 
-    async def _wait(self, outcome, call: Call) -> None:
+    async def finish(self, outcome: Awaitable[Refusal | None], call: Call) -> None:
+        """Wait for what a message waits for."""
         try:
             refusal = await outcome
         finally:
-            self.is_opening = self.is_opening and (call.message is None or call.message.method != "initialize")
+            self.is_opening = self.is_opening and call.message.method != "initialize"
         if refusal is not None:
-            self._say_no(call, refusal)
+            self.refuse(call, refusal)
 
-    def _say_no(self, call: Call, refusal: Refusal) -> None:
-        message = call.message
-        if message is None or not message.id:
-            return self.refuse(refusal)
-        said = self.service.profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message, message.params)
-        self.put(self.service.shown(self.principal, message.method, said))
-        return None
+    def open(self, call: Call) -> Outcome:
+        """`initialize`."""
+        if self.is_opening:
+            return Refusal(400, INVALID_REQUEST, "initialize is under way already", reason=Reason.SESSION)
+        request = call.request
+        opening = self.service.initialize(request.transport, call.message, request.principal, self.session, request.caller)
+        if isinstance(opening, tuple):
+            return self._opened(*opening)
+        self.is_opening = True
+        return self._opened_later(opening)
 
-    def refuse(self, refusal: Refusal, id: bytes = NULL_ID) -> None:
-        """A no that nobody asked for in particular, as a message on the stream."""
-        self.put(error_body(id, refusal.code, refusal.message))
+    async def _opened_later(self, opening: Awaitable[Opened]) -> Outcome:
+        return self._opened(*await opening)
 
-    def refuse_malformed(self, error: Malformed, body: bytes) -> None:
-        """A no to what is not a message, though it may well be seen whose request it was meant to be."""
-        id, method, _ = request_in(body, error.id)
-        self.put(self.service.profile.refusal(id, method, error.code, error.message))
-
-    def close(self) -> None:
-        """The connection is gone, and with it the session."""
-        self.stream.close()
-        if self.session:
-            self.session.unlisten(self)
-            self.service.end(self.session)
-
-    def opened(self, session, answer: bytes | Refusal) -> Outcome:
-        """`initialize` has an answer."""
+    def _opened(self, session: Session | None, answer: bytes | Refusal) -> Outcome:
         if isinstance(answer, Refusal):
             return answer
+        assert session is not None
         is_new = session is not self.session
         self.session = session
         if self.stream.closed:  # the client left while its child was starting
@@ -110,56 +133,15 @@ class Conversation:
             session.listen(self)
         return DONE
 
+    def adopt(self) -> Session:
+        """A session that nobody has opened."""
+        session = self.session = self.service.adopt(self.request.transport, self.principal)
+        session.listen(self)
+        return session
 
-def room(call: Call) -> Outcome:
-    return admission.room(call) if call.session else None
-
-
-def notification(call: Call) -> Outcome:
-    """A notification or an answer to the child: nobody waits for it."""
-    if call.session:
-        call.service.tell(call.session, call.message)
-    return DONE
-
-
-def initialize(call: Call) -> Outcome:
-    connection = call.connection
-    if connection.is_opening:
-        return Refusal(400, INVALID_REQUEST, "initialize is under way already")
-    opening = call.service.initialize(
-        connection.transport, call.message, connection.principal, connection.session, connection.stream.hold.caller
-    )
-    if type(opening) is tuple:
-        return connection.opened(*opening)
-    connection.is_opening = True
-    return _opened_later(connection, opening)
-
-
-async def _opened_later(connection: Conversation, opening) -> Outcome:
-    return connection.opened(*await opening)
-
-
-def open_session(call: Call) -> Outcome:
-    """A request before `initialize`: only LiteLLM's profile serves it, but a ping needs no session."""
-    connection, message = call.connection, call.message
-    if call.session is not None:
-        return None
-    if call.service.is_litellm:
-        call.session = connection.session = call.service.adopt(connection.transport, connection.principal)
-        call.session.listen(connection)
-        return None
-    if message.method == "ping":
-        connection.put(envelope.result(message.id, b"{}"))
-        return DONE
-    return Refusal(400, INVALID_REQUEST, "the session is not open yet: send initialize first")
-
-
-def batch(call: Call) -> Outcome:
-    admission.put_batch(call, call.connection)
-    return DONE
-
-
-REQUEST = (admission.rate, open_session, admission.room, admission.not_draining, admission.permit, admission.request)
-INITIALIZE = (admission.rate, initialize)
-NOTIFICATION = (room, admission.permit_notice, notification)
-BATCH = (admission.rate, admission.room, batch)
+    def close(self) -> None:
+        """The connection is gone, and with it the session."""
+        self.stream.close()
+        if self.session:
+            self.session.unlisten(self)
+            self.service.end(self.session)

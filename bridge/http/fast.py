@@ -14,19 +14,23 @@ response is under way, and `on_response_complete` starts what a client has pipel
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine, Sized
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 from msgspec import Struct
+from starlette.types import Message
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bridge.budget import Reservation, address
 from bridge.http.again import Again, again
-from bridge.http.answers import EVENTS
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
-from bridge.http.request import BUG, Headers, Request, guarded
-from bridge.http.stream import pump
+from bridge.http.headers import members
+from bridge.http.request import BUG, FastEndpoint, Headers, Request, guarded
+from bridge.http.service import Service
+from bridge.http.stream import EVENTS, Stream, pump
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
@@ -37,19 +41,24 @@ LARGE = 1 << 16  # bytes from which a body is written by itself rather than copi
 class FastProtocol(ConnectionProtocol):
     """uvicorn's HTTP protocol with a fast path to `app.endpoints`."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.fast: FastResponse | None = None  # to the request that is being read, if it goes the fast path
-        self.served = None  # the request under way by ASGI
+        self.served: RequestResponseCycle | None = None  # the request under way by ASGI
         self.unsent: Reservation | None = None  # what waits for the client to read
         self.taken: FastResponse | None = None  # the last one on the fast path
-        self.head: tuple = ()  # what it says: the method, path and query, and its headers
+        self.head: tuple[bytes, bytes, bytes, dict[bytes, bytes]] = (
+            b"",
+            b"",
+            b"",
+            {},
+        )  # what it says: the method, path and query, and its headers
         self.body: bytes | bytearray = b""  # what has come of it
         self.principal = ""  # whose it is
         self.chunk = b""  # what is being parsed, where a request may begin and end with it
         self.again: Again | None = None  # what the next request looks like if it says the same
 
-    def connection_made(self, transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         self.address = address(self.client)
@@ -84,7 +93,7 @@ class FastProtocol(ConnectionProtocol):
                 self.taken.set()
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle, app) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.served = cycle
         super()._start_asgi_task(cycle, app)
 
@@ -115,16 +124,17 @@ class FastProtocol(ConnectionProtocol):
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
         self.headers += headers  # this list is the scope's
-        self.scope["bridge.protocol"] = self
+        self.scope["bridge.protocol"] = self  # type: ignore[typeddict-unknown-key]  # ASGI allows keys of one's own
         self.expect_100_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
         super().on_headers_complete()
         if self.scope["http_version"] != "1.1":
             self.cycle.__class__ = UntilClosed
         self.headers = []  # for trailers, at which nobody looks: what was decided by the head must not change behind it
 
-    def writer(self):
+    def writer(self) -> Callable[[bytes], bool]:
         """What writes a part of the response under way at once, past its task. It says False where that has to wait."""
         cycle, flow, transport = self.served, self.flow, self.transport
+        assert cycle is not None
 
         def write(part: bytes) -> bool:
             if flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding or transport.is_closing():
@@ -143,6 +153,10 @@ class FastProtocol(ConnectionProtocol):
             self._refuse_long_head()
         path, _, query = self.url.partition(b"?")
         headers = dict(self.headers)
+        if b"transfer-encoding" in headers:
+            self._refuse_unknown_coding(
+                [coding for name, value in self.headers if name == b"transfer-encoding" for coding in members(value)]
+            )
         self.head = self.parser.get_method(), path, query, headers
         self.fast = self._welcome(int(headers.get(b"content-length", 0))) if self._is_plain(headers) else None
         if self.fast is None:
@@ -150,7 +164,7 @@ class FastProtocol(ConnectionProtocol):
         self.body = b""
         return None
 
-    def _is_plain(self, headers: dict) -> bool:
+    def _is_plain(self, headers: dict[bytes, bytes]) -> bool:
         """Whether the head says nothing that only uvicorn's cycle knows how to do."""
         if len(headers) != len(self.headers) or b"expect" in headers or not self.parser.should_keep_alive():
             return False
@@ -168,12 +182,13 @@ class FastProtocol(ConnectionProtocol):
         if endpoint is None or method not in endpoint.fast or size > endpoint.most:
             return None
         principal = bridge.gate.admit(path, headers, self.server)
-        if type(principal) is not str or (bridge.has_cors and b"origin" in headers):
+        if not isinstance(principal, str) or (bridge.has_cors and b"origin" in headers):
             return None
         if endpoint.service.is_hidden_from(principal):
             return None
         self.principal = principal
-        self.cycle = response = FastResponse(self, endpoint.service, endpoint)
+        response = FastResponse(self, endpoint.service, endpoint)
+        self.cycle = response  # type: ignore[assignment]  # it has what uvicorn asks of a cycle
         return response
 
     def on_body(self, body: bytes) -> None:
@@ -216,7 +231,7 @@ class FastProtocol(ConnectionProtocol):
 class _Flow(FlowControl):
     """Reads nothing more while requests wait in the pipeline: uvicorn's reads on with each answer, however many wait."""
 
-    def __init__(self, transport, pipeline):
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized):
         super().__init__(transport)
         self._pipeline = pipeline
 
@@ -229,21 +244,21 @@ class FastResponse(Struct, eq=False):
     """A `request.Response` that is written to the socket. uvicorn sees it as the connection's `cycle`."""
 
     protocol: FastProtocol
-    service: Any
-    endpoint: Any
+    service: Service
+    endpoint: FastEndpoint
     response_complete: bool = False
     is_stream: bool = False
     keep_alive: bool = True
     disconnected: bool = False
-    on_gone: Any = None
-    more_body: ClassVar = False
+    on_gone: Callable[[], object] | None = None
+    more_body: ClassVar[bool] = False
 
     @property
     def is_answered(self) -> bool:
         return self.response_complete or self.is_stream
 
     @property
-    def message_event(self):
+    def message_event(self) -> "FastResponse":
         return self
 
     def set(self) -> None:
@@ -272,15 +287,15 @@ class FastResponse(Struct, eq=False):
     def nobody(self) -> None:
         self._complete()
 
-    def events(self, stream) -> None:
+    def events(self, stream: Stream) -> None:
         self.is_stream = True
         self._write(_EVENTS)
         self.service.spawn(self._pump(stream))
 
-    def later(self, work) -> asyncio.Task:
+    def later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         return self.service.spawn(guarded(self, work))
 
-    async def _pump(self, stream) -> None:
+    async def _pump(self, stream: Stream) -> None:
         await pump(self.service, stream, self._send_chunk)
         if stream.overflowed:
             self.protocol.transport.abort()
@@ -288,7 +303,7 @@ class FastResponse(Struct, eq=False):
         self._write(b"0\r\n\r\n")
         self._complete()
 
-    async def _send_chunk(self, message: dict) -> None:
+    async def _send_chunk(self, message: Message) -> None:
         protocol = self.protocol
         if protocol.flow.write_paused and not self.disconnected:
             await protocol.flow.drain()

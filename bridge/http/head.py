@@ -9,13 +9,14 @@ from msgspec import Struct
 
 from bridge.http.headers import members
 from bridge.protocol.eras import header_rules
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 from bridge.protocol.revisions import HANDSHAKE
 
 REMEMBERED, LONGEST = 256, 500  # heads, and bytes of each
 _KNOWN = frozenset(version.encode() for version in HANDSHAKE)
 _NOTHING = re.compile(rb";\s*q=0(?:\.0*)?\s*$", re.IGNORECASE)  # RFC 9110, 12.4.2: this is what I do not take
 ENCODINGS = (b"", b"identity")
+Said = tuple[bytes | None, bytes | None, bytes | None, bytes | None]  # Accept, Content-Type, the revision, Content-Encoding
 CHARSETS = (b"", b"utf-8", b"utf8", b"us-ascii", b"ascii")
 
 
@@ -34,14 +35,14 @@ class Heads:
 
     def __init__(self, lenient: bool):
         self.lenient = lenient
-        self._read: dict[tuple, Head] = {}
+        self._read: dict[Said, Head] = {}
 
-    def of(self, headers: dict) -> Head:
+    def of(self, headers: dict[bytes, bytes]) -> Head:
         get = headers.get
         said = (get(b"accept"), get(b"content-type"), get(b"mcp-protocol-version"), get(b"content-encoding"))
         return self._read.get(said) or self._remember(said)
 
-    def _remember(self, said: tuple) -> Head:
+    def _remember(self, said: Said) -> Head:
         accept, content_type, version, encoding = said
         takes_json, takes_events = _accepted(accept)
         refusal = next(
@@ -70,7 +71,7 @@ def _accepted(accept: bytes | None) -> tuple[bool, bool]:
 def _not_acceptable(takes_json: bool, takes_events: bool) -> Refusal | None:
     if takes_json or takes_events:
         return None
-    return Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream, better both")
+    return Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream, better both", reason=Reason.ACCEPT)
 
 
 def _not_json(content_type: bytes | None) -> Refusal | None:
@@ -80,22 +81,26 @@ def _not_json(content_type: bytes | None) -> Refusal | None:
             415,
             INVALID_REQUEST,
             f"Content-Type must be application/json, not {content_type.decode('latin-1')[:80] if content_type else 'nothing'}",
+            reason=Reason.CONTENT,
         )
     charset = next((part.partition(b"=")[2].strip(b' "') for part in parameters if part.startswith(b"charset")), b"")
     if charset not in CHARSETS:
-        return Refusal(415, INVALID_REQUEST, f"JSON is UTF-8 here, not {charset.decode('latin-1')[:80]} (RFC 8259, 8.1)")
+        return Refusal(
+            415, INVALID_REQUEST, f"JSON is UTF-8 here, not {charset.decode('latin-1')[:80]} (RFC 8259, 8.1)", reason=Reason.CONTENT
+        )
     return None
 
 
 def _encoded(encoding: bytes | None) -> Refusal | None:
     """RFC 9110, 12.5.3: a 415 for a coding says in Accept-Encoding which ones are read."""
-    if all(coding in ENCODINGS for coding in members(encoding)):
+    if encoding is None or all(coding in ENCODINGS for coding in members(encoding)):
         return None
     return Refusal(
         415,
         INVALID_REQUEST,
         f"Content-Encoding {encoding.decode('latin-1')[:80]} is not read here: send the body as it is (identity)",
         ((b"accept-encoding", b"identity"),),
+        reason=Reason.CONTENT,
     )
 
 
@@ -106,4 +111,5 @@ def _bad_revision(value: bytes | None) -> Refusal | None:
     versions = {part.strip() for part in text.split(",")}
     if len(versions) == 1 and versions <= set(HANDSHAKE):
         return None  # sent twice and joined, as LiteLLM 1.77.3 does
-    return Refusal(400, INVALID_REQUEST, f"unsupported MCP-Protocol-Version {text[:80]!r}: use one of {', '.join(HANDSHAKE)}")
+    why = f"unsupported MCP-Protocol-Version {text[:80]!r}: use one of {', '.join(HANDSHAKE)}"
+    return Refusal(400, INVALID_REQUEST, why, reason=Reason.VERSION)

@@ -2,34 +2,37 @@
 
 import html
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge import __version__
 from bridge.callers.caller import Caller
 from bridge.callers.keys import Keys
 from bridge.http.gate import Gate
 from bridge.http.prefix import prefix
+from bridge.http.service import Service
 from bridge.printable import printable
 from bridge.settings import UsageError
 
 
 class Pages:
-    """Endpoints over all services of a bridge."""
+    """Endpoints over all services of a bridge. `registry` is what /metrics shows, the gate's tokens say who may see what, and
+    reload; `reread` reads the configuration again and returns what came of it by name. Raises UsageError."""
 
     def __init__(
         self,
-        services: dict[str, Any],
-        gate: Gate,  # whose tokens say who may see what, and reload
-        registry: CollectorRegistry,  # what /metrics shows
-        reread: Callable[[], dict[str, list[str]]],  # reads the configuration again; returns what became of it. Raises UsageError
-        root_path: str,
+        services: Mapping[str, Service],
+        gate: Gate,
+        registry: Collector,
+        reread: Callable[[], dict[str, list[str]]],
+        root_path: str = "",
     ):
         self.services = services
         self.gate = gate
@@ -62,12 +65,12 @@ class Pages:
         service = self.services.get(request.path_params["name"])
         return _no_such_mcp(request) if service is None else self._readiness(request, service)
 
-    def _readiness(self, request: Request, service) -> Response:
+    def _readiness(self, request: Request, service: Service) -> Response:
         word = service.readiness()
         shown = word if self._may_see_words(request, service) else {"status": word["status"], "state": word["state"]}
         return JSONResponse(shown, 200 if word["status"] == "ready" else 503)
 
-    def _may_see_words(self, request: Request, service) -> bool:
+    def _may_see_words(self, request: Request, service: Service) -> bool:
         """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
         admins. Of several callers' calls each might see another one's in it."""
         tokens, admins, headers = self.gate.tokens, self.gate.admins, request.scope["bridge.headers"]
@@ -100,14 +103,14 @@ class Pages:
     async def status(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "mcps": self._all(request)})
 
-    def _all(self, request: Request) -> dict[str, dict]:
+    def _all(self, request: Request) -> dict[str, dict[str, Any]]:
         all_of_them = ((name, self._status(request, service)) for name, service in self.services.items())
         return {name: status for name, status in all_of_them if status is not None}
 
-    def _status(self, request: Request, service) -> dict | None:
+    def _status(self, request: Request, service: Service) -> dict[str, Any] | None:
         """What this caller may know of an MCP; None for one that is hidden."""
         status, caller = service.status(self._may_see_words(request, service)), self._caller(request)
-        if caller is None:
+        if caller is None or service.access is None:
             return status
         view = service.access.view(request.scope["bridge.principal"])
         if view.is_admin:
@@ -149,12 +152,12 @@ def _no_such_mcp(request: Request) -> Response:
     return JSONResponse({"error": f"no MCP named {request.path_params['name']!r}"}, 404)
 
 
-def _section(name: str, status: dict) -> str:
+def _section(name: str, status: dict[str, Any]) -> str:
     rows = "".join(f"<tr><th>{_text(key)}</th><td>{_shown(value)}</td></tr>" for key, value in status.items())
     return f"<h2>{_text(name)}</h2><table>{rows}</table>"
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, list):
         return "<pre>" + "\n".join(_text(item) for item in value) + "</pre>"
     if isinstance(value, dict):
@@ -162,7 +165,7 @@ def _shown(value) -> str:
     return _text(value)
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     """A child's words on a page: no markup, no control characters, and none that turn the direction of writing around."""
     return html.escape(printable(str(value)))
 
@@ -170,11 +173,11 @@ def _text(value) -> str:
 class SafeHeaders:
     """ASGI middleware: what a browser may do with a page of ours. It loads nothing, sends nothing, and is in nobody's frame."""
 
-    def __init__(self, app):
+    def __init__(self, app: ASGIApp):
         self.app = app
 
-    async def __call__(self, scope, receive, send) -> None:
-        async def sending(event) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(event: Message) -> None:
             if event["type"] == "http.response.start":
                 event["headers"] = [*event["headers"], *_SAFE]
             await send(event)

@@ -14,7 +14,7 @@ _PATH = re.compile(rb"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|\.\.", re.IGNORECASE)
 
 
-def prefix(headers: dict, otherwise: str) -> bytes:
+def prefix(headers: dict[bytes, bytes], otherwise: str) -> bytes:
     """What stands before our own paths for this client: no slash at its end, empty where nothing does."""
     given = headers.get(HEADER, b"")
     parts = [part.strip() for part in given.split(b",")]

@@ -5,33 +5,36 @@ write. The choice is made late: by the first message that is not the answer, or 
 takes long.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from msgspec import Struct
 
 from bridge.callers.access import OwnName, View
+from bridge.http.request import Response
+from bridge.http.service import Service
 from bridge.http.stream import COMMENT, Stream, frame, open_stream
 from bridge.protocol.outbox import Outbox
+from bridge.protocol.replay import Recording
 from bridge.protocol.revisions import has_priming
+from bridge.protocol.session import Session
 
 
 class Reply(Struct, eq=False):
     """What one POST waits for, and in which form its client takes it. `response` is how it leaves."""
 
-    service: Any
-    session: Any
+    service: Service
+    session: Session
     takes_json: bool
     takes_events: bool
-    response: Any
+    response: Response
     stream: Stream | None = None
-    recording: Any = None
+    recording: Recording | None = None
     _is_over: bool = False
-    answers_cancelled: ClassVar = True
+    answers_cancelled: ClassVar[bool] = True
 
     def put(self, message: bytes) -> bool:
         if not self.takes_events or self._is_over:
             return False
-        self._become_stream()
         self._event(message)
         return True
 
@@ -41,7 +44,6 @@ class Reply(Struct, eq=False):
             self.service.counts.bytes_out += len(message)
             self.response.json(message)
         else:
-            self._become_stream()
             self._event(message)
             if self.stream:
                 self.stream.close()
@@ -62,19 +64,20 @@ class Reply(Struct, eq=False):
         if self._is_over:
             stream.close()
 
-    def _become_stream(self) -> None:
+    def _become_stream(self) -> Recording:
         if self.recording is not None:
-            return
+            return self.recording
         service = self.service
-        self.recording = service.replay.open(self.session, self)
+        recording = self.recording = service.replay.open(self.session, self)
         self.stream = open_stream(service, self.session.principal, self.session.caller)
         if has_priming(self.session.revision):
             # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
-            self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(self.recording, b"").encode())
+            self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(recording, b"").encode())
         self.response.events(self.stream)
+        return recording
 
     def _event(self, message: bytes) -> None:
-        event_id = self.service.replay.add(self.recording, message)
+        event_id = self.service.replay.add(self._become_stream(), message)
         if self.stream and not self.stream.push(frame(message, event_id)):
             self.stream = None
 
@@ -85,7 +88,7 @@ class Gather:
     __slots__ = ("missing", "outbox", "parts")
     answers_cancelled = True
 
-    def __init__(self, outbox, count: int):
+    def __init__(self, outbox: Outbox, count: int):
         self.outbox = outbox
         self.missing = count
         self.parts: list[bytes] = []
@@ -130,7 +133,7 @@ class Listening:
     __slots__ = ("recording", "service", "session", "stream")
     answers_cancelled = False
 
-    def __init__(self, service, session, stream: Stream):
+    def __init__(self, service: Service, session: Session, stream: Stream):
         self.service = service
         self.session = session
         self.stream = stream

@@ -10,28 +10,42 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from bridge.http.body import TooLong
 from bridge.http.headers import Pairs
+from bridge.http.service import Service
+from bridge.http.stream import Stream
 
 MOST = 1 << 16  # bytes of a body on the fast path; longer ones are counted while they are read
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Request(Struct, eq=False):
-    """One HTTP request that the gate has let in. `body` is bytes, or a `body.TooLong`."""
+    """One HTTP request, or a message on a connection, that the gate has let in."""
 
     method: bytes
     headers: dict[bytes, bytes]  # read by `headers.combine`
     query: bytes
-    body: Any
+    body: bytes | TooLong
     principal: str  # whose it is
     pairs: Pairs  # the headers as they came
     caller: str = ""  # of whom it is one of several that share what there is: the principal, else its address
+    transport: str = "streamable-http"
+
+    @property
+    def content(self) -> bytes:
+        """The body, behind the step that refuses one that is too long."""
+        assert isinstance(self.body, bytes)
+        return self.body
 
 
 class Response(Protocol):
     """How one answer leaves. `fast.FastResponse` writes to the socket, `asgi.AsgiResponse` sends events."""
 
-    on_gone: Callable[[], Any] | None  # called when the client closes its connection before it is answered
+    service: Service
+    on_gone: Callable[[], object] | None  # called when the client closes its connection before it is answered
+
+    @property
+    def is_answered(self) -> bool: ...
 
     def json(self, body: bytes, headers: Headers = ()) -> None: ...
 
@@ -40,17 +54,27 @@ class Response(Protocol):
     def accepted(self) -> None:
         """202 without a body, for notifications and responses (basic/transports, "Sending Messages to the Server")."""
 
-    def events(self, stream) -> None:
+    def events(self, stream: Stream) -> None:
         """The answer becomes this stream of events."""
 
     def nobody(self) -> None:
         """The client is gone."""
 
-    def later(self, work: Coroutine) -> Any:
+    def later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run what has to be waited for before there is an answer, as a task, which is returned."""
 
 
-async def guarded(response, work: Coroutine) -> None:
+class FastEndpoint(Protocol):
+    """An endpoint that the parser may call: `fast` are the methods, `most` the bytes of a body."""
+
+    service: Service
+    fast: tuple[bytes, ...]
+    most: int
+
+    def answer(self, request: Request, response: Response) -> None: ...
+
+
+async def guarded(response: Response, work: Coroutine[Any, Any, None]) -> None:
     """Run what an answer waits for. It is answered, whatever comes of it."""
     try:
         await work

@@ -6,8 +6,9 @@ waits for it.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
@@ -16,12 +17,14 @@ from starlette.types import Receive, Scope, Send
 from bridge.budget import Budget, Reservation
 from bridge.counts import Counts
 from bridge.protocol.envelope import RETURN
+from bridge.protocol.errors import Refusal
 from bridge.settings import Settings
 
 COMMENT = b": keep-alive\n\n"
 # Of every response that is an event stream. no-transform: a proxy that compresses would hold events back until its block is
 # full (RFC 9111, 5.2.2.6); x-accel-buffering: nginx hands on what comes, when it comes.
 EVENT_STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache, no-store, no-transform", "x-accel-buffering": "no"}
+EVENTS = tuple((name.encode(), value.encode()) for name, value in EVENT_STREAM.items())
 _BREAKS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
 
 
@@ -43,6 +46,8 @@ def frame(message: bytes, event_id: str = "", event: str = "message") -> bytes:
 class OpenStreams(Protocol):
     """Who counts streams, and ends them."""
 
+    def refusal(self, caller: str = "") -> Refusal | None: ...
+
     def opened(self, stream: "Stream") -> None: ...
 
     def closed(self, stream: "Stream") -> None: ...
@@ -55,7 +60,9 @@ class Owner(Protocol):
     memory: Budget
     counts: Counts
     loop: asyncio.AbstractEventLoop
-    streams: OpenStreams
+
+    @property
+    def streams(self) -> OpenStreams: ...
 
 
 def open_stream(service: Owner, principal: str, caller: str = "") -> "Stream":
@@ -108,19 +115,21 @@ class Stream:
         "write_now",
     )
 
-    def __init__(self, limit: int, now: float, on_close=None, hold: Reservation | None = None):
+    def __init__(self, limit: int, now: float, on_close: Callable[["Stream"], None] | None = None, hold: Reservation | None = None):
         self.limit = limit
         self.overflowed = False
         self.closed = False
         self.principal = ""  # whose it is
         self.touched = now  # when something was last sent
         self.beats = True  # whether it needs signs of life from us
-        self.task: asyncio.Task | None = None  # ended if its reader is too slow
-        self.write_now = None  # writes a frame past the task, which costs half as much; False if it has to wait
+        self.task: asyncio.Task[Any] | None = None  # ended if its reader is too slow
+        self.write_now: Callable[[bytes], bool] | None = (
+            None  # writes a frame past the task, which costs half as much; False if it has to wait
+        )
         self._frames: list[bytes] = []
         self._size = 0
         self.hold = hold or Reservation(Budget(), "")  # of the memory, for what is queued and what is being sent
-        self._waiter: asyncio.Future | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._on_close = on_close
         self._is_sending = False
 
@@ -149,7 +158,7 @@ class Stream:
         self.close()
 
     @contextmanager
-    def sending(self):
+    def sending(self) -> Iterator[None]:
         """The current task writes this stream out. It is cut short, here and without a word, if its reader is too slow."""
         self.task = task = asyncio.current_task()
         try:
@@ -157,7 +166,8 @@ class Stream:
         except asyncio.CancelledError:
             if not self.overflowed:
                 raise
-            task.uncancel()
+            if task is not None:
+                task.uncancel()
         finally:
             self.task = self.write_now = None
             self.close()
@@ -190,7 +200,7 @@ class Stream:
         frames, self._frames, self._size = self._frames, [], 0
         return [] if self.overflowed else frames
 
-    def __aiter__(self):
+    def __aiter__(self) -> "Stream":
         return self
 
     async def __anext__(self) -> bytes:

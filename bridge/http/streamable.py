@@ -1,52 +1,46 @@
 """Streamable HTTP at `/mcp`: POST of both eras, the GET stream, and DELETE (2025-03-26 to 2026-07-28, basic/transports).
 
-What may go on its way is decided by the tables of `admission.py` and `modern.py`.
+What may go on its way is decided by the tables of `admission.py`.
 """
 
-import inspect
-from functools import partial
+from collections.abc import Awaitable
 
-from msgspec import Raw
+from starlette.types import Receive, Scope, Send
 
-from bridge.http import admission
-from bridge.http import body as bodies
-from bridge.http.admission import Call, admit
+from bridge.http.admission import Admission
 from bridge.http.answers import send_refusal
-from bridge.http.asgi import AsgiResponse
+from bridge.http.asgi import AsgiResponse, read_request
+from bridge.http.call import NO_MESSAGE, Call, ModernCall, admit, admitted, request_of
 from bridge.http.head import Head, Heads
-from bridge.http.modern import Modern
+from bridge.http.modern import ModernReply
 from bridge.http.reply import Listening, Reply
 from bridge.http.request import MOST, Request, Response
+from bridge.http.service import Service
 from bridge.http.stream import COMMENT, frame, open_stream, pump_listening
 from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules
 from bridge.protocol.errors import NULL_ID, Malformed, Refusal, error_body
-from bridge.protocol.outcome import DONE, Outcome
+
+TRANSPORT = "streamable-http"
 
 
 class Streamable:
     """The `/mcp` endpoint of one service. Bare ASGI: Starlette's routing and Request cost more than the relay itself."""
 
-    fast = (b"POST", b"DELETE")  # the methods that may go the fast path
+    fast: tuple[bytes, ...] = (b"POST", b"DELETE")  # the methods that may go the fast path
 
-    def __init__(self, service):
+    def __init__(self, service: Service, admission: Admission):
         self.service = service
+        self.tables = admission
         self.most = min(service.settings.max_body, MOST)
         self.heads = Heads(lenient=service.is_litellm)
-        self.modern = Modern(service)
 
-    async def __call__(self, scope, receive, send) -> None:
-        headers, method, service = scope["bridge.headers"], scope["method"].encode(), self.service
-        body = b""
-        if method == b"POST":
-            scope["bridge.hold"].pot = service.memory
-            body = await bodies.read(receive, headers, service.settings.max_body, scope["bridge.hold"], to_the_end=service.is_litellm)
-        request = Request(
-            method, headers, scope["query_string"], body, scope["bridge.principal"], scope["headers"], scope["bridge.hold"].caller
-        )
-        if method == b"GET":
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = await read_request(scope, receive, self.service, TRANSPORT)
+        if request.method == b"GET":
             return await self.listen(request, scope, receive, send)
-        response = AsgiResponse(service)
+        response = AsgiResponse(self.service)
         self.answer(request, response)
         return await response.finish(receive, send)
 
@@ -56,59 +50,70 @@ class Streamable:
         if request.method == b"POST":
             call = self._post(request, response, head)
         else:
-            steps = admission.DELETE if request.method == b"DELETE" else admission.OTHER
-            call = Call(steps, self.service, request, response, head)
+            steps = self.tables.delete if request.method == b"DELETE" else self.tables.other
+            call = Call(steps, self.service, request, response, head, NO_MESSAGE)
         outcome = admit(call)
         if outcome is not None:
             self._not_at_once(outcome, call)
 
     def _post(self, request: Request, response: Response, head: Head) -> Call:
         """The message, and what it has to go through."""
-        service, body = self.service, request.body
-        if head.refusal is not None or type(body) is not bytes:
-            return Call((self._unread,), service, request, response, head)
+        service, body, tables = self.service, request.body, self.tables
+        if head.refusal is not None or not isinstance(body, bytes):
+            return Call(tables.unreadable, service, request, response, head, NO_MESSAGE)
         service.counts.bytes_in += len(body)
         try:
             message = envelope.from_client(body)
         except Malformed as error:
-            steps = admission.BATCH if envelope.is_batch(body) else (partial(self._malformed, error),)
-            return Call(steps, service, request, response, head)
+            steps = tables.batch if envelope.is_batch(body) else tables.unreadable
+            return Call(steps, service, request, response, head, NO_MESSAGE, malformed=error)
         # The era of a message is that of its body, and where that says nothing, of its header.
         if head.says_modern or body.find(header_rules.MARK) >= 0:  # twice as fast as `in`
-            call = self.modern.call(request, response, head, message)
+            call = self._modern(request, response, head, message)
             if call is not None:
                 return call
         if message.method is None or not message.id:
-            steps = admission.NOTIFICATION
+            steps = tables.notification
         else:
-            steps = admission.INITIALIZE if message.method == "initialize" else admission.REQUEST
+            steps = tables.initialize if message.method == "initialize" else tables.request
         return Call(steps, service, request, response, head, message)
 
-    def _not_at_once(self, outcome, call: Call) -> None:
-        if type(outcome) is Refusal:
+    def _modern(self, request: Request, response: Response, head: Head, message: Envelope) -> Call | None:
+        """The message as a call of the modern era, if it is of it: its body says so, or, where that says nothing, its header."""
+        params, meta, is_familiar = self.tables.modern.read(message)
+        if not (is_familiar or meta.revision or head.says_modern):
+            return None
+        if message.method is None or not message.id:
+            steps = self.tables.modern_notification
+            return ModernCall(steps, self.service, request, response, head, message, params=params, meta=meta)
+        reply = ModernReply(self.service, request.principal, head.takes_json, head.takes_events, response)
+        response.on_gone = reply.gone
+        steps = self.tables.modern_request
+        return ModernCall(steps, self.service, request, response, head, message, reply, params=params, meta=meta, is_familiar=is_familiar)
+
+    def _not_at_once(self, outcome: Refusal | Awaitable[Refusal | None], call: Call) -> None:
+        if isinstance(outcome, Refusal):
             self._refuse(call, outcome)
             return
         task = call.response.later(self._wait(outcome, call))
-        if call.meta is None:  # a modern call has been told already what to do when its client leaves
+        if call.outbox is None:  # a modern call has been told already what to do when its client leaves
             call.response.on_gone = task.cancel
 
-    async def _wait(self, outcome, call: Call) -> None:
+    async def _wait(self, outcome: Awaitable[Refusal | None], call: Call) -> None:
         refusal = await outcome
         if refusal is not None:
             self._refuse(call, refusal)
 
     # -- GET --------------------------------------------------------------------------------------------------------------
 
-    async def listen(self, request: Request, scope, receive, send) -> None:
+    async def listen(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """The standing stream of a session, or the rest of one that its client lost (`Last-Event-ID`)."""
         service = self.service
-        call = Call(admission.GET, service, request, None, self.heads.of(request.headers))
-        refusal = admit(call)
-        if inspect.isawaitable(refusal):
-            refusal = await refusal
-        if refusal is not None:
+        call = Call(self.tables.listen, service, request, AsgiResponse(service), self.heads.of(request.headers), NO_MESSAGE)
+        if refusal := await admitted(call):
             return await send_refusal(send, refusal)
         session = call.session
+        assert session is not None
         stream = open_stream(service, request.principal, request.caller)
         missed = service.replay.find(session, request.headers.get(b"last-event-id", b"").decode("latin-1"))
         if missed:
@@ -133,46 +138,22 @@ class Streamable:
 
     # -- how it says no -----------------------------------------------------------------------------------------------------
 
-    def _unread(self, call: Call) -> Outcome:
-        """The request is wrong before it is read: its size, its type, or what its client accepts."""
-        service, body = self.service, call.request.body
-        if not isinstance(body, bodies.TooLong):
-            return call.head.refusal
-        refusal = bodies.refusal(service, body, call.request.caller)
-        if not (service.is_litellm and body.id):
-            return refusal
-        call.response.json(service.profile.refusal(body.id, "tools/call" if body.is_call else None, refusal.code, refusal.message))
-        return DONE
-
-    def _malformed(self, error: Malformed, call: Call) -> Outcome:
-        self._refuse(call, error.refusal(), error.id)
-        return DONE
-
-    def _refuse(self, call: Call, refusal: Refusal, id: bytes = NULL_ID) -> None:
+    def _refuse(self, call: Call, refusal: Refusal) -> None:
         """Say no, in the words of the profile: to LiteLLM's client, nothing but 200 is safe for a request."""
-        if call.meta is not None:
-            return self.modern.refuse(call, refusal)
-        service, response, message, params = self.service, call.response, call.message, envelope.ABSENT
-        service.counts.refusals[str(refusal.status)] += 1
-        method = None
-        if message is not None:
-            id, method, params = bytes(message.id if message.method else b"") or NULL_ID, message.method, message.params
-        elif service.is_litellm and type(call.request.body) is bytes and call.request.method == b"POST":
-            id, method, params = request_in(call.request.body, id)
-        if service.is_litellm:
+        response, is_litellm = (
+            call.response,
+            self.service.is_litellm and call.request.method == b"POST" and not isinstance(call, ModernCall),
+        )
+        if isinstance(call.outbox, ModernReply) and not call.outbox.refused():
+            return None  # the client has left
+        if call.message is not NO_MESSAGE or is_litellm:
+            id, method, params = request_of(call)
+        else:
+            id, method, params = call.malformed.id if call.malformed else NULL_ID, None, envelope.ABSENT
+        if is_litellm:
             if id != NULL_ID:
-                said = service.profile.refusal(id, method, refusal.code, refusal.message, params)
-                return response.json(service.shown(call.request.principal, method, said))
+                said = self.service.profile.refusal(id, method, refusal.code, refusal.message, params)
+                return response.json(self.service.shown(call.request.principal, method, said))
             if method:  # a notification: nobody waits for it, but its client ends its session at a status that says no
                 return response.accepted()
         return response.failed(refusal.status, error_body(id, refusal.code, refusal.message, refusal.data), refusal.headers)
-
-
-def request_in(body: bytes, id: bytes) -> tuple[bytes, str | None, Raw]:
-    """The id, method and params of the request that was refused, as far as they can be told."""
-    try:
-        message = envelope.from_client(body)
-        return bytes(message.id if message.method else b"") or NULL_ID, message.method, message.params
-    except Malformed as error:
-        id = error.id if id == NULL_ID else id
-        return id, "tools/call" if id != NULL_ID and b'"tools/call"' in body else None, envelope.ABSENT

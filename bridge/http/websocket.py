@@ -1,13 +1,17 @@
 """WebSocket at `/ws`, subprotocol `mcp`: one message a frame, in both directions. The session is the connection."""
 
-from collections.abc import Coroutine
-
 import anyio
+from starlette.types import Message, Receive, Scope, Send
 
+from bridge.http.admission import Admission
 from bridge.http.answers import send_refusal_of_websocket
+from bridge.http.asgi import AsgiResponse, request_from
+from bridge.http.body import KEPT, TooLong
+from bridge.http.call import ANY, NO_MESSAGE, Call, admit, admitted
 from bridge.http.conversation import Conversation
+from bridge.http.service import Service
 from bridge.http.stream import Stream, open_stream
-from bridge.protocol.errors import INVALID_REQUEST, Malformed
+from bridge.protocol.errors import Refusal
 
 TRANSPORT = "websocket"
 GOING_AWAY, TOO_SLOW = 1001, 1008  # RFC 6455, 7.4.1
@@ -17,20 +21,21 @@ LAST_WORD = 1.0  # seconds for telling a slow reader that it is one
 class WebSocket:
     """The `/ws` endpoint of one service."""
 
-    def __init__(self, service):
+    def __init__(self, service: Service, admission: Admission):
         self.service = service
+        self.admission = admission
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        service = self.service
+        service, request = self.service, request_from(scope, b"", TRANSPORT)
         scope["bridge.hold"].pot = service.memory
-        if refusal := service.not_now() or service.streams.refusal(scope["bridge.hold"].caller):
+        if refusal := await admitted(Call(self.admission.connect, service, request, AsgiResponse(service), ANY, NO_MESSAGE)):
             return await send_refusal_of_websocket(send, refusal)
         subprotocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        stream = open_stream(service, scope["bridge.principal"], scope["bridge.hold"].caller)
+        stream = open_stream(service, request.principal, request.caller)
         stream.beats = False  # uvicorn's own pings keep the connection alive
-        conversation = Conversation(service, TRANSPORT, scope["bridge.principal"], stream, bytes, scope["bridge.headers"])
+        conversation = Conversation(service, self.admission, request, stream, bytes)
         try:
             with stream.sending():
                 async with anyio.create_task_group() as tasks:
@@ -43,31 +48,27 @@ class WebSocket:
             with anyio.move_on_after(LAST_WORD):
                 await self._say(send, {"type": "websocket.close", "code": TOO_SLOW, "reason": "reader too slow"})
 
-    async def _hear_all(self, conversation: Conversation, receive, scope: anyio.CancelScope) -> None:
+    async def _hear_all(self, conversation: Conversation, receive: Receive, scope: anyio.CancelScope) -> None:
         async with anyio.create_task_group() as tasks:
             while True:
                 event = await receive()
                 if event["type"] == "websocket.disconnect":
                     break
                 text = event.get("text")
-                frame = event.get("bytes") if text is None else text.encode("utf-8", "surrogatepass")
-                waits = self._hear(conversation, frame)
-                if waits is not None and conversation.is_opening:
-                    tasks.start_soon(_all_of, waits)  # what comes meanwhile is heard
-                elif waits is not None:
-                    await waits
+                frame: bytes = event["bytes"] if text is None else text.encode("utf-8", "surrogatepass")
+                is_too_long = len(frame) > self.service.settings.max_body
+                call = conversation.call(TooLong(frame[:KEPT], frame[-KEPT:]) if is_too_long else frame, conversation.request.headers)
+                outcome = admit(call)
+                if isinstance(outcome, Refusal):
+                    conversation.refuse(call, outcome)
+                elif outcome is not None and conversation.is_opening:
+                    tasks.start_soon(conversation.finish, outcome, call)  # what comes meanwhile is heard
+                elif outcome is not None:
+                    await conversation.finish(outcome, call)
             tasks.cancel_scope.cancel()
         scope.cancel()
 
-    def _hear(self, conversation: Conversation, frame: bytes) -> Coroutine | None:
-        try:
-            if len(frame) > self.service.settings.max_body:
-                raise Malformed(INVALID_REQUEST, f"the message is longer than {self.service.settings.max_body} bytes (--max-body)")
-            return conversation.hear(frame)
-        except Malformed as error:
-            return conversation.refuse_malformed(error, frame)
-
-    async def _say_all(self, stream: Stream, send) -> None:
+    async def _say_all(self, stream: Stream, send: Send) -> None:
         while messages := await stream.take():
             for message in messages:
                 if not await self._say(send, {"type": "websocket.send", "text": message.decode(errors="replace")}):
@@ -75,14 +76,10 @@ class WebSocket:
         if not stream.overflowed:
             await self._say(send, {"type": "websocket.close", "code": GOING_AWAY, "reason": "the bridge is shutting down"})
 
-    async def _say(self, send, event: dict) -> bool:
+    async def _say(self, send: Send, event: Message) -> bool:
         """Send an event. False if the client has gone."""
         try:
             await send(event)
             return True
         except OSError:  # uvicorn's ClientDisconnected
             return False
-
-
-async def _all_of(work: Coroutine) -> None:
-    await work

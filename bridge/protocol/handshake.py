@@ -1,30 +1,35 @@
 """The first answer of a child: what it is, or why it will not do."""
 
+from collections.abc import Callable
+
 import msgspec
 
+from bridge.failure import Failure
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.eras import LEGACY
 from bridge.protocol.errors import code_of
 from bridge.protocol.facts import Facts
 
+Refused = Callable[[Failure, int], None]
+
 
 class Handshake:
-    """The outbox of our own `initialize` or `server/discover`. `opened(facts)` or `refused(why)` is called."""
+    """The outbox of our own `initialize` or `server/discover`. `opened(facts, result)` or `refused(why, code)` is called,
+    where `code` is that of its JSON-RPC error, and 0 where it is something else that will not do."""
 
-    def __init__(self, relay, opened, refused):
-        self.relay, self.opened, self.refused = relay, opened, refused
+    def __init__(self, era: str, opened: Callable[[Facts, bytes], None], refused: Refused):
+        self.era, self.opened, self.refused = era, opened, refused
 
     def answer(self, message: Envelope) -> None:
         if message.error:
             # Also where it died of it, which is what some servers without a handshake do: then this is our own error.
-            self.relay.refused_with = code_of(message.error)
-            return self.refused(
-                f"the server refused {'server/discover' if self.relay.is_modern else 'initialize'}: {bytes(message.error).decode(errors='replace')[:500]}"
-            )
+            asked = "initialize" if self.era == LEGACY else "server/discover"
+            said = bytes(message.error).decode(errors="replace")[:500]
+            return self.refused(Failure(f"the server refused {asked}", f": {said}"), code_of(message.error))
         try:
             facts = Facts.of(message.result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
-            return self.refused(f"the server's initialize result is not one: {error}")
-        if facts.era != self.relay.link.era:
-            return self.refused("the server's initialize result is that of server/discover, or the other way round")
-        self.opened(facts)
-        self.relay.opened(facts, bytes(message.result), self.relay.link.heard)
+            return self.refused(Failure(f"the server's initialize result is not one: {error}"), 0)
+        if facts.era != self.era:
+            return self.refused(Failure("the server's initialize result is that of server/discover, or the other way round"), 0)
+        return self.opened(facts, bytes(message.result))

@@ -2,6 +2,7 @@
 
 from enum import Enum, auto
 
+from bridge.failure import Failure
 from bridge.protocol.eras import MODERN
 from bridge.protocol.facts import Facts
 from bridge.protocol.seams import Log
@@ -51,7 +52,7 @@ class Link:
         self.state = State.STARTING
         self.has_opened = False  # some child of this relay has answered, now or earlier
         self.facts: Facts | None = None  # of the handshake: the child's, or what was kept of an earlier one
-        self.reason = "starting"  # why it is not open
+        self.reason = Failure("starting")  # why it is not open
         self.heard = 0.0  # when the child last said something
         self.missing = 0.0  # since when there is no child
         self.log = log

@@ -9,7 +9,8 @@ class Outbox(Protocol):
     `answers_cancelled`: whether a cancelled request must be answered all the same, because an HTTP response waits for it.
     """
 
-    answers_cancelled: bool
+    @property
+    def answers_cancelled(self) -> bool: ...
 
     def put(self, message: bytes) -> bool:
         """Send a message that is not the answer. False if this outbox cannot carry one (any more)."""

@@ -12,12 +12,13 @@ Beside it stand `turns` (whose turn it is), `rules` (requests that concern other
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import msgspec
 
 from bridge.counts import Counts
+from bridge.failure import NONE, Failure
 from bridge.protocol import envelope, ids, memory, spelling, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.catalogue import Catalogue
@@ -32,7 +33,7 @@ from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Malformed, Refusal
 from bridge.protocol.exchange import NEVER, Exchange
 from bridge.protocol.facts import Facts
-from bridge.protocol.handshake import Handshake
+from bridge.protocol.handshake import Handshake, Refused
 from bridge.protocol.learning import Learning
 from bridge.protocol.link import Event, Link, State
 from bridge.protocol.notices import Notices
@@ -93,7 +94,6 @@ class Relay:
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.calls = 0  # requests of clients that this child got
         self.said: list[bytes] = []  # by a child that has not answered its handshake: what was no answer to it
-        self.refused_with = 0  # the JSON-RPC code with which the child refused its handshake
         self.asking: dict[int, Exchange] = {}  # taken back from the child, whose client is asked something first
         self.unfinished: set[int] = set()  # answered by the child in part: `finish_late` takes them out
         self.postponed: list = []  # what is called at the next sweep
@@ -127,7 +127,7 @@ class Relay:
     @property
     def reason(self) -> str:
         """Why it is not open."""
-        return self.link.reason
+        return str(self.link.reason)
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
@@ -143,16 +143,21 @@ class Relay:
             else:
                 self.conclude(exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", self.link.heard)
 
-    def open(self, params: bytes, now: float, opened, refused) -> None:
-        """A new child runs: shake hands. `opened()` or `refused(why)` is called when it answered."""
+    def open(self, params: bytes, now: float, opened: Callable[[Facts], None], refused: Refused) -> None:
+        """A new child runs: shake hands. `opened(facts)` or `refused(why, code)` is called when it answered."""
+
+        def answered(facts: Facts, result: bytes) -> None:
+            opened(facts)
+            self._opened(facts, result, self.link.heard)
+
         self.said = []
         method = "server/discover" if self.link.is_modern else "initialize"
         handshake = Exchange(next(self._mint), None, b"0", method, "", None, None, now)
-        handshake.outbox = Handshake(self, opened, refused)
+        handshake.outbox = Handshake(self.link.era, answered, refused)
         self.exchanges[handshake.id] = handshake
         self.send(envelope.request_line(handshake.id, method, meta.own() if self.link.is_modern else params))
 
-    def opened(self, facts: Facts, result: bytes, now: float) -> None:
+    def _opened(self, facts: Facts, result: bytes, now: float) -> None:
         """The child answered the handshake."""
         if not self.link.is_modern:
             # `initialized` goes out at once: Rust servers refuse anything else in between.
@@ -160,7 +165,7 @@ class Relay:
         link = self.link
         is_new_child, link.has_opened = link.has_opened, True
         self.callers = {session.principal for session in self.sessions.values()}
-        link.facts, link.reason = facts, ""
+        link.facts, link.reason = facts, NONE
         link.on(Event.OPENED)
         self.memory.initialize = result
         self.calls = self.upkeep.misses = 0
@@ -210,19 +215,20 @@ class Relay:
     def sleep(self) -> None:
         """The child, which has nothing to do, is being stopped for want of work."""
         self.link.on(Event.SLEEP)
-        self.link.reason = "asleep"
+        self.link.reason = Failure("asleep")
 
     def forget(self, capability: str, now: float) -> None:
         """The child's lists of this capability are not what they were: read them again."""
         self.memory.forget(capability)
         self.learning.learn([method for method, of in memory.LISTS.items() if of == capability], now, tell=False)
 
-    def lost(self, why: str, now: float, *, for_good: bool = False) -> None:
+    def lost(self, failure: Failure, now: float, *, for_good: bool = False) -> None:
         """The child is gone. What it had is answered now, or tried again on the next one where that is safe; what it
         never saw waits for the next one, unless that one failed to open, too."""
         was_open = self.is_open
         self.link.on(Event.LOST)
-        self.link.reason, self.link.missing = why, now
+        self.link.reason, self.link.missing = failure, now
+        why = str(failure)
         gone, again = [], []
         for exchange in self.exchanges.values():
             if exchange.is_turned:

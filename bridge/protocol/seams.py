@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from bridge.failure import Failure
+
 
 class Child(Protocol):
     """Whose relay it is. None of these may block, nor call the relay before it has returned."""
@@ -18,7 +20,7 @@ class Child(Protocol):
     def learned(self) -> None:
         """All lists of the child are known."""
 
-    def hung(self, why: str) -> None:
+    def hung(self, why: Failure) -> None:
         """The child does not answer pings."""
 
 

@@ -3,6 +3,7 @@
 The relay is swept now and then; everything that is due then is done here.
 """
 
+from bridge.failure import Failure
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import TIMED_OUT
 from bridge.protocol.exchange import Exchange
@@ -115,7 +116,7 @@ class Upkeep:
         if self.misses >= relay.policy.ping_misses:
             self.misses = 0
             relay.pause()  # what comes now is for the next child
-            relay.child.hung(f"no answer to {relay.policy.ping_misses} pings (--ping-interval)")
+            relay.child.hung(Failure(f"no answer to {relay.policy.ping_misses} pings (--ping-interval)"))
 
 
 class _Late:

@@ -18,9 +18,9 @@ from bridge.callers.access import Access
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
-from bridge.child.supervisor import LAST_WORDS
 from bridge.child.usage import usage
 from bridge.counts import Counts
+from bridge.failure import Failure
 from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.eras import MODERN
@@ -360,7 +360,7 @@ class Service:
             await asyncio.sleep(DRAIN_TICK)
         for child in self.children:
             child.relay.finish()
-            child.relay.lost(why, self.loop.time(), for_good=True)
+            child.relay.lost(Failure(why), self.loop.time(), for_good=True)
 
     async def stop(self) -> None:
         await self.children.stop()
@@ -390,8 +390,8 @@ class Service:
         # One that is restarted because it speaks the other era has not shown yet that it works.
         is_asleep = shared.is_asleep and not (self.shared.is_restarting and shared.facts is None)
         is_ready = (shared.is_open or is_asleep) and not self.draining
-        reason = "" if is_ready else "the bridge is shutting down" if self.draining else self.shared.relay.reason
-        reason = reason if is_shown else reason.partition(LAST_WORDS)[0]
+        why = shared.link.reason
+        reason = "" if is_ready else "the bridge is shutting down" if self.draining else str(why) if is_shown else why.text
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
     def status(self, is_shown: bool = True) -> dict:

@@ -5,8 +5,9 @@ import logging
 from dataclasses import replace
 
 from bridge.child.lifecycle import State
-from bridge.child.supervisor import LAST_WORDS, Supervisor
+from bridge.child.supervisor import Supervisor
 from bridge.child.usage import usage
+from bridge.failure import Failure
 from bridge.protocol.eras import LEGACY
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.relay import Relay
@@ -85,13 +86,13 @@ class Child:
         if self.supervisor.state not in (State.STOPPED, State.FATAL):
             return None
         if self.is_over:  # the session that it was for has ended, whoever still speaks for it
-            return self.relay.lost("the server process was stopped", self._clock(), for_good=True)
+            return self.relay.lost(Failure("the server process was stopped"), self._clock(), for_good=True)
         if self.relay.is_asleep:
             self.service.counts.wakes += 1
             self.log.info("child woken")
         self.start()
         if self.supervisor.state is State.FATAL:  # not yet
-            self.relay.lost(self.relay.reason, self._clock(), for_good=True)
+            self.relay.lost(self.relay.link.reason, self._clock(), for_good=True)
 
     def sleep(self) -> None:
         """Stop it for want of work. Whoever comes meanwhile waits until it is there again."""
@@ -164,7 +165,7 @@ class Child:
     def learned(self) -> None:
         self.service.learned(self)
 
-    def hung(self, why: str) -> None:
+    def hung(self, why: Failure) -> None:
         self.supervisor.refused(why)
 
     # -- what the supervisor tells --------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ class Child:
     def too_long(self, head: bytes, tail: bytes, size: int) -> None:
         self.relay.too_long(head, tail, size, self._clock())
 
-    def gone(self, reason: str, for_good: bool) -> None:
+    def gone(self, why: Failure, for_good: bool) -> None:
         if self.relay.is_asleep and self.supervisor.state is State.STOPPED:
             was_restarting, self.is_restarting = self.is_restarting, False
             if was_restarting:
@@ -213,11 +214,11 @@ class Child:
             return
         if self.relay.is_modern and not self.own_era and not self.has_opened:
             self.service.eras.forget()  # it was modern when that was written down
-        reason = redacted(reason)
-        if self.relay.is_open and self.relay.has_many_callers:  # one's data may be in what it said for another; the log has it
-            reason = reason.partition(LAST_WORDS)[0]
-        self.relay.lost(reason, self._clock(), for_good=for_good)
-        self._tell_waiting(reason)
+        # One caller's data may be in what it said for another; the log has it.
+        is_shown = not (self.relay.is_open and self.relay.has_many_callers)
+        why = replace(why, text=redacted(why.text), said=redacted(why.said) if is_shown else "")
+        self.relay.lost(why, self._clock(), for_good=for_good)
+        self._tell_waiting(str(why))
         self.on_gone(self)
 
     def _opened(self, facts) -> None:
@@ -230,13 +231,13 @@ class Child:
         )
         self.service.loop.call_soon(self._tell_waiting, "")
 
-    def _refused(self, why: str) -> None:
-        if self.relay.link.era == LEGACY and self.relay.refused_with and not self.has_opened:
-            self.service.spawn(self._try_modern(why, self.relay.refused_with))
+    def _refused(self, why: Failure, code: int) -> None:
+        if self.relay.link.era == LEGACY and code and not self.has_opened:
+            self.service.spawn(self._try_modern(why, code))
         else:
             self.supervisor.refused(why)
 
-    async def _try_modern(self, why: str, code: int) -> None:
+    async def _try_modern(self, why: Failure, code: int) -> None:
         """Perhaps it refused the handshake because it is of the other era."""
         pid = self.pid
         is_modern = await self.service.eras.refused(code)

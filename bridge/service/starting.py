@@ -6,6 +6,7 @@ no MCP server, and does nothing any more, is told so at once.
 """
 
 from bridge.child.watch import Sight
+from bridge.failure import NONE, Failure
 from bridge.protocol.odd_lines import readable
 from bridge.service.looks import Look, look_of, quote
 
@@ -23,14 +24,14 @@ class Starting:
 
     def begin(self) -> None:
         """A new process."""
-        self.text = ""  # what is told
+        self.why = NONE  # what is told
         self.is_hopeless = False
         self._next = 0.0
         self._logged: list[str] = []
 
     @property
     def told(self) -> str:
-        return f": {self.text}" if self.text else ""
+        return f": {self.why}" if self.why.text else ""
 
     def look(self, now: float) -> None:
         child = self._child
@@ -42,14 +43,14 @@ class Starting:
         age = now - (supervisor.started if sight.fetching else supervisor.ran)
         if age < SOON:
             return
-        kind, self.text, is_plain = self._describe(sight, age)
-        child.relay.link.reason = self.text
+        kind, self.why, is_plain = self._describe(sight, age)
+        child.relay.link.reason = self.why
         if kind not in self._logged and len(self._logged) < LOGGED:
             self._logged.append(kind)
-            child.log.warning("the server has not answered yet", pid=child.pid, why=self.text)
+            child.log.warning("the server has not answered yet", pid=child.pid, why=str(self.why))
         self.is_hopeless = is_plain and sight.idle >= IDLE
         if self.is_hopeless:
-            child.give_up_waiting(self.text)
+            child.give_up_waiting(str(self.why))
         self._consider_headers(sight)
 
     def explain(self) -> str:
@@ -61,18 +62,18 @@ class Starting:
         wrote = f"; it wrote to its stdout: {quote(said)}" if said else ""
         return f"{wrote}{_looks(look)}"
 
-    def _describe(self, sight: Sight, age: float) -> tuple[str, str, bool]:
+    def _describe(self, sight: Sight, age: float) -> tuple[str, Failure, bool]:
         """The kind of what is told, the text, and whether there is nothing to wait for."""
         stderr = self._child.supervisor.stderr
         if sight.fetching:
             last = f"; its last words: {quote(stderr.last)}" if stderr.last else ""
-            return "fetching", f"{sight.fetching} is still fetching what it is to start ({age:.0f} s){last}", False
+            return "fetching", Failure(f"{sight.fetching} is still fetching what it is to start ({age:.0f} s)", last), False
         if said := self._said():
             look = look_of(said)
             hint = "" if look or not self._child.supervisor.process.pending else ": the line has no end"
             return (
                 said,
-                f"no answer to initialize yet; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}",
+                Failure("no answer to initialize yet", f"; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}"),
                 look is not None and look.is_plain,
             )
         waiting = "it has not read its stdin" if sight.is_unread else "it has read the message and says nothing"
@@ -82,8 +83,8 @@ class Starting:
             is_plain = (
                 look is not None and look.is_plain and (sight.is_unread or "jsonrpc" in stderr.words)
             )  # it does not read, or does not understand
-            return stderr.last, f"{text}; its last words: {quote(stderr.last)}{_looks(look)}", is_plain
-        return waiting, text, False
+            return stderr.last, Failure(text, f"; its last words: {quote(stderr.last)}{_looks(look)}"), is_plain
+        return waiting, Failure(text), False
 
     def _said(self) -> str:
         """What it wrote to its stdout, for people."""

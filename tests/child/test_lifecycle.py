@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.child.lifecycle import COOL_DOWN, FETCH_PATIENCE, LADDER, LASTING, TABLE, Event, Lifecycle, Pace, State
+from bridge.failure import Failure
 
 PACE = Pace(start_timeout=10.0, backoff_initial=1.0, backoff_max=5.0, max_restarts=3)
 START, SPAWNED, FETCHING, RUNS, OPENED, SERVED, REFUSED, CLOSED, EXITED, TIMER, STOP = Event
@@ -28,7 +29,7 @@ class Child:
             if event is TIMER:
                 assert self.life.timer is not None, f"no timer in {self.life.state}"
                 self.now = self.life.timer
-            self.life.on(event, self.now, reason)
+            self.life.on(event, self.now, Failure(reason))
         return self.deeds[before:]
 
     def spawn(self):
@@ -43,8 +44,8 @@ class Child:
     def kill(self):
         self.deeds.append("kill")
 
-    def gone(self, reason, for_good):
-        self.deeds.append(("gone", reason, for_good))
+    def gone(self, why, for_good):
+        self.deeds.append(("gone", str(why), for_good))
 
     @property
     def due(self):
@@ -167,7 +168,7 @@ def test_what_is_not_there_is_gone_at_once(ready):
 
 def test_its_user_hears_why_and_that_it_comes_again(ready):
     assert ready.after(EXITED, reason="code 3") == [("gone", "code 3", False)]
-    assert ready.life.reason == "code 3"
+    assert str(ready.life.failure) == "code 3"
     assert ready.after(TIMER) == ["spawn"]
 
 
@@ -383,11 +384,12 @@ def test_the_time_to_start_begins_when_what_was_downloaded_runs(child):
     child.after(RUNS)
     assert child.due == 10.0
     child.after(TIMER, reason="")
-    assert "--start-timeout" in child.life.reason
+    assert "--start-timeout" in str(child.life.failure)
 
 
 def test_what_downloads_for_ever_is_told_by_its_launcher(child):
     child.after(START, SPAWNED)
     child.after(FETCHING, reason="npx")
-    child.after(TIMER, reason="; its last words: no route to host")
-    assert child.life.reason == "npx has started nothing within 900 s; its last words: no route to host"
+    child.now = child.due
+    child.life.on(TIMER, child.now, Failure("", said="; its last words: no route to host"))
+    assert child.life.failure == Failure("npx has started nothing within 900 s", "; its last words: no route to host")

@@ -12,6 +12,7 @@ from bridge.child import process, reaper
 from bridge.child.environment import MARK
 from bridge.child.process import AT_ONCE, FULL, Command, Process
 from bridge.child.stderr import Stderr
+from bridge.failure import Cause, Failure
 
 MIB = 1 << 20
 
@@ -45,7 +46,7 @@ class Talk:
     async def end(self) -> str:
         await self.until(lambda: self.ends)
         (reason,) = self.ends
-        return reason
+        return str(reason)
 
 
 def sh(script: str, **options) -> Talk:
@@ -172,18 +173,21 @@ async def test_stderr_is_always_read():
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"),
+    ("script", "reason", "cause"),
     [
-        ("exit 0", "the server process exited (code 0)"),
-        ("exit 3", "the server process exited (code 3)"),
-        ("kill -9 $$", "the server process was killed by SIGKILL"),
-        ("kill -s SEGV $$", "the server process was killed by SIGSEGV"),
-        ("kill -40 $$", "the server process was killed by signal 40"),
+        ("exit 0", "the server process exited (code 0)", Cause.EXIT),
+        ("exit 3", "the server process exited (code 3)", Cause.EXIT),
+        ("kill -9 $$", "the server process was killed by SIGKILL", Cause.SIGNAL),
+        ("kill -s SEGV $$", "the server process was killed by SIGSEGV", Cause.SIGNAL),
+        ("kill -40 $$", "the server process was killed by signal 40", Cause.SIGNAL),
     ],
 )
 @runs
-async def test_the_end_is_told_once_with_its_reason(script, reason):
-    assert await sh(script).end() == reason
+async def test_the_end_is_told_once_with_its_reason_and_its_cause(script, reason, cause):
+    talk = sh(script)
+    await talk.end()
+
+    assert talk.ends == [Failure(reason, cause=cause)]
 
 
 @runs
@@ -241,7 +245,7 @@ async def test_a_child_that_closes_its_stdout_has_shut_down():
     talk = sh("exec 1>&-; exec sleep 60")
     await talk.until(lambda: talk.closed)
 
-    assert talk.closed == ["the server closed its stdout"]
+    assert [str(why) for why in talk.closed] == ["the server closed its stdout"]
 
 
 @runs
@@ -263,7 +267,7 @@ async def test_a_child_that_closes_its_stdin_has_shut_down_and_nothing_piles_up(
     talk.process.write(b"into the void\n")
 
     await talk.until(lambda: talk.closed)
-    assert talk.closed == ["the server closed its stdin"]
+    assert [str(why) for why in talk.closed] == ["the server closed its stdin"]
     for _ in range(100):
         talk.process.write(b"x" * 10_000)
     assert (talk.process.backlog, len(talk.process._unsent)) == (0, 0)

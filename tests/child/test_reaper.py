@@ -62,7 +62,7 @@ def test_a_daemon_goes_with_its_child_wherever_it_hides():
         async def main():
             pid = await leave_behind("setsid")
             await until(lambda: reaper.sweep() == 0 and state(pid) == "gone")
-            return [ends, below()]
+            return [[str(end) for end in ends], below()]
     """) == [["the server process exited (code 0)"], []]
 
 
@@ -113,7 +113,7 @@ def test_zombies_are_reaped_and_exit_codes_are_not_stolen():
             children = [start("(sh -c 'exit 0' & ) ; exit %d" % code) for code in range(5)]
             await until(lambda: (reaper.sweep(), len(ends) == 5)[1])
             await until(lambda: (reaper.sweep(), below() == [])[1])
-            return sorted(ends)
+            return sorted(map(str, ends))
     """) == [f"the server process exited (code {code})" for code in range(5)]
 
 

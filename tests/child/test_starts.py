@@ -57,6 +57,16 @@ def test_a_crash_loop_ends_in_fatal_with_the_reason(given_up):
     assert given_up.get("/healthz").status_code == 200
 
 
+def test_how_a_child_ended_is_not_taken_from_its_own_words():
+    with Bridge(
+        zoo("dies_at_start", "--says", "killed by the OOM killer: cannot start"), *HURRIED, "--max-restarts", "2", ready=False
+    ) as bridge:
+        eventually(lambda: bridge.ready()["state"] == "fatal")
+        exits = {cause: bridge.metrics().value("mcp_bridge_child_exits_total", cause=cause) for cause in ("exit", "signal", "spawn")}
+
+    assert exits == {"exit": 2, "signal": 0, "spawn": 0}
+
+
 def test_a_child_that_was_given_up_is_refused_at_once(given_up, transport):
     """Edge case 51."""
     begun = time.monotonic()

@@ -72,6 +72,15 @@ def test_a_fleet_chooses_its_base_images():
     assert "COPY --from=my.host:5000/node:24 /usr/local/bin/node" in text(NODE, fleet)
 
 
+def test_native_addons_are_compiled_without_network_where_the_stanza_says_so():
+    """Headers and compiler are there: what a package's code does meanwhile reaches nobody, and lies in no other layer than its own."""
+    lines = instructions(NODE.model_copy(update={"build": True}), "RUN")
+    [compiled] = [line for line in lines if "npm rebuild" in line]
+
+    assert compiled.startswith("--network=none ") and "binding.gyp" in compiled and "--no-run-if-empty" in compiled
+    assert not [line for line in instructions(NODE, "RUN") if "rebuild" in line or "g++" in line]
+
+
 def test_a_node_server_is_installed_without_install_scripts_and_takes_node_along():
     own = text(NODE)
 

@@ -173,7 +173,7 @@ def test_what_is_built_to_be_locked_is_built_in_a_container(project, monkeypatch
 
 def test_the_programs_of_a_package_are_all_that_it_brings_into_bin(monkeypatch):
     """npm's `bin` may be a path alone; a wheel may bring scripts and executables instead of entry points."""
-    monkeypatch.setattr(origins, "run", lambda *_, **__: json.dumps({"name": "@some/server", "version": "1.0.0", "bin": "./dist/index.js"}))
+    monkeypatch.setattr(origins, "npm", lambda *_: json.dumps({"name": "@some/server", "version": "1.0.0", "bin": "./dist/index.js"}))
 
     assert origins.look_at_npm("@some/server").programs == ["server"]
 

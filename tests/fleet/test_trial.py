@@ -7,6 +7,8 @@ import socket
 import struct
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +17,8 @@ import yaml
 from bridge.fleet import add, eras, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.trial import findings, recorder, witness
+from bridge.fleet.trial import findings, needs, recorder, witness
+from bridge.fleet.trial.attempt import CONTAINED, NotTried
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
 
@@ -295,7 +298,7 @@ def test_where_it_may_not_write_becomes_a_volume(words, place):
     ],
 )
 def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, names):
-    assert findings.missing(seen(words=[words], started=0.0)) == names
+    assert needs.missing(seen(words=[words], started=0.0)) == names
 
 
 @pytest.mark.parametrize(
@@ -311,7 +314,7 @@ def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, name
     ],
 )
 def test_why_it_did_not_start_is_the_line_that_denies_something_or_what_was_seen_of_it(words, why_not, told):
-    assert findings.last_words(seen(words=words, started=0.0, why_not=why_not)) == told
+    assert needs.last_words(seen(words=words, started=0.0, why_not=why_not)) == told
 
 
 def test_a_server_that_asks_for_a_key_gets_a_secret_and_for_an_address_a_variable():
@@ -412,10 +415,14 @@ def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_
         ("const key = process.env.SITE_KEY ?? process.env['B_KEY']", ["B_KEY", "SITE_KEY"]),
         ('os.environ["A_KEY"]; os.environ.get( "B_KEY"); os.getenv(\'C_KEY\')', ["A_KEY", "B_KEY", "C_KEY"]),
         ("environment SITE_KEY", []),
+        ("const { A_KEY, B_URL: url = 'x' } = process.env;", ["A_KEY", "B_URL"]),
+        ("z.object({ENDPOINT: z.string().url(), SITE_KEY: z\n.string()}).parse(process.env)", ["ENDPOINT", "SITE_KEY"]),
+        ("key: str = Field(alias='A_KEY'); @click.option('--b', envvar=\"B_KEY\")", ["A_KEY", "B_KEY"]),
+        ("requireEnv('A_KEY'); import.meta.env.B_KEY; x.envelope.C_KEY", ["A_KEY", "B_KEY"]),
     ],
 )
 def test_the_variables_that_code_asks_for_are_found(code, names):
-    assert sorted(witness.READS.findall(code)) == names
+    assert sorted(witness.asked_for(code)) == names
 
 
 def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
@@ -468,6 +475,168 @@ def test_what_a_server_says_stays_a_comment(words):
 
     assert set(said) == {"constraints", "command", "volumes", "egress", "bridge"}
     assert all(len(line) < 6000 and line.isprintable() for line in draft.text.splitlines())
+
+
+# ---- what it says that it lacks ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line, first, others",
+    [
+        ("Either (X_URL and X_KEY) or (X_URL, X_USER, and X_PASS) are required", ["X_URL", "X_KEY"], ["X_USER", "X_PASS"]),
+        ("Set X_KEY or both X_USER and X_PASS", ["X_KEY"], ["X_USER", "X_PASS"]),
+        ("X_KEY, Y_KEY or Z_KEY is required", ["X_KEY"], ["Y_KEY", "Z_KEY"]),
+        ("X_URL and X_KEY must be set", ["X_URL", "X_KEY"], []),
+        ("set X_TOKEN or X_TOKEN_FILE", ["X_TOKEN"], []),
+        ("botocore: Unable to locate credentials", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], []),
+    ],
+)
+def test_of_variables_that_stand_for_each_other_the_first_are_taken_and_the_others_told(line, first, others):
+    ended = seen(words=[line], started=0.0)
+
+    assert (needs.missing(ended), needs.instead(ended)) == (first, others)
+
+
+def test_a_place_that_it_must_be_told_is_one_in_a_volume():
+    draft = prove._with_variables(Draft("it"), seen(words=["ALLOWED_DIR must be set", "X_DATABASE must be set"], started=0.0))
+
+    assert (draft.env, draft.volumes) == ({"ALLOWED_DIR": "/data", "X_DATABASE": "${X_DATABASE}"}, ("it-data:/data",))
+
+
+def test_what_can_stand_instead_of_a_key_is_told():
+    draft = prove._with_variables(Draft("it"), seen(words=["Set X_KEY or both X_USER and X_PASSWORD"], started=0.0))
+
+    assert (draft.secrets, draft.env) == (("X_KEY",), {})
+    assert draft.why["instead"] == "instead of X_KEY it takes X_USER, X_PASSWORD"
+
+
+@pytest.mark.parametrize(
+    "words, reads, likely",
+    [
+        (['"message": "Search URL cannot be empty"'], ["ES_URL", "ES_API_KEY"], ["ES_URL"]),
+        (["You must specify a region."], ["AWS_REGION", "AWS_PROFILE"], ["AWS_REGION"]),
+        (["invalid api key"], ["ES_URL", "ES_API_KEY"], ["ES_API_KEY"]),
+        (["it crashed"], ["A_URL", "A_KEY"], ["A_URL", "A_KEY"]),
+        (["it crashed"], ["A_KEY", "B_KEY", "C_KEY", "D_KEY", "E_KEY"], []),
+    ],
+)
+def test_a_variable_is_guessed_by_what_the_last_words_speak_of(words, reads, likely):
+    assert needs.likely(seen(words=words, started=0.0), reads) == likely
+
+
+@pytest.mark.parametrize(
+    "again, env",
+    [
+        (seen(made("look")), {"ES_URL": "${ES_URL}"}),
+        (seen(words=["Error: a key is required"], started=0.0), {"ES_URL": "${ES_URL}"}),
+        (seen(words=["URL cannot be empty"], started=0.0), {}),
+    ],
+)
+def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(again, env):
+    ended = seen(words=["URL cannot be empty"], started=0.0, reads=["ES_URL", "ES_API_KEY", "DEBUG"])
+
+    assert prove._with_guesses(Table(again), Draft("it", command=("it",)), ended, {}, add._checked).env == env
+
+
+@pytest.mark.parametrize(
+    "line, arguments",
+    [
+        ("Usage: it serve --vault notes=/absolute/path/to/vault", ["serve", "--vault", "notes=/data"]),
+        ("Usage: it <allowed-directory> [additional-directories...]", ["/data"]),
+        ("usage: npx -y it <db-file-path>", ["/data/data.db"]),
+        ("Usage: it <url>", []),
+        ("Usage: it --token <token>", []),
+        ("Usage: it [options] [command]", []),
+        ("Usage: other <folder>", []),
+    ],
+)
+def test_the_arguments_that_it_tells_itself_are_taken_where_they_are_words_and_places(line, arguments):
+    assert needs.usage(seen(words=["Error", line], started=0.0), "it", "/data") == arguments
+
+
+def test_a_folder_of_its_usage_becomes_a_volume():
+    draft = prove._with_options(Draft("it", command=("it",)), seen(words=["Usage: it <vault-directory>"], started=0.0))
+
+    assert (draft.command, draft.volumes) == (("it", "/data"), ("it-data:/data",))
+
+
+@pytest.mark.parametrize(
+    "words, packages",
+    [
+        ("Error: spawn git ENOENT", ["git"]),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'ffprobe'", ["ffmpeg"]),
+        ('exec: "rg": executable file not found in $PATH', ["ripgrep"]),
+        ("/bin/sh: 1: pandoc: not found", ["pandoc"]),
+        ("tesseract is not installed or it's not in your PATH", ["tesseract-ocr"]),
+        ("Page not found", []),
+        ("No such file or directory: 'notes.txt'", []),
+    ],
+)
+def test_a_program_that_it_looks_for_comes_from_debian(words, packages):
+    failed = seen(made("look", words))
+
+    assert needs.debian_packages(needs.programs(failed)) == packages
+
+
+def test_an_image_gets_what_was_looked_for_once():
+    absent, tried = seen(made("log", "spawn git ENOENT")), set()
+    addon = ["Error: Could not locate the bindings file. Tried:", " /opt/server/node_modules/better-x/build/better_x.node"]
+    draft = Draft("it", {"npm": "it@1.0.0"}, command=("it",))
+
+    with_git = prove._with_more_in_its_image(draft, absent, tried)
+    assert with_git.apt == ("git",)
+    assert prove._with_more_in_its_image(draft, absent, tried) is None
+    assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
+    assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
+
+
+def test_what_cannot_be_built_is_tried_without(monkeypatch):
+    """The Debian package may not be to be had: the server is tried all the same."""
+    tables, absent = [], seen(made("look"), made("log", "spawn git ENOENT"))
+
+    @contextmanager
+    def bench(project, stanza, where):
+        tables.append(stanza.apt)
+        if stanza.apt:
+            raise NotTried("its image cannot be built")
+        table = Table(absent)
+        table.project = SimpleNamespace(env_file=Path("/nonexistent/env"))
+        yield table
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    proof = prove.proved(None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert tables == [[], ["git"], []]
+    assert (proof.draft.apt, proof.called) == ((), True)
+
+
+def test_what_it_names_when_it_reaches_for_what_it_was_told_is_advice():
+    told = "Connection failed: is X_PORT set to the right port? check that X_SECURE is set"
+    first = prove._with_variables(Draft("it"), seen(made("look", told)))
+    later = prove._with_variables(Draft("it"), seen(made("look", told), reached=[(10.5, "placeholder.invalid:443")]))
+
+    assert (sorted(first.env), sorted(later.env)) == (["X_PORT", "X_SECURE"], [])
+
+
+def test_a_key_that_it_works_without_opens_the_network_only_where_not_all_was_tried():
+    every = findings.egress(seen(made("look"), made("write")), False, ["X_TOKEN"])
+    some = findings.egress(seen(made("look"), tools=[tool("look"), tool("send")]), False, ["X_TOKEN"])
+    none = findings.egress(seen(made("look", "unauthorized")), False, ["X_TOKEN"])
+
+    assert [one.allowed for one in (every, some, none)] == [False, True, True]
+    assert "true if X_TOKEN is for somebody beyond" in every.why
+
+
+def test_what_lists_no_tools_without_somebody_needs_him():
+    assert findings.egress(seen(reached=[(8.0, "a.example.org")]), False).allowed
+
+
+def test_files_that_tools_are_to_work_on_are_asked_for():
+    reader = tool("read_pdf", properties={"pdfFilePath": {"type": "string"}})
+
+    assert needs.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
+    assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
 
 
 # ---- the recorder ----------------------------------------------------------------------

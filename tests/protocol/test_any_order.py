@@ -317,7 +317,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.handshake is None and not self.relay.is_open)
     @rule()
     def start(self):
-        self.relay.open(b"{}", self.world.now, self.world._opened, self.world.refused.append)
+        self.relay.open(b"{}", self.world.now, self.world._opened, self.world._refused)
         self.handshake = next(line for line in self.world.sent() if line.get("method") == "initialize")
 
     @precondition(lambda self: self.handshake is not None)

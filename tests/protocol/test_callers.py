@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from world import ENVELOPE, Outbox, World
 
+from bridge.failure import Failure
 from bridge.protocol import envelope, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope
@@ -249,7 +250,7 @@ def test_a_caller_who_has_left_is_not_forgotten_as_long_as_its_child_lives():
     world.relay.leave(alice, world.now)
     _, his_stream = a_session(world, "bob")
     world.hear(LOG)
-    world.relay.lost("it died", world.now)
+    world.relay.lost(Failure("it died"), world.now)
     world.open()
     world.hear(LOG)
 

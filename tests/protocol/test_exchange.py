@@ -5,6 +5,8 @@ import json
 import pytest
 from world import Outbox, World
 
+from bridge.failure import Failure
+
 PROGRESS = {"_meta": {"progressToken": 1}}
 
 
@@ -313,7 +315,7 @@ def test_a_request_that_waits_for_its_slot_times_out_without_the_child():
 def test_a_request_waits_only_so_long_for_a_child_to_be_ready():
     world = World(is_open=False, ready_wait=4)
     call = world.request(world.session())
-    world.relay.link.reason = "starting"
+    world.relay.link.reason = Failure("starting")
     world.sweep(4)
 
     assert call.error == {"code": -32001, "message": "the server is not ready after 4 s: starting"}
@@ -324,7 +326,7 @@ def test_what_was_answered_while_it_waited_is_not_sent_later():
     world = World(is_open=False, ready_wait=4)
     world.request(world.session())
     world.sweep(4)
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.answer(world.sent()[0])
 
     assert [line["method"] for line in world.sent()] == ["notifications/initialized"]

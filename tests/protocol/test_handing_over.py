@@ -3,6 +3,8 @@
 import pytest
 from world import Outbox, World
 
+from bridge.failure import Failure
+
 SAFE = {"name": "safe", "annotations": {"readOnlyHint": True}}
 
 
@@ -80,7 +82,7 @@ def test_what_died_with_a_child_that_was_replaced_twice_is_tried_again_on_the_la
     third = World(beside=old, is_open=False)
     third.open(tools=[SAFE])
     hand_over(second, third)
-    old.relay.lost("it died", old.now)
+    old.relay.lost(Failure("it died"), old.now)
     (line,) = third.sent()
     third.answer(line, "from the last one")
 

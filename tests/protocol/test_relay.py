@@ -432,7 +432,7 @@ def test_a_waiting_request_goes_to_the_next_child():
     world.ask_child(one, id=1)
     waiting = world.request(one, params={"name": "later"}, id=2)
     world.die()
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.answer(world.sent()[0], {"capabilities": {}})
     lines = world.sent()
 
@@ -468,7 +468,7 @@ def test_a_new_child_hears_initialized_first_and_then_what_the_old_one_knew(worl
         world.answer(world.ask_child(session, "resources/subscribe", {"uri": uri})[1])
     world.answer(world.ask_child(one, "logging/setLevel", {"level": "error"})[1])
     world.die()
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.answer(world.sent()[0], {"capabilities": ALL})
     lines = [(line["method"], line.get("params")) for line in world.sent()]
 
@@ -523,7 +523,7 @@ def test_late_words_of_a_dead_child_are_nobodys(world):
 def test_a_handshake_that_is_none_is_refused_with_a_reason(answer):
     """Case 54."""
     world = World(is_open=False)
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.hear(b'{"jsonrpc":"2.0","id":%d,%b}' % (world.sent()[0]["id"], answer))
 
     assert len(world.refused) == 1
@@ -542,7 +542,7 @@ def test_a_handshake_that_is_none_is_refused_with_a_reason(answer):
 )
 def test_odd_capabilities_break_nothing(capabilities):
     world = World(is_open=False)
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.hear(b'{"jsonrpc":"2.0","id":%d,"result":{"capabilities":%b}}' % (world.sent()[0]["id"], capabilities.encode()))
 
     assert world.opened + len(world.refused) == 1
@@ -555,7 +555,7 @@ def test_before_the_handshake_is_over_the_child_gets_nothing_else():
     world = World(is_open=False)
     session = world.session()
     early = world.request(session)
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.request(session, id=2)
     world.notice("message", **LOG)
     world.notice("tools/list_changed")
@@ -576,7 +576,7 @@ def test_before_the_handshake_is_over_the_child_gets_nothing_else():
 def test_our_own_questions_have_their_full_time_after_a_slow_start():
     """The clock of what is asked after the handshake starts when the handshake ends."""
     world = World(is_open=False)
-    world.relay.open(b"{}", world.now, world._opened, world.refused.append)
+    world.relay.open(b"{}", world.now, world._opened, world._refused)
     (handshake,) = world.sent()
     world.now += 59
     world.answer(handshake, {"capabilities": {"tools": {}}})

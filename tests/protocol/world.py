@@ -12,6 +12,7 @@ import itertools
 import json
 
 from bridge.counts import Counts
+from bridge.failure import Failure
 from bridge.log import Log
 from bridge.protocol import envelope
 from bridge.protocol.errors import Refusal
@@ -80,7 +81,7 @@ class World:
         self.lines: list[bytes] = []
         self.refused: list[str] = []
         self.opened = 0
-        self.told_hung: list[str] = []
+        self.told_hung: list[Failure] = []
         self.told_learned = self.told_served = 0
         self.counts = beside.counts if beside else Counts()
         self.minted = beside.minted if beside else itertools.count(1)
@@ -108,7 +109,7 @@ class World:
     def learned(self) -> None:
         self.told_learned += 1
 
-    def hung(self, why: str) -> None:
+    def hung(self, why: Failure) -> None:
         self.told_hung.append(why)
 
     # -- the child ------------------------------------------------------------------------------------------------------
@@ -125,13 +126,16 @@ class World:
 
     def spawn(self) -> dict:
         """A new child runs; returns the line that it has to answer first."""
-        self.relay.open(b'{"protocolVersion":"2025-11-25"}', self.now, self._opened, self.refused.append)
+        self.relay.open(b'{"protocolVersion":"2025-11-25"}', self.now, self._opened, self._refused)
         *_, handshake = self.sent()
         assert handshake["method"] == ("server/discover" if self.relay.is_modern else "initialize")
         return handshake
 
     def _opened(self, facts) -> None:
         self.opened += 1
+
+    def _refused(self, why: Failure, code: int) -> None:
+        self.refused.append(str(why))
 
     def answer_own(self, tools=(), **lists) -> list:
         """Answer the bridge's own questions for lists, which only its memory hears; returns the other lines.
@@ -166,7 +170,7 @@ class World:
         self.hear({"method": f"notifications/{method}"} | ({"params": params} if params else {}))
 
     def die(self, why="the server process exited (code 3)", for_good=False) -> None:
-        self.relay.lost(why, self.now, for_good=for_good)
+        self.relay.lost(Failure(why), self.now, for_good=for_good)
 
     # -- clients -----------------------------------------------------------------------------------------------------------
 

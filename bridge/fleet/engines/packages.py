@@ -122,22 +122,21 @@ def npm(node: Path) -> list[str]:
     return [str(node), str(script)] if script.exists() else [shutil.which("npm") or "npm"]
 
 
-def node_modules(name: str, manifest: Path, lock: Path) -> Path:
-    """A folder whose node_modules has exactly what the lock says. Raises Failed."""
+def node_modules(name: str, manifest: Path, lock: Path, build: bool = False) -> Path:
+    """A folder whose node_modules has exactly what the lock says, with native add-ons compiled if that is allowed. Raises Failed."""
     executable = node()
     text = manifest.read_text(encoding="utf-8") + lock.read_text(encoding="utf-8")
 
     def make(folder: Path) -> None:
         shutil.copy(manifest, folder / "package.json")
         shutil.copy(lock, folder / "package-lock.json")
-        path = os.pathsep.join([str(executable.parent), os.environ.get("PATH", os.defpath)])
-        run(
-            [*npm(executable), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=folder,
-            env={**trusting(), "PATH": path},
-        )
+        env = {**trusting(), "PATH": os.pathsep.join([str(executable.parent), os.environ.get("PATH", os.defpath)])}
+        run([*npm(executable), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, env=env)
+        addons = [str(one.parent).rpartition("node_modules/")[2] for one in folder.glob("node_modules/**/binding.gyp")] if build else []
+        if addons := sorted({one for one in addons if one.count("/") == one.startswith("@")}):
+            run([*npm(executable), "rebuild", *addons], cwd=folder, env=env)
 
-    return made(name, "\n".join([str(executable), text]), make)
+    return made(name, "\n".join([str(executable), text, *(["built"] if build else [])]), make)
 
 
 def uv() -> list[str]:

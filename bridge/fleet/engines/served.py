@@ -136,7 +136,9 @@ def _python(stanza: Stanza, folder: Path) -> Installed:
 
 
 def _node(stanza: Stanza, folder: Path) -> Installed:
-    home = packages.node_modules(stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"))
+    home = packages.node_modules(
+        stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"), stanza.build
+    )
     return Installed(home, [home / "node_modules/.bin", packages.node().parent])
 
 
@@ -165,7 +167,9 @@ def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
             python.parent / here(binary.path),
         )
     elif binary.npm:
-        home = packages.node_modules(stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"))
+        home = packages.node_modules(
+            stanza.name, _lock(stanza, folder / "package.json"), _lock(stanza, folder / "package-lock.json"), stanza.build
+        )
         found = home / "node_modules" / here(binary.npm).rpartition("@")[0] / here(binary.path)
     else:
         found = _fetched(stanza.name, here(binary.url), binary.sha256.get(machine, ""), here(binary.path), machine)

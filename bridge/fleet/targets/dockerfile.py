@@ -41,7 +41,8 @@ def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
         "bridge": f"/opt/bridge/lib/python{python}/site-packages",
         "install_bridge": _install("/opt/bridge", "bridge.lock"),
         "install_server": _install("/opt/server", REQUIREMENTS),
-        "apt": _apt(stanza),
+        "apt": _apt(stanza.apt),
+        "compile": _compile(stanza),
         "files": f"COPY images/{stanza.name}/{stanza.files} /app" if stanza.files else "",
         "folders": _folders(stanza),
         "program": PurePosixPath(stanza.command[0]).name,
@@ -110,12 +111,23 @@ def _install(place: str, lock: str) -> str:
     )
 
 
-def _apt(stanza: Stanza) -> str:
-    if not stanza.apt:
+def _compile(stanza: Stanza) -> str:
+    """Native add-ons, where the stanza says so: the code of their packages runs, without network. No other install script does: most fetch things."""
+    if not stanza.build:
+        return ""
+    return (
+        f"{_apt(['python3', 'make', 'g++'])}\n"
+        "RUN --network=none find node_modules -name binding.gyp -printf '%h\\n' | sed 's#.*node_modules/##' | grep -xE '@[^/]+/[^/]+|[^@/]+' | sort -u \\\n"
+        "  | npm_config_nodedir=/usr/local xargs --no-run-if-empty npm rebuild"
+    )
+
+
+def _apt(packages: list[str]) -> str:
+    if not packages:
         return ""
     return (
         "RUN apt-get update -qq \\\n"
-        f" && apt-get install -y -qq --no-install-recommends {' '.join(stanza.apt)} \\\n"
+        f" && apt-get install -y -qq --no-install-recommends {' '.join(packages)} \\\n"
         " && rm -rf /var/lib/apt/lists/*"
     )
 

@@ -18,6 +18,7 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets.sidecar import variables
 from bridge.fleet.trial import container
 from bridge.fleet.trial.calls import planned
 from bridge.fleet.trial.container import Seen
@@ -68,7 +69,7 @@ class Bench:
         if not self.image:
             return _on_this_machine(self.project, stanza, {**known, **values})
         filled = Environment({name: placeholder(name) for name in wanted} | given)
-        environment = {name: filled.expanded(_words(value)) for name, value in stanza.env.items()} | {
+        environment = {name: filled.expanded(value) for name, value in variables(stanza).items()} | {
             name: filled.values[stanza.stored(name)]
             for name in stanza.secrets
             if not stanza.secrets[name].optional or stanza.stored(name) in given
@@ -101,10 +102,6 @@ def hidden(text: str, values: Mapping[str, str]) -> str:
         for piece in (value, *value.splitlines(), json.dumps(value)[1:-1]):
             text = text.replace(piece, f"${{{name}}}") if len(piece.strip()) > 3 else text
     return text
-
-
-def _words(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -> Seen:

@@ -29,6 +29,7 @@ from bridge.fleet.trial.witness import CALL, START, WHOLE, Report, Wish
 BUILD, QUICK = 900.0, 60.0
 USER = "10001:10001"
 LABEL = "mcp-bridge-trial"
+HARDENED = f"--label {LABEL} --read-only --cap-drop ALL --security-opt no-new-privileges".split()
 
 
 @dataclass(frozen=True)
@@ -110,40 +111,14 @@ def watch(
             "calls": calls,
             "package": own_package(stanza),
         }
+        limits = ["--memory", stanza.limits.memory, "--pids-limit", str(stanza.limits.pids)]
+        limits += ["--shm-size", stanza.limits.shm] if stanza.limits.shm else []
         said = run(
             [
-                "docker",
-                "run",
-                "--rm",
-                "--interactive",
-                "--init",
-                "--name",
-                name,
-                "--label",
-                LABEL,
-                "--network",
-                f"container:{name}-network",
-                "--read-only",
-                "--no-healthcheck",
-                *mounts,
-                "--user",
-                USER,
-                "--cap-drop",
-                "ALL",
-                "--security-opt",
-                "no-new-privileges",
-                "--memory",
-                stanza.limits.memory,
-                "--pids-limit",
-                str(stanza.limits.pids),
-                *(["--shm-size", stanza.limits.shm] if stanza.limits.shm else []),
-                "--entrypoint",
-                interpreter[0],
-                image,
-                *interpreter[1:],
-                "-I",
-                "-m",
-                "bridge.fleet.trial.witness",
+                *f"docker run --rm --interactive --init --no-healthcheck --name {name} --network container:{name}-network".split(),
+                *HARDENED,
+                *("--user", USER, *mounts, *limits, "--entrypoint", interpreter[0], image),
+                *(*interpreter[1:], "-I", "-m", "bridge.fleet.trial.witness"),
             ],
             START + WHOLE + CALL + 60,
             stdin=json.dumps(wish),
@@ -172,38 +147,10 @@ def _recorder(name: str, is_open: bool) -> Iterator[Callable[[], list[Reach]]]:
             run(["docker", "network", "create", "--label", LABEL, network], QUICK)
         run(
             [
-                "docker",
-                "run",
-                "--rm",
-                "--detach",
-                "--name",
-                box,
-                "--label",
-                LABEL,
-                "--network",
-                network if is_open else "none",
-                "--user",
-                "0:0",
-                "--read-only",
-                "--cap-drop",
-                "ALL",
-                "--cap-add",
-                "NET_ADMIN",
-                "--cap-add",
-                "NET_RAW",
-                "--security-opt",
-                "no-new-privileges",
-                "--memory",
-                "128m",
-                "--pids-limit",
-                "32",
-                "--entrypoint",
-                "python3",
-                image,
-                "-I",
-                "-c",
-                code,
-                "open" if is_open else "closed",
+                *f"docker run --rm --detach --name {box} --network {network if is_open else 'none'}".split(),
+                *HARDENED,
+                *"--user 0:0 --cap-add NET_ADMIN --cap-add NET_RAW --memory 128m --pids-limit 32 --entrypoint python3".split(),
+                *(image, "-I", "-c", code, "open" if is_open else "closed"),
             ],
             QUICK,
         )

@@ -1,15 +1,15 @@
 """What follows from what was seen: egress, storage, the smoke call, what is missing. Pure; each with its reason in a line."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any
 
-from bridge.fleet.engines.reason import BAD
-from bridge.fleet.trial.calls import CHANGES, NO_KEY, TELLS_TOO_MUCH, Call
+from bridge.fleet.trial.calls import CHANGES, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.needs import wants_configuration
 from bridge.fleet.trial.witness import Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -32,16 +32,6 @@ DENIED = re.compile(
     r"(?:mkdir|open|create|write|creating|unlink)\w* ['\"]?(/[\w.@~+/-]+)['\"]?: (?:read-only file system|permission denied|no such file)",
     re.IGNORECASE,
 )
-VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-WANTS = re.compile(
-    r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
-    re.IGNORECASE,
-)
-MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not ", re.IGNORECASE)
-DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
-NO_VARIABLE = re.compile(
-    r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
-)
 
 
 @dataclass(frozen=True)
@@ -62,8 +52,8 @@ class Storage:
     inside: str = ""  # it wants to write where its package is
 
 
-def egress(seen: Seen, talks: bool) -> Egress:
-    """`talks`: its keys and addresses say that it talks to somebody."""
+def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
+    """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without."""
     report = seen.report
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
     by_call = next(((call["tool"], found) for call in report["calls"] if (found := _reached(seen, call["began"], call["ended"]))), None)
@@ -87,9 +77,16 @@ def egress(seen: Seen, talks: bool) -> Egress:
     if wants_configuration(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
     uncalled = len(report["tools"]) - len(report["calls"])
+    keys = ", ".join(optional)
+    if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
+        return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
+    if report["started"] and hosts and not report["tools"]:
+        return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools without", hosts)
     if report["started"] and hosts and uncalled > 0:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
-    tried = f"; at its start it tries {hosts[0]}, and works without" if hosts else ""
+    tried = (
+        f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
+    )
     if not report["started"]:
         return Egress(False, "it did not start, and did not try to reach anything")
     if not report["calls"]:
@@ -118,6 +115,11 @@ def _host(what: str) -> str:
 
 def _backend(seen: Seen) -> str:
     return next((reach.what for reach in seen.reached if reach.what.startswith(("127.", "[::1]:", "host.docker.internal:"))), "")
+
+
+def uses_placeholder(seen: Seen) -> bool:
+    """Whether it tried to reach what was given to it in the place of a real address."""
+    return any(PLACEHOLDER in reach.what for reach in seen.reached)
 
 
 def _works(call: Made) -> bool:
@@ -222,45 +224,3 @@ def _denied(report: Report) -> list[str]:
 
 def _shown(path: str) -> str:
     return path.replace(OWN_HOME, "~", 1).replace(OWN_CWD, ".", 1)
-
-
-# ---- what is missing -------------------------------------------------------------------
-
-
-def missing(seen: Seen) -> list[str]:
-    """The variables that it says it cannot start without."""
-    return [] if seen.report["started"] else list(dict.fromkeys(_named([*seen.report["words"][-25:], seen.report["why_not"]])))
-
-
-def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
-    """The variables that failed calls name (or the log, if all failed), and whether every call failed."""
-    calls = seen.report["calls"]
-    all_failed = bool(calls) and not any(map(_works, calls))
-    return list(dict.fromkeys(_named([call["complaint"] for call in calls] + seen.report["words"] * all_failed))), all_failed
-
-
-def wants_configuration(seen: Seen) -> bool:
-    """Every call failed, not for want of the network, but of something that it should have been told."""
-    calls = seen.report["calls"]
-    return bool(calls) and not seen.reached and not any(map(_works, calls)) and any(NO_KEY.search(call["complaint"]) for call in calls)
-
-
-def _named(texts: Iterable[str]) -> Iterator[str]:
-    for line in (line for text in texts for line in text.splitlines()):
-        names = [name for name in dict.fromkeys(VARIABLE.findall(line)) if not NO_VARIABLE.search(name)]
-        names = [
-            name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names
-        ]  # another way to give the same
-        if names and WANTS.search(line):
-            yield from names[:1] if re.search(rf"{names[0]}\W{{0,4}} or ", line) else names
-
-
-def last_words(seen: Seen) -> str:
-    """Why it did not start: the line of its stderr that says so (not a stack's last frame); else what the trial saw, and its last line."""
-    lines = [
-        line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
-    ]
-    for says in (MISTAKE, BAD, DENIAL):
-        if telling := [line for line in lines if says.search(line)]:
-            return telling[-1][:300]
-    return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]

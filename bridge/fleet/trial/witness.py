@@ -29,7 +29,14 @@ SETTLE = 1.0  # what it does by itself, it does soon after its start
 WORDS = 60  # lines of stderr
 MANY = 200  # files that a server wrote, of which it is enough to know some
 FILES = 2000  # of a package, that are looked into
-READS = re.compile(r"""(?:process\.env\.|process\.env\[["']|os\.environ(?:\.get\(|\[)\s*["']|getenv\(\s*["'])([A-Z][A-Z0-9_]{2,})""")
+READS = (
+    re.compile(r"""\b(?:env|environ)(?:\.|\[\s*["'])([A-Z][A-Z0-9_]{2,})\b"""),
+    re.compile(
+        r"""(?:[gG]et_?[eE]nv\w*|environ\.get|env\.get|requireEnv|env_var|envvar|env|alias)\s*[(=]\s*["']([A-Z][A-Z0-9_]{2,})["']"""
+    ),
+    re.compile(r"""\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\s*:\s*z(?:od)?\s*\."""),  # a schema that process.env is parsed with
+)
+TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
 
@@ -148,10 +155,18 @@ def variables(package: str) -> list[str]:
     for path in _sources(package):
         try:
             if path.stat().st_size < 4 << 20:
-                found.update(READS.findall(path.read_text(encoding="utf-8", errors="replace")))
+                found.update(asked_for(path.read_text(encoding="utf-8", errors="replace")))
         except OSError:
             continue
     return sorted(found)
+
+
+def asked_for(code: str) -> set[str]:
+    """The variables of the environment that this code asks for, as its languages spell that."""
+    found = {name for pattern in READS for name in pattern.findall(code)}
+    for names in TAKEN_APART.findall(code):
+        found.update(re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", names))
+    return found
 
 
 def _sources(package: str) -> list[Path]:

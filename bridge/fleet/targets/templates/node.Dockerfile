@@ -5,6 +5,7 @@ FROM {{node_image}} AS server
 WORKDIR /opt/server
 COPY images/{{name}}/package.json images/{{name}}/package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+{{compile}}
 
 # The image.
 FROM base

@@ -1,0 +1,234 @@
+"""What a server says that it lacks: variables, and what could stand in their place; programs; an account. Pure."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from bridge.fleet.engines.reason import BAD
+from bridge.fleet.trial.calls import NO_KEY
+from bridge.fleet.trial.container import Seen
+
+VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+WANTS = re.compile(
+    r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
+    re.IGNORECASE,
+)
+NO_VARIABLE = re.compile(
+    r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
+)
+MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not ", re.IGNORECASE)
+DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
+OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
+TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
+MOST_GUESSES = 4
+# What SDKs say that look for an account by themselves, and the variables that they look into.
+ACCOUNTS = (
+    (
+        re.compile(r"Unable to locate credentials|Could not load credentials from any providers"),
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ),
+)
+PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
+USAGE = re.compile(r"\b(?:usage|example|run)\b[^:\n]{0,20}:\s*(?:\$ )?(?:npx (?:-y )?|uvx |uv run )?(\S+)((?:[ \t]+\S+)*)", re.IGNORECASE)
+A_FOLDER = re.compile(
+    r"[\[<({]?(?:/(?:absolute/)?path/to\b\S*|\S*(?:dir(?:ectory|ectories)?|folder|vault|workspace|root)s?(?:[-_ ]?path)?(?:\.\.\.)?[>})\]]+)(?:\.\.\.)?$",
+    re.IGNORECASE,
+)
+A_DATABASE = re.compile(r"<\S*(?:db|database|sqlite)\S*(?:path|file)\S*>|\S*/path/to/\S+\.(?:db|sqlite3?)$", re.IGNORECASE)
+NATIVE = re.compile(
+    r"Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
+)
+MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
+PROGRAM = re.compile(
+    r"spawn (\S+) ENOENT"
+    r"|No such file or directory: '([\w.+-]+)'"
+    r"|exec: \"([\w.+-]+)\": executable file not found"
+    r"|(?:^|[:\s])([\w.+-]+): (?:command )?not found\b"
+    r"|\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b",
+    re.IGNORECASE,
+)
+# Programs that servers start, and the Debian packages that have them.
+DEBIAN = {
+    "adb": "adb",
+    "convert": "imagemagick",
+    "curl": "curl",
+    "dig": "bind9-dnsutils",
+    "dot": "graphviz",
+    "exiftool": "libimage-exiftool-perl",
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "git": "git",
+    "graphviz": "graphviz",
+    "java": "default-jre-headless",
+    "jq": "jq",
+    "make": "make",
+    "mysql": "default-mysql-client",
+    "nmap": "nmap",
+    "node": "nodejs",
+    "pandoc": "pandoc",
+    "pdfinfo": "poppler-utils",
+    "pdftoppm": "poppler-utils",
+    "pdftotext": "poppler-utils",
+    "pg_dump": "postgresql-client",
+    "ping": "iputils-ping",
+    "poppler": "poppler-utils",
+    "ps": "procps",
+    "psql": "postgresql-client",
+    "redis-cli": "redis-tools",
+    "rg": "ripgrep",
+    "ripgrep": "ripgrep",
+    "rsync": "rsync",
+    "sqlite3": "sqlite3",
+    "ssh": "openssh-client",
+    "tesseract": "tesseract-ocr",
+    "traceroute": "traceroute",
+    "unzip": "unzip",
+    "wget": "wget",
+    "whois": "whois",
+}
+
+
+def missing(seen: Seen) -> list[str]:
+    """The variables that it says it cannot start without."""
+    return [] if seen.report["started"] else _first(_lines_of_its_end(seen))
+
+
+def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
+    """The variables that failed calls name (or the log, if all failed), and whether every call failed."""
+    return _first(_lines_of_its_calls(seen)), _all_failed(seen)
+
+
+def instead(seen: Seen) -> list[str]:
+    """The variables that it takes in the place of those."""
+    lines = _lines_of_its_calls(seen) if seen.report["started"] else _lines_of_its_end(seen)
+    first = _first(lines)
+    return [name for name in dict.fromkeys(name for line in lines for group in _groups(line)[1:] for name in group) if name not in first]
+
+
+def likely(seen: Seen, candidates: Collection[str]) -> list[str]:
+    """Of the variables that its code reads: those that its last words speak of ("URL cannot be empty"); all if they are few."""
+    text = " ".join(re.sub(r"[\W_]+", " ", line).lower() for line in _lines_of_its_end(seen))
+    chosen = [name for name in candidates if re.search(rf"\b{_spoken(name)}\b", text)] or list(candidates)
+    return chosen if len(chosen) <= MOST_GUESSES else []
+
+
+def usage(seen: Seen, program: str, folder: str) -> list[str]:
+    """The arguments that it says it wants, where they are words to be taken as they are and places to keep things; empty if it wants anything else."""
+    if seen.report["started"]:
+        return []
+    for line in _lines_of_its_end(seen):
+        found = USAGE.search(line)
+        if not found or program not in (found[1], found[1].rpartition("/")[2]):
+            continue
+        words = [word for word in found[2].split() if not (word.startswith("[") and word.endswith(("]", "]...", "...]")))]
+        given = [_argument(word, folder) for word in words]
+        if given and all(given):
+            return list(filter(None, given))
+    return []
+
+
+def _argument(word: str, folder: str) -> str:
+    name, equals, value = word.partition("=")
+    if A_DATABASE.search(word):
+        return f"{name}={folder}/data.db" if equals else f"{folder}/data.db"
+    if A_FOLDER.search(value or word):
+        return f"{name}={folder}" if equals else folder
+    return word if re.fullmatch(r"-{0,2}[a-z][a-z0-9-]*", word) else ""
+
+
+def native_addon(seen: Seen) -> str:
+    """The package of npm that would have to be compiled, which is not done unasked: that runs its code."""
+    text = "\n".join([*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])])
+    found = MODULE.search(text) if NATIVE.search(text) else None
+    return found[1] if found else ""
+
+
+def programs(seen: Seen) -> list[str]:
+    """The programs that it (or a call of it) did not find."""
+    report = seen.report
+    texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
+    found = (next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text))
+    return list(dict.fromkeys(name.rpartition("/")[2].lower() for name in found))
+
+
+def debian_packages(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(DEBIAN[name] for name in names if name in DEBIAN))
+
+
+def paths(tools: Iterable[Mapping[str, Any]]) -> str:
+    """An argument of a tool that names a file or a folder, and whose; empty if there is none."""
+    for tool in tools:
+        schema = tool.get("inputSchema")
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        for name in properties if isinstance(properties, dict) else ():
+            if PATH.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()):
+                return f"{name} of {tool.get('name')}"
+    return ""
+
+
+def wants_configuration(seen: Seen) -> bool:
+    """Every call failed, not for want of the network, but of something that it should have been told."""
+    return not seen.reached and _all_failed(seen) and bool(wants_account(seen))
+
+
+def wants_account(seen: Seen) -> str:
+    """What the first call said that failed for want of an account or a key; empty if none did."""
+    return next((call["complaint"] for call in seen.report["calls"] if NO_KEY.search(call["complaint"])), "")
+
+
+def last_words(seen: Seen) -> str:
+    """Why it did not start: the line of its stderr that says so (not a stack's last frame); else what the trial saw, and its last line."""
+    lines = [
+        line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
+    ]
+    for says in (MISTAKE, BAD, DENIAL):
+        if telling := [line for line in lines if says.search(line)]:
+            return telling[-1][:300]
+    return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
+
+
+def _all_failed(seen: Seen) -> bool:
+    calls = seen.report["calls"]
+    return bool(calls) and all(call["complaint"] for call in calls)
+
+
+def _lines_of_its_end(seen: Seen) -> list[str]:
+    return [line for text in (*seen.report["words"][-25:], seen.report["why_not"]) for line in text.splitlines()]
+
+
+def _lines_of_its_calls(seen: Seen) -> list[str]:
+    texts = [call["complaint"] for call in seen.report["calls"]] + seen.report["words"] * _all_failed(seen)
+    return [line for text in texts for line in text.splitlines()]
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+    lines = list(lines)
+    named = [name for line in lines for group in _groups(line)[:1] for name in group]
+    known = [name for line in lines for says, names in ACCOUNTS if says.search(line) for name in names]
+    return list(dict.fromkeys([*named, *known]))
+
+
+def _groups(line: str) -> list[list[str]]:
+    """The variables that a line wants, and after them those that would do in their place: "KEY, or both USER and PASSWORD"."""
+    if not WANTS.search(line):
+        return []
+    every = list(_variables(line))
+    parts = [(part, [name for name in every if re.search(rf"\b{name}\b", part)]) for part in OR.split(line)]
+    parts = [(part, names) for part, names in parts if names]
+    if len(parts) < 2:
+        return [names for _, names in parts]
+    groups: list[list[str]] = []
+    for part, names in parts:
+        groups += [names] if TOGETHER.search(part) else [[name] for name in names]  # "A, B or C"
+    return groups
+
+
+def _variables(text: str) -> Iterator[str]:
+    names = [name for name in dict.fromkeys(VARIABLE.findall(text)) if not NO_VARIABLE.search(name)]
+    # NAME_FILE beside NAME is another way to give the same.
+    return (name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names)
+
+
+def _spoken(name: str) -> str:
+    """How people say it: of ES_API_KEY "api key"."""
+    return " ?".join(name.lower().split("_")[1:] or [name.lower()])

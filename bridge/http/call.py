@@ -1,0 +1,113 @@
+"""One message on its way in, and how it goes through the steps of its table. The tables are in `admission.py`.
+
+A step looks at a `Call` and says one of four things: None, and the next step has its turn; a `Refusal`; `DONE`, the message is
+answered or on its way; or something to be waited for, which says one of the first three. Nothing is waited for where nothing has to be,
+so a plain call goes through without a task.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from msgspec import Raw, Struct
+
+from bridge.http.body import TooLong
+from bridge.http.head import Head
+from bridge.http.request import Request, Response
+from bridge.http.service import Service
+from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, from_client
+from bridge.protocol.errors import NULL_ID, Malformed, Refusal
+from bridge.protocol.outbox import Outbox
+from bridge.protocol.outcome import DONE, Outcome
+from bridge.protocol.session import Session
+
+NO_MESSAGE = Envelope()
+ANY = Head(True, True, False, None, None)
+
+
+class Connection(Protocol):
+    """What steps need of a `conversation.Conversation`."""
+
+    session: Session | None
+
+    def open(self, call: "Call") -> Outcome: ...
+
+    def adopt(self) -> Session: ...
+
+
+class Call(Struct, eq=False):
+    """One message on its way in, and what the steps find out about it. (msgspec sets a member later at four times the price.)"""
+
+    steps: "Steps"  # that it has to go through
+    service: Service
+    request: Request
+    response: Response
+    head: Head  # what the HTTP request says of itself
+    message: Envelope  # NO_MESSAGE: a batch, or what cannot be read, or has no body
+    outbox: Outbox | None = None  # where its answer goes, if not to a Reply: a connection, a batch, or a ModernReply
+    session: Session | None = None  # from the step `session` or `connection_session` on
+    messages: tuple[Envelope, ...] = ()  # of a batch
+    connection: Connection | None = None  # that it came on
+    malformed: Malformed | None = None  # why it is no message
+    rule: str = ""  # of the callers file, which refused it
+
+
+class ModernCall(Call, kw_only=True, eq=False):
+    """One of the era without a handshake."""
+
+    params: ModernParams
+    meta: Meta
+    is_familiar: bool = False  # the same was said before
+    duplicates: frozenset[bytes] = frozenset()  # names of headers that came more than once
+    child: Any = None  # which the service has found for it
+
+
+Step = Callable[[Call], Outcome]
+Steps = tuple[Step, ...]
+
+
+def admit(call: Call) -> Refusal | Coroutine[Any, Any, Refusal | None] | None:
+    """Go through the steps. Returns None if the message is on its way, a refusal, or a coroutine that returns one of these."""
+    for step in call.steps:
+        outcome = step(call)
+        if outcome is not None:
+            if outcome is DONE:
+                return None
+            if isinstance(outcome, Refusal):
+                return _refused(call, outcome)
+            call.steps = call.steps[call.steps.index(step) + 1 :]
+            return _go_on(outcome, call)
+    return None
+
+
+async def admitted(call: Call) -> Refusal | None:
+    """The same for who has to wait anyway."""
+    outcome = admit(call)
+    return outcome if outcome is None or isinstance(outcome, Refusal) else await outcome
+
+
+async def _go_on(awaited: Awaitable[Outcome], call: Call) -> Refusal | None:
+    outcome = await awaited
+    if outcome is None:
+        return await admitted(call)
+    if outcome is DONE:
+        return None
+    return _refused(call, outcome) if isinstance(outcome, Refusal) else await _go_on(outcome, call)
+
+
+def _refused(call: Call, refusal: Refusal) -> Refusal:
+    """All refusals of all ways in come by here once; what an operator wants to know of each has its place here."""
+    call.service.counts.refusals[str(refusal.status)] += 1
+    return refusal
+
+
+def request_of(call: Call) -> tuple[bytes, str | None, Raw]:
+    """The id, method and params of the request that is refused, as far as they can be told."""
+    message, body = call.message, call.request.body
+    if message is NO_MESSAGE:
+        if isinstance(body, TooLong):
+            return body.id or NULL_ID, "tools/call" if body.id and body.is_call else None, ABSENT
+        try:
+            message = from_client(body)
+        except Malformed as error:
+            return error.id, "tools/call" if error.id != NULL_ID and b'"tools/call"' in body else None, ABSENT
+    return bytes(message.id if message.method else b"") or NULL_ID, message.method, message.params

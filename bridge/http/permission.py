@@ -1,0 +1,105 @@
+"""The steps of admission that hold a caller to its callers file: how often it may ask, what it may do, and what lists show it.
+
+The rules themselves are in `bridge/callers/`. Without --callers a service has no `access`, and these steps say nothing.
+"""
+
+from functools import partial
+
+from bridge.callers.access import LISTS, OwnName
+from bridge.http.call import Call, ModernCall
+from bridge.http.modern import ModernReply
+from bridge.http.reply import Shown
+from bridge.protocol import spelling
+from bridge.protocol.outbox import Outbox
+from bridge.protocol.outcome import DONE, Outcome
+
+
+def rate(call: Call) -> Outcome:
+    """The caller has not asked too often."""
+    access = call.service.access
+    return None if access is None else access.too_often(_name(call), call.service.loop.time())
+
+
+def rate_of_batch(call: Call) -> Outcome:
+    """A batch counts as many as it has requests, the first of which `rate` has counted."""
+    if call.service.access is not None:
+        requests = sum(message.method is not None and bool(message.id) for message in call.messages)
+        call.service.access.spend(_name(call), requests - 1, call.service.loop.time())
+    return None
+
+
+def permit(call: Call) -> Outcome:
+    """Its caller may do this. The last thing that is asked: what it decides by is what the child gets."""
+    access = call.service.access
+    if access is None:
+        return None
+    view = access.view(call.request.principal)
+    denial = None if view.sees_all else view.denial(call.message, spelling.params(call.message), _own_name(call))
+    if denial is None:
+        return None
+    call.rule = denial.rule
+    return denial.refusal
+
+
+def permit_notice(call: Call) -> Outcome:
+    """A notification goes on, or to nobody: its client is not told what becomes of it."""
+    if _may_tell(call):
+        return None
+    call.response.accepted()
+    return DONE
+
+
+def permit_part(call: Call) -> Outcome:
+    """The same for one in a batch, which is answered as a whole."""
+    return None if _may_tell(call) else DONE
+
+
+def shown(call: Call, outbox: Outbox) -> Outbox:
+    """The outbox of a request, which shows its caller no more of a list than it may see."""
+    access, method = call.service.access, call.message.method
+    if access is None or method is None or method not in LISTS:
+        return outbox
+    view = access.view(call.request.principal)
+    return Shown(outbox, view, method, _own_name(call)) if view.shows(method) else outbox
+
+
+def permit_modern(call: Call) -> Outcome:
+    """`permit`, and what lists show, for a call of the modern era."""
+    assert isinstance(call, ModernCall) and isinstance(call.outbox, ModernReply)
+    access, method = call.service.access, call.message.method
+    if access is None:
+        return None
+    view = access.view(call.request.principal)
+    if view.sees_all:
+        return None
+    own_name: OwnName = call.child.relay.policy.profile.own_name
+    if method is not None and view.shows(method):
+        call.outbox.cut = partial(view.cut, method, own_name=own_name)
+    denial = view.denial(call.message, call.params, own_name, is_modern=True)
+    if denial is None:
+        return None
+    call.rule = denial.rule
+    return denial.refusal
+
+
+def _may_tell(call: Call) -> bool:
+    service, method = call.service, call.message.method
+    if service.access is None or method is None:
+        return True
+    service.access.spend(_name(call), 1, service.loop.time())
+    if service.access.view(call.request.principal).may_notify(method):
+        return True
+    service.counts.strays["denied"] += 1
+    return False
+
+
+def _name(call: Call) -> str:
+    """What requests are counted by."""
+    return call.request.caller or call.request.principal
+
+
+def _own_name(call: Call) -> OwnName:
+    session = call.session
+    assert session is not None and session.relay is not None
+    own_name: OwnName = session.relay.policy.profile.own_name
+    return own_name

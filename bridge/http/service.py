@@ -1,0 +1,100 @@
+"""What the ways in need of the service behind them: its counts and rooms, and what can be asked of it.
+
+`bridge.service.Service` is one. This stands here so that who reads a step or an adapter sees all that it can reach.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Protocol
+
+from bridge.budget import Budget
+from bridge.callers.access import Access
+from bridge.counts import Counts
+from bridge.http.stream import OpenStreams
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.errors import Refusal
+from bridge.protocol.outbox import Outbox
+from bridge.protocol.outcome import Outcome
+from bridge.protocol.profile import Strict
+from bridge.protocol.replay import Replay
+from bridge.protocol.session import Session, Sessions
+from bridge.settings import Settings
+
+Opened = tuple[Session | None, bytes | Refusal]
+
+
+class ModernCalls(Protocol):
+    """The steps of a modern call that only the service knows. Each takes an `http.call.Call`."""
+
+    def find_child(self, call: Any) -> Outcome: ...
+    def tool(self, call: Any) -> Outcome: ...
+    def special(self, call: Any) -> Outcome: ...
+    def room(self, call: Any) -> Outcome: ...
+    def send(self, call: Any) -> Outcome: ...
+
+
+class Children(Protocol):
+    def connect(self, session: Session) -> Awaitable[Refusal | None]: ...
+
+
+class Service(Protocol):
+    """One MCP as it is served."""
+
+    name: str
+    settings: Settings
+    loop: asyncio.AbstractEventLoop
+    counts: Counts
+    memory: Budget
+    profile: Strict
+    is_litellm: bool
+    sessions: Sessions
+    replay: Replay
+    draining: bool
+
+    access: Access | None  # what callers may do, where a file says so
+
+    @property
+    def streams(self) -> OpenStreams: ...
+
+    @property
+    def older(self) -> object | None: ...
+
+    @property
+    def children(self) -> Children: ...
+
+    @property
+    def modern(self) -> ModernCalls: ...
+
+    def is_hidden_from(self, principal: str) -> bool: ...
+
+    def shown(self, principal: str, method: str | None, answer: bytes) -> bytes: ...
+
+    def not_now(self) -> Refusal | None: ...
+
+    def no_memory(self, caller: str) -> Refusal: ...
+
+    def initialize(
+        self, transport: str, message: Envelope, principal: str, session: Session | None = None, caller: str = ""
+    ) -> Opened | Awaitable[Opened]: ...
+
+    def find_session(self, id: bytes | None, principal: str, headers: dict[bytes, bytes]) -> tuple[Session | None, Refusal | None]: ...
+
+    def adopt(self, transport: str, principal: str) -> Session: ...
+
+    def request(self, session: Session, message: Envelope, outbox: Outbox, headers: dict[bytes, bytes]) -> Refusal | None: ...
+
+    def tell(self, session: Session, message: Envelope) -> None: ...
+
+    def tell_older(self, id: str, principal: str, message: Envelope) -> bool: ...
+
+    def end(self, session: Session) -> None: ...
+
+    def is_full(self, session: Session) -> bool: ...
+
+    def room(self, session: Session) -> Awaitable[Refusal | None]: ...
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]": ...
+
+    def readiness(self, is_shown: bool = True) -> dict[str, Any]: ...
+
+    def status(self, is_shown: bool = True) -> dict[str, Any]: ...
