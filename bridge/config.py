@@ -112,7 +112,7 @@ def _option(item: Field[Any], value: Any, where: str) -> Any:
     except ValueError as error:
         raise UsageError(f"{where}: {item.name}: {error}") from None
     if meta["choices"] and parsed not in meta["choices"]:
-        raise UsageError(f"{where}: {item.name}: {value!r} is none of {', '.join(meta['choices'])}")
+        raise UsageError(f"{where}: {item.name}: must be one of {', '.join(meta['choices'])}, not {value!r}")
     return parsed
 
 

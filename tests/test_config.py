@@ -92,7 +92,7 @@ def test_disabled_and_remote_servers_are_left_out(tmp_path):
         ),
         ("mcpServers:\n  a/b: {command: x}\n  a b: {command: x}\n", "mcps.yaml:3: a b: would also be served as 'a-b'"),
         ("mcpServers:\n  a: {command: '${BRIDGE_TEST_UNSET}'}\n", "mcps.yaml:2: a: ${BRIDGE_TEST_UNSET} is not set"),
-        ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: 'none' is none of"),
+        ("mcpServers:\n  a: {command: x, isolation: none}\n", "mcps.yaml:2: a: isolation: must be one of"),
         ("mcpServers:\n  a: {command: x, env: {'1A': y}}\n", "mcps.yaml:2: a: --env 1A: not the name"),
         ("mcpServers:\n  a: {command: x, secrets: {KEY: /no/such}}\n", "mcps.yaml:2: a: --secret KEY=/no/such: No such file"),
         ("mcpServers:\n  a: {command: x, secrets: [KEY]}\n", "mcps.yaml:2: a: 'secrets' is not an object of texts"),

@@ -78,7 +78,7 @@ class Environment:
 
 
 def read(project: Project) -> Environment:
-    """As it is. Raises UsageError for lines that are no variables."""
+    """As it is. Raises UsageError for lines that are not NAME=VALUE."""
     return Environment(_from_files(project) | read_dotenv(project.env_file))
 
 
@@ -178,7 +178,7 @@ def startable(environment: Environment, fleet: Fleet) -> tuple[list[Stanza], dic
 
 
 def absent(stanza: Stanza, environment: Environment) -> str:
-    """What it missing_requirements to start, in one line with the way out; empty if nothing."""
+    """What is missing for it to start, in one line with the way out; empty if nothing is."""
     missing = stanza.missing(environment.values)
     if stanza.auth and stanza.auth.value_env and not environment.values.get(stanza.auth.value_env):
         missing.append(stanza.auth.value_env)

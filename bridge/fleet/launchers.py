@@ -130,7 +130,7 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
     if len(words[0].replace("\\", "/").split("/")) > 1:
         name = words[0].replace("\\", "/").rpartition("/")[2]
         if re.search(r"\.(exe|bat|cmd|ps1|app)$", name, re.IGNORECASE):
-            raise NotUnderstood(f"{safe(name)} is no Linux program: name the package that it comes from")
+            raise NotUnderstood(f"{safe(name)} is not a Linux program: name the package that it comes from")
         return replace(draft, source={"binary": {"file": name}}, command=(name, *rest)), [
             f"copy {safe(words[0])} to images/{draft.name}/{name}; it must be a Linux program"
         ]

@@ -55,7 +55,7 @@ def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
         )
     settings["digests"] = digests.read(folder)
     if not isinstance(settings.setdefault("litellm", {}), dict):
-        raise StanzaError(f"{folder / FLEET}:{lines.get(('litellm',), 1)}: litellm: expected fields: litellm: {{version: 1.80.0}}")
+        raise StanzaError(f"{folder / FLEET}:{lines.get(('litellm',), 1)}: litellm: must be a mapping: litellm: {{version: 1.80.0}}")
     for name, value in changes.items():
         settings[name] = {**settings.get(name, {}), **value} if isinstance(value, dict) else value
     base = folder.parent / "litellm" / "base.yaml"
@@ -70,9 +70,13 @@ def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
 def _read_base(path: Path) -> dict[str, Any]:
     """The operator's own settings for LiteLLM, as far as we look into them."""
     document, lines = _read(path)
-    for name, kind, expected in (("model_list", list, "a list"), ("general_settings", dict, "fields"), ("mcp_servers", dict, "fields")):
+    for name, kind, expected in (
+        ("model_list", list, "a list"),
+        ("general_settings", dict, "a mapping"),
+        ("mcp_servers", dict, "a mapping"),
+    ):
         if document.get(name) is not None and not isinstance(document[name], kind):
-            raise StanzaError(f"{path}:{lines.get((name,), 1)}: {name}: expected {expected}")
+            raise StanzaError(f"{path}:{lines.get((name,), 1)}: {name}: must be {expected}")
     return document
 
 
@@ -118,11 +122,11 @@ def told(path: Path, error: ValidationError, lines: Lines, model: type[Part] = S
         if mistake["type"] == "extra_forbidden":
             message = f"unknown field; there are {', '.join(_fields_at(place[:-1], model))}"
         elif place[:1] == ("env",) and len(place) > 2:  # one mistake for each type that it could have had
-            place, message = place[:2], f"{_shown(mistake['input'])} is no text or number: put it in quotes"
+            place, message = place[:2], f"must be a string, a number or a boolean, not {_shown(mistake['input'])}; quote it"
         elif mistake["type"] == "string_type":
-            message = f"{_shown(mistake['input'])} is no text: put it in quotes{_UNITS.get(place, '')}"
+            message = f"must be a string, not {_shown(mistake['input'])}; quote it{_UNITS.get(place, '')}"
         elif mistake["type"] in ("model_type", "model_attributes_type"):
-            message = f"{_shown(mistake['input'])} where fields belong; there are {', '.join(_fields_at(place, model))}"
+            message = f"must be a mapping, not {_shown(mistake['input'])}; its fields are {', '.join(_fields_at(place, model))}"
         elif place == ("limits", "memory"):
             message = f"{_shown(mistake['input'])}: write a number with a unit: 256m, 1g"
         field = f"{'.'.join(place)}: " if place else ""
@@ -171,9 +175,9 @@ def _read(path: Path) -> tuple[dict[str, Any], Lines]:
         mark = getattr(error, "problem_mark", None)
         raise StanzaError(f"{path}:{mark.line + 1 if mark else 1}: {getattr(error, 'problem', None) or error}") from None
     except ValueError as error:  # of a date that is none
-        raise StanzaError(f"{path}:1: {error}: a text that looks like a date or number needs quotes") from None
+        raise StanzaError(f"{path}:1: {error}: a string that looks like a date or a number must be quoted") from None
     if not isinstance(document, dict):
-        raise StanzaError(f"{path}:1: expected fields, 'name: value' on each line")
+        raise StanzaError(f"{path}:1: must be a mapping: 'name: value' on each line")
     return document, lines
 
 
@@ -187,7 +191,9 @@ def _note(node: yaml.Node | None, place: tuple[str, ...], lines: Lines, path: Pa
         for key, value in node.value:
             here = (*place, str(key.value))
             if here in lines:
-                raise StanzaError(f"{path}:{key.start_mark.line + 1}: {'.'.join(here)}: already said in line {lines[here]}")
+                raise StanzaError(
+                    f"{path}:{key.start_mark.line + 1}: {'.'.join(here)}: duplicate field; the first is in line {lines[here]}"
+                )
             lines[here] = key.start_mark.line + 1
             _note(value, here, lines, path, around)
     elif isinstance(node, yaml.SequenceNode):

@@ -45,7 +45,7 @@ class CannotLock(UsageError):
 
 
 class Incomplete(CannotLock):
-    """npm's lock missing_requirements packages (peers that are optional for one and not for another); naming them makes it whole."""
+    """npm's lock leaves packages out (peers that are optional for one and not for another); naming them in the stanza completes it."""
 
     def __init__(self, words: str, missing: list[str]):
         super().__init__(words)

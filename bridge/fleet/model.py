@@ -103,5 +103,5 @@ def release(version: str) -> tuple[int, ...]:
     """`1.77.3` or `v1.77.3-stable` as (1, 77, 3)."""
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", version)
     if not found:
-        raise ValueError(f"{version!r} is no version: write 1.77.3")
+        raise ValueError(f"{version!r} is not a version: write 1.77.3")
     return tuple(map(int, found.groups()))

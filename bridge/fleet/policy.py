@@ -14,7 +14,7 @@ def check_policy(values: dict[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in PER_MCP:
-            raise ValueError(f"{key}: no option of a child; there are {', '.join(sorted(PER_MCP))}")
+            raise ValueError(f"{key}: unknown option; there are {', '.join(sorted(PER_MCP))}")
         checked[name] = value
         meta = PER_MCP[name].metadata
         if meta["repeat"]:
@@ -23,8 +23,10 @@ def check_policy(values: dict[str, Any]) -> dict[str, Any]:
         try:
             parsed = meta["type"](text)
         except ValueError as error:
-            why = f"{value!r} is no number" if "literal for int" in str(error) or "convert string to float" in str(error) else error
+            why = (
+                f"must be a number, not {value!r}" if "literal for int" in str(error) or "convert string to float" in str(error) else error
+            )
             raise ValueError(f"{key}: {why}") from None
         if meta["choices"] and parsed not in meta["choices"]:
-            raise ValueError(f"{key}: {value!r} is none of {', '.join(meta['choices'])}")
+            raise ValueError(f"{key}: must be one of {', '.join(meta['choices'])}, not {value!r}")
     return checked

@@ -135,9 +135,7 @@ class Smoke(Part):
             try:
                 json.dumps(value, allow_nan=False)
             except (TypeError, ValueError):
-                raise ValueError(
-                    f"{name}: {type(value).__name__} is nothing that JSON has: a text (a date, for one) needs quotes"
-                ) from None
+                raise ValueError(f"{name}: {type(value).__name__} cannot be written as JSON; quote dates and other strings") from None
         return arguments
 
 

@@ -13,7 +13,7 @@ KEY = "sk-right"
 
 
 class FakeLiteLLM:
-    """`wrong` is what it does wrong: wedged, key, list, missing_requirements, more, call, wedged-by-call, or nothing."""
+    """`wrong` is what it does wrong: wedged, key, list, fewer, more, call, wedged-by-call, or nothing."""
 
     def __init__(self, bridge: str, token: str, names: list[str]):
         self.bridge, self.names = bridge, names
@@ -45,7 +45,7 @@ class FakeLiteLLM:
 
     def tools(self, name: str) -> list[str]:
         names = [tool["name"] for tool in self.ask(name, "tools/list", {})["tools"] if tool["name"] not in self.hidden]
-        return names[1:] if self.wrong == "missing_requirements" else [*names, "invented"] if self.wrong == "more" else names
+        return names[1:] if self.wrong == "fewer" else [*names, "invented"] if self.wrong == "more" else names
 
     def ask(self, name: str, method: str, params: dict) -> dict:
         with httpx.Client(base_url=f"{self.bridge}/{name}", headers=self.headers, trust_env=False, timeout=10) as http:

@@ -84,8 +84,8 @@ def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
     ("words", "says"),
     [
         (("up", "tima"), "no MCP 'tima'; there are time"),
-        (("up", "--litellm-version", "newest"), "'newest' is no version"),
-        (("render", "--litellm-version", "1"), "'1' is no version"),
+        (("up", "--litellm-version", "newest"), "'newest' is not a version"),
+        (("render", "--litellm-version", "1"), "'1' is not a version"),
         (("up", "--engine", "podman"), "invalid choice: 'podman'"),
         (("ps", "--", "ls"), "nothing belongs after '--' here"),
         (("verify", "--jsn"), "unrecognized arguments: --jsn"),

@@ -122,7 +122,7 @@ def test_the_package_is_found(text, source, command):
         ("npx -y ${input:package}", "which only that client fills in"),
         ("uvx C:\\\\x", "does not come from a registry"),
         ("deno run jsr:@a/b", "does not come from a registry"),
-        ("C:\\\\Tools\\\\server.exe --x", "no Linux program"),
+        ("C:\\\\Tools\\\\server.exe --x", "not a Linux program"),
         ("go run github.com/x/y@latest", "builds or runs"),
         ("dnx Some.Server --yes", "builds or runs"),
         ("bash -c 'cd x && ./build && npx p'", "runs before it"),

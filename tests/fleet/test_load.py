@@ -42,23 +42,26 @@ GOOD = "pypi: a==1\ncommand: a\n"
         (GOOD + "egress: perhaps\n", "time/stanza.yaml:3: egress: "),
         ("pypi: a\ncommand: a\n", "time/stanza.yaml:1: pypi: 'a' is not pinned"),
         ("description: a\n", "time/stanza.yaml:1: 'command' is missing"),
-        (GOOD + "description: x\ncommand: b\n", "time/stanza.yaml:4: command: already said in line 2"),
+        (GOOD + "description: x\ncommand: b\n", "time/stanza.yaml:4: command: duplicate field; the first is in line 2"),
         (GOOD + "name: clock\n", "time/stanza.yaml:3: name: an MCP is called as its folder, 'time'"),
         (GOOD + "bridge: {max_in_flight: many}\n", "time/stanza.yaml:3: bridge: max_in_flight: "),
         ("pypi: [a==1\ncommand: a\n", "time/stanza.yaml:2: "),
         ("pypi:\ta==1\n", "time/stanza.yaml:1: "),
-        ("- a\n- b\n", "time/stanza.yaml:1: expected fields"),
+        ("- a\n- b\n", "time/stanza.yaml:1: must be a mapping"),
         (b"description: \xff\n", "time/stanza.yaml: not UTF-8"),
         ("", "time/stanza.yaml:1: 'command' is missing"),
         (GOOD + "secrets: [A, {B: {}}]\n", "time/stanza.yaml:3: secrets: {'B': {}}: write a list of names, or NAME: {…}"),
         (
             GOOD + "smoke: {tool: t, arguments: {since: 2024-01-01}}\n",
-            "time/stanza.yaml:3: smoke.arguments: since: date is nothing that JSON has",
+            "time/stanza.yaml:3: smoke.arguments: since: date cannot be written as JSON",
         ),
-        (GOOD + "smoke: {tool: t, arguments: {a: [.nan]}}\n", "time/stanza.yaml:3: smoke.arguments: a: list is nothing that JSON has"),
-        (GOOD + "smoke: {tool: t, arguments: {a: !!binary aGk=}}\n", "time/stanza.yaml:3: smoke.arguments: a: bytes is nothing"),
-        (GOOD + "smoke: {tool: t, arguments: {a: !!set {b}}}\n", "time/stanza.yaml:3: smoke.arguments: a: set is nothing"),
-        (GOOD + "env:\n  A: 2024-13-45\n", "time/stanza.yaml:1: month must be in 1..12: a text that looks like a date"),
+        (GOOD + "smoke: {tool: t, arguments: {a: [.nan]}}\n", "time/stanza.yaml:3: smoke.arguments: a: list cannot be written as JSON"),
+        (
+            GOOD + "smoke: {tool: t, arguments: {a: !!binary aGk=}}\n",
+            "time/stanza.yaml:3: smoke.arguments: a: bytes cannot be written as JSON",
+        ),
+        (GOOD + "smoke: {tool: t, arguments: {a: !!set {b}}}\n", "time/stanza.yaml:3: smoke.arguments: a: set cannot be written as JSON"),
+        (GOOD + "env:\n  A: 2024-13-45\n", "time/stanza.yaml:1: month must be in 1..12: a string that looks like a date"),
         (GOOD + "apt: &a [*a]\n", "time/stanza.yaml:3: apt.0: contains itself"),
         (GOOD + "volumes: ['my data:/data']\n", "time/stanza.yaml:3: volumes.0: 'my data': a volume's name is letters"),
         (GOOD + "volumes: ['${D:-a b}:/data']\n", "time/stanza.yaml:3: volumes.0: 'a b': a volume's name is letters"),
@@ -69,10 +72,13 @@ GOOD = "pypi: a==1\ncommand: a\n"
         ("url: ftp://a\ntransport: http\n", "time/stanza.yaml:1: url: 'ftp://a': write http"),
         (GOOD + "files: nosuch\n", "time/stanza.yaml:3: files: there is no folder 'nosuch' in "),
         ("command: a\nbinary:\n  file: a-{arch}\n", "time/stanza.yaml:3: binary.file: there is no file 'a-{arch}' in "),
-        (GOOD + "python: 3.12\n", "time/stanza.yaml:3: python: 3.12 is no text: put it in quotes"),
-        (GOOD + "limits: {memory: 256}\n", "time/stanza.yaml:3: limits.memory: 256 is no text: put it in quotes, with a unit (256m, 1g)"),
-        (GOOD + "limits: 256m\n", "time/stanza.yaml:3: limits: '256m' where fields belong; there are memory, pids, cpus, shm"),
-        (GOOD + "bridge: {max_in_flight: a}\n", "time/stanza.yaml:3: bridge: max_in_flight: 'a' is no number"),
+        (GOOD + "python: 3.12\n", "time/stanza.yaml:3: python: must be a string, not 3.12; quote it"),
+        (
+            GOOD + "limits: {memory: 256}\n",
+            "time/stanza.yaml:3: limits.memory: must be a string, not 256; quote it, with a unit (256m, 1g)",
+        ),
+        (GOOD + "limits: 256m\n", "time/stanza.yaml:3: limits: must be a mapping, not '256m'; its fields are memory, pids, cpus, shm"),
+        (GOOD + "bridge: {max_in_flight: a}\n", "time/stanza.yaml:3: bridge: max_in_flight: must be a number, not 'a'"),
     ],
 )
 def test_a_mistake_is_told_by_file_line_and_field(write, text, said):
@@ -91,15 +97,17 @@ def test_all_mistakes_of_all_files_are_told_at_once(write):
 
 @pytest.mark.parametrize("value, shown", [("", "nothing"), ("2024-01-01", "2024-01-01"), ("[a]", "['a']")])
 def test_a_variable_that_is_no_text_is_one_mistake(write, value, shown):
-    assert mistakes(write(GOOD + f"env:\n  A: {value}\n")) == [f"time/stanza.yaml:4: env.A: {shown} is no text or number: put it in quotes"]
+    assert mistakes(write(GOOD + f"env:\n  A: {value}\n")) == [
+        f"time/stanza.yaml:4: env.A: must be a string, a number or a boolean, not {shown}; quote it"
+    ]
 
 
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("litellm: 1.80.0\n", "fleet.yaml:1: litellm: expected fields: litellm: {version: 1.80.0}"),
-        ("litellm:\n", "fleet.yaml:1: litellm: expected fields"),
-        ("litellm: [a]\n", "fleet.yaml:1: litellm: expected fields"),
+        ("litellm: 1.80.0\n", "fleet.yaml:1: litellm: must be a mapping: litellm: {version: 1.80.0}"),
+        ("litellm:\n", "fleet.yaml:1: litellm: must be a mapping"),
+        ("litellm: [a]\n", "fleet.yaml:1: litellm: must be a mapping"),
         ("stanzas: []\n", "fleet.yaml:1: stanzas: each stands in images/NAME/stanza.yaml: take this out"),
         ("prt: 1\n", "fleet.yaml:1: prt: unknown field; there are litellm, name, port, origins, "),
     ],
@@ -116,9 +124,9 @@ def test_a_mistake_of_the_fleet_is_told_in_the_fleet_s_words(write, text, said):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("a: 1\ngeneral_settings: [a]\n", ":2: general_settings: expected fields"),
-        ("mcp_servers: [a]\n", ":1: mcp_servers: expected fields"),
-        ("model_list: foo\n", ":1: model_list: expected a list"),
+        ("a: 1\ngeneral_settings: [a]\n", ":2: general_settings: must be a mapping"),
+        ("mcp_servers: [a]\n", ":1: mcp_servers: must be a mapping"),
+        ("model_list: foo\n", ":1: model_list: must be a list"),
     ],
 )
 def test_a_base_that_is_no_config_is_told(write, tmp_path, text, said):

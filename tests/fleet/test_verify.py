@@ -270,7 +270,7 @@ def test_a_list_that_hangs(check, litellm, monkeypatch):
     assert "does not answer" in todo
 
 
-@pytest.mark.parametrize(("wrong", "says"), [("missing_requirements", "missing_requirements echo"), ("more", "has besides invented")])
+@pytest.mark.parametrize(("wrong", "says"), [("fewer", "does not show echo"), ("more", "has besides invented")])
 def test_tools_that_are_not_the_same_in_litellm(check, litellm, wrong, says):
     litellm.wrong = wrong
     hop, seen, _ = broke(check())

@@ -125,7 +125,7 @@ def listed(stanza: Stanza, litellm: LiteLLM, direct: list[str], names: list[str]
     twice = sorted({name for name in seen if seen.count(name) > direct.count(name) and name in direct})
     parts = [
         f"{words} {', '.join(found[:5])}{' …' * (len(found) > 5)}"
-        for words, found in (("missing_requirements", missing), ("has besides", more), ("shows twice", twice))
+        for words, found in (("does not show", missing), ("has besides", more), ("shows twice", twice))
         if found
     ]
     if parts:
