@@ -242,8 +242,12 @@ def test_litellms_image_is_untouched():
     one = SERVICES["litellm"]
 
     assert one["image"] == "ghcr.io/berriai/litellm:v1.77.3-stable" and "build" not in one
-    assert one["volumes"] == ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro", "keys-litellm:/run/keys:ro"]
-    assert "exec docker/prod_entrypoint.sh" in one["entrypoint"][2]  # as the image itself begins
+    assert one["volumes"] == [
+        "${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro",
+        "./litellm_server.py:/litellm_server.py:ro",
+        "keys-litellm:/run/keys:ro",
+    ]
+    assert "/litellm_server.py" in one["entrypoint"][2]
 
 
 def test_litellms_health_check_is_python_that_compiles():

@@ -188,7 +188,8 @@ class Embedded:
             {
                 "name": LITELLM,
                 "argv": [
-                    str(gateway),
+                    str(gateway.with_name("python")),
+                    str(litellm.SERVER),
                     "--config",
                     str(gateway_file),
                     "--host",
@@ -200,8 +201,7 @@ class Embedded:
                 "cwd": str(self.state),
                 "stop_patience": 3,
                 "last_signal": int(signal.SIGKILL),
-                "config": _digest(gateway_file),
-                "reload": "",
+                "reload": _digest(gateway_file),
                 "probe": {"url": f"{urls.litellm}/mcp/", "key": "LITELLM_MASTER_KEY"},
             },
         ]
@@ -254,7 +254,8 @@ class Embedded:
             outcome = Waves(lambda _: {}, lambda: starting, lambda name: f"{urls.mcps}/{name}/readyz", str, self.say, headers).run(
                 (), names
             )
-            self._until(lambda: http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
+            config = self.state / "litellm.yaml"
+            self._until(lambda: litellm.serves(config, self.state) and http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
         return outcome
 
     def _stamps(self, entries: dict[str, dict]) -> dict[str, str]:

@@ -4,10 +4,12 @@
 behave as it does there. Other versions get what their requirements say.
 """
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bridge.fleet.engines.packages import OURS, environment, interpreter
 from bridge.fleet.model import release
@@ -15,6 +17,7 @@ from bridge.fleet.targets.compose import named_in
 
 PYTHONS = ("3.11", "3.12", "3.13")  # that it has wheels for
 PINNED = Path(__file__).parent
+SERVER = Path(__file__).parent.parent / "targets/templates/litellm_server.py"
 OLD = (1, 81)
 OURS_TOO = ("PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77 to 1.80
@@ -33,7 +36,16 @@ def executable(version: str) -> Path:
     return environment(f"litellm-{version}", *requirements(version), python=python).with_name("litellm")
 
 
-def variables(config: dict, said: Mapping[str, str], home: Path) -> dict[str, str]:
+def serves(config: Path, home: Path) -> bool:
+    """Whether the one that runs serves this configuration, as it is now; one that cannot be told was started with it."""
+    try:
+        said = (home / "litellm-served").read_text().split()[-1]
+    except (FileNotFoundError, IndexError):
+        return False
+    return said in ("-", hashlib.sha256(config.read_bytes()).hexdigest())
+
+
+def variables(config: dict[str, Any], said: Mapping[str, str], home: Path) -> dict[str, str]:
     """Its environment: what its config names, and little of ours: a key in somebody's shell would change what it does."""
     ours = {name: os.environ[name] for name in OURS_TOO if name in os.environ}
     named = {name: said[name] for name in ("TZ", "LITELLM_MASTER_KEY", "BRIDGE_TOKEN", *named_in(config)) if name in said}

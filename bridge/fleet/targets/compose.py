@@ -8,8 +8,8 @@ do not use up Docker's pools. The inner networks have no address on this machine
 what listens here. What was not taken: a network for each MCP and the door runs out of pools, and shows the door to the MCP.
 
 Keys are made by the service `keys` at the first start, at random, where the operator names none. They are files in volumes,
-each seen only by who needs it: `docker inspect` shows none, and an MCP has hashes. LiteLLM's image takes its keys from its
-environment alone, so a line of shell reads them before its own entry point.
+each seen only by who needs it: `docker inspect` shows none, and an MCP has hashes. LiteLLM takes its keys from its
+environment alone, so what starts it reads them (litellm_server.py, which also gives it another configuration without a new container).
 
 Images have no name here: Compose calls them PROJECT-NAME, so that each checkout, with its COMPOSE_PROJECT_NAME in .env, has its own.
 
@@ -36,10 +36,10 @@ SOCKET = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777,si
 KEYS = "/run/keys"
 READERS = ("litellm", "prometheus", "database", "door", "mcp")
 OWN_KEYS = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
-LITELLM_ENTRY = f"""for key in {KEYS}/*; do if [ -s "$key" ]; then export "$(basename "$key")=$(cat "$key")"; fi; done
-if [ -x docker/prod_entrypoint.sh ]; then exec docker/prod_entrypoint.sh "$@"; fi
-exec litellm "$@"
-"""
+LITELLM_ENTRY = f"""python="$(sed -n '1s/^#! *//p' "$(command -v litellm)")"
+case "$python" in */python*) ;; *) python=python3 ;; esac
+exec "$python" /litellm_server.py --keys {KEYS} "$@"
+"""  # with the Python that its image has for it
 DOCKER_SOCKET = "/var/run/docker.sock"
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
@@ -63,7 +63,8 @@ def render(fleet: Fleet) -> Iterator[File]:
         yield File(f"compose/{path}", f"# {MADE_BY}\n\n{fill(template(name), values)}")
     yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
     yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
-    yield File("compose/keys.py", f"# {MADE_BY}\n{template('keys.py')}")
+    for name in ("keys.py", "litellm_server.py"):
+        yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")
     first, _, rest = template("reader.sh").partition("\n")
     yield File("compose/database/reader.sh", f"{first}\n# {MADE_BY}\n{rest}")
     yield File("compose/defaults/nothing", "")
@@ -76,6 +77,16 @@ def whole(fleet: Fleet) -> dict[str, Any]:
         "services": {"litellm": litellm(fleet), "prometheus": prometheus(fleet)},
         "volumes": {"prometheus": {}},
     }
+
+
+def flat(fleet: Fleet) -> dict[str, Any]:
+    """The whole fleet in one file, for who asks often: Compose needs seconds for forty files that include each other."""
+    together: dict[str, Any] = {"name": fleet.name}
+    for document in (door(fleet), database(fleet), *(sidecar(fleet, stanza) for stanza in fleet.sidecars), whole(fleet)):
+        for section in ("services", "networks", "volumes", "secrets", "configs"):
+            if section in document:
+                together.setdefault(section, {}).update(document[section])
+    return together
 
 
 def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
@@ -188,7 +199,11 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
         "entrypoint": ["/bin/sh", "-c", escaped(LITELLM_ENTRY), "--"],
         "command": ["--config", "/app/config.yaml", "--port", "4000"],
         "environment": ZONE | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": "/tmp"},
-        "volumes": ["${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro", _keys("litellm")],
+        "volumes": [
+            "${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro",
+            "./litellm_server.py:/litellm_server.py:ro",
+            _keys("litellm"),
+        ],
         "networks": ["inside", "front", *(["database-litellm"] if uses_database else [])],
         **({"extra_hosts": [THIS_MACHINE]} if any(HOST in stanza.url for stanza in fleet.stanzas) else {}),
         "depends_on": first,

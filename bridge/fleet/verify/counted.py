@@ -85,7 +85,8 @@ class Prometheus:
             targets = self._ask("targets", state="active").get("activeTargets") or []
             target = next((one for one in targets if _is_of(one, stanza.name)), None)
             if target is None:
-                return Hop("counted", FAILED, "Prometheus has no such target", "mcp-bridge up (compose/state/prometheus.yml)"), True
+                hop = Hop("counted", FAILED, "Prometheus has no such target", "mcp-bridge up (compose/state/prometheus.yml)")
+                return hop, bool(targets)  # for seconds after its start it has none at all
             if target.get("health") == "down":
                 if (scrape := _scraped(target)) > since:
                     failed.add(scrape)

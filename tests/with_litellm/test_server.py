@@ -1,0 +1,109 @@
+"""What starts LiteLLM, and gives it another configuration without starting it anew (compose/litellm_server.py)."""
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import environments
+import pytest
+from environments.processes import free_port
+from support import ROOT, eventually
+
+pytestmark = pytest.mark.timeout(180)
+SERVER = ROOT / "compose/litellm_server.py"
+KEY = "sk-3b7f0c9d1e5a4826"
+
+
+class Started:
+    """LiteLLM as the container starts it: its variables are files."""
+
+    def __init__(self, python: Path, home: Path):
+        self.python, self.home, self.port = python, home, free_port()
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        self.key(KEY)
+        (home / "config.yaml").write_text(configuration("one"))
+        command = [
+            python,
+            SERVER,
+            "--keys",
+            home / "keys",
+            "--config",
+            home / "config.yaml",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
+        self.process = subprocess.Popen(command, env=self.environment, stdout=(home / "log").open("wb"), stderr=subprocess.STDOUT)
+        eventually(self.served, 120)
+
+    def key(self, value: str) -> None:
+        (self.home / "keys").mkdir(exist_ok=True)
+        (self.home / "keys/LITELLM_MASTER_KEY").write_text(value)
+
+    def served(self) -> list[str]:
+        assert self.process.poll() is None, (self.home / "log").read_text()[-2000:]
+        file = self.home / "litellm-served"
+        return file.read_text().split() if file.exists() else []
+
+    def take(self, text: str) -> None:
+        done = subprocess.run(
+            [self.python, SERVER, "--take"], input=text, env=self.environment, capture_output=True, text=True, timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def models(self, key: str = KEY) -> list[str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/models", headers={"Authorization": f"Bearer {key}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return [one["id"] for one in json.load(answer)["data"]]
+
+
+def configuration(model: str) -> str:
+    return json.dumps(
+        {
+            "model_list": [{"model_name": model, "litellm_params": {"model": "openai/fake", "api_key": "none"}}],
+            "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+        }
+    )
+
+
+@pytest.fixture(params=["litellm_1773", "litellm_newest"])
+def started(request, tmp_path):
+    made = Started(getattr(environments, request.param)(), tmp_path)
+    try:
+        yield made
+    finally:
+        made.process.terminate()
+        try:
+            made.process.wait(20)
+        finally:
+            made.process.kill()
+
+
+def test_litellm_takes_another_configuration_and_other_keys_in_the_same_process(started):
+    first = started.models()
+    other = f"{KEY}9c"
+    started.key(other)
+    started.take(configuration("two"))
+    second = started.models(other)
+    (started.home / "litellm-taken.yaml").unlink()  # as where there is no container: the file counts
+    (started.home / "config.yaml").write_text(configuration("three"))
+    os.kill(started.process.pid, signal.SIGHUP)
+    eventually(lambda: started.served()[1] == "3", 60)
+
+    assert (first, second, started.models(other)) == (["one"], ["two"], ["three"])
+    assert started.served()[0] == str(started.process.pid)
+
+
+def test_one_that_hangs_is_replaced_too_and_one_that_ends_is_not_kept_alive(started):
+    [server] = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
+    os.kill(int(server), signal.SIGSTOP)
+    started.take(configuration("two"))
+
+    assert started.models() == ["two"]
+    [server] = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
+    os.kill(int(server), signal.SIGKILL)
+    assert started.process.wait(20) == 128 + signal.SIGKILL
