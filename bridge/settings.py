@@ -195,6 +195,21 @@ class Settings:
     callers: str = option(
         "", "who may call what, how often and with which keys: YAML or JSON, read again at each reload (docs/callers.md)", metavar="FILE"
     )
+    oidc_issuer: str = option(
+        "", "let in who has a JWT of this OpenID Connect or OAuth 2.1 issuer, whose keys it publishes (needs --audience)", metavar="URL"
+    )
+    jwks: str = option("", "the keys that JWTs are signed with, where the issuer does not publish them", metavar="URL|FILE")
+    audience: tuple[str, ...] = option(
+        (), "whom JWTs must be for: this bridge, as the issuer writes it (https://HOST/mcp)", repeat=True, metavar="NAME"
+    )
+    required_scope: tuple[str, ...] = option((), "a scope that JWTs must have", repeat=True, metavar="SCOPE")
+    jwt_algorithm: tuple[str, ...] = option(
+        (), "accept only JWTs signed so (default: all that use public keys)", repeat=True, metavar="ALG"
+    )
+    jwt_leeway: float = option(30.0, "how far the issuer's clock may be from ours", type=seconds)
+    public_url: str = option(
+        "", "the address that clients have for '/', where proxies do not say it (X-Forwarded-Proto, -Host, -Prefix)", metavar="URL"
+    )
     admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
     allowed_host: tuple[str, ...] = option(
         (), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST"

@@ -70,6 +70,18 @@ class Callers:
         self._key = token_bytes(32)
         self._right: dict[bytes, str] = {}
 
+    @property
+    def have_claims(self) -> bool:
+        """Whether any of them is known by a JWT."""
+        return any(caller.claims for caller in self.by_name.values())
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Those that a JWT may need to be one of them."""
+        wanted = (caller.claims.get(name) for caller in self.by_name.values() for name in SCOPES)
+        texts = [" ".join(map(str, value)) if isinstance(value, list) else value for value in wanted]
+        return tuple(dict.fromkeys(word for text in texts if isinstance(text, str) for word in text.split()))
+
     def of(self, principal: str) -> Caller:
         """The caller of this name. One that is known by --token-file alone may call everything, as without --callers."""
         known = self.by_name.get(principal)
@@ -86,7 +98,7 @@ class Callers:
         A claim that is a list has to hold what is asked for, and so has `scope`, whose text is a list (RFC 8693, 4.2).
         """
         for caller in self.by_name.values():
-            if caller.claims and all(_holds(name, claims.get(name), wanted) for name, wanted in caller.claims.items()):
+            if caller.claims and all(_holds(name, _claim(claims, name), wanted) for name, wanted in caller.claims.items()):
                 return caller
         return None
 
@@ -129,11 +141,25 @@ def digest_of(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
+def _claim(claims: Mapping[str, object], name: str) -> object:
+    """The claim of this name; `realm_access.roles` is the member `roles` of `realm_access` where none has the whole name."""
+    if name in claims or "." not in name:
+        return claims.get(name)
+    outer, _, inner = name.partition(".")
+    there = claims.get(outer)
+    return _claim(there, inner) if isinstance(there, Mapping) else None
+
+
 def _holds(name: str, claim: object, wanted: object) -> bool:
     if isinstance(wanted, list):
         return all(_holds(name, claim, one) for one in wanted)
+    if isinstance(claim, str) and isinstance(wanted, str) and name in SCOPES:
+        return set(wanted.split()) <= set(claim.split())
     if isinstance(claim, list):
-        return wanted in claim
-    if isinstance(claim, str) and name in SCOPES:
-        return wanted in claim.split(" ")
+        return any(_is_same(one, wanted) for one in claim)
+    return _is_same(claim, wanted)
+
+
+def _is_same(claim: object, wanted: object) -> bool:
+    """Python takes `true` for 1, JSON does not."""
     return claim is not None and type(claim) is type(wanted) and claim == wanted

@@ -80,17 +80,24 @@ class Tokens:
         return {principal for _, principal in had - have}
 
     def principal(self, headers: Mapping[bytes, bytes], client: str = "") -> str | None:
-        """Whose token the request carries: as a bearer token, as X-API-Key, or bare or Basic as LiteLLM may send it."""
-        given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
+        """Whose token the request carries."""
+        return self._principals.get(hashlib.sha256(presented(headers)).digest())
+
+
+def presented(headers: Mapping[bytes, bytes]) -> bytes:
+    """The token that a request carries: bare, as a bearer token, or as LiteLLM sends what was one already (`Bearer Bearer
+    TOKEN`), in Authorization or X-API-Key; of Basic the user and the password. Empty where there is none."""
+    given = headers.get(b"authorization") or headers.get(b"x-api-key") or b""
+    kind, _, rest = given.partition(b" ")
+    while kind.lower() == b"bearer":
+        given = rest.strip()
         kind, _, rest = given.partition(b" ")
-        if kind.lower() == b"bearer":
-            given = rest.strip()
-        elif kind.lower() == b"basic":
-            try:
-                given = b64decode(rest)
-            except ValueError:
-                return None
-        return self._principals.get(hashlib.sha256(given).digest())
+    if kind.lower() == b"basic":
+        try:
+            return b64decode(rest)
+        except ValueError:
+            return b""
+    return given
 
 
 def hash_of(token: str) -> str:

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,7 +23,7 @@ from bridge.http import paths
 from bridge.http.admission import Admission
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
-from bridge.http.gate import RELOAD, Gate
+from bridge.http.gate import PROTECTED_RESOURCE, RELOAD, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.request import FastEndpoint
@@ -31,6 +31,7 @@ from bridge.http.service import Service
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
+from bridge.oauth.claims import Pending
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 from bridge.settings import Settings
 
@@ -71,6 +72,7 @@ class App:
                 Route("/status.json", pages.status),
                 Route("/{name}/readyz", pages.readyz_of),
                 Route("/{name}/status.json", pages.status_of),
+                Route(PROTECTED_RESOURCE.decode() + "{path:path}", self._protected_resource),
                 Route(RELOAD, pages.reload, methods=["POST"]),
             ],
         )
@@ -124,7 +126,13 @@ class App:
         if refusal is not None:
             return await _refuse(scope, send, refusal)
         client = address(scope.get("client")) or LOCAL
-        principal = self.gate.admit(path.encode(), headers, scope["server"], scope["type"] == "websocket", client)
+        typed = scope.get("raw_path", b"").decode("latin-1")
+        asked = path.encode(), headers, scope["server"], scope["type"] == "websocket", client, typed
+        principal = self.gate.admit(*asked)
+        if isinstance(principal, Pending):
+            await principal.changed()
+            again = self.gate.admit(*asked)
+            principal = principal.refusal(headers, typed) if isinstance(again, Pending) else again
         if isinstance(principal, Refusal):
             return await _refuse(scope, send, self.gate.refuse(principal, headers, client))
         scope["bridge.principal"] = principal
@@ -166,7 +174,16 @@ class App:
         is_page = scope["method"] in ("GET", "HEAD") and b"text/event-stream" not in headers.get(b"accept", b"")
         return paths.meant(scope["path"], self._endpoints, self._root_path, is_page)
 
-    async def _not_found(self, request: Request, error: Exception) -> JSONResponse:
+    async def _protected_resource(self, request: Request) -> Response:
+        """Where to get a token for one of our addresses (RFC 9728, 3), whoever asks."""
+        path = request.scope["raw_path"].decode("latin-1").removeprefix(PROTECTED_RESOURCE.decode())
+        is_ours = path in self._endpoints or path in self.sockets or paths.meant(path, self._endpoints, self._root_path, False)
+        document = self.gate.oauth.metadata(request.scope["bridge.headers"], path) if self.gate.oauth and is_ours else None
+        if document is None:
+            return await self._not_found(request, None)
+        return Response(document, media_type="application/json")
+
+    async def _not_found(self, request: Request, error: Exception | None) -> JSONResponse:
         principal = request.scope["bridge.principal"]
         names = sorted(
             {path.rstrip("/") for path in self._endpoints if path.rstrip("/").endswith("/mcp") and not self._is_hidden(path, principal)}

@@ -8,17 +8,23 @@ import math
 import socket
 import time
 from collections import Counter
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bridge.callers.rates import Attempts
-from bridge.callers.tokens import Tokens
+from bridge.callers.tokens import Tokens, presented
+from bridge.oauth.claims import Pending
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
+
+if TYPE_CHECKING:
+    from bridge.oauth.resource import ResourceServer
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
 OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
 PAGES = (b"/status.json", b"/metrics")
 HEALTH = (b"/healthz", b"/readyz")
+PROTECTED_RESOURCE = b"/.well-known/oauth-protected-resource"  # the metadata of RFC 9728, for who has no token yet
 OAUTH = (b"register", b"authorize", b"token")
 NO_OAUTH = (
     "there is no OAuth here: send a static token (Authorization: Bearer TOKEN, or X-API-Key: TOKEN), which the operator of this bridge has"
@@ -40,8 +46,10 @@ class Gate:
         tokens: Tokens | None = None,
         is_loopback: bool = True,
         admins: Tokens | None = None,
+        oauth: "ResourceServer | None" = None,
     ):
         self.tokens = tokens
+        self.oauth = oauth  # knows JWTs
         self.admins = admins  # those that may reload, and see all pages
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
         self.any_host = "*" in allowed_hosts
@@ -53,9 +61,16 @@ class Gate:
         self.refused = Counter({"host": 0, "origin": 0, "token": 0, "attempt": 0})  # an attempt shows a token or password that is wrong
         self._checked: dict[Named, Refusal | None] = {}  # what was found out about a Host and an Origin
 
-    def admit(self, path: bytes, headers: Headers, server: Address, is_websocket: bool = False, client: str = "") -> str | Refusal:
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody needs a token."""
+        return self.tokens is None and self.oauth is None
+
+    def admit(
+        self, path: bytes, headers: Headers, server: Address, is_websocket: bool = False, client: str = "", typed: str = ""
+    ) -> str | Refusal | Pending:
         """The principal of a request; who is anonymous has none (""). `client` is the address that it comes from, by which guesses are
-        slowed; without it no password is looked at that was not right before."""
+        slowed; without it no password is looked at that was not right before. `typed` is its path as the client wrote it."""
         named = (headers.get(b"host"), headers.get(b"origin"), server, is_websocket)
         try:
             refusal = self._checked[named]
@@ -63,6 +78,8 @@ class Gate:
             refusal = self._remember(named)
         if refusal is not None:
             return "" if refusal.reason is Reason.HOST and path in HEALTH else refusal  # which is constant and reveals nothing
+        if self.oauth is not None:
+            return self._with_jwt(self.oauth, path, headers, client, typed)
         if self.tokens is None:
             return ""
         principal = self.tokens.principal(headers, client)
@@ -77,6 +94,23 @@ class Gate:
                 why = f"too many wrong tokens or passwords from {client}: wait {math.ceil(wait)} s"
                 return Refusal(429, INVALID_REQUEST, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.TOKEN)
         return refusal
+
+    def _with_jwt(self, oauth: "ResourceServer", path: bytes, headers: Headers, client: str, typed: str) -> str | Refusal | Pending:
+        """A JWT, or else a token of the file: some of those look like one."""
+        token = presented(headers)
+        found = oauth.admit(token) if token else None
+        if isinstance(found, str):
+            return found
+        if self.tokens is not None and (principal := self.tokens.principal(headers, client)) is not None:
+            return principal
+        refusal = self._without_token(path, headers)
+        if isinstance(refusal, str) or path.startswith(PROTECTED_RESOURCE):
+            return ""
+        if refusal.status == 404:
+            return Refusal(404, INVALID_REQUEST, oauth.hint or refusal.message, reason=Reason.TOKEN)
+        if isinstance(found, Pending):
+            return found
+        return oauth.refusal(found, headers, typed)
 
     def _remember(self, named: Named) -> Refusal | None:
         refusal = self._check(*named)

@@ -161,6 +161,7 @@ class ModernReply(Struct, eq=False):
         stream = self.stream
         if stream is None:
             stream = self.stream = open_stream(self.service, self.principal)
+            stream.is_standing = self.leave is not None  # a subscription
             self.response.events(stream)
         return stream
 

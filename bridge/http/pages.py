@@ -77,8 +77,8 @@ class Pages:
         if self.gate.is_foreign(headers, request.scope.get("server")):
             return False
         return (
-            tokens is None
-            or (tokens.has_one_caller and tokens.principal(headers) is not None)
+            self.gate.is_open
+            or (tokens is not None and tokens.has_one_caller and tokens.principal(headers) is not None)
             or (admins is not None and admins.principal(headers) is not None)
             or (service.access is not None and service.access.view(request.scope["bridge.principal"]).is_admin)
         )

@@ -11,6 +11,7 @@ HEADER = b"x-forwarded-prefix"
 LONGEST = 200
 # RFC 3986's pchar without the comma, which joins two headers to one that is no path.
 _PATH = re.compile(rb"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|\.\.", re.IGNORECASE)
 
 
@@ -23,3 +24,17 @@ def prefix(headers: dict[bytes, bytes], otherwise: str) -> bytes:
     if len(given) > LONGEST or not _PATH.fullmatch(given) or _DOTS.search(given):
         given = otherwise.encode()
     return given.rstrip(b"/")
+
+
+def base(public_url: str, root_path: str, headers: dict[bytes, bytes]) -> str:
+    """The address that the client has for our "/", without a slash at its end: --public-url, or what proxies say (the outermost
+    one, where several do). Empty where that is no address."""
+    if public_url:
+        return public_url.rstrip("/")
+    host = _outermost(headers, b"x-forwarded-host") or headers.get(b"host", b"").decode("latin-1")
+    scheme = "https" if _outermost(headers, b"x-forwarded-proto").lower() in ("https", "wss") else "http"
+    return f"{scheme}://{host}{prefix(headers, root_path).decode()}" if _HOST.fullmatch(host) else ""
+
+
+def _outermost(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1").partition(",")[0].strip()

@@ -61,6 +61,7 @@ class Reply(Struct, eq=False):
         if self.stream:
             self.stream.close()
         self.stream = stream
+        stream.is_standing = False
         if self._is_over:
             stream.close()
 
@@ -70,6 +71,7 @@ class Reply(Struct, eq=False):
         service = self.service
         recording = self.recording = service.replay.open(self.session, self)
         self.stream = open_stream(service, self.session.principal, self.session.caller)
+        self.stream.is_standing = False
         if has_priming(self.session.revision):
             # 2025-11-25, basic/transports: an event id at once, so that the stream can be resumed from its start.
             self.stream.push(b"id: %b\ndata: \n\n" % service.replay.add(recording, b"").encode())

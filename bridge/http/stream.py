@@ -107,6 +107,7 @@ class Stream:
         "beats",
         "closed",
         "hold",
+        "is_standing",
         "limit",
         "overflowed",
         "principal",
@@ -120,6 +121,7 @@ class Stream:
         self.overflowed = False
         self.closed = False
         self.principal = ""  # whose it is
+        self.is_standing = True  # it carries more than the answer to one request
         self.touched = now  # when something was last sent
         self.beats = True  # whether it needs signs of life from us
         self.task: asyncio.Task[Any] | None = None  # ended if its reader is too slow

@@ -14,7 +14,8 @@ from bridge.http.stream import Stream, open_stream
 from bridge.protocol.errors import Refusal
 
 TRANSPORT = "websocket"
-GOING_AWAY, TOO_SLOW = 1001, 1008  # RFC 6455, 7.4.1
+GOING_AWAY, POLICY = 1001, 1008  # RFC 6455, 7.4.1
+TOKEN_ENDED = "the token has expired or is not good any more: connect again with another one"
 LAST_WORD = 1.0  # seconds for telling a slow reader that it is one
 
 
@@ -46,7 +47,7 @@ class WebSocket:
             conversation.close()
         if stream.overflowed:
             with anyio.move_on_after(LAST_WORD):
-                await self._say(send, {"type": "websocket.close", "code": TOO_SLOW, "reason": "reader too slow"})
+                await self._say(send, {"type": "websocket.close", "code": POLICY, "reason": "reader too slow"})
 
     async def _hear_all(self, conversation: Conversation, receive: Receive, scope: anyio.CancelScope) -> None:
         async with anyio.create_task_group() as tasks:
@@ -73,8 +74,12 @@ class WebSocket:
             for message in messages:
                 if not await self._say(send, {"type": "websocket.send", "text": message.decode(errors="replace")}):
                     return
-        if not stream.overflowed:
+        if stream.overflowed:
+            return
+        if self.service.draining:
             await self._say(send, {"type": "websocket.close", "code": GOING_AWAY, "reason": "the bridge is shutting down"})
+        else:
+            await self._say(send, {"type": "websocket.close", "code": POLICY, "reason": TOKEN_ENDED})
 
     async def _say(self, send: Send, event: Message) -> bool:
         """Send an event. False if the client has gone."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge import log
 from bridge.private import close_memory
-from bridge.serve.configuration import read
+from bridge.serve.configuration import read, resource_server
 from bridge.serve.listener import bind
 from bridge.serve.process import Process
 from bridge.serve.session_key import session_key
@@ -27,10 +27,11 @@ def serve(settings: Settings, argv: list[str]) -> int:
     close_memory()
     log.set_up(settings.log_format, settings.log_level)
     configuration = read(settings, argv)
+    oauth = resource_server(settings, configuration.tokens)
     key = session_key(settings)
     listener = bind(settings)
     try:
-        return _runner()(Process(settings, argv, configuration, key, listener).run())
+        return _runner()(Process(settings, argv, configuration, oauth, key, listener).run())
     finally:
         if settings.uds:
             Path(settings.uds).unlink(missing_ok=True)

@@ -4,13 +4,20 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from bridge import log
 from bridge.callers.keys import Keys
 from bridge.callers.tokens import Tokens
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
+from bridge.http import prefix
+from bridge.oauth.claims import INSUFFICIENT_SCOPE, CallerOf, Claims, Rejected, subject
 from bridge.settings import Settings, UsageError
+
+if TYPE_CHECKING:
+    from bridge.oauth.resource import ResourceServer
 
 LAUNCHERS = ("npx", "uvx", "uv", "bunx", "pnpm", "yarn", "python", "python3", "node", "deno", "sh", "bash", "env", "docker")
 
@@ -30,9 +37,41 @@ def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> C
     """`served` are the names of now. Raises UsageError."""
     mcps = _mcps(settings, argv, served)
     configuration = Configuration(mcps, _keys(settings), _tokens(settings.admin_token_file))
-    if configuration.tokens is None and any(settings.isolation == "principal" for _, settings in mcps.values()):
-        raise UsageError("--isolation principal needs --token-file or --callers: without tokens there are no principals")
+    has_jwts = bool(settings.oidc_issuer or settings.jwks)
+    if configuration.tokens is None and not has_jwts and any(settings.isolation == "principal" for _, settings in mcps.values()):
+        raise UsageError("--isolation principal needs --token-file, --callers or --oidc-issuer: without tokens there are no principals")
+    if not has_jwts and isinstance(configuration.tokens, Keys) and configuration.tokens.callers.have_claims:
+        raise UsageError(f"{settings.callers}: a caller with jwt needs --oidc-issuer URL (or --jwks): nobody could be it")
     return configuration
+
+
+def resource_server(settings: Settings, tokens: Tokens | None) -> "ResourceServer | None":
+    """Who knows JWTs, where they are good for anything. Made once: its keys are renewed by themselves. Raises UsageError."""
+    if not (settings.oidc_issuer or settings.jwks):
+        if settings.audience or settings.required_scope:
+            raise UsageError("--audience and --required-scope say what must hold of JWTs: whose? (--oidc-issuer URL, or --jwks URL|FILE)")
+        return None
+    from bridge.oauth.resource import open_resource_server  # start-up time: cryptography, only for those who use it
+
+    base_of = partial(prefix.base, settings.public_url, settings.root_path)
+    return open_resource_server(settings, log.Log(), base_of, caller_of(tokens))
+
+
+def caller_of(tokens: Tokens | None) -> CallerOf:
+    """Who is meant by the claims of a JWT: a caller of the file, or its own subject where everybody may come in."""
+    if not isinstance(tokens, Keys):
+        return subject
+    callers = tokens.callers
+
+    def named(claims: Claims) -> str | Rejected:
+        caller = callers.of_claims(claims)
+        if caller is not None:
+            return caller.name
+        if callers.everybody.may_anything:
+            return subject(claims)
+        return Rejected(INSUFFICIENT_SCOPE, "the claims of the token are those of no caller here", callers.scopes)
+
+    return named
 
 
 def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> Planned:

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import signal
 import socket
+from typing import TYPE_CHECKING
 
 from bridge import __version__, log, metrics
 from bridge.callers.keys import revoked_by
@@ -11,21 +12,33 @@ from bridge.child import reaper
 from bridge.http.app import App
 from bridge.http.gate import Gate
 from bridge.http.pages import Pages
-from bridge.serve.configuration import Configuration, read
+from bridge.serve.configuration import Configuration, caller_of, read
 from bridge.serve.listener import is_private, url_of
 from bridge.serve.server import Server, server_of
 from bridge.serve.services import Services
 from bridge.settings import Settings, UsageError
+
+if TYPE_CHECKING:
+    from bridge.oauth.resource import ResourceServer
 
 SWEEP = 0.25  # seconds between two looks at what is due
 LAST_WORDS = 0.5  # seconds for answers and streams to leave after the drain
 
 
 class Process:
-    def __init__(self, settings: Settings, argv: list[str], configuration: Configuration, key: bytes, listener: socket.socket):
+    def __init__(
+        self,
+        settings: Settings,
+        argv: list[str],
+        configuration: Configuration,
+        oauth: "ResourceServer | None",
+        key: bytes,
+        listener: socket.socket,
+    ):
         self._settings = settings
         self._argv = argv
         self._configuration = configuration
+        self._oauth = oauth
         self._key = key
         self._listener = listener
         self._log = log.Log()
@@ -45,7 +58,9 @@ class Process:
         tasks = asyncio.TaskGroup()
         services = self._services = Services(settings, configuration, self._key, self._fatal, tasks.create_task)
         is_closed = is_private(settings)
-        gate = self._gate = Gate(settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins)
+        gate = self._gate = Gate(
+            settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth
+        )
         registry = metrics.registry(services.current.values(), gate.refused)
         pages = Pages(services.current, gate, registry, self._reload, settings.root_path)
         app = self._app = App(services.current, not settings.config, settings, gate, pages)
@@ -53,6 +68,7 @@ class Process:
         async with tasks:
             http = tasks.create_task(server.serve([self._listener]))
             clock = tasks.create_task(self._sweep())
+            keys = tasks.create_task(self._oauth.keys.keep_fresh()) if self._oauth else None
             for service in services.current.values():
                 service.start()
             while not server.started and not http.done():
@@ -61,6 +77,8 @@ class Process:
             await self._stopping.wait()
             await self._drain(server)
             clock.cancel()
+            if keys is not None:
+                keys.cancel()
         return self._exit_code
 
     def _announce(self) -> None:
@@ -74,7 +92,7 @@ class Process:
             profile=settings.profile,
             mcps=",".join(self._services.current) if settings.config else None,
         )
-        if not is_private(settings) and not (settings.allowed_host or self._configuration.tokens):
+        if not is_private(settings) and not (settings.allowed_host or not self._gate.is_open):
             self._log.warning(
                 "open to the network without a token, and only for requests to this machine's own names: "
                 "other names (a compose service's) need --allowed-host NAME; --token-file FILE asks for a token",
@@ -86,6 +104,9 @@ class Process:
         while True:
             await asyncio.sleep(SWEEP)
             self._services.sweep(loop.time())
+            if self._oauth is not None and (expired := self._oauth.expired()):
+                for service in self._services:
+                    service.streams.close(expired, only_standing=True)
             reaper.sweep()
 
     # -- reload ---------------------------------------------------------------------------------------------------------------
@@ -104,6 +125,8 @@ class Process:
         configuration = read(self._settings, self._argv, services.configuration.mcps)
         revoked = revoked_by(gate.tokens, configuration.tokens)
         gate.tokens, gate.admins = configuration.tokens, configuration.admins
+        if self._oauth is not None:
+            self._oauth.now_means(caller_of(configuration.tokens))
         became = services.reload(configuration, self._app)
         for name in became["unchanged"]:
             services.current[name].streams.close(revoked)

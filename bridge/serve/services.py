@@ -58,6 +58,7 @@ class Services:
         memory = (ours.memory or share_of(memory_limit())) // len(configuration.mcps)
         # Without tokens all who come from one address are one caller, and on loopback there is just one.
         is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
+        is_fair = is_fair or bool(ours.oidc_issuer or ours.jwks)
         service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
         self._hold_to_rules(service)
         return service

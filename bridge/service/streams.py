@@ -17,6 +17,7 @@ class OpenStream(Protocol):
 
     principal: str
     beats: bool
+    is_standing: bool
     limit: int
     overflowed: bool
     hold: Reservation
@@ -62,8 +63,8 @@ class Streams:
             if stream.beats:
                 stream.beat(now, keepalive)
 
-    def close(self, principals: set[str] | None = None) -> None:
-        """End the streams of these principals, or all."""
+    def close(self, principals: set[str] | None = None, only_standing: bool = False) -> None:
+        """End the streams of these principals, or all; or only those that are not the answer to one request, which was let in."""
         for stream in self:
-            if principals is None or stream.principal in principals:
+            if (principals is None or stream.principal in principals) and (stream.is_standing or not only_standing):
                 stream.close()
