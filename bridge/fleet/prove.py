@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from bridge.fleet import environment as environments
 from bridge.fleet import eras
 from bridge.fleet.draft import Draft, comment, is_secret
 from bridge.fleet.lock import CannotLock
@@ -379,8 +380,6 @@ def _targets(draft: Draft) -> list[str]:
 
 
 def _known(table: Bench) -> dict[str, str]:
-    from bridge.fleet import environment as environments
-
     return dict(environments.read(table.project).values) if table.project.env_file.exists() else {}
 
 

@@ -133,7 +133,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
 
 def complaint(result: dict[str, Any] | None, error: str = "") -> str:
     """Why this answer is no success, in its own words; empty if it is one. Many servers tell their errors as text."""
-    from bridge.inspect.show import result as shown
+    from bridge.inspect.show import result as shown  # start-up time: it brings the SDK
 
     if result is None:
         return error or "no answer"
