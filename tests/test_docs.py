@@ -76,3 +76,12 @@ def known() -> dict[str, set[str]]:
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+
+def test_what_the_architecture_names_is_in_the_code():
+    code = "\n".join(path.read_text() for path in (ROOT / "bridge").rglob("*.py"))
+    named = re.findall(r"`([A-Z]\w+)(?:\.(\w+))?`", (ROOT / "docs" / "architecture.md").read_text())
+    lost = {name for name, _ in named if not re.search(rf"^\s*class {name}\b", code, re.M)} - {"DONE"}
+    lost |= {method for _, method in named if method and not re.search(rf"^\s*(async )?def {method}\b", code, re.M)}
+
+    assert lost == set()
