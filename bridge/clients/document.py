@@ -25,6 +25,8 @@ _BAD_ESCAPE = re.compile(r"""\\(?!["'\\/bfnrtv0\n\r]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f
 _WRITE_TWICE = "in JSON a backslash is written twice: C:\\\\Users"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # PowerShell writes the second
 
+Keys = tuple[str | int, ...]  # where a value stands: names of fields, numbers of items
+
 
 @dataclass(frozen=True)
 class Document:
@@ -39,7 +41,7 @@ class Document:
         return f"{self.path}:{self._lines.get(keys, 1)}"
 
     @cached_property
-    def _lines(self) -> dict[tuple, int]:
+    def _lines(self) -> dict[Keys, int]:
         """Found only when somebody must be told: that takes longer than the parsing."""
         if _is_json(self.text):
             return _lines_of_json(self.text)
@@ -143,10 +145,10 @@ def _place(text: str, at: int) -> str:
 # ---- on which line a key stands ---------------------------------------------------------
 
 
-def _lines_of_json(text: str) -> dict[tuple, int]:
+def _lines_of_json(text: str) -> dict[Keys, int]:
     ends = [found.start() for found in re.finditer("\n", text)]
-    lines: dict[tuple, int] = {}
-    path: list = []  # for each container that is open, the key or number of what comes next
+    lines: dict[Keys, int] = {}
+    path: list[Any] = []  # for each container that is open, the key or number of what comes next
     last = None
     for token in _TOKEN.finditer(text):
         word = token.group()
@@ -169,17 +171,17 @@ def _lines_of_json(text: str) -> dict[tuple, int]:
 
 def _key(word: str) -> str:
     try:
-        return json.loads(word)
+        return str(json.loads(word))
     except ValueError:
         return word.strip("'")
 
 
-def _lines_of_yaml(text: str) -> dict[tuple, int]:
+def _lines_of_yaml(text: str) -> dict[Keys, int]:
     import yaml  # start-up time: most documents are JSON
 
-    lines: dict[tuple, int] = {}
+    lines: dict[Keys, int] = {}
 
-    def note(node, path: tuple) -> None:
+    def note(node: yaml.Node | None, path: Keys) -> None:
         if len(path) > 4:
             return
         if isinstance(node, yaml.MappingNode):
@@ -195,10 +197,10 @@ def _lines_of_yaml(text: str) -> dict[tuple, int]:
     return lines
 
 
-def _lines_of_toml(text: str) -> dict[tuple, int]:
+def _lines_of_toml(text: str) -> dict[Keys, int]:
     """Of tables and of plain keys in them."""
-    lines: dict[tuple, int] = {}
-    table: tuple = ()
+    lines: dict[Keys, int] = {}
+    table: Keys = ()
     for number, line in enumerate(text.split("\n"), 1):
         if found := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
             table = tuple(_key(part).strip("'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", found[1]))

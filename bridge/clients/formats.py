@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bridge.clients.document import Document
+from bridge.clients.document import Document, Keys
 from bridge.clients.variables import Input, as_name
 from bridge.settings import Settings, UsageError
 
@@ -96,7 +96,7 @@ class Entry:
     """One server as a file says it, with everything still to be filled in. `off` and `wrong` say why there is none."""
 
     document: Document
-    path: tuple[str | int, ...]
+    path: Keys
     name: str
     command: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
@@ -134,9 +134,10 @@ def entries(document: Document) -> list[Entry]:
     found = [(path, key, name, raw) for path, servers in _servers(data) for key, name, raw in _named(servers)]
     if not found:
         raise UsageError(f"{document.path}: {_what_else(data)}")
-    off, taken, every = _switched_off(data), {}, []
+    off, taken = _switched_off(data), dict[str, Any]()
+    every: list[Entry] = []
     for path, key, name, raw in found:
-        project = path[1] if path[:1] == ("projects",) else None
+        project = str(path[1]) if path[:1] == ("projects",) else ""
         if name in taken:
             if taken[name] == raw:
                 continue  # the same in two projects
@@ -177,7 +178,7 @@ def told_once(every: list[Entry]) -> list[str]:
 # ---- where they stand ------------------------------------------------------------------
 
 
-def _servers(data: dict) -> Iterator[tuple[tuple, Any]]:
+def _servers(data: dict[str, Any]) -> Iterator[tuple[Keys, Any]]:
     seen: list[int] = []
     for place in PLACES:
         for path, value in _at(data, place):
@@ -188,7 +189,7 @@ def _servers(data: dict) -> Iterator[tuple[tuple, Any]]:
         yield (), data  # Warp
 
 
-def _at(data: Any, place: tuple, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+def _at(data: Any, place: Keys, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     if not place:
         yield path, data
     elif isinstance(data, dict):
@@ -196,7 +197,7 @@ def _at(data: Any, place: tuple, path: tuple = ()) -> Iterator[tuple[tuple, Any]
             yield from _at(data[key], place[1:], (*path, key))
 
 
-def _is_servers(place: tuple, value: Any) -> bool:
+def _is_servers(place: Keys, value: Any) -> bool:
     """These keys are often used for something else too: there it counts what stands below."""
     if not isinstance(value, dict | list) or not value:
         return False
@@ -227,7 +228,7 @@ def _named(servers: Any) -> Iterator[tuple[str | int, str, Any]]:
             )
 
 
-def _what_else(data: dict) -> str:
+def _what_else(data: dict[str, Any]) -> str:
     for keys, words in NOT_READ:
         if all(key in data for key in keys):
             return f"this is {words}"
@@ -240,7 +241,7 @@ def _what_else(data: dict) -> str:
     return 'no \'mcpServers\' in it: expected {"mcpServers": {NAME: {"command": …}}}, or what another client has (docs/adding-an-mcp.md names them)'
 
 
-def _switched_off(data: dict) -> set[str]:
+def _switched_off(data: dict[str, Any]) -> set[str]:
     off = set(_texts(data, *OFF_LISTS))
     for denied in data.get("deniedMcpServers") or () if isinstance(data.get("deniedMcpServers"), list) else ():
         off |= {denied["serverName"]} if isinstance(denied, dict) and isinstance(denied.get("serverName"), str) else set()
@@ -252,14 +253,14 @@ def _last(path: str) -> str:
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
 
 
-def _texts(data: Any, *places: tuple) -> list[str]:
+def _texts(data: Any, *places: Keys) -> list[str]:
     return [one for place in places for _, value in _at(data, place) if isinstance(value, list) for one in value if isinstance(one, str)]
 
 
 # ---- one of them -----------------------------------------------------------------------
 
 
-def _entry(document: Document, path: tuple, name: str, raw: Any) -> Entry:
+def _entry(document: Document, path: Keys, name: str, raw: Any) -> Entry:
     try:
         if raw in (None, [], {}):
             return Entry(document, path, name, off="nothing is said about it")
@@ -273,7 +274,7 @@ def _entry(document: Document, path: tuple, name: str, raw: Any) -> Entry:
         return Entry(document, path, name, wrong=f"{document.where(*path, *why.at)}: {name}: {why}")
 
 
-def _flat(raw: dict) -> dict:
+def _flat(raw: dict[str, Any]) -> dict[str, Any]:
     """Without what is absent (null, [], {}), and with what stands one level deeper."""
     said = {
         str(key): value
@@ -292,7 +293,7 @@ def _flat(raw: dict) -> dict:
     return said
 
 
-def _is_off(said: dict) -> str:
+def _is_off(said: dict[str, Any]) -> str:
     for name, when in OFF.items():
         if name not in said:
             continue
@@ -308,7 +309,7 @@ def _is_off(said: dict) -> str:
     return ""
 
 
-def _understood(document: Document, path: tuple, name: str, said: dict) -> Entry:
+def _understood(document: Document, path: Keys, name: str, said: dict[str, Any]) -> Entry:
     options, ignored, unknown = {}, [], []
     known = {spelled for spellings in NAMES.values() for spelled in spellings} | set(OFF)
     for key in said:
@@ -360,7 +361,7 @@ def _near(name: str, known: list[str]) -> str:
     return next(iter(get_close_matches(name, known, 1, 0.8)), "")
 
 
-def _command(said: dict) -> tuple[str, ...]:
+def _command(said: dict[str, Any]) -> tuple[str, ...]:
     """Program and arguments. A whole line in `command` is taken apart; a path may have spaces."""
     key, value = _said(said, "command")
     args = _words(said, "args")
@@ -390,7 +391,7 @@ def _is_path(line: str) -> bool:
     return re.match(r"[A-Za-z]:[\\/]|[/~.]", line) is not None and not re.search(r"\s(-|/[A-Za-z]\s|\S+[@:=])|[\"']", line)
 
 
-def _transport(said: dict, kind: str, url: str) -> str:
+def _transport(said: dict[str, Any], kind: str, url: str) -> str:
     if kind in ("ws", "websocket"):
         raise Wrong("a WebSocket server: only http and sse reach LiteLLM", "type")
     if kind or "httpUrl" in said:
@@ -403,7 +404,7 @@ def transport_of(url: str) -> str:
     return "sse" if re.search(r"/sse/?($|\?)", url) else "http"
 
 
-def _headers(said: dict) -> dict[str, str]:
+def _headers(said: dict[str, Any]) -> dict[str, str]:
     """Codex and LiteLLM also name variables and tokens beside them."""
     headers = _mapping(said, "headers")
     for name, variable in (said.get("env_http_headers") or {}).items() if isinstance(said.get("env_http_headers"), dict) else ():
@@ -419,7 +420,7 @@ def _headers(said: dict) -> dict[str, str]:
     return headers
 
 
-def _of_docker(said: dict) -> dict:
+def _of_docker(said: dict[str, Any]) -> dict[str, Any]:
     """An entry of a Docker catalog as the `docker run` that its gateway makes of it."""
     if not isinstance(image := said.get("image"), str):
         remote = said.get("remote")
@@ -440,7 +441,7 @@ def _of_docker(said: dict) -> dict:
     }
 
 
-def _listed(said: dict, name: str) -> list:
+def _listed(said: dict[str, Any], name: str) -> list[Any]:
     value = said.get(name, [])
     if not isinstance(value, list):
         raise Wrong(f"{name!r} is not a list", name)
@@ -450,12 +451,12 @@ def _listed(said: dict, name: str) -> list:
 # ---- what may stand at a field: the message names it and what belongs there ---------------
 
 
-def _said(said: dict, name: str) -> tuple[str, Any]:
+def _said(said: dict[str, Any], name: str) -> tuple[str, Any]:
     """The spelling that is used, and its value."""
     return next(((key, said[key]) for key in NAMES[name] if key in said), (NAMES[name][0], None))
 
 
-def _text(said: dict, name: str) -> str:
+def _text(said: dict[str, Any], name: str) -> str:
     key, value = _said(said, name)
     if value is None or (isinstance(value, dict) and name == "description"):
         return ""
@@ -464,7 +465,7 @@ def _text(said: dict, name: str) -> str:
     return _joined(value, key)
 
 
-def _words(said: dict, name: str) -> tuple[str, ...]:
+def _words(said: dict[str, Any], name: str) -> tuple[str, ...]:
     key, value = _said(said, name)
     if name == "shown" and value is None and isinstance(said.get("tools"), list):  # Copilot's agent
         key, value = "tools", said["tools"]
@@ -475,13 +476,13 @@ def _words(said: dict, name: str) -> tuple[str, ...]:
     return tuple(_joined(_scalar(one), key) for one in value)
 
 
-def _environment(said: dict) -> dict[str, str]:
+def _environment(said: dict[str, Any]) -> dict[str, str]:
     """Goose and Codex also name variables that are passed on."""
     named = [one for key in ("env_keys", "env_vars") if isinstance(said.get(key), list) for one in said[key] if isinstance(one, str)]
     return {name: f"${{{name}}}" for name in named} | _mapping(said, "env")
 
 
-def _mapping(said: dict, name: str) -> dict[str, str]:
+def _mapping(said: dict[str, Any], name: str) -> dict[str, str]:
     key, value = _said(said, name)
     if value is None:
         return {}

@@ -68,7 +68,7 @@ def fill(text: str, resolve: Callable[[Variable], str]) -> str:
     return "".join(part if isinstance(part, str) else resolve(part) for part in parts(text))
 
 
-def _variable(found: re.Match) -> Variable:
+def _variable(found: re.Match[str]) -> Variable:
     spelled = found.group()
     if found["home"]:
         return Variable(spelled, PLACE, HOME)
