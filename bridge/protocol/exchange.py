@@ -1,10 +1,14 @@
 """One client request until its answer: when it is over, and that it is answered exactly once."""
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Raw, Struct
 
+from bridge.protocol.envelope import Envelope
+
 NEVER = float("inf")
+Heard = Callable[[Envelope, float], None]
 
 
 class Exchange(Struct, eq=False):
@@ -21,7 +25,7 @@ class Exchange(Struct, eq=False):
     method: str
     tool: str
     token: Raw | None
-    outbox: Any
+    outbox: Any  # its client's (outbox.py); None for a request of the bridge itself, whose answer is for `heard`
     created: float
     deadline: float = NEVER
     limit: float = NEVER  # the hard maximum, whatever its progress
@@ -41,6 +45,7 @@ class Exchange(Struct, eq=False):
     message: Any = None  # the client's own, where its words may need it again
     level: str = ""  # of log messages that its client wants with it
     is_turned: bool = False  # whether `turns` counts it as with the child
+    heard: Callable[[Envelope], None] | None = None
     size: int = 0  # bytes that it holds, if they are worth counting
 
     def restart(self, now: float, timeout: float, limit: float) -> None:
@@ -67,6 +72,6 @@ class Ask:
         self.child_id = child_id
         self.method = method
         self.created = created
-        self.heard = None  # called with the answer, where no child waits for it by `child_id`, but this call for the child:
+        self.heard: Heard | None = None  # called with the answer, where no child waits for it by `child_id`, but this call for the child:
         self.exchange: Exchange | None = None
         self.delivered = False

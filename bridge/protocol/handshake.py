@@ -14,13 +14,13 @@ Refused = Callable[[Failure, int], None]
 
 
 class Handshake:
-    """The outbox of our own `initialize` or `server/discover`. `opened(facts, result)` or `refused(why, code)` is called,
+    """Hears the answer to our own `initialize` or `server/discover`. `opened(facts, result)` or `refused(why, code)` is called,
     where `code` is that of its JSON-RPC error, and 0 where it is something else that will not do."""
 
     def __init__(self, era: str, opened: Callable[[Facts, bytes], None], refused: Refused):
         self.era, self.opened, self.refused = era, opened, refused
 
-    def answer(self, message: Envelope) -> None:
+    def heard(self, message: Envelope) -> None:
         if message.error:
             # Also where it died of it, which is what some servers without a handshake do: then this is our own error.
             asked = "initialize" if self.era == LEGACY else "server/discover"

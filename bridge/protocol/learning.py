@@ -3,30 +3,47 @@
 A list is read again when the child says that it changed. One that changes while it is being read is read once more.
 """
 
+from collections.abc import Callable, Iterable
 from functools import partial
 
-import msgspec
+from msgspec import Raw
 
-from bridge.protocol import memory
+from bridge.protocol.catalogue import Catalogue
+from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.known_lists import LISTS, KnownLists, Reading
+from bridge.protocol.link import Link
 from bridge.protocol.pages import joined
+from bridge.protocol.policy import Policy
 
 
 class Learning:
-    """The readings of one relay's child; what they bring stands in the relay's `catalogue` and `memory`."""
+    """The readings of one child; what they bring stands in `lists` and `catalogue`. `changed(capability)` is called where a
+    list is not what it was, `learned()` when all are known. Of a `private` child only the tools are asked for."""
 
-    def __init__(self, relay):
-        self.relay = relay
-        self._waiting: list = []
+    def __init__(
+        self,
+        link: Link,
+        dispatcher: Dispatcher,
+        lists: KnownLists,
+        catalogue: Catalogue,
+        policy: Policy,
+        changed: Callable[[str], None],
+        learned: Callable[[], None] | None,
+    ):
+        self._link, self._dispatcher, self._lists, self._catalogue, self._policy = link, dispatcher, lists, catalogue, policy
+        self._changed, self._all_learned = changed, learned
+        self._waiting: list[Callable[[], object]] = []
         self.is_missed = False  # a call to this child went on without the list of its tools
+        self.is_over = False  # another child is asked
         self.reading: dict[str, bool] = {}  # lists that are being read, and whether they changed meanwhile
 
-    def learn(self, methods: list[str], now: float, *, tell: bool = True) -> None:
+    def learn(self, methods: Iterable[str], now: float, *, tell: bool = True) -> None:
         """Read these lists. `tell` is whether clients hear of a difference."""
-        relay = self.relay
-        if not relay.is_open or relay.successor:
-            return  # `opened` will, or another child is asked
-        if relay.is_private:
+        link = self._link
+        if not link.is_open or self.is_over:
+            return  # opening will
+        if self._all_learned is None:
             methods = [method for method in methods if method == "tools/list"]
         for method in methods:
             if method in self.reading:
@@ -34,16 +51,16 @@ class Learning:
                 continue
             self.reading[method] = False
 
-            def ask(method, params, outbox):
-                return relay.ask_child(method, params, max(now, relay.link.heard), outbox)
+            def ask(method: str, params: bytes, heard: Callable[[Envelope], None]) -> None:
+                self._dispatcher.ask(method, params, max(now, link.heard), heard)
 
-            memory.Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
+            Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
 
-    def when_told(self, then) -> None:
+    def when_told(self, then: Callable[[], object]) -> None:
         """Call `then()` once when the lists that are being read are known, or will not be."""
         self._waiting.append(then)
 
-    def forget(self, then) -> None:
+    def forget(self, then: Callable[[], object]) -> None:
         """Nobody waits for it any more."""
         if then in self._waiting:
             self._waiting.remove(then)
@@ -51,41 +68,42 @@ class Learning:
     @property
     def has_failed(self) -> bool:
         """Whether the child's tools are not known, and nothing is under way that could tell them."""
-        return self.relay.is_open and not self.relay.catalogue.is_known and "tools/list" not in self.reading
+        return self._link.is_open and not self._catalogue.is_known and "tools/list" not in self.reading
 
     def tell(self) -> None:
         """Say so if all is known now."""
-        if not self.reading:
-            waiting, self._waiting = self._waiting, []
-            for then in waiting:
-                then()
-        if self.relay.is_open and not self.reading and not self.relay.is_private:
-            self.relay.child.learned()
+        if self.reading:
+            return
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
+        if self._link.is_open and self._all_learned is not None:
+            self._all_learned()
 
     def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
         if self._is_outdated(method):
             return
-        relay = self.relay
+        tools, profile = self._policy.tools, self._policy.profile
         if method == "tools/list":
-            relay.catalogue.learn(pages.values())
-            for why in relay.policy.tools.complaints(relay.catalogue.names.values()) if relay.policy.tools else ():
-                relay.link.log.error("an option about tools does not fit this server", why=why)
-            if relay.policy.profile.is_litellm and (whole := joined(list(pages.values()))):
-                relay.policy.profile.heard(b"", Envelope(result=msgspec.Raw(whole)))
-        if relay.memory.learn(method, pages) and tell:
-            relay.notices.changed(memory.LISTS[method])
+            self._catalogue.learn(pages.values())
+            for why in tools.complaints(self._catalogue.names.values()) if tools else ():
+                self._link.log.error("an option about tools does not fit this server", why=why)
+            if profile.is_litellm and (whole := joined(list(pages.values()))):
+                profile.heard(b"", Envelope(result=Raw(whole)))
+        if self._lists.learn(method, pages) and tell:
+            self._changed(LISTS[method])
         self.tell()
 
-    def _not_learned(self, method: str, error: msgspec.Raw) -> None:
+    def _not_learned(self, method: str, error: Raw) -> None:
         """A list that the child would not give: what was known of it stays."""
         if self._is_outdated(method):
             return
-        self.relay.memory.refused(method, error)
+        self._lists.refused(method, error)
         self.tell()
 
     def _is_outdated(self, method: str) -> bool:
         """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
         if not self.reading.pop(method, False):
             return False
-        self.learn([method], self.relay.link.heard, tell=False)
+        self.learn([method], self._link.heard, tell=False)
         return True

@@ -46,7 +46,7 @@ TABLE = {
 class Link:
     """The state, and the facts that go with it: what the child is, who it was when it opened, since when it is missing."""
 
-    __slots__ = ("era", "facts", "has_opened", "heard", "is_modern", "log", "missing", "reason", "state")
+    __slots__ = ("era", "facts", "has_opened", "heard", "is_modern", "log", "missing", "reason", "state", "used")
 
     def __init__(self, era: str, log: Log):
         self.state = State.STARTING
@@ -54,6 +54,7 @@ class Link:
         self.facts: Facts | None = None  # of the handshake: the child's, or what was kept of an earlier one
         self.reason = Failure("starting")  # why it is not open
         self.heard = 0.0  # when the child last said something
+        self.used = 0.0  # when a client last asked for something; before that, when the child opened
         self.missing = 0.0  # since when there is no child
         self.log = log
         self.set_era(era)
@@ -69,3 +70,11 @@ class Link:
     @property
     def is_open(self) -> bool:
         return self.state.is_open
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the child was lost and has not come back yet."""
+        return self.state is State.LOST
+
+    def offers(self, capability: str) -> bool:
+        return self.facts is not None and self.facts.offers(capability)

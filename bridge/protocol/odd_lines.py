@@ -35,19 +35,13 @@ class OddLines:
 
     def __init__(self, is_awaited):
         self.is_awaited = is_awaited
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []  # of a message that has begun, whose end is on a later line
         self._size = self._depth = 0
         self._refused = b""
-        self.opened = 0.0  # when the message began whose end is awaited
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a message has begun whose end is on a later line."""
-        return bool(self._parts)
-
-    def read(self, line: bytes, now: float) -> list[tuple[Envelope, bytes]] | None:
+    def read(self, line: bytes) -> list[tuple[Envelope, bytes]] | None:
         """The messages in this line, or that it completes; none if its message goes on. None: it is no message at all."""
-        if self._parts:
+        if self.parts:
             return self._go_on(clean(line))
         if envelope.BRACE not in line or len(line) > LONGEST:
             return None  # at once: a child may write nothing else, and as fast as it can
@@ -58,7 +52,7 @@ class OddLines:
         if messages := self._whole(line):
             return messages
         if _OPENER.match(line) and (depth := _depth(line)) > 0:
-            self._parts, self._size, self._depth, self.opened = [line], len(line), depth, now
+            self.parts, self._size, self._depth = [line], len(line), depth
             return []
         return self._answers_in(line) or None
 
@@ -68,23 +62,23 @@ class OddLines:
 
     def give_up(self) -> bytes:
         """The message that has begun will not end. Returns its first line."""
-        first = self._parts[0] if self._parts else b""
-        self._parts = []
+        first = self.parts[0] if self.parts else b""
+        self.parts = []
         return first
 
     def _go_on(self, line: bytes) -> list[tuple[Envelope, bytes]] | None:
         """The next line of a message that has begun. None where it is not to be one."""
-        last = self._parts[-1].rstrip()[-1:]
-        self._parts.append(line)
+        last = self.parts[-1].rstrip()[-1:]
+        self.parts.append(line)
         self._size += len(line)
         self._depth += _depth(line)
         if self._size > LONGEST or (line[:1] == b"{" and last not in (b"[", b",", b":")):
             return None
         if self._depth > 0:
             return []
-        whole = self._whole(b"\n".join(self._parts))
+        whole = self._whole(b"\n".join(self.parts))
         if whole:
-            self._parts = []
+            self.parts = []
         return whole or None
 
     def _whole(self, line: bytes) -> list[tuple[Envelope, bytes]]:

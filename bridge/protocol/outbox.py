@@ -20,3 +20,12 @@ class Outbox(Protocol):
 
     def wait(self) -> None:
         """The answer takes long: give a sign of life where the transport has one."""
+
+
+class ModernOutbox(Outbox, Protocol):
+    """One of a modern client, whose errors have a status: `code` is that of the JSON-RPC error that is its answer."""
+
+    code: int
+
+    def end(self) -> None:
+        """Nothing follows, and there is no answer."""

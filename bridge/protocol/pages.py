@@ -3,12 +3,15 @@
 Known pages are joined at once; others are asked for before the client is answered.
 """
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.memory import Reading
+from bridge.protocol.exchange import Exchange
+from bridge.protocol.known_lists import Reading
 
 MARK = b'"nextCursor"'
 
@@ -21,7 +24,7 @@ def cursor_of(result: bytes | Raw) -> bytes:
     return b"" if cursor in (b"null", b'""') else cursor
 
 
-def joined(pages: list[bytes | Raw]) -> bytes | None:
+def joined(pages: Sequence[bytes | Raw]) -> bytes | None:
     """One `tools/list` result with the tools of all. None where one of them is none."""
     tools: list[Raw] = []
     for page in pages:
@@ -33,14 +36,14 @@ def joined(pages: list[bytes | Raw]) -> bytes | None:
     return envelope.encode({**first, "tools": tools})
 
 
-def whole(exchange, message: Envelope) -> Envelope | None:
+def whole(exchange: Exchange, message: Envelope) -> Envelope | None:
     """The child's answer with the pages that follow. None if they have to be asked for: the exchange is finished then."""
     if exchange.method != "tools/list" or exchange.cursor or not message.result or not (cursor := cursor_of(message.result)):
         return message
     relay = exchange.relay
     pages = [message.result]
     while cursor:
-        known = relay.memory.answer("tools/list", cursor)
+        known = relay.lists.answer("tools/list", cursor)
         if known is None or not known.result or len(pages) > LONGEST:
             break
         pages.append(known.result)
@@ -49,18 +52,18 @@ def whole(exchange, message: Envelope) -> Envelope | None:
         return _as_one(pages, message)
 
     def done(pages: dict[bytes, bytes]) -> None:
-        relay.finish_late(exchange, _as_one(list(pages.values()), message))
+        relay.completion.complete_late(exchange, _as_one(list(pages.values()), message))
 
-    relay.unfinished.add(exchange.id)
+    relay.completion.unfinished.add(exchange.id)
 
-    def ask(method, params, outbox):
-        return relay.ask_child(method, params, relay.link.heard, outbox)
+    def ask(method: str, params: bytes, heard: Callable[[Envelope], None]) -> None:
+        relay.dispatcher.ask(method, params, relay.link.heard, heard)
 
-    Reading("tools/list", ask, done, lambda error: done({b"": bytes(message.result)})).answer(message)
+    Reading("tools/list", ask, done, lambda error: done({b"": bytes(message.result)})).heard(message)
     return None
 
 
-def _as_one(pages: list[bytes | Raw], message: Envelope) -> Envelope:
+def _as_one(pages: Sequence[bytes | Raw], message: Envelope) -> Envelope:
     result = joined(pages) or joined(pages[:1])
     return message if result is None else Envelope(message.jsonrpc, message.id, None, envelope.ABSENT, Raw(result), envelope.ABSENT)
 

@@ -19,13 +19,13 @@ def ping(relay, session: Session, message: Envelope, params: Params) -> bytes:
 
 def set_level(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
     """The child is told the most talkative level that any session wants; each session hears what it asked for."""
-    if not (relay.facts and relay.facts.offers("logging")):
+    if not (relay.link.facts and relay.link.facts.offers("logging")):
         return None
     level = envelope.string(params.level)
     if level not in subscriptions.LEVELS:
         return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
     session.level = level
-    needed = subscriptions.level_needed(relay.sessions.values(), level)
+    needed = subscriptions.level_needed(relay.audience.sessions.values(), level)
     if needed != level:
         members = envelope.members(message.params)
         members["level"] = needed
@@ -35,7 +35,7 @@ def set_level(relay, session: Session, message: Envelope, params: Params) -> Ref
 
 def level_set(session: Session, message: Envelope, is_done: bool) -> None:
     if is_done:  # the message holds what all sessions need, which `set_level` has put there
-        session.relay.level = envelope.string(envelope.peek(message.params).level)
+        session.relay.audience.level = envelope.string(envelope.peek(message.params).level)
 
 
 def subscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | Refusal | None:
@@ -45,7 +45,7 @@ def subscribe(relay, session: Session, message: Envelope, params: Params) -> byt
             return Refusal(200, INVALID_PARAMS, why)
         session.subscriptions.add(uri)
         session.fits()
-        if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.sessions.values()):
+        if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.audience.sessions.values()):
             return envelope.result(message.id, b"{}")  # the child has been asked in a modern client's name
     return None
 
@@ -59,13 +59,13 @@ def unsubscribe(relay, session: Session, message: Envelope, params: Params) -> b
     uri = envelope.string(params.uri)
     session.subscriptions.discard(uri)
     session.fits()
-    if subscriptions.is_held(relay.sessions.values(), uri):
+    if subscriptions.is_held(relay.audience.sessions.values(), uri):
         return envelope.result(message.id, b"{}")
     return None
 
 
 def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
-    if relay.owner is not None:
+    if relay.audience.owner is not None:
         return None
     return Refusal(
         200,
@@ -77,7 +77,7 @@ def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal
 def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
     """A list that the child is late with is not asked for a second time, nor waited for where the child is gone."""
     cursor = bytes(params.cursor)
-    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.upkeep.late or relay.is_gone else None
+    return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.late_lists.cursors or relay.link.is_gone else None
 
 
 BEFORE = {

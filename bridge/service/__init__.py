@@ -23,11 +23,11 @@ from bridge.counts import Counts
 from bridge.failure import Failure
 from bridge.printable import shortened
 from bridge.protocol import envelope
+from bridge.protocol.completion import SMALL
 from bridge.protocol.eras import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, TIMED_OUT, Refusal, no_room
 from bridge.protocol.policy import Policy
 from bridge.protocol.profile import profile
-from bridge.protocol.relay import SMALL
 from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
@@ -328,14 +328,14 @@ class Service:
         relay = self.shared.relay
         if self._state_file is not None:
             self._state_file.clean(time.time())
-            if facts := relay.memory.load(self._state_file.read(), self._state_file.identity):
+            if facts := relay.lists.load(self._state_file.read(), self._state_file.identity):
                 relay.remember(facts)
         self.children.start()
 
     def learned(self, child: Child) -> None:
         """All lists of this child are known: keep them for the time when the shared one sleeps."""
         if self._state_file is not None and child is self.shared:
-            self._state_file.write(self.shared.relay.memory.dump(self._state_file.identity))
+            self._state_file.write(self.shared.relay.lists.dump(self._state_file.identity))
 
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""

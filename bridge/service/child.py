@@ -142,7 +142,7 @@ class Child:
             "state": self.state,
             "pid": self.pid,
             "era": self.relay.link.era,
-            "calls": self.relay.calls,
+            "calls": self.relay.dispatcher.calls,
             "age": round(now - self.supervisor.started, 1) if self.pid else None,
             "memory": usage([self.pid])[0] if self.pid else 0,
             "sessions": len(self.relay.sessions),
@@ -202,7 +202,7 @@ class Child:
         self._tell_waiting(reason)
 
     def too_long(self, head: bytes, tail: bytes, size: int) -> None:
-        self.relay.too_long(head, tail, size, self._clock())
+        self.relay.incoming.too_long(head, tail, size, self._clock())
 
     def gone(self, why: Failure, for_good: bool) -> None:
         if self.relay.is_asleep and self.supervisor.state is State.STOPPED:
@@ -215,7 +215,7 @@ class Child:
         if self.relay.is_modern and not self.own_era and not self.has_opened:
             self.service.eras.forget()  # it was modern when that was written down
         # One caller's data may be in what it said for another; the log has it.
-        is_shown = not (self.relay.is_open and self.relay.has_many_callers)
+        is_shown = not (self.relay.is_open and self.relay.audience.has_many_callers)
         why = replace(why, text=redacted(why.text), said=redacted(why.said) if is_shown else "")
         self.relay.lost(why, self._clock(), for_good=for_good)
         self._tell_waiting(str(why))

@@ -159,7 +159,7 @@ class Children:
         child = self._principals.get((name, era))
         if child is None:
             child = self._principals[name, era] = Child(self.service, "principal", era=MODERN if era == MODERN else "")
-            child.relay.used = self.service.loop.time()  # somebody asks for it
+            child.relay.link.used = self.service.loop.time()  # somebody asks for it
             child.start()
             if era == LEGACY:
                 child.relay.presume(self.shared.relay)  # which was told the same in its handshake
@@ -192,7 +192,7 @@ class Children:
             self._retiring.remove(child)
             self.service.spawn(child.stop())
         for key, child in list(self._principals.items()):
-            if not child.relay.sessions and child.relay.is_idle and now - child.relay.used >= LINGER:
+            if not child.relay.sessions and child.relay.is_idle and now - child.relay.link.used >= LINGER:
                 del self._principals[key]
                 self._end(child)
 
@@ -209,13 +209,13 @@ class Children:
             if (
                 relay.is_open
                 and relay.is_idle
-                and now - relay.used >= patience
+                and now - relay.link.used >= patience
                 and child.successor is None
                 and not relay.listens
                 and not relay.tasks.are_running(now)
                 and not any(session.subscriptions for session in relay.sessions.values())
             ):
-                self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.used))
+                self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.link.used))
                 child.sleep()
 
     # -- replacing ------------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Children:
             self._principals = {key: new if child is old else child for key, child in self._principals.items()}
         new.on_gone, new.on_opened, old.on_gone = old.on_gone, old.on_opened, lambda child: None
         old.relay.hand_over(new.relay, now)
-        new.relay.used = old.relay.used  # nobody has used it yet: else it would never sleep
+        new.relay.link.used = old.relay.link.used  # nobody has used it yet: else it would never sleep
         old.role = "retiring"
         self._retiring.append(old)
 
@@ -268,8 +268,8 @@ class Children:
             return ""
         if not relay.is_open or relay.tasks.are_running(now):  # they would end with it
             return ""
-        if settings.recycle_calls and relay.calls >= settings.recycle_calls:
-            return f"{relay.calls} calls (--recycle-calls)"
+        if settings.recycle_calls and relay.dispatcher.calls >= settings.recycle_calls:
+            return f"{relay.dispatcher.calls} calls (--recycle-calls)"
         if settings.recycle_age and now - child.supervisor.started >= settings.recycle_age:
             return f"{now - child.supervisor.started:.0f} s old (--recycle-age)"
         if settings.recycle_memory and now - child.looked >= LOOK:

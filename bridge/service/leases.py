@@ -49,8 +49,8 @@ class Leases:
         now = self.service.loop.time()
         level = envelope.string(meta.level) if meta.level else ""
         if level and lease.relay.facts is None and (known := self.service.shared.relay.facts) and known.offers("logging"):
-            lease.relay.level = level  # it is still starting, so it will hear of this first
-            lease.relay.ask_child("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
+            lease.relay.audience.level = level  # it is still starting, so it will hear of this first
+            lease.relay.dispatcher.ask("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
         reply.leave = lambda: lease.left(self.service.loop.time())
         lease.begin(message, params, meta.progressToken, level, reply, now, trace)
         if lease.exchange is not None:

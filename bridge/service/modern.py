@@ -70,8 +70,8 @@ class ModernCalls:
                 return relay.tasks.refusal(principal, params.taskId)
             if method == listens.METHOD:
                 return self._listen(call.child, call.message, reply, principal) or DONE
-            if method == DISCOVER and relay.memory.initialize and not relay.is_open:
-                reply.answer(envelope.result(call.message.id, relay.memory.initialize))
+            if method == DISCOVER and relay.lists.initialize and not relay.is_open:
+                reply.answer(envelope.result(call.message.id, relay.lists.initialize))
                 return DONE
             return None
         if refusal := _not_there(relay, method, params):

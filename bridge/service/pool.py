@@ -90,7 +90,7 @@ class Pool:
         self._aside.append(child)
         child.role, child.on_gone = "spare", self._lost_spare
         child.log = self.service.log
-        child.relay.owner, child.relay.link.log = None, child.log.bind(pid=child.pid)
+        child.relay.audience.owner, child.relay.link.log = None, child.log.bind(pid=child.pid)
         self.service.loop.call_later(ASIDE, self._end_aside, child)
 
     def refill(self) -> None:

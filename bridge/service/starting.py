@@ -89,7 +89,7 @@ class Starting:
     def _said(self) -> str:
         """What it wrote to its stdout, for people."""
         process = self._child.supervisor.process
-        lines = [*self._child.relay.said, process.pending[:400] if process else b""]
+        lines = [*self._child.relay.incoming.noted, process.pending[:400] if process else b""]
         return "\n".join(filter(None, map(readable, lines)))
 
     def _consider_headers(self, sight: Sight) -> None:

@@ -82,7 +82,7 @@ def test_nobody_can_make_the_relay_raise(own, profile_name, script):
         elif who == "line":
             world.hear(line[:-3])
         elif who == "long":
-            world.relay.too_long(line[:1024], line[-1024:], len(line), world.now)
+            world.relay.incoming.too_long(line[:1024], line[-1024:], len(line), world.now)
         elif who == "die":
             world.die()
             world.open()
@@ -481,8 +481,19 @@ class AnyOrder(RuleBasedStateMachine):
             assert (session.exchanges, session.asks, session.subscriptions) == ({}, {}, set())
         for world in self.worlds:
             relay = world.relay
-            assert (relay.exchanges, relay.sessions, relay.learning.reading, relay._early, relay.upkeep.late) == ({}, {}, {}, [], set())
-            assert (list(relay.turns), relay.turns._lines, relay.turns._with_child, len(relay.turns)) == ([], {}, {}, 0)
+            assert (relay.exchanges, relay.sessions, relay.learning.reading, relay._early, relay.late_lists.cursors) == (
+                {},
+                {},
+                {},
+                [],
+                set(),
+            )
+            assert (
+                list(relay.dispatcher.turns),
+                relay.dispatcher.turns._lines,
+                relay.dispatcher.turns._with_child,
+                len(relay.dispatcher.turns),
+            ) == ([], {}, {}, 0)
 
 
 TestAnyOrder = AnyOrder.TestCase

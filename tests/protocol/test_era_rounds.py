@@ -256,7 +256,7 @@ def test_the_client_is_asked_by_requests_and_the_call_made_again_with_its_answer
     assert again["params"]["inputResponses"] == {"one": {"action": "accept"}, "two": {"roots": []}}
     assert (again["params"]["requestState"], again["params"]["name"]) == ("s", "x")
     assert outbox.answers == [{"jsonrpc": "2.0", "id": 1, "result": {"content": []}}]
-    assert (world.relay.asking, session.exchanges, session.asks) == ({}, {}, {})
+    assert (world.relay.asks.suspended, session.exchanges, session.asks) == ({}, {}, {})
 
 
 def test_a_client_that_cannot_be_asked_is_told_what_is_missing():
@@ -335,7 +335,7 @@ def test_a_client_that_never_answers_has_its_call_until_the_hard_limit():
     world.sweep(1)
 
     assert outbox.error["code"] == -32001
-    assert (world.relay.asking, session.exchanges, session.asks) == ({}, {}, {})
+    assert (world.relay.asks.suspended, session.exchanges, session.asks) == ({}, {}, {})
 
 
 def test_a_call_that_is_cancelled_while_its_client_is_asked_is_over():
@@ -346,4 +346,4 @@ def test_a_call_that_is_cancelled_while_its_client_is_asked_is_over():
     world.respond(session, outbox.messages[0]["id"], result={"action": "accept"})
 
     assert world.sent() == []
-    assert (world.relay.asking, session.exchanges) == ({}, {})
+    assert (world.relay.asks.suspended, session.exchanges) == ({}, {})

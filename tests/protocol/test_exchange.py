@@ -428,12 +428,12 @@ def test_however_a_request_ends_it_is_not_in_flight_any_more(end):
     elif end == "die":
         world.die()
     elif end == "too_long":
-        world.relay.too_long(b'{"jsonrpc":"2.0","id":%d,"result":' % line["id"], b"}", 10**9, world.now)
+        world.relay.incoming.too_long(b'{"jsonrpc":"2.0","id":%d,"result":' % line["id"], b"}", 10**9, world.now)
     elif end == "unreadable":
         world.hear(b'{"jsonrpc":"2.0","id":%d,"result":NaN}' % line["id"])
     else:
         world.notify(session, "cancelled", requestId=1)
-        world.relay.too_long(b'{"jsonrpc":"2.0","id":%d,"result":' % line["id"], b"}", 10**9, world.now)
+        world.relay.incoming.too_long(b'{"jsonrpc":"2.0","id":%d,"result":' % line["id"], b"}", 10**9, world.now)
 
     assert (world.counts.in_flight, session.exchanges) == (0, {})
     assert len(call.answers) == 1

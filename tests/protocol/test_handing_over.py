@@ -30,7 +30,13 @@ def hand_over(old: World, new: World) -> list:
 
 def is_empty(world: World) -> bool:
     relay = world.relay
-    return relay.is_idle and not relay.turns._with_child and not relay.turns._lines and not relay.sessions and not relay.learning.reading
+    return (
+        relay.is_idle
+        and not relay.dispatcher.turns._with_child
+        and not relay.dispatcher.turns._lines
+        and not relay.sessions
+        and not relay.learning.reading
+    )
 
 
 # -- requests -----------------------------------------------------------------------------------------------------------------------
@@ -168,7 +174,7 @@ def test_one_that_moved_while_it_waited_can_be_cancelled():
     old.notify(session, "cancelled", requestId=2)
 
     assert waiting.error["code"] == -32800
-    assert (old.sent(), new.sent(), len(new.relay.turns)) == ([], [], 0)
+    assert (old.sent(), new.sent(), len(new.relay.dispatcher.turns)) == ([], [], 0)
 
 
 def test_a_session_that_ends_is_gone_from_both(worlds):

@@ -226,7 +226,7 @@ def test_a_tool_list_that_its_client_did_not_wait_for_is_not_asked_again():
     assert len(outbox.answers) == 1
     world.die()
 
-    assert world.relay.upkeep.late == set()
+    assert world.relay.late_lists.cursors == set()
     assert reopen(world) == []
 
 
@@ -551,4 +551,10 @@ def test_a_hundred_deaths_leave_nothing_behind(world):
 
     relay = world.relay
     assert world.counts.in_flight == 0
-    assert (relay.exchanges, relay.turns._lines, relay.turns._with_child, relay.learning.reading, relay.sessions) == ({}, {}, {}, {}, {})
+    assert (relay.exchanges, relay.dispatcher.turns._lines, relay.dispatcher.turns._with_child, relay.learning.reading, relay.sessions) == (
+        {},
+        {},
+        {},
+        {},
+        {},
+    )

@@ -451,7 +451,7 @@ def test_no_end_of_a_tool_call_looks_like_a_failure(how):
     elif how == "leave":
         world.leave(session)
     else:
-        world.relay.too_long(b'{"jsonrpc":"2.0","id":%d,"result"' % line["id"], b"}", 10**9, world.now)
+        world.relay.incoming.too_long(b'{"jsonrpc":"2.0","id":%d,"result"' % line["id"], b"}", 10**9, world.now)
 
     assert validate("tools/call", outbox.raw_answers[0])["isError"] is True
 

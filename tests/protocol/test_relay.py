@@ -610,7 +610,7 @@ def test_a_line_over_the_limit_fails_its_own_call_at_once(world, line):
     session = world.session()
     others = [world.ask_child(session, id=1)[0]]
     outbox, request = world.ask_child(session, id=2)
-    world.relay.too_long(*ends(line, request["id"]), 70_000_000, world.now)
+    world.relay.incoming.too_long(*ends(line, request["id"]), 70_000_000, world.now)
 
     assert "70000000 bytes" in outbox.error["message"]
     assert others[0].answers == []
@@ -631,7 +631,7 @@ def test_a_long_line_that_is_no_answer_fails_no_call(world, line):
     """A child's own requests have ids that mean something else."""
     outbox, request = world.ask_child(world.session())
     text = line % request["id"] if b"%d" in line else line
-    world.relay.too_long(text[:1024], text[-1024:], 70_000_000, world.now)
+    world.relay.incoming.too_long(text[:1024], text[-1024:], 70_000_000, world.now)
 
     assert outbox.answers == []
 
@@ -643,7 +643,7 @@ def test_a_long_late_answer_is_swallowed_like_any_other(world, line):
     world.notify(session, "cancelled", requestId=1)
     world.sent()
     again, _ = world.ask_child(session, id=1)
-    world.relay.too_long(*ends(line, request["id"]), 70_000_000, world.now)
+    world.relay.incoming.too_long(*ends(line, request["id"]), 70_000_000, world.now)
 
     assert len(outbox.answers) == 1
     assert again.answers == []

@@ -153,7 +153,7 @@ def test_a_sleeping_childs_list_is_cut_and_what_is_kept_of_it_is_not():
     (answer,) = it.request(one, "tools/list").answers
 
     assert [tool["name"] for tool in answer["result"]["tools"]] == ["read", "put"]
-    assert b"delete" in it.relay.memory.dump("identity")
+    assert b"delete" in it.relay.lists.dump("identity")
     assert it.sent() == []
 
 

@@ -254,4 +254,4 @@ def test_a_call_that_waits_behind_its_own_session_times_out():
     world.sweep(5)
 
     assert outbox.error["code"] == -32001
-    assert len(world.relay.turns) == 0
+    assert len(world.relay.dispatcher.turns) == 0

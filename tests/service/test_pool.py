@@ -27,7 +27,11 @@ class Child:
         self.sessions = [owner] if owner else []
         self.supervisor = SimpleNamespace(state=State.STOPPED)
         self.relay = SimpleNamespace(
-            is_open=False, join=self.join, adopt=lambda session, now: self.join(session), link=SimpleNamespace(log=None), owner=owner
+            is_open=False,
+            join=self.join,
+            adopt=lambda session, now: self.join(session),
+            link=SimpleNamespace(log=None),
+            audience=SimpleNamespace(owner=owner),
         )
         self.pid = len(world.made)
         self.log = None
@@ -230,7 +234,7 @@ async def test_one_that_is_given_back_twice_ends_once(world):
 async def test_who_did_not_wait_for_a_slow_start_finds_that_child_the_next_time(world):
     child = await world.take()
     world.set_aside(child)
-    assert (child.role, child.relay.owner) == ("spare", None)
+    assert (child.role, child.relay.audience.owner) == ("spare", None)
     other = await world.take(b'{"sampling":{}}')
     again = await world.take()
 

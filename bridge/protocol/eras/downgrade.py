@@ -15,6 +15,8 @@ from bridge.protocol.eras.translator import Translator
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.facts import Facts
+from bridge.protocol.link import Link
+from bridge.protocol.policy import Policy
 from bridge.protocol.revisions import MODERN as VERSIONS
 from bridge.protocol.tools import cut
 
@@ -30,11 +32,11 @@ class Downgrade(Translator):
     client = MODERN
     child = LEGACY
 
-    def __init__(self, relay):
-        self.relay = relay
-        self.mcp = relay.policy.mcp
-        self.tools = relay.policy.tools
-        self.is_litellm = relay.policy.profile.is_litellm  # no failure of a tool call looks like one
+    def __init__(self, policy: Policy, link: Link):
+        self._link = link
+        self.mcp = policy.mcp
+        self.tools = policy.tools
+        self.is_litellm = policy.profile.is_litellm  # no failure of a tool call looks like one
         self._server = b"{}"
         self._bare: set[bytes] = set()  # `_meta` of which nothing is left
         self._stamps: dict[bool, bytes] = {}
@@ -89,7 +91,7 @@ class Downgrade(Translator):
 
     def discovered(self, client_id: bytes) -> bytes:
         """What `server/discover` answers for this child."""
-        facts = self.relay.facts
+        facts = self._link.facts
         offered = {name: value for name, value in facts.capabilities.items() if name in SHOWN and facts.offers(name)}
         result = {"supportedVersions": VERSIONS, "capabilities": offered}
         if "instructions" in facts.members:
@@ -122,7 +124,7 @@ class Downgrade(Translator):
 
     def _stamp(self, is_cacheable: bool) -> bytes:
         """The beginning of a stamped result, up to where its own members follow."""
-        facts = self.relay.facts
+        facts = self._link.facts
         if facts is not self._stamped:
             self._stamped = facts
             self._server = b'{"%b":%b}' % (meta.SERVER.encode(), facts.members["serverInfo"]) if facts else b"{}"

@@ -4,20 +4,35 @@ There the listen is the bridge's own: to the relay it is one more session, with 
 counts and restores as those of others. What goes through to a modern child is in `passing.py`.
 """
 
+from functools import partial
 from secrets import token_urlsafe
+from typing import Any, Protocol
 
 from msgspec import Raw
 
 from bridge.protocol import envelope, subscriptions
+from bridge.protocol.audience import Audience
+from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import meta
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.facts import Facts
+from bridge.protocol.outbox import ModernOutbox
+from bridge.protocol.session import Session
 
 METHOD = "subscriptions/listen"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 PATIENCE = 10.0  # seconds until a session is told that its wish was not acknowledged
 KINDS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
+
+
+class Shared(Protocol):
+    """The relay of the child, as a listen needs it."""
+
+    audience: Audience
+    dispatcher: Dispatcher
+
+    def join(self, session: Session) -> None: ...
 
 
 class Listen(Caller):
@@ -26,7 +41,7 @@ class Listen(Caller):
     __slots__ = ("_missing", "client_id", "outbox", "wanted")
     answers_cancelled = False
 
-    def __init__(self, mcp: str, principal: str, client_id: bytes, params: Raw, facts: Facts, outbox):
+    def __init__(self, mcp: str, principal: str, client_id: bytes, params: Raw, facts: Facts, outbox: ModernOutbox):
         super().__init__(mcp, principal, nonce=f"listen:{token_urlsafe(9)}")
         self.client_id = client_id
         self.outbox = outbox
@@ -46,18 +61,19 @@ class Listen(Caller):
                 pass  # nothing that could be honoured
         self._missing = 0  # resources that the child has not answered for yet
 
-    def begin(self, relay, now: float) -> None:
+    def begin(self, relay: "Shared", now: float) -> None:
         """Have the child watch the resources, then acknowledge."""
-        new = [uri for uri in sorted(self.subscriptions) if not subscriptions.is_held(relay.sessions.values(), uri)]
+        new = [uri for uri in sorted(self.subscriptions) if not subscriptions.is_held(relay.audience.sessions.values(), uri)]
         relay.join(self)
         self._missing = len(new)
         for uri in new:
-            relay.ask_child("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri), now, _Subscribed(self, uri), PATIENCE)
+            heard = partial(self._subscribed, uri)
+            relay.dispatcher.ask("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri), now, heard, PATIENCE)
         if not new:
             self._acknowledge()
 
-    def subscribed(self, uri: str, is_done: bool) -> None:
-        if not is_done:
+    def _subscribed(self, uri: str, message: Envelope) -> None:
+        if not message.result:
             self.subscriptions.discard(uri)
         self._missing -= 1
         if not self._missing:
@@ -71,23 +87,13 @@ class Listen(Caller):
         """The relay's news for this session: those that were wished for go out, the others are none of its business."""
         notice = envelope.from_child(message)
         if notice.method in self.wanted or notice.method == "notifications/resources/updated":
-            self.outbox.put(envelope.notification(notice.method, meta.with_subscription(notice.params, self.client_id)))
+            self.outbox.put(envelope.notification(notice.method or "", meta.with_subscription(notice.params, self.client_id)))
         return True
 
     def _acknowledge(self) -> None:
-        honoured: dict = dict.fromkeys(self.wanted.values(), True)
+        honoured: dict[str, Any] = dict.fromkeys(self.wanted.values(), True)
         if self.subscriptions:
             honoured["resourceSubscriptions"] = sorted(self.subscriptions)
         params = envelope.encode({"notifications": honoured})
         self.outbox.put(envelope.notification(ACKNOWLEDGED, meta.with_subscription(params, self.client_id)))
         self.listen(self)
-
-
-class _Subscribed:
-    """The outbox of the bridge's own `resources/subscribe`."""
-
-    def __init__(self, listen: Listen, uri: str):
-        self.listen, self.uri = listen, uri
-
-    def answer(self, message: Envelope) -> None:
-        self.listen.subscribed(self.uri, bool(message.result))

@@ -135,7 +135,7 @@ class Lease(Caller):
                 continue
             del self.wanted[key]
             self.asks.pop(ask.id, None)
-            self.relay.send(answer + b"\n")
+            self.relay.dispatcher.send(answer + b"\n")
         if self.last is not None:
             last, self.last = self.last, None
             self._deliver(envelope.response(id, envelope.from_child(last)))
@@ -175,7 +175,7 @@ class Lease(Caller):
         self.next_ask += 1
         key = hint if hint and hint not in self.wanted else f"{need}-{ask.id.decode()}"
         if envelope.object_or_none(self.given.get(key, b"")) is not None:  # a client that knows what will be asked
-            self.relay.send(envelope.flat(envelope.result(ask.child_id, self.given.pop(key))) + b"\n")
+            self.relay.dispatcher.send(envelope.flat(envelope.result(ask.child_id, self.given.pop(key))) + b"\n")
             return None
         self.asks[ask.id] = ask
         members.pop("elicitationId", None)  # the modern era has none
@@ -232,7 +232,7 @@ class Lease(Caller):
     def _break_off(self, now: float) -> None:
         for ask, _ in self.wanted.values():
             self.asks.pop(ask.id, None)
-            self.relay.send(_refused(ask))
+            self.relay.dispatcher.send(_refused(ask))
         self.wanted.clear()
         is_over = self.last is not None
         if self.exchange is not None and not is_over:

@@ -6,21 +6,29 @@ bridge has one listen of its own, for all of them; it changes with their wishes.
 """
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from msgspec import Raw
 
 from bridge.protocol import envelope
+from bridge.protocol.audience import Audience
+from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import meta
 from bridge.protocol.eras.listens import ACKNOWLEDGED, KINDS, METHOD, PATIENCE
 from bridge.protocol.errors import code_of
 from bridge.protocol.ids import minted
+from bridge.protocol.link import Link
+from bridge.protocol.outbox import ModernOutbox
+
+Notified = Callable[[Envelope, float], None]  # for what a listen of the bridge itself brought
 
 
 class Passed:
     """A modern client's listen. `answer`, `put` and `end` of its outbox are all it knows of the client."""
 
-    def __init__(self, listens, id: int, client_id: bytes, params: bytes, outbox, now: float):
+    def __init__(self, listens: "Listens", id: int, client_id: bytes, params: bytes, outbox: ModernOutbox, now: float):
         self.listens = listens
         self.id, self.client_id, self.params, self.outbox, self.created = id, client_id, params, outbox, now
         self.is_acknowledged = False
@@ -34,7 +42,7 @@ class Passed:
             if self.is_acknowledged:
                 return  # another child's
             self.is_acknowledged = True
-        self.outbox.put(envelope.notification(message.method, meta.with_subscription(message.params, self.client_id)))
+        self.outbox.put(envelope.notification(message.method or "", meta.with_subscription(message.params, self.client_id)))
 
     def answered(self, message: Envelope) -> None:
         if message.result:
@@ -45,33 +53,33 @@ class Passed:
 
 
 class Listens:
-    """All listens of one relay's modern child, by our own id; those of `own` among them."""
+    """All listens of one modern child, by our own id; those of `own` among them."""
 
-    def __init__(self, relay):
-        self.relay = relay
+    def __init__(self, link: Link, dispatcher: Dispatcher, audience: Audience, ready_wait: float, notified: Notified):
+        self._link, self._send, self._mint = link, dispatcher.send, dispatcher.mint
         self.passed: dict[int, Passed] = {}
-        self.own = Own(self)
+        self.own = Own(self, link, dispatcher.mint, audience, ready_wait, notified)
 
     def __len__(self) -> int:
         return len(self.passed)
 
-    def open(self, client_id: bytes, params: bytes, outbox, now: float) -> Passed:
-        listen = Passed(self, self.relay.mint(), client_id, params, outbox, now)
+    def open(self, client_id: bytes, params: bytes, outbox: ModernOutbox, now: float) -> Passed:
+        listen = Passed(self, self._mint(), client_id, params, outbox, now)
         self.passed[listen.id] = listen
-        if self.relay.is_open:
+        if self._link.is_open:
             self.ask(listen.id, listen.params)
         return listen
 
     def ask(self, id: int, params: bytes) -> None:
-        self.relay.send(envelope.flat(envelope.request_line(id, METHOD, params)[:-1]) + b"\n")
+        self._send(envelope.flat(envelope.request_line(id, METHOD, params)[:-1]) + b"\n")
 
     def close(self, listen: Passed) -> None:
         """The client left."""
-        if self.passed.pop(listen.id, None) is not None and self.relay.is_open:
+        if self.passed.pop(listen.id, None) is not None and self._link.is_open:
             self.cancel(listen.id)
 
     def cancel(self, id: int) -> None:
-        self.relay.send(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}\n' % id)
+        self._send(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}\n' % id)
 
     def opened(self, now: float) -> None:
         """A new child is there."""
@@ -120,7 +128,7 @@ class Listens:
 
     def answered(self, id: int | None, message: Envelope, now: float) -> bool:
         """The child ends a listen, or refuses it."""
-        listen = self.passed.pop(id, None)
+        listen = self.passed.pop(id or 0, None)
         if listen is not None:
             listen.answered(message)
         return listen is not None or self.own.answered(id, message, now)
@@ -128,7 +136,7 @@ class Listens:
     def cancelled(self, message: Envelope, now: float) -> None:
         """The child breaks a listen off."""
         id = minted(envelope.peek(message.params).requestId)
-        listen = self.passed.pop(id, None)
+        listen = self.passed.pop(id or 0, None)
         if listen is not None:
             listen.outbox.end()
         else:
@@ -147,8 +155,9 @@ LARGE, REST = 1 << 16, 1e-6  # bytes of all wishes together from which not each 
 class Own:
     """The bridge's own listen. `current` is acknowledged; `next` takes its place once it is, so that nothing is missed."""
 
-    def __init__(self, listens: Listens):
-        self.listens = listens
+    def __init__(self, listens: Listens, link: Link, mint: Callable[[], int], audience: Audience, ready_wait: float, notified: Notified):
+        self._listens, self._link, self._mint, self._audience = listens, link, mint, audience
+        self._ready_wait, self._notified = ready_wait, notified
         self.current: int | None = None
         self.next: int | None = None
         self.honoured: set[str] = set()  # resources
@@ -157,7 +166,7 @@ class Own:
         self._refused: bytes = b""  # what the child would not listen for
         self._is_ended = False  # by the child, and not asked for again yet
         self._rests_until, self._is_due = 0.0, False  # while all wishes together are large, and whether there are new ones meanwhile
-        self._waiting: list = []  # called with no argument once it is settled what is honoured
+        self._waiting: list[Callable[[], object]] = []  # called with no argument once it is settled what is honoured
 
     def opened(self, now: float) -> None:
         self.current = self.next = None
@@ -180,11 +189,11 @@ class Own:
     def is_awaited(self) -> bool:
         return bool(self._waiting)
 
-    def refresh(self, now: float, then=None) -> None:
+    def refresh(self, now: float, then: Callable[[], object] | None = None) -> None:
         """The sessions' wishes are not what they were. `then()` is called once the child knows."""
         if then is not None:
             self._waiting.append(then)
-        if not self.listens.relay.is_open:
+        if not self._link.is_open:
             self._since = now
             return None
         self._is_due = now < self._rests_until
@@ -198,17 +207,17 @@ class Own:
                 self._drop()
             return None if self.next is not None else self._settle()
         if self.next is not None:
-            self.listens.cancel(self.next)
+            self._listens.cancel(self.next)
         self._asked, self._since, self._is_ended = wanted, now, False
-        self.next = self.listens.relay.mint()
-        self.listens.ask(self.next, meta.own(b'{"notifications":%b}' % wanted))
+        self.next = self._mint()
+        self._listens.ask(self.next, meta.own(b'{"notifications":%b}' % wanted))
 
     def notified(self, id: int, message: Envelope, now: float) -> None:
         if message.method == ACKNOWLEDGED:
             return self._acknowledged(id, message)
         if id == self.current:
             message.params = Raw(meta.without_subscription(message.params))
-            self.listens.relay.notices.told(message, now)
+            self._notified(message, now)
 
     def answered(self, id: int | None, message: Envelope, now: float) -> bool:
         return self.ended(id, now, is_refused=bool(message.error))
@@ -228,10 +237,10 @@ class Own:
         return True
 
     def sweep(self, now: float) -> None:
-        relay = self.listens.relay
-        if self._waiting and now - self._since >= (PATIENCE if relay.is_open else relay.policy.ready_wait):
+        is_open = self._link.is_open
+        if self._waiting and now - self._since >= (PATIENCE if is_open else self._ready_wait):
             self._settle()
-        if relay.is_open:
+        if is_open:
             if self._is_due:
                 self.refresh(now)
             self._renew(now)
@@ -244,7 +253,7 @@ class Own:
         if id != self.next:
             return
         if self.current is not None:
-            self.listens.cancel(self.current)
+            self._listens.cancel(self.current)
         self.current, self.next = id, None
         honoured = envelope.object_or_none((envelope.object_or_none(message.params) or {}).get("notifications", b"")) or {}
         try:
@@ -261,15 +270,15 @@ class Own:
     def _drop(self) -> None:
         for id in (self.current, self.next):
             if id is not None:
-                self.listens.cancel(id)
+                self._listens.cancel(id)
         self.current = self.next = None
         self._asked, self.honoured = b"", set()
 
     def _wanted(self) -> bytes:
         """The filter for all that somebody here wants; empty for nothing."""
-        relay = self.listens.relay
-        wanted: dict = {KINDS[kind]: True for kind in KINDS if relay.facts and relay.facts.tells(kind)}
-        uris = sorted(set(itertools.chain.from_iterable(session.subscriptions for session in relay.sessions.values())))
+        facts, sessions = self._link.facts, self._audience.sessions.values()
+        wanted: dict[str, Any] = {KINDS[kind]: True for kind in KINDS if facts and facts.tells(kind)}
+        uris = sorted(set(itertools.chain.from_iterable(session.subscriptions for session in sessions)))
         if uris:
             wanted["resourceSubscriptions"] = uris
         return envelope.encode(wanted) if wanted else b""

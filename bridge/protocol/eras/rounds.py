@@ -6,6 +6,7 @@ server would, and makes the call again with what it answered. The other directio
 
 from functools import partial
 from secrets import token_urlsafe
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -23,9 +24,9 @@ class Round:
     """What a modern child wants to know before it goes on with a legacy client's call."""
 
     @classmethod
-    def begin(cls, translator, exchange: Exchange, members: dict, now: float) -> bytes | None:
+    def begin(cls, exchange: Exchange, members: dict[str, Raw], now: float) -> bytes | None:
         """Ask the client. Returns an answer for it if it cannot be asked, else None: the call goes on later."""
-        relay, session = translator.relay, exchange.session
+        relay, session, translator = exchange.relay, exchange.session, exchange.translator
         requests = envelope.object_or_none(members.get("inputRequests", b"{}")) or {}
         exchange.rounds += 1
         if exchange.rounds > ROUNDS:
@@ -47,22 +48,22 @@ class Round:
                 return translator.failure(
                     exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}{mode}, which it has not declared"
                 )
-        asking = cls(translator, exchange, members.get("requestState"), set(wishes))
-        relay.asking[exchange.id] = exchange
+        asking = cls(relay, exchange, members.get("requestState"), set(wishes))
+        relay.asks.suspended[exchange.id] = exchange
         if not wishes:
-            relay.postponed.append(asking.again)
+            relay.asks.postpone(asking.again)
         for key, wish in wishes.items():
             relay.asks.ask(session, exchange, wish.method, wish.for_session(), partial(asking.heard, key), now)
         return None
 
-    def __init__(self, translator, exchange: Exchange, state: Raw | None, missing: set[str]):
-        self.translator, self.exchange, self.state, self.missing = translator, exchange, state, missing
+    def __init__(self, relay: Any, exchange: Exchange, state: Raw | None, missing: set[str]):
+        self.relay, self.exchange, self.state, self.missing = relay, exchange, state, missing
         self.answers: dict[str, Raw] = {}
 
     def heard(self, key: str, message: Envelope, now: float) -> None:
         """The client answered one of the requests."""
-        relay, exchange = self.translator.relay, self.exchange
-        if exchange.id not in relay.asking or key not in self.missing:
+        relay, exchange = self.relay, self.exchange
+        if exchange.id not in relay.asks.suspended or key not in self.missing:
             return None
         self.missing.discard(key)
         if message.result:
@@ -72,14 +73,14 @@ class Round:
         else:
             why = f"the client refused {message.method}: {bytes(message.error).decode(errors='replace')[:300]}"
             relay.asks.withdraw(exchange, "the call has failed")
-            return relay.conclude(exchange, "error", INTERNAL_ERROR, why, now)
+            return relay.completion.fail(exchange, "error", INTERNAL_ERROR, why, now)
         if not self.missing:
             self.again(now)
 
     def again(self, now: float) -> None:
         """Call once more, with what the client said."""
-        relay, exchange = self.translator.relay, self.exchange
-        if relay.asking.pop(exchange.id, None) is None:
+        relay, exchange = self.relay, self.exchange
+        if relay.asks.suspended.pop(exchange.id, None) is None:
             return
         members = envelope.object_or_none(exchange.message.params or b"{}") or {}
         if self.answers:
@@ -87,12 +88,12 @@ class Round:
         if self.state is not None:
             members["requestState"] = self.state
         heir = relay.heir
-        exchange.id = heir.mint()
+        exchange.id = heir.dispatcher.mint()
         exchange.progressed(now, heir.policy.request_timeout)
         original = exchange.message
-        heir.word_anew(exchange, Envelope(id=original.id, method=exchange.method, params=Raw(envelope.encode(members))))
+        heir.reword(exchange, Envelope(id=original.id, method=exchange.method, params=Raw(envelope.encode(members))))
         exchange.message = original
-        heir.submit(exchange)
+        heir.dispatcher.submit(exchange)
 
 
 class _Wish(msgspec.Struct):

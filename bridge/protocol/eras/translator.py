@@ -5,8 +5,11 @@ from typing import ClassVar
 from bridge.protocol import envelope, litellm_results, rules, spelling
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.errors import code_of, error_body
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.link import Link
+from bridge.protocol.policy import Policy
 from bridge.protocol.tools import cut
 
 
@@ -41,7 +44,7 @@ class Same(Translator):
     before = rules.BEFORE
     after = rules.AFTER
 
-    def __init__(self, policy):
+    def __init__(self, policy: Policy):
         self.answer = policy.profile.answer
         self.failure = policy.profile.failure
         if policy.profile.is_litellm:
@@ -56,7 +59,8 @@ class Verbatim(Translator):
     client = MODERN
     child = MODERN
 
-    def __init__(self, policy):
+    def __init__(self, policy: Policy, link: Link, tasks: Tasks):
+        self._link, self._tasks = link, tasks
         self.is_litellm = policy.profile.is_litellm
         self.tools = policy.tools
 
@@ -68,9 +72,9 @@ class Verbatim(Translator):
                 return self.failure(exchange, 0, litellm_results.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
         elif exchange.method == "tools/call":
-            exchange.relay.tasks.heard(exchange.session.principal, message.result, exchange.relay.link.heard)
+            self._tasks.heard(exchange.session.principal, message.result, self._link.heard)
         elif exchange.method == "tasks/get":
-            exchange.relay.tasks.told(message.result, exchange.relay.link.heard)
+            self._tasks.told(message.result, self._link.heard)
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:

@@ -12,10 +12,13 @@ from msgspec import Raw
 from bridge.protocol import envelope, rules, spelling, subscriptions
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.eras.passing import Own
 from bridge.protocol.eras.rounds import Round
 from bridge.protocol.eras.translator import Translator
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.link import Link
+from bridge.protocol.policy import Policy
 from bridge.protocol.revisions import FIRST_MODERN
 from bridge.protocol.session import Session
 
@@ -26,13 +29,13 @@ class Upgrade(Translator):
     client = LEGACY
     child = MODERN
 
-    def __init__(self, relay):
-        self.relay = relay
-        self.profile = relay.policy.profile
+    def __init__(self, policy: Policy, link: Link):
+        self._link = link
+        self.profile, self.withholds_roots = policy.profile, policy.withhold_roots
         if self.profile.is_litellm:
             self.before = {**self.before, "tools/call": self.profile.call}
-        elif relay.policy.tools:
-            self.before = {**self.before, "tools/call": relay.policy.tools.call}
+        elif policy.tools:
+            self.before = {**self.before, "tools/call": policy.tools.call}
         self._clients: dict[bytes, bytes] = {}  # what stands in `_meta` for a client, by what it declared
 
     def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
@@ -52,7 +55,7 @@ class Upgrade(Translator):
         if message.result and spelling.may_name(bytes(message.result), b'"input_required"'):
             members = envelope.object_or_none(message.result) or {}
             if envelope.string(members.get("resultType", b"")) == "input_required":
-                failure = Round.begin(self, exchange, members, self.relay.link.heard)
+                failure = Round.begin(exchange, members, self._link.heard)
                 if failure:
                     message.result, message.error = envelope.ABSENT, Raw(b"{}")  # it is counted as what the client gets
                 return failure
@@ -82,7 +85,7 @@ class Upgrade(Translator):
             offered.pop(name, None)
         if bytes(offered.get("elicitation", b"")).replace(b" ", b"") == b"{}":
             offered["elicitation"] = Raw(b'{"form":{}}')
-        if self.relay.policy.withhold_roots:
+        if self.withholds_roots:
             offered.pop("roots", None)
         elif "roots" in offered:
             offered["roots"] = Raw(b"{}")
@@ -152,21 +155,21 @@ def _subscribe(relay, session: Session, message: Envelope, uri: str, outbox, now
     session.subscriptions.add(uri)
     session.fits()
     own = relay.listens.own
-    own.refresh(now, lambda: outbox.answer(_subscribed(own, session, message, uri)))
+    own.refresh(now, lambda: outbox.answer(_subscribed(relay.link, own, session, message, uri)))
 
 
-def _subscribed(own, session: Session, message: Envelope, uri: str) -> bytes:
+def _subscribed(link: Link, own: Own, session: Session, message: Envelope, uri: str) -> bytes:
     if uri in own.honoured:
         return envelope.result(message.id, b"{}")
     session.subscriptions.discard(uri)
-    if not own.listens.relay.is_open:
-        return error_body(message.id, INTERNAL_ERROR, f"the server is not ready: {own.listens.relay.reason}")
+    if not link.is_open:
+        return error_body(message.id, INTERNAL_ERROR, f"the server is not ready: {link.reason}")
     return error_body(message.id, INTERNAL_ERROR, "the server does not tell about changes of this resource")
 
 
 def unsubscribe(relay, session: Session, message: Envelope, params: Params):
     session.subscriptions.discard(envelope.string(params.uri) or "")
-    if not relay.is_open:  # the next child is not asked for it
+    if not relay.link.is_open:  # the next child is not asked for it
         return envelope.result(message.id, b"{}")
     return lambda outbox, now: relay.listens.own.refresh(now, lambda: outbox.answer(envelope.result(message.id, b"{}")))
 

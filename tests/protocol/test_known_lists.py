@@ -9,7 +9,7 @@ from world import ALL, KEYS, Outbox, World
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.facts import Facts
-from bridge.protocol.memory import PAGES, Memory, Reading
+from bridge.protocol.known_lists import PAGES, KnownLists, Reading
 
 INITIALIZE = b'{"protocolVersion":"2025-06-18","capabilities":{"tools":{},"resources":{}},"serverInfo":{"name":"s","version":"1"}}'
 
@@ -18,7 +18,7 @@ def pages(*names: str) -> dict[bytes, bytes]:
     return {b"": json.dumps({"tools": [{"name": name} for name in names]}).encode()}
 
 
-def known(memory: Memory, method="tools/list", cursor=b"") -> bytes | None:
+def known(memory: KnownLists, method="tools/list", cursor=b"") -> bytes | None:
     answer = memory.answer(method, cursor)
     return bytes(answer.result or answer.error) if answer else None
 
@@ -33,13 +33,13 @@ class Child:
         self.asked, self.done, self.failed = [], [], []
         Reading(method, self.ask, self.done.append, self.failed.append).start()
 
-    def ask(self, method, params, outbox):
+    def ask(self, method, params, heard):
         self.asked.append((method, params))
-        self.outbox = outbox
+        self.heard = heard
 
     def answer(self, *names, raw=None, **more):
         page = raw if raw is not None else json.dumps({"tools": [{"name": name} for name in names]} | more).encode()
-        self.outbox.answer(Envelope(result=Raw(page)))
+        self.heard(Envelope(result=Raw(page)))
         return page
 
 
@@ -92,13 +92,13 @@ def test_a_list_that_leads_back_to_itself_ends():
 
 
 def test_only_what_differs_from_before_is_news():
-    memory = Memory()
+    memory = KnownLists()
 
     assert [memory.learn("tools/list", pages(*names)) for names in ("a", "a", "ab", "ab", "")] == [False, False, True, False, True]
 
 
 def test_each_page_is_known_by_its_cursor():
-    memory = Memory()
+    memory = KnownLists()
     memory.learn("tools/list", {b"": b'{"nextCursor":"2"}', b'"2"': b"{}"})
 
     assert known(memory) == b'{"nextCursor":"2"}'
@@ -108,7 +108,7 @@ def test_each_page_is_known_by_its_cursor():
 
 
 def test_a_change_makes_us_forget_what_it_concerns():
-    memory = Memory()
+    memory = KnownLists()
     for method in KEYS:
         memory.learn(method, {b"": b"{}"})
     memory.forget("resources")
@@ -118,7 +118,7 @@ def test_a_change_makes_us_forget_what_it_concerns():
 
 def test_that_a_list_does_not_exist_is_known_too():
     """Many servers offer resources and have no templates."""
-    memory = Memory()
+    memory = KnownLists()
     memory.refused("resources/templates/list", Raw(b'{"code":-32601,"message":"Method not found"}'))
 
     assert known(memory, "resources/templates/list") == b'{"code":-32601,"message":"Method not found"}'
@@ -128,7 +128,7 @@ def test_that_a_list_does_not_exist_is_known_too():
 
 @pytest.mark.parametrize("error", [b'{"code":-32603,"message":"try later"}', b'{"code":"-32601"}', b'"no"', b"null", b"", b"[" * 5000])
 def test_other_errors_may_be_gone_next_time(error):
-    memory = Memory()
+    memory = KnownLists()
     memory.learn("tools/list", pages("a"))
     memory.refused("tools/list", Raw(error))
 
@@ -137,7 +137,7 @@ def test_other_errors_may_be_gone_next_time(error):
 
 def test_a_client_cannot_make_us_forget_a_list():
     """It may send what the server's own list method refuses."""
-    memory = Memory()
+    memory = KnownLists()
     memory.learn("tools/list", pages("a"))
     memory.overheard("tools/list", Envelope(error=Raw(b'{"code":-32601,"message":"odd params"}')))
 
@@ -148,7 +148,7 @@ def test_a_client_cannot_make_us_forget_a_list():
 
 
 def test_what_is_kept_comes_back_byte_for_byte():
-    memory, again = Memory(), Memory()
+    memory, again = KnownLists(), KnownLists()
     memory.initialize = INITIALIZE
     memory.learn("tools/list", {b"": b'{"a" : 1e400,"b":"\\u0041"}', '"é"'.encode(): b"{}"})
     memory.refused("resources/templates/list", Raw(b'{"code":-32601,"message":"x"}'))
@@ -163,7 +163,7 @@ def test_what_is_kept_comes_back_byte_for_byte():
 
 
 def test_what_is_kept_of_another_command_is_not_believed():
-    memory, again = Memory(), Memory()
+    memory, again = KnownLists(), KnownLists()
     memory.initialize = INITIALIZE
     memory.learn("tools/list", pages("a"))
 
@@ -190,7 +190,7 @@ def test_what_is_kept_of_another_command_is_not_believed():
     ],
 )
 def test_a_damaged_file_is_as_good_as_none(content):
-    memory = Memory()
+    memory = KnownLists()
 
     assert memory.load(content, "id") is None
     assert known(memory) is None
@@ -199,7 +199,7 @@ def test_a_damaged_file_is_as_good_as_none(content):
 @pytest.mark.parametrize("deep", range(900, 1010, 3))
 def test_no_depth_of_nesting_makes_it_raise(deep):
     nest = b"[" * deep + b"]" * deep
-    Memory().load(
+    KnownLists().load(
         b'{"identity":"id","initialize":{"capabilities":{"x":%b},"serverInfo":%b},"lists":{"tools/list":{"":%b}}}' % (nest, nest, nest),
         "id",
     )
@@ -355,9 +355,9 @@ def test_a_child_that_does_not_wake_sleeps_no_more():
 def test_a_child_that_was_kept_answers_before_its_first_start():
     kept = World(is_open=False)
     kept.open(tools=[{"name": "t", "annotations": {"readOnlyHint": True}}])
-    content = kept.relay.memory.dump("id")
+    content = kept.relay.lists.dump("id")
     world = World(is_open=False)
-    world.relay.remember(world.relay.memory.load(content, "id"))
+    world.relay.remember(world.relay.lists.load(content, "id"))
     outbox = world.request(world.session(), "tools/list")
 
     assert outbox.answers[0]["result"]["tools"][0]["name"] == "t"

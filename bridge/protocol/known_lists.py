@@ -4,6 +4,9 @@ Learned while it was awake, and worth keeping over a restart of the bridge: `dum
 object, whose `identity` says of which command, environment and package it is true.
 """
 
+from collections.abc import Callable
+from typing import Protocol
+
 import msgspec
 from msgspec import Raw
 
@@ -22,7 +25,7 @@ PAGES = 100
 LONGEST = 8 << 20  # bytes of all pages of a list
 
 
-class _Kept(msgspec.Struct):
+class _Stored(msgspec.Struct):
     identity: str
     initialize: Raw
     lists: dict[str, dict[str, Raw]]
@@ -33,7 +36,7 @@ class _Error(msgspec.Struct):
     code: int
 
 
-class Memory:
+class KnownLists:
     """Results of lists by method and cursor (raw JSON, empty for the first page), and errors of those that it has not."""
 
     def __init__(self):
@@ -82,7 +85,7 @@ class Memory:
             del self._lists[method]
         return {LISTS[method] for method in gone}
 
-    def succeed(self, older: "Memory") -> set[str]:
+    def succeed(self, older: "KnownLists") -> set[str]:
         """Take an older child's place: what is not known yet is compared once it is. Returns the capabilities that differ."""
         return {LISTS[method] for method, pages in older._lists.items() if self._lists.setdefault(method, pages) != pages}
 
@@ -95,12 +98,12 @@ class Memory:
     def dump(self, identity: str) -> bytes:
         lists = {method: {cursor.decode(): Raw(page) for cursor, page in pages.items()} for method, pages in self._lists.items()}
         refusals = {method: Raw(error) for method, error in self._refusals.items()}
-        return msgspec.json.encode(_Kept(identity, Raw(self.initialize or b"null"), lists, refusals))
+        return msgspec.json.encode(_Stored(identity, Raw(self.initialize or b"null"), lists, refusals))
 
     def load(self, content: bytes, identity: str) -> Facts | None:
         """Remember what was dumped, if it is of this identity. Returns the child's facts; None if nothing is known."""
         try:
-            kept = msgspec.json.decode(content, type=_Kept)
+            kept = msgspec.json.decode(content, type=_Stored)
             if kept.identity != identity:
                 return None
             facts = Facts.of(kept.initialize)
@@ -116,19 +119,25 @@ class Memory:
         return facts
 
 
-class Reading:
-    """One walk through the pages of a list; the outbox of each page's request. `done(pages)` or `failed(error)` ends it."""
+class Ask(Protocol):
+    """Puts a request of the bridge itself to the child; `heard` gets its answer."""
 
-    def __init__(self, method: str, ask, done, failed=lambda error: None):
+    def __call__(self, method: str, params: bytes, heard: Callable[[Envelope], None]) -> None: ...
+
+
+class Reading:
+    """One walk through the pages of a list. `done(pages)` or `failed(error)` ends it."""
+
+    def __init__(self, method: str, ask: Ask, done: Callable[[dict[bytes, bytes]], None], failed: Callable[[Raw], None]):
         self.method, self.ask, self.done, self.failed = method, ask, done, failed
         self.pages: dict[bytes, bytes] = {}
         self._cursor = b""
         self._size = 0
 
     def start(self) -> None:
-        self.ask(self.method, b"", self)
+        self.ask(self.method, b"", self.heard)
 
-    def answer(self, message: envelope.Envelope) -> None:
+    def heard(self, message: Envelope) -> None:
         try:
             members = envelope.members(message.result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -143,4 +152,4 @@ class Reading:
         if cursor in (b"", b"null", b'""') or cursor in self.pages or len(self.pages) >= PAGES:
             return self.done(self.pages)  # an endless list is known as far as it was read
         self._cursor = cursor
-        self.ask(self.method, b'{"cursor":%b}' % cursor, self)
+        self.ask(self.method, b'{"cursor":%b}' % cursor, self.heard)
