@@ -5,6 +5,7 @@ it. A stanza that is there is never written over; what was not understood is sai
 """
 
 import argparse
+import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,11 @@ from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.fleet.trial import attempt
 from bridge.fleet.wrapped import NotUnderstood
 from bridge.settings import UsageError
+
+# Of a dependency, in the words of uv, where only wheels are looked at.
+NO_SUCH_WHEEL = re.compile(
+    r"(?:there is no version of |because )([A-Za-z0-9._-]+)==((\d+)[\w.]*)(?= and | has no (?:usable )?wheels)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -260,7 +266,7 @@ def _tried(project: Project, draft: Draft, values: dict[str, str], trial: bool, 
 
 
 def _locked(project: Project, draft: Draft) -> Draft:
-    """Lock it, with the packages that npm itself forgets."""
+    """Lock it, with the packages that npm itself forgets, and without a pin to a version that only its source is to be had of."""
     try:
         lock.lock(project, _checked(draft))
         return draft
@@ -270,6 +276,17 @@ def _locked(project: Project, draft: Draft) -> Draft:
         if not why.missing or set(why.missing) & set(known):
             raise
         return _locked(project, replace(draft, source={"npm": [*known, *why.missing]}))
+    except lock.CannotLock as why:
+        absent = NO_SUCH_WHEEL.search(str(why))
+        own = draft.source.get("pypi", "")
+        if not absent or draft.overrides or draft.build or (own if isinstance(own, str) else own[0]).startswith(f"{absent[1]}="):
+            raise
+        name, version, major = absent[1], absent[2], int(absent[3])
+        _tell(f"{draft.name}: there is no wheel of {name} {version}: trying a newer one")
+        try:
+            return _locked(project, replace(draft, overrides={f"{name}>={version},<{major + 1}": f"there is no wheel of {name} {version}"}))
+        except lock.CannotLock:
+            raise why from None
 
 
 def _checked(draft: Draft) -> Stanza:

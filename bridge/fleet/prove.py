@@ -16,7 +16,7 @@ from bridge.fleet.lock import CannotLock
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
-from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench
+from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
 from bridge.fleet.trial.container import Seen
 from bridge.protocol.tool_checks import oddities
 
@@ -29,6 +29,9 @@ TOLD = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT
 NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
 )
+ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
+LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
+MANY = 6  # variables that are tried at once
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -101,7 +104,21 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
             better.optional
         ):
             break  # what it may do without, it did without
+    draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)
+
+
+def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
+    """Where it looks for a service in its own container: those of its variables that make it look elsewhere, if they are given."""
+    if not findings.back_end(seen) or findings.uses_placeholder(seen):
+        return draft, seen
+    there = {*draft.env, *draft.secrets}
+    names = [name for name in seen.report["reads"] if ADDRESS.search(name) and not LISTENS.search(name) and name not in there][:MANY]
+    if not names:
+        return draft, seen
+    again = table.watch(check(_with_named(draft, names)), values)
+    used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
+    return (_with_named(draft, used), again) if used else (draft, seen)
 
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
@@ -321,6 +338,8 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"]:
         return draft
+    if (flag := needs.flag(seen)) and flag not in draft.command:
+        return replace(draft, command=(*draft.command, flag))
     if (told := needs.usage(seen, draft.command[0], DATA)) and len(draft.command) == 1:
         return with_places(replace(draft, command=(*draft.command, *told)))
     text = "\n".join([*seen.report["words"][-15:]])

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from bridge.fleet import add, eras, prove
+from bridge.fleet import add, eras, lock, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import findings, needs, recorder, witness
@@ -588,6 +588,72 @@ def test_an_image_gets_what_was_looked_for_once():
     assert prove._with_more_in_its_image(draft, absent, tried) is None
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
+
+
+@pytest.mark.parametrize(
+    "words, flag",
+    [
+        ("Error: In-memory databases require the --read-write flag.", "--read-write"),
+        ("Error: you must pass '--accept-terms'", "--accept-terms"),
+        ("error: the following arguments are required: --db-path", ""),
+        ("Error: use --help for more information", ""),
+    ],
+)
+def test_an_option_that_its_last_words_ask_for_is_given(words, flag):
+    ended = seen(words=[words], started=0.0)
+
+    assert needs.flag(ended) == flag
+    assert not flag or prove._with_options(Draft("it", command=("it",)), ended).command == ("it", flag)
+
+
+def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
+    tried = seen(made("look"), reached=[(8.0, "mobile.events.data.example.com")], tools=[tool("look"), tool("send")])
+
+    assert not findings.egress(tried, False).allowed
+
+
+@pytest.mark.parametrize("load, slowness", [(0.1, 1.0), (4.0, 2.0), (80.0, 4.0)])
+def test_where_others_work_too_a_server_may_take_longer(monkeypatch, load, slowness):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    assert witness.slowness() == slowness
+
+
+@pytest.mark.parametrize("reached, env", [("x-host.placeholder.invalid:5432", {"X_HOST": "${X_HOST}"}), ("127.0.0.1:5432", {})])
+def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env):
+    reads = ["X_HOST", "MCP_HTTP_HOST", "X_BIND_ADDR", "X_URL", "DEBUG"]
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:5432")], reads=reads)
+    table = Table(seen(made("look", "refused"), reached=[(10.5, reached)]))
+
+    draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
+
+    assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
+
+
+def test_a_pin_to_what_has_no_wheel_is_loosened_and_says_why(monkeypatch):
+    said = "it: no packages fit together: Because there is no version of pgx==7.2.0 and it>=0.3.0 depends on pgx==7.2.0, we can conclude …"
+    seen_overrides = []
+
+    def locked(project, stanza):
+        seen_overrides.append(stanza.overrides)
+        if not stanza.overrides:
+            raise lock.CannotLock(said)
+
+    monkeypatch.setattr(lock, "lock", locked)
+    draft = add._locked(None, Draft("it", {"pypi": "it==0.3.0"}, command=("it",)))
+
+    assert seen_overrides == [[], ["pgx>=7.2.0,<8"]]
+    assert draft.overrides == {"pgx>=7.2.0,<8": "there is no wheel of pgx 7.2.0"}
+
+
+def test_a_package_that_has_no_wheel_itself_is_refused_with_the_reason(monkeypatch):
+    def locked(project, stanza):
+        raise lock.CannotLock("it: Because it==0.3.0 has no usable wheels: " + lock.NO_WHEEL)
+
+    monkeypatch.setattr(lock, "lock", locked)
+    with pytest.raises(lock.CannotLock, match="--build"):
+        add._locked(None, Draft("it", {"pypi": "it==0.3.0"}, command=("it",)))
 
 
 def test_what_cannot_be_built_is_tried_without(monkeypatch):

@@ -23,7 +23,7 @@ from bridge.fleet.trial import container
 from bridge.fleet.trial.calls import planned
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.findings import PLACEHOLDER
-from bridge.fleet.trial.witness import CALL, START, WHOLE, Report, Wish
+from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
 
@@ -82,9 +82,10 @@ class Bench:
 
 
 def placeholder(name: str) -> str:
-    """Something to start with, where nobody gave a value."""
+    """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
+    host = placeholder_host(name)
     if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
-        return f"http://{PLACEHOLDER}" if not name.endswith("HOST") else PLACEHOLDER
+        return f"http://{host}" if not name.endswith(("HOST", "HOSTNAME")) else host
     return (
         "8080"
         if name.endswith("PORT")
@@ -94,6 +95,10 @@ def placeholder(name: str) -> str:
         if re.search("PATH|DIR|FOLDER", name)
         else "placeholder-0123456789abcdef0123456789abcdef"
     )
+
+
+def placeholder_host(name: str) -> str:
+    return f"{name.lower().replace('_', '-')}.{PLACEHOLDER}"
 
 
 def hidden(text: str, values: Mapping[str, str]) -> str:
@@ -130,7 +135,7 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
 
 def _witness(wish: Wish) -> Report:
     """Its environment is not ours: what a child inherits, and what the stanza says."""
-    patience = START + WHOLE + CALL
+    patience = SLOWEST * (START + CALL) + WHOLE
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bridge.fleet.trial.witness"],

@@ -24,7 +24,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets.sidecar import scratch
-from bridge.fleet.trial.witness import CALL, START, WHOLE, Report, Wish
+from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 BUILD, QUICK = 900.0, 60.0
 USER = "10001:10001"
@@ -120,7 +120,7 @@ def watch(
                 *("--user", USER, *mounts, *limits, "--entrypoint", interpreter[0], image),
                 *(*interpreter[1:], "-I", "-m", "bridge.fleet.trial.witness"),
             ],
-            START + WHOLE + CALL + 60,
+            SLOWEST * (START + CALL) + WHOLE + 60,
             stdin=json.dumps(wish),
         )
         try:

@@ -15,6 +15,10 @@ from bridge.fleet.trial.witness import Made, Report
 PLACEHOLDER = "placeholder.invalid"
 OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
+# Whoever only counts how a library is used: no server needs him.
+TELEMETRY = re.compile(
+    r"telemetry|events\.data\.|analytics|\bsentry\.io|posthog|segment\.(io|com)|mixpanel|amplitude\.com|scarf\.sh|bugsnag|datadoghq|honeycomb"
+)
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
@@ -61,11 +65,11 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, f"its tool {by_call[0]} tried {by_call[1][0]}", hosts)
     if not report["started"] and hosts:
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
-    if backend := _backend(seen):
+    if service := back_end(seen):
         where = [name for name in report["reads"] if re.search("HOST|PORT|UR[IL]|ADDR|ENDPOINT", name)][:5]
         return Egress(
             True,
-            f"it looks for a service at {backend}, which in a container is itself: tell it where that is"
+            f"it looks for a service at {service}, which in a container is itself: tell it where that is"
             + (f" (its code reads {', '.join(where)})" if where else ""),
         )
     if talks:
@@ -101,19 +105,20 @@ def _reached(seen: Seen, since: float, until: float) -> list[str]:
 
 
 def _host(what: str) -> str:
-    """The host of somebody beyond; empty for the container itself, for whoever listens in its own network, and for where clouds tell their
-    machines who they are."""
+    """The host of somebody beyond; empty for the container itself, for whoever listens in its own network, for where clouds tell their
+    machines who they are, and for telemetry."""
     host = what.rpartition(":")[0].strip("[]") or what
     try:
         address = ip_address(host)
     except ValueError:
-        inside = host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER))
+        own = host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER))
+        inside = own or bool(TELEMETRY.search(host))
     else:
         inside = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address in SHARED
     return "" if inside else host
 
 
-def _backend(seen: Seen) -> str:
+def back_end(seen: Seen) -> str:
     return next((reach.what for reach in seen.reached if reach.what.startswith(("127.", "[::1]:", "host.docker.internal:"))), "")
 
 

@@ -35,8 +35,12 @@ A_FOLDER = re.compile(
     re.IGNORECASE,
 )
 A_DATABASE = re.compile(r"<\S*(?:db|database|sqlite)\S*(?:path|file)\S*>|\S*/path/to/\S+\.(?:db|sqlite3?)$", re.IGNORECASE)
+FLAG = re.compile(
+    r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
+    re.IGNORECASE,
+)
 NATIVE = re.compile(
-    r"Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
+    r"native addon|Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
 PROGRAM = re.compile(
@@ -134,6 +138,11 @@ def _argument(word: str, folder: str) -> str:
     if A_FOLDER.search(value or word):
         return f"{name}={folder}" if equals else folder
     return word if re.fullmatch(r"-{0,2}[a-z][a-z0-9-]*", word) else ""
+
+
+def flag(seen: Seen) -> str:
+    """The option without a value that its last words ask for; empty if they ask for none."""
+    return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
 
 
 def native_addon(seen: Seen) -> str:

@@ -25,6 +25,7 @@ from bridge.inspect.show import result as shown
 from bridge.inspect.survey import call, survey
 
 START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to wait for), for one call, for all of them
+SLOWEST = 4.0  # so much longer may it all take where others work, too
 SETTLE = 1.0  # what it does by itself, it does soon after its start
 WORDS = 60  # lines of stderr
 MANY = 200  # files that a server wrote, of which it is enough to know some
@@ -95,7 +96,17 @@ async def watch(wish: Wish) -> Report:
     environment = compose(named=("*",)) | wish["environment"]
     environment["HOME"], cwd = _own(environment.get("HOME", "/tmp"), HOME), _own(wish["cwd"] or os.getcwd(), CWD)
     way = Way("stdio", command=tuple(wish["command"]))
-    plan = Plan(ways=(way,), headers={}, environment=environment, cwd=cwd, timeout=START, call=None, expect="", json=False, openai=False)
+    plan = Plan(
+        ways=(way,),
+        headers={},
+        environment=environment,
+        cwd=cwd,
+        timeout=START * slowness(),
+        call=None,
+        expect="",
+        json=False,
+        openai=False,
+    )
     report, written = _nothing_yet(), Written(wish["places"])
     report["reads"] = variables(wish.get("package", ""))
 
@@ -136,9 +147,14 @@ def _not_answered(one: Call) -> Made:
     )
 
 
+def slowness() -> float:
+    """How much longer than alone a process takes on this machine now: by how many want each processor."""
+    return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), SLOWEST)
+
+
 async def _make(connection: Connection, made: Made) -> None:
     try:
-        with anyio.fail_after(CALL):
+        with anyio.fail_after(CALL * slowness()):
             answer = await call(connection, made["tool"], made["arguments"])
     except TimeoutError:
         made["complaint"] = f"no answer within {CALL:g} s"
