@@ -31,6 +31,8 @@ NOT_ITS_OWN = re.compile(
 )
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
+TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
+STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 MANY = 6  # variables that are tried at once
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
@@ -338,6 +340,9 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"]:
         return draft
+    refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
+    if needs.listens(seen) or refused:
+        return _by_stdio(draft, seen)
     if (flag := needs.flag(seen)) and flag not in draft.command:
         return replace(draft, command=(*draft.command, flag))
     if (told := needs.usage(seen, draft.command[0], DATA)) and len(draft.command) == 1:
@@ -362,6 +367,16 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
     if re.search("dir|folder|root|workspace|vault", found[1]):
         place = DATA
     return with_places(replace(draft, command=(*draft.command, found[1], place)))
+
+
+def _by_stdio(draft: Draft, seen: Seen) -> Draft:
+    """A server of HTTP, unless it is told: by a variable that its code reads, or by one of the ways in which others are told."""
+    if variable := next((name for name in seen.report["reads"] if TRANSPORT.search(name) and name not in draft.env), None):
+        return replace(draft, env=draft.env | {variable: "stdio"})
+    ended = next((end for end in STDIO if draft.command[-len(end) :] == end), ())
+    following = STDIO[STDIO.index(ended) + 1 :] if ended else STDIO
+    own = draft.command[: len(draft.command) - len(ended)]
+    return replace(draft, command=(*own, *following[0])) if following else replace(draft, command=own)
 
 
 def _with_another_word(draft: Draft) -> Draft:

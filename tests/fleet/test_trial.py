@@ -606,6 +606,21 @@ def test_an_option_that_its_last_words_ask_for_is_given(words, flag):
     assert not flag or prove._with_options(Draft("it", command=("it",)), ended).command == ("it", flag)
 
 
+def test_a_server_that_waits_for_http_is_told_to_use_its_input():
+    waits = seen(words=["HTTP server listening on port 3333"], why_not="no answer within 40 s while waiting for initialize", started=0.0)
+    told = seen(words=waits.report["words"], why_not=waits.report["why_not"], started=0.0, reads=["MCP_TRANSPORT"])
+    draft, tried = Draft("it", command=("it",)), []
+    for _ in range(4):
+        draft = prove._with_options(draft, waits)
+        tried.append(draft.command[1:])
+
+    assert tried == [("--stdio",), ("--transport", "stdio"), ("stdio",), ()]
+    assert prove._with_options(Draft("it", command=("it",)), told).env == {"MCP_TRANSPORT": "stdio"}
+    refused = seen(words=["error: unknown option '--stdio'"], why_not="the command ended", started=0.0)
+    assert prove._with_options(Draft("it", command=("it", "--stdio")), refused).command == ("it", "--transport", "stdio")
+    assert not needs.listens(seen(words=["listening"], why_not="the command ended", started=0.0))
+
+
 def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
     tried = seen(made("look"), reached=[(8.0, "mobile.events.data.example.com")], tools=[tool("look"), tool("send")])
 

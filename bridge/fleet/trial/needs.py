@@ -39,6 +39,10 @@ FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
     re.IGNORECASE,
 )
+LISTENING = re.compile(
+    r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
+    re.IGNORECASE,
+)
 NATIVE = re.compile(
     r"native addon|Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
 )
@@ -143,6 +147,12 @@ def _argument(word: str, folder: str) -> str:
 def flag(seen: Seen) -> str:
     """The option without a value that its last words ask for; empty if they ask for none."""
     return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
+
+
+def listens(seen: Seen) -> bool:
+    """Whether it waits for clients elsewhere than at its input: it lives, says an address or a port, and answers nothing."""
+    words = " ".join(seen.report["words"])
+    return not seen.report["started"] and seen.report["why_not"].startswith("no answer within") and bool(LISTENING.search(words))
 
 
 def native_addon(seen: Seen) -> str:
