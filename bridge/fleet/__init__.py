@@ -4,7 +4,7 @@
     load.py               that, from images/NAME/stanza.yaml
     targets/              stanzas → Dockerfiles, compose, LiteLLM, Prometheus, Kubernetes (pure: no disk is touched)
     files.py              generated files: written, compared
-    lock.py, add.py       locks with hashes; new stanzas (secret_values.py: the values of their secrets)
+    lock.py, add.py       locks with hashes; new stanzas (sources.py, desktop.py: where from; transaction.py: whole or not at all)
     engines/              what runs the fleet: Docker Compose, or one bridge process and a LiteLLM of its own
     verify/               is it true that it works? hop by hop
     commands.py           `mcp-bridge up`, `add`, `render`, `verify`, …
