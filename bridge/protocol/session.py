@@ -8,6 +8,7 @@ from collections import OrderedDict
 from itertools import islice
 from secrets import token_urlsafe
 from sys import getsizeof
+from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
@@ -15,6 +16,9 @@ from bridge.budget import Budget, Reservation
 from bridge.protocol import envelope
 from bridge.protocol.revisions import WITHOUT_HEADER
 from bridge.protocol.token import MAX_LENGTH, Opening, seal, unseal
+
+if TYPE_CHECKING:
+    from bridge.protocol.relay import Relay
 
 WAITING_LIMIT = 256  # messages kept for a session that has no stream open
 WAITING_BYTES = 4 * 1024 * 1024  # and their size; asks count, but stay
@@ -66,7 +70,7 @@ class Session:
         self.client = opening.client
         self.principal = opening.principal
         self.own_child = opening.own_child
-        self.relay = None
+        self.relay: Relay | None = None
         self.level: str | None = None
         self.subscriptions: set[str] = set()
         self.exchanges: dict[bytes, object] = {}

@@ -1,9 +1,9 @@
 """How many instructions a call takes, which no noise moves: the whole process under callgrind, without the kernel's part.
 
-    python tests/bench/instructions.py [--checkout DIR] [--calls N] [handshake|modern|bare]...
+    python tests/bench/instructions.py [--checkout DIR] [--calls N] [handshake|modern|two-pieces|bare]...
 
 Two runs of the same server, one with N calls more than the other; the difference is theirs. One connection, one call
-at a time. Needs valgrind (Debian's). Prints one line a case.
+at a time. `two-pieces` is `modern`, head and body sent apart. Needs valgrind (Debian's). Prints one line a case.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import load
 import servers
 
 WARM = 300  # calls before anything counts: caches are full, the code is specialised
+APART = 0.02  # seconds between two pieces: as long as it takes under callgrind to read the first one
 MODERN = (
     b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{'
     b'"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},'
@@ -71,23 +72,27 @@ def _call(case: str, port: int, calls: int) -> None:
     connection = _connected(port, patience=300)
     with connection, connection.makefile("rb") as answers:
         headers, body = b"", load.CALL
-        if case == "modern":
+        if case in ("modern", "two-pieces"):
             headers, body = MODERN_HEADERS, MODERN
         elif case == "handshake":
             opened, _ = _post(connection, answers, b"", load.INITIALIZE % 1)
             headers = b"MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %b\r\n" % load.SESSION.search(opened)[1]
             _post(connection, answers, headers, load.INITIALIZED)
         for id in range(100_000_000, 100_000_000 + calls):
-            head, answer = _post(connection, answers, headers, body % ((id,) if case == "modern" else (id, b"echo")))
+            content = body % ((id,) if body is MODERN else (id, b"echo"))
+            head, answer = _post(connection, answers, headers, content, apart=case == "two-pieces")
             if b" 200 " not in head.partition(b"\r\n")[0] or b'"content"' not in answer:
                 raise SystemExit(f"{case}: a wrong answer: {head!r} {answer[:300]!r}")
 
 
-def _post(connection: socket.socket, answers, headers: bytes, body: bytes) -> tuple[bytes, bytes]:
-    connection.sendall(
+def _post(connection: socket.socket, answers, headers: bytes, body: bytes, apart: bool = False) -> tuple[bytes, bytes]:
+    head = (
         b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n%bContent-Type: application/json\r\n"
-        b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n%b" % (headers, len(body), body)
+        b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n" % (headers, len(body))
     )
+    for piece in (head, body) if apart else (head + body,):
+        connection.sendall(piece)
+        time.sleep(APART if apart else 0)
     head = b"".join(iter(answers.readline, b"\r\n"))
     return head, answers.read(int(load.LENGTH.search(b"\r\n" + head)[1]))
 
@@ -109,6 +114,7 @@ def _serve(era: str):
 CASES = {
     "handshake": _serve("legacy"),
     "modern": _serve("modern"),
+    "two-pieces": _serve("modern"),
     "bare": lambda port: [
         str(Path(__file__).with_name("bare.py")),
         str(port),

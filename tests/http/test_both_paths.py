@@ -1,14 +1,18 @@
-"""A request means the same on the fast path, which takes one with a length, and by ASGI, which takes one in chunks."""
+"""A message means the same whichever way it comes in: by the fast path, which takes a request with a length, or by ASGI, which takes one
+in chunks; as a POST of HTTP+SSE or as a frame of a WebSocket.
+"""
 
 import json
 import re
 import socket
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import envelope
+from websockets.sync.client import connect as connect_socket
 from wire import ACCEPT, call, initialize, message, open_socket
 
 META = envelope()
@@ -80,10 +84,10 @@ class Path:
         head, _ = self.send("POST", {"accept": ACCEPT, "content-type": "application/json"}, initialize("2025-03-26"))
         self.session = re.search(rb"mcp-session-id: (\S+)", head)[1].decode()
 
-    def send(self, method: str, headers: dict, body) -> tuple[bytes, bytes]:
+    def send(self, method: str, headers: dict, body, path: str = "/mcp") -> tuple[bytes, bytes]:
         """The head and the body of the answer."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"{method} /mcp HTTP/1.1", f"host: {self.url.partition('//')[2]}"]
+        lines = [f"{method} {path} HTTP/1.1", f"host: {self.url.partition('//')[2]}"]
         lines += [f"{name}: {self.session if value == 'mine' else value}" for name, value in headers.items() if value is not None]
         if self.is_chunked:
             content = (b"%x\r\n%b\r\n" % (len(content), content) if content else b"") + b"0\r\n\r\n"
@@ -170,3 +174,88 @@ def test_a_delete_runs_no_call_whatever_its_body_says(around, is_chunked):
 
     assert [head.split()[1] for head, _ in answers] == [b"405", b"200"]
     assert answers[1][1] == b"{}"
+
+
+class OverSse:
+    """A client of HTTP+SSE: what it posts goes the fast path, or by ASGI."""
+
+    def __init__(self, url: str, is_chunked: bool):
+        self.events, self.posts = open_socket(url), Path(url, is_chunked)
+        self.events.sendall(f"GET /sse HTTP/1.1\r\nhost: {url.partition('//')[2]}\r\naccept: text/event-stream\r\n\r\n".encode())
+        self.seen = b""
+        self.path = self.next().decode()
+
+    def next(self) -> bytes:
+        while not (found := re.search(rb"data: (.*)\n\n", self.seen)):
+            self.seen += self.events.recv(1 << 16)
+        self.seen = self.seen[found.end() :]
+        return found[1]
+
+    def send(self, content: bytes) -> list:
+        """What is said to it."""
+        headers = {"content-type": "application/json"}
+        head, body = self.posts.send("POST", headers, content, self.path)
+        self.posts.send("POST", headers, PING, self.path)
+        is_refused = head.split()[1] != b"202"
+        said = heard(self.next, content if not is_refused else b"")
+        assert not (is_refused and said)
+        return [json.loads(body)] if is_refused else said
+
+    def close(self) -> None:
+        self.events.close()
+        self.posts.connection.close()
+
+
+class OverWebSocket:
+    def __init__(self, url: str):
+        self.connection = connect_socket(f"{url.replace('http', 'ws')}/ws", subprotocols=["mcp"], max_size=None).__enter__()
+
+    def send(self, content: bytes) -> list:
+        self.connection.send(content)
+        self.connection.send(PING)
+        return heard(lambda: self.connection.recv(timeout=5), content)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def heard(receive, content: bytes) -> list:
+    """What comes, until the ping that was sent behind the content is answered, and the content if it wants an answer."""
+    said, is_answered = [], False
+    is_request = b'"id"' in content and b'"method"' in content
+    while not is_answered or (is_request and not said):
+        message = json.loads(receive())
+        if isinstance(message, dict) and message.get("id") == "after":
+            is_answered = True
+        else:
+            said.append(message)
+    return said
+
+
+PING = b'{"jsonrpc":"2.0","id":"after","method":"ping"}'
+OPENED = [initialize("2025-03-26", id="open")]
+said = st.lists(st.sampled_from(BODIES), min_size=1, max_size=6)
+opening = st.sampled_from([OPENED, OPENED, [initialize("2025-11-25", id="open")], []])
+
+
+@pytest.mark.parametrize("options", [(), ("--profile", "litellm")], ids=["strict", "litellm"])
+def test_a_message_is_answered_the_same_by_http_sse_and_on_a_websocket(around, options):
+    """What is no message is refused in the response to its POST where the profile is strict, which a WebSocket has not: the error is the same."""
+    bridge = around("echo", options=(*options, "--max-body", "10k"))
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(opening, said)
+    def compare(first, them):
+        with (
+            closing(OverSse(bridge.url, False)) as fast,
+            closing(OverSse(bridge.url, True)) as asgi,
+            closing(OverWebSocket(bridge.url)) as socket,
+        ):
+            for body in first + [body for body in them if first or "initialize" not in str(body)]:
+                content = body if isinstance(body, bytes) else json.dumps(body).encode()
+                answers = fast.send(content), asgi.send(content), socket.send(content)
+
+                assert answers[0] == answers[1] == answers[2], content
+
+    compare()
+    assert not bridge.logged("bug in the bridge")

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 from support import Bridge, Http, eventually, zoo
-from wire import call, head, initialize, message, open_socket, open_websocket, post, read_to_end, read_until, send_frame
+from wire import ACCEPT, call, head, initialize, message, open_socket, open_websocket, post, read_to_end, read_until, send_frame
 
 # Offers to upgrade
 
@@ -179,6 +179,32 @@ def test_the_limit_of_a_head_is_for_one_request(echo, long, size):
 
     assert seen.count(b"200 OK") == 200 + (long < 1 << 16)
     assert seen.count(b" 431 ") == (long > 1 << 16)
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/healthz"])
+@pytest.mark.parametrize(
+    "lines, status",
+    [
+        (["Transfer-Encoding: gzip, chunked"], b"501"),
+        (["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"], b"501"),
+        (["Transfer-Encoding: x-own, Chunked"], b"501"),
+        (["Transfer-Encoding: identity, chunked"], b"501"),
+        (["Transfer-Encoding: gzip"], b"501"),
+        (["Transfer-Encoding: chunked, chunked"], b"400"),  # which must not come twice
+        (["Transfer-Encoding: Chunked"], b"200"),
+    ],
+)
+def test_a_transfer_coding_that_is_not_read_here_is_not_implemented(echo, path, lines, status):
+    """RFC 9112, 6.1. gzip was taken for the body itself, which is no JSON, or for a page's request without one."""
+    more = "\r\n".join([*lines, "Content-Type: application/json", f"Accept: {ACCEPT}", "", ""])
+    with open_socket(echo.url) as connection:
+        method = "POST" if path == "/mcp" else "GET"
+        connection.sendall(head(method, echo.url, path)[:-2] + more.encode() + chunked(json.dumps(initialize()).encode()))
+        answer = read_until(connection, b"\r\n\r\n")
+        is_closed = status != b"200" and bool(read_to_end(connection) + 1)
+
+    assert answer.split()[1] == status
+    assert is_closed == (status != b"200")
 
 
 @pytest.mark.parametrize("endless", [b"5;" + b"x" * 1000, b"0\r\nx: " + b"y" * 1000])
