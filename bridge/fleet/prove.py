@@ -182,6 +182,14 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     stanza, notes, opened = check(draft), [], None
     wanted = _unsaid(draft, closed)
     egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional)
+    if not egress.allowed and not draft.volumes and (paths := needs.paths(closed.report["tools"])):
+        draft = replace(
+            draft,
+            volumes=(volume(draft.name, DATA),),
+            cwd=draft.cwd or DATA,
+            why=draft.why
+            | {"volumes": f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"},
+        )
     lacking = [name for name in stanza.missing(values | _known(table)) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
@@ -266,10 +274,6 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     ]
     if smoke and not draft.secrets and (account := needs.wants_account(closed)):
         notes += [f"some of its calls want an account or a key: {account}"]
-    if not egress.allowed and not draft.volumes and (paths := needs.paths(tools)):
-        notes += [
-            f"its tools take paths ({paths}): what they shall reach must be mounted, `volumes: [/a/folder/of/yours:{DATA}]` (:ro forbids writing)"
-        ]
     notes += [f"models may refuse {odd}; {odd.way_out}" for odd in oddities(tools, stanza.litellm_name) if not odd.mended]
     if smoke:
         notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]

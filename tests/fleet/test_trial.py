@@ -713,9 +713,17 @@ def test_what_lists_no_tools_without_somebody_needs_him():
     assert findings.egress(seen(reached=[(8.0, "a.example.org")]), False).allowed
 
 
-def test_files_that_tools_are_to_work_on_are_asked_for():
+def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     reader = tool("read_pdf", properties={"pdfFilePath": {"type": "string"}})
 
+    table = Table()
+    table.project = SimpleNamespace(env_file=Path("/nonexistent/env"))
+    local = prove._decided(
+        table, Draft("it", {"pypi": "it==1"}, command=("it",)), {}, add._checked, seen(made("look"), tools=[tool("look"), reader]), ""
+    )
+
+    assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
+    assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
     assert needs.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
     assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
 
