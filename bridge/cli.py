@@ -65,6 +65,12 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     token.add_argument("name", nargs="?", default="", metavar="NAME", help="whose it is; it starts the line")
     token.add_argument("--of", metavar="FILE", help="the line of the token in FILE ('-': standard input), in place of a new one")
     token.set_defaults(run=_token)
+    audit = commands.add_parser("audit", help="read what `serve --audit` wrote down of calls")
+    if chosen == ["audit"]:
+        from bridge.callers.audit_reader import add_arguments as declare_audit  # start-up time
+
+        declare_audit(audit)
+    audit.set_defaults(run=_audit)
     for name, help in FLEET.items():
         command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
         if chosen == [name]:
@@ -95,6 +101,12 @@ def _token(arguments: argparse.Namespace, command: list[str]) -> int:
     from bridge.callers.tokens import write_line  # start-up time
 
     return write_line(arguments.name, arguments.of)
+
+
+def _audit(arguments: argparse.Namespace, command: list[str]) -> int:
+    from bridge.callers.audit_reader import run  # start-up time
+
+    return run(arguments)
 
 
 def _inspect(arguments: argparse.Namespace, command: list[str]) -> int:

@@ -98,6 +98,11 @@ def know(environment: dict[str, str], secrets=(), argv=()) -> None:
     _known = re.compile("|".join(map(re.escape, sorted(_values, key=len, reverse=True)))) if _values else None
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name is a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def redacted(text: str) -> str:
     """The text with each secret in it replaced."""
     if _known is not None:

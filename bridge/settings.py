@@ -210,6 +210,13 @@ class Settings:
     public_url: str = option(
         "", "the address that clients have for '/', where proxies do not say it (X-Forwarded-Proto, -Host, -Prefix)", metavar="URL"
     )
+    audit: str = option(
+        "", "write down each call as a line of JSON, to FILE or '-' for standard output (mcp-bridge audit reads it)", metavar="FILE"
+    )
+    audit_size: int = option(100 * MIB, "begin a new file when the audit would be longer (0: never)", type=size, metavar="BYTES")
+    audit_files: int = option(10, "how many files of the audit before it are kept (FILE.1 is the newest)", type=whole)
+    audit_arguments: bool = option(False, "with the arguments of calls, without what looks like a secret", type=flag)
+    audit_required: bool = option(False, "refuse calls while they cannot be written down", type=flag)
     admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
     allowed_host: tuple[str, ...] = option(
         (), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST"

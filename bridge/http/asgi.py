@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from bridge.budget import address
 from bridge.http import body as bodies
 from bridge.http.answers import JSON
 from bridge.http.body import TooLong
@@ -28,6 +29,7 @@ def request_from(scope: Scope, body: bytes | TooLong, transport: str) -> Request
         scope["headers"],
         scope["bridge.hold"].caller,
         transport,
+        address(scope.get("client")),
     )
 
 

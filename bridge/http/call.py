@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Raw, Struct
 
+from bridge.callers.audit import Entry
 from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
@@ -49,6 +50,7 @@ class Call(Struct, eq=False):
     connection: Connection | None = None  # that it came on
     malformed: Malformed | None = None  # why it is no message
     rule: str = ""  # of the callers file, which refused it
+    entry: Entry | None = None  # of the audit
 
 
 class ModernCall(Call, kw_only=True, eq=False):
@@ -71,6 +73,7 @@ def admit(call: Call) -> Refusal | Coroutine[Any, Any, Refusal | None] | None:
         outcome = step(call)
         if outcome is not None:
             if outcome is DONE:
+                _done(call)
                 return None
             if isinstance(outcome, Refusal):
                 return _refused(call, outcome)
@@ -90,13 +93,26 @@ async def _go_on(awaited: Awaitable[Outcome], call: Call) -> Refusal | None:
     if outcome is None:
         return await admitted(call)
     if outcome is DONE:
+        _done(call)
         return None
     return _refused(call, outcome) if isinstance(outcome, Refusal) else await _go_on(outcome, call)
+
+
+def _done(call: Call) -> None:
+    """It is on its way, or was answered by one of the steps: then nobody else ends its entry."""
+    if call.entry is not None and not call.entry.is_taken:
+        if call.session is not None:
+            call.entry.client = call.session.client
+        call.entry.end("ok")
 
 
 def _refused(call: Call, refusal: Refusal) -> Refusal:
     """All refusals of all ways in come by here once; what an operator wants to know of each has its place here."""
     call.service.counts.refusals[str(refusal.status)] += 1
+    if call.entry is not None:
+        if call.session is not None:
+            call.entry.client = call.session.client
+        call.entry.refuse(refusal, call.rule)
     return refusal
 
 

@@ -77,7 +77,7 @@ class Conversation:
     def call(self, body: bytes | TooLong, headers: dict[bytes, bytes]) -> Call:
         """A message as a call: one, or at 2025-03-26 a batch."""
         service, tables, opening = self.service, self.admission, self.request
-        request = Request(b"", headers, b"", body, self.principal, [], opening.caller, opening.transport)
+        request = Request(b"", headers, b"", body, self.principal, [], opening.caller, opening.transport, opening.address)
         call = Call(tables.unreadable, service, request, self, ANY, NO_MESSAGE, self, session=self.session, connection=self)
         if isinstance(body, TooLong):
             return call

@@ -220,7 +220,8 @@ class FastProtocol(ConnectionProtocol):
         method, _, query, headers = self.head
         try:
             response.endpoint.answer(
-                Request(method, headers, query, body, self.principal, self.headers, self.principal or self.address), response
+                Request(method, headers, query, body, self.principal, self.headers, self.principal or self.address, address=self.address),
+                response,
             )
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing
             logging.getLogger("mcp-bridge").exception("bug in the bridge", extra={"facts": {"path": self.url.decode("latin-1")}})

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 
 from msgspec import Raw, Struct
 
+from bridge.callers.audit import Entry
 from bridge.http.call import Call, ModernCall
 from bridge.http.request import Response
 from bridge.http.service import Service
@@ -90,6 +91,7 @@ class ModernReply(Struct, eq=False):
     exchange: Exchange | None = None  # what is cancelled when the client leaves before its answer, or
     leave: Callable[[], object] | None = None  # what is called then
     is_over: bool = False
+    entry: Entry | None = None  # of the audit
     cut: Callable[[bytes], bytes] | None = None  # takes out of an answer what its caller may not see
     answers_cancelled: ClassVar[bool] = False
 
@@ -104,6 +106,8 @@ class ModernReply(Struct, eq=False):
         self._let_go()
         if self.cut is not None:
             message = self.cut(message)
+        if self.entry is not None:
+            self.entry.end("error" if self.code else "ok", len(message))
         if self.stream is None and (self.takes_json or self.code):
             self.service.counts.bytes_out += len(message)
             if self.code:
@@ -143,6 +147,8 @@ class ModernReply(Struct, eq=False):
             return
         leave, exchange = self.leave, self.exchange
         self._let_go()
+        if self.entry is not None:
+            self.entry.end("cancelled")
         if self.stream:
             self.stream.close()
         else:

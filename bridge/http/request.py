@@ -30,6 +30,7 @@ class Request(Struct, eq=False):
     pairs: Pairs  # the headers as they came
     caller: str = ""  # of whom it is one of several that share what there is: the principal, else its address
     transport: str = "streamable-http"
+    address: str = ""  # where its client is
 
     @property
     def content(self) -> bytes:

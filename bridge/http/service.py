@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from bridge.budget import Budget
 from bridge.callers.access import Access
+from bridge.callers.audit import Audit
 from bridge.counts import Counts
 from bridge.http.stream import OpenStreams
 from bridge.protocol.envelope import Envelope
@@ -51,6 +52,7 @@ class Service(Protocol):
     replay: Replay
     draining: bool
 
+    audit: Audit | None  # of calls, where they are written down
     access: Access | None  # what callers may do, where a file says so
 
     @property

@@ -7,6 +7,7 @@ may say in `call.py`.
 from collections.abc import Awaitable, Sequence
 
 from bridge.http import body as bodies
+from bridge.http import record
 from bridge.http.call import Call, Steps, admit
 from bridge.http.permission import shown
 from bridge.http.reply import Gather, Reply
@@ -191,7 +192,10 @@ def request(call: Call) -> Outcome:
         outbox = Reply(call.service, session, call.head.takes_json, call.head.takes_events, response)
         if response.on_gone is not None:
             response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
-    return call.service.request(session, call.message, shown(call, outbox), call.request.headers) or DONE
+    outbox = shown(call, outbox)
+    if call.entry is not None:
+        return record.put(call, session, outbox)
+    return call.service.request(session, call.message, outbox, call.request.headers) or DONE
 
 
 class Batch:

@@ -120,6 +120,8 @@ class Completion:
     def count(self, exchange: Exchange, outcome: str, now: float) -> None:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
         translator = exchange.translator
+        if exchange.entry is not None:
+            exchange.entry.ended(outcome, outcome != "cancelled" or exchange.outbox.answers_cancelled)
         self._counts.requests[(method, exchange.tool, outcome, translator.client, translator.child)] += 1
         self._counts.latency[method].add(now - exchange.created)
         if self._is_debug:

@@ -1,7 +1,7 @@
 """One client request until its answer: when it is over, and that it is answered exactly once."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Raw, Struct
 
@@ -9,6 +9,13 @@ from bridge.protocol.envelope import Envelope
 
 NEVER = float("inf")
 Heard = Callable[[Envelope, float], None]
+
+
+class Ended(Protocol):
+    """Whoever writes down what became of a request."""
+
+    def ended(self, outcome: str, is_answered: bool) -> None:
+        """`is_answered`: whether its client is told."""
 
 
 class Exchange(Struct, eq=False):
@@ -46,6 +53,7 @@ class Exchange(Struct, eq=False):
     level: str = ""  # of log messages that its client wants with it
     is_turned: bool = False  # whether `turns` counts it as with the child
     heard: Callable[[Envelope], None] | None = None
+    entry: Ended | None = None  # hears how it ended
     size: int = 0  # bytes that it holds, if they are worth counting
 
     def restart(self, now: float, timeout: float, limit: float) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import resource
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from bridge import __version__, log, metrics
+from bridge.callers.audit_log import AuditLog
 from bridge.callers.keys import revoked_by
 from bridge.child import reaper
 from bridge.http.app import App
@@ -42,6 +44,7 @@ class Process:
         self._key = key
         self._listener = listener
         self._log = log.Log()
+        self._audit_log = audit_log(settings)
         self._exit_code = 0
         self._is_hurried = False  # a second signal came: no time for what is in flight
 
@@ -56,7 +59,7 @@ class Process:
         reaper.become_subreaper()
         _raise_file_limit()
         tasks = asyncio.TaskGroup()
-        services = self._services = Services(settings, configuration, self._key, self._fatal, tasks.create_task)
+        services = self._services = Services(settings, configuration, self._key, self._fatal, tasks.create_task, self._audit_log)
         is_closed = is_private(settings)
         gate = self._gate = Gate(
             settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth
@@ -124,6 +127,8 @@ class Process:
         services, gate = self._services, self._gate
         configuration = read(self._settings, self._argv, services.configuration.mcps)
         revoked = revoked_by(gate.tokens, configuration.tokens)
+        if self._audit_log is not None:
+            self._audit_log.reopen()
         gate.tokens, gate.admins = configuration.tokens, configuration.admins
         if self._oauth is not None:
             self._oauth.now_means(caller_of(configuration.tokens))
@@ -171,6 +176,14 @@ class Process:
                 break
             await asyncio.sleep(0.05)
         self._log.info("stopped")
+
+
+def audit_log(settings: Settings) -> AuditLog | None:
+    """Raises UsageError."""
+    if not settings.audit:
+        return None
+    tell = log.Log().warning
+    return AuditLog(settings.audit, settings.audit_size, settings.audit_files, settings.audit_required, time.monotonic, tell)
 
 
 def _raise_file_limit() -> None:

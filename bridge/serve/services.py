@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from bridge import log, redact
 from bridge.budget import share_of
 from bridge.callers.access import Access
+from bridge.callers.audit import Audit
+from bridge.callers.audit_log import AuditLog
 from bridge.callers.keys import Keys
 from bridge.container import memory_limit
 from bridge.serve.configuration import Configuration
@@ -36,12 +38,14 @@ class Services:
         key: bytes,
         on_fatal: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        audit_log: AuditLog | None = None,
     ):
         self._settings = settings
         self._key = key
         self._on_fatal = on_fatal
         self._spawn = spawn
         self.configuration = configuration
+        self._audit_log = audit_log
         self.leaving: list[Service] = []
         self.current: dict[str, Service] = {}
         for name in configuration.mcps:
@@ -61,6 +65,8 @@ class Services:
         is_fair = is_fair or bool(ours.oidc_issuer or ours.jwks)
         service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
         self._hold_to_rules(service)
+        if self._audit_log is not None:
+            service.audit = Audit(self._audit_log, name, self._key, ours.audit_arguments)
         return service
 
     def _hold_to_rules(self, service: Service) -> None:

@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from bridge.budget import Budget
 from bridge.callers.access import Access
+from bridge.callers.audit import Audit
 from bridge.child.environment import proxies
 from bridge.child.lifecycle import Pace
 from bridge.child.process import FULL, Command
@@ -124,6 +125,7 @@ class Service:
         self.draining = False
         self._waiting_for_room = 0
         self._tasks: set[asyncio.Task] = set()
+        self.audit: Audit | None = None  # of calls, where they are written down (--audit)
         self.access: Access | None = None  # what callers may do, where a file says so (--callers)
         self.older: Service | None = None  # which this one replaces, while that finishes what it began
 
@@ -453,7 +455,8 @@ class Service:
         ]
 
     def drops(self) -> dict[str, int]:
-        return {**self.counts.drops, "replay_buffer": self.replay.forgotten}
+        audit = {"audit": self.audit.lost} if self.audit is not None else {}
+        return {**self.counts.drops, "replay_buffer": self.replay.forgotten, **audit}
 
     def child_start_time(self) -> float:
         started = self.shared.supervisor.started

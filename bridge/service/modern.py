@@ -116,6 +116,8 @@ class ModernCalls:
             self.service.loop.time(),
             trace.decode("latin-1") if trace else "",
         )
+        if call.entry is not None:
+            reply.exchange.entry = call.entry
         if not relay.is_open and not relay.is_idle:
             child.wake()
         return DONE

@@ -1,0 +1,87 @@
+"""The steps of admission that have each request written down (--audit), from its first step to its answer, refusal or end.
+
+What a line says is in `bridge/callers/audit.py`. An entry ends once, wherever that is known first: in `call.py`, where the request was
+refused or answered on the way; in `Recorded`, whose outbox got the answer; or in the relay, which knows how a call ended.
+"""
+
+from msgspec import Raw
+
+from bridge.callers.audit import Entry
+from bridge.http.call import Call, ModernCall
+from bridge.http.modern import ModernReply
+from bridge.http.reply import Gather
+from bridge.protocol import envelope
+from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal
+from bridge.protocol.exchange import Exchange
+from bridge.protocol.outbox import Outbox
+from bridge.protocol.outcome import DONE, Outcome
+from bridge.protocol.session import Session
+
+RETRY = ((b"retry-after", b"2"),)
+
+
+def record(call: Call) -> Outcome:
+    """What becomes of it is written down, or it does not go on where it must be (--audit-required)."""
+    audit, request = call.service.audit, call.request
+    if audit is None:
+        return None
+    if not audit.may_go_on():
+        why = "calls are refused while the audit cannot be written (--audit-required)"
+        return Refusal(503, INTERNAL_ERROR, why, RETRY, reason=Reason.ROOM)
+    size = len(request.content) if not isinstance(call.outbox, Gather) else len(memoryview(call.message.params))
+    call.entry = audit.begin(call.message, request.principal, request.address, request.headers, size)
+    call.entry.client = _client(call)
+    return None
+
+
+def record_modern(call: Call) -> Outcome:
+    """The same for a call whose reply is its own, and ends the entry."""
+    refusal = record(call)
+    if refusal is None and call.entry is not None:
+        assert isinstance(call, ModernCall) and isinstance(call.outbox, ModernReply)
+        call.entry.client, call.entry.is_taken, call.outbox.entry = call.meta.client, True, call.entry
+    return refusal
+
+
+def put(call: Call, session: Session, outbox: Outbox) -> Outcome:
+    """Put a request on its way whose answer is to be written down."""
+    entry = call.entry
+    assert entry is not None
+    entry.client, entry.is_taken = session.client, True
+    refusal = call.service.request(session, call.message, Recorded(outbox, entry), call.request.headers)
+    if refusal is not None:
+        return refusal
+    exchange = session.exchanges.get(envelope.key(call.message.id))
+    if isinstance(exchange, Exchange):
+        exchange.entry = entry
+    return DONE
+
+
+class Recorded:
+    """The outbox of a request whose answer ends its entry."""
+
+    __slots__ = ("entry", "outbox")
+
+    def __init__(self, outbox: Outbox, entry: Entry):
+        self.outbox, self.entry = outbox, entry
+
+    @property
+    def answers_cancelled(self) -> bool:
+        return self.outbox.answers_cancelled
+
+    def put(self, message: bytes) -> bool:
+        return self.outbox.put(message)
+
+    def answer(self, message: bytes) -> None:
+        self.entry.end("ok", len(message))
+        self.outbox.answer(message)
+
+    def wait(self) -> None:
+        self.outbox.wait()
+
+
+def _client(call: Call) -> Raw:
+    """What the client says of itself, if it does so here; else its session knows."""
+    if call.message.method == "initialize":
+        return (envelope.object_or_none(call.message.params) or {}).get("clientInfo", envelope.ABSENT)
+    return envelope.ABSENT

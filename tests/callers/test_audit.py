@@ -1,0 +1,248 @@
+"""What is written down of calls: by whom, of what, and how it ended; on every way in."""
+
+import hashlib
+import json
+import os
+import stat
+
+import pytest
+from msgspec import Raw
+from support import Bridge, Http, Modern, Sse, Ws, eventually, text, zoo
+
+from bridge.callers.audit import Audit
+from bridge.callers.audit_log import AuditLog
+from bridge.cli import main
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.errors import Reason, Refusal
+from bridge.settings import UsageError
+
+TOKEN = "alice-0123456789-0123456789"
+WAYS = {"http": Http, "sse": Sse, "ws": Ws, "modern": Modern}
+SECRET = "hunter2-hunter2-hunter2"
+
+
+class Lines(list):
+    """A sink."""
+
+    def write(self, line: bytes) -> bool:
+        self.append(json.loads(line))
+        return True
+
+    def may_go_on(self) -> bool:
+        return True
+
+
+def entry(lines: Lines, params: bytes, method: str = "tools/call", **options):
+    audit = Audit(lines, "echo", b"key", **options)
+    return audit.begin(Envelope(method=method, params=Raw(params)), "alice", "192.0.2.1", {b"x-litellm-user-id": b"u1"}, 99)
+
+
+def test_an_entry_is_written_once_however_it_ends():
+    lines = Lines()
+    one = entry(lines, b'{"name":"add","arguments":{"a":1}}')
+    one.ended("tool_error", True)
+    one.end("ok", 12)
+    one.end("cancelled")
+
+    (line,) = lines
+    assert {name: line[name] for name in ("caller", "address", "user", "mcp", "method", "tool", "outcome", "bytes_in", "bytes_out")} == {
+        "caller": "alice",
+        "address": "192.0.2.1",
+        "user": "u1",
+        "mcp": "echo",
+        "method": "tools/call",
+        "tool": "add",
+        "outcome": "tool_error",
+        "bytes_in": 99,
+        "bytes_out": 12,
+    }
+    assert "arguments" not in line and line["time"].endswith("Z")
+
+
+def test_arguments_are_told_by_a_hash_that_nobody_can_guess_from():
+    lines = Lines()
+    for params in (b'{"arguments":{"a":1}}', b'{"arguments":{"a":1}}', b'{"arguments":{"a":2}}'):
+        entry(lines, params).end("ok")
+    hashes = [line["arguments_hash"] for line in lines]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert hashes[0] not in (hashlib.blake2b(b'{"a":1}', digest_size=16).hexdigest(), hashlib.sha256(b'{"a":1}').hexdigest()[:32])
+
+
+def test_arguments_are_written_out_without_what_looks_like_a_secret():
+    lines = Lines()
+    arguments = {
+        "password": SECRET,
+        "api_key": [SECRET],
+        "deep": {"authToken": {"x": SECRET, "n": 5}},
+        "text": f"token={SECRET}",
+        "plain": "x",
+    }
+    entry(lines, json.dumps({"arguments": arguments}).encode(), shows_arguments=True).end("ok")
+    entry(lines, b'{"arguments":"' + b"x" * 20_000 + b'"}', shows_arguments=True).end("ok")
+
+    assert SECRET not in json.dumps(lines)
+    assert lines[0]["arguments"]["plain"] == "x" and lines[0]["arguments"]["password"] == "[redacted]"
+    assert lines[1]["arguments"] == "(20002 bytes)"
+
+
+def test_a_refusal_names_its_rule():
+    lines = Lines()
+    entry(lines, b"{}").refuse(Refusal(200, 0, "", reason=Reason.POLICY), "*/x: deny")
+    entry(lines, b"{}").refuse(Refusal(429, 0, "", reason=Reason.LIMIT))
+    entry(lines, b"{}").refuse(Refusal(404, 0, "", reason=Reason.SESSION))
+
+    assert [(line["outcome"], line["rule"]) for line in lines] == [("denied", "*/x: deny"), ("limited", "limit"), ("refused", "session")]
+
+
+# -- the file -------------------------------------------------------------------------------------------------------------------
+
+
+class Told(list):
+    def __call__(self, text: str, **facts) -> None:
+        self.append((text, facts))
+
+
+def log(path, told=None, longest=0, kept=2, is_required=False, clock=lambda: 0.0) -> AuditLog:
+    return AuditLog(str(path), longest, kept, is_required, clock, told if told is not None else Told())
+
+
+def test_files_are_rotated_by_size_and_so_many_kept(tmp_path):
+    path = tmp_path / "audit"
+    audit = log(path, longest=20)
+    for number in range(9):
+        assert audit.write(b"line %d..\n" % number)
+
+    assert sorted(os.listdir(tmp_path)) == ["audit", "audit.1", "audit.2"]
+    assert [(tmp_path / name).read_text().split() for name in ("audit.2", "audit.1", "audit")] == [
+        ["line", "4..", "line", "5.."],
+        ["line", "6..", "line", "7.."],
+        ["line", "8.."],
+    ]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_full_disk_is_counted_and_told_once_and_calls_go_on(tmp_path):
+    told = Told()
+    audit = log("/dev/full", told)
+
+    assert [audit.write(b"x\n") for _ in range(3)] == [False] * 3
+    assert audit.may_go_on()
+    assert audit.lost == 3 and len(told) == 1
+    assert told[0][1]["why"] == "No space left on device"
+
+
+def test_calls_are_refused_while_a_required_audit_cannot_be_written(tmp_path):
+    now, told = [0.0], Told()
+    audit = log("/dev/full", told, is_required=True, clock=lambda: now[0])
+    assert audit.may_go_on()
+    audit.write(b"x\n")
+
+    assert not audit.may_go_on()
+    audit.path = str(tmp_path / "audit")
+    audit.reopen()
+    assert not audit.may_go_on()
+    now[0] = 2.0
+    assert audit.may_go_on()
+    assert json.loads((tmp_path / "audit").read_text()) == {"outcome": "audit resumed", "lost": 1}
+    assert told[-1][0] == "the audit is written again"
+
+
+def test_a_place_that_is_none_is_refused_by_name(tmp_path):
+    with pytest.raises(UsageError, match="--audit: .*nowhere/audit: No such file"):
+        log(tmp_path / "nowhere" / "audit")
+
+
+# -- the command ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_reads_all_files_in_order_and_skips_what_a_crash_left(tmp_path, capsys):
+    one, two = tmp_path / "one", tmp_path / "two"
+    (tmp_path / "one.1").write_text('{"time":"2026-01-01T00:00:00.000Z","tool":"a","caller":"x"}\n')
+    one.write_text('{"time":"2026-01-03T00:00:00.000Z","tool":"b\\nforged","caller":"y"}\n{"time":"2026-01-04T0')
+    two.write_text('{"time":"2026-01-02T00:00:00.000Z","tool":"c","caller":"x"}\n\n[]\n')
+
+    def read(*options: str) -> list[str]:
+        assert main(["audit", str(one), str(two), *options]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert [json.loads(line)["tool"] for line in read("--json")] == ["a", "c", "b\nforged"]
+    assert [json.loads(line)["tool"] for line in read("--json", "--caller", "x", "--since", "2026-01-02")] == ["c"]
+    assert [json.loads(line)["tool"] for line in read("--json", "--tool", "b*")] == ["b\nforged"]
+    assert len(read()) == 3
+    assert main(["audit", str(tmp_path / "missing")]) == 2
+    assert main(["audit", str(one), "--since", "yesterday"]) == 2
+
+
+# -- served -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["strict", "litellm"])
+def audited(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    hash = hashlib.sha256(TOKEN.encode()).hexdigest()
+    may = {"echo/*": "execute", "echo/add": "read", "echo/pid": "deny"}
+    (folder / "callers.json").write_text(json.dumps({"callers": {"alice": {"token_sha256": hash, "may": may}}}))
+    options = ("--callers", folder / "callers.json", "--audit", folder / "audit", "--name", "echo", "--profile", request.param)
+    with Bridge(zoo("echo"), *options) as bridge:
+        bridge.audit = folder / "audit"
+        yield bridge
+
+
+def written(bridge, count: int) -> list[dict]:
+    lines = bridge.audit.read_text().splitlines()
+    return [json.loads(line) for line in lines[count:]]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_call_leaves_one_line_on_every_way_in(audited, connect, way):
+    before = len(audited.audit.read_text().splitlines())
+    client = connect(WAYS[way], audited.url, headers={"authorization": f"Bearer {TOKEN}", "x-litellm-user-id": "bob"})
+    assert text(client.call("echo", message=SECRET)) == SECRET
+    client.call("fail", message="no")
+    client.call("add", a=1, b=2)
+    client.call("pid")
+    client.request("tools/list")
+
+    lines = eventually(lambda: len(found := written(audited, before)) >= 6 and found)
+    calls = [(line["method"], line.get("tool"), line["outcome"], line.get("rule")) for line in lines]
+    assert calls == [
+        ("server/discover" if way == "modern" else "initialize", None, "ok", None),
+        ("tools/call", "echo", "ok", None),
+        ("tools/call", "fail", "tool_error", None),
+        ("tools/call", "add", "denied", "echo/add: read"),
+        ("tools/call", "pid", "denied", "echo/pid: deny"),
+        ("tools/list", None, "ok", None),
+    ]
+    assert {(line["caller"], line["address"], line["mcp"], line["client"], line["user"]) for line in lines} == {
+        ("alice", "127.0.0.1", "echo", lines[0]["client"], "bob")
+    }
+    assert all(line["ms"] > 0 and line["bytes_in"] > 0 for line in lines)
+    assert lines[1]["bytes_out"] > len(SECRET)
+    assert SECRET not in audited.audit.read_text() and TOKEN not in audited.audit.read_text()
+
+
+def test_a_batch_leaves_a_line_for_each_of_its_calls(audited, connect):
+    client = connect(Http, audited.url, headers={"authorization": f"Bearer {TOKEN}"}, version="2025-03-26")
+    before = len(audited.audit.read_text().splitlines())
+    names = ("echo", "pid", "echo")
+    client.post(
+        [
+            {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": name, "arguments": {"message": "hi"}}}
+            for number, name in enumerate(names)
+        ]
+    )
+
+    lines = eventually(lambda: len(found := written(audited, before)) >= 3 and found)
+    assert sorted((line["tool"], line["outcome"]) for line in lines) == [("echo", "ok"), ("echo", "ok"), ("pid", "denied")]
+
+
+def test_calls_are_refused_where_they_must_be_written_down_and_cannot(start, connect):
+    bridge = start("echo", options=["--audit", "/dev/full", "--audit-required"])
+    client = connect(Http, bridge.url)
+
+    answer = client.post({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "echo", "arguments": {"message": "x"}}})
+
+    assert answer.status_code == 503
+    assert "--audit-required" in answer.json()["error"]["message"]
+    assert any("the audit cannot be written" in line for line in bridge.log)
