@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from collections.abc import Collection
 
 from bridge.fleet import environment as environments
 from bridge.fleet.commands.common import load
-from bridge.fleet.engines import remembered
+from bridge.fleet.engines import LastUp, remembered
 from bridge.fleet.project import Project
+from bridge.fleet.stanza import Stanza
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     return 0
 
 
-def _state(stanza, good, memory) -> str:
+def _state(stanza: Stanza, good: Collection[Stanza], memory: LastUp | None) -> str:
     if memory and stanza.name in memory.names:
         return "BROKEN" if stanza.name in memory.troubles else "started"
     return "can start" if stanza in good else "for tests" if stanza.tests_only else "needs something"

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bridge.fleet import definition
 from bridge.fleet import environment as environments
@@ -22,6 +23,9 @@ from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.targets import litellm
+
+if TYPE_CHECKING:  # importing it takes the SDK, and half a second
+    from bridge.fleet.verify.result import Report, Verdict
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +79,9 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
     verified = {name: stamp for name, stamp in (before.verified if before else {}).items() if stamp == _stamp(started, definitions, name)}
     remember(project, _memory(engine, started, verified, definitions))
     say("it runs")
-    reports, shared, is_ok = {}, [], not (started.troubles or started.still)
+    reports: dict[str, Report] = {}
+    shared: list[str] = []
+    is_ok = not (started.troubles or started.still)
     todo = [
         stanza
         for stanza in started.fleet.stanzas
@@ -133,7 +139,13 @@ def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Sa
 
 
 def _print(
-    engine: Engine, started: Started, environment: Environment, reports: dict, verified: dict[str, str], project: Project, tell_each: bool
+    engine: Engine,
+    started: Started,
+    environment: Environment,
+    reports: "dict[str, Report]",
+    verified: dict[str, str],
+    project: Project,
+    tell_each: bool,
 ) -> None:
     from bridge.fleet.verify.show import columns
 
@@ -166,8 +178,8 @@ def _print(
         print(f"Prometheus  {shown.prometheus}")
 
 
-def _summary(started: Started, reports: dict, shared: list[str], not_verified: bool, seconds: float) -> str:
-    bad = [*started.troubles, *shared, *(name for name, report in reports.items() if not report.is_ok and name not in started.troubles)]
+def _summary(started: Started, reports: "dict[str, Report]", shared: list[str], not_verified: bool, seconds: float) -> str:
+    bad = list(dict.fromkeys([*started.troubles, *shared, *(name for name, report in reports.items() if not report.is_ok)]))
     total = len(started.fleet.stanzas)
     there = [stanza.name for stanza in started.fleet.stanzas if stanza.name not in (*bad, *started.still)]
     count = f"{len(there)} of {total}" if len(there) < total else str(total)
@@ -178,7 +190,7 @@ def _summary(started: Started, reports: dict, shared: list[str], not_verified: b
     return "; ".join([f"{count} MCPs up and {proved} in {seconds:.1f} s", *not_well])
 
 
-def _complain(verdict) -> None:
+def _complain(verdict: "Verdict") -> None:
     from bridge.fleet.verify.show import table
 
     print(table(verdict), file=sys.stderr)

@@ -2,11 +2,15 @@
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from bridge.fleet import definition
 from bridge.fleet.commands.common import declare_names, progress, running_fleet
 from bridge.fleet.engines import NAMES, Engine, Say, Started
 from bridge.fleet.environment import Environment
+
+if TYPE_CHECKING:  # importing it takes the SDK, and half a second
+    from bridge.fleet.verify.result import Verdict
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,7 @@ def verify_now(
     say: Say,
     both_eras: bool = False,
     older: dict[str, str] | None = None,
-):
+) -> "Verdict":
     """The verdict on all of `started`. `older`: which of them run as an earlier stanza said."""
     from bridge.fleet.verify import Subject, verify
 

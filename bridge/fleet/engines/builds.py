@@ -45,7 +45,7 @@ class Build:
 def build(builds: list[Build], environment: Mapping[str, str], say: Say, built: Callable[[str], None]) -> dict[str, str]:
     """Make them, a few at a time; `built` is told of each that is done. Returns why the others are not."""
     todo, failed, done = list(builds), {}, 0
-    running: list[tuple[Build, subprocess.Popen, float]] = []
+    running: list[tuple[Build, subprocess.Popen[bytes], float]] = []
     shown = time.monotonic()
     try:
         while todo or running:
@@ -72,7 +72,7 @@ def build(builds: list[Build], environment: Mapping[str, str], say: Say, built: 
     return failed
 
 
-def _start(one: Build, environment: Mapping[str, str]) -> subprocess.Popen:
+def _start(one: Build, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     one.log.parent.mkdir(parents=True, exist_ok=True)
     with one.log.open("wb") as output:
         return subprocess.Popen(

@@ -32,7 +32,13 @@ COLUMNS = (
     "{{.Ports}}",
 )
 QUICK = 30.0
-GONE = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running", "docker.sock: connect")
+GONE = (
+    "cannot connect to the docker daemon",
+    "error during connect",
+    "is the docker daemon running",
+    "docker.sock: connect",
+    "error reading from server: eof",
+)
 
 
 def broken(what: str, reason: str) -> EngineError:

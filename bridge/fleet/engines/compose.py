@@ -615,7 +615,7 @@ def room_for(reason: str) -> str:
 def _printed_plainly(command: list[str], environment: dict[str, str]) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
         try:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 print(plain(line), end="", flush=True)
         except BaseException:
             process.terminate()

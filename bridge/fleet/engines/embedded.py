@@ -15,10 +15,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bridge
 from bridge.callers.tokens import hash_of
@@ -35,6 +36,7 @@ from bridge.fleet.environment import Environment, startable
 from bridge.fleet.files import dump
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.litellm import config
 from bridge.settings import Settings, UsageError
 
@@ -99,7 +101,7 @@ class Embedded:
         outcome = self._wait(runs, environment)
         return replace(started, troubles=started.troubles | outcome.failed, still=outcome.still, stamps=self._stamps(entries))
 
-    def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict], Started]:
+    def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict[str, Any]], Started]:
         """The entries of all that can run here; what cannot is left out with its reason."""
         wanted, left_out = startable(environment, fleet)
         entries, troubles = {}, {}
@@ -118,7 +120,7 @@ class Embedded:
             raise EngineError("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in (left_out | troubles).items()))
         return entries, Started(fleet.only([stanza.name for stanza in wanted if stanza.name not in left_out]), left_out, troubles)
 
-    def _entry(self, stanza, environment: Environment) -> dict:
+    def _entry(self, stanza: Stanza, environment: Environment) -> dict[str, Any]:
         began = time.monotonic()
         made = served.entry(self.project, stanza, environment, self.state)
         if time.monotonic() - began > 2:
@@ -136,7 +138,7 @@ class Embedded:
             self.say(f"LiteLLM {version}: installed in {time.monotonic() - began:.0f} s")
         return found
 
-    def _plan(self, fleet: Fleet, environment: Environment, entries: dict[str, dict], gateway: Path) -> dict:
+    def _plan(self, fleet: Fleet, environment: Environment, entries: dict[str, dict[str, Any]], gateway: Path) -> dict[str, Any]:
         """Write the configurations, and say which programs run with them."""
         urls = self.urls(fleet, environment)
         config_file, gateway_file = self.state / "mcps.json", self.state / "litellm.yaml"
@@ -172,7 +174,7 @@ class Embedded:
                 for word in ("--allowed-origin", origin)
             ),
         ]
-        said = litellm.variables(told, environment.values, self.state)
+        variables = litellm.variables(told, environment.values, self.state)
         programs = [
             {
                 "name": BRIDGE,
@@ -197,7 +199,7 @@ class Embedded:
                     "--port",
                     str(environment.port("LITELLM_PORT", 4000)),
                 ],
-                "env": said,
+                "env": variables,
                 "cwd": str(self.state),
                 "stop_patience": 3,
                 "last_signal": int(signal.SIGKILL),
@@ -211,7 +213,7 @@ class Embedded:
         """A running bridge that cannot read its configuration only logs that: so it is read here before. Raises UsageError."""
         read_config(replace(Settings(), config=str(config_file), strict=True))
 
-    def _start(self, plan: dict, urls: Urls) -> None:
+    def _start(self, plan: dict[str, Any], urls: Urls) -> None:
         """Hand the plan to the keeper; start one where none runs."""
         told = self._told()
         if told and told["plan"] == plan["digest"] and self._keeper_lives(told):
@@ -258,7 +260,7 @@ class Embedded:
             self._until(lambda: litellm.serves(config, self.state) and http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
         return outcome
 
-    def _stamps(self, entries: dict[str, dict]) -> dict[str, str]:
+    def _stamps(self, entries: dict[str, dict[str, Any]]) -> dict[str, str]:
         """What tells each MCP of now from one that is configured anew, or is in another process."""
         bridge_now = (((self._told() or {}).get("programs") or {}).get(BRIDGE) or {}).get("identity", "")
         return {
@@ -266,7 +268,7 @@ class Embedded:
             for name, entry in entries.items()
         }
 
-    def _until(self, condition, program: str) -> None:
+    def _until(self, condition: Callable[[], bool], program: str) -> None:
         deadline, shown = time.monotonic() + START_PATIENCE, time.monotonic()
         while True:
             try:
@@ -302,7 +304,7 @@ class Embedded:
         if volumes:
             shutil.rmtree(self.state, ignore_errors=True)
 
-    def _end_leftovers(self, told: dict | None) -> None:
+    def _end_leftovers(self, told: dict[str, Any] | None) -> None:
         """Processes of a keeper that is no more, if they are still those that it started."""
         for one in [told or {}, *((told or {}).get("programs") or {}).values()]:
             pid, identity = one.get("pid"), one.get("identity")
@@ -314,7 +316,7 @@ class Embedded:
 
     def ps(self) -> list[Running]:
         told = self._told()
-        lives = bool(told) and self._keeper_lives(told)
+        lives = self._keeper_lives(told)
         found = []
         for name in (BRIDGE, LITELLM):
             one = ((told or {}).get("programs") or {}).get(name) or {}
@@ -333,7 +335,7 @@ class Embedded:
                 raise UsageError(f"no log of {name!r} here; there are those of {', '.join([*served_here, *own])}")
         marks = {f" mcp={name} " for name in names if name not in own}
         whole = [name for name in own if name in names or not names]
-        files = [
+        files: list[tuple[Path, Collection[str]]] = [
             (self.state / f"{name}.log", () if name in whole else marks) for name in own if name in whole or (marks and name == BRIDGE)
         ]
         return show(files, excerpt)
@@ -358,7 +360,7 @@ class Embedded:
 
     # ---- the keeper
 
-    def _told(self) -> dict | None:
+    def _told(self) -> dict[str, Any] | None:
         """What the keeper of this folder says; that of a folder which this is a copy of is not ours."""
         try:
             told = json.loads((self.state / "keeper.json").read_text())
@@ -366,8 +368,8 @@ class Embedded:
             return None
         return told if told.get("place", here := keeper.place(self.state)) == here else None
 
-    def _keeper_lives(self, told: dict) -> bool:
-        return keeper.identity(told["pid"]) == told["identity"]
+    def _keeper_lives(self, told: dict[str, Any] | None) -> bool:
+        return told is not None and keeper.identity(told["pid"]) == told["identity"]
 
 
 def _digest(*files: Path) -> str:

@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from bridge.fleet.engines import Excerpt
 
@@ -12,7 +13,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?")
 TICK = 0.2
 
 
-def show(files: list[tuple[Path, Collection[str]]], excerpt: Excerpt) -> int:
+def show(files: Sequence[tuple[Path, Collection[str]]], excerpt: Excerpt) -> int:
     """Print lines of `files`: all, or those in which one of the marks stands. Several files get their name before each line."""
     opened = [(path.stem, path.open(encoding="utf-8", errors="replace"), marks) for path, marks in files if path.exists()]
     try:
@@ -34,12 +35,12 @@ def show(files: list[tuple[Path, Collection[str]]], excerpt: Excerpt) -> int:
     return 0
 
 
-def _chosen(log, marks: Collection[str], excerpt: Excerpt) -> list[str]:
+def _chosen(log: IO[str], marks: Collection[str], excerpt: Excerpt) -> list[str]:
     lines = list(_since(_marked(log, marks), excerpt.since))
     return lines if excerpt.tail is None else lines[max(len(lines) - excerpt.tail, 0) :]
 
 
-def _marked(log, marks: Collection[str]) -> Iterator[str]:
+def _marked(log: IO[str], marks: Collection[str]) -> Iterator[str]:
     while line := log.readline():
         if not marks or any(mark in f"{line.rstrip()} " for mark in marks):
             yield line.rstrip("\n")

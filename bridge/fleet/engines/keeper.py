@@ -20,7 +20,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 TICK = 0.2
 PAUSE_FIRST, PAUSE_LONGEST, SETTLED = 0.5, 30.0, 60.0
@@ -79,16 +81,18 @@ def silent(url: str, key: str, patience: float = PROBE_PATIENCE) -> bool:
 class Program:
     """One entry of the plan, and the process that it is now."""
 
-    def __init__(self, spec: dict, folder: Path):
+    def __init__(self, spec: dict[str, Any], folder: Path):
         self.spec, self.folder = spec, folder
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.began, self.due, self.pause = 0.0, 0.0, PAUSE_FIRST
         self.restarts, self.why = -1, ""
-        self.asking, self.silences, self.answered, self.asked = None, 0, False, 0.0
+        self.asking: threading.Thread | None = None
+        self.heard: list[bool] = []
+        self.silences, self.answered, self.asked = 0, False, 0.0
 
     @property
     def name(self) -> str:
-        return self.spec["name"]
+        return str(self.spec["name"])
 
     def start(self, now: float) -> None:
         log = self.folder / f"{self.name}.log"
@@ -139,7 +143,7 @@ class Program:
             self.ask(probe, now)
         return False
 
-    def ask(self, probe: dict, now: float) -> None:
+    def ask(self, probe: dict[str, Any], now: float) -> None:
         if self.asking is None:
             every = probe.get("every", PROBE_EVERY)
             if now - self.asked >= (every if self.answered and not self.silences else min(every, 1.0)):
@@ -158,7 +162,7 @@ class Program:
             self.answered, self.silences = True, 0
         elif self.answered or now - self.began > START_PATIENCE:
             self.silences += 1
-            if self.silences >= SILENCES:
+            if self.silences >= SILENCES and self.process:
                 say(f"{self.name} answered nothing {SILENCES} times in a row: killing it")
                 _kill(self.process.pid, signal.SIGKILL)
 
@@ -184,7 +188,7 @@ class Program:
             shutil.copyfile(log, log.with_suffix(".log.1"))
             os.truncate(log, 0)  # it is open for appending in the program
 
-    def told(self) -> dict:
+    def told(self) -> dict[str, Any]:
         process = self.process
         return {
             "pid": process.pid if process else None,
@@ -205,11 +209,11 @@ class Keeper:
         signal.signal(signal.SIGINT, self.on_term)
         signal.signal(signal.SIGHUP, self.on_hup)
 
-    def on_term(self, *_) -> None:
+    def on_term(self, *_: object) -> None:
         self.leaving = True
         self.woken.set()
 
-    def on_hup(self, *_) -> None:
+    def on_hup(self, *_: object) -> None:
         self.rereading = True
         self.woken.set()
 
@@ -284,7 +288,7 @@ def _kill(pid: int, number: int, group: bool = True) -> None:
         (os.killpg if group else os.kill)(pid, number)
 
 
-def _die_with(parent: int, number: int):
+def _die_with(parent: int, number: int) -> Callable[[], None] | None:
     """Called in the new process: end when the keeper does. Linux only; elsewhere `down` and `up` find what is left by its pid."""
     if sys.platform != "linux":
         return None

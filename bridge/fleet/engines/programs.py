@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 STOP_PATIENCE = 3
@@ -14,7 +14,7 @@ STOP_PATIENCE = 3
 class Failed(RuntimeError):
     """A program ended badly; the message has its command line, its exit code and the end of what it printed."""
 
-    def __init__(self, command: list, code: object, printed: str):
+    def __init__(self, command: Sequence[str | Path], code: object, printed: str):
         super().__init__(f"{' '.join(map(str, command))}\nexit code {code}\n{printed[-3000:]}")
         self.printed = printed
         # The line that says why, as well as that can be told: the last one that speaks of an error, else the last one.
@@ -25,7 +25,7 @@ class Failed(RuntimeError):
 
 
 def run(
-    command: list[str | Path],
+    command: Sequence[str | Path],
     timeout: float = 600,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -53,7 +53,7 @@ def run(
     return printed
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End the process and its group; the group may outlive its leader."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
@@ -63,6 +63,6 @@ def end(process: subprocess.Popen) -> None:
     process.wait(STOP_PATIENCE)
 
 
-def _signal(process: subprocess.Popen, number: int) -> None:
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -16,6 +16,7 @@ import urllib.request
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bridge.fleet.engines import packages
 from bridge.fleet.engines.cache import made
@@ -49,7 +50,7 @@ class Installed:
     executable: Path | None = None  # of a binary: it may have any name
 
 
-def entry(project: Project, stanza: Stanza, environment: Environment, state: Path) -> dict:
+def entry(project: Project, stanza: Stanza, environment: Environment, state: Path) -> dict[str, Any]:
     """Its entry in `mcpServers`; what it needs is installed on the way. Raises LeftOut."""
     _check_machine(stanza, environment)
     try:
@@ -98,7 +99,7 @@ def as_here(project: Project, stanza: Stanza, environment: Environment, state: P
         return stanza
     places = _places(project, stanza, environment, state, Installed())
 
-    def here(value):
+    def here(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: here(inner) for key, inner in value.items()}
         if isinstance(value, list):
@@ -149,7 +150,7 @@ def _lock(stanza: Stanza, path: Path) -> Path:
 
 
 def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
-    machine = ARCHITECTURES.get(platform.machine().lower(), "")
+    machine: str = ARCHITECTURES.get(platform.machine().lower(), "")
 
     def here(text: str) -> str:
         return text.replace("{arch}", machine)
@@ -172,7 +173,13 @@ def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
         )
         found = home / "node_modules" / here(binary.npm).rpartition("@")[0] / here(binary.path)
     else:
-        found = _fetched(stanza.name, here(binary.url), binary.sha256.get(machine, ""), here(binary.path), machine)
+        found = _fetched(
+            stanza.name,
+            here(binary.url),
+            next((digest for name, digest in binary.sha256.items() if name == machine), ""),
+            here(binary.path),
+            machine,
+        )
     if not found.is_file():
         raise LeftOut(f"has no executable for this machine ({machine or platform.machine()}): {found} does not exist")
     return Installed(found.parent, [found.parent], found)
@@ -230,7 +237,7 @@ def _source(project: Project, volume: Volume, environment: Environment, state: P
 
 def _reworded(text: str, places: dict[str, Path]) -> str:
     for target in sorted(places, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w./-]){re.escape(target)}(?![\w.-])", lambda _, place=places[target]: str(place), text)
+        text = re.sub(rf"(?<![\w./-]){re.escape(target)}(?![\w.-])", str(places[target]).replace("\\", r"\\"), text)
     return text
 
 

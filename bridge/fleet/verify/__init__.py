@@ -14,7 +14,9 @@ import base64
 import logging
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 import anyio
 
@@ -28,6 +30,8 @@ from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
 from bridge.fleet.verify.gateway import Gateway
 from bridge.fleet.verify.result import FAILED, NONE, OK, SKIPPED, Hop, Report, Verdict
 
+P = ParamSpec("P")
+Said = TypeVar("Said")
 AT_ONCE = 4  # MCPs that are talked to at the same time
 CALLS_AT_ONCE = 2  # through LiteLLM
 LISTS = 3  # LiteLLM asks all MCPs anew for each list, and leaves out one that was too slow once
@@ -82,7 +86,7 @@ class _Verification:
         await self._counted([stanza for stanza in stanzas if not stanza.is_remote])
         return Verdict(self.subject.engine, list(self.reports.values()), self.shared, self.subject.left_out)
 
-    async def _each(self, stanzas: list[Stanza], check, at_once: int) -> None:
+    async def _each(self, stanzas: list[Stanza], check: Callable[[Stanza], Awaitable[None]], at_once: int) -> None:
         limit = anyio.CapacityLimiter(at_once)
 
         async def one(stanza: Stanza) -> None:
@@ -100,7 +104,7 @@ class _Verification:
         if not stanza.is_remote:
             self.before[stanza.name] = await self._apart(self.counter.of, stanza)
         running = {one.name: one for one in self.subject.running}
-        needs = (
+        needs: dict[str, Running | None] = (
             {name: running.get(name) for name in stanza.needs} if self.subject.engine == "compose" else {}
         )  # elsewhere it is the operator's
         name = stanza.name
@@ -160,12 +164,16 @@ class _Verification:
         return [stanza for stanza in sound if stanza.name in hops and hops[stanza.name].state == OK]
 
     async def _call(self, stanza: Stanza) -> None:
-        self.reports[stanza.name].add(await self._apart(self.gateway.call, stanza))
+        if stanza.smoke:
+            self.reports[stanza.name].add(await self._apart(self.gateway.call, stanza, stanza.smoke))
 
     async def _ask_model(self, stanza: Stanza) -> None:
-        self.say(f"{stanza.name}: asking {self.subject.model}")
-        args = (stanza, self.gateway.url, self.gateway.key, self.subject.model, self.http, self.counter)
-        self.reports[stanza.name].add(await self._apart(model.call, *args))
+        if stanza.smoke:
+            self.say(f"{stanza.name}: asking {self.subject.model}")
+            made = await self._apart(
+                model.call, stanza, stanza.smoke, self.gateway.url, self.gateway.key, self.subject.model, self.http, self.counter
+            )
+            self.reports[stanza.name].add(made)
 
     # ---- counting
 
@@ -199,9 +207,9 @@ class _Verification:
             return "the stanza names no smoke call"
         return "" if self.online or not stanza.smoke.internet else "its smoke call needs the internet, which is not to be reached from here"
 
-    async def _apart(self, ask, *arguments):
+    async def _apart(self, ask: Callable[P, Said], *arguments: P.args, **options: P.kwargs) -> Said:
         """What asks over plain HTTP does so in a thread."""
-        return await anyio.to_thread.run_sync(lambda: ask(*arguments))
+        return await anyio.to_thread.run_sync(lambda: ask(*arguments, **options))
 
 
 def _is_online() -> bool:

@@ -6,7 +6,9 @@ there.
 
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import anyio
 
@@ -15,12 +17,14 @@ from bridge.fleet.engines import Running
 from bridge.fleet.stanza import Smoke, Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 from bridge.inspect.connect import Visit, visit
+from bridge.inspect.connection import Connection
 from bridge.inspect.plan import ENDINGS, Plan, Way
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
 from bridge.protocol import model_names
 from bridge.protocol.tool_checks import oddities
 
+Said = TypeVar("Said")
 TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
 STILL_STARTING = "still starting"  # the bridge's words
 UNHEALTHY = "(unhealthy)"  # Docker's word
@@ -50,22 +54,23 @@ async def check(
             return
         if not report.add(await _is_ready(stanza, report.url, headers, http)):
             return
-    facts = None
+    facts: Facts | None = None
     for way in ways(stanza, report.url):
         hop, facts = await _talk(stanza, way, headers, facts)
-        if not report.add(hop):
+        if not report.add(hop) or facts is None:
             return
         report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
         report.odd = [f"{oddity}; {oddity.way_out}" for oddity in oddities(facts.lists["tools"], stanza.litellm_name)]
     if both_eras and not report.add(await _talk_without_handshake(stanza, report, headers)):
         return
-    report.add(Hop("smoke", NONE, no_call) if no_call else await _smoke(stanza, ways(stanza, report.url)[0], headers))
+    smoke = None if no_call else stanza.smoke
+    report.add(Hop("smoke", NONE, no_call) if smoke is None else await _smoke(stanza, smoke, ways(stanza, report.url)[0], headers))
 
 
 def ways(stanza: Stanza, url: str) -> list[Way]:
     """All transports of a sidecar; the one of a remote MCP."""
     if stanza.is_remote:
-        return [Way({"http": "streamable-http", "sse": "sse"}[stanza.transport], url)]
+        return [Way("sse" if stanza.transport == "sse" else "streamable-http", url)]
     return [Way(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
 
 
@@ -106,9 +111,9 @@ def _why(said: Response) -> str:
 async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
     """Handshake and lists on one transport; they must be the same as on the first."""
     visited: Visit[Facts] = await _visit(way, headers, TALK, survey)
-    if visited.failure:
-        return Hop(way.transport, FAILED, visited.failure.reason, _advice(stanza, visited.failure.reason)), first
     facts = visited.said
+    if visited.failure or facts is None:
+        return Hop(way.transport, FAILED, _reason(visited), _advice(stanza, _reason(visited))), first
     seconds = visited.milliseconds / 1000
     if facts.problems:
         return Hop(way.transport, FAILED, "; ".join(facts.problems), f"mcp-bridge logs {stanza.name}", seconds), first
@@ -137,9 +142,10 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
     if way.transport != "streamable-http":
         return Hop("modern", NONE, "that era has no HTTP+SSE")
     visited: Visit[Facts] = await _visit(replace(way, era="modern"), headers, TALK, survey)
-    if visited.failure:
-        return Hop("modern", FAILED, visited.failure.reason, _advice(stanza, visited.failure.reason))
-    tools = [str(tool.get("name")) for tool in visited.said.lists["tools"]]
+    facts = visited.said
+    if visited.failure or facts is None:
+        return Hop("modern", FAILED, _reason(visited), _advice(stanza, _reason(visited)))
+    tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
     if sorted(tools) != sorted(report.tools or []):
         return Hop(
             "modern",
@@ -147,10 +153,10 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
             f"other tools than with a handshake: {', '.join(sorted(set(tools) ^ set(report.tools or [])))}",
             f"mcp-bridge inspect --era both {report.url}",
         )
-    return Hop("modern", OK, f"{visited.said.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
+    return Hop("modern", OK, f"{facts.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
 
 
-async def _visit(way: Way, headers: dict[str, str], patience: float, talk) -> Visit:
+async def _visit(way: Way, headers: dict[str, str], patience: float, talk: Callable[[Connection], Awaitable[Said]]) -> Visit[Said]:
     """A visit, and another one while the child that this session gets for itself is still starting."""
     deadline = anyio.current_time() + START
     while True:
@@ -160,18 +166,18 @@ async def _visit(way: Way, headers: dict[str, str], patience: float, talk) -> Vi
         await anyio.sleep(0.5)
 
 
-async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
-    tool = seen_as(stanza)
+async def _smoke(stanza: Stanza, smoke: Smoke, way: Way, headers: dict[str, str]) -> Hop:
+    tool = seen_as(stanza, smoke)
 
-    async def talk(connection) -> Answer:
-        return await call(connection, tool, stanza.smoke.arguments)
+    async def talk(connection: Connection) -> Answer:
+        return await call(connection, tool, smoke.arguments)
 
     visited: Visit[Answer] = await _visit(way, headers, CALL, talk)
-    if visited.failure is None and not _is_right(visited.said, stanza.smoke):
+    if visited.failure is None and not _is_right(visited.said, smoke):
         visited = await _visit(way, headers, CALL, talk)  # what it needs was restarted: the call after a lost connection makes a new one
-    if visited.failure:
-        return Hop("smoke", FAILED, f"{tool}: {visited.failure.reason}", _advice(stanza, visited.failure.reason))
     answer, seconds = visited.said, visited.milliseconds / 1000
+    if visited.failure or answer is None:
+        return Hop("smoke", FAILED, f"{tool}: {_reason(visited)}", _advice(stanza, _reason(visited)))
     if answer.result is None or answer.result.get("isError"):
         if answer.tools is not None and tool not in answer.tools:
             return Hop(
@@ -181,13 +187,13 @@ async def _smoke(stanza: Stanza, way: Way, headers: dict[str, str]) -> Hop:
                 f"correct 'smoke' (or 'tools') in images/{stanza.name}/stanza.yaml",
                 seconds,
             )
-        words = answer.error or shown(answer.result)
+        words = answer.error or shown(answer.result or {})
         return Hop("smoke", FAILED, f"{tool} failed: {_short(words)}", f"mcp-bridge logs {stanza.name}", seconds)
-    return judged("smoke", stanza.smoke, shown(answer.result), stanza, seconds)
+    return judged("smoke", smoke, shown(answer.result), stanza, seconds)
 
 
-def _is_right(answer: Answer, smoke: Smoke) -> bool:
-    return answer.result is not None and not answer.result.get("isError") and smoke.expect in shown(answer.result)
+def _is_right(answer: Answer | None, smoke: Smoke) -> bool:
+    return answer is not None and answer.result is not None and not answer.result.get("isError") and smoke.expect in shown(answer.result)
 
 
 def judged(hop: str, smoke: Smoke, text: str, stanza: Stanza, seconds: float) -> Hop:
@@ -211,11 +217,11 @@ def judged(hop: str, smoke: Smoke, text: str, stanza: Stanza, seconds: float) ->
     return Hop(hop, OK, _short(text), seconds=seconds)
 
 
-def seen_as(stanza: Stanza) -> str:
+def seen_as(stanza: Stanza, smoke: Smoke) -> str:
     """The smoke call's tool, by the name that clients see. Nobody renames those of a remote MCP."""
     if stanza.is_remote:
-        return stanza.smoke.tool
-    name = stanza.tools.rename.get(stanza.smoke.tool, stanza.smoke.tool)
+        return smoke.tool
+    name = stanza.tools.rename.get(smoke.tool, smoke.tool)
     if stanza.bridge.get("profile", "litellm") != "litellm":
         return name
     return model_names.mended([name], model_names.room(stanza.name)).get(name, name)
@@ -236,6 +242,10 @@ def _advice(stanza: Stanza, reason: str) -> str:
 def plan(way: Way, headers: dict[str, str], patience: float) -> Plan:
     """One way, with what `visit` needs to know."""
     return Plan(ways=(way,), headers=headers, environment={}, cwd=None, timeout=patience, call=None, expect="", json=False, openai=False)
+
+
+def _reason(visited: Visit[Any]) -> str:
+    return visited.failure.reason if visited.failure else "nothing was said"
 
 
 def _short(text: str) -> str:

@@ -5,10 +5,11 @@ down is a successful text, and a wedged gateway answers nothing while /health/li
 """
 
 import time
+from typing import Any
 
 from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.model import LiteLLM
-from bridge.fleet.stanza import Stanza
+from bridge.fleet.stanza import Smoke, Stanza
 from bridge.fleet.targets.litellm import not_in_force
 from bridge.fleet.verify.direct import judged, seen_as
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report
@@ -52,7 +53,7 @@ class Gateway:
                 continue
             if refusal := _refusal(said):
                 return Hop(hop, FAILED, f"/mcp/ refuses initialize: {refusal}", _advice(said), _since(began))
-            return Hop(hop, OK, str(said.message["result"].get("protocolVersion", "")), seconds=_since(began))
+            return Hop(hop, OK, str(_result(said).get("protocolVersion", "")), seconds=_since(began))
         return Hop(
             hop,
             FAILED,
@@ -71,20 +72,20 @@ class Gateway:
             return None, Hop("tools", FAILED, f"/mcp/ tools/list: {silence}", why, _since(began))
         if refusal := _refusal(said):
             return None, Hop("tools", FAILED, f"/mcp/ tools/list: {refusal}", _advice(said), _since(began))
-        names = [str(tool.get("name")) for tool in said.message["result"].get("tools") or [] if isinstance(tool, dict)]
+        names = [str(tool.get("name")) for tool in _result(said).get("tools") or [] if isinstance(tool, dict)]
         return names, Hop("tools", OK, f"{len(names)} tools", seconds=_since(began))
 
-    def call(self, stanza: Stanza) -> Hop:
+    def call(self, stanza: Stanza, smoke: Smoke) -> Hop:
         """The stanza's smoke call, as any client of LiteLLM would make it."""
         began = time.monotonic()
-        name = f"{stanza.litellm_name}-{seen_as(stanza)}"
+        name = f"{stanza.litellm_name}-{seen_as(stanza, smoke)}"
         try:
-            said = self._post("tools/call", {"name": name, "arguments": stanza.smoke.arguments}, CALL)
+            said = self._post("tools/call", {"name": name, "arguments": smoke.arguments}, CALL)
         except NoResponse as silence:
             return Hop("called", FAILED, f"{name}: {silence}", "mcp-bridge logs litellm", _since(began))
         if refusal := _refusal(said):
             return Hop("called", FAILED, f"{name}: {refusal}", "mcp-bridge logs litellm", _since(began))
-        result = said.message["result"]
+        result = _result(said)
         text = "\n".join(str(block.get("text", "")) for block in result.get("content") or [] if isinstance(block, dict))
         if result.get("isError") or text.startswith(NOT_A_RESULT):
             return Hop(
@@ -94,12 +95,18 @@ class Gateway:
                 "the direct call worked, so it is between LiteLLM and the MCP: mcp-bridge logs litellm",
                 _since(began),
             )
-        return judged("called", stanza.smoke, text, stanza, _since(began))
+        return judged("called", smoke, text, stanza, _since(began))
 
-    def _post(self, method: str, params: dict, patience: float) -> Response:
+    def _post(self, method: str, params: dict[str, Any], patience: float) -> Response:
         # A '/' at the end: without one, 1.77.3 redirects. "Bearer": without that, it answers 500.
         headers = {"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"}
         return self.http.post(f"{self.url}/mcp/", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, headers, patience)
+
+
+def _result(said: Response) -> dict[str, Any]:
+    """That of an answer which is no refusal."""
+    found = (said.message or {}).get("result")
+    return found if isinstance(found, dict) else {}
 
 
 def listed(stanza: Stanza, litellm: LiteLLM, direct: list[str], names: list[str]) -> Hop:

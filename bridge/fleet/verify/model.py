@@ -7,7 +7,7 @@ import json
 import time
 
 from bridge.fleet.ask import Http, NoResponse
-from bridge.fleet.stanza import Stanza
+from bridge.fleet.stanza import Smoke, Stanza
 from bridge.fleet.verify.counted import Counter
 from bridge.fleet.verify.direct import seen_as
 from bridge.fleet.verify.result import FAILED, OK, Hop
@@ -15,13 +15,13 @@ from bridge.fleet.verify.result import FAILED, OK, Hop
 PATIENCE = 90.0
 
 
-def call(stanza: Stanza, url: str, key: str, model: str, http: Http, counter: Counter) -> Hop:
+def call(stanza: Stanza, smoke: Smoke, url: str, key: str, model: str, http: Http, counter: Counter) -> Hop:
     """Let `model` make the stanza's smoke call."""
     began = time.monotonic()
-    name = f"{stanza.litellm_name}-{seen_as(stanza)}"
+    name = f"{stanza.litellm_name}-{seen_as(stanza, smoke)}"
     body = {
         "model": model,
-        "input": f"Call the tool {name} with exactly these arguments, once, and repeat what it answers: {json.dumps(stanza.smoke.arguments)}",
+        "input": f"Call the tool {name} with exactly these arguments, once, and repeat what it answers: {json.dumps(smoke.arguments)}",
         "tools": [
             {
                 "type": "mcp",
