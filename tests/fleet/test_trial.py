@@ -578,6 +578,14 @@ def test_a_program_that_it_looks_for_comes_from_debian(words, packages):
     assert needs.debian_packages(needs.programs(failed)) == packages
 
 
+def test_prose_and_a_desk_name_no_program_that_is_missing():
+    failed = seen(
+        made("look", "It is configured but is not installed"), made("open", "spawn xdg-open ENOENT"), made("run", "spawn frobnicate ENOENT")
+    )
+
+    assert needs.programs(failed) == ["frobnicate"]
+
+
 def test_an_image_gets_what_was_looked_for_once():
     absent, tried = seen(made("log", "spawn git ENOENT")), set()
     addon = ["Error: Could not locate the bindings file. Tried:", " /opt/server/node_modules/better-x/build/better_x.node"]

@@ -51,10 +51,15 @@ PROGRAM = re.compile(
     r"spawn (\S+) ENOENT"
     r"|No such file or directory: '([\w.+-]+)'"
     r"|exec: \"([\w.+-]+)\": executable file not found"
-    r"|(?:^|[:\s])([\w.+-]+): (?:command )?not found\b"
-    r"|\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b",
+    r"|(?:^|[:\s])([\w.+-]+): (?:command )?not found\b",
     re.IGNORECASE,
 )
+# In prose, where only a known name is surely one.
+PERHAPS_A_PROGRAM = re.compile(
+    r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b",
+    re.IGNORECASE,
+)
+OF_A_DESK = {"xdg-open", "open", "start", "explorer", "osascript", "sudo", "pbcopy", "xclip"}  # nothing that a container could have
 # Programs that servers start, and the Debian packages that have them.
 DEBIAN = {
     "adb": "adb",
@@ -166,8 +171,10 @@ def programs(seen: Seen) -> list[str]:
     """The programs that it (or a call of it) did not find."""
     report = seen.report
     texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
-    found = (next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text))
-    return list(dict.fromkeys(name.rpartition("/")[2].lower() for name in found))
+    found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
+    found += [one[1] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text) if one[1].lower() in DEBIAN]
+    names = (name.rpartition("/")[2].lower() for name in found)
+    return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
 
 
 def debian_packages(names: Iterable[str]) -> list[str]:
