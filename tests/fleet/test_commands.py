@@ -298,9 +298,9 @@ def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypa
     ],
 )
 def test_what_docker_says_of_a_container(state, status, means):
-    from bridge.fleet.engines.compose import _state
+    from bridge.fleet.engines.docker import state as state_of
 
-    assert _state(state, status) == (means, status)
+    assert state_of(state, status) == (means, status)
     assert Running("time", "mcp", means, status).is_up == (means == "up")
 
 

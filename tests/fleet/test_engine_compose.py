@@ -8,6 +8,7 @@ from support import Bridge, eventually, zoo
 
 from bridge.fleet.engines import EngineError, Excerpt, checkout
 from bridge.fleet.engines import compose as compose_engine
+from bridge.fleet.engines import docker as docker_words
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.waves import Waves
@@ -194,7 +195,7 @@ def test_what_an_interrupted_up_has_made_and_not_started_is_started(engine, monk
         return {}
 
     monkeypatch.setattr(checkout, "details", lambda name: {name: checkout.Detail("hash", "image", "stamp") for name in states})
-    monkeypatch.setattr(compose_engine, "_images", dict)
+    monkeypatch.setattr(docker_words, "images", dict)
     for name, value in {
         "_mounted": lambda names, _: dict.fromkeys(names, ""),
         "_containers": lambda: states,
@@ -223,7 +224,7 @@ def test_mcps_without_a_container_are_made_in_one_go_and_one_that_cannot_be_made
     sidecars = [Stanza(name=one_of(number), command="x") for number in range(20)]
     monkeypatch.setattr(checkout, "details", lambda name: {})
     monkeypatch.setattr(checkout, "of_project", lambda name: [])
-    monkeypatch.setattr(compose_engine, "_images", dict)
+    monkeypatch.setattr(docker_words, "images", dict)
     monkeypatch.setattr(compose_engine, "run", lambda command, patience: docker(*command))
     for name, value in {
         "_mounted": lambda names, _: dict.fromkeys(names, ""),
@@ -248,7 +249,7 @@ def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(
         asked.append(command)
         return {"ls": "mcp_git-socket\nmcp_prometheus\n", "inspect": "mcp_git-socket tmpfs\nmcp_prometheus \n"}.get(command[2], "")
 
-    monkeypatch.setattr(compose_engine, "_asked", docker)
+    monkeypatch.setattr(docker_words, "asked", docker)
     engine._remove_sockets()
 
     assert asked[-1] == ["docker", "volume", "rm", "mcp_git-socket"]
@@ -271,3 +272,27 @@ def test_an_unhealthy_one_is_started_anew_only_if_its_bridge_has_given_it_up(eng
         eventually(lambda: engine._is_given_up("broken"), 5)
 
         assert not any(engine._is_given_up(name) for name in ("fine", "gone", "litellm"))
+
+
+@pytest.mark.parametrize(("takes", "started_anew"), [(True, ["f-time-1"]), (False, ["f-litellm-1", "f-time-1"])])
+def test_litellm_is_given_its_configuration_and_others_whose_files_changed_are_started_anew(engine, monkeypatch, takes, started_anew):
+    """A container sees what replaced a mounted file when it starts; starting LiteLLM anew takes ten seconds."""
+    engine.project.state.mkdir(parents=True)
+    (engine.project.state / "litellm.yaml").write_text("mcp_servers: {}\n")
+    done = []
+
+    def run(command, patience, stdin=None):
+        done.append((*command, stdin) if stdin else tuple(command))
+        if "--take" in command and not takes:
+            raise Failed(command, 1, "LiteLLM does not start")
+
+    monkeypatch.setattr(compose_engine, "run", run)
+    there = [checkout.Container(f"f-{name}-1", name, "f", "", "running", "Up", "") for name in ("litellm", "time")]
+    monkeypatch.setattr(checkout, "of_project", lambda name: there)
+
+    assert engine._renewed(["litellm", "time"]) == {}
+    assert done == [
+        ("docker", "exec", "--interactive", "f-litellm-1", "python3", "/litellm_server.py", "--take", "mcp_servers: {}\n"),
+        ("docker", "stop", "--time", "15", *started_anew),
+        ("docker", "start", *started_anew),
+    ]

@@ -77,6 +77,19 @@ KEY = """
 2026-11-26T13:00:00.200Z bye
 """
 
+PROMETHEUS = """
+ts=2026-11-26T18:11:02.110Z caller=query_logger.go:113 level=error component=activeQueryTracker msg="Failed to create directory for logging active queries"
+ts=2026-11-26T18:11:02.113Z caller=main.go:1 level=error msg="write /prometheus/queries.active: no space left on device"
+goroutine 1 [running]:
+github.com/prometheus/prometheus/promql.NewActiveQueryTracker({0x7ffd0, 0xb}, 0x14, {0x37a, 0xc0})
+\t/app/promql/query_logger.go:121 +0x3cd
+main.main()
+\t/app/cmd/prometheus/main.go:645 +0x6d11
+goroutine 37 [chan receive]:
+created by github.com/prometheus/prometheus/storage/remote.NewWriteStorage in goroutine 1
+\tgithub.com/prometheus/prometheus/storage/remote/write.go:107 +0x3e5
+"""
+
 
 @pytest.mark.parametrize(
     ("printed", "says"),
@@ -96,6 +109,7 @@ KEY = """
             "panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d\n",
             "panic: runtime error",
         ),
+        (PROMETHEUS, "write /prometheus/queries.active: no space left on device"),
         ('failed to solve: process "/bin/sh -c x" did not complete successfully: exit code: 1\n', "failed to solve: process"),
         ("", ""),
         ("\n}\n---\n", ""),

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -26,10 +26,10 @@ import yaml
 
 from bridge.fleet import files, targets
 from bridge.fleet.ask import Http, NoResponse
-from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout
+from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout, docker
 from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.engines.reason import plain, why
+from bridge.fleet.engines.reason import why
 from bridge.fleet.engines.waves import UNHEALTHY, Outcome, Waves, is_lost
 from bridge.fleet.environment import PASSWORDS, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
@@ -70,7 +70,7 @@ class Compose:
             return "Docker is not installed"
         with ThreadPoolExecutor(3) as pool:  # each takes a moment
             engine, version, buildx = pool.map(
-                _asked,
+                docker.asked,
                 (
                     ["docker", "version", "--format", "{{.Server.Version}}"],
                     ["docker", "compose", "version", "--short"],
@@ -102,7 +102,7 @@ class Compose:
         """Pull the base images that many need and that are not here. What is built already needs none; what one MCP alone needs is its own trouble."""
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
-        here, project = _images(), checkout.name_of(self.project)
+        here, project = docker.images(), checkout.name_of(self.project)
         is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
         needed = [
             *([] if is_built else bases),
@@ -112,7 +112,7 @@ class Compose:
             *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else []),
         ]
         for image in map(fleet.pinned, dict.fromkeys(needed)):
-            if image in here or f"{image}:latest" in here or isinstance(_asked(["docker", "image", "inspect", image]), str):
+            if image in here or f"{image}:latest" in here or isinstance(docker.asked(["docker", "image", "inspect", image]), str):
                 continue
             self.say(f"pulling {image}")
             try:
@@ -133,7 +133,7 @@ class Compose:
         except EngineError:  # no Docker
             return {}
         with tempfile.TemporaryDirectory() as folder:
-            if not found or isinstance(_asked(["docker", "cp", "--quiet", f"{found[0].name}:/keys", folder]), Failed):
+            if not found or isinstance(docker.asked(["docker", "cp", "--quiet", f"{found[0].name}:/keys", folder]), Failed):
                 return {}
             return {path.name: path.read_text() for path in Path(folder).glob("keys/*/*") if path.name in OWN_KEYS}
 
@@ -194,7 +194,7 @@ class Compose:
 
     def _build(self, sidecars: list[Stanza]) -> dict[str, str]:
         """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises EngineError if the door cannot."""
-        memory, here = self._memory(), _images()
+        memory, here = self._memory(), docker.images()
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
         inputs = {
             DOOR: files.digest([self.project.compose / "door"]),
@@ -221,12 +221,12 @@ class Compose:
 
         self._remember(memory)
         failed = build([Build(name, command(name), logs / f"{name}.log") for name in todo], self._environment(), self.say, built)
-        refuse_without_engine(failed)
+        docker.refuse_without_engine(failed)
         if DOOR in failed:
             raise EngineError(
                 f"the image of the door, which all MCPs stand behind, cannot be built: {failed[DOOR]}\nall of it: {logs / 'door.log'}"
             )
-        return {name: f"cannot be built: {said}{room_for(said)} (all of it: {logs / name}.log)" for name, said in failed.items()}
+        return {name: f"cannot be built: {said}{docker.room_for(said)} (all of it: {logs / name}.log)" for name, said in failed.items()}
 
     def _image(self, name: str) -> str:
         return f"{self.project_name}-{name}:latest"
@@ -236,8 +236,8 @@ class Compose:
         memory = self._memory()
         if not memory["replaced"]:
             return
-        for id in memory["replaced"].keys() - _images().values():
-            _asked(["docker", "image", "rm", id])
+        for id in memory["replaced"].keys() - docker.images().values():
+            docker.asked(["docker", "image", "rm", id])
         memory["replaced"] = {}
         self._remember(memory)
 
@@ -276,7 +276,7 @@ class Compose:
         now = self._digest_of(PASSWORDS)
         if memory["passwords"].get(DATABASE) == now:
             return None
-        volume = _asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{project}_{DATABASE}$"])
+        volume = docker.asked(["docker", "volume", "ls", "--quiet", "--filter", f"name=^{project}_{DATABASE}$"])
         if volume:
             self.say("the database may be older than compose/.env: it gets the passwords of now")
             try:
@@ -291,7 +291,7 @@ class Compose:
         """Create and start those that are not as they should be, and wait for all."""
         mounted = self._mounted(services, sidecars)
         there, memory = checkout.details(self.project_name), self._memory()
-        images, states = _images(), self._containers()
+        images, states = docker.images(), self._containers()
         stale = [name for name in services if name in there and memory["mounted"].get(name, mounted[name]) != mounted[name]]
         given_up = [name for name in services if name in states and UNHEALTHY in states[name][1] and self._is_given_up(name)]
 
@@ -335,12 +335,14 @@ class Compose:
     def _created(self, names: list[str], *options: str) -> dict[str, str]:
         """Let Compose create and start these. Returns why some cannot be."""
         # With --no-deps Compose makes containers that it takes for changed at the next plain `docker compose up`.
-        return _for_all(names, lambda some: self._run("--profile", "*", "up", "--detach", "--no-build", *options, *some, patience=HEALTHY))
+        return docker.for_all(
+            names, lambda some: self._run("--profile", "*", "up", "--detach", "--no-build", *options, *some, patience=HEALTHY)
+        )
 
     def _begun(self, names: list[str]) -> dict[str, str]:
         """Start containers that Compose has created. What they depend on runs: the door came first. Returns why some cannot be."""
         containers = {one.service: one.name for one in checkout.of_project(self.project_name)} if names else {}
-        return _for_all(names, lambda some: run(["docker", "start", *(containers.get(name, name) for name in some)], HEALTHY))
+        return docker.for_all(names, lambda some: run(["docker", "start", *(containers.get(name, name) for name in some)], HEALTHY))
 
     def _renewed(self, names: list[str]) -> dict[str, str]:
         """Let these run with what is mounted now, which a container sees when it starts. LiteLLM is told. Returns why some cannot."""
@@ -350,7 +352,7 @@ class Compose:
             run(["docker", "stop", "--time", "15", *(containers[name] for name in some)], HEALTHY)  # many at once, as `restart` does not
             run(["docker", "start", *(containers[name] for name in some)], HEALTHY)
 
-        return _for_all([name for name in names if name != LITELLM or not self._is_taken(containers[name])], restart)
+        return docker.for_all([name for name in names if name != LITELLM or not self._is_taken(containers[name])], restart)
 
     def _is_taken(self, container: str) -> bool:
         """Whether LiteLLM takes its new configuration without being started anew, which is a second and not ten."""
@@ -364,7 +366,7 @@ class Compose:
 
     def _hashes(self) -> dict[str, str]:
         """What each service's definition is now, as its container's label says it."""
-        said = _asked([*self._compose(), "--profile", "*", "config", "--hash", "*"], self._environment())
+        said = docker.asked([*self._compose(), "--profile", "*", "config", "--hash", "*"], self._environment())
         return dict(line.split() for line in said.splitlines() if line.count(" ") == 1) if isinstance(said, str) else {}
 
     def _asked_at(self, name: str) -> str:
@@ -402,7 +404,7 @@ class Compose:
             try:
                 self._run("up", "--detach", "--no-build", "--force-recreate", KEYS, patience=HEALTHY)
             except Failed as error:
-                raise EngineError(f"the keys cannot be made: {_compose_error(error.printed)}") from None
+                raise EngineError(f"the keys cannot be made: {docker.compose_error(error.printed)}") from None
         anew = dict.fromkeys(checkout.details(self.project_name), "") if by_hand else {}
         self._remember(memory | {"mounted": memory["mounted"] | anew | {KEYS: now}})
 
@@ -431,18 +433,18 @@ class Compose:
 
     def _volumes(self) -> dict[str, str]:
         """This project's volumes, with what Docker was told to mount there: nothing where they are folders of the disk."""
-        found = _asked(
+        found = docker.asked(
             ["docker", "volume", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={checkout.name_of(self.project)}"]
         )
         if isinstance(found, Failed) or not found.strip():
             return {}
-        said = _asked(["docker", "volume", "inspect", "--format", '{{.Name}} {{index .Options "type"}}', *found.split()])
+        said = docker.asked(["docker", "volume", "inspect", "--format", '{{.Name}} {{index .Options "type"}}', *found.split()])
         return dict(line.split(" ", 1) for line in said.splitlines()) if isinstance(said, str) else {}
 
     def _remove_sockets(self) -> None:
         """Remove the volumes in memory that no container has any more: each held an MCP's socket. Docker refuses for those that are in use."""
         if sockets := [name for name, kind in self._volumes().items() if kind == "tmpfs"]:
-            _asked(["docker", "volume", "rm", *sockets])
+            docker.asked(["docker", "volume", "rm", *sockets])
 
     def built(self) -> str:
         images = self._built_images()
@@ -452,7 +454,7 @@ class Compose:
         """This project's images that no container uses, with their ids."""
         name = checkout.name_of(self.project)
         used = {one.image for one in checkout.details(name).values()}
-        return {tag: id for tag, id in _images().items() if tag.startswith(f"{name}-") and id not in used}
+        return {tag: id for tag, id in docker.images().items() if tag.startswith(f"{name}-") and id not in used}
 
     def prune(self, fleet: Fleet) -> str:
         self._containers()  # refuses where they are another folder's
@@ -494,7 +496,7 @@ class Compose:
         try:
             if sys.stdout.isatty():
                 return subprocess.call(command, env=self._environment())
-            return _printed_plainly(command, self._environment())
+            return docker.printed_plainly(command, self._environment())
         except KeyboardInterrupt:
             return 0
 
@@ -524,14 +526,14 @@ class Compose:
         checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
         if memory["project"].get("folder", here := str(self.project.compose)) != here:  # it was moved: a copy shall know
             self._remember(memory | {"project": {"name": name, "folder": here}})
-        return {one.service: _state(one.state, one.status) for one in found if one.service != KEYS or not _did_its_work(one)}
+        return {one.service: docker.state(one.state, one.status) for one in found if one.service != KEYS or not _did_its_work(one)}
 
     def _last_words(self, name: str) -> str:
         try:
-            said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "40", name, patience=QUICK)
+            said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "200", name, patience=QUICK)
         except Failed:
             return ""
-        return why(said) or "it logged nothing"
+        return f"{line}{docker.room_for(line)}" if (line := why(said)) else "it logged nothing"
 
     def _memory(self) -> dict[str, dict[str, str]]:
         try:
@@ -556,75 +558,3 @@ def _ports(fleet: Fleet, environment: Environment) -> list[tuple[str, str, int]]
 def _did_its_work(keys: checkout.Container) -> bool:
     """It runs to its end before the others start: only one that failed is worth a word."""
     return keys.status.startswith("Exited (0)") or keys.state in ("created", "running")
-
-
-def _state(state: str, status: str) -> tuple[str, str]:
-    """up, starting or down, and Docker's words: `Up 2 minutes (healthy)`, `Exited (1) 3 seconds ago`."""
-    if state == "running":
-        return ("down" if "(unhealthy)" in status else "starting" if "(health: starting)" in status else "up"), status
-    if state == "created":
-        return "starting", status
-    return "down", status
-
-
-def _asked(command: list[str], environment: dict[str, str] | None = None) -> str | Failed:
-    """What a quick command says, or how it failed."""
-    try:
-        return run(command, QUICK, env=environment)
-    except Failed as error:
-        return error
-
-
-def _images() -> dict[str, str]:
-    """The images that have a name, with their ids."""
-    said = _asked(["docker", "image", "ls", "--no-trunc", "--filter", "dangling=false", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
-    return dict(line.split() for line in said.splitlines()) if isinstance(said, str) else {}
-
-
-def _for_all(names: list[str], do: Callable[[list[str]], object]) -> dict[str, str]:
-    """Do it for all at once; where that fails for each on its own. Returns why it cannot be done for some."""
-    if not names:
-        return {}
-    try:
-        do(names)
-    except Failed as error:
-        if len(names) == 1:
-            said = f"{_compose_error(error.printed)}{_taken_port(error.printed)}"
-            refuse_without_engine({names[0]: said})
-            return {names[0]: f"cannot be started: {said}{room_for(said)}"}
-        return {name: said for one in names for name, said in _for_all([one], do).items()}
-    return {}
-
-
-def _compose_error(printed: str) -> str:
-    return why(printed) or "Docker Compose does not say why"
-
-
-def refuse_without_engine(failed: Mapping[str, str]) -> None:
-    """Raises EngineError where it was no MCP that failed, but the engine that went away."""
-    for reason in failed.values():
-        if any(words in reason.lower() for words in checkout.GONE):
-            raise checkout.broken("", reason)
-
-
-def room_for(reason: str) -> str:
-    """The way out of a full disk; empty where that is not the trouble."""
-    return ": the disk is full; `mcp-bridge prune` frees what was built and is not used" if "no space left" in reason.lower() else ""
-
-
-def _printed_plainly(command: list[str], environment: dict[str, str]) -> int:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
-        try:
-            for line in process.stdout or ():
-                print(plain(line), end="", flush=True)
-        except BaseException:
-            process.terminate()
-            raise
-    return process.returncode
-
-
-def _taken_port(printed: str) -> str:
-    """The way out where a port is another program's; empty where that is not the trouble."""
-    if not any(words in printed for words in ("port is already allocated", "address already in use", "ports are not available")):
-        return ""
-    return "\nend the program that has that port, or choose another with MCP_PORT=… (LITELLM_PORT=…, PROMETHEUS_PORT=…) in compose/.env"

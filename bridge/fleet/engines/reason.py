@@ -22,6 +22,7 @@ NOISE = re.compile(
     a\ complete\ log\ of\ this\ run | ^for\ (more|further)\ information | ^(see|try|hint|note|tip)\b:? | ^\[?notice\b | ^node\.js\ v\d
     | ^at\ .+[:(].*\d | ^file\ ".*",\ line\ \d+ | ^traceback\ \( | ^\.\.\.\ \d+\ | ^[\s{}()\[\]^~=_.>|*+-]*$ | ^throw\ | ^npm\ (notice|warn|error$|ERR!$)
     | ^node:internal | ^exit\ code | ^error:\ command\ .*\ failed | ^did\ you\ mean | ^path\ / | ^errno\ -?\d | ^syscall\ | ^during\ handling\ of | ^the\ above\ exception
+    | ^goroutine\ \d+\ \[ | ^created\ by\ | \+0x[0-9a-f]+$ | ^[\w./*()-]+\.[\w.*()\[\]-]+\((0x|\{|\.\.\.|\)$)
     | ^------ | ^(dockerfile|[\w/.-]+\.dockerfile):\d+ | ^>>>\ | ^\d+\ \| | ^err(or)?:?\ *$ | ^in\ most\ cases | ^(requested|this\ is|e\d+)\ *$ | ^canceled$
     """,
     re.IGNORECASE | re.VERBOSE,
