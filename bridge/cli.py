@@ -23,6 +23,7 @@ FLEET = {
 }
 
 
+_POLICY = "What callers may do, by the file that `serve --callers` reads."
 _TOKEN = (
     "Make a token that nobody can guess. The line for a --token-file goes to standard output: it holds the token's hash, "
     "so whoever reads the file can open nothing with it. The token itself, which a client sends, goes to standard error."
@@ -65,6 +66,12 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     token.add_argument("name", nargs="?", default="", metavar="NAME", help="whose it is; it starts the line")
     token.add_argument("--of", metavar="FILE", help="the line of the token in FILE ('-': standard input), in place of a new one")
     token.set_defaults(run=_token)
+    policy = commands.add_parser("policy", help="check a callers file: who may do what", description=_POLICY)
+    if chosen == ["policy"]:
+        from bridge.callers.check import add_arguments as declare_policy  # start-up time
+
+        declare_policy(policy)
+    policy.set_defaults(run=_policy)
     audit = commands.add_parser("audit", help="read what `serve --audit` wrote down of calls")
     if chosen == ["audit"]:
         from bridge.callers.audit_reader import add_arguments as declare_audit  # start-up time
@@ -101,6 +108,12 @@ def _token(arguments: argparse.Namespace, command: list[str]) -> int:
     from bridge.callers.tokens import write_line  # start-up time
 
     return write_line(arguments.name, arguments.of)
+
+
+def _policy(arguments: argparse.Namespace, command: list[str]) -> int:
+    from bridge.callers.check import run  # start-up time
+
+    return run(arguments)
 
 
 def _audit(arguments: argparse.Namespace, command: list[str]) -> int:

@@ -1,13 +1,15 @@
 """How many instructions a call takes, which no noise moves: the whole process under callgrind, without the kernel's part.
 
-    python tests/bench/instructions.py [--checkout DIR] [--calls N] [handshake|modern|two-pieces|bare]...
+    python tests/bench/instructions.py [--checkout DIR] [--calls N] [handshake|tokens|callers|audit|modern|two-pieces|bare]...
 
 Two runs of the same server, one with N calls more than the other; the difference is theirs. One connection, one call
-at a time. `two-pieces` is `modern`, head and body sent apart. Needs valgrind (Debian's). Prints one line a case.
+at a time. `tokens`, `callers` and `audit` are `handshake` with --token-file, with --callers and rules that have to be looked at, and
+with --audit. `two-pieces` is `modern`, head and body sent apart. Needs valgrind (Debian's). Prints one line a case.
 """
 
 import argparse
 import contextlib
+import hashlib
 import json
 import re
 import shutil
@@ -74,9 +76,10 @@ def _call(case: str, port: int, calls: int) -> None:
         headers, body = b"", load.CALL
         if case in ("modern", "two-pieces"):
             headers, body = MODERN_HEADERS, MODERN
-        elif case == "handshake":
-            opened, _ = _post(connection, answers, b"", load.INITIALIZE % 1)
-            headers = b"MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %b\r\n" % load.SESSION.search(opened)[1]
+        elif case != "bare":
+            token = b"Authorization: Bearer %b\r\n" % TOKEN.encode() if case in ("tokens", "callers") else b""
+            opened, _ = _post(connection, answers, token, load.INITIALIZE % 1)
+            headers = token + b"MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %b\r\n" % load.SESSION.search(opened)[1]
             _post(connection, answers, headers, load.INITIALIZED)
         for id in range(100_000_000, 100_000_000 + calls):
             content = body % ((id,) if body is MODERN else (id, b"echo"))
@@ -107,12 +110,27 @@ def _connected(port: int, patience: int) -> socket.socket:
     raise OSError("it does not listen")
 
 
-def _serve(era: str):
-    return lambda port: ["-m", "bridge", "serve", "--port", str(port), "--child-era", era, "--"]
+def _serve(era: str, *options: str):
+    return lambda port: ["-m", "bridge", "serve", "--port", str(port), "--child-era", era, "--name", "echo", *options, "--"]
+
+
+TOKEN = "a-token-of-the-bench-0123456789"
+HASHED = f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+RULES = {"callers": {"bench": {"token_sha256": HASHED, "may": {"echo/ec*": "execute", "echo/tool:*": "read", "*/delete_*": "deny"}}}}
+FOLDER = tempfile.TemporaryDirectory(prefix="mcp-bench-")
+
+
+def _file(name: str, content: str) -> str:
+    path = Path(FOLDER.name, name)
+    path.write_text(content)
+    return str(path)
 
 
 CASES = {
     "handshake": _serve("legacy"),
+    "tokens": _serve("legacy", "--token-file", _file("tokens", f"bench {HASHED}")),
+    "callers": _serve("legacy", "--callers", _file("callers", json.dumps(RULES))),
+    "audit": _serve("legacy", "--audit", _file("audit", "")),
     "modern": _serve("modern"),
     "two-pieces": _serve("modern"),
     "bare": lambda port: [
