@@ -629,6 +629,19 @@ def test_a_server_that_waits_for_http_is_told_to_use_its_input():
     assert not needs.listens(seen(words=["listening"], why_not="the command ended", started=0.0))
 
 
+def test_what_options_there_are_is_no_reason():
+    printed = [
+        "Error: no configuration of a cluster was found",
+        "Flags:",
+        "  -h, --help",
+        "      --tls-key string   Must be used together with --tls-cert.",
+    ]
+    ended = seen(words=printed, started=0.0)
+
+    assert needs.last_words(ended) == printed[0]
+    assert needs.flag(ended) == ""
+
+
 def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
     tried = seen(made("look"), reached=[(8.0, "mobile.events.data.example.com")], tools=[tool("look"), tool("send")])
 

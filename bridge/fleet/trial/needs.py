@@ -203,9 +203,11 @@ def wants_account(seen: Seen) -> str:
 
 
 def last_words(seen: Seen) -> str:
-    """Why it did not start: the line of its stderr that says so (not a stack's last frame); else what the trial saw, and its last line."""
+    """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what its options are); else what the trial saw, and its last line."""
     lines = [
-        line.strip() for line in seen.report["words"] if line.strip() and not re.match(r"\s*(at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
+        line.strip()
+        for line in seen.report["words"]
+        if line.strip() and not re.match(r"\s*(-{1,2}[a-zA-Z]|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
     ]
     for says in (MISTAKE, BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
