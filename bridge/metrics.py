@@ -4,33 +4,48 @@ Names follow the conventions: base units, `_total` for what only grows, `mcp_bri
 """
 
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from bridge import __version__
 from bridge.counts import BUCKETS
+from bridge.service.report import Report
 
 STATES = ("stopped", "asleep", "starting", "handshaking", "ready", "backoff", "stopping", "fatal")
 
 
-def registry(services, gate_refusals: dict) -> CollectorRegistry:
+class Reporting(Protocol):
+    """A service."""
+
+    @property
+    def report(self) -> Report: ...
+
+
+Rows = list[tuple[tuple[str, ...], float]]
+
+
+def registry(services: Iterable[Reporting], gate_refusals: Mapping[str, int]) -> CollectorRegistry:
     """A registry that shows `services` (an iterable that may change) and what the gate refused, by reason."""
     made = CollectorRegistry()
     made.register(_Collector(services, gate_refusals))
     return made
 
 
-class _Collector:
-    def __init__(self, services, gate_refusals: dict):
+class _Collector(Collector):
+    def __init__(self, services: Iterable[Reporting], gate_refusals: Mapping[str, int]):
         self.services = services
         self.gate_refusals = gate_refusals
         self.started = time.time()
 
-    def describe(self):
+    def describe(self) -> list[Metric]:
         return []
 
-    def collect(self):
+    def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("mcp_bridge_build_info", "The bridge's version, as a label.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
@@ -43,33 +58,40 @@ class _Collector:
         yield refused
         for family in _families():
             for service in self.services:
-                family.fill(service)
+                family.fill(service.report)
             yield family.made
 
 
 class _Family:
-    """One metric of all services: `rows(service)` gives (labels, value) pairs."""
+    """One metric of all services: `rows(report)` gives (labels, value) pairs."""
 
-    def __init__(self, kind, name: str, help: str, labels: list[str], rows):
+    def __init__(
+        self, kind: type[CounterMetricFamily | GaugeMetricFamily], name: str, help: str, labels: list[str], rows: Callable[[Report], Rows]
+    ):
         self.made = kind(name, help, labels=["mcp", *labels])
         self.rows = rows
 
-    def fill(self, service) -> None:
-        for labels, value in self.rows(service):
-            self.made.add_metric([service.name, *labels], value)
+    def fill(self, report: Report) -> None:
+        for labels, value in self.rows(report):
+            self.made.add_metric([report.name, *labels], value)
 
 
-class _Latency(_Family):
-    def fill(self, service) -> None:
-        for method, histogram in list(service.counts.latency.items()):
+class _Latency:
+    def __init__(self) -> None:
+        self.made = HistogramMetricFamily(
+            "mcp_bridge_request_duration_seconds", "Time from a request to its answer.", labels=["mcp", "method"]
+        )
+
+    def fill(self, report: Report) -> None:
+        for method, histogram in list(report.counts.latency.items()):
             total, buckets = 0, []
             for bound, count in zip((*BUCKETS, None), histogram.counts, strict=False):
                 total += count
                 buckets.append(("+Inf" if bound is None else str(bound), total))
-            self.made.add_metric([service.name, method], buckets, histogram.sum)
+            self.made.add_metric([report.name, method], buckets, histogram.sum)
 
 
-def _families() -> list[_Family]:
+def _families() -> list[_Family | _Latency]:
     counter, gauge = CounterMetricFamily, GaugeMetricFamily
     return [
         _Family(
@@ -79,7 +101,7 @@ def _families() -> list[_Family]:
             ["method", "tool", "outcome", "client_era", "child_era"],
             lambda s: list(s.counts.requests.items()),
         ),
-        _Latency(HistogramMetricFamily, "mcp_bridge_request_duration_seconds", "Time from a request to its answer.", ["method"], None),
+        _Latency(),
         _Family(gauge, "mcp_bridge_requests_in_flight", "Requests under way, waiting ones included.", [], lambda s: [((), s.in_flight)]),
         _Family(
             counter,
@@ -98,7 +120,7 @@ def _families() -> list[_Family]:
             ["transport", "revision"],
             lambda s: list(s.counts.sessions.items()),
         ),
-        _Family(gauge, "mcp_bridge_streams", "SSE and WebSocket streams that are open.", [], lambda s: [((), len(s.streams))]),
+        _Family(gauge, "mcp_bridge_streams", "SSE and WebSocket streams that are open.", [], lambda s: [((), s.streams)]),
         _Family(
             gauge,
             "mcp_bridge_child_state",
@@ -188,5 +210,5 @@ def _families() -> list[_Family]:
     ]
 
 
-def _by_one(counts: dict) -> list:
+def _by_one(counts: Mapping[str, int]) -> Rows:
     return [((kind,), count) for kind, count in list(counts.items())]

@@ -64,6 +64,10 @@ class Supervisor:
     def start(self) -> None:
         self._on(Event.START)
 
+    def prove(self, pace: Pace) -> None:
+        """It answers: from now on its failure is an accident, and its restarts have this pace."""
+        self.life.pace, self.is_on_trial = pace, False
+
     def opened(self) -> None:
         self._opened = self._loop.time()
         self.counts.ready_seconds = self._opened - self.started

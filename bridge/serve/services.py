@@ -66,7 +66,7 @@ class Services:
         service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
         self._hold_to_rules(service)
         if self._audit_log is not None:
-            service.audit = Audit(self._audit_log, name, self._key, ours.audit_arguments)
+            service.write_down(Audit(self._audit_log, name, self._key, ours.audit_arguments))
         return service
 
     def _hold_to_rules(self, service: Service) -> None:

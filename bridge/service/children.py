@@ -1,18 +1,23 @@
 """Which child a session gets: the shared one, its own, or its principal's; when a child sleeps, and when it is replaced."""
 
 import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
+from bridge.budget import Budget
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
-from bridge.child.usage import usage
 from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import INVALID_REQUEST, Refusal
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
-from bridge.protocol.session import ASKABLE, Session
-from bridge.service.child import Child
-from bridge.service.eras import PROBE
+from bridge.protocol.session import ASKABLE, Session, Sessions
+from bridge.service.child import Child, child_of, relay_of
+from bridge.service.eras import PROBE, Eras
 from bridge.service.pool import Pool
+from bridge.service.setup import Setup
+from bridge.service.state_file import StateFile
 
 LINGER = 300.0  # seconds that a principal's child stays without a session, because many clients open one for each call
 NOTHING = b"{}"  # the capabilities of a client that can be asked nothing
@@ -20,23 +25,45 @@ LOOK = 5.0  # seconds between two looks at a child's memory
 
 
 class Children:
-    """All children of one service."""
+    """All children of one service. `on_fatal` is called when the shared one is given up."""
 
-    def __init__(self, service, on_fatal):
-        self.service = service
-        self.on_fatal = on_fatal
-        self.is_by_principal = service.settings.isolation == "principal"
-        settings = service.settings
-        self.shared = Child(service, "shared", on_gone=self._shared_gone)
-        self.pool = Pool(service, settings.spares, settings.max_children, settings.child_wait, is_fair=service.memory.is_fair)
+    def __init__(
+        self, setup: Setup, sessions: Sessions, on_fatal: Callable[[], None], spawn: Callable[[Coroutine[Any, Any, None]], object]
+    ):
+        settings = setup.settings
+        self._setup = setup
+        self._settings = settings
+        self._sessions = sessions
+        self._on_fatal = on_fatal
+        self.spawn = spawn
+        self._log = setup.log
+        self._counts = setup.counts
+        self._now = setup.now
+        self._is_by_principal = settings.isolation == "principal"
+        self._may_sleep = bool(settings.lazy or settings.idle_stop)
+        self._state_file = StateFile(settings.cache_dir, setup.name, setup.command, setup.log) if self._may_sleep else None
+        self.eras = Eras(setup.name, setup.command, settings, setup.log, self)
+        self.wants_headers = False
+        self.pool = Pool(
+            self._make,
+            spawn,
+            self._are_own_needed,
+            setup.log,
+            setup.counts,
+            spares=settings.spares,
+            limit=settings.max_children,
+            patience=settings.child_wait,
+            is_fair=setup.is_fair,
+        )
+        self.shared = Child(setup, self, "shared", on_gone=self._shared_gone)
         self.modern: Child | None = None  # that of a child which speaks both eras, or is asked whether it does
-        self.headed: Child | None = None  # that of a silent server which is asked with headers
+        self._headed: Child | None = None  # that of a silent server which is asked with headers
         self._has_tried_headers = False
         self._principals: dict[tuple[str, str], Child] = {}  # by principal and era
         self._retiring: list[Child] = []
-        self._connecting: dict[str, asyncio.Task] = {}  # sessions that wait for their own child
+        self._connecting: dict[str, asyncio.Task[Refusal | None]] = {}  # sessions that wait for their own child
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Child]:
         for child in self._lasting():
             yield child
             if child.successor:
@@ -46,38 +73,49 @@ class Children:
 
     def start(self) -> None:
         """Start what should be there before anybody asks."""
-        settings = self.service.settings
+        settings, relay = self._settings, self.shared.relay
+        if self._state_file is not None:
+            self._state_file.clean(time.time())
+            if facts := relay.lists.load(self._state_file.read(), self._state_file.identity):
+                relay.remember(facts)
         if settings.lazy:
-            self.shared.relay.sleep()
+            relay.sleep()
         else:
             self.shared.start()
         if settings.isolation in ("session", "auto"):
             self.pool.refill()
 
-    def is_shared_by(self, session: Session) -> bool:
-        return not session.own_child and not self._principal_of(session)
+    def learned(self, child: Child) -> None:
+        """All lists of this child are known: keep them for the time when the shared one sleeps."""
+        if self._state_file is not None and child is self.shared:
+            self._state_file.write(child.relay.lists.dump(self._state_file.identity))
+
+    def _make(self, role: str, params: bytes, owner: Session | None, on_gone: Callable[[Child], None]) -> Child:
+        return Child(self._setup, self, role, params, owner, on_gone=on_gone)
+
+    # -- for sessions -----------------------------------------------------------------------------------------------------------
 
     async def connect(self, session: Session) -> Refusal | None:
         """Give a session its relay. Its requests may come several at a time: they get the same one."""
-        if not session.own_child or self.service.eras.main == MODERN:
+        if not session.own_child or not self._are_own_needed():
             self.child_for(session).relay.join(session)
             return None
         task = self._connecting.get(session.nonce)
         if task is None:
-            task = self._connecting[session.nonce] = self.service.loop.create_task(self._give_own(session))
+            task = self._connecting[session.nonce] = self._setup.loop.create_task(self._give_own(session))
             task.add_done_callback(lambda task: self._connecting.pop(session.nonce))
         return await asyncio.shield(task)
 
     async def _give_own(self, session: Session) -> Refusal | None:
-        kind, params = self._wishes(session)
-        child = await self.pool.take(session, kind, params)
+        capabilities, params = self._declared(session)
+        child = await self.pool.take(session, capabilities, params)
         if isinstance(child, Refusal):
             return child
-        if not self.service.sessions.holds(session):
-            child.relay.leave(session, self.service.loop.time())
+        if not self._sessions.holds(session):
+            child.relay.leave(session, self._now())
             self.pool.set_aside(child)
             return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
-        if self.service.is_litellm and kind == NOTHING:  # LiteLLM would not wait, and asks for lists before each call
+        if self._setup.is_litellm and capabilities == NOTHING:  # LiteLLM would not wait, and asks for lists before each call
             child.relay.presume(self.shared.relay)
         if session.initialized:  # taken up from its token: an earlier bridge had its child
             session.lost_state = "the bridge was restarted"
@@ -85,8 +123,7 @@ class Children:
 
     async def lend(self, lease: Session) -> Child | Refusal:
         """A legacy child for one modern call that may be asked things."""
-        kind, params = self._wishes(lease)
-        return await self.pool.take(lease, kind, params)
+        return await self.pool.take(lease, *self._declared(lease))
 
     def child_for(self, session: Session) -> Child:
         """The child of a session that shares one."""
@@ -94,11 +131,11 @@ class Children:
 
     def modern_now(self, principal: str) -> Child | None:
         """The child of a modern client's request; None where its era is not known yet."""
-        eras = self.service.eras
+        eras = self.eras
         if eras.modern is None:
             return None
         is_beside = eras.modern and eras.legacy is not False
-        if self.is_by_principal and principal:
+        if self._is_by_principal and principal:
             return self._of_principal(principal, MODERN if is_beside else LEGACY)
         return (self.modern or self.start_modern()) if is_beside else self.shared
 
@@ -108,58 +145,89 @@ class Children:
 
     def start_modern(self) -> Child:
         """Start the process that modern clients share. Whether it answers as it should says which era the child speaks."""
-        if self.modern is None:
-            settings = self.service.settings
-            patience = min(PROBE, settings.start_timeout or PROBE)
-            pace = Pace(patience, settings.backoff_initial, settings.backoff_max, 1)
-            self.modern = Child(self.service, "modern", on_gone=self._modern_gone, era=MODERN, pace=pace)
-            self.modern.supervisor.is_on_trial = True
-            self.modern.on_opened = self.service.eras.answered
-            self.modern.start()
-        return self.modern
+        child = self.modern
+        if child is None:
+            child = self.modern = Child(
+                self._setup,
+                self,
+                "modern",
+                on_gone=self._modern_gone,
+                on_opened=self.eras.answered,
+                era=MODERN,
+                pace=self._pace_of_trial(),
+                on_trial=True,
+            )
+            child.start()
+        return child
 
     def try_headers(self, silent: Child) -> None:
         """A child says nothing, and may want a header with a length before each message. Another process is asked so, once:
         one that is only slow would be ended by bytes that it does not expect."""
-        settings = self.service.settings
-        if silent is not self.shared or self._has_tried_headers or settings.max_in_flight == 1:
+        if silent is not self.shared or self._has_tried_headers or self._settings.max_in_flight == 1:
             return
         self._has_tried_headers = True
-        patience = min(PROBE, settings.start_timeout or PROBE)
-        child = self.headed = Child(
-            self.service, "headers", on_gone=self._headed_gone, pace=Pace(patience, settings.backoff_initial, settings.backoff_max, 1)
+        self._headed = Child(
+            self._setup,
+            self,
+            "headers",
+            on_gone=self._headed_gone,
+            on_opened=self._headed_opened,
+            pace=self._pace_of_trial(),
+            wants_headers=True,
+            on_trial=True,
         )
-        child.wants_headers = child.supervisor.is_on_trial = True
-        child.on_opened = self._headed_opened
-        child.start()
+        self._headed.start()
 
     def _headed_opened(self) -> None:
-        self.service.log.info("the server wants a Content-Length header before each message", pid=self.headed.pid)
-        self.service.wants_headers = True
-        child, self.headed = self.headed, None
-        child.on_gone = lambda child: None
+        child, self._headed = self._headed, None
+        if child is None:
+            return
+        self._log.info("the server wants a Content-Length header before each message", pid=child.pid)
+        self.wants_headers = True
         self._end(child)
         if not self.shared.relay.is_open:
             self.shared.restart()
 
     def _headed_gone(self, child: Child) -> None:
-        self.headed = None
-        self.service.spawn(child.stop())
+        if child is self._headed:
+            self._headed = None
+            self.spawn(child.stop())
+
+    def _pace_of_trial(self) -> Pace:
+        settings = self._settings
+        return Pace(min(PROBE, settings.start_timeout or PROBE), settings.backoff_initial, settings.backoff_max, 1)
 
     def drop_modern(self) -> None:
         """The process that was asked is not needed: the main child speaks the same."""
         if self.modern is not None:
             child, self.modern = self.modern, None
-            child.on_gone = lambda child: None
             self._end(child)
 
+    def refill_spares(self) -> None:
+        """What they were started for may be another era's."""
+        self.pool.refill()
+
+    @property
+    def budget(self) -> Budget:
+        """How many may be sessions' own."""
+        return self.pool.pot
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether sessions wait for a child of their own."""
+        return self.pool.has_waiting
+
+    @property
+    def start_seconds(self) -> float:
+        return self.shared.supervisor.start_seconds
+
     def _of_principal(self, name: str, era: str) -> Child | None:
-        if not self.is_by_principal or not name:
+        if not self._is_by_principal or not name:
             return None
         child = self._principals.get((name, era))
         if child is None:
-            child = self._principals[name, era] = Child(self.service, "principal", era=MODERN if era == MODERN else "")
-            child.relay.link.used = self.service.loop.time()  # somebody asks for it
+            child = self._principals[name, era] = Child(self._setup, self, "principal", era=MODERN if era == MODERN else "")
+            child.relay.link.used = self._now()  # somebody asks for it
             child.start()
             if era == LEGACY:
                 child.relay.presume(self.shared.relay)  # which was told the same in its handshake
@@ -167,17 +235,17 @@ class Children:
 
     def _modern_gone(self, child: Child) -> None:
         """It is not there any more; if it never was, the child is no modern one."""
-        if child.has_opened:
+        if child is not self.modern or child.has_opened:
             return
         self.modern = None
-        self.service.eras.failed(child.relay.reason)
-        self.service.eras.answered()
-        self.service.spawn(child.stop())
+        self.eras.failed(child.relay.reason)
+        self.eras.answered()
+        self.spawn(child.stop())
 
     def release(self, session: Session) -> None:
         """The session is over, and so is its own child. One that has not started yet is kept for the client's next session."""
-        if session.own_child and session.relay.is_private:
-            child = session.relay.child
+        if session.own_child and relay_of(session).is_private:
+            child = child_of(session)
             if child.has_opened or session.is_modern:
                 self.pool.give_back(child)
             else:
@@ -190,7 +258,7 @@ class Children:
         self._recycle(now)
         for child in [child for child in self._retiring if child.relay.is_idle]:
             self._retiring.remove(child)
-            self.service.spawn(child.stop())
+            self.spawn(child.stop())
         for key, child in list(self._principals.items()):
             if not child.relay.sessions and child.relay.is_idle and now - child.relay.link.used >= LINGER:
                 del self._principals[key]
@@ -203,7 +271,7 @@ class Children:
 
     def _let_sleep(self, now: float) -> None:
         """Stop shared children that nobody used for long; subscriptions need theirs awake."""
-        patience = self.service.settings.idle_stop
+        patience = self._settings.idle_stop
         for child in self._lasting() if patience else ():
             relay = child.relay
             if (
@@ -215,7 +283,7 @@ class Children:
                 and not relay.tasks.are_running(now)
                 and not any(session.subscriptions for session in relay.sessions.values())
             ):
-                self.service.log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.link.used))
+                self._log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.link.used))
                 child.sleep()
 
     # -- replacing ------------------------------------------------------------------------------------------------------------
@@ -224,43 +292,42 @@ class Children:
         """Replace children that have done enough, without one failed call: the new one is there first."""
         for child in self._lasting():
             if child.successor is not None:
-                self._await_successor(child, now)
+                self._await_successor(child, child.successor, now)
             elif (why := self._is_due(child, now)) and now >= child.next_try:
                 self._begin_replacing(child, why)
 
     def _begin_replacing(self, child: Child, why: str) -> None:
-        self.service.log.info("child is replaced", pid=child.pid, role=child.role, why=why)
-        if self.service.settings.max_in_flight == 1:
-            self.service.counts.recycled += 1
+        self._log.info("child is replaced", pid=child.pid, role=child.role, why=why)
+        if self._settings.max_in_flight == 1:
+            self._counts.recycled += 1
             child.relay.pause()  # it must be the only one: calls wait until the next one is there
             return
-        child.successor = Child(self.service, child.role, era=child.own_era)
+        child.successor = Child(self._setup, self, child.role, era=child.own_era, on_gone=child.on_gone, on_opened=child.on_opened)
         child.successor.start()
 
-    def _await_successor(self, child: Child, now: float) -> None:
-        if child.successor.relay.is_open:
-            self._replace(child, now)
-        elif child.successor.supervisor.state is State.FATAL:
+    def _await_successor(self, child: Child, successor: Child, now: float) -> None:
+        if successor.relay.is_open:
+            self._replace(child, successor, now)
+        elif successor.supervisor.state is State.FATAL:
             child.successor = None  # the old one is better than none
             child.next_try = now + COOL_DOWN
 
-    def _replace(self, old: Child, now: float) -> None:
-        self.service.counts.recycled += 1
-        new, old.successor = old.successor, None
+    def _replace(self, old: Child, new: Child, now: float) -> None:
+        self._counts.recycled += 1
+        old.successor = None
         if old is self.shared:
             self.shared = new
         elif old is self.modern:
             self.modern = new
         else:
             self._principals = {key: new if child is old else child for key, child in self._principals.items()}
-        new.on_gone, new.on_opened, old.on_gone = old.on_gone, old.on_opened, lambda child: None
         old.relay.hand_over(new.relay, now)
         new.relay.link.used = old.relay.link.used  # nobody has used it yet: else it would never sleep
         old.role = "retiring"
         self._retiring.append(old)
 
     def _is_due(self, child: Child, now: float) -> str:
-        settings = self.service.settings
+        settings = self._settings
         relay = child.relay
         if relay.is_paused:
             if relay.is_at_rest and child.supervisor.state is State.READY:
@@ -274,7 +341,7 @@ class Children:
             return f"{now - child.supervisor.started:.0f} s old (--recycle-age)"
         if settings.recycle_memory and now - child.looked >= LOOK:
             child.looked = now
-            memory = usage([child.pid])[0]
+            memory = child.memory
             if memory > settings.recycle_memory:
                 return f"{memory} bytes of memory (--recycle-memory)"
         return ""
@@ -283,27 +350,29 @@ class Children:
 
     def _lasting(self) -> list[Child]:
         """Those that outlive a session: they may sleep, and are replaced."""
-        return [self.shared, *([self.modern] if self.modern else ()), *([self.headed] if self.headed else ()), *self._principals.values()]
+        return [self.shared, *([self.modern] if self.modern else ()), *([self._headed] if self._headed else ()), *self._principals.values()]
 
     def _end(self, child: Child) -> None:
         """Stop it, and the one that was to take its place."""
         for one in (child, child.successor) if child.successor else (child,):
-            self.service.spawn(one.stop())
+            self.spawn(one.stop())
         child.successor = None
 
-    def _principal_of(self, session: Session) -> str:
-        return session.principal if self.service.settings.isolation == "principal" else ""
+    def _are_own_needed(self) -> bool:
+        """A modern child serves all sessions."""
+        return self.eras.main != MODERN
 
-    def _wishes(self, session: Session) -> tuple[bytes, bytes]:
-        """What a session's own child is told of its client: the kind of spare that will do, and a new child's params."""
+    def _declared(self, session: Session) -> tuple[bytes, bytes]:
+        """What a session's own child is told of its client: the capabilities, for a spare, and a new child's params."""
         offered = spelling.only(envelope.members(session.capabilities), *ASKABLE)  # a child may take "Roots" for roots
-        if self.service.policy.withhold_roots and offered.pop("roots", None):
-            self.service.log.info("client's roots are withheld from its child (--client-roots relay passes them)", session=session.label)
+        if self._setup.policy.withhold_roots and "roots" in offered:
+            del offered["roots"]
+            self._log.info("client's roots are withheld from its child (--client-roots relay passes them)", session=session.label)
         capabilities = envelope.encode(dict(sorted(offered.items())))
         revision = session.revision if session.revision in HANDSHAKE else NEWEST
         client = bytes(session.client) if len(memoryview(session.client)) > 2 else b""
         return capabilities, initialize_params(revision, capabilities, client)
 
     def _shared_gone(self, child: Child) -> None:
-        if child.supervisor.state is State.FATAL:
-            self.on_fatal()
+        if child is self.shared and child.supervisor.state is State.FATAL:
+            self._on_fatal()

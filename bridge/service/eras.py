@@ -9,13 +9,17 @@ environment and the files that it names stay what they are, and the child still 
 """
 
 import asyncio
+from typing import Protocol
 
 import msgspec
 
+from bridge.child.process import Command
+from bridge.log import Log
 from bridge.protocol.eras import LEGACY, MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, UNSUPPORTED_VERSION
 from bridge.protocol.facts import Facts
 from bridge.service.state_file import StateFile
+from bridge.settings import Settings
 
 PROBE = 20.0  # seconds for an answer: `npx` and `uvx` may download first
 PATIENCE = 4.0  # seconds for one that a client waits for: C# clients give up after 5, and then do not try the handshake
@@ -31,21 +35,37 @@ class _Verdict(msgspec.Struct):
     title: str = ""
 
 
+class Prober(Protocol):
+    """Who has the processes: the one that is asked, and those that depend on the answer."""
+
+    def start_modern(self) -> object: ...
+
+    def drop_modern(self) -> None: ...
+
+    def refill_spares(self) -> None: ...
+
+    @property
+    def start_seconds(self) -> float:
+        """How long the child took to start."""
+
+
 class Eras:
     """What is known of one child's eras; None is not known."""
 
-    def __init__(self, service):
-        self.service = service
-        setting = service.settings.child_era
+    def __init__(self, name: str, command: Command, settings: Settings, log: Log, processes: Prober):
+        self._log = log
+        self._processes = processes
+        setting = settings.child_era
         self.is_pinned = setting != AUTO
         self.legacy: bool | None = setting == LEGACY or None if setting != MODERN else False
         self.modern: bool | None = {LEGACY: False, MODERN: True}.get(setting)
         # One call at a time is meant for all processes together: what they share, a file perhaps, breaks otherwise.
-        self.is_alone = service.settings.max_in_flight == 1
+        self.is_alone = settings.max_in_flight == 1
         self._title = ""  # what the child called itself when this was found out
-        self._state_file: StateFile | None = None
-        self._asked: asyncio.Future | None = None  # under way
+        self._state_file = None if self.is_pinned else StateFile(settings.cache_dir, f"{name}.era", command, log)
+        self._asked: asyncio.Future[None] | None = None  # under way
         self._since = 0.0
+        self._remember()
 
     @property
     def child_era(self) -> str:
@@ -60,19 +80,6 @@ class Eras:
         """The era of the child that serves clients with a session."""
         return MODERN if self.modern and self.legacy is False else LEGACY
 
-    def start(self) -> None:
-        """Remember what an earlier bridge found out."""
-        if self.is_pinned:
-            return
-        service = self.service
-        self._state_file = StateFile(service.settings.cache_dir, f"{service.name}.era", service.command, service.log)
-        try:
-            verdict = msgspec.json.decode(self._state_file.read(), type=_Verdict)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return
-        if verdict.identity == self._state_file.identity:
-            self.legacy, self.modern, self._title = verdict.legacy, verdict.modern, verdict.title
-
     async def settle(self, in_a_hurry: bool) -> None:
         """Find out whether modern clients can be served by a modern child: for `PATIENCE`, or longer where it starts slowly.
 
@@ -81,8 +88,8 @@ class Eras:
         if self.modern is None and self.is_alone:
             self.modern = False
         if self.modern is None:  # counted from when the question was put: all wait once, not each anew
-            asked = self._ask()
-            while (left := self._since + self._patience(in_a_hurry) - self.service.loop.time()) > 0 and not asked.done():
+            asked, now = self._ask(), asyncio.get_running_loop().time
+            while (left := self._since + self._patience(in_a_hurry) - now()) > 0 and not asked.done():
                 await asyncio.wait([asked], timeout=left if in_a_hurry else min(left, LOOK))
 
     async def refused(self, code: int) -> bool:
@@ -98,7 +105,7 @@ class Eras:
             await asyncio.wait([self._ask()])
         if self.modern:
             self.legacy = False
-            self.service.children.pool.refill()  # with none
+            self._processes.refill_spares()  # with none
             self._keep()
         return bool(self.modern)
 
@@ -110,9 +117,9 @@ class Eras:
             self.modern = True
         else:
             if self.modern is not None and self._title and self._title != facts.title:
-                self.service.log.info("the server is another one than it was: its era is to be found out anew", server=facts.title)
+                self._log.info("the server is another one than it was: its era is to be found out anew", server=facts.title)
                 self.modern = None
-                self.service.children.drop_modern()
+                self._processes.drop_modern()
             self.legacy, self._title = True, facts.title
         if self.modern is not None:
             self._keep()
@@ -121,7 +128,7 @@ class Eras:
         """The process that was asked is gone, or did not answer as a modern server does."""
         if not self.is_pinned and self.modern is not False:
             self.modern = False
-            self.service.log.info("the server speaks the handshake era only", why=why)
+            self._log.info("the server speaks the handshake era only", why=why)
             if self.legacy and self._patience() < PROBE:  # else it may be that it cannot start at all just now, or not in time
                 self._keep()
 
@@ -136,17 +143,30 @@ class Eras:
             self._asked.set_result(None)
         self._asked = None
 
-    def _ask(self) -> asyncio.Future:
+    def _ask(self) -> "asyncio.Future[None]":
         asked = self._asked
         if asked is None:
-            asked = self._asked = self.service.loop.create_future()
-            self._since = self.service.loop.time()
-            self.service.children.start_modern()
+            loop = asyncio.get_running_loop()
+            asked = self._asked = loop.create_future()
+            self._since = loop.time()
+            self._processes.start_modern()
         return asked
 
     def _patience(self, in_a_hurry: bool = False) -> float:
         """Seconds after which a process that was asked is silent, and not just slow to start."""
-        return PATIENCE if in_a_hurry else max(PATIENCE, SLOWER * self.service.children.shared.supervisor.start_seconds)
+        return PATIENCE if in_a_hurry else max(PATIENCE, SLOWER * self._processes.start_seconds)
 
     def _keep(self) -> None:
-        self._state_file.write(msgspec.json.encode(_Verdict(self._state_file.identity, self.legacy, self.modern, self._title)))
+        if self._state_file is not None:
+            self._state_file.write(msgspec.json.encode(_Verdict(self._state_file.identity, self.legacy, self.modern, self._title)))
+
+    def _remember(self) -> None:
+        """What an earlier bridge found out."""
+        if self._state_file is None:
+            return
+        try:
+            verdict = msgspec.json.decode(self._state_file.read(), type=_Verdict)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        if verdict.identity == self._state_file.identity:
+            self.legacy, self.modern, self._title = verdict.legacy, verdict.modern, verdict.title

@@ -5,61 +5,101 @@ Refusal, `DONE` or what has to be waited for.
 """
 
 import asyncio
+from typing import Any, Protocol, cast
 
-from bridge.child.process import FULL
+from bridge.callers.audit import Entry
 from bridge.protocol import envelope
-from bridge.protocol.envelope import ModernParams
+from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras import MODERN, header_rules, listens, parking
 from bridge.protocol.eras.caller import Caller
+from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
 from bridge.protocol.outcome import DONE, Outcome
-from bridge.service.child import Child
+from bridge.protocol.relay import Relay
+from bridge.service.child import Child, relay_of
+from bridge.service.children import Children
 from bridge.service.eras import PATIENCE
+from bridge.service.leases import Leases, Reply
+from bridge.service.room import Room
+from bridge.service.setup import Setup
+from bridge.service.streams import Streams
 
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
 
 
+class Request(Protocol):
+    principal: str
+    headers: dict[bytes, bytes]
+
+
+class ModernReply(Reply, Protocol):
+    exchange: Any  # what is cancelled when the client leaves before its answer
+
+
+class ModernCall(Protocol):
+    """A call on its way in, as far as the steps here look at it."""
+
+    request: Request
+    message: Envelope
+    params: ModernParams
+    meta: Meta
+    outbox: ModernReply
+    child: Child
+    duplicates: frozenset[bytes]
+    entry: Entry | None  # of the audit
+
+
 class ModernCalls:
     """The modern side of one service."""
 
-    def __init__(self, service):
-        self.service = service
+    def __init__(self, setup: Setup, children: Children, leases: Leases, room: Room, streams: Streams):
+        self._name = setup.name
+        self._tools = setup.tools
+        self._ready_wait = setup.policy.ready_wait
+        self._log = setup.log
+        self._now = setup.now
+        self._children = children
+        self._leases = leases
+        self._room = room
+        self._streams = streams
         self._callers: dict[str, Caller] = {}
 
-    def find_child(self, call) -> Outcome:
+    def find_child(self, call: ModernCall) -> Outcome:
         """The child that the call is for, once its era is known, and what it is."""
-        call.child = child = self.service.children.modern_now(call.request.principal)
+        child = self._children.modern_now(call.request.principal)
         if child is None or child.relay.facts is None or (call.message.method == listens.METHOD and not child.relay.is_modern):
             return self._wait_for_child(call)
+        call.child = child
         return None
 
-    async def _wait_for_child(self, call) -> Outcome:
-        service, method = self.service, call.message.method
-        began = service.loop.time()
-        await service.eras.settle(in_a_hurry=method == DISCOVER)
-        child = call.child = service.children.modern_or_legacy(call.request.principal)
+    async def _wait_for_child(self, call: ModernCall) -> Outcome:
+        children, method, now = self._children, call.message.method, self._now
+        began = now()
+        await children.eras.settle(in_a_hurry=method == DISCOVER)
+        child = call.child = children.modern_or_legacy(call.request.principal)
         asks_it = method == listens.METHOD and not child.relay.is_modern  # and does not wait for its start
         # A client that looks around must not wait long, nor be sent away.
-        patience = began + PATIENCE - service.loop.time() if method == DISCOVER else service.policy.ready_wait
+        patience = began + PATIENCE - now() if method == DISCOVER else self._ready_wait
         why = await child.known(max(0.0, patience), by_itself=asks_it)
         return Refusal(200, INTERNAL_ERROR, why) if why else None
 
-    def tool(self, call) -> Outcome:
+    def tool(self, call: ModernCall) -> Outcome:
         """The tool is one that clients see, and the headers agree with its arguments."""
         if call.message.method != "tools/call":
             return None
-        tools, relay = self.service.tools, call.child.relay
+        tools, relay = self._tools, call.child.relay
         if tools and (why := tools.name_call(relay, call.message, call.params, MODERN)):
             return Refusal(400, INVALID_PARAMS, why)
-        if not relay.catalogue.is_known and relay.facts.offers("tools"):
+        catalogue = relay.catalogue
+        if not catalogue.is_known and relay.facts is not None and relay.facts.offers("tools"):
             return self._listed(call)
-        return self._wrong_parameters(call) if relay.catalogue.headers else None
+        return _wrong_parameters(call) if catalogue.headers else None
 
-    def special(self, call) -> Outcome:
+    def special(self, call: ModernCall) -> Outcome:
         """What a child of either era cannot be asked in so many words."""
-        relay, method, params, reply = call.child.relay, call.message.method, call.params, call.outbox
+        relay, method, params, reply = call.child.relay, call.message.method or "", call.params, call.outbox
         if reply.is_over:  # the client left while it waited
             return DONE
         principal = call.request.principal
@@ -79,41 +119,41 @@ class ModernCalls:
         if method == listens.METHOD:
             return self._listen(call.child, call.message, reply, principal) or DONE
         if method == DISCOVER:
-            reply.answer(relay.modern_translator.discovered(bytes(call.message.id)))
+            reply.answer(cast(Downgrade, relay.modern_translator).discovered(bytes(call.message.id)))
             return DONE
-        leases = self.service.leases
+        leases = self._leases
         if params.requestState and method in parking.METHODS:
             return leases.resume(call.message, params, call.meta, reply, principal) or DONE
         return self._lend(call) if leases.wants(method, call.meta) else None
 
-    async def _lend(self, call) -> Outcome:
-        if refusal := self.service.no_room(call.request.principal, len(call.message.params)):
+    async def _lend(self, call: ModernCall) -> Outcome:
+        request, message = call.request, call.message
+        if refusal := self._room.refusal(request.principal, len(message.params)):
             return refusal
-        trace = call.request.headers.get(b"traceparent", b"").decode("latin-1")
-        return await self.service.leases.call(call.message, call.params, call.meta, call.outbox, call.request.principal, trace) or DONE
+        trace = request.headers.get(b"traceparent", b"").decode("latin-1")
+        return await self._leases.call(message, call.params, call.meta, call.outbox, request.principal, trace) or DONE
 
-    def room(self, call) -> Outcome:
-        service = self.service
-        if refusal := service.no_room(call.request.principal, len(call.message.params)):
+    def room(self, call: ModernCall) -> Outcome:
+        if refusal := self._room.refusal(call.request.principal, len(call.message.params)):
             return refusal
-        process = call.child.supervisor.process
-        return service.room_in(process) if process is not None and process.backlog > FULL else None
+        return self._room.wait(call.child) if call.child.is_full else None
 
-    def send(self, call) -> Outcome:
-        reply, message, meta, principal = call.outbox, call.message, call.meta, call.request.principal
+    def send(self, call: ModernCall) -> Outcome:
+        reply, message, meta, request = call.outbox, call.message, call.meta, call.request
+        principal = request.principal
         if reply.is_over:  # the client may have left while it waited
             return DONE
         child, relay = call.child, call.child.relay
-        trace = call.request.headers.get(b"traceparent")
+        trace = request.headers.get(b"traceparent")
         caller = self._callers.get(principal) or self._new_caller(principal)
         reply.exchange = relay.call(
             caller,
             message,
             call.params,
             meta.progressToken,
-            envelope.string(meta.level) if meta.level else "",
+            envelope.string(meta.level) or "" if meta.level else "",
             reply,
-            self.service.loop.time(),
+            self._now(),
             trace.decode("latin-1") if trace else "",
         )
         if call.entry is not None:
@@ -122,56 +162,54 @@ class ModernCalls:
             child.wake()
         return DONE
 
-    def _listen(self, child: Child, message: envelope.Envelope, reply, principal: str) -> Refusal | None:
-        service = self.service
-        if refusal := service.streams.refusal():
+    def _listen(self, child: Child, message: Envelope, reply: ModernReply, principal: str) -> Refusal | None:
+        if refusal := self._streams.refusal():
             return refusal
-        relay, clock = child.relay, service.loop.time
+        relay, now = child.relay, self._now
         if relay.is_modern:
-            listen = relay.listens.open(bytes(message.id), relay.tasks.own_only(principal, message.params), reply, clock())
-            reply.leave = lambda: listen.close()
+            reply.leave = relay.listens.open(bytes(message.id), relay.tasks.own_only(principal, message.params), reply, now()).close
         else:
-            listen = listens.Listen(service.name, principal, bytes(message.id), message.params, relay.facts, reply)
-            listen.begin(relay, clock())
-            reply.leave = lambda: listen.relay.leave(listen, clock())
-        if not child.relay.is_open:
+            assert relay.facts is not None  # `find_child` has waited for them
+            listen = listens.Listen(self._name, principal, bytes(message.id), message.params, relay.facts, reply)
+            listen.begin(relay, now())
+            reply.leave = lambda: relay_of(listen).leave(listen, now())
+        if not relay.is_open:
             child.wake()
         return None
 
-    def _wrong_parameters(self, call) -> Refusal | None:
-        mirrored = call.child.relay.catalogue.mirrored(call.params.name)
-        return header_rules.wrong_parameters(call.params, mirrored, call.request.headers, call.duplicates) if mirrored else None
-
-    async def _listed(self, call) -> Outcome:
+    async def _listed(self, call: ModernCall) -> Outcome:
         """Wait until the child's tools are known. If they are not in time, their headers are not looked at."""
-        child = call.child
-        if not child.relay.is_open:
+        child, relay = call.child, call.child.relay
+        if not relay.is_open:
             child.wake()
-        learning = child.relay.learning
+        learning = relay.learning
         if not learning.has_failed:
-            listed = self.service.loop.create_future()
-
-            def told():
-                return listed.done() or listed.set_result(None)
-
-            learning.when_told(told)
+            listed = asyncio.Event()
+            learning.when_told(listed.set)
             try:
-                await asyncio.wait_for(listed, SCHEMA_PATIENCE)
+                await asyncio.wait_for(listed.wait(), SCHEMA_PATIENCE)
             except TimeoutError:
                 pass
             finally:
-                learning.forget(told)
-        if not child.relay.catalogue.is_known and not learning.is_missed:
+                learning.forget(listed.set)
+        if not relay.catalogue.is_known and not learning.is_missed:
             learning.is_missed = True
-            self.service.log.warning("headers of calls are not checked: the server did not list its tools")
-        return self._wrong_parameters(call)
+            self._log.warning("headers of calls are not checked: the server did not list its tools")
+        return _wrong_parameters(call)
 
     def _new_caller(self, principal: str) -> Caller:
-        caller = self._callers[principal] = Caller(self.service.name, principal)
+        caller = self._callers[principal] = Caller(self._name, principal)
         return caller
 
 
-def _not_there(relay, method: str, params: ModernParams) -> Refusal | None:
+def _wrong_parameters(call: ModernCall) -> Refusal | None:
+    """Whether its headers say the same as its arguments."""
+    catalogue, params = call.child.relay.catalogue, call.params
+    mirrored = catalogue.mirrored(params.name)
+    return header_rules.wrong_parameters(params, mirrored, call.request.headers, call.duplicates) if mirrored else None
+
+
+def _not_there(relay: Relay, method: str, params: ModernParams) -> Refusal | None:
     """What a modern client cannot have of a legacy child."""
     if method in TASKS:
         return header_rules.unknown(

@@ -8,10 +8,13 @@ spares and those that are just ending included, are at most `limit`. A server of
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Protocol
 
 from bridge.budget import Budget
 from bridge.child.lifecycle import State
-from bridge.protocol.eras import MODERN
+from bridge.counts import Counts
+from bridge.log import Log
 from bridge.protocol.errors import Refusal, busy, no_room
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.session import Session
@@ -23,27 +26,48 @@ ASIDE = 60.0  # seconds that a child which a client did not wait for is kept
 COMING = (State.STARTING, State.HANDSHAKING)
 
 
-class Pool:
-    """`kind` is a client's capabilities as JSON: what a spare's handshake was made with.
+class Maker(Protocol):
+    """Makes a child that nobody has started yet."""
 
-    `make(service, role, params, owner, on_gone)` makes a child that nobody has started yet.
+    def __call__(self, role: str, params: bytes, owner: Session | None, on_gone: Callable[[Child], None]) -> Child: ...
+
+
+class Pool:
+    """`kind` is a client's capabilities as JSON: what a spare's handshake was made with. `is_needed()`: whether sessions get
+    children of their own at all.
     """
 
-    def __init__(self, service, spares: int, limit: int, patience: float, make=Child, is_fair: bool = False):
-        self.service = service
+    def __init__(
+        self,
+        make: Maker,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        is_needed: Callable[[], bool],
+        log: Log,
+        counts: Counts,
+        *,
+        spares: int,
+        limit: int,
+        patience: float,
+        is_fair: bool = False,
+    ):
+        self._make = make
+        self._spawn = spawn
+        self._is_needed = is_needed
+        self._log = log
+        self._counts = counts
+        self._loop = asyncio.get_running_loop()
         self.wanted = spares
         self.limit = limit or float("inf")
         self.pot = Budget(limit, is_fair)  # what sessions have of it
         self.patience = patience
-        self.make = make
         self.taken: set[Child] = set()
         self._spares: OrderedDict[bytes, list[Child]] = OrderedDict({b"{}": []} if spares else {})
         self._aside: list[Child] = []
         self._ending: set[Child] = set()
-        self._waiting: deque[asyncio.Future] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Child]:
         yield from list(self.taken)
         for spares in self._shelves():
             yield from list(spares)
@@ -63,13 +87,13 @@ class Pool:
             return no_room(self.pot, session.caller, "sessions with a child of their own", "--max-children")
         child = self._take_now(session, kind, params, may_start=not self._waiting)
         if child is None:
-            self.service.counts.waits += 1
+            self._counts.waits += 1
             try:
                 child = await asyncio.wait_for(self._wait(session, kind, params), self.patience)
             except TimeoutError:
                 return busy("sessions with a child of their own", "--max-children")
         # Later: a fork takes 10 ms in which this session's first requests would wait.
-        self.service.loop.call_later(REFILL_DELAY, self.refill)
+        self._loop.call_later(REFILL_DELAY, self.refill)
         return child
 
     def give_back(self, child: Child) -> None:
@@ -84,25 +108,24 @@ class Pool:
 
     def set_aside(self, child: Child) -> None:
         """Its session did not wait until it had started, so nobody has used it: the same client may come again."""
-        if child not in self.taken or child.supervisor.state not in COMING or self._waiting or self._is_closed or not self._is_needed:
-            return self.give_back(child)
+        if child not in self.taken or child.supervisor.state not in COMING or self._waiting or self._is_closed or not self._is_needed():
+            self.give_back(child)
+            return
         self._untake(child)
         self._aside.append(child)
-        child.role, child.on_gone = "spare", self._lost_spare
-        child.log = self.service.log
-        child.relay.audience.owner, child.relay.link.log = None, child.log.bind(pid=child.pid)
-        self.service.loop.call_later(ASIDE, self._end_aside, child)
+        child.give_to(None, "spare", self._log)
+        self._loop.call_later(ASIDE, self._end_aside, child)
 
     def refill(self) -> None:
         """Start spares until there are enough of the kinds asked for lately, and nobody else needs the room."""
-        if not self._is_needed:
+        if not self._is_needed():
             for spares in self._shelves():
                 while spares:
                     self._end(spares.pop())
             return
         for kind, spares in self._spares.items():
             while len(spares) < self.wanted and self._has_room() and not self._waiting and not self._is_closed:
-                child = self.make(self.service, "spare", initialize_params(capabilities=kind), None, self._lost_spare)
+                child = self._make("spare", initialize_params(capabilities=kind), None, self._lost)
                 spares.append(child)
                 child.start()
 
@@ -118,8 +141,8 @@ class Pool:
         """Stand in line until a child ends. Whoever is woken goes first; if it left meanwhile, the next one is."""
         is_new = True
         while not self._is_closed:
-            waiter = self.service.loop.create_future()
-            self._waiting.append(waiter) if is_new else self._waiting.appendleft(waiter)
+            waiter = self._loop.create_future()
+            (self._waiting.append if is_new else self._waiting.appendleft)(waiter)
             is_new = False
             self._make_room()
             try:
@@ -141,12 +164,9 @@ class Pool:
         self._note(kind)
         child = self._pick_spare(kind, params)
         if child is not None:
-            child.role, child.on_gone = "own", lambda child: None
-            child.log = self.service.log.bind(session=session.label)
-            child.relay.link.log = child.log.bind(pid=child.pid)
-            child.relay.adopt(session, self.service.loop.time())
+            child.give_to(session, "own", self._log.bind(session=session.label))
         elif may_start and self._has_room():
-            child = self.make(self.service, "own", params, session, lambda child: None)
+            child = self._make("own", params, session, self._lost)
             child.relay.join(session)
             child.start()
         else:
@@ -172,16 +192,8 @@ class Pool:
 
     def _make_room(self) -> None:
         """Give up a spare that is not what is wanted, unless enough children are ending already."""
-        if len(self._ending) >= len(self._waiting):
-            return None
-        for spares in self._shelves():
-            if spares:
-                return self._end(spares.pop())
-
-    @property
-    def _is_needed(self) -> bool:
-        """A modern child serves all sessions."""
-        return self.service.eras.main != MODERN
+        if len(self._ending) < len(self._waiting) and (spares := next(filter(None, self._shelves()), None)):
+            self._end(spares.pop())
 
     # -- spares -------------------------------------------------------------------------------------------------------------
 
@@ -193,7 +205,7 @@ class Pool:
                 for spare in self._spares.popitem(last=False)[1]:
                     self._end(spare)
 
-    def _lost_spare(self, child: Child) -> None:
+    def _lost(self, child: Child) -> None:
         """A spare that will not live is given up; the next session that takes one starts the next try."""
         if child.supervisor.state in (State.FATAL, State.STOPPED) and self._remove(child):
             self._wake_next()
@@ -219,7 +231,7 @@ class Pool:
 
     def _end(self, child: Child) -> None:
         self._ending.add(child)
-        self.service.spawn(self._stop(child))
+        self._spawn(self._stop(child))
 
     async def _stop(self, child: Child) -> None:
         try:

@@ -5,9 +5,14 @@ Nothing is decided by it: a child that prints a line of noise and then works, wo
 no MCP server, and does nothing any more, is told so at once.
 """
 
+from typing import Protocol
+
+from bridge.child.supervisor import Supervisor
 from bridge.child.watch import Sight
 from bridge.failure import NONE, Failure
+from bridge.log import Log
 from bridge.protocol.odd_lines import readable
+from bridge.protocol.relay import Relay
 from bridge.service.looks import Look, look_of, quote
 
 LOOK = 0.5  # seconds between two looks
@@ -17,9 +22,23 @@ SILENT = 3.0  # seconds of them after which a child that has read our message ma
 LOGGED = 4  # times in one start
 
 
+class Starter(Protocol):
+    """The child that starts."""
+
+    log: Log
+    relay: Relay
+    supervisor: Supervisor
+
+    def give_up_waiting(self, reason: str) -> None: ...
+
+    def try_headers(self) -> None: ...
+
+
 class Starting:
-    def __init__(self, child):
+    def __init__(self, child: Starter):
         self._child = child
+        self._relay = child.relay
+        self._supervisor = child.supervisor
         self.begin()
 
     def begin(self) -> None:
@@ -34,8 +53,7 @@ class Starting:
         return f": {self.why}" if self.why.text else ""
 
     def look(self, now: float) -> None:
-        child = self._child
-        supervisor = child.supervisor
+        child, supervisor = self._child, self._supervisor
         if now < self._next:
             return
         self._next = now + LOOK
@@ -44,10 +62,10 @@ class Starting:
         if age < SOON:
             return
         kind, self.why, is_plain = self._describe(sight, age)
-        child.relay.link.reason = self.why
+        self._relay.link.reason = self.why
         if kind not in self._logged and len(self._logged) < LOGGED:
             self._logged.append(kind)
-            child.log.warning("the server has not answered yet", pid=child.pid, why=str(self.why))
+            child.log.warning("the server has not answered yet", pid=supervisor.pid, why=str(self.why))
         self.is_hopeless = is_plain and sight.idle >= IDLE
         if self.is_hopeless:
             child.give_up_waiting(str(self.why))
@@ -55,22 +73,22 @@ class Starting:
 
     def explain(self) -> str:
         """What a child wrote that never answered, for the reason why it is gone."""
-        if self._child.relay.is_open:
+        if self._relay.is_open:
             return ""
         said = self._said()
-        look = look_of(said) or look_of(self._child.supervisor.stderr.last)
+        look = look_of(said) or look_of(self._supervisor.stderr.last)
         wrote = f"; it wrote to its stdout: {quote(said)}" if said else ""
         return f"{wrote}{_looks(look)}"
 
     def _describe(self, sight: Sight, age: float) -> tuple[str, Failure, bool]:
         """The kind of what is told, the text, and whether there is nothing to wait for."""
-        stderr = self._child.supervisor.stderr
+        stderr, process = self._supervisor.stderr, self._supervisor.process
         if sight.fetching:
             last = f"; its last words: {quote(stderr.last)}" if stderr.last else ""
             return "fetching", Failure(f"{sight.fetching} is still fetching what it is to start ({age:.0f} s)", last), False
         if said := self._said():
             look = look_of(said)
-            hint = "" if look or not self._child.supervisor.process.pending else ": the line has no end"
+            hint = "" if look or process is None or not process.pending else ": the line has no end"
             return (
                 said,
                 Failure("no answer to initialize yet", f"; it wrote to its stdout: {quote(said)}{hint}{_looks(look)}"),
@@ -88,19 +106,19 @@ class Starting:
 
     def _said(self) -> str:
         """What it wrote to its stdout, for people."""
-        process = self._child.supervisor.process
-        lines = [*self._child.relay.incoming.noted, process.pending[:400] if process else b""]
+        process = self._supervisor.process
+        lines = [*self._relay.incoming.noted, process.pending[:400] if process else b""]
         return "\n".join(filter(None, map(readable, lines)))
 
     def _consider_headers(self, sight: Sight) -> None:
         """Perhaps it wants its messages behind a header, as the Language Server Protocol has them."""
-        child, process = self._child, self._child.supervisor.process
-        if child.wants_headers or child.service.wants_headers or sight.fetching or process is None:
+        process, stderr = self._supervisor.process, self._supervisor.stderr
+        if sight.fetching or process is None:
             return
-        is_said = process.writes_headers or "content-length" in child.supervisor.stderr.words.lower()
-        is_silent = not sight.is_unread and sight.idle >= SILENT and not self._said() and not child.supervisor.stderr.last
+        is_said = process.writes_headers or "content-length" in stderr.words.lower()
+        is_silent = not sight.is_unread and sight.idle >= SILENT and not self._said() and not stderr.last
         if is_said or is_silent:
-            child.service.children.try_headers(child)
+            self._child.try_headers()
 
 
 def _looks(look: Look | None) -> str:

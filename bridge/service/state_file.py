@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridge.child.process import Command
+from bridge.log import Log
 
 UNUSED = 30 * 24 * 3600.0  # seconds after which a file is of no use to anybody
 _OURS = re.compile(r"[A-Za-z0-9_.-]{0,80}-[0-9a-f]{12}\.(?:json|[0-9]+)")  # and the drafts of those; the folder may hold others' files
@@ -36,7 +37,7 @@ def identity(command: Command) -> str:
 class StateFile:
     """One MCP's file in a directory; unreadable or unwritable ones are as good as none."""
 
-    def __init__(self, directory: str, name: str, command: Command, log):
+    def __init__(self, directory: str, name: str, command: Command, log: Log):
         self.identity = identity(command)
         self.log = log
         base = directory or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "mcp-bridge")

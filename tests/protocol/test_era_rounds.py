@@ -21,9 +21,15 @@ class Parked:
         self.world = world = World(spare=True, withhold_roots=False, **policy)
         self.over: list[bool] = []
         self.declared = {"io.modelcontextprotocol/clientCapabilities": capabilities}
-        self.lease = Lease("test", "ann", envelope.Raw(json.dumps(capabilities).encode()), envelope.Raw(b"{}"), KEY)
-        self.lease.soon = lambda: None
-        self.lease.over = self.over.append
+        self.lease = Lease(
+            "test",
+            "ann",
+            envelope.Raw(json.dumps(capabilities).encode()),
+            envelope.Raw(b"{}"),
+            KEY,
+            soon=lambda lease: None,
+            over=lambda lease, is_clean: self.over.append(is_clean),
+        )
         world.relay.adopt(self.lease, world.now)
 
     def call(self, name="x", id=1) -> Outbox:

@@ -1,7 +1,6 @@
 """What is concluded about a child's era from what happens, and what is kept of it. The processes are in tests/eras."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
@@ -22,27 +21,18 @@ class Asked:
     def __init__(self, folder, said=lambda asked: None, **settings):
         self.asked = self.dropped = 0
         self.said = said
-        self.sibling = SimpleNamespace(start_seconds=0.0)
-        children = SimpleNamespace(
-            start_modern=self.start,
-            drop_modern=self.drop,
-            shared=SimpleNamespace(supervisor=self.sibling),
-            pool=SimpleNamespace(refill=lambda: None),
-        )
-        settings = Settings(cache_dir=str(folder), **settings)
-        self.eras = Eras(
-            SimpleNamespace(
-                settings=settings, name="x", command=Command(("echo",)), log=Log(), children=children, loop=asyncio.get_running_loop()
-            )
-        )
-        self.eras.start()
+        self.start_seconds = 0.0
+        self.eras = Eras("x", Command(("echo",)), Settings(cache_dir=str(folder), **settings), Log(), self)
 
-    def start(self):
+    def start_modern(self):
         self.asked += 1
         self.said(self.eras)
 
-    def drop(self):
+    def drop_modern(self):
         self.dropped += 1
+
+    def refill_spares(self):
+        pass
 
     def waited(self):
         return asyncio.get_running_loop().time() - self.eras._since
@@ -98,7 +88,7 @@ async def test_silence_is_waited_for_once(tmp_path):
 @in_loop
 async def test_a_process_may_start_more_slowly_than_its_sibling(tmp_path):
     one = Asked(tmp_path)
-    one.sibling.start_seconds = 0.2
+    one.start_seconds = 0.2
     await one.eras.settle(in_a_hurry=True)
     hurried = one.waited()
     await one.eras.settle(in_a_hurry=False)
@@ -110,7 +100,7 @@ async def test_a_process_may_start_more_slowly_than_its_sibling(tmp_path):
 def test_silence_is_kept_only_if_the_child_does_not_start_slowly_anyway(tmp_path, seconds, kept):
     async def run():
         one = Asked(tmp_path, dead)
-        one.sibling.start_seconds = seconds
+        one.start_seconds = seconds
         one.eras.opened(Facts.of(OLD % 1))
         await one.eras.settle(in_a_hurry=False)
         assert (one.eras.child_era, Asked(tmp_path).eras.child_era) == ("legacy", kept)

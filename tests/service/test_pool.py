@@ -26,15 +26,8 @@ class Child:
         self.world, self.role, self.params, self.on_gone = world, role, params, on_gone
         self.sessions = [owner] if owner else []
         self.supervisor = SimpleNamespace(state=State.STOPPED)
-        self.relay = SimpleNamespace(
-            is_open=False,
-            join=self.join,
-            adopt=lambda session, now: self.join(session),
-            link=SimpleNamespace(log=None),
-            audience=SimpleNamespace(owner=owner),
-        )
+        self.relay = SimpleNamespace(is_open=False, join=self.join, audience=SimpleNamespace(owner=owner))
         self.pid = len(world.made)
-        self.log = None
         self.ended = asyncio.Event()
         world.made.append(self)
 
@@ -42,6 +35,11 @@ class Child:
         assert session not in self.sessions[1:]
         self.sessions = [session] if session in self.sessions else [*self.sessions, session]
         assert len(self.sessions) == 1, "a child never has two sessions"
+
+    def give_to(self, session, role, log):
+        self.role, self.relay.audience.owner = role, session
+        if session:
+            self.join(session)
 
     def start(self):
         assert self.supervisor.state is State.STOPPED
@@ -71,14 +69,18 @@ class World:
     def __init__(self, spares=0, limit=0, patience=5.0, slow=False):
         self.loop = asyncio.get_running_loop()
         self.counts = Counts()
-        self.log = Log()
-        self.eras = SimpleNamespace(main="legacy")
+        self.are_own_needed = True
         self.is_slow = slow
         self.made: list[Child] = []
         self.most = 0
         self.tasks: set[asyncio.Task] = set()
         self.names = iter(range(10_000))
-        self.pool = Pool(self, spares, limit, patience, make=Child)
+        self.pool = Pool(
+            self.make, self.spawn, lambda: self.are_own_needed, Log(), self.counts, spares=spares, limit=limit, patience=patience
+        )
+
+    def make(self, role, params, owner, on_gone):
+        return Child(self, role, params, owner, on_gone)
 
     def spawn(self, coroutine):
         task = self.loop.create_task(coroutine)
@@ -448,7 +450,7 @@ async def test_places_are_for_those_who_wait_before_they_are_for_spares(world):
 async def test_once_the_server_is_known_to_be_modern_only_there_are_no_spares(world):
     world.pool.refill()
     left = await world.take()
-    world.eras.main = "modern"
+    world.are_own_needed = False
     world.pool.refill()
     await turn()
 

@@ -6,11 +6,13 @@ what that child asks, and lets the client's retry go on where it stopped. The ot
 """
 
 import hashlib
+from collections.abc import Callable
 from secrets import token_urlsafe
 
 import msgspec
 from msgspec import Raw
 
+from bridge.budget import Reservation
 from bridge.protocol import envelope
 from bridge.protocol.asks import NEEDS, is_declared
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
@@ -56,8 +58,8 @@ def digest(method: str, params: Raw) -> str:
 class Lease(Caller):
     """A modern call that may be asked things, with a legacy child of its own; the outbox of that call, too.
 
-    `soon()` has `flush` called a moment later: a child may ask several things at once. `over(is_clean)` is called when
-    the call is done; clean is a child that still waits for nothing.
+    `soon(lease)` has `flush` called a moment later: a child may ask several things at once. `over(lease, is_clean)` is called
+    when the call is done; clean is a child that still waits for nothing. `hold` is for what its client is asked while it is parked.
     """
 
     __slots__ = (
@@ -79,8 +81,20 @@ class Lease(Caller):
     )
     answers_cancelled = False
 
-    def __init__(self, mcp: str, principal: str, capabilities: Raw, client: Raw, key: bytes):
+    def __init__(
+        self,
+        mcp: str,
+        principal: str,
+        capabilities: Raw,
+        client: Raw,
+        key: bytes,
+        *,
+        soon: Callable[["Lease"], object],
+        over: Callable[["Lease", bool], object],
+        hold: Reservation | None = None,
+    ):
         super().__init__(mcp, principal, capabilities=capabilities, client=client, nonce=f"lease:{token_urlsafe(9)}", own_child=True)
+        self.soon, self.over, self.hold = soon, over, hold
         self.key = key  # that seals its states
         self._fresh()
 
@@ -244,12 +258,12 @@ class Lease(Caller):
             self.exchange, self.round, self.parked = None, "", 0.0
             if self.hold is not None:
                 self.hold.set(0)
-            self.over(is_clean)
+            self.over(self, is_clean)
 
     def _flush_soon(self) -> None:
         if not self.is_flushing:
             self.is_flushing = True
-            self.soon()
+            self.soon(self)
 
     def _undeclared(self, need: str) -> Refusal:
         self.exchange.missing = {*(self.exchange.missing or ()), need}

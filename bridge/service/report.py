@@ -1,0 +1,132 @@
+"""What a service says of itself: to probes, to people, and to Prometheus."""
+
+import time
+from typing import Any
+
+from bridge.budget import Budget
+from bridge.callers.audit import Audit
+from bridge.child.usage import usage
+from bridge.printable import shortened
+from bridge.protocol.replay import Replay
+from bridge.protocol.session import Sessions
+from bridge.redact import redacted
+from bridge.service.children import Children
+from bridge.service.setup import Setup
+from bridge.service.streams import Streams
+
+SHOWN = 200  # characters of a name that the child made up
+
+
+class Report:
+    def __init__(self, setup: Setup, children: Children, sessions: Sessions, streams: Streams, replay: Replay):
+        self.name = setup.name
+        self.counts = setup.counts
+        self.memory = setup.memory
+        self.is_draining = False
+        self.audit: Audit | None = None
+        self._setup = setup
+        self._children = children
+        self._sessions = sessions
+        self._streams = streams
+        self._replay = replay
+
+    @property
+    def state(self) -> str:
+        """That of the shared child."""
+        return self._children.shared.state
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of clients that have no answer yet."""
+        return self.counts.in_flight
+
+    @property
+    def streams(self) -> int:
+        return len(self._streams)
+
+    def readiness(self, is_shown: bool = True) -> dict[str, Any]:
+        """Why it can be used or not: a handshake with the child was made and it lives. `is_shown`: what the child wrote, too."""
+        child, is_draining = self._children.shared, self.is_draining
+        relay = child.relay
+        # One that is restarted because it speaks the other era has not shown yet that it works.
+        is_asleep = relay.is_asleep and not (child.is_restarting and relay.facts is None)
+        is_ready = (relay.is_open or is_asleep) and not is_draining
+        why = relay.link.reason
+        reason = "" if is_ready else "the bridge is shutting down" if is_draining else str(why) if is_shown else why.text
+        return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
+
+    def status(self, is_shown: bool = True) -> dict[str, Any]:
+        """All that there is to see, for people and machines. `is_shown`: what the child wrote, too."""
+        setup, children, counts = self._setup, self._children, self.counts
+        shared = children.shared
+        facts, supervisor = shared.relay.facts, shared.supervisor
+        histogram = counts.latency.get("tools/call")
+        calls = sum(histogram.counts) if histogram else 0
+        return {
+            **self.readiness(is_shown),
+            "server": redacted(shortened(facts.title, SHOWN)) if facts else "",
+            "revision": facts.revision if facts else "",
+            "child_era": children.eras.child_era,
+            "pid": supervisor.pid,
+            "restarts": counts.restarts,
+            "profile": setup.profile.name,
+            "isolation": setup.settings.isolation,
+            "children": len(self._pids()),
+            "sessions": len(self._sessions),
+            "streams": len(self._streams),
+            "in_flight": self.in_flight,
+            "calls": calls,
+            "mean_call_seconds": round(histogram.sum / calls, 6) if histogram and calls else 0.0,
+            "processes": [child.status(setup.now()) for child in children],
+            "waits": counts.waits,
+            "wakes": counts.wakes,
+            "recycled": counts.recycled,
+            "spares": children.pool.spares,
+            "tools": self._tools(),
+            "stderr": list(supervisor.stderr.tail) if is_shown else [],
+        }
+
+    def open_sessions(self) -> dict[tuple[str, str], int]:
+        result: dict[tuple[str, str], int] = {}
+        for session in self._sessions:
+            key = (session.transport, session.revision)
+            result[key] = result.get(key, 0) + 1
+        return result
+
+    def children_by_state(self) -> dict[tuple[str, str], int]:
+        result: dict[tuple[str, str], int] = {}
+        for child in self._children:
+            result[(child.role, child.state)] = result.get((child.role, child.state), 0) + 1
+        return result
+
+    def usage(self) -> tuple[int, float]:
+        """Resident bytes and CPU seconds of all its processes."""
+        return usage(self._pids())
+
+    def budgets(self) -> list[tuple[str, Budget]]:
+        return [
+            ("bytes", self.memory),
+            ("calls", self.counts.calls),
+            ("sessions", self._sessions.pot),
+            ("streams", self._streams.budget),
+            ("children", self._children.budget),
+        ]
+
+    def drops(self) -> dict[str, int]:
+        audit = {"audit": self.audit.lost} if self.audit is not None else {}
+        return {**self.counts.drops, "replay_buffer": self._replay.forgotten, **audit}
+
+    def child_start_time(self) -> float:
+        """When the shared child was started, in Unix time; 0 if none runs."""
+        supervisor = self._children.shared.supervisor
+        return time.time() - (self._setup.now() - supervisor.started) if supervisor.pid else 0.0
+
+    def _pids(self) -> list[int]:
+        return [child.pid for child in self._children if child.pid]
+
+    def _tools(self) -> list[str]:
+        """As clients see them."""
+        tools, catalogue = self._setup.tools, self._children.shared.relay.catalogue
+        names = catalogue.names.values()
+        shown = filter(None, map(tools.shown, names)) if tools else names
+        return sorted(redacted(shortened(name, SHOWN)) for name in shown)
