@@ -316,7 +316,11 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
     new = [*plain, *secret]
     if new and (others := [name for name in needs.instead(seen) if name not in {*there, *new}]):
         draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(new)} it takes {', '.join(others)}"})
-    return with_places(replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=draft.env | plain))
+    return with_places(
+        replace(
+            draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=needs.settings(seen) | draft.env | plain
+        )
+    )
 
 
 def _plain(variable: str, name: str) -> str:

@@ -642,6 +642,12 @@ def test_what_options_there_are_is_no_reason():
     assert needs.flag(ended) == ""
 
 
+def test_a_runtime_that_can_do_without_a_library_is_told_to():
+    ended = seen(words=["Couldn't find a valid ICU package installed on the system. Please install libicu"], started=0.0)
+
+    assert prove._with_variables(Draft("it"), ended).env == {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+
+
 def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
     tried = seen(made("look"), reached=[(8.0, "mobile.events.data.example.com")], tools=[tool("look"), tool("send")])
 

@@ -60,6 +60,8 @@ PERHAPS_A_PROGRAM = re.compile(
     re.IGNORECASE,
 )
 OF_A_DESK = {"xdg-open", "open", "start", "explorer", "osascript", "sudo", "pbcopy", "xclip"}  # nothing that a container could have
+# What a runtime says that would rather have a library of the system, and the variable by which it does without.
+DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
 # Programs that servers start, and the Debian packages that have them.
 DEBIAN = {
     "adb": "adb",
@@ -152,6 +154,19 @@ def _argument(word: str, folder: str) -> str:
 def flag(seen: Seen) -> str:
     """The option without a value that its last words ask for; empty if they ask for none."""
     return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
+
+
+def settings(seen: Seen) -> dict[str, str]:
+    """The variables by which its runtime can do without what it did not find."""
+    if seen.report["started"]:
+        return {}
+    return {
+        name: value
+        for line in _lines_of_its_end(seen)
+        for says, given in DOES_WITHOUT
+        if says.search(line)
+        for name, value in given.items()
+    }
 
 
 def listens(seen: Seen) -> bool:
