@@ -398,7 +398,9 @@ def _with_another_word(draft: Draft) -> Draft:
 
 def with_places(draft: Draft) -> Draft:
     """A volume for each folder that its arguments and variables name, where none is mounted yet."""
-    texts = [word.partition("=")[2] if word.startswith("-") and "=" in word else word for word in draft.command[1:]] + [*draft.env.values()]
+    texts = [word.partition("=")[2] if "=/" in word and not word.startswith("/") else word for word in draft.command[1:]] + [
+        *draft.env.values()
+    ]
     places = [place for text in texts if text.startswith("/") and (place := findings.place_of(text))]
     places = [
         place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in _targets(draft))

@@ -22,7 +22,11 @@ PROJECT = f"mcp-strangers-{secrets.token_hex(3)}"
 # name: what is said to `add`, what the stanza says beside `description` and `bridge`, and what is told
 STRANGERS = {
     # npm, scoped, with `bin` as a path alone
-    "eslint": (["--npm", "@eslint/mcp@0.3.13"], {"npm": "@eslint/mcp@0.3.13", "command": "mcp", "egress": False}, "only listed"),
+    "eslint": (
+        ["--npm", "@eslint/mcp@0.3.13"],
+        {"npm": "@eslint/mcp@0.3.13", "command": "mcp", "volumes": ["eslint-data:/data"], "cwd": "/data", "egress": False},
+        "its tools take paths (filePaths of lint-files)",
+    ),
     # of the era before mcp 2, keeps a file where it is started
     "sqlite": (
         ["--pypi", "mcp-server-sqlite==2025.4.25"],

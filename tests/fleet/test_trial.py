@@ -438,6 +438,7 @@ def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
     [
         (("it", "--storage-path", "/data/papers"), ("it-data:/data",)),
         (("it", "--db=/srv/x/a.db"), ("it-srv-x:/srv/x",)),
+        (("it", "--vault", "notes=/data"), ("it-data:/data",)),
         (("it", "/app/x", "/tmp/y", "/etc/z", "-v"), ()),
         (("it", "/docs"), ("it-docs:/docs",)),
     ],
@@ -731,8 +732,9 @@ def test_a_key_that_it_works_without_opens_the_network_only_where_not_all_was_tr
     every = findings.egress(seen(made("look"), made("write")), False, ["X_TOKEN"])
     some = findings.egress(seen(made("look"), tools=[tool("look"), tool("send")]), False, ["X_TOKEN"])
     none = findings.egress(seen(made("look", "unauthorized")), False, ["X_TOKEN"])
+    asked = findings.egress(seen(made("look"), made("find", "Unable to locate credentials")), False, ["X_TOKEN"])
 
-    assert [one.allowed for one in (every, some, none)] == [False, True, True]
+    assert [one.allowed for one in (every, some, none, asked)] == [False, True, True, True]
     assert "true if X_TOKEN is for somebody beyond" in every.why
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.fleet.trial.calls import CHANGES, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import wants_configuration
+from bridge.fleet.trial.needs import wants_account, wants_configuration
 from bridge.fleet.trial.witness import Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -82,7 +82,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(optional)
-    if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
+    if keys and (uncalled > 0 or not any(map(_works, report["calls"])) or wants_account(seen)):
         return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
     if report["started"] and hosts and not report["tools"]:
         return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools without", hosts)

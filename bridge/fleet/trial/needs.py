@@ -214,7 +214,8 @@ def wants_configuration(seen: Seen) -> bool:
 
 def wants_account(seen: Seen) -> str:
     """What the first call said that failed for want of an account or a key; empty if none did."""
-    return next((call["complaint"] for call in seen.report["calls"] if NO_KEY.search(call["complaint"])), "")
+    says = (NO_KEY, *(pattern for pattern, _ in ACCOUNTS))
+    return next((call["complaint"] for call in seen.report["calls"] if any(one.search(call["complaint"]) for one in says)), "")
 
 
 def last_words(seen: Seen) -> str:
@@ -222,7 +223,7 @@ def last_words(seen: Seen) -> str:
     lines = [
         line.strip()
         for line in seen.report["words"]
-        if line.strip() and not re.match(r"\s*(-{1,2}[a-zA-Z]|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
+        if line.strip() and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
     ]
     for says in (MISTAKE, BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
