@@ -1,0 +1,71 @@
+"""Limits that the operator gives a caller, beside the fair shares that all have."""
+
+import hashlib
+import json
+
+import pytest
+from support import Http, Modern, Ws, eventually
+
+TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("slow", "free", "few")}
+LIMITS = {"slow": {"requests": 0.01, "burst": 5}, "few": {"sessions": 2, "in_flight": 1}, "free": {}}
+CALL = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "echo", "arguments": {"message": "hi"}}}
+
+
+@pytest.fixture
+def limited(start, tmp_path):
+    callers = {
+        name: {"token_sha256": hashlib.sha256(token.encode()).hexdigest(), "default": "execute", "limits": LIMITS[name]}
+        for name, token in TOKENS.items()
+    }
+    (tmp_path / "callers.json").write_text(json.dumps({"callers": callers}))
+    return lambda *options: start("echo", options=["--callers", tmp_path / "callers.json", *options])
+
+
+def headers(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {TOKENS[name]}"}
+
+
+def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not(limited, connect):
+    bridge = limited()
+    slow, free = (connect(Http, bridge.url, headers=headers(name), listen=False) for name in ("slow", "free"))
+
+    answers = [slow.post(CALL) for _ in range(6)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429, 429]
+    assert int(answers[-1].headers["retry-after"]) > 50
+    assert "you may ask 0.01 times a second here" in answers[-1].json()["error"]["message"]
+    assert {free.post(CALL).status_code for _ in range(20)} == {200}
+
+
+def test_the_messages_of_a_batch_count_each(limited, connect):
+    client = connect(Http, limited().url, headers=headers("slow"), listen=False, version="2025-03-26")
+
+    assert client.post([CALL | {"id": number} for number in range(8)]).status_code == 200
+    assert client.post(CALL).status_code == 429
+
+
+@pytest.mark.parametrize("kind", [Http, Ws])
+def test_litellm_gets_a_result_that_says_so(limited, connect, kind):
+    client = connect(kind, limited("--profile", "litellm").url, headers=headers("slow"))
+    answers = [client.call("echo", message="hi") for _ in range(6)]
+
+    assert answers[-1]["result"]["isError"]
+    assert "you may ask 0.01 times a second here" in answers[-1]["result"]["content"][0]["text"]
+
+
+def test_modern_calls_have_the_same_limits(limited, connect):
+    client = connect(Modern, limited().url, headers=headers("slow"))
+    answers = [client.send("tools/call", {"name": "echo", "arguments": {"message": "hi"}}) for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
+
+
+def test_a_caller_has_no_more_calls_under_way_than_it_may(limited, connect):
+    bridge = limited()
+    few, free = (connect(Http, bridge.url, headers=headers(name), listen=False) for name in ("few", "free"))
+    few.begin_call("slow", seconds=30)
+
+    refused = eventually(lambda: (answer := few.post(CALL)).status_code == 429 and answer)  # once the other one has arrived
+
+    assert refused.json()["error"]["message"].startswith("you may have 1 requests at once")
+    assert free.post(CALL).status_code == 200
