@@ -16,7 +16,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
-    from bridge.fleet.verify.show import columns
+    from bridge.fleet.verify.show import columns  # start-up time: it takes the MCP SDK
 
     project = Project.find(arguments.project)
     fleet, memory = load(project), remembered(project)

@@ -13,7 +13,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
-    from bridge.fleet import listing
+    from bridge.fleet import listing  # start-up time: it takes the MCP SDK
 
     kind = arguments.word
     _, engine, _, started, environment = running_fleet(arguments)

@@ -13,7 +13,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
-    from bridge.fleet.verify.show import columns
+    from bridge.fleet.verify.show import columns  # start-up time: it takes the MCP SDK
 
     engine, memory = running(Project.find(arguments.project), progress())
     found = engine.ps()

@@ -117,7 +117,7 @@ def _memory(engine: Engine, started: Started, verified: dict[str, str], definiti
 
 def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Say) -> dict[str, str]:
     """A stanza that is new, or says other packages than its lock, is locked first: nothing is installed without one. Returns why some cannot be."""
-    from bridge.fleet import lock
+    from bridge.fleet import lock  # start-up time: only for what is new
 
     failed = {}
     for name in lock.unlocked(project, fleet):
@@ -147,7 +147,7 @@ def _print(
     project: Project,
     tell_each: bool,
 ) -> None:
-    from bridge.fleet.verify.show import columns
+    from bridge.fleet.verify.show import columns  # start-up time: it takes the MCP SDK
 
     for name, why in started.troubles.items():
         print(f"{name}: {why}")
@@ -191,6 +191,6 @@ def _summary(started: Started, reports: "dict[str, Report]", shared: list[str], 
 
 
 def _complain(verdict: "Verdict") -> None:
-    from bridge.fleet.verify.show import table
+    from bridge.fleet.verify.show import table  # start-up time: it takes the MCP SDK
 
     print(table(verdict), file=sys.stderr)

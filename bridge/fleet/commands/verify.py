@@ -26,7 +26,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
-    from bridge.fleet.verify.show import table
+    from bridge.fleet.verify.show import table  # start-up time: it takes the MCP SDK
 
     project, engine, memory, started, environment = running_fleet(arguments)
     older = definition.older(project, started.fleet, memory.definitions)
@@ -45,7 +45,7 @@ def verify_now(
     older: dict[str, str] | None = None,
 ) -> "Verdict":
     """The verdict on all of `started`. `older`: which of them run as an earlier stanza said."""
-    from bridge.fleet.verify import Subject, verify
+    from bridge.fleet.verify import Subject, verify  # start-up time: it takes the MCP SDK
 
     say(f"verifying {len(started.fleet.stanzas)} MCPs")
     urls = engine.urls(started.fleet, environment)
