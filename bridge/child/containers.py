@@ -114,7 +114,7 @@ def run(engine: Engine, argv: tuple[str, ...]) -> Run:
     return Run(engine, (*argv[: engine.options_at], *more, *argv[engine.options_at :]), mark, file)
 
 
-def remove(this: Run, environment: dict) -> str:
+def remove(this: Run, environment: dict[str, str]) -> str:
     """Remove what the client left. Blocks. Returns what went wrong, or an empty string."""
     try:
         left = _ask(this.engine, environment, "ps", "-aq", "--no-trunc", "--filter", f"label={LABEL}={this.mark}").split()
@@ -129,7 +129,7 @@ def remove(this: Run, environment: dict) -> str:
                 os.unlink(this.file)
 
 
-def remove_stale(engine: Engine, environment: dict) -> int:
+def remove_stale(engine: Engine, environment: dict[str, str]) -> int:
     """Remove containers of bridges on this machine that do not run any more. Blocks. Returns how many; errors are no news."""
     try:
         ids = _ask(engine, environment, "ps", "-aq", "--no-trunc", "--filter", f"label={LABEL}").split()
@@ -170,7 +170,7 @@ def _place() -> str:
         return "unknown"
 
 
-def _ask(engine: Engine, environment: dict, *words: str) -> str:
+def _ask(engine: Engine, environment: dict[str, str], *words: str) -> str:
     process = subprocess.Popen(
         [*engine.argv, *words],
         env=environment,

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bridge import redact
@@ -38,7 +39,7 @@ class BadEnvironment(Exception):
     """A line or a flag that names no environment variable; the message says which."""
 
 
-def compose(named=(), file: str = "", ours=os.environ, secrets=()) -> dict[str, str]:
+def compose(named: Iterable[str] = (), file: str = "", ours: Mapping[str, str] = os.environ, secrets: Iterable[str] = ()) -> dict[str, str]:
     """The child's environment from ours, from `file`, from `named` (NAME=VALUE, NAME to pass ours through, or '*' to pass
     all but MCP_BRIDGE_*) and from `secrets` (NAME=FILE, where FILE holds the value).
 

@@ -13,6 +13,7 @@ _MAY_GO_ON = re.compile(rb"(?:content-(?:length|type)[ \t]*:[^\n]*\n)*(?:\r|[a-z
 _SPACE = bytes.maketrans(b"\r\n\t", b"   ")
 HEAD = 1024  # bytes kept of each end of a message that is too long
 LONGEST_HEADERS = 4096
+TooLong = tuple[bytes, bytes, int]  # head and tail of what was too long, and its size
 
 
 def is_header(line: bytes) -> bool:
@@ -38,15 +39,15 @@ class Frames:
     def pending(self) -> bytes:
         return bytes(self._begun)
 
-    def feed(self, chunk: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes, int]]]:
+    def feed(self, chunk: bytes) -> tuple[list[bytes], list[TooLong]]:
         """As `Lines.feed`."""
         lines: list[bytes] = []
-        long_ones: list[tuple[bytes, bytes, int]] = []
+        long_ones: list[TooLong] = []
         while chunk:
             chunk = self._read(chunk, lines, long_ones)
         return lines, long_ones
 
-    def _header(self, chunk: bytes, lines, long_ones) -> bytes:
+    def _header(self, chunk: bytes, lines: list[bytes], long_ones: list[TooLong]) -> bytes:
         """Look for a message's header. Returns the rest of the chunk."""
         text = (bytes(self._begun) + chunk).lstrip(b"\r\n")
         self._begun.clear()
@@ -63,7 +64,7 @@ class Frames:
         self._read, self._size = self._line, 0
         return text
 
-    def _message(self, chunk: bytes, lines, long_ones) -> bytes:
+    def _message(self, chunk: bytes, lines: list[bytes], long_ones: list[TooLong]) -> bytes:
         part, rest = chunk[: self._missing], chunk[self._missing :]
         self._missing -= len(part)
         self._keep(part)
@@ -71,7 +72,7 @@ class Frames:
             self._end(lines, long_ones)
         return rest
 
-    def _line(self, chunk: bytes, lines, long_ones) -> bytes:
+    def _line(self, chunk: bytes, lines: list[bytes], long_ones: list[TooLong]) -> bytes:
         part, newline, rest = chunk.partition(b"\n")
         self._keep(part)
         if newline:
@@ -85,7 +86,7 @@ class Frames:
         if self._size > self.limit:
             del self._begun[HEAD:-HEAD]
 
-    def _end(self, lines, long_ones) -> None:
+    def _end(self, lines: list[bytes], long_ones: list[TooLong]) -> None:
         whole, self._begun, self._read = bytes(self._begun), bytearray(), self._header
         if self._size > self.limit:
             long_ones.append((whole[:HEAD], whole[-HEAD:], self._size))

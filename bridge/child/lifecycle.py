@@ -9,6 +9,7 @@ The names are Supervisor's. One timer; what it means depends on the state.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
@@ -70,7 +71,7 @@ class Pace:
 
 
 class Lifecycle:
-    def __init__(self, do: Deeds, pace: Pace, jitter=random.random):
+    def __init__(self, do: Deeds, pace: Pace, jitter: Callable[[], float] = random.random):
         self.do = do
         self.pace = pace
         self.jitter = jitter

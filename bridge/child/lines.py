@@ -6,7 +6,7 @@ so, and where it was half of `\\r\\n` an empty line follows. A header with a mes
 It does not know what a line means.
 """
 
-from bridge.child.frames import Frames, is_header
+from bridge.child.frames import Frames, TooLong, is_header
 
 _C = b"Cc"
 HEAD = 1024  # bytes kept of each end of a line that is too long
@@ -25,7 +25,7 @@ class Lines:
         self._head = b""
         self.frames: Frames | None = None
 
-    def feed(self, chunk: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes, int]]]:
+    def feed(self, chunk: bytes) -> tuple[list[bytes], list[TooLong]]:
         """The lines that this chunk completes, and (head, tail, size) of those that were too long."""
         end = len(chunk) - 1
         if 0 < chunk.find(b"\n") == end <= self.limit and chunk[0] == 123 and not self._begun:  # one whole object, as nearly always
@@ -36,7 +36,8 @@ class Lines:
         if not rest:
             self._keep(first)
             return [], []
-        lines, long_ones = [], []
+        lines: list[bytes] = []
+        long_ones: list[TooLong] = []
         if self._begun or self._head:
             self._keep(first)
             first = bytes(self._begun)
@@ -66,10 +67,10 @@ class Lines:
         """What has come of a line whose end has not, as far as it is kept."""
         return self.frames.pending if self.frames else self._head or bytes(self._begun)
 
-    def _by_headers(self, tail: bytes, lines, long_ones):
+    def _by_headers(self, tail: bytes, lines: list[bytes], long_ones: list[TooLong]) -> tuple[list[bytes], list[TooLong]]:
         """From this header on messages are framed by headers."""
         self.frames = Frames(self.limit)
-        self.feed = self.frames.feed
+        self.feed = self.frames.feed  # type: ignore[method-assign]  # asked for each chunk, and there is no way back
         more, too_long = self.feed(tail)
         return lines + more, long_ones + too_long
 

@@ -40,7 +40,7 @@ class Command:
     """What to run: `argv` as given, the whole environment, a directory or None."""
 
     argv: tuple[str, ...]
-    environment: dict = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     cwd: str | None = None
 
 
@@ -67,7 +67,7 @@ class Process:
         self._unsent: deque[bytes | memoryview] = deque()
         self._read_size = READ_SIZE
         self._is_blocked = False
-        self._room: list[asyncio.Future] = []
+        self._room: list[asyncio.Future[None]] = []
         self._late: asyncio.TimerHandle | None = None
         self._rest: list[bytes] = []  # lines that were read and not taken yet, the last one first
         self._reads_left = 0  # once it is dead, and one more
@@ -85,11 +85,14 @@ class Process:
             start_new_session=True,
             preexec_fn=partial(reaper.die_with_parent, os.getpid()),
         )
+        stdin, stdout, stderr_end = self._popen.stdin, self._popen.stdout, self._popen.stderr
+        assert stdin and stdout and stderr_end  # all are pipes
+        self._ends = stdin, stdout, stderr_end
         self.pid = self._popen.pid
         reaper.know(self.pid, mark)
-        self._stdin = self._popen.stdin.fileno()
-        self._stdout = self._popen.stdout.fileno()
-        self._stderr_fd = self._popen.stderr.fileno()
+        self._stdin = stdin.fileno()
+        self._stdout = stdout.fileno()
+        self._stderr_fd = stderr_end.fileno()
         for fd in (self._stdin, self._stdout, self._stderr_fd):
             os.set_blocking(fd, False)
         for fd in (self._stdin, self._stdout):
@@ -172,7 +175,7 @@ class Process:
         if self._stdin >= 0:
             self._loop.remove_writer(self._stdin)
             self._stdin = -1
-            self._popen.stdin.close()
+            self._ends[0].close()
             self._unsent.clear()
             self.backlog = 0
             self._hold.set(0)
@@ -318,7 +321,7 @@ class Process:
             if not self._read_stderr():
                 break
         self.close_stdin()
-        for fd, stream in ((self._stdout, self._popen.stdout), (self._stderr_fd, self._popen.stderr)):
+        for fd, stream in ((self._stdout, self._ends[1]), (self._stderr_fd, self._ends[2])):
             self._loop.remove_reader(fd)
             stream.close()
         self._stderr.end()

@@ -1,6 +1,7 @@
 """A child's stderr: always read, because a full pipe stops it; logged line by line; the last lines kept for messages."""
 
 from collections import deque
+from collections.abc import Callable
 
 from bridge.redact import redacted
 
@@ -12,7 +13,7 @@ RATE = 200  # lines a sweep that are logged; the others are counted
 class Stderr:
     """`log(text)` is called for each line; `count()` for every one."""
 
-    def __init__(self, log, count):
+    def __init__(self, log: Callable[[str], None], count: Callable[[], None]):
         self._log = log
         self._count = count
         self._rest = b""

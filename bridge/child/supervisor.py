@@ -3,7 +3,9 @@
 import asyncio
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Protocol
 
 from bridge.budget import Reservation
 from bridge.child import containers
@@ -11,18 +13,26 @@ from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
 from bridge.child.stderr import Stderr
 from bridge.child.watch import Sight
+from bridge.counts import Counts
 from bridge.failure import NONE, Cause, Failure
+from bridge.log import Log
+
+
+class User(Protocol):
+    """Who hears of a child."""
+
+    def spawned(self) -> None: ...
+    def received(self, lines: list[bytes]) -> None: ...
+    def too_long(self, head: bytes, tail: bytes, size: int) -> None: ...
+    def gone(self, why: Failure, for_good: bool) -> None: ...
+    def explain(self) -> str:
+        """What else is known of a child that did not answer."""
 
 
 class Supervisor:
-    """`user` hears of it: `spawned()`, `received(lines)`, `too_long(head, tail, size)`, `gone(failure, for_good)`.
+    """`user` hears of it, and answers `spawned` with `opened` or `refused` when the handshake is over, and says `served` when the child was of use."""
 
-    `user.explain()` says what else is known of a child that did not answer.
-
-    It answers `spawned` with `opened` or `refused` when the handshake is over, and says `served` when the child was of use.
-    """
-
-    def __init__(self, command: Command, pace: Pace, max_line: int, user, log, counts):
+    def __init__(self, command: Command, pace: Pace, max_line: int, user: User, log: Log, counts: Counts):
         self.command = command
         self.max_line = max_line
         self.user = user
@@ -37,12 +47,12 @@ class Supervisor:
         self._timer: asyncio.TimerHandle | None = None
         self._has_run = False
         self.is_on_trial = False  # whether its failure is an answer and no accident
-        self._idle: list[asyncio.Future] = []
+        self._idle: list[asyncio.Future[None]] = []
         self.fetching = ""  # the launcher that still downloads
         self.ran = 0.0  # loop time at which the server itself began
         self._engine = containers.engine_of(command.argv)
         self._container: containers.Run | None = None
-        self._removal: asyncio.Future | None = None  # of what an engine's client left behind
+        self._removal: asyncio.Future[int | str] | None = None  # of what an engine's client left behind
 
     @property
     def state(self) -> State:
@@ -149,12 +159,12 @@ class Supervisor:
         self._on(Event.SPAWNED)
         self.user.spawned()
 
-    def _remove(self, remover, what) -> None:
+    def _remove(self, remover: Callable[[Any, dict[str, str]], int | str], what: Any) -> None:
         """Have the container engine remove something, in a thread: its client may take long."""
         self._removal = self._loop.run_in_executor(None, remover, what, self.command.environment)
         self._removal.add_done_callback(self._removed)
 
-    def _removed(self, removal: asyncio.Future) -> None:
+    def _removed(self, removal: asyncio.Future[int | str]) -> None:
         if removal.cancelled() or not (told := removal.result()):
             return
         if isinstance(told, int):
@@ -195,7 +205,7 @@ class Supervisor:
         self.counts.exits[Cause.STOPPED if is_expected else why.cause] += 1
         self._on(Event.EXITED, why)
         if self.life.state is State.BACKOFF:
-            pause = self.life.timer - self._loop.time()
+            pause = (self.life.timer or 0.0) - self._loop.time()
             self.log.warning(
                 "child died, starting it again", pid=pid, why=str(self.life.failure), pause=round(pause, 2), failures=self.life.failures
             )

@@ -5,6 +5,7 @@ asked on the stream of the only call under way, else on any stream of the sessio
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Raw
 
@@ -51,7 +52,8 @@ class Asks:
         if len(owner.asks) >= LIMIT:
             return self._refuse(child_id, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet", "too_many_asks")
         if owner.is_modern:
-            if refusal := owner.asked(message, now):
+            lease: Any = owner  # parking.Lease, which collects them
+            if refusal := lease.asked(message, now):
                 self._refuse(child_id, refusal.code, refusal.message, kind)
             return None
         if not self._counts.memory.has_room(owner.caller, len(message.params)):
@@ -99,11 +101,12 @@ class Asks:
             return
         del owner.asks[ask.id]
         if owner.is_modern:
-            owner.taken_back(ask)
+            lease: Any = owner
+            lease.taken_back(ask)
         elif owner.waiting.pop(("ask", ask.id), None) is None:
             members = envelope.members(message.params)
             members["requestId"] = Raw(ask.id)
-            owner.deliver(envelope.notification(message.method, envelope.encode(members)), self._audience.only_exchange())
+            owner.deliver(envelope.notification(message.method or "", envelope.encode(members)), self._audience.only_exchange())
 
     def lost(self) -> None:
         """The child is gone: its clients need not answer any more."""

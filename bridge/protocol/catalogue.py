@@ -2,12 +2,14 @@
 be called twice, or as a task, or with arguments in headers.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Raw
 
 from bridge.counts import Labels
 from bridge.protocol import envelope, spelling
-from bridge.protocol.eras.headers import annotations
+from bridge.protocol.eras.headers import Mirrored, annotations
 
 NAMES = 2000
 UNKNOWN = "(unknown)"
@@ -44,7 +46,7 @@ class Catalogue:
         self.labels = labels or Labels()
         self._tools: dict[bytes, tuple[str, bool]] = {}
         self.names: dict[bytes, str] = {}
-        self.headers: dict[bytes, tuple] = {}  # arguments that are mirrored in headers, by tool
+        self.headers: dict[bytes, Mirrored] = {}  # arguments that are mirrored in headers, by tool
         self.is_known = False
         self._tasks: frozenset[bytes] = frozenset()
 
@@ -56,11 +58,11 @@ class Catalogue:
         """Whether the tool can only be called as a task (2025-11-25, basic/utilities/tasks)."""
         return bool(self._tasks) and envelope.key(name) in self._tasks
 
-    def mirrored(self, name: Raw) -> tuple:
+    def mirrored(self, name: Raw) -> Mirrored:
         """The arguments of the tool that stand in headers, too."""
         return self.headers.get(envelope.key(name), ())
 
-    def learn(self, pages) -> None:
+    def learn(self, pages: Iterable[bytes]) -> None:
         """Take in all pages of a list (`tools/list` results). A page that is none leaves everything as it was."""
         try:
             pages = [page for page in pages if not envelope.is_wide(msgspec.json.decode(page, type=_RawPage).tools)]

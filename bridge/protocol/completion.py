@@ -39,7 +39,7 @@ class Completion:
         """It is under way, until `end`. Its bytes count where they are many: the number of calls bounds the others."""
         counts, caller = self._counts, exchange.session.caller
         counts.calls.take(caller)
-        size = len(exchange.line) + len(exchange.token or b"")
+        size = len(exchange.line or b"") + len(exchange.token or b"")
         if size > SMALL:
             exchange.size = size if exchange.message is None else 2 * size
             counts.memory.take(caller, exchange.size)

@@ -74,7 +74,7 @@ class Dispatcher:
         if exchange.session is not None:
             self.calls += 1
             self._callers.add(exchange.session.principal)
-        line = exchange.line
+        line = exchange.line or b""
         if not exchange.is_safe:
             exchange.line = None
         self._counts.to_child += len(line)
@@ -82,7 +82,7 @@ class Dispatcher:
 
     def take_back(self, id: int | None) -> Exchange | None:
         """The child is done with it."""
-        exchange = self.exchanges.pop(id, None)
+        exchange = self.exchanges.pop(id or 0, None)
         if exchange is not None and exchange.is_turned:
             self.turns.back(exchange)
         return exchange

@@ -13,6 +13,7 @@ error, on very deep input.
 
 import re
 from functools import cache
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -27,6 +28,7 @@ NOTICE = "notifications/"  # begins the methods of all notifications, and of no 
 MOST_MEMBERS = 10_000  # of an object or array that we take apart: each becomes an object of Python's, of 20 times its size
 WIDE = 2 * MOST_MEMBERS  # bytes from which one may have so many
 ABSENT = Raw()
+Members = dict[str, Any]  # of an object: raw as they came, or whatever is to be encoded in their place
 _FROM_SERVERS = re.compile(r"notifications/|ping$|roots/list$|sampling/|elicitation/|tasks/")
 _INTEGER_OR_STRING = re.compile(rb'-?(?:0|[1-9][0-9]*)|".*"', re.DOTALL)
 _WHITE_SPACE = bytes.maketrans(b"\r\n\t", b"   ")
@@ -134,7 +136,7 @@ def from_child(line: bytes) -> Envelope:
         )  # records of logs have ids and methods, too
     if message.result and message.error:
         # Some write both, and mean the one that is not null.
-        if memoryview(message.result) == b"null" and memoryview(message.error) != b"null":
+        if is_null(message.result) and not is_null(message.error):
             message.result = ABSENT
         else:
             message.error = ABSENT
@@ -221,7 +223,7 @@ def brackets(body: bytes, dropped: bytes = _NOT_BRACKETS) -> bytes | None:
 
 
 @cache
-def _nested(depth: int) -> re.Pattern:
+def _nested(depth: int) -> re.Pattern[bytes]:
     """Brackets nested up to `depth`. Possessive all the way down: each is looked at once."""
     pattern = rb""
     for _ in range(depth):
@@ -230,7 +232,7 @@ def _nested(depth: int) -> re.Pattern:
 
 
 @cache
-def _groups() -> re.Pattern:
+def _groups() -> re.Pattern[bytes]:
     """A pair of brackets and what is in it."""
     pattern = rb",*+"
     for _ in range(MAX_DEPTH):
@@ -267,12 +269,21 @@ def peek_meta(meta: Raw) -> Meta:
         return _NO_META
 
 
-def members(raw: Raw | bytes) -> dict[str, Raw]:
+def members(raw: Raw | bytes) -> Members:
     """A JSON object's members in their order, each value raw. Raises msgspec.MsgspecError where it is no object."""
     return _decode_members(raw)
 
 
-def object_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
+def is_object(raw: Raw | bytes) -> bool:
+    """Whether it is a JSON object; of what is in it nothing is looked at."""
+    return len(raw) > 0 and memoryview(raw)[0] == BRACE
+
+
+def is_null(raw: Raw | bytes) -> bool:
+    return len(raw) == 4 and bytes(raw) == b"null"
+
+
+def object_or_none(raw: Raw | bytes) -> Members | None:
     """The members of what may be anything; None where it is no object, or a very wide one."""
     try:
         return None if is_wide(raw) else _decode_members(raw)
@@ -287,7 +298,7 @@ def array_or_none(raw: Raw | bytes) -> list[Raw] | None:
         return None
 
 
-def string(raw: Raw) -> str | None:
+def string(raw: Raw | bytes) -> str | None:
     """A raw JSON string as str; None for anything else."""
     try:
         return msgspec.json.decode(raw, type=str)
@@ -379,12 +390,12 @@ def _check_response(message: Envelope) -> None:
         raise Malformed(INVALID_REQUEST, "neither method nor id: not a request, a notification or a response")
     if bool(message.result) == bool(message.error):
         raise Malformed(INVALID_REQUEST, "a response needs exactly one of result and error")
-    if message.error and memoryview(message.error)[:1] != b"{":
+    if message.error and not is_object(message.error):
         raise Malformed(INVALID_REQUEST, "error must be an object")
 
 
 def _no_object(message: Envelope) -> None:
-    if memoryview(message.params) != b"null":
+    if not is_null(message.params):
         raise Malformed(INVALID_PARAMS, "params must be an object", bytes(message.id) or NULL_ID)
     message.params = ABSENT  # TypeScript servers never answer `"params":null`
 

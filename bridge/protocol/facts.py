@@ -22,11 +22,11 @@ class Facts:
     """
 
     revision: str
-    capabilities: dict
-    members: dict
+    capabilities: envelope.Members
+    members: envelope.Members
     title: str
     era: str = LEGACY
-    _answers: dict = field(default_factory=dict)  # by revision and what is hidden; four revisions at most
+    _answers: dict[tuple[str, bool, bool], bytes] = field(default_factory=dict)  # by revision and what is hidden; four revisions at most
 
     @classmethod
     def of(cls, result: bytes | Raw) -> "Facts":
@@ -42,13 +42,13 @@ class Facts:
         return cls(revision, capabilities, members, f"{info.name} {info.version}".strip())
 
     @classmethod
-    def _of_discovery(cls, members: dict) -> "Facts":
+    def _of_discovery(cls, members: envelope.Members) -> "Facts":
         """The same of what a modern child's `server/discover` answers."""
         versions = envelope.strings(members["supportedVersions"])
         if FIRST_MODERN not in versions:
             raise msgspec.ValidationError(f"it speaks none of our revisions, but {', '.join(versions)[:200] or 'none'}")
         capabilities = envelope.members(members.get("capabilities", _NO_OBJECT))
-        server = meta.inner(members).get(meta.SERVER, members.get("serverInfo", Raw(b'{"name":"unnamed","version":""}')))
+        server: Raw = meta.inner(members).get(meta.SERVER) or members.get("serverInfo") or Raw(b'{"name":"unnamed","version":""}')
         info = msgspec.json.decode(server, type=_ServerInfo)
         shown = {name: value for name, value in capabilities.items() if name not in ("extensions", "tasks")}
         told = {"protocolVersion": NEWEST, "capabilities": Raw(envelope.encode(shown)), "serverInfo": server}
@@ -77,10 +77,10 @@ class Facts:
         answer = self._answers[(revision, hide_tasks, hide_list_changed)] = envelope.encode(members)
         return revision, answer
 
-    def _capabilities(self, hide_tasks: bool, hide_list_changed: bool) -> dict:
+    def _capabilities(self, hide_tasks: bool, hide_list_changed: bool) -> envelope.Members:
         shown = {name: value for name, value in self.capabilities.items() if not (hide_tasks and name == "tasks")}
         for name in LIST_CHANGED if hide_list_changed else ():
-            if name in shown and memoryview(shown[name])[:1] == b"{":
+            if name in shown and envelope.is_object(shown[name]):
                 inner = envelope.members(shown[name])
                 inner.pop("listChanged", None)
                 shown[name] = inner

@@ -39,7 +39,7 @@ class _Error(msgspec.Struct):
 class KnownLists:
     """Results of lists by method and cursor (raw JSON, empty for the first page), and errors of those that it has not."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.initialize: bytes = b""
         self._lists: dict[str, dict[bytes, bytes]] = {}
         self._refusals: dict[str, bytes] = {}

@@ -6,7 +6,7 @@ block's own JSON in it, so nothing is lost; a part of a tool's description that 
 
 import re
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -176,7 +176,7 @@ class _Error(msgspec.Struct):
     message: str = ""
 
 
-def _block(raw: Raw) -> Raw | dict:
+def _block(raw: Raw) -> Raw | envelope.Members:
     try:
         block = _blocks.decode(raw)
         msgspec.json.decode(raw, type=_Block)
@@ -190,11 +190,11 @@ def _block(raw: Raw) -> Raw | dict:
     return _as_text(raw)
 
 
-def _as_text(raw: Raw) -> dict:
+def _as_text(raw: Raw) -> envelope.Members:
     return {"type": "text", "text": bytes(raw).decode(errors="replace")}
 
 
-def _tool(tool: dict, name: str | None) -> dict:
+def _tool(tool: envelope.Members, name: str | None) -> envelope.Members:
     tool.pop("outputSchema", None)
     if name is not None:
         tool["name"] = name
@@ -205,7 +205,7 @@ def _tool(tool: dict, name: str | None) -> dict:
     return tool
 
 
-def _schema(raw: Raw) -> dict:
+def _schema(raw: Raw) -> envelope.Members:
     """The schema of a tool's arguments. SDK 2.3 refuses the whole list where one has no `"type":"object"`."""
     schema = envelope.object_or_none(raw) or {}
     for name, kind in _SCHEMA:
@@ -223,9 +223,9 @@ def _schema(raw: Raw) -> dict:
     return schema if better == whole else better
 
 
-def _is(raw: Raw, kind: type) -> bool:
+def _is(raw: Raw, kind: Any) -> bool:
     if kind is dict:
-        return memoryview(raw)[:1] == b"{"  # without a dictionary of all that is in it
+        return envelope.is_object(raw)  # without a dictionary of all that is in it
     try:
         _decoder(kind).decode(raw)
         return not envelope.is_wide(raw)
@@ -234,7 +234,7 @@ def _is(raw: Raw, kind: type) -> bool:
 
 
 @cache
-def _decoder(kind) -> msgspec.json.Decoder:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 

@@ -6,6 +6,7 @@ ends in a short digest of the child's name, so it is the same after each start.
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 LONGEST = 64
 SEPARATOR = "-"  # LiteLLM's, between its name of the server and that of the tool
@@ -22,11 +23,11 @@ def fits(name: str, longest: int) -> bool:
     return 0 < len(name) <= longest and not _REFUSED.search(name)
 
 
-def mended(names, longest: int) -> dict[str, str]:
+def mended(names: Iterable[str], longest: int) -> dict[str, str]:
     """What each of a child's tools is called, for those that cannot keep their names."""
     names = list(dict.fromkeys(names))
     taken = {name for name in names if fits(name, longest)}
-    result = {}
+    result: dict[str, str] = {}
     for name in names:
         if name in taken:
             continue

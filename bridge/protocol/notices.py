@@ -61,7 +61,7 @@ class Notices:
         elif message.method in LIST_CHANGES:
             self.changed(LIST_CHANGES[message.method], message.params)
         else:
-            told = envelope.notification(message.method, message.params)  # one for all who wait for it
+            told = envelope.notification(message.method or "", message.params)  # one for all who wait for it
             for session in subscriptions.holders(self._audience.sessions.values(), key[1]):
                 self._announce(session, key, told)
 

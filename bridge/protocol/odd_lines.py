@@ -9,6 +9,7 @@ Linear in what comes: one look at each byte by the `re` module, lines over `LONG
 """
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 from bridge.protocol import envelope, ids
@@ -33,7 +34,7 @@ _ANSWER = {"jsonrpc", "id", "result", "error"}
 class OddLines:
     """`is_awaited(id)` says whether a number is the id of a request that the child has."""
 
-    def __init__(self, is_awaited):
+    def __init__(self, is_awaited: Callable[[int | None], bool]):
         self.is_awaited = is_awaited
         self.parts: list[bytes] = []  # of a message that has begun, whose end is on a later line
         self._size = self._depth = 0
@@ -98,7 +99,7 @@ class OddLines:
             return [(message, piece) for message, piece in found if message.method is None]  # others are perhaps a log of what it does
         return found
 
-    def _of(self, pieces) -> list[tuple[Envelope, bytes]]:
+    def _of(self, pieces: Iterable[bytes]) -> list[tuple[Envelope, bytes]]:
         found = []
         for piece in pieces:
             piece = envelope.flat(piece)
@@ -152,8 +153,8 @@ def readable(line: bytes) -> str:
     return (_from_utf16(line) if b"\0" in line else _ESCAPES.sub(b"", line)).decode(errors="replace").strip()
 
 
-def _escaped(string: re.Match) -> bytes:
-    text = string[0]
+def _escaped(string: re.Match[bytes]) -> bytes:
+    text: bytes = string[0]
     if _CONTROL.search(text):
         for raw, escaped in _ESCAPED:  # not one call for each that is there: it may be megabytes of them
             text = text.replace(raw, escaped)
@@ -172,7 +173,7 @@ def _from_utf16(line: bytes) -> bytes:
     return line.replace(b"\0", b"")
 
 
-def _spans(line: bytes):
+def _spans(line: bytes) -> Iterator[tuple[int, int]]:
     """Where the outermost braces of each message that is in the line stand."""
     place = 0
     while (begin := _BEGIN.search(line, place)) is not None:

@@ -3,7 +3,12 @@
 from typing import Protocol
 
 
-class Outbox(Protocol):
+class MessageStream(Protocol):
+    def put(self, message: bytes) -> bool:
+        """Send a message that is not an answer. False if this cannot carry one (any more)."""
+
+
+class Outbox(MessageStream, Protocol):
     """One way to one client. Never blocks; a slow reader's outbox closes itself.
 
     `answers_cancelled`: whether a cancelled request must be answered all the same, because an HTTP response waits for it.

@@ -6,6 +6,7 @@ tool list never fails once it has worked, nor waits long for a child that is bus
 """
 
 from collections import ChainMap
+from collections.abc import MutableMapping
 from copy import copy
 
 from msgspec import Raw
@@ -13,6 +14,9 @@ from msgspec import Raw
 from bridge.protocol import envelope, litellm_results, model_names, pages
 from bridge.protocol.errors import error_body
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.rules import Rule
+from bridge.protocol.seams import Context
+from bridge.protocol.session import Session
 from bridge.protocol.tools import Tools, named, shown_by
 
 
@@ -21,8 +25,9 @@ class Strict:
 
     name = "strict"
     is_litellm = False
+    call: Rule | None = None  # for `tools/call` (rules.py)
 
-    def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes:
+    def answer(self, exchange: Exchange, message: envelope.Envelope) -> bytes | None:
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
@@ -55,12 +60,13 @@ class Kind(Strict):
 
     def __init__(self, tools: Tools | None = None, server: str = ""):
         self._tools = tools
+        self.call = self._call
         self._longest = model_names.room(server)
-        self._lists: dict[bytes, bytes] = {}  # the last good tools/list result, by cursor; bounded by LISTS
-        self._made: dict[bytes, tuple[bytes, bytes, dict]] = {}  # of what the last list was made, the list, and names; the same
+        self._lists: MutableMapping[bytes, bytes] = {}  # the last good tools/list result, by cursor; bounded by LISTS
+        self._made: dict[bytes, tuple[bytes, bytes, dict[str, str]]] = {}  # of what the last list was made, the list, and names; the same
         self._own_names: dict[str, str] = {}  # the tool's name, by what it is called here, where models do not take it
 
-    def call(self, relay, session, message: envelope.Envelope, params: envelope.Params) -> bytes | None:
+    def _call(self, relay: Context, session: Session, message: envelope.Envelope, params: envelope.Params) -> bytes | None:
         """A rule (see `rules`) for `tools/call`: a tool that clients know by another name is called by its own."""
         if self._own_names and (name := self._own_names.get(envelope.string(params.name) or "")):
             message.params, params.name = named(message.params, envelope.encode(name)), Raw(envelope.encode(name))
@@ -110,6 +116,7 @@ class Kind(Strict):
 
     def for_one(self) -> "Kind":
         own = copy(self)
+        own.call = own._call
         own._lists, own._made = ChainMap({}, self._lists), {}
         return own
 

@@ -259,7 +259,8 @@ class Relay:
         was_open = link.is_open
         link.on(Event.LOST)
         link.reason, link.missing = failure, now
-        gone, again = [], []
+        gone: list[Exchange] = []
+        again: list[Exchange] = []
         for exchange in self.exchanges.values():
             if exchange.is_turned:
                 turns.back(exchange)
@@ -300,7 +301,7 @@ class Relay:
         """The bridge is shutting down: subscriptions end with a word."""
         self.listens.finish()
         for session in self.sessions.values():
-            if session.is_modern:
+            if isinstance(session, Caller):
                 session.finish()
 
     def sweep(self, now: float, keepalive: float) -> None:
@@ -391,19 +392,19 @@ class Relay:
         """A client's request. The answer goes to `outbox`, unless a refusal is returned."""
         if self.successor is not None:
             session.relay = self.successor
-            return session.relay.request(session, message, outbox, now, trace)
-        params = spelling.params(message)
+            return self.successor.request(session, message, outbox, now, trace)
+        params, method = spelling.params(message), message.method or ""
         key = envelope.key(message.id)
         if key in session.exchanges:
             return Refusal(400, INVALID_REQUEST, f"id {key.decode()[:80]} is in use by a request of this session that is under way")
-        if session.lost_state and message.method not in SAFE_METHODS and message.method != "ping":
+        if session.lost_state and method not in SAFE_METHODS and method != "ping":
             why, session.lost_state = session.lost_state, ""
             why = f"what the server knew of this session is lost: {why}; from now on a new process answers"
             # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
-        rule = self.translator.before.get(message.method)
-        if rule is None and message.method.startswith(NOTICE):
+        rule = self.translator.before.get(method)
+        if rule is None and method.startswith(NOTICE):
             return Refusal(200, METHOD_NOT_FOUND, NO_REQUEST)
         if rule is not None:
             done = rule(self, session, message, params)
@@ -417,7 +418,7 @@ class Relay:
                 return None
         token = envelope.peek_meta(params.meta).progressToken if params.meta else None
         exchange = self._exchange(session, message, params, outbox, now, self.translator, token)
-        if self.link.state is _ASLEEP and (known := self.lists.answer(message.method, bytes(params.cursor))):
+        if self.link.state is _ASLEEP and (known := self.lists.answer(message.method or "", bytes(params.cursor))):
             self.completion.complete_known(exchange, known, now)
             return None
         self.link.used = now
@@ -449,7 +450,7 @@ class Relay:
             exchange.level = level
         if trace:
             exchange.trace = trace
-        if self.link.state is _ASLEEP and (known := self.lists.answer(message.method, bytes(params.cursor))):
+        if self.link.state is _ASLEEP and (known := self.lists.answer(message.method or "", bytes(params.cursor))):
             self.completion.complete_known(exchange, known, now)
             return exchange
         if level and not self.link.is_modern:
@@ -489,7 +490,7 @@ class Relay:
         token: Raw | None,
     ) -> Exchange:
         id = self.dispatcher.mint()
-        method = message.method
+        method = message.method or ""
         tool, is_safe = self.catalogue.of(params.name) if method == "tools/call" else ("", method in SAFE_METHODS)
         exchange = Exchange(
             id,

@@ -7,9 +7,12 @@ stream's later events are ever replayed, and only to the session that owns it (2
 
 from collections import OrderedDict, deque
 from secrets import token_hex
+from typing import Any
 
 from bridge.budget import Budget
+from bridge.protocol.session import Session
 
+Source = Any  # whoever feeds the stream; `http` knows
 KEPT = "replay"  # who holds it, as far as the memory is concerned
 
 RECORDING_COST = 512  # bytes that a recording takes beside its messages, roughly
@@ -21,7 +24,7 @@ class Recording:
 
     __slots__ = ("count", "events", "name", "session", "size", "source")
 
-    def __init__(self, session, name: str, source):
+    def __init__(self, session: Session, name: str, source: Source):
         self.session = session
         self.name = name
         self.events: deque[tuple[int, bytes]] = deque()
@@ -43,7 +46,7 @@ class Replay:
         self._next = 0
         self._recordings: OrderedDict[str, Recording] = OrderedDict()
 
-    def open(self, session, source) -> Recording:
+    def open(self, session: Session, source: Source) -> Recording:
         self._next += 1
         recording = Recording(session, f"{self._boot}-{self._next}", source)
         self._recordings[recording.name] = recording
@@ -62,7 +65,7 @@ class Replay:
             self._shrink(recording)
         return f"{recording.name}-{recording.count}"
 
-    def find(self, session, event_id: str) -> tuple[Recording, list[tuple[str, bytes]]] | None:
+    def find(self, session: Session, event_id: str) -> tuple[Recording, list[tuple[str, bytes]]] | None:
         """The recording of an event id and its later events; None if unknown, forgotten or another session's."""
         name, _, number = event_id.rpartition("-")
         recording = self._recordings.get(name)
@@ -70,7 +73,7 @@ class Replay:
             return None
         return recording, [(f"{name}-{n}", message) for n, message in recording.events if n > int(number)]
 
-    def drop(self, session) -> None:
+    def drop(self, session: Session) -> None:
         """Forget all of a session that ended."""
         for recording in session.recordings:
             self._recordings.pop(recording.name)
@@ -89,7 +92,7 @@ class Replay:
         else:
             self.memory.take(KEPT, size)
 
-    def _give_back(self, size: int) -> None:
+    def _give_back(self, size: float) -> None:
         """The memory is needed for what cannot be had again."""
         wanted = self.size - size
         while self._recordings and self.size > wanted:

@@ -5,19 +5,27 @@ other params). `AFTER[method](session, message, is_done)` hears how the child to
 relay by then.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from bridge.protocol import envelope, subscriptions
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal
+from bridge.protocol.outbox import Outbox
+from bridge.protocol.seams import Context
 from bridge.protocol.session import Session
 
+Later = Callable[[Outbox, float], None]  # what is to be done about a request, to be answered by that
+Rule = Callable[[Context, Session, Envelope, Params], bytes | Refusal | Later | None]
+After = Callable[[Session, Envelope, bool], None]
 
-def ping(relay, session: Session, message: Envelope, params: Params) -> bytes:
+
+def ping(relay: Context, session: Session, message: Envelope, params: Params) -> bytes:
     return envelope.result(message.id, b"{}")
 
 
-def set_level(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
+def set_level(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal | None:
     """The child is told the most talkative level that any session wants; each session hears what it asked for."""
     if not (relay.link.facts and relay.link.facts.offers("logging")):
         return None
@@ -34,11 +42,11 @@ def set_level(relay, session: Session, message: Envelope, params: Params) -> Ref
 
 
 def level_set(session: Session, message: Envelope, is_done: bool) -> None:
-    if is_done:  # the message holds what all sessions need, which `set_level` has put there
+    if is_done and session.relay is not None:  # the message holds what all sessions need, which `set_level` has put there
         session.relay.audience.level = envelope.string(envelope.peek(message.params).level)
 
 
-def subscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | Refusal | None:
+def subscribe(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | Refusal | None:
     # From the wish on, not from its answer: else another session that leaves in between would end it.
     if uri := envelope.string(params.uri):
         if why := subscriptions.too_much(session, uri):
@@ -55,7 +63,7 @@ def subscribed(session: Session, message: Envelope, is_done: bool) -> None:
         session.subscriptions.discard(envelope.string(envelope.peek(message.params).uri))
 
 
-def unsubscribe(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
+def unsubscribe(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | None:
     uri = envelope.string(params.uri)
     session.subscriptions.discard(uri)
     session.fits()
@@ -64,7 +72,7 @@ def unsubscribe(relay, session: Session, message: Envelope, params: Params) -> b
     return None
 
 
-def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal | None:
+def tasks(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal | None:
     if relay.audience.owner is not None:
         return None
     return Refusal(
@@ -74,13 +82,13 @@ def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal
     )
 
 
-def list_tools(relay, session: Session, message: Envelope, params: Params) -> bytes | None:
+def list_tools(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | None:
     """A list that the child is late with is not asked for a second time, nor waited for where the child is gone."""
     cursor = bytes(params.cursor)
     return relay.policy.profile.last_list(bytes(message.id), cursor) if cursor in relay.late_lists.cursors or relay.link.is_gone else None
 
 
-BEFORE = {
+BEFORE: dict[str, Rule] = {
     "tools/list": list_tools,
     "ping": ping,
     "logging/setLevel": set_level,
@@ -88,4 +96,4 @@ BEFORE = {
     "resources/unsubscribe": unsubscribe,
     **dict.fromkeys(("tasks/get", "tasks/result", "tasks/list", "tasks/cancel"), tasks),
 }
-AFTER = {"resources/subscribe": subscribed, "logging/setLevel": level_set}
+AFTER: dict[str, After] = {"resources/subscribe": subscribed, "logging/setLevel": level_set}

@@ -6,6 +6,11 @@ without `properties` (an empty one), an array without `items` (any), booleans as
 as it is; `tool_checks` names it.
 """
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Schema = dict[str, Any]
+
 MOST = 2000  # schemas in one, after references were followed
 DEEPEST = 60
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
@@ -20,23 +25,23 @@ class _Stays(Exception):
     """References that cannot be followed to their end."""
 
 
-def mended(schema) -> dict:
+def mended(schema: Any) -> Schema:
     """The schema of a tool's arguments; `schema` itself where nothing is to be mended."""
     if not isinstance(schema, dict):
         return {"type": "object", "properties": {}}
     if has_references(schema):
         schema = inlined(schema) or schema
-    schema = _plain(schema, 0)
-    if schema.get("type") == "object" and not isinstance(schema.get("properties"), dict):
-        schema = {**schema, "properties": {}}
-    return schema
+    plain: Schema = _plain(schema, 0)
+    if plain.get("type") == "object" and not isinstance(plain.get("properties"), dict):
+        return {**plain, "properties": {}}
+    return plain
 
 
-def has_references(schema) -> bool:
+def has_references(schema: Any) -> bool:
     return any(isinstance(part.get("$ref"), str) for part in walk(schema))
 
 
-def walk(schema, depth: int = 0):
+def walk(schema: Any, depth: int = 0) -> Iterator[Schema]:
     """Each schema in a schema, itself included; not what only looks like one, in a default or an enum."""
     if not isinstance(schema, dict) or depth > DEEPEST:
         return
@@ -45,7 +50,7 @@ def walk(schema, depth: int = 0):
         yield from walk(part, depth + 1)
 
 
-def parts(schema: dict):
+def parts(schema: Schema) -> Iterator[Any]:
     """The schemas that stand directly in it, booleans among them."""
     for name, value in schema.items():
         if name in _MAPS and isinstance(value, dict):
@@ -56,13 +61,13 @@ def parts(schema: dict):
             yield value
 
 
-def inlined(schema: dict) -> dict | None:
+def inlined(schema: Schema) -> Schema | None:
     """The schema without references; None where one points at itself or outside, or where they make it grow too much."""
     if any(name in part for part in walk(schema) for name in _OTHER_BASES):
         return None
     count = [0]
 
-    def follow(part, path: tuple[str, ...]):
+    def follow(part: Any, path: tuple[str, ...]) -> Any:
         count[0] += 1
         if count[0] > MOST or len(path) > DEEPEST:
             raise _Stays
@@ -88,11 +93,11 @@ def inlined(schema: dict) -> dict | None:
     return without if isinstance(without, dict) else None
 
 
-def target_of(schema: dict, reference: str):
+def target_of(schema: Schema, reference: str) -> Any:
     """What `#/$defs/X` points at. Raises _Stays where there is no such thing."""
     if not reference.startswith("#/"):
         raise _Stays
-    found = schema
+    found: Any = schema
     for step in reference[2:].split("/"):
         step = step.replace("~1", "/").replace("~0", "~")
         if not isinstance(found, dict) or step not in found:
@@ -101,9 +106,9 @@ def target_of(schema: dict, reference: str):
     return found
 
 
-def _rebuilt(schema: dict, change) -> dict:
+def _rebuilt(schema: Schema, change: Callable[[Any], Any]) -> Schema:
     """The schema with `change(part)` in place of each part; itself if nothing changed."""
-    result = {}
+    result: Schema = {}
     for name, value in schema.items():
         if name in _MAPS and isinstance(value, dict):
             result[name] = {key: change(part) for key, part in value.items()}
@@ -116,7 +121,7 @@ def _rebuilt(schema: dict, change) -> dict:
     return result if result != schema else schema
 
 
-def _plain(schema, depth: int):
+def _plain(schema: Any, depth: int) -> Any:
     """Without booleans for schemas, and with the items of each array."""
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}

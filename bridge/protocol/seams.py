@@ -1,8 +1,16 @@
 """What the core needs of those around it, so that it need not know them: the child, and a log. (`outbox.py`: a client.)"""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from bridge.counts import Counts
 from bridge.failure import Failure
+
+if TYPE_CHECKING:  # what follows names types of those who import this
+    from bridge.protocol.audience import Audience
+    from bridge.protocol.eras.passing import Listens
+    from bridge.protocol.late_lists import LateLists
+    from bridge.protocol.link import Link
+    from bridge.protocol.policy import Policy
 
 
 class Child(Protocol):
@@ -31,3 +39,14 @@ class Log(Protocol):
     def info(self, event: str, **facts: Any) -> None: ...
     def warning(self, event: str, **facts: Any) -> None: ...
     def error(self, event: str, **facts: Any) -> None: ...
+
+
+class Context(Protocol):
+    """What a rule for requests (`rules.py`) may look at."""
+
+    policy: "Policy"
+    counts: Counts
+    link: "Link"
+    audience: "Audience"
+    listens: "Listens"
+    late_lists: "LateLists"

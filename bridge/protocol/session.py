@@ -5,15 +5,18 @@ token does not say (a child of its own, subscriptions, a log level): such a sess
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import islice
 from secrets import token_urlsafe
 from sys import getsizeof
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
 from bridge.budget import Budget, Reservation
 from bridge.protocol import envelope
+from bridge.protocol.exchange import Ask, Exchange
+from bridge.protocol.outbox import MessageStream
 from bridge.protocol.revisions import WITHOUT_HEADER
 from bridge.protocol.token import MAX_LENGTH, Opening, seal, unseal
 
@@ -73,21 +76,21 @@ class Session:
         self.relay: Relay | None = None
         self.level: str | None = None
         self.subscriptions: set[str] = set()
-        self.exchanges: dict[bytes, object] = {}
-        self.asks: dict[bytes, object] = {}
+        self.exchanges: dict[bytes | int, Exchange] = {}
+        self.asks: dict[bytes, Ask] = {}
         self.next_ask = 1
-        self.streams: list = []
+        self.streams: list[MessageStream] = []
         self.waiting: OrderedDict[object, bytes] = OrderedDict()
         self.dropped = 0
         self.touched = now
-        self.recordings: list = []
+        self.recordings: list[Any] = []  # replay.py
         self.initialized = False
         self.lost_state = ""  # why its own child's state is gone, until it was told
         self.label = opening.nonce[:8]
         self.caller = caller or opening.principal
         self.hold: Reservation | None = None  # what it takes of the memory, once it is kept
 
-    def deliver(self, message: bytes, exchange=None) -> bool:
+    def deliver(self, message: bytes, exchange: Exchange | None = None) -> bool:
         """Put a message on exactly one stream: that of the exchange it belongs to, else the newest open one."""
         if exchange is not None and exchange.outbox.put(message):
             return True
@@ -117,7 +120,7 @@ class Session:
         parts = (self.id, memoryview(self.capabilities), memoryview(self.client), *self.waiting.values())
         return COST + sum(map(len, parts)) + sum(map(getsizeof, self.subscriptions)) + EACH * (len(self.subscriptions) + len(self.waiting))
 
-    def listen(self, outbox) -> None:
+    def listen(self, outbox: MessageStream) -> None:
         """A stream for unrelated messages has opened; what waited for one goes there."""
         self.streams.append(outbox)
         for key, message in list(self.waiting.items()):
@@ -126,7 +129,7 @@ class Session:
             del self.waiting[key]
         self.fits()
 
-    def unlisten(self, outbox) -> None:
+    def unlisten(self, outbox: MessageStream) -> None:
         if outbox in self.streams:
             self.streams.remove(outbox)
 
@@ -165,7 +168,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Session]:
         return iter(list(self._open.values()))
 
     def make_room(self, caller: str, now: float, size: int = COST) -> bool:
@@ -180,7 +183,7 @@ class Sessions:
         return False
 
     def _forget_one(self, caller: str, now: float) -> bool:
-        mine = self._of.get(caller, {})
+        mine = self._of.get(caller) or OrderedDict()
         for session in list(islice(mine.values(), LOOK)):
             if session.may_be_forgotten:
                 if session.relay is not None:
@@ -207,8 +210,9 @@ class Sessions:
         if not mine:
             del self._of[session.caller]
         self.pot.give(session.caller)
-        session.hold.set(0)
-        session.hold = None
+        if session.hold is not None:
+            session.hold.set(0)
+            session.hold = None
         return True
 
     def open(

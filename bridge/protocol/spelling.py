@@ -112,7 +112,7 @@ def _put_right(message: Envelope) -> Raw:
     members = envelope.object_or_none(message.params)
     if members is None:
         return message.params
-    decides = DECIDES.get(message.method, _NONE)
+    decides = DECIDES.get(message.method or "", _NONE)
     right = {
         name: value
         for name, value in members.items()

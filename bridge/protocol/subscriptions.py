@@ -1,7 +1,10 @@
 """Standing wishes: which session wants which resource's changes, and how much of the log."""
 
+from collections.abc import Iterable
 from itertools import islice
 from sys import getsizeof
+
+from bridge.protocol.session import Session
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")  # RFC 5424, 6.2.1
 EACH = 128  # bytes that one takes beside its URI
@@ -10,7 +13,7 @@ PARTS = 100  # of a URI, that may be what somebody subscribed to: 8,192 slashes 
 UNASKED = "info"  # what a session that never set a level gets once another one has made the child more talkative
 
 
-def too_much(session, uri: str) -> str:
+def too_much(session: Session, uri: str) -> str:
     """Why a session may not have this resource watched, too; empty if it may. A bridge lives for months."""
     if len(uri) > LONGEST:
         return f"the uri is longer than {LONGEST} characters"
@@ -21,7 +24,7 @@ def too_much(session, uri: str) -> str:
     return ""
 
 
-def holders(sessions, uri: str) -> list:
+def holders(sessions: Iterable[Session], uri: str) -> list[Session]:
     """The sessions that subscribed to a resource, or to one that it is a part of.
 
     They are asked for what it may be a part of, which is little; each may hold a thousand others.
@@ -30,27 +33,27 @@ def holders(sessions, uri: str) -> list:
     return [session for session in sessions if session.subscriptions and not parts.isdisjoint(session.subscriptions)]
 
 
-def is_held(sessions, uri: str) -> bool:
+def is_held(sessions: Iterable[Session], uri: str | None) -> bool:
     return any(uri in session.subscriptions for session in sessions)
 
 
-def not_held(sessions, uris: set[str]) -> set[str]:
+def not_held(sessions: Iterable[Session], uris: set[str]) -> set[str]:
     """Of these resources, those that no session has subscribed to."""
     return uris.difference(*(uris & session.subscriptions for session in sessions if session.subscriptions))
 
 
-def level_needed(sessions, wanted: str) -> str:
+def level_needed(sessions: Iterable[Session], wanted: str) -> str:
     """The most talkative level that any session wants; `wanted` is that of the one that asks now."""
     return min([wanted, *(session.level or UNASKED for session in sessions if not session.is_modern)], key=LEVELS.index)
 
 
-def level_of(sessions) -> str | None:
+def level_of(sessions: Iterable[Session]) -> str | None:
     """What a new child must be told; None if no session ever asked."""
     asked = next((session.level for session in sessions if session.level), None)
     return asked and level_needed(sessions, asked)
 
 
-def lets_through(session, level: str | None, anyone_set: bool) -> bool:
+def lets_through(session: Session, level: str | None, anyone_set: bool) -> bool:
     """Whether a log message of this level is for this session. Unknown levels pass."""
     if level not in LEVELS or not anyone_set:
         return True

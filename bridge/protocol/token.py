@@ -7,11 +7,14 @@ Visible ASCII only, as the specification demands of `Mcp-Session-Id` (2025-03-26
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 
 MAX_LENGTH = 4096  # what proxies let pass as one header
+
+T = TypeVar("T")
 
 
 class Opening(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -50,7 +53,7 @@ def seal_state(state: msgspec.Struct, key: bytes) -> str:
     return (payload + b"." + _seal_of(b"state:" + payload, key)).decode()
 
 
-def unseal_state(text: str, key: bytes, kind: type):
+def unseal_state(text: str, key: bytes, kind: type[T]) -> T | None:
     if len(text) > MAX_LENGTH or not text.isascii():
         return None
     payload, _, given = text.encode().partition(b".")

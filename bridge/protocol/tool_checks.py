@@ -6,7 +6,9 @@ through a bridge of that profile nothing of this kind is left. `verify`, `add` a
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.protocol import model_names, schemas
 
@@ -28,7 +30,7 @@ class Oddity:
         return f"{self.tool}: {self.what}"
 
 
-def oddities(tools: list[dict], server: str = "") -> list[Oddity]:
+def oddities(tools: list[schemas.Schema], server: str = "") -> list[Oddity]:
     """All that is odd in these tools (as `tools/list` gives them, of all pages) of a server that LiteLLM calls `server`."""
     found = [*_names([tool.get("name") for tool in tools], server)]
     for tool in tools:
@@ -38,7 +40,7 @@ def oddities(tools: list[dict], server: str = "") -> list[Oddity]:
     return found
 
 
-def _names(names: list, server: str):
+def _names(names: list[Any], server: str) -> Iterator[Oddity]:
     longest = model_names.room(server)
     texts = [name for name in names if isinstance(name, str)]
     if len(texts) < len(names):
@@ -58,7 +60,7 @@ def _names(names: list, server: str):
             )
 
 
-def _schema(name: str, schema):
+def _schema(name: str, schema: Any) -> Iterator[Oddity]:
     if not isinstance(schema, dict):
         told = "no inputSchema" if schema is None else f"an inputSchema that is {'a boolean' if isinstance(schema, bool) else 'no object'}"
         yield Oddity(name, f"it has {told}", _TELL, "models are told that it takes an object")
@@ -93,12 +95,12 @@ def _schema(name: str, schema):
         yield Oddity(name, f"its argument {bad[0][:80]!r} has a name that Anthropic's interface refuses with the whole list", _deny(name))
 
 
-def _judged(schema: dict):
+def _judged(schema: schemas.Schema) -> Iterator[Any]:
     """The parts of a schema in whose place a boolean is odd."""
     return schemas.parts({name: value for name, value in schema.items() if name not in schemas.BOOLEAN})
 
 
-def _description(tool: dict):
+def _description(tool: schemas.Schema) -> Iterator[Oddity]:
     description = tool.get("description")
     if isinstance(description, str) and len(description) > DESCRIPTION:
         yield Oddity(

@@ -8,6 +8,8 @@ own names, so another filter makes none of it wrong.
 """
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -17,6 +19,9 @@ from bridge.protocol.catalogue import UNKNOWN
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY
 from bridge.protocol.errors import INVALID_PARAMS
+from bridge.protocol.exchange import Exchange
+from bridge.protocol.seams import Context
+from bridge.protocol.session import Session
 
 REMEMBERED = 2000  # names of calls whose tool is known; clients may make up any number
 LONGEST = 256  # characters of a name; nobody has longer ones (SEP-986: 128)
@@ -33,7 +38,7 @@ class _Named(msgspec.Struct):
 class Tools:
     """The operator's choice. Patterns and the left side of a rename (`OLD=NEW`) are the child's names; `*` is anything."""
 
-    def __init__(self, allow=(), deny=(), rename=()):
+    def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = (), rename: Iterable[str] = ()):
         self._patterns = {
             f"--tool-{word} {pattern}": _pattern(pattern, word)
             for word, patterns in (("allow", allow), ("deny", deny))
@@ -63,7 +68,7 @@ class Tools:
     def _is_allowed(self, name: str) -> bool:
         return len(name) <= LONGEST and (not self._allow or _fits_any(self._allow, name)) and not _fits_any(self._deny, name)
 
-    def complaints(self, names) -> list[str]:
+    def complaints(self, names: Iterable[str]) -> list[str]:
         """What is wrong with the options, now that the child's tools are known. Each is told once."""
         names = set(names)
         found = []
@@ -81,20 +86,20 @@ class Tools:
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
-    def call(self, relay, session, message: Envelope, params: Params) -> bytes | None:
+    def call(self, relay: Context, session: Session, message: Envelope, params: Params) -> bytes | None:
         """A rule (see `rules`) for `tools/call`: answer for a tool that is hidden, else name it as the child does."""
         if why := self.name_call(relay, message, params):
             return relay.policy.profile.refusal(bytes(message.id), message.method, INVALID_PARAMS, why)
         return None
 
-    def name_call(self, relay, message: Envelope, params: Params, client_era: str = LEGACY) -> str:
+    def name_call(self, relay: Context, message: Envelope, params: Params, client_era: str = LEGACY) -> str:
         """Name the tool as the child does. Returns why there is no such tool, or an empty string."""
         given = bytes(params.name)
         name = self._meant.get(given)
         if name is None:
             name = self._look_up(given)
         if not name:
-            relay.counts.requests[(message.method, UNKNOWN, "hidden", client_era, relay.link.era)] += 1
+            relay.counts.requests[(message.method or "", UNKNOWN, "hidden", client_era, relay.link.era)] += 1
             return f"Unknown tool: {(envelope.string(params.name) or given.decode(errors='replace'))[:LONGEST]}"
         if name != given:
             message.params = named(message.params, name)
@@ -143,11 +148,11 @@ def named(params: Raw, name: bytes) -> Raw:
     return Raw(envelope.encode(members))
 
 
-def shown_by(profile: type, tools: Tools):
+def shown_by(profile: Any, tools: Tools) -> Any:
     """A profile of this class whose tool lists show what `tools` lets through."""
 
-    class Shown(profile):
-        def answer(self, exchange, message: Envelope) -> bytes:
+    class Shown(profile):  # type: ignore[misc]  # of the class that is given
+        def answer(self, exchange: Exchange, message: Envelope) -> Any:
             return super().answer(exchange, cut(message, tools) if exchange.method == "tools/list" else message)
 
         def own_name(self, name: str) -> str | None:
@@ -163,7 +168,7 @@ def cut(message: Envelope, tools: Tools) -> Envelope:
     return Envelope(result=tools.page(message.result)) if message.result else message
 
 
-def _renames(items) -> dict[str, str]:
+def _renames(items: Iterable[str]) -> dict[str, str]:
     """`OLD=NEW` as a dictionary. Raises BadNames."""
     result: dict[str, str] = {}
     for item in items:

@@ -5,6 +5,7 @@ session may have with the child at once (0: no bound; none for the bridge itself
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 
 from bridge.protocol.exchange import Exchange
 
@@ -25,7 +26,7 @@ class Turns:
     def __len__(self) -> int:
         return self.waiting
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Exchange]:
         return (exchange for line in (self._first, *self._lines.values()) for exchange in line)
 
     def wait(self, exchange: Exchange, *, first: bool = False) -> None:
@@ -98,16 +99,16 @@ class Turns:
         if is_waiting:
             self.wait(exchange)
 
-    def clear(self, whom=lambda exchange: True) -> list[Exchange]:
+    def clear(self, whom: Callable[[Exchange], bool] = lambda exchange: True) -> list[Exchange]:
         """Send everybody away, or only those of whom `whom(exchange)` is true. Returns them."""
         sent_away = [exchange for exchange in self if whom(exchange)]
         for exchange in sent_away:
             self.remove(exchange)
         return sent_away
 
-    def _has_room(self, whose) -> bool:
+    def _has_room(self, whose: object) -> bool:
         return whose is BRIDGE or self._with_child.get(whose, 0) < self.limit
 
 
-def _whose(exchange: Exchange):
+def _whose(exchange: Exchange) -> object:
     return exchange.session.nonce if exchange.session is not None else BRIDGE

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from bridge.protocol import envelope, litellm_results, spelling
 from bridge.protocol.asks import is_declared
-from bridge.protocol.envelope import Envelope, Params
+from bridge.protocol.envelope import Envelope, ModernParams, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.translator import Translator
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
@@ -47,14 +47,13 @@ class Downgrade(Translator):
         raw, tail = bytes(message.params), bytes(params.meta)
         if (
             tail in self._bare
-            and not params.inputResponses
-            and not params.requestState
+            and not (isinstance(params, ModernParams) and (params.inputResponses or params.requestState))
             and raw.endswith(tail + b"}")
             and raw[: -len(tail) - 1].endswith(b',"_meta":')
         ):
             return raw[: -len(tail) - 10] + b"}"  # nothing in `_meta`, which is there once, is for the child: most requests
         members = envelope.members(message.params)
-        inner = spelling.without_tokens(envelope.members(params.meta))
+        inner: envelope.Members = spelling.without_tokens(envelope.members(params.meta))
         for name in meta.OF_REQUESTS:
             inner.pop(name, None)
         if exchange.token:
@@ -79,7 +78,7 @@ class Downgrade(Translator):
             message = cut(message, self.tools)
         if message.error:
             return self._error(exchange, message.error)
-        if memoryview(message.result)[:1] != b"{":
+        if not envelope.is_object(message.result):
             return self.failure(exchange, INTERNAL_ERROR, "the server sent a result that is not an object")
         return envelope.result(exchange.client_id, self.stamped(exchange.method, message.result))
 
@@ -92,6 +91,7 @@ class Downgrade(Translator):
     def discovered(self, client_id: bytes) -> bytes:
         """What `server/discover` answers for this child."""
         facts = self._link.facts
+        assert facts is not None  # nobody asks for what is not known
         offered = {name: value for name, value in facts.capabilities.items() if name in SHOWN and facts.offers(name)}
         result = {"supportedVersions": VERSIONS, "capabilities": offered}
         if "instructions" in facts.members:
@@ -134,7 +134,7 @@ class Downgrade(Translator):
 
     def _missing(self, exchange: Exchange) -> bytes:
         """The call failed after its child could not ask for what the client has not declared: there is a code for that."""
-        names = sorted(exchange.missing)
+        names = sorted(exchange.missing or ())
         exchange.outbox.code = MISSING_CAPABILITY
         data = envelope.encode({"requiredCapabilities": {key: {} for key in names}})
         return error_body(exchange.client_id, MISSING_CAPABILITY, f"the server needs a client with {', '.join(names)}", data)
@@ -145,7 +145,7 @@ class Downgrade(Translator):
         code = told = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
             declared = envelope.peek_meta(envelope.peek(exchange.message.params).meta).capabilities
-            if not is_declared(envelope.object_or_none(declared) or {}, "elicitation", {"mode": b'"url"'}):
+            if not is_declared(envelope.object_or_none(declared) or {}, "elicitation", {"mode": Raw(b'"url"')}):
                 exchange.missing = {*(exchange.missing or ()), "elicitation"}
                 return self._missing(exchange)
             return envelope.result(exchange.client_id, b'{"resultType":"input_required","inputRequests":%b}' % wanted)

@@ -6,9 +6,11 @@ only at the body must never see two different requests.
 
 from collections import Counter
 
+from msgspec import Raw
+
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
-from bridge.protocol.eras.headers import decoded, mismatch
+from bridge.protocol.eras.headers import Mirrored, decoded, mismatch
 from bridge.protocol.errors import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -54,7 +56,7 @@ def without_envelope(message: Envelope, header: bytes) -> Refusal | None:
 
 
 def validate_headers(
-    message: Envelope, params: ModernParams, meta: Meta, headers: dict[bytes, bytes], duplicates: frozenset
+    message: Envelope, params: ModernParams, meta: Meta, headers: dict[bytes, bytes], duplicates: frozenset[bytes]
 ) -> Refusal | None:
     """What is wrong with a modern request. `headers` by lower-case name, `duplicates` the names that came more than once."""
     if duplicates and (double := duplicates & _ROUTING):
@@ -65,20 +67,20 @@ def validate_headers(
     if version is None or bytes(meta.revision) != b'"%b"' % version.strip(b" \t"):
         return modern_refusal(HEADER_MISMATCH, "header MCP-Protocol-Version is not what the body's _meta says")
     method = headers.get(METHOD)
-    if method is None or method.strip(b" \t") != message.method.encode():
+    if method is None or method.strip(b" \t") != (message.method or "").encode():
         return modern_refusal(HEADER_MISMATCH, "header Mcp-Method is not the body's method")
-    if (member := _NAMED.get(message.method)) and not _is_named(getattr(params, member), headers.get(NAME)):
+    if (member := _NAMED.get(message.method or "")) and not _is_named(getattr(params, member), headers.get(NAME)):
         return modern_refusal(HEADER_MISMATCH, f"header Mcp-Name is not the body's {member}")
     if (wanted := version.strip(b" \t").decode("latin-1")) not in MODERN:
         return unsupported(wanted)
-    if memoryview(meta.capabilities)[:1] != b"{":
+    if not envelope.is_object(meta.capabilities):
         return modern_refusal(INVALID_PARAMS, "io.modelcontextprotocol/clientCapabilities must be an object")
     if meta.level and envelope.string(meta.level) not in LEVELS:
         return modern_refusal(INVALID_PARAMS, f"io.modelcontextprotocol/logLevel must be one of {', '.join(LEVELS)}")
     return None
 
 
-def duplicate_headers(headers: list[tuple[bytes, bytes]]) -> frozenset:
+def duplicate_headers(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
     """The names, in lower case as ASGI has them, that came more than once."""
     return frozenset(name for name, count in Counter(name for name, _ in headers).items() if count > 1)
 
@@ -88,7 +90,7 @@ def is_plain(meta: Meta) -> bool:
     return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
 
 
-def wrong_parameters(params: ModernParams, mirrored: tuple, headers: dict[bytes, bytes], duplicates: frozenset) -> Refusal | None:
+def wrong_parameters(params: ModernParams, mirrored: Mirrored, headers: dict[bytes, bytes], duplicates: frozenset[bytes]) -> Refusal | None:
     """The last rung, which needs the child's own schema: `Mcp-Param-*`."""
     why = mismatch(mirrored, params.arguments, headers, duplicates)
     return modern_refusal(HEADER_MISMATCH, f"header {why}") if why else None
@@ -119,9 +121,9 @@ def _no_envelope() -> Refusal:
     )
 
 
-def _is_named(member, header: bytes | None) -> bool:
+def _is_named(member: Raw, header: bytes | None) -> bool:
     """Whether `Mcp-Name` is the member it mirrors. One that is missing in the body is the child's to refuse."""
-    if not member or memoryview(member) == b"null":
+    if not member or envelope.is_null(member):
         return True
     if header is None:
         return False

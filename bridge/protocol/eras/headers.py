@@ -7,6 +7,7 @@
 import base64
 import binascii
 import re
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,8 @@ _ONE = tuple(
 _LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
 _MAP = ("patternProperties", "dependentSchemas", "$defs", "definitions")
 
+Mirrored = tuple[tuple[tuple[str, ...], str, str], ...]  # path of an argument, its header's token, its JSON type
+
 
 def decoded(value: bytes) -> str | None:
     """The text of a header's value; None where it claims to be base64 and is not."""
@@ -39,13 +42,14 @@ def decoded(value: bytes) -> str | None:
         return None
 
 
-def annotations(schema: bytes | msgspec.Raw) -> tuple[tuple[tuple[str, ...], str, str], ...]:
+def annotations(schema: bytes | msgspec.Raw) -> Mirrored:
     """(path of the argument, header's token, JSON type) of all annotated properties; nothing where any of them is wrong."""
-    found, seen = [], set()
+    found: list[tuple[tuple[str, ...], str, str]] = []
+    seen: set[str] = set()
     if len(memoryview(schema)) > LONGEST:
         return ()
     try:
-        stack = [((), msgspec.json.decode(schema))]
+        stack: list[tuple[tuple[str, ...] | None, Any]] = [((), msgspec.json.decode(schema))]  # None: no path leads there
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ()
     while stack:
@@ -54,8 +58,7 @@ def annotations(schema: bytes | msgspec.Raw) -> tuple[tuple[tuple[str, ...], str
             continue
         if "x-mcp-header" in node:
             token, kind = node["x-mcp-header"], node.get("type")
-            is_right = path and isinstance(token, str) and _TOKEN.fullmatch(token) and kind in _TYPES and token.lower() not in seen
-            if not is_right:
+            if not (path and isinstance(token, str) and _TOKEN.fullmatch(token) and kind in _TYPES and token.lower() not in seen):
                 return ()
             seen.add(token.lower())
             found.append((path, token, kind))
@@ -71,7 +74,7 @@ def annotations(schema: bytes | msgspec.Raw) -> tuple[tuple[tuple[str, ...], str
     return tuple(found)
 
 
-def mismatch(mirrored: tuple, arguments: msgspec.Raw, headers: dict[bytes, bytes], twins: frozenset) -> str:
+def mismatch(mirrored: Mirrored, arguments: msgspec.Raw, headers: dict[bytes, bytes], twins: frozenset[bytes]) -> str:
     """What is wrong with the `Mcp-Param-*` headers of a call; an empty string if nothing is. `twins` came more than once."""
     given = envelope.object_or_none(arguments)
     for path, token, kind in mirrored:
@@ -83,7 +86,7 @@ def mismatch(mirrored: tuple, arguments: msgspec.Raw, headers: dict[bytes, bytes
     return ""
 
 
-def _mismatch(value, kind: str, header: bytes | None, is_twin: bool) -> str:
+def _mismatch(value: Any, kind: str, header: bytes | None, is_twin: bool) -> str:
     shown = _shown(value)
     if shown is None:
         return "" if header is None else "is there, but the argument is not"
@@ -103,7 +106,7 @@ def _mismatch(value, kind: str, header: bytes | None, is_twin: bool) -> str:
     return "is not what the argument is"
 
 
-def _has_twin(raw: msgspec.Raw, path: tuple) -> bool:
+def _has_twin(raw: msgspec.Raw, path: tuple[str, ...]) -> bool:
     """Whether a server could find another argument there than we do."""
     for name in path:
         members = envelope.object_or_none(raw)
@@ -115,7 +118,7 @@ def _has_twin(raw: msgspec.Raw, path: tuple) -> bool:
     return False
 
 
-def _shown(value) -> str | None:
+def _shown(value: Any) -> str | None:
     """A value as a header says it; None for what has no such form."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -124,10 +127,10 @@ def _shown(value) -> str | None:
     return None
 
 
-def _at(members: dict[str, msgspec.Raw] | None, path: tuple):
+def _at(members: envelope.Members | None, path: tuple[str, ...]) -> Any:
     """The value there, where a header can say it. What stands beside it is not looked at: it may be more than we can decode."""
-    *path, last = path
-    for name in path:
+    *folders, last = path
+    for name in folders:
         members = envelope.object_or_none(members[name]) if members and name in members else None
     raw = members.get(last) if members else None
     if raw is None or memoryview(raw)[0] in b"{[":

@@ -21,7 +21,7 @@ def own(params: bytes = b"") -> bytes:
     return b'{"_meta":{%b}%b%b' % (_OWN, b"" if rest == b"}" else b",", rest)
 
 
-def inner(members: dict) -> dict[str, Raw]:
+def inner(members: envelope.Members) -> envelope.Members:
     """The members of `_meta`; none where there is no such object."""
     return envelope.object_or_none(members.get("_meta", b"{}")) or {}
 

@@ -8,6 +8,7 @@ what that child asks, and lets the client's retry go on where it stopped. The ot
 import hashlib
 from collections.abc import Callable
 from secrets import token_urlsafe
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw
@@ -19,8 +20,12 @@ from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body, modern_refusal
 from bridge.protocol.exchange import Ask, Exchange
+from bridge.protocol.outbox import ModernOutbox
 from bridge.protocol.session import ASKABLE
 from bridge.protocol.token import seal_state, unseal_state
+
+if TYPE_CHECKING:
+    from bridge.protocol.relay import Relay
 
 METHODS = ("tools/call", "prompts/get", "resources/read")  # that may be answered with input_required
 HINT = "mcp-bridge/key"  # in the `_meta` of what a child asks: under which key its client should find it
@@ -70,16 +75,17 @@ class Lease(Caller):
         "is_flushing",
         "key",
         "last",
-        "over",
         "parked",
         "reply",
         "round",
         "said",
+        "over",
         "soon",
         "ticket",
         "wanted",
     )
     answers_cancelled = False
+    relay: "Relay"  # it has one whenever it has a call
 
     def __init__(
         self,
@@ -103,9 +109,9 @@ class Lease(Caller):
         self.ticket = token_urlsafe(12)
         self.round = ""
         self.said = ""
-        self.reply = None  # the outbox of whoever waits now
+        self.reply: ModernOutbox | None = None  # of whoever waits now
         self.exchange: Exchange | None = None
-        self.wanted: dict[str, tuple[Ask, dict]] = {}  # what the child waits for, by key
+        self.wanted: dict[str, tuple[Ask, envelope.Members]] = {}  # what the child waits for, by key
         self.given: dict[str, Raw] = {}  # answers that came with the call itself
         self.next_ask = 1
         self.code = 0  # of the answer, if it is an error: its words say so
@@ -115,10 +121,10 @@ class Lease(Caller):
 
     # -- the client -----------------------------------------------------------------------------------------------------
 
-    def begin(self, message: Envelope, params: ModernParams, token: Raw, level: str, reply, now: float, trace: str) -> None:
+    def begin(self, message: Envelope, params: ModernParams, token: Raw, level: str, reply: ModernOutbox, now: float, trace: str) -> None:
         self._fresh()
         self.given = envelope.object_or_none(params.inputResponses or b"{}") or {}
-        self.said, self.reply = digest(message.method, message.params), reply
+        self.said, self.reply = digest(message.method or "", message.params), reply
         self.exchange = self.relay.call(self, message, params, token, level, self, now, trace)
 
     def left(self, now: float) -> None:
@@ -126,7 +132,7 @@ class Lease(Caller):
         self.reply = None
         self._break_off(now)
 
-    def resume(self, id: bytes, params: ModernParams, meta: Meta, reply, now: float) -> Refusal | None:
+    def resume(self, id: bytes, params: ModernParams, meta: Meta, reply: ModernOutbox, now: float) -> Refusal | None:
         """The retry: its answers go to the child, and whatever comes next to `reply`, as the retry wants it."""
         answers = envelope.object_or_none(params.inputResponses or b"{}")
         if answers is None:
@@ -134,9 +140,11 @@ class Lease(Caller):
         for key in self.wanted:
             if key in answers and envelope.object_or_none(answers[key]) is None:
                 return modern_refusal(INVALID_PARAMS, f"inputResponses: the answer to {key[:100]!r} must be an object")
-        self.reply, self.exchange.client_id, self.parked, self.round = reply, id, 0.0, ""
-        self.exchange.restart(now, self.relay.policy.request_timeout, self.relay.policy.request_timeout_max)
-        self.exchange.token, self.exchange.level = meta.progressToken or None, envelope.string(meta.level) or "" if meta.level else ""
+        exchange = self.exchange
+        assert exchange is not None  # it is parked
+        self.reply, exchange.client_id, self.parked, self.round = reply, id, 0.0, ""
+        exchange.restart(now, self.relay.policy.request_timeout, self.relay.policy.request_timeout_max)
+        exchange.token, exchange.level = meta.progressToken or None, envelope.string(meta.level) or "" if meta.level else ""
         self.declared = Raw(envelope.encode(askable(meta.capabilities)))
         for key, (ask, request) in list(self.wanted.items()):
             need = NEEDS[ask.method]
@@ -175,7 +183,7 @@ class Lease(Caller):
 
     def asked(self, message: Envelope, now: float) -> Refusal | None:
         """The child wants to know something of the client. A refusal is for the child."""
-        need = NEEDS.get(message.method)
+        need = NEEDS.get(message.method or "")
         if need is None or self.exchange is None or self.last is not None:
             return Refusal(0, METHOD_NOT_FOUND, "no call is under way whose client could be asked")
         members = envelope.object_or_none(message.params or b"{}") or {}
@@ -184,7 +192,7 @@ class Lease(Caller):
         if self.hold is not None and not self.hold.fits(self.hold.size + len(memoryview(message.params))):
             return Refusal(0, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)")
         hint = envelope.string((envelope.object_or_none(members.get("_meta", b"{}")) or {}).get(HINT, Raw(b"null")))
-        ask = Ask(b"%d" % self.next_ask, bytes(message.id), message.method, now)
+        ask = Ask(b"%d" % self.next_ask, bytes(message.id), message.method or "", now)
         ask.delivered = True
         self.next_ask += 1
         key = hint if hint and hint not in self.wanted else f"{need}-{ask.id.decode()}"
@@ -205,7 +213,7 @@ class Lease(Caller):
     def flush(self, now: float) -> None:
         """Send the client what was collected, and park the call."""
         self.is_flushing = False
-        if self.reply is None or not self.wanted:
+        if self.reply is None or self.exchange is None or not self.wanted:
             return
         self.round, self.parked = token_urlsafe(6), now
         self.exchange.deadline = self.exchange.limit = float("inf")  # it is not the child that takes its time
@@ -239,8 +247,9 @@ class Lease(Caller):
 
     def _deliver(self, message: bytes) -> None:
         reply, self.reply = self.reply, None
-        reply.code = self.code
-        reply.answer(message)
+        if reply is not None:
+            reply.code = self.code
+            reply.answer(message)
         self._end(not self.wanted)
 
     def _break_off(self, now: float) -> None:
@@ -266,10 +275,11 @@ class Lease(Caller):
             self.soon(self)
 
     def _undeclared(self, need: str) -> Refusal:
-        self.exchange.missing = {*(self.exchange.missing or ()), need}
+        if self.exchange is not None:
+            self.exchange.missing = {*(self.exchange.missing or ()), need}
         return Refusal(0, METHOD_NOT_FOUND, f"the client has not declared {need}")
 
-    def _declares(self, need: str, params: dict) -> bool:
+    def _declares(self, need: str, params: envelope.Members) -> bool:
         return is_declared(envelope.object_or_none(self.declared) or {}, need, params)
 
 

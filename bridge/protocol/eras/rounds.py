@@ -26,28 +26,29 @@ class Round:
     @classmethod
     def begin(cls, exchange: Exchange, members: dict[str, Raw], now: float) -> bytes | None:
         """Ask the client. Returns an answer for it if it cannot be asked, else None: the call goes on later."""
-        relay, session, translator = exchange.relay, exchange.session, exchange.translator
+        relay, session = exchange.relay, exchange.session
+
+        def failure(why: str) -> bytes:
+            answer: bytes = exchange.translator.failure(exchange, INTERNAL_ERROR, why)
+            return answer
+
         requests = envelope.object_or_none(members.get("inputRequests", b"{}")) or {}
         exchange.rounds += 1
         if exchange.rounds > ROUNDS:
-            return translator.failure(exchange, INTERNAL_ERROR, f"the server wanted more of the client {ROUNDS} times, and is not content")
+            return failure(f"the server wanted more of the client {ROUNDS} times, and is not content")
         if not requests and "requestState" not in members:
-            return translator.failure(exchange, INTERNAL_ERROR, "the server wants something of the client and does not say what")
+            return failure("the server wants something of the client and does not say what")
         if len(session.asks) + len(requests) > LIMIT:
-            return translator.failure(exchange, INTERNAL_ERROR, f"{LIMIT} requests to the client have no answer yet")
+            return failure(f"{LIMIT} requests to the client have no answer yet")
         declared = envelope.object_or_none(session.capabilities) or {}
         wishes = {key: _wish(raw) for key, raw in requests.items()}
         for wish in wishes.values():
             need = NEEDS.get(wish.method)
             if need is None:
-                return translator.failure(
-                    exchange, INTERNAL_ERROR, f"the server wants {wish.method[:100]!r} of the client, which is nothing we know"
-                )
+                return failure(f"the server wants {wish.method[:100]!r} of the client, which is nothing we know")
             if not is_declared(declared, need, wish.members) or (need == "roots" and relay.policy.withhold_roots):
                 mode = " for URLs" if wish.is_url else ""
-                return translator.failure(
-                    exchange, INTERNAL_ERROR, f"this needs a client with the capability {need!r}{mode}, which it has not declared"
-                )
+                return failure(f"this needs a client with the capability {need!r}{mode}, which it has not declared")
         asking = cls(relay, exchange, members.get("requestState"), set(wishes))
         relay.asks.suspended[exchange.id] = exchange
         if not wishes:
@@ -64,7 +65,7 @@ class Round:
         """The client answered one of the requests."""
         relay, exchange = self.relay, self.exchange
         if exchange.id not in relay.asks.suspended or key not in self.missing:
-            return None
+            return
         self.missing.discard(key)
         if message.result:
             self.answers[key] = message.result
@@ -73,7 +74,8 @@ class Round:
         else:
             why = f"the client refused {message.method}: {bytes(message.error).decode(errors='replace')[:300]}"
             relay.asks.withdraw(exchange, "the call has failed")
-            return relay.completion.fail(exchange, "error", INTERNAL_ERROR, why, now)
+            relay.completion.fail(exchange, "error", INTERNAL_ERROR, why, now)
+            return
         if not self.missing:
             self.again(now)
 
@@ -101,7 +103,7 @@ class _Wish(msgspec.Struct):
     params: Raw = Raw()
 
     @property
-    def members(self) -> dict:
+    def members(self) -> envelope.Members:
         return envelope.object_or_none(self.params or b"{}") or {}
 
     @property

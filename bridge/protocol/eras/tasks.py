@@ -28,7 +28,7 @@ class _Task(msgspec.Struct):
 class Tasks:
     """The tasks of one child, by id: who began each. The oldest are forgotten first."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._running: dict[str, float] = {}  # until when to wait for those that are not over
 
@@ -73,9 +73,9 @@ class Tasks:
         """The params of a `subscriptions/listen` without tasks of others, and without a progress token, which nobody minted."""
         members = envelope.members(params)
         members["_meta"] = spelling.without_tokens(envelope.object_or_none(members.get("_meta", b"")) or {})
-        wishes = envelope.object_or_none(members.get("notifications", b""))
+        wishes: envelope.Members | None = envelope.object_or_none(members.get("notifications", b""))
         if principal and wishes is not None:
-            wishes = members["notifications"] = spelling.only(wishes, "taskIds")
+            members["notifications"] = wishes = {**spelling.only(wishes, "taskIds")}
             if "taskIds" in wishes:
                 wanted = envelope.array_or_none(wishes["taskIds"]) or []
                 wishes["taskIds"] = [id for id in wanted if self.refusal(principal, id) is None]

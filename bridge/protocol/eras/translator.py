@@ -1,6 +1,7 @@
 """What the four pairs of eras have in common, and the two pairs that relay bytes."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bridge.protocol import envelope, litellm_results, rules, spelling
 from bridge.protocol.envelope import Envelope, Params
@@ -10,6 +11,7 @@ from bridge.protocol.errors import code_of, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.link import Link
 from bridge.protocol.policy import Policy
+from bridge.protocol.rules import After, Rule
 from bridge.protocol.tools import cut
 
 
@@ -18,8 +20,8 @@ class Translator:
 
     client = LEGACY
     child = LEGACY
-    before: ClassVar[dict] = {}  # rules for requests before the child has them, and after: rules.py
-    after: ClassVar[dict] = {}
+    before: Mapping[str, Rule] = MappingProxyType({})  # rules for requests before the child has them, and after: rules.py
+    after: Mapping[str, After] = MappingProxyType({})
 
     def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
         """What the child is told: the client's bytes, with our own progress token in them."""
@@ -41,16 +43,12 @@ class Translator:
 class Same(Translator):
     """Both have handshakes: in the words of the operator's profile."""
 
-    before = rules.BEFORE
     after = rules.AFTER
 
     def __init__(self, policy: Policy):
-        self.answer = policy.profile.answer
-        self.failure = policy.profile.failure
-        if policy.profile.is_litellm:
-            self.before = {**self.before, "tools/call": policy.profile.call}
-        elif policy.tools:
-            self.before = {**self.before, "tools/call": policy.tools.call}
+        self.answer = policy.profile.answer  # type: ignore[method-assign]  # the very method, as it is called for each answer
+        self.failure = policy.profile.failure  # type: ignore[method-assign]  # likewise
+        self.before = with_calls(rules.BEFORE, policy)
 
 
 class Verbatim(Translator):
@@ -82,6 +80,12 @@ class Verbatim(Translator):
             return envelope.result(exchange.client_id, b'{"resultType":"complete",' + litellm_results.failed_call(why)[1:])
         exchange.outbox.code = code
         return error_body(exchange.client_id, code, why)
+
+
+def with_calls(before: Mapping[str, Rule], policy: Policy) -> Mapping[str, Rule]:
+    """The same rules, with that for `tools/call` of the operator's profile and choice of tools."""
+    rule = policy.profile.call or (policy.tools.call if policy.tools else None)
+    return before if rule is None else {**before, "tools/call": rule}
 
 
 def with_token(params: bytes, meta: bytes, token: int | None) -> bytes:

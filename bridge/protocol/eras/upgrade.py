@@ -14,13 +14,16 @@ from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.passing import Own
 from bridge.protocol.eras.rounds import Round
-from bridge.protocol.eras.translator import Translator
+from bridge.protocol.eras.translator import Translator, with_calls
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.link import Link
+from bridge.protocol.outbox import Outbox
 from bridge.protocol.policy import Policy
 from bridge.protocol.revisions import FIRST_MODERN
-from bridge.protocol.session import Session
+from bridge.protocol.rules import Later, Rule
+from bridge.protocol.seams import Context
+from bridge.protocol.session import NO_OBJECT, Session
 
 _STAMPS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"structuredContent"', b'"outputSchema"', b'serverInfo"')
 
@@ -32,17 +35,14 @@ class Upgrade(Translator):
     def __init__(self, policy: Policy, link: Link):
         self._link = link
         self.profile, self.withholds_roots = policy.profile, policy.withhold_roots
-        if self.profile.is_litellm:
-            self.before = {**self.before, "tools/call": self.profile.call}
-        elif policy.tools:
-            self.before = {**self.before, "tools/call": policy.tools.call}
-        self._clients: dict[bytes, bytes] = {}  # what stands in `_meta` for a client, by what it declared
+        self.before = with_calls(BEFORE, policy)
+        self._clients: dict[str, envelope.Members] = {}  # what stands in `_meta` for a client, by what it declared
 
     def params(self, exchange: Exchange, message: Envelope, params: Params) -> bytes:
         exchange.message, session = message, exchange.session
         exchange.level = session.level or ""
         members = envelope.object_or_none(message.params or b"{}") or {}
-        inner = spelling.without_tokens(meta.inner(members))
+        inner: envelope.Members = spelling.without_tokens(meta.inner(members))
         inner.update(self._client(session))
         if session.level:
             inner[meta.LEVEL] = session.level
@@ -66,7 +66,7 @@ class Upgrade(Translator):
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:
         return self.profile.failure(exchange, code, why)
 
-    def _client(self, session: Session) -> dict:
+    def _client(self, session: Session) -> envelope.Members:
         known = self._clients.get(session.nonce)
         if known is None:
             if len(self._clients) > 10_000:
@@ -78,7 +78,7 @@ class Upgrade(Translator):
             }
         return known
 
-    def _capabilities(self, session: Session) -> dict:
+    def _capabilities(self, session: Session) -> envelope.Members:
         """What a client declared, as the modern era says it: elicitation names its modes, and nothing is said of changes."""
         offered = envelope.object_or_none(session.capabilities) or {}
         for name in ("tasks", "extensions"):  # whose results a client with a session could not take
@@ -107,14 +107,14 @@ class Upgrade(Translator):
                 members["_meta"] = inner
             else:
                 del members["_meta"]
-        if exchange.method == "tools/call" and memoryview(members.get("structuredContent", Raw(b"{}")))[:1] != b"{":
+        if exchange.method == "tools/call" and not envelope.is_object(members.get("structuredContent", NO_OBJECT)):
             del members["structuredContent"]
         if exchange.method == "tools/list":
             members["tools"] = _tools(members.get("tools", Raw(b"[]")))
         return envelope.encode(members)
 
 
-def _tools(raw: Raw) -> list | Raw:
+def _tools(raw: Raw) -> list[Raw | envelope.Members] | Raw:
     """Tools whose `outputSchema` is no object's lose it: to 2025-11-25 it had to be one."""
     tools = envelope.array_or_none(raw)
     if tools is None:
@@ -122,7 +122,7 @@ def _tools(raw: Raw) -> list | Raw:
     return [_tool(tool) if spelling.may_name(bytes(tool), b'"outputSchema"') else tool for tool in tools]
 
 
-def _tool(raw: Raw) -> dict | Raw:
+def _tool(raw: Raw) -> envelope.Members | Raw:
     tool = envelope.object_or_none(raw)
     schema = envelope.object_or_none((tool or {}).get("outputSchema", b"")) or {}
     if tool is None or bytes(schema.get("type", b"")) == b'"object"':
@@ -134,7 +134,7 @@ def _tool(raw: Raw) -> dict | Raw:
 # -- what a session had ---------------------------------------------------------------------------------------------------
 
 
-def set_level(relay, session: Session, message: Envelope, params: Params) -> bytes | Refusal:
+def set_level(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | Refusal:
     level = envelope.string(params.level)
     if level not in subscriptions.LEVELS:
         return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
@@ -142,7 +142,7 @@ def set_level(relay, session: Session, message: Envelope, params: Params) -> byt
     return envelope.result(message.id, b"{}")
 
 
-def subscribe(relay, session: Session, message: Envelope, params: Params):
+def subscribe(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal | Later:
     uri = envelope.string(params.uri)
     if not uri:
         return Refusal(200, INVALID_PARAMS, "uri is missing")
@@ -151,7 +151,7 @@ def subscribe(relay, session: Session, message: Envelope, params: Params):
     return partial(_subscribe, relay, session, message, uri)
 
 
-def _subscribe(relay, session: Session, message: Envelope, uri: str, outbox, now: float) -> None:
+def _subscribe(relay: Context, session: Session, message: Envelope, uri: str, outbox: Outbox, now: float) -> None:
     session.subscriptions.add(uri)
     session.fits()
     own = relay.listens.own
@@ -167,22 +167,22 @@ def _subscribed(link: Link, own: Own, session: Session, message: Envelope, uri: 
     return error_body(message.id, INTERNAL_ERROR, "the server does not tell about changes of this resource")
 
 
-def unsubscribe(relay, session: Session, message: Envelope, params: Params):
+def unsubscribe(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | Later:
     session.subscriptions.discard(envelope.string(params.uri) or "")
     if not relay.link.is_open:  # the next child is not asked for it
         return envelope.result(message.id, b"{}")
     return lambda outbox, now: relay.listens.own.refresh(now, lambda: outbox.answer(envelope.result(message.id, b"{}")))
 
 
-def unknown(relay, session: Session, message: Envelope, params: Params) -> Refusal:
+def unknown(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal:
     return Refusal(200, METHOD_NOT_FOUND, f"{message.method} is not a method of MCP {session.revision}")
 
 
-def tasks(relay, session: Session, message: Envelope, params: Params) -> Refusal:
+def tasks(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal:
     return Refusal(200, METHOD_NOT_FOUND, "the server has the tasks of MCP 2026-07-28, which clients with a session cannot use")
 
 
-Upgrade.before = {
+BEFORE: dict[str, Rule] = {
     "ping": rules.ping,
     "server/discover": unknown,
     "subscriptions/listen": unknown,
