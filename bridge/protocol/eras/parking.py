@@ -18,6 +18,7 @@ from bridge.protocol import envelope
 from bridge.protocol.asks import NEEDS, is_declared
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
+from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body, modern_refusal
 from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.outbox import ModernOutbox
@@ -217,7 +218,9 @@ class Lease(Caller):
             return
         self.round, self.parked = token_urlsafe(6), now
         self.exchange.deadline = self.exchange.limit = float("inf")  # it is not the child that takes its time
-        ticket = Ticket(self.relay.modern_translator.mcp, self.ticket, self.round, self.principal, self.said, now + PARKED)
+        downgrade = self.relay.modern_translator
+        assert isinstance(downgrade, Downgrade)  # a modern child asks nobody
+        ticket = Ticket(downgrade.mcp, self.ticket, self.round, self.principal, self.said, now + PARKED)
         result = envelope.encode(
             {
                 "resultType": "input_required",
@@ -226,7 +229,7 @@ class Lease(Caller):
             }
         )
         reply, self.reply = self.reply, None
-        reply.answer(envelope.result(self.exchange.client_id, self.relay.modern_translator.named(result)))
+        reply.answer(envelope.result(self.exchange.client_id, downgrade.named(result)))
 
     # -- the outbox of the call ---------------------------------------------------------------------------------------------
 
