@@ -79,7 +79,7 @@ class Session:
         self.exchanges: dict[bytes | int, Exchange] = {}
         self.asks: dict[bytes, Ask] = {}
         self.next_ask = 1
-        self.streams: list[MessageStream] = []
+        self.streams: list[Any] = []  # MessageStreams; those of `http` have more to them
         self.waiting: OrderedDict[object, bytes] = OrderedDict()
         self.dropped = 0
         self.touched = now
