@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.fleet.engines import EngineError, checkout
-from bridge.fleet.engines.checkout import Container, claim, refuse_taken_ports
+from bridge.fleet.engines.checkout import Container, claim, name_of, refuse_taken_ports
 from bridge.fleet.project import Project
 
 
@@ -107,19 +107,8 @@ def test_a_copied_folder_is_told_whose_the_fleet_is(tmp_path, docker, is_up):
 
 
 def test_without_a_name_it_is_what_the_file_says(tmp_path):
-    """That of versions before 0.3."""
-    assert checkout.name_of(made(tmp_path / "a")) == "mcp"
-
-
-def test_without_any_name_it_is_that_of_what_was_started_here(tmp_path, docker):
-    """By plain `docker compose`, with a name from a shell."""
-    one, other = made(tmp_path / "a"), made(tmp_path / "b")
-    for project in (one, other):
-        (project.compose / "compose.yaml").write_text("name: ${COMPOSE_PROJECT_NAME:?each checkout has a name of its own}\nservices: {}\n")
-    docker += [runs(one, "mcp-home"), runs(other, "mcp-work")]
-
-    assert (checkout.name_of(one), checkout.name_of(other)) == ("mcp-home", "mcp-work")
-    assert checkout.claim(one, "mcp", {}) == "mcp-home"
+    assert name_of(made(tmp_path / "a")) == "mcp"
+    assert name_of(Project(tmp_path)) == "mcp"
 
 
 def test_a_taken_port_is_told_with_whose_it_is_and_one_that_is_free(tmp_path, docker):

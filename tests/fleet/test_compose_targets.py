@@ -158,21 +158,6 @@ def test_each_mcp_starts_alone_with_what_it_needs():
     )
 
 
-def test_no_file_has_a_project_s_name_that_every_checkout_has():
-    """Plain `docker compose up` in a second one would take over the containers of the first."""
-    names = [yaml.safe_load(text)["name"] for path, text in FILES.items() if path.startswith("compose/") and path.endswith(".yaml")]
-
-    assert len(names) > 3 and all(name.startswith("${COMPOSE_PROJECT_NAME:?") for name in names)
-
-
-def test_the_file_of_all_has_what_the_many_files_have():
-    documents = [yaml.safe_load(text) for path, text in FILES.items() if path.startswith("compose/") and path.endswith(".yaml")]
-    together = compose.flat(FLEET)
-
-    for section in ("services", "networks", "volumes", "secrets", "configs"):
-        assert together[section] == {name: one for document in documents for name, one in document.get(section, {}).items()}
-
-
 def test_the_time_zone_of_compose_env_reaches_every_container():
     documents = [yaml.safe_load(text) for path, text in FILES.items() if path.startswith("compose/") and path.endswith(".yaml")]
     services = {name: one for document in documents for name, one in document.get("services", {}).items()}

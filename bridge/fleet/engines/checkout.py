@@ -20,7 +20,6 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.project import Project, write_private
 
 VARIABLE = "COMPOSE_PROJECT_NAME"
-UNNAMED = "mcp"  # where there is no name, and nothing runs
 LABEL = "com.docker.compose"
 COLUMNS = (
     "{{.Names}}",
@@ -108,18 +107,12 @@ def said_name(project: Project) -> str:
 
 
 def name_of(project: Project) -> str:
-    """What Compose calls this folder's project: what runs shows it where compose/.env does not. Raises EngineError."""
-    if said := said_name(project) or _literal_name(project):
+    """What Compose calls this folder's project."""
+    if said := said_name(project):
         return said
-    running = containers(f"label={LABEL}.project.working_dir={project.compose}")
-    return running[0].project if running else UNNAMED
-
-
-def _literal_name(project: Project) -> str:
-    """That of the files of versions before 0.3; empty where there is none."""
     file = project.compose / "compose.yaml"
-    found = re.search(r"^name: ['\"]?([\w-]+)", file.read_text(encoding="utf-8"), re.MULTILINE) if file.exists() else None
-    return found[1] if found else ""
+    found = re.search(r"^name: ['\"]?([^'\"\n]+)", file.read_text(encoding="utf-8"), re.MULTILINE) if file.exists() else None
+    return found[1] if found else "mcp"
 
 
 def claim(project: Project, prefix: str, before: dict[str, str]) -> str:
@@ -157,8 +150,7 @@ def owner(project: Project, name: str, found: Iterable[Container], folder: str =
 
 def _calls_it(compose: Path, name: str) -> bool:
     """Whether the fleet of this folder has that name."""
-    other = Project(compose.parent)
-    return (compose / "compose.yaml").exists() and (said_name(other) or _literal_name(other) or name) == name
+    return (compose / "compose.yaml").exists() and name_of(Project(compose.parent)) == name
 
 
 def _keep(project: Project, name: str) -> None:

@@ -517,7 +517,7 @@ class Compose:
             name: value
             for name, value in os.environ.items()
             if name not in names and name not in PUBLISHED and not name.startswith("COMPOSE_")
-        } | {"DOCKER_BUILDKIT": "1", checkout.VARIABLE: self.project_name or checkout.name_of(self.project)}
+        } | {"DOCKER_BUILDKIT": "1"}
 
     def _containers(self) -> dict[str, tuple[str, str]]:
         """The state of each service that has a container, and Docker's words for it. Raises EngineError where they are another folder's."""

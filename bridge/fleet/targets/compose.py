@@ -40,11 +40,6 @@ LITELLM_ENTRY = f"""python="$(sed -n '1s/^#! *//p' "$(command -v litellm)")"
 case "$python" in */python*) ;; *) python=python3 ;; esac
 exec "$python" /litellm_server.py --keys {KEYS} "$@"
 """  # with the Python that its image has for it
-# Compose takes over, or removes, whatever runs under its project's name, wherever that was started: so there is none that all have.
-NAME = (
-    "${COMPOSE_PROJECT_NAME:?each checkout has a name of its own. Write one into compose/.env, for example "
-    "COMPOSE_PROJECT_NAME=mcp-home, or let `mcp-bridge up` do it}"
-)
 DOCKER_SOCKET = "/var/run/docker.sock"
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
@@ -77,7 +72,7 @@ def render(fleet: Fleet) -> Iterator[File]:
 
 def whole(fleet: Fleet) -> dict[str, Any]:
     return {
-        "name": NAME,
+        "name": fleet.name,
         "include": ["door.yaml", "database.yaml", *(f"{stanza.name}.yaml" for stanza in fleet.sidecars)],
         "services": {"litellm": litellm(fleet), "prometheus": prometheus(fleet)},
         "volumes": {"prometheus": {}},
@@ -86,7 +81,7 @@ def whole(fleet: Fleet) -> dict[str, Any]:
 
 def flat(fleet: Fleet) -> dict[str, Any]:
     """The whole fleet in one file, for who asks often: Compose needs seconds for forty files that include each other."""
-    together: dict[str, Any] = {"name": NAME}
+    together: dict[str, Any] = {"name": fleet.name}
     for document in (door(fleet), database(fleet), *(sidecar(fleet, stanza) for stanza in fleet.sidecars), whole(fleet)):
         for section in ("services", "networks", "volumes", "secrets", "configs"):
             if section in document:
@@ -133,7 +128,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         service["shm_size"] = limits.shm
     service["stop_grace_period"] = "15s"  # the bridge stops its child by a ladder that takes up to 10 s
     document: dict[str, Any] = {
-        "name": NAME,
+        "name": fleet.name,
         "include": ["door.yaml", *(f"{name}.yaml" for name in stanza.needs)],
         "services": {stanza.name: service},
     }
@@ -156,7 +151,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
     )  # Prometheus asks nobody who they are: never beyond this machine
     said = [*OWN_KEYS, *_named(fleet)]
     return {
-        "name": NAME,
+        "name": fleet.name,
         "services": {
             "door": {
                 "build": {"context": "..", "dockerfile": "compose/door/Dockerfile"},
@@ -272,7 +267,7 @@ def database(fleet: Fleet) -> dict[str, Any]:
     ]
     networks = [f"database-{name}" for name in users]
     return {
-        "name": NAME,
+        "name": fleet.name,
         "include": ["door.yaml"],
         "services": {
             "database": {
