@@ -90,9 +90,8 @@ class Relay:
         self.tasks = Tasks()
         link = self.link = Link(era, log)
         audience = self.audience = Audience(self.exchanges, owner)
-        dispatcher = self.dispatcher = Dispatcher(
-            child, link, policy, counts, minted or itertools.count(1), self.exchanges, audience.callers
-        )
+        minted = minted or itertools.count(1)
+        dispatcher = self.dispatcher = Dispatcher(child, link, policy, counts, minted, self.exchanges, audience.callers)
         self.completion = Completion(child, link, self.lists, counts)
         self.asks = Asks(audience, dispatcher, link, policy, counts)
         self.notices = Notices(audience, link, self.asks, policy, counts, self._forget)
@@ -308,13 +307,8 @@ class Relay:
         self._upkeep.sweep(now, keepalive)
 
     def _may_try_again(self, exchange: Exchange) -> bool:
-        return (
-            exchange.is_safe
-            and not exchange.is_second_try
-            and exchange.hold is None
-            and exchange.session is not None
-            and not self.is_private
-        )
+        is_first = not exchange.is_second_try and exchange.hold is None
+        return exchange.is_safe and is_first and exchange.session is not None and not self.is_private
 
     def _try_again(self, exchanges: list[Exchange]) -> None:
         heir = self.heir
@@ -400,7 +394,6 @@ class Relay:
         if session.lost_state and method not in SAFE_METHODS and method != "ping":
             why, session.lost_state = session.lost_state, ""
             why = f"what the server knew of this session is lost: {why}; from now on a new process answers"
-            # An answer and no refusal: a refused request is tried a second time, the long way (http/shortcut.py).
             outbox.answer(self.policy.profile.refusal(bytes(message.id), message.method, INTERNAL_ERROR, why, message.params))
             return None
         rule = self.translator.before.get(method)
