@@ -70,12 +70,18 @@ def known() -> dict[str, set[str]]:
     found = {}
     for name in _commands(cli._parser([])):
         command = _commands(cli._parser([name]))[name]
-        found[name] = {option for action in command._actions for option in action.option_strings}
+        found[name] = _options(command)
     return found
 
 
+def _options(command: argparse.ArgumentParser) -> set[str]:
+    """Those of its own commands included."""
+    below = [_options(child) for child in _commands(command).values()]
+    return {option for action in command._actions for option in action.option_strings}.union(*below)
+
+
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return next((action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), {})
 
 
 def test_what_the_architecture_names_is_in_the_code():
