@@ -136,6 +136,12 @@ STRANGERS = {
         {"npm": "shadcn@4.23.0", "command": "shadcn mcp", "egress": True, "smoke": {"tool": "get_project_registries", "build": True}},
         "works: get_project_registries was called",
     ),
+    # an executable (Go) by npm, one package for each machine; ends without a cluster
+    "kube": (
+        ["--npm", "kubernetes-mcp-server@0.0.67"],
+        {"npm": "kubernetes-mcp-server@0.0.67", "command": "kubernetes-mcp-server", "egress": False},
+        "no current-context is set and no contexts are defined in kubeconfig",
+    ),
     # an executable (Rust) in a wheel
     "cnb": (
         ["--pypi", "cnb-rs-mcp==1.3.0"],
@@ -143,7 +149,7 @@ STRANGERS = {
         "egress: true: its tool cnb_list_groups tried api.cnb.cool",
     ),
 }
-DEAD = {"redis-js", "kanban"}  # started, they would end; nothing but another stanza or the internet helps
+DEAD = {"redis-js", "kanban", "kube"}  # started, they would end; nothing but another stanza or the internet helps
 ONLY_ONLINE = {"search", "kanban", "cnb", "hub"}  # with the internet a call of these is proved, too
 
 

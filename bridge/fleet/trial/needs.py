@@ -161,11 +161,7 @@ def settings(seen: Seen) -> dict[str, str]:
     if seen.report["started"]:
         return {}
     return {
-        name: value
-        for line in _lines_of_its_end(seen)
-        for says, given in DOES_WITHOUT
-        if says.search(line)
-        for name, value in given.items()
+        name: value for line in seen.report["words"] for says, given in DOES_WITHOUT if says.search(line) for name, value in given.items()
     }
 
 
