@@ -10,6 +10,7 @@ looked at once.
 
 import html
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, unquote
 
 SHOWN = "[redacted]"
@@ -17,7 +18,7 @@ SHORTEST, SHORTEST_NAMED = 4, 6  # characters of a value: of one that the operat
 MOST = 500  # values that are known; the first ones stay
 
 _values: dict[str, None] = {}
-_known: re.Pattern | None = None
+_known: re.Pattern[str] | None = None
 
 _SECRET_NAME = re.compile(
     r"(?i:(?:passw(?:or)?d|passphrase|secret|token|credential|(?:api|access|private|auth|account)key|authorization|signature"
@@ -79,7 +80,7 @@ _PERCENT = re.compile("%[0-9A-F]{2}")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]*")
 
 
-def know(environment: dict[str, str], secrets=(), argv=()) -> None:
+def know(environment: Mapping[str, str], secrets: Iterable[str] = (), argv: Sequence[str] = ()) -> None:
     """Take note of what a server is given: its variables `secrets`, those with names like API_KEY, what follows such options, and
     the passwords in all URLs."""
     global _known
@@ -127,7 +128,7 @@ def _learn(value: str, shortest: int) -> None:
                 _values[spelled] = None
 
 
-def _spellings(part: str):
+def _spellings(part: str) -> Iterator[str]:
     """As it is, and as programs write it: in URLs (with what each leaves as it is), in JSON (of Go, and of PHP)."""
     yield part
     yield unquote(part)
@@ -143,7 +144,7 @@ def _spellings(part: str):
     )
 
 
-def _without_user(found: re.Match) -> str:
+def _without_user(found: re.Match[str]) -> str:
     """The rest of a URL, or of several in one word, without users and passwords, which may hold any sign as it is."""
     parts = found[1].split("://")
     for index, part in enumerate(parts):

@@ -19,10 +19,18 @@ from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, from_
 from bridge.protocol.errors import NULL_ID, Malformed, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
+from bridge.protocol.relay import Relay
 from bridge.protocol.session import Session
 
 NO_MESSAGE = Envelope()
 ANY = Head(True, True, False, None, None)
+
+
+class Child(Protocol):
+    """What steps need of the child that a modern call is for."""
+
+    @property
+    def relay(self) -> Relay: ...
 
 
 class Connection(Protocol):
@@ -60,7 +68,7 @@ class ModernCall(Call, kw_only=True, eq=False):
     meta: Meta
     is_familiar: bool = False  # the same was said before
     duplicates: frozenset[bytes] = frozenset()  # names of headers that came more than once
-    child: Any = None  # which the service has found for it
+    child: Child | None = None  # which the service has found for it
 
 
 Step = Callable[[Call], Outcome]

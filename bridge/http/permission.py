@@ -65,13 +65,13 @@ def shown(call: Call, outbox: Outbox) -> Outbox:
 
 def permit_modern(call: Call) -> Outcome:
     """`permit`, and what lists show, for a call of the modern era."""
-    assert isinstance(call, ModernCall) and isinstance(call.outbox, ModernReply)
     access, method = call.service.access, call.message.method
     if access is None:
         return None
     view = access.view(call.request.principal)
     if view.sees_all:
         return None
+    assert isinstance(call, ModernCall) and isinstance(call.outbox, ModernReply) and call.child is not None
     own_name: OwnName = call.child.relay.policy.profile.own_name
     if method is not None and view.shows(method):
         call.outbox.cut = partial(view.cut, method, own_name=own_name)

@@ -192,7 +192,8 @@ def request(call: Call) -> Outcome:
         outbox = Reply(call.service, session, call.head.takes_json, call.head.takes_events, response)
         if response.on_gone is not None:
             response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
-    outbox = shown(call, outbox)
+    if call.service.access is not None:
+        outbox = shown(call, outbox)
     if call.entry is not None:
         return record.put(call, session, outbox)
     return call.service.request(session, call.message, outbox, call.request.headers) or DONE

@@ -9,14 +9,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any, Generic, TextIO, TypeVar, cast
 
 import anyio
 import httpx2
+from mcp.client._transport import TransportStreams  # what all transports of the SDK yield: it has no public name
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp.shared._httpx_utils import McpHttpClientFactory, create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types import METHOD_NOT_FOUND
@@ -74,12 +75,12 @@ async def _dispatcher(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[JSONR
         tasks.cancel_scope.cancel()
 
 
-def _streams(way: Way, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[tuple]:
+def _streams(way: Way, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[TransportStreams]:
     match way.transport:
         case "streamable-http":
             return _streamable_http(way, plan, trace)
         case "sse":
-            return sse_client(way.url, timeout=plan.timeout, httpx_client_factory=lambda **_: _http_client(plan, trace))
+            return sse_client(way.url, timeout=plan.timeout, httpx_client_factory=_factory(plan, trace))
         case "websocket":
             return websocket_client(way.url, plan.headers, plan.timeout)
         case "stdio":
@@ -91,18 +92,29 @@ def _streams(way: Way, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[
                 cwd=plan.cwd,
                 encoding_error_handler="replace",  # one wrong byte shall not end the inspection
             )
-            return stdio_client(parameters, errlog=trace.stderr)
+            return stdio_client(parameters, errlog=cast(TextIO, trace.stderr))  # which only a process writes to
     raise ValueError(way.transport)
 
 
 @asynccontextmanager
-async def _streamable_http(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[tuple]:
+async def _streamable_http(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[TransportStreams]:
     async with (
         _http_client(plan, trace) as client,
         # No limit on an event: real tool lists come in one, and some are larger than the SDK's 1 MiB.
         streamable_http_client(way.url, http_client=client, max_sse_event_size=None) as streams,
     ):
         yield streams
+
+
+def _factory(plan: Plan, trace: Trace) -> McpHttpClientFactory:
+    """What the SDK calls with settings of its own, in place of which ours hold."""
+
+    def make(
+        headers: dict[str, str] | None = None, timeout: httpx2.Timeout | None = None, auth: httpx2.Auth | None = None
+    ) -> httpx2.AsyncClient:
+        return _http_client(plan, trace)
+
+    return make
 
 
 def _http_client(plan: Plan, trace: Trace) -> httpx2.AsyncClient:

@@ -99,7 +99,8 @@ class Connection:
 
     async def pages(self, method: str, key: str) -> list[dict[str, Any]]:
         """A list, all pages of it."""
-        items, cursor, seen = [], None, set()
+        items: list[dict[str, Any]] = []
+        cursor, seen = None, set[str | None]()
         while cursor not in seen:
             seen.add(cursor)
             page = await self.request(method, {"cursor": cursor} if cursor else None)
@@ -124,6 +125,6 @@ class Connection:
         headers = {MCP_PROTOCOL_VERSION_HEADER: self.revision}
         if self.modern:
             headers[MCP_METHOD_HEADER] = method
-            if isinstance(name := (params or {}).get(NAME_BEARING_METHODS.get(method)), str):
+            if isinstance(name := (params or {}).get(NAME_BEARING_METHODS.get(method, "")), str):
                 headers[MCP_NAME_HEADER] = encode_header_value(name)
         return headers

@@ -10,7 +10,8 @@ FORBIDDEN = re.compile(r"[^a-zA-Z0-9_-]")
 
 def functions(tools: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     """The definitions, and what had to be changed."""
-    definitions, notes, taken = [], [], set()
+    definitions, notes = [], []
+    taken: set[str] = set()
     for tool in tools:
         name = _valid(str(tool.get("name") or ""), taken)
         taken.add(name)

@@ -93,8 +93,8 @@ def ways_to_url(url: str, transport: str | None = None) -> tuple[Way, ...]:
     if transport is None and parts.scheme in ("ws", "wss"):
         transport = "websocket"
     # A URL with a path and a forced transport is an endpoint: other servers have other paths than ours.
-    if named or (transport and path):
-        return (_way(transport or named, parts, parts.path),)
+    if (endpoint := transport or named) and (named or path):
+        return (_way(endpoint, parts, parts.path),)
     return tuple(_way(name, parts, path + ENDINGS[name]) for name in ([transport] if transport else ENDINGS))
 
 
@@ -162,7 +162,7 @@ def _token(file: str) -> str:
 
 
 def _environment(named: list[str]) -> dict[str, str]:
-    environment = {}
+    environment: dict[str, str] = {}
     for entry in named:
         if entry == "*":
             environment.update(os.environ)

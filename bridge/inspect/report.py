@@ -5,10 +5,12 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.inspect import openai, show
-from bridge.inspect.connect import Visit, visit
+from bridge.inspect.connect import Said, Visit, visit
+from bridge.inspect.connection import Connection
 from bridge.inspect.plan import Plan
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
 from bridge.printable import printable
@@ -32,15 +34,15 @@ def run(plan: Plan) -> int:
 
 def _run(plan: Plan) -> int:
     if plan.call:
-        return _tell_answer(plan, asyncio.run(_call_once(plan)))
+        return _tell_answer(plan, plan.call[0], asyncio.run(_call_once(plan, *plan.call)))
     if plan.openai:
         return _tell_functions(asyncio.run(_visit_ways(plan, survey, 1)))
     return _tell_facts(plan, asyncio.run(_visit_ways(plan, survey, len(plan.ways))))
 
 
-async def _visit_ways(plan: Plan, talk, enough: int) -> list[Visit]:
+async def _visit_ways(plan: Plan, talk: Callable[[Connection], Awaitable[Said]], enough: int) -> list[Visit[Said]]:
     """In turn, not at once: they may share one child, and their times shall be comparable."""
-    visits: list[Visit] = []
+    visits: list[Visit[Said]] = []
     for way in plan.ways:
         visits.append(await visit(way, plan, talk))
         if (failure := visits[-1].failure) and failure.unreachable:
@@ -50,21 +52,21 @@ async def _visit_ways(plan: Plan, talk, enough: int) -> list[Visit]:
     return visits
 
 
-async def _call_once(plan: Plan) -> list[Visit[Answer]]:
+async def _call_once(plan: Plan, tool: str, arguments: dict[str, Any]) -> list[Visit[Answer]]:
     """On the first way that takes the call. What was sent may have been done, even if no answer came: it is not sent again on another way."""
     was_sent = False
 
-    async def talk(connection) -> Answer:
+    async def talk(connection: Connection) -> Answer:
         nonlocal was_sent
         was_sent = True
-        return await call(connection, *plan.call)
+        return await call(connection, tool, arguments)
 
     visits: list[Visit[Answer]] = []
     for way in plan.ways:
         visits.append(await visit(way, plan, talk))
         failure = visits[-1].failure
         if failure and was_sent and not failure.refused and way is not plan.ways[-1]:
-            complain(f"{plan.call[0]} may have been done: it is not called again on another transport (--transport names one)")
+            complain(f"{tool} may have been done: it is not called again on another transport (--transport names one)")
         if failure is None or failure.unreachable or (was_sent and not failure.refused):
             break
         was_sent = False
@@ -72,19 +74,20 @@ async def _call_once(plan: Plan) -> list[Visit[Answer]]:
 
 
 def _tell_facts(plan: Plan, visits: list[Visit[Facts]]) -> int:
-    working = [visited for visited in visits if visited.said]
-    differing = {visited.way.name: found for visited in working[1:] if (found := differences(working[0].said, visited.said))}
+    working = {visited.way.name: visited.said for visited in visits if visited.said}
+    first, *others = working.values() or (None,)
+    differing = {name: found for name, said in working.items() if first and (found := differences(first, said))}
     if plan.json:
         _print_json(_everything(visits, differing))
-    elif working:
+    elif first:
         _print(show.transports(visits))
         for transport, found in differing.items():
             _print("\n".join(f"differs on {transport}: {difference}" for difference in found))
-        if len(working) > 1 and not differing:
+        if others and not differing:
             print("all that work say the same:")
-        _print("\n" + show.facts(working[0].said))
+        _print("\n" + show.facts(first))
     _complain_about(visits, reasons=not working)
-    problems = [problem for visited in working for problem in visited.said.problems]
+    problems = [problem for said in working.values() for problem in said.problems]
     for problem in dict.fromkeys(problems):
         complain(problem)
     broken = problems or any(visited.failure and visited.failure.state == "failed" for visited in visits)
@@ -102,11 +105,10 @@ def _tell_functions(visits: list[Visit[Facts]]) -> int:
     return 1 if told.problems else 0
 
 
-def _tell_answer(plan: Plan, visits: list[Visit[Answer]]) -> int:
+def _tell_answer(plan: Plan, tool: str, visits: list[Visit[Answer]]) -> int:
     _complain_about(visits)
     if not (answer := visits[-1].said):
         return 1
-    tool, _ = plan.call
     if plan.json:
         _print_json(answer.result if answer.result is not None else {"error": answer.error})
     elif answer.result is not None:
@@ -114,7 +116,7 @@ def _tell_answer(plan: Plan, visits: list[Visit[Answer]]) -> int:
         print(printable(text) if sys.stdout.isatty() else text)
     if answer.tools is not None and tool not in answer.tools:
         complain(f"there is no tool {tool!r}; there are: {', '.join(sorted(answer.tools)) or 'none'}")
-    elif answer.error:
+    elif answer.error or answer.result is None:
         complain(f"{tool} failed: {answer.error}")
     elif answer.result.get("isError"):
         complain(f"{tool} answered with an error")
@@ -146,15 +148,16 @@ def _everything(visits: list[Visit[Facts]], differing: dict[str, list[str]]) -> 
 def _transport(visited: Visit[Facts]) -> dict[str, Any]:
     where = {"command": list(visited.way.command)} if visited.way.command else {"url": visited.way.url}
     if visited.failure:
-        outcome = {"state": visited.failure.state, "reason": visited.failure.reason}
+        outcome: dict[str, Any] = {"state": visited.failure.state, "reason": visited.failure.reason}
     else:
+        assert visited.said is not None
         tools = len(visited.said.lists["tools"])
         outcome = {"state": "works", "revision": visited.said.revision, "tools": tools, "milliseconds": visited.milliseconds}
     era = {"era": visited.way.era} if visited.way.era != "auto" else {}
     return {"transport": visited.way.transport, **era, **where, **outcome}
 
 
-def _complain_about(visits: list[Visit], reasons: bool = True) -> None:
+def _complain_about(visits: list[Visit[Any]], reasons: bool = True) -> None:
     """What failed and why; a transport that is only not offered is news when nothing else works."""
     works = any(visited.said for visited in visits)
     for visited in visits:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bridge.inspect.connect import Visit
@@ -21,6 +21,7 @@ def _outcome(visit: Visit[Facts]) -> str:
     if visit.failure:
         joint = " because: " if visit.failure.state == "failed" else ": "
         return visit.failure.state + joint + visit.failure.reason
+    assert visit.said is not None  # where there is no failure
     tools = len(visit.said.lists["tools"])
     return f"works: {visit.said.revision}, {tools} tool{'s' * (tools != 1)}, {visit.milliseconds} ms"
 
@@ -44,7 +45,7 @@ def _facts(told: Facts) -> Iterator[str]:
     yield from _section("prompts", told.lists["prompts"], _prompt)
 
 
-def _section(title: str, items: list[dict[str, Any]], lines_of) -> Iterator[str]:
+def _section(title: str, items: list[dict[str, Any]], lines_of: Callable[[dict[str, Any]], Iterable[str]]) -> Iterator[str]:
     if not items:
         return
     yield ""

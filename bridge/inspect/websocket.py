@@ -7,18 +7,25 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+Incoming = SessionMessage | Exception
+Streams = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[SessionMessage]]
 
 
 @asynccontextmanager
-async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: float) -> AsyncIterator[tuple]:
-    told, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: float) -> AsyncIterator[Streams]:
+    told, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, pending = anyio.create_memory_object_stream[SessionMessage](0)
     async with (
-        connect(url, subprotocols=["mcp"], additional_headers=headers, max_size=None, open_timeout=open_timeout, close_timeout=2) as socket,
+        connect(
+            url, subprotocols=[Subprotocol("mcp")], additional_headers=headers, max_size=None, open_timeout=open_timeout, close_timeout=2
+        ) as socket,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(_read, socket, told)
@@ -31,7 +38,7 @@ async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: f
             outgoing.close()
 
 
-async def _read(socket: ClientConnection, told) -> None:
+async def _read(socket: ClientConnection, told: MemoryObjectSendStream[Incoming]) -> None:
     async with told:
         try:
             async for frame in socket:
@@ -45,7 +52,7 @@ async def _read(socket: ClientConnection, told) -> None:
             pass  # closing `told` tells the reader
 
 
-async def _write(socket: ClientConnection, pending) -> None:
+async def _write(socket: ClientConnection, pending: MemoryObjectReceiveStream[SessionMessage]) -> None:
     async with pending:
         async for outgoing in pending:
             try:
