@@ -180,7 +180,7 @@ class Child:
         try:
             return await asyncio.wait_for(waiter, patience)
         except TimeoutError:
-            return f"the server is still starting{f' after {patience:g} s' if patience else ''}{self.starting.told}"
+            return f"the server is still starting{f' after {patience:g} s' if patience else ''}{self.starting.hint}"
 
     def status(self, now: float) -> dict[str, Any]:
         """What there is to see: age in seconds, memory in bytes."""

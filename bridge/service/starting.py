@@ -49,7 +49,7 @@ class Starting:
         self._logged: list[str] = []
 
     @property
-    def told(self) -> str:
+    def hint(self) -> str:
         return f": {self.why}" if self.why.text else ""
 
     def look(self, now: float) -> None:
