@@ -24,13 +24,7 @@ SHOWN = "[redacted]"
 # Where a gateway says for whom it calls, if its operator has it do so (extra_headers). Nobody verifies it.
 USER = (b"x-litellm-user-id", b"x-litellm-user", b"x-litellm-end-user-id", b"x-litellm-customer-id")
 TEAM = (b"x-litellm-team-id", b"x-litellm-team")
-NAMED = {  # by method: the member that says what it is about, and what that is called here
-    "tools/call": ("name", "tool"),
-    "prompts/get": ("name", "prompt"),
-    "resources/read": ("uri", "resource"),
-    "resources/subscribe": ("uri", "resource"),
-    "resources/unsubscribe": ("uri", "resource"),
-}
+OF_RESOURCE = ("resources/read", "resources/subscribe", "resources/unsubscribe")
 OUTCOMES = {Reason.POLICY: "denied", Reason.LIMIT: "limited"}
 
 
@@ -78,6 +72,8 @@ class Audit:
         self.lost = 0
         self._keyed = hashlib.blake2b(key=hashlib.sha256(b"audit" + key).digest(), digest_size=16)
         self._shows_arguments = shows_arguments
+        self._headers: Mapping[bytes, bytes] = {}  # the last ones, and what they say: a connection's are the same for each request
+        self._said = ("", "", "")
 
     def begin(self, message: Envelope, caller: str, address: str, headers: Mapping[bytes, bytes], size: int) -> "Entry":
         entry = Entry(self, message.method or "", caller, address, headers, size, time.time(), time.perf_counter())
@@ -88,6 +84,14 @@ class Audit:
     def write(self, line: Line) -> None:
         if not self.sink.write(_encode(line) + b"\n"):
             self.lost += 1
+
+    def said(self, headers: Mapping[bytes, bytes]) -> tuple[str, str, str]:
+        """The user, the team and the trace that headers name."""
+        if headers is not self._headers:
+            self._headers = headers
+            trace = headers.get(b"traceparent", b"")[:LONGEST].decode("latin-1")
+            self._said = _first(headers, USER), _first(headers, TEAM), trace
+        return self._said
 
     def hash(self, arguments: bytes | Raw) -> str:
         keyed = self._keyed.copy()
@@ -137,27 +141,23 @@ class Entry(Struct, eq=False):
         if self.is_over:
             return
         self.is_over = True
-        audit, headers = self.audit, self.headers
+        audit, method, tool, prompt, resource, hash, arguments = self.audit, self.method, "", "", "", "", envelope.ABSENT
         name, version = _client(bytes(self.client)) if self.client else ("", "")
-        line = Line(_clock(self.time), self.caller, self.address, name, version)
-        line.mcp, line.method, line.outcome, line.rule = audit.mcp, self.method[:LONGEST], self.outcome or outcome, rule
-        line.ms, line.bytes_in, line.bytes_out = round((time.perf_counter() - self.began) * 1000, 3), self.size, size
-        line.user, line.team = _said(headers, USER), _said(headers, TEAM)
-        trace = headers.get(b"traceparent")
-        if trace:
-            line.traceparent = trace[:LONGEST].decode("latin-1")
+        user, team, trace = audit.said(self.headers)
         if self.params:
-            self._describe(line)
-        audit.write(line)
-
-    def _describe(self, line: Line) -> None:
-        found = envelope.peek(self.params)
-        member, field = NAMED.get(self.method, ("", ""))
-        if field:
-            setattr(line, field, (envelope.string(getattr(found, member)) or "")[:LONGEST])
-        if found.arguments:
-            line.arguments_hash = self.audit.hash(found.arguments)
-            line.arguments = self.audit.arguments(found.arguments)
+            found = envelope.peek(self.params)
+            if method == "tools/call":
+                tool = (envelope.string(found.name) or "")[:LONGEST]
+            elif method == "prompts/get":
+                prompt = (envelope.string(found.name) or "")[:LONGEST]
+            elif method in OF_RESOURCE:
+                resource = (envelope.string(found.uri) or "")[:LONGEST]
+            if found.arguments:
+                hash, arguments = audit.hash(found.arguments), audit.arguments(found.arguments)
+        ms = round((time.perf_counter() - self.began) * 1000, 3)
+        who = (_clock(self.time), self.caller, self.address, name, version, user, team, audit.mcp)
+        what = (method[:LONGEST], tool, prompt, resource, self.outcome or outcome, rule)
+        audit.write(Line(*who, *what, ms, self.size, size, hash, arguments, trace))
 
 
 _encode = msgspec.json.Encoder().encode
@@ -171,7 +171,7 @@ def _client(raw: bytes) -> tuple[str, str]:
     return name[:LONGEST], version[:LONGEST]
 
 
-def _said(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str:
+def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str:
     for name in names:
         if name in headers:
             return headers[name][:LONGEST].decode("latin-1")
