@@ -150,6 +150,19 @@ class Settings:
     secret: tuple[str, ...] = option(
         (), "the child's variable NAME gets what stands in FILE, read at the start and at each reload", repeat=True, metavar="NAME=FILE"
     )
+    caller_secret: tuple[str, ...] = option(
+        (),
+        "the variable NAME is each caller's own: from a header, or from FOLDER, where the file CALLER has it; a child for each value",
+        repeat=True,
+        metavar="NAME=header:HEADER|FOLDER",
+        per_mcp=True,
+    )
+    caller_secret_missing: str = option(
+        "refuse",
+        "what a caller without its value gets: its calls are refused, or fallback: the shared child with the values of --env and --secret",
+        choices=("refuse", "fallback"),
+        per_mcp=True,
+    )
     cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
 
     start_timeout: float = option(60.0, "a child's time from its start to its handshake", type=seconds, per_mcp=True)

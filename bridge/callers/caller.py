@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from secrets import token_bytes
 
+from bridge.callers.credentials import caller_of
 from bridge.callers.passwords import Password
 from bridge.callers.rates import Attempts
 from bridge.callers.rules import Level, Rule, Rules
@@ -84,6 +85,7 @@ class Callers:
 
     def of(self, principal: str) -> Caller:
         """The caller of this name. One that is known by --token-file alone may call everything, as without --callers."""
+        principal = caller_of(principal)
         known = self.by_name.get(principal)
         if known is None:
             return Caller(principal, default=Level.EXECUTE) if principal in self.others else self.everybody

@@ -53,7 +53,7 @@ def compose(named: Iterable[str] = (), file: str = "", ours: Mapping[str, str] =
             result.update((name, value) for name, value in ours.items() if not name.startswith("MCP_BRIDGE_"))
             continue
         name, given, value = item.partition("=")
-        _check_name(name, f"--env {name}")
+        check_name(name, f"--env {name}")
         if given:
             result[name] = value
         elif name in ours:
@@ -62,7 +62,7 @@ def compose(named: Iterable[str] = (), file: str = "", ours: Mapping[str, str] =
             raise BadEnvironment(f"--env {name}: not set in the bridge's own environment (use --env {name}=VALUE)")
     for item in secrets:
         name, _, path = item.partition("=")
-        _check_name(name, f"--secret {name}")
+        check_name(name, f"--secret {name}")
         result[name] = read_secret(name, path)
     redact.know(result, [item.partition("=")[0] for item in secrets])
     return result
@@ -104,7 +104,7 @@ def read_file(path: str) -> dict[str, str]:
         name, value = name.strip(), value.strip()
         if not equals:
             raise BadEnvironment(f"{path}:{number}: expected NAME=VALUE")
-        _check_name(name, f"{path}:{number}")
+        check_name(name, f"{path}:{number}")
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
         if "\0" in value:
@@ -113,6 +113,6 @@ def read_file(path: str) -> dict[str, str]:
     return result
 
 
-def _check_name(name: str, where: str) -> None:
+def check_name(name: str, where: str) -> None:
     if not _NAME.fullmatch(name):
         raise BadEnvironment(f"{where}: not the name of an environment variable")

@@ -14,7 +14,7 @@ wants to hear of the answer puts an outbox of its own around that of the call, a
 
 from bridge.http.call import Steps
 from bridge.http.modern import Modern, without_envelope
-from bridge.http.permission import permit, permit_modern, permit_notice, permit_part, rate, rate_of_batch
+from bridge.http.permission import credentials, permit, permit_modern, permit_notice, permit_part, rate, rate_of_batch
 from bridge.http.record import record, record_modern
 from bridge.http.service import Service
 from bridge.http.steps import (
@@ -50,13 +50,13 @@ class Admission:
     def __init__(self, service: Service):
         self.modern = modern = Modern()
         calls = service.modern
-        batch = Batch(request=(record, permit, request), notification=(permit_part, tell))
+        batch = Batch(request=(record, permit, credentials, request), notification=(permit_part, tell))
 
         # What cannot be read as a message, on all ways in. (One that can has been looked at for these.)
         self.unreadable: Steps = (size, content, well_formed)
 
         # Streamable HTTP of the handshake era.
-        self.request: Steps = (record, revision, not_draining, rate, session, room, permit, request)
+        self.request: Steps = (record, revision, not_draining, rate, session, room, permit, credentials, request)
         self.initialize: Steps = (record, revision, not_draining, rate, initialize)
         self.notification: Steps = (revision, not_draining, older_service, session, room, permit_notice, notification)
         self.batch: Steps = (batch_of_handshake_era, revision, not_draining, rate, session, split, rate_of_batch, room, batch)
@@ -72,6 +72,7 @@ class Admission:
             rate,
             calls.find_child,
             permit_modern,
+            credentials,
             calls.tool,
             calls.special,
             calls.room,
@@ -81,7 +82,7 @@ class Admission:
 
         # HTTP+SSE and WebSocket: the connection itself, and each message on it.
         self.connect: Steps = (not_draining, rate, stream_left)
-        self.connected_request: Steps = (record, not_draining, rate, connection_session, room, permit, request)
+        self.connected_request: Steps = (record, not_draining, rate, connection_session, room, permit, credentials, request)
         self.connected_initialize: Steps = (record, rate, open_connection)
         self.connected_notification: Steps = (room, permit_notice, notification)
         self.connected_batch: Steps = (is_open, rate, split, rate_of_batch, room, batch)

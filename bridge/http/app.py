@@ -97,8 +97,9 @@ class App:
         self._streams[name] = sse
         for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):
             self._endpoints[prefix + path] = self._endpoints[prefix + path + "/"] = endpoint
-        self.fast[f"{prefix}/mcp".encode()] = self.fast[f"{prefix}/mcp/".encode()] = streamable
-        self.fast[f"{prefix}/messages".encode()] = sse
+        if service.credentials is None:  # else a request's headers say more than whose it is
+            self.fast[f"{prefix}/mcp".encode()] = self.fast[f"{prefix}/mcp/".encode()] = streamable
+            self.fast[f"{prefix}/messages".encode()] = sse
         for path in ("/mcp", "/sse", "/messages", "/ws"):
             self._service_at[prefix + path] = self._service_at[prefix + path + "/"] = service
         self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service, admission)
@@ -150,7 +151,12 @@ class App:
             )
             return await _refuse(scope, send, refusal)
         # What its body takes of the memory, until its request is answered.
-        scope["bridge.hold"] = hold = Reservation(NOWHERE, scope["bridge.principal"] or address(scope.get("client")))
+        scope["bridge.hold"] = hold = Reservation(NOWHERE, principal or address(scope.get("client")))
+        if endpoint is not None and (service := self._service_at.get(path)) is not None:
+            whole = service.principal_of(principal, headers)
+            if isinstance(whole, Refusal):
+                return await _refuse(scope, send, whole)
+            scope["bridge.principal"] = whole
         try:
             await (endpoint or self._starlette)(scope, receive, send)
         except Disconnected:

@@ -10,8 +10,11 @@ from bridge.http.call import Call, ModernCall
 from bridge.http.modern import ModernReply
 from bridge.http.reply import Shown
 from bridge.protocol import spelling
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
+
+OF_ALL = frozenset(("ping", "server/discover", *LISTS))  # what the shared child answers, or we
 
 
 def rate(call: Call) -> Outcome:
@@ -39,6 +42,15 @@ def permit(call: Call) -> Outcome:
         return None
     call.rule = denial.rule
     return denial.refusal
+
+
+def credentials(call: Call) -> Outcome:
+    """Its caller has brought along what the server needs of each (`--caller-secret`): for what reaches the server, not for lists."""
+    known, method = call.service.credentials, call.message.method
+    if known is None or method in OF_ALL or not (missing := known.missing(call.request.principal)):
+        return None
+    why = f"this server works with your own credentials, and there are none: {missing}"
+    return Refusal(200, INVALID_REQUEST, why, reason=Reason.POLICY)
 
 
 def permit_notice(call: Call) -> Outcome:

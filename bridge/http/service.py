@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from bridge.budget import Budget
 from bridge.callers.access import Access
 from bridge.callers.audit import Audit
+from bridge.callers.credentials import Credentials
 from bridge.counts import Counts
 from bridge.http.stream import OpenStreams
 from bridge.protocol.envelope import Envelope
@@ -53,7 +54,10 @@ class Service(Protocol):
     draining: bool
 
     audit: Audit | None  # of calls, where they are written down
+    credentials: Credentials | None  # that callers bring along for their own children
     access: Access | None  # what callers may do, where a file says so
+
+    def principal_of(self, caller: str, headers: Mapping[bytes, bytes]) -> str | Refusal: ...
 
     @property
     def streams(self) -> OpenStreams: ...

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import log
+from bridge.callers.credentials import Credentials
 from bridge.callers.keys import Keys
 from bridge.callers.tokens import Tokens
 from bridge.child.environment import BadEnvironment, compose
@@ -40,9 +41,23 @@ def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> C
     has_jwts = bool(settings.oidc_issuer or settings.jwks)
     if configuration.tokens is None and not has_jwts and any(settings.isolation == "principal" for _, settings in mcps.values()):
         raise UsageError("--isolation principal needs --token-file, --callers or --oidc-issuer: without tokens there are no principals")
+    for name, (_, its) in mcps.items():
+        _check_caller_secrets(name, its, has_keys=has_jwts or configuration.tokens is not None)
     if not has_jwts and isinstance(configuration.tokens, Keys) and configuration.tokens.callers.have_claims:
         raise UsageError(f"{settings.callers}: a caller with jwt needs --oidc-issuer URL (or --jwks): nobody could be it")
     return configuration
+
+
+def _check_caller_secrets(name: str, settings: Settings, has_keys: bool) -> None:
+    """Raises UsageError."""
+    if not settings.caller_secret:
+        return
+    if settings.isolation != "auto":
+        raise UsageError(f"{name}: --caller-secret and --isolation {settings.isolation}: a caller's own value needs a child of its own")
+    Credentials(settings.caller_secret, False, b"x")
+    places = {source.partition("=")[2].lower() for source in settings.caller_secret}
+    if has_keys and places & {"header:authorization", "header:x-api-key"}:
+        raise UsageError(f"{name}: --caller-secret: Authorization and X-API-Key say who calls: take another header for the value")
 
 
 def resource_server(settings: Settings, tokens: Tokens | None) -> "ResourceServer | None":

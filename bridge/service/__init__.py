@@ -10,10 +10,12 @@ setup.py      what all of them are made from
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bridge.callers.access import Access
 from bridge.callers.audit import Audit
+from bridge.callers.credentials import Credentials
 from bridge.child.environment import proxies
 from bridge.child.process import Command
 from bridge.failure import Failure
@@ -56,6 +58,10 @@ class Service:
         memory: int = 0,
         is_fair: bool = False,
     ):
+        has_secrets = bool(settings.caller_secret)
+        self.credentials = Credentials(settings.caller_secret, settings.caller_secret_missing == "fallback", key) if has_secrets else None
+        if has_secrets:
+            settings = replace(settings, isolation="principal")  # which is a caller with its values, then
         setup = Setup.of(name, command, settings, log, memory, is_fair)
         self.name = name
         self.command = command
@@ -81,6 +87,13 @@ class Service:
         self._leases = Leases(setup, key, self.children)
         self.modern = ModernCalls(setup, self.children, self._leases, self._room, self.streams)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def principal_of(self, caller: str, headers: Mapping[bytes, bytes]) -> str | Refusal:
+        """The principal that a caller's request is made by: the caller, and with --caller-secret what it brings along for its child."""
+        if self.credentials is None:
+            return caller
+        principal, values = self.credentials.of(caller, headers)
+        return (self.children.no_room_for(principal, values, self.streams) if values else None) or principal
 
     # -- for the ways in ------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
+from bridge import redact
 from bridge.child.lifecycle import Pace, State
 from bridge.child.process import FULL
 from bridge.child.supervisor import Supervisor
@@ -47,6 +48,7 @@ class Child:
 
     `era` is set for a process that speaks another one than clients with a session need. `wants_headers`: it is asked with
     headers before its messages, whatever the others are. `on_trial`: it is asked something, and may well not answer.
+    `values` are a caller's own, for its environment.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Child:
         pace: Pace | None = None,
         wants_headers: bool = False,
         on_trial: bool = False,
+        values: Mapping[str, str] | None = None,
     ):
         self._setup = setup
         self._siblings = siblings
@@ -81,7 +84,12 @@ class Child:
         self.relay = Relay(
             self, policy, setup.counts, self.log, owner, private=role in ("own", "spare"), minted=setup.minted, era=era or self._eras.main
         )
-        self.supervisor = Supervisor(setup.command, pace or setup.pace, setup.max_line, self, self.log, setup.counts)
+        self.values = values or {}
+        command = setup.command
+        if values:
+            command = replace(command, environment={**command.environment, **values})
+            redact.know(dict(values), list(values))
+        self.supervisor = Supervisor(command, pace or setup.pace, setup.max_line, self, self.log, setup.counts)
         self.supervisor.is_on_trial = on_trial
         self.starting = Starting(self)
         self.caller = ""  # whose session has it

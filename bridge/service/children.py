@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
 from bridge.budget import Budget
+from bridge.callers.credentials import is_own
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import LEGACY, MODERN
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Refusal, busy
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import ASKABLE, Session, Sessions
@@ -18,8 +19,10 @@ from bridge.service.eras import PROBE, Eras
 from bridge.service.pool import Pool
 from bridge.service.setup import Setup
 from bridge.service.state_file import StateFile
+from bridge.service.streams import OpenStream
 
 LINGER = 300.0  # seconds that a principal's child stays without a session, because many clients open one for each call
+SOON = 10.0  # in which a child is started whose values have come
 NOTHING = b"{}"  # the capabilities of a client that can be asked nothing
 LOOK = 5.0  # seconds between two looks at a child's memory
 
@@ -40,6 +43,7 @@ class Children:
         self._counts = setup.counts
         self._now = setup.now
         self._is_by_principal = settings.isolation == "principal"
+        self._values: dict[str, tuple[float, Mapping[str, str]]] = {}  # of principals whose children have values of their own, since when
         self._may_sleep = bool(settings.lazy or settings.idle_stop)
         self._state_file = StateFile(settings.cache_dir, setup.name, setup.command, setup.log) if self._may_sleep else None
         self.eras = Eras(setup.name, setup.command, settings, setup.log, self)
@@ -135,8 +139,9 @@ class Children:
         if eras.modern is None:
             return None
         is_beside = eras.modern and eras.legacy is not False
-        if self._is_by_principal and principal:
-            return self._of_principal(principal, MODERN if is_beside else LEGACY)
+        own = self._of_principal(principal, MODERN if is_beside else LEGACY)
+        if own is not None:
+            return own
         return (self.modern or self.start_modern()) if is_beside else self.shared
 
     def modern_or_legacy(self, principal: str) -> Child:
@@ -222,16 +227,43 @@ class Children:
         return self.shared.supervisor.start_seconds
 
     def _of_principal(self, name: str, era: str) -> Child | None:
-        if not self._is_by_principal or not name:
+        values = self._values[name][1] if is_own(name) else None
+        if not self._is_by_principal or not name or (self._settings.caller_secret and values is None):
             return None
         child = self._principals.get((name, era))
         if child is None:
-            child = self._principals[name, era] = Child(self._setup, self, "principal", era=MODERN if era == MODERN else "")
+            child = self._principals[name, era] = Child(self._setup, self, "principal", era=MODERN if era == MODERN else "", values=values)
             child.relay.link.used = self._now()  # somebody asks for it
             child.start()
             if era == LEGACY:
                 child.relay.presume(self.shared.relay)  # which was told the same in its handshake
         return child
+
+    def no_room_for(self, principal: str, values: Mapping[str, str], streams: Iterable[OpenStream]) -> Refusal | None:
+        """Whether a child with these values is one too many; if not, it may be started from now on."""
+        if principal not in self._values and len(self._values) >= self._settings.max_children:
+            self._forget_values({stream.principal for stream in streams})
+            if len(self._values) >= self._settings.max_children and not self._end_longest_idle():
+                return busy("children with callers' own secrets", "--max-children")
+        self._values[principal] = self._now(), values
+        return None
+
+    def _forget_values(self, connected: Container[str]) -> None:
+        """Those of principals who have no child, and no connection on which they may still ask for one."""
+        late = [name for name, (since, _) in self._values.items() if self._now() - since >= SOON]
+        for name in late:
+            if name not in connected and not any(key[0] == name for key in self._principals):
+                del self._values[name]
+
+    def _end_longest_idle(self) -> bool:
+        idle = [(child.relay.link.used, key) for key, child in self._principals.items() if is_own(key[0]) and _is_unused(child)]
+        if not idle:
+            return False
+        name = min(idle)[1][0]
+        for key in [key for key in self._principals if key[0] == name]:
+            self._end(self._principals.pop(key))
+        del self._values[name]
+        return True
 
     def _modern_gone(self, child: Child) -> None:
         """It is not there any more; if it never was, the child is no modern one."""
@@ -260,7 +292,7 @@ class Children:
             self._retiring.remove(child)
             self.spawn(child.stop())
         for key, child in list(self._principals.items()):
-            if not child.relay.sessions and child.relay.is_idle and now - child.relay.link.used >= LINGER:
+            if _is_unused(child) and now - child.relay.link.used >= LINGER:
                 del self._principals[key]
                 self._end(child)
 
@@ -302,7 +334,9 @@ class Children:
             self._counts.recycled += 1
             child.relay.pause()  # it must be the only one: calls wait until the next one is there
             return
-        child.successor = Child(self._setup, self, child.role, era=child.own_era, on_gone=child.on_gone, on_opened=child.on_opened)
+        child.successor = Child(
+            self._setup, self, child.role, era=child.own_era, on_gone=child.on_gone, on_opened=child.on_opened, values=child.values
+        )
         child.successor.start()
 
     def _await_successor(self, child: Child, successor: Child, now: float) -> None:
@@ -376,3 +410,7 @@ class Children:
     def _shared_gone(self, child: Child) -> None:
         if child is self.shared and child.supervisor.state is State.FATAL:
             self._on_fatal()
+
+
+def _is_unused(child: Child) -> bool:
+    return not child.relay.sessions and child.relay.is_idle

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from bridge.budget import Budget, Reservation
+from bridge.callers.credentials import caller_of
 from bridge.counts import Counts
 from bridge.log import Log
 from bridge.protocol.errors import Refusal, no_room
@@ -66,5 +67,5 @@ class Streams:
     def close(self, principals: set[str] | None = None, only_standing: bool = False) -> None:
         """End the streams of these principals, or all; or only those that are not the answer to one request, which was let in."""
         for stream in self:
-            if (principals is None or stream.principal in principals) and (stream.is_standing or not only_standing):
+            if (principals is None or caller_of(stream.principal) in principals) and (stream.is_standing or not only_standing):
                 stream.close()

@@ -7,6 +7,7 @@ deleted at any time: ``$MCP_BRIDGE_TEST_CACHE``, or ``~/.cache/mcp-bridge-tests`
     python -m environments all       # in tests/: make everything, one line each with the seconds it took
 """
 
+from .authorization import authorization_server, authorizing
 from .browser import playwright
 from .clients import litellm_1773, litellm_newest, mcp_remote, promtool, sdk1, sdk2
 from .packages import node22, npm, venv
@@ -16,6 +17,8 @@ from .suite import conformance_suite, conformance_suite_2
 __all__ = [
     "SERVERS",
     "EverythingServer",
+    "authorization_server",
+    "authorizing",
     "conformance_suite",
     "conformance_suite_2",
     "everything_sdk1",

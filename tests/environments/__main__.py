@@ -4,7 +4,7 @@ import argparse
 import time
 from functools import partial
 
-from . import browser, clients, servers, suite
+from . import authorization, browser, clients, servers, suite
 from .packages import node22
 
 ENVIRONMENTS = {
@@ -20,6 +20,7 @@ ENVIRONMENTS = {
     "mcp_remote": clients.mcp_remote,
     "litellm_1773": clients.litellm_1773,
     "litellm_newest": clients.litellm_newest,
+    "authorization_server": authorization.authorization_server,
     "playwright": browser.playwright,
 }
 OPTIONAL = ("playwright",)  # not every machine can have a browser; the tests that need it are skipped there
