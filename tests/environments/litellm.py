@@ -31,6 +31,7 @@ class LiteLLM:
         self.config = config
         self.env = dict(env or {})
         self.key = f"sk-{secrets.token_hex(16)}"
+        self.headers: dict[str, str] = {}  # that requests have beside the key
 
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory(prefix="litellm-")
@@ -112,7 +113,7 @@ class LiteLLM:
         request = self._http.build_request(
             "POST",
             f"{self.url}/mcp/",
-            headers={"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"},
+            headers={"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"} | self.headers,
             json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params},
             timeout=timeout,
         )
