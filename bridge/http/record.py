@@ -7,6 +7,7 @@ refused or answered on the way; in `Recorded`, whose outbox got the answer; or i
 from msgspec import Raw
 
 from bridge.callers.audit import Entry
+from bridge.callers.credentials import caller_of
 from bridge.http.call import Call, ModernCall
 from bridge.http.modern import ModernReply
 from bridge.http.reply import Gather
@@ -29,7 +30,7 @@ def record(call: Call) -> Outcome:
         why = "calls are refused while the audit cannot be written (--audit-required)"
         return Refusal(503, INTERNAL_ERROR, why, RETRY, reason=Reason.ROOM)
     size = len(request.content) if not isinstance(call.outbox, Gather) else len(memoryview(call.message.params))
-    call.entry = audit.begin(call.message, request.principal, request.address, request.headers, size)
+    call.entry = audit.begin(call.message, caller_of(request.principal), request.address, request.headers, size)
     call.entry.client = _client(call)
     return None
 
