@@ -84,5 +84,6 @@ class Recorded:
 def _client(call: Call) -> Raw:
     """What the client says of itself, if it does so here; else its session knows."""
     if call.message.method == "initialize":
-        return (envelope.object_or_none(call.message.params) or {}).get("clientInfo", envelope.ABSENT)
+        members: dict[str, Raw] = envelope.object_or_none(call.message.params) or {}
+        return members.get("clientInfo", envelope.ABSENT)
     return envelope.ABSENT
