@@ -9,6 +9,7 @@ with --audit. `two-pieces` is `modern`, head and body sent apart. Needs valgrind
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -77,7 +78,8 @@ def _call(case: str, port: int, calls: int) -> None:
         if case in ("modern", "two-pieces"):
             headers, body = MODERN_HEADERS, MODERN
         elif case != "bare":
-            token = b"Authorization: Bearer %b\r\n" % TOKEN.encode() if case in ("tokens", "callers") else b""
+            shown = _jwt()[0] if case == "jwt" else TOKEN if case in ("tokens", "callers") else ""
+            token = b"Authorization: Bearer %b\r\n" % shown.encode() if shown else b""
             opened, _ = _post(connection, answers, token, load.INITIALIZE % 1)
             headers = token + b"MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %b\r\n" % load.SESSION.search(opened)[1]
             _post(connection, answers, headers, load.INITIALIZED)
@@ -126,11 +128,25 @@ def _file(name: str, content: str) -> str:
     return str(path)
 
 
+@functools.cache
+def _jwt() -> tuple[str, str]:
+    """A token as issuers write them, of some 700 bytes, and the file of its key."""
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = jwt.get_algorithm_by_name("RS256").to_jwk(private.public_key(), as_dict=True) | {"kid": "bench", "use": "sig"}
+    claims = {"iss": "https://issuer.example.com/realms/team", "aud": "bench", "sub": "0b0e9c7e-4f2b-4d62-9a59-1b3f2f8b9d11"}
+    claims |= {"exp": int(time.time()) + 86400, "scope": "openid profile email mcp:call", "azp": "bench", "jti": "c" * 36}
+    return jwt.encode(claims, private, "RS256", {"kid": "bench"}), _file("jwks", json.dumps({"keys": [public]}))
+
+
 CASES = {
     "handshake": _serve("legacy"),
     "tokens": _serve("legacy", "--token-file", _file("tokens", f"bench {HASHED}")),
     "callers": _serve("legacy", "--callers", _file("callers", json.dumps(RULES))),
     "audit": _serve("legacy", "--audit", _file("audit", "")),
+    "jwt": lambda port: _serve("legacy", "--jwks", _jwt()[1], "--audience", "bench")(port),
     "modern": _serve("modern"),
     "two-pieces": _serve("modern"),
     "bare": lambda port: [
