@@ -83,9 +83,9 @@ class View:
         if method == "tools/call":
             return self._call(params, own_name, is_modern)
         if method == "prompts/get":
-            return self._reading("prompt", envelope.string(params.name) or "", is_modern)
+            return self._reading("prompt", envelope.string(params.name), is_modern)
         if method in _OF_RESOURCE:
-            return self._reading("resource", envelope.string(params.uri) or "", is_modern)
+            return self._reading("resource", envelope.string(params.uri), is_modern)
         if method == "completion/complete":
             return self._completion(message, is_modern)
         if method == "subscriptions/listen":
@@ -105,7 +105,9 @@ class View:
         return self.rules.decide(kind, name).level >= Level.READ
 
     def _call(self, params: Params, own_name: OwnName, is_modern: bool) -> Denial | None:
-        shown = envelope.string(params.name) or ""
+        shown = envelope.string(params.name)
+        if shown is None:  # JavaScript takes ["delete_rows"] for "delete_rows" where it looks a tool up
+            return _denied(INVALID_PARAMS, "Unknown tool: its name must be a text", "", is_modern)
         name = own_name(shown)
         if name is None:
             return None  # no client can call it: who hides it says so
@@ -119,7 +121,9 @@ class View:
         )
         return _denied(INVALID_REQUEST, why, decision.rule, is_modern)
 
-    def _reading(self, kind: str, name: str, is_modern: bool) -> Denial | None:
+    def _reading(self, kind: str, name: str | None, is_modern: bool) -> Denial | None:
+        if name is None:
+            return _denied(INVALID_PARAMS, f"a {kind} is named by a text", "", is_modern)
         decision = self.rules.decide(kind, name)
         if decision.level >= Level.READ:
             return None

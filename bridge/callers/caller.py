@@ -136,6 +136,7 @@ class Callers:
             if not self.of(name).same_rights(after.of(name))
             or self.of(name).digests - after.of(name).digests
             or dict(self.of(name).passwords) != dict(after.of(name).passwords)
+            or self.of(name).claims != after.of(name).claims
         }
 
 

@@ -74,11 +74,19 @@ class Rule:
     def _name(self) -> Pattern:
         return Pattern(self.name)
 
+    @cached_property
+    def _plain(self) -> Pattern:
+        return Pattern(uris.plain_pattern(self.name))
+
     def is_about(self, mcp: str) -> bool:
         return self._mcp.fits(mcp)
 
     def fits(self, kind: str, name: str) -> bool:
         return not self.kind or (self.kind == kind and self._name.fits(name))
+
+    def fits_plain(self, uri: str) -> bool:
+        """Whether it is about a URI that was decoded and resolved."""
+        return not self.kind or (self.kind == "resource" and (self._plain.fits(uri) or self._name.fits(uri)))
 
     @cached_property
     def weight(self) -> tuple[bool, int, bool, bool, int, int]:
@@ -120,8 +128,16 @@ class Rules:
     def _decide(self, kind: str, name: str) -> Decision:
         if kind != "resource":
             return self._of([rule for rule in self.rules if rule.fits(kind, name)])
-        # A server takes apart what we would only compare: each way to write the same URI must be allowed.
-        return min((self._of([rule for rule in self.rules if rule.fits(kind, uri)]) for uri in uris.spellings(name)), key=_level)
+        return self._decide_uri(name)
+
+    def _decide_uri(self, uri: str) -> Decision:
+        """A server takes apart what we would only compare: each way to write the same URI must be allowed."""
+        plain = uris.plain(uri)
+        others = uris.bare(plain)
+        written = [rule for rule in self.rules if rule.fits("resource", uri)]
+        meant = [rule for rule in self.rules if rule.fits_plain(plain)]
+        bare = [rule for rule in self.rules if rule.level is Level.DENY and any(map(rule.fits_plain, others))]
+        return min(self._of(written), self._of(meant + bare), key=_level)
 
     @cached_property
     def of_all(self) -> Decision:

@@ -170,6 +170,13 @@ def test_whose_rights_changed_is_known(tmp_path):
     assert before.changed(callers(tmp_path, f"callers: {{alice: {{token_sha256: '{HASH}', default: read}}}}")) == {"bob"}
 
 
+def test_who_is_known_by_other_claims_is_another(tmp_path):
+    before, same, after = (callers(tmp_path, f"callers: {{alice: {{jwt: {{sub: {sub}}}, default: read}}}}") for sub in ("a", "a", "b"))
+
+    assert before.changed(same) == set()
+    assert before.changed(after) == {"alice"}
+
+
 def test_a_hash_that_would_take_a_gigabyte_a_guess_is_refused():
     with pytest.raises(Exception, match="expected scrypt"):
         Password.parse("scrypt:30:8:1:c2FsdHNhbHQ=:aGFzaGhhc2hoYXNoaGFzaA==")

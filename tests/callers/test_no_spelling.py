@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -85,3 +86,14 @@ def test_an_answer_that_is_no_list_shows_nothing(text, method):
     answer = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"other": text}}).encode()
 
     assert "result" not in json.loads(view({"files/*": Level.READ}).cut(method, answer, lambda name: name))
+
+
+@pytest.mark.parametrize("name", ['["delete_a"]', "null", "7", '{"name": "delete_a"}', ""])
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_name_that_is_no_text_names_nothing(method, name):
+    """A server in JavaScript finds the tool `delete_a` by `tools[["delete_a"]]`."""
+    member = METHODS[method][1]
+    message = Envelope(id=Raw(b"1"), method=method, params=Raw(f'{{"{member}": {name}}}'.encode() if name else b"{}"))
+    seen = view({"*/delete_*": Level.DENY}, Level.EXECUTE)
+
+    assert seen.denial(message, spelling.params(message), lambda name: name) is not None

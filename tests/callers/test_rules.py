@@ -86,6 +86,47 @@ def test_a_uri_that_is_written_in_another_way_is_still_denied(uri):
     assert rules(may, "files").decide("resource", "file:///srv/public/x").level is Level.READ
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///srv/a%20secret.txt",
+        "file:///srv/a secret.txt",
+        "file:///srv/a%20secret.txt/",
+        "file:///srv/a%20secret.txt/.",
+        "file:///srv/a%20secret.txt?",
+        "file:///srv/a%20secret.txt?x=1",
+        "file:///srv/a%20secret.txt#x",
+        "file:///srv/a%20sec\tret.txt",
+        " file:///srv/a%20secret.txt\n",
+        "file:/srv/a%20secret.txt",
+        "file://localhost/srv/a%20secret.txt",
+        "memo://Secrets",
+        "memo://secrets",
+        "memo://SECRETS/",
+    ],
+)
+def test_a_rule_that_denies_one_uri_denies_all_that_servers_take_for_it(uri):
+    denied = {"files/resource:file:///srv/a%20secret.txt": "deny", "files/resource:memo://Secrets": "deny"}
+    may = {"files/resource:file:*": "read", "files/resource:memo:*": "read", **denied}
+
+    assert level(may | {"files/resource: *": "read"} if uri.startswith(" ") else may, "files/resource:" + uri) == "deny"
+    assert level(may, "files/resource:file:///srv/another.txt?x=1") == "read"
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///srv/my%20notes.txt", "memo://Notes", "memo://Notes/A/", "FILE:///x//y", "https://x/%E2%82%AC?q=%2F"]
+)
+def test_a_uri_that_stands_in_a_rule_as_the_server_lists_it_is_allowed(uri):
+    assert level({f"files/resource:{uri}": "read"}, f"files/resource:{uri}") == "read"
+    assert level({f"files/resource:{uri[:-3]}*": "read"}, f"files/resource:{uri}") == "read"
+
+
+def test_a_star_that_is_written_as_an_escape_stands_for_nothing_else():
+    may = {"files/resource:file:///a%2a/*": "read"}
+
+    assert level(may, "files/resource:file:///a%2a/../abc/secret") == "deny"
+
+
 def test_a_way_out_of_what_is_allowed_is_not_allowed():
     assert level({"files/resource:file:///srv/*": "read"}, "files/resource:file:///srv/../etc/shadow") == "deny"
 
