@@ -141,6 +141,7 @@ class App:
         is_hidden = self._is_hidden(path, principal)
         if is_hidden:
             endpoint = None  # as where there is no such MCP
+            self._service_at[path].write_down_denial(principal, client, headers)
         if endpoint is None and (scope["type"] == "websocket" or (scope["path"] in self.sockets and not is_hidden)):
             refusal = Refusal(
                 426,

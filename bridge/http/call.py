@@ -6,16 +6,17 @@ so a plain call goes through without a task.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol
 
 from msgspec import Raw, Struct
 
-from bridge.callers.audit import Entry
+from bridge.callers.audit import Audit, Entry
 from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
 from bridge.http.service import Service
-from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, from_client
+from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, from_client, is_batch, split
 from bridge.protocol.errors import NULL_ID, Malformed, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
@@ -121,7 +122,39 @@ def _refused(call: Call, refusal: Refusal) -> Refusal:
         if call.session is not None:
             call.entry.client = call.session.client
         call.entry.refuse(refusal, call.rule)
+    elif call.service.audit is not None and call.message is NO_MESSAGE:
+        _write_down(call, call.service.audit, refusal)
     return refusal
+
+
+def _write_down(call: Call, audit: Audit, refusal: Refusal) -> None:
+    """The requests in what was refused as a whole: each part of a batch, and what is too long or of no use."""
+    if not audit.may_go_on():
+        return
+    request = call.request
+    for message in call.messages or _requests_in(call):
+        if message.method is not None and message.id:
+            entry = audit.begin(message, request.principal, request.address, request.headers, len(message.params))
+            entry.client = call.session.client if call.session is not None else ABSENT
+            entry.refuse(refusal, call.rule)
+
+
+def _requests_in(call: Call) -> list[Envelope]:
+    """As far as they can be told."""
+    body = call.request.body
+    found: list[Envelope] = []
+    try:
+        parts = split(body) if isinstance(body, bytes) and is_batch(body) else []
+    except Malformed:
+        return found
+    for part in parts:
+        with suppress(Malformed):
+            found.append(from_client(part))
+    if not parts:
+        id, method, params = request_of(call)
+        if id != NULL_ID:
+            found.append(Envelope(id=Raw(id), method=method, params=params))
+    return found
 
 
 def request_of(call: Call) -> tuple[bytes, str | None, Raw]:

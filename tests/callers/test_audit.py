@@ -237,6 +237,50 @@ def test_a_batch_leaves_a_line_for_each_of_its_calls(audited, connect):
     assert sorted((line["tool"], line["outcome"]) for line in lines) == [("echo", "ok"), ("echo", "ok"), ("pid", "denied")]
 
 
+@pytest.mark.parametrize("way", [Http, Ws])
+def test_a_batch_that_is_refused_as_a_whole_leaves_a_line_for_each_of_its_calls(audited, connect, way):
+    client = connect(way, audited.url, headers={"authorization": f"Bearer {TOKEN}"}, version="2025-06-18")
+    before = len(audited.audit.read_text().splitlines())
+    batch = [call_of("echo", 1), {"jsonrpc": "2.0", "method": "notifications/cancelled"}, call_of("pid", 2)]
+    client.send(batch) if way is Ws else client.post(batch)
+
+    lines = eventually(lambda: len(found := written(audited, before)) >= 2 and found)
+    assert [(line["tool"], line["outcome"], line["caller"], line["client"]) for line in lines] == [
+        ("echo", "refused", "alice", lines[0]["client"]),
+        ("pid", "refused", "alice", lines[0]["client"]),
+    ]
+
+
+def call_of(name: str, id: int) -> dict:
+    return {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": {"message": "hi"}}}
+
+
+def test_a_call_that_is_refused_unread_leaves_a_line(audited, connect):
+    client = connect(Http, audited.url, headers={"authorization": f"Bearer {TOKEN}"})
+    before = len(audited.audit.read_text().splitlines())
+    client.post(call_of("echo", 1), {"content-type": "text/plain", "accept": "text/html"})
+    client.post(call_of("echo", 2) | {"params": {"name": "echo", "arguments": {"message": "x" * 8_400_000}}})
+    client.post("no JSON at all")
+
+    lines = eventually(lambda: len(found := written(audited, before)) >= 2 and found)
+    assert {(line["method"], line["outcome"]) for line in lines} <= {("tools/call", "refused"), ("tools/call", "ok")}
+    assert lines[-1] == lines[-1] | {"method": "tools/call", "outcome": "refused"}
+
+
+def test_who_asks_for_an_mcp_that_is_hidden_from_him_is_written_down(start, tmp_path):
+    hash = hashlib.sha256(TOKEN.encode()).hexdigest()
+    callers = {"alice": {"token_sha256": hash, "default": "read", "may": {"echo/*": "deny"}}}
+    (tmp_path / "callers.json").write_text(json.dumps({"callers": callers}))
+    bridge = start("echo", options=["--callers", tmp_path / "callers.json", "--audit", tmp_path / "audit", "--name", "echo"])
+    for path in ("/mcp", "/sse"):
+        bridge.http.post(path, headers={"authorization": f"Bearer {TOKEN}"}, json=call_of("echo", 1))
+
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+    assert [(line["caller"], line["mcp"], line["outcome"], line["rule"]) for line in lines] == [
+        ("alice", "echo", "denied", "echo/*: deny")
+    ] * 2
+
+
 def test_calls_are_refused_where_they_must_be_written_down_and_cannot(start, connect):
     bridge = start("echo", options=["--audit", "/dev/full", "--audit-required"])
     client = connect(Http, bridge.url)
