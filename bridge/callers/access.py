@@ -205,17 +205,19 @@ class Access:
                 self._views.popitem(last=False)
         return found
 
-    def too_often(self, caller: str, now: float) -> Refusal | None:
-        """Take one request of this caller's. `caller` is a principal, or the address of who has none."""
+    def too_often(self, caller: str, now: float, amount: int = 1) -> Refusal | None:
+        """Take so many requests of this caller's. `caller` is a principal, or the address of who has none."""
         bucket = self._bucket(caller, now)
-        wait = bucket.take(now) if bucket is not None else 0.0
+        wait = bucket.take(now, amount) if bucket is not None and amount else 0.0
         if bucket is None or not wait:
             return None
         why = f"you may ask {bucket.rate:g} times a second here: wait {wait:.1f} s (limits.requests of the callers file)"
+        if amount >= bucket.burst:
+            why = f"a batch counts as many as it has, and you may ask {bucket.burst:g} times at once here (limits.burst of the callers file)"
         return Refusal(429, INTERNAL_ERROR, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.LIMIT)
 
     def spend(self, caller: str, amount: int, now: float) -> None:
-        """The same for what is not refused one by one: notifications, and what a batch has more than one of."""
+        """The same for what is never refused: notifications."""
         if amount and (bucket := self._bucket(caller, now)) is not None:
             bucket.spend(now, amount)
 

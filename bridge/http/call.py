@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from msgspec import Raw, Struct
 
 from bridge.callers.audit import Audit, Entry
+from bridge.callers.credentials import caller_of
 from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
@@ -134,7 +135,7 @@ def _write_down(call: Call, audit: Audit, refusal: Refusal) -> None:
     request = call.request
     for message in call.messages or _requests_in(call):
         if message.method is not None and message.id:
-            entry = audit.begin(message, request.principal, request.address, request.headers, len(message.params))
+            entry = audit.begin(message, caller_of(request.principal), request.address, request.headers, len(message.params))
             entry.client = call.session.client if call.session is not None else ABSENT
             entry.refuse(refusal, call.rule)
 

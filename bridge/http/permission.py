@@ -25,10 +25,10 @@ def rate(call: Call) -> Outcome:
 
 def rate_of_batch(call: Call) -> Outcome:
     """A batch counts as many as it has requests, the first of which `rate` has counted."""
-    if call.service.access is not None:
-        requests = sum(message.method is not None and bool(message.id) for message in call.messages)
-        call.service.access.spend(_name(call), requests - 1, call.service.loop.time())
-    return None
+    if call.service.access is None:
+        return None
+    requests = sum(message.method is not None and bool(message.id) for message in call.messages)
+    return call.service.access.too_often(_name(call), call.service.loop.time(), max(0, requests - 1))
 
 
 def permit(call: Call) -> Outcome:

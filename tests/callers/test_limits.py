@@ -39,8 +39,11 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not(limite
 
 def test_the_messages_of_a_batch_count_each(limited, connect):
     client = connect(Http, limited().url, headers=headers("slow"), listen=False, version="2025-03-26")
+    batch = [CALL | {"id": number} for number in range(1000)]
 
-    assert client.post([CALL | {"id": number} for number in range(8)]).status_code == 200
+    refused = client.post(batch)
+    assert refused.status_code == 429 and "a batch counts as many as it has" in refused.json()["error"]["message"]
+    assert client.post(batch[:2]).status_code == 200
     assert client.post(CALL).status_code == 429
 
 
