@@ -213,7 +213,9 @@ class Access:
             return None
         why = f"you may ask {bucket.rate:g} times a second here: wait {wait:.1f} s (limits.requests of the callers file)"
         if amount >= bucket.burst:
-            why = f"a batch counts as many as it has, and you may ask {bucket.burst:g} times at once here (limits.burst of the callers file)"
+            why = (
+                f"a batch counts as many as it has, and you may ask {bucket.burst:g} times at once here (limits.burst of the callers file)"
+            )
         return Refusal(429, INTERNAL_ERROR, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.LIMIT)
 
     def spend(self, caller: str, amount: int, now: float) -> None:

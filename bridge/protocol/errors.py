@@ -107,8 +107,12 @@ def no_room(budget: Budget, caller: str, what: str, option: str) -> Refusal:
         why = f"you may have {most} {what} at once: wait for some of them to end (limits of the callers file)"
         return Refusal(429, INTERNAL_ERROR, why, _AGAIN, reason=Reason.LIMIT)
     if 2 * budget.by_caller.get(caller, 0) > budget.held:
-        return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", _AGAIN)
+        return share_taken(what, option)
     return busy(what, option)
+
+
+def share_taken(what: str, option: str) -> Refusal:
+    return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", _AGAIN)
 
 
 _AGAIN = ((b"retry-after", b"2"),)

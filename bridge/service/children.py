@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
-from bridge.budget import Budget
-from bridge.callers.credentials import is_own
+from bridge.budget import GREED, Budget
+from bridge.callers.credentials import caller_of, is_own
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import LEGACY, MODERN
-from bridge.protocol.errors import INVALID_REQUEST, Refusal, busy
+from bridge.protocol.errors import INVALID_REQUEST, Refusal, busy, share_taken
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import ASKABLE, Session, Sessions
@@ -241,12 +241,22 @@ class Children:
 
     def no_room_for(self, principal: str, values: Mapping[str, str], streams: Iterable[OpenStream]) -> Refusal | None:
         """Whether a child with these values is one too many; if not, it may be started from now on."""
-        if principal not in self._values and len(self._values) >= self._settings.max_children:
+        caller, most = caller_of(principal), self._settings.max_children
+        if principal not in self._values and (len(self._values) >= most or self._has_its_share(caller)):
             self._forget_values({stream.principal for stream in streams})
-            if len(self._values) >= self._settings.max_children and not self._end_longest_idle():
-                return busy("children with callers' own secrets", "--max-children")
+            whose = caller if self._has_its_share(caller) else ""
+            if (whose or len(self._values) >= most) and not self._end_longest_idle(whose):
+                what = "children with callers' own secrets"
+                return share_taken(what, "--max-children, or limits.children") if whose else busy(what, "--max-children")
         self._values[principal] = self._now(), values
         return None
+
+    def _has_its_share(self, caller: str) -> bool:
+        """Whether a caller has as many of these children as it may: it can bring any number of values along."""
+        mine = 1 + sum(caller_of(name) == caller for name in self._values)
+        cap = self.budget.cap(caller) if self.budget.cap is not None else 0
+        free = max(1, self._settings.max_children - len(self._values))
+        return 0 < cap < mine or (self.budget.is_fair and mine > GREED * free)
 
     def _forget_values(self, connected: Container[str]) -> None:
         """Those of principals who have no child, and no connection on which they may still ask for one."""
@@ -255,8 +265,13 @@ class Children:
             if name not in connected and not any(key[0] == name for key in self._principals):
                 del self._values[name]
 
-    def _end_longest_idle(self) -> bool:
-        idle = [(child.relay.link.used, key) for key, child in self._principals.items() if is_own(key[0]) and _is_unused(child)]
+    def _end_longest_idle(self, whose: str) -> bool:
+        """Make room: of this caller's, or of anybody's."""
+        idle = [
+            (child.relay.link.used, key)
+            for key, child in self._principals.items()
+            if is_own(key[0]) and _is_unused(child) and whose in ("", caller_of(key[0]))
+        ]
         if not idle:
             return False
         name = min(idle)[1][0]

@@ -138,6 +138,23 @@ def test_children_of_values_are_bounded_and_the_longest_idle_one_makes_room(toke
             assert refused.value.status == 503 and "--max-children" in str(refused.value)
 
 
+@pytest.mark.parametrize(("limit", "most"), [("limits: {children: 2}, ", 2), ("", 3)])
+def test_no_caller_takes_the_children_of_all_others_with_values_that_it_makes_up(connect, tmp_path, limit, most):
+    for name, value in KEYS.items():
+        (tmp_path / name).write_text(value)
+    (tmp_path / "callers.yaml").write_text(
+        f"callers: {{alice: {{token_file: alice, {limit}default: execute}}, bob: {{token_file: bob, default: execute}}}}"
+    )
+    with Bridge(zoo("echo"), *HEADER, "--callers", tmp_path / "callers.yaml", "--max-children", "4", headers=ALICE) as bridge:
+        for number in range(most):
+            connect(Ws, bridge.url, headers=brings(f"held-{number}")).call("env")
+        with pytest.raises(Refused) as refused, Http(bridge.url, headers=brings("one-more")):
+            pass
+
+        assert refused.value.status == 429 and "you have your share" in str(refused.value)
+        assert key(connect(Http, bridge.url, headers=brings("bobs", BOB))) == "bobs"
+
+
 def test_a_folder_has_a_file_for_each_caller_and_a_new_value_counts_at_once(tokens, connect, tmp_path):
     (tmp_path / "alice").write_text("from-a-file\n")
     with Bridge(zoo("echo"), "--caller-secret", f"API_KEY={tmp_path}", "--token-file", tokens, headers=ALICE) as bridge:
