@@ -151,7 +151,7 @@ class Entry(Struct, eq=False):
             elif method == "prompts/get":
                 prompt = (envelope.string(found.name) or "")[:LONGEST]
             elif method in OF_RESOURCE:
-                resource = (envelope.string(found.uri) or "")[:LONGEST]
+                resource = redacted((envelope.string(found.uri) or "")[: 16 * LONGEST])[:LONGEST]
             if found.arguments:
                 hash, arguments = audit.hash(found.arguments), audit.arguments(found.arguments)
         ms = round((time.perf_counter() - self.began) * 1000, 3)

@@ -86,6 +86,14 @@ def test_arguments_are_written_out_without_what_looks_like_a_secret():
     assert lines[1]["arguments"] == "(20002 bytes)"
 
 
+def test_a_resource_is_named_without_the_secrets_in_its_address():
+    lines = Lines()
+    entry(lines, b'{"uri": "https://user:hunter2-hunter2@host/x?access_token=hunter3-hunter3&page=2"}', "resources/read").end("ok")
+
+    assert "hunter" not in json.dumps(lines)
+    assert lines[0]["resource"].startswith("https://") and "host/x" in lines[0]["resource"]
+
+
 def test_a_refusal_names_its_rule():
     lines = Lines()
     entry(lines, b"{}").refuse(Refusal(200, 0, "", reason=Reason.POLICY), "*/x: deny")
