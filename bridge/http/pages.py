@@ -85,11 +85,15 @@ class Pages:
 
     def _caller(self, request: Request) -> Caller | None:
         """Whose rights are to be looked at: nobody's without --callers, nor those of an admin."""
+        caller = self._known_caller(request)
+        return None if caller is None or caller.is_admin else caller
+
+    def _known_caller(self, request: Request) -> Caller | None:
+        """Who asks, of the callers file."""
         tokens, admins = self.gate.tokens, self.gate.admins
         if not isinstance(tokens, Keys) or (admins is not None and admins.principal(request.scope["bridge.headers"]) is not None):
             return None
-        caller = tokens.callers.of(request.scope["bridge.principal"])
-        return None if caller.is_admin else caller
+        return tokens.callers.of(request.scope["bridge.principal"])
 
     async def metrics(self, request: Request) -> Response:
         caller = self._caller(request)
@@ -109,14 +113,16 @@ class Pages:
 
     def _status(self, request: Request, service: Service) -> dict[str, Any] | None:
         """What this caller may know of an MCP; None for one that is hidden."""
-        status, caller = service.status(self._may_see_words(request, service)), self._caller(request)
+        status, caller = service.status(self._may_see_words(request, service)), self._known_caller(request)
         if caller is None or service.access is None:
             return status
         view = service.access.view(request.scope["bridge.principal"])
-        if view.is_admin:
+        if view.is_hidden:  # from an admin, too
+            return None
+        if caller.is_admin or view.is_admin:
             return status
         tools = [name for name in status["tools"] if view.may_read("tool", service.profile.own_name(name) or "")]
-        return None if view.is_hidden else {name: status[name] for name in ("status", "state", "mcp")} | {"tools": tools}
+        return {name: status[name] for name in ("status", "state", "mcp")} | {"tools": tools}
 
     async def status_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])

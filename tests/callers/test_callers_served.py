@@ -264,6 +264,15 @@ def test_pages_show_a_caller_what_it_may_know(bridge):
     assert [metrics[name].status_code for name in metrics] == [200, 403, 403]
 
 
+def test_an_mcp_that_is_denied_is_hidden_from_an_admin_on_the_pages_too(start, tmp_path):
+    write(tmp_path / "callers.json", admin=FILE["callers"]["admin"], some=SOME | {"may": {"*/*": "admin", "echo/*": "deny"}})
+    bridge = start("echo", options=["--callers", tmp_path / "callers.json", "--name", "echo"])
+
+    shown = {name: bridge.http.get("/status.json", headers=headers(name)).json()["mcps"] for name in ("admin", "some")}
+    assert set(shown["admin"]) == {"echo"} and shown["some"] == {}
+    assert "echo" not in bridge.http.get("/", headers=headers("some")).text
+
+
 def test_wrong_keys_are_counted_and_slowed_and_right_ones_are_not(careful):
     wrong = [careful.http.post("/mcp", headers={"authorization": f"Bearer wrong-{number}"}, json=INITIALIZE) for number in range(250)]
 
