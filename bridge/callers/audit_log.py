@@ -49,7 +49,7 @@ class AuditLog:
                 raise BlockingIOError(0, "nobody reads standard output")
             if self.longest and self._size and self._size + len(line) > self.longest and self._poll is None:
                 self._rotate()
-            written = os.write(self._fd, line)
+            written = os.write(self._fd, line) if self._poll is None else self._put(self._poll, line)
         except OSError as error:
             return self._fail(error.strerror or str(error))
         self._size += written
@@ -61,6 +61,13 @@ class AuditLog:
             self._tell("the audit is written again", lost=self.lost)
         self.lines += 1
         return True
+
+    def _put(self, poll: select.poll, line: bytes) -> int:
+        """Standard output blocks, and of a pipe's room only PIPE_BUF bytes are sure: more of them go piece by piece."""
+        written = 0
+        while written < len(line) and poll.poll(0):
+            written += os.write(self._fd, line[written : written + select.PIPE_BUF])
+        return written
 
     def may_go_on(self) -> bool:
         """Whether calls are let through: not while they could not be written down and must be (--audit-required)."""

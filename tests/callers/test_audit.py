@@ -1,9 +1,12 @@
 """What is written down of calls: by whom, of what, and how it ended; on every way in."""
 
+import fcntl
 import hashlib
 import json
 import os
 import stat
+import threading
+from types import SimpleNamespace
 
 import pytest
 from msgspec import Raw
@@ -138,6 +141,25 @@ def test_a_full_disk_is_counted_and_told_once_and_calls_go_on(tmp_path):
     assert audit.may_go_on()
     assert audit.lost == 3 and len(told) == 1
     assert told[0][1]["why"] == "No space left on device"
+
+
+def test_a_long_line_for_a_pipe_that_nobody_reads_holds_nobody_up(monkeypatch):
+    """A pipe that takes a byte may not take more than PIPE_BUF of them at once (pipe(7))."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 16384)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(fileno=lambda: writing))
+    log = AuditLog("-", 0, 0, False, lambda: 0.0, lambda *words, **facts: None)
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.extend(log.write(b"x" * 8999 + b"\n") for _ in range(3)), daemon=True)
+    thread.start()
+    thread.join(10)
+
+    assert found == [True, False, False]
+    assert os.read(reading, 1 << 16).count(b"\n") == 1
+    assert log.write(b"next\n")
+    assert os.read(reading, 1 << 16) == b"\nnext\n"
+    os.close(reading)
+    os.close(writing)
 
 
 def test_calls_are_refused_while_a_required_audit_cannot_be_written(tmp_path):
