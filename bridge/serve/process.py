@@ -133,8 +133,8 @@ class Process:
         if self._oauth is not None:
             self._oauth.now_means(caller_of(configuration.tokens))
         became = services.reload(configuration, self._app)
-        for name in became["unchanged"]:
-            services.current[name].streams.close(revoked)
+        for service in services:  # those that are replaced may stay as long as a call of somebody else's takes
+            service.streams.close(revoked)
         self._log.info("reloaded", **{what: ",".join(names) for what, names in became.items()})
         return became
 

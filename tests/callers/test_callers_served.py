@@ -240,6 +240,25 @@ def test_rules_change_for_open_sessions_with_a_reload(careful, connect, tmp_path
     assert client.post(call_of("echo")).status_code == 401
 
 
+def test_what_a_caller_has_open_ends_with_its_rights_though_its_mcp_is_replaced_too(connect, tmp_path):
+    def configure(*arguments: str, **callers) -> None:
+        command, *words = zoo("echo", *arguments)
+        (tmp_path / "mcps.json").write_text(json.dumps({"mcpServers": {"echo": {"command": command, "args": words}}}))
+        write(tmp_path / "callers.json", admin=FILE["callers"]["admin"], **callers)
+
+    configure(some=SOME | {"default": "execute"})
+    with Bridge(None, "--config", tmp_path / "mcps.json", "--callers", tmp_path / "callers.json", "--drain-timeout", "60") as bridge:
+        open, other = (connect(Ws, f"{bridge.url}/echo", headers=headers(name)) for name in ("some", "admin"))
+        other.begin_call("slow", seconds=60)  # for which the replaced service stays
+        eventually(lambda: bridge.http.get("/status.json", headers=headers("admin")).json()["mcps"]["echo"]["in_flight"] == 1)
+        configure("--pages", "2", some=SOME | {"default": "read"})
+        assert bridge.http.post("/-/reload", headers=headers("admin")).json()["changed"] == ["echo"]
+
+        eventually(lambda: open.closed)
+        assert other.closed is None
+        other.close()
+
+
 def test_what_a_sleeping_child_is_known_to_list_is_cut_for_each_caller(start, connect, tmp_path):
     write(tmp_path / "callers.json", some=SOME | {"may": RULES}, all=FILE["callers"]["all"])
     bridge = start("echo", options=["--callers", tmp_path / "callers.json", "--name", "echo", "--idle-stop", "0.3"])
