@@ -71,6 +71,17 @@ def test_before_anything_was_started(project, words, capsys):
     assert "nothing was started here: `mcp-bridge up` does that" in capsys.readouterr().err
 
 
+def test_what_a_down_has_kept_a_later_one_deletes(project, capsys):
+    """`down` names that command itself."""
+    notes = project.state / "embedded/volumes/notes"
+    notes.mkdir(parents=True)
+
+    assert typed("down") == 0 and notes.exists()
+    assert typed("down", "--volumes") == 0 and not notes.exists()
+    assert typed("down", "--volumes") == 0
+    assert capsys.readouterr().err.count("nothing was started here") == 2
+
+
 def test_outside_of_a_project(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert typed("up") == 2
