@@ -91,6 +91,25 @@ created by github.com/prometheus/prometheus/storage/remote.NewWriteStorage in go
 """
 
 
+SMOKE = """#18 [time stage-4 3/3] RUN ["python", "-m", "bridge", "inspect", "--expect", "ZULU"]
+#18 5.018 mcp-bridge inspect: get_current_time answered without 'ZULU' in it
+#18 5.019 {
+#18 5.019   "error": "none",
+#18 5.019   "is_dst": false
+#18 5.019 }
+#18 ERROR: process "python -m bridge inspect --expect ZULU" did not complete successfully: exit code: 1
+------
+ > [time stage-4 3/3] RUN ["python", "-m", "bridge", "inspect", "--expect", "ZULU"]:
+5.018 mcp-bridge inspect: get_current_time answered without 'ZULU' in it
+5.019 {
+5.019   "error": "none",
+5.019   "is_dst": false
+5.019 }
+------
+failed to solve: process "python -m bridge inspect --expect ZULU" did not complete successfully: exit code: 1
+"""
+
+
 @pytest.mark.parametrize(
     ("printed", "says"),
     [
@@ -111,6 +130,7 @@ created by github.com/prometheus/prometheus/storage/remote.NewWriteStorage in go
         ),
         (PROMETHEUS, "write /prometheus/queries.active: no space left on device"),
         ('failed to solve: process "/bin/sh -c x" did not complete successfully: exit code: 1\n', "failed to solve: process"),
+        (SMOKE, "get_current_time answered without 'ZULU' in it"),
         ("", ""),
         ("\n}\n---\n", ""),
     ],

@@ -11,6 +11,7 @@ CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 BEFORE = re.compile(
     r"""
     (?: \#\d+\ (?:\d+\.\d+\ )?                                  # BuildKit: its step, and the seconds of it
+    | \d+\.\d{2,3}\                                            # BuildKit's summary: the seconds
     | \S+\ +\|\ +                                               # Compose: the service
     | (?:npm\ (?:error|ERR!)\ (?:(?:code|notarget|network|enoent|404)\ +)?)+                     # npm, before each line
     | \d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s+       # a time
@@ -27,7 +28,9 @@ NOISE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-NAMED = re.compile(r"^(?:[\w.]+\.)*\w*(?:Error|Exception|Exit|Interrupt|NotFound|Refused)\b(?: \[\w+\])?: \S|^Uncaught |^panic: ")
+NAMED = re.compile(
+    r"^(?:[\w.]+\.)*\w*(?:Error|Exception|Exit|Interrupt|NotFound|Refused)\b(?: \[\w+\])?: \S|^Uncaught |^panic: |^mcp-bridge inspect: .* answered with"
+)
 BAD = re.compile(
     r"\b(error|failed|fatal|cannot|can't|could not|couldn't|unable|refused|denied|no such|not found|no matching|missing|required|needs|must|invalid|"
     r"unsatisfiable|no solution|no space|killed|out of memory|does not exist|not permitted|unknown|unrecognized|exited|exception|404)\b|×",
