@@ -194,7 +194,7 @@ def test_what_an_interrupted_up_has_made_and_not_started_is_started(engine, monk
         states.update(dict.fromkeys(names, ("up", "Up 1 second")))
         return {}
 
-    monkeypatch.setattr(checkout, "details", lambda name: {name: checkout.Detail("hash", "image", "stamp") for name in states})
+    monkeypatch.setattr(checkout, "details", lambda name: {name: checkout.Detail("hash", "image", "stamp", "0") for name in states})
     monkeypatch.setattr(docker_words, "images", dict)
     for name, value in {
         "_mounted": lambda names, _: dict.fromkeys(names, ""),
@@ -296,3 +296,22 @@ def test_litellm_is_given_its_configuration_and_others_whose_files_changed_are_s
         ("docker", "stop", "--time", "15", *started_anew),
         ("docker", "start", *started_anew),
     ]
+
+
+def test_a_container_that_ends_again_and_again_is_not_waited_for(engine, monkeypatch):
+    """LiteLLM with a configuration that it does not take looks as if it started, whenever one looks."""
+    restarts = iter(["3", "3", "4", "5", "6"])
+    monkeypatch.setattr(engine, "_containers", lambda: {"litellm": ("starting", "Up 2 seconds (health: starting)")})
+    monkeypatch.setattr(checkout, "details", lambda name: {"litellm": checkout.Detail("", "", "", next(restarts))})
+    looks = engine._watched()
+
+    assert [looks()["litellm"][0] for _ in range(4)] == ["starting", "starting", "starting", "down"]
+    assert "ended" in looks()["litellm"][1]
+
+
+def test_why_a_child_was_given_up_is_read_in_its_log_where_the_bridge_has_several_callers(engine, monkeypatch):
+    """The bridge of a container does: LiteLLM's key is another than the fleet's token, so /readyz shows no child's words."""
+    line = '2026-11-26T18:44:17.247Z error   child is FATAL, giving up pid=13 why="5 starts in a row failed, the last one: exited (code 3)"'
+    monkeypatch.setattr(engine, "_run", lambda *words, patience: f"{line}\n2026-11-26T18:44:18Z info    something else failed\n")
+
+    assert engine._last_words("dies") == "5 starts in a row failed, the last one: exited (code 3)"

@@ -81,6 +81,7 @@ class Detail:
     hash: str  # of what Compose made it from
     image: str
     stamp: str  # another one for each container, and each start of it
+    restarts: str  # how often Docker started it again by itself
 
 
 def details(name: str) -> dict[str, Detail]:
@@ -88,7 +89,13 @@ def details(name: str) -> dict[str, Detail]:
     found = {one.name: one.service for one in of_project(name)}
     if not found:
         return {}
-    columns = ("{{.Name}}", f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}}', "{{.Image}}", "{{.Id}} {{.State.StartedAt}}")
+    columns = (
+        "{{.Name}}",
+        f'{{{{index .Config.Labels "{LABEL}.config-hash"}}}}',
+        "{{.Image}}",
+        "{{.Id}} {{.State.StartedAt}}",
+        "{{.RestartCount}}",
+    )
     try:
         said = run(["docker", "inspect", "--type", "container", "--format", "\t".join(columns), *found], QUICK)
     except Failed as error:

@@ -12,6 +12,7 @@ mounted is remembered in compose/state/compose.json. LiteLLM comes last, and is 
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,8 @@ alter role mcp_reader password :'reader';
 SQL
 """  # by its socket, where the image trusts everybody who is inside
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
+TOO_OFTEN = 2  # restarts in one `up`, after which a container is not waited for
+GIVEN_UP = re.compile(r'child is FATAL, giving up .*?why="(.*)"')  # the bridge's log; it tells no reason where it has several callers
 NEVER_STARTED = "Created"  # Docker's word; an `up` that was interrupted leaves such
 LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
 
@@ -317,9 +320,23 @@ class Compose:
         new = [stanza.name for stanza in sidecars if stanza.name in todo and stanza.name not in there]
         failed = self._created(new, "--no-start")  # all at once: Compose reads and asks anew of the whole fleet each time
         made = [name for name in new if name not in failed]
-        waves = Waves(create, self._containers, self._asked_at, self._last_words, self.say, self.headers)
+        waves = Waves(create, self._watched(), self._asked_at, self._last_words, self.say, self.headers)
         waiting = [name for name in services if name not in todo and states[name][0] != "up"]
         return Outcome(failed) | waves.run([name for name in todo if name not in failed], waiting)
+
+    def _watched(self) -> Callable[[], dict[str, tuple[str, str]]]:
+        """The containers' states; one that ends again and again while it is looked at is down: between two ends each looks as if it started."""
+        first: dict[str, int] = {}
+
+        def states() -> dict[str, tuple[str, str]]:
+            found = self._containers()
+            for name, one in checkout.details(self.project_name).items():
+                more = int(one.restarts) - first.setdefault(name, int(one.restarts))
+                if more >= TOO_OFTEN and found.get(name, ("", ""))[0] == "starting":
+                    found[name] = "down", f"ended {more} times as soon as it was started"
+            return found
+
+        return states
 
     def _is_given_up(self, name: str) -> bool:
         """Whether the bridge of an MCP that Docker calls unhealthy has given its server up: a busy machine makes healthy ones look so."""
@@ -360,7 +377,8 @@ class Compose:
             config = (self.project.state / "litellm.yaml").read_text(encoding="utf-8")
             run(["docker", "exec", "--interactive", container, "python3", "/litellm_server.py", "--take"], HEALTHY, stdin=config)
         except Failed as error:
-            self.say(f"LiteLLM is started anew: {error.reason}")
+            why_not = "it ended as it took its new configuration" if error.reason.startswith("exit code") else error.reason
+            self.say(f"LiteLLM is started anew: {why_not}")
             return False
         return True
 
@@ -533,6 +551,8 @@ class Compose:
             said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "200", name, patience=QUICK)
         except Failed:
             return ""
+        if given_up := GIVEN_UP.findall(said):
+            return str(given_up[-1])
         return f"{line}{docker.room_for(line)}" if (line := why(said)) else "it logged nothing"
 
     def _memory(self) -> dict[str, dict[str, str]]:

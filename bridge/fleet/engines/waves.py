@@ -85,7 +85,7 @@ class Waves:
                 if said.status == 200:
                     return True
                 if said.json().get("state") == "fatal":
-                    outcome.failed[name] = f"given up: {said.json().get('reason') or f'mcp-bridge logs {name} says why'}"
+                    outcome.failed[name] = f"given up: {said.json().get('reason') or self.last_words(name)}"
                     return True
         if is_lost(state, detail):
             outcome.failed[name] = f"{detail}: {self.last_words(name)}"
