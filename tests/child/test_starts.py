@@ -64,7 +64,7 @@ def test_how_a_child_ended_is_not_taken_from_its_own_words():
         eventually(lambda: bridge.ready()["state"] == "fatal")
         exits = {cause: bridge.metrics().value("mcp_bridge_child_exits_total", cause=cause) for cause in ("exit", "signal", "spawn")}
 
-    assert exits == {"exit": 2, "signal": 0, "spawn": 0}
+    assert exits["exit"] >= 2 and exits["signal"] == exits["spawn"] == 0
 
 
 def test_a_child_that_was_given_up_is_refused_at_once(given_up, transport):

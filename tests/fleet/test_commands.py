@@ -316,7 +316,7 @@ def test_what_docker_says_of_a_container(state, status, means):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_what_is_ended_by_a_signal_cleans_up_as_with_ctrl_c(number, capsys):
+def test_what_is_ended_by_a_signal_cleans_up_as_with_ctrl_c(number, capsys, request):
     """A trial's image and containers are removed by what is unwound; a second signal does not stop that."""
     done = []
 
@@ -328,7 +328,9 @@ def test_what_is_ended_by_a_signal_cleans_up_as_with_ctrl_c(number, capsys):
             os.kill(os.getpid(), number)
             done.append("removed")
 
+    was = signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may ignore it (nohup)
     before = signal.getsignal(number)
+    request.addfinalizer(lambda: signal.signal(number, was))
 
     assert commands._at_the_edge("add", trial)(argparse.Namespace(), []) == 1
     assert done == ["removed"] and signal.getsignal(number) == before
