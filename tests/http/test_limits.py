@@ -354,7 +354,7 @@ async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.Strea
     now = SimpleNamespace(
         fast=(b"GET",),
         most=1,
-        service=SimpleNamespace(settings=SimpleNamespace(max_body=1)),
+        service=SimpleNamespace(is_hidden_from=lambda principal: False),
         answer=lambda request, response: response.accepted(),
     )
     bridge = SimpleNamespace(
