@@ -61,6 +61,7 @@ async def read(
     if not message.get("more_body") and message["type"] == "http.request":
         return body if len(body) <= limit else TooLong(body[:KEPT], body[-KEPT:])
     kept, size, head = bytearray(body), len(body), b""
+    body = part = b""  # what comes in may be large, and must not be kept twice while the next is waited for
     while True:
         if size > limit:
             head = head or bytes(kept[:KEPT])
@@ -69,6 +70,7 @@ async def read(
                 break
         if not message.get("more_body"):
             break
+        message["body"] = part = b""
         message = await receive()
         part = message.get("body", b"")
         kept += part
