@@ -134,7 +134,7 @@ def _write_down(call: Call, audit: Audit, refusal: Refusal) -> None:
         return
     request = call.request
     for message in call.messages or _requests_in(call):
-        if message.method is not None and message.id:
+        if message.is_request:
             entry = audit.begin(message, caller_of(request.principal), request.address, request.headers, len(message.params))
             entry.client = call.session.client if call.session is not None else ABSENT
             entry.refuse(refusal, call.rule)

@@ -90,7 +90,7 @@ class Conversation:
         except Malformed as error:
             call.malformed = error
             return call
-        if message.method is None or not message.id:
+        if not message.is_request:
             call.steps = tables.connected_notification
         else:
             call.steps = tables.connected_initialize if message.method == "initialize" else tables.connected_request

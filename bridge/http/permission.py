@@ -27,7 +27,7 @@ def rate_of_batch(call: Call) -> Outcome:
     """A batch counts as many as it has requests, the first of which `rate` has counted."""
     if call.service.access is None:
         return None
-    requests = sum(message.method is not None and bool(message.id) for message in call.messages)
+    requests = sum(message.is_request for message in call.messages)
     return call.service.access.too_often(_name(call), call.service.loop.time(), max(0, requests - 1))
 
 

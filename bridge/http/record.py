@@ -10,7 +10,7 @@ from bridge.callers.audit import Entry
 from bridge.callers.credentials import caller_of
 from bridge.http.call import Call, ModernCall
 from bridge.http.modern import ModernReply
-from bridge.http.reply import Gather
+from bridge.http.reply import Gather, Wrapped
 from bridge.protocol import envelope
 from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal
 from bridge.protocol.exchange import Exchange
@@ -58,27 +58,18 @@ def put(call: Call, session: Session, outbox: Outbox) -> Outcome:
     return DONE
 
 
-class Recorded:
+class Recorded(Wrapped):
     """The outbox of a request whose answer ends its entry."""
 
-    __slots__ = ("entry", "outbox")
+    __slots__ = ("entry",)
 
     def __init__(self, outbox: Outbox, entry: Entry):
-        self.outbox, self.entry = outbox, entry
-
-    @property
-    def answers_cancelled(self) -> bool:
-        return self.outbox.answers_cancelled
-
-    def put(self, message: bytes) -> bool:
-        return self.outbox.put(message)
+        super().__init__(outbox)
+        self.entry = entry
 
     def answer(self, message: bytes) -> None:
         self.entry.end("ok", len(message))
-        self.outbox.answer(message)
-
-    def wait(self) -> None:
-        self.outbox.wait()
+        super().answer(message)
 
 
 def _client(call: Call) -> Raw:

@@ -107,13 +107,13 @@ class Gather:
         self.outbox.wait()
 
 
-class Shown:
-    """The outbox of a request for a list, of which its caller may not see everything."""
+class Wrapped:
+    """An outbox around another one, for who wants to see, or to change, the answer on its way."""
 
-    __slots__ = ("method", "outbox", "own_name", "view")
+    __slots__ = ("outbox",)
 
-    def __init__(self, outbox: Outbox, view: View, method: str, own_name: OwnName):
-        self.outbox, self.view, self.method, self.own_name = outbox, view, method, own_name
+    def __init__(self, outbox: Outbox):
+        self.outbox = outbox
 
     @property
     def answers_cancelled(self) -> bool:
@@ -123,10 +123,23 @@ class Shown:
         return self.outbox.put(message)
 
     def answer(self, message: bytes) -> None:
-        self.outbox.answer(self.view.cut(self.method, message, self.own_name))
+        self.outbox.answer(message)
 
     def wait(self) -> None:
         self.outbox.wait()
+
+
+class Shown(Wrapped):
+    """The outbox of a request for a list, of which its caller may not see everything."""
+
+    __slots__ = ("method", "own_name", "view")
+
+    def __init__(self, outbox: Outbox, view: View, method: str, own_name: OwnName):
+        super().__init__(outbox)
+        self.view, self.method, self.own_name = view, method, own_name
+
+    def answer(self, message: bytes) -> None:
+        super().answer(self.view.cut(self.method, message, self.own_name))
 
 
 class Listening:

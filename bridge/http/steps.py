@@ -207,11 +207,11 @@ class Batch:
 
     def __call__(self, call: Call) -> Outcome:
         assert call.session is not None
-        requests = sum(_is_request(message) for message in call.messages)
+        requests = sum(message.is_request for message in call.messages)
         outbox = call.outbox or Reply(call.service, call.session, call.head.takes_json, call.head.takes_events, call.response)
         gather, waiting = Gather(outbox, requests), []
         for message in call.messages:
-            steps = self.request if _is_request(message) else self.notification
+            steps = self.request if message.is_request else self.notification
             part = Call(steps, call.service, call.request, call.response, call.head, message, gather, session=call.session)
             outcome = admit(part)
             if isinstance(outcome, Refusal):
@@ -229,13 +229,9 @@ class Batch:
         return DONE
 
 
-def _is_request(message: Envelope) -> bool:
-    return message.method is not None and bool(message.id)
-
-
 def _refuse_part(part: Call, refusal: Refusal) -> None:
     message, gather = part.message, part.outbox
-    if gather is not None and _is_request(message):
+    if gather is not None and message.is_request:
         profile = part.service.profile
         answer = profile.refusal(bytes(message.id), message.method, refusal.code, refusal.message, message.params)
         shown(part, gather).answer(answer)
@@ -267,7 +263,7 @@ def messages_of(body: bytes, revision: str) -> tuple[Envelope, ...]:
             raise Malformed(error.code, f"item {number} of the batch: {error.message}") from None
     if any(message.method == "initialize" for message in messages):
         raise Malformed(INVALID_REQUEST, "initialize must not be part of a batch")
-    ids = [bytes(message.id) for message in messages if _is_request(message)]
+    ids = [bytes(message.id) for message in messages if message.is_request]
     if len(set(ids)) < len(ids):
         raise Malformed(INVALID_REQUEST, "two requests of the batch have the same id")
     return tuple(messages)

@@ -72,10 +72,12 @@ class Streamable:
             call = self._modern(request, response, head, message)
             if call is not None:
                 return call
-        if message.method is None or not message.id:
+        if not message.is_request:
             steps = tables.notification
+        elif message.method == "initialize":
+            steps = tables.initialize
         else:
-            steps = tables.initialize if message.method == "initialize" else tables.request
+            steps = tables.request
         return Call(steps, service, request, response, head, message)
 
     def _modern(self, request: Request, response: Response, head: Head, message: Envelope) -> Call | None:
@@ -83,7 +85,7 @@ class Streamable:
         params, meta, is_familiar = self.tables.modern.read(message)
         if not (is_familiar or meta.revision or head.says_modern):
             return None
-        if message.method is None or not message.id:
+        if not message.is_request:
             steps = self.tables.modern_notification
             return ModernCall(steps, self.service, request, response, head, message, params=params, meta=meta)
         reply = ModernReply(self.service, request.principal, head.takes_json, head.takes_events, response)

@@ -47,6 +47,11 @@ class Envelope(msgspec.Struct, gc=False):
     result: Raw = ABSENT
     error: Raw = ABSENT
 
+    @property
+    def is_request(self) -> bool:
+        """Whether somebody waits for its answer. Without an id it is a notification, without a method a response (JSON-RPC 2.0, 4 and 5)."""
+        return self.method is not None and bool(self.id)
+
 
 class Params(msgspec.Struct, gc=False):
     """The members of `params` that some rule looks at, all raw."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from bridge import redact
 from bridge.child.lifecycle import Pace, State
@@ -336,9 +336,10 @@ class Child:
 
 def relay_of(session: Session) -> Relay:
     """The relay of a session that is connected."""
-    return cast(Relay, session.relay)
+    assert session.relay is not None
+    return session.relay
 
 
 def child_of(session: Session) -> Child:
     """The child that its requests go to."""
-    return cast(Child, relay_of(session).child)
+    return relay_of(session).child  # type: ignore[return-value]  # the relays of a service are its children's
