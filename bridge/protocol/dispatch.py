@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from bridge.counts import Counts
 from bridge.protocol import envelope
+from bridge.protocol.audience import MANY
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import meta
 from bridge.protocol.exchange import Exchange
@@ -73,7 +74,8 @@ class Dispatcher:
             self.turns.gone(exchange)
         if exchange.session is not None:
             self.calls += 1
-            self._callers.add(exchange.session.principal)
+            if len(self._callers) < MANY:
+                self._callers.add(exchange.session.principal)
         line = exchange.line or b""
         if not exchange.is_safe:
             exchange.line = None

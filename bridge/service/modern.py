@@ -27,6 +27,7 @@ from bridge.service.streams import Streams
 
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
+REMEMBERED = 5000  # callers, those with calls under way apart
 
 
 class Request(Protocol):
@@ -198,6 +199,8 @@ class ModernCalls:
         return _wrong_parameters(call)
 
     def _new_caller(self, principal: str) -> Caller:
+        if len(self._callers) >= REMEMBERED:  # tokens of an issuer name any number of them
+            self._callers = {name: caller for name, caller in self._callers.items() if caller.exchanges}
         caller = self._callers[principal] = Caller(self._name, principal)
         return caller
 
