@@ -1,9 +1,9 @@
-"""A child's life as a table: state x event -> method. Pure: time is an argument, deeds are calls on `do`.
+"""A child's life as a table: state x event -> method. Pure: time is an argument, actions are calls on `do`.
 
     STOPPED -> STARTING -> HANDSHAKING -> READY        the good way
     READY | HANDSHAKING -> BACKOFF -> STARTING         it died: again, after a pause that doubles
     READY | HANDSHAKING -> FATAL                       too often in a row without use; a request may try again later
-    any -> STOPPING -> STOPPED                         the ladder: close stdin, SIGTERM, SIGKILL
+    any -> STOPPING -> STOPPED                         escalating: close stdin, SIGTERM, SIGKILL
 
 The names are Supervisor's. One timer; what it means depends on the state.
 """
@@ -41,15 +41,15 @@ class Event(StrEnum):
     STOP = "stop"
 
 
-# How to stop a process group: what to do, and the seconds until the next rung. The last one repeats.
+# How to stop a process group: what to do, and the seconds until the next step. The last one repeats.
 # No single signal works on every server: Python ones ignore SIGINT, some ignore SIGTERM, some ignore EOF.
-LADDER = (("close_stdin", 2.0), ("terminate", 1.5), ("kill", 0.5))
+STOP_STEPS = (("close_stdin", 2.0), ("terminate", 1.5), ("kill", 0.5))
 FETCH_PATIENCE = 900.0  # seconds for a download
 LASTING = 10.0  # seconds in READY after which earlier failures no longer count
 COOL_DOWN = 30.0  # seconds in FATAL after which a request may have it tried once more
 
 
-class Deeds(Protocol):
+class Actions(Protocol):
     """What a life cycle does to the world."""
 
     def spawn(self) -> None: ...
@@ -71,7 +71,7 @@ class Pace:
 
 
 class Lifecycle:
-    def __init__(self, do: Deeds, pace: Pace, jitter: Callable[[], float] = random.random):
+    def __init__(self, do: Actions, pace: Pace, jitter: Callable[[], float] = random.random):
         self.do = do
         self.pace = pace
         self.jitter = jitter
@@ -80,7 +80,7 @@ class Lifecycle:
         self.failures = 0
         self.failure = Failure("not started")
         self.wanted = False
-        self._rung = 0
+        self._step = 0
         self._late = ""  # what is said if the timer of the start goes off
         self._since = 0.0
 
@@ -129,12 +129,12 @@ class Lifecycle:
 
     def _refused(self, now: float, why: Failure) -> None:
         self.failure = why
-        self._climb(now, 0)
+        self._stop_by(now, 0)
 
     def _closed(self, now: float, why: Failure) -> None:
-        """Nobody can talk with it any more: the first rung is behind it."""
+        """Nobody can talk to it any more: the first step is behind it."""
         self.failure = why
-        self._climb(now, 1)
+        self._stop_by(now, 1)
 
     def _died(self, now: float, why: Failure) -> None:
         self.failure = why
@@ -151,16 +151,16 @@ class Lifecycle:
     def _stop(self, now: float, why: Failure) -> None:
         self.wanted = False
         self.failure = Failure("stopped", cause=Cause.STOPPED)
-        self._climb(now, 0)
+        self._stop_by(now, 0)
 
-    def _climb(self, now: float, rung: int) -> None:
-        deed, patience = LADDER[min(rung, len(LADDER) - 1)]
-        self._rung = rung
+    def _stop_by(self, now: float, step: int) -> None:
+        action, patience = STOP_STEPS[min(step, len(STOP_STEPS) - 1)]
+        self._step = step
         self._enter(State.STOPPING, now, patience)
-        getattr(self.do, deed)()
+        getattr(self.do, action)()
 
     def _escalate(self, now: float, why: Failure) -> None:
-        self._climb(now, self._rung + 1)
+        self._stop_by(now, self._step + 1)
 
     def _ended(self, now: float, why: Failure) -> None:
         if self.wanted:

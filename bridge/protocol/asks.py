@@ -15,7 +15,7 @@ from bridge.protocol.audience import Audience
 from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, error_body
-from bridge.protocol.exchange import Ask, Exchange, Heard
+from bridge.protocol.exchange import Ask, Exchange, OnAnswer
 from bridge.protocol.link import Link
 from bridge.protocol.policy import Policy
 from bridge.protocol.session import Session
@@ -60,10 +60,10 @@ class Asks:
             return self._refuse(child_id, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)", "too_many_asks")
         return self._put(owner, self._audience.only_exchange(), Ask(b"%d" % owner.next_ask, child_id, method, now), message.params)
 
-    def ask(self, session: Session, exchange: Exchange, method: str, params: Raw, heard: Heard, now: float) -> None:
+    def ask(self, session: Session, exchange: Exchange, method: str, params: Raw, on_answer: OnAnswer, now: float) -> None:
         """Ask a session's client in the name of a modern child. `heard(answer, now)` is called once."""
         ask = Ask(b"%d" % session.next_ask, b"null", method, now)
-        ask.heard, ask.exchange = heard, exchange
+        ask.on_answer, ask.exchange = on_answer, exchange
         self._put(session, exchange, ask, params)
 
     def _put(self, session: Session, exchange: Exchange | None, ask: Ask, params: Raw) -> None:
@@ -82,9 +82,9 @@ class Asks:
         if ask is None:
             self._counts.strays["client_response"] += 1
             return False
-        if ask.heard is not None:
+        if ask.on_answer is not None:
             message.method = ask.method
-            ask.heard(message, now)
+            ask.on_answer(message, now)
         else:
             self._send(envelope.flat(envelope.response(ask.child_id, message)) + b"\n")
             for exchange in session.exchanges.values():  # now it is the child that takes its time
@@ -111,7 +111,7 @@ class Asks:
     def lost(self) -> None:
         """The child is gone: its clients need not answer any more."""
         for session in self._audience.sessions.values():
-            for ask in [ask for ask in session.asks.values() if ask.heard is None]:
+            for ask in [ask for ask in session.asks.values() if ask.on_answer is None]:
                 _take_back(session, ask, "the server process exited")
 
     def withdraw(self, exchange: Exchange, why: str) -> None:
@@ -122,7 +122,7 @@ class Asks:
 
     def end(self, session: Session) -> None:
         """The session is over: its child gets an error for whatever it still waits for."""
-        for ask in [ask for ask in session.asks.values() if ask.heard is None]:
+        for ask in [ask for ask in session.asks.values() if ask.on_answer is None]:
             self._answer_with_error(ask, "the client's session ended")
         session.asks.clear()
 
@@ -155,8 +155,8 @@ class Asks:
                 continue
             del owner.asks[ask.id]
             why = "the client has no open stream to be asked on"
-            if ask.heard is not None:
-                ask.heard(Envelope(method=ask.method, error=Raw(b'{"code":%d,"message":"%b"}' % (METHOD_NOT_FOUND, why.encode()))), now)
+            if ask.on_answer is not None:
+                ask.on_answer(Envelope(method=ask.method, error=Raw(b'{"code":%d,"message":"%b"}' % (METHOD_NOT_FOUND, why.encode()))), now)
             else:
                 self._answer_with_error(ask, why)
 
@@ -182,7 +182,7 @@ def _is_asked_in(exchange: Exchange) -> bool:
     return (
         session is not None
         and exchange.hold is None
-        and any(ask.heard is None and ask.created >= exchange.created for ask in session.asks.values())
+        and any(ask.on_answer is None and ask.created >= exchange.created for ask in session.asks.values())
     )
 
 

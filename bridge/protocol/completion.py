@@ -55,8 +55,8 @@ class Completion:
         """The child answered it."""
         session = exchange.session
         if session is None:
-            if exchange.heard is not None:
-                exchange.heard(message)
+            if exchange.on_answer is not None:
+                exchange.on_answer(message)
             return
         answer = exchange.translator.answer(exchange, message)
         if answer is None:
@@ -72,14 +72,14 @@ class Completion:
             link.on(Event.SERVED)
             self._child.served()
         if exchange.method in LISTS:
-            self._lists.overheard(exchange.method, message)
+            self._lists.record_answer(exchange.method, message)
         exchange.outbox.answer(answer)
 
     def complete_late(self, exchange: Exchange, message: Envelope) -> None:
         """The same for an answer that its translator could not give at once, unless nobody waits for it any more."""
         self.unfinished.discard(exchange.id)
         if exchange.session.exchanges.get(exchange.key) is exchange:
-            self.complete(exchange, message, b"", self._link.heard)
+            self.complete(exchange, message, b"", self._link.last_received)
 
     def complete_known(self, exchange: Exchange, known: Envelope, now: float) -> None:
         """The same for what the child need not be asked."""
@@ -93,8 +93,8 @@ class Completion:
             return  # answered long ago
         session = exchange.session
         if session is None:
-            if exchange.heard is not None:
-                exchange.heard(Envelope(error=Raw(b'{"message":%b}' % envelope.encode(why))))
+            if exchange.on_answer is not None:
+                exchange.on_answer(Envelope(error=Raw(b'{"message":%b}' % envelope.encode(why))))
             return
         session.exchanges.pop(exchange.key, None)
         session.touched = now

@@ -90,19 +90,19 @@ class Dispatcher:
         return exchange
 
     def ask(
-        self, method: str, params: bytes, now: float, heard: Callable[[Envelope], None] | None = None, timeout: float = OWN_TIMEOUT
+        self, method: str, params: bytes, now: float, on_answer: Callable[[Envelope], None] | None = None, timeout: float = OWN_TIMEOUT
     ) -> None:
         """A request of the bridge itself."""
-        self.submit(self.own(method, params, now, heard, timeout))
+        self.submit(self.own(method, params, now, on_answer, timeout))
 
     def ask_first(self, method: str, params: bytes, now: float) -> None:
         """The same before all that waits."""
         self.turns.wait(self.own(method, params, now), first=True)
 
     def own(
-        self, method: str, params: bytes, now: float, heard: Callable[[Envelope], None] | None = None, timeout: float = OWN_TIMEOUT
+        self, method: str, params: bytes, now: float, on_answer: Callable[[Envelope], None] | None = None, timeout: float = OWN_TIMEOUT
     ) -> Exchange:
         exchange = Exchange(next(self._minted), None, b"0", method, "", None, None, now, now + timeout)
-        exchange.heard = heard
+        exchange.on_answer = on_answer
         exchange.line = envelope.request_line(exchange.id, method, meta.own(params) if self._link.is_modern else params)
         return exchange

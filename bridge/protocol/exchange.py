@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from bridge.protocol.envelope import Envelope
 
 NEVER = float("inf")
-Heard = Callable[[Envelope, float], None]
+OnAnswer = Callable[[Envelope, float], None]
 
 
 class Ended(Protocol):
@@ -32,7 +32,7 @@ class Exchange(Struct, eq=False):
     method: str
     tool: str
     token: Raw | None
-    outbox: Any  # its client's (outbox.py); None for a request of the bridge itself, whose answer is for `heard`
+    outbox: Any  # its client's (outbox.py); None for a request of the bridge itself, whose answer is for `on_answer`
     created: float
     deadline: float = NEVER
     limit: float = NEVER  # the hard maximum, whatever its progress
@@ -52,7 +52,7 @@ class Exchange(Struct, eq=False):
     message: Any = None  # the client's own, where its words may need it again
     level: str = ""  # of log messages that its client wants with it
     is_turned: bool = False  # whether `turns` counts it as with the child
-    heard: Callable[[Envelope], None] | None = None
+    on_answer: Callable[[Envelope], None] | None = None
     entry: Ended | None = None  # hears how it ended
     size: int = 0  # bytes that it holds, if they are worth counting
 
@@ -73,13 +73,13 @@ class Exchange(Struct, eq=False):
 class Ask:
     """A request of the child to a client: `child_id` (raw JSON) is what the child knows it by."""
 
-    __slots__ = ("child_id", "created", "delivered", "exchange", "heard", "id", "method")
+    __slots__ = ("child_id", "created", "delivered", "exchange", "id", "method", "on_answer")
 
     def __init__(self, id: bytes, child_id: bytes, method: str, created: float):
         self.id = id
         self.child_id = child_id
         self.method = method
         self.created = created
-        self.heard: Heard | None = None  # called with the answer, where no child waits for it by `child_id`, but this call for the child:
-        self.exchange: Exchange | None = None
+        self.on_answer: OnAnswer | None = None  # called with the answer, where no child waits for it by `child_id`,
+        self.exchange: Exchange | None = None  # but this call for the child
         self.delivered = False

@@ -20,7 +20,7 @@ class Handshake:
     def __init__(self, era: str, opened: Callable[[Facts, bytes], None], refused: Refused):
         self.era, self.opened, self.refused = era, opened, refused
 
-    def heard(self, message: Envelope) -> None:
+    def receive(self, message: Envelope) -> None:
         if message.error:
             # Also where it died of it, which is what some servers without a handshake do: then this is our own error.
             asked = "initialize" if self.era == LEGACY else "server/discover"

@@ -34,7 +34,7 @@ class Incoming:
     def received(self, line: bytes, now: float) -> None:
         """One line of the child's stdout."""
         self._counts.from_child += len(line)
-        self._link.heard = now
+        self._link.last_received = now
         if self._odd.parts:
             return self._received_on(line, now)
         if envelope.BRACE not in line:
@@ -77,7 +77,7 @@ class Incoming:
         self._unreadable(self._odd.give_up(), "it does not end", now)
 
     def sweep(self, now: float) -> None:
-        if self._odd.parts and now - self._link.heard >= ODD_PATIENCE:
+        if self._odd.parts and now - self._link.last_received >= ODD_PATIENCE:
             self._end_odd(now)
 
     def too_long(self, head: bytes, tail: bytes, size: int, now: float) -> None:

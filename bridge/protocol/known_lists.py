@@ -71,7 +71,7 @@ class KnownLists:
             self._lists.pop(method, None)
             self._refusals[method] = bytes(error)
 
-    def overheard(self, method: str, message: Envelope) -> None:
+    def record_answer(self, method: str, message: Envelope) -> None:
         """The child's answer to a client, who may ask for lists that we do not: the child has not said that it has them."""
         if message.result:
             self._refusals.pop(method, None)
@@ -120,9 +120,9 @@ class KnownLists:
 
 
 class Ask(Protocol):
-    """Puts a request of the bridge itself to the child; `heard` gets its answer."""
+    """Puts a request of the bridge itself to the child; `on_answer` gets its answer."""
 
-    def __call__(self, method: str, params: bytes, heard: Callable[[Envelope], None]) -> None: ...
+    def __call__(self, method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> None: ...
 
 
 class Reading:
@@ -135,9 +135,9 @@ class Reading:
         self._size = 0
 
     def start(self) -> None:
-        self.ask(self.method, b"", self.heard)
+        self.ask(self.method, b"", self.receive)
 
-    def heard(self, message: Envelope) -> None:
+    def receive(self, message: Envelope) -> None:
         try:
             members = envelope.members(message.result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -152,4 +152,4 @@ class Reading:
         if cursor in (b"", b"null", b'""') or cursor in self.pages or len(self.pages) >= PAGES:
             return self.done(self.pages)  # an endless list is known as far as it was read
         self._cursor = cursor
-        self.ask(self.method, b'{"cursor":%b}' % cursor, self.heard)
+        self.ask(self.method, b'{"cursor":%b}' % cursor, self.receive)

@@ -35,13 +35,13 @@ class LateLists:
         self._completion.count(exchange, "late", now)
         self._dispatcher.turns.disown(exchange)
         exchange.token, exchange.is_safe = None, False
-        exchange.outbox, exchange.heard = None, partial(self._heard, exchange.cursor)
+        exchange.outbox, exchange.on_answer = None, partial(self._receive, exchange.cursor)
         self.cursors.add(exchange.cursor)
         outbox.answer(last)
 
-    def _heard(self, cursor: bytes, message: Envelope) -> None:
+    def _receive(self, cursor: bytes, message: Envelope) -> None:
         self.cursors.discard(cursor)
-        self._profile.heard(cursor, message)
+        self._profile.record_list(cursor, message)
 
 
 def _is_late(exchange: Exchange, now: float) -> bool:

@@ -51,8 +51,8 @@ class Learning:
                 continue
             self.reading[method] = False
 
-            def ask(method: str, params: bytes, heard: Callable[[Envelope], None]) -> None:
-                self._dispatcher.ask(method, params, max(now, link.heard), heard)
+            def ask(method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> None:
+                self._dispatcher.ask(method, params, max(now, link.last_received), on_answer)
 
             Reading(method, ask, partial(self._learned, method, tell), partial(self._not_learned, method)).start()
 
@@ -89,7 +89,7 @@ class Learning:
             for why in tools.complaints(self._catalogue.names.values()) if tools else ():
                 self._link.log.error("an option about tools does not fit this server", why=why)
             if profile.is_litellm and (whole := joined(list(pages.values()))):
-                profile.heard(b"", Envelope(result=Raw(whole)))
+                profile.record_list(b"", Envelope(result=Raw(whole)))
         if self._lists.learn(method, pages) and tell:
             self._changed(LISTS[method])
         self.tell()
@@ -105,5 +105,5 @@ class Learning:
         """A walk through a list is over. Whether its result is out of date already, and the next one has begun."""
         if not self.reading.pop(method, False):
             return False
-        self.learn([method], self._link.heard, tell=False)
+        self.learn([method], self._link.last_received, tell=False)
         return True

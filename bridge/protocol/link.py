@@ -46,14 +46,14 @@ TABLE = {
 class Link:
     """The state, and the facts that go with it: what the child is, who it was when it opened, since when it is missing."""
 
-    __slots__ = ("era", "facts", "has_opened", "heard", "is_modern", "log", "missing", "reason", "state", "used")
+    __slots__ = ("era", "facts", "has_opened", "is_modern", "last_received", "log", "missing", "reason", "state", "used")
 
     def __init__(self, era: str, log: Log):
         self.state = State.STARTING
         self.has_opened = False  # some child of this relay has answered, now or earlier
         self.facts: Facts | None = None  # of the handshake: the child's, or what was kept of an earlier one
         self.reason = Failure("starting")  # why it is not open
-        self.heard = 0.0  # when the child last said something
+        self.last_received = 0.0  # when the child last said something
         self.used = 0.0  # when a client last asked for something; before that, when the child opened
         self.missing = 0.0  # since when there is no child
         self.log = log

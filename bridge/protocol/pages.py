@@ -56,10 +56,10 @@ def whole(exchange: Exchange, message: Envelope) -> Envelope | None:
 
     relay.completion.unfinished.add(exchange.id)
 
-    def ask(method: str, params: bytes, heard: Callable[[Envelope], None]) -> None:
-        relay.dispatcher.ask(method, params, relay.link.heard, heard)
+    def ask(method: str, params: bytes, on_answer: Callable[[Envelope], None]) -> None:
+        relay.dispatcher.ask(method, params, relay.link.last_received, on_answer)
 
-    Reading("tools/list", ask, done, lambda error: done({b"": bytes(message.result)})).heard(message)
+    Reading("tools/list", ask, done, lambda error: done({b"": bytes(message.result)})).receive(message)
     return None
 
 

@@ -26,15 +26,15 @@ class Pings:
             and not self._is_under_way
             and not self._audience.has_clients_waiting
             and not self._dispatcher.turns
-            and now - self._link.heard >= self._interval
+            and now - self._link.last_received >= self._interval
         ):
             self._is_under_way = True
-            self._dispatcher.ask("server/discover" if self._link.is_modern else "ping", b"", now, self._heard, self._interval)
+            self._dispatcher.ask("server/discover" if self._link.is_modern else "ping", b"", now, self._receive, self._interval)
 
     def lost(self) -> None:
         self._is_under_way = False
 
-    def _heard(self, message: Envelope) -> None:
+    def _receive(self, message: Envelope) -> None:
         """Any answer is one, an error too; only silence, which has no id, is none."""
         self._is_under_way = False
         if message.id or not self._link.is_open:

@@ -44,7 +44,7 @@ class Strict:
         """What the child calls the tool that clients know by this name. None: clients know of no such tool."""
         return name
 
-    def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
+    def record_list(self, cursor: bytes, message: envelope.Envelope) -> None:
         """The child answered a `tools/list` that no client waits for."""
 
     def for_one(self) -> "Strict":
@@ -52,7 +52,7 @@ class Strict:
         return self
 
 
-class Kind(Strict):
+class LiteLLMProfile(Strict):
     """No failure of a tool call looks like one to LiteLLM's client (rules 7, 8, 9 and 17 of its test suite)."""
 
     name = "litellm"
@@ -110,11 +110,11 @@ class Kind(Strict):
         own = self._own_names.get(name, name)
         return self._tools.meant(own) if self._tools else own
 
-    def heard(self, cursor: bytes, message: envelope.Envelope) -> None:
+    def record_list(self, cursor: bytes, message: envelope.Envelope) -> None:
         if message.result and not (not cursor and pages.cursor_of(message.result)) and (tools := self._listed(cursor, message.result)):
             self._remember(cursor, tools)
 
-    def for_one(self) -> "Kind":
+    def for_one(self) -> "LiteLLMProfile":
         own = copy(self)
         own.call = own._call
         own._lists, own._made = ChainMap({}, self._lists), {}
@@ -155,5 +155,5 @@ _TOOLS = ("tools/call", "tools/list")
 def profile(name: str, tools: Tools | None = None, server: str = "") -> Strict:
     """The profile of this name, whose tool lists show what `tools` lets through. `server` is what LiteLLM calls the MCP."""
     if name == "litellm":
-        return Kind(tools, server)
+        return LiteLLMProfile(tools, server)
     return Strict() if tools is None else shown_by(Strict, tools)

@@ -104,7 +104,7 @@ class Relay:
         self._pings = Pings(child, link, dispatcher, audience, policy)
         parts = (self.incoming, self.notices, self._pings, self.late_lists)
         self._upkeep = Upkeep(link, policy, dispatcher, self.completion, self.asks, parts, self.listens, self.abandon)
-        self.speak(era)
+        self.switch_era(era)
 
     @property
     def is_open(self) -> bool:
@@ -157,7 +157,7 @@ class Relay:
 
     # -- the child's life -------------------------------------------------------------------------------------------
 
-    def speak(self, era: str) -> None:
+    def switch_era(self, era: str) -> None:
         """Take the child as one of this era, from its next handshake on."""
         self.link.set_era(era)
         policy, link, turns = self.policy, self.link, self.dispatcher.turns
@@ -169,7 +169,7 @@ class Relay:
                 turns.wait(exchange)
             else:
                 self.completion.fail(
-                    exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", link.heard
+                    exchange, "lost", INTERNAL_ERROR, "the server speaks another era than it seemed: try again", link.last_received
                 )
 
     def open(self, params: bytes, now: float, opened: Callable[[Facts], None], refused: Refused) -> None:
@@ -177,12 +177,12 @@ class Relay:
 
         def answered(facts: Facts, result: bytes) -> None:
             opened(facts)
-            self._opened(facts, result, self.link.heard)
+            self._opened(facts, result, self.link.last_received)
 
         self.incoming.noted = []
         method = "server/discover" if self.link.is_modern else "initialize"
         handshake = Exchange(self.dispatcher.mint(), None, b"0", method, "", None, None, now)
-        handshake.heard = Handshake(self.link.era, answered, refused).heard
+        handshake.on_answer = Handshake(self.link.era, answered, refused).receive
         self.exchanges[handshake.id] = handshake
         self.dispatcher.send(envelope.request_line(handshake.id, method, meta.own() if self.link.is_modern else params))
 
@@ -434,7 +434,7 @@ class Relay:
         now: float,
         trace: str = "",
     ) -> Exchange:
-        """A modern client's request, which has climbed the header_rules. The answer goes to `outbox`."""
+        """A modern client's request, which has passed `header_rules`. The answer goes to `outbox`."""
         if self.successor is not None:
             return self.successor.call(caller, message, params, token, level, outbox, now, trace)
         exchange = self._exchange(caller, message, params, outbox, now, self.modern_translator, token)

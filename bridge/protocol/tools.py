@@ -158,8 +158,8 @@ def shown_by(profile: Any, tools: Tools) -> Any:
         def own_name(self, name: str) -> str | None:
             return tools.meant(name)
 
-        def heard(self, cursor: bytes, message: Envelope) -> None:
-            super().heard(cursor, cut(message, tools))
+        def record_list(self, cursor: bytes, message: Envelope) -> None:
+            super().record_list(cursor, cut(message, tools))
 
     return Shown()
 

@@ -241,7 +241,7 @@ class Child:
         self.relay.link.log = self.log.bind(pid=self.pid)
         era = self.own_era or self._eras.main
         if self.relay.link.era != era:
-            self.relay.speak(era)
+            self.relay.switch_era(era)
         self.starting.begin()
         process = self.supervisor.process
         if process is not None and (self.wants_headers or self._siblings.wants_headers):

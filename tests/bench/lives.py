@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 import load
 from load import CALL, PATIENCE, Connection, Tally, open_session
-from servers import CHECKOUT, MIB, Kind, Server, _descendants, running
+from servers import CHECKOUT, MIB, Contender, Server, _descendants, running
 from table import Row, at_most, markdown, mebibytes, milliseconds
 
 ECHO = [sys.executable, str(CHECKOUT / "tests/children/echo.py")]
@@ -31,13 +31,13 @@ LIST = b'{"jsonrpc":"2.0","id":%d,"method":"tools/list"}'
 SLOW = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"slow","arguments":{"seconds":%d}}}'
 
 
-def bridge(*options: str, child: list[str] | None = None, name: str = "ours") -> Kind:
+def bridge(*options: str, child: list[str] | None = None, name: str = "ours") -> Contender:
     """Our bridge with these options around `child` (the compiled one where none is given)."""
 
     def command(port: int, compiled: list[str]) -> list[str]:
         return [sys.executable, "-m", "bridge", "serve", "--port", str(port), *options, "--", *(child or compiled)]
 
-    return Kind(name, command, "/readyz")
+    return Contender(name, command, "/readyz")
 
 
 # --- a session of one's own -----------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def fleet(quick: bool):
         def command(port: int, compiled: list[str]) -> list[str]:
             return [sys.executable, "-m", "bridge", "serve", "--port", str(port), *options]
 
-        with running(Kind("fleet", command, "/healthz")) as [server]:
+        with running(Contender("fleet", command, "/healthz")) as [server]:
             awake = _peak_of(server, 15)
             deadline = time.monotonic() + 60
             while _descendants(server.pid) and time.monotonic() < deadline:

@@ -14,7 +14,7 @@ from statistics import median
 import hammer
 import load
 import servers
-from servers import MIB, Kind, Server, running, spawned
+from servers import MIB, Contender, Server, running, spawned
 from table import NOTHING, Goal, Row, at_least, at_most, kibibytes, mebibytes, milliseconds, per_second
 
 CLIENTS = 16
@@ -37,13 +37,13 @@ QUICK = Pace(window=1, rounds=3, starts=1, peer_calls=800, all_of_peers=False)
 @dataclass
 class Bench:
     pace: Pace
-    ours: Kind | None  # None: the bridge does not start, only the others are measured
-    bare: Kind
+    ours: Contender | None  # None: the bridge does not start, only the others are measured
+    bare: Contender
 
-    def us(self) -> list[Kind]:
+    def us(self) -> list[Contender]:
         return [self.ours] if self.ours else []
 
-    def streamable_peers(self) -> list[Kind]:
+    def streamable_peers(self) -> list[Contender]:
         # --no-modern spares npm mcp-proxy the classification of each request: 1.3 times as fast
         return [
             servers.pypi_mcp_proxy(),
@@ -51,7 +51,7 @@ class Bench:
             servers.npm_mcp_proxy("--server", "stream", "--no-eventStore", "--no-modern"),
         ]
 
-    def sse_peers(self) -> list[Kind]:
+    def sse_peers(self) -> list[Contender]:
         return [servers.pypi_mcp_proxy(), servers.supergateway("sse"), servers.npm_mcp_proxy("--server", "sse")]
 
 
@@ -354,7 +354,7 @@ def _check_every_answer(candidates: list[Server]) -> None:
 
 
 @contextlib.contextmanager
-def _peers_may_fail(kind: Kind):
+def _peers_may_fail(kind: Contender):
     try:
         yield
     except Exception as error:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import servers
 from battery.cases import CASES, Case
-from servers import Kind
+from servers import Contender
 
 ODD = Path(__file__).parents[1] / "battery" / "odd_server.py"
 
@@ -43,7 +43,7 @@ def main() -> int:
     return 0
 
 
-def _verdict(kind: Kind, case: Case) -> str:
+def _verdict(kind: Contender, case: Case) -> str:
     port = servers._free_port()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Kind:
+class Contender:
     name: str
     command: Callable[[int, list[str]], list[str]]  # (port, child) -> argv
     health: str
@@ -33,31 +33,31 @@ class Kind:
     peer: bool = False  # may fail without ending the run
 
 
-def ours(*options: str) -> Kind:
+def ours(*options: str) -> Contender:
     def command(port, child):
         return [sys.executable, "-m", "bridge", "serve", "--port", str(port), *options, "--", *child]
 
-    return Kind("ours", command, "/healthz")
+    return Contender("ours", command, "/healthz")
 
 
-def bare(headers: list[tuple[str, str]], body: str) -> Kind:
+def bare(headers: list[tuple[str, str]], body: str) -> Contender:
     def command(port, child):
         return [sys.executable, str(Path(__file__).with_name("bare.py")), str(port), json.dumps(headers), body]
 
-    return Kind("bare uvicorn", command, "/", constant=True)
+    return Contender("bare uvicorn", command, "/", constant=True)
 
 
-def pypi_mcp_proxy() -> Kind:
+def pypi_mcp_proxy() -> Contender:
     """Its default with sessions answers in JSON; --stateless takes twice the time for a call."""
     program = install.pypi_mcp_proxy()
 
     def command(port, child):
         return [*program, "--port", str(port), "--log-level", "ERROR", "--", *child]
 
-    return Kind("PyPI mcp-proxy", command, "/status", peer=True)
+    return Contender("PyPI mcp-proxy", command, "/status", peer=True)
 
 
-def supergateway(transport: str) -> Kind:
+def supergateway(transport: str) -> Contender:
     """One transport a process: `streamableHttp` (a child a session; stateless it is a child a call) or `sse`."""
     program = install.supergateway()
     options = ["--outputTransport", transport, "--logLevel", "none", "--healthEndpoint", "/healthz"]
@@ -66,21 +66,21 @@ def supergateway(transport: str) -> Kind:
     def command(port, child):
         return [*program, "--stdio", " ".join(child), "--port", str(port), *options]
 
-    return Kind("supergateway", command, "/healthz", peer=True)
+    return Contender("supergateway", command, "/healthz", peer=True)
 
 
-def npm_mcp_proxy(*options: str) -> Kind:
+def npm_mcp_proxy(*options: str) -> Contender:
     program = install.npm_mcp_proxy()
 
     def command(port, child):
         return [*program, "--host", "127.0.0.1", "--port", str(port), *options, "--", *child]
 
-    return Kind("npm mcp-proxy", command, "/ping", peer=True)
+    return Contender("npm mcp-proxy", command, "/ping", peer=True)
 
 
 @dataclass
 class Server:
-    kind: Kind
+    kind: Contender
     port: int
     process: subprocess.Popen
     spawns: Path
@@ -152,7 +152,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def spawned(kind: Kind) -> Iterator[Server]:
+def spawned(kind: Contender) -> Iterator[Server]:
     """A server that has just been spawned and may not listen yet."""
     with tempfile.TemporaryDirectory(prefix="mcp-bench-") as folder:
         log, spawns = Path(folder, "log"), Path(folder, "spawns")
@@ -171,7 +171,7 @@ def spawned(kind: Kind) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def running(*kinds: Kind) -> Iterator[list[Server]]:
+def running(*kinds: Contender) -> Iterator[list[Server]]:
     """Servers that answer; the idle ones cost nothing while one of them is under load."""
     with contextlib.ExitStack() as stack:
         servers = []

@@ -4,48 +4,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.child.lifecycle import COOL_DOWN, FETCH_PATIENCE, LADDER, LASTING, TABLE, Event, Lifecycle, Pace, State
+from bridge.child.lifecycle import COOL_DOWN, FETCH_PATIENCE, LASTING, STOP_STEPS, TABLE, Event, Lifecycle, Pace, State
 from bridge.failure import Failure
 
 PACE = Pace(start_timeout=10.0, backoff_initial=1.0, backoff_max=5.0, max_restarts=3)
 START, SPAWNED, FETCHING, RUNS, OPENED, SERVED, REFUSED, CLOSED, EXITED, TIMER, STOP = Event
 STOPPED, STARTING, HANDSHAKING, READY, BACKOFF, STOPPING, FATAL = State
 TO_READY = [(START, STARTING), (SPAWNED, HANDSHAKING), (OPENED, READY)]
-PATIENCE = [patience for _, patience in LADDER]
+PATIENCE = [patience for _, patience in STOP_STEPS]
 
 
 class Child:
-    """Notes what was done to it. `after` says what happened and returns the deeds that followed."""
+    """Notes what was done to it. `after` says what happened and returns the actions that followed."""
 
     def __init__(self, pace=PACE):
-        self.deeds = []
+        self.actions = []
         self.now = 0.0
         self.life = Lifecycle(self, pace, jitter=lambda: 0.5)
 
     def after(self, *events, reason="died") -> list:
         """TIMER comes when it is due, everything else at once."""
-        before = len(self.deeds)
+        before = len(self.actions)
         for event in events:
             if event is TIMER:
                 assert self.life.timer is not None, f"no timer in {self.life.state}"
                 self.now = self.life.timer
             self.life.on(event, self.now, Failure(reason))
-        return self.deeds[before:]
+        return self.actions[before:]
 
     def spawn(self):
-        self.deeds.append("spawn")
+        self.actions.append("spawn")
 
     def close_stdin(self):
-        self.deeds.append("close_stdin")
+        self.actions.append("close_stdin")
 
     def terminate(self):
-        self.deeds.append("terminate")
+        self.actions.append("terminate")
 
     def kill(self):
-        self.deeds.append("kill")
+        self.actions.append("kill")
 
     def gone(self, why, for_good):
-        self.deeds.append(("gone", str(why), for_good))
+        self.actions.append(("gone", str(why), for_good))
 
     @property
     def due(self):
@@ -124,7 +124,7 @@ def test_history(child, history):
         assert child.life.state is state, f"after {number + 1} events: {event}"
 
 
-def test_all_states_and_deeds_of_the_table_exist():
+def test_all_states_and_actions_of_the_table_exist():
     assert set(TABLE) == set(State)
     for events in TABLE.values():
         for method in events.values():
@@ -134,7 +134,7 @@ def test_all_states_and_deeds_of_the_table_exist():
 # -- stopping ---------------------------------------------------------------------------------------------------------------
 
 
-def test_the_ladder_closes_stdin_then_terminates_then_kills_until_it_is_gone(ready):
+def test_a_stop_closes_stdin_then_terminates_then_kills_until_it_is_gone(ready):
     """No single signal works on every server."""
     assert ready.after(STOP) == ["close_stdin"]
     assert ready.due == PATIENCE[0]
@@ -149,7 +149,7 @@ def test_stopping_fits_into_the_time_that_docker_gives():
     assert sum(PATIENCE) < 10
 
 
-def test_a_second_stop_does_not_start_the_ladder_again(ready):
+def test_a_second_stop_does_not_start_over(ready):
     ready.after(STOP, TIMER)
 
     assert ready.after(STOP) == []

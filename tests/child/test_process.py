@@ -210,7 +210,7 @@ async def test_a_grandchild_that_holds_the_pipes_delays_nothing_and_goes_too():
 
 
 @runs
-async def test_the_ladders_rungs_reach_the_whole_group():
+async def test_each_step_of_a_stop_reaches_the_whole_group():
     """`sh -c`, npx and uvx stand between us and the server."""
     talk = sh("sleep 60 & echo $!; wait")
     await talk.until(lambda: talk.lines)

@@ -71,7 +71,7 @@ def test_no_container_is_left_however_its_client_ends(mark, end, options):
     assert containers(mark) == []
 
 
-def test_a_container_that_ignores_everything_goes_with_the_ladder(mark):
+def test_a_container_that_ignores_everything_is_killed_in_the_end(mark):
     with Bridge(running(mark, "-c", IGNORES_ALL), ready=False) as bridge:
         eventually(lambda: docker("ps", "-q", "--filter", f"label={mark}"))
         bridge.stop()

@@ -33,7 +33,7 @@ def verdict(response: httpx.Response) -> tuple[int, int]:
     return response.status_code, body["error"]["code"]
 
 
-# The ladder
+# The checks of headers and `_meta`, in order
 
 HEADERS = {  # what is wrong with the headers: the headers
     "no version": {"mcp-protocol-version": None},

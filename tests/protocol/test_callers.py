@@ -164,7 +164,7 @@ def test_a_modern_callers_token_is_ours_on_either_child(era):
 )
 def test_nobody_listens_to_anothers_task_however_it_is_spelled(wishes):
     tasks = Tasks()
-    tasks.heard("alice", msgspec.Raw(b'{"resultType":"task","taskId":"hers","status":"working"}'), 0.0)
+    tasks.record_call("alice", msgspec.Raw(b'{"resultType":"task","taskId":"hers","status":"working"}'), 0.0)
     asked = tasks.own_only("bob", msgspec.Raw(put_right(wishes, "subscriptions/listen")))
 
     assert b"hers" not in asked
@@ -173,7 +173,7 @@ def test_nobody_listens_to_anothers_task_however_it_is_spelled(wishes):
 
 def test_a_task_that_a_child_spells_oddly_has_an_owner_all_the_same():
     tasks = Tasks()
-    tasks.heard("alice", msgspec.Raw(rb'{"resultType":"t\u0061sk","task\u0049d":"hers"}'), 0.0)
+    tasks.record_call("alice", msgspec.Raw(rb'{"resultType":"t\u0061sk","task\u0049d":"hers"}'), 0.0)
 
     assert tasks.refusal("alice", msgspec.Raw(b'"hers"')) is None
     assert tasks.refusal("bob", msgspec.Raw(b'"hers"'))
@@ -331,11 +331,11 @@ def test_a_list_of_one_callers_own_child_is_nobody_elses_and_that_of_the_shared_
     def listed(name):
         return Envelope(result=msgspec.Raw(b'{"tools":[{"name":"%b","inputSchema":{"type":"object"}}]}' % name))
 
-    alice.heard(b"", listed(b"of_alice"))
+    alice.record_list(b"", listed(b"of_alice"))
 
     assert b"of_alice" in alice.last_list(b"1", b"")
     assert bob.last_list(b"1", b"") is shared.last_list(b"1", b"") is None
-    shared.heard(b"", listed(b"of_all"))
+    shared.record_list(b"", listed(b"of_all"))
     assert b"of_alice" in alice.last_list(b"1", b"") and b"of_all" in bob.last_list(b"1", b"")
 
 

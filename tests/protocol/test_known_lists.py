@@ -139,7 +139,7 @@ def test_a_client_cannot_make_us_forget_a_list():
     """It may send what the server's own list method refuses."""
     memory = KnownLists()
     memory.learn("tools/list", pages("a"))
-    memory.overheard("tools/list", Envelope(error=Raw(b'{"code":-32601,"message":"odd params"}')))
+    memory.record_answer("tools/list", Envelope(error=Raw(b'{"code":-32601,"message":"odd params"}')))
 
     assert known(memory) == pages("a")[b""]
 

@@ -197,7 +197,7 @@ class World:
         return outbox
 
     def call(self, caller, method="tools/call", params=None, id=1, outbox=None, meta=None, level="") -> Outbox:
-        """A modern client's request, through the ladder already."""
+        """A modern client's request, which has passed the header rules already."""
         outbox = outbox or Outbox()
         whole = {**(params or {}), "_meta": {**ENVELOPE, **(meta or {})}}
         message = envelope.from_client(json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": whole}).encode())

@@ -126,7 +126,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         service["cpus"] = limits.cpus
     if limits.shm:
         service["shm_size"] = limits.shm
-    service["stop_grace_period"] = "15s"  # the bridge stops its child by a ladder that takes up to 10 s
+    service["stop_grace_period"] = "15s"  # the bridge stops its child in steps that take up to 10 s
     document: dict[str, Any] = {
         "name": fleet.name,
         "include": ["door.yaml", *(f"{name}.yaml" for name in stanza.needs)],

@@ -1,4 +1,4 @@
-"""Which era a request is of, and whether a modern one is what it says: the rungs of 2026-07-28, basic/transports, in order.
+"""Which era a request is of, and whether a modern one is what it says: the checks of 2026-07-28, basic/transports, in order.
 
 The body decides about the era, headers have to agree with it: a proxy that looks only at headers and a server that looks
 only at the body must never see two different requests.
@@ -86,12 +86,12 @@ def duplicate_headers(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
 
 
 def is_plain(meta: Meta) -> bool:
-    """Whether a `_meta` that has climbed the ladder says nothing of its one request, so that it can be known again."""
+    """Whether a `_meta` that has passed the checks says nothing of its one request, so that it can be known again."""
     return not (meta.level or meta.progressToken) and bytes(meta.revision) == b'"%b"' % NEWEST
 
 
 def wrong_parameters(params: ModernParams, mirrored: Mirrored, headers: dict[bytes, bytes], duplicates: frozenset[bytes]) -> Refusal | None:
-    """The last rung, which needs the child's own schema: `Mcp-Param-*`."""
+    """The last check, which needs the child's own schema: `Mcp-Param-*`."""
     why = mismatch(mirrored, params.arguments, headers, duplicates)
     return modern_refusal(HEADER_MISMATCH, f"header {why}") if why else None
 

@@ -67,8 +67,8 @@ class Listen(Caller):
         relay.join(self)
         self._missing = len(new)
         for uri in new:
-            heard = partial(self._subscribed, uri)
-            relay.dispatcher.ask("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri), now, heard, PATIENCE)
+            on_answer = partial(self._subscribed, uri)
+            relay.dispatcher.ask("resources/subscribe", b'{"uri":%b}' % envelope.encode(uri), now, on_answer, PATIENCE)
         if not new:
             self._acknowledge()
 

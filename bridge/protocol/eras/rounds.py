@@ -54,14 +54,14 @@ class Round:
         if not wishes:
             relay.asks.postpone(asking.again)
         for key, wish in wishes.items():
-            relay.asks.ask(session, exchange, wish.method, wish.for_session(), partial(asking.heard, key), now)
+            relay.asks.ask(session, exchange, wish.method, wish.for_session(), partial(asking.answered, key), now)
         return None
 
     def __init__(self, relay: Any, exchange: Exchange, state: Raw | None, missing: set[str]):
         self.relay, self.exchange, self.state, self.missing = relay, exchange, state, missing
         self.answers: dict[str, Raw] = {}
 
-    def heard(self, key: str, message: Envelope, now: float) -> None:
+    def answered(self, key: str, message: Envelope, now: float) -> None:
         """The client answered one of the requests."""
         relay, exchange = self.relay, self.exchange
         if exchange.id not in relay.asks.suspended or key not in self.missing:

@@ -32,7 +32,7 @@ class Tasks:
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._running: dict[str, float] = {}  # until when to wait for those that are not over
 
-    def heard(self, principal: str, result: Raw, now: float) -> None:
+    def record_call(self, principal: str, result: Raw, now: float) -> None:
         """The child answered a call; perhaps with a task."""
         if not spelling.may_name(bytes(result), b'"task"') or (task := _task(result)) is None:
             return
@@ -42,7 +42,7 @@ class Tasks:
             if len(self._owners) > LIMIT:
                 self._running.pop(self._owners.popitem(last=False)[0], None)
 
-    def told(self, result: Raw, now: float) -> None:
+    def record_status(self, result: Raw, now: float) -> None:
         """The child said how a task is."""
         if (task := _task(result)) is not None and task.taskId in self._running:
             self._note(task, now)

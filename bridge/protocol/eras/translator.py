@@ -70,9 +70,9 @@ class Verbatim(Translator):
                 return self.failure(exchange, 0, litellm_results.error_text(message.error))
             exchange.outbox.code = code_of(message.error)
         elif exchange.method == "tools/call":
-            self._tasks.heard(exchange.session.principal, message.result, self._link.heard)
+            self._tasks.record_call(exchange.session.principal, message.result, self._link.last_received)
         elif exchange.method == "tasks/get":
-            self._tasks.told(message.result, self._link.heard)
+            self._tasks.record_status(message.result, self._link.last_received)
         return envelope.response(exchange.client_id, message)
 
     def failure(self, exchange: Exchange, code: int, why: str) -> bytes:

@@ -55,7 +55,7 @@ class Upgrade(Translator):
         if message.result and spelling.may_name(bytes(message.result), b'"input_required"'):
             members = envelope.object_or_none(message.result) or {}
             if envelope.string(members.get("resultType", b"")) == "input_required":
-                failure = Round.begin(exchange, members, self._link.heard)
+                failure = Round.begin(exchange, members, self._link.last_received)
                 if failure:
                     message.result, message.error = envelope.ABSENT, Raw(b"{}")  # it is counted as what the client gets
                 return failure
