@@ -61,7 +61,7 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
         raise UsageError(wrong[0] + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
     for why in wrong:
         log.error("not served", why=why)
-    for line in formats.told_once(every):
+    for line in formats.ignored_fields(every):
         log.warning("ignored", why=line)
     if not planned:
         raise UsageError(f"{settings.config}: every server in it is disabled or remote")

@@ -13,7 +13,7 @@ from pathlib import Path
 from bridge.settings import UsageError
 
 RETRY = 1.0  # seconds between two tries to write again, while calls are refused
-TOLD = 60.0  # seconds between two words about lost lines
+REPORT_EVERY = 60.0  # seconds between two words about lost lines
 
 
 class AuditLog:
@@ -24,7 +24,7 @@ class AuditLog:
         self.lines = self.lost = 0
         self._clock, self._tell = clock, tell
         self._is_failing, self._is_torn = False, False
-        self._tried = self._told = float("-inf")
+        self._tried = self._reported = float("-inf")
         self._fd, self._size = self._open()
         self._poll = select.poll() if path == "-" else None
         if self._poll is not None:
@@ -103,8 +103,8 @@ class AuditLog:
     def _fail(self, why: str) -> bool:
         self.lost += 1
         now = self._clock()
-        if not self._is_failing or now - self._told >= TOLD:
-            self._told = now
+        if not self._is_failing or now - self._reported >= REPORT_EVERY:
+            self._reported = now
             self._tell(
                 "the audit cannot be written", path=self.path, why=why, lost=self.lost, calls="refused" if self.is_required else "go on"
             )

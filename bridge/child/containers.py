@@ -122,7 +122,7 @@ def remove(this: Run, environment: dict[str, str]) -> str:
             _ask(this.engine, environment, "rm", "-f", *left)
         return ""
     except (OSError, subprocess.SubprocessError) as error:
-        return _told(error)
+        return _reason(error)
     finally:
         if this.file:
             with suppress(OSError):
@@ -193,5 +193,5 @@ def _ask(engine: Engine, environment: dict[str, str], *words: str) -> str:
     return out.decode(errors="replace")
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return f"no answer from the container engine within {PATIENCE:g} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)

@@ -165,12 +165,12 @@ class Supervisor:
         self._removal.add_done_callback(self._removed)
 
     def _removed(self, removal: asyncio.Future[int | str]) -> None:
-        if removal.cancelled() or not (told := removal.result()):
+        if removal.cancelled() or not (removed := removal.result()):
             return
-        if isinstance(told, int):
-            self.log.info("containers of a bridge that was killed are removed", containers=told)
+        if isinstance(removed, int):
+            self.log.info("containers of a bridge that was killed are removed", containers=removed)
         else:
-            self.log.warning("the container of the child is perhaps still there", why=told)
+            self.log.warning("the container of the child is perhaps still there", why=removed)
 
     def close_stdin(self) -> None:
         if self.process:

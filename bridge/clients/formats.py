@@ -163,7 +163,7 @@ def inputs(document: Document) -> dict[str, Input]:
     }
 
 
-def told_once(every: list[Entry]) -> list[str]:
+def ignored_fields(every: list[Entry]) -> list[str]:
     """What was ignored, in one line for the whole file."""
     by_field: dict[str, list[str]] = {}
     for one in every:

@@ -126,7 +126,7 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
             )
         ]
     for added in every:
-        print(told(project, added, arguments.secrets))
+        print(summary(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
 
 
@@ -183,14 +183,14 @@ def import_desktop(
     entries = desktop.entries(document)
     if strict and (wrong := [entry for entry in entries if entry.skipped and not entry.off]):
         raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
-    for line in formats.told_once(formats.entries(document)):
+    for line in formats.ignored_fields(formats.entries(document)):
         _tell(line)
     known = secret_values.there(project)
     given: dict[str, str] = {}
     return [_one_of_many(project, entry, known, given, trial, here, keep) for entry in entries]
 
 
-def told(project: Project, added: Added, keeps: bool) -> str:
+def summary(project: Project, added: Added, keeps: bool) -> str:
     """What became of it, for people."""
     if added.path is None:
         return f"{added.name}: not added: {'; '.join(added.notes)}"

@@ -161,12 +161,12 @@ def _through_remote(draft: Draft, said: Response, env: dict[str, str]) -> Entry 
             headers[header.strip()] = re.sub(r"\$\{(\w+)\}", lambda found: env.get(found[1], found[0]), text).strip()
     kind = next((value for name, value in options if name == "--transport"), "")
     hidden = [value for name, value in options if name == "--ignore-tool"]
-    told = [
+    unused = [
         name
         for name, _ in options
         if name not in ("--header", "-H", "--transport", "--ignore-tool", "--allow-http", "--debug", "--silent", "-y")
     ]
-    notes = [f"arguments that mean nothing here: {', '.join(told)}"] if told else []
+    notes = [f"arguments that mean nothing here: {', '.join(unused)}"] if unused else []
     notes += [f"tools that were hidden there: write `tools: {{deny: [{', '.join(map(safe, hidden))}]}}`"] if hidden else []
     transport = transport_of(url) if not kind else "sse" if kind.startswith("sse") else "http"
     return _to(draft, url, transport, headers, notes)

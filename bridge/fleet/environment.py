@@ -185,8 +185,8 @@ def absent(stanza: Stanza, environment: Environment) -> str:
     if not missing:
         return ""
     about = {stanza.stored(name): secret.description for name, secret in stanza.secrets.items()}
-    told = [f"{name} ({about[name]})" if about.get(name) else name for name in missing]
-    return f"needs {', '.join(told)}: write {'it' if len(missing) == 1 else 'them'} into compose/.env"
+    described = [f"{name} ({about[name]})" if about.get(name) else name for name in missing]
+    return f"needs {', '.join(described)}: write {'it' if len(missing) == 1 else 'them'} into compose/.env"
 
 
 def refuse_public_defaults(values: Mapping[str, str]) -> None:

@@ -64,7 +64,7 @@ def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
     try:
         return kind.model_validate({"stanzas": stanzas, **settings})
     except ValidationError as error:
-        raise StanzaError(told(folder / FLEET, error, lines, Fleet)) from None
+        raise StanzaError(explain(folder / FLEET, error, lines, Fleet)) from None
 
 
 def _read_base(path: Path) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def read_stanza(path: Path) -> Stanza:
     try:
         return Stanza.model_validate({**document, "name": path.parent.name})
     except ValidationError as error:
-        raise StanzaError(told(path, error, lines)) from None
+        raise StanzaError(explain(path, error, lines)) from None
 
 
 def _refuse_missing(path: Path, stanza: Stanza) -> None:
@@ -112,7 +112,7 @@ def _refuse_links(path: Path, stanza: Stanza) -> None:
             raise StanzaError(f"{path}:{_read(path)[1].get(('volumes', str(number)), 1)}: volumes.{number}: {volume.path}: {why}")
 
 
-def told(path: Path, error: ValidationError, lines: Lines, model: type[Part] = Stanza) -> str:
+def explain(path: Path, error: ValidationError, lines: Lines, model: type[Part] = Stanza) -> str:
     """One line for each mistake, with the line of the field or of the nearest thing around it."""
     said = []
     for mistake in error.errors():

@@ -25,7 +25,7 @@ WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a comma
 DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
-TOLD = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
+SETTING = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
 NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
 )
@@ -135,7 +135,7 @@ def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str]
 
 def _unsaid(draft: Draft, seen: Seen) -> list[str]:
     """The variables that its code reads, that seem to be for an operator to say, and that nobody said."""
-    return [name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or TOLD.search(name))]
+    return [name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or SETTING.search(name))]
 
 
 def _with_named(draft: Draft, names: list[str]) -> Draft:
@@ -353,8 +353,8 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
         return _by_stdio(draft, seen)
     if (flag := needs.flag(seen)) and flag not in draft.command:
         return replace(draft, command=(*draft.command, flag))
-    if (told := needs.usage(seen, draft.command[0], DATA)) and len(draft.command) == 1:
-        return with_places(replace(draft, command=(*draft.command, *told)))
+    if (arguments := needs.usage(seen, draft.command[0], DATA)) and len(draft.command) == 1:
+        return with_places(replace(draft, command=(*draft.command, *arguments)))
     text = "\n".join([*seen.report["words"][-15:]])
     if re.search(
         r"Missing command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",

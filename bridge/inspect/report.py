@@ -96,13 +96,13 @@ def _tell_facts(plan: Plan, visits: list[Visit[Facts]]) -> int:
 
 def _tell_functions(visits: list[Visit[Facts]]) -> int:
     _complain_about(visits)
-    if not (told := visits[-1].said):
+    if not (result := visits[-1].said):
         return 1
-    definitions, notes = openai.functions(told.lists["tools"])
+    definitions, notes = openai.functions(result.lists["tools"])
     _print_json(definitions)
-    for note in notes + told.problems:
+    for note in notes + result.problems:
         complain(note)
-    return 1 if told.problems else 0
+    return 1 if result.problems else 0
 
 
 def _tell_answer(plan: Plan, tool: str, visits: list[Visit[Answer]]) -> int:
@@ -130,18 +130,18 @@ def _tell_answer(plan: Plan, tool: str, visits: list[Visit[Answer]]) -> int:
 
 
 def _everything(visits: list[Visit[Facts]], differing: dict[str, list[str]]) -> dict[str, Any]:
-    told = next((visited.said for visited in visits if visited.said), None)
+    result = next((visited.said for visited in visits if visited.said), None)
     everything = {"transports": [_transport(visited) for visited in visits], "differences": differing}
-    if told is None:
+    if result is None:
         return everything
     return everything | {
-        "server": told.server,
-        "revision": told.revision,
-        "capabilities": told.capabilities,
-        "instructions": told.instructions,
-        **told.lists,
-        "problems": told.problems,
-        "opening": told.opening,
+        "server": result.server,
+        "revision": result.revision,
+        "capabilities": result.capabilities,
+        "instructions": result.instructions,
+        **result.lists,
+        "problems": result.problems,
+        "opening": result.opening,
     }
 
 

@@ -26,23 +26,23 @@ def _outcome(visit: Visit[Facts]) -> str:
     return f"works: {visit.said.revision}, {tools} tool{'s' * (tools != 1)}, {visit.milliseconds} ms"
 
 
-def facts(told: Facts) -> str:
-    return "\n".join(_facts(told))
+def facts(found: Facts) -> str:
+    return "\n".join(_facts(found))
 
 
-def _facts(told: Facts) -> Iterator[str]:
-    server = told.server
+def _facts(found: Facts) -> Iterator[str]:
+    server = found.server
     name = f"{server.get('name', '(it does not say its name)')} {server.get('version', '')}".strip()
     title = server.get("title")
     yield f"server        {name}" + (f" ({title})" if title and title != server.get("name") else "")
-    yield f"revision      {told.revision}"
-    yield f"capabilities  {', '.join(map(_capability, told.capabilities.items())) or '(none)'}"
-    if told.instructions:
-        yield "instructions  " + told.instructions.strip().replace("\n", "\n              ")
-    yield from _section("tools", told.lists["tools"], _tool)
-    yield from _section("resources", told.lists["resources"], lambda item: _resource(item, "uri"))
-    yield from _section("resource templates", told.lists["resourceTemplates"], lambda item: _resource(item, "uriTemplate"))
-    yield from _section("prompts", told.lists["prompts"], _prompt)
+    yield f"revision      {found.revision}"
+    yield f"capabilities  {', '.join(map(_capability, found.capabilities.items())) or '(none)'}"
+    if found.instructions:
+        yield "instructions  " + found.instructions.strip().replace("\n", "\n              ")
+    yield from _section("tools", found.lists["tools"], _tool)
+    yield from _section("resources", found.lists["resources"], lambda item: _resource(item, "uri"))
+    yield from _section("resource templates", found.lists["resourceTemplates"], lambda item: _resource(item, "uriTemplate"))
+    yield from _section("prompts", found.lists["prompts"], _prompt)
 
 
 def _section(title: str, items: list[dict[str, Any]], lines_of: Callable[[dict[str, Any]], Iterable[str]]) -> Iterator[str]:

@@ -20,7 +20,7 @@ Streams = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[Sess
 
 @asynccontextmanager
 async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: float) -> AsyncIterator[Streams]:
-    told, incoming = anyio.create_memory_object_stream[Incoming](0)
+    received, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, pending = anyio.create_memory_object_stream[SessionMessage](0)
     async with (
         connect(
@@ -28,7 +28,7 @@ async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: f
         ) as socket,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(_read, socket, told)
+        tasks.start_soon(_read, socket, received)
         tasks.start_soon(_write, socket, pending)
         try:
             yield incoming, outgoing
@@ -38,18 +38,18 @@ async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: f
             outgoing.close()
 
 
-async def _read(socket: ClientConnection, told: MemoryObjectSendStream[Incoming]) -> None:
-    async with told:
+async def _read(socket: ClientConnection, received: MemoryObjectSendStream[Incoming]) -> None:
+    async with received:
         try:
             async for frame in socket:
                 try:
                     message = jsonrpc_message_adapter.validate_json(frame, by_name=False)
                 except ValueError as noise:
-                    await told.send(noise)
+                    await received.send(noise)
                 else:
-                    await told.send(SessionMessage(message))
+                    await received.send(SessionMessage(message))
         except (ConnectionClosed, anyio.BrokenResourceError):
-            pass  # closing `told` tells the reader
+            pass  # closing the stream tells the reader
 
 
 async def _write(socket: ClientConnection, pending: MemoryObjectReceiveStream[SessionMessage]) -> None:

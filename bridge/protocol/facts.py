@@ -51,10 +51,10 @@ class Facts:
         server: Raw = meta.inner(members).get(meta.SERVER) or members.get("serverInfo") or Raw(b'{"name":"unnamed","version":""}')
         info = msgspec.json.decode(server, type=_ServerInfo)
         shown = {name: value for name, value in capabilities.items() if name not in ("extensions", "tasks")}
-        told = {"protocolVersion": NEWEST, "capabilities": Raw(envelope.encode(shown)), "serverInfo": server}
+        discovered = {"protocolVersion": NEWEST, "capabilities": Raw(envelope.encode(shown)), "serverInfo": server}
         if "instructions" in members:
-            told["instructions"] = members["instructions"]
-        return cls(FIRST_MODERN, shown, told, f"{info.name} {info.version}".strip(), MODERN)
+            discovered["instructions"] = members["instructions"]
+        return cls(FIRST_MODERN, shown, discovered, f"{info.name} {info.version}".strip(), MODERN)
 
     def tells(self, kind: str) -> bool:
         """Whether the child says when this kind of list changes."""

@@ -33,7 +33,7 @@ class Notices:
     def __init__(self, audience: Audience, link: Link, asks: Asks, policy: Policy, counts: Counts, forget: Callable[[str, float], None]):
         self._audience, self._link, self._asks, self._policy, self._counts, self._forget = audience, link, asks, policy, counts, forget
         self._since = float("-inf")  # when this moment began
-        self._told = 0  # in it: how many sessions how often
+        self._sent = 0  # in it: how many sessions how often
         self._later: dict[str | tuple[str, str], Envelope] = {}  # news that wait for the next sweep
 
     def notified(self, message: Envelope, now: float) -> None:
@@ -61,18 +61,18 @@ class Notices:
         elif message.method in LIST_CHANGES:
             self.changed(LIST_CHANGES[message.method], message.params)
         else:
-            told = envelope.notification(message.method or "", message.params)  # one for all who wait for it
+            text = envelope.notification(message.method or "", message.params)  # one for all who wait for it
             for session in subscriptions.holders(self._audience.sessions.values(), key[1]):
-                self._announce(session, key, told)
+                self._announce(session, key, text)
 
     def _is_much(self, now: float) -> bool:
-        """Whether the child has told so much to so many that others must have their turn first: a line of 60 bytes that goes
+        """Whether the child has sent so much to so many that others must have their turn first: a line of 60 bytes that goes
         to ten thousand sessions takes longer than a thousand calls, and there may be a thousand lines in what it writes at once."""
         if now - self._since >= MOMENT:
-            self._since, self._told = now, 0
-        is_much = self._told > 0 and self._told + len(self._audience.sessions) > MUCH
+            self._since, self._sent = now, 0
+        is_much = self._sent > 0 and self._sent + len(self._audience.sessions) > MUCH
         if not is_much:
-            self._told += len(self._audience.sessions)
+            self._sent += len(self._audience.sessions)
         return is_much
 
     def sweep(self, now: float) -> None:
@@ -83,11 +83,11 @@ class Notices:
     def changed(self, kind: str, params: bytes = b"") -> None:
         """Tell every session that a list is not what it was."""
         method = f"notifications/{kind}/list_changed"
-        told, kept = envelope.notification(method, params), envelope.notification(method, b"")
+        text, kept = envelope.notification(method, params), envelope.notification(method, b"")
         for session in self._audience.sessions.values():
             if self._policy.profile.is_litellm and not session.is_modern:
                 continue  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
-            self._announce(session, method, told, kept)
+            self._announce(session, method, text, kept)
 
     def _progress(self, message: Envelope, now: float) -> None:
         exchange = self._audience.exchanges.get(minted(envelope.peek(message.params).progressToken) or 0)

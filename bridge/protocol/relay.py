@@ -274,12 +274,12 @@ class Relay:
                 for_good or not was_open or exchange.session is None or (self.is_private and exchange.method not in SAFE_METHODS)
             )
         )
-        is_told = False
+        is_answered = False
         for exchange in gone:
-            is_told = is_told or (exchange.session is not None and exchange.hold is None)
+            is_answered = is_answered or (exchange.session is not None and exchange.hold is None)
             self.completion.fail(exchange, "lost", INTERNAL_ERROR, why, now)
         self._try_again(again)
-        if (owner := self.audience.owner) is not None and was_open and self.dispatcher.calls and not is_told:
+        if (owner := self.audience.owner) is not None and was_open and self.dispatcher.calls and not is_answered:
             owner.lost_state = why
         self.asks.lost()
         self.listens.lost(for_good)

@@ -62,8 +62,8 @@ def _names(names: list[Any], server: str) -> Iterator[Oddity]:
 
 def _schema(name: str, schema: Any) -> Iterator[Oddity]:
     if not isinstance(schema, dict):
-        told = "no inputSchema" if schema is None else f"an inputSchema that is {'a boolean' if isinstance(schema, bool) else 'no object'}"
-        yield Oddity(name, f"it has {told}", _TELL, "models are told that it takes an object")
+        flaw = "no inputSchema" if schema is None else f"an inputSchema that is {'a boolean' if isinstance(schema, bool) else 'no object'}"
+        yield Oddity(name, f"it has {flaw}", _TELL, "models are told that it takes an object")
         return
     if schema.get("type", "object") != "object":
         yield Oddity(name, f"its arguments are {schema['type']!r} and no object, which nothing but an object can be", _TELL)

@@ -49,7 +49,7 @@ class Tools:
         self._new = {old: new for old, new in _renames(rename).items() if self._is_allowed(old)}
         self._old = {new: old for old, new in self._new.items()}
         self._meant: dict[bytes, bytes] = {}  # the child's name by the client's, both raw JSON; empty for hidden ones
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     # -- names --------------------------------------------------------------------------------------------------------
 
@@ -80,8 +80,8 @@ class Tools:
         found += [
             f"{option}: the server has no such tool" for option, pattern in self._patterns.items() if not any(map(pattern.fits, names))
         ]
-        news = [text for text in found if text not in self._told]
-        self._told.update(news)
+        news = [text for text in found if text not in self._reported]
+        self._reported.update(news)
         return news
 
     # -- calls --------------------------------------------------------------------------------------------------------

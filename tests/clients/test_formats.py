@@ -281,7 +281,7 @@ def test_fields_of_others_are_told_once_for_the_whole_file():
         }
     )
 
-    assert formats.told_once(list(every.values())) == [
+    assert formats.ignored_fields(list(every.values())) == [
         "mcp.json: fields of other programs that mean nothing here: autoApprove (a, b, c, …), gallery (a, b, c, …)"
     ]
 

@@ -490,9 +490,9 @@ def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
         "TWO_2_API_KEY",
         "BLANK_API_KEY",
     )
-    assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in add.told(project, two, True)
-    assert "TWO_2_API_KEY: its value is in compose/.env" in add.told(project, two, True)
-    assert "s2" not in add.told(project, two, True) + two.path.read_text()
+    assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in add.summary(project, two, True)
+    assert "TWO_2_API_KEY: its value is in compose/.env" in add.summary(project, two, True)
+    assert "s2" not in add.summary(project, two, True) + two.path.read_text()
 
 
 def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(project):
@@ -568,7 +568,7 @@ def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(projec
 
     assert (project.secrets / "A_KEY").read_text() == "two\nlines" and not project.env_file.exists()
     assert os.stat(project.secrets / "A_KEY").st_mode & 0o777 == 0o600
-    assert "A_KEY: its value is in compose/secrets/A_KEY" in add.told(project, made, True)
+    assert "A_KEY: its value is in compose/secrets/A_KEY" in add.summary(project, made, True)
 
 
 def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
@@ -696,7 +696,7 @@ def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secr
     (made,) = add.import_desktop(project, file, keep=True)
 
     assert made.path and "it did not start: no access with ${A_KEY}" in made.notes
-    assert "s1" not in add.told(project, made, True)
+    assert "s1" not in add.summary(project, made, True)
 
 
 def test_where_nothing_can_contain_it_nothing_runs_unless_that_is_allowed(project, monkeypatch):

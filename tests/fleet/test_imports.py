@@ -624,7 +624,7 @@ def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys, monkeyp
 
     every = add.import_desktop(project, file, trial=False, keep=True)
 
-    printed = "\n".join(add.told(project, added, True) for added in every) + "".join(capsys.readouterr())
+    printed = "\n".join(add.summary(project, added, True) for added in every) + "".join(capsys.readouterr())
     written = {
         path: path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "secrets" and path.name != ".env"
     }

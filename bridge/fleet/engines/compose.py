@@ -167,9 +167,9 @@ class Compose:
             raise EngineError(f"door: {outcome.failed.get(DOOR, 'it does not start')}\nmcp-bridge logs door")
         fit = [stanza.name for stanza in sidecars if stanza.name not in troubles]
         outcome = outcome | self._start(fit, sidecars, hashes)
-        runs = [name for name, told in self._containers().items() if not is_lost(*told)]
-        told = fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs])
-        self._write_state("litellm.yaml", litellm.config(told))
+        runs = [name for name, state in self._containers().items() if not is_lost(*state)]
+        reachable = fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs])
+        self._write_state("litellm.yaml", litellm.config(reachable))
         outcome = outcome | self._start([LITELLM], sidecars, hashes)
         others_removed()
         self._forget_replaced()
@@ -496,7 +496,7 @@ class Compose:
 
     def ps(self) -> list[Running]:
         kinds = {DOOR: "door", LITELLM: "litellm", PROMETHEUS: "prometheus", DATABASE: "database"}
-        found = [Running(name, kinds.get(name, "mcp"), *told) for name, told in self._containers().items()]
+        found = [Running(name, kinds.get(name, "mcp"), *state) for name, state in self._containers().items()]
         return sorted(found, key=lambda one: (one.kind != "mcp", one.name))
 
     def logs(self, names: Collection[str], excerpt: Excerpt) -> int:

@@ -145,8 +145,8 @@ class Embedded:
         # Nothing in it is a variable or a command line any more.
         said = {name: {**one, "command": [one["command"], *one.get("args", [])], "args": []} for name, one in entries.items()}
         write_private(config_file, json.dumps({LITERAL: True, "mcpServers": said}, indent=1) + "\n")
-        told = config(fleet, base=urls.of)
-        write_private(gateway_file, dump(told))
+        configured = config(fleet, base=urls.of)
+        write_private(gateway_file, dump(configured))
         self._check(config_file)
         host = environment.host
         token = self.state / "tokens"
@@ -174,7 +174,7 @@ class Embedded:
                 for word in ("--allowed-origin", origin)
             ),
         ]
-        variables = litellm.variables(told, environment.values, self.state)
+        variables = litellm.variables(configured, environment.values, self.state)
         programs = [
             {
                 "name": BRIDGE,
@@ -215,20 +215,20 @@ class Embedded:
 
     def _start(self, plan: dict[str, Any], urls: Urls) -> None:
         """Hand the plan to the keeper; start one where none runs."""
-        told = self._told()
-        if told and told["plan"] == plan["digest"] and self._keeper_lives(told):
+        state = self._keeper_state()
+        if state and state["plan"] == plan["digest"] and self._keeper_lives(state):
             return
-        if not (told and self._keeper_lives(told)):
-            self._end_leftovers(told)
+        if not (state and self._keeper_lives(state)):
+            self._end_leftovers(state)
             for url, variable in ((urls.mcps, "MCP_PORT"), (urls.litellm, "LITELLM_PORT")):
                 _check_port(url, variable)
         write_private(self.state / "plan.json", json.dumps(plan, indent=1) + "\n")
-        if told and self._keeper_lives(told):
-            os.kill(told["pid"], signal.SIGHUP)
+        if state and self._keeper_lives(state):
+            os.kill(state["pid"], signal.SIGHUP)
         else:
             self._launch()
         deadline = time.monotonic() + STOP_PATIENCE
-        while (self._told() or {}).get("plan") != plan["digest"]:
+        while (self._keeper_state() or {}).get("plan") != plan["digest"]:
             if time.monotonic() > deadline:
                 raise EngineError(f"the keeper does not start: see {self.state / 'keeper.log'}")
             time.sleep(0.05)
@@ -262,7 +262,7 @@ class Embedded:
 
     def _stamps(self, entries: dict[str, dict[str, Any]]) -> dict[str, str]:
         """What tells each MCP of now from one that is configured anew, or is in another process."""
-        bridge_now = (((self._told() or {}).get("programs") or {}).get(BRIDGE) or {}).get("identity", "")
+        bridge_now = (((self._keeper_state() or {}).get("programs") or {}).get(BRIDGE) or {}).get("identity", "")
         return {
             name: hashlib.sha256(json.dumps([entry, bridge_now], sort_keys=True).encode()).hexdigest()[:32]
             for name, entry in entries.items()
@@ -276,9 +276,9 @@ class Embedded:
                     return
             except NoResponse:
                 pass
-            told = ((self._told() or {}).get("programs") or {}).get(program) or {}
-            if told.get("restarts", 0) >= 2:
-                raise EngineError(f"{program} does not start: it {told['why']}\n{self._last_words(program)}")
+            one = ((self._keeper_state() or {}).get("programs") or {}).get(program) or {}
+            if one.get("restarts", 0) >= 2:
+                raise EngineError(f"{program} does not start: it {one['why']}\n{self._last_words(program)}")
             if time.monotonic() > deadline:
                 raise EngineError(f"{program} does not answer after {START_PATIENCE:g} s\n{self._last_words(program)}")
             if time.monotonic() - shown > 5:
@@ -292,21 +292,21 @@ class Embedded:
     # ---- down
 
     def down(self, volumes: bool = False) -> None:
-        told = self._told()
-        if told and self._keeper_lives(told):
-            os.kill(told["pid"], signal.SIGTERM)
+        state = self._keeper_state()
+        if state and self._keeper_lives(state):
+            os.kill(state["pid"], signal.SIGTERM)
             deadline = time.monotonic() + STOP_PATIENCE
-            while self._keeper_lives(told) and time.monotonic() < deadline:
+            while self._keeper_lives(state) and time.monotonic() < deadline:
                 time.sleep(0.05)
-        self._end_leftovers(told)
+        self._end_leftovers(state)
         for name in ("plan.json", "keeper.json", ".keeper.json.new", "mcps.json", "litellm.yaml"):
             (self.state / name).unlink(missing_ok=True)
         if volumes:
             shutil.rmtree(self.state, ignore_errors=True)
 
-    def _end_leftovers(self, told: dict[str, Any] | None) -> None:
+    def _end_leftovers(self, state: dict[str, Any] | None) -> None:
         """Processes of a keeper that is no more, if they are still those that it started."""
-        for one in [told or {}, *((told or {}).get("programs") or {}).values()]:
+        for one in [state or {}, *((state or {}).get("programs") or {}).values()]:
             pid, identity = one.get("pid"), one.get("identity")
             if pid and identity and keeper.identity(pid) == identity:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -315,11 +315,11 @@ class Embedded:
     # ---- ps, logs
 
     def ps(self) -> list[Running]:
-        told = self._told()
-        lives = self._keeper_lives(told)
+        state = self._keeper_state()
+        lives = self._keeper_lives(state)
         found = []
         for name in (BRIDGE, LITELLM):
-            one = ((told or {}).get("programs") or {}).get(name) or {}
+            one = ((state or {}).get("programs") or {}).get(name) or {}
             up = bool(one.get("pid")) and bool(one.get("identity")) and keeper.identity(one["pid"]) == one["identity"]
             detail = f"pid {one['pid']}" if up else one.get("why") or "not started"
             if one.get("restarts"):
@@ -360,16 +360,16 @@ class Embedded:
 
     # ---- the keeper
 
-    def _told(self) -> dict[str, Any] | None:
+    def _keeper_state(self) -> dict[str, Any] | None:
         """What the keeper of this folder says; that of a folder which this is a copy of is not ours."""
         try:
-            told = json.loads((self.state / "keeper.json").read_text())
+            state = json.loads((self.state / "keeper.json").read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return told if told.get("place", here := keeper.place(self.state)) == here else None
+        return state if state.get("place", here := keeper.place(self.state)) == here else None
 
-    def _keeper_lives(self, told: dict[str, Any] | None) -> bool:
-        return told is not None and keeper.identity(told["pid"]) == told["identity"]
+    def _keeper_lives(self, state: dict[str, Any] | None) -> bool:
+        return state is not None and keeper.identity(state["pid"]) == state["identity"]
 
 
 def _digest(*files: Path) -> str:

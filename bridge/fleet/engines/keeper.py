@@ -87,7 +87,7 @@ class Program:
         self.began, self.due, self.pause = 0.0, 0.0, PAUSE_FIRST
         self.restarts, self.why = -1, ""
         self.asking: threading.Thread | None = None
-        self.heard: list[bool] = []
+        self.answers: list[bool] = []
         self.silences, self.answered, self.asked = 0, False, 0.0
 
     @property
@@ -147,18 +147,18 @@ class Program:
         if self.asking is None:
             every = probe.get("every", PROBE_EVERY)
             if now - self.asked >= (every if self.answered and not self.silences else min(every, 1.0)):
-                self.asked, self.heard = now, []
+                self.asked, self.answers = now, []
                 patience = probe.get("patience", PROBE_PATIENCE)
                 key = self.spec["env"].get(probe["key"], "")
                 self.asking = threading.Thread(
-                    target=lambda heard=self.heard: heard.append(not silent(probe["url"], key, patience)), daemon=True
+                    target=lambda answers=self.answers: answers.append(not silent(probe["url"], key, patience)), daemon=True
                 )
                 self.asking.start()
             return
         if self.asking.is_alive():
             return
         self.asking = None
-        if self.heard == [True]:
+        if self.answers == [True]:
             self.answered, self.silences = True, 0
         elif self.answered or now - self.began > START_PATIENCE:
             self.silences += 1
@@ -188,7 +188,7 @@ class Program:
             shutil.copyfile(log, log.with_suffix(".log.1"))
             os.truncate(log, 0)  # it is open for appending in the program
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         process = self.process
         return {
             "pid": process.pid if process else None,
@@ -267,15 +267,15 @@ class Keeper:
 
     def tell(self) -> None:
         beside = self.folder / ".keeper.json.new"
-        told = {
+        report = {
             "pid": os.getpid(),
             "identity": identity(os.getpid()),
             "place": place(self.folder),
             "plan": self.digest,
-            "programs": {name: program.told() for name, program in self.programs.items()},
+            "programs": {name: program.report() for name, program in self.programs.items()},
         }
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(told, file, indent=1)
+            json.dump(report, file, indent=1)
         beside.replace(self.folder / "keeper.json")
 
 

@@ -73,9 +73,9 @@ class Waves:
                     looked, states = now, self.states()
         return outcome
 
-    def _is_settled(self, http: Http, name: str, told: tuple[str, str], outcome: Outcome) -> bool:
+    def _is_settled(self, http: Http, name: str, now: tuple[str, str], outcome: Outcome) -> bool:
         """Whether it is ready, or never will be: then its reason is noted. Docker looks at its health every ten seconds only, so it is asked."""
-        state, detail = told
+        state, detail = now
         if url := self.url(name):
             try:
                 said = http.get(url, self.headers if url.endswith("/readyz") else None, patience=2)

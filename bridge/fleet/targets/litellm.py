@@ -61,19 +61,19 @@ def config(fleet: Fleet, base: Callable[[Stanza], str] = lambda stanza: f"http:/
 
 def warnings(fleet: Fleet) -> list[str]:
     """What a stanza asks for and this version of LiteLLM does not do, one line each."""
-    version, told = fleet.litellm.version, []
+    version, found = fleet.litellm.version, []
     for stanza in fleet.stanzas:
         if not stanza.litellm.enabled:
             continue
         if stanza.litellm_name in (fleet.litellm.base.get("mcp_servers") or {}):
-            told.append(f"{stanza.name}: litellm/base.yaml has an mcp_servers entry {stanza.litellm_name!r} of its own, which is used")
-        told += [
+            found.append(f"{stanza.name}: litellm/base.yaml has an mcp_servers entry {stanza.litellm_name!r} of its own, which is used")
+        found += [
             f"{stanza.name}: LiteLLM {version} does not know '{key}' ({_number(SINCE[key])} is the first): {_WITHOUT[key]}"
             for key in _unknown(stanza, fleet.litellm)
         ]
         if stanza.is_remote and stanza.tools.rename:
-            told.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
-    return told
+            found.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
+    return found
 
 
 def refuse_patterns(fleet: Fleet) -> None:

@@ -129,8 +129,8 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
         listed = _witness(wish)
         calls = [asdict(call) for call in planned(listed["tools"]) if call.reads and call.said][:3]
         report = _witness({**wish, "calls": calls}) if calls else listed
-        told = hidden(json.dumps(report), secrets).replace(f"{folder}/home/{stanza.name}", "/tmp/home")
-        return Seen(json.loads(told), [])
+        text = hidden(json.dumps(report), secrets).replace(f"{folder}/home/{stanza.name}", "/tmp/home")
+        return Seen(json.loads(text), [])
 
 
 def _witness(wish: Wish) -> Report:

@@ -79,7 +79,7 @@ class Verdict:
         return bool(self.mcps) and all(report.is_ok for report in (*self.mcps, *self.shared))
 
     def as_data(self) -> dict[str, Any]:
-        def told(report: Report) -> dict[str, Any]:
+        def of(report: Report) -> dict[str, Any]:
             return {
                 "name": report.name,
                 "ok": report.is_ok,
@@ -93,7 +93,7 @@ class Verdict:
             "ok": self.is_ok,
             "engine": self.engine,
             "seconds": round(self.seconds, 2),
-            "mcps": [told(report) for report in self.mcps],
-            "shared": [told(report) for report in self.shared],
+            "mcps": [of(report) for report in self.mcps],
+            "shared": [of(report) for report in self.shared],
             "left_out": self.left_out,
         }

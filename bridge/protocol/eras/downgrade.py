@@ -142,7 +142,7 @@ class Downgrade(Translator):
     def _error(self, exchange: Exchange, error: Raw) -> bytes:
         if not litellm_results.is_error(error) or (self.is_litellm and exchange.method == "tools/call"):
             return self.failure(exchange, INTERNAL_ERROR, litellm_results.error_text(error))
-        code = told = code_of(error)
+        code = shown_code = code_of(error)
         if code == WANTS_URL and (wanted := _elicitations(error)):
             declared = envelope.peek_meta(envelope.peek(exchange.message.params).meta).capabilities
             if not is_declared(envelope.object_or_none(declared) or {}, "elicitation", {"mode": Raw(b'"url"')}):
@@ -150,19 +150,19 @@ class Downgrade(Translator):
                 return self._missing(exchange)
             return envelope.result(exchange.client_id, b'{"resultType":"input_required","inputRequests":%b}' % wanted)
         if code == NO_RESOURCE:
-            told = INVALID_PARAMS
+            shown_code = INVALID_PARAMS
         elif code in _RESERVED:
-            told = INTERNAL_ERROR
+            shown_code = INTERNAL_ERROR
         elif code == INVALID_PARAMS and _PYTHON_SAYS in bytes(error) and exchange.method not in _CORE:
-            told = METHOD_NOT_FOUND
+            shown_code = METHOD_NOT_FOUND
         if exchange.missing:
             return self._missing(exchange)
-        exchange.outbox.code = told
-        if told != code:
+        exchange.outbox.code = shown_code
+        if shown_code != code:
             members = envelope.members(error)
             if code == NO_RESOURCE and "data" not in members and (uri := envelope.peek(exchange.message.params).uri):
                 members["data"] = {"uri": uri}
-            error = Raw(envelope.encode({**members, "code": told}))
+            error = Raw(envelope.encode({**members, "code": shown_code}))
         return envelope.response(exchange.client_id, Envelope(error=error))
 
 

@@ -39,12 +39,12 @@ class Server:
         self.address = ("127.0.0.1" if given.host in ("0.0.0.0", "::") else given.host, given.port)
         self.before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
         self.finishing: dict[int, float] = {}  # when each is ended
-        self.pid, self.count, self.is_told = 0, 0, False
+        self.pid, self.count, self.is_announced = 0, 0, False
 
     def start(self) -> None:
         config = TAKEN if TAKEN.exists() else Path(self.given.config)
         self.digest = hashlib.sha256(config.read_bytes()).hexdigest()
-        self.count, self.is_told = self.count + 1, False
+        self.count, self.is_announced = self.count + 1, False
         self.pid = os.fork()
         if self.pid:
             return
@@ -86,8 +86,8 @@ class Server:
             for pid, deadline in self.finishing.items():
                 if time.monotonic() > deadline:
                     _signal(pid, signal.SIGKILL)
-            if not self.is_told and self.listens():
-                self.is_told = True
+            if not self.is_announced and self.listens():
+                self.is_announced = True
                 _write(SERVED, f"{os.getpid()} {self.count} {self.digest}\n".encode())
 
 
