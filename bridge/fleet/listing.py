@@ -8,13 +8,13 @@ from typing import Any
 
 import anyio
 
+from bridge.fleet.columns import columns
 from bridge.fleet.engines import Urls
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify import headers_for
 from bridge.fleet.verify.direct import plan, ways
-from bridge.fleet.verify.show import columns
 from bridge.inspect.connect import visit
 from bridge.inspect.schema import arguments, one_line
 from bridge.inspect.survey import Facts, survey

@@ -11,6 +11,7 @@ from bridge.callers.access import Access
 from bridge.callers.audit import Audit
 from bridge.callers.audit_log import AuditLog
 from bridge.callers.keys import Keys
+from bridge.child.lifecycle import State
 from bridge.container import memory_limit
 from bridge.serve.configuration import Configuration
 from bridge.serve.listener import is_private
@@ -74,14 +75,16 @@ class Services:
         service.hold_to(Access(tokens.callers, service.name) if isinstance(tokens, Keys) else None)
 
     def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
-        """What did not change goes on; the rest finishes and is replaced. Returns the names by what became of them."""
+        """What did not change goes on; the rest finishes and is replaced, and so is what was given up, which is tried again.
+        Returns the names by what became of them."""
         before, self.configuration = self.configuration.mcps, configuration
         mcps = configuration.mcps
+        same = [name for name in mcps if before.get(name) == mcps[name] and self.current[name].state != State.FATAL]
         became = {
             "added": [name for name in mcps if name not in before],
-            "changed": [name for name in mcps if name in before and mcps[name] != before[name]],
+            "changed": [name for name in mcps if name in before and name not in same],
             "removed": [name for name in before if name not in mcps],
-            "unchanged": [name for name in mcps if before.get(name) == mcps[name]],
+            "unchanged": same,
         }
         replaced = {name: self.current.pop(name) for name in (*became["changed"], *became["removed"])}
         for service in replaced.values():

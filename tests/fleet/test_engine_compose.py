@@ -1,17 +1,20 @@
 """The compose engine without Docker: what it makes of Docker's words and of the bridges' answers."""
 
+import json
 import sys
 import time
 
 import pytest
 from support import Bridge, eventually, zoo
 
-from bridge.fleet.engines import EngineError, Excerpt, checkout
+from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout
 from bridge.fleet.engines import compose as compose_engine
 from bridge.fleet.engines import docker as docker_words
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
+from bridge.fleet.engines.readiness import seen, that_were_given_up
 from bridge.fleet.engines.waves import Waves
+from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 
@@ -25,7 +28,7 @@ def engine(tmp_path):
 
 
 def waves(engine, states, url=lambda name: "", create=lambda names: {}) -> Waves:
-    return Waves(create, lambda: states, url, lambda name: "its last words", engine.said.append)
+    return Waves(create, lambda: states, url, lambda name: "its last words", engine.said.append, {})
 
 
 def test_a_child_that_was_given_up_is_not_waited_for_and_its_reason_is_told(engine):
@@ -152,7 +155,7 @@ def test_logs_in_a_pipe_and_in_troubles_have_no_control_sequences(engine, monkey
 
     assert engine.logs(["time"], Excerpt()) == 0
     assert capsys.readouterr().out == "error: no such file\n"
-    assert engine._last_words("time") == "error: no such file"
+    assert engine.last_words("time") == "error: no such file"
 
 
 def test_where_it_listens_is_said_by_compose_env_alone(engine, monkeypatch):
@@ -256,7 +259,7 @@ def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(
     assert engine.kept() == ["volume mcp_prometheus"]
 
 
-def test_an_unhealthy_one_is_started_anew_only_if_its_bridge_has_given_it_up(engine):
+def test_one_is_started_anew_if_its_bridge_has_given_it_up_whatever_docker_says_of_its_health():
     """On a busy machine Docker's health check comes too late, and calls many unhealthy that serve."""
     with (
         Bridge(zoo("dies_at_start"), "--name", "broken", "--max-restarts", 0, "--backoff-initial", "0.01", ready=False) as broken,
@@ -268,10 +271,7 @@ def test_an_unhealthy_one_is_started_anew_only_if_its_bridge_has_given_it_up(eng
             "gone": "http://127.0.0.1:9/readyz",
             "litellm": f"{fine.url}/health/liveliness",
         }
-        engine._asked_at = where.__getitem__
-        eventually(lambda: engine._is_given_up("broken"), 5)
-
-        assert not any(engine._is_given_up(name) for name in ("fine", "gone", "litellm"))
+        eventually(lambda: that_were_given_up(where, where.__getitem__, {}) == ["broken"], 5)
 
 
 @pytest.mark.parametrize(("takes", "started_anew"), [(True, ["f-time-1"]), (False, ["f-litellm-1", "f-time-1"])])
@@ -314,4 +314,36 @@ def test_why_a_child_was_given_up_is_read_in_its_log_where_the_bridge_has_severa
     line = '2026-11-26T18:44:17.247Z error   child is FATAL, giving up pid=13 why="5 starts in a row failed, the last one: exited (code 3)"'
     monkeypatch.setattr(engine, "_run", lambda *words, patience: f"{line}\n2026-11-26T18:44:18Z info    something else failed\n")
 
-    assert engine._last_words("dies") == "5 starts in a row failed, the last one: exited (code 3)"
+    assert engine.last_words("dies") == "5 starts in a row failed, the last one: exited (code 3)"
+
+
+class Seen:
+    """An engine whose MCPs' containers live."""
+
+    def ps(self):
+        return [Running(name, "mcp", "starting", "Up 9 seconds (health: starting)") for name in ("broken", "fine", "gone")]
+
+    def last_words(self, name):
+        return f"5 starts in a row failed, the last one: exited (code 3); its last words: {name} needs KEY"
+
+
+@pytest.mark.parametrize("shows_reason", [True, False])
+def test_ps_says_that_a_server_was_given_up_and_why(tmp_path, shows_reason):
+    """Its container lives, so Docker says that it starts. A bridge with several callers tells the reason to its log only."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("the-token-of-all\n" + ("" if shows_reason else "another-one-s-token\n"))
+    dies = {"command": zoo("dies_at_start")[0], "args": zoo("dies_at_start")[1:], "max_restarts": 0, "backoff_initial": 0.01}
+    (tmp_path / "mcps.json").write_text(
+        json.dumps({"mcpServers": {"broken": dies, "fine": {"command": zoo("echo")[0], "args": zoo("echo")[1:]}}})
+    )
+    with Bridge(None, "--config", tmp_path / "mcps.json", "--token-file", tokens) as bridge:
+        environment = Environment({"BRIDGE_TOKEN": "the-token-of-all"})
+
+        def found():
+            return {one.name: (one.state, one.detail) for one in seen(Seen(), Urls(bridge.url, ""), environment)}
+
+        eventually(lambda: found()["broken"][0] == "failed" and found()["fine"][0] == "up", 10)
+        _, detail = found()["broken"]
+
+    assert ("API_KEY is not set" if shows_reason else "broken needs KEY") in detail and "starts in a row failed" in detail
+    assert found()["fine"][0] == "starting"  # nobody answers any more

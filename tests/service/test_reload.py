@@ -102,6 +102,18 @@ def test_the_answer_says_what_became_of_each(fleet):
     assert fleet.reload().json() == {"added": [], "changed": [], "removed": [], "unchanged": ["keeps", "changes", "comes"]}
 
 
+def test_what_was_given_up_is_tried_again_and_by_nobody_s_request(fleet, tmp_path):
+    """What was wrong may have been somewhere else: a network, a database."""
+    heals = entry(zoo("dies_at_start", "--times", 1, "--count-file", tmp_path / "starts"), max_restarts=0, backoff_initial=0.01)
+    fleet.write(keeps=OTHER, heals=heals)
+    fleet.reload()
+    eventually(lambda: shown(fleet.bridge, "heals")["state"] == "fatal")
+    response = fleet.reload()
+
+    assert (response.json()["changed"], response.json()["unchanged"]) == (["heals"], ["keeps"])
+    eventually(lambda: shown(fleet.bridge, "heals")["state"] == "ready")
+
+
 def test_what_is_in_flight_at_a_changed_or_removed_one_is_answered(fleet, connect):
     calls = [connect(kind, fleet.url(name)).begin_call("slow", seconds=0.8) for name in ("changes", "goes") for kind in (Http, Sse, Ws)]
     eventually(lambda: all(shown(fleet.bridge, name)["in_flight"] == 3 for name in ("changes", "goes")))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection
 
 from bridge.fleet import environment as environments
+from bridge.fleet.columns import columns
 from bridge.fleet.commands.common import load
 from bridge.fleet.engines import LastUp, remembered
 from bridge.fleet.project import Project
@@ -16,8 +17,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
-    from bridge.fleet.verify.show import columns  # start-up time: it takes the MCP SDK
-
     project = Project.find(arguments.project)
     fleet, memory = load(project), remembered(project)
     environment = environments.with_keys(environments.read(project))

@@ -3,9 +3,13 @@
 import argparse
 import json
 
-from bridge.fleet.commands.common import left_out_lines, progress
+from bridge.fleet import environment as environments
+from bridge.fleet.columns import columns
+from bridge.fleet.commands.common import left_out_lines, load, progress, with_made_keys
+from bridge.fleet.engines import Engine, Running
 from bridge.fleet.engines.choice import running
 from bridge.fleet.project import Project
+from bridge.settings import UsageError
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -13,10 +17,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
-    from bridge.fleet.verify.show import columns  # start-up time: it takes the MCP SDK
-
-    engine, memory = running(Project.find(arguments.project), progress())
-    found = engine.ps()
+    project = Project.find(arguments.project)
+    engine, memory = running(project, progress())
+    found = _found(project, engine)
     if arguments.json:
         print(json.dumps({"engine": engine.name, "services": [one.__dict__ for one in found], "left_out": memory.left_out}, indent=2))
     else:
@@ -24,3 +27,14 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
         for line in left_out_lines(memory.left_out):
             print(line)
     return 0 if found and all(one.is_up for one in found) else 1
+
+
+def _found(project: Project, engine: Engine) -> list[Running]:
+    """Each MCP as its bridge sees it, where the stanzas can be read: they say where that is to be asked."""
+    from bridge.fleet.engines.readiness import seen  # start-up time: it brings an HTTP client
+
+    try:
+        fleet, environment = load(project), with_made_keys(engine, environments.read(project))
+        return seen(engine, engine.urls(fleet, environment), environment)
+    except UsageError:
+        return engine.ps()

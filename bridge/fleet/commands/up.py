@@ -16,6 +16,7 @@ from bridge.fleet import definition
 from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.bounds import MEANING
+from bridge.fleet.columns import columns
 from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
 from bridge.fleet.commands.verify import verify_now
 from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choice, remember, remembered
@@ -147,8 +148,6 @@ def _print(
     project: Project,
     tell_each: bool,
 ) -> None:
-    from bridge.fleet.verify.show import columns  # start-up time: it takes the MCP SDK
-
     for name, why in started.troubles.items():
         print(f"{name}: {why}")
     if started.still:

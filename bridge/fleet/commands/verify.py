@@ -45,11 +45,13 @@ def verify_now(
     older: dict[str, str] | None = None,
 ) -> "Verdict":
     """The verdict on all of `started`. `older`: which of them run as an earlier stanza said."""
+    from bridge.fleet.engines.readiness import seen  # start-up time: it brings an HTTP client
     from bridge.fleet.verify import Subject, verify  # start-up time: it takes the MCP SDK
 
     say(f"verifying {len(started.fleet.stanzas)} MCPs")
     urls = engine.urls(started.fleet, environment)
     fleet = engine.as_here(started.fleet, environment)
+    running = seen(engine, urls, environment)
     return verify(
-        Subject(engine.name, fleet, environment, urls, engine.ps(), model, started.left_out, say, both_eras, started.troubles, older or {})
+        Subject(engine.name, fleet, environment, urls, running, model, started.left_out, say, both_eras, started.troubles, older or {})
     )

@@ -1,6 +1,7 @@
 """What runs the fleet: Docker Compose (`compose.py`), or processes of this machine (`embedded.py`).
 
     served.py, packages.py, litellm.py   what the embedded engine installs and serves
+    readiness.py, waves.py               what an MCP's bridge says of it; starting many, and waiting for them
     keeper.py                            the process that keeps its processes alive
     choice.py                            which of the two it is, by name, by memory or by what works here
     cache.py, programs.py                folders that are made once; programs that are run to their end
@@ -24,6 +25,7 @@ from bridge.settings import UsageError
 
 NAMES = ("compose", "embedded")
 Say = Callable[[str], None]
+UNHEALTHY = "(unhealthy)"  # Docker's word: the container lives, and may only be slow
 
 
 class EngineError(Exception):
@@ -36,12 +38,16 @@ class Running:
 
     name: str
     kind: str  # mcp, litellm, prometheus, …
-    state: str  # up, starting, down
+    state: str  # up, starting, down; failed: it lives, and its server was given up
     detail: str = ""
 
     @property
     def is_up(self) -> bool:
         return self.state == "up"
+
+    @property
+    def is_lost(self) -> bool:
+        return self.state == "down" and UNHEALTHY not in self.detail
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,9 @@ class Urls:
     def of(self, stanza: Stanza) -> str:
         """The base of an MCP's URLs: /mcp, /sse, /ws and /readyz follow."""
         return f"{self.mcps}/{stanza.name}"
+
+    def ready(self, name: str) -> str:
+        return f"{self.mcps}/{name}/readyz"
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,9 @@ class Engine(Protocol):
 
     def ps(self) -> list[Running]:
         """Everything that runs or should."""
+
+    def last_words(self, name: str) -> str:
+        """Why an MCP was given up, as its log says; empty if it does not."""
 
     def logs(self, names: Collection[str], excerpt: Excerpt) -> int:
         """Print what these logged; all, if none is named. Returns an exit code."""

@@ -26,12 +26,12 @@ from typing import Any
 import yaml
 
 from bridge.fleet import files, targets
-from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout, docker
 from bridge.fleet.engines.builds import Build, build
 from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.engines.readiness import that_were_given_up, token
 from bridge.fleet.engines.reason import why
-from bridge.fleet.engines.waves import UNHEALTHY, Outcome, Waves, is_lost
+from bridge.fleet.engines.waves import Outcome, Waves, is_lost
 from bridge.fleet.environment import PASSWORDS, Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import Project, private, write_private
@@ -160,7 +160,7 @@ class Compose:
         if DATABASE in first:
             self._agree_on_passwords(self.project_name)
         self.urls_here = self.urls(fleet, environment)
-        self.headers = {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+        self.headers = token(environment)
         hashes = self._hashes()
         outcome = self._start(first, sidecars, hashes)
         if DOOR in outcome.failed or DOOR in outcome.still:
@@ -296,7 +296,7 @@ class Compose:
         there, memory = checkout.details(self.project_name), self._memory()
         images, states = docker.images(), self._containers()
         stale = [name for name in services if name in there and memory["mounted"].get(name, mounted[name]) != mounted[name]]
-        given_up = [name for name in services if name in states and UNHEALTHY in states[name][1] and self._is_given_up(name)]
+        given_up = that_were_given_up([name for name in services if name in states], self._asked_at, self.headers)
 
         def is_changed(name: str) -> bool:
             one = there.get(name)
@@ -320,7 +320,7 @@ class Compose:
         new = [stanza.name for stanza in sidecars if stanza.name in todo and stanza.name not in there]
         failed = self._created(new, "--no-start")  # all at once: Compose reads and asks anew of the whole fleet each time
         made = [name for name in new if name not in failed]
-        waves = Waves(create, self._watched(), self._asked_at, self._last_words, self.say, self.headers)
+        waves = Waves(create, self._watched(), self._asked_at, self.last_words, self.say, self.headers)
         waiting = [name for name in services if name not in todo and states[name][0] != "up"]
         return Outcome(failed) | waves.run([name for name in todo if name not in failed], waiting)
 
@@ -337,17 +337,6 @@ class Compose:
             return found
 
         return states
-
-    def _is_given_up(self, name: str) -> bool:
-        """Whether the bridge of an MCP that Docker calls unhealthy has given its server up: a busy machine makes healthy ones look so."""
-        url = self._asked_at(name)
-        if not url.endswith("/readyz"):
-            return False
-        try:
-            with Http() as http:
-                return http.get(url, self.headers).json().get("state") == "fatal"
-        except NoResponse:
-            return False
 
     def _created(self, names: list[str], *options: str) -> dict[str, str]:
         """Let Compose create and start these. Returns why some cannot be."""
@@ -546,7 +535,7 @@ class Compose:
             self._remember(memory | {"project": {"name": name, "folder": here}})
         return {one.service: docker.state(one.state, one.status) for one in found if one.service != KEYS or not _did_its_work(one)}
 
-    def _last_words(self, name: str) -> str:
+    def last_words(self, name: str) -> str:
         try:
             said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "200", name, patience=QUICK)
         except Failed:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from bridge.fleet.ask import Http, NoResponse
-from bridge.fleet.engines import Say
+from bridge.fleet.ask import Http
+from bridge.fleet.engines import UNHEALTHY, Say
+from bridge.fleet.engines.readiness import asked, given_up
 
 ROOM = 2 + 2 * (os.cpu_count() or 2)  # that are starting at the same time
 STILL = 120.0  # seconds without any change, after which those that are starting are not waited for any more
 EVERY = 5.0  # seconds between two lines of progress, more where nothing changes
-UNHEALTHY = "(unhealthy)"  # Docker's word
 LOOK, ASK = 1.0, 0.25  # seconds between two looks at the containers, at the MCPs
 
 
@@ -39,7 +39,7 @@ class Waves:
     url: Callable[[str], str]
     last_words: Callable[[str], str]
     say: Say
-    headers: Mapping[str, str] | None = None  # for asking an MCP why it is not ready
+    headers: Mapping[str, str]  # for asking an MCP why it is not ready
     room: int = ROOM
 
     def run(self, todo: Collection[str], waiting: Collection[str] = ()) -> Outcome:
@@ -76,17 +76,13 @@ class Waves:
     def _is_settled(self, http: Http, name: str, now: tuple[str, str], outcome: Outcome) -> bool:
         """Whether it is ready, or never will be: then its reason is noted. Docker looks at its health every ten seconds only, so it is asked."""
         state, detail = now
-        if url := self.url(name):
-            try:
-                said = http.get(url, self.headers if url.endswith("/readyz") else None, patience=2)
-            except NoResponse:
-                pass
-            else:
-                if said.status == 200:
-                    return True
-                if said.json().get("state") == "fatal":
-                    outcome.failed[name] = f"given up: {said.json().get('reason') or self.last_words(name)}"
-                    return True
+        url = self.url(name)
+        said = asked(http, url, self.headers if url.endswith("/readyz") else {}) if url else None
+        if said and said.status == 200:
+            return True
+        if said and (why := given_up(said, lambda: self.last_words(name))):
+            outcome.failed[name] = f"given up: {why}"
+            return True
         if is_lost(state, detail):
             outcome.failed[name] = f"{detail}: {self.last_words(name)}"
             return True

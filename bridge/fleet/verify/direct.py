@@ -14,6 +14,7 @@ import anyio
 
 from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.engines import Running
+from bridge.fleet.engines.readiness import given_up
 from bridge.fleet.stanza import Smoke, Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 from bridge.inspect.connect import Visit, visit
@@ -27,7 +28,6 @@ from bridge.protocol.tool_checks import oddities
 Said = TypeVar("Said")
 TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
 STILL_STARTING = "still starting"  # the bridge's words
-UNHEALTHY = "(unhealthy)"  # Docker's word
 # A tool that failed often says so in a text that is no error for the protocol.
 ERROR = re.compile(
     r"\b(error|exception|traceback|failed|failure|cannot|could not|unable to|refused|closed|timed? ?out|denied|unauthorized)\b",
@@ -52,7 +52,8 @@ async def check(
     if not stanza.is_remote:
         if not report.add(_is_running(stanza, running, needs, trouble)):
             return
-        if not report.add(await _is_ready(stanza, report.url, headers, http)):
+        known = running.detail if running and running.state == "failed" else ""
+        if not report.add(await _is_ready(stanza, report.url, headers, http, known)):
             return
     facts: Facts | None = None
     for way in ways(stanza, report.url):
@@ -83,12 +84,13 @@ def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Runnin
             )
     if running is None:
         return Hop("running", FAILED, trouble or "it was not started", "mcp-bridge up")
-    if running.state == "down" and UNHEALTHY not in running.detail:  # that one lives, and /readyz knows what is wrong
+    if running.is_lost:  # of one that lives /readyz knows what is wrong
         return Hop("running", FAILED, running.detail or "it is down", f"mcp-bridge logs {stanza.name}; mcp-bridge up starts it again")
     return Hop("running", OK, running.detail)
 
 
-async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Http) -> Hop:
+async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Http, known: str) -> Hop:
+    """`known`: why it was given up, as its log says."""
     began = time.monotonic()
     while True:
         try:
@@ -98,6 +100,9 @@ async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Htt
         word = said.json()
         if said.status == 200:
             return Hop("ready", OK, str(word.get("state", "")), seconds=_since(began))
+        if why := given_up(said, lambda: known):
+            mend = f"mend what it says (images/{stanza.name}/stanza.yaml, compose/.env), then mcp-bridge up; its log: mcp-bridge logs {stanza.name}"
+            return Hop("ready", FAILED, f"given up: {why}", mend, _since(began))
         if word.get("state") not in STARTING or _since(began) > START:
             return Hop("ready", FAILED, _why(said), f"mcp-bridge logs {stanza.name}", _since(began))
         await anyio.sleep(0.25)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bridge.fleet.columns import columns
 from bridge.fleet.verify.result import FAILED, HOPS, NONE, OK, SKIPPED, Report, Verdict
 from bridge.printable import printable
 
@@ -48,10 +49,3 @@ def _troubles(report: Report) -> Iterator[str]:
     for hop in report.hops:
         if hop.name == "smoke" and hop.state == NONE:
             yield f"{report.name}: not called: {hop.seen}"
-
-
-def columns(rows: list[list[str]]) -> Iterator[str]:
-    """The rows, each column as wide as its widest."""
-    wide = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=False)).rstrip()
