@@ -1,6 +1,7 @@
 """A request with the same head as the one before it on its connection, which needs no parser.
 
-Pure: bytes in, bytes out. Only the digits of Content-Length may differ, and must be the length of what follows the head.
+Pure: bytes in, bytes out. Only the digits of Content-Length may differ, and must be the length of what follows the head. Many clients
+write the head and the body apart, so the head may come alone.
 """
 
 from msgspec import Struct
@@ -17,13 +18,15 @@ class Again(Struct, frozen=True):
     start: int
 
     def body(self, data: bytes) -> bytes | None:
-        """The body of such a request; None if the data are anything but one, from its first byte to its last."""
+        """The body of such a request, empty where just its head has come; None if the data are anything else."""
         start, after = self.start, self.after
         end = data.find(b"\r", start, start + DIGITS + 1)
         if end < 0 or not data.startswith(self.before) or not data.startswith(after, end):
             return None
         digits, body = data[start:end], data[end + len(after) :]
-        return body if digits.isdigit() and int(digits) == len(body) else None
+        if not digits.isdigit() or not (size := int(digits)):
+            return None
+        return body if not body or len(body) == size else None
 
 
 def again(data: bytes, body: bytes) -> Again | None:

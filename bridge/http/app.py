@@ -129,13 +129,14 @@ class App:
         client = address(scope.get("client")) or LOCAL
         typed = scope.get("raw_path", b"").decode("latin-1")
         asked = path.encode(), headers, scope["server"], scope["type"] == "websocket", client, typed
-        principal = self.gate.admit(*asked)
-        if isinstance(principal, Pending):
-            await principal.changed()
+        found = self.gate.admit(*asked)
+        if isinstance(found, Pending):
+            await found.changed()
             again = self.gate.admit(*asked)
-            principal = principal.refusal(headers, typed) if isinstance(again, Pending) else again
-        if isinstance(principal, Refusal):
-            return await _refuse(scope, send, self.gate.refuse(principal, headers, client))
+            found = found.refusal(headers, typed) if isinstance(again, Pending) else again
+        if isinstance(found, Refusal):
+            return await _refuse(scope, send, self.gate.refuse(found, headers, client))
+        principal = found.principal
         scope["bridge.principal"] = principal
         endpoint = endpoints.get(path)
         is_hidden = self._is_hidden(path, principal)

@@ -6,7 +6,8 @@ on its connection, welcome at the gate, is handed to its endpoint here. Any othe
 `answer` of the same endpoint: the two differ in nothing but how bytes leave. `tests/bench/instructions.py` counts what a call takes.
 
 Clients say the same with each request of a connection, but for the length of its body. One whose head is that of the last one, byte
-for byte, and that comes in one piece, is not parsed: what its head says is known (`again.py`). Whether it may come in is asked anew.
+for byte, and that comes in one piece, or in two between head and body, is not parsed: what its head says is known (`again.py`). Whether
+it may come in is asked anew where anything is not what it was (`remembered.py`).
 
 It leans on uvicorn's HttpToolsProtocol by inheritance, with `connection.py` in between: `cycle` is what uvicorn asks whether a
 response is under way, and `on_response_complete` starts what a client has pipelined behind it.
@@ -25,9 +26,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bridge.budget import Reservation, address
-from bridge.http.again import Again, again
+from bridge.http.again import LONGEST, Again, again
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
+from bridge.http.gate import Admitted
 from bridge.http.headers import members
+from bridge.http.remembered import Remembered, shown
 from bridge.http.request import BUG, FastEndpoint, Headers, Request, guarded
 from bridge.http.service import Service
 from bridge.http.stream import EVENTS, Stream, pump
@@ -35,6 +38,7 @@ from bridge.http.stream import EVENTS, Stream, pump
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _FAILED = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
 _ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
+Head = tuple[bytes, bytes, bytes, dict[bytes, bytes]]  # method, path, query, and the headers
 LARGE = 1 << 16  # bytes from which a body is written by itself rather than copied behind its head
 
 
@@ -47,16 +51,13 @@ class FastProtocol(ConnectionProtocol):
         self.served: RequestResponseCycle | None = None  # the request under way by ASGI
         self.unsent: Reservation | None = None  # what waits for the client to read
         self.taken: FastResponse | None = None  # the last one on the fast path
-        self.head: tuple[bytes, bytes, bytes, dict[bytes, bytes]] = (
-            b"",
-            b"",
-            b"",
-            {},
-        )  # what it says: the method, path and query, and its headers
+        self.head: Head = (b"", b"", b"", {})  # what it says
         self.body: bytes | bytearray = b""  # what has come of it
         self.principal = ""  # whose it is
         self.chunk = b""  # what is being parsed, where a request may begin and end with it
         self.again: Again | None = None  # what the next request looks like if it says the same
+        self.waiting = b""  # the head of such a one, whose body has not come yet
+        self.remembered: Remembered | None = None  # what the gate said of the last one that it let in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -98,15 +99,22 @@ class FastProtocol(ConnectionProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        if self.waiting:
+            data, self.waiting = self.waiting + data, b""
+            self.reading, self.read_due = NOTHING, NEVER
         is_new = self.reading is NOTHING
         if is_new and self.again is not None and self.refusal is None:
             body = self.again.body(data)
             if body and (response := self._welcome(len(body))):
                 self.idle_due = NEVER
                 return self._answer(response, body)
-        self.chunk = data if is_new else b""
+            if body == b"" and self._endpoint(0) is not None:
+                self.waiting, self.reading, self.idle_due = data, BODY, NEVER
+                return self._owe(self.bridge.body_timeout)
+        self.chunk = data if is_new else self.chunk and self.chunk + data
         super().data_received(data)
-        self.chunk = b""
+        if not is_new or self.reading is not BODY or len(data) > LONGEST:
+            self.chunk = b""  # else the head has come, and the body may be the next piece
         return None
 
     def on_message_begin(self) -> None:
@@ -158,6 +166,8 @@ class FastProtocol(ConnectionProtocol):
                 [coding for name, value in self.headers if name == b"transfer-encoding" for coding in members(value)]
             )
         self.head = self.parser.get_method(), path, query, headers
+        if self.remembered is not None and self.remembered.shown != shown(path, headers):
+            self.remembered = None
         self.fast = self._welcome(int(headers.get(b"content-length", 0))) if self._is_plain(headers) else None
         if self.fast is None:
             return self._go_by_asgi()
@@ -174,22 +184,37 @@ class FastProtocol(ConnectionProtocol):
 
     def _welcome(self, size: int) -> "FastResponse | None":
         """The response to a request with this head and a body of so many bytes, if it may go the fast path now."""
-        bridge, (method, path, _, headers) = self.bridge, self.head
+        endpoint = self._endpoint(size)
+        if endpoint is None:
+            return None
+        response = FastResponse(self, endpoint.service, endpoint)
+        self.cycle = response  # type: ignore[assignment]  # it has what uvicorn asks of a cycle
+        return response
+
+    def _endpoint(self, size: int) -> FastEndpoint | None:
+        """Who answers it, if it may come in. Its `principal` is known then."""
+        bridge, (method, path, _, _) = self.bridge, self.head
         # The answers of a client that does not read them wait for it, and its next requests too.
         if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
             return None
         endpoint = bridge.fast.get(path)
         if endpoint is None or method not in endpoint.fast or size > endpoint.most:
             return None
-        principal = bridge.gate.admit(path, headers, self.server)
-        if not isinstance(principal, str) or (bridge.has_cors and b"origin" in headers):
+        if self.remembered is None or not self.remembered.holds(bridge.gate, endpoint):
+            self.remembered = self._admit(endpoint)
+            if self.remembered is None:
+                return None
+            self.principal = self.remembered.principal
+        return endpoint
+
+    def _admit(self, endpoint: FastEndpoint) -> Remembered | None:
+        """Ask the gate. None where it has to wait, or to say no: by ASGI."""
+        gate, (_, path, _, headers), service = self.bridge.gate, self.head, endpoint.service
+        verified = gate.oauth.verified if gate.oauth is not None else None
+        found = gate.admit(path, headers, self.server)
+        if not isinstance(found, Admitted) or (self.bridge.has_cors and b"origin" in headers) or service.is_hidden_from(found.principal):
             return None
-        if endpoint.service.is_hidden_from(principal):
-            return None
-        self.principal = principal
-        response = FastResponse(self, endpoint.service, endpoint)
-        self.cycle = response  # type: ignore[assignment]  # it has what uvicorn asks of a cycle
-        return response
+        return Remembered(shown(path, headers), found.principal, found.until, endpoint, service.access, gate.tokens, verified)
 
     def on_body(self, body: bytes) -> None:
         self.unmoved = 0

@@ -8,12 +8,12 @@ import math
 import socket
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from bridge.callers.rates import Attempts
 from bridge.callers.tokens import Tokens, presented
-from bridge.oauth.claims import Pending
+from bridge.oauth.claims import Pending, Verified
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 
 if TYPE_CHECKING:
@@ -31,9 +31,20 @@ NO_OAUTH = (
 )
 REMEMBERED, LONGEST = 1000, 500  # Hosts with their Origins, and bytes of each: nobody has shown a token yet
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+NEVER = math.inf
 Headers = dict[bytes, bytes]
 Address = tuple[str, int | None] | None  # that the request came to
 Named = tuple[bytes | None, bytes | None, Address, bool]  # Host, Origin, that address, and whether it is a WebSocket's
+
+
+class Admitted(NamedTuple):
+    """Whose request it is (who is anonymous has no name), and when its token ends, by `time.time`."""
+
+    principal: str
+    until: float = NEVER
+
+
+ANONYMOUS = Admitted("")
 
 
 class Gate:
@@ -68,22 +79,22 @@ class Gate:
 
     def admit(
         self, path: bytes, headers: Headers, server: Address, is_websocket: bool = False, client: str = "", typed: str = ""
-    ) -> str | Refusal | Pending:
-        """The principal of a request; who is anonymous has none (""). `client` is the address that it comes from, by which guesses are
-        slowed; without it no password is looked at that was not right before. `typed` is its path as the client wrote it."""
+    ) -> Admitted | Refusal | Pending:
+        """Whose request it is. `client` is the address that it comes from, by which guesses are slowed; without it no password is looked
+        at that was not right before. `typed` is its path as the client wrote it."""
         named = (headers.get(b"host"), headers.get(b"origin"), server, is_websocket)
         try:
             refusal = self._checked[named]
         except KeyError:
             refusal = self._remember(named)
         if refusal is not None:
-            return "" if refusal.reason is Reason.HOST and path in HEALTH else refusal  # which is constant and reveals nothing
+            return ANONYMOUS if refusal.reason is Reason.HOST and path in HEALTH else refusal  # which is constant and reveals nothing
         if self.oauth is not None:
             return self._with_jwt(self.oauth, path, headers, client, typed)
         if self.tokens is None:
-            return ""
+            return ANONYMOUS
         principal = self.tokens.principal(headers, client)
-        return self._without_token(path, headers) if principal is None else principal
+        return self._without_token(path, headers) if principal is None else Admitted(principal)
 
     def refuse(self, refusal: Refusal, headers: Headers, client: str) -> Refusal:
         """The no that a request gets: it is counted, and who shows many wrong tokens or passwords is told to wait."""
@@ -95,17 +106,17 @@ class Gate:
                 return Refusal(429, INVALID_REQUEST, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.TOKEN)
         return refusal
 
-    def _with_jwt(self, oauth: "ResourceServer", path: bytes, headers: Headers, client: str, typed: str) -> str | Refusal | Pending:
+    def _with_jwt(self, oauth: "ResourceServer", path: bytes, headers: Headers, client: str, typed: str) -> Admitted | Refusal | Pending:
         """A JWT, or else a token of the file: some of those look like one."""
         token = presented(headers)
         found = oauth.admit(token) if token else None
-        if isinstance(found, str):
-            return found
+        if isinstance(found, Verified):
+            return Admitted(found.principal, found.until)
         if self.tokens is not None and (principal := self.tokens.principal(headers, client)) is not None:
-            return principal
+            return Admitted(principal)
         refusal = self._without_token(path, headers)
-        if isinstance(refusal, str) or path.startswith(PROTECTED_RESOURCE):
-            return ""
+        if isinstance(refusal, Admitted) or path.startswith(PROTECTED_RESOURCE):
+            return ANONYMOUS
         if refusal.status == 404:
             return Refusal(404, INVALID_REQUEST, oauth.hint or refusal.message, reason=Reason.TOKEN)
         if isinstance(found, Pending):
@@ -122,11 +133,11 @@ class Gate:
         """Whether the Host is none of ours: a checker's, which may ask for the state alone."""
         return self._check(headers.get(b"host"), None, server, False) is not None
 
-    def _without_token(self, path: bytes, headers: Headers) -> str | Refusal:
+    def _without_token(self, path: bytes, headers: Headers) -> Admitted | Refusal:
         if path in OPEN_PATHS or path.endswith(b"/readyz"):
-            return ""
+            return ANONYMOUS
         if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
-            return ""
+            return ANONYMOUS
         if path.startswith(b"/.well-known/") or path.rpartition(b"/")[2] in OAUTH:
             # Anything but 404 here leads clients on in an OAuth dance, at whose end is nothing.
             return Refusal(404, INVALID_REQUEST, NO_OAUTH, reason=Reason.TOKEN)

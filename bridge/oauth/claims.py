@@ -26,6 +26,14 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """Whose token it is, and until when it is good, by `time.time`."""
+
+    principal: str
+    until: float
+
+
+@dataclass(frozen=True)
 class Pending:
     """Nobody knows yet: the keys are being fetched. Wait for `changed()`, and ask again; if that does not help, it is a `refusal`."""
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bridge.log import Log
-from bridge.oauth.claims import INSUFFICIENT_SCOPE, INVALID_TOKEN, CallerOf, Claims, Pending, Rejected, scopes
+from bridge.oauth.claims import INSUFFICIENT_SCOPE, INVALID_TOKEN, CallerOf, Claims, Pending, Rejected, Verified, scopes
 from bridge.oauth.issuer import KeyStore, Unavailable, is_url, read_file
 from bridge.oauth.keys import ALGORITHMS, BadKeys
 from bridge.oauth.verifier import UnknownKey, Verifier
@@ -45,7 +45,7 @@ class ResourceServer:
         self._verifier = verifier
         self._required = tuple(required)
         self._issuer, self._base_of = issuer, base_of
-        self._good: dict[bytes, tuple[str, float]] = {}  # principals and when their tokens end, by the tokens' hashes
+        self.verified: dict[bytes, Verified] = {}  # by the tokens' hashes; another one once they may not be good any more
         self._ends: dict[str, float] = {}  # when the last token of a principal ends; removed by `expired`
         self._leeway = verifier.leeway
         keys.on_change = self.forget
@@ -58,16 +58,16 @@ class ResourceServer:
 
     def forget(self) -> None:
         """What was found out about tokens may not hold any more: keys or callers are others."""
-        self._good.clear()
+        self.verified = {}
 
-    def admit(self, token: bytes) -> str | Rejected | Pending | None:
-        """The principal whose token it is. None if it is no JWT at all."""
-        known = self._good.get(hashlib.sha256(token).digest())
-        if known is not None and time.time() < known[1]:
-            return known[0]
+    def admit(self, token: bytes) -> Verified | Rejected | Pending | None:
+        """Whose token it is. None if it is no JWT at all."""
+        known = self.verified.get(hashlib.sha256(token).digest())
+        if known is not None and time.time() < known.until:
+            return known
         return self._verify(token) if token.count(b".") == 2 else None
 
-    def _verify(self, token: bytes) -> str | Rejected | Pending:
+    def _verify(self, token: bytes) -> Verified | Rejected | Pending:
         keys = self.keys.keys
         try:
             if keys is None:
@@ -85,18 +85,18 @@ class ResourceServer:
         why = f"no token can be verified: {self.keys.why}"
         return Refusal(503, INTERNAL_ERROR, why, ((b"retry-after", b"5"),), reason=Reason.TOKEN)
 
-    def _remember(self, token: bytes, claims: Claims) -> str | Rejected:
+    def _remember(self, token: bytes, claims: Claims) -> Verified | Rejected:
         if missing := [scope for scope in self._required if scope not in scopes(claims)]:
             return Rejected(INSUFFICIENT_SCOPE, f"the token lacks the scope {' '.join(missing)}", self._required)
         principal = self._caller_of(claims)
         if isinstance(principal, Rejected):
             return principal
         end = float(str(claims["exp"])) + self._leeway
-        if len(self._good) >= REMEMBERED:
-            del self._good[next(iter(self._good))]
-        self._good[hashlib.sha256(token).digest()] = principal, end
+        if len(self.verified) >= REMEMBERED:
+            del self.verified[next(iter(self.verified))]
+        found = self.verified[hashlib.sha256(token).digest()] = Verified(principal, end)
         self._ends[principal] = max(end, self._ends.get(principal, 0.0))
-        return principal
+        return found
 
     def expired(self) -> set[str]:
         """The principals whose last token has ended since this was asked last: what they keep open ends with it."""

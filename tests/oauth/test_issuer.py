@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from issuing import Issuer, Key
+from support.issuing import Issuer, Key
 
 from bridge.log import Log
 from bridge.oauth import issuer as module

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from issuing import AUDIENCE, MADE, Issuer, Key
+from support.issuing import AUDIENCE, MADE, Issuer, Key
 
 from bridge.oauth.claims import INVALID_TOKEN, Rejected, scopes, subject
 from bridge.oauth.keys import ALGORITHMS, BadKeys, Keys

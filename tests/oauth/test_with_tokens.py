@@ -8,8 +8,8 @@ import time
 import httpx
 import jwt
 import pytest
-from issuing import AUDIENCE, MADE, Issuer, Key
 from support import Bridge, Http, Modern, Refused, Sse, Ws, eventually, text, zoo
+from support.issuing import AUDIENCE, MADE, Issuer, Key
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_socket
 
