@@ -275,8 +275,8 @@ def _node_lock(name: str, manifest: str) -> list[File]:
         if place and "integrity" not in package and not package.get("link"):
             raise CannotLock(f"{name}: {place.removeprefix('node_modules/')} has no hash: it does not come from a registry")
     return [
-        File(f"images/{name}/{MANIFEST}", manifest),
         File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n"),
+        File(f"images/{name}/{MANIFEST}", manifest),  # the last: where it is, both are of one stanza
     ]
 
 

@@ -1,13 +1,17 @@
 """What is written together is there whole, or as it was before."""
 
 import os
+import shutil
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bridge.cli import main
 from bridge.fleet import transaction
-from bridge.fleet.transaction import whole_or_not_at_all
+from bridge.fleet.transaction import recover, whole_or_not_at_all
 
 
 def everything(root: Path) -> dict[str, str | None]:
@@ -20,7 +24,7 @@ def everything(root: Path) -> dict[str, str | None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "images" / "time"
+    folder = tmp_path / "project" / "images" / "time"
     (folder / "app").mkdir(parents=True)
     (folder / "app" / "server.py").write_text("print()")
     (folder / "requirements.lock").write_text("old")
@@ -62,7 +66,7 @@ def test_what_is_done_to_its_end_stays(tmp_path, folder):
         spoil(folder)
 
     assert (folder / "requirements.lock").read_text() == "new"
-    assert sorted(os.listdir(tmp_path / "images")) == ["time"]
+    assert os.listdir(folder.parent) == ["time"] and os.listdir(tmp_path) == ["project"]
 
 
 def test_what_was_not_there_is_gone_with_the_folders_that_were_made_for_it(tmp_path):
@@ -99,3 +103,90 @@ def test_ctrl_c_while_it_is_put_back_does_not_stop_that(tmp_path, folder, monkey
         raise ValueError
 
     assert everything(tmp_path) == before
+
+
+CHANGES = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "shutil.copyfile", "tempfile.mkdtemp"}
+
+
+def killed_at(step: int, work: Callable[[], object]) -> bool:
+    """Do it in a process that is killed, and cleans up nothing, before its so many-th change to the disk. Returns whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event: str, arguments: tuple) -> None:
+            nonlocal left
+            if event in CHANGES and (event != "open" or set(str(arguments[1])) & set("wa")):
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def change(root: Path, folder: Path) -> None:
+    with whole_or_not_at_all(folder, root / "compose" / ".env", root / "images" / "new"):
+        spoil(folder)
+        for name in ("compose/.env", "images/new/stanza.yaml"):
+            (root / name).parent.mkdir()
+            (root / name).write_text("new")
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_after_a_kill_at_any_step_all_of_it_stays_or_nothing(tmp_path, folder, twice):
+    """With `twice` whoever puts things back is killed too, at each of its steps."""
+    root = folder.parent.parent
+    before = everything(root)
+    shutil.copytree(root, tmp_path / "kept", symlinks=True)
+    places = (root, root / "images")
+    seen, step = set(), 0
+    while killed_at(step, lambda: change(root, folder)):
+        again = 0
+        while twice and killed_at(again, lambda: recover(*places)):
+            again += 1
+        undone = recover(*places)
+        now = everything(root)
+        seen.add(now == before)
+        if now != before:
+            assert (undone, now["compose/.env"], now["images/new/stanza.yaml"]) == ([], "new", "new")
+            shutil.rmtree(root)
+            shutil.copytree(tmp_path / "kept", root, symlinks=True)
+        step += 1
+
+    assert seen == {True, False} and step > 20
+    assert not list(tmp_path.rglob(".before-*"))
+
+
+def test_what_a_living_process_is_at_is_left_to_it(tmp_path, folder):
+    with whole_or_not_at_all(folder):
+        spoil(folder)
+        child = os.fork()
+        if child == 0:
+            os._exit(len(recover(folder.parent)))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    assert (folder / "stanza.yaml").exists()
+
+
+def test_the_next_command_puts_back_what_a_killed_one_left_and_says_so(tmp_path, folder, capsys):
+    root = folder.parent.parent
+
+    def half() -> None:
+        with whole_or_not_at_all(folder):
+            spoil(folder)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert killed_at(1000, half)
+    (root / "images/fleet.yaml").write_text("{}")
+    main(["catalog", "--project", str(root)])
+    main(["catalog", "--project", str(root)])
+
+    assert (folder / "requirements.lock").read_text() == "old"
+    assert (
+        capsys.readouterr().err.splitlines().count("mcp-bridge: a command was killed half-way: as it was before that one: images/time") == 1
+    )

@@ -6,6 +6,7 @@ Answers go to stdout, progress and troubles to stderr. A module is imported only
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from bridge.fleet.engines import EngineError
+from bridge.fleet.project import Project
+from bridge.fleet.transaction import recover
 from bridge.settings import UsageError
 
 COMMANDS = ("up", "down", "ps", "logs", "add", "lock", "render", "verify", "tools", "resources", "prompts", "catalog", "prune")
@@ -53,6 +56,16 @@ def _ended_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _undo_what_was_killed(folder: str) -> None:
+    try:
+        project = Project.find(folder)
+    except UsageError:  # which the command says itself, if it needs one
+        return
+    if undone := recover(project.root, project.images, project.compose):
+        paths = ", ".join(os.path.relpath(path, project.root) for path in undone)
+        print(f"mcp-bridge: a command was killed half-way: as it was before that one: {paths}", file=sys.stderr)
+
+
 def _at_the_edge(name: str, command: Callable[[argparse.Namespace, list[str]], int]) -> Callable[[argparse.Namespace, list[str]], int]:
     """What does not work is one line each, without a traceback."""
 
@@ -61,6 +74,7 @@ def _at_the_edge(name: str, command: Callable[[argparse.Namespace, list[str]], i
             raise UsageError(f"nothing belongs after '--' here: {' '.join(words)}")
         try:
             with _ended_like_ctrl_c():
+                _undo_what_was_killed(arguments.project)
                 return command(arguments, words)
         except EngineError as trouble:
             print(f"mcp-bridge: {trouble}", file=sys.stderr)
