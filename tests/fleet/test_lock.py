@@ -106,7 +106,10 @@ def test_python_packages_are_locked_for_every_python_that_may_install_them(proje
 
 @pytest.mark.timeout(300)
 def test_npm_packages_are_locked_with_what_they_need(project):
-    assert lock.lock(project, NODE) == ["images/mark/package.json", "images/mark/package-lock.json"]
+    assert lock.lock(project, NODE) == [
+        "images/mark/package-lock.json",
+        "images/mark/package.json",
+    ]  # what says that it is locked comes last
 
     packages = json.loads((project.images / "mark/package-lock.json").read_text())["packages"]
     assert packages["node_modules/is-number"]["version"] == "6.0.0"
