@@ -24,7 +24,7 @@ from bridge.child.process import Command
 from bridge.clients import document as documents
 from bridge.clients import formats
 from bridge.clients.formats import OPTIONS, Entry
-from bridge.clients.variables import Here, Unresolved, fill, workspace_of
+from bridge.clients.variables import Resolver, Unresolved, fill, workspace_of
 from bridge.log import Log
 from bridge.settings import Settings, UsageError, check_tools
 
@@ -39,7 +39,7 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
     log = Log()
     document = documents.read(settings.config)
     every = formats.entries(document)
-    here = Here(os.environ, formats.inputs(document), workspace_of(document.path), Path(document.path).parent)
+    here = Resolver(os.environ, formats.inputs(document), workspace_of(document.path), Path(document.path).parent)
     fills = None if document.data.get(LITERAL) is True else here
     planned: dict[str, tuple[Command, Settings]] = {}
     wrong, hurts = [], settings.strict
@@ -68,7 +68,7 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
     return planned
 
 
-def _plan(entry: Entry, settings: Settings, here: Here | None) -> tuple[Command, Settings]:
+def _plan(entry: Entry, settings: Settings, here: Resolver | None) -> tuple[Command, Settings]:
     """Raises UsageError."""
 
     def filled(text: str, *field: str | int) -> str:

@@ -220,7 +220,7 @@ def test_json_has_everything_raw(run, serve):
     told = json.loads(out)
 
     assert code == 0
-    assert [(way["transport"], way["state"], way["tools"]) for way in told["transports"]] == [
+    assert [(endpoint["transport"], endpoint["state"], endpoint["tools"]) for endpoint in told["transports"]] == [
         ("streamable-http", "works", 2),
         ("sse", "works", 2),
         ("websocket", "works", 2),
@@ -246,7 +246,7 @@ def test_a_transport_can_be_forced(run, serve):
     code, out, _ = run(serve(), "--transport", "sse", "--json")
 
     assert code == 0
-    assert [way["transport"] for way in json.loads(out)["transports"]] == ["sse"]
+    assert [endpoint["transport"] for endpoint in json.loads(out)["transports"]] == ["sse"]
 
 
 def test_a_server_without_handshake_is_asked_the_modern_way(run, serve):
@@ -492,9 +492,9 @@ def test_bad_usage_is_one_clear_line_and_exit_code_2(run, argv, says):
     ],
 )
 def test_a_url_leads_to_these_ways(url, transport, expected):
-    ways = plan.ways_to_url(url, transport)
+    endpoints = plan.endpoints_of_url(url, transport)
 
-    assert [f"{way.transport} {way.url}" for way in ways] == expected
+    assert [f"{endpoint.transport} {endpoint.url}" for endpoint in endpoints] == expected
 
 
 @pytest.mark.parametrize(

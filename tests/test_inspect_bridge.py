@@ -22,11 +22,11 @@ def inspect(*arguments: str) -> str:
 def test_a_base_url_shows_every_transport_and_that_they_agree(echo):
     report = json.loads(inspect(echo.url, "--json"))
 
-    ways = {way["transport"]: way for way in report["transports"]}
-    assert {name: way["url"].partition(":")[2] for name, way in ways.items()} == {
+    endpoints = {endpoint["transport"]: endpoint for endpoint in report["transports"]}
+    assert {name: endpoint["url"].partition(":")[2] for name, endpoint in endpoints.items()} == {
         name: echo.url.removeprefix("http:") + path for name, path in ENDPOINTS.items()
     }
-    assert {(way["state"], way["revision"]) for way in ways.values()} == {("works", "2025-11-25")}
+    assert {(endpoint["state"], endpoint["revision"]) for endpoint in endpoints.values()} == {("works", "2025-11-25")}
     assert report["differences"] == {}
     assert report["server"] == {"name": "echo", "version": "1"}
     assert {"name": "greet", "description": "A greeting"}.items() <= report["prompts"][0].items()

@@ -22,7 +22,7 @@ from bridge.child.environment import MARK
 from bridge.child.frames import framed
 from bridge.child.lines import Lines
 from bridge.child.stderr import Stderr
-from bridge.child.watch import Sight, Watch
+from bridge.child.watch import Observation, Watch
 from bridge.failure import NONE, Cause, Failure
 
 READ_SIZE = 1 << 16  # malloc takes more than 128 KiB from the kernel each time: 3 system calls a read
@@ -189,9 +189,9 @@ class Process:
 
     # -- while it starts ---------------------------------------------------------------------------------------------------
 
-    def look(self, now: float) -> Sight:
+    def look(self, now: float) -> Observation:
         """What it is doing, while it does not answer."""
-        return self._watch.look(now, self._stdin) if reaper.IS_LINUX and self._stdin >= 0 else Sight()
+        return self._watch.look(now, self._stdin) if reaper.IS_LINUX and self._stdin >= 0 else Observation()
 
     @property
     def pending(self) -> bytes:

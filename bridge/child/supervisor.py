@@ -12,7 +12,7 @@ from bridge.child import containers
 from bridge.child.lifecycle import Event, Lifecycle, Pace, State
 from bridge.child.process import Command, Process
 from bridge.child.stderr import Stderr
-from bridge.child.watch import Sight
+from bridge.child.watch import Observation
 from bridge.counts import Counts
 from bridge.failure import NONE, Cause, Failure
 from bridge.log import Log
@@ -104,9 +104,9 @@ class Supervisor:
         if self._removal:
             await asyncio.wait([self._removal])
 
-    def look(self, now: float) -> Sight:
+    def look(self, now: float) -> Observation:
         """What a child that has not answered is doing. A launcher's time is not the server's."""
-        sight = self.process.look(now) if self.process else Sight()
+        sight = self.process.look(now) if self.process else Observation()
         if sight.fetching and not self.fetching:
             self._on(Event.FETCHING, Failure(sight.fetching))
         elif self.fetching and not sight.fetching:

@@ -33,7 +33,7 @@ LOOKED_AT = 64  # processes
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """`fetching` is the launcher that has not started anything yet; `idle` the seconds in which nothing used the processor;
     `is_unread` whether there is something in the child's stdin that it has not read."""
 
@@ -53,12 +53,12 @@ class Watch:
         self._ticks = -1
         self._since = 0.0
 
-    def look(self, now: float, stdin: int) -> Sight:
+    def look(self, now: float, stdin: int) -> Observation:
         processes = _tree(self._pid)
         ticks = sum(map(_ticks, processes))
         if ticks != self._ticks:
             self._ticks, self._since = ticks, now
-        return Sight(self._fetching(processes), now - self._since, _unread(stdin) > 0)
+        return Observation(self._fetching(processes), now - self._since, _unread(stdin) > 0)
 
     def _fetching(self, processes: list[int]) -> str:
         if self._container_file:

@@ -120,7 +120,7 @@ class Entry:
         return self.document.where(*self.path, *keys)
 
 
-class Wrong(Exception):
+class InvalidEntry(Exception):
     """Nothing can be made of an entry: `at` is the field, the message says why."""
 
     def __init__(self, message: str, *at: str | int):
@@ -265,12 +265,12 @@ def _entry(document: Document, path: Keys, name: str, raw: Any) -> Entry:
         if raw in (None, [], {}):
             return Entry(document, path, name, off="nothing is said about it")
         if not isinstance(raw, dict):
-            raise Wrong('not an object: expected {"command": …} or {"url": …}')
+            raise InvalidEntry('not an object: expected {"command": …} or {"url": …}')
         said = _flat(raw)
         if off := _is_off(said):
             return Entry(document, path, name, off=off)
         return _understood(document, path, name, _of_docker(said) if path[0] == "registry" else said)
-    except Wrong as why:
+    except InvalidEntry as why:
         return Entry(document, path, name, wrong=f"{document.where(*path, *why.at)}: {name}: {why}")
 
 
@@ -303,7 +303,7 @@ def _is_off(said: dict[str, Any]) -> str:
                 value.strip().lower()
             )
         if not isinstance(value, bool | int):
-            raise Wrong(f"{name!r} is neither true nor false", name)
+            raise InvalidEntry(f"{name!r} is neither true nor false", name)
         if bool(value) is when:
             return f"{name}: {str(when).lower()}"
     return ""
@@ -320,7 +320,7 @@ def _understood(document: Document, path: Keys, name: str, said: dict[str, Any])
         elif key in FOREIGN or key.startswith(("x-", "_", "//", "$", "#")):
             ignored.append(key)
         elif near := _near(option, [*(spelled for spelled in known if spelled != "cmd"), *OPTIONS]):
-            raise Wrong(f"unknown field {key!r}: is it {near!r}?", key)
+            raise InvalidEntry(f"unknown field {key!r}: is it {near!r}?", key)
         else:
             unknown.append(key)
     ignored += [key for key in ("description",) if isinstance(said.get(key), dict | list)]
@@ -328,10 +328,10 @@ def _understood(document: Document, path: Keys, name: str, said: dict[str, Any])
     url, kind = _text(said, "url"), _text(said, "type").lower()
     if not command and not url:
         if "settings" in said or said.get("source") == "extension":
-            raise Wrong("an extension of that editor starts it, and the file does not say how: name its package")
+            raise InvalidEntry("an extension of that editor starts it, and the file does not say how: name its package")
         if kind in ("builtin", "platform", "frontend", "inline_python"):
-            raise Wrong(f"a {kind} extension of that client: no server that others can start")
-        raise Wrong("'command' is missing, and 'url' too")
+            raise InvalidEntry(f"a {kind} extension of that client: no server that others can start")
+        raise InvalidEntry("'command' is missing, and 'url' too")
     if command and url:
         command, url = (command, "") if kind in ("", "stdio", "local") else ((), url)
     return Entry(
@@ -367,7 +367,7 @@ def _command(said: dict[str, Any]) -> tuple[str, ...]:
     args = _words(said, "args")
     if isinstance(value, list):
         if not all(isinstance(word, str | int | float) and not isinstance(word, bool) for word in value):
-            raise Wrong(f"{key!r} is not a list of texts", key)
+            raise InvalidEntry(f"{key!r} is not a list of texts", key)
         return (*(_joined(_scalar(word), key) for word in value), *args)
     line = re.sub(r"\{[^{}]*\}", lambda found: re.sub(r"\s", "\0", found[0]), _text(said, "command").strip())  # a variable is one word
     if not line:
@@ -383,7 +383,7 @@ def _split(line: str, key: str) -> list[str]:
     try:
         return [re.sub(r'^"(.*)"$', r"\1", word).replace("\0", " ") for word in shlex.split(line, posix="\\" not in line)]
     except ValueError as error:
-        raise Wrong(f"{key!r}: {error}", key) from None
+        raise InvalidEntry(f"{key!r}: {error}", key) from None
 
 
 def _is_path(line: str) -> bool:
@@ -393,7 +393,7 @@ def _is_path(line: str) -> bool:
 
 def _transport(said: dict[str, Any], kind: str, url: str) -> str:
     if kind in ("ws", "websocket"):
-        raise Wrong("a WebSocket server: only http and sse reach LiteLLM", "type")
+        raise InvalidEntry("a WebSocket server: only http and sse reach LiteLLM", "type")
     if kind or "httpUrl" in said:
         return "sse" if kind == "sse" else "http"
     return transport_of(url)
@@ -428,7 +428,7 @@ def _of_docker(said: dict[str, Any]) -> dict[str, Any]:
     words, env = ["run", "-i", "--rm"], {}
     for kind, one in (*(("secret", one) for one in _listed(said, "secrets")), *(("env", one) for one in _listed(said, "env"))):
         if not isinstance(one, dict) or not isinstance(name := one.get("env") or one.get("name"), str):
-            raise Wrong("'secrets' and 'env' of a catalog are lists of {name, env} and {name, value}", "env")
+            raise InvalidEntry("'secrets' and 'env' of a catalog are lists of {name, env} and {name, value}", "env")
         words += ["-e", name]
         env[name] = f"${{{as_name(name)}}}" if kind == "secret" else str(one.get("value", ""))
     for volume in _listed(said, "volumes"):
@@ -444,7 +444,7 @@ def _of_docker(said: dict[str, Any]) -> dict[str, Any]:
 def _listed(said: dict[str, Any], name: str) -> list[Any]:
     value = said.get(name, [])
     if not isinstance(value, list):
-        raise Wrong(f"{name!r} is not a list", name)
+        raise InvalidEntry(f"{name!r} is not a list", name)
     return value
 
 
@@ -461,7 +461,7 @@ def _text(said: dict[str, Any], name: str) -> str:
     if value is None or (isinstance(value, dict) and name == "description"):
         return ""
     if not isinstance(value, str):
-        raise Wrong(f"{key!r} is not a text", key)
+        raise InvalidEntry(f"{key!r} is not a text", key)
     return _joined(value, key)
 
 
@@ -472,7 +472,7 @@ def _words(said: dict[str, Any], name: str) -> tuple[str, ...]:
     if value is None or (name == "shown" and value == ["*"]):
         return ()
     if not isinstance(value, list) or not all(isinstance(one, str | int | float) for one in value):
-        raise Wrong(f'{key!r} is not a list of texts: ["…", "…"]', key)
+        raise InvalidEntry(f'{key!r} is not a list of texts: ["…", "…"]', key)
     return tuple(_joined(_scalar(one), key) for one in value)
 
 
@@ -487,7 +487,7 @@ def _mapping(said: dict[str, Any], name: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(one, str | int | float | None) for one in value.values()):
-        raise Wrong(f'{key!r} is not an object of texts: {{"NAME": "…"}}', key)
+        raise InvalidEntry(f'{key!r} is not an object of texts: {{"NAME": "…"}}', key)
     return {_joined(str(one), key): "" if text is None else _joined(_scalar(text), key) for one, text in value.items()}
 
 
@@ -500,7 +500,7 @@ def _joined(text: str, key: str) -> str:
     try:
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
-        raise Wrong(f"{key!r} holds half a character (a lone surrogate)", key) from None
+        raise InvalidEntry(f"{key!r} holds half a character (a lone surrogate)", key) from None
     if "\0" in text:
-        raise Wrong(f"{key!r} holds a null byte", key)
+        raise InvalidEntry(f"{key!r} holds a null byte", key)
     return text

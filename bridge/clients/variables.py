@@ -99,7 +99,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Here:
+class Resolver:
     """Fills in what can be known on this machine."""
 
     environment: Mapping[str, str]

@@ -14,7 +14,7 @@ from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify import headers_for
-from bridge.fleet.verify.direct import plan, ways
+from bridge.fleet.verify.direct import endpoints, plan
 from bridge.inspect.connect import visit
 from bridge.inspect.schema import arguments, one_line
 from bridge.inspect.survey import Facts, survey
@@ -46,9 +46,9 @@ async def _ask(fleet: Fleet, environment: Environment, urls: Urls, kind: str) ->
     limit = anyio.CapacityLimiter(AT_ONCE)
 
     async def one(stanza: Stanza) -> None:
-        way = ways(stanza, stanza.url or urls.of(stanza))[0]
+        endpoint = endpoints(stanza, stanza.url or urls.of(stanza))[0]
         async with limit:
-            visited = await visit(way, plan(way, headers_for(stanza, environment), PATIENCE), survey)
+            visited = await visit(endpoint, plan(endpoint, headers_for(stanza, environment), PATIENCE), survey)
         offers[stanza.name] = _offer(stanza, visited.said, visited.failure.reason if visited.failure else "", kind)
 
     async with anyio.create_task_group() as tasks:

@@ -1,1 +1,1 @@
-"""The ways in: ASGI, SSE, WebSocket, checks and limits. Turns HTTP into calls on the relay."""
+"""The transports: ASGI, SSE, WebSocket, checks and limits. Turns HTTP into calls on the relay."""

@@ -52,7 +52,7 @@ class Admission:
         calls = service.modern
         batch = Batch(request=(record, permit, credentials, request), notification=(permit_part, tell))
 
-        # What cannot be read as a message, on all ways in. (One that can has been looked at for these.)
+        # What cannot be read as a message, on all transports. (One that can has been looked at for these.)
         self.unreadable: Steps = (size, content, well_formed)
 
         # Streamable HTTP of the handshake era.

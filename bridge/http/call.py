@@ -117,7 +117,7 @@ def _done(call: Call) -> None:
 
 
 def _refused(call: Call, refusal: Refusal) -> Refusal:
-    """All refusals of all ways in come by here once; what an operator wants to know of each has its place here."""
+    """All refusals of all transports come by here once; what an operator wants to know of each has its place here."""
     call.service.counts.refusals[str(refusal.status)] += 1
     if call.entry is not None:
         if call.session is not None:

@@ -6,7 +6,7 @@ on its connection, welcome at the gate, is handed to its endpoint here. Any othe
 `answer` of the same endpoint: the two differ in nothing but how bytes leave. `tests/bench/instructions.py` counts what a call takes.
 
 Clients say the same with each request of a connection, but for the length of its body. One whose head is that of the last one, byte
-for byte, and that comes in one piece, or in two between head and body, is not parsed: what its head says is known (`again.py`). Whether
+for byte, and that comes in one piece, or in two between head and body, is not parsed: what its head says is known (`repeated_head.py`). Whether
 it may come in is asked anew where anything is not what it was (`remembered.py`).
 
 It leans on uvicorn's HttpToolsProtocol by inheritance, with `connection.py` in between: `cycle` is what uvicorn asks whether a
@@ -26,11 +26,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bridge.budget import Reservation, address
-from bridge.http.again import LONGEST, Again, again
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
 from bridge.http.gate import Admitted
 from bridge.http.headers import members
 from bridge.http.remembered import Remembered, shown
+from bridge.http.repeated_head import LONGEST, RepeatedHead, repeated_head
 from bridge.http.request import BUG, FastEndpoint, Headers, Request, guarded
 from bridge.http.service import Service
 from bridge.http.stream import EVENTS, Stream, pump
@@ -55,7 +55,7 @@ class FastProtocol(ConnectionProtocol):
         self.body: bytes | bytearray = b""  # what has come of it
         self.principal = ""  # whose it is
         self.chunk = b""  # what is being parsed, where a request may begin and end with it
-        self.again: Again | None = None  # what the next request looks like if it says the same
+        self.repeated: RepeatedHead | None = None  # what the next request looks like if it says the same
         self.waiting = b""  # the head of such a one, whose body has not come yet
         self.remembered: Remembered | None = None  # what the gate said of the last one that it let in
 
@@ -103,8 +103,8 @@ class FastProtocol(ConnectionProtocol):
             data, self.waiting = self.waiting + data, b""
             self.reading, self.read_due = NOTHING, NEVER
         is_new = self.reading is NOTHING
-        if is_new and self.again is not None and self.refusal is None:
-            body = self.again.body(data)
+        if is_new and self.repeated is not None and self.refusal is None:
+            body = self.repeated.body(data)
             if body and (response := self._welcome(len(body))):
                 self.idle_due = NEVER
                 return self._answer(response, body)
@@ -120,7 +120,7 @@ class FastProtocol(ConnectionProtocol):
     def on_message_begin(self) -> None:
         """As uvicorn's, but for the scope, which nobody needs on the fast path."""
         self.reading, self.unmoved, self.idle_due = HEAD, 0, NEVER
-        self.url, self.headers, self.again = b"", [], None
+        self.url, self.headers, self.repeated = b"", [], None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
@@ -237,7 +237,7 @@ class FastProtocol(ConnectionProtocol):
             return
         self.reading, self.read_due = NOTHING, NEVER
         body, self.body = bytes(self.body), b""
-        self.again = again(self.chunk, body) if body else None
+        self.repeated = repeated_head(self.chunk, body) if body else None
         self._answer(response, body)
 
     def _answer(self, response: "FastResponse", body: bytes) -> None:

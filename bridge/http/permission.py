@@ -8,7 +8,7 @@ from functools import partial
 from bridge.callers.access import LISTS, OwnName
 from bridge.http.call import Call, ModernCall
 from bridge.http.modern import ModernReply
-from bridge.http.reply import Shown
+from bridge.http.reply import FilteredOutbox
 from bridge.protocol import spelling
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 from bridge.protocol.outbox import Outbox
@@ -72,7 +72,7 @@ def shown(call: Call, outbox: Outbox) -> Outbox:
     if access is None or method is None or method not in LISTS:
         return outbox
     view = access.view(call.request.principal)
-    return Shown(outbox, view, method, _own_name(call)) if view.shows(method) else outbox
+    return FilteredOutbox(outbox, view, method, _own_name(call)) if view.shows(method) else outbox
 
 
 def permit_modern(call: Call) -> Outcome:

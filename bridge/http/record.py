@@ -10,7 +10,7 @@ from bridge.callers.audit import Entry
 from bridge.callers.credentials import caller_of
 from bridge.http.call import Call, ModernCall
 from bridge.http.modern import ModernReply
-from bridge.http.reply import Gather, Wrapped
+from bridge.http.reply import BatchOutbox, OutboxWrapper
 from bridge.protocol import envelope
 from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal
 from bridge.protocol.exchange import Exchange
@@ -29,7 +29,7 @@ def record(call: Call) -> Outcome:
     if not audit.may_go_on():
         why = "calls are refused while the audit cannot be written (--audit-required)"
         return Refusal(503, INTERNAL_ERROR, why, RETRY, reason=Reason.ROOM)
-    size = len(request.content) if not isinstance(call.outbox, Gather) else len(memoryview(call.message.params))
+    size = len(request.content) if not isinstance(call.outbox, BatchOutbox) else len(memoryview(call.message.params))
     call.entry = audit.begin(call.message, caller_of(request.principal), request.address, request.headers, size)
     call.entry.client = _client(call)
     return None
@@ -49,7 +49,7 @@ def put(call: Call, session: Session, outbox: Outbox) -> Outcome:
     entry = call.entry
     assert entry is not None
     entry.client, entry.is_taken = session.client, True
-    refusal = call.service.request(session, call.message, Recorded(outbox, entry), call.request.headers)
+    refusal = call.service.request(session, call.message, AuditedOutbox(outbox, entry), call.request.headers)
     if refusal is not None:
         return refusal
     exchange = session.exchanges.get(envelope.key(call.message.id))
@@ -58,7 +58,7 @@ def put(call: Call, session: Session, outbox: Outbox) -> Outcome:
     return DONE
 
 
-class Recorded(Wrapped):
+class AuditedOutbox(OutboxWrapper):
     """The outbox of a request whose answer ends its entry."""
 
     __slots__ = ("entry",)

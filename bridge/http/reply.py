@@ -84,7 +84,7 @@ class Reply(Struct, eq=False):
             self.stream = None
 
 
-class Gather:
+class BatchOutbox:
     """The outbox of a batch's requests: one answer for all of them (2025-03-26, basic: "Batching")."""
 
     __slots__ = ("missing", "outbox", "parts")
@@ -107,7 +107,7 @@ class Gather:
         self.outbox.wait()
 
 
-class Wrapped:
+class OutboxWrapper:
     """An outbox around another one, for who wants to see, or to change, the answer on its way."""
 
     __slots__ = ("outbox",)
@@ -129,7 +129,7 @@ class Wrapped:
         self.outbox.wait()
 
 
-class Shown(Wrapped):
+class FilteredOutbox(OutboxWrapper):
     """The outbox of a request for a list, of which its caller may not see everything."""
 
     __slots__ = ("method", "own_name", "view")
@@ -142,7 +142,7 @@ class Shown(Wrapped):
         super().answer(self.view.cut(self.method, message, self.own_name))
 
 
-class Listening:
+class StreamOutbox:
     """The outbox of a session's GET stream: unrelated messages, each with an event id."""
 
     __slots__ = ("recording", "service", "session", "stream")

@@ -1,4 +1,4 @@
-"""What the ways in need of the service behind them: its counts and rooms, and what can be asked of it.
+"""What the transports need of the service behind them: its counts and rooms, and what can be asked of it.
 
 `bridge.service.Service` is one. This stands here so that who reads a step or an adapter sees all that it can reach.
 """

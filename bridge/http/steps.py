@@ -10,7 +10,7 @@ from bridge.http import body as bodies
 from bridge.http import record
 from bridge.http.call import Call, Steps, admit
 from bridge.http.permission import shown
-from bridge.http.reply import Gather, Reply
+from bridge.http.reply import BatchOutbox, Reply
 from bridge.http.service import Opened
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
@@ -209,7 +209,7 @@ class Batch:
         assert call.session is not None
         requests = sum(message.is_request for message in call.messages)
         outbox = call.outbox or Reply(call.service, call.session, call.head.takes_json, call.head.takes_events, call.response)
-        gather, waiting = Gather(outbox, requests), []
+        gather, waiting = BatchOutbox(outbox, requests), []
         for message in call.messages:
             steps = self.request if message.is_request else self.notification
             part = Call(steps, call.service, call.request, call.response, call.head, message, gather, session=call.session)

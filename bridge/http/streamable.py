@@ -13,7 +13,7 @@ from bridge.http.asgi import AsgiResponse, read_request
 from bridge.http.call import NO_MESSAGE, Call, ModernCall, admit, admitted, request_of
 from bridge.http.head import Head, Heads
 from bridge.http.modern import ModernReply
-from bridge.http.reply import Listening, Reply
+from bridge.http.reply import Reply, StreamOutbox
 from bridge.http.request import MOST, Request, Response
 from bridge.http.service import Service
 from bridge.http.stream import COMMENT, frame, open_stream, pump_listening
@@ -128,7 +128,7 @@ class Streamable:
                 response = AsgiResponse(service)
                 response.events(stream)
                 return await response.finish(receive, send)
-        listening = Listening(service, session, stream)
+        listening = StreamOutbox(service, session, stream)
         session.listen(listening)
         stream.push(COMMENT)  # at once: a proxy that compresses, or a client, may wait for the first byte
         try:

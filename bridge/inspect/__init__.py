@@ -1,7 +1,7 @@
 """`mcp-bridge inspect`: what does this server offer, and does it offer the same on every transport?
 
-    plan.py       the arguments, turned into ways to reach the server (pure)
-    connect.py    a way, turned into an open connection that takes raw requests, or into the reason why not
+    plan.py       the arguments, turned into endpoints of the server (pure)
+    connect.py    an endpoint, turned into an open connection that takes raw requests, or into the reason why not
     websocket.py  the one transport that the official SDK has no client for
     survey.py     everything a server says about itself, and where two transports disagree
     show.py       that, for people

@@ -1,4 +1,4 @@
-"""A way, visited: open it, hold a talk, close it; or say why that was not possible.
+"""An endpoint, visited: open it, hold a talk, close it; or say why that was not possible.
 
 The SDK's transports carry the messages (websocket.py where it has none). Nothing is raised for what the other side
 does: an inspector that is told "connection refused" has its answer.
@@ -24,7 +24,7 @@ from mcp_types import METHOD_NOT_FOUND
 
 from bridge.inspect.connection import Connection
 from bridge.inspect.failure import Failure, explain
-from bridge.inspect.plan import Plan, Way
+from bridge.inspect.plan import Endpoint, Plan
 from bridge.inspect.trace import Trace
 from bridge.inspect.websocket import websocket_client
 
@@ -34,9 +34,9 @@ GOODBYE = 10.0  # closing may take: a child lingers, a DELETE stays unanswered
 
 @dataclass(frozen=True)
 class Visit(Generic[Said]):
-    """How it went on one way: what was said, or the failure."""
+    """How it went at one endpoint: what was said, or the failure."""
 
-    way: Way
+    endpoint: Endpoint
     said: Said | None = None
     failure: Failure | None = None
     milliseconds: int = 0
@@ -44,47 +44,49 @@ class Visit(Generic[Said]):
     last_words: tuple[str, ...] = ()
 
 
-async def visit(way: Way, plan: Plan, talk: Callable[[Connection], Awaitable[Said]], keep: IO[bytes] | None = None) -> Visit[Said]:
+async def visit(
+    endpoint: Endpoint, plan: Plan, talk: Callable[[Connection], Awaitable[Said]], keep: IO[bytes] | None = None
+) -> Visit[Said]:
     """`keep`: a file for all that a command says on stderr."""
     said, trouble, milliseconds = None, None, 0
     started = time.monotonic()
     with nullcontext(keep) if keep else tempfile.TemporaryFile() as stderr:
-        trace = Trace(way, plan.timeout, stderr)
+        trace = Trace(endpoint, plan.timeout, stderr)
         try:
             with trace.scope:
                 trace.wait_for("a connection")
-                async with _dispatcher(way, plan, trace) as dispatcher:
+                async with _dispatcher(endpoint, plan, trace) as dispatcher:
                     connection = Connection(dispatcher, trace)
-                    await connection.open(way.era)
+                    await connection.open(endpoint.era)
                     said = await talk(connection)
                     milliseconds = round((time.monotonic() - started) * 1000)
                     trace.scope.deadline = anyio.current_time() + GOODBYE
         except Exception as raised:  # whatever transports and strange servers come up with: see explain()
             trouble = raised
         if said is not None:
-            return Visit(way, said, milliseconds=milliseconds, noise=trace.noise)
-        return Visit(way, failure=explain(trace, trouble), noise=trace.noise, last_words=trace.last_words())
+            return Visit(endpoint, said, milliseconds=milliseconds, noise=trace.noise)
+        return Visit(endpoint, failure=explain(trace, trouble), noise=trace.noise, last_words=trace.last_words())
 
 
 @asynccontextmanager
-async def _dispatcher(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[JSONRPCDispatcher]:
-    async with _streams(way, plan, trace) as (incoming, outgoing), anyio.create_task_group() as tasks:
+async def _dispatcher(endpoint: Endpoint, plan: Plan, trace: Trace) -> AsyncIterator[JSONRPCDispatcher]:
+    async with _streams(endpoint, plan, trace) as (incoming, outgoing), anyio.create_task_group() as tasks:
         dispatcher = JSONRPCDispatcher(incoming, outgoing, on_stream_exception=trace.note_noise)
         await tasks.start(dispatcher.run, _answer, _ignore)
         yield dispatcher
         tasks.cancel_scope.cancel()
 
 
-def _streams(way: Way, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[TransportStreams]:
-    match way.transport:
+def _streams(endpoint: Endpoint, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[TransportStreams]:
+    match endpoint.transport:
         case "streamable-http":
-            return _streamable_http(way, plan, trace)
+            return _streamable_http(endpoint, plan, trace)
         case "sse":
-            return sse_client(way.url, timeout=plan.timeout, httpx_client_factory=_factory(plan, trace))
+            return sse_client(endpoint.url, timeout=plan.timeout, httpx_client_factory=_factory(plan, trace))
         case "websocket":
-            return websocket_client(way.url, plan.headers, plan.timeout)
+            return websocket_client(endpoint.url, plan.headers, plan.timeout)
         case "stdio":
-            program, *rest = way.command
+            program, *rest = endpoint.command
             parameters = StdioServerParameters(
                 command=program,
                 args=rest,
@@ -93,15 +95,15 @@ def _streams(way: Way, plan: Plan, trace: Trace) -> AbstractAsyncContextManager[
                 encoding_error_handler="replace",  # one wrong byte shall not end the inspection
             )
             return stdio_client(parameters, errlog=cast(TextIO, trace.stderr))  # which only a process writes to
-    raise ValueError(way.transport)
+    raise ValueError(endpoint.transport)
 
 
 @asynccontextmanager
-async def _streamable_http(way: Way, plan: Plan, trace: Trace) -> AsyncIterator[TransportStreams]:
+async def _streamable_http(endpoint: Endpoint, plan: Plan, trace: Trace) -> AsyncIterator[TransportStreams]:
     async with (
         _http_client(plan, trace) as client,
         # No limit on an event: real tool lists come in one, and some are larger than the SDK's 1 MiB.
-        streamable_http_client(way.url, http_client=client, max_sse_event_size=None) as streams,
+        streamable_http_client(endpoint.url, http_client=client, max_sse_event_size=None) as streams,
     ):
         yield streams
 

@@ -1,4 +1,4 @@
-"""Why a way did not lead to a server: one clear line that names the thing and the way out."""
+"""Why an endpoint did not lead to a server: one clear line that names the thing and the way out."""
 
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -33,10 +33,10 @@ def explain(trace: Trace, trouble: Exception | None) -> Failure:
         return Failure("failed", f"no answer within {trace.timeout:g} s while waiting for {trace.step} (--timeout)")
     if isinstance(cause, MCPError):
         return Failure("failed", _said_no(trace, cause))
-    if trace.way.transport == "stdio" and isinstance(cause, OSError):
-        return Failure("failed", f"cannot start {trace.way.command[0]}: {cause.strerror}")
+    if trace.endpoint.transport == "stdio" and isinstance(cause, OSError):
+        return Failure("failed", f"cannot start {trace.endpoint.command[0]}: {cause.strerror}")
     if isinstance(cause, OSError | httpx2.ConnectError) and not trace.opened:
-        host = urlsplit(trace.way.url).netloc.rpartition("@")[2]
+        host = urlsplit(trace.endpoint.url).netloc.rpartition("@")[2]
         words = _plainly(cause)
         hint = "is it http://, and is its certificate known?" if "SSL" in words else "is it running, and on this port?"
         return Failure("failed", f"cannot connect to {host}: {words}; {hint}", unreachable=True)
@@ -49,10 +49,10 @@ def explain(trace: Trace, trouble: Exception | None) -> Failure:
 
 
 def _refused(trace: Trace, status: int, cause: BaseException | None) -> Failure:
-    websocket = trace.way.transport == "websocket"
+    websocket = trace.endpoint.transport == "websocket"
     if not trace.opened and status in (NO_WEBSOCKET if websocket else NOT_OFFERED):
         request = trace.refusal.request if trace.refusal else None
-        if trace.way.transport == "sse" and request and request.method == "POST":
+        if trace.endpoint.transport == "sse" and request and request.method == "POST":
             where = f"its message endpoint {request.url}"
             return Failure("failed", f"{where} answers HTTP {status}: is a proxy in between?")
         return Failure("not offered", f"HTTP {status}" + (", or refused" if status == 403 else ""))
@@ -67,7 +67,7 @@ def _refused(trace: Trace, status: int, cause: BaseException | None) -> Failure:
 def _said_no(trace: Trace, error: MCPError) -> str:
     if not is_closed(error):
         return f"{trace.step}: {error.message} ({error.code})"
-    if trace.way.transport == "stdio":
+    if trace.endpoint.transport == "stdio":
         ended = f"the command ended, or closed its output, before it answered {trace.step}"
         return ended + "; it sees a small environment only: --env NAME passes more"
     return f"it closed the connection before it answered {trace.step}"

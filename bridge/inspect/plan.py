@@ -1,4 +1,4 @@
-"""The arguments, turned into a plan: which ways to try, with what in hand. Pure, but for reading the token file."""
+"""The arguments, turned into a plan: which endpoints to try, with what in hand. Pure, but for reading the token file."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ class BadUsage(Exception):
 
 
 @dataclass(frozen=True)
-class Way:
+class Endpoint:
     """One transport and where it leads."""
 
     transport: str
@@ -40,7 +40,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Plan:
-    ways: tuple[Way, ...]
+    endpoints: tuple[Endpoint, ...]
     headers: Mapping[str, str]
     environment: Mapping[str, str]
     cwd: str | None
@@ -64,8 +64,8 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
         raise BadUsage(f"--timeout {arguments.timeout:g}: it must be more than 0 seconds")
     _refuse_what_does_not_apply(arguments, command)
     return Plan(
-        ways=_in_eras(
-            ways_to_command(command, arguments.cwd) if command else ways_to_url(arguments.url, arguments.transport), arguments.era
+        endpoints=_in_eras(
+            endpoints_of_command(command, arguments.cwd) if command else endpoints_of_url(arguments.url, arguments.transport), arguments.era
         ),
         headers=_headers(arguments.header, arguments.token_file),
         environment=_environment(arguments.env),
@@ -78,8 +78,8 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
     )
 
 
-def ways_to_url(url: str, transport: str | None = None) -> tuple[Way, ...]:
-    """One way where the URL or --transport names it, else every transport under that base."""
+def endpoints_of_url(url: str, transport: str | None = None) -> tuple[Endpoint, ...]:
+    """One endpoint where the URL or --transport names it, else every transport under that base."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - it raises for a port that is no number
@@ -93,36 +93,40 @@ def ways_to_url(url: str, transport: str | None = None) -> tuple[Way, ...]:
     if transport is None and parts.scheme in ("ws", "wss"):
         transport = "websocket"
     # A URL with a path and a forced transport is an endpoint: other servers have other paths than ours.
-    if (endpoint := transport or named) and (named or path):
-        return (_way(endpoint, parts, parts.path),)
-    return tuple(_way(name, parts, path + ENDINGS[name]) for name in ([transport] if transport else ENDINGS))
+    if (kind := transport or named) and (named or path):
+        return (_endpoint(kind, parts, parts.path),)
+    return tuple(_endpoint(name, parts, path + ENDINGS[name]) for name in ([transport] if transport else ENDINGS))
 
 
-def _in_eras(ways: tuple[Way, ...], era: str) -> tuple[Way, ...]:
-    """The same ways in one era, or in both. HTTP+SSE and WebSocket know the handshake only."""
+def _in_eras(endpoints: tuple[Endpoint, ...], era: str) -> tuple[Endpoint, ...]:
+    """The same endpoints in one era, or in both. HTTP+SSE and WebSocket know the handshake only."""
     if era == "auto":
-        return ways
-    legacy = tuple(replace(way, era="legacy") for way in ways) if era != "modern" else ()
-    modern = tuple(replace(way, era="modern") for way in ways if way.transport in ("streamable-http", "stdio")) if era != "legacy" else ()
+        return endpoints
+    legacy = tuple(replace(endpoint, era="legacy") for endpoint in endpoints) if era != "modern" else ()
+    modern = (
+        tuple(replace(endpoint, era="modern") for endpoint in endpoints if endpoint.transport in ("streamable-http", "stdio"))
+        if era != "legacy"
+        else ()
+    )
     if not legacy + modern:
         raise BadUsage(f"--era {era}: only streamable-http and stdio know an era without a handshake")
-    return tuple(way for pair in zip_longest(legacy, modern) for way in pair if way)
+    return tuple(endpoint for pair in zip_longest(legacy, modern) for endpoint in pair if endpoint)
 
 
-def _way(transport: str, parts: SplitResult, path: str) -> Way:
+def _endpoint(transport: str, parts: SplitResult, path: str) -> Endpoint:
     plain, secure = ("ws", "wss") if transport == "websocket" else ("http", "https")
     scheme = secure if SECURE[parts.scheme] else plain
-    return Way(transport, url=urlunsplit((scheme, parts.netloc, path, parts.query, "")))
+    return Endpoint(transport, url=urlunsplit((scheme, parts.netloc, path, parts.query, "")))
 
 
-def ways_to_command(command: list[str], cwd: str | None) -> tuple[Way, ...]:
+def endpoints_of_command(command: list[str], cwd: str | None) -> tuple[Endpoint, ...]:
     if cwd and not Path(cwd).is_dir():
         raise BadUsage(f"--cwd {cwd}: there is no such directory")
     program = command[0]
     found = os.path.join(cwd or "", program) if "/" in program else program
     if shutil.which(found) is None:
         raise BadUsage(f"{program}: there is no such command; is it installed, and on PATH?")
-    return (Way("stdio", command=tuple(command)),)
+    return (Endpoint("stdio", command=tuple(command)),)
 
 
 def _refuse_what_does_not_apply(arguments: argparse.Namespace, command: list[str]) -> None:

@@ -36,15 +36,15 @@ def _run(plan: Plan) -> int:
     if plan.call:
         return _tell_answer(plan, plan.call[0], asyncio.run(_call_once(plan, *plan.call)))
     if plan.openai:
-        return _tell_functions(asyncio.run(_visit_ways(plan, survey, 1)))
-    return _tell_facts(plan, asyncio.run(_visit_ways(plan, survey, len(plan.ways))))
+        return _tell_functions(asyncio.run(_visit_endpoints(plan, survey, 1)))
+    return _tell_facts(plan, asyncio.run(_visit_endpoints(plan, survey, len(plan.endpoints))))
 
 
-async def _visit_ways(plan: Plan, talk: Callable[[Connection], Awaitable[Said]], enough: int) -> list[Visit[Said]]:
+async def _visit_endpoints(plan: Plan, talk: Callable[[Connection], Awaitable[Said]], enough: int) -> list[Visit[Said]]:
     """In turn, not at once: they may share one child, and their times shall be comparable."""
     visits: list[Visit[Said]] = []
-    for way in plan.ways:
-        visits.append(await visit(way, plan, talk))
+    for endpoint in plan.endpoints:
+        visits.append(await visit(endpoint, plan, talk))
         if (failure := visits[-1].failure) and failure.unreachable:
             break
         if sum(not visited.failure for visited in visits) >= enough:
@@ -53,7 +53,7 @@ async def _visit_ways(plan: Plan, talk: Callable[[Connection], Awaitable[Said]],
 
 
 async def _call_once(plan: Plan, tool: str, arguments: dict[str, Any]) -> list[Visit[Answer]]:
-    """On the first way that takes the call. What was sent may have been done, even if no answer came: it is not sent again on another way."""
+    """On the first endpoint that takes the call. What was sent may have been done, even if no answer came: it is not sent again to another endpoint."""
     was_sent = False
 
     async def talk(connection: Connection) -> Answer:
@@ -62,10 +62,10 @@ async def _call_once(plan: Plan, tool: str, arguments: dict[str, Any]) -> list[V
         return await call(connection, tool, arguments)
 
     visits: list[Visit[Answer]] = []
-    for way in plan.ways:
-        visits.append(await visit(way, plan, talk))
+    for endpoint in plan.endpoints:
+        visits.append(await visit(endpoint, plan, talk))
         failure = visits[-1].failure
-        if failure and was_sent and not failure.refused and way is not plan.ways[-1]:
+        if failure and was_sent and not failure.refused and endpoint is not plan.endpoints[-1]:
             complain(f"{tool} may have been done: it is not called again on another transport (--transport names one)")
         if failure is None or failure.unreachable or (was_sent and not failure.refused):
             break
@@ -74,7 +74,7 @@ async def _call_once(plan: Plan, tool: str, arguments: dict[str, Any]) -> list[V
 
 
 def _tell_facts(plan: Plan, visits: list[Visit[Facts]]) -> int:
-    working = {visited.way.name: visited.said for visited in visits if visited.said}
+    working = {visited.endpoint.name: visited.said for visited in visits if visited.said}
     first, *others = working.values() or (None,)
     differing = {name: found for name, said in working.items() if first and (found := differences(first, said))}
     if plan.json:
@@ -146,26 +146,26 @@ def _everything(visits: list[Visit[Facts]], differing: dict[str, list[str]]) -> 
 
 
 def _transport(visited: Visit[Facts]) -> dict[str, Any]:
-    where = {"command": list(visited.way.command)} if visited.way.command else {"url": visited.way.url}
+    where = {"command": list(visited.endpoint.command)} if visited.endpoint.command else {"url": visited.endpoint.url}
     if visited.failure:
         outcome: dict[str, Any] = {"state": visited.failure.state, "reason": visited.failure.reason}
     else:
         assert visited.said is not None
         tools = len(visited.said.lists["tools"])
         outcome = {"state": "works", "revision": visited.said.revision, "tools": tools, "milliseconds": visited.milliseconds}
-    era = {"era": visited.way.era} if visited.way.era != "auto" else {}
-    return {"transport": visited.way.transport, **era, **where, **outcome}
+    era = {"era": visited.endpoint.era} if visited.endpoint.era != "auto" else {}
+    return {"transport": visited.endpoint.transport, **era, **where, **outcome}
 
 
 def _complain_about(visits: list[Visit[Any]], reasons: bool = True) -> None:
     """What failed and why; a transport that is only not offered is news when nothing else works."""
     works = any(visited.said for visited in visits)
     for visited in visits:
-        failure, target = visited.failure, visited.way.target
+        failure, target = visited.failure, visited.endpoint.target
         if failure and reasons and failure.state == "failed":
             complain(f"{target}: {failure.reason}")
         elif failure and reasons and not works:
-            complain(f"{target}: {visited.way.transport} is not offered there ({failure.reason})")
+            complain(f"{target}: {visited.endpoint.transport} is not offered there ({failure.reason})")
         for line in visited.last_words if failure else ():
             print(printable(f"  stderr: {line}"), file=sys.stderr)
         if visited.noise:

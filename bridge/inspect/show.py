@@ -12,9 +12,9 @@ from bridge.inspect.survey import Facts
 
 
 def transports(visits: list[Visit[Facts]]) -> str:
-    wide = max(len(visit.way.name) for visit in visits)
-    wider = max(len(visit.way.target) for visit in visits)
-    return "\n".join(f"{visit.way.name:{wide}}  {visit.way.target:{wider}}  {_outcome(visit)}" for visit in visits)
+    wide = max(len(visit.endpoint.name) for visit in visits)
+    wider = max(len(visit.endpoint.target) for visit in visits)
+    return "\n".join(f"{visit.endpoint.name:{wide}}  {visit.endpoint.target:{wider}}  {_outcome(visit)}" for visit in visits)
 
 
 def _outcome(visit: Visit[Facts]) -> str:

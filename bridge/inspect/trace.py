@@ -5,14 +5,14 @@ from typing import IO
 import anyio
 import httpx2
 
-from bridge.inspect.plan import Way
+from bridge.inspect.plan import Endpoint
 
 STDERR_SHOWN = 16384
 
 
 class Trace:
-    def __init__(self, way: Way, timeout: float, stderr: IO[bytes]) -> None:
-        self.way = way
+    def __init__(self, endpoint: Endpoint, timeout: float, stderr: IO[bytes]) -> None:
+        self.endpoint = endpoint
         self.timeout = timeout
         self.stderr = stderr
         self.scope = anyio.CancelScope()
@@ -28,10 +28,10 @@ class Trace:
 
     async def note_response(self, response: httpx2.Response) -> None:
         posted = response.request.method == "POST"
-        if self.way.transport == "streamable-http" and not posted:
+        if self.endpoint.transport == "streamable-http" and not posted:
             return  # a server may refuse the GET stream and the DELETE
         self.refusal = response if response.status_code >= 400 else None
-        if self.refusal and self.way.transport == "sse" and posted:
+        if self.refusal and self.endpoint.transport == "sse" and posted:
             # The SDK only logs it, and the answer would never come: typically a proxy that hides /messages.
             self.scope.cancel()
 

@@ -8,9 +8,9 @@ from bridge.counts import Counts
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.interfaces import Child
 from bridge.protocol.known_lists import LISTS, KnownLists
 from bridge.protocol.link import Event, Link, State
-from bridge.protocol.seams import Child
 
 SMALL = 4096  # bytes of a call that are not counted as memory
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists

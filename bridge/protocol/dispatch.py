@@ -8,9 +8,9 @@ from bridge.protocol.audience import MANY
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import meta
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.interfaces import Child
 from bridge.protocol.link import Link
 from bridge.protocol.policy import Policy
-from bridge.protocol.seams import Child
 from bridge.protocol.turns import Turns
 
 OWN_TIMEOUT = 60.0  # seconds for requests of the bridge itself

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from bridge.failure import Failure
 from bridge.protocol.eras import MODERN
 from bridge.protocol.facts import Facts
-from bridge.protocol.seams import Log
+from bridge.protocol.interfaces import Log
 
 
 class State(Enum):

@@ -4,9 +4,9 @@ from bridge.failure import Failure
 from bridge.protocol.audience import Audience
 from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.interfaces import Child
 from bridge.protocol.link import Event, Link
 from bridge.protocol.policy import Policy
-from bridge.protocol.seams import Child
 
 
 class Pings:

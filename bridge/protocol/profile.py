@@ -14,8 +14,8 @@ from msgspec import Raw
 from bridge.protocol import envelope, litellm_results, model_names, pages
 from bridge.protocol.errors import error_body
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.interfaces import Context
 from bridge.protocol.rules import Rule
-from bridge.protocol.seams import Context
 from bridge.protocol.session import Session
 from bridge.protocol.tools import Tools, named, shown_by
 

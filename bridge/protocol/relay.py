@@ -39,6 +39,7 @@ from bridge.protocol.exchange import NEVER, Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake, Refused
 from bridge.protocol.incoming import Incoming
+from bridge.protocol.interfaces import Child, Log
 from bridge.protocol.known_lists import LISTS, KnownLists
 from bridge.protocol.late_lists import LateLists
 from bridge.protocol.learning import Learning
@@ -47,7 +48,6 @@ from bridge.protocol.notices import Notices
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.pings import Pings
 from bridge.protocol.policy import Policy
-from bridge.protocol.seams import Child, Log
 from bridge.protocol.session import Session
 from bridge.protocol.upkeep import Upkeep
 

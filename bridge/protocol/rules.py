@@ -12,8 +12,8 @@ import msgspec
 from bridge.protocol import envelope, subscriptions
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal
+from bridge.protocol.interfaces import Context
 from bridge.protocol.outbox import Outbox
-from bridge.protocol.seams import Context
 from bridge.protocol.session import Session
 
 Later = Callable[[Outbox, float], None]  # what is to be done about a request, to be answered by that

@@ -20,7 +20,7 @@ from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY
 from bridge.protocol.errors import INVALID_PARAMS
 from bridge.protocol.exchange import Exchange
-from bridge.protocol.seams import Context
+from bridge.protocol.interfaces import Context
 from bridge.protocol.session import Session
 
 REMEMBERED = 2000  # names of calls whose tool is known; clients may make up any number

@@ -95,7 +95,7 @@ class Service:
         principal, values = self.credentials.of(caller, headers)
         return (self.children.no_room_for(principal, values, self.streams) if values else None) or principal
 
-    # -- for the ways in ------------------------------------------------------------------------------------------------
+    # -- for the transports ----------------------------------------------------------------------------------------------
 
     def initialize(
         self, transport: str, message: Envelope, principal: str, session: Session | None = None, caller: str = ""

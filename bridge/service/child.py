@@ -215,7 +215,7 @@ class Child:
         if process is not None:
             await process.room()
 
-    # -- what its relay needs of it (`protocol/seams.py`) --------------------------------------------------------------------
+    # -- what its relay needs of it (`protocol/interfaces.py`) --------------------------------------------------------------------
 
     def write(self, line: bytes) -> None:
         process = self.supervisor.process

@@ -8,12 +8,12 @@ no MCP server, and does nothing any more, is told so at once.
 from typing import Protocol
 
 from bridge.child.supervisor import Supervisor
-from bridge.child.watch import Sight
+from bridge.child.watch import Observation
 from bridge.failure import NONE, Failure
 from bridge.log import Log
 from bridge.protocol.odd_lines import readable
 from bridge.protocol.relay import Relay
-from bridge.service.looks import Look, look_of, quote
+from bridge.service.output_kinds import OutputKind, output_kind, quote
 
 LOOK = 0.5  # seconds between two looks
 SOON = 1.5  # seconds in which most servers have answered
@@ -76,18 +76,18 @@ class Starting:
         if self._relay.is_open:
             return ""
         said = self._said()
-        look = look_of(said) or look_of(self._supervisor.stderr.last)
+        look = output_kind(said) or output_kind(self._supervisor.stderr.last)
         wrote = f"; it wrote to its stdout: {quote(said)}" if said else ""
         return f"{wrote}{_looks(look)}"
 
-    def _describe(self, sight: Sight, age: float) -> tuple[str, Failure, bool]:
+    def _describe(self, sight: Observation, age: float) -> tuple[str, Failure, bool]:
         """The kind of what is told, the text, and whether there is nothing to wait for."""
         stderr, process = self._supervisor.stderr, self._supervisor.process
         if sight.fetching:
             last = f"; its last words: {quote(stderr.last)}" if stderr.last else ""
             return "fetching", Failure(f"{sight.fetching} is still fetching what it is to start ({age:.0f} s)", last), False
         if said := self._said():
-            look = look_of(said)
+            look = output_kind(said)
             hint = "" if look or process is None or not process.pending else ": the line has no end"
             return (
                 said,
@@ -97,7 +97,7 @@ class Starting:
         waiting = "it has not read its stdin" if sight.is_unread else "it has read the message and says nothing"
         text = f"no answer to initialize yet ({age:.0f} s): {waiting}"
         if stderr.last:
-            look = look_of(stderr.words)
+            look = output_kind(stderr.words)
             is_plain = (
                 look is not None and look.is_plain and (sight.is_unread or "jsonrpc" in stderr.words)
             )  # it does not read, or does not understand
@@ -110,7 +110,7 @@ class Starting:
         lines = [*self._relay.incoming.noted, process.pending[:400] if process else b""]
         return "\n".join(filter(None, map(readable, lines)))
 
-    def _consider_headers(self, sight: Sight) -> None:
+    def _consider_headers(self, sight: Observation) -> None:
         """Perhaps it wants its messages behind a header, as the Language Server Protocol has them."""
         process, stderr = self._supervisor.process, self._supervisor.stderr
         if sight.fetching or process is None:
@@ -121,5 +121,5 @@ class Starting:
             self._child.try_headers()
 
 
-def _looks(look: Look | None) -> str:
+def _looks(look: OutputKind | None) -> str:
     return f": this looks like {look.text}" if look else ""

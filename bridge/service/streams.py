@@ -1,6 +1,6 @@
 """The streams of one service that are open: how many there may be, their signs of life, and their end.
 
-What a stream is, and how it reaches its client, the ways in know (`http/stream.py`).
+What a stream is, and how it reaches its client, the transports know (`http/stream.py`).
 """
 
 from collections.abc import Iterator

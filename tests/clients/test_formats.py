@@ -7,7 +7,7 @@ import pytest
 
 from bridge.clients import document as documents
 from bridge.clients import formats
-from bridge.clients.variables import Here, Input, Unresolved, Variable, fill, parts, workspace_of
+from bridge.clients.variables import Input, Resolver, Unresolved, Variable, fill, parts, workspace_of
 from bridge.settings import UsageError
 
 NPX = {"command": "npx", "args": ["-y", "pkg"]}
@@ -420,7 +420,7 @@ def test_what_is_meant_as_it_stands(text):
 
 def test_what_can_be_known_is_filled_in_and_the_rest_is_refused_by_name(tmp_path):
     (tmp_path / "key").write_text("k\n")
-    here = Here({"X": "x"}, {"level": Input("info"), "key": Input("s3", is_password=True)}, tmp_path / "w", tmp_path)
+    here = Resolver({"X": "x"}, {"level": Input("info"), "key": Input("s3", is_password=True)}, tmp_path / "w", tmp_path)
 
     assert fill("${X}-${Y:-${X}}-${input:level}-{file:key}-${workspaceFolderBasename}${/}~", here) == "x-x-info-k-w/~"
     for text, why in (
@@ -434,7 +434,7 @@ def test_what_can_be_known_is_filled_in_and_the_rest_is_refused_by_name(tmp_path
             fill(text, here)
         assert "s3" not in str(error.value)
     with pytest.raises(Unresolved, match="write its path"):
-        fill("${workspaceFolder}", Here({}))
+        fill("${workspaceFolder}", Resolver({}))
 
 
 def test_the_folder_of_an_editor_is_known_by_where_its_file_stands(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from bridge.child.environment import compose
 from bridge.fleet.trial.calls import Call, complaint, planned
 from bridge.inspect.connect import visit
 from bridge.inspect.connection import Connection
-from bridge.inspect.plan import Plan, Way
+from bridge.inspect.plan import Endpoint, Plan
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import call, survey
 
@@ -95,9 +95,9 @@ def main() -> None:
 async def watch(wish: Wish) -> Report:
     environment = compose(named=("*",)) | wish["environment"]
     environment["HOME"], cwd = _own(environment.get("HOME", "/tmp"), HOME), _own(wish["cwd"] or os.getcwd(), CWD)
-    way = Way("stdio", command=tuple(wish["command"]))
+    endpoint = Endpoint("stdio", command=tuple(wish["command"]))
     plan = Plan(
-        ways=(way,),
+        endpoints=(endpoint,),
         headers={},
         environment=environment,
         cwd=cwd,
@@ -123,7 +123,7 @@ async def watch(wish: Wish) -> Report:
         return True
 
     with tempfile.TemporaryFile() as stderr:
-        visited = await visit(way, plan, talk, stderr)
+        visited = await visit(endpoint, plan, talk, stderr)
         if visited.failure and not report["started"]:
             report["why_not"] = visited.failure.reason
         end = stderr.seek(0, 2)

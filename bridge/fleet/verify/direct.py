@@ -19,7 +19,7 @@ from bridge.fleet.stanza import Smoke, Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 from bridge.inspect.connect import Visit, visit
 from bridge.inspect.connection import Connection
-from bridge.inspect.plan import ENDINGS, Plan, Way
+from bridge.inspect.plan import ENDINGS, Endpoint, Plan
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
 from bridge.protocol import model_names
@@ -56,8 +56,8 @@ async def check(
         if not report.add(await _is_ready(stanza, report.url, headers, http, known)):
             return
     facts: Facts | None = None
-    for way in ways(stanza, report.url):
-        hop, facts = await _talk(stanza, way, headers, facts)
+    for endpoint in endpoints(stanza, report.url):
+        hop, facts = await _talk(stanza, endpoint, headers, facts)
         if not report.add(hop) or facts is None:
             return
         report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
@@ -65,14 +65,14 @@ async def check(
     if both_eras and not report.add(await _talk_without_handshake(stanza, report, headers)):
         return
     smoke = None if no_call else stanza.smoke
-    report.add(Hop("smoke", NONE, no_call) if smoke is None else await _smoke(stanza, smoke, ways(stanza, report.url)[0], headers))
+    report.add(Hop("smoke", NONE, no_call) if smoke is None else await _smoke(stanza, smoke, endpoints(stanza, report.url)[0], headers))
 
 
-def ways(stanza: Stanza, url: str) -> list[Way]:
+def endpoints(stanza: Stanza, url: str) -> list[Endpoint]:
     """All transports of a sidecar; the one of a remote MCP."""
     if stanza.is_remote:
-        return [Way("sse" if stanza.transport == "sse" else "streamable-http", url)]
-    return [Way(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
+        return [Endpoint("sse" if stanza.transport == "sse" else "streamable-http", url)]
+    return [Endpoint(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
 
 
 def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Running | None], trouble: str) -> Hop:
@@ -113,40 +113,40 @@ def _why(said: Response) -> str:
     return f"HTTP {said.status}: {word.get('reason') or word.get('error') or word.get('state')}" if word else said.words
 
 
-async def _talk(stanza: Stanza, way: Way, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
+async def _talk(stanza: Stanza, endpoint: Endpoint, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
     """Handshake and lists on one transport; they must be the same as on the first."""
-    visited: Visit[Facts] = await _visit(way, headers, TALK, survey)
+    visited: Visit[Facts] = await _visit(endpoint, headers, TALK, survey)
     facts = visited.said
     if visited.failure or facts is None:
-        return Hop(way.transport, FAILED, _reason(visited), _advice(stanza, _reason(visited))), first
+        return Hop(endpoint.transport, FAILED, _reason(visited), _advice(stanza, _reason(visited))), first
     seconds = visited.milliseconds / 1000
     if facts.problems:
-        return Hop(way.transport, FAILED, "; ".join(facts.problems), f"mcp-bridge logs {stanza.name}", seconds), first
+        return Hop(endpoint.transport, FAILED, "; ".join(facts.problems), f"mcp-bridge logs {stanza.name}", seconds), first
     if first is not None and (other := differences(first, facts)):
         return Hop(
-            way.transport,
+            endpoint.transport,
             FAILED,
             f"says something else than streamable-http: {'; '.join(other[:3])}",
-            f"mcp-bridge inspect {way.url.replace('ws', 'http', 1) if way.transport == 'websocket' else way.url}",
+            f"mcp-bridge inspect {endpoint.url.replace('ws', 'http', 1) if endpoint.transport == 'websocket' else endpoint.url}",
             seconds,
         ), first
     if not facts.lists["tools"] and not (facts.lists["resources"] or facts.lists["prompts"] or facts.lists["resourceTemplates"]):
         return Hop(
-            way.transport,
+            endpoint.transport,
             FAILED,
             "it offers no tool, no resource and no prompt",
             f"does it need a secret or other arguments? images/{stanza.name}/stanza.yaml",
             seconds,
         ), first
-    return Hop(way.transport, OK, f"{facts.revision}, {len(facts.lists['tools'])} tools", seconds=seconds), first or facts
+    return Hop(endpoint.transport, OK, f"{facts.revision}, {len(facts.lists['tools'])} tools", seconds=seconds), first or facts
 
 
 async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[str, str]) -> Hop:
     """The same tools for a client of MCP 2026-07-28."""
-    way = ways(stanza, report.url)[0]
-    if way.transport != "streamable-http":
+    endpoint = endpoints(stanza, report.url)[0]
+    if endpoint.transport != "streamable-http":
         return Hop("modern", NONE, "that era has no HTTP+SSE")
-    visited: Visit[Facts] = await _visit(replace(way, era="modern"), headers, TALK, survey)
+    visited: Visit[Facts] = await _visit(replace(endpoint, era="modern"), headers, TALK, survey)
     facts = visited.said
     if visited.failure or facts is None:
         return Hop("modern", FAILED, _reason(visited), _advice(stanza, _reason(visited)))
@@ -161,25 +161,29 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
     return Hop("modern", OK, f"{facts.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
 
 
-async def _visit(way: Way, headers: dict[str, str], patience: float, talk: Callable[[Connection], Awaitable[Said]]) -> Visit[Said]:
+async def _visit(
+    endpoint: Endpoint, headers: dict[str, str], patience: float, talk: Callable[[Connection], Awaitable[Said]]
+) -> Visit[Said]:
     """A visit, and another one while the child that this session gets for itself is still starting."""
     deadline = anyio.current_time() + START
     while True:
-        visited = await visit(way, plan(way, headers, patience), talk)
+        visited = await visit(endpoint, plan(endpoint, headers, patience), talk)
         if visited.failure is None or STILL_STARTING not in visited.failure.reason or anyio.current_time() > deadline:
             return visited
         await anyio.sleep(0.5)
 
 
-async def _smoke(stanza: Stanza, smoke: Smoke, way: Way, headers: dict[str, str]) -> Hop:
+async def _smoke(stanza: Stanza, smoke: Smoke, endpoint: Endpoint, headers: dict[str, str]) -> Hop:
     tool = seen_as(stanza, smoke)
 
     async def talk(connection: Connection) -> Answer:
         return await call(connection, tool, smoke.arguments)
 
-    visited: Visit[Answer] = await _visit(way, headers, CALL, talk)
+    visited: Visit[Answer] = await _visit(endpoint, headers, CALL, talk)
     if visited.failure is None and not _is_right(visited.said, smoke):
-        visited = await _visit(way, headers, CALL, talk)  # what it needs was restarted: the call after a lost connection makes a new one
+        visited = await _visit(
+            endpoint, headers, CALL, talk
+        )  # what it needs was restarted: the call after a lost connection makes a new one
     answer, seconds = visited.said, visited.milliseconds / 1000
     if visited.failure or answer is None:
         return Hop("smoke", FAILED, f"{tool}: {_reason(visited)}", _advice(stanza, _reason(visited)))
@@ -244,9 +248,11 @@ def _advice(stanza: Stanza, reason: str) -> str:
     return f"mcp-bridge logs {stanza.name}"
 
 
-def plan(way: Way, headers: dict[str, str], patience: float) -> Plan:
+def plan(endpoint: Endpoint, headers: dict[str, str], patience: float) -> Plan:
     """One way, with what `visit` needs to know."""
-    return Plan(ways=(way,), headers=headers, environment={}, cwd=None, timeout=patience, call=None, expect="", json=False, openai=False)
+    return Plan(
+        endpoints=(endpoint,), headers=headers, environment={}, cwd=None, timeout=patience, call=None, expect="", json=False, openai=False
+    )
 
 
 def _reason(visited: Visit[Any]) -> str:

@@ -25,7 +25,7 @@ from bridge.protocol.outbox import ModernOutbox
 Notified = Callable[[Envelope, float], None]  # for what a listen of the bridge itself brought
 
 
-class Passed:
+class PassedListen:
     """A modern client's listen. `answer`, `put` and `end` of its outbox are all it knows of the client."""
 
     def __init__(self, listens: "Listens", id: int, client_id: bytes, params: bytes, outbox: ModernOutbox, now: float):
@@ -57,14 +57,14 @@ class Listens:
 
     def __init__(self, link: Link, dispatcher: Dispatcher, audience: Audience, ready_wait: float, notified: Notified):
         self._link, self._send, self._mint = link, dispatcher.send, dispatcher.mint
-        self.passed: dict[int, Passed] = {}
-        self.own = Own(self, link, dispatcher.mint, audience, ready_wait, notified)
+        self.passed: dict[int, PassedListen] = {}
+        self.own = OwnListen(self, link, dispatcher.mint, audience, ready_wait, notified)
 
     def __len__(self) -> int:
         return len(self.passed)
 
-    def open(self, client_id: bytes, params: bytes, outbox: ModernOutbox, now: float) -> Passed:
-        listen = Passed(self, self._mint(), client_id, params, outbox, now)
+    def open(self, client_id: bytes, params: bytes, outbox: ModernOutbox, now: float) -> PassedListen:
+        listen = PassedListen(self, self._mint(), client_id, params, outbox, now)
         self.passed[listen.id] = listen
         if self._link.is_open:
             self.ask(listen.id, listen.params)
@@ -73,7 +73,7 @@ class Listens:
     def ask(self, id: int, params: bytes) -> None:
         self._send(envelope.flat(envelope.request_line(id, METHOD, params)[:-1]) + b"\n")
 
-    def close(self, listen: Passed) -> None:
+    def close(self, listen: PassedListen) -> None:
         """The client left."""
         if self.passed.pop(listen.id, None) is not None and self._link.is_open:
             self.cancel(listen.id)
@@ -152,7 +152,7 @@ class Listens:
 LARGE, REST = 1 << 16, 1e-6  # bytes of all wishes together from which not each new one is told by itself, and seconds of pause for each
 
 
-class Own:
+class OwnListen:
     """The bridge's own listen. `current` is acknowledged; `next` takes its place once it is, so that nothing is missed."""
 
     def __init__(self, listens: Listens, link: Link, mint: Callable[[], int], audience: Audience, ready_wait: float, notified: Notified):
@@ -180,7 +180,7 @@ class Own:
         if for_good:
             self._settle()
 
-    def succeed(self, older: "Own") -> None:
+    def succeed(self, older: "OwnListen") -> None:
         """Another child takes over."""
         self._waiting += older._waiting
         older._waiting.clear()

@@ -12,17 +12,17 @@ from msgspec import Raw
 from bridge.protocol import envelope, rules, spelling, subscriptions
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.eras import LEGACY, MODERN, meta
-from bridge.protocol.eras.passing import Own
+from bridge.protocol.eras.passing import OwnListen
 from bridge.protocol.eras.rounds import Round
 from bridge.protocol.eras.translator import Translator, with_calls
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.interfaces import Context
 from bridge.protocol.link import Link
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.policy import Policy
 from bridge.protocol.revisions import FIRST_MODERN
 from bridge.protocol.rules import Later, Rule
-from bridge.protocol.seams import Context
 from bridge.protocol.session import NO_OBJECT, Session
 
 _STAMPS = (b'"resultType"', b'"ttlMs"', b'"cacheScope"', b'"structuredContent"', b'"outputSchema"', b'serverInfo"')
@@ -158,7 +158,7 @@ def _subscribe(relay: Context, session: Session, message: Envelope, uri: str, ou
     own.refresh(now, lambda: outbox.answer(_subscribed(relay.link, own, session, message, uri)))
 
 
-def _subscribed(link: Link, own: Own, session: Session, message: Envelope, uri: str) -> bytes:
+def _subscribed(link: Link, own: OwnListen, session: Session, message: Envelope, uri: str) -> bytes:
     if uri in own.honoured:
         return envelope.result(message.id, b"{}")
     session.subscriptions.discard(uri)

@@ -14,13 +14,13 @@ QUOTED = 200  # characters
 
 
 @dataclass(frozen=True)
-class Look:
+class OutputKind:
     text: str
     is_plain: bool = False
 
 
-_LOOKS = tuple(
-    (re.compile(pattern, re.IGNORECASE | re.MULTILINE), Look(text, is_plain))
+_KINDS = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.MULTILINE), OutputKind(text, is_plain))
     for pattern, text, is_plain in (
         (r"^content-length: *\d+", "messages with Content-Length headers, as the Language Server Protocol has them", False),
         (r"^HTTP/\d(\.\d)? \d{3}\b", "an HTTP server's answer: this server is to be reached by its URL, or has an option for stdio", True),
@@ -91,13 +91,13 @@ _LOOKS = tuple(
 )
 
 
-def look_of(text: str) -> Look | None:
+def output_kind(text: str) -> OutputKind | None:
     """What this output looks like; None where nothing is known of it."""
     if not text.strip():
         return None
     if sum(not (char.isprintable() or char.isspace()) for char in text) * 4 > len(text):
-        return Look("binary data: compressed, encrypted or of another protocol")
-    return next((look for pattern, look in _LOOKS if pattern.search(text)), None)
+        return OutputKind("binary data: compressed, encrypted or of another protocol")
+    return next((look for pattern, look in _KINDS if pattern.search(text)), None)
 
 
 def quote(text: str, limit: int = QUOTED) -> str:

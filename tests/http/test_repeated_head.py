@@ -5,7 +5,7 @@ import json
 import pytest
 from wire import call, initialize, open_socket, post, read_until
 
-from bridge.http.again import again
+from bridge.http.repeated_head import repeated_head
 
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n"
 
@@ -16,7 +16,7 @@ def request(body: bytes) -> bytes:
 
 @pytest.mark.parametrize("body", [b"{}", b'{"id":1}', b"x" * 12_345, b"\r\nContent-Length: 7\r\n\r\n"])
 def test_the_next_body_is_found_behind_the_same_head(body):
-    assert again(request(b"first"), b"first").body(request(body)) == body
+    assert repeated_head(request(b"first"), b"first").body(request(body)) == body
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_next_body_is_found_behind_the_same_head(body):
     ],
 )
 def test_what_is_not_just_one_such_request_goes_to_the_parser(data):
-    assert not again(request(b"{}"), b"{}").body(data)
+    assert not repeated_head(request(b"{}"), b"{}").body(data)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_is_not_just_one_such_request_goes_to_the_parser(data):
     ],
 )
 def test_an_odd_head_is_not_remembered(data):
-    assert again(data, b"{}") is None
+    assert repeated_head(data, b"{}") is None
 
 
 def test_of_two_requests_with_one_head_each_is_asked_anew_whether_it_may_come_in(echo):

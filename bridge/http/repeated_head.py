@@ -10,7 +10,7 @@ LONGEST = 4096  # bytes of a head
 DIGITS = 5  # of a length on the fast path
 
 
-class Again(Struct, frozen=True):
+class RepeatedHead(Struct, frozen=True):
     """The bytes around the digits of Content-Length in the head, and how many come before them."""
 
     before: bytes
@@ -29,7 +29,7 @@ class Again(Struct, frozen=True):
         return body if not body or len(body) == size else None
 
 
-def again(data: bytes, body: bytes) -> Again | None:
+def repeated_head(data: bytes, body: bytes) -> RepeatedHead | None:
     """What the next one looks like, where the parser found one request in the data, which ends with this body."""
     end = len(data) - len(body)
     if end > LONGEST or data.find(b"\r\n\r\n") != end - 4:  # it came in pieces, or in chunks, or behind something
@@ -39,4 +39,4 @@ def again(data: bytes, body: bytes) -> Again | None:
     if at < 0:
         return None
     start = at + len(b"\r\ncontent-length: ")
-    return Again(data[:start], data[at + len(length) - 2 : end], start)
+    return RepeatedHead(data[:start], data[at + len(length) - 2 : end], start)
