@@ -213,7 +213,10 @@ class Settings:
     )
     jwks: str = option("", "the keys that JWTs are signed with, where the issuer does not publish them", metavar="URL|FILE")
     audience: tuple[str, ...] = option(
-        (), "whom JWTs must be for: this bridge, as the issuer writes it (https://HOST/mcp)", repeat=True, metavar="NAME"
+        (),
+        "whom JWTs must be for: this bridge, as the issuer writes it (https://HOST/mcp; of several MCPs https://HOST/{mcp}/mcp)",
+        repeat=True,
+        metavar="NAME",
     )
     required_scope: tuple[str, ...] = option((), "a scope that JWTs must have", repeat=True, metavar="SCOPE")
     jwt_algorithm: tuple[str, ...] = option(

@@ -189,13 +189,17 @@ class View:
 
 
 class Access:
-    """What all callers may do with one MCP, and how often each of them asked."""
+    """What all callers may do with one MCP, and how often each of them asked, also `before` a reload."""
 
-    def __init__(self, callers: Callers, mcp: str):
+    def __init__(self, callers: Callers, mcp: str, before: "Access | None" = None):
         self.callers = callers
         self.mcp = mcp
         self._views: OrderedDict[str, View] = OrderedDict()
         self._buckets: OrderedDict[str, Bucket | None] = OrderedDict()
+        for name, bucket in before._buckets.items() if before else ():
+            limits = callers.of(name).limits
+            if bucket is not None and limits.requests:
+                self._buckets[name] = bucket.under(limits.requests, limits.burst)
 
     def view(self, principal: str) -> View:
         found = self._views.get(principal)

@@ -20,6 +20,14 @@ class Bucket:
         self.left = left - amount
         return 0.0
 
+    def under(self, rate: float, burst: float) -> "Bucket":
+        """The same, or what is left of it under other limits: a reload gives nobody anything back."""
+        if (rate, burst) == (self.rate, self.burst):
+            return self
+        bucket = Bucket(rate, burst, self.since)
+        bucket.left = min(self.left, burst)
+        return bucket
+
     def spend(self, now: float, amount: float = 1.0) -> None:
         """The same for what cannot be refused; it is missing later."""
         self.left = max(-self.burst, min(self.burst, self.left + (now - self.since) * self.rate) - amount)

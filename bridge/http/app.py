@@ -143,7 +143,10 @@ class App:
         if is_hidden:
             endpoint = None  # as where there is no such MCP
             self._service_at[path].write_down_denial(principal, client, headers)
-        if endpoint is None and (scope["type"] == "websocket" or (scope["path"] in self.sockets and not is_hidden)):
+        if endpoint is None and scope["type"] == "websocket":
+            refusal = Refusal(404, INVALID_REQUEST, self._nothing_at(typed, principal), reason=Reason.METHOD)
+            return await send_refusal_of_websocket(send, refusal)
+        if endpoint is None and scope["path"] in self.sockets and not is_hidden:
             refusal = Refusal(
                 426,
                 INVALID_REQUEST,
@@ -170,6 +173,10 @@ class App:
         finally:
             hold.set(0)
 
+    def is_socket(self, path: str) -> bool:
+        """Whether a handshake at this path is answered as a WebSocket's: also where there is none, so that none can be told to be hidden."""
+        return path in self.sockets or path.rstrip("/").endswith("/ws")
+
     def _is_hidden(self, path: str, principal: str) -> bool:
         """Whether this is the address of an MCP that the caller may not know of."""
         service = self._service_at.get(path)
@@ -183,20 +190,24 @@ class App:
         return paths.meant(scope["path"], self._endpoints, self._root_path, is_page)
 
     async def _protected_resource(self, request: Request) -> Response:
-        """Where to get a token for one of our addresses (RFC 9728, 3), whoever asks."""
+        """Where to get a token for one of our addresses (RFC 9728, 3), whoever asks: with several MCPs for any, so that nobody learns which
+        there are."""
         path = request.scope["raw_path"].decode("latin-1").removeprefix(PROTECTED_RESOURCE.decode())
-        is_ours = path in self._endpoints or path in self.sockets or paths.meant(path, self._endpoints, self._root_path, False)
+        is_ours = self._is_single and (path in self._endpoints or path in self.sockets)
+        is_ours = is_ours or bool(paths.meant(path, self._endpoints, self._root_path, False) if self._is_single else path.strip("/"))
         document = self.gate.oauth.metadata(request.scope["bridge.headers"], path) if self.gate.oauth and is_ours else None
         if document is None:
             return await self._not_found(request, None)
         return Response(document, media_type="application/json")
 
     async def _not_found(self, request: Request, error: Exception | None) -> JSONResponse:
-        principal = request.scope["bridge.principal"]
+        return JSONResponse({"error": self._nothing_at(request.url.path, request.scope["bridge.principal"])}, 404)
+
+    def _nothing_at(self, path: str, principal: str) -> str:
         names = sorted(
             {path.rstrip("/") for path in self._endpoints if path.rstrip("/").endswith("/mcp") and not self._is_hidden(path, principal)}
         )
-        return JSONResponse({"error": f"nothing at {request.url.path}: the MCP is at {', '.join(names[:50])}"}, 404)
+        return f"nothing at {path}: the MCP is at {', '.join(names[:50])}"
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:

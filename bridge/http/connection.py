@@ -222,7 +222,7 @@ class ConnectionProtocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and b"websocket" in members(headers.get(b"upgrade"))
             and not self._is_answering()
-            and unquote(self.url.partition(b"?")[0].decode("latin-1")) in self.bridge.sockets
+            and self.bridge.is_socket(unquote(self.url.partition(b"?")[0].decode("latin-1")))
         )
 
     def _become_websocket(self, rest: memoryview) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
 OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
-PAGES = (b"/status.json", b"/metrics")
+PAGES = (b"/status.json", b"/metrics", b"/readyz")
 HEALTH = (b"/healthz", b"/readyz")
 PROTECTED_RESOURCE = b"/.well-known/oauth-protected-resource"  # the metadata of RFC 9728, for who has no token yet
 OAUTH = (b"register", b"authorize", b"token")
@@ -109,7 +109,7 @@ class Gate:
     def _with_jwt(self, oauth: "ResourceServer", path: bytes, headers: Headers, client: str, typed: str) -> Admitted | Refusal | Pending:
         """A JWT, or else a token of the file: some of those look like one."""
         token = presented(headers)
-        found = oauth.admit(token) if token else None
+        found = oauth.admit(token, path) if token else None
         if isinstance(found, Verified):
             return Admitted(found.principal, found.until)
         if self.tokens is not None and (principal := self.tokens.principal(headers, client)) is not None:
@@ -134,7 +134,7 @@ class Gate:
         return self._check(headers.get(b"host"), None, server, False) is not None
 
     def _without_token(self, path: bytes, headers: Headers) -> Admitted | Refusal:
-        if path in OPEN_PATHS or path.endswith(b"/readyz"):
+        if path in OPEN_PATHS:  # of the process; /NAME/readyz would say that there is such an MCP
             return ANONYMOUS
         if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
             return ANONYMOUS

@@ -2,19 +2,22 @@
 
 import html
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge import __version__
+from bridge.callers.access import View
 from bridge.callers.caller import Caller
 from bridge.callers.keys import Keys
+from bridge.callers.rules import Level
 from bridge.http.gate import Gate
 from bridge.http.prefix import prefix
 from bridge.http.service import Service
@@ -33,8 +36,10 @@ class Pages:
         registry: Collector,
         reread: Callable[[], dict[str, list[str]]],
         root_path: str = "",
+        is_single: bool = True,
     ):
         self.services = services
+        self.is_single = is_single  # without names in paths
         self.gate = gate
         self.registry = registry
         self.reread = reread
@@ -49,21 +54,31 @@ class Pages:
 
         Whoever has no token, where one is needed, sees the state and no reason: that has a child's last words in it.
         """
-        if len(self.services) == 1:
+        has_callers = isinstance(self.gate.tokens, Keys)
+        if len(self.services) == 1 and (self.is_single or not has_callers):
             (service,) = self.services.values()
             return self._readiness(request, service)
-        is_shown = all(self._may_see_words(request, service) for service in self.services.values())
-        each = {name: service.readiness(is_shown) for name, service in self.services.items()}
+        visible = {name: service for name, service in self.services.items() if not self._is_hidden(request, service)}
+        is_shown = all(self._may_see_words(request, service) for service in visible.values()) and bool(visible)
+        each = {name: service.readiness(is_shown) for name, service in (visible if is_shown else self.services).items()}
         ready = sum(word["status"] == "ready" for word in each.values())
         status = "ready" if ready == len(each) else "degraded" if ready else "not ready"
         if not is_shown:
+            if ready and has_callers:
+                status = "ready"  # how the others are is no business of who may not know that there are any
             return JSONResponse({"status": status}, 200 if ready else 503)
         reason = "; ".join(f"{name}: {word['reason']}" for name, word in each.items() if word["reason"])
         return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
 
     async def readyz_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])
-        return _no_such_mcp(request) if service is None else self._readiness(request, service)
+        if service is None or self._is_hidden(request, service):
+            return _no_such_mcp(request)
+        return self._readiness(request, service)
+
+    def _is_hidden(self, request: Request, service: Service) -> bool:
+        """Whether who asks may not know that there is this MCP."""
+        return self._known_caller(request) is not None and service.is_hidden_from(request.scope["bridge.principal"])
 
     def _readiness(self, request: Request, service: Service) -> Response:
         word = service.readiness()
@@ -102,7 +117,10 @@ class Pages:
                 {"error": "metrics name the tools of all MCPs: they need `metrics: true` in the callers file, or admin"}, 403
             )
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self.registry), headers={"content-type": content_type})
+        caller = self._known_caller(request)
+        is_whole = caller is None or caller.sees_metrics
+        shown = self.registry if is_whole else Visible(self.registry, self.services, request.scope["bridge.principal"])
+        return Response(encode(shown), headers={"content-type": content_type})
 
     async def status(self, request: Request) -> Response:
         return JSONResponse({"version": __version__, "mcps": self._all(request)})
@@ -119,10 +137,8 @@ class Pages:
         view = service.access.view(request.scope["bridge.principal"])
         if view.is_hidden:  # from an admin, too
             return None
-        if caller.is_admin or view.is_admin:
-            return status
-        tools = [name for name in status["tools"] if view.may_read("tool", service.profile.own_name(name) or "")]
-        return {name: status[name] for name in ("status", "state", "mcp")} | {"tools": tools}
+        tools = {"tools": [name for name in status["tools"] if _may_see(view, service, name)]}
+        return (status if caller.is_admin or view.is_admin else {name: status[name] for name in ("status", "state", "mcp")}) | tools
 
     async def status_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])
@@ -138,16 +154,45 @@ class Pages:
         is_admin = (has_callers and self._caller(request) is None) or (admins is not None and admins.principal(headers) is not None)
         if not is_admin:
             return JSONResponse({"error": "the admin token is needed"}, 401, {"www-authenticate": 'Bearer realm="mcp-bridge admin"'})
+        caller = self._known_caller(request)
         try:
-            return JSONResponse(self.reread())
+            became = self.reread()
         except UsageError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            is_shown = caller is None or all(rule.level is not Level.DENY for rule in caller.rules)  # it may name what is denied
+            return JSONResponse({"error": str(error) if is_shown else "not reloaded, everything stays as it is: see the bridge's log"}, 400)
+        if caller is not None:
+            became = {what: [name for name in names if not caller.on(name).is_hidden] for what, names in became.items()}
+        return JSONResponse(became)
 
     async def home(self, request: Request) -> Response:
         """The same as /status.json, to be read."""
         outer = prefix(request.scope["bridge.headers"], self.root_path).decode()
         parts = [_section(name, status) for name, status in self._all(request).items()]
         return HTMLResponse(_PAGE.format(version=__version__, style=_STYLE, links=_links(outer), body="\n".join(parts)))
+
+
+class Visible(Collector):
+    """The metrics that an admin may see: without what is hidden from it, be it a whole MCP or a tool."""
+
+    def __init__(self, whole: Collector, services: Mapping[str, Service], principal: str):
+        self.whole, self.services, self.principal = whole, services, principal
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self.whole.collect():
+            family.samples = [sample for sample in family.samples if self._is_shown(sample.labels)]
+            yield family
+
+    def _is_shown(self, labels: Mapping[str, str]) -> bool:
+        service, tool = self.services.get(labels.get("mcp", "")), labels.get("tool", "")
+        if service is None or service.access is None:
+            return "mcp" not in labels
+        view = service.access.view(self.principal)
+        return not view.is_hidden and (not tool or _may_see(view, service, tool))
+
+
+def _may_see(view: View, service: Service, tool: str) -> bool:
+    """`tool` is what clients call it."""
+    return view.sees_all or view.may_read("tool", service.profile.own_name(tool) or "")
 
 
 def _links(outer: str) -> str:

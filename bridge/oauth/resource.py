@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bridge.log import Log
+from bridge.oauth.audiences import Audiences
 from bridge.oauth.claims import INSUFFICIENT_SCOPE, INVALID_TOKEN, CallerOf, Claims, Pending, Rejected, Verified, scopes
 from bridge.oauth.issuer import KeyStore, Unavailable, is_url, read_file
 from bridge.oauth.keys import ALGORITHMS, BadKeys
@@ -39,13 +40,15 @@ class ResourceServer:
         caller_of: CallerOf,
         required: Sequence[str] = (),
         issuer: str = "",
+        has_names: bool = False,
     ):
         self._caller_of = caller_of
         self.keys = keys
         self._verifier = verifier
         self._required = tuple(required)
         self._issuer, self._base_of = issuer, base_of
-        self.verified: dict[bytes, Verified] = {}  # by the tokens' hashes; another one once they may not be good any more
+        self._has_names = has_names  # paths begin with that of their MCP
+        self.verified: dict[tuple[str, bytes], Verified] = {}  # by MCP and the tokens' hashes; another one once they may not be good any more
         self._ends: dict[str, float] = {}  # when the last token of a principal ends; removed by `expired`
         self._leeway = verifier.leeway
         keys.on_change = self.forget
@@ -60,24 +63,25 @@ class ResourceServer:
         """What was found out about tokens may not hold any more: keys or callers are others."""
         self.verified = {}
 
-    def admit(self, token: bytes) -> Verified | Rejected | Pending | None:
-        """Whose token it is. None if it is no JWT at all."""
-        known = self.verified.get(hashlib.sha256(token).digest())
+    def admit(self, token: bytes, path: bytes) -> Verified | Rejected | Pending | None:
+        """Whose token it is, if it lets its bearer in here. None if it is no JWT at all."""
+        mcp = path.split(b"/", 2)[1].decode("latin-1") if self._has_names and path[:1] == b"/" else ""
+        known = self.verified.get((mcp, hashlib.sha256(token).digest()))
         if known is not None and time.time() < known.until:
             return known
-        return self._verify(token) if token.count(b".") == 2 else None
+        return self._verify(token, mcp) if token.count(b".") == 2 else None
 
-    def _verify(self, token: bytes) -> Verified | Rejected | Pending:
+    def _verify(self, token: bytes, mcp: str) -> Verified | Rejected | Pending:
         keys = self.keys.keys
         try:
             if keys is None:
                 raise UnknownKey
-            claims = self._verifier.verify(token, keys)
+            claims = self._verifier.verify(token, keys, mcp)
         except UnknownKey:
             if keys is not None and not self.keys.may_change():
                 return UNKNOWN_KEY
             return Pending(self.keys.changed, self._without_key)
-        return claims if isinstance(claims, Rejected) else self._remember(token, claims)
+        return claims if isinstance(claims, Rejected) else self._remember(token, claims, mcp)
 
     def _without_key(self, headers: Headers, path: str) -> Refusal:
         if self.keys.keys is not None:
@@ -85,7 +89,7 @@ class ResourceServer:
         why = f"no token can be verified: {self.keys.why}"
         return Refusal(503, INTERNAL_ERROR, why, ((b"retry-after", b"5"),), reason=Reason.TOKEN)
 
-    def _remember(self, token: bytes, claims: Claims) -> Verified | Rejected:
+    def _remember(self, token: bytes, claims: Claims, mcp: str) -> Verified | Rejected:
         if missing := [scope for scope in self._required if scope not in scopes(claims)]:
             return Rejected(INSUFFICIENT_SCOPE, f"the token lacks the scope {' '.join(missing)}", self._required)
         principal = self._caller_of(claims)
@@ -94,7 +98,7 @@ class ResourceServer:
         end = float(str(claims["exp"])) + self._leeway
         if len(self.verified) >= REMEMBERED:
             del self.verified[next(iter(self.verified))]
-        found = self.verified[hashlib.sha256(token).digest()] = Verified(principal, end)
+        found = self.verified[mcp, hashlib.sha256(token).digest()] = Verified(principal, end)
         self._ends[principal] = max(end, self._ends.get(principal, 0.0))
         return found
 
@@ -167,8 +171,9 @@ def open_resource_server(settings: Settings, log: Log, base_of: Callable[[Header
     elif (jwks or issuer).startswith("http:"):
         log.warning("keys for tokens come over plain http: who is on the way can let anybody in", of=jwks or issuer)
     issuers = (issuer.rstrip("/"), issuer.rstrip("/") + "/") if issuer else ()
-    verifier = Verifier(algorithms, settings.audience, issuers, settings.jwt_leeway)
-    return ResourceServer(keys, verifier, base_of, caller_of, settings.required_scope, issuer)
+    has_names = bool(settings.config)
+    verifier = Verifier(algorithms, Audiences(settings.audience, has_names), issuers, settings.jwt_leeway)
+    return ResourceServer(keys, verifier, base_of, caller_of, settings.required_scope, issuer, has_names)
 
 
 def _plain(path: str) -> str:

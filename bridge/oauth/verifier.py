@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jwt
 
+from bridge.oauth.audiences import Audiences
 from bridge.oauth.claims import INVALID_TOKEN, Claims, Rejected
 from bridge.oauth.keys import Keys
 
@@ -22,16 +23,15 @@ class UnknownKey(Exception):
 class Verifier:
     """What is asked of each token. `issuers` are spellings of one; without any, who signed is enough."""
 
-    def __init__(self, algorithms: Sequence[str], audiences: Sequence[str], issuers: Sequence[str] = (), leeway: float = 0.0):
+    def __init__(self, algorithms: Sequence[str], audiences: Audiences, issuers: Sequence[str] = (), leeway: float = 0.0):
         self._algorithms = algorithms
-        # An authorization server may write the root of a host with its slash, and clients without.
-        self._audiences = sorted({spelling for audience in audiences for spelling in (audience, audience.rstrip("/"), audience + "/")})
+        self._audiences = audiences
         self._issuers = list(issuers) or None
         self.leeway = leeway
         self._required = ["exp", "aud", *(["iss"] if issuers else [])]
 
-    def verify(self, token: bytes, keys: Keys) -> Claims | Rejected:
-        """Raises UnknownKey."""
+    def verify(self, token: bytes, keys: Keys, mcp: str = "") -> Claims | Rejected:
+        """Whether it is good for this MCP. Raises UnknownKey."""
         if len(token) > LONGEST:
             return Rejected(INVALID_TOKEN, f"the token is longer than {LONGEST} bytes")
         try:
@@ -49,7 +49,7 @@ class Verifier:
                 key,
                 [algorithm],
                 {"require": self._required, "enforce_minimum_key_length": True},
-                audience=self._audiences,
+                audience=self._audiences.of(mcp),
                 issuer=self._issuers,
                 leeway=self.leeway,
             )

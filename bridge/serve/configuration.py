@@ -14,6 +14,7 @@ from bridge.callers.tokens import Tokens
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.http import prefix
+from bridge.oauth.audiences import NAME, Audiences
 from bridge.oauth.claims import INSUFFICIENT_SCOPE, CallerOf, Claims, Rejected, subject
 from bridge.settings import Settings, UsageError
 
@@ -43,6 +44,12 @@ def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> C
         raise UsageError("--isolation principal needs --token-file, --callers or --oidc-issuer: without tokens there are no principals")
     for name, (_, its) in mcps.items():
         _check_caller_secrets(name, its, has_keys=has_jwts or configuration.tokens is not None)
+    if not settings.config and any(NAME in audience for audience in settings.audience):
+        raise UsageError(f"--audience with {NAME} is for several MCPs (--config): write the name of this one")
+    if ambiguous := Audiences(settings.audience, bool(settings.config)).ambiguous(mcps):
+        raise UsageError(
+            f"--audience {ambiguous} would be good for all MCPs: write {ambiguous.rstrip('/')}/mcp for that one, or {{mcp}} in place of its name"
+        )
     if not has_jwts and isinstance(configuration.tokens, Keys) and configuration.tokens.callers.have_claims:
         raise UsageError(f"{settings.callers}: a caller with jwt needs --oidc-issuer URL (or --jwks): nobody could be it")
     return configuration

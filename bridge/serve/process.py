@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bridge import __version__, log, metrics
@@ -65,7 +66,7 @@ class Process:
             settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth
         )
         registry = metrics.registry(services.current.values(), gate.refused)
-        pages = Pages(services.current, gate, registry, self._reload, settings.root_path)
+        pages = Pages(services.current, gate, registry, self._reload_on_request, settings.root_path, not settings.config)
         app = self._app = App(services.current, not settings.config, settings, gate, pages)
         server = server_of(app, settings.max_body)
         async with tasks:
@@ -115,10 +116,16 @@ class Process:
     # -- reload ---------------------------------------------------------------------------------------------------------------
 
     def _reload_on_signal(self) -> None:
+        with suppress(UsageError):
+            self._reload_on_request()
+
+    def _reload_on_request(self) -> dict[str, list[str]]:
+        """Raises UsageError, which is logged."""
         try:
-            self._reload()
+            return self._reload()
         except UsageError as error:
             self._log.error("not reloaded, everything stays as it is", why=str(error))
+            raise
 
     def _reload(self) -> dict[str, list[str]]:
         """Read tokens, config and environment files again. Raises UsageError, and then nothing was changed."""

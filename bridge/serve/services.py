@@ -55,7 +55,7 @@ class Services:
     def __iter__(self) -> Iterator[Service]:
         return iter((*self.current.values(), *self.leaving))
 
-    def _service(self, name: str) -> Service:
+    def _service(self, name: str, before: Service | None = None) -> Service:
         configuration, ours = self.configuration, self._settings
         command, settings = configuration.mcps[name]
         redact.know(command.environment, argv=command.argv)
@@ -65,14 +65,14 @@ class Services:
         is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
         is_fair = is_fair or bool(ours.oidc_issuer or ours.jwks)
         service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
-        self._hold_to_rules(service)
+        self._hold_to_rules(service, before or service)
         if self._audit_log is not None:
             service.write_down(Audit(self._audit_log, name, self._key, ours.audit_arguments))
         return service
 
-    def _hold_to_rules(self, service: Service) -> None:
+    def _hold_to_rules(self, service: Service, before: Service) -> None:
         tokens = self.configuration.tokens
-        service.hold_to(Access(tokens.callers, service.name) if isinstance(tokens, Keys) else None)
+        service.hold_to(Access(tokens.callers, service.name, before.access) if isinstance(tokens, Keys) else None)
 
     def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
         """What did not change goes on; the rest finishes and is replaced, and so is what was given up, which is tried again.
@@ -91,11 +91,11 @@ class Services:
             self.leaving.append(service)
             self._spawn(self._retire(service))
         for service in self:  # those that go on, and those that finish what they began
-            self._hold_to_rules(service)
+            self._hold_to_rules(service, service)
         for name in became["removed"]:
             endpoints.unmount(name)
         for name in (*became["changed"], *became["added"]):
-            service = self.current[name] = self._service(name)
+            service = self.current[name] = self._service(name, replaced.get(name))
             if name in replaced:
                 service.succeed(replaced[name])
             service.start()

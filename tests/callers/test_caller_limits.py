@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from support import Http, Modern, Ws, eventually
+from support import Bridge, Http, Modern, Ws, eventually, zoo
 
 TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("slow", "free", "few")}
 LIMITS = {"slow": {"requests": 0.01, "burst": 5}, "few": {"sessions": 2, "in_flight": 1}, "free": {}}
@@ -72,3 +72,29 @@ def test_a_caller_has_no_more_calls_under_way_than_it_may(limited, connect):
 
     assert refused.json()["error"]["message"].startswith("you may have 1 requests at once")
     assert free.post(CALL).status_code == 200
+
+
+def test_a_reload_gives_nobody_back_what_it_has_spent(connect, tmp_path):
+    """Neither one of the callers file, nor one that replaces the MCP."""
+
+    def configure(pages: int, **limits) -> None:
+        command, *words = zoo("echo", "--pages", pages)
+        (tmp_path / "mcps.json").write_text(json.dumps({"mcpServers": {"echo": {"command": command, "args": words}}}))
+        slow = {"token_sha256": digest("slow"), "default": "execute", "limits": {"requests": 0.01, "burst": 5} | limits}
+        callers = {"slow": slow, "free": {"token_sha256": digest("free"), "may": {"*/*": "admin"}}}
+        (tmp_path / "callers.json").write_text(json.dumps({"callers": callers}))
+
+    configure(pages=1)
+    with Bridge(None, "--config", tmp_path / "mcps.json", "--callers", tmp_path / "callers.json") as bridge:
+        client = connect(Http, f"{bridge.url}/echo", headers=headers("slow"), listen=False)
+        while client.post(CALL).status_code == 200:
+            pass
+        for pages, limits in ((1, {}), (2, {}), (2, {"burst": 50}), (3, {"burst": 2})):
+            configure(pages, **limits)
+            assert bridge.http.post("/-/reload", headers=headers("free")).status_code == 200
+
+            assert client.post(CALL).status_code == 429
+
+
+def digest(name: str) -> str:
+    return hashlib.sha256(TOKENS[name].encode()).hexdigest()

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.issuing import AUDIENCE, MADE, Issuer, Key
 
+from bridge.oauth.audiences import Audiences
 from bridge.oauth.claims import INVALID_TOKEN, Rejected, scopes, subject
 from bridge.oauth.keys import ALGORITHMS, BadKeys, Keys
 from bridge.oauth.verifier import LONGEST, UnknownKey, Verifier
 
 ISSUER = Issuer(Key("one"), Key("two", "ES256"), Key("three", "EdDSA"))
 KEYS = Keys.read(ISSUER.jwks())
-VERIFIER = Verifier(ALGORITHMS, [AUDIENCE], [ISSUER.url], 30)
+VERIFIER = Verifier(ALGORITHMS, Audiences([AUDIENCE]), [ISSUER.url], 30)
 
 
 def at(claims: dict) -> dict:
@@ -131,7 +132,7 @@ def test_a_token_that_names_no_key_means_the_only_one_there_is():
 
 
 def test_only_the_algorithms_that_the_operator_chose_are_good():
-    verifier = Verifier(["ES256"], [AUDIENCE])
+    verifier = Verifier(["ES256"], Audiences([AUDIENCE]))
 
     assert "none of ES256" in verify(ISSUER.token(), verifier=verifier).why
     assert verify(ISSUER.token(ISSUER.keys[1], iss=None), verifier=verifier)["sub"] == "alice"
