@@ -25,11 +25,13 @@ SHOWN = "[redacted]"
 USER = (b"x-litellm-user-id", b"x-litellm-user", b"x-litellm-end-user-id", b"x-litellm-customer-id")
 TEAM = (b"x-litellm-team-id", b"x-litellm-team")
 OF_RESOURCE = ("resources/read", "resources/subscribe", "resources/unsubscribe")
-OUTCOMES = {Reason.POLICY: "denied", Reason.LIMIT: "limited"}
+LIMITED = "limited"
+OUTCOMES = {Reason.POLICY: "denied", Reason.LIMIT: LIMITED}
 
 
 class Line(Struct, omit_defaults=True):
-    """As it is written. `ms` is from the request to its answer; `rule` is that of the callers file, or what kind of refusal it was."""
+    """As it is written. `ms` is from the request to its answer; `rule` is that of the callers file, or what kind of refusal it was; `count` makes it
+    a sum (audit_sums.py)."""
 
     time: str
     caller: str = ""
@@ -45,6 +47,8 @@ class Line(Struct, omit_defaults=True):
     resource: str = ""
     outcome: str = ""
     rule: str = ""
+    why: str = ""
+    count: int = 0
     ms: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -62,11 +66,18 @@ class Sink(Protocol):
         """Whether calls are let through."""
 
 
+class Summing(Protocol):
+    """What may come in a flood: `audit_sums.Sums`."""
+
+    def note(self, line: Line, kind: tuple[str, ...]) -> None: ...
+
+
 class Audit:
     """What is written down of the calls of one MCP."""
 
-    def __init__(self, sink: Sink, mcp: str, key: bytes, shows_arguments: bool = False):
+    def __init__(self, sink: Sink, mcp: str, key: bytes, shows_arguments: bool = False, sums: Summing | None = None):
         self.sink = sink
+        self.sums = sums
         self.mcp = mcp
         self.may_go_on = sink.may_go_on
         self.lost = 0
@@ -82,7 +93,9 @@ class Audit:
         return entry
 
     def write(self, line: Line) -> None:
-        if not self.sink.write(_encode(line) + b"\n"):
+        if line.outcome == LIMITED and self.sums is not None:
+            self.sums.note(line, (line.outcome, line.rule, line.mcp, line.caller, line.address))
+        elif not self.sink.write(encode(line) + b"\n"):
             self.lost += 1
 
     def said(self, headers: Mapping[bytes, bytes]) -> tuple[str, str, str]:
@@ -155,12 +168,12 @@ class Entry(Struct, eq=False):
             if found.arguments:
                 hash, arguments = audit.hash(found.arguments), audit.arguments(found.arguments)
         ms = round((time.perf_counter() - self.began) * 1000, 3)
-        who = (_clock(self.time), self.caller, self.address, name, version, user, team, audit.mcp)
+        who = (clock(self.time), self.caller, self.address, name, version, user, team, audit.mcp)
         what = (method[:LONGEST], tool, prompt, resource, self.outcome or outcome, rule)
-        audit.write(Line(*who, *what, ms, self.size, size, hash, arguments, trace))
+        audit.write(Line(*who, *what, "", 0, ms, self.size, size, hash, arguments, trace))
 
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 @lru_cache(512)
@@ -178,7 +191,7 @@ def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str:
     return ""
 
 
-def _clock(now: float) -> str:
+def clock(now: float) -> str:
     """RFC 3339, in UTC, with milliseconds."""
     whole = int(now)
     return f"{_second(whole)}.{int((now - whole) * 1000):03d}Z"

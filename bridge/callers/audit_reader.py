@@ -96,5 +96,7 @@ def _shown(line: Line) -> str:
     if "user" in line:
         who += f" for {line['user']}"
     how = f"{line.get('outcome', '')}" + (f" ({line['rule']})" if "rule" in line else "")
-    words = (line.get("time", "-"), who, line.get("mcp", ""), line.get("method", ""), what, how, f"{line.get('ms', 0):g} ms")
+    how = ": ".join(str(word) for word in (how, line.get("why")) if word)
+    took = f"{line['count']} more" if "count" in line else f"{line.get('ms', 0):g} ms"
+    words = (line.get("time", "-"), who, line.get("mcp", ""), line.get("method", ""), what, how, took)
     return " ".join(printable("  ".join(str(word) for word in words if word)).splitlines())

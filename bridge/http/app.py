@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.budget import NOWHERE, Reservation, address
+from bridge.callers.audit_sums import Sums
 from bridge.http import paths
 from bridge.http.admission import Admission
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
@@ -33,21 +34,27 @@ from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
 from bridge.oauth.claims import Pending
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
+from bridge.redact import redacted
 from bridge.settings import Settings
 
 # What a page may read of our answers. What it may send is whatever it asks for: Mcp-Param-* have any name.
 EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-After", "Allow", "Accept-Encoding")
 
 
+LONGEST = 100  # characters of a name that a client made up
 LOCAL = "local"  # in place of an address, on a Unix socket
+ENDPOINTS = ("/mcp", "/sse", "/messages", "/ws")
 PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", RELOAD)
 
 
 class App:
     """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name."""
 
-    def __init__(self, services: Mapping[str, Service], single: bool, settings: Settings, gate: Gate, pages: Pages):
+    def __init__(
+        self, services: Mapping[str, Service], single: bool, settings: Settings, gate: Gate, pages: Pages, sums: Sums | None = None
+    ):
         self.gate = gate
+        self._sums = sums  # where what comes no further is written down (--audit)
         # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, ASGIApp] = {}
@@ -100,7 +107,7 @@ class App:
         if service.credentials is None:  # else a request's headers say more than whose it is
             self.fast[f"{prefix}/mcp".encode()] = self.fast[f"{prefix}/mcp/".encode()] = streamable
             self.fast[f"{prefix}/messages".encode()] = sse
-        for path in ("/mcp", "/sse", "/messages", "/ws"):
+        for path in ENDPOINTS:
             self._service_at[prefix + path] = self._service_at[prefix + path + "/"] = service
         self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service, admission)
 
@@ -111,7 +118,7 @@ class App:
     def unmount(self, name: str) -> None:
         """There is no such MCP any more."""
         self._streams.pop(name, None)
-        for path in ("/mcp", "/sse", "/messages", "/ws"):
+        for path in ENDPOINTS:
             for whole in (f"/{name}{path}", f"/{name}{path}/"):
                 self._endpoints.pop(whole, None)
                 self.sockets.pop(whole, None)
@@ -124,9 +131,9 @@ class App:
         endpoints, path = (self._endpoints if scope["type"] == "http" else self.sockets), scope["path"]
         if path not in endpoints:
             path = self._meant(scope, headers) or path
-        if refusal is not None:
-            return await _refuse(scope, send, refusal)
         client = address(scope.get("client")) or LOCAL
+        if refusal is not None:
+            return await self._refuse_at_gate(scope, send, refusal)
         typed = scope.get("raw_path", b"").decode("latin-1")
         asked = path.encode(), headers, scope["server"], scope["type"] == "websocket", client, typed
         found = self.gate.admit(*asked)
@@ -135,14 +142,15 @@ class App:
             again = self.gate.admit(*asked)
             found = found.refusal(headers, typed) if isinstance(again, Pending) else again
         if isinstance(found, Refusal):
-            return await _refuse(scope, send, self.gate.refuse(found, headers, client))
+            return await self._refuse_at_gate(scope, send, self.gate.refuse(found, headers, client))
         principal = found.principal
         scope["bridge.principal"] = principal
         endpoint = endpoints.get(path)
         is_hidden = self._is_hidden(path, principal)
         if is_hidden:
             endpoint = None  # as where there is no such MCP
-            self._service_at[path].write_down_denial(principal, client, headers)
+        if endpoint is None and self._sums is not None:
+            self._write_down(self._sums, path, principal, client)
         if endpoint is None and scope["type"] == "websocket":
             refusal = Refusal(404, INVALID_REQUEST, self._nothing_at(typed, principal), reason=Reason.METHOD)
             return await send_refusal_of_websocket(send, refusal)
@@ -172,6 +180,19 @@ class App:
             raise
         finally:
             hold.set(0)
+
+    async def _refuse_at_gate(self, scope: Scope, send: Send, refusal: Refusal) -> None:
+        if self._sums is not None:
+            self._sums.refused(refusal, address(scope.get("client")))
+        await _refuse(scope, send, refusal)
+
+    def _write_down(self, sums: Sums, path: str, principal: str, client: str) -> None:
+        """That somebody asked for an MCP which is not there, or not for it."""
+        service = self._service_at.get(path)
+        if service is not None and service.access is not None and service.is_hidden_from(principal):
+            sums.not_there(service.name, principal, client, service.access.view(principal).rules.of_all.rule)
+        elif service is None and path.rstrip("/").endswith(ENDPOINTS):
+            sums.not_there(redacted(path.strip("/").rpartition("/")[0][:LONGEST]), principal, client)
 
     def is_socket(self, path: str) -> bool:
         """Whether a handshake at this path is answered as a WebSocket's: also where there is none, so that none can be told to be hidden."""

@@ -18,7 +18,7 @@ from bridge.http.head import Head
 from bridge.http.request import Request, Response
 from bridge.http.service import Service
 from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, from_client, is_batch, split
-from bridge.protocol.errors import NULL_ID, Malformed, Refusal
+from bridge.protocol.errors import NULL_ID, Malformed, Reason, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
 from bridge.protocol.relay import Relay
@@ -133,8 +133,8 @@ def _write_down(call: Call, audit: Audit, refusal: Refusal) -> None:
     if not audit.may_go_on():
         return
     request = call.request
-    for message in call.messages or _requests_in(call):
-        if message.is_request:
+    for message in call.messages or _requests_in(call) or ([NO_MESSAGE] if refusal.reason is Reason.LIMIT else ()):
+        if message.is_request or message is NO_MESSAGE:
             entry = audit.begin(message, caller_of(request.principal), request.address, request.headers, len(message.params))
             entry.client = call.session.client if call.session is not None else ABSENT
             entry.refuse(refusal, call.rule)

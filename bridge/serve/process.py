@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__, log, metrics
 from bridge.callers.audit_log import AuditLog
+from bridge.callers.audit_sums import Sums
 from bridge.callers.keys import revoked_by
 from bridge.child import reaper
 from bridge.http.app import App
@@ -46,6 +47,7 @@ class Process:
         self._listener = listener
         self._log = log.Log()
         self._audit_log = audit_log(settings)
+        self._sums = Sums(self._audit_log, time.monotonic) if self._audit_log else None
         self._exit_code = 0
         self._is_hurried = False  # a second signal came: no time for what is in flight
 
@@ -60,14 +62,16 @@ class Process:
         reaper.become_subreaper()
         _raise_file_limit()
         tasks = asyncio.TaskGroup()
-        services = self._services = Services(settings, configuration, self._key, self._fatal, tasks.create_task, self._audit_log)
+        services = self._services = Services(
+            settings, configuration, self._key, self._fatal, tasks.create_task, self._audit_log, self._sums
+        )
         is_closed = is_private(settings)
         gate = self._gate = Gate(
             settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth
         )
         registry = metrics.registry(services.current.values(), gate.refused)
         pages = Pages(services.current, gate, registry, self._reload_on_request, settings.root_path, not settings.config)
-        app = self._app = App(services.current, not settings.config, settings, gate, pages)
+        app = self._app = App(services.current, not settings.config, settings, gate, pages, self._sums)
         server = server_of(app, settings.max_body)
         async with tasks:
             http = tasks.create_task(server.serve([self._listener]))
@@ -81,6 +85,8 @@ class Process:
             await self._stopping.wait()
             await self._drain(server)
             clock.cancel()
+            if self._sums is not None:
+                self._sums.flush()
             if keys is not None:
                 keys.cancel()
         return self._exit_code
@@ -108,6 +114,8 @@ class Process:
         while True:
             await asyncio.sleep(SWEEP)
             self._services.sweep(loop.time())
+            if self._sums is not None:
+                self._sums.sweep()
             if self._oauth is not None and (expired := self._oauth.expired()):
                 for service in self._services:
                     service.streams.close(expired, only_standing=True)

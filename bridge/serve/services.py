@@ -10,6 +10,7 @@ from bridge.budget import share_of
 from bridge.callers.access import Access
 from bridge.callers.audit import Audit
 from bridge.callers.audit_log import AuditLog
+from bridge.callers.audit_sums import Sums
 from bridge.callers.keys import Keys
 from bridge.child.lifecycle import State
 from bridge.container import memory_limit
@@ -40,13 +41,14 @@ class Services:
         on_fatal: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         audit_log: AuditLog | None = None,
+        sums: Sums | None = None,
     ):
         self._settings = settings
         self._key = key
         self._on_fatal = on_fatal
         self._spawn = spawn
         self.configuration = configuration
-        self._audit_log = audit_log
+        self._audit_log, self._sums = audit_log, sums
         self.leaving: list[Service] = []
         self.current: dict[str, Service] = {}
         for name in configuration.mcps:
@@ -67,7 +69,7 @@ class Services:
         service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
         self._hold_to_rules(service, before or service)
         if self._audit_log is not None:
-            service.write_down(Audit(self._audit_log, name, self._key, ours.audit_arguments))
+            service.write_down(Audit(self._audit_log, name, self._key, ours.audit_arguments, self._sums))
         return service
 
     def _hold_to_rules(self, service: Service, before: Service) -> None:

@@ -178,12 +178,6 @@ class Service:
         """Whether this caller may not know that there is this MCP."""
         return self.access is not None and self.access.view(principal).is_hidden
 
-    def write_down_denial(self, principal: str, address: str, headers: Mapping[bytes, bytes]) -> None:
-        """Write down that somebody asked for this MCP, who may not know that there is one."""
-        if self.audit is not None and self.access is not None and self.audit.may_go_on():
-            entry = self.audit.begin(Envelope(), principal, address, headers, 0)
-            entry.end("denied", rule=self.access.view(principal).rules.of_all.rule)
-
     def shown(self, principal: str, method: str | None, answer: bytes) -> bytes:
         """An answer that no request went on for (LiteLLM gets its last list again), as this caller may see it."""
         if self.access is None or method is None:

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import pytest
 from msgspec import Raw
 from support import Bridge, Http, Modern, Sse, Ws, eventually, text, zoo
+from support.issuing import AUDIENCE, Issuer
 
 from bridge.callers.audit import Audit
 from bridge.callers.audit_log import AuditLog
+from bridge.callers.audit_sums import MOST, WHOLE, Sums
 from bridge.cli import main
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import Reason, Refusal
@@ -320,3 +322,99 @@ def test_calls_are_refused_where_they_must_be_written_down_and_cannot(start, con
     assert answer.status_code == 503
     assert "--audit-required" in answer.json()["error"]["message"]
     assert any("the audit cannot be written" in line for line in bridge.log)
+
+
+# -- what may come in a flood -------------------------------------------------------------------------------------------------------
+
+
+def test_a_flood_is_a_line_at_once_and_a_sum_a_minute_and_bounded_however_many_take_part():
+    lines, now = Lines(), [0.0]
+    sums = Sums(lines, lambda: now[0])
+    wrong = Refusal(401, -32600, "a bearer token is needed", reason=Reason.TOKEN)
+    for number in range(5000):
+        sums.refused(wrong, f"10.0.{number % 250}.1")
+    assert len(lines) == MOST + 1
+    assert lines[0] == lines[0] | {"address": "10.0.0.1", "outcome": "refused", "rule": "token", "why": wrong.message}
+    assert (lines[-1]["address"], lines[-1].get("count")) == ("many", None)
+
+    now[0] = 59
+    sums.sweep()
+    assert len(lines) == MOST + 1
+    now[0] = 61
+    sums.sweep()
+    counted = lines[MOST + 1 :]
+    assert sum(line["count"] for line in counted) == 5000 - (MOST + 1)
+    assert {line["count"] for line in counted if line["address"] != "many"} == {19}
+
+    now[0] = 200
+    sums.sweep()
+    assert len(lines) == 2 * (MOST + 1)  # nobody came again, so all are forgotten
+    sums.refused(wrong, "10.0.0.1")
+    sums.refused(wrong, "10.0.0.1")
+    sums.flush()
+    assert [line.get("count") for line in lines[-2:]] == [None, 1]
+
+
+def test_of_a_caller_that_asks_too_often_some_lines_are_whole_and_the_rest_is_a_sum():
+    lines = Lines()
+    audit = Audit(lines, "time", b"k", sums=Sums(lines, lambda: 0.0))
+    for number in range(100):
+        audit.begin(Envelope(method="ping"), "alice" if number % 2 else "bob", "10.0.0.1", {}, 10).refuse(
+            Refusal(429, -32603, "often", reason=Reason.LIMIT)
+        )
+    audit.sums.flush()
+
+    assert [line["outcome"] for line in lines] == ["limited"] * (2 * WHOLE + 2)
+    assert [(line["caller"], line["count"]) for line in lines[-2:]] == [("bob", 50 - WHOLE), ("alice", 50 - WHOLE)]
+
+
+def test_what_comes_no_further_than_the_gate_has_a_line(tmp_path, capsys):
+    """A wrong key, none, an expired JWT, a foreign Host and Origin, a header twice, an MCP that is not there or hidden, one's rate."""
+    command, *words = zoo("echo")
+    (tmp_path / "mcps.json").write_text(
+        json.dumps({"mcpServers": {name: {"command": command, "args": words} for name in ("echo", "other")}})
+    )
+    hash = hashlib.sha256(TOKEN.encode()).hexdigest()
+    alice = {"token_sha256": hash, "may": {"echo/*": "execute"}, "limits": {"requests": 0.001, "burst": 1}}
+    (tmp_path / "callers.json").write_text(json.dumps({"callers": {"alice": alice}}))
+    audit = tmp_path / "audit"
+    with Issuer().serving() as issuer:
+        options = ("--callers", tmp_path / "callers.json", "--audit", audit, "--oidc-issuer", issuer.url, "--audience", AUDIENCE)
+        with Bridge(None, "--config", tmp_path / "mcps.json", *options) as bridge:
+
+            def ask(path: str = "/echo/mcp", key: str = TOKEN, method: str = "POST", **headers) -> int:
+                shown = [("authorization", f"Bearer {key}")] if key else []
+                more = [(name.replace("_", "-"), value) for name, value in headers.items()]
+                return bridge.http.request(method, path, headers=[*shown, *more], json=call_of("echo", 1)).status_code
+
+            assert [ask(key="wrong-0123456789-0123456789") for _ in range(3)] == [401] * 3
+            assert [ask(key=""), ask(key=issuer.token(exp=1)), ask(host="evil.example.com")] == [401, 401, 403]
+            assert [ask(origin="https://evil.example.com"), ask(path="/nothing/mcp"), ask(path="/other/ws", method="GET")] == [
+                403,
+                404,
+                404,
+            ]
+            assert [ask(authorization="Bearer two")] == [400]
+            ask()
+            assert [ask(), ask(method="GET", accept="text/event-stream")] == [429, 429]
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    found = [(line["outcome"], line.get("rule"), line.get("caller"), line.get("mcp"), line.get("count")) for line in lines]
+
+    assert found == [
+        ("refused", "token", None, None, None),  # a wrong key
+        ("refused", "token", None, None, None),  # an expired one
+        ("refused", "host", None, None, None),
+        ("refused", "origin", None, None, None),
+        ("refused", "unknown MCP", "alice", "nothing", None),
+        ("denied", "default: deny", "alice", "other", None),
+        ("refused", found[6][1], None, None, None),
+        ("refused", "request", "alice", "echo", None),  # no session
+        ("limited", "limit", "alice", "echo", None),
+        ("limited", "limit", "alice", "echo", None),
+        ("refused", "token", None, None, 3),  # two of the wrong keys, and none
+    ]
+    assert all(line["address"] == "127.0.0.1" for line in lines)
+    assert (lines[1]["why"], "evil.example.com" in lines[2]["why"]) == ("the token has expired", True)
+    assert TOKEN not in audit.read_text() and "wrong-0123" not in audit.read_text()
+    assert main(["audit", str(audit), "--outcome", "refused"]) == 0
+    assert "3 more" in capsys.readouterr().out
