@@ -48,7 +48,9 @@ class ResourceServer:
         self._required = tuple(required)
         self._issuer, self._base_of = issuer, base_of
         self._has_names = has_names  # paths begin with that of their MCP
-        self.verified: dict[tuple[str, bytes], Verified] = {}  # by MCP and the tokens' hashes; another one once they may not be good any more
+        self.verified: dict[
+            tuple[str, bytes], Verified
+        ] = {}  # by MCP and the tokens' hashes; another one once they may not be good any more
         self._ends: dict[str, float] = {}  # when the last token of a principal ends; removed by `expired`
         self._leeway = verifier.leeway
         keys.on_change = self.forget

@@ -6,15 +6,19 @@ import json
 import pytest
 from support import Bridge, Http, Modern, Ws, eventually, zoo
 
-TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("slow", "free", "few")}
-LIMITS = {"slow": {"requests": 0.01, "burst": 5}, "few": {"sessions": 2, "in_flight": 1}, "free": {}}
+TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("slow", "free", "few", "boss")}
+LIMITS = {"slow": {"requests": 0.01, "burst": 5}, "few": {"sessions": 2, "in_flight": 1}, "free": {}, "boss": {}}
 CALL = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "echo", "arguments": {"message": "hi"}}}
 
 
 @pytest.fixture
 def limited(start, tmp_path):
     callers = {
-        name: {"token_sha256": hashlib.sha256(token.encode()).hexdigest(), "default": "execute", "limits": LIMITS[name]}
+        name: {
+            "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
+            "default": "admin" if name == "boss" else "execute",
+            "limits": LIMITS[name],
+        }
         for name, token in TOKENS.items()
     }
     (tmp_path / "callers.json").write_text(json.dumps({"callers": callers}))
@@ -68,7 +72,10 @@ def test_a_caller_has_no_more_calls_under_way_than_it_may(limited, connect):
     few, free = (connect(Http, bridge.url, headers=headers(name), listen=False) for name in ("few", "free"))
     few.begin_call("slow", seconds=30)
 
-    refused = eventually(lambda: (answer := few.post(CALL)).status_code == 429 and answer)  # once the other one has arrived
+    eventually(
+        lambda: [one for one in bridge.http.get("/status.json", headers=headers("boss")).json()["mcps"].values() if one["in_flight"]]
+    )
+    refused = few.post(CALL)
 
     assert refused.json()["error"]["message"].startswith("you may have 1 requests at once")
     assert free.post(CALL).status_code == 200
