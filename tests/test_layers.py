@@ -1,4 +1,4 @@
-"""Which room may import which is checked by lint-imports ([tool.importlinter] in pyproject.toml)."""
+"""Which package may import which is checked by lint-imports ([tool.importlinter] in pyproject.toml)."""
 
 import ast
 from pathlib import Path
