@@ -15,6 +15,7 @@ FLEET = {
     "lock": "pin the packages of MCPs, with hashes",
     "render": "write the files that follow from the stanzas",
     "verify": "prove hop by hop that every MCP works",
+    "approve": "say that the tools of MCPs are good as they are now",
     "tools": "list the tools of all MCPs",
     "resources": "list the resources of all MCPs",
     "prompts": "list the prompts of all MCPs",

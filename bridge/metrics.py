@@ -205,6 +205,13 @@ def _families() -> list[_Family | _Latency]:
             ["what"],
             lambda s: [((what,), pot.refused) for what, pot in s.budgets()],
         ),
+        _Family(
+            gauge,
+            "mcp_bridge_tools_unapproved",
+            "Tools that are not as they were approved (--pin-file), by what they are: new, changed, gone.",
+            ["what"],
+            lambda s: _by_one(s.unapproved_by_kind()),
+        ),
         _Family(counter, "mcp_bridge_strays", "Messages that belong to nobody, by kind.", ["kind"], lambda s: _by_one(s.counts.strays)),
         _Family(counter, "mcp_bridge_drops", "Messages for clients that were lost, by reason.", ["reason"], lambda s: _by_one(s.drops())),
     ]

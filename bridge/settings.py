@@ -120,6 +120,18 @@ class Settings:
     )
     tool_deny: tuple[str, ...] = option((), "hide these tools, even if they are allowed", repeat=True, metavar="NAME", per_mcp=True)
     tool_rename: tuple[str, ...] = option((), "show the server's tool OLD as NEW", repeat=True, metavar="OLD=NEW", per_mcp=True)
+    pin: str = option(
+        "warn",
+        "tools that are not as --pin-file has them approved: warn says so (log, metric, page), hide neither shows nor calls them, off",
+        choices=("warn", "hide", "off"),
+        per_mcp=True,
+    )
+    pin_file: str = option(
+        "",
+        "the tools that were approved (tools.lock.json, from `mcp-bridge approve`); read again when it changes",
+        metavar="FILE",
+        per_mcp=True,
+    )
     max_session_requests: int = option(0, "calls of one session that a child gets at once (0: no limit)", type=whole, per_mcp=True)
     spares: int = option(0, "warm children kept ready for sessions that get their own", type=whole, per_mcp=True)
     max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole, per_mcp=True)

@@ -27,6 +27,8 @@ from bridge.fleet.stanza import VARIABLE, Stanza, is_url
 from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.fleet.trial import attempt
 from bridge.fleet.wrapped import NotUnderstood
+from bridge.pins.lock import FILE as PINS
+from bridge.pins.lock import Lock
 from bridge.settings import UsageError
 
 # Of a dependency, in the words of uv, where only wheels are looked at.
@@ -243,7 +245,10 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
             draft = with_places(_locked(project, draft))
             proof = _tried(project, draft, entry.values, trial, here)
             draft, stanza = proof.draft, _checked(proof.draft)
-            write(project.root, [File(f"images/{draft.name}/{STANZA}", draft.text)])
+            files = [File(f"images/{draft.name}/{STANZA}", draft.text)]
+            if draft.tools and not secret_values.names(draft):  # what it lists without its keys may not be all
+                files.append(File(f"images/{draft.name}/{PINS}", Lock.of(draft.tools).text()))
+            write(project.root, files)
             if keep:
                 with whole_or_not_at_all(project.env_file, project.secrets):
                     secret_values.keep(project, entry.values)

@@ -7,6 +7,7 @@ from bridge.fleet.files import digest
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
+from bridge.pins.lock import FILE as PINS
 
 NOT_MADE_FROM = {"description", "smoke", "litellm", "tests_only"}  # what is only said about it
 
@@ -33,7 +34,7 @@ def older(project: Project, fleet: Fleet, definitions: dict[str, dict[str, str]]
 
 def _of(project: Project, stanza: Stanza) -> dict[str, str]:
     said = stanza.model_dump(mode="json")
-    files = digest([project.folder(stanza)], without=("stanza.yaml", "Dockerfile"))
+    files = digest([project.folder(stanza)], without=("stanza.yaml", "Dockerfile", PINS))  # what is approved is read while it runs
     runs = _sum([{name: value for name, value in said.items() if name not in NOT_MADE_FROM}, files])
     return {"runs": runs, "whole": _sum([said, files]), "packages": packages(stanza)}
 

@@ -342,6 +342,10 @@ class Stanza(Part):
         default_factory=dict, description="per-MCP options of `mcp-bridge serve`: isolation, max_in_flight, spares, …"
     )
     tools: Tools = Field(default_factory=Tools)
+    pin: Literal["warn", "hide", "off"] = Field(
+        "warn",
+        description="tools that are not as tools.lock.json beside the stanza has them approved: warn tells, hide serves none of them, off",
+    )
     smoke: Smoke | None = Field(None, description="the call that `verify` makes")
     litellm: Registration = Field(default_factory=Registration)
 
@@ -422,7 +426,10 @@ class Stanza(Part):
     @field_validator("bridge")
     @classmethod
     def _policy(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return check_policy(value)
+        checked = check_policy(value)
+        if "pin" in checked or "pin_file" in checked:
+            raise ValueError("pin: write it beside 'bridge', and not into it: what is approved stands in tools.lock.json beside the stanza")
+        return checked
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -434,6 +441,8 @@ class Stanza(Part):
                 raise ValueError("'url' needs 'transport': http or sse")
             if self.command:
                 raise ValueError("'url' names a remote MCP: there is no 'command' to run")
+            if self.pin == "hide":
+                raise ValueError("'pin: hide' is done by the bridge, and a remote MCP has none: LiteLLM asks it itself")
         elif self.transport or self.auth:
             raise ValueError("'transport' and 'auth' are for a remote MCP ('url'): a sidecar has all transports and the fleet's token")
         elif not self.command:

@@ -7,14 +7,15 @@ under the first two) build a `Call`, choose its table by what kind of message it
 (`Response`); they decide nothing.
 
 **What a callers file says of the caller** (`permission.py`) has its rows in all of them: `rate` before anything is done, `permit` as the last one
-before a request goes on, because what it decides by must be what the child gets. `record` (`record.py`) comes first, so that
+before a request goes on, because what it decides by must be what the child gets. Behind it stands `approved` where tools are hidden that
+nobody has approved (`--pin hide`), and nowhere else. `record` (`record.py`) comes first, so that
 all of them are written down. Every refusal of every row is seen by `call._refused`. A row that
 wants to hear of the answer puts an outbox of its own around that of the call, as `permission.shown` does.
 """
 
 from bridge.http.call import Steps
 from bridge.http.modern import Modern, without_envelope
-from bridge.http.permission import credentials, permit, permit_modern, permit_notice, permit_part, rate, rate_of_batch
+from bridge.http.permission import approved, credentials, permit, permit_modern, permit_notice, permit_part, rate, rate_of_batch
 from bridge.http.record import record, record_modern
 from bridge.http.service import Service
 from bridge.http.steps import (
@@ -50,13 +51,14 @@ class Admission:
     def __init__(self, service: Service):
         self.modern = modern = Modern()
         calls = service.modern
-        batch = Batch(request=(record, permit, credentials, request), notification=(permit_part, tell))
+        pin: Steps = (approved,) if service.pins is not None and service.pins.hides else ()
+        batch = Batch(request=(record, permit, *pin, credentials, request), notification=(permit_part, tell))
 
         # What cannot be read as a message, on all transports. (One that can has been looked at for these.)
         self.unreadable: Steps = (size, content, well_formed)
 
         # Streamable HTTP of the handshake era.
-        self.request: Steps = (record, revision, not_draining, rate, session, room, permit, credentials, request)
+        self.request: Steps = (record, revision, not_draining, rate, session, room, permit, *pin, credentials, request)
         self.initialize: Steps = (record, revision, not_draining, rate, initialize)
         self.notification: Steps = (revision, not_draining, older_service, session, room, permit_notice, notification)
         self.batch: Steps = (batch_of_handshake_era, revision, not_draining, rate, session, split, rate_of_batch, room, batch)
@@ -72,6 +74,7 @@ class Admission:
             rate,
             calls.find_child,
             permit_modern,
+            *pin,
             credentials,
             calls.tool,
             calls.special,
@@ -82,7 +85,7 @@ class Admission:
 
         # HTTP+SSE and WebSocket: the connection itself, and each message on it.
         self.connect: Steps = (not_draining, rate, stream_left)
-        self.connected_request: Steps = (record, not_draining, rate, connection_session, room, permit, credentials, request)
+        self.connected_request: Steps = (record, not_draining, rate, connection_session, room, permit, *pin, credentials, request)
         self.connected_initialize: Steps = (record, rate, open_connection)
         self.connected_notification: Steps = (room, permit_notice, notification)
         self.connected_batch: Steps = (is_open, rate, split, rate_of_batch, room, batch)

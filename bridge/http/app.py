@@ -1,10 +1,10 @@
 """Where a request comes in: the gate, then the endpoint of its path.
 
     POST, GET, DELETE /mcp      streamable.py        GET /healthz, /readyz, /metrics    pages.py
-    GET /sse, POST /messages    sse.py               GET /, /status.json                pages.py
+    GET /sse, POST /messages    sse.py               GET /, /status.json, /tools.json   pages.py
     WebSocket /ws               websocket.py
 
-A bridge with several MCPs has the left column, /readyz and /status.json once for each, below /NAME.
+A bridge with several MCPs has the left column, /readyz, /status.json and /tools.json once for each, below /NAME.
 """
 
 import logging
@@ -44,7 +44,7 @@ EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-
 LONGEST = 100  # characters of a name that a client made up
 LOCAL = "local"  # in place of an address, on a Unix socket
 ENDPOINTS = ("/mcp", "/sse", "/messages", "/ws")
-PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", RELOAD)
+PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", "/tools.json", RELOAD)
 
 
 class App:
@@ -77,6 +77,8 @@ class App:
                 Route("/metrics", pages.metrics),
                 Route("/", pages.home),
                 Route("/status.json", pages.status),
+                Route("/tools.json", pages.tools),
+                Route("/{name}/tools.json", pages.tools),
                 Route("/{name}/readyz", pages.readyz_of),
                 Route("/{name}/status.json", pages.status_of),
                 Route(PROTECTED_RESOURCE.decode() + "{path:path}", self._protected_resource),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 RELOAD = "/-/reload"  # asks for a token of its own
 OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
-PAGES = (b"/status.json", b"/metrics", b"/readyz")
+PAGES = (b"/status.json", b"/tools.json", b"/metrics", b"/readyz")
 HEALTH = (b"/healthz", b"/readyz")
 PROTECTED_RESOURCE = b"/.well-known/oauth-protected-resource"  # the metadata of RFC 9728, for who has no token yet
 OAUTH = (b"register", b"authorize", b"token")

@@ -22,6 +22,8 @@ from bridge.http.gate import Gate
 from bridge.http.prefix import prefix
 from bridge.http.service import Service
 from bridge.printable import printable
+from bridge.protocol import envelope
+from bridge.protocol.pages import joined
 from bridge.settings import UsageError
 
 
@@ -145,6 +147,22 @@ class Pages:
         status = None if service is None else self._status(request, service)
         return _no_such_mcp(request) if status is None else JSONResponse(status)
 
+    async def tools(self, request: Request) -> Response:
+        """What the server says of its tools, by its own names and uncut, for whoever approves them."""
+        name = request.path_params.get("name") or next(iter(self.services))
+        service = self.services.get(name)
+        if service is None or self._status(request, service) is None or (len(self.services) > 1 and "name" not in request.path_params):
+            return _no_such_mcp(request)
+        if not self._may_see_words(request, service):
+            return JSONResponse({"error": "what a server says before anything is hidden of it is for admins"}, 403)
+        pages = service.listed()
+        listed = b'{"tools":[]}' if pages == [] else joined(pages) if pages else None
+        if listed is None:
+            return JSONResponse({"error": "the server has not said its tools yet", **service.readiness()}, 503)
+        pin = service.pins.mode if service.pins else "off"
+        said = {"mcp": name, "pin": pin, "tools": envelope.members(listed)["tools"]}
+        return Response(envelope.encode(said), media_type="application/json")
+
     async def reload(self, request: Request) -> Response:
         """POST: read the configuration again. Off (404) without --admin-token-file and --callers."""
         admins, headers = self.gate.admins, request.scope["bridge.headers"]
@@ -200,7 +218,7 @@ def _links(outer: str) -> str:
 
 
 def _no_such_mcp(request: Request) -> Response:
-    return JSONResponse({"error": f"no MCP named {request.path_params['name']!r}"}, 404)
+    return JSONResponse({"error": f"no MCP named {request.path_params.get('name', '')!r}"}, 404)
 
 
 def _section(name: str, status: dict[str, Any]) -> str:

@@ -5,12 +5,12 @@ The rules themselves are in `bridge/callers/`. Without --callers a service has n
 
 from functools import partial
 
-from bridge.callers.access import LISTS, OwnName
+from bridge.callers.access import LISTS, LONGEST, OwnName
 from bridge.http.call import Call, ModernCall
 from bridge.http.modern import ModernReply
 from bridge.http.reply import FilteredOutbox
-from bridge.protocol import spelling
-from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
+from bridge.protocol import envelope, spelling
+from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, Reason, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
 
@@ -42,6 +42,20 @@ def permit(call: Call) -> Outcome:
         return None
     call.rule = denial.rule
     return denial.refusal
+
+
+def approved(call: Call) -> Outcome:
+    """The tool is as it was approved (--pin hide). Its name is decided by as the child gets it, and by what the child says now."""
+    if call.message.method != "tools/call":
+        return None
+    relay = call.child.relay if isinstance(call, ModernCall) and call.child is not None else call.session and call.session.relay
+    assert relay and relay.pinned is not None
+    given = envelope.string(spelling.params(call.message).name)
+    own = None if given is None else relay.policy.profile.own_name(given)
+    if relay.pinned.may_call(own):
+        return None
+    why = "it is new, or the server says something else of it, and nobody has approved that yet (mcp-bridge approve)"
+    return Refusal(200, INVALID_PARAMS, f"the tool {(given or '')[:LONGEST]!r} is not served: {why}", reason=Reason.POLICY)
 
 
 def credentials(call: Call) -> Outcome:

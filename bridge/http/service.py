@@ -17,6 +17,7 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import Outcome
+from bridge.protocol.pinned import Pins
 from bridge.protocol.profile import Strict
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Session, Sessions
@@ -56,6 +57,8 @@ class Service(Protocol):
     audit: Audit | None  # of calls, where they are written down
     credentials: Credentials | None  # that callers bring along for their own children
     access: Access | None  # what callers may do, where a file says so
+
+    pins: Pins | None  # which tools were approved, where that is asked
 
     def principal_of(self, caller: str, headers: Mapping[bytes, bytes]) -> str | Refusal: ...
 
@@ -100,6 +103,8 @@ class Service(Protocol):
     def room(self, session: Session) -> Awaitable[Refusal | None]: ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]": ...
+
+    def listed(self) -> list[bytes] | None: ...
 
     def readiness(self, is_shown: bool = True) -> dict[str, Any]: ...
 

@@ -6,6 +6,7 @@ from bridge.protocol.completion import Completion
 from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.exchange import Exchange
+from bridge.protocol.pinned import Pinned
 from bridge.protocol.profile import Strict
 
 PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older one will do
@@ -14,8 +15,8 @@ PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older 
 class LateLists:
     """`cursors` are those of the lists that the child is late with, until it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, completion: Completion, profile: Strict):
-        self._dispatcher, self._completion, self._profile = dispatcher, completion, profile
+    def __init__(self, dispatcher: Dispatcher, completion: Completion, profile: Strict, pinned: Pinned | None = None):
+        self._dispatcher, self._completion, self._profile, self._pinned = dispatcher, completion, profile, pinned
         self.cursors: set[bytes] = set()
 
     def sweep(self, now: float) -> None:
@@ -41,7 +42,7 @@ class LateLists:
 
     def _receive(self, cursor: bytes, message: Envelope) -> None:
         self.cursors.discard(cursor)
-        self._profile.record_list(cursor, message)
+        self._profile.record_list(cursor, message if self._pinned is None else self._pinned.cut(message))
 
 
 def _is_late(exchange: Exchange, now: float) -> bool:

@@ -14,6 +14,7 @@ from bridge.protocol.envelope import Envelope
 from bridge.protocol.known_lists import LISTS, KnownLists, Reading
 from bridge.protocol.link import Link
 from bridge.protocol.pages import joined
+from bridge.protocol.pinned import Pinned
 from bridge.protocol.policy import Policy
 
 
@@ -30,9 +31,10 @@ class Learning:
         policy: Policy,
         changed: Callable[[str], None],
         learned: Callable[[], None] | None,
+        pinned: Pinned | None = None,
     ):
         self._link, self._dispatcher, self._lists, self._catalogue, self._policy = link, dispatcher, lists, catalogue, policy
-        self._changed, self._all_learned = changed, learned
+        self._changed, self._all_learned, self._pinned = changed, learned, pinned
         self._waiting: list[Callable[[], object]] = []
         self.is_missed = False  # a call to this child went on without the list of its tools
         self.is_over = False  # another child is asked
@@ -83,16 +85,33 @@ class Learning:
     def _learned(self, method: str, tell: bool, pages: dict[bytes, bytes]) -> None:
         if self._is_outdated(method):
             return
-        tools, profile = self._policy.tools, self._policy.profile
+        tools = self._policy.tools
         if method == "tools/list":
             self._catalogue.learn(pages.values())
             for why in tools.complaints(self._catalogue.names.values()) if tools else ():
                 self._link.log.error("an option about tools does not fit this server", why=why)
-            if profile.is_litellm and (whole := joined(list(pages.values()))):
-                profile.record_list(b"", Envelope(result=Raw(whole)))
+            self._look_at(list(pages.values()))
         if self._lists.learn(method, pages) and tell:
             self._changed(LISTS[method])
         self.tell()
+
+    def judge(self) -> None:
+        """Something else is approved of its tools: those that are known are looked at again, and clients are told."""
+        if self._pinned is None:
+            return
+        self._pinned.renew()
+        if pages := self._lists.pages("tools/list"):
+            self._look_at(pages)
+            self._changed("tools")
+
+    def _look_at(self, pages: list[bytes]) -> None:
+        """What the tools of a list mean for those that keep one."""
+        pinned, profile = self._pinned, self._policy.profile
+        if pinned is not None:
+            pinned.learned(pages)
+        if profile.is_litellm and (whole := joined(pages)):
+            message = Envelope(result=Raw(whole))
+            profile.record_list(b"", message if pinned is None else pinned.cut(message))
 
     def _not_learned(self, method: str, error: Raw) -> None:
         """A list that the child would not give: what was known of it stays."""

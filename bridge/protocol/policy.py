@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bridge.protocol.pinned import Pins
 from bridge.protocol.profile import Strict
 from bridge.protocol.tools import Tools
 
@@ -21,3 +22,4 @@ class Policy:
     ping_misses: int = 3
     tools: Tools | None = None  # which ones are shown and how they are called; None: all as they are
     mcp: str = ""
+    pins: Pins | None = None  # which tools were approved; None: nobody asks

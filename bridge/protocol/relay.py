@@ -47,6 +47,7 @@ from bridge.protocol.link import Event, Link, State
 from bridge.protocol.notices import Notices
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.pings import Pings
+from bridge.protocol.pinned import Pinned
 from bridge.protocol.policy import Policy
 from bridge.protocol.session import Session
 from bridge.protocol.upkeep import Upkeep
@@ -97,10 +98,11 @@ class Relay:
         self.notices = Notices(audience, link, self.asks, policy, counts, self._forget)
         self.listens = Listens(link, dispatcher, audience, policy.ready_wait, self.notices.notified)
         learned = None if self.is_private else child.learned
-        self.learning = Learning(link, dispatcher, self.lists, self.catalogue, policy, self.notices.changed, learned)
+        self.pinned = Pinned(policy.pins, log) if policy.pins else None  # whether its tools are those that were approved
+        self.learning = Learning(link, dispatcher, self.lists, self.catalogue, policy, self.notices.changed, learned, self.pinned)
         self.incoming = Incoming(link, counts, self.exchanges.__contains__, self._answered, self._said, self._failed)
         self.received = self.incoming.received  # one line of the child's stdout; the same object, as it is called for each
-        self.late_lists = LateLists(dispatcher, self.completion, policy.profile)
+        self.late_lists = LateLists(dispatcher, self.completion, policy.profile, self.pinned)
         self._pings = Pings(child, link, dispatcher, audience, policy)
         parts = (self.incoming, self.notices, self._pings, self.late_lists)
         self._upkeep = Upkeep(link, policy, dispatcher, self.completion, self.asks, parts, self.listens, self.abandon)
@@ -163,6 +165,9 @@ class Relay:
         policy, link, turns = self.policy, self.link, self.dispatcher.turns
         self.translator: Translator = Upgrade(policy, link) if link.is_modern else Same(policy)  # for clients with a session
         self.modern_translator: Verbatim | Downgrade = Verbatim(policy, link, self.tasks) if link.is_modern else Downgrade(policy, link)
+        if self.pinned is not None:
+            for translator in (self.translator, self.modern_translator):
+                translator.answer = self.pinned.before(translator.answer)  # type: ignore[method-assign, assignment]  # as `Same` does
         for exchange in turns.clear():  # worded for another era
             if exchange.session is not None and not exchange.session.is_modern and exchange.method in _IN_BOTH_ERAS:
                 self.reword(exchange, exchange.message or envelope.from_client(exchange.line or b""))
@@ -228,7 +233,10 @@ class Relay:
         """Take the child as known, and asleep, from what was kept of it."""
         self.link.facts = facts
         self.sleep()
-        self.catalogue.learn(self.lists.pages("tools/list"))
+        pages = self.lists.pages("tools/list")
+        self.catalogue.learn(pages)
+        if self.pinned is not None and pages:
+            self.pinned.learned(pages)
 
     def presume(self, other: "Relay") -> None:
         """Take the child, which is still starting, as another one is known to be, and answer questions for lists at once."""

@@ -31,6 +31,7 @@ from bridge.service.children import Children
 from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
 from bridge.service.opening import Opened, Opening
+from bridge.service.pin_file import PinFile
 from bridge.service.report import Report
 from bridge.service.room import Room
 from bridge.service.setup import Setup
@@ -81,6 +82,10 @@ class Service:
         self.access: Access | None = None  # what callers may do, where a file says so (--callers)
         self.older: Service | None = None  # which this one replaces, while that finishes what it began
         self.draining = False
+        self.pins = setup.policy.pins
+        self._pin_file = PinFile(settings.pin_file, self.pins, log) if self.pins is not None and settings.pin_file else None
+        if self._pin_file is not None:
+            self._pin_file.has_changed(setup.now())
         self._now = setup.now
         self._room = Room(counts, settings.request_timeout)
         self._opening = Opening(setup, self.sessions, self.children, self.end)
@@ -213,6 +218,13 @@ class Service:
     def status(self, is_shown: bool = True) -> dict[str, Any]:
         return self.report.status(is_shown)
 
+    def listed(self) -> list[bytes] | None:
+        """The pages of the shared child's list of tools, as it says them; None where they are not known."""
+        relay = self.children.shared.relay
+        if relay.facts is not None and not relay.facts.offers("tools"):
+            return []
+        return relay.lists.pages("tools/list") or None
+
     def start(self) -> None:
         if found := proxies(self.command.environment):
             self.log.info("the child is told of proxies", **found)
@@ -221,6 +233,10 @@ class Service:
     def sweep(self, now: float) -> None:
         """What is due: time-outs, idle sessions, signs of life."""
         keepalive = self.settings.keepalive
+        if self._pin_file is not None and self._pin_file.has_changed(now):
+            self.log.info("other tools are approved now")
+            for child in self.children:
+                child.relay.learning.judge()
         self._leases.sweep(now)
         self.children.sweep(now)
         if keepalive:

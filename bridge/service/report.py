@@ -6,6 +6,7 @@ from typing import Any
 from bridge.budget import Budget
 from bridge.callers.audit import Audit
 from bridge.child.usage import usage
+from bridge.pins.changes import GONE, NEW, Change
 from bridge.printable import shortened
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Sessions
@@ -83,6 +84,8 @@ class Report:
             "recycled": counts.recycled,
             "spares": children.pool.spares,
             "tools": self._tools(),
+            "pin": setup.policy.pins.mode if setup.policy.pins else "off",
+            "unapproved": [redacted(shortened(str(Change(name, what)), SHOWN)) for name, what in sorted(self.unapproved().items())],
             "stderr": list(supervisor.stderr.tail) if is_shown else [],
         }
 
@@ -120,6 +123,20 @@ class Report:
         """When the shared child was started, in Unix time; 0 if none runs."""
         supervisor = self._children.shared.supervisor
         return time.time() - (self._setup.now() - supervisor.started) if supervisor.pid else 0.0
+
+    def unapproved(self) -> dict[str, tuple[str, ...]]:
+        """The tools of any of its children that are not as they were approved, and how they differ."""
+        found: dict[str, tuple[str, ...]] = {}
+        for child in self._children:
+            if child.relay.pinned is not None:
+                found.update(child.relay.pinned.changes)
+        return found
+
+    def unapproved_by_kind(self) -> dict[str, int]:
+        kinds = {NEW: 0, "changed": 0, GONE: 0} if self._setup.policy.pins else {}
+        for what in self.unapproved().values():
+            kinds[what[0] if what[0] in kinds else "changed"] += 1
+        return kinds
 
     def _pids(self) -> list[int]:
         return [child.pid for child in self._children if child.pid]

@@ -10,6 +10,7 @@ from bridge.child.lifecycle import Pace
 from bridge.child.process import Command
 from bridge.counts import Counts
 from bridge.log import Log
+from bridge.protocol.pinned import Pins
 from bridge.protocol.policy import Policy
 from bridge.protocol.profile import Strict, profile
 from bridge.protocol.tools import Tools
@@ -68,6 +69,7 @@ class Setup:
             settings.ping_misses,
             tools,
             name,
+            Pins(settings.pin == "hide") if settings.pin != "off" and (settings.pin_file or settings.pin == "hide") else None,
         )
         pace = Pace(settings.start_timeout, settings.backoff_initial, settings.backoff_max, settings.max_restarts)
         minted = itertools.count(1)

@@ -80,7 +80,7 @@ def verified(monkeypatch) -> list[list[str]]:
 
     calls = Calls()
 
-    def verify_now(engine, started, *_):
+    def verify_now(engine, started, *_, **__):
         names = [one.name for one in started.fleet.stanzas]
         calls.append(names)
         return Verdict(
@@ -119,7 +119,7 @@ def test_what_failed_is_verified_again(project, verified):
 
 
 def test_what_could_not_be_asked_through_litellm_is_not_called_verified(project, monkeypatch, capsys):
-    def verify_now(engine, started, *_):
+    def verify_now(engine, started, *_, **__):
         mcps = [
             Report(one.name, hops=[Hop("smoke", OK), Hop("called", SKIPPED, "LiteLLM itself does not work")])
             for one in started.fleet.stanzas

@@ -9,7 +9,8 @@ from bridge.http.admission import Admission
 from bridge.http.steps import Batch
 
 CALLS = SimpleNamespace(find_child=1, tool=2, special=3, room=4, send=5)
-TABLES = vars(Admission(SimpleNamespace(modern=CALLS)))
+TABLES = vars(Admission(SimpleNamespace(modern=CALLS, pins=None)))
+HIDING = vars(Admission(SimpleNamespace(modern=CALLS, pins=SimpleNamespace(hides=True))))
 PERMITS = {permission.permit, permission.permit_modern, permission.permit_notice, permission.permit_part}
 
 
@@ -30,3 +31,16 @@ def test_a_modern_call_is_permitted_before_anything_of_its_child_is_told():
     steps = TABLES["modern_request"]
 
     assert steps.index(CALLS.find_child) + 1 == steps.index(permission.permit_modern) < steps.index(CALLS.tool)
+
+
+def test_where_tools_are_hidden_until_they_are_approved_each_table_of_requests_asks_that_and_no_other_does():
+    for name, steps in HIDING.items():
+        if not isinstance(steps, tuple):
+            continue
+        whole = (*steps, *(steps[-1].request if isinstance(steps[-1], Batch) else ()))
+        at = [number for number, step in enumerate(whole) if step is permission.approved]
+        is_asked = any(step in (permission.permit, permission.permit_modern) for step in whole)
+
+        assert len(at) == int(is_asked), name
+        assert all(whole[number - 1] in PERMITS for number in at), "nobody hears of it who may not call"
+        assert permission.approved not in TABLES[name], "it costs nothing where nobody wants it"

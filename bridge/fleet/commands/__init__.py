@@ -19,7 +19,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.transaction import recover
 from bridge.settings import UsageError
 
-COMMANDS = ("up", "down", "ps", "logs", "add", "lock", "render", "verify", "tools", "resources", "prompts", "catalog", "prune")
+COMMANDS = ("up", "down", "ps", "logs", "add", "lock", "render", "verify", "approve", "tools", "resources", "prompts", "catalog", "prune")
 LISTS = ("tools", "resources", "prompts")
 
 

@@ -90,14 +90,15 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
         and (arguments.verify_all or arguments.model or stanza.name not in verified)
     ]
     if todo and not arguments.no_verify:
-        verdict = verify_now(
-            engine, replace(started, fleet=whole.only([stanza.name for stanza in todo]), left_out={}), environment, arguments.model, say
-        )
+        wanted = replace(started, fleet=whole.only([stanza.name for stanza in todo]), left_out={})
+        verdict = verify_now(engine, wanted, environment, arguments.model, say, images=project.images)
         reports = {report.name: report for report in verdict.mcps}
         verified |= {name: _stamp(started, definitions, name) for name, report in reports.items() if report.is_ok and not report.is_skipped}
         if not verdict.is_ok:
             is_ok = False
             shared = [report.name for report in verdict.shared if not report.is_ok]
+            _complain(verdict)
+        elif any(report.unapproved for report in verdict.mcps):
             _complain(verdict)
         remember(project, _memory(engine, started, verified, definitions))
     _print(engine, started, environment, reports, verified, project, tell_each=bool(arguments.names))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.fleet import definition
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
     project, engine, memory, started, environment = running_fleet(arguments)
     older = definition.older(project, started.fleet, memory.definitions)
-    verdict = verify_now(engine, started, environment, arguments.model, progress(), arguments.era == "both", older)
+    verdict = verify_now(engine, started, environment, arguments.model, progress(), arguments.era == "both", older, project.images)
     print(json.dumps(verdict.as_data(), ensure_ascii=False, indent=2) if arguments.json else table(verdict))
     return 0 if verdict.is_ok else 1
 
@@ -43,8 +44,9 @@ def verify_now(
     say: Say,
     both_eras: bool = False,
     older: dict[str, str] | None = None,
+    images: Path | None = None,
 ) -> "Verdict":
-    """The verdict on all of `started`. `older`: which of them run as an earlier stanza said."""
+    """The verdict on all of `started`. `older`: which of them run as an earlier stanza said; `images`: where it stands what was approved."""
     from bridge.fleet.engines.readiness import seen  # start-up time: it brings an HTTP client
     from bridge.fleet.verify import Subject, verify  # start-up time: it takes the MCP SDK
 
@@ -53,5 +55,18 @@ def verify_now(
     fleet = engine.as_here(started.fleet, environment)
     running = seen(engine, urls, environment)
     return verify(
-        Subject(engine.name, fleet, environment, urls, running, model, started.left_out, say, both_eras, started.troubles, older or {})
+        Subject(
+            engine.name,
+            fleet,
+            environment,
+            urls,
+            running,
+            model,
+            started.left_out,
+            say,
+            both_eras,
+            started.troubles,
+            older=older or {},
+            images=images,
+        )
     )

@@ -26,6 +26,7 @@ from bridge.fleet.environment import DATABASE_HOST, Environment
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Binary, Stanza, Volume
 from bridge.fleet.targets.sidecar import HOST
+from bridge.pins.lock import FILE as PINS
 
 SERVER, FILES = "/opt/server", "/app"  # where an image has what was installed, and the stanza's own files
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -84,6 +85,8 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
         "cwd": here(stanza.cwd) if stanza.cwd else str(home),
         "profile": "litellm",
         **stanza.bridge,
+        "pin": stanza.pin,
+        "pin_file": str(project.folder(stanza) / PINS) if stanza.pin != "off" else "",
         "tool_allow": stanza.tools.allow,
         "tool_deny": stanza.tools.deny,
         "tool_rename": stanza.tools.rename,

@@ -25,7 +25,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets import litellm as gateway
-from bridge.fleet.targets.sidecar import HARDENED, HOST, has_references, options, parts, scratch, variables
+from bridge.fleet.targets.sidecar import APPROVED, HARDENED, HOST, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
@@ -111,6 +111,8 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         _keys("mcp"),
         *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
     ]
+    if stanza.pin != "off":
+        service["volumes"].append(f"../images/{stanza.name}:{APPROVED}:ro")  # a stanza holds no secret
     if "docker" in stanza.grants:
         service["volumes"].append(f"{DOCKER_SOCKET}:{DOCKER_SOCKET}")
         service["group_add"] = ["${DOCKER_GROUP:-0}"]  # the socket's, as `up` finds it

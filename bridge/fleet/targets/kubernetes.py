@@ -14,8 +14,9 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in
-from bridge.fleet.targets.sidecar import SECRETS, has_references, options, parts, scratch, secret_path, variables
+from bridge.fleet.targets.sidecar import APPROVED, SECRETS, has_references, options, parts, scratch, secret_path, variables
 from bridge.fleet.targets.template import fill, template
+from bridge.pins.lock import FILE as PINS
 
 UID = 10001
 KEYS, SETTINGS = "mcp-bridge", "mcp-settings"
@@ -99,6 +100,9 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
         {"name": "secrets", "projected": {"defaultMode": 0o444, "sources": _secret_sources(stanza, files)}},
         *({"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims),
     ]
+    if stanza.pin != "off":
+        container["volumeMounts"].append({"name": "approved", "mountPath": APPROVED, "readOnly": True})
+        volumes.append({"name": "approved", "configMap": {"name": f"mcp-{stanza.name}-tools", "optional": True}})
     if stanza.limits.shm:
         container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(stanza.limits.shm)}})
@@ -231,6 +235,11 @@ def _how(fleet: Fleet) -> str:
                 f"[--from-literal={name}=…]" if secret.optional else f"--from-literal={name}=…" for name, secret in stanza.secrets.items()
             )
             lines.append(f"   kubectl -n {fleet.name} create secret generic mcp-{stanza.name} {keys}")
+    if pinned := [stanza.name for stanza in fleet.sidecars if stanza.pin != "off" and not stanza.tests_only]:
+        lines += [
+            f"   for mcp in {' '.join(pinned)}; do     # those with approved tools; pods see a change within a minute",
+            f"     kubectl -n {fleet.name} create configmap mcp-$mcp-tools --from-file=images/$mcp/{PINS}; done",
+        ]
     settings = dict.fromkeys(name for stanza in fleet.sidecars if not stanza.tests_only for name in stanza.required_variables)
     if settings:
         lines.append(f"   kubectl -n {fleet.name} create configmap {SETTINGS} {' '.join(f'--from-literal={name}=…' for name in settings)}")

@@ -92,6 +92,14 @@ def alerts() -> dict[str, Any]:
             "More sessions or calls than `max_children`, `max_sessions` or `max_requests` allow: see the stanza's `bridge`.",
         ),
         _alert(
+            "McpToolsUnapproved",
+            'sum by (mcp) (mcp_bridge_tools_unapproved{what!="gone"}) > 0',
+            "0m",
+            "critical",
+            "{{ $labels.mcp }}: {{ $value }} tools are new, or say something else than what was approved",
+            "Models read it. `mcp-bridge approve {{ $labels.mcp }}` shows the difference and asks; `pin: hide` in its stanza serves none before.",
+        ),
+        _alert(
             "McpWrongToken",
             'sum by (instance) (rate(mcp_bridge_gate_refusals_total{reason="token"}[5m])) > 0.1',
             "10m",

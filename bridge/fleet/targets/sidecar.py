@@ -6,8 +6,12 @@ from typing import Any
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets.dockerfile import in_words
+from bridge.pins.lock import FILE as PINS
 
 SECRETS = "/run/secrets"
+APPROVED = (
+    "/run/approved"  # the folder that says which tools were approved; a folder, because a file that is replaced would stay the old one
+)
 HOST = "host.docker.internal"  # what a container calls the machine that it runs on
 HARDENED = {  # of every container of the fleet
     "read_only": True,
@@ -25,6 +29,8 @@ def options(fleet: Fleet, stanza: Stanza, token_file: str, as_files: Iterable[st
     there = stanza.secrets if as_files is None else {name: stanza.secrets[name] for name in as_files}
     said: dict[str, str] = {"name": stanza.name, "token_file": token_file}
     said |= {name: _option(value) for name, value in stanza.bridge.items()}
+    if stanza.pin != "off":
+        said |= {"pin": stanza.pin, "pin_file": f"{APPROVED}/{PINS}"}
     if origins := [*fleet.origins, *stanza.origins]:
         said["allowed_origin"] = _option(list(dict.fromkeys(origins)))
     if stanza.tools.allow:

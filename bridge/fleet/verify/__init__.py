@@ -16,10 +16,12 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import anyio
 
+from bridge.fleet.approved import difference
 from bridge.fleet.ask import Http
 from bridge.fleet.engines import Running, Say, Urls
 from bridge.fleet.environment import Environment
@@ -53,6 +55,7 @@ class Subject:
     say: Say = lambda text: None
     both_eras: bool = False  # also as a client of MCP 2026-07-28, for which a server may get a second process
     troubles: dict[str, str] = field(default_factory=dict)  # why the last `up` could not start some
+    images: Path | None = None  # the folder of the stanzas, with what was approved of their tools
     older: dict[str, str] = field(default_factory=dict)  # which run as an earlier stanza said, and what differs
 
 
@@ -121,6 +124,11 @@ class _Verification:
                 self.no_call(stanza),
                 self.subject.both_eras,
                 self.subject.troubles.get(name, ""),
+            )
+        if report.tools is not None and not stanza.is_remote and stanza.pin != "off" and self.subject.images is not None:
+            headers = headers_for(stanza, self.subject.environment)
+            report.unapproved = await self._apart(
+                difference, self.subject.images / name, self.http, report.url, headers, stanza.pin == "hide"
             )
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 

@@ -41,6 +41,7 @@ class Report:
     hops: list[Hop] = field(default_factory=list)
     tools: list[str] | None = None  # as a client sees them
     odd: list[str] = field(default_factory=list)  # what models may refuse of them, with the way out
+    unapproved: list[str] = field(default_factory=list)  # how they differ from what was approved
 
     def add(self, hop: Hop) -> bool:
         """Note it. Returns whether the way goes on."""
@@ -86,6 +87,7 @@ class Verdict:
                 "url": report.url,
                 **({"tools": report.tools} if report.tools is not None else {}),
                 **({"odd": report.odd} if report.odd else {}),
+                **({"unapproved": report.unapproved} if report.unapproved else {}),
                 "hops": [{key: value for key, value in hop.__dict__.items() if value != ""} for hop in report.hops],
             }
 

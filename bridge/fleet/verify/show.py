@@ -46,6 +46,9 @@ def _troubles(report: Report) -> Iterator[str]:
             yield f"{report.name}: {len(report.odd) - SHOWN} more of its tools are odd (--json has all)"
             break
         yield f"{report.name}: models may refuse {odd}"
+    if report.unapproved:
+        yield f"{report.name}: not all of its tools are as they were approved (`mcp-bridge approve {report.name}` says that they are good):"
+        yield from (f"  {line}" for line in report.unapproved)
     for hop in report.hops:
         if hop.name == "smoke" and hop.state == NONE:
             yield f"{report.name}: not called: {hop.seen}"
