@@ -8,7 +8,7 @@ text) needs a rule that says so.
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import msgspec
 from msgspec import Raw
@@ -194,6 +194,9 @@ class Access:
     def __init__(self, callers: Callers, mcp: str, before: "Access | None" = None):
         self.callers = callers
         self.mcp = mcp
+        everybody = (*callers.by_name.values(), callers.everybody)
+        self._limits = {name for caller in everybody for name, most in asdict(caller.limits).items() if most}  # those that anybody has
+        self.have_rates = "requests" in self._limits
         self._views: OrderedDict[str, View] = OrderedDict()
         self._buckets: OrderedDict[str, Bucket | None] = OrderedDict()
         for name, bucket in before._buckets.items() if before else ():
@@ -235,9 +238,9 @@ class Access:
                 self._buckets.popitem(last=False)
         return self._buckets[caller]
 
-    def cap(self, what: str) -> Callable[[str], int]:
-        """How many sessions, children or calls under way a caller may have; 0 if that is not limited for it."""
-        return lambda caller: int(getattr(self.callers.of(caller).limits, what))
+    def cap(self, what: str) -> Callable[[str], int] | None:
+        """How many sessions, children or calls under way a caller may have, 0 if that is not limited for it; None if it is for nobody."""
+        return (lambda caller: int(getattr(self.callers.of(caller).limits, what))) if what in self._limits else None
 
 
 def _denied(code: int, why: str, rule: str, is_modern: bool) -> Denial:

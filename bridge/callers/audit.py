@@ -8,13 +8,13 @@ import hashlib
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from bridge.protocol import envelope
-from bridge.protocol.envelope import Envelope
+from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import Reason, Refusal
 from bridge.redact import is_secret_name, redacted
 
@@ -24,16 +24,19 @@ SHOWN = "[redacted]"
 # Where a gateway says for whom it calls, if its operator has it do so (extra_headers). Nobody verifies it.
 USER = (b"x-litellm-user-id", b"x-litellm-user", b"x-litellm-end-user-id", b"x-litellm-customer-id")
 TEAM = (b"x-litellm-team-id", b"x-litellm-team")
+NAMED = {"tools/call": "tool", "prompts/get": "prompt"}
 OF_RESOURCE = ("resources/read", "resources/subscribe", "resources/unsubscribe")
 LIMITED = "limited"
 OUTCOMES = {Reason.POLICY: "denied", Reason.LIMIT: LIMITED}
+REMEMBERED, MEMORABLE = 1000, 4096  # parts of lines, and bytes of what each is known by
+Key = TypeVar("Key")
 
 
 class Line(Struct, omit_defaults=True):
     """As it is written. `ms` is from the request to its answer; `rule` is that of the callers file, or what kind of refusal it was; `count` makes it
     a sum (audit_sums.py)."""
 
-    time: str
+    time: str = ""
     caller: str = ""
     address: str = ""
     client: str = ""
@@ -85,18 +88,68 @@ class Audit:
         self._shows_arguments = shows_arguments
         self._headers: Mapping[bytes, bytes] = {}  # the last ones, and what they say: a connection's are the same for each request
         self._said = ("", "", "")
+        self._callers: dict[tuple[str, str, bytes, str, str], bytes] = {}  # begins of lines, in JSON
+        self._calls: dict[tuple[str, bytes], bytes] = {}  # what follows them
 
-    def begin(self, message: Envelope, caller: str, address: str, headers: Mapping[bytes, bytes], size: int) -> "Entry":
-        entry = Entry(self, message.method or "", caller, address, headers, size, time.time(), time.perf_counter())
-        if message.params:
-            entry.params = message.params
-        return entry
+    def begin(
+        self, message: Envelope, caller: str, address: str, headers: Mapping[bytes, bytes], size: int, params: Params | None = None
+    ) -> "Entry":
+        """`params` are the message's, where somebody has looked at them already. What the entry says of them is settled now: later a tool
+        may be named as its server names it."""
+        params = params or envelope.peek(message.params)
+        what = self._what(message.method or "", params)
+        return Entry(self, caller, address, headers, size, what, params.arguments, time.time(), time.perf_counter())
 
-    def write(self, line: Line) -> None:
-        if line.outcome == LIMITED and self.sums is not None:
-            self.sums.note(line, (line.outcome, line.rule, line.mcp, line.caller, line.address))
-        elif not self.sink.write(encode(line) + b"\n"):
+    def write(self, entry: "Entry", outcome: str, rule: str, size: int) -> None:
+        """One line: `ms` is from the request to its answer, `rule` that of the callers file, or what kind of refusal it was."""
+        user, team, trace = self.said(entry.headers)
+        more = b',"rule":%b' % envelope.encode(rule) if rule else b""
+        if entry.arguments:
+            more += b',"arguments_hash":"%b"' % self.hash(entry.arguments).encode()
+            if self._shows_arguments:
+                more += b',"arguments":%b' % self.arguments(entry.arguments)
+        if trace:
+            more += b',"traceparent":%b' % envelope.encode(trace)
+        line = b'{"time":"%b",%b%b,"outcome":"%b","ms":%.3f,"bytes_in":%d,"bytes_out":%d%b}\n' % (
+            clock(entry.time).encode(),
+            self._who(entry, user, team),
+            entry.what,
+            outcome.encode(),
+            (time.perf_counter() - entry.began) * 1000,
+            entry.size,
+            size,
+            more,
+        )
+        if outcome == LIMITED and self.sums is not None:
+            self.sums.note(msgspec.json.decode(line, type=Line), (outcome, rule, self.mcp, entry.caller, entry.address))
+        elif not self.sink.write(line):
             self.lost += 1
+
+    def _who(self, entry: "Entry", user: str, team: str) -> bytes:
+        raw = bytes(entry.client)
+        key = entry.caller, entry.address, raw, user, team
+        known = self._callers.get(key)
+        if known is None:
+            known = _inner(Line("", entry.caller, entry.address, *_client(raw), user, team, self.mcp))
+            _remember(self._callers, key, known, len(raw))
+        return known
+
+    def _what(self, method: str, params: Params) -> bytes:
+        """With a comma before it, if there is anything to say."""
+        naming = params.uri if method in OF_RESOURCE else params.name if method in NAMED else envelope.ABSENT
+        key = method, bytes(naming)
+        known = self._calls.get(key)
+        if known is None:
+            name = envelope.string(naming) or ""
+            what = Line(method=method[:LONGEST])
+            if method in OF_RESOURCE:
+                what.resource = redacted(name[: 16 * LONGEST])[:LONGEST]
+            elif method in NAMED:
+                setattr(what, NAMED[method], name[:LONGEST])
+            inner = _inner(what)
+            known = b"," + inner if inner else b""
+            _remember(self._calls, key, known, len(naming) + len(method))
+        return known
 
     def said(self, headers: Mapping[bytes, bytes]) -> tuple[str, str, str]:
         """The user, the team and the trace that headers name."""
@@ -112,9 +165,7 @@ class Audit:
         return keyed.hexdigest()
 
     def arguments(self, raw: Raw) -> Raw:
-        """The arguments to be written out: nothing without --audit-arguments, else without what looks like a secret."""
-        if not self._shows_arguments:
-            return envelope.ABSENT
+        """The arguments to be written out, without what looks like a secret."""
         size = len(memoryview(raw))
         if size > MOST_ARGUMENTS:
             return Raw(b'"(%d bytes)"' % size)
@@ -128,14 +179,14 @@ class Entry(Struct, eq=False):
     """One request, from its first line of code to its last."""
 
     audit: Audit
-    method: str
     caller: str
     address: str
     headers: Mapping[bytes, bytes]
     size: int
+    what: bytes
+    arguments: Raw
     time: float
     began: float
-    params: Raw = envelope.ABSENT
     client: Raw = envelope.ABSENT  # what it says of itself
     outcome: str = ""
     is_taken: bool = False  # whether somebody else ends it, who gets the answer
@@ -151,35 +202,30 @@ class Entry(Struct, eq=False):
             self.end(outcome)
 
     def end(self, outcome: str, size: int = 0, rule: str = "") -> None:
-        if self.is_over:
-            return
-        self.is_over = True
-        audit, method, tool, prompt, resource, hash, arguments = self.audit, self.method, "", "", "", "", envelope.ABSENT
-        name, version = _client(bytes(self.client)) if self.client else ("", "")
-        user, team, trace = audit.said(self.headers)
-        if self.params:
-            found = envelope.peek(self.params)
-            if method == "tools/call":
-                tool = (envelope.string(found.name) or "")[:LONGEST]
-            elif method == "prompts/get":
-                prompt = (envelope.string(found.name) or "")[:LONGEST]
-            elif method in OF_RESOURCE:
-                resource = redacted((envelope.string(found.uri) or "")[: 16 * LONGEST])[:LONGEST]
-            if found.arguments:
-                hash, arguments = audit.hash(found.arguments), audit.arguments(found.arguments)
-        ms = round((time.perf_counter() - self.began) * 1000, 3)
-        who = (clock(self.time), self.caller, self.address, name, version, user, team, audit.mcp)
-        what = (method[:LONGEST], tool, prompt, resource, self.outcome or outcome, rule)
-        audit.write(Line(*who, *what, "", 0, ms, self.size, size, hash, arguments, trace))
+        if not self.is_over:
+            self.is_over = True
+            self.audit.write(self, self.outcome or outcome, rule, size)
+
+
+def _inner(said: Line) -> bytes:
+    """The members of an object, without its braces."""
+    return encode(said)[1:-1]
+
+
+def _remember(known: dict[Key, bytes], key: Key, value: bytes, size: int) -> None:
+    """Clients may make up any number of names, of any length."""
+    if size <= MEMORABLE:
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[key] = value
 
 
 encode = msgspec.json.Encoder().encode
 
 
-@lru_cache(512)
 def _client(raw: bytes) -> tuple[str, str]:
-    """Its name and version: the same with each call of a session."""
-    members = envelope.object_or_none(raw) or {}
+    """Its name and version."""
+    members = (envelope.object_or_none(raw) if raw else None) or {}
     name, version = (envelope.string(members.get(member, envelope.ABSENT)) or "" for member in ("name", "version"))
     return name[:LONGEST], version[:LONGEST]
 

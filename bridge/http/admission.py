@@ -13,7 +13,7 @@ all of them are written down. Every refusal of every row is seen by `call._refus
 wants to hear of the answer puts an outbox of its own around that of the call, as `permission.shown` does.
 """
 
-from bridge.http.call import Steps
+from bridge.http.call import Step, Steps
 from bridge.http.modern import Modern, without_envelope
 from bridge.http.permission import approved, credentials, permit, permit_modern, permit_notice, permit_part, rate, rate_of_batch
 from bridge.http.record import record, record_modern
@@ -46,46 +46,60 @@ from bridge.http.steps import (
 
 
 class Admission:
-    """The tables of one service."""
+    """The tables of one service, without the rows that have nothing to say there: about rules for callers, the audit, what callers
+    bring along, and tools that are to be approved. Whether it has them is settled when the service is made, before its tables are; a reload only puts other rules in place
+    of rules (`Service.hold_to`), so no table without these rows serves where there are any."""
 
     def __init__(self, service: Service):
         self.modern = modern = Modern()
         calls = service.modern
-        pin: Steps = (approved,) if service.pins is not None and service.pins.hides else ()
-        batch = Batch(request=(record, permit, *pin, credentials, request), notification=(permit_part, tell))
+        silent: set[Step] = set()
+        if service.access is None:
+            silent |= {rate, rate_of_batch, permit, permit_notice, permit_part, permit_modern}
+        if service.audit is None:
+            silent |= {record, record_modern}
+        if service.credentials is None:
+            silent.add(credentials)
+        if service.pins is None or not service.pins.hides:
+            silent.add(approved)
+
+        def table(*steps: Step) -> Steps:
+            return tuple(step for step in steps if step not in silent)
+
+        batch = Batch(request=table(record, permit, approved, credentials, request), notification=table(permit_part, tell))
 
         # What cannot be read as a message, on all transports. (One that can has been looked at for these.)
-        self.unreadable: Steps = (size, content, well_formed)
+        self.unreadable = table(size, content, well_formed)
 
         # Streamable HTTP of the handshake era.
-        self.request: Steps = (record, revision, not_draining, rate, session, room, permit, *pin, credentials, request)
-        self.initialize: Steps = (record, revision, not_draining, rate, initialize)
-        self.notification: Steps = (revision, not_draining, older_service, session, room, permit_notice, notification)
-        self.batch: Steps = (batch_of_handshake_era, revision, not_draining, rate, session, split, rate_of_batch, room, batch)
-        self.listen: Steps = (handshake_era, accepts_events, revision, not_draining, rate, stream_left, session)
-        self.delete: Steps = (handshake_era, revision, session, end)
-        self.other: Steps = (handshake_era, other_method)
+        self.request = table(record, revision, not_draining, rate, session, room, permit, approved, credentials, request)
+        self.initialize = table(record, revision, not_draining, rate, initialize)
+        self.notification = table(revision, not_draining, older_service, session, room, permit_notice, notification)
+        self.batch = table(batch_of_handshake_era, revision, not_draining, rate, session, split, rate_of_batch, room, batch)
+        self.listen = table(handshake_era, accepts_events, revision, not_draining, rate, stream_left, session)
+        self.delete = table(handshake_era, revision, session, end)
+        self.other = table(handshake_era, other_method)
 
         # Streamable HTTP of the modern era.
-        self.modern_request: Steps = (
+        self.modern_request = table(
             record_modern,
             modern.envelope_and_headers,
             not_draining,
             rate,
             calls.find_child,
             permit_modern,
-            *pin,
+            approved,
             credentials,
             calls.tool,
             calls.special,
             calls.room,
             calls.send,
         )
-        self.modern_notification: Steps = (without_envelope,)
+        self.modern_notification = table(without_envelope)
 
         # HTTP+SSE and WebSocket: the connection itself, and each message on it.
-        self.connect: Steps = (not_draining, rate, stream_left)
-        self.connected_request: Steps = (record, not_draining, rate, connection_session, room, permit, *pin, credentials, request)
-        self.connected_initialize: Steps = (record, rate, open_connection)
-        self.connected_notification: Steps = (room, permit_notice, notification)
-        self.connected_batch: Steps = (is_open, rate, split, rate_of_batch, room, batch)
+        self.connect = table(not_draining, rate, stream_left)
+        self.connected_request = table(record, not_draining, rate, connection_session, room, permit, approved, credentials, request)
+        self.connected_initialize = table(record, rate, open_connection)
+        self.connected_notification = table(room, permit_notice, notification)
+        self.connected_batch = table(is_open, rate, split, rate_of_batch, room, batch)

@@ -17,7 +17,8 @@ from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
 from bridge.http.service import Service
-from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, from_client, is_batch, split
+from bridge.protocol import spelling
+from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, Params, from_client, is_batch, split
 from bridge.protocol.errors import NULL_ID, Malformed, Reason, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
@@ -59,6 +60,7 @@ class Call(Struct, eq=False):
     messages: tuple[Envelope, ...] = ()  # of a batch
     connection: Connection | None = None  # that it came on
     malformed: Malformed | None = None  # why it is no message
+    params: Params | None = None  # of the message, once somebody has asked for them: `params_of`
     rule: str = ""  # of the callers file, which refused it
     entry: Entry | None = None  # of the audit
 
@@ -71,6 +73,14 @@ class ModernCall(Call, kw_only=True, eq=False):
     is_familiar: bool = False  # the same was said before
     duplicates: frozenset[bytes] = frozenset()  # names of headers that came more than once
     child: Child | None = None  # which the service has found for it
+
+
+def params_of(call: Call) -> Params:
+    """The members of its params that rules look at, found once for all steps."""
+    params = call.params
+    if params is None:
+        params = call.params = spelling.params(call.message)
+    return params
 
 
 Step = Callable[[Call], Outcome]

@@ -1,15 +1,15 @@
 """The steps of admission that hold a caller to its callers file: how often it may ask, what it may do, and what lists show it.
 
-The rules themselves are in `bridge/callers/`. Without --callers a service has no `access`, and these steps say nothing.
+The rules themselves are in `bridge/callers/`. Without --callers a service has no `access`, and these steps are in none of its tables.
 """
 
 from functools import partial
 
-from bridge.callers.access import LISTS, LONGEST, OwnName
-from bridge.http.call import Call, ModernCall
+from bridge.callers.access import LISTS, LONGEST, Access, OwnName
+from bridge.http.call import Call, ModernCall, params_of
 from bridge.http.modern import ModernReply
 from bridge.http.reply import FilteredOutbox
-from bridge.protocol import envelope, spelling
+from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, Reason, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
@@ -19,25 +19,20 @@ OF_ALL = frozenset(("ping", "server/discover", *LISTS))  # what the shared child
 
 def rate(call: Call) -> Outcome:
     """The caller has not asked too often."""
-    access = call.service.access
-    return None if access is None else access.too_often(_name(call), call.service.loop.time())
+    access = _access(call)
+    return access.too_often(_name(call), call.service.loop.time()) if access.have_rates else None
 
 
 def rate_of_batch(call: Call) -> Outcome:
     """A batch counts as many as it has requests, the first of which `rate` has counted."""
-    if call.service.access is None:
-        return None
     requests = sum(message.is_request for message in call.messages)
-    return call.service.access.too_often(_name(call), call.service.loop.time(), max(0, requests - 1))
+    return _access(call).too_often(_name(call), call.service.loop.time(), max(0, requests - 1))
 
 
 def permit(call: Call) -> Outcome:
     """Its caller may do this. The last thing that is asked: what it decides by is what the child gets."""
-    access = call.service.access
-    if access is None:
-        return None
-    view = access.view(call.request.principal)
-    denial = None if view.sees_all else view.denial(call.message, spelling.params(call.message), _own_name(call))
+    view = _access(call).view(call.request.principal)
+    denial = None if view.sees_all else view.denial(call.message, params_of(call), _own_name(call))
     if denial is None:
         return None
     call.rule = denial.rule
@@ -50,7 +45,7 @@ def approved(call: Call) -> Outcome:
         return None
     relay = call.child.relay if isinstance(call, ModernCall) and call.child is not None else call.session and call.session.relay
     assert relay and relay.pinned is not None
-    given = envelope.string(spelling.params(call.message).name)
+    given = envelope.string(params_of(call).name)
     own = None if given is None else relay.policy.profile.own_name(given)
     if relay.pinned.may_call(own):
         return None
@@ -61,7 +56,8 @@ def approved(call: Call) -> Outcome:
 def credentials(call: Call) -> Outcome:
     """Its caller has brought along what the server needs of each (`--caller-secret`): for what reaches the server, not for lists."""
     known, method = call.service.credentials, call.message.method
-    if known is None or method in OF_ALL or not (missing := known.missing(call.request.principal)):
+    assert known is not None
+    if method in OF_ALL or not (missing := known.missing(call.request.principal)):
         return None
     why = f"this server works with your own credentials, and there are none: {missing}"
     return Refusal(200, INVALID_REQUEST, why, reason=Reason.POLICY)
@@ -91,10 +87,7 @@ def shown(call: Call, outbox: Outbox) -> Outbox:
 
 def permit_modern(call: Call) -> Outcome:
     """`permit`, and what lists show, for a call of the modern era."""
-    access, method = call.service.access, call.message.method
-    if access is None:
-        return None
-    view = access.view(call.request.principal)
+    view, method = _access(call).view(call.request.principal), call.message.method
     if view.sees_all:
         return None
     assert isinstance(call, ModernCall) and isinstance(call.outbox, ModernReply) and call.child is not None
@@ -109,14 +102,20 @@ def permit_modern(call: Call) -> Outcome:
 
 
 def _may_tell(call: Call) -> bool:
-    service, method = call.service, call.message.method
-    if service.access is None or method is None:
+    access, service, method = _access(call), call.service, call.message.method
+    if method is None:
         return True
-    service.access.spend(_name(call), 1, service.loop.time())
-    if service.access.view(call.request.principal).may_notify(method):
+    access.spend(_name(call), 1, service.loop.time())
+    if access.view(call.request.principal).may_notify(method):
         return True
     service.counts.strays["denied"] += 1
     return False
+
+
+def _access(call: Call) -> Access:
+    access = call.service.access
+    assert access is not None
+    return access
 
 
 def _name(call: Call) -> str:

@@ -8,14 +8,13 @@ from msgspec import Raw
 
 from bridge.callers.audit import Entry
 from bridge.callers.credentials import caller_of
-from bridge.http.call import Call, ModernCall
+from bridge.http.call import Call, ModernCall, params_of
 from bridge.http.modern import ModernReply
-from bridge.http.reply import BatchOutbox, OutboxWrapper
+from bridge.http.reply import BatchOutbox, OutboxWrapper, Reply
 from bridge.protocol import envelope
 from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal
-from bridge.protocol.exchange import Exchange
 from bridge.protocol.outbox import Outbox
-from bridge.protocol.outcome import DONE, Outcome
+from bridge.protocol.outcome import Outcome
 from bridge.protocol.session import Session
 
 RETRY = ((b"retry-after", b"2"),)
@@ -24,14 +23,16 @@ RETRY = ((b"retry-after", b"2"),)
 def record(call: Call) -> Outcome:
     """What becomes of it is written down, or it does not go on where it must be (--audit-required)."""
     audit, request = call.service.audit, call.request
-    if audit is None:
-        return None
+    assert audit is not None
     if not audit.may_go_on():
         why = "calls are refused while the audit cannot be written (--audit-required)"
         return Refusal(503, INTERNAL_ERROR, why, RETRY, reason=Reason.ROOM)
     size = len(request.content) if not isinstance(call.outbox, BatchOutbox) else len(memoryview(call.message.params))
-    call.entry = audit.begin(call.message, caller_of(request.principal), request.address, request.headers, size)
-    call.entry.client = _client(call)
+    # What `initialize` says is not for a child, and stays as it is.
+    params = params_of(call) if call.message.method != "initialize" else None
+    call.entry = audit.begin(call.message, caller_of(request.principal), request.address, request.headers, size, params)
+    if params is None:
+        call.entry.client = _client(call)
     return None
 
 
@@ -44,18 +45,13 @@ def record_modern(call: Call) -> Outcome:
     return refusal
 
 
-def put(call: Call, session: Session, outbox: Outbox) -> Outcome:
-    """Put a request on its way whose answer is to be written down."""
-    entry = call.entry
-    assert entry is not None
+def written_down(entry: Entry, session: Session, outbox: Outbox) -> Outbox:
+    """The outbox of a session's request whose answer ends its entry."""
     entry.client, entry.is_taken = session.client, True
-    refusal = call.service.request(session, call.message, AuditedOutbox(outbox, entry), call.request.headers)
-    if refusal is not None:
-        return refusal
-    exchange = session.exchanges.get(envelope.key(call.message.id))
-    if isinstance(exchange, Exchange):
-        exchange.entry = entry
-    return DONE
+    if isinstance(outbox, Reply):
+        outbox.entry = entry
+        return outbox
+    return AuditedOutbox(outbox, entry)
 
 
 class AuditedOutbox(OutboxWrapper):
@@ -73,8 +69,6 @@ class AuditedOutbox(OutboxWrapper):
 
 
 def _client(call: Call) -> Raw:
-    """What the client says of itself, if it does so here; else its session knows."""
-    if call.message.method == "initialize":
-        members: dict[str, Raw] = envelope.object_or_none(call.message.params) or {}
-        return members.get("clientInfo", envelope.ABSENT)
-    return envelope.ABSENT
+    """What a client says of itself as it opens a session, which knows it from then on."""
+    members: dict[str, Raw] = envelope.object_or_none(call.message.params) or {}
+    return members.get("clientInfo", envelope.ABSENT)

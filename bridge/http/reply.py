@@ -10,6 +10,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from bridge.callers.access import OwnName, View
+from bridge.callers.audit import Entry
 from bridge.http.request import Response
 from bridge.http.service import Service
 from bridge.http.stream import COMMENT, Stream, frame, open_stream
@@ -29,6 +30,7 @@ class Reply(Struct, eq=False):
     response: Response
     stream: Stream | None = None
     recording: Recording | None = None
+    entry: Entry | None = None  # of the audit
     _is_over: bool = False
     answers_cancelled: ClassVar[bool] = True
 
@@ -40,6 +42,8 @@ class Reply(Struct, eq=False):
 
     def answer(self, message: bytes) -> None:
         self._is_over = True
+        if self.entry is not None:
+            self.entry.end("ok", len(message))
         if self.recording is None and self.takes_json:
             self.service.counts.bytes_out += len(message)
             self.response.json(message)

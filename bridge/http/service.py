@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from bridge.budget import Budget
 from bridge.callers.access import Access
-from bridge.callers.audit import Audit
+from bridge.callers.audit import Audit, Entry
 from bridge.callers.credentials import Credentials
 from bridge.counts import Counts
 from bridge.http.stream import OpenStreams
-from bridge.protocol.envelope import Envelope
+from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import Outcome
@@ -90,7 +90,9 @@ class Service(Protocol):
 
     def adopt(self, transport: str, principal: str) -> Session: ...
 
-    def request(self, session: Session, message: Envelope, outbox: Outbox, headers: dict[bytes, bytes]) -> Refusal | None: ...
+    def request(
+        self, session: Session, message: Envelope, params: Params, outbox: Outbox, headers: dict[bytes, bytes], entry: Entry | None
+    ) -> Refusal | None: ...
 
     def tell(self, session: Session, message: Envelope) -> None: ...
 

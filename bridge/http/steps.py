@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 
 from bridge.http import body as bodies
 from bridge.http import record
-from bridge.http.call import Call, Steps, admit
+from bridge.http.call import Call, Steps, admit, params_of
 from bridge.http.permission import shown
 from bridge.http.reply import BatchOutbox, Reply
 from bridge.http.service import Opened
@@ -192,11 +192,11 @@ def request(call: Call) -> Outcome:
         outbox = Reply(call.service, session, call.head.takes_json, call.head.takes_events, response)
         if response.on_gone is not None:
             response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
+    if call.entry is not None:
+        outbox = record.written_down(call.entry, session, outbox)
     if call.service.access is not None:
         outbox = shown(call, outbox)
-    if call.entry is not None:
-        return record.put(call, session, outbox)
-    return call.service.request(session, call.message, outbox, call.request.headers) or DONE
+    return call.service.request(session, call.message, params_of(call), outbox, call.request.headers, call.entry) or DONE
 
 
 class Batch:

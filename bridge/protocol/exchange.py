@@ -39,6 +39,7 @@ class Exchange(Struct, eq=False):
     relay: Any = None  # whose child has it
     translator: Any = None  # in which its answer goes to the client
     is_safe: bool = False  # whether it may be sent to a second child when the first died with it
+    entry: Ended | None = None  # hears how it ended
     line: bytes | None = None
     hold: float | None = None
     then: Any = None  # called with whether there is a result, before the answer goes out
@@ -53,7 +54,6 @@ class Exchange(Struct, eq=False):
     level: str = ""  # of log messages that its client wants with it
     is_turned: bool = False  # whether `turns` counts it as with the child
     on_answer: Callable[[Envelope], None] | None = None
-    entry: Ended | None = None  # hears how it ended
     size: int = 0  # bytes that it holds, if they are worth counting
 
     def restart(self, now: float, timeout: float, limit: float) -> None:

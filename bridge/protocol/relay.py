@@ -20,7 +20,7 @@ from msgspec import Raw
 
 from bridge.counts import Counts
 from bridge.failure import NONE, Failure
-from bridge.protocol import envelope, ids, spelling, subscriptions
+from bridge.protocol import envelope, ids, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.audience import Audience
 from bridge.protocol.catalogue import Catalogue
@@ -35,7 +35,7 @@ from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.translator import Same, Translator, Verbatim
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Refusal
-from bridge.protocol.exchange import NEVER, Exchange
+from bridge.protocol.exchange import NEVER, Ended, Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake, Refused
 from bridge.protocol.incoming import Incoming
@@ -390,12 +390,21 @@ class Relay:
 
     # -- from clients -----------------------------------------------------------------------------------------------
 
-    def request(self, session: Session, message: Envelope, outbox: Outbox, now: float, trace: str = "") -> Refusal | None:
-        """A client's request. The answer goes to `outbox`, unless a refusal is returned."""
+    def request(
+        self,
+        session: Session,
+        message: Envelope,
+        params: envelope.Params,
+        outbox: Outbox,
+        now: float,
+        trace: str = "",
+        entry: Ended | None = None,
+    ) -> Refusal | None:
+        """A client's request. The answer goes to `outbox`, unless a refusal is returned. `params` are what `spelling` made of the message's."""
         if self.successor is not None:
             session.relay = self.successor
-            return self.successor.request(session, message, outbox, now, trace)
-        params, method = spelling.params(message), message.method or ""
+            return self.successor.request(session, message, params, outbox, now, trace, entry)
+        method = message.method or ""
         key = envelope.key(message.id)
         if key in session.exchanges:
             return Refusal(400, INVALID_REQUEST, f"id {key.decode()[:80]} is in use by a request of this session that is under way")
@@ -418,7 +427,7 @@ class Relay:
                 outbox.answer(done)
                 return None
         token = envelope.peek_meta(params.meta).progressToken if params.meta else None
-        exchange = self._exchange(session, message, params, outbox, now, self.translator, token)
+        exchange = self._exchange(session, message, params, outbox, now, self.translator, token, entry)
         if self.link.state is _ASLEEP and (known := self.lists.answer(message.method or "", bytes(params.cursor))):
             self.completion.complete_known(exchange, known, now)
             return None
@@ -441,11 +450,12 @@ class Relay:
         outbox: Outbox,
         now: float,
         trace: str = "",
+        entry: Ended | None = None,
     ) -> Exchange:
         """A modern client's request, which has passed `header_rules`. The answer goes to `outbox`."""
         if self.successor is not None:
-            return self.successor.call(caller, message, params, token, level, outbox, now, trace)
-        exchange = self._exchange(caller, message, params, outbox, now, self.modern_translator, token)
+            return self.successor.call(caller, message, params, token, level, outbox, now, trace, entry)
+        exchange = self._exchange(caller, message, params, outbox, now, self.modern_translator, token, entry)
         exchange.key = exchange.id
         if level:
             exchange.level = level
@@ -489,6 +499,7 @@ class Relay:
         now: float,
         translator: Translator,
         token: Raw | None,
+        entry: Ended | None,
     ) -> Exchange:
         id = self.dispatcher.mint()
         method = message.method or ""
@@ -507,6 +518,7 @@ class Relay:
             self,
             translator,
             is_safe,
+            entry,
         )
         if method == "tools/list":
             exchange.cursor = bytes(params.cursor)

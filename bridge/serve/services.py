@@ -66,15 +66,14 @@ class Services:
         # Without tokens all who come from one address are one caller, and on loopback there is just one.
         is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
         is_fair = is_fair or bool(ours.oidc_issuer or ours.jwks)
-        service = Service(name, command, settings, self._key, its_log, self._on_fatal, memory=memory, is_fair=is_fair)
-        self._hold_to_rules(service, before or service)
-        if self._audit_log is not None:
-            service.write_down(Audit(self._audit_log, name, self._key, ours.audit_arguments, self._sums))
-        return service
+        audit = Audit(self._audit_log, name, self._key, ours.audit_arguments, self._sums) if self._audit_log is not None else None
+        given = (name, command, settings, self._key, its_log, self._on_fatal)
+        return Service(*given, memory=memory, is_fair=is_fair, access=self._access(name, before), audit=audit)
 
-    def _hold_to_rules(self, service: Service, before: Service) -> None:
+    def _access(self, name: str, before: Service | None) -> Access | None:
+        """The rules for this MCP, with what was spent under those before them. Whether there are any is an option of this process, which no reload changes."""
         tokens = self.configuration.tokens
-        service.hold_to(Access(tokens.callers, service.name, before.access) if isinstance(tokens, Keys) else None)
+        return Access(tokens.callers, name, before.access if before else None) if isinstance(tokens, Keys) else None
 
     def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
         """What did not change goes on; the rest finishes and is replaced, and so is what was given up, which is tried again.
@@ -93,7 +92,8 @@ class Services:
             self.leaving.append(service)
             self._spawn(self._retire(service))
         for service in self:  # those that go on, and those that finish what they began
-            self._hold_to_rules(service, service)
+            if (access := self._access(service.name, service)) is not None:
+                service.hold_to(access)
         for name in became["removed"]:
             endpoints.unmount(name)
         for name in (*became["changed"], *became["added"]):

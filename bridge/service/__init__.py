@@ -14,14 +14,14 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.callers.access import Access
-from bridge.callers.audit import Audit
+from bridge.callers.audit import Audit, Entry
 from bridge.callers.credentials import Credentials
 from bridge.child.environment import proxies
 from bridge.child.process import Command
 from bridge.failure import Failure
 from bridge.log import Log
 from bridge.protocol import envelope
-from bridge.protocol.envelope import Envelope
+from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, Refusal, no_room
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.replay import Replay
@@ -58,6 +58,8 @@ class Service:
         *,
         memory: int = 0,
         is_fair: bool = False,
+        access: Access | None = None,
+        audit: Audit | None = None,
     ):
         has_secrets = bool(settings.caller_secret)
         self.credentials = Credentials(settings.caller_secret, settings.caller_secret_missing == "fallback", key) if has_secrets else None
@@ -77,9 +79,9 @@ class Service:
         self.replay = Replay(int(min(settings.replay_buffer, self.memory.limit // REPLAY_PART)), self.memory)
         self.streams = Streams(settings.max_streams, is_fair, counts, log)
         self.children = Children(setup, self.sessions, on_fatal, self.spawn)
-        self.report = Report(setup, self.children, self.sessions, self.streams, self.replay)
-        self.audit: Audit | None = None  # of calls, where they are written down (--audit)
-        self.access: Access | None = None  # what callers may do, where a file says so (--callers)
+        self.report = Report(setup, self.children, self.sessions, self.streams, self.replay, audit)
+        self.audit = audit  # of calls, where they are written down (--audit)
+        self.access = access  # what callers may do, where a file says so (--callers)
         self.older: Service | None = None  # which this one replaces, while that finishes what it began
         self.draining = False
         self.pins = setup.policy.pins
@@ -92,6 +94,8 @@ class Service:
         self._leases = Leases(setup, key, self.children)
         self.modern = ModernCalls(setup, self.children, self._leases, self._room, self.streams)
         self._tasks: set[asyncio.Task[None]] = set()
+        if access is not None:
+            self.hold_to(access)
 
     def principal_of(self, caller: str, headers: Mapping[bytes, bytes]) -> str | Refusal:
         """The principal that a caller's request is made by: the caller, and with --caller-secret what it brings along for its child."""
@@ -116,8 +120,10 @@ class Service:
     def adopt(self, transport: str, principal: str) -> Session:
         return self._opening.adopt(transport, principal)
 
-    def request(self, session: Session, message: Envelope, outbox: Outbox, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
+    def request(
+        self, session: Session, message: Envelope, params: Params, outbox: Outbox, headers: Mapping[bytes, bytes], entry: Entry | None
+    ) -> Refusal | None:
+        """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned. `entry` is the audit's."""
         if refusal := self._room.refusal(session.caller, len(message.params)):
             return refusal
         if message.method == "initialize":
@@ -125,7 +131,7 @@ class Service:
         relay = relay_of(session)
         trace = headers.get(b"traceparent")
         now = session.touched = self._now()
-        refusal = relay.request(session, message, outbox, now, trace.decode("latin-1") if trace else "")
+        refusal = relay.request(session, message, params, outbox, now, trace.decode("latin-1") if trace else "", entry)
         if not relay.is_open and relay.is_wanted:
             child_of(session).wake()
         return refusal
@@ -163,21 +169,15 @@ class Service:
     def no_memory(self, caller: str) -> Refusal:
         return no_room(self.memory, caller, "bytes", "--memory")
 
-    def hold_to(self, access: Access | None) -> None:
-        """Hold callers to these rules from now on."""
+    def hold_to(self, access: Access) -> None:
+        """Hold callers to these rules from now on, in place of others: there were rules from the beginning, or its tables know of none."""
+        if self.access is None:
+            raise ValueError("a service that was made without rules is held to none")
         self.access = access
-        budgets = ((self.counts.calls, "in_flight"), (self.sessions.pot, "sessions"), (self.children.budget, "children"))
-        for budget, what in budgets:
-            budget.cap = access.cap(what) if access else None
-        if access is None:
-            return
+        self.counts.calls.cap, self.sessions.pot.cap, self.children.budget.cap = map(access.cap, ("in_flight", "sessions", "children"))
         for session in self.sessions:
             may_read = access.view(session.principal).may_read
             session.subscriptions = {uri for uri in session.subscriptions if may_read("resource", uri)}
-
-    def write_down(self, audit: Audit) -> None:
-        """Write down each call from now on."""
-        self.audit = self.report.audit = audit
 
     def is_hidden_from(self, principal: str) -> bool:
         """Whether this caller may not know that there is this MCP."""

@@ -156,9 +156,8 @@ class ModernCalls:
             reply,
             self._now(),
             trace.decode("latin-1") if trace else "",
+            call.entry,
         )
-        if call.entry is not None:
-            reply.exchange.entry = call.entry
         if not relay.is_open and not relay.is_idle:
             child.wake()
         return DONE

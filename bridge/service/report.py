@@ -19,12 +19,12 @@ SHOWN = 200  # characters of a name that the child made up
 
 
 class Report:
-    def __init__(self, setup: Setup, children: Children, sessions: Sessions, streams: Streams, replay: Replay):
+    def __init__(self, setup: Setup, children: Children, sessions: Sessions, streams: Streams, replay: Replay, audit: Audit | None = None):
         self.name = setup.name
         self.counts = setup.counts
         self.memory = setup.memory
         self.is_draining = False
-        self.audit: Audit | None = None
+        self.audit = audit
         self._setup = setup
         self._children = children
         self._sessions = sessions

@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.http import permission
+from bridge.http import permission, record
 from bridge.http.admission import Admission
 from bridge.http.steps import Batch
+from bridge.service import Service
 
 CALLS = SimpleNamespace(find_child=1, tool=2, special=3, room=4, send=5)
-TABLES = vars(Admission(SimpleNamespace(modern=CALLS, pins=None)))
-HIDING = vars(Admission(SimpleNamespace(modern=CALLS, pins=SimpleNamespace(hides=True))))
+HAS = {"access": 1, "audit": 1, "credentials": 1, "pins": None}
+TABLES = vars(Admission(SimpleNamespace(modern=CALLS, **HAS)))
+HIDING = vars(Admission(SimpleNamespace(modern=CALLS, **(HAS | {"pins": SimpleNamespace(hides=True)}))))
 PERMITS = {permission.permit, permission.permit_modern, permission.permit_notice, permission.permit_part}
 
 
@@ -44,3 +46,30 @@ def test_where_tools_are_hidden_until_they_are_approved_each_table_of_requests_a
         assert len(at) == int(is_asked), name
         assert all(whole[number - 1] in PERMITS for number in at), "nobody hears of it who may not call"
         assert permission.approved not in TABLES[name], "it costs nothing where nobody wants it"
+
+
+@pytest.mark.parametrize("has", [(), ("access",), ("audit",), ("credentials",), ("access", "audit")])
+def test_a_table_lacks_the_rows_about_what_its_service_has_not_and_no_others(has):
+    about = {
+        "access": PERMITS | {permission.rate, permission.rate_of_batch},
+        "audit": {record.record, record.record_modern},
+        "credentials": {permission.credentials},
+    }
+    silent = set().union(*(steps for name, steps in about.items() if name not in has))
+    service = SimpleNamespace(modern=CALLS, pins=None, **{name: name in has or None for name in about})
+    tables = {name: _flat(steps) for name, steps in vars(Admission(service)).items() if isinstance(steps, tuple)}
+
+    assert tables == {name: [step for step in _flat(TABLES[name]) if step not in silent] for name in tables}
+
+
+def test_a_service_that_was_made_without_rules_is_held_to_none():
+    """Its tables have no rows for them."""
+    with pytest.raises(ValueError, match="without rules"):
+        Service.hold_to(SimpleNamespace(access=None), SimpleNamespace())
+
+
+def _flat(steps: tuple) -> list:
+    """With those of each message where the last one is about a batch."""
+    *rest, last = steps
+    parts = (*last.request, *last.notification) if isinstance(last, Batch) else (last,)
+    return [getattr(step, "__func__", step) for step in (*rest, *parts)]

@@ -21,7 +21,7 @@ from bridge.child.lines import Lines
 from bridge.child.process import Process
 from bridge.http import body as bodies
 from bridge.http.fast import FastProtocol, FastResponse
-from bridge.protocol import envelope, litellm_results, subscriptions
+from bridge.protocol import envelope, litellm_results, spelling, subscriptions
 from bridge.protocol.eras import header_rules
 from bridge.protocol.eras.headers import annotations
 from bridge.protocol.eras.tasks import Tasks
@@ -95,14 +95,15 @@ def ask(world: World, body: bytes) -> None:
     """A client's request to its child and back, as far as it gets."""
     session = next(iter(world.relay.sessions.values()), None) or world.session()
     message = envelope.from_client(body)
-    world.relay.request(session, message, Outbox(), world.now)
+    world.relay.request(session, message, spelling.params(message), Outbox(), world.now)
     world.relay.leave(session, world.now)
 
 
 def hear(world: World, line: bytes) -> None:
     """A child's answer to a client's call."""
     session = world.session()
-    world.relay.request(session, envelope.from_client(params(b"{}")), Outbox(), world.now)
+    message = envelope.from_client(params(b"{}"))
+    world.relay.request(session, message, spelling.params(message), Outbox(), world.now)
     id = world.sent()[-1]["id"]
     world.relay.received(b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (id, line), world.now)
     world.relay.leave(session, world.now)

@@ -14,7 +14,7 @@ import json
 from bridge.counts import Counts
 from bridge.failure import Failure
 from bridge.log import Log
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.errors import Refusal
 from bridge.protocol.policy import Policy
 from bridge.protocol.profile import profile
@@ -191,7 +191,8 @@ class World:
             json.dumps(method).encode(),
             b',"params":' + raw if params is not None else b"",
         )
-        refusal = session.relay.request(session, envelope.from_client(body), outbox, self.now)
+        message = envelope.from_client(body)
+        refusal = session.relay.request(session, message, spelling.params(message), outbox, self.now)
         outbox.refusal = refusal
         assert refusal is None or isinstance(refusal, Refusal)
         return outbox
