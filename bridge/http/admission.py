@@ -47,8 +47,8 @@ from bridge.http.steps import (
 
 class Admission:
     """The tables of one service, without the rows that have nothing to say there: about rules for callers, the audit, what callers
-    bring along, and tools that are to be approved. Whether it has them is settled when the service is made, before its tables are; a reload only puts other rules in place
-    of rules (`Service.hold_to`), so no table without these rows serves where there are any."""
+    bring along, and tools that are to be approved. Whether it has them is settled when the service is made, before its tables are; a
+    reload only puts other rules in place of rules (`Service.hold_to`), so no table without these rows serves where there are any."""
 
     def __init__(self, service: Service):
         self.modern = modern = Modern()

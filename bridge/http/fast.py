@@ -31,7 +31,7 @@ from bridge.http.gate import Admitted
 from bridge.http.headers import members
 from bridge.http.remembered import Remembered, shown
 from bridge.http.repeated_head import LONGEST, RepeatedHead, repeated_head
-from bridge.http.request import BUG, FastEndpoint, Headers, Request, guarded
+from bridge.http.request import BUG, STREAMABLE_HTTP, FastEndpoint, Headers, Memory, Request, guarded
 from bridge.http.service import Service
 from bridge.http.stream import EVENTS, Stream, pump
 
@@ -52,6 +52,7 @@ class FastProtocol(ConnectionProtocol):
         self.unsent: Reservation | None = None  # what waits for the client to read
         self.taken: FastResponse | None = None  # the last one on the fast path
         self.head: Head = (b"", b"", b"", {})  # what it says
+        self.memory = Memory()  # what was found out about that
         self.body: bytes | bytearray = b""  # what has come of it
         self.principal = ""  # whose it is
         self.chunk = b""  # what is being parsed, where a request may begin and end with it
@@ -165,7 +166,7 @@ class FastProtocol(ConnectionProtocol):
             self._refuse_unknown_coding(
                 [coding for name, value in self.headers if name == b"transfer-encoding" for coding in members(value)]
             )
-        self.head = self.parser.get_method(), path, query, headers
+        self.head, self.memory = (self.parser.get_method(), path, query, headers), Memory()
         if self.remembered is not None and self.remembered.shown != shown(path, headers):
             self.remembered = None
         self.fast = self._welcome(int(headers.get(b"content-length", 0))) if self._is_plain(headers) else None
@@ -201,7 +202,7 @@ class FastProtocol(ConnectionProtocol):
         if endpoint is None or method not in endpoint.fast or size > endpoint.most:
             return None
         if self.remembered is None or not self.remembered.holds(bridge.gate, endpoint):
-            self.remembered = self._admit(endpoint)
+            self.remembered, self.memory = self._admit(endpoint), Memory()
             if self.remembered is None:
                 return None
             self.principal = self.remembered.principal
@@ -243,9 +244,10 @@ class FastProtocol(ConnectionProtocol):
     def _answer(self, response: "FastResponse", body: bytes) -> None:
         self.taken = response
         method, _, query, headers = self.head
+        principal, address = self.principal, self.address
         try:
             response.endpoint.answer(
-                Request(method, headers, query, body, self.principal, self.headers, self.principal or self.address, address=self.address),
+                Request(method, headers, query, body, principal, self.headers, principal or address, STREAMABLE_HTTP, address, self.memory),
                 response,
             )
         except Exception:  # a promise of ours was broken; uvicorn would take it for a bad request, and say nothing

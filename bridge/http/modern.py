@@ -39,7 +39,10 @@ class Modern:
     def envelope_and_headers(self, call: Call) -> Outcome:
         """The envelope is whole, and the headers agree with it."""
         assert isinstance(call, ModernCall)
-        headers, message, params, meta = call.request.headers, call.message, call.params, call.meta
+        message, params, memory = call.message, call.params, call.request.memory
+        if call.is_familiar and message.method == "tools/call" and memory.tool and bytes(params.name) == memory.tool:
+            return None  # as nearly always: the head is the last one's, in which this tool was named
+        headers, meta = call.request.headers, call.meta
         name = headers.get(header_rules.NAME)
         if (
             call.is_familiar
@@ -50,7 +53,8 @@ class Modern:
             and self._names.get(bytes(params.name)) == name
             and len(headers) == len(call.request.pairs)
         ):
-            return None  # as nearly always: this was looked at before
+            memory.tool = bytes(params.name)
+            return None  # this was looked at before
         if not meta.revision and message.method == "initialize":
             return without_envelope(call)
         call.duplicates = header_rules.duplicate_headers(call.request.pairs)

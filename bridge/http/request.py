@@ -8,15 +8,25 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from bridge.http.body import TooLong
+from bridge.http.head import Head
 from bridge.http.headers import Pairs
 from bridge.http.service import Service
 from bridge.http.stream import Stream
 
+STREAMABLE_HTTP = "streamable-http"
 MOST = 1 << 16  # bytes of a body on the fast path; longer ones are counted while they are read
 Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Memory(Struct, eq=False):
+    """What steps found out about a head alone, for all requests of a connection that have the same."""
+
+    head: Head | None = None
+    session_id: str = ""  # the one that it names
+    tool: bytes = b""  # the tool that it names, as its name stands in a body; empty where nobody has looked
 
 
 class Request(Struct, eq=False):
@@ -29,8 +39,9 @@ class Request(Struct, eq=False):
     principal: str  # whose it is
     pairs: Pairs  # the headers as they came
     caller: str = ""  # of whom it is one of several that share what there is: the principal, else its address
-    transport: str = "streamable-http"
+    transport: str = STREAMABLE_HTTP
     address: str = ""  # where its client is
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def content(self) -> bytes:

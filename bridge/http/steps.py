@@ -116,9 +116,12 @@ def _greeted(call: Call, session: Session | None, answer: bytes | Refusal) -> Ou
 def session(call: Call) -> Outcome:
     """The session that it names (basic/transports, "Session Management"). One that was taken up from its id has no child yet."""
     request, service = call.request, call.service
-    id = request.headers.get(b"mcp-session-id")
+    memory, id = request.memory, request.headers.get(b"mcp-session-id")
     if id is not None:
-        call.session = service.sessions.known(id.decode("latin-1"), request.principal)
+        named = memory.session_id
+        if not named:
+            named = memory.session_id = id.decode("latin-1")
+        call.session = service.sessions.known(named, request.principal)
         if call.session is not None:
             return None
     call.session, refusal = service.find_session(id, request.principal, request.headers)

@@ -14,15 +14,13 @@ from bridge.http.call import NO_MESSAGE, Call, ModernCall, admit, admitted, requ
 from bridge.http.head import Head, Heads
 from bridge.http.modern import ModernReply
 from bridge.http.reply import Reply, StreamOutbox
-from bridge.http.request import MOST, Request, Response
+from bridge.http.request import MOST, STREAMABLE_HTTP, Request, Response
 from bridge.http.service import Service
 from bridge.http.stream import COMMENT, frame, open_stream, pump_listening
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules
 from bridge.protocol.errors import NULL_ID, Malformed, Refusal, error_body
-
-TRANSPORT = "streamable-http"
 
 
 class Streamable:
@@ -37,7 +35,7 @@ class Streamable:
         self.heads = Heads(lenient=service.is_litellm)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = await read_request(scope, receive, self.service, TRANSPORT)
+        request = await read_request(scope, receive, self.service, STREAMABLE_HTTP)
         if request.method == b"GET":
             return await self.listen(request, scope, receive, send)
         response = AsgiResponse(self.service)
@@ -46,7 +44,10 @@ class Streamable:
 
     def answer(self, request: Request, response: Response) -> None:
         """A POST or a DELETE, however it came."""
-        head = self.heads.of(request.headers)
+        memory = request.memory
+        head = memory.head
+        if head is None:
+            head = memory.head = self.heads.of(request.headers)
         if request.method == b"POST":
             call = self._post(request, response, head)
         else:

@@ -139,8 +139,7 @@ class Children:
         if eras.modern is None:
             return None
         is_beside = eras.modern and eras.legacy is not False
-        own = self._of_principal(principal, MODERN if is_beside else LEGACY)
-        if own is not None:
+        if self._is_by_principal and (own := self._of_principal(principal, MODERN if is_beside else LEGACY)) is not None:
             return own
         return (self.modern or self.start_modern()) if is_beside else self.shared
 

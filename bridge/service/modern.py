@@ -70,7 +70,7 @@ class ModernCalls:
     def find_child(self, call: ModernCall) -> Outcome:
         """The child that the call is for, once its era is known, and what it is."""
         child = self._children.modern_now(call.request.principal)
-        if child is None or child.relay.facts is None or (call.message.method == listens.METHOD and not child.relay.is_modern):
+        if child is None or (link := child.relay.link).facts is None or (call.message.method == listens.METHOD and not link.is_modern):
             return self._wait_for_child(call)
         call.child = child
         return None
@@ -103,10 +103,10 @@ class ModernCalls:
         relay, method, params, reply = call.child.relay, call.message.method or "", call.params, call.outbox
         if reply.is_over:  # the client left while it waited
             return DONE
+        if relay.link.is_modern and method == "tools/call":  # as nearly always
+            return None
         principal = call.request.principal
         if relay.is_modern:
-            if method == "tools/call":
-                return None
             if method in TASKS:
                 return relay.tasks.refusal(principal, params.taskId)
             if method == listens.METHOD:
@@ -158,7 +158,7 @@ class ModernCalls:
             trace.decode("latin-1") if trace else "",
             call.entry,
         )
-        if not relay.is_open and not relay.is_idle:
+        if not relay.link.state.is_open and not relay.is_idle:
             child.wake()
         return DONE
 
