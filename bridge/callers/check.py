@@ -24,6 +24,7 @@ LISTS = (
     ("tool", "tools/list", "tools", "name"),
     ("prompt", "prompts/list", "prompts", "name"),
     ("resource", "resources/list", "resources", "uri"),
+    ("resource", "resources/templates/list", "resourceTemplates", "uriTemplate"),
 )
 PAGES, PATIENCE = 100, 10.0
 HEADERS = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
@@ -137,15 +138,22 @@ def _listed(url: str, token: str) -> Iterator[Item]:
     base = url.rstrip("/").removesuffix("/mcp")
     with httpx2.Client(headers=headers, timeout=PATIENCE) as http:
         try:
-            names = list(_json(http.get(f"{base}/status.json"), base)["mcps"])
-            is_single = len(names) == 1 and http.get(f"{base}/{names[0]}/mcp").status_code == 404
-            for name in names:
-                yield from _of_mcp(http, f"{base}/mcp" if is_single else f"{base}/{name}/mcp", name)
+            mcps = _json(http.get(f"{base}/status.json"), base).get("mcps", {})
+            is_single = len(mcps) == 1 and http.get(f"{base}/{next(iter(mcps))}/mcp").status_code == 404
+            for name, status in mcps.items():
+                if "pid" not in status:
+                    print(
+                        f"warning: {url}: {name}: the token's caller is no admin of it: what is hidden from it is not looked at",
+                        file=sys.stderr,
+                    )
+                renamed = status.get("renamed", {})
+                for kind, item in _of_mcp(http, f"{base}/mcp" if is_single else f"{base}/{name}/mcp"):
+                    yield name, kind, renamed.get(item, item) if kind == "tool" else item
         except httpx2.HTTPError as error:
             raise UsageError(f"{url}: {error}: is a bridge up there?") from None
 
 
-def _of_mcp(http: Any, endpoint: str, name: str) -> Iterator[Item]:
+def _of_mcp(http: Any, endpoint: str) -> Iterator[tuple[str, str]]:
     params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge policy", "version": "1"}}
     opened = http.post(endpoint, json={"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
     _json(opened, endpoint)
@@ -157,12 +165,14 @@ def _of_mcp(http: Any, endpoint: str, name: str) -> Iterator[Item]:
             message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"cursor": cursor} if cursor else {}}
             result = _json(http.post(endpoint, json=message, headers=session), endpoint).get("result") or {}
             for item in result.get(key, ()):
-                yield name, kind, str(item.get(naming, ""))
+                yield kind, str(item.get(naming, ""))
             cursor, pages = result.get("nextCursor"), pages + 1
     http.delete(endpoint, headers=session)
 
 
 def _json(response: Any, url: str) -> dict[str, Any]:
+    if response.status_code in (401, 403):
+        raise UsageError(f"{url}: the token is not good there, or there is none: --token-file FILE, or MCP_BRIDGE_TOKEN")
     if response.status_code != 200:
         raise UsageError(f"{url}: {response.status_code}: {response.text[:200]}")
     try:

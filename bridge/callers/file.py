@@ -28,6 +28,7 @@ RIGHTS = ("may", "default", "limits")
 CALLER = ("name", "token_sha256", "token_file", "basic", "jwt", *RIGHTS, "metrics")
 FILE = ("callers", "default")
 JWT = "jwt:"
+TOKEN = re.compile(r"[!-~]{8,}")
 NAME = re.compile(r"[!-~]{1,100}")
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 Keys = tuple[str | int, ...]
@@ -78,7 +79,8 @@ class _Reader:
         seen: set[str] = set()
         for name, entry, keys in named:
             if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise self._wrong("a caller needs a name: letters, digits and signs, without spaces", (*keys, "name"))
+                hint = " (YAML wants quotes around a number)" if isinstance(name, int) else ""
+                raise self._wrong(f"a caller needs a name: letters, digits and signs, without spaces{hint}", (*keys, "name"))
             if name.startswith(JWT):
                 raise self._wrong(f"{JWT} begins the names of those whom only their JWT names", keys)
             if name in seen:
@@ -93,7 +95,10 @@ class _Reader:
         for one, where in _each(entry.get("token_file"), (*keys, "token_file")):
             if not isinstance(one, str):
                 raise self._wrong("expected the path of a file", where)
-            digests |= Tokens.read(str(self.folder / Path(one).expanduser())).digests
+            try:
+                digests |= Tokens.read(str(self.folder / Path(one).expanduser())).digests
+            except UsageError as error:
+                raise self._wrong(str(error), where) from None
         passwords = dict(self._password(one, where) for one, where in _each(entry.get("basic"), (*keys, "basic")))
         claims = entry.get("jwt", {})
         if not isinstance(claims, dict) or ("jwt" in entry and not claims):
@@ -136,7 +141,7 @@ class _Reader:
         for name, value in limits.items():
             is_whole = name not in ("requests", "burst")
             if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float) or not 0 < value < 1e9:
-                raise self._wrong(f"expected a {'whole ' if is_whole else ''}number above 0", (*keys, name))
+                raise self._wrong(f"expected a {'whole ' if is_whole else ''}number above 0, not {value!r:.40}", (*keys, name))
         if "burst" in limits and "requests" not in limits:
             raise self._wrong("a burst needs requests, which says how fast it fills again", (*keys, "burst"))
         if "requests" in limits:
@@ -149,6 +154,11 @@ class _Reader:
 
     def _digest(self, text: Any, keys: Keys) -> bytes:
         found = _HASH.fullmatch(text) if isinstance(text, str) else None
+        if found is None and isinstance(text, str) and TOKEN.fullmatch(text):
+            raise self._wrong(
+                "this is no hash; if it is the token itself, only its SHA-256 may stand here (mcp-bridge token NAME --of FILE tells it)",
+                keys,
+            )
         if found is None:
             raise self._wrong("expected the SHA-256 of a token, 64 hexadecimal digits (mcp-bridge token writes it; quote it in YAML)", keys)
         return digest_of(f"sha256:{found[1]}", self._where(keys))
@@ -181,7 +191,7 @@ class _Reader:
         if not isinstance(value, dict):
             raise self._wrong(f"expected {', '.join(known)}", keys)
         for name in value:
-            if name not in known:
+            if name not in known and not (known is FILE and str(name).startswith("x-")):  # as in Compose: a place for anchors
                 near = get_close_matches(str(name), known, 1)
                 raise self._wrong(
                     f"unknown field; did you mean {near[0]}?" if near else f"unknown field; known are {', '.join(known)}", (*keys, name)

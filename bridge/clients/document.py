@@ -118,7 +118,8 @@ def _yaml(text: str, path: str) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise UsageError(f"{path}{place}: {getattr(error, 'problem', None) or 'not YAML'}") from None
+        hint = " (what begins with * needs quotes in YAML)" if "alias" in str(getattr(error, "context", "")) else ""
+        raise UsageError(f"{path}{place}: {getattr(error, 'problem', None) or 'not YAML'}{hint}") from None
     finally:
         loader.dispose()
 

@@ -6,7 +6,7 @@ tool list never fails once it has worked, nor waits long for a child that is bus
 """
 
 from collections import ChainMap
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from copy import copy
 
 from msgspec import Raw
@@ -43,6 +43,10 @@ class Strict:
     def own_name(self, name: str) -> str | None:
         """What the child calls the tool that clients know by this name. None: clients know of no such tool."""
         return name
+
+    def listed(self) -> Collection[str]:
+        """Names of tools that lists have, and that the child has not."""
+        return ()
 
     def record_list(self, cursor: bytes, message: envelope.Envelope) -> None:
         """The child answered a `tools/list` that no client waits for."""
@@ -109,6 +113,9 @@ class LiteLLMProfile(Strict):
     def own_name(self, name: str) -> str | None:
         own = self._own_names.get(name, name)
         return self._tools.meant(own) if self._tools else own
+
+    def listed(self) -> Collection[str]:
+        return self._own_names
 
     def record_list(self, cursor: bytes, message: envelope.Envelope) -> None:
         if message.result and not (not cursor and pages.cursor_of(message.result)) and (tools := self._listed(cursor, message.result)):

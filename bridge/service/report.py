@@ -84,6 +84,7 @@ class Report:
             "recycled": counts.recycled,
             "spares": children.pool.spares,
             "tools": self._tools(),
+            **({"renamed": renamed} if (renamed := self._renamed()) else {}),
             "pin": setup.policy.pins.mode if setup.policy.pins else "off",
             "unapproved": [redacted(shortened(str(Change(name, what)), SHOWN)) for name, what in sorted(self.unapproved().items())],
             "stderr": list(supervisor.stderr.tail) if is_shown else [],
@@ -140,6 +141,12 @@ class Report:
 
     def _pids(self) -> list[int]:
         return [child.pid for child in self._children if child.pid]
+
+    def _renamed(self) -> dict[str, str]:
+        """The child's names of tools that clients know by others: rules for callers are about these."""
+        profile = self._setup.profile
+        names = {name: profile.own_name(name) for name in (*self._tools(), *profile.listed())}
+        return {shortened(name, SHOWN): shortened(own, SHOWN) for name, own in names.items() if own and own != name}
 
     def _tools(self) -> list[str]:
         """As clients see them."""

@@ -64,6 +64,16 @@ def test_json_and_a_list_of_callers_say_the_same(tmp_path):
     assert principal(found, "") is None
 
 
+def test_rights_may_be_shared_by_an_anchor(tmp_path):
+    found = callers(
+        tmp_path,
+        f"x-rights: &rights {{time/*: execute, time/x: deny}}\ncallers:\n  a: &a {{token_sha256: '{HASH}', may: *rights}}\n"
+        f"  b: {{<<: *a, token_sha256: '{OTHER_HASH}'}}\n",
+    )
+
+    assert [found.of(name).on("time").decide("tool", tool).level.word for name in "ab" for tool in "xy"] == ["deny", "execute"] * 2
+
+
 def test_a_password_is_known_by_its_hash_and_asked_for_slowly_once(tmp_path):
     found = callers(tmp_path, f"callers: {{bob: {{basic: {{user: bob, password: '{hashed(b'correct horse')}'}}, default: read}}}}")
     right, wrong = (f"Basic {b64encode(pair).decode()}" for pair in (b"bob:correct horse", b"bob:wrong"))
@@ -144,7 +154,13 @@ def test_a_token_file_stays_the_short_form(tmp_path):
             "3: callers.1: there is another",
         ),
         ("callers:\n  a: {basic: {user: a, password: plain}}\n", "callers.a.basic.password: expected scrypt:"),
+        ("callers:\n  a: {token_file: nowhere}\n", "callers.yaml:2: callers.a.token_file: "),
         ("callers:\n  a: {token_file: nowhere}\n", "nowhere: No such file"),
+        ("callers:\n  a: {token_sha256: the-plain-token-itself}\n", "if it is the token itself, only its SHA-256 may stand here"),
+        (f"callers:\n  a:\n    token_sha256: '{HASH}'\n    may:\n      */x: deny\n", "what begins with * needs quotes in YAML"),
+        (f"callers:\n  12: {{token_sha256: '{HASH}'}}\n", "YAML wants quotes around a number"),
+        (f"callers:\n  a: {{token_sha256: '{HASH}', limits: {{requests: '9'}}}}\n", "expected a number above 0, not '9'"),
+        ("y-rights: {}\n", "1: y-rights: unknown field"),
         ("- a\n", "expected callers, default"),
         ("callers: &a [*a]\n", "a caller needs a name"),
         ("callers: {a: \n", "callers.yaml:2"),

@@ -52,6 +52,31 @@ def test_against_a_bridge_each_tool_has_its_level_and_rule_and_what_fits_nothing
     assert said.err.count("fits nothing") == 1
 
 
+def test_tools_that_clients_know_by_other_names_are_checked_by_the_servers_own(file, tmp_path, capsys):
+    """Those are what rules are about, with --tool-rename and where models take no such name."""
+    options = ("--profile", "litellm", "--tool-rename", "echo=say")
+    with Bridge(zoo("echo"), *options, "--callers", file, "--name", "echo", headers={"authorization": f"Bearer {ADMIN}"}) as bridge:
+        assert bridge.status()["mcps"]["echo"]["renamed"] == {"say": "echo"}
+        main(["policy", "check", file, "--as", "alice", "--url", bridge.url, "--token-file", str(tmp_path / "token")])
+    said = capsys.readouterr()
+
+    assert ["alice", "echo", "echo", "execute"] in [line.split()[:4] for line in said.out.splitlines()]
+    assert "echo/echo: execute fits nothing" not in said.err
+
+
+def test_who_does_not_see_everything_is_told_that_the_check_does_not_either(file, tmp_path, capsys):
+    alice = "alice-0123456789-0123456789"
+    callers = FILE["callers"] | {"alice": FILE["callers"]["alice"] | {"token_sha256": hashlib.sha256(alice.encode()).hexdigest()}}
+    (tmp_path / "callers.json").write_text(json.dumps({"callers": callers}))
+    (tmp_path / "token").write_text(alice)
+    with Bridge(zoo("echo"), "--callers", file, "--name", "echo") as bridge:
+        main(["policy", "check", file, "--url", bridge.url, "--token-file", str(tmp_path / "token")])
+        assert "echo: the token's caller is no admin of it" in capsys.readouterr().err
+
+        assert main(["policy", "check", file, "--url", bridge.url]) == 2
+        assert "the token is not good there, or there is none: --token-file" in capsys.readouterr().err
+
+
 def test_what_cannot_be_checked_is_told(file, capsys):
     assert main(["policy", "check", file, "--as", "nobody"]) == 2
     assert "no caller 'nobody': there are alice, admin" in capsys.readouterr().err
