@@ -139,8 +139,13 @@ class Pages:
         view = service.access.view(request.scope["bridge.principal"])
         if view.is_hidden:  # from an admin, too
             return None
-        tools = {"tools": [name for name in status["tools"] if _may_see(view, service, name)]}
-        return (status if caller.is_admin or view.is_admin else {name: status[name] for name in ("status", "state", "mcp")}) | tools
+        status["tools"] = [name for name in status["tools"] if _may_see(view, service, name)]
+        if not (caller.is_admin or view.is_admin):
+            return {name: status[name] for name in ("status", "state", "mcp", "tools")}
+        if not view.sees_all:  # these are by the server's own names
+            status["unapproved"] = [text for text in status["unapproved"] if view.may_read("tool", text.rpartition(" (")[0])]
+            status.pop("renamed", None)
+        return status
 
     async def status_of(self, request: Request) -> Response:
         service = self.services.get(request.path_params["name"])
