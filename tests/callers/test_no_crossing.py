@@ -249,7 +249,7 @@ def test_no_message_crosses_callers(mode, tmp_path):
         assert not bridge.logged("bug in the bridge")
         own = [caller for caller in everybody if caller.kind is not Modern]
         kinds = {method for method in MARKED if any(f'"{method}"' in said for caller in own for said in caller.got)}
-        if mode in ("own", "principal"):  # or it would have proven nothing
+        if mode == "own":  # or it would have proven nothing
             assert all(caller.tasks and caller.client.asked for caller in own) and kinds == set(MARKED)
             assert all(caller.states for caller in everybody if caller.kind is Modern)
 
