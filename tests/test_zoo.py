@@ -91,7 +91,7 @@ class Pipes:
         return b"".join(self.errors)
 
 
-def test_echo_has_everything():
+def test_echo_has_everything_that_a_server_of_the_handshake_era_can_have():
     with Pipes("echo", "--pages", 3, "--instructions", "be kind") as child:
         assert child.initialized["result"]["instructions"] == "be kind"
         assert text(child.call("echo", message="hi")) == "hi"
@@ -122,7 +122,7 @@ def test_echo_has_everything():
         assert {"echo", "change", "received"} < set(names)
 
 
-def test_echo_notifies():
+def test_echo_sends_every_notification():
     with Pipes("echo") as child:
         assert text(child.call("touch", uri="test://one")) == "nobody subscribed"
         child.request("resources/subscribe", {"uri": "test://one"})
@@ -144,7 +144,7 @@ def test_echo_notifies():
     ("options", "after_term", "after_eof"),
     [((), None, None), (("--only", "term"), None, 0), (("--only", "eof"), -15, None), (("--slow-eof", 0.2), -15, 0)],
 )
-def test_deaf(options, after_term, after_eof):
+def test_deaf_outlives_sigterm_and_the_end_of_its_input(options, after_term, after_eof):
     with Pipes("deaf", *options) as child:
         child.process.send_signal(signal.SIGTERM)
         assert exit_code(child, 0.25 if after_term is None else 5) == after_term
@@ -158,7 +158,7 @@ def exit_code(child, seconds=0.2):
         return child.process.wait(seconds)
 
 
-def test_dies():
+def test_dies_ends_in_the_middle_of_a_call():
     for call, code in [
         (("die", {"code": 7}), 7),
         (("die", {"code": -9}), -9),
@@ -174,7 +174,7 @@ def test_dies():
         assert exit_code(child, 0.1) is None
 
 
-def test_dies_at_start(tmp_path):
+def test_dies_at_start_exits_before_it_answers_for_the_first_times(tmp_path):
     file = tmp_path / "starts"
     options = ["--times", 2, "--count-file", file, "--code", 9, "--says", "no key", "--on-stdout"]
     for _ in range(2):
@@ -188,7 +188,7 @@ def test_dies_at_start(tmp_path):
         assert exit_code(child, 5) == 1
 
 
-def test_never_answers():
+def test_never_answers_reads_initialize_and_says_nothing():
     with Pipes("never_answers", "--ignore-eof", handshake=False) as child:
         child.begin("initialize", HANDSHAKE)
         with pytest.raises(queue.Empty):
@@ -202,13 +202,13 @@ def test_never_answers():
             child.next_line(0.2)
 
 
-def test_slow_start():
+def test_slow_start_reads_nothing_before_its_time():
     started = time.monotonic()
     with Pipes("slow_start", 0.3):
         assert time.monotonic() - started > 0.3
 
 
-def test_chatty():
+def test_chatty_writes_noise_before_each_of_its_messages():
     with Pipes("chatty", handshake=False) as child:
         assert child.next_line() == b"\n"
         assert child.next()["params"]["data"] == "early"
@@ -218,7 +218,7 @@ def test_chatty():
         assert int(text(child.call("noise"))) == 4 + 41  # not the one before this answer
 
 
-def test_half_lines():
+def test_half_lines_cuts_its_messages_inside_of_characters():
     with Pipes("half_lines") as child:
         child.begin_call("unicode")
         line = child.next_line()
@@ -226,14 +226,14 @@ def test_half_lines():
         assert "\U0001f600" in text(json.loads(line))
 
 
-def test_flood():
+def test_flood_sends_thousands_of_log_notifications_in_one_call():
     with Pipes("flood") as child:
         child.call("flood", count=5000, bytes=50)
         assert len(child.others) == 5000
         assert len(child.others[0]["params"]["data"]) == 50
 
 
-def test_asks():
+def test_asks_has_requests_of_its_own_with_ids_from_zero():
     with Pipes("asks", "--at-start", "--linger") as child:
         asked = child.next()
         assert asked == {"jsonrpc": "2.0", "id": 0, "method": "roots/list"}
@@ -256,7 +256,7 @@ def test_asks():
         assert exit_code(child) is None  # the ask that it gave up has no answer
 
 
-def test_stateful():
+def test_stateful_remembers_from_call_to_call():
     with Pipes("stateful") as child:
         child.call("next")
         assert json.loads(text(child.call("next"))) == {"count": 2, "pid": child.process.pid}
@@ -264,7 +264,7 @@ def test_stateful():
         assert json.loads(text(child.call("recall", key="a")))["value"] == "b"
 
 
-def test_stderr_flood():
+def test_stderr_flood_writes_a_megabyte_to_stderr_before_it_answers():
     with Pipes("stderr_flood", "--words", "hush") as child:
         child.call("echo", message="hi")
         assert eventually(lambda: child.stderr().count(b"hush") == 10)
@@ -272,7 +272,7 @@ def test_stderr_flood():
 
 
 @pytest.mark.parametrize("daemon", [False, True])
-def test_grandchild(daemon):
+def test_grandchild_leaves_a_process_that_outlives_it(daemon):
     with Pipes("grandchild", *(["--daemon"] if daemon else [])) as child:
         own, below = json.loads(text(child.call("pids")))
         eventually(lambda: b"asleep" in child.stderr())
@@ -285,7 +285,7 @@ def test_grandchild(daemon):
         os.kill(below, signal.SIGKILL)
 
 
-def test_wrapper():
+def test_wrapper_passes_no_signal_on():
     with Pipes("wrapper", "deaf", "--only", "eof") as child:
         below = int(text(child.call("pid")))
         child.process.send_signal(signal.SIGTERM)
@@ -296,7 +296,7 @@ def test_wrapper():
         os.kill(below, signal.SIGTERM)
 
 
-def test_serial():
+def test_serial_answers_one_request_after_the_other():
     with Pipes("serial") as child:
         call, ping = child.begin_call("slow", seconds=0.2), child.begin("ping")
         assert [child.next()["id"], child.next()["id"]] == [call, ping]
@@ -306,7 +306,7 @@ def test_serial():
         assert [child.next()["id"] for _ in range(3)] == [ping, *calls]
 
 
-def test_loses_data(tmp_path):
+def test_loses_data_loses_increments_that_come_at_once(tmp_path):
     with Pipes("loses_data", tmp_path / "count") as child:
         for _ in range(10):
             child.begin_call("increment")
@@ -316,7 +316,7 @@ def test_loses_data(tmp_path):
 
 
 @pytest.mark.parametrize("options", [[], ["--id-last"]])
-def test_long_line(options):
+def test_long_line_writes_as_long_a_line_as_it_is_asked_for(options):
     with Pipes("long_line", *options) as child:
         id = child.begin_call("long", bytes=200_000)
         line = child.next_line()
@@ -327,7 +327,7 @@ def test_long_line(options):
         assert len(child.next_line()) == 1000
 
 
-def test_late():
+def test_late_answers_what_was_cancelled_and_what_nobody_asked():
     with Pipes("late") as child:
         call = child.begin_call("late", seconds=0.05)
         child.notify("notifications/cancelled", requestId=call)
@@ -343,7 +343,7 @@ def test_late():
         child.request("ping")
 
 
-def test_bad_results():
+def test_bad_results_has_a_line_for_each_kind_of_wrong_result():
     with Pipes("bad_results", "--bad-tools") as child:
         for number, kind in enumerate(json.loads(text(child.call("kinds")))):
             id = child.begin_call("bad_structured" if number % 2 else "bad", kind=kind)
@@ -358,7 +358,7 @@ def test_bad_results():
         assert child.request("tools/list")["result"]["tools"]
 
 
-def test_notify():
+def test_notify_sends_the_notifications_that_a_call_names():
     with Pipes("notify") as child:
         for tool in ("tools_changed", "prompts_changed", "resources_changed", "vendor"):
             child.call(tool)
@@ -390,7 +390,7 @@ def test_notify():
     ],
     ids=lambda line: repr(line[:60]),
 )
-def test_strict_go_dies_of(line):
+def test_strict_go_exits_at_a_line_that_is_not_one_message(line):
     with Pipes("strict_go", handshake=False) as child:
         child.send(line)
         assert exit_code(child, 5) == 1
@@ -407,7 +407,7 @@ def test_strict_go_takes_what_is_right():
         assert "assistant" in text(child.answer(call))
 
 
-def test_needs_initialized():
+def test_needs_initialized_exits_at_a_request_that_comes_too_early():
     with Pipes("needs_initialized") as child:
         assert text(child.call("echo", message="in order")) == "in order"
     with Pipes("needs_initialized", handshake=False) as child:
@@ -420,7 +420,7 @@ def test_needs_initialized():
         assert exit_code(child, 5) == 1
 
 
-def test_refuses_second_initialize():
+def test_refuses_second_initialize_answers_it_with_an_error_or_exits():
     with Pipes("refuses_second_initialize") as child:
         assert child.request("initialize", HANDSHAKE)["error"]["code"] == 0
         assert child.request("ping")["result"] == {}
@@ -538,7 +538,7 @@ def test_a_locked_child_stays_with_the_era_of_its_first_request():
 @pytest.mark.parametrize(
     "how", ["HANG", "WEDGE", "HALF", "DIE", "NONSENSE", "STRANGER", "EMPTY", "STRING", "NULL", "GARBAGE", "FLOOD", "-32601"]
 )
-def test_probed(how):
+def test_probed_takes_server_discover_badly_and_a_handshake_well(how):
     with Pipes("probed", "--probe", how, handshake=False) as child:
         probe = child.begin("server/discover", {"_meta": envelope()})
         if how == "DIE":
@@ -555,7 +555,7 @@ def test_probed(how):
         assert text(child.call("echo", message="as ever")) == "as ever"
 
 
-def test_modern_asks():
+def test_modern_asks_wants_input_before_it_answers():
     with Modern("modern_asks") as child:
         assert child.call("elicit")["error"]["data"] == {"requiredCapabilities": {"elicitation": {}}}
         child.can = {"elicitation": {}, "sampling": {}, "roots": {}}
@@ -578,7 +578,7 @@ def test_modern_asks():
         assert child.request("resources/read", {"uri": "ask://resource"})["result"]["inputRequests"]
 
 
-def test_modern_tasks():
+def test_modern_tasks_answers_a_call_with_a_task():
     with Modern("modern_tasks") as child:
         assert text(child.call("work")) == "done at once"
         assert child.call("only_task")["error"]["code"] == -32021
@@ -597,7 +597,7 @@ def test_modern_tasks():
         assert child.request("tasks/get", {"taskId": "task-9"})["error"]["code"] == -32602
 
 
-def test_tasks():
+def test_tasks_answers_a_call_for_a_task_with_one():
     with Pipes("tasks") as child:
         assert text(child.call("work")) == "done at once"
         assert child.call("must")["error"]["code"] == -32601
@@ -638,7 +638,7 @@ def test_round_trips_really_ask():
         b"\n",
     ],
 )
-def test_strict_modern_dies_of(line):
+def test_strict_modern_exits_at_a_line_that_is_not_one_modern_message(line):
     with Modern("strict_modern") as child:
         assert text(child.call("echo", message="fine")) == "fine"
         child.send(line)

@@ -57,7 +57,7 @@ class Strict:
 
 
 class LiteLLMProfile(Strict):
-    """No failure of a tool call looks like one to LiteLLM's client (rules 7, 8, 9 and 17 of its test suite)."""
+    """No failure of a tool call looks like one to LiteLLM's client (docs/litellm.md)."""
 
     name = "litellm"
     is_litellm = True

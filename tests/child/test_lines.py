@@ -76,7 +76,7 @@ def test_carriage_returns_stay_and_blank_lines_go():
 
 
 def test_a_line_of_any_length_up_to_the_limit_passes():
-    """Case 28: no 64 KiB limit."""
+    """Edge case 28: no 64 KiB limit."""
     line = b"x" * 200_000
 
     assert feed(200_000, line + b"\n") == ([line], [])

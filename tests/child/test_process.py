@@ -108,7 +108,7 @@ async def test_lines_go_in_and_come_out_whole_and_in_order():
 
 @runs
 async def test_a_line_of_megabytes_passes():
-    """Case 28."""
+    """Edge case 28."""
     talk = sh("exec cat")
     line = os.urandom(3 * MIB).hex().encode()
     talk.process.write(line + b"\n")
@@ -164,7 +164,7 @@ async def test_who_waits_for_a_child_that_dies_waits_no_more():
 
 @runs
 async def test_stderr_is_always_read():
-    """Case 30: a full pipe would stop the child."""
+    """Edge case 30: a full pipe would stop the child."""
     talk = sh("head -c 3000000 /dev/zero >&2; echo done")
     await talk.until(lambda: talk.lines == [b"done"])
 
@@ -302,7 +302,7 @@ async def test_nothing_is_left_open():
 @pytest.mark.parametrize("options", [{"argv": ["/no/such/command"]}, {"argv": ["/"]}, {"argv": ["true"], "cwd": "/no/such/place"}])
 @runs
 async def test_what_cannot_be_started_raises(options):
-    """Case 51."""
+    """Edge case 51."""
     with pytest.raises(OSError):
         Talk(*options.pop("argv"), **options)
 

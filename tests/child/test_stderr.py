@@ -60,7 +60,7 @@ def test_long_lines_are_shortened(heard):
 
 
 def test_a_line_without_an_end_takes_no_memory(heard):
-    """Case 30."""
+    """Edge case 30."""
     for _ in range(1000):
         heard.stderr.feed(b"e" * 10_000)
 

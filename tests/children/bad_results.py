@@ -1,7 +1,7 @@
 """Results that break strict clients.
 
 server-postgres sends a text block without text; a note server a tool whose inputSchema has no type; sqlite's SDK drops
-lone surrogates; a wrong result of a tool with an outputSchema wedges LiteLLM 1.77.3 (LITELLM.md, section 4).
+lone surrogates; a wrong result of a tool with an outputSchema wedges LiteLLM 1.77.3.
 
 Tools: bad {kind} (a key of KINDS; the tool promises no structure), bad_structured {kind} (the tool has an outputSchema),
 kinds (the keys as JSON), break_list {how} (tools/list from now on: error, hang, empty_result, not_a_list, fine).

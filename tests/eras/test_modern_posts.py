@@ -91,8 +91,7 @@ def test_an_envelope_that_lacks_something_is_refused(client, wrong):
     headers = {"mcp-protocol-version": "2026-07-28"}
     response = client.send("tools/call", CALL, id=7, headers=headers, meta=METAS[wrong])
 
-    assert verdict(response) in [(400, -32602), (400, HEADER_MISMATCH)]
-    assert wrong.startswith("a version that") or verdict(response) == (400, -32602)
+    assert verdict(response) == (400, HEADER_MISMATCH if wrong == "a version that is a number" else -32602)
     assert response.json()["id"] == 7
 
 
@@ -162,9 +161,12 @@ def test_a_method_without_a_name_needs_no_header_for_one(client):
     assert client.send("server/discover").status_code == 200
 
 
-@pytest.mark.parametrize("params", [{"arguments": {}}, {"name": 5}, {"name": None}, {"name": ["echo"]}])
-def test_a_call_of_no_name_is_an_error_and_no_riddle(client, params):
-    assert verdict(client.send("tools/call", params)) in [(400, -32602), (400, HEADER_MISMATCH)]
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [({"arguments": {}}, -32602), ({"name": 5}, HEADER_MISMATCH), ({"name": None}, -32602), ({"name": ["echo"]}, HEADER_MISMATCH)],
+)
+def test_a_call_of_no_name_is_an_error_and_no_riddle(client, params, code):
+    assert verdict(client.send("tools/call", params)) == (400, code)
 
 
 def test_none_of_what_was_refused_reached_the_child(client):

@@ -290,16 +290,16 @@ def talk(url: str, times: int) -> None:
     connection = HTTPConnection(url.removeprefix("http://"))
     headers = {"accept": ACCEPT, "content-type": "application/json"}
 
-    def send(method, body=None, **more):
+    def send(method, body=None, expected=200, **more):
         connection.request(method, "/mcp", body and json.dumps(body), headers | more)
         response = connection.getresponse()
         response.read()
-        assert response.status < 300
+        assert response.status == expected
         return response
 
     for _ in range(times):
         session = {"mcp-session-id": send("POST", initialize()).headers["mcp-session-id"]}
-        send("POST", message("notifications/initialized"), **session)
+        send("POST", message("notifications/initialized"), 202, **session)
         send("POST", message("tools/list", id=1), **session)
         send("POST", call("echo", id=2, message="hi"), **session)
         send("DELETE", **session)

@@ -25,7 +25,7 @@ def listen(world) -> Outbox:
 
 @pytest.mark.parametrize("id", [0, 1, "0", "é", 2**70, -1])
 def test_an_answer_goes_back_under_the_childs_own_id(world, id):
-    """Case 17: children start at 0, which is falsy."""
+    """Edge case 17: children start at 0, which is falsy."""
     stream = listen(world)
     ask(world, id, message="?")
     (asked,) = stream.messages
@@ -71,7 +71,7 @@ def test_a_second_answer_is_dropped(world):
 
 
 def test_an_ask_rides_the_stream_of_the_only_call(world):
-    """Case 43."""
+    """Edge case 43."""
     stream = listen(world)
     call, _ = world.ask_child(world.owner)
     ask(world)
@@ -91,7 +91,7 @@ def test_an_ask_during_several_calls_takes_the_sessions_own_stream_or_any_of_the
 
 
 def test_an_ask_waits_for_a_stream_to_open(world):
-    """Case 41: roots/list comes right after initialized, before any GET."""
+    """Edge case 41: roots/list comes right after initialized, before any GET."""
     ask(world, 0, "roots/list")
     assert world.sent() == []
     stream = listen(world)

@@ -50,7 +50,7 @@ FAITHFUL = [
 
 @pytest.mark.parametrize("params", FAITHFUL)
 def test_params_reach_the_child_as_they_came(params):
-    """Case 33; also case 31 for U+2028 inside a string."""
+    """Edge case 33; also edge case 31 for U+2028 inside a string."""
     message = envelope.from_client(request(params))
     line = envelope.request_line(7, message.method, message.params)
 
@@ -107,7 +107,7 @@ IDS = [
 
 @pytest.mark.parametrize("id", IDS)
 def test_an_id_is_kept_byte_for_byte(id):
-    """Cases 15 and 19."""
+    """Edge cases 15 and 19."""
     assert bytes(envelope.from_client(request(b"{}", id)).id) == id
 
 
@@ -126,7 +126,7 @@ def test_any_json_at_all_has_a_key(id):
 
 
 def test_unknown_members_of_the_envelope_are_dropped():
-    """Case 32: TypeScript servers never answer a message with one."""
+    """Edge case 32: TypeScript servers never answer a message with one."""
     message = envelope.from_client(b'{"x":{"id":5},"jsonrpc":"2.0","id":1,"method":"ping","extra":[1],"params":{"y":1}}')
 
     assert envelope.request_line(2, message.method, message.params) == b'{"jsonrpc":"2.0","id":2,"method":"ping","params":{"y":1}}\n'
@@ -191,7 +191,7 @@ def test_a_method_with_odd_characters_is_escaped_again():
     ],
 )
 def test_it_is_refused_before_a_child_sees_it(body, code):
-    """Case 18 (docs/protocol.md), and what a child never sees (docs/bridge.md)."""
+    """Edge case 18 (docs/protocol.md), and what a child never sees (docs/bridge.md)."""
     assert refusal(body).code == code
 
 
@@ -217,7 +217,7 @@ def test_a_byte_order_mark_is_taken_off():
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
 def test_a_pretty_printed_message_becomes_one_line(newline):
-    """Case 31."""
+    """Edge case 31."""
     body = newline.join(
         [b"{", b' "jsonrpc": "2.0",', b' "id": 1,', b' "method": "x",', b' "params": {', rb'  "a": "1\n2\r3"', b" }", b"}", b""]
     )
@@ -315,7 +315,7 @@ def test_arrays_and_objects_count_alike():
     ],
 )
 def test_what_a_child_prints_beside_messages_is_malformed(line):
-    """Case 29."""
+    """Edge case 29."""
     with pytest.raises(Malformed):
         envelope.from_child(line)
 
@@ -327,7 +327,7 @@ def test_a_child_may_end_lines_with_cr():
 
 
 def test_a_lone_surrogate_from_the_child_becomes_a_replacement_character():
-    """Case 34: the call is answered, not lost. A pair and an escaped backslash stay."""
+    """Edge case 34: the call is answered, not lost. A pair and an escaped backslash stay."""
     message = envelope.from_child(rb'{"jsonrpc":"2.0","id":1,"result":["\ud800","\ud83d\ude00","\\ud800","\udc00\ud800x"]}')
 
     assert bytes(message.result) == rb'["\ufffd","\ud83d\ude00","\\ud800","\ufffd\ufffdx"]'
@@ -351,7 +351,7 @@ def test_an_empty_error_beside_a_result_is_no_error():
 
 
 def test_a_batch_is_told_by_its_first_character_and_split_as_it_came():
-    """Case 35."""
+    """Edge case 35."""
     body = b'\xef\xbb\xbf \r\n[ {"a": 1e400} , 5 ]'
 
     assert envelope.is_batch(body)

@@ -37,7 +37,7 @@ def test_where_nobody_waits_for_a_response_a_cancelled_request_gets_none():
 
 
 def test_another_sessions_id_cannot_be_cancelled():
-    """Case 21."""
+    """Edge case 21."""
     world = World()
     call, line = world.ask_child(world.session(), id=1)
     world.notify(world.session(), "cancelled", requestId=1)
@@ -67,7 +67,7 @@ def test_a_cancellation_of_nothing_is_counted(params):
 
 
 def test_a_late_answer_is_swallowed_and_not_given_to_a_later_request_with_that_id():
-    """Case 22."""
+    """Edge case 22."""
     world = World()
     session = world.session()
     first, line = world.ask_child(session, id=7)

@@ -81,7 +81,7 @@ def test_strict_failures_are_json_rpc_errors():
 
 @pytest.mark.parametrize("name", kinds())
 def test_each_bad_result_of_the_zoo_becomes_a_valid_one(name):
-    """Rules 7, 8 and 17: an invalid one wedges LiteLLM 1.77.3."""
+    """An invalid one wedges LiteLLM 1.77.3."""
     validate("tools/call", call(kinds()[name]))
 
 
@@ -282,7 +282,7 @@ GOOD = {"name": "good", "inputSchema": {"type": "object", "properties": {"a": {"
 
 
 def test_what_breaks_later_is_not_advertised():
-    """Rule 9: a result that does not fit its outputSchema wedges LiteLLM 1.77.3."""
+    """A result that does not fit its outputSchema wedges LiteLLM 1.77.3."""
     answer = json.loads(call(tool_list(GOOD | {"outputSchema": {"type": "object"}}), method="tools/list"))
 
     assert answer["result"] == {"tools": [GOOD]}
@@ -315,7 +315,7 @@ def test_what_is_no_tool_is_left_out(odd):
 
 
 def test_the_last_good_list_stands_in_for_a_failed_one():
-    """Rule 17: a tool list never fails once it has worked; whatever ids the requests have."""
+    """A tool list never fails once it has worked; whatever ids the requests have."""
     world = World(profile_name="litellm")
     call(tool_list(GOOD), method="tools/list", world=world, id=1)
 

@@ -19,7 +19,7 @@ def world():
 
 
 def test_two_clients_with_the_same_id_get_their_own_answers(world):
-    """Case 16."""
+    """Edge case 16."""
     calls = [world.ask_child(world.session(), params={"name": f"t{n}"}, id=1) for n in range(3)]
 
     assert len({line["id"] for _, line in calls}) == 3
@@ -29,7 +29,7 @@ def test_two_clients_with_the_same_id_get_their_own_answers(world):
 
 
 def test_one_client_may_use_1_and_the_string_1_at_once(world):
-    """Case 15: an SDK that calls str() on ids mixes these up."""
+    """Edge case 15: an SDK that calls str() on ids mixes these up."""
     session = world.session()
     number, first = world.ask_child(session, id=1)
     string, second = world.ask_child(session, id="1")
@@ -42,7 +42,7 @@ def test_one_client_may_use_1_and_the_string_1_at_once(world):
 
 @pytest.mark.parametrize("id", [b"0", b"-1", b"%d" % 2**70, b"%d" % (2**53 + 1), b'"%b"' % (b"x" * 300), b'""', rb'"\u00e9\"\\"'])
 def test_an_id_comes_back_as_it_went(world, id):
-    """Case 19; 0 is falsy in many languages."""
+    """Edge case 19; 0 is falsy in many languages."""
     outbox, line = world.ask_child(world.session(), id=id)
     world.answer(line)
 
@@ -113,7 +113,7 @@ def test_a_client_can_ping_while_the_child_starts():
 
 
 def test_a_child_that_pings_is_answered_at_once(world):
-    """Case 42; its ids start at 0."""
+    """Edge case 42; its ids start at 0."""
     world.hear({"id": 0, "method": "ping"})
 
     assert world.sent() == [{"jsonrpc": "2.0", "id": 0, "result": {}}]
@@ -136,7 +136,7 @@ def test_tasks_of_an_own_child_pass():
 
 
 def test_payloads_pass_byte_for_byte(world):
-    """Cases 32 and 33."""
+    """Edge cases 32 and 33."""
     payload = rb'{"b":1e400, "a" : [1e2,123456789012345678901234567890],"s":"\u0041\/"}'
     outbox = world.request(world.session(), "x/unknown", payload)
 
@@ -158,7 +158,7 @@ def test_a_token_changes_its_own_place_only(world):
 
 @pytest.mark.parametrize("params", [b'{\n"a":\r\n1}', b'{"_meta":{\r"progressToken":\n1}}'])
 def test_the_child_always_gets_one_line(world, params):
-    """Case 31; `sent` checks."""
+    """Edge case 31; `sent` checks."""
     world.ask_child(world.session(), params=params)
 
 
@@ -182,7 +182,7 @@ def test_a_notification_is_one_line_too(world, method):
     ],
 )
 def test_odd_text_of_the_child_is_delivered(world, result, client_gets):
-    """Case 34."""
+    """Edge case 34."""
     outbox, line = world.ask_child(world.session())
     world.hear(b'{"jsonrpc":"2.0","id":%d,"result":%b}' % (line["id"], result))
 
@@ -194,7 +194,7 @@ def test_odd_text_of_the_child_is_delivered(world, result, client_gets):
 
 @pytest.mark.parametrize("token", [7, "7", 0, "", 'é"\n', 2**70])
 def test_each_session_sees_its_own_progress_with_its_own_token(world, token):
-    """Case 20."""
+    """Edge case 20."""
     calls = [world.ask_child(world.session(), params={"_meta": {"progressToken": token}}) for _ in range(2)]
     for step, (_, line) in enumerate(calls):
         world.notice("progress", progressToken=line["params"]["_meta"]["progressToken"], progress=step)
@@ -238,7 +238,7 @@ def test_progress_of_a_call_that_asked_for_none_is_dropped(world):
 
 
 def test_a_list_change_reaches_each_session_once(world):
-    """Case 45: whatever streams are open."""
+    """Edge case 45: whatever streams are open."""
     posts, gets = [], []
     for _ in range(3):
         gets += [Outbox(), Outbox()]
@@ -293,7 +293,7 @@ def test_the_kind_profile_keeps_list_changes_to_itself():
 
 
 def test_a_log_goes_to_the_only_call_under_way(world):
-    """Case 44: on its own stream, because most clients open no other."""
+    """Edge case 44: on its own stream, because most clients open no other."""
     stream = Outbox()
     other, one = world.session(stream), world.session()
     call, line = world.ask_child(one)
@@ -383,7 +383,7 @@ def test_initialized_is_the_bridges_own_affair(world):
 
 
 def test_unknown_notifications_pass(world):
-    """Case 37."""
+    """Edge case 37."""
     world.notify(world.session(), "x/unknown", a=1)
 
     assert world.sent() == [{"jsonrpc": "2.0", "method": "notifications/x/unknown", "params": {"a": 1}}]
@@ -405,7 +405,7 @@ def test_what_only_an_owner_may_say_does_not_reach_a_shared_child(world, method)
 
 
 def test_an_answer_that_nobody_asked_for_is_dropped(world):
-    """Case 38."""
+    """Edge case 38."""
     assert world.respond(world.session(), 0, result={}) is False
     assert world.sent() == []
 
@@ -414,7 +414,7 @@ def test_an_answer_that_nobody_asked_for_is_dropped(world):
 
 
 def test_what_was_written_is_answered_and_what_was_not_waits_for_the_next_child():
-    """Case 50: sessions stay."""
+    """Edge case 50: sessions stay."""
     world = World(max_in_flight=1)
     one, two = world.session(), world.session()
     written, _ = world.ask_child(one)
@@ -442,7 +442,7 @@ def test_a_waiting_request_goes_to_the_next_child():
 
 
 def test_requests_that_wait_are_answered_if_the_start_fails_too():
-    """Case 51."""
+    """Edge case 51."""
     world = World(is_open=False)
     waiting = world.request(world.session())
     world.die("cannot start 'nope'")
@@ -521,7 +521,7 @@ def test_late_words_of_a_dead_child_are_nobodys(world):
     ],
 )
 def test_a_handshake_that_is_none_is_refused_with_a_reason(answer):
-    """Case 54."""
+    """Edge case 54."""
     world = World(is_open=False)
     world.relay.open(b"{}", world.now, world._opened, world._refused)
     world.hear(b'{"jsonrpc":"2.0","id":%d,%b}' % (world.sent()[0]["id"], answer))
@@ -666,7 +666,7 @@ def test_an_answer_that_is_no_json_fails_its_call_at_once(world, result):
     "line", [b"", b"\r", b"hello", b'{"a":1}', b"[]", b'{"jsonrpc":"2.0","id":1}', b"\xff\xfe", b"\0", b'{"method":5}']
 )
 def test_noise_is_dropped_and_counted(world, line):
-    """Case 29."""
+    """Edge case 29."""
     outbox, _ = world.ask_child(world.session())
     world.hear(line)
 

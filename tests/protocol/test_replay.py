@@ -13,7 +13,7 @@ class Session:
 
 
 def test_a_stream_is_replayed_from_where_its_client_lost_it():
-    """Case 23."""
+    """Edge case 23."""
     replay, session = Replay(10**6), Session()
     recording = replay.open(session, "source")
     ids = [replay.add(recording, b"%d" % number) for number in range(4)]
@@ -34,7 +34,7 @@ def test_streams_of_one_session_do_not_mix():
 
 
 def test_another_sessions_stream_is_unknown():
-    """Case 25."""
+    """Edge case 25."""
     replay, mine, other = Replay(10**6), Session(), Session()
     id = replay.add(replay.open(mine, None), b"secret")
 

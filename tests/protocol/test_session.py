@@ -31,7 +31,7 @@ def restarted(**more):
 
 
 def test_a_session_is_found_by_its_id_and_its_principal_only(sessions):
-    """Case 14: another one's session looks like none."""
+    """Edge case 14: another one's session looks like none."""
     session = opened(sessions, "alice")
 
     assert sessions.find(session.id, "alice", 1.0) is session
@@ -41,7 +41,7 @@ def test_a_session_is_found_by_its_id_and_its_principal_only(sessions):
 
 @pytest.mark.parametrize("id", ["", "x", ".", "a.b", "\xff" * 10, "x" * 100_000])
 def test_unknown_ids_find_nothing(sessions, id):
-    """Case 13."""
+    """Edge case 13."""
     opened(sessions)
 
     assert sessions.find(id, "", 1.0) is None
@@ -105,7 +105,7 @@ def test_no_room_would_help_an_id_that_is_no_good():
 
 
 def test_an_ended_session_stays_ended(sessions):
-    """Case 13: DELETE, then POST, then DELETE again: 404."""
+    """Edge case 13: DELETE, then POST, then DELETE again: 404."""
     session = opened(sessions)
     sessions.end(session)
     sessions.end(session)

@@ -22,7 +22,7 @@ def subscribe(world, session, uri=URI, id=50):
 
 
 def test_only_subscribers_hear_of_a_resource():
-    """Case 46."""
+    """Edge case 46."""
     world = World()
     streams = [Outbox(), Outbox()]
     one, _ = map(world.session, streams)
@@ -192,7 +192,7 @@ def set_level(world, session, level, id=60):
 
 
 def test_each_session_gets_its_own_level_and_the_child_the_most_talkative():
-    """Case 47."""
+    """Edge case 47."""
     world = World()
     streams = [Outbox(), Outbox(), Outbox()]
     talkative, quiet, _ = map(world.session, streams)

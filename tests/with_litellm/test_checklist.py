@@ -1,6 +1,6 @@
 """What LiteLLM needs from a bridge, point by point, told by raw HTTP; test_matrix.py shows the same with LiteLLM itself.
 
-The points are those of LITELLM.md, section 5: what a LiteLLM that was watched sends, and what wedges, stalls or cuts it.
+The points: what a LiteLLM that was watched sends, and what wedges, stalls or cuts it.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A real LiteLLM 1.77.3 in front of bridges: whatever a child or its bridge does, the gateway survives it.
 
-This is the failure matrix of LITELLM.md, section 4. With any other bridge, most of these cases end LiteLLM's MCP
+Each failure of a child or a bridge that was found to matter. With any other bridge, most of these cases end LiteLLM's MCP
 gateway until it is restarted. By `sse` all of it is shown; by `http` what a bridge can prevent while it is up.
 """
 
