@@ -200,7 +200,8 @@ def _resolve(
         return compiled(wanted, options, build, constraints, overrides)
     except Failed as error:
         if not build and has_no_wheel(error.printed):
-            raise CannotLock(f"{name}: {_said(error)}: {NO_WHEEL}") from None
+            blamed = re.search(r"[Bb]ecause (\S+==\S+ has no (?:usable )?wheels)", _said(error))
+            raise CannotLock(f"{name}: {f'it cannot be had, because {blamed[1]}' if blamed else _said(error)}: {NO_WHEEL}") from None
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
 
 

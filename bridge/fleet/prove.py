@@ -6,7 +6,7 @@ again, and stays with the reason beside it. All of it comes from what was seen a
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from bridge.fleet import environment as environments
@@ -15,13 +15,12 @@ from bridge.fleet.draft import Draft, comment, is_secret
 from bridge.fleet.lock import CannotLock
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.trial import findings, needs
+from bridge.fleet.trial import findings, needs, usage
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
 from bridge.fleet.trial.container import Seen
 from bridge.protocol.tool_checks import oddities
 
 ROUNDS = 7
-WORDS = ("stdio", "mcp", "serve", "server", "run", "start")  # what such a command is called
 DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
@@ -34,6 +33,8 @@ LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|RED
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 MANY = 6  # variables that are tried at once
+BESIDE_A_KEY = re.compile(r"_(UR[IL]|HOST|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN)$")
+MOST_ODD = 3  # tools that models may refuse, which are told one by one
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -65,6 +66,10 @@ def proved(
                 if other is None:
                     return _decided(table, draft, values, check, seen, where)
         except NotTried as why:
+            if draft.build and (headers := [one for one in needs.headers(why.printed) if one not in draft.apt]):
+                _tell(f"{draft.name}: it is compiled with {', '.join(headers)} from Debian; trying that")
+                draft = replace(draft, apt=(*draft.apt, *headers))
+                continue
             if bare is None:
                 return Proof(draft, notes=[f"not tried: {why}"])
             draft, bare = bare, None
@@ -274,7 +279,9 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     ]
     if smoke and not draft.secrets and (account := needs.wants_account(closed)):
         notes += [f"some of its calls want an account or a key: {account}"]
-    notes += [f"models may refuse {odd}; {odd.way_out}" for odd in oddities(tools, stanza.litellm_name) if not odd.mended]
+    odd = [one for one in oddities(tools, stanza.litellm_name) if not one.mended]
+    notes += [f"models may refuse {one}; {one.way_out}" for one in odd[:MOST_ODD]]
+    notes += [f"models may refuse {len(odd) - MOST_ODD} more of its tools for such reasons" for _ in odd[MOST_ODD : MOST_ODD + 1]]
     if smoke:
         notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]
     else:
@@ -309,9 +316,9 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_secret(name)}
     if not (secret or draft.secrets) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
-        read = [name for name in seen.report["reads"] if is_secret(name) and name not in there]
-        secret = wished = read if len(read) <= A_FEW else []
-        all_failed = needs.wants_configuration(seen)
+        given, all_failed = _may_be_given(seen, there), needs.wants_configuration(seen)
+        secret = wished = [name for name in given if is_secret(name) or not all_failed]
+        plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]
     new = [*plain, *secret]
     if new and (others := [name for name in needs.instead(seen) if name not in {*there, *new}]):
@@ -321,6 +328,21 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
             draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=needs.settings(seen) | draft.env | plain
         )
     )
+
+
+def _may_be_given(seen: Seen, there: Collection[str]) -> list[str]:
+    """The keys that its code reads and its README names, and what belongs to them (a user, an address); of other keys only few: many are
+    those of libraries, or of one of many services."""
+    read = [name for name in seen.report["reads"] if name not in there]
+    keys = [name for name in read if is_secret(name) and not LISTENS.search(name)]
+    documented = [name for name in keys if name in seen.report["documented"]]
+    keys = documented if 0 < len(documented) <= MANY else keys if len(keys) <= A_FEW else []
+    groups = {name.partition("_")[0] for name in keys}
+    return keys + [
+        name
+        for name in read
+        if BESIDE_A_KEY.search(name) and not LISTENS.search(name) and name not in keys and name.partition("_")[0] in groups
+    ]
 
 
 def _plain(variable: str, name: str) -> str:
@@ -353,28 +375,32 @@ def _with_options(draft: Draft, seen: Seen) -> Draft:
         return _by_stdio(draft, seen)
     if (flag := needs.flag(seen)) and flag not in draft.command:
         return replace(draft, command=(*draft.command, flag))
-    if (arguments := needs.usage(seen, draft.command[0], DATA)) and len(draft.command) == 1:
-        return with_places(replace(draft, command=(*draft.command, *arguments)))
+    if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
+        return replace(draft, command=command)
+    if wanted := usage.flag(seen):
+        return replace(draft, command=(*draft.command, wanted)) if wanted not in draft.command else draft
+    if len(draft.command) == 1 and (told := usage.arguments(seen, draft.command[0], DATA, _variable(draft.name))):
+        return with_places(replace(draft, command=(*draft.command, *told)))
     text = "\n".join([*seen.report["words"][-15:]])
     if re.search(
-        r"Missing command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",
+        r"Missing command|Required command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",
         text,
         re.IGNORECASE,
     ):
         return _with_another_word(draft)
-    found = re.search(r"(?:arguments are required:|Missing option|required option|Missing required argument:?) *['\"]?(--?[\w-]+)", text)
-    if (
-        not found
-        or found[1] in draft.command
-        or not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", found[1])
-    ):
+    if not (wanted := usage.option(seen)) or wanted in draft.command:
         return draft
-    place = f"{DATA}/{draft.name}" + (
-        ".db" if re.search("db|database|sqlite", found[1]) else "" if not found[1].endswith("file") else ".data"
-    )
-    if re.search("dir|folder|root|workspace|vault", found[1]):
+    if not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", wanted):
+        return replace(draft, command=(*draft.command, wanted, f"${{{_variable(draft.name + wanted)}}}"))
+    place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", wanted) else "" if not wanted.endswith("file") else ".data")
+    if re.search("dir|folder|root|workspace|vault", wanted):
         place = DATA
-    return with_places(replace(draft, command=(*draft.command, found[1], place)))
+    return with_places(replace(draft, command=(*draft.command, wanted, place)))
+
+
+def _variable(name: str) -> str:
+    """What a variable of compose/.env is called that is nobody's but this MCP's."""
+    return re.sub(r"[^A-Z0-9]+", "_", name.upper())
 
 
 def _by_stdio(draft: Draft, seen: Seen) -> Draft:
@@ -388,12 +414,12 @@ def _by_stdio(draft: Draft, seen: Seen) -> Draft:
 
 
 def _with_another_word(draft: Draft) -> Draft:
-    """A program with commands of its own: one of them is the server."""
+    """A program with commands of its own, which its help does not list: one of them is the server."""
     last = draft.command[-1]
-    if last in WORDS:
-        rest = WORDS[WORDS.index(last) + 1 :]
+    if last in usage.SERVERS:
+        rest = usage.SERVERS[usage.SERVERS.index(last) + 1 :]
         return replace(draft, command=(*draft.command[:-1], *rest[:1]))
-    return replace(draft, command=(*draft.command, WORDS[0]))
+    return replace(draft, command=(*draft.command, usage.SERVERS[0]))
 
 
 def with_places(draft: Draft) -> Draft:

@@ -17,7 +17,7 @@ import yaml
 from bridge.fleet import add, eras, lock, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.trial import findings, needs, recorder, witness
+from bridge.fleet.trial import findings, needs, recorder, usage, witness
 from bridge.fleet.trial.attempt import CONTAINED, NotTried
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
@@ -46,7 +46,7 @@ def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, 
     }
 
 
-def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=()):
+def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=(), help=(), documented=()):
     report = {
         "began": 1.0,
         "started": started,
@@ -56,10 +56,14 @@ def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_no
         "wrote": [list(one) for one in wrote],
         "calls": list(calls),
         "words": list(words),
+        "help": list(help),
         "reads": list(reads),
+        "documented": list(documented),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
+
+SPEC_DEFAULTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
 
 # ---- which calls -----------------------------------------------------------------------
 
@@ -198,7 +202,21 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             True,
             "its tool search tried a.example.org",
         ),
-        (seen(reached=[(2.0, "a.example.org")], started=0.0), False, True, "it did not start without a.example.org"),
+        (
+            seen(reached=[(2.0, "a.example.org")], started=0.0, words=["fetch failed"]),
+            False,
+            True,
+            "it did not start without a.example.org",
+        ),
+        (
+            seen(reached=[(2.0, "a.example.org")], started=0.0, words=["a command is required"]),
+            False,
+            True,
+            "it did not start for another reason",
+        ),
+        (seen(reached=[(2.0, "dc.applicationinsights.azure.com:443")], started=0.0), False, False, "it did not start, and did not try"),
+        (seen(made("send", "fetch failed"), reached=[(10.5, "api.mixpanel.com")]), False, True, "its tool send tried api.mixpanel.com"),
+        (seen(made("read", "no such file"), tools=[tool("read", **SPEC_DEFAULTS)]), False, False, "1 of its 1 tools were called"),
         (
             seen(made("look"), reached=[(2.0, "updates.example.org")]),
             False,
@@ -342,6 +360,15 @@ def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
     assert "SITE_API_KEY: {optional: true}" in one.text
 
 
+def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them_comes_along():
+    reads = ["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "C_SECRET", "MCP_AUTH_TOKEN", "D_URL"]
+    it = prove._with_variables(
+        Draft("it"), seen(made("look"), reads=reads, documented=["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "MCP_AUTH_TOKEN"])
+    )
+
+    assert it.secrets == it.optional == ("A_API_KEY", "B_API_KEY", "A_URL", "B_URL")
+
+
 class Table:
     """A trial that has seen everything."""
 
@@ -404,7 +431,7 @@ def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_
         Draft("it"), seen(made("look", "Error: unauthorized"), reads=["A_KEY"], reached=[(10.5, "a.example.org")])
     )
 
-    assert (only_code.secrets, only_code.optional) == (("DB_PASSWORD",), ())
+    assert (only_code.secrets, only_code.optional, only_code.env) == (("DB_PASSWORD",), (), {"DB_HOST": "${DB_HOST}"})
     assert (log.secrets, log.optional, log.env) == (("DB_PASSWORD",), (), {"DB_USER": "${DB_USER}"})
     assert offline.optional == ("A_KEY",)
 
@@ -458,13 +485,65 @@ def test_an_option_that_must_name_a_file_names_one_in_a_volume():
     assert (draft.command, draft.volumes) == (("it", "--db-path", "/data/it.db"), ("it-data:/data",))
 
 
+@pytest.mark.parametrize(
+    "help, commands",
+    [
+        (["Usage: it [command]", "Commands:", "  config   Set it up", "  mcp      Start the server", "", "Options:", "  -h"], ["mcp"]),
+        (["USAGE", "  it <command>", "Available Commands:", "  serve-http   HTTP", "  serve-mcp    over stdio"], ["serve-mcp"]),
+        (["Commands:", "  it stdio [options]  Start a server using stdio", "  it http  By HTTP"], ["stdio"]),
+        (["╭─ Commands ─────╮", "│ index  Index   │", "│ run    Runs it │", "╰────────────────╯"], ["run"]),
+        (["usage: it [-h] {index,serve} ...", "positional arguments:", "  {index,serve}"], ["serve"]),
+        (["MCP:", "  server    MCP Server operations", "             MCP Server.", "Services:", "  aks   clusters"], ["server"]),
+        (["Recommended Tools:", "  ask_mcp    asks an MCP"], []),
+        (["Options:", "  --serve  it"], []),
+    ],
+)
+def test_the_command_that_is_the_server_is_found_in_the_help(help, commands):
+    ended = seen(words=["Missing it"], started=0.0, help=help)
+
+    assert usage.with_command(ended, ("it",)) == ("it", *commands)
+
+
+def test_a_command_has_commands_and_one_of_the_same_help_takes_the_place_of_another():
+    whole = ["Usage: it [command]", "Commands:", "  server   operations", "  run   run it"]
+    own = ["Usage: it server [command]", "Commands:", "  start  Starts it"]
+
+    assert usage.with_command(seen(words=["Missing it"], started=0.0, help=own), ("it", "server")) == ("it", "server", "start")
+    assert usage.with_command(seen(words=whole, started=0.0, help=whole), ("it", "server")) == ("it", "run")
+    assert usage.with_command(seen(words=["no key"], started=0.0, help=whole), ("it", "server")) == ("it", "server")
+
+
+def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
+    given = prove._with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
+    option = prove._with_options(
+        Draft("my-it", command=("it",)), seen(words=["it: error: the following arguments are required: --site"], started=0.0)
+    )
+    named = prove._with_options(
+        Draft("it", command=("it",)),
+        seen(words=["usage: it [-h] site", "it: error: the following arguments are required: site"], started=0.0),
+    )
+
+    assert given.command == ("it", "${MY_IT_ORGANIZATION}")
+    assert option.command == ("it", "--site", "${MY_IT_SITE}")
+    assert named.command == ("it", "${IT_SITE}")
+
+
+def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_server():
+    helps = ["Usage: it [options]", "  -p, --port N  listen", "      --mcp     be an MCP server"]
+    printed = seen(words=helps, started=0.0, help=helps)
+
+    assert prove._with_options(Draft("it", command=("it",)), printed).command == ("it", "--mcp")
+    assert needs.last_words(printed) == "it only prints how it is used: its command lacks something"
+    assert needs.last_words(seen(words=[*helps, "error: no site"], started=0.0, help=helps)) == "error: no site"
+
+
 def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
     draft, tried = Draft("it", command=("it", "-v")), []
     for _ in range(7):
         draft = prove._with_options(draft, seen(words=["Usage: it [OPTIONS] COMMAND [ARGS]...", "Error: Missing command."], started=0.0))
         tried.append(draft.command[2:])
 
-    assert tried == [("stdio",), ("mcp",), ("serve",), ("server",), ("run",), ("start",), ()]
+    assert tried == [("stdio",), ("mcp",), ("serve",), ("server",), ("start",), ("run",), ()]
 
 
 @pytest.mark.parametrize("words", ["x\n# smoke: {tool: evil}\nimage: evil", "a\u2028b\x1b[2J", "os.environ/KEY", "x" * 5000, "a: b # c"])
@@ -545,14 +624,15 @@ def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(ag
         ("Usage: it serve --vault notes=/absolute/path/to/vault", ["serve", "--vault", "notes=/data"]),
         ("Usage: it <allowed-directory> [additional-directories...]", ["/data"]),
         ("usage: npx -y it <db-file-path>", ["/data/data.db"]),
-        ("Usage: it <url>", []),
-        ("Usage: it --token <token>", []),
+        ("Usage: it <url>", ["${MY_IT_URL}"]),
+        ("Usage: it --org=<organization> [options]", ["--org=${MY_IT_ORGANIZATION}"]),
+        ("Usage: it --token TOKEN", []),
         ("Usage: it [options] [command]", []),
         ("Usage: other <folder>", []),
     ],
 )
 def test_the_arguments_that_it_tells_itself_are_taken_where_they_are_words_and_places(line, arguments):
-    assert needs.usage(seen(words=["Error", line], started=0.0), "it", "/data") == arguments
+    assert usage.arguments(seen(words=["Error", line], started=0.0), "it", "/data", "MY_IT") == arguments
 
 
 def test_a_folder_of_its_usage_becomes_a_volume():

@@ -41,7 +41,7 @@ def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
         "bridge": f"/opt/bridge/lib/python{python}/site-packages",
         "install_bridge": _install("/opt/bridge", "bridge.lock"),
         "install_server": _install("/opt/server", REQUIREMENTS),
-        "apt": _apt(stanza.apt),
+        "apt": _apt(_libraries(stanza)),
         "compile": _compile(stanza),
         "files": f"COPY images/{stanza.name}/{stanza.files} /app" if stanza.files else "",
         "folders": _folders(stanza),
@@ -112,14 +112,29 @@ def _install(place: str, lock: str) -> str:
 
 
 def _compile(stanza: Stanza) -> str:
-    """Native add-ons, where the stanza says so: the code of their packages runs, without network. No other install script does: most fetch things."""
+    """Native add-ons, where the stanza says so: the code of their packages runs, without network. No other install script does: most fetch things.
+    Old ones bring a node-gyp that wants Python's distutils, which only setuptools has today."""
     if not stanza.build:
         return ""
     return (
-        f"{_apt(['python3', 'make', 'g++'])}\n"
+        f"{_apt(['python3', 'python3-setuptools', 'make', 'g++', 'pkg-config', *filter(_is_headers, stanza.apt)])}\n"
         "RUN --network=none find node_modules -name binding.gyp -printf '%h\\n' | sed 's#.*node_modules/##' | grep -xE '@[^/]+/[^/]+|[^@/]+' | sort -u \\\n"
         "  | npm_config_nodedir=/usr/local xargs --no-run-if-empty npm rebuild"
     )
+
+
+def _libraries(stanza: Stanza) -> list[str]:
+    """What `apt` says; of what native add-ons were compiled with, the libraries alone, which the headers depend on."""
+    if not (stanza.npm and stanza.build):
+        return list(stanza.apt)
+    return [
+        rf"$(apt-cache depends {one} | sed -n 's/^ *Depends: \(lib.*[0-9]\(t64\)\?\)$/\1/p')" if _is_headers(one) else one
+        for one in stanza.apt
+    ]
+
+
+def _is_headers(package: str) -> bool:
+    return package.endswith("-dev")
 
 
 def _apt(packages: list[str]) -> str:

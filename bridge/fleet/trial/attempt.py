@@ -29,7 +29,11 @@ CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, a
 
 
 class NotTried(Exception):
-    """It cannot be tried; the reason, in one line."""
+    """It cannot be tried; the reason, in one line. `printed`: all that a builder said."""
+
+    def __init__(self, why: str, printed: str = ""):
+        super().__init__(why)
+        self.printed = printed
 
 
 def place(project: Project, here: bool) -> str:
@@ -53,7 +57,7 @@ def bench(project: Project, stanza: Stanza, where: str) -> Iterator["Bench"]:
         with container.built(project, stanza) as image:
             yield Bench(project, image)
     except Failed as error:
-        raise NotTried(f"its image cannot be built: {_line_of_a_build(error)}") from None
+        raise NotTried(f"its image cannot be built: {_line_of_a_build(error)}", error.printed) from None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ NO_NETWORK = re.compile(
     re.IGNORECASE,
 )
 NO_KEY = re.compile(
-    r"(api[ _-]?key|token|credentials?|password|account|environment variables?|[A-Z0-9]+_[A-Z0-9_]+)\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
+    r"(api[ _-]?key|token|credentials?|password|account|environment variables?|(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+))\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
     r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
     re.IGNORECASE,
 )
@@ -110,6 +110,8 @@ def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tupl
 
 def _text(name: str, schema: dict[str, Any]) -> str:
     hint = f"{name} {schema.get('format', '')}"
+    if re.search(r"\bSQL\b", f"{schema.get('description', '')} {schema.get('title', '')}"):
+        return "SELECT 1"
     for pattern, text in (
         ("ur[il]|link|website", "https://example.com/"),
         ("e-?mail", "somebody@example.com"),

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any
 
-from bridge.fleet.trial.calls import CHANGES, TELLS_TOO_MUCH, Call
+from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.needs import wants_account, wants_configuration
 from bridge.fleet.trial.witness import Made, Report
@@ -17,12 +17,15 @@ OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
 # Whoever only counts how a library is used: no server needs him.
 TELEMETRY = re.compile(
-    r"telemetry|events\.data\.|analytics|\bsentry\.io|posthog|segment\.(io|com)|mixpanel|amplitude\.com|scarf\.sh|bugsnag|datadoghq|honeycomb"
+    r"telemetry|events\.data\.|analytics|applicationinsights|\b(dc|rt)\.services\.visualstudio\.|\bsentry\.io|posthog|segment\.(io|com)|mixpanel|amplitude\.com|scarf\.sh|"
+    r"bugsnag|datadoghq|\bdatadog-|honeycomb|statsig|featuregates\.org|\b(otel|otlp|metrics|stats|events|tracking|collector)[.-]|launchdarkly|rudderstack|rollbar|"
+    r"raygun|newrelic|logrocket|heap(analytics)?\.io|plausible\.io|umami"
 )
+UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|\.(log|lock|pid|tmp|pyc)$",
+    r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
     re.IGNORECASE,
 )
 UNPACKED = re.compile(
@@ -60,10 +63,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without."""
     report = seen.report
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
-    by_call = next(((call["tool"], found) for call in report["calls"] if (found := _reached(seen, call["began"], call["ended"]))), None)
-    if by_call:
+    if by_call := next(((call["tool"], found) for call in report["calls"] if (found := _needed(seen, call))), None):
         return Egress(True, f"its tool {by_call[0]} tried {by_call[1][0]}", hosts)
-    if not report["started"] and hosts:
+    if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if service := back_end(seen):
         where = [name for name in report["reads"] if re.search("HOST|PORT|UR[IL]|ADDR|ENDPOINT", name)][:5]
@@ -74,9 +76,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         )
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
-    if any((tool.get("annotations") or {}).get("openWorldHint") is True for tool in report["tools"]) and not any(
-        _works(call) for call in report["calls"]
-    ):
+    if any(map(_says_it_reaches_beyond, report["tools"])) and not any(map(_works, report["calls"])):
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
     if wants_configuration(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
@@ -84,6 +84,10 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
     keys = ", ".join(optional)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"])) or wants_account(seen)):
         return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
+    if not report["started"] and hosts:
+        return Egress(
+            True, f"it did not start for another reason, but tried {hosts[0]}: false if that is only how its use is counted", hosts
+        )
     if report["started"] and hosts and not report["tools"]:
         return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools without", hosts)
     if report["started"] and hosts and uncalled > 0:
@@ -100,19 +104,40 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
     )
 
 
+def _says_it_reaches_beyond(tool: dict[str, Any]) -> bool:
+    """By its openWorldHint, unless all hints are just those that the specification takes where nothing is said (mcp-go writes them)."""
+    hints = tool.get("annotations") or {}
+    return hints.get("openWorldHint") is True and not all(hints.get(name) is value for name, value in UNSAID.items())
+
+
 def _reached(seen: Seen, since: float, until: float) -> list[str]:
     return list(dict.fromkeys(host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what))))
 
 
-def _host(what: str) -> str:
+def _needed(seen: Seen, call: Made) -> list[str]:
+    """Whom a call tried to reach. Telemetry counts where the call failed, and nobody else was tried: then it is what the server is for."""
+    return _reached(seen, call["began"], call["ended"]) or (
+        [host for reach in seen.reached if call["began"] <= reach.at <= call["ended"] and (host := _host(reach.what, True))]
+        if NO_NETWORK.search(call["complaint"])
+        else []
+    )
+
+
+def _died_of_the_network(seen: Seen, hosts: Collection[str]) -> bool:
+    """Whether its end speaks of it, or it waited: what it tried on its way to another end was not the reason."""
+    said = " ".join([seen.report["why_not"], *seen.report["words"]])
+    return bool(NO_NETWORK.search(said)) or "no answer within" in said or any(host in said for host in hosts)
+
+
+def _host(what: str, telemetry: bool = False) -> str:
     """The host of somebody beyond; empty for the container itself, for whoever listens in its own network, for where clouds tell their
-    machines who they are, and for telemetry."""
+    machines who they are, and for telemetry unless that is asked for."""
     host = what.rpartition(":")[0].strip("[]") or what
     try:
         address = ip_address(host)
     except ValueError:
         own = host == "localhost" or "." not in host or host.endswith((".arpa", ".local", ".internal", PLACEHOLDER))
-        inside = own or bool(TELEMETRY.search(host))
+        inside = own or (not telemetry and bool(TELEMETRY.search(host)))
     else:
         inside = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address in SHARED
     return "" if inside else host

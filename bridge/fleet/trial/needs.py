@@ -29,12 +29,6 @@ ACCOUNTS = (
     ),
 )
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
-USAGE = re.compile(r"\b(?:usage|example|run)\b[^:\n]{0,20}:\s*(?:\$ )?(?:npx (?:-y )?|uvx |uv run )?(\S+)((?:[ \t]+\S+)*)", re.IGNORECASE)
-A_FOLDER = re.compile(
-    r"[\[<({]?(?:/(?:absolute/)?path/to\b\S*|\S*(?:dir(?:ectory|ectories)?|folder|vault|workspace|root)s?(?:[-_ ]?path)?(?:\.\.\.)?[>})\]]+)(?:\.\.\.)?$",
-    re.IGNORECASE,
-)
-A_DATABASE = re.compile(r"<\S*(?:db|database|sqlite)\S*(?:path|file)\S*>|\S*/path/to/\S+\.(?:db|sqlite3?)$", re.IGNORECASE)
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
     re.IGNORECASE,
@@ -47,6 +41,16 @@ NATIVE = re.compile(
     r"native addon|Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
+NEEDED_BY = re.compile(r"[rR]equire ?[sS]tack: ?\[?\s*(?:- |')?/opt/server/(?:\S*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
+# What pkg-config and compilers say that is missing, and the Debian packages that are not simply called so.
+HEADERS = re.compile(r"No package '([\w.+-]+)' found|Package '?([\w.+-]+)'?(?:, required by .*,)? (?:was )?not found")
+HEADERS_OF = {
+    "cairo": "libcairo2-dev",
+    "libusb-1.0": "libusb-1.0-0-dev",
+    "pangocairo": "libpango1.0-dev",
+    "libpng": "libpng-dev",
+    "vips-cpp": "libvips-dev",
+}
 PROGRAM = re.compile(
     r"spawn (\S+) ENOENT"
     r"|No such file or directory: '([\w.+-]+)'"
@@ -127,30 +131,6 @@ def likely(seen: Seen, candidates: Collection[str]) -> list[str]:
     return chosen if len(chosen) <= MOST_GUESSES else []
 
 
-def usage(seen: Seen, program: str, folder: str) -> list[str]:
-    """The arguments that it says it wants, where they are words to be taken as they are and places to keep things; empty if it wants anything else."""
-    if seen.report["started"]:
-        return []
-    for line in _lines_of_its_end(seen):
-        found = USAGE.search(line)
-        if not found or program not in (found[1], found[1].rpartition("/")[2]):
-            continue
-        words = [word for word in found[2].split() if not (word.startswith("[") and word.endswith(("]", "]...", "...]")))]
-        given = [_argument(word, folder) for word in words]
-        if given and all(given):
-            return list(filter(None, given))
-    return []
-
-
-def _argument(word: str, folder: str) -> str:
-    name, equals, value = word.partition("=")
-    if A_DATABASE.search(word):
-        return f"{name}={folder}/data.db" if equals else f"{folder}/data.db"
-    if A_FOLDER.search(value or word):
-        return f"{name}={folder}" if equals else folder
-    return word if re.fullmatch(r"-{0,2}[a-z][a-z0-9-]*", word) else ""
-
-
 def flag(seen: Seen) -> str:
     """The option without a value that its last words ask for; empty if they ask for none."""
     return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
@@ -174,8 +154,14 @@ def listens(seen: Seen) -> bool:
 def native_addon(seen: Seen) -> str:
     """The package of npm that would have to be compiled, which is not done unasked: that runs its code."""
     text = "\n".join([*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])])
-    found = MODULE.search(text) if NATIVE.search(text) else None
+    found = (MODULE.search(text) or NEEDED_BY.search(text)) if NATIVE.search(text) else None
     return found[1] if found else ""
+
+
+def headers(printed: str) -> list[str]:
+    """The Debian packages that a build did not find, by the names that pkg-config says."""
+    names = dict.fromkeys(found[1] or found[2] for found in HEADERS.finditer(printed))
+    return [HEADERS_OF.get(name) or f"{name if name.startswith('lib') else f'lib{name}'}-dev" for name in names]
 
 
 def programs(seen: Seen) -> list[str]:
@@ -215,15 +201,20 @@ def wants_account(seen: Seen) -> str:
 
 
 def last_words(seen: Seen) -> str:
-    """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what its options are); else what the trial saw, and its last line."""
+    """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
+    helps = {line.strip() for line in seen.report["help"]}
     lines = [
         line.strip()
         for line in seen.report["words"]
-        if line.strip() and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
+        if line.strip()
+        and line.strip() not in helps
+        and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
     ]
     for says in (MISTAKE, BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]
+    if helps and not lines:
+        return "it only prints how it is used: its command lacks something"
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
 
 

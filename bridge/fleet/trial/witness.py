@@ -5,11 +5,15 @@ those of `calls.planned` unless it is told which.
 """
 
 import json
+import mmap
 import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -27,7 +31,8 @@ from bridge.inspect.survey import call, survey
 START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to wait for), for one call, for all of them
 SLOWEST = 4.0  # so much longer may it all take where others work, too
 SETTLE = 1.0  # what it does by itself, it does soon after its start
-WORDS = 60  # lines of stderr
+ALONE = 6.0  # seconds that it may take to print its help
+WORDS, HELP = 60, 300  # lines
 MANY = 200  # files that a server wrote, of which it is enough to know some
 FILES = 2000  # of a package, that are looked into
 READS = (
@@ -37,6 +42,11 @@ READS = (
     ),
     re.compile(r"""\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\s*:\s*z(?:od)?\s*\."""),  # a schema that process.env is parsed with
 )
+SOURCES = (".js", ".mjs", ".cjs", ".py")
+README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its metadata
+NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+# What stands before the variables of one program, where it reads all that begin so.
+PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
@@ -50,6 +60,7 @@ class Wish(TypedDict):
     places: list[str]  # folders that are watched for what it writes
     calls: list[dict[str, Any]] | None  # fields of `Call`; None: as `planned`
     package: NotRequired[str]
+    files: NotRequired[dict[str, str]]  # secrets that are files: the path and what stands there
 
 
 class Made(TypedDict):
@@ -75,16 +86,23 @@ class Report(TypedDict):
     tools: list[dict[str, Any]]
     wrote: list[tuple[str, int]]  # before the first call
     calls: list[Made]
-    words: list[str]  # the last of its stderr
+    words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
+    help: list[str]  # of one that did not start: how it says that it is used
     reads: list[str]  # variables that its own code names
+    documented: list[str]  # of these: those that its README names
 
 
 def _nothing_yet(why_not: str = "") -> Report:
-    return Report(began=time.time(), started=0.0, why_not=why_not, server={}, tools=[], wrote=[], calls=[], words=[], reads=[])
+    return Report(
+        began=time.time(), started=0.0, why_not=why_not, server={}, tools=[], wrote=[], calls=[], words=[], help=[], reads=[], documented=[]
+    )
 
 
 def main() -> None:
     wish = json.load(sys.stdin)
+    for path, value in wish.get("files", {}).items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(value, encoding="utf-8")
     try:
         report = anyio.run(watch, wish)
     except BaseException as error:  # whatever it is, it is what is told
@@ -108,7 +126,7 @@ async def watch(wish: Wish) -> Report:
         openai=False,
     )
     report, written = _nothing_yet(), Written(wish["places"])
-    report["reads"] = variables(wish.get("package", ""))
+    report["reads"], report["documented"] = variables(wish.get("package", ""))
 
     async def talk(connection: Connection) -> bool:
         facts = await survey(connection)
@@ -129,7 +147,28 @@ async def watch(wish: Wish) -> Report:
         end = stderr.seek(0, 2)
         stderr.seek(max(0, end - 65536))
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
+    if not report["started"]:
+        report["words"] = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
+        report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
+
+
+def _printed(command: list[str], environment: dict[str, str], cwd: str) -> list[str]:
+    """What a program prints when nobody talks with it, on whichever of its outputs."""
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=cwd, start_new_session=True
+            )
+        except OSError:
+            return []
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ALONE * slowness())
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        said.seek(0)
+        return [line for line in said.read(65536).decode(errors="replace").splitlines() if line.strip()]
 
 
 def _not_answered(one: Call) -> Made:
@@ -165,16 +204,41 @@ async def _make(connection: Connection, made: Made) -> None:
     made["answer"] = shown(answer.result)[:600] if answer.result else ""
 
 
-def variables(package: str) -> list[str]:
-    """The variables that the code of a package asks for: of its own files, and not of what it uses."""
+def variables(package: str) -> tuple[list[str], list[str]]:
+    """The variables that the code of a package asks for (of its own files, and not of what it uses), and which of them its README names.
+    What the README names counts as asked for, too, where it stands in an executable, or the code has its prefix."""
     found: set[str] = set()
-    for path in _sources(package):
-        try:
-            if path.stat().st_size < 4 << 20:
-                found.update(asked_for(path.read_text(encoding="utf-8", errors="replace")))
-        except OSError:
-            continue
-    return sorted(found)
+    prefixes: set[str] = set()
+    own = _files(package)
+    for path in [one for one in own if one.suffix in SOURCES][:FILES]:
+        code = _text(path)
+        found.update(asked_for(code))
+        prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
+    named = {name for path in own if README.match(path.name) for name in NAMED.findall(_text(path))}
+    unread = named - found
+    compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
+    found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
+    return sorted(found), sorted(found & named)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < 4 << 20 else ""
+    except OSError:
+        return ""
+
+
+def _is_executable(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return path.suffix not in (".node", ".so") and file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
+def _in_executable(path: Path, names: set[str]) -> set[str]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
+        return {name for name in names if code.find(name.encode()) >= 0 or code.find(name.encode("utf-16-le")) >= 0}
 
 
 def asked_for(code: str) -> set[str]:
@@ -185,22 +249,24 @@ def asked_for(code: str) -> set[str]:
     return found
 
 
-def _sources(package: str) -> list[Path]:
+def _files(package: str) -> list[Path]:
+    """The files of a package; of npm with those of the packages that bring its executable for one kind of machine."""
     if not package:
         return []
     node = Path("/opt/server/node_modules", package)
     if node.is_dir():
         return [
             path
-            for path in node.rglob("*")
-            if path.suffix in (".js", ".mjs", ".cjs") and "node_modules" not in path.relative_to(node).parts
-        ][:FILES]
+            for folder in (node, *node.parent.glob(f"{node.name}-*"))
+            for path in folder.rglob("*")
+            if path.is_file() and "node_modules" not in path.relative_to(folder).parts
+        ]
     places = [str(place) for place in Path("/opt/server/lib").glob("python*/site-packages")]
     same = next(
         (one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()),
         None,
     )
-    return [Path(str(file.locate())) for file in (same.files or []) if file.suffix == ".py"][:FILES] if same else []
+    return [Path(str(file.locate())) for file in same.files or []] if same else []
 
 
 def _own(place: str, instead: Path) -> str:

@@ -1,0 +1,132 @@
+"""What a program says of its command line: the commands that it has, and the arguments that it cannot do without. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from bridge.fleet.trial.container import Seen
+
+SERVERS = ("stdio", "mcp", "serve", "server", "start", "run")  # what the command is called that is the server, the likeliest first
+HEADING = re.compile(
+    r"^(?!.*\b(?:usage|options?|flags?|description|examples?|environment|variables|notes?|alias(?:es)?|tools?|resources?|prompts?|features)\b)\W*[\w ]*(?:\bcommands?|arguments|:)\W*$",
+    re.IGNORECASE,
+)
+ENTRY = re.compile(r"^\s+([a-z][\w:-]*)(?:, ?[a-z][\w-]*)*((?:\s+[<\[]\S+)*)(?:\s{2,}|\s*$)(.*)")
+CHOICES = re.compile(r"^[^\n]*\{([a-z][\w-]*(?:,[a-z][\w-]*)*)\}", re.MULTILINE)  # as argparse shows them
+BORDER = re.compile(r"[│┃|╭╮╰╯─]")
+SAYS_SERVER = re.compile(r"\bstdio\b|\bMCP\b|model context protocol", re.IGNORECASE)
+NO_SERVER = re.compile(
+    r"install|config|setup|init|list|add|remove|login|auth|help|version|http|sse|test|update|stop|status|client", re.IGNORECASE
+)
+USAGE = re.compile(r"\b(?:usage|example|run)\b[^:\n]{0,20}:\s*(?:\$ )?(?:npx (?:-y )?|uvx |uv run )?(\S+)((?:[ \t]+\S+)*)", re.IGNORECASE)
+A_FOLDER = re.compile(
+    r"[\[<({]?(?:/(?:absolute/)?path/to\b\S*|\S*(?:dir(?:ectory|ectories)?|folder|vault|workspace|root)s?(?:[-_ ]?path)?(?:\.\.\.)?[>})\]]+)(?:\.\.\.)?$",
+    re.IGNORECASE,
+)
+A_DATABASE = re.compile(r"<\S*(?:db|database|sqlite)\S*(?:path|file)\S*>|\S*/path/to/\S+\.(?:db|sqlite3?)$", re.IGNORECASE)
+A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
+A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
+SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
+REQUIRED = re.compile(
+    r"arguments are required: *([^\n]+)|(?:Missing option|required option|Missing required arguments?:?) *['\"]?(--?[\w-]+|[a-z][\w-]*)"
+)
+
+
+def with_command(seen: Seen, command: tuple[str, ...]) -> tuple[str, ...]:
+    """`command` with that command of the program that is likely to be the server, or with the next likely one in its place; as it is if its
+    help lists none (else)."""
+    rated = [(rate, name) for name, about in dict(_commands(seen.report["help"])).items() if (rate := _rated(name, about))]
+    names = [name for _, name in sorted(rated, reverse=True)]
+    if command[-1] in names:  # the help is not its own, but that of the whole program
+        following = names[names.index(command[-1]) + 1 :]
+        return (*command[:-1], following[0]) if following and is_only_help(seen) else command
+    return (*command, names[0]) if names else command
+
+
+def arguments(seen: Seen, program: str, folder: str, variable: str) -> list[str]:
+    """The arguments that it says it wants: words to be taken as they are, places to keep things, and what only the operator knows, as
+    variables that are called like `variable`; empty if it wants none, or anything else."""
+    positional = {one for one in _required(seen) if not one.startswith("-")}
+    for line in _usages([*seen.report["words"][-25:], seen.report["why_not"], *seen.report["help"]]):
+        found = USAGE.search(line)
+        if not found or program not in (found[1], found[1].rpartition("/")[2]):
+            continue
+        words = re.sub(r"\[[^\[\]]*\](\.\.\.)?", " ", found[2]).split()
+        given = [_argument(f"<{word}>" if word in positional else word, folder, variable) for word in words]
+        if given and all(given):
+            return list(filter(None, given))
+    return []
+
+
+def option(seen: Seen) -> str:
+    """The option with a value that it says it cannot do without; empty if there is none."""
+    return next((one for one in _required(seen) if one.startswith("--")), "")
+
+
+def flag(seen: Seen) -> str:
+    """The option by which a program that only prints its help becomes a server, as that help says; empty if there is none."""
+    return next((found[1] for line in seen.report["help"] if (found := SERVER_FLAG.match(line))), "") if is_only_help(seen) else ""
+
+
+def is_only_help(seen: Seen) -> bool:
+    """Whether it printed nothing but how it is used."""
+    words = _bare(seen.report["words"])
+    return bool(words) and words <= _bare(seen.report["help"])
+
+
+def _required(seen: Seen) -> list[str]:
+    text = "\n".join(seen.report["words"][-15:])
+    return [one for found in REQUIRED.finditer(text) for one in re.split(r"[,\s/]+", found[1] or found[2]) if one]
+
+
+def _commands(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The commands that a help lists, each with what is said of it."""
+    inside, text = False, []
+    for line in lines:
+        line = BORDER.sub(" ", line)
+        text.append(line)
+        if HEADING.match(line):
+            inside = True
+        elif inside and line.strip() and not line[0].isspace():
+            inside = False
+        elif inside and (found := ENTRY.match(_without_program(line))):
+            yield found[1], found[3]
+    for choices in CHOICES.findall("\n".join(text)):
+        yield from ((name, "") for name in choices.split(","))
+
+
+def _without_program(line: str) -> str:
+    """yargs puts the program before each of its commands: "  it serve [options]  Starts it"."""
+    return re.sub(r"^(\s+)\S+ (?=[a-z][\w:-]*(?: [<\[]\S+)*\s{2,})", r"\1", line)
+
+
+def _rated(name: str, about: str) -> int:
+    words = re.split(r"[-_:]", name)
+    if name in SERVERS:
+        return 20 - SERVERS.index(name) + 10 * bool(SAYS_SERVER.search(about))
+    if NO_SERVER.search(name):
+        return 0
+    return 8 * any(word in SERVERS for word in words) or 6 * bool(SAYS_SERVER.search(about))
+
+
+def _usages(lines: Iterable[str]) -> Iterator[str]:
+    """Each line, and "Usage:" together with the line after it."""
+    heading = ""
+    for line in (one for text in lines for one in text.splitlines()):
+        yield f"{heading} {line.strip()}" if heading and line.strip() else line
+        heading = line.strip() if re.fullmatch(r"\W*usage\W*", line.strip(), re.IGNORECASE) else ""
+
+
+def _argument(word: str, folder: str, variable: str) -> str:
+    name, equals, value = word.partition("=")
+    if A_DATABASE.search(word):
+        return f"{name}={folder}/data.db" if equals else f"{folder}/data.db"
+    if A_FOLDER.search(value or word):
+        return f"{name}={folder}" if equals else folder
+    if (found := A_VALUE.fullmatch(value or word)) and not A_COMMAND.search(found[1]):
+        given = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', found[1].upper())}}}"
+        return f"{name}={given}" if equals else given
+    return word if re.fullmatch(r"-{0,2}[a-z][a-z0-9-]*", word) else ""
+
+
+def _bare(lines: Iterable[str]) -> set[str]:
+    return {bare for line in lines if (bare := " ".join(line.split()))}
