@@ -56,6 +56,7 @@ class Draft:
     constraints: dict[str, str] = field(default_factory=dict)  # each with the reason why it is there
     overrides: dict[str, str] = field(default_factory=dict)
     stored: dict[str, str] = field(default_factory=dict)  # of the secrets: those that have another name in compose/.env
+    as_files: tuple[str, ...] = ()  # of the secrets: those whose variable is the path of a file
     optional: tuple[str, ...] = ()  # of the secrets: those that it starts without
     cwd: str = ""
     unproved: dict[str, Any] | None = None  # a call that would prove it elsewhere, but did not here
@@ -117,7 +118,12 @@ class Draft:
         return "\n".join(lines + ([] if "url" in self.source else self._decisions())) + "\n"
 
     def _about(self, secret: str) -> dict[str, Any]:
-        return ({"optional": True} if secret in self.optional else {}) | ({"from": self.stored[secret]} if secret in self.stored else {})
+        kind = {"as": "file"} if secret in self.as_files else {}
+        return (
+            kind
+            | ({"optional": True} if secret in self.optional else {})
+            | ({"from": self.stored[secret]} if secret in self.stored else {})
+        )
 
     def _decisions(self) -> list[str]:
         allowed = self.talks if self.egress is None else self.egress

@@ -16,7 +16,7 @@ from bridge.fleet.lock import CannotLock
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs, usage
-from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
+from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder, placeholder_host
 from bridge.fleet.trial.container import Seen
 from bridge.protocol.tool_checks import oddities
 
@@ -34,6 +34,7 @@ TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(r"_(UR[IL]|HOST|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN)$")
+NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 MOST_ODD = 3  # tools that models may refuse, which are told one by one
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
@@ -103,7 +104,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
-        better = _with_storage(_with_variables(_with_options(draft, seen), seen), seen)
+        better = _with_files(_with_storage(_with_variables(_with_options(draft, seen), seen), seen), seen)
         if better == draft and not seen.report["started"]:
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
@@ -130,7 +131,8 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
     """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then."""
-    names = needs.likely(seen, _unsaid(draft, seen))
+    unsaid = _unsaid(draft, seen)
+    names = needs.likely(seen, [name for name in unsaid if _is_its_own(draft, seen, name)] or unsaid)
     if not names:
         return draft
     other = _with_named(draft, names)
@@ -141,6 +143,12 @@ def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str]
 def _unsaid(draft: Draft, seen: Seen) -> list[str]:
     """The variables that its code reads, that seem to be for an operator to say, and that nobody said."""
     return [name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or SETTING.search(name))]
+
+
+def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
+    """Whether its README names that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
+    first = name.partition("_")[0].lower()
+    return name in seen.report["documented"] or (len(first) > 2 and first in str(draft.source).lower())
 
 
 def _with_named(draft: Draft, names: list[str]) -> Draft:
@@ -316,7 +324,7 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_secret(name)}
     if not (secret or draft.secrets) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
-        given, all_failed = _may_be_given(seen, there), needs.wants_configuration(seen)
+        given, all_failed = _may_be_given(draft, seen, there), needs.wants_configuration(seen)
         secret = wished = [name for name in given if is_secret(name) or not all_failed]
         plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]
@@ -330,13 +338,13 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
     )
 
 
-def _may_be_given(seen: Seen, there: Collection[str]) -> list[str]:
-    """The keys that its code reads and its README names, and what belongs to them (a user, an address); of other keys only few: many are
+def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]:
+    """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
     those of libraries, or of one of many services."""
     read = [name for name in seen.report["reads"] if name not in there]
     keys = [name for name in read if is_secret(name) and not LISTENS.search(name)]
-    documented = [name for name in keys if name in seen.report["documented"]]
-    keys = documented if 0 < len(documented) <= MANY else keys if len(keys) <= A_FEW else []
+    own = [name for name in keys if _is_its_own(draft, seen, name)]
+    keys = own if 0 < len(own) <= MANY else keys if len(keys) <= A_FEW else []
     groups = {name.partition("_")[0] for name in keys}
     return keys + [
         name
@@ -366,10 +374,23 @@ def _with_storage(draft: Draft, seen: Seen) -> Draft:
     )
 
 
+def _with_files(draft: Draft, seen: Seen) -> Draft:
+    """Secrets that it looked for a file by: their variable is a path."""
+    lines = [*seen.report["words"], *(line for call in seen.report["calls"] for line in call["complaint"].splitlines())]
+    opened = [
+        name
+        for name in draft.secrets
+        if name not in draft.as_files and any(placeholder(draft.stored.get(name, name)) in line and NO_FILE.search(line) for line in lines)
+    ]
+    return replace(draft, as_files=(*draft.as_files, *opened)) if opened else draft
+
+
 def _with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"]:
         return draft
+    if len(draft.command) == 1 and not needs.missing(seen) and (told := usage.shown(seen, DATA, _variable(draft.name))):
+        return with_places(replace(draft, command=(*draft.command, *told)))
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)

@@ -18,7 +18,7 @@ from bridge.fleet import add, eras, lock, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import findings, needs, recorder, usage, witness
-from bridge.fleet.trial.attempt import CONTAINED, NotTried
+from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
 
@@ -46,7 +46,7 @@ def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, 
     }
 
 
-def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=(), help=(), documented=()):
+def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=(), help=(), documented=(), shown=()):
     report = {
         "began": 1.0,
         "started": started,
@@ -59,6 +59,7 @@ def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_no
         "help": list(help),
         "reads": list(reads),
         "documented": list(documented),
+        "shown": list(shown),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -452,6 +453,23 @@ def test_the_variables_that_code_asks_for_are_found(code, names):
     assert sorted(witness.asked_for(code)) == names
 
 
+def test_a_secret_that_it_opens_as_a_file_is_one():
+    line = f"Error: ENOENT: no such file or directory, open '/tmp/cwd/{placeholder('OAUTH_CREDENTIALS')}'"
+
+    draft = prove._with_files(Draft("it", secrets=("OAUTH_CREDENTIALS", "A_KEY")), seen(words=[line], started=0.0))
+
+    assert draft.fields["secrets"] == {"OAUTH_CREDENTIALS": {"as": "file"}, "A_KEY": {}}
+
+
+def test_of_guessed_variables_its_own_come_first():
+    reads = ["OPENAI_API_KEY", "SITE_USER_API_KEY"]
+    ended = seen(words=["RuntimeError: An API key is required to call it"], started=0.0, reads=reads, documented=["SITE_USER_API_KEY"])
+
+    draft = prove._with_guesses(Table(seen(made("look"))), Draft("it", command=("it",)), ended, {}, add._checked)
+
+    assert draft.secrets == ("SITE_USER_API_KEY",)
+
+
 def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
     draft = prove._with_storage(Draft("my-notes", command=("it",)), seen(made("create_note", wrote=[("/tmp/home/.notes/db", 1)])))
 
@@ -526,6 +544,23 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
     assert given.command == ("it", "${MY_IT_ORGANIZATION}")
     assert option.command == ("it", "--site", "${MY_IT_SITE}")
     assert named.command == ("it", "${IT_SITE}")
+
+
+@pytest.mark.parametrize(
+    "args, command",
+    [
+        ('["-y", "@me/it@latest", "my-org", "--mode=x"]', ("it", "my-org", "--mode=x")),
+        ('["-y", "@me/it", "--site", "<your-site>", "/Users/you/notes",]', ("it", "--site", "${IT_SITE}", "/data")),
+        ('["--from", "@me/it==1.2", "it", "--db=/path/to/x.db"]', ("it", "--db=/data/data.db")),
+        ('["run", "-i", "me/it"]', ("it",)),
+        ('["-y", "@me/it"]', ("it",)),
+        ("[nonsense", ("it",)),
+    ],
+)
+def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(args, command):
+    arguments = witness.shown_arguments(f'{{"mcpServers": {{"it": {{"command": "npx", "args": {args}}}}}}}', "@me/it")
+
+    assert prove._with_options(Draft("it", command=("it",)), seen(started=0.0, shown=arguments)).command == command
 
 
 def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_server():

@@ -1,5 +1,6 @@
 """One attempt to run a new MCP: in a container where there is Docker; on this machine only for who allowed that."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -25,6 +26,7 @@ from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.findings import PLACEHOLDER
 from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
+FILES = "/tmp/secrets"  # where secrets are that are files
 CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
 
 
@@ -78,8 +80,14 @@ class Bench:
             for name in stanza.secrets
             if not stanza.secrets[name].optional or stanza.stored(name) in given
         }
+        files = {
+            name: f"{FILES}/{name.lower()}" for name, secret in stanza.secrets.items() if secret.kind == "file" and name in environment
+        }
+        contents = {path: environment[name] for name, path in files.items()}
         try:
-            seen = container.watch(self.image, stanza, environment, [filled.expanded(word) for word in stanza.command], calls, is_open)
+            seen = container.watch(
+                self.image, stanza, environment | files, [filled.expanded(word) for word in stanza.command], calls, is_open, contents
+            )
         except Failed as error:
             raise NotTried(f"its container ended: {hidden(error.reason, given)}") from None
         return Seen(json.loads(hidden(json.dumps(seen.report), given)), seen.reached)
@@ -97,7 +105,7 @@ def placeholder(name: str) -> str:
         if "MAIL" in name
         else "/tmp"
         if re.search("PATH|DIR|FOLDER", name)
-        else "placeholder-0123456789abcdef0123456789abcdef"
+        else f"placeholder-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     )
 
 

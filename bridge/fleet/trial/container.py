@@ -93,6 +93,7 @@ def watch(
     command: list[str],
     calls: list[dict[str, Any]] | None = None,
     is_open: bool = False,
+    secret_files: Mapping[str, str] | None = None,
 ) -> Seen:
     """Run it once, and let the witness talk with it. Raises Failed."""
     name = f"{LABEL}-{stanza.name}-{os.getpid()}"
@@ -110,6 +111,7 @@ def watch(
             "places": places,
             "calls": calls,
             "package": own_package(stanza),
+            "files": dict(secret_files or {}),
         }
         limits = ["--memory", stanza.limits.memory, "--pids-limit", str(stanza.limits.pids)]
         limits += ["--shm-size", stanza.limits.shm] if stanza.limits.shm else []

@@ -29,6 +29,7 @@ ACCOUNTS = (
     ),
 )
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
+A_LOCAL_FILE = re.compile(r"\bfile:|\b(local|absolute) (file|path)", re.IGNORECASE)
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
     re.IGNORECASE,
@@ -147,7 +148,7 @@ def settings(seen: Seen) -> dict[str, str]:
 
 def listens(seen: Seen) -> bool:
     """Whether it waits for clients elsewhere than at its input: it lives, says an address or a port, and answers nothing."""
-    words = " ".join(seen.report["words"])
+    words = " ".join([*seen.report["words"], *seen.report["help"]])
     return not seen.report["started"] and seen.report["why_not"].startswith("no answer within") and bool(LISTENING.search(words))
 
 
@@ -183,8 +184,9 @@ def paths(tools: Iterable[Mapping[str, Any]]) -> str:
     for tool in tools:
         schema = tool.get("inputSchema")
         properties = schema.get("properties") if isinstance(schema, dict) else None
-        for name in properties if isinstance(properties, dict) else ():
-            if PATH.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()):
+        for name, one in properties.items() if isinstance(properties, dict) else ():
+            about = one.get("description") if isinstance(one, dict) else ""
+            if PATH.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()) or A_LOCAL_FILE.search(str(about)):
                 return f"{name} of {tool.get('name')}"
     return ""
 
@@ -261,5 +263,7 @@ def _variables(text: str) -> Iterator[str]:
 
 
 def _spoken(name: str) -> str:
-    """How people say it: of ES_API_KEY "api key"."""
-    return " ?".join(name.lower().split("_")[1:] or [name.lower()])
+    """How people say it: of ES_API_KEY "api key", of ES_USER_API_KEY that too."""
+    words = name.lower().split("_")
+    ends = [words[1:], *(words[at:] for at in range(2, len(words) - 1))] if words[1:] else [words]
+    return "(?:" + "|".join(" ?".join(end) for end in ends) + ")"

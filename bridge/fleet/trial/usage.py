@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from bridge.fleet.draft import is_blank
 from bridge.fleet.trial.container import Seen
 
 SERVERS = ("stdio", "mcp", "serve", "server", "start", "run")  # what the command is called that is the server, the likeliest first
@@ -54,6 +55,16 @@ def arguments(seen: Seen, program: str, folder: str, variable: str) -> list[str]
         given = [_argument(f"<{word}>" if word in positional else word, folder, variable) for word in words]
         if given and all(given):
             return list(filter(None, given))
+    return []
+
+
+def shown(seen: Seen, folder: str, variable: str) -> list[str]:
+    """The arguments that its README shows, the shortest, with places for folders and variables for what only the operator knows; empty if it
+    shows none."""
+    for words in sorted(seen.report["shown"], key=len):
+        given = [_example(word, before, folder, variable) for before, word in zip(["", *words], words, strict=False)]
+        if given and all(given):
+            return given
     return []
 
 
@@ -126,6 +137,19 @@ def _argument(word: str, folder: str, variable: str) -> str:
         given = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', found[1].upper())}}}"
         return f"{name}={given}" if equals else given
     return word if re.fullmatch(r"-{0,2}[a-z][a-z0-9-]*", word) else ""
+
+
+def _example(word: str, before: str, folder: str, variable: str) -> str:
+    """A word of an example, as it would be here."""
+    if word.startswith("-") and "=" not in word:
+        return word
+    name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    if re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):
+        value = f"{folder}/data.db" if re.search(r"\.(db|sqlite3?|duckdb)$", value) else folder
+    elif is_blank(value):
+        about = before if before.startswith("--") else name or value
+        value = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', about.upper()).strip('_')}}}"
+    return name + equals + value
 
 
 def _bare(lines: Iterable[str]) -> set[str]:

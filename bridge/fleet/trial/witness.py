@@ -47,6 +47,8 @@ README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its
 NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 # What stands before the variables of one program, where it reads all that begin so.
 PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
+SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
+SHOWN_VARIABLES = re.compile(r"""["']?env["']?\s*[:=]\s*\{([^{}]*)\}""")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
@@ -90,11 +92,23 @@ class Report(TypedDict):
     help: list[str]  # of one that did not start: how it says that it is used
     reads: list[str]  # variables that its own code names
     documented: list[str]  # of these: those that its README names
+    shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
 
 
 def _nothing_yet(why_not: str = "") -> Report:
     return Report(
-        began=time.time(), started=0.0, why_not=why_not, server={}, tools=[], wrote=[], calls=[], words=[], help=[], reads=[], documented=[]
+        began=time.time(),
+        started=0.0,
+        why_not=why_not,
+        server={},
+        tools=[],
+        wrote=[],
+        calls=[],
+        words=[],
+        help=[],
+        reads=[],
+        documented=[],
+        shown=[],
     )
 
 
@@ -126,7 +140,7 @@ async def watch(wish: Wish) -> Report:
         openai=False,
     )
     report, written = _nothing_yet(), Written(wish["places"])
-    report["reads"], report["documented"] = variables(wish.get("package", ""))
+    report["reads"], report["documented"], report["shown"] = variables(wish.get("package", ""))
 
     async def talk(connection: Connection) -> bool:
         facts = await survey(connection)
@@ -204,9 +218,10 @@ async def _make(connection: Connection, made: Made) -> None:
     made["answer"] = shown(answer.result)[:600] if answer.result else ""
 
 
-def variables(package: str) -> tuple[list[str], list[str]]:
-    """The variables that the code of a package asks for (of its own files, and not of what it uses), and which of them its README names.
-    What the README names counts as asked for, too, where it stands in an executable, or the code has its prefix."""
+def variables(package: str) -> tuple[list[str], list[str], list[list[str]]]:
+    """The variables that the code of a package asks for (of its own files, and not of what it uses), which of them its README names, and with
+    which arguments that shows it. What the README names counts as asked for, too, where it stands in an executable, the code has its prefix, or
+    a client's configuration has it."""
     found: set[str] = set()
     prefixes: set[str] = set()
     own = _files(package)
@@ -214,11 +229,28 @@ def variables(package: str) -> tuple[list[str], list[str]]:
         code = _text(path)
         found.update(asked_for(code))
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
-    named = {name for path in own if README.match(path.name) for name in NAMED.findall(_text(path))}
+    readme = "\n".join(_text(path) for path in own if README.match(path.name))
+    named = set(NAMED.findall(readme))
+    found |= {name for block in SHOWN_VARIABLES.findall(readme) for name in NAMED.findall(block)}
     unread = named - found
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
-    return sorted(found), sorted(found & named)
+    return sorted(found), sorted(found & named), shown_arguments(readme, package)
+
+
+def shown_arguments(readme: str, package: str) -> list[list[str]]:
+    """What follows the package in the `args` of clients' configurations that a text shows."""
+    found: list[list[str]] = []
+    for text in SHOWN_ARGUMENTS.findall(readme):
+        try:
+            words = [str(one) for one in json.loads(re.sub(r",\s*\]", "]", text))]
+        except ValueError:
+            continue
+        bare = [re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", word) for word in words]
+        if package in bare:
+            at = bare.index(package) + (2 if "--from" in bare[: bare.index(package)] else 1)
+            found += [words[at:]] if words[at:] not in found else []
+    return found[:5]
 
 
 def _text(path: Path) -> str:
