@@ -324,7 +324,7 @@ def _with_variables(draft: Draft, seen: Seen) -> Draft:
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_secret(name)}
     if not (secret or draft.secrets) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
-        given, all_failed = _may_be_given(draft, seen, there), needs.wants_configuration(seen)
+        given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
         secret = wished = [name for name in given if is_secret(name) or not all_failed]
         plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]

@@ -370,6 +370,12 @@ def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them
     assert it.secrets == it.optional == ("A_API_KEY", "B_API_KEY", "A_URL", "B_URL")
 
 
+def test_what_a_call_asks_for_is_not_asked_for_twice():
+    it = prove._with_variables(Draft("it"), seen(made("look", "A_URL is required"), reads=["A_TOKEN", "A_URL"], documented=["A_TOKEN"]))
+
+    assert (it.secrets, it.env) == (("A_TOKEN",), {"A_URL": "${A_URL}"})
+
+
 class Table:
     """A trial that has seen everything."""
 
@@ -511,7 +517,18 @@ def test_an_option_that_must_name_a_file_names_one_in_a_volume():
         (["Commands:", "  it stdio [options]  Start a server using stdio", "  it http  By HTTP"], ["stdio"]),
         (["╭─ Commands ─────╮", "│ index  Index   │", "│ run    Runs it │", "╰────────────────╯"], ["run"]),
         (["usage: it [-h] {index,serve} ...", "positional arguments:", "  {index,serve}"], ["serve"]),
-        (["MCP:", "  server    MCP Server operations", "             MCP Server.", "Services:", "  aks   clusters"], ["server"]),
+        (
+            [
+                "Usage:",
+                "  it [command]",
+                "MCP:",
+                "  server    MCP Server operations",
+                "             MCP Server.",
+                "Services:",
+                "  aks   clusters",
+            ],
+            ["server"],
+        ),
         (["Recommended Tools:", "  ask_mcp    asks an MCP"], []),
         (["Options:", "  --serve  it"], []),
     ],

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from bridge.fleet.engines.reason import BAD
+from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY
 from bridge.fleet.trial.container import Seen
 
@@ -204,7 +205,7 @@ def wants_account(seen: Seen) -> str:
 
 def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
-    helps = {line.strip() for line in seen.report["help"]}
+    helps = {line.strip() for line in usage.helps(seen)}
     lines = [
         line.strip()
         for line in seen.report["words"]

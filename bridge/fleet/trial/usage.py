@@ -14,6 +14,7 @@ HEADING = re.compile(
 ENTRY = re.compile(r"^\s+([a-z][\w:-]*)(?:, ?[a-z][\w-]*)*((?:\s+[<\[]\S+)*)(?:\s{2,}|\s*$)(.*)")
 CHOICES = re.compile(r"^[^\n]*\{([a-z][\w-]*(?:,[a-z][\w-]*)*)\}", re.MULTILINE)  # as argparse shows them
 BORDER = re.compile(r"[│┃|╭╮╰╯─]")
+A_HELP = re.compile(r"\W*(?:usage|options|flags|(?:[\w ]+ )?commands)\b\W*(?::|$)", re.IGNORECASE)
 SAYS_SERVER = re.compile(r"\bstdio\b|\bMCP\b|model context protocol", re.IGNORECASE)
 NO_SERVER = re.compile(
     r"install|config|setup|init|list|add|remove|login|auth|help|version|http|sse|test|update|stop|status|client", re.IGNORECASE
@@ -35,7 +36,7 @@ REQUIRED = re.compile(
 def with_command(seen: Seen, command: tuple[str, ...]) -> tuple[str, ...]:
     """`command` with that command of the program that is likely to be the server, or with the next likely one in its place; as it is if its
     help lists none (else)."""
-    rated = [(rate, name) for name, about in dict(_commands(seen.report["help"])).items() if (rate := _rated(name, about))]
+    rated = [(rate, name) for name, about in dict(_commands(helps(seen))).items() if (rate := _rated(name, about))]
     names = [name for _, name in sorted(rated, reverse=True)]
     if command[-1] in names:  # the help is not its own, but that of the whole program
         following = names[names.index(command[-1]) + 1 :]
@@ -47,7 +48,7 @@ def arguments(seen: Seen, program: str, folder: str, variable: str) -> list[str]
     """The arguments that it says it wants: words to be taken as they are, places to keep things, and what only the operator knows, as
     variables that are called like `variable`; empty if it wants none, or anything else."""
     positional = {one for one in _required(seen) if not one.startswith("-")}
-    for line in _usages([*seen.report["words"][-25:], seen.report["why_not"], *seen.report["help"]]):
+    for line in _usages([*seen.report["words"][-25:], seen.report["why_not"], *helps(seen)]):
         found = USAGE.search(line)
         if not found or program not in (found[1], found[1].rpartition("/")[2]):
             continue
@@ -75,13 +76,19 @@ def option(seen: Seen) -> str:
 
 def flag(seen: Seen) -> str:
     """The option by which a program that only prints its help becomes a server, as that help says; empty if there is none."""
-    return next((found[1] for line in seen.report["help"] if (found := SERVER_FLAG.match(line))), "") if is_only_help(seen) else ""
+    return next((found[1] for line in helps(seen) if (found := SERVER_FLAG.match(line))), "") if is_only_help(seen) else ""
+
+
+def helps(seen: Seen) -> list[str]:
+    """What it printed when it was asked for its help, if it looks like one: many do not listen, and say what they always say."""
+    lines = seen.report["help"]
+    return lines if any(A_HELP.match(line) for line in lines) else []
 
 
 def is_only_help(seen: Seen) -> bool:
     """Whether it printed nothing but how it is used."""
     words = _bare(seen.report["words"])
-    return bool(words) and words <= _bare(seen.report["help"])
+    return bool(words) and words <= _bare(helps(seen))
 
 
 def _required(seen: Seen) -> list[str]:
