@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from bridge.callers.audit import Line, Sink, clock, encode
 from bridge.protocol.errors import Reason, Refusal
+from bridge.redact import redacted
 
 WINDOW = 60.0  # seconds that one sum is for
 MOST = 100  # kinds at once; all others of a rule together are one more
@@ -34,7 +35,7 @@ class Sums:
 
     def refused(self, refusal: Refusal, address: str) -> None:
         """A request that came no further than the gate: nobody knows whose it is."""
-        why = refusal.message if refusal.status != 429 else "too many wrong keys"
+        why = redacted(refusal.message) if refusal.status != 429 else "too many wrong keys"
         line = Line(clock(time.time()), address=address, outcome="refused", rule=refusal.reason.value, why=why)
         self.note(line, (line.rule, address, why if refusal.reason is Reason.TOKEN else ""))
 

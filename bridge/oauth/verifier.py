@@ -1,7 +1,7 @@
 """One token against the keys: what it says, or why it is not believed. PyJWT does the work; here stands what must hold.
 
 RFC 8725 is the list: the algorithm is one of ours and fits the key (3.1), issuer and audience are checked (3.8, 3.9), the type
-is no other one's (3.11). A token without an expiry is none: nobody could ever take it back.
+is no other one's (3.11), and it needs no extension. A token without an expiry is none: nobody could ever take it back.
 """
 
 from collections.abc import Sequence
@@ -41,6 +41,8 @@ class Verifier:
                 return Rejected(INVALID_TOKEN, f"the token is signed by none of {' '.join(self._algorithms)}")
             if kind is not None and (not isinstance(kind, str) or kind.lower() not in TYPES):
                 return Rejected(INVALID_TOKEN, "the token is of a type that is no access token's")
+            if "crit" in header or header.get("b64", True) is not True:  # RFC 7515, 4.1.11; RFC 7797, 3
+                return Rejected(INVALID_TOKEN, "the token needs an extension that is not understood here")
             key = keys.find(header.get("kid"), algorithm)
             if key is None:
                 raise UnknownKey
