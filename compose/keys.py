@@ -3,8 +3,8 @@
 
 Runs to its end before everything else, at each `docker compose up`: what was made once stays. /said has what the operator
 said (in compose/.env, '=' before it), /keys a volume for each reader, /names the MCPs. These get hashes, with which they can
-open nothing. What LiteLLM and Prometheus send is known to the door, which sends a key of that one MCP instead: an MCP that
-took its bridge's place would learn what opens itself.
+open nothing. What the operator, LiteLLM and Prometheus send is known to the door, which sends a key of that one MCP instead: an
+MCP that took its bridge's place would learn what opens itself. All these follow from one, BRIDGE_TOKEN.
 """
 
 import hashlib
@@ -35,14 +35,25 @@ def main() -> None:
         keep(place, values[name])
     for name, value in said.items():  # what LiteLLM's config names beside those
         keep(KEYS / "litellm" / name, value)
-    keep(KEYS / "prometheus" / "BRIDGE_TOKEN", values["BRIDGE_TOKEN"])
-    token, own = values["BRIDGE_TOKEN"], {}
+    token = values["BRIDGE_TOKEN"]
+    watch = derived(token, "prometheus")
+    keep(KEYS / "prometheus" / "PROMETHEUS_TOKEN", watch)
+    own = []  # what the door sends in place of what it was sent
     for name in (line for line in NAMES.read_text().splitlines() if line and not line.startswith("#")):
-        own[name] = hmac.new(token.encode(), name.encode(), "sha256").hexdigest()
-        keep(KEYS / "mcp" / name, f"{hashed(token)}\nlitellm {hashed(own[name])}\n")
+        places = {"operator": f"/{name}", "litellm": name, "prometheus": name}
+        keys = {reader: derived(token, f"{reader} {name}") for reader in places}
+        keep(KEYS / "mcp" / name, "".join(f"{reader} {hashed(key)}\n" for reader, key in keys.items()))
+        own += [f'"{reader} {places[reader]}" {key};' for reader, key in keys.items()]
     pattern = "".join(char if char.isalnum() else f"\\x{ord(char):02x}" for char in token)  # a map's plain words match in any case
-    keep(KEYS / "door" / "inside.conf", f'map $http_authorization $is_ours {{ default 0; "~^Bearer {pattern}$" 1; }}\n'
-         f'map $server_name $own_key {{ default ""; {" ".join(f"{name} {key};" for name, key in own.items())} }}\n')
+    keep(KEYS / "door" / "inside.conf",
+         f'map "$http_authorization $http_x_api_key" $sender {{ default ""; "~^(Bearer )?{pattern} " ours; "~^ {pattern}$" ours; '
+         f'"~^Bearer {watch} $" prometheus; }}\n'
+         f'map $http_x_api_key $api_key {{ default $http_x_api_key; "~^{pattern}$" ""; }}\n'
+         f'map "$reader $server_name$prefix" $own_key {{ default ""; {" ".join(own)} }}\n')
+
+
+def derived(token: str, what: str) -> str:
+    return hmac.new(token.encode(), what.encode(), "sha256").hexdigest()
 
 
 def hashed(token: str) -> str:

@@ -17,10 +17,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.fleet import secrets_of_callers
 from bridge.fleet.bounds import why_not_mounted, why_not_named
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import Fleet
-from bridge.fleet.project import Project, private, write_private
+from bridge.fleet.project import OWN_VALUE, Project, private, write_private
 from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.settings import UsageError
 
@@ -110,6 +111,7 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
         )
     refuse_places(project, fleet, values)
     _refuse_two_values(project, said, files)
+    secrets_of_callers.refuse_files(project, fleet)
     fresh = not project.env_file.exists()
     before = "" if fresh else project.env_file.read_text(encoding="utf-8")
     text = HEAD if fresh else before
@@ -136,13 +138,16 @@ def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
 def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -> dict[str, str | None]:
     """Our lines: which profiles start, and which files compose takes instead of its defaults. (Without a value: of earlier versions.)"""
     optional = {stanza.stored(name) for stanza in fleet.stanzas for name, secret in stanza.secrets.items() if secret.optional}
+    per_caller = fleet.caller_secrets
     return {
         "COMPOSE_PROFILES": ",".join(_profiles(environment, fleet, started)) or None,
         "LITELLM_CONFIG": "./state/litellm.yaml",
         "PROMETHEUS_CONFIG": "./state/prometheus.yml",
         **{f"{name}_FILE": None for name in ("BRIDGE_TOKEN", *PASSWORDS)},
         "DOCKER_GROUP": _group_of_docker() if any("docker" in stanza.grants for stanza in started) else None,
-        **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional)},
+        **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional - per_caller)},
+        **{f"{name}_FILE": f"./secrets/{name}/{OWN_VALUE}" if environment.values.get(name) else None for name in sorted(per_caller)},
+        **{f"{name}_CALLERS": f"./secrets/{name}" for name in sorted(per_caller)},
     }
 
 
@@ -227,7 +232,8 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], sa
     """One file for each secret: its value and nothing else. The folder protects them, because a container's user must be
     able to read them through a bind mount that keeps their owner."""
     private(project.secrets)
-    names = [stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets]
+    secrets_of_callers.write_own(project, fleet, values)
+    names = [stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets if name not in stanza.caller_secrets]
     wanted = {name: values[name] for name in names if values.get(name)}
     for name, value in wanted.items():
         write_private(project.secrets / name, value, 0o444)

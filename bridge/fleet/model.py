@@ -76,6 +76,12 @@ class Fleet(Part):
             twice = [name for name, times in names.items() if times > 1]
             if twice:
                 raise ValueError(f"two stanzas have the {what} {twice[0]!r}")
+        of_fleet = {s.stored(name) for s in self.stanzas for name, secret in s.secrets.items() if not secret.is_per_caller}
+        if both := of_fleet & self.caller_secrets:
+            name = min(both)
+            raise ValueError(
+                f"the secret {name!r} is per: caller in one stanza and not in another: give one of them another name with 'from'"
+            )
         return self
 
     def pinned(self, image: str) -> str:
@@ -93,6 +99,11 @@ class Fleet(Part):
     def sidecars(self) -> list[Stanza]:
         """The MCPs that run here."""
         return [stanza for stanza in self.stanzas if not stanza.is_remote]
+
+    @property
+    def caller_secrets(self) -> set[str]:
+        """The names, as compose/secrets/ has them, of what each caller has its own of."""
+        return {stanza.stored(name) for stanza in self.stanzas for name in stanza.caller_secrets}
 
     def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
+OWN_VALUE = ".own"  # in compose/secrets/NAME/, beside the values of callers
+
 
 @dataclass(frozen=True)
 class Project:
@@ -47,6 +49,11 @@ class Project:
     @property
     def secrets(self) -> Path:
         return self.compose / "secrets"
+
+    def secret(self, stanza: Stanza, name: str) -> Path:
+        """The file with the value that the MCP itself has. Where each caller has its own, it stands beside those, by a name that is no caller's."""
+        file = self.secrets / stanza.stored(name)
+        return file / OWN_VALUE if stanza.secrets[name].is_per_caller else file
 
     @property
     def state(self) -> Path:

@@ -32,6 +32,7 @@ DEBIAN = r"[a-z0-9][a-z0-9.+-]+(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?"
 IMAGE = r"[a-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?"
 BESIDE = r"[A-Za-z0-9_][A-Za-z0-9._+@-]*(/[A-Za-z0-9_@][A-Za-z0-9._+@-]*)*"
 PROGRAM = r"[A-Za-z0-9_][A-Za-z0-9._+@-]*"
+KEY_HEADERS = tuple("authorization x-api-key host cookie connection content-type content-length accept origin mcp-session-id".split())
 HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 
 
@@ -155,7 +156,30 @@ class Secret(Part):
         "value", alias="as", description="value: the variable is the secret; file: it is the path of a file that holds it"
     )
     source: str = Field("", alias="from", description="its name in compose/.env, where another MCP has a different value of this name")
+    per: Literal["fleet", "caller"] = Field(
+        "fleet", description="caller: each caller has its own, in compose/secrets/NAME/CALLER or in a header; the server runs once for each"
+    )
+    header: Annotated[str, _shaped(r"[A-Za-z0-9-]+", "a header's name is letters, digits and '-': the door passes no other on")] = Field(
+        "", description="the header in which callers send their own value with every request; it wins over the file"
+    )
+    missing: Literal["refuse", "fallback"] = Field(
+        "refuse", description="what a caller without a value of its own gets: a refusal, or the server with the value of compose/.env"
+    )
     description: str = Field("", description="what it is and where to get it")
+
+    @model_validator(mode="after")
+    def _is_a_callers(self) -> Self:
+        if self.per == "fleet" and (self.header or self.missing == "fallback"):
+            raise ValueError("'header' and 'missing' are about a secret that each caller has its own of: write per: caller beside them")
+        if self.per == "caller" and self.kind == "file":
+            raise ValueError("'as: file' and 'per: caller': a caller's own secret is given as the value of the variable")
+        if self.header.lower() in KEY_HEADERS:
+            raise ValueError(f"'header': {self.header} says who calls, or is HTTP's own: take another one, X-My-Key for instance")
+        return self
+
+    @property
+    def is_per_caller(self) -> bool:
+        return self.per == "caller"
 
 
 class Auth(Part):
@@ -457,10 +481,24 @@ class Stanza(Part):
         for text in self.with_references:
             for found in REFERENCE.finditer(text):
                 bounds.check_reference(found[1])
+        self._check_secrets_of_callers()
         both = set(self.env) & set(self.secrets)
         if both:
             raise ValueError(f"{', '.join(sorted(both))}: in 'env' and in 'secrets'")
         return self
+
+    def _check_secrets_of_callers(self) -> None:
+        if "caller_secret" in self.bridge or "caller_secret_missing" in self.bridge:
+            raise ValueError("'bridge': caller_secret: write it as secrets: {NAME: {per: caller}}")
+        found = self.caller_secrets
+        if found and self.url:
+            raise ValueError(f"{found[0]}: per: caller: a remote MCP has no bridge; LiteLLM passes on what litellm.extra_headers names")
+        if found and self.bridge.get("isolation", "auto") != "auto":
+            raise ValueError(
+                f"{found[0]}: per: caller, and bridge.isolation: a caller's own value needs a process of its own: leave one out"
+            )
+        if len({self.secrets[name].missing for name in found}) > 1:
+            raise ValueError(f"{', '.join(found)}: 'missing' must be the same for all secrets that are per: caller")
 
     @property
     def kind(self) -> str:
@@ -480,7 +518,22 @@ class Stanza(Part):
     @property
     def required_secrets(self) -> list[str]:
         """By the names that their values have in compose/.env."""
-        return [self.stored(name) for name, secret in self.secrets.items() if not secret.optional]
+        return [self.stored(name) for name, secret in self.secrets.items() if not (secret.optional or secret.is_per_caller)]
+
+    @property
+    def caller_secrets(self) -> list[str]:
+        """The variables of which each caller has a value of its own."""
+        return [name for name, secret in self.secrets.items() if secret.is_per_caller]
+
+    @property
+    def secret_headers(self) -> list[str]:
+        """The headers in which callers send values of their own."""
+        return [header.lower() for name in self.caller_secrets if (header := self.secrets[name].header)]
+
+    @property
+    def refuses_without(self) -> list[str]:
+        """The secrets without which a caller's calls are refused."""
+        return [name for name in self.caller_secrets if self.secrets[name].missing == "refuse"]
 
     def stored(self, secret: str) -> str:
         """The name in compose/.env, and of the file, of what the server knows as `secret`."""

@@ -230,7 +230,7 @@ def test_a_malicious_mcp_reads_nothing_that_opens_anything(fleet):
         seen = docker("exec", fleet.container(name), "/opt/bridge/bin/python", "-c", READ_ALL)
         opened = {key for key, value in values.items() if value in seen and not (name == "postgres" and key == "DATABASE_URI")}
         assert opened - ({"POSTGRES_READER_PASSWORD"} if name == "postgres" else set()) == set(), name
-        assert f"/run/keys/{name} sha256:" in seen, name
+        assert f"/run/keys/{name} operator sha256:" in seen, name
 
 
 def test_an_mcp_that_takes_its_bridges_place_learns_no_key_of_the_fleet(fleet):

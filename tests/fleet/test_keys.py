@@ -35,35 +35,48 @@ def test_what_nobody_named_is_random_and_stays(run):
     first = run()
 
     assert first["litellm/LITELLM_MASTER_KEY"].startswith("sk-") and len(first["litellm/BRIDGE_TOKEN"]) == 48
-    assert first["prometheus/BRIDGE_TOKEN"] == first["litellm/BRIDGE_TOKEN"]
-    assert len(set(first.values())) == len(first) - 1  # the token is read by two
+    assert len(set(first.values())) == len(first)
     assert run() == first
     assert {stat.S_IMODE(path.stat().st_mode) for path in (run.folder / "keys").rglob("*") if path.is_file()} == {0o444}
 
 
-def test_each_mcp_gets_hashes_of_the_token_and_of_a_key_that_opens_itself_alone(run):
+def test_each_mcp_gets_hashes_of_keys_that_open_itself_alone(run):
     keys = run()
-    own = dict(re.findall(r"(time|git) ([0-9a-f]{64});", keys["door/inside.conf"]))
+    own = re.findall(r'"(operator|litellm|prometheus) (/?)(time|git)" ([0-9a-f]{64});', keys["door/inside.conf"])
 
-    assert own["time"] != own["git"]
-    for name, key in own.items():
-        assert keys[f"mcp/{name}"].split() == [hash_of(keys["litellm/BRIDGE_TOKEN"]), "litellm", hash_of(key)]
+    assert [(reader, slash) for reader, slash, _, _ in own] == 2 * [("operator", "/"), ("litellm", ""), ("prometheus", "")]
+    assert len({key for *_, key in own}) == 6
+    for name in ("time", "git"):
+        lines = [f"{reader} {hash_of(key)}" for reader, _, of, key in own if of == name]
+        assert keys[f"mcp/{name}"].splitlines() == lines
+    for *_, key in own:
         assert [place for place, text in keys.items() if key in text] == ["door/inside.conf"]
+
+
+def test_prometheus_has_no_key_that_calls_anything(run):
+    keys = run()
+
+    assert [place for place in keys if place.startswith("prometheus/")] == ["prometheus/PROMETHEUS_TOKEN"]
+    assert keys["prometheus/PROMETHEUS_TOKEN"] != keys["litellm/BRIDGE_TOKEN"]
+    assert hash_of(keys["prometheus/PROMETHEUS_TOKEN"]) not in keys["mcp/time"]
 
 
 def test_the_door_knows_the_token_whatever_its_signs(run):
     """In a pattern: plain words of nginx match in any case, and end at a quote."""
-    pattern = re.search(r'"~(.*?)" 1;', run(BRIDGE_TOKEN="A-token$\"\\{of};.*'signs")["door/inside.conf"])[1]
+    token = "A-token$\"\\{of};.*'signs"
+    bearer, bare, watch, key = re.findall(r'"~(.*?)" (?:ours|prometheus|"")', run(BRIDGE_TOKEN=token)["door/inside.conf"])
 
-    assert re.fullmatch(pattern, "Bearer A-token$\"\\{of};.*'signs") and not re.fullmatch(pattern, "Bearer a-token$\"\\{of};.*'signs")
-    assert re.fullmatch(r"\^Bearer [A-Za-z0-9\\]*\$", pattern)
+    assert re.search(bearer, f"Bearer {token} ") and re.search(bearer, f"{token} x") and not re.search(bearer, f"Bearer {token.lower()} ")
+    assert re.search(bare, f" {token}") and not re.search(bare, f"Bearer other {token}") and re.search(key, token)
+    assert not re.search(watch, f"Bearer {token} ")
+    assert re.fullmatch(r"\^\(Bearer \)\?[A-Za-z0-9\\]* ", bearer)
 
 
 def test_the_operators_word_wins_and_litellms_variables_are_litellms(run):
     run()
     keys = run(BRIDGE_TOKEN="a-token-of-the-operators", OPENAI_API_KEY="sk-$ 'x'")
 
-    assert keys["litellm/BRIDGE_TOKEN"] == keys["prometheus/BRIDGE_TOKEN"] == "a-token-of-the-operators"
+    assert keys["litellm/BRIDGE_TOKEN"] == "a-token-of-the-operators"
     assert keys["litellm/OPENAI_API_KEY"] == "sk-$ 'x'" and "database/OPENAI_API_KEY" not in keys
     assert run(OPENAI_API_KEY="")["litellm/OPENAI_API_KEY"] == ""
 

@@ -30,7 +30,7 @@ def test_all_are_fixed_targets_where_all_are_started():
 
 
 def test_the_token_is_a_file():
-    assert JOB["authorization"] == {"credentials_file": "/run/keys/BRIDGE_TOKEN"}
+    assert JOB["authorization"] == {"credentials_file": "/run/keys/PROMETHEUS_TOKEN"}
 
 
 def test_alerts_are_about_metrics_that_the_bridge_has():

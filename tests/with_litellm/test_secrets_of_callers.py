@@ -47,8 +47,10 @@ def test_litellm_1_77_3_passes_a_callers_key_and_the_folder_has_its_value(bridge
 
 def test_the_newest_litellm_passes_any_header_to_the_server_it_is_for(bridge):
     # With auth_type bearer_token it refuses a call whose caller sends another header than Authorization for the server.
-    headers = {"authorization": f"Bearer {GATEWAY}"}
+    headers = {"X-API-Key": GATEWAY}  # as the fleet writes it
     with proxied(litellm_newest(), bridge, auth_type="none", static_headers=headers, extra_headers=["x-api-value"]) as proxy:
         assert said(proxy, x_mcp_zoo_x_api_value="sent-1") == "sent-1"
         assert said(proxy, x_api_value="sent-2") == "sent-2"
+        assert said(proxy, x_mcp_zoo_authorization=ALICE) == "alices-own"  # a caller's key instead of the gateway's
+        assert said(proxy, x_mcp_zoo_authorization=f"Bearer {ALICE}", x_api_value="sent-3") == "sent-3"
         assert "API_KEY: send it in the header x-api-value" in said(proxy)

@@ -19,7 +19,23 @@ from bridge.fleet.project import Project
 from bridge.fleet.transaction import recover
 from bridge.settings import UsageError
 
-COMMANDS = ("up", "down", "ps", "logs", "add", "lock", "render", "verify", "approve", "tools", "resources", "prompts", "catalog", "prune")
+COMMANDS = (
+    "up",
+    "down",
+    "ps",
+    "logs",
+    "add",
+    "lock",
+    "render",
+    "verify",
+    "approve",
+    "tools",
+    "resources",
+    "prompts",
+    "catalog",
+    "secret",
+    "prune",
+)
 LISTS = ("tools", "resources", "prompts")
 
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.fleet import definition
+from bridge.fleet import definition, secrets_of_callers
 from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.bounds import MEANING
@@ -168,7 +168,7 @@ def _print(
         tools = "" if report is None or report.tools is None else str(len(report.tools))
         rows.append([stanza.name, state, tools, stanza.url or f"{shown.of(stanza)}/mcp"])
     print("\n".join(columns(rows)))
-    for line in left_out_lines(started.left_out, tell_each):
+    for line in (*left_out_lines(started.left_out, tell_each), *secrets_of_callers.told(project, started.fleet)):
         print(line)
     key = f"$(cat {short_path(project.state / environments.KEY)})"
     print(f"\nLiteLLM   {shown.litellm}   (its tools for any MCP client: {shown.litellm}/mcp/)")

@@ -391,14 +391,14 @@ class Compose:
 
     def _mounted(self, services: list[str], sidecars: list[Stanza]) -> dict[str, str]:
         """A digest of the files that are mounted into each service: what is replaced on disk stays as it was in a container."""
-        secrets, state = self.project.secrets, self.project.state
+        state = self.project.state
         own = {
             LITELLM: [state / "litellm.yaml"],
             PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml"],
             DOOR: [],
             DATABASE: [],
         }
-        own |= {stanza.name: [secrets / stanza.stored(name) for name in stanza.secrets] for stanza in sidecars}
+        own |= {stanza.name: [self.project.secret(stanza, name) for name in stanza.secrets] for stanza in sidecars}
         keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, *(stanza.name for stanza in sidecars))}}
         return {name: files.digest(own[name]) + self._digest_of(keys.get(name, [])) for name in services}
 

@@ -7,6 +7,7 @@ MCPs' volumes, which alone are kept when the fleet ends.
 
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -155,7 +156,9 @@ class Embedded:
         self._check(config_file)
         host = environment.host
         token = self.state / "tokens"
-        write_private(token, hash_of(environment.values["BRIDGE_TOKEN"]) + "\n")  # children may read it
+        key = environment.values["BRIDGE_TOKEN"]
+        of_litellm = hmac.digest(key.encode(), b"litellm", "sha256").hex()
+        write_private(token, f"operator {hash_of(key)}\nlitellm {hash_of(of_litellm)}\n")  # children may read it
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         if zone := environment.values.get("TZ"):
             ours["TZ"] = zone
@@ -179,7 +182,7 @@ class Embedded:
                 for word in ("--allowed-origin", origin)
             ),
         ]
-        variables = litellm.variables(configured, environment.values, self.state)
+        variables = litellm.variables(configured, {**environment.values, "BRIDGE_TOKEN": of_litellm}, self.state)
         programs = [
             {
                 "name": BRIDGE,

@@ -25,7 +25,7 @@ from bridge.fleet.engines.reason import why
 from bridge.fleet.environment import DATABASE_HOST, Environment
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Binary, Stanza, Volume
-from bridge.fleet.targets.sidecar import HOST
+from bridge.fleet.targets.sidecar import HOST, caller_secret
 from bridge.pins.lock import FILE as PINS
 
 SERVER, FILES = "/opt/server", "/app"  # where an image has what was installed, and the stanza's own files
@@ -71,7 +71,7 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
     own = {name: here(str(value).lower() if isinstance(value, bool) else value) for name, value in stanza.env.items()}
     files = {
         kind: {
-            name: str(project.secrets / stanza.stored(name))
+            name: str(project.secret(stanza, name))
             for name, secret in stanza.secrets.items()
             if secret.kind == kind and environment.values.get(stanza.stored(name))
         }
@@ -82,6 +82,8 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
         "args": argv[1:],
         "env": {"HOME": str(home), **QUIET, "PATH": ":".join(path), **own, **files["file"]},
         "secrets": files["value"],
+        "caller_secret": caller_secret(stanza, lambda name: str(project.secrets / stanza.stored(name))),
+        "caller_secret_missing": next((stanza.secrets[name].missing for name in stanza.caller_secrets), ""),
         "cwd": here(stanza.cwd) if stanza.cwd else str(home),
         "profile": "litellm",
         **stanza.bridge,

@@ -25,7 +25,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets import litellm as gateway
-from bridge.fleet.targets.sidecar import APPROVED, HARDENED, HOST, has_references, options, parts, scratch, variables
+from bridge.fleet.targets.sidecar import APPROVED, CALLER_SECRETS, HARDENED, HOST, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
 
 USER = "10001:10001"
@@ -40,6 +40,7 @@ LITELLM_ENTRY = f"""python="$(sed -n '1s/^#! *//p' "$(command -v litellm)")"
 case "$python" in */python*) ;; *) python=python3 ;; esac
 exec "$python" /litellm_server.py --keys {KEYS} "$@"
 """  # with the Python that its image has for it
+NO_CALLERS = "defaults/callers"  # a folder in which no caller has a value
 DOCKER_SOCKET = "/var/run/docker.sock"
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
@@ -68,6 +69,8 @@ def render(fleet: Fleet) -> Iterator[File]:
     first, _, rest = template("reader.sh").partition("\n")
     yield File("compose/database/reader.sh", f"{first}\n# {MADE_BY}\n{rest}")
     yield File("compose/defaults/nothing", "")
+    if fleet.caller_secrets:
+        yield File(f"compose/{NO_CALLERS}/.nobody", "")
 
 
 def whole(fleet: Fleet) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     service["volumes"] = [
         f"{_socket(stanza)}:{front.SOCKETS}",
         _keys("mcp"),
+        *(f"${{{name}_CALLERS:-./{NO_CALLERS}}}:{CALLER_SECRETS}/{name}:ro" for name in map(stanza.stored, stanza.caller_secrets)),
         *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
     ]
     if stanza.pin != "off":
@@ -136,7 +140,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     }
     if stanza.secrets:
         document["secrets"] = {
-            stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional)}
+            stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional or secret.is_per_caller)}
             for name, secret in stanza.secrets.items()
         }
     if named := [volume.named for volume in stanza.volumes if volume.named]:
@@ -362,7 +366,11 @@ def _env_example(fleet: Fleet) -> str:
             continue
         lines.append(f"\n# {stanza.name}: {stanza.description}")
         for name, secret in ((stanza.stored(name), secret) for name, secret in stanza.secrets.items()):
-            about = "; ".join(filter(None, ("optional" if secret.optional else "needed", secret.description)))
-            lines += [f"# ({about}; a secret: here, or as the file compose/secrets/{name})", f"# {name}="]
+            about = "; ".join(filter(None, ("optional" if secret.optional or secret.is_per_caller else "needed", secret.description)))
+            if secret.is_per_caller:
+                lines += [f"# ({about}; each caller's own, as the file compose/secrets/{name}/CALLER; here: what lists are asked with)"]
+            else:
+                lines += [f"# ({about}; a secret: here, or as the file compose/secrets/{name})"]
+            lines += [f"# {name}="]
         lines += [f"# {name}={value}" for name, value in found.items() if name not in stanza.secrets]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from bridge.fleet.stanza import REFERENCE, Stanza
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in
-from bridge.fleet.targets.sidecar import APPROVED, SECRETS, has_references, options, parts, scratch, secret_path, variables
+from bridge.fleet.targets.sidecar import APPROVED, CALLER_SECRETS, SECRETS, has_references, options, parts, scratch, secret_path, variables
 from bridge.fleet.targets.template import fill, template
 from bridge.pins.lock import FILE as PINS
 
@@ -57,7 +57,7 @@ def image(fleet: Fleet, stanza: Stanza) -> str:
 def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     """One MCP: what it keeps, the pod, its name in the cluster, and where it may go."""
     claims = {_claim(stanza, number): volume for number, volume in enumerate(stanza.volumes)}
-    files = [name for name, secret in stanza.secrets.items() if secret.kind == "file" or not secret.optional]
+    files = [name for name, secret in stanza.secrets.items() if not secret.is_per_caller and (secret.kind == "file" or not secret.optional)]
     given = [
         *(
             {"name": name, "value": escaped(value, references=False)}
@@ -103,6 +103,10 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     if stanza.pin != "off":
         container["volumeMounts"].append({"name": "approved", "mountPath": APPROVED, "readOnly": True})
         volumes.append({"name": "approved", "configMap": {"name": f"mcp-{stanza.name}-tools", "optional": True}})
+    for name in map(stanza.stored, stanza.caller_secrets):
+        place, secret = _callers(stanza, name), {"secretName": _callers(stanza, name), "optional": True, "defaultMode": 0o444}
+        container["volumeMounts"].append({"name": place, "mountPath": f"{CALLER_SECRETS}/{name}", "readOnly": True})
+        volumes.append({"name": place, "secret": secret})  # what is added to it is there within a minute or so
     if stanza.limits.shm:
         container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(stanza.limits.shm)}})
@@ -232,9 +236,15 @@ def _how(fleet: Fleet) -> str:
     for stanza in fleet.sidecars:
         if stanza.secrets and not stanza.tests_only:
             keys = " ".join(
-                f"[--from-literal={name}=…]" if secret.optional else f"--from-literal={name}=…" for name, secret in stanza.secrets.items()
+                f"[--from-literal={name}=…]" if secret.optional or secret.is_per_caller else f"--from-literal={name}=…"
+                for name, secret in stanza.secrets.items()
             )
             lines.append(f"   kubectl -n {fleet.name} create secret generic mcp-{stanza.name} {keys}")
+        lines += [
+            f"   kubectl -n {fleet.name} create secret generic {_callers(stanza, stanza.stored(name))} --from-literal=CALLER=…     (each caller's {name})"
+            for name in stanza.caller_secrets
+            if not stanza.tests_only
+        ]
     if pinned := [stanza.name for stanza in fleet.sidecars if stanza.pin != "off" and not stanza.tests_only]:
         lines += [
             f"   for mcp in {' '.join(pinned)}; do     # those with approved tools; pods see a change within a minute",
@@ -306,6 +316,11 @@ def _leaves(stanza: Stanza) -> list[dict[str, Any]]:
 def _claim(stanza: Stanza, number: int) -> str:
     named = stanza.volumes[number].named
     return named.lower().replace("_", "-") if named else f"{stanza.name}-{number}"
+
+
+def _callers(stanza: Stanza, name: str) -> str:
+    """The Secret with each caller's own value of this one; Kubernetes calls things in lower case."""
+    return f"mcp-{stanza.name}-{name.lower().replace('_', '-')}-callers"
 
 
 def _secret_sources(stanza: Stanza, files: list[str]) -> list[dict[str, Any]]:

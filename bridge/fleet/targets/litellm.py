@@ -24,6 +24,7 @@ SINCE = {
     "allow_all_keys": (1, 80, 17),
     "timeout": (1, 90, 7),
 }
+KEY_AS_HEADER = {"X-API-Key": "os.environ/BRIDGE_TOKEN"}  # a caller's own, in Authorization, comes first at the bridge
 # Before it, a sidecar that is away when a call comes wedges LiteLLM's Streamable HTTP client, but not its SSE client.
 HTTP_SINCE = (1, 80, 0)
 
@@ -109,7 +110,7 @@ def _unknown(stanza: Stanza, litellm: LiteLLM) -> list[str]:
     asked = {
         "allowed_tools": stanza.is_remote and tools.allow,
         "disallowed_tools": stanza.is_remote and tools.deny,
-        "extra_headers": registration.extra_headers,
+        "extra_headers": registration.extra_headers or stanza.secret_headers,
         "static_headers": registration.static_headers,
         "timeout": registration.timeout,
     }
@@ -118,16 +119,19 @@ def _unknown(stanza: Stanza, litellm: LiteLLM) -> list[str]:
 
 def _entry(stanza: Stanza, fleet: Fleet, base: Callable[[Stanza], str]) -> dict[str, Any]:
     release, registration = fleet.litellm.release, stanza.litellm
+    own = stanza.secret_headers
     entry = {**_reached(stanza, release, base), "description": stanza.description, "access_groups": registration.access_groups}
     newer = {
         "allowed_tools": stanza.tools.allow if stanza.is_remote else [],
         "disallowed_tools": stanza.tools.deny if stanza.is_remote else [],
-        "extra_headers": registration.extra_headers,
-        "static_headers": registration.static_headers,
+        "extra_headers": list(dict.fromkeys([*registration.extra_headers, *own])),
+        "static_headers": registration.static_headers | (KEY_AS_HEADER if own else {}),
         "allow_all_keys": registration.allow_all_keys,
         "timeout": registration.timeout,
     }
     entry |= {key: value for key, value in newer.items() if release >= SINCE[key]}
+    if own and release >= SINCE["static_headers"]:
+        entry |= {"auth_type": "none", "auth_value": ""}  # with bearer_token newer ones take nothing but Authorization from callers
     entry["mcp_info"] = _shown(stanza)
     return {key: _literal(stanza, key, value) for key, value in entry.items() if value or value is False}
 

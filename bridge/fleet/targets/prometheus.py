@@ -23,7 +23,7 @@ def config(fleet: Fleet, all_start: bool = False) -> dict[str, Any]:
     job: dict[str, Any] = {
         "job_name": "mcp",
         "honor_labels": True,  # the bridge's own label `mcp` says the same
-        "authorization": {"credentials_file": "/run/keys/BRIDGE_TOKEN"},
+        "authorization": {"credentials_file": "/run/keys/PROMETHEUS_TOKEN"},
         "static_configs": [
             {
                 "targets": [f"{stanza.name}:{PORT}"],

@@ -1,6 +1,6 @@
 """What a container around one MCP needs to be told, whatever runs it: variables, secrets, mounts. Compose and Kubernetes agree on it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bridge.fleet.model import Fleet
@@ -9,6 +9,7 @@ from bridge.fleet.targets.dockerfile import in_words
 from bridge.pins.lock import FILE as PINS
 
 SECRETS = "/run/secrets"
+CALLER_SECRETS = "/run/caller-secrets"  # with a folder for each, in which each caller has a file
 APPROVED = (
     "/run/approved"  # the folder that says which tools were approved; a folder, because a file that is replaced would stay the old one
 )
@@ -41,8 +42,17 @@ def options(fleet: Fleet, stanza: Stanza, token_file: str, as_files: Iterable[st
         said["tool_rename"] = _option([f"{old}={new}" for old, new in stanza.tools.rename.items()])
     if values := [f"{name}={secret_path(stanza.stored(name))}" for name, secret in there.items() if secret.kind == "value"]:
         said["secret"] = _option(values)
+    if stanza.caller_secrets:
+        said["caller_secret"] = _option(caller_secret(stanza, lambda name: f"{CALLER_SECRETS}/{stanza.stored(name)}"))
+        said["caller_secret_missing"] = stanza.secrets[stanza.caller_secrets[0]].missing
     paths = {name: secret_path(stanza.stored(name)) for name, secret in there.items() if secret.kind == "file"}
     return {f"MCP_BRIDGE_{name.upper()}": value for name, value in said.items()} | paths
+
+
+def caller_secret(stanza: Stanza, folder: Callable[[str], str]) -> list[str]:
+    """Where the bridge finds each caller's own values, as `serve --caller-secret` wants to know it."""
+    headers = [f"{name}=header:{header}" for name in stanza.caller_secrets if (header := stanza.secrets[name].header)]
+    return [*headers, *(f"{name}={folder(name)}" for name in stanza.caller_secrets)]
 
 
 def variables(stanza: Stanza) -> dict[str, str]:

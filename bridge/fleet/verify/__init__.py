@@ -21,11 +21,13 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
+from bridge.fleet import secrets_of_callers
 from bridge.fleet.approved import difference
 from bridge.fleet.ask import Http
 from bridge.fleet.engines import Running, Say, Urls
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
+from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify import direct, gateway, model
 from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
@@ -73,6 +75,7 @@ class _Verification:
     def __init__(self, subject: Subject, http: Http):
         self.subject, self.http = subject, http
         self.say, values = subject.say, subject.environment.values
+        self.caller, self.gateways_caller = "operator", "litellm"
         self.headers = {"Authorization": f"Bearer {values.get('BRIDGE_TOKEN', '')}"}
         self.gateway = Gateway(subject.urls.litellm, values.get("LITELLM_MASTER_KEY", ""), http)
         self.counter = Counter(subject.urls.mcps, subject.engine == "compose", self.headers, http)
@@ -121,7 +124,7 @@ class _Verification:
                 needs,
                 headers_for(stanza, self.subject.environment),
                 self.http,
-                self.no_call(stanza),
+                self.no_call(stanza, self.caller),
                 self.subject.both_eras,
                 self.subject.troubles.get(name, ""),
             )
@@ -139,9 +142,9 @@ class _Verification:
         report = await self._apart(self.gateway.check)
         self.shared.append(report)
         good = await self._listed(report, stanzas)
-        callable = [stanza for stanza in good if not self.no_call(stanza)]
+        callable = [stanza for stanza in good if not self.no_call(stanza, self.gateways_caller)]
         for stanza in good:
-            if why := self.no_call(stanza):
+            if why := self.no_call(stanza, self.gateways_caller):
                 self.reports[stanza.name].add(Hop("called", NONE, why))
         await self._each(callable, self._call, CALLS_AT_ONCE)
         if self.subject.model:
@@ -209,10 +212,15 @@ class _Verification:
         count = await self._apart(self.counter.of, stanza)
         report.add(await self._apart(self.prometheus.has, stanza, count, self.called, calls))
 
-    def no_call(self, stanza: Stanza) -> str:
-        """Why its smoke call is not made; empty if it is."""
+    def no_call(self, stanza: Stanza, caller: str) -> str:
+        """Why its smoke call is not made by this caller; empty if it is."""
         if stanza.smoke is None:
             return "the stanza names no smoke call"
+        images = self.subject.images
+        if images and (lacking := secrets_of_callers.lacking(Project(images.parent), stanza, caller)):
+            return (
+                f"{', '.join(lacking)} is each caller's own, and {caller!r} has none: mcp-bridge secret set {lacking[0]} --caller {caller}"
+            )
         return "" if self.online or not stanza.smoke.internet else "its smoke call needs the internet, which is not to be reached from here"
 
     async def _apart(self, ask: Callable[P, Said], *arguments: P.args, **options: P.kwargs) -> Said:
