@@ -110,7 +110,7 @@ class Asks:
 
     def lost(self) -> None:
         """The child is gone: its clients need not answer any more."""
-        for session in self._audience.sessions.values():
+        for session in self._audience:
             for ask in [ask for ask in session.asks.values() if ask.on_answer is None]:
                 _take_back(session, ask, "the server process exited")
 
@@ -145,7 +145,7 @@ class Asks:
 
     def sweep(self, now: float) -> None:
         """Give up asking a client that opens no stream."""
-        for session in [owner] if (owner := self._audience.owner) else [s for s in self._audience.sessions.values() if s.asks]:
+        for session in [owner] if (owner := self._audience.owner) else [session for session in self._audience if session.asks]:
             self._sweep(session, now)
 
     def _sweep(self, owner: Session, now: float) -> None:

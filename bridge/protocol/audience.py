@@ -5,6 +5,7 @@ The child knows only integers that the bridge minted. What cannot be told from t
 and where the child has heard of more than one caller, to nobody at all, because a server may well speak late.
 """
 
+from collections.abc import Iterator
 from itertools import islice
 
 from bridge.protocol.exchange import Exchange
@@ -23,6 +24,9 @@ class Audience:
         self.callers: set[str] = set()  # whom this child may have something to say of: principals, no more than MANY of them
         self.level: str | None = None  # of log messages, as the child was told last
 
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self.sessions.values())
+
     def join(self, session: Session) -> None:
         if len(self.callers) < MANY:
             self.callers.add(session.principal)
@@ -31,7 +35,7 @@ class Audience:
     def renew(self) -> None:
         """A new child has heard of nobody yet."""
         self.callers.clear()
-        self.callers.update(session.principal for session in self.sessions.values())
+        self.callers.update(session.principal for session in self)
 
     @property
     def has_many_callers(self) -> bool:
@@ -55,7 +59,7 @@ class Audience:
             (session,) = under_way.values()
             newest = next(reversed(session.exchanges.values()), None)
             return newest, [session]
-        return None, [session for session in self.sessions.values() if not session.is_modern]
+        return None, [session for session in self if not session.is_modern]
 
     def only_listener(self) -> tuple[Exchange | None, list[Session]]:
         """Whom a modern child's log message is for: it logs only for requests that want it to."""

@@ -62,7 +62,7 @@ class Notices:
             self.changed(LIST_CHANGES[message.method], message.params)
         else:
             text = envelope.notification(message.method or "", message.params)  # one for all who wait for it
-            for session in subscriptions.holders(self._audience.sessions.values(), key[1]):
+            for session in subscriptions.holders(self._audience, key[1]):
                 self._announce(session, key, text)
 
     def _is_much(self, now: float) -> bool:
@@ -84,7 +84,7 @@ class Notices:
         """Tell every session that a list is not what it was."""
         method = f"notifications/{kind}/list_changed"
         text, kept = envelope.notification(method, params), envelope.notification(method, b"")
-        for session in self._audience.sessions.values():
+        for session in self._audience:
             if self._policy.profile.is_litellm and not session.is_modern:
                 continue  # not advertised: LiteLLM 1.109 opens four times the sessions when it is
             self._announce(session, method, text, kept)

@@ -244,7 +244,7 @@ class Relay:
             self.link.facts is None
             and not self.link.missing
             and other.link.facts is not None
-            and (other.catalogue.is_known or not other.link.facts.offers("tools"))
+            and (other.catalogue.is_known or not other.link.offers("tools"))
         ):
             self.lists.succeed(other.lists)
             self.remember(other.link.facts)

@@ -27,13 +27,13 @@ def ping(relay: Context, session: Session, message: Envelope, params: Params) ->
 
 def set_level(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal | None:
     """The child is told the most talkative level that any session wants; each session hears what it asked for."""
-    if not (relay.link.facts and relay.link.facts.offers("logging")):
+    if not relay.link.offers("logging"):
         return None
     level = envelope.string(params.level)
     if level not in subscriptions.LEVELS:
         return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
     session.level = level
-    needed = subscriptions.level_needed(relay.audience.sessions.values(), level)
+    needed = subscriptions.level_needed(relay.audience, level)
     if needed != level:
         members = envelope.members(message.params)
         members["level"] = needed
@@ -53,7 +53,7 @@ def subscribe(relay: Context, session: Session, message: Envelope, params: Param
             return Refusal(200, INVALID_PARAMS, why)
         session.subscriptions.add(uri)
         session.fits()
-        if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.audience.sessions.values()):
+        if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.audience):
             return envelope.result(message.id, b"{}")  # the child has been asked in a modern client's name
     return None
 
@@ -67,7 +67,7 @@ def unsubscribe(relay: Context, session: Session, message: Envelope, params: Par
     uri = envelope.string(params.uri)
     session.subscriptions.discard(uri)
     session.fits()
-    if subscriptions.is_held(relay.audience.sessions.values(), uri):
+    if subscriptions.is_held(relay.audience, uri):
         return envelope.result(message.id, b"{}")
     return None
 

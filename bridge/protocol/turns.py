@@ -99,9 +99,9 @@ class Turns:
         if is_waiting:
             self.wait(exchange)
 
-    def clear(self, whom: Callable[[Exchange], bool] = lambda exchange: True) -> list[Exchange]:
-        """Send everybody away, or only those of whom `whom(exchange)` is true. Returns them."""
-        sent_away = [exchange for exchange in self if whom(exchange)]
+    def clear(self, is_meant: Callable[[Exchange], bool] = lambda exchange: True) -> list[Exchange]:
+        """Send everybody away, or only those of which `is_meant(exchange)` is true. Returns them."""
+        sent_away = [exchange for exchange in self if is_meant(exchange)]
         for exchange in sent_away:
             self.remove(exchange)
         return sent_away

@@ -113,6 +113,15 @@ class Child:
         return self.relay.link.has_opened
 
     @property
+    def used(self) -> float:
+        """When a client last asked it for something; before that, when it opened."""
+        return self.relay.link.used
+
+    @used.setter
+    def used(self, now: float) -> None:
+        self.relay.link.used = now
+
+    @property
     def pid(self) -> int | None:
         return self.supervisor.pid
 

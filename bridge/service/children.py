@@ -232,7 +232,7 @@ class Children:
         child = self._principals.get((name, era))
         if child is None:
             child = self._principals[name, era] = Child(self._setup, self, "principal", era=MODERN if era == MODERN else "", values=values)
-            child.relay.link.used = self._now()  # somebody asks for it
+            child.used = self._now()  # somebody asks for it
             child.start()
             if era == LEGACY:
                 child.relay.presume(self.shared.relay)  # which was told the same in its handshake
@@ -267,7 +267,7 @@ class Children:
     def _end_longest_idle(self, whose: str) -> bool:
         """Make room: of this caller's, or of anybody's."""
         idle = [
-            (child.relay.link.used, key)
+            (child.used, key)
             for key, child in self._principals.items()
             if is_own(key[0]) and _is_unused(child) and whose in ("", caller_of(key[0]))
         ]
@@ -306,7 +306,7 @@ class Children:
             self._retiring.remove(child)
             self.spawn(child.stop())
         for key, child in list(self._principals.items()):
-            if _is_unused(child) and now - child.relay.link.used >= LINGER:
+            if _is_unused(child) and now - child.used >= LINGER:
                 del self._principals[key]
                 self._end(child)
 
@@ -323,13 +323,13 @@ class Children:
             if (
                 relay.is_open
                 and relay.is_idle
-                and now - relay.link.used >= patience
+                and now - child.used >= patience
                 and child.successor is None
                 and not relay.listens
                 and not relay.tasks.are_running(now)
                 and not any(session.subscriptions for session in relay.sessions.values())
             ):
-                self._log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - relay.link.used))
+                self._log.info("child goes to sleep: nobody used it", pid=child.pid, idle=round(now - child.used))
                 child.sleep()
 
     # -- replacing ------------------------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ class Children:
         else:
             self._principals = {key: new if child is old else child for key, child in self._principals.items()}
         old.relay.hand_over(new.relay, now)
-        new.relay.link.used = old.relay.link.used  # nobody has used it yet: else it would never sleep
+        new.used = old.used  # nobody has used it yet: else it would never sleep
         old.role = "retiring"
         self._retiring.append(old)
 

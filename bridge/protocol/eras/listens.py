@@ -63,7 +63,7 @@ class Listen(Caller):
 
     def begin(self, relay: "Shared", now: float) -> None:
         """Have the child watch the resources, then acknowledge."""
-        new = [uri for uri in sorted(self.subscriptions) if not subscriptions.is_held(relay.audience.sessions.values(), uri)]
+        new = [uri for uri in sorted(self.subscriptions) if not subscriptions.is_held(relay.audience, uri)]
         relay.join(self)
         self._missing = len(new)
         for uri in new:

@@ -276,9 +276,9 @@ class OwnListen:
 
     def _wanted(self) -> bytes:
         """The filter for all that somebody here wants; empty for nothing."""
-        facts, sessions = self._link.facts, self._audience.sessions.values()
+        facts = self._link.facts
         wanted: dict[str, Any] = {KINDS[kind]: True for kind in KINDS if facts and facts.tells(kind)}
-        uris = sorted(set(itertools.chain.from_iterable(session.subscriptions for session in sessions)))
+        uris = sorted(set(itertools.chain.from_iterable(session.subscriptions for session in self._audience)))
         if uris:
             wanted["resourceSubscriptions"] = uris
         return envelope.encode(wanted) if wanted else b""
