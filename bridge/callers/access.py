@@ -70,6 +70,9 @@ class View:
         self.is_hidden = self.rules.is_hidden
         self.sees_all = self.rules.allows_everything and not self.is_hidden
         self.is_admin = self.rules.of_all.level is Level.ADMIN
+        self._callable: dict[
+            bytes, tuple[str, str]
+        ] = {}  # names as they stand in bodies: of tools that may be called, with their own names
 
     # -- requests ---------------------------------------------------------------------------------------------------------
 
@@ -105,7 +108,11 @@ class View:
         return self.rules.decide(kind, name).level >= Level.READ
 
     def _call(self, params: Params, own_name: OwnName, is_modern: bool) -> Denial | None:
-        shown = envelope.string(params.name)
+        raw = bytes(params.name)
+        known = self._callable.get(raw)
+        if known is not None and own_name(known[0]) == known[1]:  # which may change, where models need other names
+            return None
+        shown = envelope.string(raw)
         if shown is None:  # JavaScript takes ["delete_rows"] for "delete_rows" where it looks a tool up
             return _denied(INVALID_PARAMS, "Unknown tool: its name must be a text", "", is_modern)
         name = own_name(shown)
@@ -113,6 +120,8 @@ class View:
             return None  # no client can call it: who hides it says so
         decision = self.rules.decide("tool", name)
         if decision.level >= Level.EXECUTE:
+            if len(self._callable) < REMEMBERED and len(raw) <= LONGEST:
+                self._callable[raw] = shown, name
             return None
         if decision.level is Level.DENY:
             return _denied(INVALID_PARAMS, f"Unknown tool: {shown[:LONGEST]}", decision.rule, is_modern)

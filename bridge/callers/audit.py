@@ -8,11 +8,12 @@ import hashlib
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
+from bridge.callers.credentials import caller_of
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import Reason, Refusal
@@ -28,8 +29,7 @@ NAMED = {"tools/call": "tool", "prompts/get": "prompt"}
 OF_RESOURCE = ("resources/read", "resources/subscribe", "resources/unsubscribe")
 LIMITED = "limited"
 OUTCOMES = {Reason.POLICY: "denied", Reason.LIMIT: LIMITED}
-REMEMBERED, MEMORABLE = 1000, 4096  # parts of lines, and bytes of what each is known by
-Key = TypeVar("Key")
+QUOTE = ord('"')
 
 
 class Line(Struct, omit_defaults=True):
@@ -75,6 +75,33 @@ class Summing(Protocol):
     def note(self, line: Line, kind: tuple[str, ...]) -> None: ...
 
 
+class Prefix(Struct, frozen=True, eq=False):
+    """What lines of requests with one head have in common, in JSON: who calls, by what client, for whom, and its trace."""
+
+    client: Raw
+    who: bytes
+    trace: bytes
+
+
+class Memory(Protocol):
+    """Of one head on one connection."""
+
+    prefix: Prefix | None
+
+
+class Asked(Protocol):
+    """What an entry needs to know of an HTTP request."""
+
+    principal: str
+    address: str
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]: ...
+
+    @property
+    def memory(self) -> Memory: ...
+
+
 class Audit:
     """What is written down of the calls of one MCP."""
 
@@ -86,83 +113,60 @@ class Audit:
         self.lost = 0
         self._keyed = hashlib.blake2b(key=hashlib.sha256(b"audit" + key).digest(), digest_size=16)
         self._shows_arguments = shows_arguments
-        self._headers: Mapping[bytes, bytes] = {}  # the last ones, and what they say: a connection's are the same for each request
-        self._said = ("", "", "")
-        self._callers: dict[tuple[str, str, bytes, str, str], bytes] = {}  # begins of lines, in JSON
-        self._calls: dict[tuple[str, bytes], bytes] = {}  # what follows them
+        self._second, self._in_words = 0, b""  # the one of the last line
 
-    def begin(
-        self, message: Envelope, caller: str, address: str, headers: Mapping[bytes, bytes], size: int, params: Params | None = None
-    ) -> "Entry":
+    def begin(self, message: Envelope, request: Asked, size: int, params: Params | None = None) -> "Entry":
         """`params` are the message's, where somebody has looked at them already. What the entry says of them is settled now: later a tool
         may be named as its server names it."""
         params = params or envelope.peek(message.params)
-        what = self._what(message.method or "", params)
-        return Entry(self, caller, address, headers, size, what, params.arguments, time.time(), time.perf_counter())
+        what = _what(message.method or "", params)
+        return Entry(self, request, size, what, params.arguments, time.time(), time.perf_counter())
 
     def write(self, entry: "Entry", outcome: str, rule: str, size: int) -> None:
         """One line: `ms` is from the request to its answer, `rule` that of the callers file, or what kind of refusal it was."""
-        user, team, trace = self.said(entry.headers)
-        more = b',"rule":%b' % envelope.encode(rule) if rule else b""
+        memory, whole = entry.request.memory, int(entry.time)
+        prefix = memory.prefix
+        if prefix is None or prefix.client is not entry.client:
+            prefix = memory.prefix = self._prefix(entry)
+        if whole != self._second:
+            self._second, self._in_words = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode()
+        more = prefix.trace
         if entry.arguments:
-            more += b',"arguments_hash":"%b"' % self.hash(entry.arguments).encode()
+            more = b',"arguments_hash":"%b"%b' % (self.hash(entry.arguments), more)
             if self._shows_arguments:
                 more += b',"arguments":%b' % self.arguments(entry.arguments)
-        if trace:
-            more += b',"traceparent":%b' % envelope.encode(trace)
-        line = b'{"time":"%b",%b%b,"outcome":"%b","ms":%.3f,"bytes_in":%d,"bytes_out":%d%b}\n' % (
-            clock(entry.time).encode(),
-            self._who(entry, user, team),
+        if rule:
+            more += b',"rule":%b' % encode(rule)
+        microseconds = int((time.perf_counter() - entry.began) * 1e6)
+        line = b'{"time":"%b.%03dZ",%b%b,"outcome":"%b","ms":%d.%03d,"bytes_in":%d,"bytes_out":%d%b}\n' % (
+            self._in_words,
+            (entry.time - whole) * 1000,
+            prefix.who,
             entry.what,
             outcome.encode(),
-            (time.perf_counter() - entry.began) * 1000,
+            microseconds // 1000,
+            microseconds % 1000,
             entry.size,
             size,
             more,
         )
         if outcome == LIMITED and self.sums is not None:
-            self.sums.note(msgspec.json.decode(line, type=Line), (outcome, rule, self.mcp, entry.caller, entry.address))
+            caller = caller_of(entry.request.principal)
+            self.sums.note(msgspec.json.decode(line, type=Line), (outcome, rule, self.mcp, caller, entry.request.address))
         elif not self.sink.write(line):
             self.lost += 1
 
-    def _who(self, entry: "Entry", user: str, team: str) -> bytes:
-        raw = bytes(entry.client)
-        key = entry.caller, entry.address, raw, user, team
-        known = self._callers.get(key)
-        if known is None:
-            known = _inner(Line("", entry.caller, entry.address, *_client(raw), user, team, self.mcp))
-            _remember(self._callers, key, known, len(raw))
-        return known
+    def _prefix(self, entry: "Entry") -> Prefix:
+        request, headers = entry.request, entry.request.headers
+        user, team = _first(headers, USER), _first(headers, TEAM)
+        who = Line("", caller_of(request.principal), request.address, *_client(bytes(entry.client)), user, team, self.mcp)
+        trace = Line(traceparent=headers.get(b"traceparent", b"")[:LONGEST].decode("latin-1"))
+        return Prefix(entry.client, _inner(who), _further(trace))
 
-    def _what(self, method: str, params: Params) -> bytes:
-        """With a comma before it, if there is anything to say."""
-        naming = params.uri if method in OF_RESOURCE else params.name if method in NAMED else envelope.ABSENT
-        key = method, bytes(naming)
-        known = self._calls.get(key)
-        if known is None:
-            name = envelope.string(naming) or ""
-            what = Line(method=method[:LONGEST])
-            if method in OF_RESOURCE:
-                what.resource = redacted(name[: 16 * LONGEST])[:LONGEST]
-            elif method in NAMED:
-                setattr(what, NAMED[method], name[:LONGEST])
-            inner = _inner(what)
-            known = b"," + inner if inner else b""
-            _remember(self._calls, key, known, len(naming) + len(method))
-        return known
-
-    def said(self, headers: Mapping[bytes, bytes]) -> tuple[str, str, str]:
-        """The user, the team and the trace that headers name."""
-        if headers is not self._headers:
-            self._headers = headers
-            trace = headers.get(b"traceparent", b"")[:LONGEST].decode("latin-1")
-            self._said = _first(headers, USER), _first(headers, TEAM), trace
-        return self._said
-
-    def hash(self, arguments: bytes | Raw) -> str:
+    def hash(self, arguments: bytes | Raw) -> bytes:
         keyed = self._keyed.copy()
         keyed.update(arguments)
-        return keyed.hexdigest()
+        return keyed.hexdigest().encode()
 
     def arguments(self, raw: Raw) -> Raw:
         """The arguments to be written out, without what looks like a secret."""
@@ -179,9 +183,7 @@ class Entry(Struct, eq=False):
     """One request, from its first line of code to its last."""
 
     audit: Audit
-    caller: str
-    address: str
-    headers: Mapping[bytes, bytes]
+    request: Asked
     size: int
     what: bytes
     arguments: Raw
@@ -207,24 +209,35 @@ class Entry(Struct, eq=False):
             self.audit.write(self, self.outcome or outcome, rule, size)
 
 
+encode = msgspec.json.Encoder().encode
+
+
+def _what(method: str, params: Params) -> bytes:
+    """What is called, with a comma before it where there is anything to say."""
+    if method == "tools/call" and 2 < len(params.name) < LONGEST and memoryview(params.name)[0] == QUOTE:
+        return b',"method":"tools/call","tool":%b' % params.name  # as nearly always: it is JSON already
+    what = Line(method=method[:LONGEST])
+    if method in OF_RESOURCE:
+        what.resource = redacted((envelope.string(params.uri) or "")[: 16 * LONGEST])[:LONGEST]
+    elif method in NAMED:
+        setattr(what, NAMED[method], (envelope.string(params.name) or "")[:LONGEST])
+    return _further(what)
+
+
 def _inner(said: Line) -> bytes:
     """The members of an object, without its braces."""
     return encode(said)[1:-1]
 
 
-def _remember(known: dict[Key, bytes], key: Key, value: bytes, size: int) -> None:
-    """Clients may make up any number of names, of any length."""
-    if size <= MEMORABLE:
-        if len(known) >= REMEMBERED:
-            known.clear()
-        known[key] = value
+def _further(said: Line) -> bytes:
+    """The same behind others."""
+    inner = _inner(said)
+    return b"," + inner if inner else b""
 
 
-encode = msgspec.json.Encoder().encode
-
-
+@lru_cache(512)
 def _client(raw: bytes) -> tuple[str, str]:
-    """Its name and version."""
+    """Its name and version: the same with each call of a session."""
     members = (envelope.object_or_none(raw) if raw else None) or {}
     name, version = (envelope.string(members.get(member, envelope.ABSENT)) or "" for member in ("name", "version"))
     return name[:LONGEST], version[:LONGEST]

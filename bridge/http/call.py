@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from msgspec import Raw, Struct
 
 from bridge.callers.audit import Audit, Entry
-from bridge.callers.credentials import caller_of
 from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
@@ -145,7 +144,7 @@ def _write_down(call: Call, audit: Audit, refusal: Refusal) -> None:
     request = call.request
     for message in call.messages or _requests_in(call) or ([NO_MESSAGE] if refusal.reason is Reason.LIMIT else ()):
         if message.is_request or message is NO_MESSAGE:
-            entry = audit.begin(message, caller_of(request.principal), request.address, request.headers, len(message.params))
+            entry = audit.begin(message, request, len(message.params))
             entry.client = call.session.client if call.session is not None else ABSENT
             entry.refuse(refusal, call.rule)
 

@@ -19,7 +19,8 @@ OF_ALL = frozenset(("ping", "server/discover", *LISTS))  # what the shared child
 
 def rate(call: Call) -> Outcome:
     """The caller has not asked too often."""
-    access = _access(call)
+    access = call.service.access
+    assert access is not None
     return access.too_often(_name(call), call.service.loop.time()) if access.have_rates else None
 
 
@@ -31,9 +32,10 @@ def rate_of_batch(call: Call) -> Outcome:
 
 def permit(call: Call) -> Outcome:
     """Its caller may do this. The last thing that is asked: what it decides by is what the child gets."""
-    view = _access(call).view(call.request.principal)
-    denial = None if view.sees_all else view.denial(call.message, params_of(call), _own_name(call))
-    if denial is None:
+    access = call.service.access
+    assert access is not None
+    view = access.view(call.request.principal)
+    if view.sees_all or (denial := view.denial(call.message, params_of(call), _own_name(call))) is None:
         return None
     call.rule = denial.rule
     return denial.refusal

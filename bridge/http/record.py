@@ -7,7 +7,6 @@ refused or answered on the way; in `Recorded`, whose outbox got the answer; or i
 from msgspec import Raw
 
 from bridge.callers.audit import Entry
-from bridge.callers.credentials import caller_of
 from bridge.http.call import Call, ModernCall, params_of
 from bridge.http.modern import ModernReply
 from bridge.http.reply import BatchOutbox, OutboxWrapper, Reply
@@ -30,7 +29,7 @@ def record(call: Call) -> Outcome:
     size = len(request.content) if not isinstance(call.outbox, BatchOutbox) else len(memoryview(call.message.params))
     # What `initialize` says is not for a child, and stays as it is.
     params = params_of(call) if call.message.method != "initialize" else None
-    call.entry = audit.begin(call.message, caller_of(request.principal), request.address, request.headers, size, params)
+    call.entry = audit.begin(call.message, request, size, params)
     if params is None:
         call.entry.client = _client(call)
     return None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
+from bridge.callers.audit import Prefix
 from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.headers import Pairs
@@ -26,6 +27,7 @@ class Memory(Struct, eq=False):
 
     head: Head | None = None
     session_id: str = ""  # the one that it names
+    prefix: Prefix | None = None  # of the audit's lines
     tool: bytes = b""  # the tool that it names, as its name stands in a body; empty where nobody has looked
 
 

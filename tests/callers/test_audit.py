@@ -17,6 +17,7 @@ from bridge.callers.audit import Audit
 from bridge.callers.audit_log import AuditLog
 from bridge.callers.audit_sums import MOST, WHOLE, Sums
 from bridge.cli import main
+from bridge.http.request import Request
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import Reason, Refusal
 from bridge.settings import UsageError
@@ -39,7 +40,8 @@ class Lines(list):
 
 def entry(lines: Lines, params: bytes, method: str = "tools/call", **options):
     audit = Audit(lines, "echo", b"key", **options)
-    return audit.begin(Envelope(method=method, params=Raw(params)), "alice", "192.0.2.1", {b"x-litellm-user-id": b"u1"}, 99)
+    request = Request(b"POST", {b"x-litellm-user-id": b"u1"}, b"", b"", "alice", [], address="192.0.2.1")
+    return audit.begin(Envelope(method=method, params=Raw(params)), request, 99)
 
 
 def test_an_entry_is_written_once_however_it_ends():
@@ -359,9 +361,8 @@ def test_of_a_caller_that_asks_too_often_some_lines_are_whole_and_the_rest_is_a_
     lines = Lines()
     audit = Audit(lines, "time", b"k", sums=Sums(lines, lambda: 0.0))
     for number in range(100):
-        audit.begin(Envelope(method="ping"), "alice" if number % 2 else "bob", "10.0.0.1", {}, 10).refuse(
-            Refusal(429, -32603, "often", reason=Reason.LIMIT)
-        )
+        request = Request(b"POST", {}, b"", b"", "alice" if number % 2 else "bob", [], address="10.0.0.1")
+        audit.begin(Envelope(method="ping"), request, 10).refuse(Refusal(429, -32603, "often", reason=Reason.LIMIT))
     audit.sums.flush()
 
     assert [line["outcome"] for line in lines] == ["limited"] * (2 * WHOLE + 2)
