@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from world import ALL, KEYS, Outbox, World
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.errors import Malformed
 
 values = st.recursive(
@@ -94,7 +94,7 @@ def test_nobody_can_make_the_relay_raise(own, profile_name, script):
             if told.method is None:
                 world.relay.respond(session, told, world.now)
             elif told.id:
-                world.relay.request(session, told, Outbox(), world.now)
+                world.relay.request(session, told, spelling.params(told), Outbox(), world.now)
             else:
                 world.relay.notify(session, told, world.now)
         world.sweep(7, keepalive=1)

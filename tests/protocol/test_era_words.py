@@ -5,7 +5,7 @@ import json
 import pytest
 from world import Outbox, World
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import headers
 from bridge.protocol.eras.caller import Caller
 
@@ -307,6 +307,7 @@ def test_of_two_metas_the_child_gets_one(first):
     body = (
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"%b":{"progressToken":1},"name":"x","_meta":{"a":1.50}}}' % first.encode()
     )
-    world.relay.request(session, envelope.from_client(body), Outbox(), world.now)
+    message = envelope.from_client(body)
+    world.relay.request(session, message, spelling.params(message), Outbox(), world.now)
 
     assert b'"params":{"_meta":{"a":1.50},"name":"x"}' in world.lines[-1]
