@@ -23,6 +23,7 @@ from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.clients import document as documents
 from bridge.clients import formats
+from bridge.clients.document import Document
 from bridge.clients.formats import OPTIONS, Entry
 from bridge.clients.variables import Resolver, Unresolved, fill, workspace_of
 from bridge.log import Log
@@ -36,8 +37,14 @@ LITERAL = "literal"  # true at the top of a file that we wrote ourselves: nothin
 def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
     """The MCPs of `settings.config`, by name, each with its command and its settings. A mistake in an entry that is `served`
     already is an error for the whole file, so that none is ended by a slip of the pen. Raises UsageError."""
+    return plan(settings, documents.read(settings.config), served)
+
+
+def plan(settings: Settings, document: Document, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
+    """The same of a document that stands in that file, or is going to. Raises UsageError."""
     log = Log()
-    document = documents.read(settings.config)
+    if settings.admin_api and formats.is_empty(document):
+        return {}  # they are still to come
     every = formats.entries(document)
     here = Resolver(os.environ, formats.inputs(document), workspace_of(document.path), Path(document.path).parent)
     fills = None if document.data.get(LITERAL) is True else here
@@ -56,14 +63,14 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
                 _warn(settings, log, f"{entry.where(field)}: {entry.name}: unknown field {field!r}")
         except UsageError as error:
             wrong.append(str(error))
-            hurts = hurts or _as_name(entry.name) in served
-    if wrong and (hurts or not planned):
+            hurts = hurts or as_name(entry.name) in served
+    if wrong and (hurts or not (planned or settings.admin_api)):
         raise UsageError(wrong[0] + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
     for why in wrong:
         log.error("not served", why=why)
     for line in formats.ignored_fields(every):
         log.warning("ignored", why=line)
-    if not planned:
+    if not planned and not settings.admin_api:
         raise UsageError(f"{settings.config}: every server in it is disabled or remote")
     return planned
 
@@ -138,7 +145,7 @@ def _text(value: Any) -> str:
 
 def _name(entry: Entry, taken: Collection[str]) -> str:
     """It stands in a path, and clients call their servers as they like."""
-    name = _as_name(entry.name)
+    name = as_name(entry.name)
     if name != entry.name:
         Log().warning("a name stands in a path: letters, digits, '.', '_' and '-' only", of=entry.name, served_as=name)
     if name in taken:
@@ -146,7 +153,7 @@ def _name(entry: Entry, taken: Collection[str]) -> str:
     return name
 
 
-def _as_name(text: str) -> str:
+def as_name(text: str) -> str:
     if not NAME.fullmatch(text):
         text = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "server"
     return f"my-{text}" if text in RESERVED else text

@@ -245,7 +245,12 @@ class Settings:
     audit_files: int = option(10, "how many files of the audit before it are kept (FILE.1 is the newest)", type=whole)
     audit_arguments: bool = option(False, "with the arguments of calls, without what looks like a secret", type=flag)
     audit_required: bool = option(False, "refuse calls while they cannot be written down", type=flag)
-    admin_token_file: str = option("", "tokens that may POST /-/reload, which is off without them", metavar="FILE")
+    admin_token_file: str = option(
+        "", "tokens of admins, who may reload and see everything (/-/…, which is off without them)", metavar="FILE"
+    )
+    admin_api: bool = option(
+        False, "with --config: let admins add and remove servers over HTTP (/-/servers), and so run any program here", type=flag
+    )
     allowed_host: tuple[str, ...] = option(
         (), "a Host that clients may use, beside this machine's own; '*' for any", repeat=True, metavar="HOST"
     )
@@ -325,6 +330,10 @@ def _check(settings: Settings) -> None:
     check_tools(settings)
     if settings.max_body >= 8 * MIB:
         raise UsageError("--max-body must be below 8 MiB (8388608): servers built on the TypeScript SDK exit on more than 10 MiB")
+    if settings.admin_api and not settings.config:
+        raise UsageError("--admin-api adds servers to the file of --config, and there is none")
+    if settings.admin_api and not (settings.admin_token_file or settings.callers):
+        raise UsageError("--admin-api needs --admin-token-file FILE, or --callers with an admin: it is for nobody else")
     if settings.root_path and not settings.root_path.startswith("/"):
         raise UsageError(f"--root-path {settings.root_path!r} must start with '/'")
     for name in ("env_file", "token_file", "callers", "admin_token_file", "config"):

@@ -16,7 +16,7 @@ from typing import Any
 
 from bridge.settings import UsageError
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r""" (?P<text> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' ) | (?P<comment> //[^\n]* | /\*.*?\*/ )
                        | (?P<mark> [{}\[\],:] ) | (?P<word> [^\s{}\[\],:"'/]+ ) """,
     re.DOTALL | re.VERBOSE,
@@ -43,7 +43,7 @@ class Document:
     @cached_property
     def _lines(self) -> dict[Keys, int]:
         """Found only when somebody must be told: that takes longer than the parsing."""
-        if _is_json(self.text):
+        if is_json(self.text):
             return _lines_of_json(self.text)
         return _lines_of_toml(self.text) if self.path.endswith(".toml") else _lines_of_yaml(self.text)
 
@@ -71,7 +71,7 @@ def parse(text: str, path: str = "FILE") -> Document:
         return Document(path, text, _toml(text, path))
     if text.lstrip().startswith("<"):
         raise UsageError(f"{path}: XML (JetBrains keeps its settings so): in its dialog choose JSON, and save what stands there to a file")
-    return Document(path, text, _json5(text, path, error) if _is_json(text) else _yaml(text, path))
+    return Document(path, text, _json5(text, path, error) if is_json(text) else _yaml(text, path))
 
 
 def _json5(text: str, path: str, plain: ValueError) -> Any:
@@ -88,7 +88,7 @@ def _json5(text: str, path: str, plain: ValueError) -> Any:
         if said.startswith("Extra data") and (after := re.compile(r"\S").search(text, at)):
             at = after.start() + 1
         raise UsageError(f"{path}:{_place(text, max(at - 1, 0))}: {_said(said)}") from None
-    for token in _TOKEN.finditer(text):
+    for token in TOKEN.finditer(text):
         # JSON5 would read C:\Program as C:Program.
         if token["text"] and (wrong := _BAD_ESCAPE.search(re.sub(r"\\\\", "~~", token["text"]))):
             raise UsageError(f"{path}:{_place(text, token.start() + wrong.start())}: {_WRITE_TWICE}")
@@ -134,7 +134,7 @@ def _toml(text: str, path: str) -> Any:
         raise UsageError(f"{path}{f':{found[1]}:{found[2]}' if found else ''}: not TOML: {str(error).partition(' (at')[0]}") from None
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
     """Does it begin as JSON does? Comments may stand before."""
     return re.match(r"(?:\s|//[^\n]*|/\*.*?\*/)*[{\[]", text, re.DOTALL) is not None
 
@@ -151,12 +151,12 @@ def _lines_of_json(text: str) -> dict[Keys, int]:
     lines: dict[Keys, int] = {}
     path: list[Any] = []  # for each container that is open, the key or number of what comes next
     last = None
-    for token in _TOKEN.finditer(text):
+    for token in TOKEN.finditer(text):
         word = token.group()
         if token["comment"]:
             continue
         if word == ":" and last and path:
-            path[-1] = _key(last.group())
+            path[-1] = key_of(last.group())
             lines[tuple(path)] = bisect(ends, last.start()) + 1
         elif word in "{[":
             if path and isinstance(path[-1], int):
@@ -170,7 +170,7 @@ def _lines_of_json(text: str) -> dict[Keys, int]:
     return lines
 
 
-def _key(word: str) -> str:
+def key_of(word: str) -> str:
     try:
         return str(json.loads(word))
     except ValueError:
@@ -204,8 +204,8 @@ def _lines_of_toml(text: str) -> dict[Keys, int]:
     table: Keys = ()
     for number, line in enumerate(text.split("\n"), 1):
         if found := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = tuple(_key(part).strip("'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", found[1]))
+            table = tuple(key_of(part).strip("'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", found[1]))
             lines[table] = number
         elif found := re.match(r"""\s*("[^"]*"|'[^']*'|[\w-]+)\s*=""", line):
-            lines[(*table, _key(found[1]))] = number
+            lines[(*table, key_of(found[1]))] = number
     return lines

@@ -150,6 +150,21 @@ def entries(document: Document) -> list[Entry]:
     return every
 
 
+def place_of_servers(document: Document) -> Keys | None:
+    """Where its servers stand by their names, or would: an empty mapping there is none yet. None if there is no such place."""
+    data = document.data if isinstance(document.data, dict) else {}
+    found = next(_servers(data), None)
+    if found is not None:
+        return found[0] if isinstance(found[1], dict) else None
+    return next((path for place in PLACES for path, value in _at(data, place) if value in (None, {}) and "*" not in place), None)
+
+
+def is_empty(document: Document) -> bool:
+    """Whether it has no server yet, and a place for them."""
+    data = document.data
+    return not data or (isinstance(data, dict) and place_of_servers(document) is not None and next(_servers(data), None) is None)
+
+
 def inputs(document: Document) -> dict[str, Input]:
     """What VS Code asks for, by id."""
     data = document.data if isinstance(document.data, dict) else {}

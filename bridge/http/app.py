@@ -8,9 +8,10 @@ A bridge with several MCPs has the left column, /readyz, /status.json and /tools
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -24,7 +25,7 @@ from bridge.http import paths
 from bridge.http.admission import Admission
 from bridge.http.answers import send_refusal, send_refusal_of_websocket
 from bridge.http.body import Disconnected
-from bridge.http.gate import PROTECTED_RESOURCE, RELOAD, Gate
+from bridge.http.gate import ADMIN, PROTECTED_RESOURCE, RELOAD, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.request import FastEndpoint
@@ -44,14 +45,21 @@ EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-
 LONGEST = 100  # characters of a name that a client made up
 LOCAL = "local"  # in place of an address, on a Unix socket
 ENDPOINTS = ("/mcp", "/sse", "/messages", "/ws")
-PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", "/tools.json", RELOAD)
+PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", "/tools.json")
 
 
 class App:
-    """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name."""
+    """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name; `more`: other pages."""
 
     def __init__(
-        self, services: Mapping[str, Service], single: bool, settings: Settings, gate: Gate, pages: Pages, sums: Sums | None = None
+        self,
+        services: Mapping[str, Service],
+        single: bool,
+        settings: Settings,
+        gate: Gate,
+        pages: Pages,
+        sums: Sums | None = None,
+        more: Sequence[Route] = (),
     ):
         self.gate = gate
         self._sums = sums  # where what comes no further is written down (--audit)
@@ -69,7 +77,7 @@ class App:
         for name, service in services.items():
             self.mount(name, service)
         self._starlette = Starlette(
-            exception_handlers={404: self._not_found},
+            exception_handlers={404: self._not_found, 405: _method_not_allowed},
             middleware=[Middleware(SafeHeaders)],
             routes=[
                 Route("/healthz", pages.healthz),
@@ -83,6 +91,7 @@ class App:
                 Route("/{name}/status.json", pages.status_of),
                 Route(PROTECTED_RESOURCE.decode() + "{path:path}", self._protected_resource),
                 Route(RELOAD, pages.reload, methods=["POST"]),
+                *more,
             ],
         )
         self._starlette.router.redirect_slashes = False
@@ -113,9 +122,9 @@ class App:
             self._service_at[prefix + path] = self._service_at[prefix + path + "/"] = service
         self.sockets[prefix + "/ws"] = self.sockets[prefix + "/ws/"] = WebSocket(service, admission)
 
-    def any_service(self) -> Service:
+    def any_service(self) -> Service | None:
         """For what is written past all of them: one whose memory it counts as."""
-        return next(iter(self._streams.values())).service
+        return next((sse.service for sse in self._streams.values()), None)
 
     def unmount(self, name: str) -> None:
         """There is no such MCP any more."""
@@ -207,7 +216,7 @@ class App:
 
     def _meant(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         """The path of ours of one that is nearly right."""
-        if scope["type"] == "websocket" or scope["path"] in PAGES or scope["path"] in self.sockets:
+        if scope["type"] == "websocket" or scope["path"] in PAGES or scope["path"].startswith(ADMIN) or scope["path"] in self.sockets:
             return None
         is_page = scope["method"] in ("GET", "HEAD") and b"text/event-stream" not in headers.get(b"accept", b"")
         return paths.meant(scope["path"], self._endpoints, self._root_path, is_page)
@@ -231,6 +240,11 @@ class App:
             {path.rstrip("/") for path in self._endpoints if path.rstrip("/").endswith("/mcp") and not self._is_hidden(path, principal)}
         )
         return f"nothing at {path}: the MCP is at {', '.join(names[:50])}"
+
+
+async def _method_not_allowed(request: Request, error: Exception) -> JSONResponse:
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": f"{request.method} is not what {request.url.path} is for"}, 405, headers)
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:

@@ -69,6 +69,8 @@ class FastProtocol(ConnectionProtocol):
         """The client does not take what it is sent: that counts as memory, and where there is none the connection ends."""
         super().pause_writing()
         service = self.taken.service if self.taken is not None else self.bridge.any_service()
+        if service is None:
+            return
         self.unsent = self.unsent or Reservation(service.memory, self.principal or self.address)
         if not self.unsent.fits(self.transport.get_write_buffer_size()):
             service.counts.drops["memory"] += 1

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from bridge.callers.keys import Keys
 from bridge.callers.rates import Attempts
 from bridge.callers.tokens import Tokens, presented
 from bridge.oauth.claims import Pending, Verified
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from bridge.oauth.resource import ResourceServer
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-RELOAD = "/-/reload"  # asks for a token of its own
-OPEN_PATHS = (b"/healthz", b"/readyz", RELOAD.encode())
+ADMIN = "/-/"  # what admins do: `refusal_of_admin`, whatever else a request shows
+RELOAD = f"{ADMIN}reload"
+OPEN_PATHS = (b"/healthz", b"/readyz")
 PAGES = (b"/status.json", b"/tools.json", b"/metrics", b"/readyz")
 HEALTH = (b"/healthz", b"/readyz")
 PROTECTED_RESOURCE = b"/.well-known/oauth-protected-resource"  # the metadata of RFC 9728, for who has no token yet
@@ -106,6 +108,21 @@ class Gate:
                 return Refusal(429, INVALID_REQUEST, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.TOKEN)
         return refusal
 
+    def has_admin_token(self, headers: Headers) -> bool:
+        return self.admins is not None and self.admins.principal(headers) is not None
+
+    def refusal_of_admin(self, headers: Headers, principal: str, client: str) -> Refusal | None:
+        """Why somebody may not do what admins do: those with a token of --admin-token-file, and callers with admin on everything."""
+        callers = self.tokens.callers if isinstance(self.tokens, Keys) else None
+        if self.admins is None and callers is None:
+            return Refusal(404, INVALID_REQUEST, "this is off (--admin-token-file, or a caller with admin)", reason=Reason.TOKEN)
+        if self.has_admin_token(headers) or (callers is not None and callers.of(principal).is_admin):
+            return None
+        if callers is not None and principal:
+            return Refusal(403, INVALID_REQUEST, "only a caller with admin on */* may do this", reason=Reason.TOKEN)
+        realm = ((b"www-authenticate", b'Bearer realm="mcp-bridge admin"'),)
+        return self.refuse(Refusal(401, INVALID_REQUEST, "the admin token is needed", realm, reason=Reason.TOKEN), headers, client)
+
     def _with_jwt(self, oauth: "ResourceServer", path: bytes, headers: Headers, client: str, typed: str) -> Admitted | Refusal | Pending:
         """A JWT, or else a token of the file: some of those look like one."""
         token = presented(headers)
@@ -134,7 +151,7 @@ class Gate:
         return self._check(headers.get(b"host"), None, server, False) is not None
 
     def _without_token(self, path: bytes, headers: Headers) -> Admitted | Refusal:
-        if path in OPEN_PATHS:  # of the process; /NAME/readyz would say that there is such an MCP
+        if path in OPEN_PATHS or path.startswith(ADMIN.encode()):  # of the process; /NAME/readyz would say that there is such an MCP
             return ANONYMOUS
         if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
             return ANONYMOUS

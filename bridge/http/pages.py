@@ -170,13 +170,10 @@ class Pages:
 
     async def reload(self, request: Request) -> Response:
         """POST: read the configuration again. Off (404) without --admin-token-file and --callers."""
-        admins, headers = self.gate.admins, request.scope["bridge.headers"]
-        has_callers = isinstance(self.gate.tokens, Keys)
-        if admins is None and not has_callers:
-            return JSONResponse({"error": "reloading over HTTP is off (--admin-token-file)"}, 404)
-        is_admin = (has_callers and self._caller(request) is None) or (admins is not None and admins.principal(headers) is not None)
-        if not is_admin:
-            return JSONResponse({"error": "the admin token is needed"}, 401, {"www-authenticate": 'Bearer realm="mcp-bridge admin"'})
+        address = request.client.host if request.client else ""
+        if refusal := self.gate.refusal_of_admin(request.scope["bridge.headers"], request.scope["bridge.principal"], address):
+            headers = {name.decode(): value.decode() for name, value in refusal.headers}
+            return JSONResponse({"error": refusal.message}, refusal.status, headers)
         caller = self._known_caller(request)
         try:
             became = self.reread()

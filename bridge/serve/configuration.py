@@ -52,6 +52,8 @@ def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> C
         )
     if not has_jwts and isinstance(configuration.tokens, Keys) and configuration.tokens.callers.have_claims:
         raise UsageError(f"{settings.callers}: a caller with jwt needs --oidc-issuer URL (or --jwks): nobody could be it")
+    if settings.admin_api and isinstance(configuration.tokens, Keys) and configuration.tokens.callers.everybody.is_admin:
+        raise UsageError(f"{settings.callers}: with --admin-api everybody could run any program here: the default must not be admin of */*")
     return configuration
 
 

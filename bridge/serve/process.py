@@ -23,6 +23,8 @@ from bridge.serve.services import Services
 from bridge.settings import Settings, UsageError
 
 if TYPE_CHECKING:
+    from starlette.routing import Route
+
     from bridge.oauth.resource import ResourceServer
 
 SWEEP = 0.25  # seconds between two looks at what is due
@@ -71,7 +73,7 @@ class Process:
         )
         registry = metrics.registry(services.current.values(), gate.refused)
         pages = Pages(services.current, gate, registry, self._reload_on_request, settings.root_path, not settings.config)
-        app = self._app = App(services.current, not settings.config, settings, gate, pages, self._sums)
+        app = self._app = App(services.current, not settings.config, settings, gate, pages, self._sums, self._admin_pages())
         server = server_of(app, settings.max_body)
         async with tasks:
             http = tasks.create_task(server.serve([self._listener]))
@@ -90,6 +92,16 @@ class Process:
             if keys is not None:
                 keys.cancel()
         return self._exit_code
+
+    def _admin_pages(self) -> "list[Route]":
+        settings = self._settings
+        if not (settings.admin_token_file or settings.callers):
+            return []
+        from bridge.http.admin import Admin  # start-up time: only for those who use it
+        from bridge.serve.registry import ConfigRegistry  # as above
+
+        registry = ConfigRegistry(settings, self._services.current, self._reload)
+        return Admin(self._services.current, self._gate, registry, is_single=not settings.config).routes()
 
     def _announce(self) -> None:
         settings = self._settings

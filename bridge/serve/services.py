@@ -62,7 +62,7 @@ class Services:
         command, settings = configuration.mcps[name]
         redact.know(command.environment, argv=command.argv)
         its_log = log.Log(mcp=name) if ours.config else log.Log()
-        memory = (ours.memory or share_of(memory_limit())) // len(configuration.mcps)
+        memory = (ours.memory or share_of(memory_limit())) // max(len(configuration.mcps), 1)
         # Without tokens all who come from one address are one caller, and on loopback there is just one.
         is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
         is_fair = is_fair or bool(ours.oidc_issuer or ours.jwks)

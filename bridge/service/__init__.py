@@ -26,6 +26,7 @@ from bridge.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, Refusal, no_
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Session, Sessions
+from bridge.redact import redacted
 from bridge.service.child import child_of, relay_of
 from bridge.service.children import Children
 from bridge.service.leases import Leases
@@ -211,6 +212,12 @@ class Service:
     @property
     def in_flight(self) -> int:
         return self.counts.in_flight
+
+    def offers(self, method: str) -> list[bytes]:
+        return self.report.offers(method)
+
+    def shown_command(self) -> list[str]:
+        return [redacted(word) for word in self.command.argv]
 
     def readiness(self, is_shown: bool = True) -> dict[str, Any]:
         return self.report.readiness(is_shown)

@@ -3,11 +3,14 @@
 import time
 from typing import Any
 
+from msgspec import Raw
+
 from bridge.budget import Budget
 from bridge.callers.audit import Audit
 from bridge.child.usage import usage
 from bridge.pins.changes import GONE, NEW, Change
 from bridge.printable import shortened
+from bridge.protocol.known_lists import LISTS
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Sessions
 from bridge.redact import redacted
@@ -89,6 +92,17 @@ class Report:
             "unapproved": [redacted(shortened(str(Change(name, what)), SHOWN)) for name, what in sorted(self.unapproved().items())],
             "stderr": list(supervisor.stderr.tail) if is_shown else [],
         }
+
+    def offers(self, method: str) -> list[bytes]:
+        """The pages of one of its lists (results, as clients see them). None for a list that it does not have.
+
+        Raises LookupError where that is not known: the child has not said it yet.
+        """
+        relay, tools = self._children.shared.relay, self._setup.tools
+        pages = relay.lists.pages(method)
+        if not pages and (relay.facts is None or (relay.facts.offers(LISTS[method]) and relay.lists.answer(method, b"") is None)):
+            raise LookupError
+        return [bytes(tools.page(Raw(page))) if tools and method == "tools/list" else page for page in pages]
 
     def open_sessions(self) -> dict[tuple[str, str], int]:
         result: dict[tuple[str, str], int] = {}

@@ -226,7 +226,7 @@ def test_rules_change_for_open_sessions_with_a_reload(careful, connect, tmp_path
     assert outcome(client.call("echo", message="hi")) == "execute"
     write(tmp_path / "callers.json", some=SOME | {"may": {"echo/*": "read"}}, admin=FILE["callers"]["admin"])
 
-    assert careful.http.post("/-/reload", headers=headers("some")).status_code == 401
+    assert careful.http.post("/-/reload", headers=headers("some")).status_code == 403
     assert careful.http.post("/-/reload", headers=headers("admin")).status_code == 200
     assert outcome(client.post(call_of("echo")).json()) == "read"
 
