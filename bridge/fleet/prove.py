@@ -28,6 +28,7 @@ SETTING = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TEN
 NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
 )
+A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those that it got
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
@@ -36,6 +37,11 @@ MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(r"_(UR[IL]|HOST|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN)$")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 MOST_ODD = 3  # tools that models may refuse, which are told one by one
+# Keys to the server itself where it serves by HTTP, and of who counts its use.
+OWN_DOOR = re.compile(
+    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
+    r"|APPLICATIONINSIGHTS|TELEMETRY|(^|_)OTEL_|POSTHOG"
+)
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -87,11 +93,12 @@ def proved(
 
 def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
     """With the programs that it looks for, or with its native add-ons compiled; None if it is not that, or was tried."""
-    packages = [one for one in needs.debian_packages(needs.programs(seen)) if one not in {*draft.apt, *tried}]
+    wanted = [*needs.debian_packages(needs.programs(seen)), *needs.libraries(seen)]
+    packages = [one for one in wanted if one not in {*draft.apt, *tried}]
     addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""
     if packages:
         tried.update(packages)
-        _tell(f"{draft.name}: it looks for a program that is not there; trying with {', '.join(packages)} from Debian")
+        _tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
         return replace(draft, apt=(*draft.apt, *packages))
     if addon and addon not in tried:
         tried.add(addon)
@@ -342,7 +349,7 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
     those of libraries, or of one of many services."""
     read = [name for name in seen.report["reads"] if name not in there]
-    keys = [name for name in read if is_secret(name) and not LISTENS.search(name)]
+    keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MANY else keys if len(keys) <= A_FEW else []
     groups = {name.partition("_")[0] for name in keys}
@@ -355,6 +362,8 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
 
 def _plain(variable: str, name: str) -> str:
     """A place of its own, where it is to be told one; else what compose/.env says."""
+    if A_TOKENS_PLACE.search(variable):
+        return f"{DATA}/{name}-token.json"
     return _own_place(variable, name) if SURELY_A_PLACE.search(variable) and not NOT_ITS_OWN.search(variable) else f"${{{variable}}}"
 
 

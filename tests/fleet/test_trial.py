@@ -240,6 +240,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
         ),
         (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
         (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
+        (seen(made("list"), made("look", "401: credentials not found")), False, True, "some of its calls want an account or a key"),
         (seen(started=0.0), False, False, "it did not start, and did not try"),
         (
             seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]),
@@ -362,7 +363,7 @@ def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
 
 
 def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them_comes_along():
-    reads = ["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "C_SECRET", "MCP_AUTH_TOKEN", "D_URL"]
+    reads = ["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "C_SECRET", "MCP_AUTH_TOKEN", "D_URL", "IT_TLS_KEY"]
     it = prove._with_variables(
         Draft("it"), seen(made("look"), reads=reads, documented=["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "MCP_AUTH_TOKEN"])
     )
@@ -709,6 +710,22 @@ def test_a_program_that_it_looks_for_comes_from_debian(words, packages):
     failed = seen(made("look", words))
 
     assert needs.debian_packages(needs.programs(failed)) == packages
+
+
+@pytest.mark.parametrize(
+    "library, package",
+    [("libxcb.so.1", "libxcb1"), ("libGL.so.1", "libgl1"), ("libgthread-2.0.so.0", "libglib2.0-0"), ("libsecret-1.so.0", "libsecret-1-0")],
+)
+def test_a_library_that_it_does_not_find_comes_from_debian(library, package):
+    words = [f"ImportError: {library}: cannot open shared object file: No such file or directory"]
+
+    assert prove._with_more_in_its_image(Draft("it"), seen(words=words, started=0.0), set()).apt == (package,)
+
+
+def test_the_headers_that_a_build_does_not_find_come_from_debian():
+    printed = "Package libsecret-1 was not found in the pkg-config search path.\nNo package 'cairo' found\nPackage udev, required by 'virtual:world', not found"
+
+    assert needs.headers(printed) == ["libsecret-1-dev", "libcairo2-dev", "libudev-dev"]
 
 
 def test_prose_and_a_desk_name_no_program_that_is_missing():

@@ -83,7 +83,7 @@ class Bench:
         files = {
             name: f"{FILES}/{name.lower()}" for name, secret in stanza.secrets.items() if secret.kind == "file" and name in environment
         }
-        contents = {path: environment[name] for name, path in files.items()}
+        contents = {path: environment[name] if stanza.stored(name) in given else "{}" for name, path in files.items()}
         try:
             seen = container.watch(
                 self.image, stanza, environment | files, [filled.expanded(word) for word in stanza.command], calls, is_open, contents

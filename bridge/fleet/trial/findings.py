@@ -25,7 +25,7 @@ UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": Fals
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
+    r"(^|/)(\.cache|\.npm|\.local/state|\.config/(configstore|mcp-bridge)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
     re.IGNORECASE,
 )
 UNPACKED = re.compile(
@@ -80,9 +80,11 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
     if wants_configuration(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
+    if account := wants_account(seen):
+        return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(optional)
-    if keys and (uncalled > 0 or not any(map(_works, report["calls"])) or wants_account(seen)):
+    if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
         return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
     if not report["started"] and hosts:
         return Egress(

@@ -65,6 +65,9 @@ PERHAPS_A_PROGRAM = re.compile(
     r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b",
     re.IGNORECASE,
 )
+# A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
+LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
+LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
 OF_A_DESK = {"xdg-open", "open", "start", "explorer", "osascript", "sudo", "pbcopy", "xclip"}  # nothing that a container could have
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
@@ -178,6 +181,16 @@ def programs(seen: Seen) -> list[str]:
 
 def debian_packages(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(DEBIAN[name] for name in names if name in DEBIAN))
+
+
+def libraries(seen: Seen) -> list[str]:
+    """The Debian packages of the libraries that it did not find."""
+    text = "\n".join([*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])])
+    return list(dict.fromkeys(LIBRARY_OF.get(name) or _with_version(name.lower(), version) for name, version in LIBRARY.findall(text)))
+
+
+def _with_version(name: str, version: str) -> str:
+    return f"{name}-{version}" if name[-1].isdigit() else name + version
 
 
 def paths(tools: Iterable[Mapping[str, Any]]) -> str:
