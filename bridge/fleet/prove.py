@@ -356,7 +356,10 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     return keys + [
         name
         for name in read
-        if BESIDE_A_KEY.search(name) and not LISTENS.search(name) and name not in keys and name.partition("_")[0] in groups
+        if BESIDE_A_KEY.search(name)
+        and not LISTENS.search(name.replace("_MCP_", "_"))
+        and name not in keys
+        and name.partition("_")[0] in groups
     ]
 
 

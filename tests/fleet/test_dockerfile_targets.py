@@ -81,6 +81,14 @@ def test_native_addons_are_compiled_without_network_where_the_stanza_says_so():
     assert not [line for line in instructions(NODE, "RUN") if "rebuild" in line or "g++" in line]
 
 
+def test_what_a_native_addon_is_compiled_with_stays_in_the_stage_that_compiles_and_its_library_comes_along():
+    stanza = NODE.model_copy(update={"build": True, "apt": ["git", "libsecret-1-dev"]})
+
+    tools, libraries = (line for line in instructions(stanza, "RUN") if "apt-get install" in line)
+    assert "make g++ pkg-config libsecret-1-dev" in tools and "git" not in tools
+    assert "git $(apt-cache depends libsecret-1-dev |" in libraries
+
+
 def test_a_node_server_is_installed_without_install_scripts_and_takes_node_along():
     own = text(NODE)
 
