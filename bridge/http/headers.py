@@ -6,7 +6,7 @@ two tokens is looked at, somebody else has looked at the other.
 
 from collections import defaultdict
 
-from bridge.protocol.errors import INVALID_REQUEST, Refusal
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 
 Pairs = list[tuple[bytes, bytes]]
 # No lists, and something is decided by each of them. (MCP-Protocol-Version comes twice from real clients.)
@@ -22,7 +22,7 @@ def combine(pairs: Pairs) -> tuple[dict[bytes, bytes], Refusal | None]:
     for name, value in pairs:
         lists[name].append(value)
     double = next((name.decode() for name in SINGLE if len(lists.get(name, ())) > 1), None)
-    refusal = Refusal(400, INVALID_REQUEST, f"header {double} is there more than once") if double else None
+    refusal = Refusal(400, INVALID_REQUEST, f"header {double} is there more than once", reason=Reason.MALFORMED) if double else None
     return {name: b", ".join(parts) for name, parts in lists.items()}, refusal
 
 

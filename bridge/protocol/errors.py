@@ -1,6 +1,6 @@
 """Whose fault it is, as a value: JSON-RPC codes, refusals and the HTTP status that each of them gets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -43,7 +43,7 @@ class Reason(Enum):
     SESSION = "session"
     ROOM = "room"
     METHOD = "method"  # of HTTP, or the path
-    MALFORMED = "malformed"  # not one JSON-RPC message, nor a batch where there may be one
+    MALFORMED = "malformed"  # not one JSON-RPC message, nor a batch where there may be one; a header twice that is no list
     DRAINING = "draining"
     CHILD = "child"  # it is not there, or does not read
     REQUEST = "request"  # what the request asks for is not to be had, or not like this
@@ -58,7 +58,7 @@ class Refusal:
     message: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
     data: bytes = b""  # raw JSON for the error's `data`
-    reason: Reason = Reason.REQUEST
+    reason: Reason = field(kw_only=True)
 
 
 class Malformed(Exception):
@@ -74,9 +74,9 @@ class Malformed(Exception):
         return Refusal(400, self.code, self.message, reason=Reason.MALFORMED)
 
 
-def modern_refusal(code: int, message: str, data: bytes = b"") -> Refusal:
+def modern_refusal(code: int, message: str, data: bytes = b"", *, reason: Reason) -> Refusal:
     """A no to a modern client, with the status that belongs to its code."""
-    return Refusal(status_of(code), code, message, data=data)
+    return Refusal(status_of(code), code, message, data=data, reason=reason)
 
 
 def status_of(code: int) -> int:
@@ -97,7 +97,9 @@ def code_of(error: bytes | msgspec.Raw) -> int:
 
 
 def busy(what: str, option: str) -> Refusal:
-    return Refusal(503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", _AGAIN)
+    return Refusal(
+        503, INTERNAL_ERROR, f"too many {what} at once: try again later (raise {option} if this is normal)", _AGAIN, reason=Reason.ROOM
+    )
 
 
 def no_room(budget: Budget, caller: str, what: str, option: str) -> Refusal:
@@ -112,7 +114,9 @@ def no_room(budget: Budget, caller: str, what: str, option: str) -> Refusal:
 
 
 def share_taken(what: str, option: str) -> Refusal:
-    return Refusal(429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", _AGAIN)
+    return Refusal(
+        429, INTERNAL_ERROR, f"you have your share of the {what}: wait for some of them to end ({option})", _AGAIN, reason=Reason.LIMIT
+    )
 
 
 _AGAIN = ((b"retry-after", b"2"),)

@@ -34,7 +34,7 @@ from bridge.protocol.eras.passing import Listens
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.translator import Same, Translator, Verbatim
 from bridge.protocol.eras.upgrade import Upgrade
-from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Refusal
+from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Reason, Refusal
 from bridge.protocol.exchange import NEVER, Ended, Exchange
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake, Refused
@@ -407,7 +407,12 @@ class Relay:
         method = message.method or ""
         key = envelope.key(message.id)
         if key in session.exchanges:
-            return Refusal(400, INVALID_REQUEST, f"id {key.decode()[:80]} is in use by a request of this session that is under way")
+            return Refusal(
+                400,
+                INVALID_REQUEST,
+                f"id {key.decode()[:80]} is in use by a request of this session that is under way",
+                reason=Reason.REQUEST,
+            )
         if session.lost_state and method not in SAFE_METHODS and method != "ping":
             why, session.lost_state = session.lost_state, ""
             why = f"what the server knew of this session is lost: {why}; from now on a new process answers"
@@ -415,7 +420,7 @@ class Relay:
             return None
         rule = self.translator.before.get(method)
         if rule is None and method.startswith(NOTICE):
-            return Refusal(200, METHOD_NOT_FOUND, NO_REQUEST)
+            return Refusal(200, METHOD_NOT_FOUND, NO_REQUEST, reason=Reason.REQUEST)
         if rule is not None:
             done = rule(self, session, message, params)
             if isinstance(done, Refusal):

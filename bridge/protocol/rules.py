@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.protocol import envelope, subscriptions
 from bridge.protocol.envelope import Envelope, Params
-from bridge.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal
+from bridge.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Reason, Refusal
 from bridge.protocol.interfaces import Context
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.session import Session
@@ -31,7 +31,7 @@ def set_level(relay: Context, session: Session, message: Envelope, params: Param
         return None
     level = envelope.string(params.level)
     if level not in subscriptions.LEVELS:
-        return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
+        return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}", reason=Reason.REQUEST)
     session.level = level
     needed = subscriptions.level_needed(relay.audience, level)
     if needed != level:
@@ -50,7 +50,7 @@ def subscribe(relay: Context, session: Session, message: Envelope, params: Param
     # From the wish on, not from its answer: else another session that leaves in between would end it.
     if uri := envelope.string(params.uri):
         if why := subscriptions.too_much(session, uri):
-            return Refusal(200, INVALID_PARAMS, why)
+            return Refusal(200, INVALID_PARAMS, why, reason=Reason.REQUEST)
         session.subscriptions.add(uri)
         session.fits()
         if any(listen.is_modern and listen.streams and uri in listen.subscriptions for listen in relay.audience):
@@ -79,6 +79,7 @@ def tasks(relay: Context, session: Session, message: Envelope, params: Params) -
         200,
         METHOD_NOT_FOUND,
         "tasks need a child of their own (--isolation session): their ids would be open to every client of a shared one",
+        reason=Reason.REQUEST,
     )
 
 

@@ -22,7 +22,7 @@ from bridge.failure import Failure
 from bridge.log import Log
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Params
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, Refusal, no_room
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, Reason, Refusal, no_room
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Session, Sessions
@@ -128,7 +128,7 @@ class Service:
         if refusal := self._room.refusal(session.caller, len(message.params)):
             return refusal
         if message.method == "initialize":
-            return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one")
+            return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one", reason=Reason.SESSION)
         relay = relay_of(session)
         trace = headers.get(b"traceparent")
         now = session.touched = self._now()
@@ -194,7 +194,7 @@ class Service:
     def not_now(self) -> Refusal | None:
         if not self.draining:
             return None
-        return Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),))
+        return Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),), reason=Reason.DRAINING)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run something on the side; `stop` waits for it."""

@@ -10,7 +10,7 @@ from bridge.callers.credentials import caller_of, is_own
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.protocol import envelope, spelling
 from bridge.protocol.eras import LEGACY, MODERN
-from bridge.protocol.errors import INVALID_REQUEST, Refusal, busy, share_taken
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal, busy, share_taken
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import ASKABLE, Session, Sessions
@@ -118,7 +118,7 @@ class Children:
         if not self._sessions.holds(session):
             child.relay.leave(session, self._now())
             self.pool.set_aside(child)
-            return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process")
+            return Refusal(404, INVALID_REQUEST, "the session ended while it waited for its server process", reason=Reason.SESSION)
         if self._setup.is_litellm and capabilities == NOTHING:  # LiteLLM would not wait, and asks for lists before each call
             child.relay.presume(self.shared.relay)
         if session.initialized:  # taken up from its token: an earlier bridge had its child

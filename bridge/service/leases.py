@@ -16,7 +16,7 @@ from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras import parking
 from bridge.protocol.eras.parking import Lease
-from bridge.protocol.errors import INVALID_PARAMS, Refusal, modern_refusal
+from bridge.protocol.errors import INVALID_PARAMS, Reason, Refusal, modern_refusal
 from bridge.protocol.outbox import ModernOutbox
 from bridge.protocol.session import NO_OBJECT, Session
 from bridge.service.child import Child, relay_of
@@ -100,10 +100,10 @@ class Leases:
         now = self._now()
         ticket = parking.unsealed(params.requestState, self._key)
         if ticket is None or ticket.mcp != self._name or now >= ticket.expires:
-            return modern_refusal(INVALID_PARAMS, INVALID)
+            return modern_refusal(INVALID_PARAMS, INVALID, reason=Reason.SESSION)
         lease = self._lent.get(ticket.lease)
         if lease is None or not lease.is_for(ticket, message.method or "", message.params, principal):
-            return modern_refusal(INVALID_PARAMS, INVALID)
+            return modern_refusal(INVALID_PARAMS, INVALID, reason=Reason.SESSION)
         refusal = lease.resume(bytes(message.id), params, meta, reply, now)
         if refusal is None and not reply.is_over:
             reply.leave = partial(self._left, lease)

@@ -14,7 +14,7 @@ from bridge.protocol.eras import MODERN, header_rules, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.tasks import METHODS as TASKS
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Reason, Refusal
 from bridge.protocol.outcome import DONE, Outcome
 from bridge.protocol.relay import Relay
 from bridge.service.child import Child, relay_of
@@ -84,7 +84,7 @@ class ModernCalls:
         # A client that looks around must not wait long, nor be sent away.
         patience = began + PATIENCE - now() if method == DISCOVER else self._ready_wait
         why = await child.known(max(0.0, patience), by_itself=asks_it)
-        return Refusal(200, INTERNAL_ERROR, why) if why else None
+        return Refusal(200, INTERNAL_ERROR, why, reason=Reason.CHILD) if why else None
 
     def tool(self, call: ModernCall) -> Outcome:
         """The tool is one that clients see, and the headers agree with its arguments."""
@@ -92,7 +92,7 @@ class ModernCalls:
             return None
         tools, relay = self._tools, call.child.relay
         if tools and (why := tools.name_call(relay, call.message, call.params, MODERN)):
-            return Refusal(400, INVALID_PARAMS, why)
+            return Refusal(400, INVALID_PARAMS, why, reason=Reason.REQUEST)
         catalogue = relay.catalogue
         if not catalogue.is_known and relay.facts is not None and relay.facts.offers("tools"):
             return self._listed(call)
@@ -218,5 +218,10 @@ def _not_there(relay: Relay, method: str, params: ModernParams) -> Refusal | Non
             method, "the server has no tasks of MCP 2026-07-28: it speaks the handshake era, whose tasks are others"
         )
     if method == "tools/call" and relay.catalogue.wants_task(params.name):
-        return Refusal(200, INTERNAL_ERROR, "this tool can only be called as a task of MCP 2025-11-25: use a client of that revision")
+        return Refusal(
+            200,
+            INTERNAL_ERROR,
+            "this tool can only be called as a task of MCP 2025-11-25: use a client of that revision",
+            reason=Reason.ERA,
+        )
     return None

@@ -11,7 +11,7 @@ from msgspec import Raw
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import MODERN
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Refusal, no_room
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Reason, Refusal, no_room
 from bridge.protocol.facts import Facts
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
@@ -50,10 +50,17 @@ class Initialize:
             params = msgspec.json.decode(message.params, type=InitializeParams)
             for raw in (params.capabilities, params.clientInfo):
                 if len(memoryview(raw)) > LONGEST_SELF:
-                    return Refusal(200, INVALID_PARAMS, f"initialize: capabilities and clientInfo may have {LONGEST_SELF} bytes each")
+                    return Refusal(
+                        200,
+                        INVALID_PARAMS,
+                        f"initialize: capabilities and clientInfo may have {LONGEST_SELF} bytes each",
+                        reason=Reason.SIZE,
+                    )
                 envelope.members(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            return Refusal(200, INVALID_PARAMS, f"initialize: {error}" if message.params else "initialize needs params")
+            return Refusal(
+                200, INVALID_PARAMS, f"initialize: {error}" if message.params else "initialize needs params", reason=Reason.REQUEST
+            )
         wanted = params.protocolVersion
         # Copies: the session keeps them, and a slice would keep the whole body.
         return cls(wanted if wanted in HANDSHAKE else None, params.capabilities.copy(), params.clientInfo.copy())
@@ -111,7 +118,12 @@ class Opening:
         if id is None:
             if self._is_litellm:
                 return self.adopt(STREAMABLE, principal, headers), None
-            return None, Refusal(400, INVALID_REQUEST, "Mcp-Session-Id is missing: send initialize first and keep the id it answers with")
+            return None, Refusal(
+                400,
+                INVALID_REQUEST,
+                "Mcp-Session-Id is missing: send initialize first and keep the id it answers with",
+                reason=Reason.SESSION,
+            )
         sessions, text, now = self._sessions, id.decode("latin-1"), self._now()
         session = sessions.find(text, principal, now)
         if session is not None:
@@ -120,7 +132,9 @@ class Opening:
             return self.adopt(STREAMABLE, principal, headers, text if sessions.may_adopt(text, principal, now) else ""), None
         if sessions.lacks_room_for(text, principal, now):
             return None, self._no_session(principal)
-        return None, Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again")
+        return None, Refusal(
+            404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again", reason=Reason.SESSION
+        )
 
     def adopt(self, transport: str, principal: str, headers: Mapping[bytes, bytes] | None = None, id: str = "") -> Session:
         """A session for a client that has none, or one that we do not know. Without an id it is for one request."""
@@ -136,13 +150,13 @@ class Opening:
 
     def softened(self, refusal: Refusal) -> Refusal:
         """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""
-        return Refusal(200, refusal.code, refusal.message) if self._is_litellm else refusal
+        return Refusal(200, refusal.code, refusal.message, reason=refusal.reason) if self._is_litellm else refusal
 
     async def _connect(self, session: Session, asked: Initialize, message: Envelope) -> Opened:
         try:
             refusal = await self._children.connect(session)
             if not refusal and (why := await child_of(session).known(self._patience)):
-                refusal = Refusal(200, INTERNAL_ERROR, why)
+                refusal = Refusal(200, INTERNAL_ERROR, why, reason=Reason.CHILD)
         except asyncio.CancelledError:  # its connection is gone
             self._end(session)
             raise

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from bridge.counts import Counts
 from bridge.protocol.completion import SMALL
-from bridge.protocol.errors import TIMED_OUT, Refusal, no_room
+from bridge.protocol.errors import TIMED_OUT, Reason, Refusal, no_room
 
 
 class Reader(Protocol):
@@ -42,6 +42,6 @@ class Room:
             await asyncio.wait_for(child.until_read(), self._patience)
             return None
         except TimeoutError:
-            return Refusal(503, TIMED_OUT, "the server does not read its requests (--request-timeout)")
+            return Refusal(503, TIMED_OUT, "the server does not read its requests (--request-timeout)", reason=Reason.CHILD)
         finally:
             self._waiting -= 1

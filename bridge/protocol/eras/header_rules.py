@@ -18,6 +18,7 @@ from bridge.protocol.errors import (
     METHOD_NOT_FOUND,
     NO_REQUEST,
     UNSUPPORTED_VERSION,
+    Reason,
     Refusal,
     modern_refusal,
 )
@@ -47,11 +48,13 @@ def says_modern(header: bytes | None) -> bool:
 def without_envelope(message: Envelope, header: bytes) -> Refusal | None:
     """A message whose header names the modern era and whose body does not say so. None: a notification, which is dropped."""
     if message.method is None:
-        return modern_refusal(INVALID_REQUEST, "clients of the modern era have nothing to answer")
+        return modern_refusal(INVALID_REQUEST, "clients of the modern era have nothing to answer", reason=Reason.ERA)
     if not message.id:
         return unsupported(header.strip(b" \t").decode("latin-1"))
     if message.method == "initialize":
-        return modern_refusal(HEADER_MISMATCH, "initialize belongs to the handshake era, MCP-Protocol-Version says otherwise")
+        return modern_refusal(
+            HEADER_MISMATCH, "initialize belongs to the handshake era, MCP-Protocol-Version says otherwise", reason=Reason.ERA
+        )
     return _no_envelope()
 
 
@@ -60,23 +63,23 @@ def validate_headers(
 ) -> Refusal | None:
     """What is wrong with a modern request. `headers` by lower-case name, `duplicates` the names that came more than once."""
     if duplicates and (double := duplicates & _ROUTING):
-        return modern_refusal(HEADER_MISMATCH, f"header {min(double).decode()} is there more than once")
+        return modern_refusal(HEADER_MISMATCH, f"header {min(double).decode()} is there more than once", reason=Reason.ERA)
     if not meta.revision or not meta.capabilities:
         return _no_envelope()
     version = headers.get(VERSION)
     if version is None or bytes(meta.revision) != b'"%b"' % version.strip(b" \t"):
-        return modern_refusal(HEADER_MISMATCH, "header MCP-Protocol-Version is not what the body's _meta says")
+        return modern_refusal(HEADER_MISMATCH, "header MCP-Protocol-Version is not what the body's _meta says", reason=Reason.ERA)
     method = headers.get(METHOD)
     if method is None or method.strip(b" \t") != (message.method or "").encode():
-        return modern_refusal(HEADER_MISMATCH, "header Mcp-Method is not the body's method")
+        return modern_refusal(HEADER_MISMATCH, "header Mcp-Method is not the body's method", reason=Reason.ERA)
     if (member := _NAMED.get(message.method or "")) and not _is_named(getattr(params, member), headers.get(NAME)):
-        return modern_refusal(HEADER_MISMATCH, f"header Mcp-Name is not the body's {member}")
+        return modern_refusal(HEADER_MISMATCH, f"header Mcp-Name is not the body's {member}", reason=Reason.ERA)
     if (wanted := version.strip(b" \t").decode("latin-1")) not in MODERN:
         return unsupported(wanted)
     if not envelope.is_object(meta.capabilities):
-        return modern_refusal(INVALID_PARAMS, "io.modelcontextprotocol/clientCapabilities must be an object")
+        return modern_refusal(INVALID_PARAMS, "io.modelcontextprotocol/clientCapabilities must be an object", reason=Reason.ERA)
     if meta.level and envelope.string(meta.level) not in LEVELS:
-        return modern_refusal(INVALID_PARAMS, f"io.modelcontextprotocol/logLevel must be one of {', '.join(LEVELS)}")
+        return modern_refusal(INVALID_PARAMS, f"io.modelcontextprotocol/logLevel must be one of {', '.join(LEVELS)}", reason=Reason.ERA)
     return None
 
 
@@ -93,7 +96,7 @@ def is_plain(meta: Meta) -> bool:
 def wrong_parameters(params: ModernParams, mirrored: Mirrored, headers: dict[bytes, bytes], duplicates: frozenset[bytes]) -> Refusal | None:
     """The last check, which needs the child's own schema: `Mcp-Param-*`."""
     why = mismatch(mirrored, params.arguments, headers, duplicates)
-    return modern_refusal(HEADER_MISMATCH, f"header {why}") if why else None
+    return modern_refusal(HEADER_MISMATCH, f"header {why}", reason=Reason.ERA) if why else None
 
 
 def removed(method: str) -> Refusal | None:
@@ -104,7 +107,7 @@ def removed(method: str) -> Refusal | None:
 
 
 def unknown(method: str, why: str = "") -> Refusal:
-    return modern_refusal(METHOD_NOT_FOUND, why or f"{method[:100]} is not a method of MCP {MODERN[-1]}")
+    return modern_refusal(METHOD_NOT_FOUND, why or f"{method[:100]} is not a method of MCP {MODERN[-1]}", reason=Reason.REQUEST)
 
 
 def unsupported(wanted: str) -> Refusal | None:
@@ -112,12 +115,16 @@ def unsupported(wanted: str) -> Refusal | None:
     if wanted in MODERN:
         return None
     data = envelope.encode({"supported": MODERN, "requested": wanted})
-    return modern_refusal(UNSUPPORTED_VERSION, f"unsupported protocol version {wanted[:80]!r}: use {MODERN[-1]}", data)
+    return modern_refusal(
+        UNSUPPORTED_VERSION, f"unsupported protocol version {wanted[:80]!r}: use {MODERN[-1]}", data, reason=Reason.VERSION
+    )
 
 
 def _no_envelope() -> Refusal:
     return modern_refusal(
-        INVALID_PARAMS, "params._meta must have io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities"
+        INVALID_PARAMS,
+        "params._meta must have io.modelcontextprotocol/protocolVersion and io.modelcontextprotocol/clientCapabilities",
+        reason=Reason.ERA,
     )
 
 

@@ -19,7 +19,7 @@ from bridge.protocol.asks import NEEDS, is_declared
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body, modern_refusal
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Reason, Refusal, error_body, modern_refusal
 from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.outbox import ModernOutbox
 from bridge.protocol.session import ASKABLE
@@ -137,10 +137,12 @@ class Lease(Caller):
         """The retry: its answers go to the child, and whatever comes next to `reply`, as the retry wants it."""
         answers = envelope.object_or_none(params.inputResponses or b"{}")
         if answers is None:
-            return modern_refusal(INVALID_PARAMS, "inputResponses must be an object")
+            return modern_refusal(INVALID_PARAMS, "inputResponses must be an object", reason=Reason.REQUEST)
         for key in self.wanted:
             if key in answers and envelope.object_or_none(answers[key]) is None:
-                return modern_refusal(INVALID_PARAMS, f"inputResponses: the answer to {key[:100]!r} must be an object")
+                return modern_refusal(
+                    INVALID_PARAMS, f"inputResponses: the answer to {key[:100]!r} must be an object", reason=Reason.REQUEST
+                )
         exchange = self.exchange
         assert exchange is not None  # it is parked
         self.reply, exchange.client_id, self.parked, self.round = reply, id, 0.0, ""
@@ -186,12 +188,12 @@ class Lease(Caller):
         """The child wants to know something of the client. A refusal is for the child."""
         need = NEEDS.get(message.method or "")
         if need is None or self.exchange is None or self.last is not None:
-            return Refusal(0, METHOD_NOT_FOUND, "no call is under way whose client could be asked")
+            return Refusal(0, METHOD_NOT_FOUND, "no call is under way whose client could be asked", reason=Reason.REQUEST)
         members = envelope.object_or_none(message.params or b"{}") or {}
         if not self._declares(need, members):
             return self._undeclared(need)
         if self.hold is not None and not self.hold.fits(self.hold.size + len(memoryview(message.params))):
-            return Refusal(0, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)")
+            return Refusal(0, INTERNAL_ERROR, "there is no memory for this request to the client (--memory)", reason=Reason.ROOM)
         hint = envelope.string((envelope.object_or_none(members.get("_meta", b"{}")) or {}).get(HINT, Raw(b"null")))
         ask = Ask(b"%d" % self.next_ask, bytes(message.id), message.method or "", now)
         ask.delivered = True
@@ -280,7 +282,7 @@ class Lease(Caller):
     def _undeclared(self, need: str) -> Refusal:
         if self.exchange is not None:
             self.exchange.missing = {*(self.exchange.missing or ()), need}
-        return Refusal(0, METHOD_NOT_FOUND, f"the client has not declared {need}")
+        return Refusal(0, METHOD_NOT_FOUND, f"the client has not declared {need}", reason=Reason.REQUEST)
 
     def _declares(self, need: str, params: envelope.Members) -> bool:
         return is_declared(envelope.object_or_none(self.declared) or {}, need, params)

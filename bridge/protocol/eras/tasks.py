@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from bridge.protocol import envelope, spelling
-from bridge.protocol.errors import INVALID_PARAMS, Refusal, modern_refusal
+from bridge.protocol.errors import INVALID_PARAMS, Reason, Refusal, modern_refusal
 
 METHODS = ("tasks/get", "tasks/update", "tasks/cancel")
 LIMIT = 10_000
@@ -67,7 +67,7 @@ class Tasks:
         """The same for a task that is another's and for one that there is not."""
         if not principal or self._owners.get(envelope.string(id) or "") == principal:
             return None
-        return modern_refusal(INVALID_PARAMS, "no such task")
+        return modern_refusal(INVALID_PARAMS, "no such task", reason=Reason.REQUEST)
 
     def own_only(self, principal: str, params: Raw) -> bytes:
         """The params of a `subscriptions/listen` without tasks of others, and without a progress token, which nobody minted."""

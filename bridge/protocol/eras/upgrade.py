@@ -15,7 +15,7 @@ from bridge.protocol.eras import LEGACY, MODERN, meta
 from bridge.protocol.eras.passing import OwnListen
 from bridge.protocol.eras.rounds import Round
 from bridge.protocol.eras.translator import Translator, with_calls
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Refusal, error_body
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Reason, Refusal, error_body
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.interfaces import Context
 from bridge.protocol.link import Link
@@ -137,7 +137,7 @@ def _tool(raw: Raw) -> envelope.Members | Raw:
 def set_level(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | Refusal:
     level = envelope.string(params.level)
     if level not in subscriptions.LEVELS:
-        return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}")
+        return Refusal(200, INVALID_PARAMS, f"level must be one of {', '.join(subscriptions.LEVELS)}", reason=Reason.REQUEST)
     session.level = level
     return envelope.result(message.id, b"{}")
 
@@ -145,9 +145,9 @@ def set_level(relay: Context, session: Session, message: Envelope, params: Param
 def subscribe(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal | Later:
     uri = envelope.string(params.uri)
     if not uri:
-        return Refusal(200, INVALID_PARAMS, "uri is missing")
+        return Refusal(200, INVALID_PARAMS, "uri is missing", reason=Reason.REQUEST)
     if why := subscriptions.too_much(session, uri):
-        return Refusal(200, INVALID_PARAMS, why)
+        return Refusal(200, INVALID_PARAMS, why, reason=Reason.REQUEST)
     return partial(_subscribe, relay, session, message, uri)
 
 
@@ -175,11 +175,13 @@ def unsubscribe(relay: Context, session: Session, message: Envelope, params: Par
 
 
 def unknown(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal:
-    return Refusal(200, METHOD_NOT_FOUND, f"{message.method} is not a method of MCP {session.revision}")
+    return Refusal(200, METHOD_NOT_FOUND, f"{message.method} is not a method of MCP {session.revision}", reason=Reason.REQUEST)
 
 
 def tasks(relay: Context, session: Session, message: Envelope, params: Params) -> Refusal:
-    return Refusal(200, METHOD_NOT_FOUND, "the server has the tasks of MCP 2026-07-28, which clients with a session cannot use")
+    return Refusal(
+        200, METHOD_NOT_FOUND, "the server has the tasks of MCP 2026-07-28, which clients with a session cannot use", reason=Reason.ERA
+    )
 
 
 BEFORE: dict[str, Rule] = {
