@@ -409,7 +409,7 @@ def test_what_comes_no_further_than_the_gate_has_a_line(tmp_path, capsys):
         ("refused", "unknown MCP", "alice", "nothing", None),
         ("denied", "default: deny", "alice", "other", None),
         ("refused", found[6][1], None, None, None),
-        ("refused", "request", "alice", "echo", None),  # no session
+        ("refused", "session", "alice", "echo", None),  # no session
         ("limited", "limit", "alice", "echo", None),
         ("limited", "limit", "alice", "echo", None),
         ("refused", "token", None, None, 3),  # two of the wrong keys, and none
