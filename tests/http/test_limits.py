@@ -18,6 +18,7 @@ from support import Http, Refused, Sse, Ws, eventually, text
 from wire import call, head, message, open_socket, post, read_to_end, read_until
 
 from bridge.http.fast import FastProtocol
+from bridge.http.gate import Admitted
 
 # Bodies
 
@@ -354,7 +355,7 @@ async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.Strea
     now = SimpleNamespace(
         fast=(b"GET",),
         most=1,
-        service=SimpleNamespace(is_hidden_from=lambda principal: False),
+        service=SimpleNamespace(is_hidden_from=lambda principal: False, access=None),
         answer=lambda request, response: response.accepted(),
     )
     bridge = SimpleNamespace(
@@ -364,7 +365,7 @@ async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.Strea
         sockets={},
         fast={b"/now": now},
         has_cors=False,
-        gate=SimpleNamespace(admit=lambda path, headers, server: ""),
+        gate=SimpleNamespace(admit=lambda path, headers, server: Admitted(""), tokens=None, oauth=None),
     )
     server = uvicorn.Server(
         uvicorn.Config(answer, port=0, http=partial(FastProtocol, bridge=bridge), timeout_keep_alive=1, log_config=None)
