@@ -20,8 +20,9 @@ from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
+from bridge.fleet.mends import with_places
 from bridge.fleet.project import Project
-from bridge.fleet.prove import Proof, proved, with_places
+from bridge.fleet.prove import Proof, proved
 from bridge.fleet.sources import SOURCES, Asked, source_of
 from bridge.fleet.stanza import VARIABLE, Stanza, is_url
 from bridge.fleet.transaction import whole_or_not_at_all

@@ -6,43 +6,41 @@ again, and stays with the reason beside it. All of it comes from what was seen a
 
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bridge.fleet import environment as environments
 from bridge.fleet import eras
 from bridge.fleet.draft import Draft, comment, is_secret
 from bridge.fleet.lock import CannotLock
+from bridge.fleet.mends import (
+    A_FEW,
+    DATA,
+    LISTENS,
+    MANY,
+    NOT_ITS_OWN,
+    own_place,
+    targets,
+    unsaid,
+    volume,
+    with_files,
+    with_named,
+    with_options,
+    with_places,
+    with_storage,
+    with_variables,
+)
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.trial import findings, needs, usage
-from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder, placeholder_host
+from bridge.fleet.trial import findings, needs
+from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
 from bridge.fleet.trial.container import Seen
 from bridge.protocol.tool_checks import oddities
 
 ROUNDS = 7
-DATA = "/data"
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
-SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
-SETTING = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
-NOT_ITS_OWN = re.compile(
-    r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
-)
-A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those that it got
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
-LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
-TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
-STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
-MANY = 6  # variables that are tried at once
-BESIDE_A_KEY = re.compile(r"_(UR[IL]|HOST|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN)$")
-NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 MOST_ODD = 3  # tools that models may refuse, which are told one by one
-# Keys to the server itself where it serves by HTTP, and of who counts its use.
-OWN_DOOR = re.compile(
-    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
-    r"|APPLICATIONINSIGHTS|TELEMETRY|(^|_)OTEL_|POSTHOG"
-)
-A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
-        better = _with_files(_with_storage(_with_variables(_with_options(draft, seen), seen), seen), seen)
+        better = with_files(with_storage(with_variables(with_options(draft, seen), seen), seen), seen)
         if better == draft and not seen.report["started"]:
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
@@ -131,40 +129,19 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
     names = [name for name in seen.report["reads"] if ADDRESS.search(name) and not LISTENS.search(name) and name not in there][:MANY]
     if not names:
         return draft, seen
-    again = table.watch(check(_with_named(draft, names)), values)
+    again = table.watch(check(with_named(draft, names)), values)
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
-    return (_with_named(draft, used), again) if used else (draft, seen)
+    return (with_named(draft, used), again) if used else (draft, seen)
 
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
     """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then."""
-    unsaid = _unsaid(draft, seen)
-    names = needs.likely(seen, [name for name in unsaid if _is_its_own(draft, seen, name)] or unsaid)
+    names = needs.likely(seen, unsaid(draft, seen))
     if not names:
         return draft
-    other = _with_named(draft, names)
+    other = with_named(draft, names)
     again = table.watch(check(other), values)
     return other if again.report["started"] or needs.last_words(again) != needs.last_words(seen) else draft
-
-
-def _unsaid(draft: Draft, seen: Seen) -> list[str]:
-    """The variables that its code reads, that seem to be for an operator to say, and that nobody said."""
-    return [name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or SETTING.search(name))]
-
-
-def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
-    """Whether its README names that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
-    first = name.partition("_")[0].lower()
-    return name in seen.report["documented"] or (len(first) > 2 and first in str(draft.source).lower())
-
-
-def _with_named(draft: Draft, names: list[str]) -> Draft:
-    """As secrets, or as variables of compose/.env."""
-    return replace(
-        draft,
-        secrets=(*draft.secrets, *filter(is_secret, names)),
-        env=draft.env | {name: f"${{{name}}}" for name in names if not is_secret(name)},
-    )
 
 
 def _with_own_places(
@@ -175,7 +152,7 @@ def _with_own_places(
     if not seen.report["started"] or (not findings.storage(seen).inside and findings.smoke(seen, None, True)):
         return draft, seen
     places = {
-        name: _own_place(name, draft.name)
+        name: own_place(name, draft.name)
         for name in seen.report["reads"]
         if PLACE.search(name) and not NOT_ITS_OWN.search(name) and name not in draft.env
     }
@@ -192,15 +169,9 @@ def _with_own_places(
     return replace(other, why=other.why | {"volumes": f"its code reads {', '.join(places)}, and works with it"}), again
 
 
-def _own_place(variable: str, name: str) -> str:
-    if re.search("(^|_)(DB|DATABASE|SQLITE)", variable):
-        return f"{DATA}/{name}.db"
-    return f"{DATA}/{name}.json" if "FILE" in variable else DATA
-
-
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, notes, opened = check(draft), [], None
-    wanted = _unsaid(draft, closed)
+    wanted = unsaid(draft, closed)
     egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional)
     if not egress.allowed and not draft.volumes and (paths := needs.paths(closed.report["tools"])):
         draft = replace(
@@ -278,7 +249,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         and (read := [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets}])
     ):
         notes += [f"it wants to be told more; its code reads {', '.join(read[:12])}{' …' if read[12:] else ''}"]
-    if inside := findings.storage(closed, _targets(draft)).inside:
+    if inside := findings.storage(closed, targets(draft)).inside:
         notes += [
             f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
             + (
@@ -306,7 +277,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
 
 def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:
     """A home that is kept, where it downloads much into it."""
-    return _with_storage(draft, opened) if opened and opened.report["started"] else draft
+    return with_storage(draft, opened) if opened and opened.report["started"] else draft
 
 
 def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: Seen) -> Seen:
@@ -314,172 +285,6 @@ def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: 
     if closed.report["started"]:
         return table.watch(stanza, values, findings.worth_a_try(closed), is_open=True)
     return table.watch(stanza, values, [], is_open=True)
-
-
-# ---- what a stanza can mend ------------------------------------------------------------
-
-
-def _with_variables(draft: Draft, seen: Seen) -> Draft:
-    """The variables that it asks for, as secrets or as variables of compose/.env."""
-    there = {*draft.env, *draft.secrets}
-    needed = [name for name in needs.missing(seen) if name not in there]
-    named, all_failed = needs.missing_for_calls(seen)
-    wished = [name for name in named if name not in there and name not in needed]
-    secret = [name for name in needed + wished if is_secret(name)]
-    if findings.uses_placeholder(seen):
-        wished = [name for name in wished if is_secret(name)]  # it knows where to go: what else it names is advice
-    plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_secret(name)}
-    if not (secret or draft.secrets) and seen.report["started"]:
-        # Nobody asked for one, but its code does: it may do without, as it did here.
-        given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
-        secret = wished = [name for name in given if is_secret(name) or not all_failed]
-        plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
-    optional = [name for name in secret if name in wished and not all_failed]
-    new = [*plain, *secret]
-    if new and (others := [name for name in needs.instead(seen) if name not in {*there, *new}]):
-        draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(new)} it takes {', '.join(others)}"})
-    return with_places(
-        replace(
-            draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=needs.settings(seen) | draft.env | plain
-        )
-    )
-
-
-def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]:
-    """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
-    those of libraries, or of one of many services."""
-    read = [name for name in seen.report["reads"] if name not in there]
-    keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]
-    own = [name for name in keys if _is_its_own(draft, seen, name)]
-    keys = own if 0 < len(own) <= MANY else keys if len(keys) <= A_FEW else []
-    groups = {name.partition("_")[0] for name in keys}
-    return keys + [
-        name
-        for name in read
-        if BESIDE_A_KEY.search(name)
-        and not LISTENS.search(name.replace("_MCP_", "_"))
-        and name not in keys
-        and name.partition("_")[0] in groups
-    ]
-
-
-def _plain(variable: str, name: str) -> str:
-    """A place of its own, where it is to be told one; else what compose/.env says."""
-    if A_TOKENS_PLACE.search(variable):
-        return f"{DATA}/{name}-token.json"
-    return _own_place(variable, name) if SURELY_A_PLACE.search(variable) and not NOT_ITS_OWN.search(variable) else f"${{{variable}}}"
-
-
-def _with_storage(draft: Draft, seen: Seen) -> Draft:
-    """A volume for what it writes, and its home or its working directory in it."""
-    found = findings.storage(seen, _targets(draft))
-    places = [place for place in (*found.places, *([DATA] if found.home or found.cwd else [])) if place not in _targets(draft)]
-    if not places:
-        return draft
-    env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})
-    return replace(
-        draft,
-        volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
-        env=env,
-        cwd=DATA if found.cwd and not draft.cwd else draft.cwd,
-        why=draft.why | {"volumes": f"{found.why}: kept, not lost at the next start"},
-    )
-
-
-def _with_files(draft: Draft, seen: Seen) -> Draft:
-    """Secrets that it looked for a file by: their variable is a path."""
-    lines = [*seen.report["words"], *(line for call in seen.report["calls"] for line in call["complaint"].splitlines())]
-    opened = [
-        name
-        for name in draft.secrets
-        if name not in draft.as_files and any(placeholder(draft.stored.get(name, name)) in line and NO_FILE.search(line) for line in lines)
-    ]
-    return replace(draft, as_files=(*draft.as_files, *opened)) if opened else draft
-
-
-def _with_options(draft: Draft, seen: Seen) -> Draft:
-    """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
-    if seen.report["started"]:
-        return draft
-    if len(draft.command) == 1 and not needs.missing(seen) and (told := usage.shown(seen, DATA, _variable(draft.name))):
-        return with_places(replace(draft, command=(*draft.command, *told)))
-    refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
-    if needs.listens(seen) or refused:
-        return _by_stdio(draft, seen)
-    if (flag := needs.flag(seen)) and flag not in draft.command:
-        return replace(draft, command=(*draft.command, flag))
-    if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
-        return replace(draft, command=command)
-    if wanted := usage.flag(seen):
-        return replace(draft, command=(*draft.command, wanted)) if wanted not in draft.command else draft
-    if len(draft.command) == 1 and (told := usage.arguments(seen, draft.command[0], DATA, _variable(draft.name))):
-        return with_places(replace(draft, command=(*draft.command, *told)))
-    text = "\n".join([*seen.report["words"][-15:]])
-    if re.search(
-        r"Missing command|Required command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",
-        text,
-        re.IGNORECASE,
-    ):
-        return _with_another_word(draft)
-    if not (wanted := usage.option(seen)) or wanted in draft.command:
-        return draft
-    if not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", wanted):
-        return replace(draft, command=(*draft.command, wanted, f"${{{_variable(draft.name + wanted)}}}"))
-    place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", wanted) else "" if not wanted.endswith("file") else ".data")
-    if re.search("dir|folder|root|workspace|vault", wanted):
-        place = DATA
-    return with_places(replace(draft, command=(*draft.command, wanted, place)))
-
-
-def _variable(name: str) -> str:
-    """What a variable of compose/.env is called that is nobody's but this MCP's."""
-    return re.sub(r"[^A-Z0-9]+", "_", name.upper())
-
-
-def _by_stdio(draft: Draft, seen: Seen) -> Draft:
-    """A server of HTTP, unless it is told: by a variable that its code reads, or by one of the ways in which others are told."""
-    if variable := next((name for name in seen.report["reads"] if TRANSPORT.search(name) and name not in draft.env), None):
-        return replace(draft, env=draft.env | {variable: "stdio"})
-    ended = next((end for end in STDIO if draft.command[-len(end) :] == end), ())
-    following = STDIO[STDIO.index(ended) + 1 :] if ended else STDIO
-    own = draft.command[: len(draft.command) - len(ended)]
-    return replace(draft, command=(*own, *following[0])) if following else replace(draft, command=own)
-
-
-def _with_another_word(draft: Draft) -> Draft:
-    """A program with commands of its own, which its help does not list: one of them is the server."""
-    last = draft.command[-1]
-    if last in usage.SERVERS:
-        rest = usage.SERVERS[usage.SERVERS.index(last) + 1 :]
-        return replace(draft, command=(*draft.command[:-1], *rest[:1]))
-    return replace(draft, command=(*draft.command, usage.SERVERS[0]))
-
-
-def with_places(draft: Draft) -> Draft:
-    """A volume for each folder that its arguments and variables name, where none is mounted yet."""
-    texts = [word.partition("=")[2] if "=/" in word and not word.startswith("/") else word for word in draft.command[1:]] + [
-        *draft.env.values()
-    ]
-    places = [place for text in texts if text.startswith("/") and (place := findings.place_of(text))]
-    places = [
-        place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in _targets(draft))
-    ]
-    if not places:
-        return draft
-    return replace(
-        draft,
-        volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
-        why=draft.why | {"volumes": f"its command names {', '.join(places)}"},
-    )
-
-
-def volume(name: str, target: str) -> str:
-    source = f"{name}-{target.strip('/').replace('/', '-').lower()}"
-    return f"{re.sub(r'[^a-z0-9_.-]', '-', source)}:{target}"
-
-
-def _targets(draft: Draft) -> list[str]:
-    return [one.removesuffix(":ro").removesuffix(":rw").rpartition(":")[2].rstrip("/") for one in draft.volumes]
 
 
 def _known(table: Bench) -> dict[str, str]:

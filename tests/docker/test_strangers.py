@@ -142,6 +142,31 @@ STRANGERS = {
         {"npm": "kubernetes-mcp-server@0.0.67", "command": "kubernetes-mcp-server", "egress": False},
         "no current-context is set and no contexts are defined in kubeconfig",
     ),
+    # an executable (.NET) by npm; the server is a command of one of its commands, and its calls want an account
+    "fabric": (
+        ["--npm", "@microsoft/fabric-mcp@1.4.0"],
+        {
+            "npm": "@microsoft/fabric-mcp@1.4.0",
+            "command": "fabmcp server start --mode all",
+            "env": {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
+            "egress": True,
+            "smoke": {"tool": "docs_list-item-types", "build": True},
+        },
+        "works: docs_list-item-types was called",
+    ),
+    # keeps what it is told in its home
+    "tasks": (
+        ["--npm", "@kazuph/mcp-taskmanager@1.1.1"],
+        {
+            "npm": "@kazuph/mcp-taskmanager@1.1.1",
+            "command": "mcp-taskmanager",
+            "env": {"HOME": "/data"},
+            "volumes": ["tasks-data:/data"],
+            "egress": False,
+            "smoke": {"tool": "list_requests", "build": False},
+        },
+        "kept, not lost at the next start",
+    ),
     # an executable (Rust) in a wheel
     "cnb": (
         ["--pypi", "cnb-rs-mcp==1.3.0"],

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from bridge.fleet import add, eras, lock, prove
+from bridge.fleet import add, eras, lock, mends, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import findings, needs, recorder, usage, witness
@@ -284,10 +284,10 @@ def test_what_was_downloaded_into_a_cache_is_worth_to_be_kept():
 
 def test_what_is_unpacked_to_be_executed_needs_a_home_on_a_volume():
     words = ["Failed to load /tmp/home/.net/x/lib.so: failed to map segment from shared object"]
-    draft = prove._with_storage(Draft("it", command=("it",)), seen(words=words, started=0.0))
+    draft = mends.with_storage(Draft("it", command=("it",)), seen(words=words, started=0.0))
 
     assert (draft.volumes, draft.env) == (("it-data:/data",), {"HOME": "/data"})
-    assert prove._with_storage(draft, seen(words=words, started=0.0)) == draft
+    assert mends.with_storage(draft, seen(words=words, started=0.0)) == draft
 
 
 @pytest.mark.parametrize(
@@ -339,23 +339,23 @@ def test_why_it_did_not_start_is_the_line_that_denies_something_or_what_was_seen
 
 def test_a_server_that_asks_for_a_key_gets_a_secret_and_for_an_address_a_variable():
     words = ["SITE_URL and SITE_KEY must be set", "set SITE_KEY"]
-    draft = prove._with_variables(Draft("it"), seen(words=words, started=0.0))
+    draft = mends.with_variables(Draft("it"), seen(words=words, started=0.0))
 
     assert (draft.secrets, draft.optional, draft.env) == (("SITE_KEY",), (), {"SITE_URL": "${SITE_URL}"})
 
 
 def test_a_key_that_only_some_calls_want_is_optional():
-    some = prove._with_variables(Draft("it"), seen(made("look"), made("search", "SITE_KEY is not set")))
-    every = prove._with_variables(Draft("it"), seen(made("search", "SITE_KEY is not set")))
+    some = mends.with_variables(Draft("it"), seen(made("look"), made("search", "SITE_KEY is not set")))
+    every = mends.with_variables(Draft("it"), seen(made("search", "SITE_KEY is not set")))
 
     assert (some.secrets, some.optional) == (("SITE_KEY",), ("SITE_KEY",))
     assert (every.secrets, every.optional) == (("SITE_KEY",), ())
 
 
 def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
-    one = prove._with_variables(Draft("it"), seen(made("look"), reads=["DEBUG", "SITE_API_KEY"]))
-    many = prove._with_variables(Draft("it"), seen(made("look"), reads=["A_KEY", "B_KEY", "C_KEY"]))
-    dead = prove._with_variables(Draft("it"), seen(started=0.0, reads=["SITE_API_KEY"]))
+    one = mends.with_variables(Draft("it"), seen(made("look"), reads=["DEBUG", "SITE_API_KEY"]))
+    many = mends.with_variables(Draft("it"), seen(made("look"), reads=["A_KEY", "B_KEY", "C_KEY"]))
+    dead = mends.with_variables(Draft("it"), seen(started=0.0, reads=["SITE_API_KEY"]))
 
     assert (one.secrets, one.optional, one.env) == (("SITE_API_KEY",), ("SITE_API_KEY",), {})
     assert many.secrets == dead.secrets == ()
@@ -364,7 +364,7 @@ def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
 
 def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them_comes_along():
     reads = ["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "C_SECRET", "MCP_AUTH_TOKEN", "D_URL", "IT_TLS_KEY"]
-    it = prove._with_variables(
+    it = mends.with_variables(
         Draft("it"), seen(made("look"), reads=reads, documented=["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "MCP_AUTH_TOKEN"])
     )
 
@@ -372,7 +372,7 @@ def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them
 
 
 def test_what_a_call_asks_for_is_not_asked_for_twice():
-    it = prove._with_variables(Draft("it"), seen(made("look", "A_URL is required"), reads=["A_TOKEN", "A_URL"], documented=["A_TOKEN"]))
+    it = mends.with_variables(Draft("it"), seen(made("look", "A_URL is required"), reads=["A_TOKEN", "A_URL"], documented=["A_TOKEN"]))
 
     assert (it.secrets, it.env) == (("A_TOKEN",), {"A_URL": "${A_URL}"})
 
@@ -429,13 +429,13 @@ def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
 
 
 def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_which():
-    only_code = prove._with_variables(
+    only_code = mends.with_variables(
         Draft("it"), seen(made("look", "Error: Missing required database configuration"), reads=["DB_PASSWORD", "DB_HOST"])
     )
-    log = prove._with_variables(
+    log = mends.with_variables(
         Draft("it"), seen(made("look", "Error: Missing required database configuration"), words=["DB_USER and DB_PASSWORD are required"])
     )
-    offline = prove._with_variables(
+    offline = mends.with_variables(
         Draft("it"), seen(made("look", "Error: unauthorized"), reads=["A_KEY"], reached=[(10.5, "a.example.org")])
     )
 
@@ -463,7 +463,7 @@ def test_the_variables_that_code_asks_for_are_found(code, names):
 def test_a_secret_that_it_opens_as_a_file_is_one():
     line = f"Error: ENOENT: no such file or directory, open '/tmp/cwd/{placeholder('OAUTH_CREDENTIALS')}'"
 
-    draft = prove._with_files(Draft("it", secrets=("OAUTH_CREDENTIALS", "A_KEY")), seen(words=[line], started=0.0))
+    draft = mends.with_files(Draft("it", secrets=("OAUTH_CREDENTIALS", "A_KEY")), seen(words=[line], started=0.0))
 
     assert draft.fields["secrets"] == {"OAUTH_CREDENTIALS": {"as": "file"}, "A_KEY": {}}
 
@@ -478,7 +478,7 @@ def test_of_guessed_variables_its_own_come_first():
 
 
 def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
-    draft = prove._with_storage(Draft("my-notes", command=("it",)), seen(made("create_note", wrote=[("/tmp/home/.notes/db", 1)])))
+    draft = mends.with_storage(Draft("my-notes", command=("it",)), seen(made("create_note", wrote=[("/tmp/home/.notes/db", 1)])))
 
     assert (draft.volumes, draft.env, draft.cwd) == (("my-notes-data:/data",), {"HOME": "/data"}, "")
     assert "create_note wrote ~/.notes/db: kept" in draft.text
@@ -496,14 +496,14 @@ def test_a_home_that_is_written_to_becomes_a_volume_and_says_why():
     ],
 )
 def test_a_folder_that_a_command_names_becomes_a_volume(words, volumes):
-    draft = prove.with_places(Draft("it", command=words))
+    draft = mends.with_places(Draft("it", command=words))
 
     assert draft.volumes == volumes
-    assert prove.with_places(draft) == draft
+    assert mends.with_places(draft) == draft
 
 
 def test_an_option_that_must_name_a_file_names_one_in_a_volume():
-    draft = prove._with_options(
+    draft = mends.with_options(
         Draft("it", command=("it",)), seen(words=["it: error: the following arguments are required: --db-path"], started=0.0)
     )
 
@@ -550,11 +550,11 @@ def test_a_command_has_commands_and_one_of_the_same_help_takes_the_place_of_anot
 
 
 def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
-    given = prove._with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
-    option = prove._with_options(
+    given = mends.with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
+    option = mends.with_options(
         Draft("my-it", command=("it",)), seen(words=["it: error: the following arguments are required: --site"], started=0.0)
     )
-    named = prove._with_options(
+    named = mends.with_options(
         Draft("it", command=("it",)),
         seen(words=["usage: it [-h] site", "it: error: the following arguments are required: site"], started=0.0),
     )
@@ -578,14 +578,14 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
 def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(args, command):
     arguments = witness.shown_arguments(f'{{"mcpServers": {{"it": {{"command": "npx", "args": {args}}}}}}}', "@me/it")
 
-    assert prove._with_options(Draft("it", command=("it",)), seen(started=0.0, shown=arguments)).command == command
+    assert mends.with_options(Draft("it", command=("it",)), seen(started=0.0, shown=arguments)).command == command
 
 
 def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_server():
     helps = ["Usage: it [options]", "  -p, --port N  listen", "      --mcp     be an MCP server"]
     printed = seen(words=helps, started=0.0, help=helps)
 
-    assert prove._with_options(Draft("it", command=("it",)), printed).command == ("it", "--mcp")
+    assert mends.with_options(Draft("it", command=("it",)), printed).command == ("it", "--mcp")
     assert needs.last_words(printed) == "it only prints how it is used: its command lacks something"
     assert needs.last_words(seen(words=[*helps, "error: no site"], started=0.0, help=helps)) == "error: no site"
 
@@ -593,7 +593,7 @@ def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_se
 def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
     draft, tried = Draft("it", command=("it", "-v")), []
     for _ in range(7):
-        draft = prove._with_options(draft, seen(words=["Usage: it [OPTIONS] COMMAND [ARGS]...", "Error: Missing command."], started=0.0))
+        draft = mends.with_options(draft, seen(words=["Usage: it [OPTIONS] COMMAND [ARGS]...", "Error: Missing command."], started=0.0))
         tried.append(draft.command[2:])
 
     assert tried == [("stdio",), ("mcp",), ("serve",), ("server",), ("start",), ("run",), ()]
@@ -631,13 +631,13 @@ def test_of_variables_that_stand_for_each_other_the_first_are_taken_and_the_othe
 
 
 def test_a_place_that_it_must_be_told_is_one_in_a_volume():
-    draft = prove._with_variables(Draft("it"), seen(words=["ALLOWED_DIR must be set", "X_DATABASE must be set"], started=0.0))
+    draft = mends.with_variables(Draft("it"), seen(words=["ALLOWED_DIR must be set", "X_DATABASE must be set"], started=0.0))
 
     assert (draft.env, draft.volumes) == ({"ALLOWED_DIR": "/data", "X_DATABASE": "${X_DATABASE}"}, ("it-data:/data",))
 
 
 def test_what_can_stand_instead_of_a_key_is_told():
-    draft = prove._with_variables(Draft("it"), seen(words=["Set X_KEY or both X_USER and X_PASSWORD"], started=0.0))
+    draft = mends.with_variables(Draft("it"), seen(words=["Set X_KEY or both X_USER and X_PASSWORD"], started=0.0))
 
     assert (draft.secrets, draft.env) == (("X_KEY",), {})
     assert draft.why["instead"] == "instead of X_KEY it takes X_USER, X_PASSWORD"
@@ -689,7 +689,7 @@ def test_the_arguments_that_it_tells_itself_are_taken_where_they_are_words_and_p
 
 
 def test_a_folder_of_its_usage_becomes_a_volume():
-    draft = prove._with_options(Draft("it", command=("it",)), seen(words=["Usage: it <vault-directory>"], started=0.0))
+    draft = mends.with_options(Draft("it", command=("it",)), seen(words=["Usage: it <vault-directory>"], started=0.0))
 
     assert (draft.command, draft.volumes) == (("it", "/data"), ("it-data:/data",))
 
@@ -761,7 +761,7 @@ def test_an_option_that_its_last_words_ask_for_is_given(words, flag):
     ended = seen(words=[words], started=0.0)
 
     assert needs.flag(ended) == flag
-    assert not flag or prove._with_options(Draft("it", command=("it",)), ended).command == ("it", flag)
+    assert not flag or mends.with_options(Draft("it", command=("it",)), ended).command == ("it", flag)
 
 
 def test_a_server_that_waits_for_http_is_told_to_use_its_input():
@@ -769,13 +769,13 @@ def test_a_server_that_waits_for_http_is_told_to_use_its_input():
     told = seen(words=waits.report["words"], why_not=waits.report["why_not"], started=0.0, reads=["MCP_TRANSPORT"])
     draft, tried = Draft("it", command=("it",)), []
     for _ in range(4):
-        draft = prove._with_options(draft, waits)
+        draft = mends.with_options(draft, waits)
         tried.append(draft.command[1:])
 
     assert tried == [("--stdio",), ("--transport", "stdio"), ("stdio",), ()]
-    assert prove._with_options(Draft("it", command=("it",)), told).env == {"MCP_TRANSPORT": "stdio"}
+    assert mends.with_options(Draft("it", command=("it",)), told).env == {"MCP_TRANSPORT": "stdio"}
     refused = seen(words=["error: unknown option '--stdio'"], why_not="the command ended", started=0.0)
-    assert prove._with_options(Draft("it", command=("it", "--stdio")), refused).command == ("it", "--transport", "stdio")
+    assert mends.with_options(Draft("it", command=("it", "--stdio")), refused).command == ("it", "--transport", "stdio")
     assert not needs.listens(seen(words=["listening"], why_not="the command ended", started=0.0))
 
 
@@ -797,7 +797,7 @@ def test_a_runtime_that_can_do_without_a_library_is_told_to():
         words=["Couldn't find a valid ICU package installed on the system. Please install libicu", *["   at System.X()"] * 30], started=0.0
     )
 
-    assert prove._with_variables(Draft("it"), ended).env == {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+    assert mends.with_variables(Draft("it"), ended).env == {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
 
 
 def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
@@ -873,8 +873,8 @@ def test_what_cannot_be_built_is_tried_without(monkeypatch):
 
 def test_what_it_names_when_it_reaches_for_what_it_was_told_is_advice():
     told = "Connection failed: is X_PORT set to the right port? check that X_SECURE is set"
-    first = prove._with_variables(Draft("it"), seen(made("look", told)))
-    later = prove._with_variables(Draft("it"), seen(made("look", told), reached=[(10.5, "placeholder.invalid:443")]))
+    first = mends.with_variables(Draft("it"), seen(made("look", told)))
+    later = mends.with_variables(Draft("it"), seen(made("look", told), reached=[(10.5, "placeholder.invalid:443")]))
 
     assert (sorted(first.env), sorted(later.env)) == (["X_PORT", "X_SECURE"], [])
 
