@@ -124,14 +124,13 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MANY else keys if len(keys) <= A_FEW else []
-    groups = {name.partition("_")[0] for name in keys}
     return keys + [
         name
         for name in read
-        if BESIDE_A_KEY.search(name)
+        if (found := BESIDE_A_KEY.search(name))
         and not LISTENS.search(name.replace("_MCP_", "_"))
         and name not in keys
-        and name.partition("_")[0] in groups
+        and any(key.startswith(f"{name[: found.start()]}_") for key in keys)
     ]
 
 

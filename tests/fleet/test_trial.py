@@ -363,7 +363,7 @@ def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
 
 
 def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them_comes_along():
-    reads = ["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "C_SECRET", "MCP_AUTH_TOKEN", "D_URL", "IT_TLS_KEY"]
+    reads = ["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "C_SECRET", "MCP_AUTH_TOKEN", "D_URL", "IT_TLS_KEY", "A_WEB_HOST"]
     it = mends.with_variables(
         Draft("it"), seen(made("look"), reads=reads, documented=["A_API_KEY", "A_URL", "B_API_KEY", "B_URL", "MCP_AUTH_TOKEN"])
     )
