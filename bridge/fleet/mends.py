@@ -37,7 +37,11 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"]:
         return draft
-    if len(draft.command) == 1 and not needs.missing(seen) and (told := usage.shown(seen, DATA, _variable(draft.name))):
+    if (
+        len(draft.command) == 1
+        and not (needs.missing(seen) or needs.is_broken(seen))
+        and (told := usage.shown(seen, DATA, _variable(draft.name)))
+    ):
         return with_places(replace(draft, command=(*draft.command, *told)))
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:

@@ -19,6 +19,7 @@ from bridge.fleet.mends import (
     LISTENS,
     MANY,
     NOT_ITS_OWN,
+    OWN_DOOR,
     own_place,
     targets,
     unsaid,
@@ -241,7 +242,11 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         notes += [f"its code asks for {', '.join(draft.optional)}, and it starts without: write it to compose/.env if you have it"]
     if draft.why.get("instead"):
         notes += [draft.why["instead"]]
-    if not draft.secrets and not draft.optional and (read := [name for name in closed.report["reads"] if is_secret(name)]):
+    if (
+        not draft.secrets
+        and not draft.optional
+        and (read := [name for name in closed.report["reads"] if is_secret(name) and not OWN_DOOR.search(name)])
+    ):
         notes += [f"its code asks for {', '.join(read[:8])}{' …' if read[8:] else ''}: what you have of these belongs into its 'secrets'"]
     if (
         smoke is None

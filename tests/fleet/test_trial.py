@@ -571,6 +571,7 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
         ('["-y", "@me/it", "--site", "<your-site>", "/Users/you/notes",]', ("it", "--site", "${IT_SITE}", "/data")),
         ('["--from", "@me/it==1.2", "it", "--db=/path/to/x.db"]', ("it", "--db=/data/data.db")),
         ('["run", "-i", "me/it"]', ("it",)),
+        ('["@me/it", "<path-to-your-sqlite-database.db>", "${input:org}"]', ("it", "/data/data.db", "${IT_ORG}")),
         ('["-y", "@me/it"]', ("it",)),
         ("[nonsense", ("it",)),
     ],
@@ -578,7 +579,10 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
 def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(args, command):
     arguments = witness.shown_arguments(f'{{"mcpServers": {{"it": {{"command": "npx", "args": {args}}}}}}}', "@me/it")
 
+    broken = seen(words=["ImportError: libx.so.1: cannot open shared object file"], started=0.0, shown=arguments)
+
     assert mends.with_options(Draft("it", command=("it",)), seen(started=0.0, shown=arguments)).command == command
+    assert mends.with_options(Draft("it", command=("it",)), broken).command == ("it",)
 
 
 def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_server():

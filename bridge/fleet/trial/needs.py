@@ -43,6 +43,9 @@ NATIVE = re.compile(
     r"native addon|Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
+BROKEN = re.compile(
+    r"\b(Import|ModuleNotFound|Attribute|Syntax)Error\b|Cannot find (module|package)|ERR_MODULE_NOT_FOUND|does not provide an export"
+)
 NEEDED_BY = re.compile(r"[rR]equire ?[sS]tack: ?\[?\s*(?:- |')?/opt/server/(?:\S*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
 # What pkg-config and compilers say that is missing, and the Debian packages that are not simply called so.
 HEADERS = re.compile(r"No package '([\w.+-]+)' found|Package '?([\w.+-]+)'?(?:, required by .*,)? (?:was )?not found")
@@ -161,6 +164,11 @@ def native_addon(seen: Seen) -> str:
     text = "\n".join([*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])])
     found = (MODULE.search(text) or NEEDED_BY.search(text)) if NATIVE.search(text) else None
     return found[1] if found else ""
+
+
+def is_broken(seen: Seen) -> bool:
+    """Whether it lacks a part of itself, which no argument and no variable can mend."""
+    return bool(native_addon(seen) or libraries(seen) or BROKEN.search("\n".join(seen.report["words"])))
 
 
 def headers(printed: str) -> list[str]:

@@ -24,7 +24,10 @@ A_FOLDER = re.compile(
     r"[\[<({]?(?:/(?:absolute/)?path/to\b\S*|\S*(?:dir(?:ectory|ectories)?|folder|vault|workspace|root)s?(?:[-_ ]?path)?(?:\.\.\.)?[>})\]]+)(?:\.\.\.)?$",
     re.IGNORECASE,
 )
-A_DATABASE = re.compile(r"<\S*(?:db|database|sqlite)\S*(?:path|file)\S*>|\S*/path/to/\S+\.(?:db|sqlite3?)$", re.IGNORECASE)
+A_DATABASE = re.compile(
+    r"<[^<>]*(?:db|database|sqlite)[^<>]*(?:path|file)[^<>]*>|<[^<>]*(?:path|file)[^<>]*(?:db|database|sqlite)[^<>]*>|\S*/path/to/\S+\.(?:db|sqlite3?)$",
+    re.IGNORECASE,
+)
 A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
 A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
 SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
@@ -153,8 +156,12 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
     name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
     if re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):
         value = f"{folder}/data.db" if re.search(r"\.(db|sqlite3?|duckdb)$", value) else folder
+    elif A_DATABASE.search(value):
+        value = f"{folder}/data.db"
+    elif is_blank(value) and A_FOLDER.search(value):
+        value = folder
     elif is_blank(value):
-        about = before if before.startswith("--") else name or value
+        about = before if before.startswith("--") else name or re.sub(r"^\W*(input|env):", "", value)
         value = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', about.upper()).strip('_')}}}"
     return name + equals + value
 
