@@ -66,7 +66,9 @@ class KeyStore:
         return self._is_asking or asyncio.get_running_loop().time() >= self._again_from
 
     async def changed(self) -> None:
-        """The attempt under way, or a new one, has ended, or takes too long."""
+        """The attempt under way, or a new one, has ended, or takes too long. There is none where the last one was just now."""
+        if not self.may_change():
+            return
         if not self._is_asking:
             self._wanted.set()
         with suppress(TimeoutError):
@@ -125,7 +127,7 @@ class KeyStore:
         named = document.get("issuer")
         if not isinstance(named, str) or named.rstrip("/") != self._issuer.rstrip("/"):
             raise Unavailable(f"{where}: it is of issuer {named!r}, not of {self._issuer!r} (RFC 8414, 3.3)")
-        if not is_url(uri) or (self._issuer.startswith("https:") and not uri.startswith("https:")):
+        if not is_url(uri) or not uri.isascii() or (self._issuer.startswith("https:") and not uri.startswith("https:")):
             raise Unavailable(f"{where}: its jwks_uri {uri!r} is not one to trust")
         return uri
 
@@ -150,7 +152,7 @@ class KeyStore:
                             raise Unavailable(f"{url}: longer than {MOST} bytes")
             except httpx2.HTTPError as error:
                 raise Unavailable(f"{url}: {error or type(error).__name__}") from None
-            except httpx2.InvalidURL as error:
+            except (httpx2.InvalidURL, UnicodeError) as error:
                 raise Unavailable(f"{url}: {error}") from None
             return bytes(content)
 

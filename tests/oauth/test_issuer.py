@@ -97,6 +97,7 @@ def test_keys_stay_when_the_issuer_is_down_or_talks_nonsense_and_change_when_it_
         ({"jwks_uri": "file:///etc/passwd"}, "is not one to trust"),
         ({"jwks_uri": "http://127.0.0.1:1/keys"}, "http://127.0.0.1:1/keys: "),
         ({"jwks_uri": "http://[::1"}, "http://[::1: "),
+        ({"jwks_uri": "http://127.0.0.1/\ud800"}, r"'http://127.0.0.1/\ud800' is not one to trust"),
     ],
 )
 def test_a_document_that_leads_astray_is_refused_by_what_is_wrong(document, why):
@@ -108,6 +109,34 @@ def test_a_document_that_leads_astray_is_refused_by_what_is_wrong(document, why)
 
                 assert store.keys is None
                 assert why in store.why
+
+    run(main())
+
+
+def test_an_issuer_that_fails_is_asked_no_oftener_for_all_the_tokens_that_come():
+    async def main():
+        with Issuer().serving() as issuer:
+            issuer.is_down = True
+            async with kept(issuer) as store:
+                await store.changed()
+                asked = len(issuer.asked)
+                while not store.may_change():
+                    await store.changed()
+                    assert len(issuer.asked) == asked
+                    await asyncio.sleep(0.01)
+
+    run(main())
+
+
+def test_an_address_that_no_client_can_ask_harms_nobody():
+    async def main():
+        store = KeyStore("http://127.0.0.1/\udcff", "", ALGORITHMS, Log())
+        task = asyncio.create_task(store.keep_fresh())
+        await store.changed()
+
+        assert not task.done()
+        assert store.keys is None and store.why
+        task.cancel()
 
     run(main())
 
