@@ -30,6 +30,7 @@ OWN_DOOR = re.compile(
     r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
     r"|APPLICATIONINSIGHTS|TELEMETRY|(^|_)OTEL_|POSTHOG"
 )
+MOST_KEYS = 8  # of its own
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -127,7 +128,7 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     read = [name for name in seen.report["reads"] if name not in there]
     keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
-    keys = own if 0 < len(own) <= MANY else keys if len(keys) <= A_FEW else []
+    keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
     return keys + [
         name
         for name in read
