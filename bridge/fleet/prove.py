@@ -35,6 +35,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
+from bridge.fleet.trial.calls import NO_NETWORK
 from bridge.fleet.trial.container import Seen
 from bridge.protocol.tool_checks import oddities
 
@@ -78,7 +79,7 @@ def proved(
                 continue
             if bare is None:
                 return Proof(draft, notes=[f"not tried: {why}"])
-            draft, bare = bare, None
+            draft, bare = replace(bare, why=bare.why | ({"build": str(why)} if draft.build else {})), None
             continue
         base, words = draft, needs.last_words(seen)
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
@@ -198,10 +199,13 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     why = draft.why | {"egress": egress.why}
     if not started:
         without = f" without a real {', '.join(lacking)}" if lacking else ""
-        said = f"it did not start{without}: {needs.last_words(best)}"
+        unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
+        said = f"it did not start{without}: {'it wants to reach that at its start' if unreached else needs.last_words(best)}"
         if addon := needs.native_addon(best):
-            said = (
-                f"it did not start: {addon} must be compiled, which runs code of its package: take this stanza away and add it with --build"
+            said = f"it did not start: {addon} must be compiled" + (
+                f", and that failed: {draft.why['build']}"
+                if "build" in draft.why
+                else ", which runs code of its package: take this stanza away and add it with --build"
             )
         more = (
             [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")]

@@ -902,6 +902,8 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
 
     table = Table()
     table.project = SimpleNamespace(env_file=Path("/nonexistent/env"))
+    lost = seen(words=["Error: connect ECONNREFUSED 20.0.0.1:80"], reached=[(2.0, "x-url.placeholder.invalid:80")], started=0.0)
+    dead = prove._decided(table, Draft("it", {"pypi": "it==1"}, ("it",), env={"X_URL": "${X_URL}"}), {}, add._checked, lost, "")
     local = prove._decided(
         table, Draft("it", {"pypi": "it==1"}, command=("it",)), {}, add._checked, seen(made("look"), tools=[tool("look"), reader]), ""
     )
@@ -909,6 +911,7 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
     assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
     assert needs.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
+    assert dead.notes[0] == "it did not start without a real X_URL: it wants to reach that at its start"
     assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
 
 
