@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct, structs
 
 from bridge.callers.audit import Line, Sink, clock, encode
+from bridge.callers.rates import network
 from bridge.protocol.errors import Reason, Refusal
 from bridge.redact import redacted
 
@@ -37,7 +38,7 @@ class Sums:
         """A request that came no further than the gate: nobody knows whose it is."""
         why = redacted(refusal.message) if refusal.status != 429 else "too many wrong keys"
         line = Line(clock(time.time()), address=address, outcome="refused", rule=refusal.reason.value, why=why)
-        self.note(line, (line.rule, address, why if refusal.reason is Reason.TOKEN else ""))
+        self.note(line, (line.rule, network(address), why if refusal.reason is Reason.TOKEN else ""))
 
     def not_there(self, mcp: str, caller: str, address: str, denial: str = "") -> None:
         """A request for an MCP that does not exist, or not for this caller."""

@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from secrets import token_bytes
 
 from bridge.callers.credentials import caller_of
@@ -14,6 +15,7 @@ from bridge.callers.rules import Level, Rule, Rules
 
 REMEMBERED = 1000  # passwords that were found right
 SCOPES = ("scope", "scp")
+JWT = "jwt:"  # begins the names of those whom only their JWT names (bridge/oauth/claims.py)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,10 @@ class Caller:
         level = min((rule.level for rule in everywhere), default=self.default)
         return level is Level.ADMIN
 
-    def same_rights(self, other: "Caller") -> bool:
-        return (self.rules, self.default) == (other.rules, other.default)
+    def differs(self, after: "Caller") -> bool:
+        """Whether what was opened by it has to end."""
+        rights = (self.rules, self.default) != (after.rules, after.default)
+        return rights or bool(self.digests - after.digests) or dict(self.passwords) != dict(after.passwords) or self.claims != after.claims
 
 
 class Callers:
@@ -118,26 +122,24 @@ class Callers:
             known = self._by_user.get(user.decode())
         except ValueError:
             return None
-        if not colon or known is None or self.attempts.wait(address, now):
+        if not colon or self.attempts.wait(address, now):
             return None
-        if not known[1].fits(password):
+        _, asked = known or next(iter(self._by_user.values()))  # who does not exist takes as long, so that nobody learns who does
+        if not asked.fits(password) or known is None:
             self.attempts.fail(address, now)
             return None
         if len(self._right) < REMEMBERED:
             self._right[remembered] = known[0]
         return known[0]
 
-    def changed(self, after: "Callers") -> set[str]:
-        """Those whose rights or keys are not the same in another file: what was opened with them ends."""
-        names = set(self.by_name) | set(after.by_name) | self.others | after.others | {""}
-        return {
-            name
-            for name in names
-            if not self.of(name).same_rights(after.of(name))
-            or self.of(name).digests - after.of(name).digests
-            or dict(self.of(name).passwords) != dict(after.of(name).passwords)
-            or self.of(name).claims != after.of(name).claims
-        }
+    def changed(self, after: "Callers", others: Collection[str] = ()) -> set[str]:
+        """Those whose rights or keys are not the same in another file: what was opened with them ends. `others` are names that this file may
+        not have (subjects of JWTs). Where JWTs name callers by other claims, or in another order, whoever was named may be somebody else."""
+        names = set(self.by_name) | set(after.by_name) | self.others | after.others | {"", *others}
+        claims = [[(caller.name, caller.claims) for caller in each.by_name.values() if caller.claims] for each in (self, after)]
+        same = {name for (name, _), _ in takewhile(lambda pair: pair[0] == pair[1], zip(*claims, strict=False))}
+        named = {name for name in names if name.startswith(JWT) or self.of(name).claims} - same if claims[0] != claims[1] else set()
+        return named | {name for name in names if self.of(name).differs(after.of(name))}
 
 
 def digest_of(token: bytes) -> bytes:

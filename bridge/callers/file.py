@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from bridge.callers.caller import Caller, Callers, Limits
+from bridge.callers.caller import JWT, Caller, Callers, Limits
 from bridge.callers.passwords import BadHash, Password
 from bridge.callers.rules import LEVELS, BadRule, Level, Rule
 from bridge.callers.tokens import Tokens, digest_of
@@ -27,7 +27,6 @@ from bridge.settings import UsageError
 RIGHTS = ("may", "default", "limits")
 CALLER = ("name", "token_sha256", "token_file", "basic", "jwt", *RIGHTS, "metrics")
 FILE = ("callers", "default")
-JWT = "jwt:"
 TOKEN = re.compile(r"[!-~]{8,}")
 NAME = re.compile(r"[!-~]{1,100}")
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """Which caller a request comes from: what the gate asks where there is a callers file, in place of its tokens."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bridge.callers.caller import Callers
 from bridge.callers.tokens import Tokens
@@ -30,10 +30,11 @@ class Keys(Tokens):
         return self.callers.of_basic(rest.strip(), client, time.monotonic()) if kind.lower() == b"basic" else None
 
 
-def revoked_by(before: Tokens | None, after: Tokens | None) -> set[str]:
-    """The principals of whom a key is not good any more, or who may not do what they could: what they have open ends."""
+def revoked_by(before: Tokens | None, after: Tokens | None, open: Collection[str] = ()) -> set[str]:
+    """The principals of whom a key is not good any more, or who may not do what they could: what they have open ends. `open` are those
+    who have something open, of whom the files may know nothing."""
     revoked = Tokens.revoked(before, after)
     if isinstance(before, Keys) and isinstance(after, Keys):
         after.callers.attempts = before.callers.attempts
-        revoked |= before.callers.changed(after.callers)
+        revoked |= before.callers.changed(after.callers, open)
     return revoked

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bridge import __version__, log, metrics
 from bridge.callers.audit_log import AuditLog
 from bridge.callers.audit_sums import Sums
+from bridge.callers.credentials import caller_of as caller_of_principal
 from bridge.callers.keys import revoked_by
 from bridge.child import reaper
 from bridge.http.app import App
@@ -153,7 +154,8 @@ class Process:
             raise UsageError("the bridge is shutting down")
         services, gate = self._services, self._gate
         configuration = read(self._settings, self._argv, services.configuration.mcps)
-        revoked = revoked_by(gate.tokens, configuration.tokens)
+        open = {caller_of_principal(stream.principal) for service in services for stream in service.streams}
+        revoked = revoked_by(gate.tokens, configuration.tokens, open)
         if self._audit_log is not None:
             self._audit_log.reopen()
         gate.tokens, gate.admins = configuration.tokens, configuration.admins

@@ -186,6 +186,35 @@ def test_whose_rights_changed_is_known(tmp_path):
     assert before.changed(callers(tmp_path, f"callers: {{alice: {{token_sha256: '{HASH}', default: read}}}}")) == {"bob"}
 
 
+def test_a_user_who_does_not_exist_takes_as_long_as_one_who_does(tmp_path, monkeypatch):
+    """Or the time of an answer would tell who does."""
+    asked = []
+    monkeypatch.setattr(Password, "fits", lambda self, password: asked.append(password) or False)
+    found = callers(tmp_path, f"callers: {{alice: {{basic: {{user: alice, password: '{hashed(b'right password')}'}}}}}}")
+    for user in (b"alice", b"mallory"):
+        assert found.of_basic(b64encode(user + b":wrong"), "10.0.0.1", 0.0) is None
+
+    assert asked == [b"wrong", b"wrong"]
+    assert found.attempts.failed == 2
+
+
+def test_subjects_of_jwts_have_the_rights_of_everybody_and_lose_them(tmp_path):
+    some, none = (callers(tmp_path, f"callers: {{a: {{token_sha256: '{HASH}'}}}}\ndefault: {level}") for level in ("read", "deny"))
+
+    assert some.changed(none, {"jwt:alice"}) == {"", "jwt:alice"}
+    assert some.changed(some, {"jwt:alice"}) == set()
+
+
+def test_whom_claims_name_is_asked_anew_where_others_come_before(tmp_path):
+    def of(*names: str):
+        return callers(tmp_path, "callers:\n" + "".join(f"  {name}: {{jwt: {{{name}: x}}, default: read}}\n" for name in names))
+
+    before = of("a", "b", "c")
+    assert before.changed(of("a", "new", "b", "c"), {"jwt:x"}) == {"new", "b", "c", "jwt:x"}
+    assert before.changed(of("a", "b", "c", "new"), {"jwt:x"}) == {"new", "jwt:x"}
+    assert before.changed(of("a", "b", "c"), {"jwt:x"}) == set()
+
+
 def test_who_is_known_by_other_claims_is_another(tmp_path):
     before, same, after = (callers(tmp_path, f"callers: {{alice: {{jwt: {{sub: {sub}}}, default: read}}}}") for sub in ("a", "a", "b"))
 

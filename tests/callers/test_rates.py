@@ -1,6 +1,6 @@
 """How often somebody may do something."""
 
-from bridge.callers.rates import Attempts, Bucket
+from bridge.callers.rates import Attempts, Bucket, network
 
 
 def test_a_burst_goes_through_and_then_so_much_a_second():
@@ -38,3 +38,17 @@ def test_addresses_are_remembered_up_to_a_number():
         attempts.fail(str(number), 0.0)
 
     assert len(attempts._by_address) == 10
+
+
+def test_whoever_has_an_ipv6_network_is_one():
+    attempts = Attempts(rate=0.5, burst=2.0)
+
+    assert [attempts.fail(f"2001:db8::{number}", 0.0) for number in (1, 2, 3)] == [0.0, 0.0, 2.0]
+    assert attempts.wait("2001:db8:0:0:ffff::9", 0.0) > 0
+    assert attempts.fail("2001:db8:0:1::1", 0.0) == 0.0
+    assert [network(one) for one in ("10.0.0.1", "::ffff:10.0.0.1", "local", "fe80::1%eth0")] == [
+        "10.0.0.1",
+        "10.0.0.1",
+        "local",
+        "fe80::/64",
+    ]
