@@ -16,6 +16,7 @@ FLEET = {
     "render": "write the files that follow from the stanzas",
     "verify": "prove hop by hop that every MCP works",
     "approve": "say that the tools of MCPs are good as they are now",
+    "lint": "say what is odd in the tools of all MCPs",
     "tools": "list the tools of all MCPs",
     "resources": "list the resources of all MCPs",
     "prompts": "list the prompts of all MCPs",

@@ -149,10 +149,17 @@ def test_a_tool_that_is_renamed_is_judged_by_its_own_name(start, connect, file):
     assert "is not served" in json.dumps(client.call("add"))
 
 
-def test_what_a_server_says_uncut_is_for_admins(tmp_path):
+def test_what_a_server_says_uncut_is_for_whoever_may_come_in_and_where_rights_differ_for_admins(tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("one 0123456789-0123456789-a\ntwo 0123456789-0123456789-b\n")
     tokens.chmod(0o600)
     with Bridge(zoo("echo"), "--token-file", tokens, headers={"authorization": "Bearer 0123456789-0123456789-a"}) as bridge:
-        assert bridge.get("/tools.json").status_code == 403
+        eventually(lambda: bridge.get("/tools.json").status_code == 200)
         assert httpx.get(f"{bridge.url}/tools.json").status_code == 401
+    callers = tmp_path / "callers.json"
+    callers.write_text(json.dumps({"callers": {"one": {"default": "execute"}, "two": {"may": {"*/*": "admin"}}}}))
+    with Bridge(zoo("echo"), "--token-file", tokens, "--callers", callers) as bridge:
+        for token, status in (("a", 403), ("b", 200)):
+            eventually(
+                lambda t=token, s=status: bridge.get("/tools.json", authorization=f"Bearer 0123456789-0123456789-{t}").status_code == s
+            )

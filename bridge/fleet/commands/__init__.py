@@ -29,6 +29,7 @@ COMMANDS = (
     "render",
     "verify",
     "approve",
+    "lint",
     "tools",
     "resources",
     "prompts",
