@@ -18,7 +18,7 @@ from bridge.fleet import add, eras, lock, mends, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import findings, needs, recorder, usage, witness
-from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder
+from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
 
@@ -1090,3 +1090,15 @@ def test_a_package_of_npm_that_dies_of_something_newer_gets_an_override(monkeypa
 def test_a_server_that_dies_of_something_else_is_left_as_it_is(resolver):
     assert eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=["Error: API_KEY is required"], started=0.0), set()) is None
     assert eras.mended(Draft("it", {"npm": "it@1.0.0"}), seen(words=["ImportError: x"], started=0.0), set()) is None
+
+
+def test_values_go_out_of_texts_and_leave_numbers_and_truths_alone():
+    """MODE=true and PORT=8080 in compose/.env once made what was seen unreadable."""
+    seen = {"started": True, "began": 8080.5, "words": ["sesame, true", 'its \\"key\\" is sesame at /tmp/x/home/it/notes'], "why_not": None}
+
+    assert without_values(seen, {"MODE": "true", "PORT": "8080", "KEY": "sesame"}, "/tmp/x/home/it") == {
+        "started": True,
+        "began": 8080.5,
+        "words": ["${KEY}, ${MODE}", 'its \\"key\\" is ${KEY} at /tmp/home/notes'],
+        "why_not": None,
+    }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from bridge.child.environment import compose
 from bridge.fleet import environment as environments
@@ -27,6 +27,7 @@ from bridge.fleet.trial.findings import PLACEHOLDER
 from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 FILES = "/tmp/secrets"  # where secrets are that are files
+T = TypeVar("T")
 CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
 
 
@@ -90,7 +91,7 @@ class Bench:
             )
         except Failed as error:
             raise NotTried(f"its container ended: {hidden(error.reason, given)}") from None
-        return Seen(json.loads(hidden(json.dumps(seen.report), given)), seen.reached)
+        return Seen(without_values(seen.report, given), seen.reached)
 
 
 def placeholder(name: str) -> str:
@@ -121,6 +122,20 @@ def hidden(text: str, values: Mapping[str, str]) -> str:
     return text
 
 
+def without_values(seen: T, values: Mapping[str, str], home: str = "") -> T:
+    """The same, with texts that have no values in them, and `home` as it is in a container. (A value may well be `true` or 8080.)"""
+
+    def of(part: Any) -> Any:
+        if isinstance(part, str):
+            text = hidden(part, values)
+            return text.replace(home, "/tmp/home") if home else text
+        if isinstance(part, dict):
+            return {key: of(value) for key, value in part.items()}
+        return [of(one) for one in part] if isinstance(part, list | tuple) else part
+
+    return cast(T, of(seen))
+
+
 def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -> Seen:
     """As the embedded engine would start it. Nothing is called but what says that it only reads, and needs no guess."""
     if lacking := stanza.missing(values):
@@ -141,8 +156,7 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
         listed = _witness(wish)
         calls = [asdict(call) for call in planned(listed["tools"]) if call.reads and call.said][:3]
         report = _witness({**wish, "calls": calls}) if calls else listed
-        text = hidden(json.dumps(report), secrets).replace(f"{folder}/home/{stanza.name}", "/tmp/home")
-        return Seen(json.loads(text), [])
+        return Seen(without_values(report, secrets, f"{folder}/home/{stanza.name}"), [])
 
 
 def _witness(wish: Wish) -> Report:
