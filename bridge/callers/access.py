@@ -64,8 +64,9 @@ class Denial:
 class View:
     """One MCP as one caller sees it."""
 
-    def __init__(self, caller: Caller, mcp: str):
+    def __init__(self, caller: Caller, mcp: str, access: "Access | None" = None):
         self.caller = caller
+        self.access = access  # of which this is a part
         self.rules = caller.on(mcp)
         self.is_hidden = self.rules.is_hidden
         self.sees_all = self.rules.allows_everything and not self.is_hidden
@@ -216,7 +217,7 @@ class Access:
     def view(self, principal: str) -> View:
         found = self._views.get(principal)
         if found is None:
-            found = self._views[principal] = View(self.callers.of(principal), self.mcp)
+            found = self._views[principal] = View(self.callers.of(principal), self.mcp, self)
             if len(self._views) > REMEMBERED:
                 self._views.popitem(last=False)
         return found

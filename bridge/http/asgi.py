@@ -71,6 +71,9 @@ class AsgiResponse:
     def nobody(self) -> None:
         self._set(None)
 
+    def slow_down(self) -> None:
+        pass
+
     def later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         return self.service.spawn(guarded(self, work))
 

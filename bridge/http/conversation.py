@@ -64,6 +64,9 @@ class Conversation:
     def nobody(self) -> None:
         """The client is gone: `close` follows."""
 
+    def slow_down(self) -> None:
+        """Who reads the messages does so."""
+
     def later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         return self.service.spawn(work)
 

@@ -31,7 +31,7 @@ from bridge.http.gate import Admitted
 from bridge.http.headers import members
 from bridge.http.remembered import Remembered, shown
 from bridge.http.repeated_head import LONGEST, RepeatedHead, repeated_head
-from bridge.http.request import BUG, STREAMABLE_HTTP, FastEndpoint, Headers, Memory, Request, guarded
+from bridge.http.request import BUG, LIMITED, REST, STREAMABLE_HTTP, FastEndpoint, Headers, Memory, Request, guarded
 from bridge.http.service import Service
 from bridge.http.stream import EVENTS, Stream, pump
 
@@ -59,6 +59,7 @@ class FastProtocol(ConnectionProtocol):
         self.repeated: RepeatedHead | None = None  # what the next request looks like if it says the same
         self.waiting = b""  # the head of such a one, whose body has not come yet
         self.remembered: Remembered | None = None  # what the gate said of the last one that it let in
+        self.limited = 0  # requests in a row whose caller asks too often
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -219,6 +220,18 @@ class FastProtocol(ConnectionProtocol):
             return None
         return Remembered(shown(path, headers), found.principal, found.until, endpoint, service.access, gate.tokens, verified)
 
+    def rest(self) -> None:
+        """Its caller asks too often, and is told so. Where it goes on all the same, what it sends is read later: to say no costs others
+        as much as a call. A connection that a gateway shares among callers is not slowed, as long as any of them gets an answer."""
+        self.limited += 1
+        if self.limited > LIMITED and not self.flow.read_paused and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.loop.call_later(REST, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
     def on_body(self, body: bytes) -> None:
         self.unmoved = 0
         if self.fast is None:
@@ -280,6 +293,7 @@ class FastResponse(Struct, eq=False):
     is_stream: bool = False
     keep_alive: bool = True
     disconnected: bool = False
+    is_limited: bool = False
     on_gone: Callable[[], object] | None = None
     more_body: ClassVar[bool] = False
 
@@ -317,6 +331,9 @@ class FastResponse(Struct, eq=False):
     def nobody(self) -> None:
         self._complete()
 
+    def slow_down(self) -> None:
+        self.is_limited = True
+
     def events(self, stream: Stream) -> None:
         self.is_stream = True
         self._write(_EVENTS)
@@ -345,12 +362,17 @@ class FastResponse(Struct, eq=False):
             self.protocol.transport.write(data)
 
     def _complete(self) -> None:
-        if self.protocol.transport.is_closing():
+        protocol = self.protocol
+        if protocol.transport.is_closing():
             self.service.counts.drops["client_gone"] += 1
         self.response_complete = True
         if not self.keep_alive:
-            self.protocol.transport.close()
-        self.protocol.on_response_complete()
+            protocol.transport.close()
+        protocol.on_response_complete()
+        if self.is_limited:
+            protocol.rest()
+        elif protocol.limited:
+            protocol.limited = 0
 
 
 def _lines(headers: Headers) -> bytes:

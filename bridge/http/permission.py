@@ -32,9 +32,11 @@ def rate_of_batch(call: Call) -> Outcome:
 
 def permit(call: Call) -> Outcome:
     """Its caller may do this. The last thing that is asked: what it decides by is what the child gets."""
-    access = call.service.access
+    access, memory = call.service.access, call.request.memory
     assert access is not None
-    view = access.view(call.request.principal)
+    view = memory.view
+    if view is None or view.access is not access:
+        view = memory.view = access.view(call.request.principal)
     if view.sees_all or (denial := view.denial(call.message, params_of(call), _own_name(call))) is None:
         return None
     call.rule = denial.rule

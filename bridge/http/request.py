@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
+from bridge.callers.access import View
 from bridge.callers.audit import Prefix
 from bridge.http.body import TooLong
 from bridge.http.head import Head
@@ -18,6 +19,7 @@ from bridge.http.service import Service
 from bridge.http.stream import Stream
 
 STREAMABLE_HTTP = "streamable-http"
+LIMITED, REST = 8, 0.1  # refusals in a row for asking too often, and seconds of a pause for each further one
 MOST = 1 << 16  # bytes of a body on the fast path; longer ones are counted while they are read
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -27,6 +29,7 @@ class Memory(Struct, eq=False):
 
     head: Head | None = None
     session_id: str = ""  # the one that it names
+    view: View | None = None  # what its caller may do, by the rules of now
     prefix: Prefix | None = None  # of the audit's lines
     tool: bytes = b""  # the tool that it names, as its name stands in a body; empty where nobody has looked
 
@@ -73,6 +76,9 @@ class Response(Protocol):
 
     def nobody(self) -> None:
         """The client is gone."""
+
+    def slow_down(self) -> None:
+        """What is about to be said is that the caller asks too often. (By ASGI it is said as fast as it is asked.)"""
 
     def later(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run what has to be waited for before there is an answer, as a task, which is returned."""

@@ -67,6 +67,8 @@ class Sse:
         call = found.call(request.body, request.headers)
         outcome = admit(call)
         if isinstance(outcome, Refusal):
+            if outcome.reason is Reason.LIMIT:
+                response.slow_down()
             if call.message is NO_MESSAGE and not self.service.is_litellm:  # nobody waits for it on the stream
                 return _refuse(response, outcome, call.malformed.id if call.malformed else NULL_ID)
             found.refuse(call, outcome)

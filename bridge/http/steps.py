@@ -6,6 +6,7 @@ may say in `call.py`.
 
 from collections.abc import Awaitable, Sequence
 
+from bridge.callers.access import LISTS
 from bridge.http import body as bodies
 from bridge.http import record
 from bridge.http.call import Call, Steps, admit, params_of
@@ -197,7 +198,7 @@ def request(call: Call) -> Outcome:
             response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
     if call.entry is not None:
         outbox = record.written_down(call.entry, session, outbox)
-    if call.service.access is not None:
+    if call.service.access is not None and call.message.method in LISTS:
         outbox = shown(call, outbox)
     return call.service.request(session, call.message, params_of(call), outbox, call.request.headers, call.entry) or DONE
 

@@ -20,7 +20,7 @@ from bridge.http.stream import COMMENT, frame, open_stream, pump_listening
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules
-from bridge.protocol.errors import NULL_ID, Malformed, Refusal, error_body
+from bridge.protocol.errors import NULL_ID, Malformed, Reason, Refusal, error_body
 
 
 class Streamable:
@@ -147,6 +147,8 @@ class Streamable:
             call.response,
             self.service.is_litellm and call.request.method == b"POST" and not isinstance(call, ModernCall),
         )
+        if refusal.reason is Reason.LIMIT:
+            response.slow_down()
         if isinstance(call.outbox, ModernReply) and not call.outbox.refused():
             return None  # the client has left
         if call.message is not NO_MESSAGE or is_litellm:

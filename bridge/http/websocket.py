@@ -9,9 +9,10 @@ from bridge.http.asgi import AsgiResponse, request_from
 from bridge.http.body import KEPT, TooLong
 from bridge.http.call import ANY, NO_MESSAGE, Call, admit, admitted
 from bridge.http.conversation import Conversation
+from bridge.http.request import LIMITED, REST
 from bridge.http.service import Service
 from bridge.http.stream import Stream, open_stream
-from bridge.protocol.errors import Refusal
+from bridge.protocol.errors import Reason, Refusal
 
 TRANSPORT = "websocket"
 GOING_AWAY, POLICY = 1001, 1008  # RFC 6455, 7.4.1
@@ -50,6 +51,7 @@ class WebSocket:
                 await self._say(send, {"type": "websocket.close", "code": POLICY, "reason": "reader too slow"})
 
     async def _hear_all(self, conversation: Conversation, receive: Receive, scope: anyio.CancelScope) -> None:
+        limited = 0  # messages in a row
         async with anyio.create_task_group() as tasks:
             while True:
                 event = await receive()
@@ -60,8 +62,11 @@ class WebSocket:
                 is_too_long = len(frame) > self.service.settings.max_body
                 call = conversation.call(TooLong(frame[:KEPT], frame[-KEPT:]) if is_too_long else frame, conversation.request.headers)
                 outcome = admit(call)
+                limited = limited + 1 if isinstance(outcome, Refusal) and outcome.reason is Reason.LIMIT else 0
                 if isinstance(outcome, Refusal):
                     conversation.refuse(call, outcome)
+                    if limited > LIMITED:  # it goes on though it was told: what it sends is read later, as on the fast path
+                        await anyio.sleep(REST)
                 elif outcome is not None and conversation.is_opening:
                     tasks.start_soon(conversation.finish, outcome, call)  # what comes meanwhile is heard
                 elif outcome is not None:

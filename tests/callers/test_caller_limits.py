@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
 from support import Bridge, Http, Modern, Ws, eventually, zoo
+
+from bridge.http.fast import FastProtocol, FastResponse
+from bridge.http.request import LIMITED, REST
 
 TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("slow", "free", "few", "boss")}
 LIMITS = {"slow": {"requests": 0.01, "burst": 5}, "few": {"sessions": 2, "in_flight": 1}, "free": {}, "boss": {}}
@@ -39,6 +44,44 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not(limite
     assert int(answers[-1].headers["retry-after"]) > 50
     assert "you may ask 0.01 times a second here" in answers[-1].json()["error"]["message"]
     assert {free.post(CALL).status_code for _ in range(20)} == {200}
+
+
+@pytest.mark.parametrize("profile", ["strict", "litellm"])
+def test_who_asks_on_by_a_websocket_though_told_is_read_later(limited, connect, profile):
+    client = connect(Ws, limited("--profile", profile).url, headers=headers("slow"))
+    began = time.monotonic()
+    for _ in range(5 + LIMITED + 5):
+        client.call("echo", message="hi")
+
+    assert time.monotonic() - began > 3 * REST
+
+
+def test_a_connection_on_which_others_are_answered_is_not_slowed():
+    """A gateway's, which sends what all of its users say."""
+    paused = []
+    protocol = SimpleNamespace(
+        limited=0,
+        transport=SimpleNamespace(is_closing=lambda: False, write=lambda data: None),
+        flow=SimpleNamespace(read_paused=False, pause_reading=lambda: paused.append(True)),
+        loop=SimpleNamespace(call_later=lambda *args: None),
+        on_response_complete=lambda: None,
+        _read_on=None,
+    )
+    protocol.rest = lambda: FastProtocol.rest(protocol)
+
+    def answer(is_limited: bool) -> None:
+        response = FastResponse(protocol, SimpleNamespace(), SimpleNamespace())
+        if is_limited:
+            response.slow_down()
+        response.json(b"{}")
+
+    for number in range(10 * LIMITED):
+        answer(is_limited=number % LIMITED > 0)
+    assert not paused
+
+    for _ in range(LIMITED + 1):
+        answer(is_limited=True)
+    assert paused
 
 
 def test_the_messages_of_a_batch_count_each(limited, connect):

@@ -8,45 +8,9 @@ import time
 import pytest
 from support import Bridge, eventually, zoo
 from support.issuing import AUDIENCE, Issuer, Key
-from wire import call, head, initialize, open_socket, post, read_until
+from wire import Connection, call, head, post, read_until
 
 ALICE, BOB, ADMIN = (f"{name}-0123456789-0123456789" for name in ("alice", "bob", "admin"))
-
-
-class Connection:
-    """One connection, on which each request says the same but for what a test says otherwise. `is_apart`: the body comes by itself."""
-
-    def __init__(self, url: str, is_apart: bool = False, path: str = "/mcp"):
-        self.url, self.is_apart, self.path = url, is_apart, path
-        self.socket = open_socket(url)
-        self.last = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.socket.close()
-
-    def post(self, body: dict, token: str = "", **headers: str) -> int:
-        named = {"authorization": f"Bearer {token}"} if token else {}
-        data = post(self.url, body, path=self.path, **named, **headers)
-        cut = data.index(b"\r\n\r\n") + 4
-        for part in (data[:cut], data[cut:]) if self.is_apart else (data,):
-            self.socket.sendall(part)
-            time.sleep(0.02 if self.is_apart else 0)
-        self.last = read_until(self.socket, b"\r\n\r\n")
-        length = int(self.last.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        while len(self.last.partition(b"\r\n\r\n")[2]) < length:
-            self.last += self.socket.recv(1 << 16)
-        return int(self.last.split()[1])
-
-    def open(self, token: str = "", **headers: str) -> str:
-        """A session of this token's."""
-        assert self.post(initialize(), token, **headers) == 200
-        return self.last.partition(b"mcp-session-id: ")[2].split()[0].decode()
-
-    def calls(self, token: str, session: str, times: int = 1, **headers: str) -> list[int]:
-        return [self.post(call("echo", message="x" * (number + 1)), token, mcp_session_id=session, **headers) for number in range(times)]
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "apart"])
