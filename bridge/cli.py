@@ -23,6 +23,7 @@ FLEET = {
     "catalog": "list all MCPs that have a stanza, and what they need to start",
     "secret": "the values that each caller has its own of: list, set, remove",
     "prune": "free what was built for this fleet and is not used",
+    "doctor": "look whether this machine has what the fleet needs",
 }
 
 

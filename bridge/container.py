@@ -1,7 +1,9 @@
-"""How much memory the container that we run in may use: the limit of our control group, of version 1 or 2."""
+"""What the machine, or the container that we run in, can bear: memory is limited by our control group, of version 1 or 2."""
 
+import os
 from pathlib import Path
 
+STARTS = 2 + 2 * (os.cpu_count() or 2)  # servers that start at the same time: more of them all need longer than anybody waits
 UNLIMITED = 1 << 60  # version 1 says "no limit" as a number close to 2^63
 
 

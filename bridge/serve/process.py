@@ -80,8 +80,7 @@ class Process:
             http = tasks.create_task(server.serve([self._listener]))
             clock = tasks.create_task(self._sweep())
             keys = tasks.create_task(self._oauth.keys.keep_fresh()) if self._oauth else None
-            for service in services.current.values():
-                service.start()
+            services.start(services.current.values())
             while not server.started and not http.done():
                 await asyncio.sleep(0.001)
             self._announce()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Protocol
 
 from bridge import log, redact
@@ -13,11 +13,14 @@ from bridge.callers.audit_log import AuditLog
 from bridge.callers.audit_sums import Sums
 from bridge.callers.keys import Keys
 from bridge.child.lifecycle import State
-from bridge.container import memory_limit
+from bridge.container import STARTS, memory_limit
 from bridge.serve.configuration import Configuration
 from bridge.serve.listener import is_private
 from bridge.service import Service
 from bridge.settings import Settings
+
+STARTING = (State.STARTING, State.HANDSHAKING)
+SLOW = 10.0  # seconds after which one that still starts keeps the next no longer: it may fetch something, or hang
 
 _log = logging.getLogger("mcp-bridge")
 
@@ -50,6 +53,8 @@ class Services:
         self.configuration = configuration
         self._audit_log, self._sums = audit_log, sums
         self.leaving: list[Service] = []
+        self._waiting: list[Service] = []  # to be started; a request starts one before
+        self._starting: dict[Service, float] = {}  # since when
         self.current: dict[str, Service] = {}
         for name in configuration.mcps:
             self.current[name] = self._service(name)
@@ -74,6 +79,22 @@ class Services:
         """The rules for this MCP, with what was spent under those before them. Whether there are any is an option of this process, which no reload changes."""
         tokens = self.configuration.tokens
         return Access(tokens.callers, name, before.access if before else None) if isinstance(tokens, Keys) else None
+
+    def start(self, services: Iterable[Service]) -> None:
+        """Start these, no more at a time than the machine can bear."""
+        for service in services:
+            service.report.is_waiting = True
+            self._waiting.append(service)
+        self._start_some(asyncio.get_running_loop().time())
+
+    def _start_some(self, now: float) -> None:
+        self._starting = {one: since for one, since in self._starting.items() if one.state in STARTING and now - since < SLOW}
+        while self._waiting and len(self._starting) < STARTS:
+            service = self._waiting.pop(0)
+            service.report.is_waiting = False
+            if service is self.current.get(service.name):
+                service.start()
+                self._starting[service] = now
 
     def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
         """What did not change goes on; the rest finishes and is replaced, and so is what was given up, which is tried again.
@@ -100,8 +121,8 @@ class Services:
             service = self.current[name] = self._service(name, replaced.get(name))
             if name in replaced:
                 service.succeed(replaced[name])
-            service.start()
             endpoints.mount(name, service)
+        self.start([self.current[name] for name in (*became["changed"], *became["added"])])
         return became
 
     async def _retire(self, service: Service) -> None:
@@ -120,6 +141,7 @@ class Services:
                 other.older = None
 
     def sweep(self, now: float) -> None:
+        self._start_some(now)
         for service in self:
             try:
                 service.sweep(now)

@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from bridge.budget import Budget
 from bridge.callers.audit import Audit
+from bridge.child.lifecycle import State
 from bridge.child.usage import usage
 from bridge.pins.changes import GONE, NEW, Change
 from bridge.printable import shortened
@@ -28,6 +29,7 @@ class Report:
         self.memory = setup.memory
         self.is_draining = False
         self.audit = audit
+        self.is_waiting = False  # for its turn to start
         self._setup = setup
         self._children = children
         self._sessions = sessions
@@ -37,7 +39,8 @@ class Report:
     @property
     def state(self) -> str:
         """That of the shared child."""
-        return self._children.shared.state
+        state = self._children.shared.state
+        return State.STARTING if self.is_waiting and state == State.STOPPED else state
 
     @property
     def in_flight(self) -> int:
@@ -57,6 +60,8 @@ class Report:
         is_ready = (relay.is_open or is_asleep) and not is_draining
         why = relay.link.reason
         reason = "" if is_ready else "the bridge is shutting down" if is_draining else str(why) if is_shown else why.text
+        if self.is_waiting and not is_ready:
+            reason = "others are started before it"
         return {"status": "ready" if is_ready else "not ready", "state": self.state, "reason": reason, "mcp": self.name}
 
     def status(self, is_shown: bool = True) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.fleet.engines import EngineError, checkout
-from bridge.fleet.engines.checkout import Container, claim, name_of, refuse_taken_ports
+from bridge.fleet.engines.checkout import Container, claim, name_of, whose
+from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.project import Project
 
 
@@ -117,9 +118,9 @@ def test_a_taken_port_is_told_with_whose_it_is_and_one_that_is_free(tmp_path, do
         port, doors = taken.getsockname()[1], door.getsockname()[1]
         docker.append(runs(other, "mcp-a", "door", f"127.0.0.1:{doors}->8000/tcp"))
         with pytest.raises(EngineError) as said:
-            refuse_taken_ports("mcp-b", [("MCP_PORT", "127.0.0.1", doors), ("LITELLM_PORT", "127.0.0.1", port)])
-        refuse_taken_ports("mcp-a", [("MCP_PORT", "127.0.0.1", doors)])  # its own
+            refuse_taken([Port("MCP_PORT", "127.0.0.1", doors), Port("LITELLM_PORT", "127.0.0.1", port)], whose=whose)
+        refuse_taken([Port("MCP_PORT", "127.0.0.1", doors)], lambda number: number == doors)  # its own
 
     assert f"port {doors} is taken by the fleet of {tmp_path / 'a'} (mcp-a); port {port} is taken by another program" in str(said.value)
     assert "write free ones into compose/.env: MCP_PORT=" in str(said.value)
-    refuse_taken_ports("mcp-b", [("MCP_PORT", "127.0.0.1", port)])
+    refuse_taken([Port("MCP_PORT", "127.0.0.1", port)])

@@ -13,6 +13,7 @@ from support import ROOT
 from bridge.cli import FLEET, main
 from bridge.fleet import Fleet, commands, lock
 from bridge.fleet.commands import COMMANDS
+from bridge.fleet.doctor import machine
 from bridge.fleet.engines import EngineError, LastUp, Running, Urls, choice, remember, remembered
 from bridge.fleet.engines.choice import running
 from bridge.fleet.project import Project
@@ -184,7 +185,13 @@ class Idle:
     def unavailable(self) -> str:
         return ""
 
-    def missing_requirements(self, fleet, names) -> str:
+    def refuse_taken_ports(self, fleet, environment) -> None:
+        pass
+
+    def missing(self, fleet, names) -> list[str]:
+        return []
+
+    def fetch(self, images) -> str:
         return ""
 
     def urls(self, fleet, environment) -> Urls:
@@ -200,6 +207,7 @@ def idle(project, monkeypatch):
 
     monkeypatch.setattr(embedded, "Embedded", Idle)
     monkeypatch.setattr(lock, "unlocked", lambda *_: [])
+    monkeypatch.setattr(machine, "registries", lambda patient: ("ok", "", ""))
     return project
 
 
@@ -263,8 +271,8 @@ class Docker:
 
     name = "compose"
 
-    def __init__(self, why: str = "", missing_requirements: str = ""):
-        self.unavailable, self.missing_requirements = lambda: why, lambda fleet, names: missing_requirements
+    def __init__(self, why: str = "", cannot_fetch: str = ""):
+        self.unavailable, self.missing, self.fetch = lambda: why, lambda fleet, names: ["python"], lambda images: cannot_fetch
 
 
 @pytest.mark.parametrize(
@@ -276,24 +284,26 @@ class Docker:
             "embedded",
             "Docker is not installed: using the embedded engine (--engine compose insists)",
         ),
-        (
-            Docker(missing_requirements="the image python:3.13-slim is not here and cannot be pulled (no such host)"),
-            "embedded",
-            "cannot be pulled",
-        ),
+        (Docker(cannot_fetch="the image python:3.13-slim is not here and cannot be pulled (no such host)"), "embedded", "cannot be pulled"),
     ],
 )
 def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypatch, docker, chosen, says):
     real = choice.engine
     monkeypatch.setattr(choice, "engine", lambda name, *rest: docker if name == "compose" else real(name, *rest))
     said = []
-    engine = choice.choose("", project, Fleet.load(project.images), ["time"], said.append)
+
+    def chosen_for(asked: str):
+        return choice.with_what_it_needs(
+            *choice.choose(asked, project, said.append), project, Fleet.load(project.images), ["time"], said.append
+        )
+
+    engine = chosen_for("")
 
     assert engine.name == chosen
     assert says in "\n".join(said)
     if says:
         with pytest.raises(EngineError):
-            choice.choose("compose", project, Fleet.load(project.images), ["time"], said.append)
+            chosen_for("compose")
 
 
 @pytest.mark.parametrize(
@@ -332,6 +342,6 @@ def test_what_is_ended_by_a_signal_cleans_up_as_with_ctrl_c(number, capsys, requ
     before = signal.getsignal(number)
     request.addfinalizer(lambda: signal.signal(number, was))
 
-    assert commands._at_the_edge("add", trial)(argparse.Namespace(), []) == 1
+    assert commands._at_the_edge("add", trial)(argparse.Namespace(project=""), []) == 1
     assert done == ["removed"] and signal.getsignal(number) == before
     assert capsys.readouterr().err == "mcp-bridge: interrupted; `mcp-bridge add` goes on where this ended\n"

@@ -7,7 +7,7 @@ import time
 import pytest
 from support import Bridge, eventually, zoo
 
-from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout
+from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout, litellm
 from bridge.fleet.engines import compose as compose_engine
 from bridge.fleet.engines import docker as docker_words
 from bridge.fleet.engines.compose import Compose
@@ -274,23 +274,24 @@ def test_one_is_started_anew_if_its_bridge_has_given_it_up_whatever_docker_says_
         eventually(lambda: that_were_given_up(where, where.__getitem__, {}) == ["broken"], 5)
 
 
-@pytest.mark.parametrize(("takes", "started_anew"), [(True, ["f-time-1"]), (False, ["f-litellm-1", "f-time-1"])])
-def test_litellm_is_given_its_configuration_and_others_whose_files_changed_are_started_anew(engine, monkeypatch, takes, started_anew):
-    """A container sees what replaced a mounted file when it starts; starting LiteLLM anew takes ten seconds."""
+@pytest.mark.parametrize(("code", "started_anew"), [(0, ["f-time-1"]), (1, ["f-litellm-1", "f-time-1"]), (3, ["f-time-1"])])
+def test_litellm_is_given_its_configuration_and_others_whose_files_changed_are_started_anew(engine, monkeypatch, code, started_anew):
+    """A container sees what replaced a mounted file when it starts; starting LiteLLM anew takes ten seconds. One that refuses goes on."""
     engine.project.state.mkdir(parents=True)
     (engine.project.state / "litellm.yaml").write_text("mcp_servers: {}\n")
     done = []
 
     def run(command, patience, stdin=None):
         done.append((*command, stdin) if stdin else tuple(command))
-        if "--take" in command and not takes:
-            raise Failed(command, 1, "LiteLLM does not start")
+        if "--take" in command and code:
+            raise Failed(command, code, "ValueError: no such transport\nit ended with code 1")
 
     monkeypatch.setattr(compose_engine, "run", run)
     there = [checkout.Container(f"f-{name}-1", name, "f", "", "running", "Up", "") for name in ("litellm", "time")]
     monkeypatch.setattr(checkout, "of_project", lambda name: there)
 
-    assert engine._renewed(["litellm", "time"]) == {}
+    refused = {"litellm": litellm.refused("ValueError: no such transport")} if code == 3 else {}
+    assert engine._renewed(["litellm", "time"]) == refused
     assert done == [
         ("docker", "exec", "--interactive", "f-litellm-1", "python3", "/litellm_server.py", "--take", "mcp_servers: {}\n"),
         ("docker", "stop", "--time", "15", *started_anew),

@@ -120,7 +120,8 @@ def test_up_does_it_all(operator):
     assert "wrapped: is the image ghcr.io/somebody/server:1: that needs Docker" in catalog
     assert f"curl -s http://127.0.0.1:{operator.ports['LITELLM_PORT']}/mcp/" in ran.stdout
     secret = read_dotenv(operator.root / "compose/.env")["BRIDGE_TOKEN"]
-    assert (operator.root / "compose/state/embedded/tokens").read_text() == f"{hash_of(secret)}\n"  # what children may read
+    tokens = (operator.root / "compose/state/embedded/tokens").read_text()
+    assert tokens.startswith(f"operator {hash_of(secret)}\nlitellm sha256:") and secret not in tokens  # children may read it
     assert secret not in ran.stdout + ran.stderr
     assert "sk-" not in ran.stdout + ran.stderr
 
@@ -153,7 +154,7 @@ def test_ps_logs_and_lists(operator):
     }
     assert "--since yesterday: write 10m" in operator.types("logs", "--since", "yesterday", code=2).stderr
     assert "no log of 'nobody'" in operator.types("logs", "nobody", code=2).stderr
-    assert "Uvicorn" in operator.types("logs", "litellm").stdout
+    assert "Application startup complete" in operator.types("logs", "litellm").stdout
 
     tools = json.loads(operator.types("tools", "--json").stdout)
     assert {tool["name"] for tool in tools if tool["server"] == "echo"} == {"echo", "plus"}
@@ -212,6 +213,22 @@ def test_a_wrong_configuration_is_told_before_anything_changes(operator):
     shutil.rmtree(operator.root / "images/worse")
     assert "images/worse/stanza.yaml:1: comand: unknown field" in ran.stderr
     assert operator.types("ps").code == 0
+
+
+def test_a_configuration_that_litellm_refuses_ends_nothing_and_is_told_in_a_line(operator):
+    base = operator.root / "litellm/base.yaml"
+    good, before = base.read_text(), operator.pid("litellm")
+    base.write_text(good + "mcp_servers: {far: {url: 'http://127.0.0.1:9/mcp', transport: pigeon}}\n")
+    ran = operator.types("up", "--no-verify", code=1)
+    again = operator.types("up", "--no-verify", code=1)
+    base.write_text(good)
+
+    assert "litellm: it does not take its configuration, and goes on with the one before: " in ran.stdout.splitlines()[0]
+    assert "transport" in ran.stdout.splitlines()[0], ran.stdout
+    assert again.stdout.splitlines()[0] == ran.stdout.splitlines()[0]
+    assert operator.pid("litellm") == before and "pigeon" not in (operator.root / "compose/state/embedded/litellm.yaml").read_text()
+    assert operator.verdict()["ok"]
+    assert operator.types("up").code == 0
 
 
 def test_what_dies_comes_back_and_verify_says_what_was_wrong_meanwhile(operator):

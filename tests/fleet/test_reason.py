@@ -110,6 +110,14 @@ failed to solve: process "python -m bridge inspect --expect ZULU" did not comple
 """
 
 
+PYDANTIC = """Traceback (most recent call last):
+pydantic_core._pydantic_core.ValidationError: 1 validation error for MCPServer
+transport
+  Input should be 'sse' or 'http'
+    For further information visit https://errors.pydantic.dev/2.11/v/literal_error
+"""
+
+
 @pytest.mark.parametrize(
     ("printed", "says"),
     [
@@ -123,6 +131,10 @@ failed to solve: process "python -m bridge inspect --expect ZULU" did not comple
         (KEY, "error: API_KEY is required"),
         ("usage: x [-h]\nx: error: the following arguments are required: --dsn\n", "the following arguments are required: --dsn"),
         ("starting\nlistening on stdio\n", "listening on stdio"),
+        (
+            PYDANTIC,
+            "pydantic_core._pydantic_core.ValidationError: 1 validation error for MCPServer: transport: Input should be 'sse' or 'http'",
+        ),
         ("time-1  | mcp.shared.exceptions.McpError: Connection closed\n", "McpError: Connection closed"),
         (
             "panic: runtime error: invalid memory address\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1d\n",

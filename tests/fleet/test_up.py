@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from bridge.cli import main
-from bridge.fleet import lock
+from bridge.fleet import doctor, lock
 from bridge.fleet.alone import alone
 from bridge.fleet.commands import up
-from bridge.fleet.engines import Running, Started, Urls, remembered
+from bridge.fleet.doctor import machine
+from bridge.fleet.engines import EngineError, Running, Started, Urls, remembered
 from bridge.fleet.environment import startable
 from bridge.fleet.project import Project, write_private
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, Verdict
@@ -24,6 +25,7 @@ class Scripted:
     failed: dict[str, str] = {}
     still: list[str] = []
     stamp = "first"
+    taken = ""
     asked: list[list[str]] = []
 
     def __init__(self, project, say):
@@ -32,7 +34,14 @@ class Scripted:
     def unavailable(self) -> str:
         return ""
 
-    def missing_requirements(self, fleet, names) -> str:
+    def refuse_taken_ports(self, fleet, environment) -> None:
+        if self.taken:
+            raise EngineError(self.taken)
+
+    def missing(self, fleet, names) -> list[str]:
+        return []
+
+    def fetch(self, images) -> str:
         return ""
 
     def urls(self, fleet, environment) -> Urls:
@@ -63,10 +72,11 @@ def project(tmp_path, monkeypatch):
     for name, stanza in {"a": {}, "b": {}, "needy": {"secrets": {"KEY": {"description": "from its maker"}}}}.items():
         (tmp_path / "images" / name).mkdir(parents=True)
         (tmp_path / "images" / name / "stanza.yaml").write_text(yaml.safe_dump({"command": name, "smoke": {"tool": "now"}, **stanza}))
-    for name, value in {"failed": {}, "still": [], "stamp": "first", "asked": []}.items():
+    for name, value in {"failed": {}, "still": [], "stamp": "first", "taken": "", "asked": []}.items():
         monkeypatch.setattr(Scripted, name, value)
     monkeypatch.setattr(embedded, "Embedded", Scripted)
     monkeypatch.setattr(lock, "unlocked", lambda *_: [])
+    monkeypatch.setattr(machine, "registries", lambda patient: (doctor.OK, "", ""))
     monkeypatch.chdir(tmp_path)
     return Project(tmp_path)
 
@@ -168,8 +178,6 @@ def test_one_that_cannot_be_locked_does_not_stop_the_others(project, verified, m
 
 
 def test_what_was_never_to_start_is_not_called_failed_after_an_up_that_failed(project, monkeypatch, capsys):
-    from bridge.fleet.engines import EngineError
-
     def fails(*_):
         raise EngineError("the engine is gone")
 
@@ -209,6 +217,17 @@ def test_a_lock_of_a_process_that_is_gone_holds_nobody(project, verified):
         fcntl.flock(file, fcntl.LOCK_EX)
 
     assert typed() == 0
+
+
+def test_what_cannot_go_well_is_told_before_anything_is_locked_fetched_or_built(project, verified, monkeypatch, capsys):
+    monkeypatch.setattr(lock, "unlocked", lambda *_: pytest.fail("it asked for locks first"))
+    Scripted.taken = "port 8000 is taken by another program\nend that"
+    monkeypatch.setattr(machine, "registries", lambda patient: (doctor.FAILED, "no package can be had", "is the proxy right?"))
+
+    assert typed() == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-4:] == ["mcp-bridge: port 8000 is taken by another program", "end that", "no package can be had", "is the proxy right?"]
+    assert Scripted.asked == [] and remembered(project) is None
 
 
 def test_an_interrupt_is_one_line(project, monkeypatch, capsys):

@@ -1,9 +1,11 @@
 """What starts LiteLLM, and gives it another configuration without starting it anew (compose/litellm_server.py)."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import environments
 import pytest
 from environments.processes import free_port
 from support import ROOT, eventually
+
+from bridge.fleet.engines.reason import why
 
 pytestmark = pytest.mark.timeout(180)
 SERVER = ROOT / "compose/litellm_server.py"
@@ -49,11 +53,12 @@ class Started:
         file = self.home / "litellm-served"
         return file.read_text().split() if file.exists() else []
 
-    def take(self, text: str) -> None:
+    def take(self, text: str, code: int = 0) -> str:
         done = subprocess.run(
             [self.python, SERVER, "--take"], input=text, env=self.environment, capture_output=True, text=True, timeout=120
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (code, "")
+        return done.stdout
 
     def models(self, key: str = KEY) -> list[str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/models", headers={"Authorization": f"Bearer {key}"})
@@ -107,3 +112,52 @@ def test_one_that_hangs_is_replaced_too_and_one_that_ends_is_not_kept_alive(star
     [server] = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
     os.kill(int(server), signal.SIGKILL)
     assert started.process.wait(20) == 128 + signal.SIGKILL
+
+
+BAD = [
+    json.dumps({"mcp_servers": {"time": {"url": "http://x", "transport": "carrier pigeon"}}}),
+    "mcp_servers: [",
+    configuration("x").replace("model_list", "model_lost") + "]",
+]
+
+
+def test_a_configuration_that_it_refuses_changes_nothing_and_its_reason_is_told(started):
+    """Also after that it may be given another one, and begins with the last good one."""
+    started.take(configuration("good"))
+    eventually(lambda: len(children(started)) == 1, 40)
+    before = children(started)
+    for bad in BAD[:2]:
+        said = started.take(bad, code=3)
+        assert why(said), said
+        assert started.models() == ["good"] and children(started) == before
+    (started.home / "config.yaml").write_text("mcp_servers: [")
+    os.kill(started.process.pid, signal.SIGHUP)
+    eventually(lambda: started.served()[1] == "3", 60)
+    again = started.models()
+    started.take(configuration("better"))
+
+    assert (again, started.models()) == (["good"], ["better"])
+
+
+def test_nobody_is_refused_while_another_configuration_is_taken(started):
+    codes, is_over = [], threading.Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            codes.append(started.models())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for name in ("two", "three"):
+            started.take(configuration(name))
+            assert started.models() == [name]
+    finally:
+        is_over.set()
+        asking.join(30)
+
+    assert not asking.is_alive() and [key for key, _ in itertools.groupby(codes)] == [["one"], ["two"], ["three"]]
+
+
+def children(started: Started) -> list[str]:
+    return Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()

@@ -36,6 +36,7 @@ COMMANDS = (
     "catalog",
     "secret",
     "prune",
+    "doctor",
 )
 LISTS = ("tools", "resources", "prompts")
 

@@ -19,6 +19,7 @@ from bridge.fleet.bounds import MEANING
 from bridge.fleet.columns import columns
 from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
 from bridge.fleet.commands.verify import verify_now
+from bridge.fleet.doctor import Patient, examine, refuse
 from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choice, remember, remembered
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
@@ -26,7 +27,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.targets import litellm
 
 if TYPE_CHECKING:  # importing it takes the SDK, and half a second
-    from bridge.fleet.verify.result import Report, Verdict
+    from bridge.fleet.verify.result import Verdict
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -54,56 +55,75 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
 
 def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say, began: float) -> int:
+    names = arguments.names or [stanza.name for stanza in whole.stanzas]
     environment = environments.complete(project, whole, choice.engine("compose", project, say).made_keys)
     if not arguments.no_verify:  # importing the SDK takes a while: Docker and LiteLLM do too
         threading.Thread(target=importlib.import_module, args=["bridge.fleet.verify"], daemon=True).start()
-    names = arguments.names or [stanza.name for stanza in whole.stanzas]
-    unlocked = _lock_what_changed(project, whole, names, say)
-    engine = choice.choose(arguments.engine, project, whole, names, say)
-    say(f"engine {engine.name}, LiteLLM {whole.litellm.version}")
     litellm.refuse_patterns(whole)
-    for warning in litellm.warnings(whole.only(names)):
+    engine, may_be_another = choice.choose(arguments.engine, project, say)
+    engine.urls(whole, environment)  # a port that is none is told before anything is done
+    _ask_the_doctor(Patient(project, whole.only(names), environment, engine), say)
+    unlocked = _lock_what_changed(project, whole, names, say)
+    engine = choice.with_what_it_needs(engine, may_be_another, project, whole, names, say)
+    _tell_what_is_special(engine, whole.only(names), say)
+    before = remembered(project)
+    started = _started(engine, project, whole, names, environment, unlocked)
+    memory = _memory(engine, started, before.verified if before else {}, definition.of_all(project, started.fleet))
+    remember(project, memory)
+    say("it runs")
+    verdict = None
+    if todo := [] if arguments.no_verify else _unproved(started, memory, verify_all=arguments.verify_all or bool(arguments.model)):
+        wanted = replace(started, fleet=whole.only(todo), left_out={})
+        verdict = verify_now(engine, wanted, environment, arguments.model, say, images=project.images)
+        memory = _memory(engine, started, memory.verified | _proved(verdict, started, memory), memory.definitions)
+        remember(project, memory)
+        if not verdict.is_ok or any(report.unapproved for report in verdict.mcps):
+            _complain(verdict)
+    _print(engine, started, environment, verdict, memory, project, tell_each=bool(arguments.names))
+    print(f"\n{_summary(started, verdict, arguments.no_verify, time.monotonic() - began)}")
+    return 1 if started.troubles or started.still or (verdict and not verdict.is_ok) else 0
+
+
+def _ask_the_doctor(patient: Patient, say: Say) -> None:
+    """What cannot go well ends here, before anything is locked, fetched or built. Raises EngineError."""
+    is_first = remembered(patient.project) is None
+    if is_first:
+        say("looking whether this machine has what the fleet needs")
+    refuse(examine(patient, is_thorough=is_first))
+
+
+def _tell_what_is_special(engine: Engine, fleet: Fleet, say: Say) -> None:
+    say(f"engine {engine.name}, LiteLLM {fleet.litellm.version}")
+    for warning in litellm.warnings(fleet):
         say(warning)
-    for stanza in whole.only(names).stanzas:
+    for stanza in fleet.stanzas:
         for grant in stanza.grants:
             say(f"{stanza.name}: 'grants: {grant}' in its stanza: {MEANING[grant]}")
-    engine.urls(whole, environment)  # a port that is none is told before anything is done
-    before = remembered(project)
+
+
+def _started(
+    engine: Engine, project: Project, whole: Fleet, names: list[str], environment: Environment, unlocked: dict[str, str]
+) -> Started:
+    """What runs then. It is remembered before, too: what fails half-way can be looked at and ended."""
     good, left_out = environments.startable(environment, whole.only(names))
     lockable = [stanza.name for stanza in good if stanza.name not in unlocked]
     planned = Started(whole.only([stanza.name for stanza in good]), left_out, unlocked)
-    remember(project, _memory(engine, planned, before.verified if before else {}))  # what fails half-way can be looked at and ended
+    before = remembered(project)
+    remember(project, replace(_memory(engine, planned, {}), verified=before.verified if before else {}))
     started = engine.up(whole, [*lockable, *left_out], environment)
     to_run = planned.fleet.only([stanza.name for stanza in planned.fleet.stanzas if stanza.name not in started.left_out])
-    started = replace(started, fleet=to_run, troubles=unlocked | started.troubles)
-    definitions = definition.of_all(project, started.fleet)
-    verified = {name: stamp for name, stamp in (before.verified if before else {}).items() if stamp == _stamp(started, definitions, name)}
-    remember(project, _memory(engine, started, verified, definitions))
-    say("it runs")
-    reports: dict[str, Report] = {}
-    shared: list[str] = []
-    is_ok = not (started.troubles or started.still)
-    todo = [
-        stanza
-        for stanza in started.fleet.stanzas
-        if stanza.name not in (*started.troubles, *started.still)
-        and (arguments.verify_all or arguments.model or stanza.name not in verified)
-    ]
-    if todo and not arguments.no_verify:
-        wanted = replace(started, fleet=whole.only([stanza.name for stanza in todo]), left_out={})
-        verdict = verify_now(engine, wanted, environment, arguments.model, say, images=project.images)
-        reports = {report.name: report for report in verdict.mcps}
-        verified |= {name: _stamp(started, definitions, name) for name, report in reports.items() if report.is_ok and not report.is_skipped}
-        if not verdict.is_ok:
-            is_ok = False
-            shared = [report.name for report in verdict.shared if not report.is_ok]
-            _complain(verdict)
-        elif any(report.unapproved for report in verdict.mcps):
-            _complain(verdict)
-        remember(project, _memory(engine, started, verified, definitions))
-    _print(engine, started, environment, reports, verified, project, tell_each=bool(arguments.names))
-    print(f"\n{_summary(started, reports, shared, arguments.no_verify, time.monotonic() - began)}")
-    return 0 if is_ok else 1
+    return replace(started, fleet=to_run, troubles=unlocked | started.troubles)
+
+
+def _unproved(started: Started, memory: LastUp, verify_all: bool) -> list[str]:
+    """Those that run, and changed since they were verified, or never were."""
+    runs = [stanza.name for stanza in started.fleet.stanzas if stanza.name not in (*started.troubles, *started.still)]
+    return [name for name in runs if verify_all or name not in memory.verified]
+
+
+def _proved(verdict: "Verdict", started: Started, memory: LastUp) -> dict[str, str]:
+    good = [report.name for report in verdict.mcps if report.is_ok and not report.is_skipped]
+    return {name: _stamp(started, memory.definitions, name) for name in good}
 
 
 def _stamp(started: Started, definitions: dict[str, dict[str, str]], name: str) -> str:
@@ -113,8 +133,10 @@ def _stamp(started: Started, definitions: dict[str, dict[str, str]], name: str) 
 
 
 def _memory(engine: Engine, started: Started, verified: dict[str, str], definitions: dict[str, dict[str, str]] | None = None) -> LastUp:
-    names = tuple(stanza.name for stanza in started.fleet.stanzas)
-    return LastUp(engine.name, names, started.left_out, started.fleet.litellm.version, started.troubles, verified, definitions or {})
+    """`verified` are stamps of what was proved: those of something that does not run any more count for nothing."""
+    names, definitions = tuple(stanza.name for stanza in started.fleet.stanzas), definitions or {}
+    proved = {name: stamp for name, stamp in verified.items() if stamp == _stamp(started, definitions, name)}
+    return LastUp(engine.name, names, started.left_out, started.fleet.litellm.version, started.troubles, proved, definitions)
 
 
 def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Say) -> dict[str, str]:
@@ -141,13 +163,7 @@ def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Sa
 
 
 def _print(
-    engine: Engine,
-    started: Started,
-    environment: Environment,
-    reports: "dict[str, Report]",
-    verified: dict[str, str],
-    project: Project,
-    tell_each: bool,
+    engine: Engine, started: Started, environment: Environment, verdict: "Verdict | None", memory: LastUp, project: Project, tell_each: bool
 ) -> None:
     for name, why in started.troubles.items():
         print(f"{name}: {why}")
@@ -155,6 +171,7 @@ def _print(
         print(f"still starting: {', '.join(started.still)} (`mcp-bridge ps` and `mcp-bridge verify` say how it went on)")
     states = {one.name: one.state for one in engine.ps()}
     shown = engine.urls(started.fleet, environment.as_shown())
+    reports = {report.name: report for report in verdict.mcps} if verdict else {}
     rows = [["MCP", "state", "tools", "URL"]]
     for stanza in started.fleet.stanzas:
         report = reports.get(stanza.name)
@@ -163,7 +180,7 @@ def _print(
             state = "BROKEN"
         elif stanza.name in started.still:
             state = "starting"
-        elif state == "up" and (stanza.name in verified or (report and not report.is_skipped)):
+        elif state == "up" and (stanza.name in memory.verified or (report and not report.is_skipped)):
             state = "works"
         tools = "" if report is None or report.tools is None else str(len(report.tools))
         rows.append([stanza.name, state, tools, stanza.url or f"{shown.of(stanza)}/mcp"])
@@ -178,8 +195,10 @@ def _print(
         print(f"Prometheus  {shown.prometheus}")
 
 
-def _summary(started: Started, reports: "dict[str, Report]", shared: list[str], not_verified: bool, seconds: float) -> str:
-    bad = list(dict.fromkeys([*started.troubles, *shared, *(name for name, report in reports.items() if not report.is_ok)]))
+def _summary(started: Started, verdict: "Verdict | None", not_verified: bool, seconds: float) -> str:
+    reports = verdict.mcps if verdict else []
+    shared = verdict.shared if verdict else []
+    bad = list(dict.fromkeys([*started.troubles, *(report.name for report in (*shared, *reports) if not report.is_ok)]))
     total = len(started.fleet.stanzas)
     there = [stanza.name for stanza in started.fleet.stanzas if stanza.name not in (*bad, *started.still)]
     count = f"{len(there)} of {total}" if len(there) < total else str(total)

@@ -108,8 +108,14 @@ class Engine(Protocol):
     def unavailable(self) -> str:
         """Why it cannot work on this machine, and the way out, in one line; empty if it can."""
 
-    def missing_requirements(self, fleet: Fleet, names: Collection[str]) -> str:
-        """What these MCPs need and this machine cannot have, in one line; empty if nothing. It may fetch what can be had."""
+    def refuse_taken_ports(self, fleet: Fleet, environment: Environment) -> None:
+        """Raises EngineError where another has a port of the fleet."""
+
+    def missing(self, fleet: Fleet, names: Collection[str]) -> list[str]:
+        """What these MCPs need and is not here."""
+
+    def fetch(self, images: Collection[str]) -> str:
+        """Fetch what is missing. Returns why that cannot be, in one line; empty if it can."""
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         """Make what runs be these MCPs of the fleet; what is right already is not touched. Raises EngineError."""

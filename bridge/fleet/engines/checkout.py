@@ -5,11 +5,9 @@ has a name of its own. It stands in compose/.env, where plain `docker compose` f
 A copied folder has the name of the first one: that is told, and nothing is done.
 """
 
-import errno
 import os
 import re
 import secrets
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,42 +163,9 @@ def _keep(project: Project, name: str) -> None:
     write_private(project.env_file, f"{text.rstrip(chr(10))}\n{VARIABLE}={name}\n".lstrip("\n"))
 
 
-# ---- ports
-
-
-def refuse_taken_ports(name: str, ports: Iterable[tuple[str, str, int]]) -> None:
-    """Raises EngineError where a port (variable, host, number) is not to be had, with whose it is and which are free."""
-    here = containers("status=running")
-    taken = [
-        (variable, host, port, _whose(port, here))
-        for variable, host, port in ports
-        if not any(one.project == name and one.publishes(port) for one in here) and not _is_free(host, port)
-    ]
-    if not taken:
-        return
-    said = [f"port {port} is taken by {whose}" for _, _, port, whose in taken]
-    ways = " ".join(f"{variable}={_free(host, port)}" for variable, host, port, _ in taken)
-    raise EngineError("; ".join(said) + f"\nend that, or write free ones into compose/.env: {ways}")
-
-
-def _whose(port: int, here: Iterable[Container]) -> str:
-    for one in here:
+def whose(port: int) -> str:
+    """Who has this port of the machine, as far as Docker knows."""
+    for one in containers("status=running"):
         if one.publishes(port):
             return f"the fleet of {Path(one.folder).parent} ({one.project})" if one.folder else f"the container {one.name}"
     return "another program"
-
-
-def _is_free(host: str, port: int) -> bool:
-    """Only a port that is in use is not: what we may not bind, Docker may."""
-    try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-    except OSError as error:
-        return error.errno != errno.EADDRINUSE
-    return True
-
-
-def _free(host: str, port: int) -> int:
-    return next((other for other in range(port + 1, min(port + 1000, 65536)) if _is_free(host, other)), port)

@@ -19,8 +19,9 @@ def engine(name: str, project: Project, say: Say) -> Engine:
     return Compose(project, say)
 
 
-def choose(asked: str, project: Project, fleet: Fleet, names: Collection[str], say: Say) -> Engine:
-    """The engine that was asked for, else the one that runs already, else the best that works here. Raises EngineError."""
+def choose(asked: str, project: Project, say: Say) -> tuple[Engine, bool]:
+    """The engine that was asked for, else the one that runs already, else the best that works here; and whether another would do, too.
+    Raises EngineError."""
     memory = remembered(project)
     if asked and memory and memory.engine != asked:
         raise EngineError(f"the fleet runs with --engine {memory.engine}: `mcp-bridge down` ends it first")
@@ -28,14 +29,27 @@ def choose(asked: str, project: Project, fleet: Fleet, names: Collection[str], s
         asked = memory.engine
     if asked:
         chosen = engine(asked, project, say)
-        if why := chosen.unavailable() or chosen.missing_requirements(fleet, names):
+        if why := chosen.unavailable():
             raise EngineError(why)
-        return chosen
+        return chosen, False
     compose = engine("compose", project, say)
-    if why := compose.unavailable() or compose.missing_requirements(fleet, names):
-        say(f"{why}: using the embedded engine (--engine compose insists)")
-        return engine("embedded", project, say)
-    return compose
+    if why := compose.unavailable():
+        return _instead(why, project, say), False
+    return compose, True
+
+
+def with_what_it_needs(chosen: Engine, may_be_another: bool, project: Project, fleet: Fleet, names: Collection[str], say: Say) -> Engine:
+    """The chosen engine with what is missing fetched; another one if that cannot be had. Raises EngineError."""
+    if not (why := chosen.fetch(chosen.missing(fleet, names))):
+        return chosen
+    if not may_be_another:
+        raise EngineError(why)
+    return _instead(why, project, say)
+
+
+def _instead(why: str, project: Project, say: Say) -> Engine:
+    say(f"{why}: using the embedded engine (--engine compose insists)")
+    return engine("embedded", project, say)
 
 
 def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, LastUp]:

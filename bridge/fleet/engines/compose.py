@@ -12,7 +12,6 @@ mounted is remembered in compose/state/compose.json. LiteLLM comes last, and is 
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -27,9 +26,11 @@ import yaml
 
 from bridge.fleet import files, targets
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout, docker
+from bridge.fleet.engines import litellm as engines_litellm
 from bridge.fleet.engines.builds import Build, build
+from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.engines.readiness import that_were_given_up, token
+from bridge.fleet.engines.readiness import last_reason, that_were_given_up, token
 from bridge.fleet.engines.reason import why
 from bridge.fleet.engines.waves import Outcome, Waves, is_lost
 from bridge.fleet.environment import PASSWORDS, Environment, for_compose, own_lines, startable
@@ -51,7 +52,6 @@ SQL
 """  # by its socket, where the image trusts everybody who is inside
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
 TOO_OFTEN = 2  # restarts in one `up`, after which a container is not waited for
-GIVEN_UP = re.compile(r'child is FATAL, giving up .*?why="(.*)"')  # the bridge's log; it tells no reason where it has several callers
 NEVER_STARTED = "Created"  # Docker's word; an `up` that was interrupted leaves such
 LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
 
@@ -101,8 +101,17 @@ class Compose:
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
         return fleet
 
-    def missing_requirements(self, fleet: Fleet, names: Collection[str]) -> str:
-        """Pull the base images that many need and that are not here. What is built already needs none; what one MCP alone needs is its own trouble."""
+    def refuse_taken_ports(self, fleet: Fleet, environment: Environment) -> None:
+        here = checkout.of_project(checkout.name_of(self.project))
+        ours = (
+            Port("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
+            Port("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
+            Port("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090)),
+        )
+        refuse_taken(ours, lambda port: any(one.publishes(port) and one.state == "running" for one in here), checkout.whose)
+
+    def missing(self, fleet: Fleet, names: Collection[str]) -> list[str]:
+        """Images that many need. What is built already needs none; what one MCP alone needs is its own trouble."""
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
         here, project = docker.images(), checkout.name_of(self.project)
@@ -114,9 +123,14 @@ class Compose:
             fleet.prometheus_image,
             *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else []),
         ]
-        for image in map(fleet.pinned, dict.fromkeys(needed)):
-            if image in here or f"{image}:latest" in here or isinstance(docker.asked(["docker", "image", "inspect", image]), str):
-                continue
+        return [
+            image
+            for image in map(fleet.pinned, dict.fromkeys(needed))
+            if not (image in here or f"{image}:latest" in here or docker.has_image(image))
+        ]
+
+    def fetch(self, images: Collection[str]) -> str:
+        for image in images:
             self.say(f"pulling {image}")
             try:
                 run(["docker", "pull", "--quiet", image], PULL)
@@ -145,7 +159,6 @@ class Compose:
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         wanted, left_out = startable(environment, fleet.only(names))
         self.project_name = self._claim(fleet)
-        checkout.refuse_taken_ports(self.project_name, _ports(fleet, environment))
         self._render(fleet)
         if not (self.project.state / "litellm.yaml").exists():  # Docker makes a folder of a file that is missing where it is mounted
             self._write_state("litellm.yaml", litellm.config(fleet.only([stanza.name for stanza in wanted])))
@@ -169,11 +182,21 @@ class Compose:
         outcome = outcome | self._start(fit, sidecars, hashes)
         runs = [name for name, state in self._containers().items() if not is_lost(*state)]
         reachable = fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs])
-        self._write_state("litellm.yaml", litellm.config(reachable))
-        outcome = outcome | self._start([LITELLM], sidecars, hashes)
+        outcome = outcome | self._start_litellm(litellm.config(reachable), hashes)
         others_removed()
         self._forget_replaced()
         return Started(fleet.only([stanza.name for stanza in wanted]), left_out, troubles | outcome.failed, outcome.still, self._stamps())
+
+    def _start_litellm(self, config: dict[str, Any], hashes: dict[str, str]) -> Outcome:
+        """Start it with this configuration, or give it that; where it does not take it, with the one before."""
+        file = self.project.state / "litellm.yaml"
+        before = file.read_text(encoding="utf-8")
+        self._write_state(file.name, config)
+        outcome = self._start([LITELLM], [], hashes)
+        if LITELLM in outcome.failed and before != file.read_text(encoding="utf-8"):
+            write_private(file, before, 0o644)
+            self._start([LITELLM], [], hashes)
+        return outcome
 
     def _render(self, fleet: Fleet) -> None:
         """Write what follows from the stanzas, and remove what followed from those that are gone."""
@@ -358,18 +381,22 @@ class Compose:
             run(["docker", "stop", "--time", "15", *(containers[name] for name in some)], HEALTHY)  # many at once, as `restart` does not
             run(["docker", "start", *(containers[name] for name in some)], HEALTHY)
 
-        return docker.for_all([name for name in names if name != LITELLM or not self._is_taken(containers[name])], restart)
+        refusal = self._give_litellm(containers[LITELLM]) if LITELLM in names else None
+        failed = {LITELLM: refusal} if refusal else {}
+        return failed | docker.for_all([name for name in names if name != LITELLM or refusal is None], restart)
 
-    def _is_taken(self, container: str) -> bool:
-        """Whether LiteLLM takes its new configuration without being started anew, which is a second and not ten."""
+    def _give_litellm(self, container: str) -> str | None:
+        """Give it its new configuration, which takes a second, where a start takes ten. Returns why it refuses; None if it must be started."""
         try:
             config = (self.project.state / "litellm.yaml").read_text(encoding="utf-8")
             run(["docker", "exec", "--interactive", container, "python3", "/litellm_server.py", "--take"], HEALTHY, stdin=config)
         except Failed as error:
+            if error.code == engines_litellm.REFUSES:
+                return engines_litellm.refused(error.printed)
             why_not = "it ended as it took its new configuration" if error.reason.startswith("exit code") else error.reason
             self.say(f"LiteLLM is started anew: {why_not}")
-            return False
-        return True
+            return None
+        return ""
 
     def _hashes(self) -> dict[str, str]:
         """What each service's definition is now, as its container's label says it."""
@@ -540,8 +567,8 @@ class Compose:
             said = self._run("--profile", "*", "logs", "--no-color", "--no-log-prefix", "--tail", "200", name, patience=QUICK)
         except Failed:
             return ""
-        if given_up := GIVEN_UP.findall(said):
-            return str(given_up[-1])
+        if reason := last_reason(said.splitlines()):
+            return reason
         return f"{line}{docker.room_for(line)}" if (line := why(said)) else "it logged nothing"
 
     def _memory(self) -> dict[str, dict[str, str]]:
@@ -553,15 +580,6 @@ class Compose:
 
     def _remember(self, memory: dict[str, dict[str, str]]) -> None:
         write_private(self.memory_file, json.dumps(memory, indent=1) + "\n")
-
-
-def _ports(fleet: Fleet, environment: Environment) -> list[tuple[str, str, int]]:
-    """What is published: the variable that chooses the port, the address, and the port."""
-    return [
-        ("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
-        ("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
-        ("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090)),
-    ]
 
 
 def _did_its_work(keys: checkout.Container) -> bool:

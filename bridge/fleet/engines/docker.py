@@ -1,7 +1,9 @@
 """What Docker and Compose say to a command, and what it means: a state, a reason, a way out."""
 
+import re
 import subprocess
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from bridge.fleet.engines import checkout
 from bridge.fleet.engines.programs import Failed, run
@@ -25,6 +27,15 @@ def asked(command: list[str], environment: dict[str, str] | None = None) -> str 
         return run(command, QUICK, env=environment)
     except Failed as error:
         return error
+
+
+def has_image(image: str) -> bool:
+    return isinstance(asked(["docker", "image", "inspect", "--format", "{{.Id}}", image]), str)
+
+
+def moment(said: str) -> float:
+    """Docker's `2026-11-26T20:05:52.123456789Z` as Unix time."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", said.strip())).timestamp()
 
 
 def images() -> dict[str, str]:

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,8 +30,9 @@ from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.excerpt import show
+from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.engines.readiness import that_were_given_up, token
+from bridge.fleet.engines.readiness import last_reason, that_were_given_up, token
 from bridge.fleet.engines.waves import Outcome, Waves
 from bridge.fleet.environment import Environment, startable
 from bridge.fleet.files import dump
@@ -71,6 +71,7 @@ class Embedded:
     def __init__(self, project: Project, say: Say):
         self.project, self.say = project, say
         self.state = project.state / "embedded"
+        self.gateway_file = self.state / "litellm.yaml"
 
     def unavailable(self) -> str:
         return "" if os.name == "posix" else "the embedded engine needs a POSIX system"
@@ -89,7 +90,15 @@ class Embedded:
             update={"stanzas": [served.as_here(self.project, stanza, environment, self.state) for stanza in fleet.stanzas]}
         )
 
-    def missing_requirements(self, fleet: Fleet, names: Collection[str]) -> str:
+    def refuse_taken_ports(self, fleet: Fleet, environment: Environment) -> None:
+        if not self._keeper_lives(self._keeper_state()):
+            ports = (("MCP_PORT", fleet.port), ("LITELLM_PORT", 4000))
+            refuse_taken(Port(name, environment.host, environment.port(name, default)) for name, default in ports)
+
+    def missing(self, fleet: Fleet, names: Collection[str]) -> list[str]:
+        return []
+
+    def fetch(self, images: Collection[str]) -> str:
         return ""
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
@@ -98,13 +107,14 @@ class Embedded:
         entries, started = self._install(fleet.only(names), environment)
         runs = started.fleet.only([stanza.name for stanza in started.fleet.stanzas if stanza.name not in started.troubles])
         gateway = self._litellm(runs)
+        before = _text(self.gateway_file)
         given_up = that_were_given_up(entries, self.urls(fleet, environment).ready, token(environment))
         plan = self._plan(runs, environment, entries, gateway)
         if given_up:
             self.say(f"trying again what was given up: {', '.join(given_up)}")
             plan = _read_again(plan)
-        self._start(plan, self.urls(fleet, environment))
-        outcome = self._wait(runs, environment)
+        self._start(plan)
+        outcome = self._wait(runs, environment, before)
         return replace(started, troubles=started.troubles | outcome.failed, still=outcome.still, stamps=self._stamps(entries))
 
     def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict[str, Any]], Started]:
@@ -147,7 +157,7 @@ class Embedded:
     def _plan(self, fleet: Fleet, environment: Environment, entries: dict[str, dict[str, Any]], gateway: Path) -> dict[str, Any]:
         """Write the configurations, and say which programs run with them."""
         urls = self.urls(fleet, environment)
-        config_file, gateway_file = self.state / "mcps.json", self.state / "litellm.yaml"
+        config_file, gateway_file = self.state / "mcps.json", self.gateway_file
         # Nothing in it is a variable or a command line any more.
         said = {name: {**one, "command": [one["command"], *one.get("args", [])], "args": []} for name, one in entries.items()}
         write_private(config_file, json.dumps({LITERAL: True, "mcpServers": said}, indent=1) + "\n")
@@ -221,15 +231,13 @@ class Embedded:
         """A running bridge that cannot read its configuration only logs that: so it is read here before. Raises UsageError."""
         read_config(replace(Settings(), config=str(config_file), strict=True))
 
-    def _start(self, plan: dict[str, Any], urls: Urls) -> None:
+    def _start(self, plan: dict[str, Any]) -> None:
         """Hand the plan to the keeper; start one where none runs."""
         state = self._keeper_state()
         if state and state["plan"] == plan["digest"] and self._keeper_lives(state):
             return
         if not (state and self._keeper_lives(state)):
             self._end_leftovers(state)
-            for url, variable in ((urls.mcps, "MCP_PORT"), (urls.litellm, "LITELLM_PORT")):
-                _check_port(url, variable)
         write_private(self.state / "plan.json", json.dumps(plan, indent=1) + "\n")
         if state and self._keeper_lives(state):
             os.kill(state["pid"], signal.SIGHUP)
@@ -253,8 +261,9 @@ class Embedded:
                 start_new_session=True,
             )
 
-    def _wait(self, fleet: Fleet, environment: Environment) -> Outcome:
-        """Until every MCP said that it is ready, or why not, and LiteLLM lives. Raises EngineError if bridge or LiteLLM do not come up."""
+    def _wait(self, fleet: Fleet, environment: Environment, before: str) -> Outcome:
+        """Until every MCP said that it is ready, or why not, and LiteLLM lives, with its configuration or that of `before`.
+        Raises EngineError if bridge or LiteLLM do not come up."""
         urls = self.urls(fleet, environment)
         with Http() as http:
             self._until(lambda: http.get(f"{urls.mcps}/healthz").status == 200, BRIDGE)
@@ -262,13 +271,30 @@ class Embedded:
             starting = dict.fromkeys(names, ("starting", ""))
             waves = Waves(lambda _: {}, lambda: starting, urls.ready, self.last_words, self.say, token(environment))
             outcome = waves.run((), names)
-            config = self.state / "litellm.yaml"
-            self._until(lambda: litellm.serves(config, self.state) and http.get(f"{urls.litellm}/health/liveliness").status == 200, LITELLM)
-        return outcome
+            return outcome | Outcome(self._until_litellm(http, urls.litellm, before))
+
+    def _until_litellm(self, http: Http, url: str, before: str) -> dict[str, str]:
+        """Wait for it. Returns why it goes on with the configuration of `before`; it begins with that, too, when it is started again."""
+        file = self.gateway_file
+
+        def lives() -> bool:
+            return http.get(f"{url}/health/liveliness").status == 200
+
+        try:
+            self._until(lambda: (litellm.serves(file, self.state) and lives()) or bool(litellm.refusal(file, self.state)), LITELLM)
+            refusal = litellm.refusal(file, self.state)
+        except EngineError as error:
+            if before in ("", _text(file)):
+                raise
+            refusal = litellm.refused(str(error))
+        if refusal:
+            write_private(file, before)
+            self._until(lives, LITELLM)
+        return {LITELLM: refusal} if refusal else {}
 
     def _stamps(self, entries: dict[str, dict[str, Any]]) -> dict[str, str]:
         """What tells each MCP of now from one that is configured anew, or is in another process."""
-        bridge_now = (((self._keeper_state() or {}).get("programs") or {}).get(BRIDGE) or {}).get("identity", "")
+        bridge_now = self._program(BRIDGE).get("identity", "")
         return {
             name: hashlib.sha256(json.dumps([entry, bridge_now], sort_keys=True).encode()).hexdigest()[:32]
             for name, entry in entries.items()
@@ -276,14 +302,15 @@ class Embedded:
 
     def _until(self, condition: Callable[[], bool], program: str) -> None:
         deadline, shown = time.monotonic() + START_PATIENCE, time.monotonic()
+        before = self._program(program).get("restarts", 0)
         while True:
             try:
                 if condition():
                     return
             except NoResponse:
                 pass
-            one = ((self._keeper_state() or {}).get("programs") or {}).get(program) or {}
-            if one.get("restarts", 0) >= 2:
+            one = self._program(program)
+            if one.get("restarts", 0) >= before + 2:
                 raise EngineError(f"{program} does not start: it {one['why']}\n{self._last_words(program)}")
             if time.monotonic() > deadline:
                 raise EngineError(f"{program} does not answer after {START_PATIENCE:g} s\n{self._last_words(program)}")
@@ -293,7 +320,7 @@ class Embedded:
             time.sleep(0.1)
 
     def _last_words(self, program: str) -> str:
-        return "\n".join(f"  {line}" for line in _tail(self.state / f"{program}.log", 12))
+        return "\n".join(f"  {line}" for line in _text(self.state / f"{program}.log").splitlines()[-12:])
 
     # ---- down
 
@@ -335,7 +362,7 @@ class Embedded:
         return [*(Running(name, "mcp", "up" if bridge_is_up else "down", "in the bridge's process") for name in self._served()), *found]
 
     def last_words(self, name: str) -> str:
-        return ""  # this bridge has one caller, whom it tells
+        return last_reason(line for line in _text(self.state / f"{BRIDGE}.log").splitlines() if f" mcp={name} " in line)
 
     def logs(self, names: Collection[str], excerpt: Excerpt) -> int:
         own, served_here = (BRIDGE, LITELLM, "keeper"), self._served()
@@ -377,6 +404,9 @@ class Embedded:
             return None
         return state if state.get("place", here := keeper.place(self.state)) == here else None
 
+    def _program(self, name: str) -> dict[str, Any]:
+        return ((self._keeper_state() or {}).get("programs") or {}).get(name) or {}
+
     def _keeper_lives(self, state: dict[str, Any] | None) -> bool:
         return state is not None and keeper.identity(state["pid"]) == state["identity"]
 
@@ -396,16 +426,5 @@ def _digest(*files: Path) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files if path.exists())).hexdigest()
 
 
-def _check_port(url: str, variable: str) -> None:
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        if probe.connect_ex((host.strip("[]"), int(port))) == 0:
-            raise EngineError(f"port {port} is taken by another program: end that, or choose another with {variable}=… in compose/.env")
-
-
-def _tail(path: Path, lines: int) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-    except FileNotFoundError:
-        return []
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.fleet.engines.packages import OURS, environment, interpreter
+from bridge.fleet.engines.reason import why
 from bridge.fleet.model import release
 from bridge.fleet.targets.compose import named_in
 
@@ -20,6 +21,8 @@ PINNED = Path(__file__).parent
 SERVER = Path(__file__).parent.parent / "targets/templates/litellm_server.py"
 OLD = (1, 81)
 OURS_TOO = ("PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+REFUSES = 3  # the exit code of litellm_server.py --take
+REFUSED = "it does not take its configuration, and goes on with the one before"
 WITH_OLD = ("pydantic<2.12", "anyio<4.14")  # newer ones break the MCP gateway of 1.77 to 1.80
 
 
@@ -43,6 +46,19 @@ def serves(config: Path, home: Path) -> bool:
     except (FileNotFoundError, IndexError):
         return False
     return said in ("-", hashlib.sha256(config.read_bytes()).hexdigest())
+
+
+def refusal(config: Path, home: Path) -> str:
+    """Why the one that runs did not take this configuration; empty if it did, or has not said so."""
+    try:
+        digest, _, said = (home / "litellm-refused").read_text(encoding="utf-8", errors="replace").partition("\n")
+    except FileNotFoundError:
+        return ""
+    return refused(said) if digest == hashlib.sha256(config.read_bytes()).hexdigest() else ""
+
+
+def refused(said: str) -> str:
+    return f"{REFUSED}: {why(said) or 'it does not say why'} (litellm/base.yaml, or `litellm` in a stanza)"
 
 
 def variables(config: dict[str, Any], said: Mapping[str, str], home: Path) -> dict[str, str]:

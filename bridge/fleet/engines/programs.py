@@ -16,7 +16,7 @@ class Failed(RuntimeError):
 
     def __init__(self, command: Sequence[str | Path], code: object, printed: str):
         super().__init__(f"{' '.join(map(str, command))}\nexit code {code}\n{printed[-3000:]}")
-        self.printed = printed
+        self.printed, self.code = printed, code
         # The line that says why, as well as that can be told: the last one that speaks of an error, else the last one.
         lines = [line.strip() for line in printed.splitlines() if line.strip()]
         self.reason = next(

@@ -2,6 +2,7 @@
 given up looks as if it started, or even as if all were well.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,7 @@ from bridge.fleet.environment import Environment
 
 AT_ONCE = 8
 PATIENCE = 2.0
+GIVEN_UP = re.compile(r'child is FATAL, giving up .*?why="(.*)"')
 FAILED, STARTING = "failed", "starting"
 
 
@@ -19,6 +21,12 @@ def given_up(said: Response, last_words: Callable[[], str]) -> str:
     """Why the server was given up, as /readyz says; empty if it was not. A bridge that has several callers tells that to its log only."""
     word = said.json()
     return str(word.get("reason") or last_words() or "it does not say why") if word.get("state") == "fatal" else ""
+
+
+def last_reason(log: Iterable[str]) -> str:
+    """Why a server was given up the last time, as the log of its bridge says; empty if it does not."""
+    found = [match[1] for line in log if (match := GIVEN_UP.search(line))]
+    return found[-1] if found else ""
 
 
 def token(environment: Environment) -> dict[str, str]:

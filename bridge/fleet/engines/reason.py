@@ -36,6 +36,7 @@ BAD = re.compile(
     r"unsatisfiable|no solution|no space|killed|out of memory|does not exist|not permitted|unknown|unrecognized|exited|exception|404)\b|×",
     re.IGNORECASE,
 )
+VALIDATION = re.compile(r"\d+ validation errors? for \w+$")  # pydantic names the first field and its mistake in the two lines that follow
 LAST_RESORT = re.compile(r"^(failed to solve|target \S+: failed|process \"|command failed|error: process)", re.IGNORECASE)
 
 
@@ -48,8 +49,9 @@ def why(printed: str) -> str:
         lambda line: not LAST_RESORT.search(line),
         bool,
     ):
-        if found := [line for line in lines if says(line)]:
-            return found[-1][:WIDTH]
+        if found := [number for number, line in enumerate(lines) if says(line)]:
+            more = 3 if VALIDATION.search(lines[found[-1]]) else 1
+            return ": ".join(lines[found[-1] : found[-1] + more])[:WIDTH]
     return ""
 
 

@@ -4,16 +4,15 @@ Fifty servers that start at once on two processors all need longer than anybody 
 earlier ones are there. Nobody is given up because others are slow: the wait ends when nothing has changed for a while.
 """
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from bridge.container import STARTS
 from bridge.fleet.ask import Http
 from bridge.fleet.engines import UNHEALTHY, Say
 from bridge.fleet.engines.readiness import asked, given_up
 
-ROOM = 2 + 2 * (os.cpu_count() or 2)  # that are starting at the same time
 STILL = 120.0  # seconds without any change, after which those that are starting are not waited for any more
 EVERY = 5.0  # seconds between two lines of progress, more where nothing changes
 LOOK, ASK = 1.0, 0.25  # seconds between two looks at the containers, at the MCPs
@@ -40,7 +39,7 @@ class Waves:
     last_words: Callable[[str], str]
     say: Say
     headers: Mapping[str, str]  # for asking an MCP why it is not ready
-    room: int = ROOM
+    room: int = STARTS
 
     def run(self, todo: Collection[str], waiting: Collection[str] = ()) -> Outcome:
         """Start `todo`, and wait for them and for those of `waiting`, which were started before."""

@@ -100,6 +100,8 @@ async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Htt
         word = said.json()
         if said.status == 200:
             return Hop("ready", OK, str(word.get("state", "")), seconds=_since(began))
+        if said.status == 401:
+            return Hop("ready", NONE, "it tells that to who has its token")  # and the next hop that this is another one
         if why := given_up(said, lambda: known):
             mend = f"mend what it says (images/{stanza.name}/stanza.yaml, compose/.env), then mcp-bridge up; its log: mcp-bridge logs {stanza.name}"
             return Hop("ready", FAILED, f"given up: {why}", mend, _since(began))
