@@ -8,6 +8,7 @@ from bridge.fleet.engines import checkout, docker
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.targets.compose import flat
 
+RUN = ["docker", "run", "--rm"]
 FROM_POOLS = "fully subnetted", "non-overlapping", "no available network", "predefined address pools"
 NAMES = "import socket, sys; [socket.getaddrinfo(name, 443) for name in sys.argv[1:]]"
 PIP = [
@@ -65,7 +66,7 @@ def names(patient: Patient) -> tuple[str, str, str]:
         return SKIPPED, "no image is here to try it with: `mcp-bridge up` fetches one", ""
     try:
         run(["docker", "network", "create", "--internal", name], PATIENCE)
-        run(["docker", "run", "--rm", "--network", name, "--network-alias", name, image, "python", "-c", NAMES, name], PATIENCE)
+        run([*RUN, "--network", name, "--network-alias", name, image, "python", "-c", NAMES, name], PATIENCE)
     except Failed as error:
         return (
             FAILED,
@@ -88,7 +89,7 @@ def registries(patient: Patient) -> tuple[str, str, str]:
         tried["npm"] = [node, *NPM]
     for what, command in tried.items():
         try:
-            run(["docker", "run", "--rm", *command], PATIENCE)
+            run([*RUN, *command], PATIENCE)
         except Failed as error:
             return FAILED, f"{what} packages cannot be had in a container: {error.reason}", blocked(error.printed)
     return OK, f"{' and '.join(tried)} packages can be had in a container", ""
