@@ -30,7 +30,10 @@ ACCOUNTS = (
     ),
 )
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
-A_LOCAL_FILE = re.compile(r"\bfile:|\b(local|absolute) (file|path)", re.IGNORECASE)
+A_LOCAL_FILE = re.compile(
+    r"\bfile:|\b(local|absolute) (file|path)|\bfile ?paths?\b|\bpath (to|of) (the |a |an )?[\w ]*(file|image|folder|directory|document)\b",
+    re.IGNORECASE,
+)
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
     re.IGNORECASE,
