@@ -84,8 +84,8 @@ STRANGERS = {
     # ends without its database
     "redis-js": (
         ["--npm", "@modelcontextprotocol/server-redis@2025.4.25"],
-        {"npm": "@modelcontextprotocol/server-redis@2025.4.25", "command": "mcp-server-redis", "egress": True},
-        "it looks for a service at 127.0.0.1:6379",
+        {"npm": "@modelcontextprotocol/server-redis@2025.4.25", "command": ["mcp-server-redis", "${REDIS_JS_URL}"], "egress": True},
+        "compose/.env must say REDIS_JS_URL",
     ),
     # fetches what it runs when it is started
     "kanban": (

@@ -549,6 +549,12 @@ def test_a_command_has_commands_and_one_of_the_same_help_takes_the_place_of_anot
     assert usage.with_command(seen(words=["no key"], started=0.0, help=whole), ("it", "server")) == ("it", "server")
 
 
+def test_the_variables_that_a_readme_shows_are_those_that_are_set_and_not_their_values():
+    readme = '{"it": {"command": "npx", "env": {"SITE_TOKEN": "<YOUR_TOKEN>", "SITE_URL": "https://MY_SITE"}}}'
+
+    assert witness.shown_variables(readme) == {"SITE_TOKEN", "SITE_URL"}
+
+
 def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
     given = mends.with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
     option = mends.with_options(
@@ -571,6 +577,7 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
         ('["-y", "@me/it", "--site", "<your-site>", "/Users/you/notes",]', ("it", "--site", "${IT_SITE}", "/data")),
         ('["--from", "@me/it==1.2", "it", "--db=/path/to/x.db"]', ("it", "--db=/data/data.db")),
         ('["run", "-i", "me/it"]', ("it",)),
+        ('["@me/it", "redis://localhost:6379", "--at=https://api.example.com"]', ("it", "${IT_URL}", "--at=https://api.example.com")),
         ('["@me/it", "<path-to-your-sqlite-database.db>", "${input:org}"]', ("it", "/data/data.db", "${IT_ORG}")),
         ('["-y", "@me/it"]', ("it",)),
         ("[nonsense", ("it",)),

@@ -154,7 +154,9 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
     if word.startswith("-") and "=" not in word:
         return word
     name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    if re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):
+    if re.match(r"[a-z][a-z0-9+.-]*://[^/]*(localhost|127\.0\.0\.1|@)", value):
+        value = f"${{{variable}_URL}}"
+    elif re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):
         value = f"{folder}/data.db" if re.search(r"\.(db|sqlite3?|duckdb)$", value) else folder
     elif A_DATABASE.search(value):
         value = f"{folder}/data.db"

@@ -231,11 +231,16 @@ def variables(package: str) -> tuple[list[str], list[str], list[list[str]]]:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
     readme = "\n".join(_text(path) for path in own if README.match(path.name))
     named = set(NAMED.findall(readme))
-    found |= {name for block in SHOWN_VARIABLES.findall(readme) for name in NAMED.findall(block)}
+    found |= shown_variables(readme)
     unread = named - found
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
     return sorted(found), sorted(found & named), shown_arguments(readme, package)
+
+
+def shown_variables(readme: str) -> set[str]:
+    """The variables in the `env` of clients' configurations that a text shows."""
+    return {name for block in SHOWN_VARIABLES.findall(readme) for name in re.findall(rf"({NAMED.pattern})[\"']?\s*[:=]", block)}
 
 
 def shown_arguments(readme: str, package: str) -> list[list[str]]:
