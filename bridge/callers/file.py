@@ -35,7 +35,12 @@ Keys = tuple[str | int, ...]
 
 def read(path: str, tokens: Tokens | None = None) -> Callers:
     """The callers of the file beside those of a --token-file. Raises UsageError."""
-    return _Reader(documents.read(path), tokens).callers()
+    return of(documents.read(path), tokens)
+
+
+def of(document: Document, tokens: Tokens | None = None) -> Callers:
+    """Those of a file that was read. Raises UsageError."""
+    return _Reader(document, tokens).callers()
 
 
 class _Reader:

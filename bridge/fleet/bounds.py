@@ -29,7 +29,18 @@ MEANING = {"docker": "its server may start, read and end any container and see e
 SOCKETS = ("/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio", "/var/lib/docker", "/var/lib/containerd", "/var/lib/kubelet")
 MACHINE = ("/proc", "/sys", "/dev", "/boot")
 ALL_OF_IT = ("/etc", "/root", "/home", "/usr")  # whole ones: what is inside may be meant
-OF_THE_FLEET = ("bridge", "images", "litellm", "compose/secrets", "compose/state", "compose/door", "compose/database", ".git", ".venv")
+OF_THE_FLEET = (
+    "bridge",
+    "images",
+    "litellm",
+    "compose/secrets",
+    "compose/state",
+    "compose/door",
+    "compose/database",
+    "compose/callers",
+    ".git",
+    ".venv",
+)
 # Where a volume would cover what the bridge runs from, or what it and the fleet keep from the child.
 OF_THE_CONTAINER = tuple(
     """/opt/bridge /run /var/run /proc /sys /dev /bin /sbin /lib /lib64 /etc /usr/bin /usr/sbin /usr/lib /usr/lib64 /usr/local""".split()

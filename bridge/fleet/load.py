@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from bridge.fleet import digests
+from bridge.fleet import callers, digests
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import ARCHITECTURES, Part, Stanza
@@ -56,6 +56,9 @@ def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
     settings["digests"] = digests.read(folder)
     if not isinstance(settings.setdefault("litellm", {}), dict):
         raise StanzaError(f"{folder / FLEET}:{lines.get(('litellm',), 1)}: litellm: must be a mapping: litellm: {{version: 1.80.0}}")
+    if said := settings.get("callers"):
+        callers.check(said, str(folder / FLEET), (folder / FLEET).read_text(encoding="utf-8"))
+        settings["callers"] = callers.with_hashes(said, folder)
     for name, value in changes.items():
         settings[name] = {**settings.get(name, {}), **value} if isinstance(value, dict) else value
     base = folder.parent / "litellm" / "base.yaml"

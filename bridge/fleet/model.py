@@ -7,8 +7,10 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bridge.fleet import callers
 from bridge.fleet.bounds import Place
 from bridge.fleet.stanza import Hosts, Image, Origins, Part, Stanza
+from bridge.settings import UsageError
 
 PORT = 8000  # on which every sidecar listens inside its container
 
@@ -52,6 +54,9 @@ class Fleet(Part):
         default_factory=list,
         description="names of this machine that LiteLLM and Prometheus are reached by, beside localhost and addresses: nas.local",
     )
+    callers: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="who else there is and what each may do, as in a file of `serve --callers` (docs/callers.md)"
+    )
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     postgres_image: Image = "postgres:17"
     python_image: Image = "python:3.13-slim"
@@ -61,6 +66,15 @@ class Fleet(Part):
     @classmethod
     def _may_have_lines(cls, place: Place) -> bool:
         return place[:2] in (("litellm", "base"), ("litellm", "models"))
+
+    @field_validator("callers")
+    @classmethod
+    def _are_callers(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        try:
+            callers.check(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("stanzas")
     @classmethod

@@ -21,6 +21,7 @@ from bridge.serve.configuration import Configuration, caller_of, read
 from bridge.serve.listener import is_private, url_of
 from bridge.serve.server import Server, server_of
 from bridge.serve.services import Services
+from bridge.serve.watch import Watch
 from bridge.settings import Settings, UsageError
 
 if TYPE_CHECKING:
@@ -123,9 +124,12 @@ class Process:
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        callers = Watch(self._settings.callers)
         while True:
             await asyncio.sleep(SWEEP)
             self._services.sweep(loop.time())
+            if callers.has_changed(loop.time()):
+                self._reload_on_signal()
             if self._sums is not None:
                 self._sums.sweep()
             if self._oauth is not None and (expired := self._oauth.expired()):

@@ -171,6 +171,7 @@ def test_options_of_the_bridge_are_variables():
         "TZ": "${TZ:-UTC}",
         "MCP_BRIDGE_NAME": "notes",
         "MCP_BRIDGE_TOKEN_FILE": "/run/keys/notes",
+        "MCP_BRIDGE_CALLERS": "/run/callers/callers.yaml",
         "MCP_BRIDGE_UDS": "/run/mcp/socket",
         "MCP_BRIDGE_PIN": "warn",
         "MCP_BRIDGE_PIN_FILE": "/run/approved/tools.lock.json",
@@ -186,7 +187,7 @@ def test_options_of_the_bridge_are_variables():
 
 def test_references_in_a_command_and_in_volumes_are_composes_own():
     assert service(NODE)["command"] == ["notes", "--file", "${NOTES:-/data/notes.json}"]
-    assert service(NODE)["volumes"][2:] == ["${NOTES_DIR:-notes-data}:/data", "./papers:/papers:ro", "../images/notes:/run/approved:ro"]
+    assert service(NODE)["volumes"][3:] == ["${NOTES_DIR:-notes-data}:/data", "./papers:/papers:ro", "../images/notes:/run/approved:ro"]
     assert compose.sidecar(FLEET, NODE)["volumes"] == {"notes-data": {}}
     assert "command" not in service(PYTHON)
 

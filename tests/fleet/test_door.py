@@ -1,19 +1,22 @@
 """Which key an MCP gets to see from the door: a real nginx with the configuration of the fleet, and sockets that write down what they hear."""
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 
 import httpx
 import pytest
 from kinds import Stanza
-from support import eventually
+from support import eventually, zoo
 
 from bridge.callers.tokens import hash_of
 from bridge.fleet import Fleet
+from bridge.fleet.callers import shipped
 from bridge.fleet.targets import door
 from bridge.fleet.targets.template import template
 
@@ -136,3 +139,59 @@ def test_a_callers_own_secrets_are_passed_on(front):
     front.ask(front.published, "/git/mcp", "nas", Authorization="Bearer alices", X_GitHub_Token="ghp_hers")
 
     assert header("x-github-token", front.seen[-1][1]) == "ghp_hers"
+
+
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+
+
+def test_a_real_bridge_behind_it_knows_its_callers_by_what_the_fleet_tells_it(front, tmp_path):
+    """The same files as in a container: hashes of derived keys, and compose/callers/callers.yaml."""
+    alice, name = "alice-0123456789-0123456789", "time"
+    (front.folder / name / "socket").unlink()
+    rules = {"alice": {"token_sha256": hash_of(alice).removeprefix("sha256:"), "may": {"time/echo": "execute"}}}
+    (tmp_path / "callers.yaml").write_text(json.dumps(shipped(rules)))
+    told = [
+        "--token-file",
+        front.folder / "keys/mcp" / name,
+        "--callers",
+        tmp_path / "callers.yaml",
+        "--uds",
+        front.folder / name / "socket",
+    ]
+    words = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "serve",
+        "--name",
+        name,
+        "--allowed-host",
+        "*",
+        "--session-key-file",
+        tmp_path / "key",
+        *told,
+        "--",
+        *zoo("echo"),
+    ]
+    with subprocess.Popen(list(map(str, words)), stderr=subprocess.DEVNULL) as bridge:
+        try:
+
+            def status(port: int, path: str, method: str = "POST", **headers: str) -> int:
+                named = {"host": name, "accept": "application/json, text/event-stream"}
+                named |= {key.replace("_", "-"): value for key, value in headers.items()}
+                body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO} if method == "POST" else None
+                return httpx.request(method, f"http://127.0.0.1:{port}{path}", json=body, headers=named, trust_env=False).status_code
+
+            eventually(lambda: status(front.inside, "/mcp", Authorization=f"Bearer {front.token}") == 200)
+            assert status(front.inside, "/mcp", X_API_Key=front.token) == 200
+            assert status(front.inside, "/mcp", X_API_Key=front.token, Authorization=f"Bearer {alice}") == 200
+            assert status(front.published, "/time/mcp", Authorization=f"Bearer {front.token}") == 200
+            assert status(front.published, "/time/mcp", Authorization=f"Bearer {alice}") == 200
+            assert status(front.published, "/time/mcp") == 401
+            assert status(front.published, "/time/mcp", Authorization=f"Bearer {front.watch}") == 401
+            assert status(front.inside, "/mcp", Authorization=f"Bearer {front.watch}") in (401, 403, 404)
+            assert status(front.inside, "/metrics", "GET", Authorization=f"Bearer {front.watch}") == 200
+            assert status(front.published, "/time/metrics", "GET", Authorization=f"Bearer {front.token}") == 200
+            assert status(front.published, "/time/metrics", "GET", Authorization=f"Bearer {alice}") in (401, 403, 404)
+        finally:
+            bridge.terminate()

@@ -59,6 +59,9 @@ def test_nobody_talks_to_anybody_unless_it_says_so():
     }
 
 
+HASHES = [{"key": f"{name}_hash", "path": name} for name in ("operator_token", "bridge_token", "prometheus_token")]
+
+
 def test_an_mcp_with_egress_does_not_reach_litellm_and_sees_a_hash():
     (rule,) = of("NetworkPolicy", "litellm")["spec"]["ingress"]
     secrets = next(one for one in pod("git-host")["volumes"] if one["name"] == "secrets")["projected"]["sources"]
@@ -66,7 +69,7 @@ def test_an_mcp_with_egress_does_not_reach_litellm_and_sees_a_hash():
     assert rule["from"][0]["podSelector"]["matchExpressions"] == [
         {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}
     ]
-    assert secrets[0] == {"secret": {"name": "mcp-bridge", "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}
+    assert secrets[0] == {"secret": {"name": "mcp-bridge", "items": HASHES}}
 
 
 def test_secrets_are_named_and_never_made():

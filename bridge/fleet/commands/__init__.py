@@ -34,6 +34,7 @@ COMMANDS = (
     "resources",
     "prompts",
     "catalog",
+    "caller",
     "secret",
     "prune",
     "doctor",

@@ -26,6 +26,7 @@ from bridge.callers.tokens import hash_of
 from bridge.child.environment import PROXIES
 from bridge.config import LITERAL
 from bridge.config import read as read_config
+from bridge.fleet import callers
 from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.cache import cache
@@ -169,6 +170,7 @@ class Embedded:
         key = environment.values["BRIDGE_TOKEN"]
         of_litellm = hmac.digest(key.encode(), b"litellm", "sha256").hex()
         write_private(token, f"operator {hash_of(key)}\nlitellm {hash_of(of_litellm)}\n")  # children may read it
+        write_private(self.state / callers.SHIPPED, json.dumps(callers.shipped(fleet.callers, with_prometheus=False), indent=1) + "\n")
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         if zone := environment.values.get("TZ"):
             ours["TZ"] = zone
@@ -181,6 +183,8 @@ class Embedded:
             environment.port("MCP_PORT", fleet.port),
             "--token-file",
             token,
+            "--callers",
+            self.state / callers.SHIPPED,
             "--session-key-file",
             self.state / "session.key",
             "--cache-dir",

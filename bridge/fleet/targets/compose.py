@@ -19,6 +19,7 @@ Each file includes what it needs, so that it can be started alone; networks, soc
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.fleet import callers as known
 from bridge.fleet.files import MADE_BY, File, generated_yaml
 from bridge.fleet.model import Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
@@ -33,7 +34,7 @@ THIS_MACHINE = f"{HOST}:host-gateway"  # by a name: Docker Desktop knows it, Doc
 INNER = {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
 NETWORKS = {"inside": INNER, "front": {}, "outside": {"driver_opts": {"com.docker.network.bridge.enable_icc": "false"}}}
 SOCKET = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777,size=64k,nr_inodes=16"}}  # all that a child can fill
-KEYS = "/run/keys"
+KEYS, CALLERS = "/run/keys", "/run/callers"
 READERS = ("litellm", "prometheus", "database", "door", "mcp")
 OWN_KEYS = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
 LITELLM_ENTRY = f"""python="$(sed -n '1s/^#! *//p' "$(command -v litellm)")"
@@ -68,6 +69,9 @@ def render(fleet: Fleet) -> Iterator[File]:
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")
     first, _, rest = template("reader.sh").partition("\n")
     yield File("compose/database/reader.sh", f"{first}\n# {MADE_BY}\n{rest}")
+    yield generated_yaml(
+        f"compose/callers/{known.SHIPPED}", known.shipped(fleet.callers), "Who may do what, for every bridge: images/fleet.yaml"
+    )
     yield File("compose/defaults/nothing", "")
     if fleet.caller_secrets:
         yield File(f"compose/{NO_CALLERS}/.nobody", "")
@@ -95,7 +99,10 @@ def flat(fleet: Fleet) -> dict[str, Any]:
 def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     """The file of one MCP."""
     limits = stanza.limits
-    said = options(fleet, stanza, f"{KEYS}/{stanza.name}") | {"MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket"}
+    said = options(fleet, stanza, f"{KEYS}/{stanza.name}") | {
+        "MCP_BRIDGE_CALLERS": f"{CALLERS}/{known.SHIPPED}",
+        "MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket",
+    }
     given = (
         ZONE
         | {name: escaped(value, has_references=False) for name, value in said.items()}
@@ -112,6 +119,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     service["volumes"] = [
         f"{_socket(stanza)}:{front.SOCKETS}",
         _keys("mcp"),
+        f"./callers:{CALLERS}:ro",
         *(f"${{{name}_CALLERS:-./{NO_CALLERS}}}:{CALLER_SECRETS}/{name}:ro" for name in map(stanza.stored, stanza.caller_secrets)),
         *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
     ]

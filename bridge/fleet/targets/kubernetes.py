@@ -1,6 +1,6 @@
 """kubernetes/: manifests for a cluster that you have. `kubectl apply -k kubernetes` after the images are where it finds them.
 
-Secrets are named here and made by you: `mcp-bridge` (keys bridge_token, bridge_token_hash, litellm_master_key) and `mcp-NAME` for each MCP
+Secrets are named here and made by you: `mcp-bridge` (litellm_master_key; a token and its hash for the operator, LiteLLM and Prometheus) and `mcp-NAME` for each MCP
 that has some. Variables without a default come from the ConfigMap `mcp-settings`, which is yours too. A stanza's volume is
 a claim, because a hardened pod may not see its node's folders.
 """
@@ -8,6 +8,7 @@ a claim, because a hardened pod may not see its node's folders.
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.fleet import callers as known
 from bridge.fleet.files import MADE_BY, File, dump
 from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import REFERENCE, Stanza
@@ -19,6 +20,8 @@ from bridge.fleet.targets.template import fill, template
 from bridge.pins.lock import FILE as PINS
 
 UID = 10001
+TOKENS = ("operator_token", "bridge_token", "prometheus_token")  # the operator's, LiteLLM's, Prometheus'
+CALLERS = "/run/callers"
 KEYS, SETTINGS = "mcp-bridge", "mcp-settings"
 RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": UID, "runAsGroup": UID, "fsGroup": UID, "seccompProfile": {"type": "RuntimeDefault"}}
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
@@ -27,7 +30,7 @@ ANYWHERE = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}  # b
 
 def render(fleet: Fleet) -> Iterator[File]:
     parts = {stanza.name: sidecar(fleet, stanza) for stanza in fleet.sidecars if not stanza.tests_only}
-    parts |= {"litellm": litellm(fleet), "network": network(fleet), "monitoring": monitoring(fleet)}
+    parts |= {"callers": [callers(fleet)], "litellm": litellm(fleet), "network": network(fleet), "monitoring": monitoring(fleet)}
     for name, documents in parts.items():
         yield _file(name, documents)
     images = [
@@ -61,7 +64,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     given = [
         *(
             {"name": name, "value": escaped(value, references=False)}
-            for name, value in options(fleet, stanza, f"{SECRETS}/tokens", files).items()
+            for name, value in (options(fleet, stanza, "", files) | {"MCP_BRIDGE_CALLERS": f"{CALLERS}/{known.SHIPPED}"}).items()
         ),
         *(_variable(name, value) for name, value in variables(stanza).items()),
     ]
@@ -89,6 +92,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
+            {"name": "callers", "mountPath": CALLERS, "readOnly": True},
             *(
                 {"name": name, "mountPath": volume.target, **({"readOnly": True} if volume.read_only else {})}
                 for name, volume in claims.items()
@@ -98,6 +102,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     volumes = [
         {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": _bytes(scratch(stanza.limits.memory))}},
         {"name": "secrets", "projected": {"defaultMode": 0o444, "sources": _secret_sources(stanza, files)}},
+        {"name": "callers", "configMap": {"name": "callers"}},
         *({"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims),
     ]
     if stanza.pin != "off":
@@ -127,6 +132,14 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     if leaves := _leaves(stanza):
         documents.append(_policy(f"{stanza.name}-egress", labels, {"matchLabels": labels}, egress=leaves))
     return documents
+
+
+def callers(fleet: Fleet) -> dict[str, Any]:
+    """Who may do what: hashes and rules, no secret. Pods see a change within a minute or so."""
+    told = known.shipped(fleet.callers)
+    of_own = {known.OPERATOR: "operator_token", known.LITELLM: "bridge_token", known.PROMETHEUS: "prometheus_token"}
+    told["callers"] |= {name: told["callers"][name] | {"token_file": f"{SECRETS}/{key}"} for name, key in of_own.items()}
+    return _of("v1", "ConfigMap", "callers", {"app.kubernetes.io/part-of": "mcp-bridge"}, data={known.SHIPPED: dump(told)})
 
 
 def litellm(fleet: Fleet) -> list[dict[str, Any]]:
@@ -205,7 +218,7 @@ def monitoring(fleet: Fleet) -> list[dict[str, Any]]:
                 "path": "/metrics",
                 "interval": "15s",
                 "honorLabels": True,
-                "authorization": {"type": "Bearer", "credentials": {"name": KEYS, "key": "bridge_token"}},
+                "authorization": {"type": "Bearer", "credentials": {"name": KEYS, "key": "prometheus_token"}},
                 "relabelings": [
                     {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "mcp"},
                     {"targetLabel": "job", "replacement": "mcp"},  # as the alerts call it
@@ -230,8 +243,9 @@ def _how(fleet: Fleet) -> str:
         "",
         "1. Push the images, and say in an overlay of this file where they are (`images`: newName, newTag).",
         "2. kubectl apply -f network.yaml, then make what the manifests name and do not hold (leave out of an overlay what you do not want):",
-        f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… --from-literal=bridge_token=TOKEN \\",
-        "     --from-literal=bridge_token_hash=HASH     (`mcp-bridge token` makes both: MCPs see the hash only)",
+        f"   kubectl -n {fleet.name} create secret generic {KEYS} --from-literal=litellm_master_key=… \\",
+        " \\\n".join(f"     --from-literal={key}=TOKEN --from-literal={key}_hash=HASH" for key in TOKENS),
+        "   (`mcp-bridge token` makes a token and its hash: MCPs see hashes only. They are the operator's, LiteLLM's and Prometheus')",
     ]
     for stanza in fleet.sidecars:
         if stanza.secrets and not stanza.tests_only:
@@ -324,7 +338,7 @@ def _callers(stanza: Stanza, name: str) -> str:
 
 
 def _secret_sources(stanza: Stanza, files: list[str]) -> list[dict[str, Any]]:
-    sources: list[dict[str, Any]] = [{"secret": {"name": KEYS, "items": [{"key": "bridge_token_hash", "path": "tokens"}]}}]
+    sources: list[dict[str, Any]] = [{"secret": {"name": KEYS, "items": [{"key": f"{key}_hash", "path": key} for key in TOKENS]}}]
     for name in files:
         item: dict[str, Any] = {
             "name": f"mcp-{stanza.name}",

@@ -28,7 +28,7 @@ def options(fleet: Fleet, stanza: Stanza, token_file: str, as_files: Iterable[st
     `as_files`: the secrets that are there as files, all unless said otherwise.
     """
     there = stanza.secrets if as_files is None else {name: stanza.secrets[name] for name in as_files}
-    said: dict[str, str] = {"name": stanza.name, "token_file": token_file}
+    said: dict[str, str] = {"name": stanza.name} | ({"token_file": token_file} if token_file else {})
     said |= {name: _option(value) for name, value in stanza.bridge.items()}
     if stanza.pin != "off":
         said |= {"pin": stanza.pin, "pin_file": f"{APPROVED}/{PINS}"}

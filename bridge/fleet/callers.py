@@ -1,0 +1,63 @@
+"""Who there is beside the operator: `callers:` of images/fleet.yaml, and what every bridge is told of it. Pure.
+
+The form is that of `serve --callers`, and so is the parser. A bridge knows keys by hash only. Three callers are the fleet's own, and their keys
+follow from BRIDGE_TOKEN (targets/templates/keys.py): `operator`, who may do everything; `litellm`, which stands for all who come through LiteLLM without a
+key of their own, and may call everything unless images/fleet.yaml says less; `prometheus`, which reads metrics and nothing else.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bridge.callers import file as callers_file
+from bridge.callers.caller import Callers
+from bridge.callers.tokens import Tokens
+from bridge.clients.document import Document
+from bridge.settings import UsageError
+
+OPERATOR, LITELLM, PROMETHEUS = "operator", "litellm", "prometheus"
+KEYS = ("token_sha256", "token_file", "basic", "jwt")
+SHIPPED = "callers.yaml"  # in a folder of its own: what is mounted as a file stays the old one
+
+
+def check(callers: object, path: str = "images/fleet.yaml", text: str = "") -> Callers:
+    """Raises UsageError with the line."""
+    if isinstance(callers, dict):
+        for name in (OPERATOR, PROMETHEUS):
+            if name in callers:
+                raise UsageError(f"{path}: callers.{name}: it is the fleet's own: call yours something else")
+        of_litellm = callers.get(LITELLM)
+        if isinstance(of_litellm, dict) and (own := [word for word in KEYS if word in of_litellm]):
+            raise UsageError(f"{path}: callers.{LITELLM}: {own[0]}: the fleet makes LiteLLM's key: say here what it may do")
+    document = Document(path, text or json.dumps({"callers": callers}), {"callers": callers, "default": "read"})
+    known = callers_file.of(document, Tokens({bytes(32): LITELLM}))
+    if known.have_claims:
+        raise UsageError(f"{path}: callers: jwt: the bridges of a fleet ask no issuer: give this caller a token")
+    return known
+
+
+def with_hashes(callers: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same without files of tokens, which bridges do not see. `folder` is where they are named from. Raises UsageError."""
+    return {name: _with_hashes(entry, folder) for name, entry in callers.items()}
+
+
+def _with_hashes(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    said = dict(entry)
+    files, hashes = said.pop("token_file", []), said.get("token_sha256", [])
+    if not files:
+        return said
+    found = [digest.hex() for file in _list(files) for digest in Tokens.read(str(folder / Path(file).expanduser())).digests]
+    return said | {"token_sha256": sorted({*_list(hashes), *found})}
+
+
+def shipped(callers: Mapping[str, Any], with_prometheus: bool = True) -> dict[str, Any]:
+    """What every bridge is told."""
+    own: dict[str, Any] = {OPERATOR: {"may": {"*/*": "admin"}}, LITELLM: {"default": "execute"}}
+    if with_prometheus:
+        own[PROMETHEUS] = {"metrics": True}
+    return {"callers": own | dict(callers)}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,159 @@
+"""`mcp-bridge caller add|list|rotate|remove`: who may come in, in images/fleet.yaml, with a key that is shown once. Nothing is started anew:
+bridges read who there is again within seconds."""
+
+import argparse
+import json
+from typing import Any
+
+from bridge.callers.tokens import hash_of
+from bridge.fleet import callers, files
+from bridge.fleet import targets as targets
+from bridge.fleet.alone import alone
+from bridge.fleet.columns import columns
+from bridge.fleet.commands.common import load, short_path
+from bridge.fleet.engines import remembered
+from bridge.fleet.fleet_file import FleetFile
+from bridge.fleet.load import FLEET
+from bridge.fleet.project import Project, write_private
+from bridge.settings import UsageError
+
+ACTIONS = ("add", "list", "rotate", "remove")
+BYTES = 32
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=ACTIONS, help="rotate makes another key in the place of the one that was")
+    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="who it is: alice, ci, litellm")
+    parser.add_argument(
+        "--may",
+        action="append",
+        default=[],
+        metavar="PATTERN=LEVEL",
+        help="time/*=execute, */delete_*=deny (docs/callers.md); repeat it for more; without it everything may be called",
+    )
+    parser.add_argument("--json", action="store_true", help="of list: print JSON")
+
+
+def run(arguments: argparse.Namespace, words: list[str]) -> int:
+    project = Project.find(arguments.project)
+    if arguments.action == "list":
+        return _list(project, arguments.json)
+    if not arguments.name:
+        raise UsageError(f"mcp-bridge caller {arguments.action} NAME")
+    if arguments.may and arguments.action != "add":
+        raise UsageError(f"--may belongs to `caller add`; what {arguments.name} may stands in images/{FLEET}")
+    with alone(project, "caller"):
+        return {"add": _add, "rotate": _rotate, "remove": _remove}[arguments.action](project, arguments.name, arguments.may)
+
+
+def _list(project: Project, as_json: bool) -> int:
+    said = callers.shipped(load(project).callers)["callers"]
+    rows = [(name, "; ".join(_rights(entry))) for name, entry in said.items()]
+    if as_json:
+        print(
+            json.dumps(
+                {name: {key: value for key, value in entry.items() if key not in callers.KEYS} for name, entry in said.items()}, indent=2
+            )
+        )
+    else:
+        print("\n".join(columns([["caller", "may"], *map(list, rows)])))
+    return 0
+
+
+def _rights(entry: dict[str, Any]) -> list[str]:
+    rules = [f"{pattern}: {level}" for pattern, level in (entry.get("may") or {}).items()]
+    rest = (
+        [f"everything else: {entry['default']}"]
+        if rules and "default" in entry
+        else [f"everything: {entry['default']}"]
+        if "default" in entry
+        else []
+    )
+    return [*rules, *rest, *(["metrics"] if entry.get("metrics") else [])] or ["nothing"]
+
+
+def _add(project: Project, name: str, may: list[str]) -> int:
+    file = FleetFile(project.images / FLEET)
+    if name in file.callers:
+        raise UsageError(f"there is a caller {name!r} already: `mcp-bridge caller rotate {name}` gives it another key")
+    rights: dict[str, Any] = {"may": dict(map(_rule, may))} if may else {"default": "execute"}
+    if name == callers.LITELLM:
+        _write(project, file.with_caller(name, rights))
+        print("LiteLLM keeps its key; whoever comes through it without a key of their own may do this from now on")
+        return 0
+    key = _new_key()
+    _write(project, file.with_caller(name, {"token_sha256": hash_of(key).removeprefix("sha256:")} | rights))
+    _show(project, name, key)
+    if not may:
+        print(f"{name} may call everything; with --may time/*=execute it may what that says, and nothing else")
+    return 0
+
+
+def _rotate(project: Project, name: str, may: list[str]) -> int:
+    file = FleetFile(project.images / FLEET)
+    entry = _known(file, name)
+    key = _new_key()
+    rest = {word: value for word, value in entry.items() if word not in ("token_sha256", "token_file")}
+    _write(project, file.with_caller(name, {"token_sha256": hash_of(key).removeprefix("sha256:")} | rest))
+    _show(project, name, key)
+    print("the key before it opens nothing any more")
+    return 0
+
+
+def _remove(project: Project, name: str, may: list[str]) -> int:
+    file = FleetFile(project.images / FLEET)
+    _known(file, name, must_have_key=False)
+    _write(project, file.without_caller(name))
+    print(f"{name} may do nothing any more, and what it had open ends" if name != callers.LITELLM else "LiteLLM may call everything again")
+    return 0
+
+
+def _known(file: FleetFile, name: str, must_have_key: bool = True) -> dict[str, Any]:
+    there = file.callers
+    if name not in there:
+        raise UsageError(f"no caller {name!r} in {short_path(file.path)}; there are {', '.join(there) or 'none'}")
+    if must_have_key and name == callers.LITELLM:
+        raise UsageError(
+            "LiteLLM's key follows from BRIDGE_TOKEN: take that line out of compose/.env, and `mcp-bridge up` makes another one"
+        )
+    return dict(there[name] or {})
+
+
+def _rule(text: str) -> tuple[str, str]:
+    pattern, equals, level = text.rpartition("=")
+    if not equals or "/" not in pattern:
+        raise UsageError(f"--may {text}: expected MCP/TOOL=LEVEL: time/*=execute")
+    return pattern, level
+
+
+def _write(project: Project, text: str) -> None:
+    """Both files, or none: what cannot be read is told before. Raises UsageError."""
+    path = project.images / FLEET
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    write_private(path, text, (path.stat().st_mode & 0o777) if before is not None else 0o644)
+    try:
+        fleet = load(project)
+    except UsageError:
+        if before is None:
+            path.unlink()
+        else:
+            write_private(path, before, path.stat().st_mode & 0o777)
+        raise
+    files.write(project.root, (file for file in targets.render(fleet) if file.path == f"compose/callers/{callers.SHIPPED}"))
+    embedded = project.state / "embedded" / callers.SHIPPED
+    if embedded.exists():
+        write_private(embedded, json.dumps(callers.shipped(fleet.callers, with_prometheus=False), indent=1) + "\n")
+
+
+def _new_key() -> str:
+    from secrets import token_urlsafe  # start-up time: `list` needs none
+
+    return token_urlsafe(BYTES)
+
+
+def _show(project: Project, name: str, key: str) -> None:
+    print(key)
+    when = "counts within seconds" if remembered(project) else "counts at the next `mcp-bridge up`"
+    print(
+        f"that is {name}'s key, shown this once: only its hash is kept, in images/{FLEET}. It {when}. `mcp-bridge connect CLIENT --as {name}` says where it goes"
+    )
