@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Container
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bridge.fleet import callers
 from bridge.fleet.bounds import Place
+from bridge.fleet.litellm_releases import why_not
 from bridge.fleet.stanza import Hosts, Image, Origins, Part, Stanza
 from bridge.settings import UsageError
 
@@ -22,6 +23,13 @@ class LiteLLM(Part):
     image: Image = Field("", description="default: ghcr.io/berriai/litellm:vVERSION-stable")
     base: dict[str, Any] = Field(default_factory=dict, description="the operator's own settings: litellm/base.yaml")
     models: list[dict[str, Any]] = Field(default_factory=list, description="more entries for base's model_list")
+
+    @field_validator("version", "image")
+    @classmethod
+    def _is_not_known_bad(cls, value: str, info: ValidationInfo) -> str:
+        if why := why_not(value if info.field_name == "version" else value.partition("@")[0].rpartition("/")[2].rpartition(":")[2]):
+            raise ValueError(why)
+        return value
 
     @classmethod
     def _may_have_lines(cls, place: Place) -> bool:
