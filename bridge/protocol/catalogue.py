@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from bridge.counts import Labels
 from bridge.protocol import envelope, spelling
-from bridge.protocol.eras.headers import Mirrored, annotations
+from bridge.protocol.mirrored_headers import Mirrored, annotations
 
 NAMES = 2000
 UNKNOWN = "(unknown)"

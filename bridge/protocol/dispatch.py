@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from bridge.counts import Counts
-from bridge.protocol import envelope
+from bridge.protocol import envelope, meta
 from bridge.protocol.audience import MANY
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import meta
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.interfaces import Child
 from bridge.protocol.link import Link

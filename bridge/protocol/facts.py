@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Raw
 
 from bridge import __version__
-from bridge.protocol import envelope
-from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol import envelope, meta
+from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.revisions import FIRST_MODERN, NEWEST, negotiate
 
 LIST_CHANGED = ("tools", "prompts", "resources")

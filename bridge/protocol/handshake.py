@@ -6,7 +6,7 @@ import msgspec
 
 from bridge.failure import Failure
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import LEGACY
+from bridge.protocol.era import LEGACY
 from bridge.protocol.errors import code_of
 from bridge.protocol.facts import Facts
 

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 from bridge.failure import Failure
-from bridge.protocol.eras import MODERN
+from bridge.protocol.era import MODERN
 from bridge.protocol.facts import Facts
 from bridge.protocol.interfaces import Log
 

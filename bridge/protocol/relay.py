@@ -20,14 +20,14 @@ from msgspec import Raw
 
 from bridge.counts import Counts
 from bridge.failure import NONE, Failure
-from bridge.protocol import envelope, ids, subscriptions
+from bridge.protocol import envelope, ids, meta, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.audience import Audience
 from bridge.protocol.catalogue import Catalogue
 from bridge.protocol.completion import WORK, Completion
 from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import NOTICE, Envelope
-from bridge.protocol.eras import LEGACY, meta
+from bridge.protocol.era import LEGACY
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.passing import Listens

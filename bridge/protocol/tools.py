@@ -17,7 +17,7 @@ from msgspec import Raw
 from bridge.protocol import envelope
 from bridge.protocol.catalogue import UNKNOWN
 from bridge.protocol.envelope import Envelope, Params
-from bridge.protocol.eras import LEGACY
+from bridge.protocol.era import LEGACY
 from bridge.protocol.errors import INVALID_PARAMS
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.interfaces import Context

@@ -13,7 +13,7 @@ from bridge.child.supervisor import Supervisor
 from bridge.child.usage import usage
 from bridge.failure import Failure
 from bridge.log import Log
-from bridge.protocol.eras import LEGACY
+from bridge.protocol.era import LEGACY
 from bridge.protocol.facts import Facts, initialize_params
 from bridge.protocol.relay import Relay
 from bridge.protocol.session import Session

@@ -9,7 +9,7 @@ from bridge.budget import GREED, Budget
 from bridge.callers.credentials import caller_of, is_own
 from bridge.child.lifecycle import COOL_DOWN, Pace, State
 from bridge.protocol import envelope, spelling
-from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal, busy, share_taken
 from bridge.protocol.facts import initialize_params
 from bridge.protocol.revisions import HANDSHAKE, NEWEST

@@ -15,7 +15,7 @@ import msgspec
 
 from bridge.child.process import Command
 from bridge.log import Log
-from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, UNSUPPORTED_VERSION
 from bridge.protocol.facts import Facts
 from bridge.service.state_file import StateFile

@@ -10,7 +10,8 @@ from typing import Any, Protocol, cast
 from bridge.callers.audit import Entry
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
-from bridge.protocol.eras import MODERN, header_rules, listens, parking
+from bridge.protocol.era import MODERN
+from bridge.protocol.eras import header_rules, listens, parking
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.tasks import METHODS as TASKS

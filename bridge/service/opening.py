@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import MODERN
+from bridge.protocol.era import MODERN
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Reason, Refusal, no_room
 from bridge.protocol.facts import Facts
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER

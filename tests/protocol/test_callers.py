@@ -14,8 +14,8 @@ from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules
 from bridge.protocol.eras.caller import Caller
-from bridge.protocol.eras.headers import mismatch
 from bridge.protocol.eras.tasks import Tasks
+from bridge.protocol.mirrored_headers import mismatch
 from bridge.protocol.profile import profile
 
 

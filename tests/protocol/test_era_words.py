@@ -5,8 +5,7 @@ import json
 import pytest
 from world import Outbox, World
 
-from bridge.protocol import envelope, spelling
-from bridge.protocol.eras import headers
+from bridge.protocol import envelope, mirrored_headers, spelling
 from bridge.protocol.eras.caller import Caller
 
 SERVER = {"io.modelcontextprotocol/serverInfo": {"name": "s"}}
@@ -213,7 +212,7 @@ def test_log_messages_are_for_the_only_request_that_wants_them():
     ],
 )
 def test_a_headers_value_may_be_base64(value, text):
-    assert headers.decoded(value) == text
+    assert mirrored_headers.decoded(value) == text
 
 
 def schema(**properties):
@@ -233,7 +232,7 @@ def schema(**properties):
     ],
 )
 def test_annotations_are_found_where_they_may_stand(properties, found):
-    assert list(headers.annotations(schema(**properties))) == found
+    assert list(mirrored_headers.annotations(schema(**properties))) == found
 
 
 @pytest.mark.parametrize(
@@ -259,7 +258,7 @@ def test_annotations_are_found_where_they_may_stand(properties, found):
 def test_a_header_mirrors_its_argument(kind, arguments, header, is_right):
     """Edge case 7."""
     given = {} if header is None else {b"mcp-param-a": header}
-    why = headers.mismatch(((("a",), "A", kind),), envelope.Raw(json.dumps(arguments).encode()), given, frozenset())
+    why = mirrored_headers.mismatch(((("a",), "A", kind),), envelope.Raw(json.dumps(arguments).encode()), given, frozenset())
 
     assert (why == "") is is_right
 
@@ -291,7 +290,7 @@ NINES = b"9" * 5000
 def test_an_argument_that_is_too_large_for_us_hides_none_from_the_check(arguments, given, is_right):
     """`1e400` is JSON, and a child may take it."""
     given = {} if given is None else {b"mcp-param-a": given}
-    why = headers.mismatch(((("a",), "A", "integer"),), envelope.Raw(arguments), given, frozenset())
+    why = mirrored_headers.mismatch(((("a",), "A", "integer"),), envelope.Raw(arguments), given, frozenset())
 
     assert (why == "") is is_right
 

@@ -23,9 +23,9 @@ from bridge.http import body as bodies
 from bridge.http.fast import FastProtocol, FastResponse
 from bridge.protocol import envelope, litellm_results, spelling, subscriptions
 from bridge.protocol.eras import header_rules
-from bridge.protocol.eras.headers import annotations
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.errors import Malformed
+from bridge.protocol.mirrored_headers import annotations
 from bridge.protocol.tools import Pattern, Tools
 
 SMALL, FACTOR = 1 << 16, 4

@@ -7,10 +7,10 @@ Nothing inside a payload is touched. Codes that mean something else in the moder
 import msgspec
 from msgspec import Raw
 
-from bridge.protocol import envelope, litellm_results, spelling
+from bridge.protocol import envelope, litellm_results, meta, spelling
 from bridge.protocol.asks import is_declared
 from bridge.protocol.envelope import Envelope, ModernParams, Params
-from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.eras.translator import Translator
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY, code_of, error_body
 from bridge.protocol.exchange import Exchange

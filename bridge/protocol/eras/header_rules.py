@@ -10,7 +10,6 @@ from msgspec import Raw
 
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
-from bridge.protocol.eras.headers import Mirrored, decoded, mismatch
 from bridge.protocol.errors import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -22,6 +21,7 @@ from bridge.protocol.errors import (
     Refusal,
     modern_refusal,
 )
+from bridge.protocol.mirrored_headers import Mirrored, decoded, mismatch
 from bridge.protocol.revisions import MODERN, is_modern
 from bridge.protocol.subscriptions import LEVELS
 

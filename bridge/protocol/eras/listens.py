@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
-from bridge.protocol import envelope, subscriptions
+from bridge.protocol import envelope, meta, subscriptions
 from bridge.protocol.audience import Audience
 from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import meta
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.facts import Facts
 from bridge.protocol.outbox import ModernOutbox

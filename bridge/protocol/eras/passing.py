@@ -11,11 +11,10 @@ from typing import Any
 
 from msgspec import Raw
 
-from bridge.protocol import envelope
+from bridge.protocol import envelope, meta
 from bridge.protocol.audience import Audience
 from bridge.protocol.dispatch import Dispatcher
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.eras import meta
 from bridge.protocol.eras.listens import ACKNOWLEDGED, KINDS, METHOD, PATIENCE
 from bridge.protocol.errors import code_of
 from bridge.protocol.ids import minted

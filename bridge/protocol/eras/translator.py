@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from bridge.protocol import envelope, litellm_results, rules, spelling
 from bridge.protocol.envelope import Envelope, Params
-from bridge.protocol.eras import LEGACY, MODERN
+from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.errors import code_of, error_body
 from bridge.protocol.exchange import Exchange

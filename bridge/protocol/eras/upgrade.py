@@ -9,9 +9,9 @@ from functools import partial
 
 from msgspec import Raw
 
-from bridge.protocol import envelope, rules, spelling, subscriptions
+from bridge.protocol import envelope, meta, rules, spelling, subscriptions
 from bridge.protocol.envelope import Envelope, Params
-from bridge.protocol.eras import LEGACY, MODERN, meta
+from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.eras.passing import OwnListen
 from bridge.protocol.eras.rounds import Round
 from bridge.protocol.eras.translator import Translator, with_calls
