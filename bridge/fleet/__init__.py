@@ -20,7 +20,8 @@ from bridge.fleet import model, targets
 from bridge.fleet.files import File
 from bridge.fleet.load import StanzaError, load
 from bridge.fleet.model import LiteLLM
-from bridge.fleet.stanza import Auth, Binary, Limits, Registration, Secret, Smoke, Stanza, Tools, Volume
+from bridge.fleet.parts import Auth, Binary, Limits, Registration, Secret, Smoke, Tools, Volume
+from bridge.fleet.stanza import Stanza
 
 __all__ = [
     "Auth",

@@ -21,10 +21,11 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
 from bridge.fleet.mends import with_places
+from bridge.fleet.parts import VARIABLE, is_url
 from bridge.fleet.project import Project
 from bridge.fleet.prove import Proof, proved
 from bridge.fleet.sources import SOURCES, Asked, source_of
-from bridge.fleet.stanza import VARIABLE, Stanza, is_url
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.fleet.trial import attempt
 from bridge.fleet.wrapped import NotUnderstood

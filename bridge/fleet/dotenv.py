@@ -6,7 +6,7 @@ What Compose would fill in from elsewhere ($NAME) is refused: we do not see what
 import re
 from pathlib import Path
 
-from bridge.fleet.stanza import VARIABLE
+from bridge.fleet.parts import VARIABLE
 from bridge.settings import UsageError
 
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from bridge.fleet.bounds import one_line
-from bridge.fleet.stanza import NAME, REFERENCE, RESERVED
+from bridge.fleet.parts import NAME, REFERENCE, RESERVED
 
 SECRET = re.compile(
     r"(?:^|_)(?:TOKENS?|KEYS?|APIKEYS?|PASSWORDS?|PASSWD|PASSPHRASE|PASS|PWD|PW|PAT|PIN|SECRETS?|CREDENTIALS?|CREDS?|DSN|JWT|BEARER|AUTH|AUTHORIZATION|COOKIES?|SAS|OTP|MNEMONIC)\d*(?:$|_)"

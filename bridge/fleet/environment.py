@@ -21,8 +21,9 @@ from bridge.fleet import secrets_of_callers
 from bridge.fleet.bounds import why_not_mounted, why_not_named
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import Fleet
+from bridge.fleet.parts import REFERENCE
 from bridge.fleet.project import OWN_VALUE, Project, private, write_private
-from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
 PUBLIC = {

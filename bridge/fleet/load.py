@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from bridge.fleet import callers, digests
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
-from bridge.fleet.stanza import ARCHITECTURES, Part, Stanza
+from bridge.fleet.parts import ARCHITECTURES, Part
+from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
 STANZA = "stanza.yaml"

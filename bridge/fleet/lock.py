@@ -28,8 +28,9 @@ from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.files import File, write
 from bridge.fleet.model import Fleet
+from bridge.fleet.parts import ARCHITECTURES, Binary
 from bridge.fleet.project import Project
-from bridge.fleet.stanza import ARCHITECTURES, Binary, Stanza
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.dockerfile import REQUIREMENTS
 from bridge.settings import UsageError
 

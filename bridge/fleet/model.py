@@ -10,7 +10,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bridge.fleet import callers
 from bridge.fleet.bounds import Place
 from bridge.fleet.litellm_releases import why_not
-from bridge.fleet.stanza import Hosts, Image, Origins, Part, Stanza
+from bridge.fleet.parts import Hosts, Image, Origins, Part
+from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
 PORT = 8000  # on which every sidecar listens inside its container

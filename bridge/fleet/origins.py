@@ -20,7 +20,7 @@ from typing import Any
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.lock import NO_WHEEL, compiled, digest, has_no_wheel, npm
-from bridge.fleet.stanza import ARCHITECTURES
+from bridge.fleet.parts import ARCHITECTURES
 from bridge.settings import UsageError
 
 PYTHON = "3.13"  # of the images

@@ -7,7 +7,7 @@ import yaml
 from kinds import FLEET, NODE, PYTHON, REMOTE, SECRETIVE, of
 
 from bridge.fleet.engines.litellm import requirements
-from bridge.fleet.stanza import Tools
+from bridge.fleet.parts import Tools
 from bridge.fleet.targets import litellm
 from bridge.settings import UsageError
 

@@ -23,8 +23,9 @@ from bridge.fleet.engines.cache import made
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.reason import why
 from bridge.fleet.environment import DATABASE_HOST, Environment
+from bridge.fleet.parts import Binary, Volume
 from bridge.fleet.project import Project
-from bridge.fleet.stanza import Binary, Stanza, Volume
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.sidecar import HOST, caller_secret
 from bridge.pins.lock import FILE as PINS
 

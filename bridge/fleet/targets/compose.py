@@ -22,7 +22,8 @@ from typing import Any
 from bridge.fleet import callers as known
 from bridge.fleet.files import MADE_BY, File, generated_yaml
 from bridge.fleet.model import Fleet
-from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.parts import REFERENCE
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets import litellm as gateway

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 
 from bridge.fleet.files import MADE_BY, File
 from bridge.fleet.model import PORT, Fleet
-from bridge.fleet.stanza import REFERENCE, Binary, Stanza
+from bridge.fleet.parts import REFERENCE, Binary
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.template import fill, template
 
 REQUIREMENTS = "requirements.lock"  # beside the Dockerfile: `lock.py` makes it

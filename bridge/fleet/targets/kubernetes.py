@@ -11,7 +11,8 @@ from typing import Any
 from bridge.fleet import callers as known
 from bridge.fleet.files import MADE_BY, File, dump
 from bridge.fleet.model import PORT, Fleet
-from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.parts import REFERENCE
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in

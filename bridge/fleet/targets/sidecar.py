@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bridge.fleet.model import Fleet
-from bridge.fleet.stanza import REFERENCE, Stanza
+from bridge.fleet.parts import REFERENCE
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.dockerfile import in_words
 from bridge.pins.lock import FILE as PINS
 

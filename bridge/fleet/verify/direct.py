@@ -15,7 +15,8 @@ import anyio
 from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.engines import Running
 from bridge.fleet.engines.readiness import given_up
-from bridge.fleet.stanza import Smoke, Stanza
+from bridge.fleet.parts import Smoke
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 from bridge.inspect.connect import Visit, visit
 from bridge.inspect.connection import Connection

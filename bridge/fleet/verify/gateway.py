@@ -9,7 +9,8 @@ from typing import Any
 
 from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.model import LiteLLM
-from bridge.fleet.stanza import Smoke, Stanza
+from bridge.fleet.parts import Smoke
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.litellm import not_in_force
 from bridge.fleet.verify.direct import judged, seen_as
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report

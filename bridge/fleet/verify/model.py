@@ -7,7 +7,8 @@ import json
 import time
 
 from bridge.fleet.ask import Http, NoResponse
-from bridge.fleet.stanza import Smoke, Stanza
+from bridge.fleet.parts import Smoke
+from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.counted import Counter
 from bridge.fleet.verify.direct import seen_as
 from bridge.fleet.verify.result import FAILED, OK, Hop
