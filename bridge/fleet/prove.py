@@ -272,7 +272,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         for name in needs.programs(closed)
         if name not in needs.DEBIAN and "." not in name
     ]
-    if smoke and not draft.secrets and (account := needs.wants_account(closed)):
+    if smoke and not draft.secrets and (account := needs.wants_login(closed)):
         notes += [f"some of its calls want an account or a key: {account}"]
     odd = [one for one in oddities(tools, stanza.litellm_name) if not one.mended]
     notes += [f"models may refuse {one}; {one.way_out}" for one in odd[:MOST_ODD]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import wants_account, wants_configuration
+from bridge.fleet.trial.needs import wants_configuration, wants_login
 from bridge.fleet.trial.witness import Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -21,9 +21,6 @@ TELEMETRY = re.compile(
     r"bugsnag|datadoghq|\bdatadog-|honeycomb|statsig|featuregates\.org|\b(otel|otlp|metrics|stats|events|tracking|collector)[.-]|launchdarkly|rudderstack|rollbar|"
     r"raygun|newrelic|logrocket|heap(analytics)?\.io|plausible\.io|umami"
 )
-A_LOGIN = re.compile(
-    r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
-)  # at somebody's
 UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
@@ -83,7 +80,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
     if wants_configuration(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
-    if (account := wants_account(seen)) and A_LOGIN.search(account):
+    if account := wants_login(seen):
         return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(optional)

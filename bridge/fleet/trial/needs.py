@@ -46,6 +46,9 @@ NATIVE = re.compile(
     r"native addon|Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
+A_LOGIN = re.compile(
+    r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
+)  # at somebody's
 BROKEN = re.compile(
     r"\b(Import|ModuleNotFound|Attribute|Syntax)Error\b|Cannot find (module|package)|ERR_MODULE_NOT_FOUND|does not provide an export"
 )
@@ -225,6 +228,12 @@ def wants_account(seen: Seen) -> str:
     """What the first call said that failed for want of an account or a key; empty if none did."""
     says = (NO_KEY, *(pattern for pattern, _ in ACCOUNTS))
     return next((call["complaint"] for call in seen.report["calls"] if any(one.search(call["complaint"]) for one in says)), "")
+
+
+def wants_login(seen: Seen) -> str:
+    """The same where it speaks of a login at somebody's, and not of a setting."""
+    account = wants_account(seen)
+    return account if A_LOGIN.search(account) else ""
 
 
 def last_words(seen: Seen) -> str:
