@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from bridge.child.environment import compose
 from bridge.fleet import environment as environments
-from bridge.fleet.engines import contained, served
+from bridge.fleet.engines import contained, reason, served
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project
@@ -60,7 +60,7 @@ def bench(project: Project, stanza: Stanza, where: str) -> Iterator["Bench"]:
         with container.built(project, stanza) as image:
             yield Bench(project, image)
     except Failed as error:
-        raise NotTried(f"its image cannot be built: {_line_of_a_build(error)}", error.printed) from None
+        raise NotTried(f"its image cannot be built: {reason.why(error.printed) or error.reason}", error.printed) from None
 
 
 @dataclass(frozen=True)
@@ -179,15 +179,3 @@ def _witness(wish: Wish) -> Report:
         raise NotTried(f"it did not end within {patience:g} s") from None
     except (OSError, ValueError) as error:
         raise NotTried(f"it cannot be started: {error}") from None
-
-
-def _line_of_a_build(error: Failed) -> str:
-    """The line of a builder's log that says why."""
-    lines = [re.sub(r"^#\d+ [\d.]+ ", "", line).strip() for line in error.printed.splitlines()]
-    telling = [
-        line
-        for line in lines
-        if re.search(r"error|failed|cannot|no such|not found|refus", line, re.IGNORECASE)
-        and not re.match(r"(ERROR: failed to solve|Dockerfile:|>>>|-+>|npm error (A complete log|code)|\d+ \|)", line)
-    ]
-    return (telling or [error.reason])[0][:300]

@@ -83,7 +83,7 @@ def _build(source: Path, project: Project, stanza: Stanza, text: str, image: str
             shutil.copy(source / "images" / lock, here / "images")
         shutil.copytree(project.folder(stanza), here / "images" / stanza.name)
         (here / "Dockerfile").write_text(text, encoding="utf-8")
-        run(["docker", "build", "--quiet", "--label", LABEL, "--tag", image, here], BUILD)
+        run(["docker", "build", "--progress", "plain", "--label", LABEL, "--tag", image, here], BUILD)
 
 
 def watch(
