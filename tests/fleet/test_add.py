@@ -234,6 +234,8 @@ def test_any_name_becomes_one(name, made):
         ("apikey", True),
         ("KEYBOARD", False),
         ("TOKEN_FILE", False),
+        ("SSH_AUTH_SOCK", False),
+        ("X_NO_AUTH", False),
         ("MAX_TOKENS", False),
         ("PASSTHROUGH", False),
         ("URL", False),

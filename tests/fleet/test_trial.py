@@ -632,6 +632,7 @@ def test_what_a_server_says_stays_a_comment(words):
         ("X_KEY, Y_KEY or Z_KEY is required", ["X_KEY"], ["Y_KEY", "Z_KEY"]),
         ("X_URL and X_KEY must be set", ["X_URL", "X_KEY"], []),
         ("set X_TOKEN or X_TOKEN_FILE", ["X_TOKEN"], []),
+        ("X_URL must be set (or set X_ALLOW_FALLBACK=true)", ["X_URL"], []),
         ("botocore: Unable to locate credentials", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], []),
     ],
 )
