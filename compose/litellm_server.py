@@ -171,7 +171,7 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _serve_on(listener: socket.socket, listens, listens_no_more) -> None:
     """Let what LiteLLM starts serve on this socket, and say when it does."""
-    import uvicorn
+    import uvicorn  # after LiteLLM, which may be of any version, has been found
 
     class Telling(uvicorn.Server):
         async def startup(self, *arguments, **named):

@@ -5,7 +5,8 @@ from checkouts import docker, needs_docker
 from support import ROOT
 
 from bridge.fleet import Fleet
-from bridge.fleet.doctor import FAILED, OK, Patient, containers, examine
+from bridge.fleet.doctor import containers, examine
+from bridge.fleet.doctor.finding import FAILED, OK, Patient
 from bridge.fleet.engines import choice
 from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project

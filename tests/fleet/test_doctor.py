@@ -11,7 +11,8 @@ from environments.processes import free_port
 
 from bridge.cli import main
 from bridge.fleet import Fleet
-from bridge.fleet.doctor import FAILED, OK, Patient, containers, machine
+from bridge.fleet.doctor import containers, machine
+from bridge.fleet.doctor.finding import FAILED, OK, Patient
 from bridge.fleet.engines import choice
 from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project

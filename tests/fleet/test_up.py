@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from bridge.cli import main
-from bridge.fleet import doctor, lock
+from bridge.fleet import lock
 from bridge.fleet.alone import alone
 from bridge.fleet.commands import up
-from bridge.fleet.doctor import machine
+from bridge.fleet.doctor import finding, machine
 from bridge.fleet.engines import EngineError, Running, Started, Urls, remembered
 from bridge.fleet.environment import startable
 from bridge.fleet.project import Project, write_private
@@ -76,7 +76,7 @@ def project(tmp_path, monkeypatch):
         monkeypatch.setattr(Scripted, name, value)
     monkeypatch.setattr(embedded, "Embedded", Scripted)
     monkeypatch.setattr(lock, "unlocked", lambda *_: [])
-    monkeypatch.setattr(machine, "registries", lambda patient: (doctor.OK, "", ""))
+    monkeypatch.setattr(machine, "registries", lambda patient: (finding.OK, "", ""))
     monkeypatch.chdir(tmp_path)
     return Project(tmp_path)
 
@@ -222,7 +222,7 @@ def test_a_lock_of_a_process_that_is_gone_holds_nobody(project, verified):
 def test_what_cannot_go_well_is_told_before_anything_is_locked_fetched_or_built(project, verified, monkeypatch, capsys):
     monkeypatch.setattr(lock, "unlocked", lambda *_: pytest.fail("it asked for locks first"))
     Scripted.taken = "port 8000 is taken by another program\nend that"
-    monkeypatch.setattr(machine, "registries", lambda patient: (doctor.FAILED, "no package can be had", "is the proxy right?"))
+    monkeypatch.setattr(machine, "registries", lambda patient: (finding.FAILED, "no package can be had", "is the proxy right?"))
 
     assert typed() == 1
     said = capsys.readouterr().err.splitlines()

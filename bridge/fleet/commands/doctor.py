@@ -6,7 +6,8 @@ import json
 from bridge.fleet import environment as environments
 from bridge.fleet.columns import columns
 from bridge.fleet.commands.common import load, progress
-from bridge.fleet.doctor import FAILED, OK, Patient, examine
+from bridge.fleet.doctor import examine
+from bridge.fleet.doctor.finding import FAILED, OK, Patient
 from bridge.fleet.engines import NAMES, choice, remembered
 from bridge.fleet.project import Project
 from bridge.printable import printable

@@ -19,7 +19,8 @@ from bridge.fleet.bounds import MEANING
 from bridge.fleet.columns import columns
 from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
 from bridge.fleet.commands.verify import verify_now
-from bridge.fleet.doctor import Patient, examine, refuse
+from bridge.fleet.doctor import examine, refuse
+from bridge.fleet.doctor.finding import Patient
 from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choice, remember, remembered
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet

@@ -6,43 +6,16 @@
 `up` asks for what takes a moment, and at its first time for all of it, as `mcp-bridge doctor` does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
-from bridge.fleet.engines import Engine, EngineError
-from bridge.fleet.environment import Environment
-from bridge.fleet.model import Fleet
-from bridge.fleet.project import Project
-
-OK, FAILED, SKIPPED = "ok", "failed", "-"
-
-
-@dataclass(frozen=True)
-class Finding:
-    name: str
-    state: str
-    seen: str
-    todo: str = ""
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What is examined."""
-
-    project: Project
-    fleet: Fleet  # what shall run
-    environment: Environment
-    engine: Engine
-
-
-Check = Callable[[Patient], tuple[str, str, str]]  # its state, what was seen, what to do
+from bridge.fleet.doctor import containers, machine
+from bridge.fleet.doctor.finding import FAILED, Check, Finding, Patient
+from bridge.fleet.engines import EngineError
 
 
 def examine(patient: Patient, is_thorough: bool = True) -> list[Finding]:
     """What was found. Without Docker nothing is asked of it."""
-    from bridge.fleet.doctor import containers, machine  # they need what stands above
-
     checks: dict[str, Check] = {"disk": machine.disk, "ports": machine.ports, "clock": machine.clock}
     found = []
     if patient.engine.name == "compose":

@@ -2,7 +2,7 @@
 
 import secrets
 
-from bridge.fleet.doctor import FAILED, OK, SKIPPED, Patient
+from bridge.fleet.doctor.finding import FAILED, OK, SKIPPED, Patient
 from bridge.fleet.doctor.machine import PATIENCE, SOMETHING, blocked
 from bridge.fleet.engines import checkout, docker
 from bridge.fleet.engines.programs import Failed, run

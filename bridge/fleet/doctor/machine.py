@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import bridge
-from bridge.fleet.doctor import FAILED, OK, Patient
+from bridge.fleet.doctor.finding import FAILED, OK, Patient
 from bridge.fleet.engines import docker
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.packages import trusting, uv
