@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import anyio
 import pytest
 import yaml
 
@@ -789,6 +790,25 @@ def test_a_server_that_waits_for_http_is_told_to_use_its_input():
     refused = seen(words=["error: unknown option '--stdio'"], why_not="the command ended", started=0.0)
     assert mends.with_options(Draft("it", command=("it", "--stdio")), refused).command == ("it", "--transport", "stdio")
     assert not needs.listens(seen(words=["listening"], why_not="the command ended", started=0.0))
+
+
+@pytest.mark.timeout(20)
+def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
+    """It would be waited for forty seconds and more at each attempt to tell it to use its input."""
+    monkeypatch.setattr(witness, "LISTENS", 0.1)
+    monkeypatch.setattr(witness, "ALONE", 0.1)
+    code = "import sys, time; print('Server listening on port 3333', file=sys.stderr, flush=True); time.sleep(60)"
+    wish = {
+        "command": [sys.executable, "-c", code],
+        "environment": {"HOME": str(tmp_path)},
+        "cwd": str(tmp_path),
+        "places": [],
+        "calls": None,
+    }
+
+    seen = Seen(anyio.run(witness.watch, wish), [])
+
+    assert needs.listens(seen)
 
 
 def test_what_options_there_are_is_no_reason():

@@ -8,6 +8,7 @@ from bridge.fleet.engines.reason import BAD
 from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY
 from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.witness import LISTENING
 
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 WANTS = re.compile(
@@ -37,10 +38,6 @@ A_LOCAL_FILE = re.compile(
 )
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
-    re.IGNORECASE,
-)
-LISTENING = re.compile(
-    r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
     re.IGNORECASE,
 )
 NATIVE = re.compile(

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import IO, Any, NotRequired, TypedDict
 
 import anyio
 
@@ -31,6 +31,7 @@ from bridge.inspect.survey import call, survey
 START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to wait for), for one call, for all of them
 SLOWEST = 4.0  # so much longer may it all take where others work, too
 SETTLE = 1.0  # what it does by itself, it does soon after its start
+LISTENS = 5.0  # seconds to answer, after it said that it listens somewhere
 ALONE = 6.0  # seconds that it may take to print its help
 WORDS, HELP = 60, 300  # lines
 MANY = 200  # files that a server wrote, of which it is enough to know some
@@ -50,6 +51,11 @@ PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*[
 SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
 SHOWN_VARIABLES = re.compile(r"""["']?env["']?\s*[:=]\s*\{([^{}]*)\}""")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
+# Of a server that waits for clients elsewhere than at its input.
+LISTENING = re.compile(
+    r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
+    re.IGNORECASE,
+)
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
 
@@ -142,7 +148,10 @@ async def watch(wish: Wish) -> Report:
     report, written = _nothing_yet(), Written(wish["places"])
     report["reads"], report["documented"], report["shown"] = variables(wish.get("package", ""))
 
+    answers, patience = anyio.Event(), anyio.CancelScope()
+
     async def talk(connection: Connection) -> bool:
+        answers.set()
         facts = await survey(connection)
         report["server"], report["tools"] = facts.server, facts.lists["tools"]
         await anyio.sleep(SETTLE)
@@ -155,9 +164,15 @@ async def watch(wish: Wish) -> Report:
         return True
 
     with tempfile.TemporaryFile() as stderr:
-        visited = await visit(endpoint, plan, talk, stderr)
-        if visited.failure and not report["started"]:
-            report["why_not"] = visited.failure.reason
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_give_up_if_it_listens, stderr, answers, patience)
+            with patience:
+                visited = await visit(endpoint, plan, talk, stderr)
+                if visited.failure and not report["started"]:
+                    report["why_not"] = visited.failure.reason
+            tasks.cancel_scope.cancel()
+        if patience.cancelled_caught:
+            report["why_not"] = f"no answer within {LISTENS * slowness():.0f} s of saying that it listens"
         end = stderr.seek(0, 2)
         stderr.seek(max(0, end - 65536))
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
@@ -165,6 +180,17 @@ async def watch(wish: Wish) -> Report:
         report["words"] = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
+
+
+async def _give_up_if_it_listens(stderr: IO[bytes], answers: anyio.Event, patience: anyio.CancelScope) -> None:
+    """Whoever says that he waits for clients at some address, and does not answer at once, will not."""
+    while not LISTENING.search(
+        os.pread(stderr.fileno(), 65536, 0).decode(errors="replace")
+    ):  # not `seek`: it is where the server writes, too
+        await anyio.sleep(0.5)
+    await anyio.sleep(LISTENS * slowness())
+    if not answers.is_set():
+        patience.cancel()
 
 
 def _printed(command: list[str], environment: dict[str, str], cwd: str) -> list[str]:
