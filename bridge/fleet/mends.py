@@ -43,7 +43,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         and not (needs.missing(seen) or needs.is_broken(seen))
         and (told := usage.shown(seen, DATA, _variable(draft.name)))
     ):
-        return with_places(replace(draft, command=(*draft.command, *told)))
+        return with_places(_with_arguments(draft, seen, told))
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
@@ -70,6 +70,23 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     if re.search("dir|folder|root|workspace|vault", wanted):
         place = DATA
     return with_places(replace(draft, command=(*draft.command, wanted, place)))
+
+
+def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
+    """With these arguments; a key among them is given by a variable instead where its code reads one: all processes see arguments."""
+    rest, command, secrets = list(words), list(draft.command), list(draft.secrets)
+    while rest:
+        word = rest.pop(0)
+        option, equals, _ = word.partition("=")
+        name = _variable(option.lstrip("-"))
+        variable = next((one for one in seen.report["reads"] if one == name or one.endswith(f"_{name}")), "")
+        if not (option.startswith("--") and is_secret(name) and variable):
+            command.append(word)
+            continue
+        secrets += [variable] if variable not in secrets else []
+        if not equals and rest and rest[0].startswith("${"):
+            rest.pop(0)
+    return replace(draft, command=tuple(command), secrets=tuple(secrets))
 
 
 def _by_stdio(draft: Draft, seen: Seen) -> Draft:

@@ -556,6 +556,13 @@ def test_the_variables_that_a_readme_shows_are_those_that_are_set_and_not_their_
     assert witness.shown_variables(readme) == {"SITE_TOKEN", "SITE_URL"}
 
 
+@pytest.mark.parametrize("words", [["--site-api-key=<KEY>", "--stdio"], ["--site-api-key", "<KEY>", "--stdio"]])
+def test_a_key_among_the_arguments_of_a_readme_is_given_by_a_variable_that_its_code_reads(words):
+    draft = mends.with_options(Draft("it", command=("it",)), seen(started=0.0, shown=[words], reads=["SITE_API_KEY"]))
+
+    assert (draft.command, draft.secrets) == (("it", "--stdio"), ("SITE_API_KEY",))
+
+
 def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
     given = mends.with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
     option = mends.with_options(
