@@ -5,10 +5,12 @@ it. A stanza that is there is never written over; what was not understood is sai
 """
 
 import argparse
+import json
 import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -24,6 +26,7 @@ from bridge.fleet.mends import with_places
 from bridge.fleet.parts import VARIABLE, is_url
 from bridge.fleet.project import Project
 from bridge.fleet.prove import Proof, proved
+from bridge.fleet.registry import client, document
 from bridge.fleet.sources import SOURCES, Asked, source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.transaction import whole_or_not_at_all
@@ -52,7 +55,10 @@ class Added:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "mcp-bridge add [options] NAME SOURCE [-- COMMAND ARGS… | -- ARGS…]\n       mcp-bridge add --from FILE"
+    parser.usage = (
+        "mcp-bridge add [options] NAME SOURCE [-- COMMAND ARGS… | -- ARGS…]\n"
+        "       mcp-bridge add --from FILE\n       mcp-bridge add io.github.OWNER/SERVER[@VERSION]"
+    )
     parser.add_argument(
         "name", nargs="?", default="", metavar="NAME", help="what it is called everywhere: lower-case letters, digits and '-'"
     )
@@ -68,7 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="file",
         metavar="FILE",
-        help="all servers of another client's file: mcpServers, VS Code, Zed, Codex, Goose, … (docs/adding-an-mcp.md)",
+        help="a server.json, or all servers of another client's file: mcpServers, VS Code, Zed, Codex, Goose, … (docs/adding-an-mcp.md)",
+    )
+    parser.add_argument(
+        "--registry",
+        default="",
+        metavar="URL",
+        help="of io.github.OWNER/SERVER: which registry says what it is (default: the official one)",
+    )
+    parser.add_argument(
+        "--as", dest="called", default="", metavar="NAME", help="of io.github.OWNER/SERVER and server.json: what it is called here"
     )
     parser.add_argument("--strict", action="store_true", help="of --from: add nothing if an entry cannot be read")
     parser.add_argument(
@@ -96,7 +111,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> int:
     given = [name for name in SOURCES if getattr(arguments, name)]
     here = arguments.here or _may_run_here(project, arguments)
-    if arguments.file:
+    published = _server_json(Path(arguments.file)) if arguments.file else None
+    if "/" in arguments.name or published is not None:
+        if given or command or (arguments.name and arguments.file):
+            raise UsageError("what is published says it all: leave the sources and the command out")
+        described = published if published is not None else client.described(arguments.name, arguments.registry)
+        if arguments.called and stanza_name(arguments.called) != arguments.called:
+            raise UsageError(f"--as {arguments.called!r} cannot be the name of an MCP: call it {stanza_name(arguments.called)}")
+        every = [publish(project, described, arguments.called, not arguments.no_trial, here, arguments.secrets)]
+    elif arguments.file:
         if given or arguments.name or command:
             raise UsageError("--from FILE says it all: leave the name and the sources out")
         every = import_desktop(
@@ -178,16 +201,34 @@ def add(
     return _finish(project, secret_values.with_own_names(understood, secret_values.there(project), {}), trial, here, keep)
 
 
+def _server_json(path: Path) -> dict[str, Any] | None:
+    """The document, where it is a server.json."""
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return said if document.is_server(said) else None
+
+
+def publish(
+    project: Project, described: dict[str, Any], name: str = "", trial: bool = True, here: bool = False, keep: bool = False
+) -> Added:
+    """One MCP as its publisher describes it. Raises UsageError."""
+    entry = document.entry(described, name)
+    _free(project, entry.draft.name)
+    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep)
+
+
 def import_desktop(
     project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False, here: bool = False
 ) -> list[Added]:
     """All entries of a desktop client's file. One that cannot be added says why; the others are added. `keep` writes the
     values of each as soon as its stanza stands; with `strict` nothing is added if one cannot be read. Raises UsageError."""
-    document = documents.read(str(file))
-    entries = desktop.entries(document)
+    read = documents.read(str(file))
+    entries = desktop.entries(read)
     if strict and (wrong := [entry for entry in entries if entry.skipped and not entry.off]):
         raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
-    for line in formats.ignored_fields(formats.entries(document)):
+    for line in formats.ignored_fields(formats.entries(read)):
         _tell(line)
     known = secret_values.there(project)
     given: dict[str, str] = {}
