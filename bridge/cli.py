@@ -122,7 +122,10 @@ def _policy(arguments: argparse.Namespace, command: list[str]) -> int:
 
 
 def _audit(arguments: argparse.Namespace, command: list[str]) -> int:
-    from bridge.callers.audit_reader import run  # start-up time
+    if arguments.files:
+        from bridge.callers.audit_reader import run  # start-up time
+    else:
+        from bridge.fleet.commands.audit import run  # start-up time
 
     return run(arguments)
 

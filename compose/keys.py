@@ -16,6 +16,7 @@ from pathlib import Path
 
 KNOWN = ("sk-1234", "sk-loopback-only", "loopback-only", "known-to-everybody")  # they stand in public files
 SAID, KEYS, NAMES = Path("/said"), Path("/keys"), Path("/names")
+AUDIT = Path("/audit")  # where the fleet writes down calls: a volume for each MCP
 MADE = {
     "LITELLM_MASTER_KEY": ("litellm", lambda: f"sk-{secrets.token_hex(24)}"),
     "BRIDGE_TOKEN": ("litellm", lambda: secrets.token_hex(24)),
@@ -35,6 +36,8 @@ def main() -> None:
         keep(place, values[name])
     for name, value in said.items():  # what LiteLLM's config names beside those
         keep(KEYS / "litellm" / name, value)
+    for place in AUDIT.glob("*"):
+        place.chmod(0o777)  # a new volume is root's; no other MCP sees it
     token = values["BRIDGE_TOKEN"]
     watch = derived(token, "prometheus")
     keep(KEYS / "prometheus" / "PROMETHEUS_TOKEN", watch)

@@ -22,7 +22,13 @@ Line = dict[str, Any]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="what --audit names; those before it (FILE.1) are read too, '-' is standard input"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="what --audit names; those before it (FILE.1) are read too, '-' is standard input (default: what the fleet of this folder wrote down)",
+    )
+    parser.add_argument(
+        "--project", default="", metavar="DIR", help="the folder with images/, without FILE (default: this one, or the nearest above)"
     )
     for name in ("mcp", "caller", "tool", "outcome"):
         parser.add_argument(f"--{name}", metavar="NAME", help=f"only this {name}; '*' stands for anything")

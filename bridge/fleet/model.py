@@ -66,6 +66,7 @@ class Fleet(Part):
     callers: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="who else there is and what each may do, as in a file of `serve --callers` (docs/callers.md)"
     )
+    audit: bool = Field(False, description="write down each call, of every MCP: `mcp-bridge audit` reads it (docs/callers.md)")
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     postgres_image: Image = "postgres:17"
     python_image: Image = "python:3.13-slim"

@@ -112,6 +112,8 @@ def fleet(tmp_path_factory):
     (fleet.root / "images/hub/app").mkdir(parents=True)
     (fleet.root / "images/hub/app/server.py").write_text(SERVER)
     (fleet.root / "images/hub/stanza.yaml").write_text(yaml.safe_dump(STANZA))
+    with (fleet.root / "images/fleet.yaml").open("a") as file:
+        file.write("audit: true\n")
     fleet.added("alice", "hub/*=execute", "time/*=read")
     fleet.added("bob", "time/*=execute")
     fleet.gives("alice", PLANTED)
@@ -179,6 +181,25 @@ def test_prometheus_reads_metrics_and_may_nothing_else(fleet):
     watch = docker("exec", fleet.container("prometheus"), "cat", "/run/keys/PROMETHEUS_TOKEN")
     assert fleet.call(watch, *NOW) == "HTTP 401"  # at the door it is nobody
     assert docker("exec", fleet.container("prometheus"), "ls", "/run/keys").split() == ["PROMETHEUS_TOKEN"]
+
+
+def test_the_audit_of_all_is_read_together_and_survives_the_containers(fleet):
+    docker("restart", "-t", "5", fleet.container("hub"))
+    eventually(lambda: fleet.call("alice", "hub", "whose") == PLANTED, 60)
+
+    lines = [json.loads(line) for line in fleet.run("audit", "--json", "--tool", "*").splitlines() if "tool" in line]
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    told = {(line.get("caller"), line["mcp"], line.get("tool"), line["outcome"]) for line in lines}
+    assert {
+        ("alice", "hub", "whose", "ok"),
+        ("alice", "time", "get_current_time", "denied"),
+        ("bob", "time", "get_current_time", "ok"),
+    } <= told
+    assert ("litellm", "time", "get_current_time", "ok") in told
+    restarted = fleet.began("hub")
+    hers = [json.loads(line)["time"] for line in fleet.run("audit", "--json", "--caller", "alice", "--mcp", "hub").splitlines()]
+    assert hers[0] < restarted < hers[-1]
+    assert PLANTED not in json.dumps(lines)
 
 
 def test_a_malicious_mcp_reads_no_key_of_anybody(fleet):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from bridge.fleet.environment import Environment
@@ -145,6 +146,9 @@ class Engine(Protocol):
 
     def made_keys(self) -> dict[str, str]:
         """The fleet's own keys that were made without compose/.env, by name."""
+
+    def audits(self, folder: Path) -> list[Path]:
+        """The files in which calls were written down; those that have to be fetched are put into `folder`."""
 
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
         """The same MCPs, with paths in their smoke calls as they are where they run."""

@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from bridge.fleet import files, targets
+from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, build_cache, checkout, docker
 from bridge.fleet.engines import litellm as engines_litellm
 from bridge.fleet.engines.builds import Build, build
@@ -153,6 +154,13 @@ class Compose:
             if not found or isinstance(docker.asked(["docker", "cp", "--quiet", f"{found[0].name}:/keys", folder]), Failed):
                 return {}
             return {path.name: path.read_text() for path in Path(folder).glob("keys/*/*") if path.name in OWN_KEYS}
+
+    def audits(self, folder: Path) -> list[Path]:
+        """Out of the volumes, which the container that makes the keys has all of; it need not run for that."""
+        found = [one.name for one in checkout.of_project(checkout.name_of(self.project)) if one.service == KEYS]
+        if found and not isinstance(docker.asked(["docker", "cp", "--quiet", f"{found[0]}:/audit", str(folder)]), Failed):
+            return sorted(folder.glob(f"audit/*/{AUDIT_FILE}"))
+        return []
 
     # ---- up
 

@@ -28,6 +28,7 @@ from bridge.config import LITERAL
 from bridge.config import read as read_config
 from bridge.fleet import callers
 from bridge.fleet.ask import Http, NoResponse
+from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.excerpt import show
@@ -79,6 +80,10 @@ class Embedded:
 
     def made_keys(self) -> dict[str, str]:
         return {}
+
+    def audits(self, folder: Path) -> list[Path]:
+        found = self.state / AUDIT_FILE
+        return [found] if found.exists() else []
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls:
         host = environment.reached_at
@@ -185,6 +190,7 @@ class Embedded:
             token,
             "--callers",
             self.state / callers.SHIPPED,
+            *(["--audit", self.state / AUDIT_FILE] if fleet.audit else []),
             "--session-key-file",
             self.state / "session.key",
             "--cache-dir",

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridge.fleet import callers as known
+from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.files import MADE_BY, File, generated_yaml
 from bridge.fleet.model import Fleet
 from bridge.fleet.parts import REFERENCE
@@ -43,6 +44,8 @@ case "$python" in */python*) ;; *) python=python3 ;; esac
 exec "$python" /litellm_server.py --keys {KEYS} "$@"
 """  # with the Python that its image has for it
 NO_CALLERS = "defaults/callers"  # a folder in which no caller has a value
+AUDIT = "/run/audit"
+AUDITED = {"MCP_BRIDGE_AUDIT": f"{AUDIT}/{AUDIT_FILE}", "MCP_BRIDGE_AUDIT_SIZE": str(20 << 20), "MCP_BRIDGE_AUDIT_FILES": "5"}
 DOCKER_SOCKET = "/var/run/docker.sock"
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
@@ -102,6 +105,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     limits = stanza.limits
     said = options(fleet, stanza, f"{KEYS}/{stanza.name}") | {
         "MCP_BRIDGE_CALLERS": f"{CALLERS}/{known.SHIPPED}",
+        **(AUDITED if fleet.audit else {}),
         "MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket",
     }
     given = (
@@ -121,6 +125,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         f"{_socket(stanza)}:{front.SOCKETS}",
         _keys("mcp"),
         f"./callers:{CALLERS}:ro",
+        *([f"{stanza.name}-audit:{AUDIT}"] if fleet.audit else []),
         *(f"${{{name}_CALLERS:-./{NO_CALLERS}}}:{CALLER_SECRETS}/{name}:ro" for name in map(stanza.stored, stanza.caller_secrets)),
         *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
     ]
@@ -165,6 +170,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
         ("127.0.0.1", "${PROMETHEUS_PORT:-9090}", front.PROMETHEUS),
     )  # Prometheus asks nobody who they are: never beyond this machine
     said = [*OWN_KEYS, *_named(fleet)]
+    audits = {stanza.name: f"{stanza.name}-audit" for stanza in fleet.sidecars} if fleet.audit else {}
     return {
         "name": fleet.name,
         "services": {
@@ -186,7 +192,12 @@ def door(fleet: Fleet) -> dict[str, Any]:
                 "entrypoint": ["python", "-I", "/keys.py"],
                 "environment": ZONE,
                 "configs": [{"source": f"said-{name}", "target": f"/said/{name}"} for name in said],
-                "volumes": ["./keys.py:/keys.py:ro", "./door/names:/names:ro", *(f"keys-{reader}:/keys/{reader}" for reader in READERS)],
+                "volumes": [
+                    "./keys.py:/keys.py:ro",
+                    "./door/names:/names:ro",
+                    *(f"keys-{reader}:/keys/{reader}" for reader in READERS),
+                    *(f"{volume}:/audit/{name}" for name, volume in audits.items()),
+                ],
                 "network_mode": "none",
                 # Root without any right of root's, because new volumes are root's; writable, because Compose copies the configs into it.
                 "user": "0:0",
@@ -199,7 +210,9 @@ def door(fleet: Fleet) -> dict[str, Any]:
         },
         "networks": NETWORKS,
         "configs": {f"said-{name}": {"content": f"=${{{name}:-}}"} for name in said},
-        "volumes": {f"keys-{reader}": {} for reader in READERS} | {_socket(stanza): SOCKET for stanza in fleet.sidecars},
+        "volumes": {f"keys-{reader}": {} for reader in READERS}
+        | {_socket(stanza): SOCKET for stanza in fleet.sidecars}
+        | {volume: {} for volume in audits.values()},
     }
 
 

@@ -65,7 +65,11 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
     given = [
         *(
             {"name": name, "value": escaped(value, references=False)}
-            for name, value in (options(fleet, stanza, "", files) | {"MCP_BRIDGE_CALLERS": f"{CALLERS}/{known.SHIPPED}"}).items()
+            for name, value in (
+                options(fleet, stanza, "", files)
+                | {"MCP_BRIDGE_CALLERS": f"{CALLERS}/{known.SHIPPED}"}
+                | ({"MCP_BRIDGE_AUDIT": "-"} if fleet.audit else {})
+            ).items()
         ),
         *(_variable(name, value) for name, value in variables(stanza).items()),
     ]
