@@ -22,6 +22,7 @@ FLEET = {
     "prompts": "list the prompts of all MCPs",
     "catalog": "list all MCPs that have a stanza, and what they need to start",
     "caller": "who may come in: add, list, rotate, remove",
+    "connect": "print what to paste into a client, so that it reaches the MCPs",
     "secret": "the values that each caller has its own of: list, set, remove",
     "prune": "free what was built for this fleet and is not used",
     "doctor": "look whether this machine has what the fleet needs",

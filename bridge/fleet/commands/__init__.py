@@ -35,6 +35,7 @@ COMMANDS = (
     "prompts",
     "catalog",
     "caller",
+    "connect",
     "secret",
     "prune",
     "doctor",
