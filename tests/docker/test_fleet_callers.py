@@ -183,6 +183,15 @@ def test_prometheus_reads_metrics_and_may_nothing_else(fleet):
     assert docker("exec", fleet.container("prometheus"), "ls", "/run/keys").split() == ["PROMETHEUS_TOKEN"]
 
 
+def test_verify_proves_what_each_caller_may(fleet):
+    found = {(one["caller"], one["mcp"]): one for one in json.loads(fleet.run("verify", "--callers", "--json"))}
+
+    assert all(one["ok"] for one in found.values()) and set(found) == {(who, mcp) for who in ("alice", "bob") for mcp in ("hub", "time")}
+    seen = {pair: [hop["seen"] for hop in one["hops"][1:]] for pair, one in found.items()}
+    assert seen["bob", "time"] == ["works", "works"] and seen["alice", "time"] == seen["bob", "hub"] == ["is refused", "is refused"]
+    assert "timezone" in fleet.through_litellm(*NOW)  # it lives
+
+
 def test_the_audit_of_all_is_read_together_and_survives_the_containers(fleet):
     docker("restart", "-t", "5", fleet.container("hub"))
     eventually(lambda: fleet.call("alice", "hub", "whose") == PLANTED, 60)

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from bridge.callers.tokens import hash_of
-from bridge.fleet import callers, files
-from bridge.fleet import targets as targets
+from bridge.fleet import callers
 from bridge.fleet.alone import alone
 from bridge.fleet.columns import columns
 from bridge.fleet.commands.common import load, short_path
@@ -15,6 +14,7 @@ from bridge.fleet.engines import remembered
 from bridge.fleet.fleet_file import FleetFile
 from bridge.fleet.load import FLEET
 from bridge.fleet.project import Project, write_private
+from bridge.fleet.ship import write_shipped
 from bridge.settings import UsageError
 
 ACTIONS = ("add", "list", "rotate", "remove")
@@ -139,10 +139,7 @@ def _write(project: Project, text: str) -> None:
         else:
             write_private(path, before, path.stat().st_mode & 0o777)
         raise
-    files.write(project.root, (file for file in targets.render(fleet) if file.path == f"compose/callers/{callers.SHIPPED}"))
-    embedded = project.state / "embedded" / callers.SHIPPED
-    if embedded.exists():
-        write_private(embedded, json.dumps(callers.shipped(fleet.callers, with_prometheus=False), indent=1) + "\n")
+    write_shipped(project, fleet)
 
 
 def _new_key() -> str:

@@ -73,12 +73,17 @@ def render(fleet: Fleet) -> Iterator[File]:
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")
     first, _, rest = template("reader.sh").partition("\n")
     yield File("compose/database/reader.sh", f"{first}\n# {MADE_BY}\n{rest}")
-    yield generated_yaml(
-        f"compose/callers/{known.SHIPPED}", known.shipped(fleet.callers), "Who may do what, for every bridge: images/fleet.yaml"
-    )
+    yield callers_file(fleet)
     yield File("compose/defaults/nothing", "")
     if fleet.caller_secrets:
         yield File(f"compose/{NO_CALLERS}/.nobody", "")
+
+
+def callers_file(fleet: Fleet) -> File:
+    """Who may do what, as every bridge is told. It is hot: what writes this file alone starts nothing anew."""
+    return generated_yaml(
+        f"compose/callers/{known.SHIPPED}", known.shipped(fleet.callers), "Who may do what, for every bridge: images/fleet.yaml"
+    )
 
 
 def whole(fleet: Fleet) -> dict[str, Any]:

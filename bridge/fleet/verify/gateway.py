@@ -5,6 +5,7 @@ down is a successful text, and a wedged gateway answers nothing while /health/li
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from bridge.fleet.ask import Http, NoResponse, Response
@@ -76,12 +77,12 @@ class Gateway:
         names = [str(tool.get("name")) for tool in _result(said).get("tools") or [] if isinstance(tool, dict)]
         return names, Hop("tools", OK, f"{len(names)} tools", seconds=_since(began))
 
-    def call(self, stanza: Stanza, smoke: Smoke) -> Hop:
-        """The stanza's smoke call, as any client of LiteLLM would make it."""
+    def call(self, stanza: Stanza, smoke: Smoke, more: Mapping[str, str] | None = None) -> Hop:
+        """The stanza's smoke call, as any client of LiteLLM would make it, with `more` headers of its own."""
         began = time.monotonic()
         name = f"{stanza.litellm_name}-{seen_as(stanza, smoke)}"
         try:
-            said = self._post("tools/call", {"name": name, "arguments": smoke.arguments}, CALL)
+            said = self._post("tools/call", {"name": name, "arguments": smoke.arguments}, CALL, more)
         except NoResponse as silence:
             return Hop("called", FAILED, f"{name}: {silence}", "mcp-bridge logs litellm", _since(began))
         if refusal := _refusal(said):
@@ -98,9 +99,9 @@ class Gateway:
             )
         return judged("called", smoke, text, stanza, _since(began))
 
-    def _post(self, method: str, params: dict[str, Any], patience: float) -> Response:
+    def _post(self, method: str, params: dict[str, Any], patience: float, more: Mapping[str, str] | None = None) -> Response:
         # A '/' at the end: without one, 1.77.3 redirects. "Bearer": without that, it answers 500.
-        headers = {"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}"}
+        headers = {"accept": "application/json, text/event-stream", "x-litellm-api-key": f"Bearer {self.key}", **(more or {})}
         return self.http.post(f"{self.url}/mcp/", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, headers, patience)
 
 
