@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from bridge.fleet.callers import LITELLM, check
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import OWN_VALUE, Project, private, write_private
 from bridge.fleet.stanza import Stanza
@@ -73,9 +74,10 @@ def lacking(project: Project, stanza: Stanza, caller: str) -> list[str]:
     return [name for name in stanza.refuses_without if caller not in owners(project, stanza.stored(name))]
 
 
-def told(project: Project, fleet: Fleet, callers: tuple[str, ...] = ()) -> Iterator[str]:
-    """A line for each: who has a value, who has none, and what is wrong with files."""
+def told(project: Project, fleet: Fleet) -> Iterator[str]:
+    """A line for each: who has a value, which callers of images/fleet.yaml have none, and what is wrong with files."""
     for stanza in fleet.sidecars:
+        callers = _who_see(fleet, stanza) if stanza.caller_secrets else []
         for name in stanza.caller_secrets:
             stored, secret = stanza.stored(name), stanza.secrets[name]
             there = owners(project, stored)
@@ -86,6 +88,11 @@ def told(project: Project, fleet: Fleet, callers: tuple[str, ...] = ()) -> Itera
                 line += f"; {', '.join(without)}: not here, so they {what}"
             yield line
             yield from (f"{stanza.name}: {path}: no container can read it: chmod 644" for path in _unreadable(project, stored))
+
+
+def _who_see(fleet: Fleet, stanza: Stanza) -> list[str]:
+    known = check(fleet.callers) if fleet.callers else None
+    return [name for name in fleet.callers if known and name != LITELLM and not known.of(name).on(stanza.name).is_hidden]
 
 
 def _folder(project: Project, name: str) -> Path:

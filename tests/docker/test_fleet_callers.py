@@ -129,7 +129,7 @@ NOW = ("time", "get_current_time", {"timezone": "UTC"})
 
 
 def test_up_says_who_has_a_value_of_its_own(fleet):
-    assert "hub: GITHUB_TOKEN is each caller's own" in fleet.printed and ": alice has one" in fleet.printed
+    assert "hub: GITHUB_TOKEN is each caller's own" in fleet.printed and ": alice has one" in fleet.printed  # bob sees no hub
 
 
 def test_each_caller_may_what_its_rules_say(fleet):

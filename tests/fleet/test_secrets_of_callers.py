@@ -166,10 +166,13 @@ def test_a_value_is_set_listed_and_removed(project, monkeypatch, capsys):
 
 
 def test_who_lacks_a_value_is_told_with_what_becomes_of_its_calls(project):
+    keys = {name: {"token_sha256": 64 * name[0], "default": "execute"} for name in ("alice", "bob")}
+    others = {"carol": {"token_sha256": 64 * "c", "may": {"other/*": "execute"}}, "litellm": {"default": "execute"}}
+    (project.images / "fleet.yaml").write_text(yaml.safe_dump({"callers": keys | others}))
     fleet = Fleet.load(project.images)
     secrets_of_callers.keep(project, "GITHUB_TOKEN", "alice", "x")
 
-    (line,) = secrets_of_callers.told(project, fleet, ("alice", "bob"))
+    (line,) = secrets_of_callers.told(project, fleet)
 
     assert line.endswith("alice has one; bob: not here, so they are refused without")
     assert secrets_of_callers.lacking(project, fleet["hub"], "bob") == ["GITHUB_TOKEN"]
