@@ -34,11 +34,11 @@ class Sums:
         self._sink, self._now = sink, now
         self._sums: dict[tuple[str, ...], _Sum] = {}  # removed by `sweep`
 
-    def refused(self, refusal: Refusal, address: str) -> None:
-        """A request that came no further than the gate: nobody knows whose it is."""
+    def refused(self, refusal: Refusal, address: str, caller: str = "") -> None:
+        """A request that came no further than the gate, where mostly nobody knows whose it is."""
         why = redacted(refusal.message) if refusal.status != 429 else "too many wrong keys"
-        line = Line(clock(time.time()), address=address, outcome="refused", rule=refusal.reason.value, why=why)
-        self.note(line, (line.rule, network(address), why if refusal.reason is Reason.TOKEN else ""))
+        line = Line(clock(time.time()), caller, address, outcome="refused", rule=refusal.reason.value, why=why)
+        self.note(line, (line.rule, caller, network(address), why if refusal.reason is Reason.TOKEN else ""))
 
     def not_there(self, mcp: str, caller: str, address: str, denial: str = "") -> None:
         """A request for an MCP that does not exist, or not for this caller."""

@@ -69,11 +69,11 @@ class Admin:
         return JSONResponse(description())
 
     async def _servers(self, request: Request) -> Response:
-        return JSONResponse({"servers": [self._shown(service) for service in self._visible(request)]})
+        return JSONResponse({"servers": [self._shown(service, request) for service in self._visible(request)]})
 
     async def _server(self, request: Request) -> Response:
         service = self._find(request)
-        return _no_such(request) if service is None else JSONResponse(self._shown(service))
+        return _no_such(request) if service is None else JSONResponse(self._shown(service, request))
 
     def _listing(self, kind: str) -> Endpoint:
         """Tools, resources or prompts of all MCPs, as far as they are known without asking anybody."""
@@ -112,8 +112,11 @@ class Admin:
     def _find(self, request: Request) -> Service | None:
         return next((service for service in self._visible(request) if service.name == request.path_params["name"]), None)
 
-    def _shown(self, service: Service) -> dict[str, Any]:
+    def _shown(self, service: Service, request: Request) -> dict[str, Any]:
         status = service.status()
+        if service.access is not None and not self._gate.has_admin_token(request.scope["bridge.headers"]):
+            view, own_name = service.access.view(request.scope["bridge.principal"]), service.profile.own_name
+            status["tools"] = [tool for tool in status["tools"] if view.may_read("tool", own_name(tool) or "")]
         told = {
             name: status[name] for name in ("status", "state", "reason", "server", "revision", "restarts", "sessions", "calls", "tools")
         }
@@ -131,7 +134,7 @@ class Admin:
             return _error(400, "'name' is missing, or no text: it is the NAME of /NAME/mcp")
         if name in self._services:
             return _error(409, f"there is a server {name!r} already: PUT /-/servers/{name} replaces it")
-        return self._stored(name, definition)
+        return self._stored(request, name, definition)
 
     async def _put(self, request: Request) -> Response:
         definition = await self._body(request)
@@ -142,9 +145,9 @@ class Admin:
             return _error(403, "a rule of the callers file hides this server from you")
         if definition.pop("name", name) != name:
             return _error(400, "the name in the body is not that of the path")
-        return self._stored(name, definition)
+        return self._stored(request, name, definition)
 
-    def _stored(self, name: str, definition: dict[str, Any]) -> Response:
+    def _stored(self, request: Request, name: str, definition: dict[str, Any]) -> Response:
         is_new = name not in self._services
         if len(name) > MAX_NAME:
             return _error(400, f"a name has at most {MAX_NAME} characters")
@@ -154,7 +157,7 @@ class Admin:
             return _error(400, str(error))
         except OSError as error:
             return _error(500, f"the config file cannot be written: {error}")
-        return JSONResponse(self._shown(self._services[name]), 201 if is_new else 200, {"location": f"{ADMIN}servers/{name}"})
+        return JSONResponse(self._shown(self._services[name], request), 201 if is_new else 200, {"location": f"{ADMIN}servers/{name}"})
 
     async def _remove(self, request: Request) -> Response:
         if self._find(request) is None:

@@ -52,17 +52,10 @@ class App:
     """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name; `more`: other pages."""
 
     def __init__(
-        self,
-        services: Mapping[str, Service],
-        single: bool,
-        settings: Settings,
-        gate: Gate,
-        pages: Pages,
-        sums: Sums | None = None,
-        more: Sequence[Route] = (),
+        self, services: Mapping[str, Service], single: bool, settings: Settings, gate: Gate, pages: Pages, more: Sequence[Route] = ()
     ):
         self.gate = gate
-        self._sums = sums  # where what comes no further is written down (--audit)
+        self._sums = gate.sums  # where what comes no further is written down (--audit)
         # Endpoints are found in a dictionary: Starlette's router costs a tool call 4 % of its rate (regular
         # expressions and a copy of the scope), and these are ASGI applications anyway. It routes the pages.
         self._endpoints: dict[str, ASGIApp] = {}
@@ -144,7 +137,9 @@ class App:
             path = self._meant(scope, headers) or path
         client = address(scope.get("client")) or LOCAL
         if refusal is not None:
-            return await self._refuse_at_gate(scope, send, refusal)
+            if self._sums is not None:
+                self._sums.refused(refusal, client)
+            return await _refuse(scope, send, refusal)
         typed = scope.get("raw_path", b"").decode("latin-1")
         asked = path.encode(), headers, scope["server"], scope["type"] == "websocket", client, typed
         found = self.gate.admit(*asked)
@@ -153,7 +148,7 @@ class App:
             again = self.gate.admit(*asked)
             found = found.refusal(headers, typed) if isinstance(again, Pending) else again
         if isinstance(found, Refusal):
-            return await self._refuse_at_gate(scope, send, self.gate.refuse(found, headers, client))
+            return await _refuse(scope, send, self.gate.refuse(found, headers, client))
         principal = found.principal
         scope["bridge.principal"] = principal
         endpoint = endpoints.get(path)
@@ -191,11 +186,6 @@ class App:
             raise
         finally:
             hold.set(0)
-
-    async def _refuse_at_gate(self, scope: Scope, send: Send, refusal: Refusal) -> None:
-        if self._sums is not None:
-            self._sums.refused(refusal, address(scope.get("client")))
-        await _refuse(scope, send, refusal)
 
     def _write_down(self, sums: Sums, path: str, principal: str, client: str) -> None:
         """That somebody asked for an MCP which is not there, or not for it."""

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from bridge.callers.audit_sums import Sums
 from bridge.callers.keys import Keys
 from bridge.callers.rates import Attempts
 from bridge.callers.tokens import Tokens, presented
@@ -60,8 +61,10 @@ class Gate:
         is_loopback: bool = True,
         admins: Tokens | None = None,
         oauth: "ResourceServer | None" = None,
+        sums: Sums | None = None,
     ):
         self.tokens = tokens
+        self.sums = sums  # where refusals are written down (--audit)
         self.oauth = oauth  # knows JWTs
         self.admins = admins  # those that may reload, and see all pages
         self.allowed_origins = {origin.rstrip("/").lower() for origin in allowed_origins}
@@ -105,7 +108,9 @@ class Gate:
             self.refused["attempt"] += 1
             if wait := self.attempts.fail(client, time.monotonic()):
                 why = f"too many wrong tokens or passwords from {client}: wait {math.ceil(wait)} s"
-                return Refusal(429, INVALID_REQUEST, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.TOKEN)
+                refusal = Refusal(429, INVALID_REQUEST, why, ((b"retry-after", b"%d" % math.ceil(wait)),), reason=Reason.TOKEN)
+        if self.sums is not None:
+            self.sums.refused(refusal, client)
         return refusal
 
     def has_admin_token(self, headers: Headers) -> bool:
@@ -119,7 +124,10 @@ class Gate:
         if self.has_admin_token(headers) or (callers is not None and callers.of(principal).is_admin):
             return None
         if callers is not None and principal:
-            return Refusal(403, INVALID_REQUEST, "only a caller with admin on */* may do this", reason=Reason.TOKEN)
+            refusal = Refusal(403, INVALID_REQUEST, "only a caller with admin on */* may do this", reason=Reason.TOKEN)
+            if self.sums is not None:
+                self.sums.refused(refusal, client, principal)
+            return refusal
         realm = ((b"www-authenticate", b'Bearer realm="mcp-bridge admin"'),)
         return self.refuse(Refusal(401, INVALID_REQUEST, "the admin token is needed", realm, reason=Reason.TOKEN), headers, client)
 

@@ -159,7 +159,12 @@ class Pages:
         if service is None or self._status(request, service) is None or (len(self.services) > 1 and "name" not in request.path_params):
             return _no_such_mcp(request)
         is_for_all = service.access is None and not self.gate.is_foreign(request.scope["bridge.headers"], request.scope.get("server"))
-        if not is_for_all and not self._may_see_words(request, service):
+        is_cut = (
+            self._known_caller(request) is not None
+            and service.access is not None
+            and not service.access.view(request.scope["bridge.principal"]).sees_all
+        )
+        if is_cut or (not is_for_all and not self._may_see_words(request, service)):
             return JSONResponse({"error": "what a server says before anything is hidden of it is for admins"}, 403)
         pages = service.listed()
         listed = b'{"tools":[]}' if pages == [] else joined(pages) if pages else None

@@ -18,10 +18,16 @@ OF_ALL = frozenset(("ping", "server/discover", *LISTS))  # what the shared child
 
 
 def rate(call: Call) -> Outcome:
-    """The caller has not asked too often."""
+    """The caller has not asked too often. LiteLLM opens a session for each call, and 1.77.3 does not survive it if that is refused: what is not
+    the call itself counts, and is let through."""
     access = call.service.access
     assert access is not None
-    return access.too_often(_name(call), call.service.loop.time()) if access.have_rates else None
+    if not access.have_rates:
+        return None
+    if call.service.is_litellm and call.message.method != "tools/call" and not call.messages:
+        access.spend(_name(call), 1, call.service.loop.time())
+        return None
+    return access.too_often(_name(call), call.service.loop.time())
 
 
 def rate_of_batch(call: Call) -> Outcome:

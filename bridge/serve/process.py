@@ -71,11 +71,11 @@ class Process:
         )
         is_closed = is_private(settings)
         gate = self._gate = Gate(
-            settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth
+            settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth, self._sums
         )
         registry = metrics.registry(services.current.values(), gate.refused)
         pages = Pages(services.current, gate, registry, self._reload_on_request, settings.root_path, not settings.config)
-        app = self._app = App(services.current, not settings.config, settings, gate, pages, self._sums, self._admin_pages())
+        app = self._app = App(services.current, not settings.config, settings, gate, pages, self._admin_pages())
         server = server_of(app, settings.max_body)
         async with tasks:
             http = tasks.create_task(server.serve([self._listener]))

@@ -396,6 +396,7 @@ def test_what_comes_no_further_than_the_gate_has_a_line(tmp_path, capsys):
                 404,
             ]
             assert [ask(authorization="Bearer two")] == [400]
+            assert [ask("/-/reload", key="wrong-admin-0123456789"), ask("/-/reload")] == [401, 403]
             ask()
             assert [ask(), ask(method="GET", accept="text/event-stream")] == [429, 429]
     lines = [json.loads(line) for line in audit.read_text().splitlines()]

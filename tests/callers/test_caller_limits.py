@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from support import Bridge, Http, Modern, Ws, eventually, zoo
+from support import Bridge, Http, Modern, Sse, Ws, eventually, text, zoo
 
 from bridge.http.fast import FastProtocol, FastResponse
 from bridge.http.request import LIMITED, REST
@@ -101,6 +101,18 @@ def test_litellm_gets_a_result_that_says_so(limited, connect, kind):
 
     assert answers[-1]["result"]["isError"]
     assert "you may ask 0.01 times a second here" in answers[-1]["result"]["content"][0]["text"]
+
+
+@pytest.mark.parametrize("kind", [Http, Sse, Ws])
+def test_litellm_may_open_a_session_for_a_call_that_is_refused(limited, connect, kind):
+    """It opens one for each; a refusal of anything but the call itself ends the whole gateway of 1.77.3."""
+    bridge = limited("--profile", "litellm")
+    for _ in range(8):
+        client = connect(kind, bridge.url, headers=headers("slow"), **({"listen": False} if kind is Http else {}))
+        assert client.request("tools/list")["result"]["tools"]
+        answer = client.call("echo", message="hi")
+
+    assert answer["result"]["isError"] and "you may ask 0.01 times a second here" in text(answer)
 
 
 def test_modern_calls_have_the_same_limits(limited, connect):

@@ -34,6 +34,7 @@ PATHS = [
     *("/NAME/NAME/mcp", "//NAME/mcp", "/NAME/MCP", "/metrics/NAME", "/-/reload/NAME", "/%66ile" + "{last}" + "/mcp"),
     *(f"/.well-known/oauth-protected-resource/NAME{rest}" for rest in ("/mcp", "/mcp/", "", "/sse", "/ws", "/readyz", "/x")),
     *("/.well-known/oauth-authorization-server/NAME/mcp", "/NAME/.well-known/openid-configuration"),
+    *("/NAME/tools.json", "/-/servers/NAME", "/-/servers/NAME/", "/-/tools/NAME", "/-/openapi.json/NAME"),
 ]
 KINDS = {  # method, more of the head, and body
     "get": ("GET", "accept: text/html\r\n", b""),
@@ -122,13 +123,25 @@ def test_nothing_tells_a_hidden_mcp_from_one_that_does_not_exist(bridge, issuer,
 
 
 def test_no_page_names_what_is_hidden(bridge):
-    pages = ("/", "/status.json", "/readyz", "/metrics", "/nowhere", f"/{HIDDEN}/readyz", "/.well-known/oauth-protected-resource")
+    pages = (
+        "/",
+        "/status.json",
+        "/readyz",
+        "/metrics",
+        "/nowhere",
+        "/-/servers",
+        "/-/tools",
+        "/-/resources",
+        "/-/prompts",
+        "/seen/tools.json",
+    )
     for caller in ("part", "boss", "nobody"):
         headers = {"authorization": f"Bearer {TOKENS[caller]}"} if caller != "nobody" else {"authorization": ""}
-        for path in pages[:5]:
-            answer = bridge.http.get(path, headers=headers)
+        for path in pages:
+            said = bridge.http.get(path, headers=headers).text
 
-            assert HIDDEN not in answer.text.replace(path, ""), (caller, path)
+            assert HIDDEN not in said, (caller, path)
+            assert '"pid"' not in said.replace('"pid":', "") and "<td>pid" not in said, (caller, path)  # a tool that is denied to boss
 
 
 def test_metrics_of_an_admin_leave_out_what_is_denied_and_those_of_who_may_scrape_do_not(bridge):
