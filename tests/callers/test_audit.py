@@ -410,7 +410,9 @@ def test_what_comes_no_further_than_the_gate_has_a_line(tmp_path, capsys):
         ("refused", "unknown MCP", "alice", "nothing", None),
         ("denied", "default: deny", "alice", "other", None),
         ("refused", found[6][1], None, None, None),
-        ("refused", "session", "alice", "echo", None),  # no session
+        ("refused", "token", None, None, None),  # of no admin
+        ("refused", "token", "alice", None, None),
+        ("refused", "session", "alice", "echo", None),
         ("limited", "limit", "alice", "echo", None),
         ("limited", "limit", "alice", "echo", None),
         ("refused", "token", None, None, 3),  # two of the wrong keys, and none
