@@ -120,7 +120,7 @@ def _compile(stanza: Stanza) -> str:
     return (
         f"{_apt(['python3', 'python3-setuptools', 'make', 'g++', 'pkg-config', *filter(_is_headers, stanza.apt)])}\n"
         "RUN --network=none find node_modules -name binding.gyp -printf '%h\\n' | sed 's#.*node_modules/##' | grep -xE '@[^/]+/[^/]+|[^@/]+' | sort -u \\\n"
-        "  | npm_config_nodedir=/usr/local xargs --no-run-if-empty npm rebuild"
+        "  | npm_config_nodedir=/usr/local npm_config_jobs=max xargs --no-run-if-empty npm rebuild"
     )
 
 
