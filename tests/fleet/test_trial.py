@@ -349,7 +349,11 @@ def test_a_key_that_only_some_calls_want_is_optional():
     some = mends.with_variables(Draft("it"), seen(made("look"), made("search", "SITE_KEY is not set")))
     every = mends.with_variables(Draft("it"), seen(made("search", "SITE_KEY is not set")))
 
-    assert (some.secrets, some.optional) == (("SITE_KEY",), ("SITE_KEY",))
+    others = mends.with_variables(
+        Draft("it"), seen(made("look", "connect ECONNREFUSED 127.0.0.1:11434"), made("search", "SITE_KEY is not set"))
+    )
+
+    assert some.optional == others.optional == some.secrets == others.secrets == ("SITE_KEY",)
     assert (every.secrets, every.optional) == (("SITE_KEY",), ())
 
 

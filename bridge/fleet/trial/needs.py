@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.fleet.engines.reason import BAD
 from bridge.fleet.trial import usage
-from bridge.fleet.trial.calls import NO_KEY
+from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.witness import LISTENING
 
@@ -125,8 +125,12 @@ def missing(seen: Seen) -> list[str]:
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
-    """The variables that failed calls name (or the log, if all failed), and whether every call failed."""
-    return _first(_lines_of_its_calls(seen)), _all_failed(seen)
+    """The variables that failed calls name (or the log, if all failed), and whether no call works without: every one failed, and none of them
+    only because it reached nobody."""
+    names, log = _first(_lines_of_its_calls(seen)), " ".join(seen.report["words"])
+    others = (call["complaint"] for call in seen.report["calls"] if not any(name in call["complaint"] for name in names))
+    may_work = bool(names) and not any(name in log for name in names) and any(map(NO_NETWORK.search, others))
+    return names, _all_failed(seen) and not may_work
 
 
 def instead(seen: Seen) -> list[str]:
