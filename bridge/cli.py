@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bridge import __version__, settings
@@ -10,6 +11,7 @@ FLEET = {
     "up": "start all MCPs of images/ with LiteLLM, and prove that they work",
     "down": "end what `up` started",
     "ps": "show what runs",
+    "status": "show how MCPs are: state, calls, errors, latency, memory, last event",
     "logs": "print what MCPs, LiteLLM or all of them logged",
     "add": "write the stanza of a new MCP",
     "lock": "pin the packages of MCPs, with hashes",
@@ -49,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
-def _parser(chosen: list[str]) -> argparse.ArgumentParser:
+def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
+    """Only the chosen commands say what they take: that may need imports."""
     parser = _OneLine(prog="mcp-bridge", description="Any stdio MCP server on the network, and a fleet of them behind LiteLLM.")
     parser.add_argument("--version", action="version", version=f"mcp-bridge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLine)
@@ -59,11 +62,11 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
         usage="mcp-bridge serve [options] -- COMMAND ARGS…",
         description="Every option can also be given as the environment variable in brackets.",
     )
-    if chosen == ["serve"]:
+    if "serve" in chosen:
         settings.add_arguments(serve)
     serve.set_defaults(run=_serve)
     inspect = commands.add_parser("inspect", help="connect to an MCP server as a client and show what it offers")
-    if chosen == ["inspect"]:
+    if "inspect" in chosen:
         from bridge.inspect import add_arguments  # start-up time
 
         add_arguments(inspect)
@@ -73,20 +76,26 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     token.add_argument("--of", metavar="FILE", help="the line of the token in FILE ('-': standard input), in place of a new one")
     token.set_defaults(run=_token)
     policy = commands.add_parser("policy", help="check a callers file: who may do what", description=_POLICY)
-    if chosen == ["policy"]:
+    if "policy" in chosen:
         from bridge.callers.check import add_arguments as declare_policy  # start-up time
 
         declare_policy(policy)
     policy.set_defaults(run=_policy)
     audit = commands.add_parser("audit", help="read what `serve --audit` wrote down of calls")
-    if chosen == ["audit"]:
+    if "audit" in chosen:
         from bridge.callers.audit_reader import add_arguments as declare_audit  # start-up time
 
         declare_audit(audit)
     audit.set_defaults(run=_audit)
+    completion = commands.add_parser("completion", help="print what makes a shell complete our commands, options and MCPs")
+    if "completion" in chosen:
+        from bridge.completion import add_arguments as declare_completion  # start-up time
+
+        declare_completion(completion)
+    completion.set_defaults(run=_completion)
     for name, help in FLEET.items():
         command = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
-        if chosen == [name]:
+        if name in chosen:
             from bridge.fleet.commands import add_arguments as declare  # start-up time
 
             declare(name, command)
@@ -129,6 +138,12 @@ def _audit(arguments: argparse.Namespace, command: list[str]) -> int:
         from bridge.fleet.commands.audit import run  # start-up time
 
     return run(arguments)
+
+
+def _completion(arguments: argparse.Namespace, command: list[str]) -> int:
+    from bridge.completion import run  # start-up time
+
+    return run(arguments, lambda: _parser(("serve", "inspect", "policy", "audit", "completion", *FLEET)))
 
 
 def _inspect(arguments: argparse.Namespace, command: list[str]) -> int:

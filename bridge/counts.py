@@ -25,6 +25,18 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum += seconds
 
+    def quantile(self, part: float) -> float:
+        """As Prometheus' histogram_quantile estimates it: evenly spread within a bucket, and never above the last bound."""
+        wanted, below = part * sum(self.counts), 0
+        for number, count in enumerate(self.counts):
+            if count and below + count >= wanted:
+                if number == len(BUCKETS):
+                    return BUCKETS[-1]
+                start = BUCKETS[number - 1] if number else 0.0
+                return start + (BUCKETS[number] - start) * (wanted - below) / count
+            below += count
+        return 0.0
+
 
 class Labels:
     """Names of tools as labels of metrics: a bounded number of short ones. A server may list any, and others all the time."""

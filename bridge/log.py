@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import dataclass
 
 from bridge.printable import printable, shortened
 from bridge.redact import redacted
@@ -16,14 +17,32 @@ WIDTH = 1000  # characters of one fact: a client's words are among them
 _logger = logging.getLogger("mcp-bridge")
 
 
+@dataclass(frozen=True)
+class Event:
+    """What happened last, for who looks at a page and at no log."""
+
+    time: float  # Unix time
+    level: str
+    event: str
+    why: str = ""
+
+
 class Log:
     """A logger with facts bound: `Log().bind(mcp="time").info("child ready", pid=7)`."""
 
     def __init__(self, **bound: object):
         self._bound = bound
+        self._last: list[Event] = []
 
     def bind(self, **facts: object) -> "Log":
-        return Log(**{**self._bound, **facts})
+        bound = Log(**{**self._bound, **facts})
+        bound._last = self._last
+        return bound
+
+    @property
+    def last(self) -> Event | None:
+        """The last event that was worth a line, of this log and those bound to it."""
+        return self._last[0] if self._last else None
 
     @property
     def is_debug(self) -> bool:
@@ -42,6 +61,10 @@ class Log:
         self._write(logging.ERROR, event, facts)
 
     def _write(self, level: int, event: str, facts: dict[str, object]) -> None:
+        if level > logging.DEBUG:
+            self._last[:] = [
+                Event(time.time(), logging.getLevelName(level).lower(), event, str(facts.get("why") or facts.get("cause") or ""))
+            ]
         if _logger.isEnabledFor(level):
             _logger.log(level, event, extra={"facts": {**self._bound, **facts}})
 

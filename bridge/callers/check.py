@@ -67,7 +67,7 @@ def _check(arguments: argparse.Namespace) -> int:
         callers = [caller for caller in callers if caller.name == arguments.caller]
         if not callers:
             raise UsageError(f"{arguments.file}: no caller {arguments.caller!r}: there are {', '.join(found.by_name)}")
-    items = [item for url in arguments.url for item in _listed(url, _token(arguments.token_file)) if arguments.mcp in (None, item[0])]
+    items = [item for url in arguments.url for item in _listed(url, sent_token(arguments.token_file)) if arguments.mcp in (None, item[0])]
     rows: list[Row] = []
     for caller in callers:
         rows += _on(caller, items) if items else _rules(caller, arguments.mcp)
@@ -118,7 +118,7 @@ def _print(head: Row, rows: list[Row]) -> None:
 # -- a bridge that is up --------------------------------------------------------------------------------------------------------
 
 
-def _token(path: str | None) -> str:
+def sent_token(path: str | None) -> str:
     if path is None:
         return os.environ.get("MCP_BRIDGE_TOKEN", "")
     try:

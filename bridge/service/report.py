@@ -1,6 +1,7 @@
 """What a service says of itself: to probes, to people, and to Prometheus."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Raw
@@ -11,6 +12,7 @@ from bridge.child.lifecycle import State
 from bridge.child.usage import usage
 from bridge.pins.changes import GONE, NEW, Change
 from bridge.printable import shortened
+from bridge.protocol.envelope import Envelope
 from bridge.protocol.known_lists import LISTS
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Sessions
@@ -19,6 +21,7 @@ from bridge.service.children import Children
 from bridge.service.setup import Setup
 from bridge.service.streams import Streams
 
+FINE = ("ok", "cancelled")  # what became of a call that is no error
 SHOWN = 200  # characters of a name that the child made up
 
 
@@ -86,6 +89,10 @@ class Report:
             "in_flight": self.in_flight,
             "calls": calls,
             "mean_call_seconds": round(histogram.sum / calls, 6) if histogram and calls else 0.0,
+            "p95_call_seconds": round(histogram.quantile(0.95), 6) if histogram else 0.0,
+            "errors": sum(count for labels, count in counts.requests.items() if labels[0] == "tools/call" and labels[2] not in FINE),
+            "memory_bytes": self.usage()[0],
+            "last_event": self._last_event(is_shown),
             "processes": [child.status(setup.now()) for child in children],
             "waits": counts.waits,
             "wakes": counts.wakes,
@@ -98,6 +105,14 @@ class Report:
             "stderr": list(supervisor.stderr.tail) if is_shown else [],
         }
 
+    def _last_event(self, is_shown: bool) -> dict[str, str]:
+        last = self._setup.log.last
+        if last is None:
+            return {}
+        when = datetime.fromtimestamp(last.time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        why = {"why": redacted(shortened(last.why, SHOWN))} if is_shown and last.why else {}
+        return {"time": when, "level": last.level, "event": last.event, **why}
+
     def offers(self, method: str) -> list[bytes]:
         """The pages of one of its lists (results, as clients see them). None for a list that it does not have.
 
@@ -107,7 +122,12 @@ class Report:
         pages = relay.lists.pages(method)
         if not pages and (relay.facts is None or (relay.facts.offers(LISTS[method]) and relay.lists.answer(method, b"") is None)):
             raise LookupError
-        return [bytes(tools.page(Raw(page))) if tools and method == "tools/list" else page for page in pages]
+        if method != "tools/list":
+            return pages
+        listed = [Envelope(result=Raw(page)) for page in pages]
+        if relay.pinned is not None:
+            listed = [relay.pinned.cut(page) for page in listed]
+        return [bytes(tools.page(page.result) if tools else page.result) for page in listed]
 
     def open_sessions(self) -> dict[tuple[str, str], int]:
         result: dict[tuple[str, str], int] = {}

@@ -23,6 +23,7 @@ COMMANDS = (
     "up",
     "down",
     "ps",
+    "status",
     "logs",
     "add",
     "lock",

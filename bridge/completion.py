@@ -1,0 +1,52 @@
+"""`mcp-bridge completion SHELL`: a script that completes commands, options, files and the names of MCPs. shtab writes it from the
+parser itself, so it knows what the parser knows.
+
+    bash  eval "$(mcp-bridge completion bash)"            in ~/.bashrc
+    zsh   eval "$(mcp-bridge completion zsh)"             in ~/.zshrc, after compinit
+    fish  mcp-bridge completion fish | source             in ~/.config/fish/config.fish
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+SHELLS = ("bash", "zsh", "fish")
+NAMES = "mcp-bridge completion --names 2>/dev/null"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    what.add_argument("--names", action="store_true", help="print the names of the MCPs here, which the scripts ask for")
+
+
+def run(arguments: argparse.Namespace, whole_parser: Callable[[], argparse.ArgumentParser]) -> int:
+    if arguments.names:
+        print("\n".join(_names(Path.cwd())))
+        return 0
+    import shtab  # start-up time: only for the scripts
+
+    parser = whole_parser()
+    for one in _actions(parser):
+        if one.dest == "names":
+            one.complete = shtab.cmd(NAMES)  # type: ignore[attr-defined]  # shtab's own way to say it
+        elif one.metavar in ("FILE", "PATH"):
+            one.complete = shtab.FILE  # type: ignore[attr-defined]  # as above
+        elif one.metavar in ("DIR", "FOLDER"):
+            one.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as above
+    print(shtab.complete(parser, arguments.shell))
+    return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _actions(below)
+
+
+def _names(here: Path) -> list[str]:
+    """The MCPs of the folder, as far as folders tell it: nobody waits for a parser while he types."""
+    images = next((folder / "images" for folder in (here, *here.parents) if (folder / "images").is_dir()), None)
+    return sorted(stanza.parent.name for stanza in images.glob("*/stanza.yaml")) if images else []
