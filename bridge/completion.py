@@ -8,7 +8,9 @@ parser itself, so it knows what the parser knows.
 
 import argparse
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 SHELLS = ("bash", "zsh", "fish")
 NAMES = "mcp-bridge completion --names 2>/dev/null"
@@ -24,17 +26,21 @@ def run(arguments: argparse.Namespace, whole_parser: Callable[[], argparse.Argum
     if arguments.names:
         print("\n".join(_names(Path.cwd())))
         return 0
-    import shtab  # start-up time: only for the scripts
+    shtab: Any = import_module("shtab")  # start-up time: only for the scripts; it has no types for `complete`
 
     parser = whole_parser()
+    one: Any
     for one in _actions(parser):
         if one.dest == "names":
-            one.complete = shtab.cmd(NAMES)  # type: ignore[attr-defined]  # shtab's own way to say it
+            one.complete = shtab.cmd(NAMES)
         elif one.metavar in ("FILE", "PATH"):
-            one.complete = shtab.FILE  # type: ignore[attr-defined]  # as above
+            one.complete = shtab.FILE
         elif one.metavar in ("DIR", "FOLDER"):
-            one.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as above
-    print(shtab.complete(parser, arguments.shell))
+            one.complete = shtab.DIRECTORY
+    script = shtab.complete(parser, arguments.shell)
+    if arguments.shell == "zsh":
+        script = script.replace('"(*)::', '"*:')  # as _arguments says "any number"; shtab 1.13 completes only the first of them
+    print(script)
     return 0
 
 

@@ -73,9 +73,7 @@ def test_zsh(here):
         modules, functions = next(folder.glob("usr/lib/*/zsh/*")), folder / "usr/share/zsh/functions"
         paths = f"module_path=({modules}); fpath=({functions} {functions}/**/*(/))"
     (here / ".zshenv").write_text(paths)
-    (here / ".zshrc").write_text(
-        f"PS1='> '; autoload -U compinit; compinit -u -D; eval \"$(<{script(here, 'zsh')})\"; print ready\n"
-    )
+    (here / ".zshrc").write_text(f"PS1='> '; autoload -U compinit; compinit -u -D; eval \"$(<{script(here, 'zsh')})\"; print ready\n")
     shell, terminal = pty.openpty()
     process = subprocess.Popen(
         [*command, "-d", "-i"],
