@@ -8,7 +8,7 @@ It joins its parts, and takes them through the child's life:
     link        how it stands with the child             audience    who shares it, and whose something is
     dispatch    what waits for the child, or is with it  incoming    what the child's lines are
     completion  how requests of clients end              rules       requests that concern other sessions
-    asks        the child's requests                     notices     its notifications
+    asks        the child's requests                     notices     its notifications; client_notices: those of clients
     learning    what the bridge asks for itself          upkeep      what time does
 """
 
@@ -24,8 +24,10 @@ from bridge.protocol import envelope, ids, meta, subscriptions
 from bridge.protocol.asks import Asks
 from bridge.protocol.audience import Audience
 from bridge.protocol.catalogue import Catalogue
+from bridge.protocol.client_notices import ClientNotices
 from bridge.protocol.completion import WORK, Completion
 from bridge.protocol.dispatch import Dispatcher
+from bridge.protocol.early import EarlyMessages
 from bridge.protocol.envelope import NOTICE, Envelope
 from bridge.protocol.era import LEGACY
 from bridge.protocol.eras.caller import Caller
@@ -52,13 +54,8 @@ from bridge.protocol.policy import Policy
 from bridge.protocol.session import Session
 from bridge.protocol.upkeep import Upkeep
 
-SLOT_HOLD = 5.0  # seconds that a cancelled or timed-out request may still occupy a child that never answers it
-EARLY_LIMIT = 100  # messages kept of a spare child that nobody has yet
-EARLY_BYTES = 1 << 20  # and the length of what they say
 SAFE_METHODS = frozenset((*LISTS, "resources/read", "prompts/get", "completion/complete"))
 _IN_BOTH_ERAS = frozenset((*LISTS, *WORK, "completion/complete"))
-_ROOTS = ("notifications/roots/list_changed",)
-_OWNERS_ONLY = (*_ROOTS, "notifications/progress", "notifications/tasks/status")
 _ASLEEP = State.ASLEEP
 
 
@@ -85,7 +82,7 @@ class Relay:
         self.successor: Relay | None = None  # whose child the sessions go on with
         self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
         self._patience, self._longest = policy.request_timeout or NEVER, policy.request_timeout_max or NEVER
-        self._early: list[Envelope] = []
+        self._early = EarlyMessages(counts)
         self.catalogue = Catalogue(counts.labels)
         self.lists = KnownLists()
         self.tasks = Tasks()
@@ -105,6 +102,9 @@ class Relay:
         self.late_lists = LateLists(dispatcher, self.completion, policy.profile, self.pinned)
         self._pings = Pings(child, link, dispatcher, audience, policy)
         parts = (self.incoming, self.notices, self._pings, self.late_lists)
+        told = ClientNotices(audience, link, dispatcher, self.completion, self.asks, policy, counts)
+        self.notify, self.abandon = told.notify, told.abandon
+        self.respond = self.asks.answered  # a client's answer to an ask: False if nobody asked
         self._upkeep = Upkeep(link, policy, dispatcher, self.completion, self.asks, parts, self.listens, self.abandon)
         self.switch_era(era)
 
@@ -275,7 +275,7 @@ class Relay:
         self.exchanges.clear()
         self._pings.lost()
         self.learning.reading.clear()
-        self._early.clear()
+        self._early.take()
         # Our own questions are asked anew; what an own child's session asked on the ground of what is lost, is not asked.
         gone += turns.clear(
             lambda exchange: (
@@ -349,8 +349,7 @@ class Relay:
         """A spare child's relay gets its session, and with it whatever the child said before."""
         self.audience.owner = session
         self.join(session)
-        early, self._early = self._early, []
-        for message in early:
+        for message in self._early.take():
             self._said(message, now)
 
     def leave(self, session: Session, now: float) -> None:
@@ -533,53 +532,6 @@ class Relay:
             exchange.then = partial(translator.after[method], session, message)
         return exchange
 
-    def notify(self, session: Session, message: Envelope, now: float) -> None:
-        """A client's notification; never refused, because nobody could be told."""
-        method = message.method or ""
-        if method == "notifications/cancelled":
-            self._cancel(session, message, now)
-        elif method == "notifications/initialized":
-            session.initialized = True
-        elif not method.startswith(NOTICE):
-            self.counts.strays["request_without_id"] += 1  # some servers would do it all the same, past every rule for requests
-        elif method in _OWNERS_ONLY and (self.audience.owner is None or (method in _ROOTS and self.policy.withhold_roots)):
-            self.counts.strays[method] += 1
-        elif self.link.is_modern:
-            self.counts.strays["notification_of_another_era"] += 1  # it knows no other than cancelling
-        elif self.link.is_open:
-            self.dispatcher.send(envelope.flat(envelope.notification(method, message.params)) + b"\n")
-        else:
-            self.counts.strays["notification_without_child"] += 1
-
-    def respond(self, session: Session, message: Envelope, now: float) -> bool:
-        """A client's answer to an ask. False if nobody asked."""
-        return self.asks.answered(session, message, now)
-
-    def _cancel(self, session: Session, message: Envelope, now: float) -> None:
-        request_id = envelope.peek(message.params).requestId
-        # Only this session's own requests: another client's id is none of its business.
-        exchange = session.exchanges.get(envelope.key(request_id)) if request_id else None
-        if exchange is None or exchange.method == "initialize":
-            self.counts.strays["cancelled"] += 1
-            return
-        exchange.relay.abandon(exchange, now, message.params)
-        self.completion.fail(exchange, "cancelled", CANCELLED, "request cancelled by the client", now)
-
-    def abandon(self, exchange: Exchange, now: float, params: bytes | Raw = b"") -> None:
-        """Nobody waits for this answer any more: tell the child, and swallow the answer if it comes all the same."""
-        if exchange.id in self.asks.suspended:
-            self.asks.withdraw(exchange, "nobody waits for the call any more that it was asked for")
-        elif exchange.id in self.completion.unfinished:
-            pass
-        elif exchange.id not in self.exchanges:
-            self.dispatcher.turns.remove(exchange)
-        else:
-            reason = envelope.members(params).get("reason") if params else None
-            because = b',"reason":' + envelope.flat(reason) if reason else b""
-            cancelled = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d%b}}\n'
-            self.dispatcher.send(cancelled % (exchange.id, because))
-            exchange.hold = now + SLOT_HOLD
-
     # -- from the child -----------------------------------------------------------------------------------------------
 
     def _answered(self, message: Envelope, line: bytes, now: float) -> None:
@@ -598,11 +550,7 @@ class Relay:
     def _said(self, message: Envelope, now: float) -> None:
         """The child asks or tells something."""
         if self.is_private and self.audience.owner is None and message.method != "ping":
-            said = sum(len(early.params) for early in (*self._early, message))
-            if len(self._early) < EARLY_LIMIT and said <= EARLY_BYTES:
-                self._early.append(Envelope(id=message.id.copy(), method=message.method, params=message.params.copy()))
-            else:
-                self.counts.drops["early"] += 1
+            self._early.keep(message)
         elif message.id:
             self.asks.asked(message, now)
         elif self.link.is_modern and message.method == "notifications/cancelled":

@@ -481,7 +481,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert (session.exchanges, session.asks, session.subscriptions) == ({}, {}, set())
         for world in self.worlds:
             relay = world.relay
-            assert (relay.exchanges, relay.sessions, relay.learning.reading, relay._early, relay.late_lists.cursors) == (
+            assert (relay.exchanges, relay.sessions, relay.learning.reading, relay._early.take(), relay.late_lists.cursors) == (
                 {},
                 {},
                 {},

@@ -3,7 +3,7 @@
 import pytest
 from world import Outbox, World
 
-from bridge.protocol.relay import EARLY_LIMIT
+from bridge.protocol.early import LIMIT
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def test_its_pings_are_answered_at_once(spare):
 
 
 def test_what_is_kept_is_bounded(spare):
-    for number in range(EARLY_LIMIT + 50):
+    for number in range(LIMIT + 50):
         spare.notice("message", level="info", data=number)
     stream = Outbox()
     adopt(spare, stream)
 
-    assert [message["params"]["data"] for message in stream.messages] == list(range(EARLY_LIMIT))
+    assert [message["params"]["data"] for message in stream.messages] == list(range(LIMIT))
     assert spare.counts.drops["early"] == 50
 
 
