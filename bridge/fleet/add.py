@@ -287,7 +287,9 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
             folder.mkdir(parents=True, exist_ok=True)
             draft = with_places(_locked(project, draft))
             proof = _tried(project, draft, entry.values, trial, here)
-            draft, stanza = proof.draft, _checked(proof.draft)
+            understood = _with_own_names(project, draft, proof.draft)
+            draft = understood.draft
+            stanza = _checked(draft)
             files = [File(f"images/{draft.name}/{STANZA}", draft.text)]
             if draft.tools and not secret_values.names(draft):  # what it lists without its keys may not be all
                 files.append(File(f"images/{draft.name}/{PINS}", Lock.of(draft.tools).text()))
@@ -300,8 +302,16 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
     except OSError as error:
         raise UsageError(f"{draft.name}: {error}") from None
     wanted = dict.fromkeys([*secret_values.names(draft), *stanza.required_variables])
-    missing = [name for name in wanted if name not in draft.optional]
-    return Added(draft.name, folder / STANZA, dict(entry.values), missing, [*notes, *proof.notes], proof.tools)
+    optional = {draft.stored.get(name, name) for name in draft.optional}
+    missing = [name for name in wanted if name not in optional]
+    return Added(draft.name, folder / STANZA, dict(entry.values), missing, [*notes, *proof.notes, *understood.notes], proof.tools)
+
+
+def _with_own_names(project: Project, asked: Draft, draft: Draft) -> Entry:
+    """What the trial found that it wants gets names of its own where compose/.env has a value by that name already: that is for whom the operator gave it."""
+    known, own = secret_values.there(project), secret_values.names(asked)
+    taken = [name for name in secret_values.names(draft) if name in known and name not in own]
+    return secret_values.with_own_names(Entry(draft), known, {}, taken)
 
 
 def _tried(project: Project, draft: Draft, values: dict[str, str], trial: bool, here: bool) -> Proof:

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from bridge.fleet import environment as environments
-from bridge.fleet import eras
+from bridge.fleet import eras, secret_values
 from bridge.fleet.draft import Draft, comment, is_secret
 from bridge.fleet.lock import CannotLock
 from bridge.fleet.mends import (
@@ -58,11 +57,12 @@ def proved(
 ) -> Proof:
     """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
     tried: set[str] = set()
+    asked = frozenset(secret_values.names(draft))
     base, words = draft, None  # without the constraint that is tried, and what it said then
     bare = None  # without the Debian packages that are tried
     while True:
         try:
-            with bench(project, check(draft), where) as table:
+            with bench(project, check(draft), where, asked) as table:
                 draft, seen = _mended(table, draft, values, check)
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more
@@ -183,7 +183,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
             why=draft.why
             | {"volumes": f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"},
         )
-    lacking = [name for name in stanza.missing(values | _known(table)) if name]
+    lacking = [name for name in stanza.missing(values | table.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
     if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
@@ -294,10 +294,6 @@ def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: 
     if closed.report["started"]:
         return table.watch(stanza, values, findings.worth_a_try(closed), is_open=True)
     return table.watch(stanza, values, [], is_open=True)
-
-
-def _known(table: Bench) -> dict[str, str]:
-    return dict(environments.read(table.project).values) if table.project.env_file.exists() else {}
 
 
 def _yes(allowed: bool) -> str:

@@ -17,6 +17,7 @@ from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
+from bridge.fleet.trial.attempt import Bench
 from bridge.settings import UsageError
 
 
@@ -520,6 +521,20 @@ def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(pro
     }
     assert read_stanza(same.path).required_secrets == ["API_KEY"]
     assert (read_stanza(other.path).command, read_stanza(other.path).required_secrets) == (["cat", "--key=${IT_KEY_2}"], ["IT_API_KEY"])
+
+
+def test_what_a_trial_finds_that_a_package_wants_gets_no_value_that_others_have(project):
+    """A package may name any variable: in its last words, its code and its README."""
+    project.env_file.parent.mkdir(parents=True, exist_ok=True)
+    project.env_file.write_text("OPENAI_API_KEY=mine\nSITE=there\nGIVEN_KEY=its\n")
+    asked = Draft("it", secrets=("GIVEN_KEY",))
+    found = Draft("it", secrets=("GIVEN_KEY", "OPENAI_API_KEY", "LITELLM_MASTER_KEY", "NEW_KEY"), env={"SITE": "${SITE}"})
+
+    own = add._with_own_names(project, asked, found).draft
+
+    assert own.stored == {"OPENAI_API_KEY": "IT_OPENAI_API_KEY", "LITELLM_MASTER_KEY": "IT_LITELLM_MASTER_KEY"}
+    assert own.env == {"SITE": "${IT_SITE}"}
+    assert Bench(project, "image", frozenset(secret_values.names(asked))).known() == {"GIVEN_KEY": "its"}
 
 
 def test_two_secrets_of_one_entry_do_not_become_one():

@@ -8,8 +8,6 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
-from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -388,6 +386,9 @@ class Table:
     def __init__(self, *seen):
         self.seen, self.stanzas = list(seen), []
 
+    def known(self):
+        return {}
+
     def watch(self, stanza, values, calls=None, is_open=False):
         self.stanzas.append(stanza)
         return self.seen.pop(0)
@@ -413,7 +414,6 @@ def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_
 def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
     self_pointing = tool("walk_it") | {"inputSchema": {"type": "object", "properties": {"next": {"$ref": "#"}}}}
     table = Table()
-    table.project = SimpleNamespace(env_file=tmp_path / "no.env")
 
     proof = prove._decided(
         table,
@@ -589,6 +589,7 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
         ('["-y", "@me/it", "--site", "<your-site>", "/Users/you/notes",]', ("it", "--site", "${IT_SITE}", "/data")),
         ('["--from", "@me/it==1.2", "it", "--db=/path/to/x.db"]', ("it", "--db=/data/data.db")),
         ('["run", "-i", "me/it"]', ("it",)),
+        ('["@me/it", "--report=x${LITELLM_MASTER_KEY}"]', ("it",)),
         ('["@me/it", "redis://localhost:6379", "--at=https://api.example.com"]', ("it", "${IT_URL}", "--at=https://api.example.com")),
         ('["@me/it", "<path-to-your-sqlite-database.db>", "${input:org}"]', ("it", "/data/data.db", "${IT_ORG}")),
         ('["-y", "@me/it"]', ("it",)),
@@ -898,12 +899,11 @@ def test_what_cannot_be_built_is_tried_without(monkeypatch):
     tables, absent = [], seen(made("look"), made("log", "spawn git ENOENT"))
 
     @contextmanager
-    def bench(project, stanza, where):
+    def bench(project, stanza, where, asked):
         tables.append(stanza.apt)
         if stanza.apt:
             raise NotTried("its image cannot be built")
         table = Table(absent)
-        table.project = SimpleNamespace(env_file=Path("/nonexistent/env"))
         yield table
 
     monkeypatch.setattr(prove, "bench", bench)
@@ -940,7 +940,6 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     reader = tool("read_pdf", properties={"pdfFilePath": {"type": "string"}})
 
     table = Table()
-    table.project = SimpleNamespace(env_file=Path("/nonexistent/env"))
     lost = seen(words=["Error: connect ECONNREFUSED 20.0.0.1:80"], reached=[(2.0, "x-url.placeholder.invalid:80")], started=0.0)
     dead = prove._decided(table, Draft("it", {"pypi": "it==1"}, ("it",), env={"X_URL": "${X_URL}"}), {}, add._checked, lost, "")
     local = prove._decided(

@@ -47,18 +47,18 @@ def place(project: Project, here: bool) -> str:
 
 
 @contextmanager
-def bench(project: Project, stanza: Stanza, where: str) -> Iterator["Bench"]:
+def bench(project: Project, stanza: Stanza, where: str, asked: frozenset[str] = frozenset()) -> Iterator["Bench"]:
     """What it is tried on, made once for all that is tried of it. Raises NotTried."""
     folder = project.folder(stanza)
     for wanted in (stanza.files, stanza.binary.file.replace("{arch}", "amd64") if stanza.binary else ""):
         if wanted and not (folder / wanted).exists():
             raise NotTried(f"its files are not there yet: {(folder / wanted).relative_to(project.root)}")
     if where == HERE:
-        yield Bench(project, "")
+        yield Bench(project, "", asked)
         return
     try:
         with container.built(project, stanza) as image:
-            yield Bench(project, image)
+            yield Bench(project, image, asked)
     except Failed as error:
         raise NotTried(f"its image cannot be built: {reason.why(error.printed) or error.reason}", error.printed) from None
 
@@ -67,10 +67,18 @@ def bench(project: Project, stanza: Stanza, where: str) -> Iterator["Bench"]:
 class Bench:
     project: Project
     image: str  # empty: on this machine
+    asked: frozenset[str] = (
+        frozenset()
+    )  # the names of compose/.env that the operator gave it; what it asks for itself gets no value of others
+
+    def known(self) -> dict[str, str]:
+        """What compose/ says of what the operator gave it."""
+        values = environments.read(self.project).values if self.project.env_file.exists() else {}
+        return {name: value for name, value in values.items() if name in self.asked}
 
     def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None = None, is_open: bool = False) -> Seen:
         """Raises NotTried."""
-        known = environments.read(self.project).values if self.project.env_file.exists() else {}
+        known = self.known()
         wanted = [*map(stanza.stored, stanza.secrets), *stanza.required_variables]
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
         if not self.image:

@@ -165,7 +165,8 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
     elif is_blank(value):
         about = before if before.startswith("--") else name or re.sub(r"^\W*(input|env):", "", value)
         value = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', about.upper()).strip('_')}}}"
-    return name + equals + value
+    # What else stands there is taken as it is, but for references: compose/.env has things that are nobody else's business.
+    return "" if "$" in name or ("$" in value and not value.startswith(f"${{{variable}_")) else name + equals + value
 
 
 def _bare(lines: Iterable[str]) -> set[str]:
