@@ -1,4 +1,4 @@
-"""Where each client's file has its servers, and what it calls their fields. A document in, entries out. Pure.
+"""The servers of a client's file, whatever that client calls their fields. A document in, entries out. Pure.
 
 All spellings of a field mean the same in every file, so there is one table for all clients. A mistake belongs to its
 entry: `wrong` says it, and the others are read. Nothing is filled in here (`variables`), and no value is ever quoted.
@@ -6,78 +6,20 @@ entry: `wrong` says it, and the others are read. Nothing is filled in here (`var
 
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bridge.clients.document import Document, Keys
+from bridge.clients.places import NAMES, NESTED, OFF_LISTS, PLACES, at, last_part, named, servers, switched_off, texts, what_else
 from bridge.clients.variables import Input, as_name
 from bridge.settings import Settings, UsageError
 
 WINDOWS_PROGRAM = re.compile(
     r"""("[A-Za-z]:[\\/][^"]*"|[A-Za-z]:[\\/].*?\.(?:exe|cmd|bat|com|ps1))(?:\s+(.*)|$)""", re.IGNORECASE | re.DOTALL
 )
-_MADE_UP = re.compile(
-    r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z])[A-Za-z0-9_-]{20,22}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-)  # ids of Cherry Studio and others
 OPTIONS = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
 
-# Where servers stand; '*' is any key.
-PLACES = (
-    ("mcpServers",),  # Claude, Cursor, Windsurf, Cline, Roo, Gemini, LibreChat, LM Studio, JetBrains, Copilot …
-    ("servers",),  # VS Code's mcp.json
-    ("mcp", "servers"),
-    ("mcp.servers",),  # its settings.json
-    ("customizations", "vscode", "mcp", "servers"),  # devcontainer.json
-    ("context_servers",),  # Zed
-    ("mcp_servers",),
-    ("litellm_settings", "mcp_servers"),  # Codex, LiteLLM
-    ("extensions",),  # Goose
-    ("mcp", "mcpServers"),
-    ("mcp",),  # opencode, Crush
-    ("amp.mcpServers",),
-    ("augment.advanced", "mcpServers"),
-    ("experimental", "modelContextProtocolServers"),  # Continue's older config.json
-    ("registry",),  # a catalog of Docker's
-    ("projects", "*", "mcpServers"),  # ~/.claude.json
-)
-# Files in which MCPs stand, or that look like it, and that are for something else.
-NOT_READ = (
-    (("manifest_version", "server"), "the manifest of an MCP bundle (MCPB): unpack that, and name what its `server.mcp_config` starts"),
-    (("dxt_version",), "the manifest of a desktop extension: unpack that, and name what its `server.mcp_config` starts"),
-    (("startCommand",), "a smithery.yaml: it says how to build one server; name its package: mcp-bridge add NAME --npm PACKAGE"),
-    (
-        ("packages", "name"),
-        "a server.json of the MCP registry: name the package in it: mcp-bridge add NAME --npm (or --pypi, --image) IDENTIFIER",
-    ),
-    (("remotes", "name"), "a server.json of the MCP registry: name the address in it: mcp-bridge add NAME --url URL"),
-    (("services",), "a Compose file: name its image: mcp-bridge add NAME --image IMAGE"),
-    (
-        ("enabledMcpjsonServers",),
-        "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json",
-    ),
-    (
-        ("disabledMcpjsonServers",),
-        "settings of Claude Code, which only switch servers on and off: they stand in .mcp.json and ~/.claude.json",
-    ),
-)
-NAMES = {
-    "command": ("command", "cmd"),
-    "args": ("args", "arguments"),
-    "env": ("env", "environment", "envs"),
-    "env_file": ("envFile", "env_file"),
-    "cwd": ("cwd", "workingDirectory", "working_directory"),
-    "url": ("url", "serverUrl", "httpUrl", "uri", "baseUrl", "endpoint"),
-    "headers": ("headers", "http_headers", "static_headers"),
-    "type": ("type", "transport", "transportType", "transport_type"),
-    "description": ("description",),
-    "secrets": ("secrets",),
-    "hidden": ("disabledTools", "excludeTools", "disabled_tools", "disallowed_tools"),
-    "shown": ("includeTools", "enabled_tools", "enabledTools", "allowed_tools", "available_tools"),
-}
 OFF = {"disabled": True, "disable": True, "enabled": False, "isActive": False, "is_active": False, "active": False}
-OFF_LISTS = (("disabledMcpServers",), ("disabledMcpjsonServers",), ("mcp", "excluded"), ("excludeMCPServers",), ("excludedMcpServers",))
-NESTED = ("transport", "config", "command", "stdio")  # some clients put the fields one level deeper
 # What means nothing to us, and is no mistake.
 FOREIGN = set(
     """alwaysAllow autoApprove autoStart bundled chatMenu customUserVars dev display_name displayName dockerImage enabledMcpjsonServers
@@ -131,20 +73,20 @@ class InvalidEntry(Exception):
 def entries(document: Document) -> list[Entry]:
     """All servers of it, those that are off too. Raises UsageError if there is none, naming the format if it is known."""
     data = document.data if isinstance(document.data, dict) else {}
-    found = [(path, key, name, raw) for path, servers in _servers(data) for key, name, raw in _named(servers)]
+    found = [(path, key, name, raw) for path, group in servers(data) for key, name, raw in named(group)]
     if not found:
-        raise UsageError(f"{document.path}: {_what_else(data)}")
-    off, taken = _switched_off(data), dict[str, Any]()
+        raise UsageError(f"{document.path}: {what_else(data)}")
+    off, taken = switched_off(data), dict[str, Any]()
     every: list[Entry] = []
     for path, key, name, raw in found:
         project = str(path[1]) if path[:1] == ("projects",) else ""
         if name in taken:
             if taken[name] == raw:
                 continue  # the same in two projects
-            name = f"{name}-{_last(project) if project else len(every)}"
+            name = f"{name}-{last_part(project) if project else len(every)}"
         taken[name] = raw
         one = _entry(document, (*path, key), name, raw)
-        if not one.off and (key in off or (project and key in _texts(data["projects"][project], *OFF_LISTS))):
+        if not one.off and (key in off or (project and key in texts(data["projects"][project], *OFF_LISTS))):
             one = Entry(document, one.path, name, off="it is on the file's list of disabled servers")
         every.append(one)
     return every
@@ -153,16 +95,16 @@ def entries(document: Document) -> list[Entry]:
 def place_of_servers(document: Document) -> Keys | None:
     """Where its servers stand by their names, or would: an empty mapping there is none yet. None if there is no such place."""
     data = document.data if isinstance(document.data, dict) else {}
-    found = next(_servers(data), None)
+    found = next(servers(data), None)
     if found is not None:
         return found[0] if isinstance(found[1], dict) else None
-    return next((path for place in PLACES for path, value in _at(data, place) if value in (None, {}) and "*" not in place), None)
+    return next((path for place in PLACES for path, value in at(data, place) if value in (None, {}) and "*" not in place), None)
 
 
 def is_empty(document: Document) -> bool:
     """Whether it has no server yet, and a place for them."""
     data = document.data
-    return not data or (isinstance(data, dict) and place_of_servers(document) is not None and next(_servers(data), None) is None)
+    return not data or (isinstance(data, dict) and place_of_servers(document) is not None and next(servers(data), None) is None)
 
 
 def inputs(document: Document) -> dict[str, Input]:
@@ -188,88 +130,6 @@ def ignored_fields(every: list[Entry]) -> list[str]:
         return []
     said = ", ".join(f"{name} ({', '.join(whose[:3])}{', …' if whose[3:] else ''})" for name, whose in by_field.items())
     return [f"{every[0].document.path}: fields of other programs that mean nothing here: {said}"]
-
-
-# ---- where they stand ------------------------------------------------------------------
-
-
-def _servers(data: dict[str, Any]) -> Iterator[tuple[Keys, Any]]:
-    seen: list[int] = []
-    for place in PLACES:
-        for path, value in _at(data, place):
-            if _is_servers(place, value) and id(value) not in seen:
-                seen.append(id(value))
-                yield path, value
-    if not seen and data and all(_is_server(value) for value in data.values()):
-        yield (), data  # Warp
-
-
-def _at(data: Any, place: Keys, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    if not place:
-        yield path, data
-    elif isinstance(data, dict):
-        for key in data if place[0] == "*" else (place[0],) if place[0] in data else ():
-            yield from _at(data[key], place[1:], (*path, key))
-
-
-def _is_servers(place: Keys, value: Any) -> bool:
-    """These keys are often used for something else too: there it counts what stands below."""
-    if not isinstance(value, dict | list) or not value:
-        return False
-    if place in (("mcp",), ("extensions",), ("servers",), ("registry",), ("mcp", "servers")) or isinstance(value, list):
-        return any(_is_server(one) for one in (value if isinstance(value, list) else value.values()))
-    return True
-
-
-def _is_server(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    inner = [value, *(value[name] for name in NESTED if isinstance(value.get(name), dict))]
-    return any(one.get(name) for one in inner for name in (*NAMES["command"], *NAMES["url"], "image"))
-
-
-def _named(servers: Any) -> Iterator[tuple[str | int, str, Any]]:
-    if isinstance(servers, dict):
-        for key, value in servers.items():
-            name = value.get("name") if isinstance(value, dict) and _MADE_UP.fullmatch(str(key)) else None
-            yield key, name if isinstance(name, str) and name else str(key), value
-    else:
-        for number, value in enumerate(servers):
-            said = value if isinstance(value, dict) else {}
-            yield (
-                number,
-                str(next((said[key] for key in ("name", "id", "key") if isinstance(said.get(key), str)), f"server-{number + 1}")),
-                value,
-            )
-
-
-def _what_else(data: dict[str, Any]) -> str:
-    for keys, words in NOT_READ:
-        if all(key in data for key in keys):
-            return f"this is {words}"
-    if isinstance(data.get("registry"), dict):
-        return "this is a list of names for Docker's gateway: give the catalog that it names (~/.docker/mcp/catalogs/*.yaml)"
-    for place in PLACES:
-        for path, value in _at(data, place):
-            if isinstance(value, dict | list) and not value:
-                return f"'{path[0]}' must name at least one server"
-    return 'no \'mcpServers\' in it: expected {"mcpServers": {NAME: {"command": …}}}, or what another client has (docs/adding-an-mcp.md names them)'
-
-
-def _switched_off(data: dict[str, Any]) -> set[str]:
-    off = set(_texts(data, *OFF_LISTS))
-    for denied in data.get("deniedMcpServers") or () if isinstance(data.get("deniedMcpServers"), list) else ():
-        off |= {denied["serverName"]} if isinstance(denied, dict) and isinstance(denied.get("serverName"), str) else set()
-    allowed = _texts(data, ("mcp", "allowed"), ("allowMCPServers",))
-    return off | ({str(name) for name in data.get("mcpServers") or ()} - set(allowed) if allowed else set())
-
-
-def _last(path: str) -> str:
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-
-
-def _texts(data: Any, *places: Keys) -> list[str]:
-    return [one for place in places for _, value in _at(data, place) if isinstance(value, list) for one in value if isinstance(one, str)]
 
 
 # ---- one of them -----------------------------------------------------------------------
