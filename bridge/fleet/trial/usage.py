@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from bridge.fleet.draft import is_blank
 from bridge.fleet.trial.container import Seen
 
+WIDTH, LINES = 400, 300  # of what is looked at: whoever writes a help decides how long it is
 SERVERS = ("stdio", "mcp", "serve", "server", "start", "run")  # what the command is called that is the server, the likeliest first
 HEADING = re.compile(
     r"^(?!.*\b(?:usage|options?|flags?|description|examples?|environment|variables|notes?|alias(?:es)?|tools?|resources?|prompts?|features)\b)\W*[\w ]*(?:\bcommands?|arguments|:)\W*$",
@@ -84,7 +85,7 @@ def flag(seen: Seen) -> str:
 
 def helps(seen: Seen) -> list[str]:
     """What it printed when it was asked for its help, if it looks like one: many do not listen, and say what they always say."""
-    lines = seen.report["help"]
+    lines = [line[:WIDTH] for line in seen.report["help"][:LINES]]
     return lines if any(A_HELP.match(line) for line in lines) else []
 
 
@@ -132,7 +133,7 @@ def _rated(name: str, about: str) -> int:
 def _usages(lines: Iterable[str]) -> Iterator[str]:
     """Each line, and "Usage:" together with the line after it."""
     heading = ""
-    for line in (one for text in lines for one in text.splitlines()):
+    for line in (one[:WIDTH] for text in lines for one in text.splitlines()):
         yield f"{heading} {line.strip()}" if heading and line.strip() else line
         heading = line.strip() if re.fullmatch(r"\W*usage\W*", line.strip(), re.IGNORECASE) else ""
 
@@ -150,7 +151,9 @@ def _argument(word: str, folder: str, variable: str) -> str:
 
 
 def _example(word: str, before: str, folder: str, variable: str) -> str:
-    """A word of an example, as it would be here."""
+    """A word of an example, as it would be here; empty if it is none that could be taken."""
+    if len(word) > WIDTH:
+        return ""
     if word.startswith("-") and "=" not in word:
         return word
     name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
