@@ -169,6 +169,19 @@ def test_one_renamed_and_one_removed_are_gone(operator):
     assert sockets() == {f"{name}-socket" for name in (*NAMES[:39], "clock")}
 
 
+def test_a_configuration_that_litellm_refuses_ends_nothing_and_is_told_in_a_line(operator):
+    base = operator.root / "litellm/base.yaml"
+    good, litellm = base.read_text(), operator.inspect("litellm")["State"]["StartedAt"]
+    base.write_text(good + "mcp_servers: {far: {url: 'http://127.0.0.1:9/mcp', transport: pigeon}}\n")
+    said = operator.run("up", "--no-verify", code=1)
+    base.write_text(good)
+
+    assert said.splitlines()[0].startswith("litellm: it does not take its configuration, and goes on with the one before: "), said
+    assert "transport" in said.splitlines()[0]
+    assert operator.inspect("litellm")["State"]["StartedAt"] == litellm and listed(operator) == {*NAMES[:39], "clock"}
+    operator.run("up", "--no-verify")
+
+
 @pytest.mark.parametrize("step", ["building", "starting m00"])
 def test_an_interrupt_leaves_nothing_half_done(operator, step):
     before = ups(operator)

@@ -7,8 +7,7 @@ import time
 import pytest
 from support import Bridge, eventually, zoo
 
-from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout, litellm
-from bridge.fleet.engines import compose as compose_engine
+from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout, litellm, starting
 from bridge.fleet.engines import docker as docker_words
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
@@ -228,7 +227,7 @@ def test_mcps_without_a_container_are_made_in_one_go_and_one_that_cannot_be_made
     monkeypatch.setattr(checkout, "details", lambda name: {})
     monkeypatch.setattr(checkout, "of_project", lambda name: [])
     monkeypatch.setattr(docker_words, "images", dict)
-    monkeypatch.setattr(compose_engine, "run", lambda command, patience: docker(*command))
+    monkeypatch.setattr(starting, "run", lambda command, patience: docker(*command))
     for name, value in {
         "_mounted": lambda names, _: dict.fromkeys(names, ""),
         "_containers": lambda: states,
@@ -286,7 +285,7 @@ def test_litellm_is_given_its_configuration_and_others_whose_files_changed_are_s
         if "--take" in command and code:
             raise Failed(command, code, "ValueError: no such transport\nit ended with code 1")
 
-    monkeypatch.setattr(compose_engine, "run", run)
+    monkeypatch.setattr(starting, "run", run)
     there = [checkout.Container(f"f-{name}-1", name, "f", "", "running", "Up", "") for name in ("litellm", "time")]
     monkeypatch.setattr(checkout, "of_project", lambda name: there)
 

@@ -1,0 +1,122 @@
+"""The fleet's images: which are missing, which are built because their inputs changed, and which nothing uses any more."""
+
+from collections.abc import Collection
+from contextlib import suppress
+
+from bridge.fleet import files
+from bridge.fleet.engines import EngineError, build_cache, checkout, docker
+from bridge.fleet.engines.builds import Build, build
+from bridge.fleet.engines.composed import DOOR, HEALTHY, PULL, Composed
+from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.model import Fleet
+from bridge.fleet.project import private
+from bridge.fleet.stanza import Stanza
+
+
+class Images(Composed):
+    def missing(self, fleet: Fleet, names: Collection[str]) -> list[str]:
+        """Images that many need. What is built already needs none; what one MCP alone needs is its own trouble."""
+        wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
+        bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
+        here, project = docker.images(), checkout.name_of(self.project)
+        is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
+        needed = [
+            *([] if is_built else bases),
+            fleet.python_image,
+            fleet.litellm.image_name,
+            fleet.prometheus_image,
+            *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else []),
+        ]
+        return [
+            image
+            for image in map(fleet.pinned, dict.fromkeys(needed))
+            if not (image in here or f"{image}:latest" in here or docker.has_image(image))
+        ]
+
+    def fetch(self, images: Collection[str]) -> str:
+        for image in images:
+            self.say(f"pulling {image}")
+            try:
+                run(["docker", "pull", "--quiet", image], PULL)
+            except Failed as error:
+                return f"the image {image} is not here and cannot be pulled ({error.reason})"
+        return ""
+
+    def _build(self, sidecars: list[Stanza]) -> dict[str, str]:
+        """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises EngineError if the door cannot."""
+        memory, here = self._memory(), docker.images()
+        shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
+        inputs = {
+            DOOR: files.digest([self.project.compose / "door"]),
+            **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars},
+        }
+        todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or self._image(name) not in here]
+        if not todo:
+            return {}
+        if not (self.project.root / "bridge").is_dir():
+            raise EngineError(
+                f"images are built from a clone of mcp-bridge, and {self.project.root} has no 'bridge' in it: --engine embedded needs none"
+            )
+        self.say(f"building {', '.join(todo)}")
+        tags = {self._image(name) for name in todo}
+        memory["replaced"] |= {id: tag for tag, id in here.items() if tag in tags}
+        logs = private(self.project.state / "build")
+
+        def built(name: str) -> None:
+            memory["built"][name] = inputs[name]
+            self._remember(memory)
+
+        def command(name: str) -> list[str]:
+            return [*self._compose(self.project.compose / f"{name}.yaml"), "--profile", "*", "--progress", "plain", "build", name]
+
+        self._remember(memory)
+        failed = build([Build(name, command(name), logs / f"{name}.log") for name in todo], self._environment(), self.say, built)
+        docker.refuse_without_engine(failed)
+        if DOOR in failed:
+            raise EngineError(
+                f"the image of the door, which all MCPs stand behind, cannot be built: {failed[DOOR]}\nall of it: {logs / 'door.log'}"
+            )
+        return {name: f"cannot be built: {said}{docker.room_for(said)} (all of it: {logs / name}.log)" for name, said in failed.items()}
+
+    def _image(self, name: str) -> str:
+        return f"{self.project_name}-{name}:latest"
+
+    def _forget_replaced(self) -> None:
+        """Remove the images that newer ones have replaced, but those that somebody has given another name, or uses."""
+        memory = self._memory()
+        if not memory["replaced"]:
+            return
+        for id in memory["replaced"].keys() - docker.images().values():
+            docker.asked(["docker", "image", "rm", id])
+        memory["replaced"] = {}
+        self._remember(memory)
+
+    def built(self) -> str:
+        images = self._built_images()
+        return f"also kept: {len(images)} images and what Docker remembers of their making: `mcp-bridge prune` frees both" if images else ""
+
+    def _built_images(self) -> dict[str, str]:
+        """This project's images that no container uses, with their ids."""
+        name = checkout.name_of(self.project)
+        used = {one.image for one in checkout.details(name).values()}
+        return {tag: id for tag, id in docker.images().items() if tag.startswith(f"{name}-") and id not in used}
+
+    def prune(self, fleet: Fleet) -> str:
+        self._containers()  # refuses where they are another folder's
+        images = self._built_images()
+        if images:
+            with suppress(Failed):  # of those that it cannot remove; the others it does
+                run(["docker", "image", "rm", *images], HEALTHY)
+        memory = self._memory()
+        self._remember(
+            memory
+            | {
+                "built": {
+                    name: digest
+                    for name, digest in memory["built"].items()
+                    if f"{checkout.name_of(self.project)}-{name}:latest" not in images
+                }
+            }
+        )
+        freed = build_cache.free(fleet, self.project)
+        return f"removed {len(images)} images that nothing uses; freed {freed} of build cache"
