@@ -69,6 +69,7 @@ def base_images(fleet: Fleet) -> list[str]:
                 *(stanza.image for stanza in fleet.sidecars if stanza.image),
                 fleet.litellm.image_name,
                 fleet.prometheus_image,
+                fleet.alertmanager_image,
                 fleet.postgres_image,
             ]
         )

@@ -145,7 +145,7 @@ def test_the_whole_fleet_includes_every_mcp_that_runs_here():
     whole = yaml.safe_load(FILES["compose/compose.yaml"])
 
     assert whole["include"] == ["door.yaml", "database.yaml", *(f"{stanza.name}.yaml" for stanza in FLEET.sidecars)]
-    assert set(whole["services"]) == {"litellm", "prometheus"}
+    assert set(whole["services"]) == {"litellm", "prometheus", "alertmanager"}
     assert not any("far-away" in path for path in FILES)  # it is elsewhere
 
 
@@ -154,7 +154,9 @@ def test_each_mcp_starts_alone_with_what_it_needs():
     assert compose.sidecar(FLEET, QUERY)["include"] == ["door.yaml", "database.yaml"]
     assert service(QUERY)["depends_on"]["database"] == {"condition": "service_healthy", "required": False}
     assert all(
-        one["depends_on"]["keys"]["condition"] == "service_completed_successfully" for name, one in SERVICES.items() if name != "keys"
+        one["depends_on"]["keys"]["condition"] == "service_completed_successfully"
+        for name, one in SERVICES.items()
+        if name not in ("keys", "alertmanager")
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from bridge.fleet import files, targets
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Started, Urls, checkout, docker
-from bridge.fleet.engines.composed import DATABASE, DOOR, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import ALERTMANAGER, DATABASE, DOOR, KEYS, LITELLM, PROMETHEUS, QUICK
 from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
@@ -97,11 +97,12 @@ class Compose(Starting):
         self._render(fleet)
         if not (self.project.state / "litellm.yaml").exists():  # Docker makes a folder of a file that is missing where it is mounted
             self._write_state("litellm.yaml", litellm.config(fleet.only([stanza.name for stanza in wanted])))
-        self._write_state("prometheus.yml", prometheus.config(fleet.only([stanza.name for stanza in wanted]), all_start=True))
+        tells = bool(environment.values.get("ALERTS_TO"))
+        self._write_state("prometheus.yml", prometheus.config(fleet.only([stanza.name for stanza in wanted]), all_start=True, tells=tells))
         own_lines(self.project, for_compose(environment, fleet, wanted))
         sidecars = [stanza for stanza in wanted if not stanza.is_remote]
         troubles = self._build(sidecars)
-        first = [DOOR, PROMETHEUS, *([DATABASE] if any(stanza.needs for stanza in sidecars) else [])]
+        first = [DOOR, PROMETHEUS, *([DATABASE] if any(stanza.needs for stanza in sidecars) else []), *([ALERTMANAGER] if tells else [])]
         self.values = environment.values
         self._renew_keys()
         others_removed = self._end_others([*first, KEYS, LITELLM, *(stanza.name for stanza in sidecars)])
@@ -197,7 +198,7 @@ class Compose(Starting):
         return [f"volume {name}" for name, kind in self._volumes().items() if kind != "tmpfs"]
 
     def ps(self) -> list[Running]:
-        kinds = {DOOR: "door", LITELLM: "litellm", PROMETHEUS: "prometheus", DATABASE: "database"}
+        kinds = {DOOR: "door", LITELLM: "litellm", PROMETHEUS: "prometheus", DATABASE: "database", ALERTMANAGER: "alertmanager"}
         found = [Running(name, kinds.get(name, "mcp"), *state) for name, state in self._containers().items()]
         return sorted(found, key=lambda one: (one.kind != "mcp", one.name))
 

@@ -12,6 +12,7 @@ from bridge.fleet.engines.reason import why
 from bridge.fleet.project import Project, write_private
 
 DOOR, LITELLM, PROMETHEUS, DATABASE, KEYS = "door", "litellm", "prometheus", "database", "keys"
+ALERTMANAGER = "alertmanager"
 QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
 LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember

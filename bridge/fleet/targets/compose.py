@@ -71,8 +71,9 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
     for name in ("keys.py", "litellm_server.py"):
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")
-    first, _, rest = template("reader.sh").partition("\n")
-    yield File("compose/database/reader.sh", f"{first}\n# {MADE_BY}\n{rest}")
+    for path, name in (("database/reader.sh", "reader.sh"), ("alertmanager.sh", "alertmanager.sh")):
+        first, _, rest = template(name).partition("\n")
+        yield File(f"compose/{path}", f"{first}\n# {MADE_BY}\n{rest}")
     yield callers_file(fleet)
     yield File("compose/defaults/nothing", "")
     if fleet.caller_secrets:
@@ -90,7 +91,7 @@ def whole(fleet: Fleet) -> dict[str, Any]:
     return {
         "name": fleet.name,
         "include": ["door.yaml", "database.yaml", *(f"{stanza.name}.yaml" for stanza in fleet.sidecars)],
-        "services": {"litellm": litellm(fleet), "prometheus": prometheus(fleet)},
+        "services": {"litellm": litellm(fleet), "prometheus": prometheus(fleet), "alertmanager": alertmanager(fleet)},
         "volumes": {"prometheus": {}},
     }
 
@@ -290,6 +291,31 @@ def prometheus(fleet: Fleet) -> dict[str, Any]:
         **COMMON,
         "mem_limit": "512m",
         "pids_limit": 128,
+    }
+
+
+def alertmanager(fleet: Fleet) -> dict[str, Any]:
+    """Tells somebody of Prometheus' alarms. It is started where ALERTS_TO says whom."""
+    return {
+        "image": fleet.pinned(fleet.alertmanager_image),
+        "profiles": ["alerts"],
+        "entrypoint": ["/bin/sh", "/alertmanager.sh"],
+        "command": ["--storage.path=/tmp/data", "--cluster.listen-address="],
+        "environment": ZONE | {"ALERTS_TO": "${ALERTS_TO:-}"},
+        "volumes": ["./alertmanager.sh:/alertmanager.sh:ro"],
+        "networks": ["inside", "front"],
+        "healthcheck": {
+            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9093/-/ready"],
+            "interval": "10s",
+            "timeout": "5s",
+            "start_period": "60s",
+            "retries": 3,
+        },
+        "user": "65534:65534",
+        **COMMON,
+        "tmpfs": [_tmp("64m")],
+        "mem_limit": "128m",
+        "pids_limit": 64,
     }
 
 

@@ -18,8 +18,8 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield generated_yaml("compose/alerts.yml", alerts())
 
 
-def config(fleet: Fleet, all_start: bool = False) -> dict[str, Any]:
-    """Prometheus' config as data. `all_start`: these MCPs are all started, also those with a profile."""
+def config(fleet: Fleet, all_start: bool = False, tells: bool = True) -> dict[str, Any]:
+    """Prometheus' config as data. `all_start`: these MCPs are all started, also those with a profile. `tells`: Alertmanager may be there."""
     job: dict[str, Any] = {
         "job_name": "mcp",
         "honor_labels": True,  # the bridge's own label `mcp` says the same
@@ -35,6 +35,8 @@ def config(fleet: Fleet, all_start: bool = False) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": "4s", "evaluation_interval": "15s"},
         "rule_files": ["alerts.yml"],
+        # Where nobody said ALERTS_TO there is none, and Prometheus says so in its log when an alarm has nowhere to go.
+        **({"alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]}} if tells else {}),
         "scrape_configs": [job],
     }
 
