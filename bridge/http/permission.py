@@ -14,17 +14,18 @@ from bridge.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, Reason, Refu
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
 
+OPENING = (None, "initialize", "ping", "tools/list")  # what LiteLLM asks before a call; None: a connection, or a stream
 OF_ALL = frozenset(("ping", "server/discover", *LISTS))  # what the shared child answers, or we
 
 
 def rate(call: Call) -> Outcome:
-    """The caller has not asked too often. LiteLLM opens a session for each call, and 1.77.3 does not survive it if that is refused: what is not
-    the call itself counts, and is let through."""
+    """The caller has not asked too often. LiteLLM opens a session for each call, and 1.77.3 does not survive it if that is refused: it counts,
+    and is let through."""
     access = call.service.access
     assert access is not None
     if not access.have_rates:
         return None
-    if call.service.is_litellm and call.message.method != "tools/call" and not call.messages:
+    if call.service.is_litellm and call.message.method in OPENING and not call.messages and not isinstance(call, ModernCall):
         access.spend(_name(call), 1, call.service.loop.time())
         return None
     return access.too_often(_name(call), call.service.loop.time())

@@ -113,6 +113,7 @@ def test_litellm_may_open_a_session_for_a_call_that_is_refused(limited, connect,
         answer = client.call("echo", message="hi")
 
     assert answer["result"]["isError"] and "you may ask 0.01 times a second here" in text(answer)
+    assert "you may ask" in client.request("resources/read", {"uri": "test://one"})["error"]["message"]  # it is no part of opening one
 
 
 def test_modern_calls_have_the_same_limits(limited, connect):
