@@ -28,16 +28,14 @@ PLACES = (
     ("registry",),  # a catalog of Docker's
     ("projects", "*", "mcpServers"),  # ~/.claude.json
 )
+_PUBLISHED = "a server.json of the MCP registry, as JSON: mcp-bridge add --from FILE makes a stanza of it"
 # Files in which MCPs stand, or that look like it, and that are for something else.
 NOT_READ = (
     (("manifest_version", "server"), "the manifest of an MCP bundle (MCPB): unpack that, and name what its `server.mcp_config` starts"),
     (("dxt_version",), "the manifest of a desktop extension: unpack that, and name what its `server.mcp_config` starts"),
     (("startCommand",), "a smithery.yaml: it says how to build one server; name its package: mcp-bridge add NAME --npm PACKAGE"),
-    (
-        ("packages", "name"),
-        "a server.json of the MCP registry: name the package in it: mcp-bridge add NAME --npm (or --pypi, --image) IDENTIFIER",
-    ),
-    (("remotes", "name"), "a server.json of the MCP registry: name the address in it: mcp-bridge add NAME --url URL"),
+    (("packages", "name"), _PUBLISHED),
+    (("remotes", "name"), _PUBLISHED),
     (("services",), "a Compose file: name its image: mcp-bridge add NAME --image IMAGE"),
     (
         ("enabledMcpjsonServers",),
