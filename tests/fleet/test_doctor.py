@@ -1,13 +1,17 @@
 """`mcp-bridge doctor`: what is wrong with a machine is told with the way out, before anything is built."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 from environments.processes import free_port
+from support import ROOT
 
 from bridge.cli import main
 from bridge.fleet import Fleet
@@ -83,6 +87,24 @@ def test_a_full_disk_ends_up_before_anything_is_built(project, monkeypatch, caps
     assert main(["up", "--engine", "embedded"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[-2].startswith("mcp-bridge: the disk is full: ") and said[-1] == "mcp-bridge prune frees what was built and is not used"
+
+
+def test_on_a_disk_that_is_really_full_up_says_so_in_a_line_and_leaves_nothing_half_done(project):
+    """A file system of two pages, in name spaces of its own: first nothing can be written, then there is no room to build."""
+    root = project.root
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "MCP_BRIDGE_FLEET_CACHE": str(root / "compose/cache")}
+    full = (
+        f"mount -t tmpfs -o size=8k,mode=755 none {root}/compose && {sys.executable} -m bridge up --engine embedded; echo code $?; ls -A {root}/compose/*; "
+        f"mount -o remount,size=9m {root}/compose && {sys.executable} -m bridge up --engine embedded; echo code $?"
+    )
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", full], env=env, cwd=root, capture_output=True, text=True, timeout=60
+    )
+    told = [line for line in done.stderr.splitlines() if line.startswith("mcp-bridge: ")]
+
+    assert done.stdout.count("code 1") == 2 and len(told) == 2, done.stdout + done.stderr
+    assert told[0].endswith(": No space left on device") and ".new" not in done.stdout
+    assert told[1].startswith("mcp-bridge: the disk is full: 0.0 GB free in "), done.stderr
 
 
 def test_a_clock_that_is_behind_the_files_that_it_made_is_told(project, monkeypatch):
