@@ -38,9 +38,10 @@ def moment(said: str) -> float:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", said.strip())).timestamp()
 
 
-def images() -> dict[str, str]:
+def images(*filters: str) -> dict[str, str]:
     """The images that have a name, with their ids."""
-    said = asked(["docker", "image", "ls", "--no-trunc", "--filter", "dangling=false", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
+    words = [word for one in ("dangling=false", *filters) for word in ("--filter", one)]
+    said = asked(["docker", "image", "ls", "--no-trunc", *words, "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])
     return dict(line.split() for line in said.splitlines()) if isinstance(said, str) else {}
 
 

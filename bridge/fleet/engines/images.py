@@ -96,10 +96,15 @@ class Images(Composed):
         return f"also kept: {len(images)} images and what Docker remembers of their making: `mcp-bridge prune` frees both" if images else ""
 
     def _built_images(self) -> dict[str, str]:
-        """This project's images that no container uses, with their ids."""
+        """This project's images that no container uses, with their ids. That their names begin with ours says nothing: `mcp-a1b2c3-time`
+        is another project's than that of `mcp`."""
         name = checkout.name_of(self.project)
         used = {one.image for one in checkout.details(name).values()}
-        return {tag: id for tag, id in docker.images().items() if tag.startswith(f"{name}-") and id not in used}
+        return {
+            tag: id
+            for tag, id in docker.images(f"label={checkout.LABEL}.project={name}").items()
+            if tag.startswith(f"{name}-") and id not in used
+        }
 
     def prune(self, fleet: Fleet) -> str:
         self._containers()  # refuses where they are another folder's
