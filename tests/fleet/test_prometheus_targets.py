@@ -55,6 +55,7 @@ CALM = {
     CALLS % "ok": "0+1x120",
     'up{job="mcp",mcp="good"}': "1x120",
     SLOWEST % "60.0": "0x120",
+    'mcp_bridge_tools_unapproved{mcp="good",what="gone"}': "1x120",
 }
 TROUBLE = {
     'up{job="mcp",mcp="time"}': "1 0x120",
@@ -64,6 +65,7 @@ TROUBLE = {
     'mcp_bridge_request_refusals_total{mcp="time",status="503"}': "0+1x120",
     'mcp_bridge_gate_refusals_total{instance="time:8000",reason="token"}': "0+10x120",
     SLOWEST % "+Inf": "0+10x120",
+    'mcp_bridge_tools_unapproved{mcp="time",what="new"}': "0 1x120",
 }
 
 
