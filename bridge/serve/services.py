@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge import log, redact
@@ -20,7 +21,8 @@ from bridge.service import Service
 from bridge.settings import Settings
 
 STARTING = (State.STARTING, State.HANDSHAKING)
-SLOW = 10.0  # seconds after which one that still starts keeps the next no longer: it may fetch something, or hang
+SLOW = 10.0  # seconds after which one that still starts keeps the next no longer
+LOOK, IDLE = 1.0, 0.05  # nor does one that for so many seconds used less than this part of a processor: it waits for something, or hangs
 
 _log = logging.getLogger("mcp-bridge")
 
@@ -31,6 +33,23 @@ class Endpoints(Protocol):
     def mount(self, name: str, service: Service) -> None: ...
 
     def unmount(self, name: str) -> None: ...
+
+
+@dataclass
+class Start:
+    """One that starts, and what it was seen to use of the processors."""
+
+    since: float
+    looked: float
+    cpu: float = 0.0
+
+    def is_busy(self, service: Service, now: float) -> bool:
+        if now - self.since >= SLOW:
+            return False
+        if (passed := now - self.looked) < LOOK:
+            return True
+        before, self.cpu, self.looked = self.cpu, service.report.usage()[1], now
+        return abs(self.cpu - before) > IDLE * passed  # it falls when a process of it ends
 
 
 class Services:
@@ -54,7 +73,7 @@ class Services:
         self._audit_log, self._sums = audit_log, sums
         self.leaving: list[Service] = []
         self._waiting: list[Service] = []  # to be started; a request starts one before
-        self._starting: dict[Service, float] = {}  # since when
+        self._starting: dict[Service, Start] = {}
         self.current: dict[str, Service] = {}
         for name in configuration.mcps:
             self.current[name] = self._service(name)
@@ -88,13 +107,13 @@ class Services:
         self._start_some(asyncio.get_running_loop().time())
 
     def _start_some(self, now: float) -> None:
-        self._starting = {one: since for one, since in self._starting.items() if one.state in STARTING and now - since < SLOW}
+        self._starting = {one: start for one, start in self._starting.items() if one.state in STARTING and start.is_busy(one, now)}
         while self._waiting and len(self._starting) < STARTS:
             service = self._waiting.pop(0)
             service.report.is_waiting = False
             if service is self.current.get(service.name):
                 service.start()
-                self._starting[service] = now
+                self._starting[service] = Start(now, now)
 
     def reload(self, configuration: Configuration, endpoints: Endpoints) -> dict[str, list[str]]:
         """What did not change goes on; the rest finishes and is replaced, and so is what was given up, which is tried again.

@@ -46,3 +46,11 @@ def test_one_that_is_asked_for_does_not_wait_for_its_turn_nor_for_those_that_han
             "mcp": "",
         }
         assert text(connect(Http, f"{bridge.url}/last").call("echo", message="here")) == "here"
+
+
+def test_those_that_hang_keep_nobody_long(tmp_path):
+    """What uses no processor is no reason to wait: twelve that hang delay the next by two looks, not by twice ten seconds."""
+    hang = {name: entries("never_answers") for name in NAMES[: 2 * STARTS]}
+    (tmp_path / "mcps.json").write_text(json.dumps({"mcpServers": {**hang, "last": entries("echo")}}))
+    with Bridge(None, "--config", tmp_path / "mcps.json", ready=False) as bridge:
+        eventually(lambda: bridge.get("/last/readyz").json()["state"] == "ready", 15)
