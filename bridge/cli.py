@@ -19,6 +19,7 @@ FLEET = {
     "verify": "prove hop by hop that every MCP works",
     "approve": "say that the tools of MCPs are good as they are now",
     "lint": "say what is odd in the tools of all MCPs",
+    "outdated": "say what is newer than what runs, how old it is, and what was taken back",
     "tools": "list the tools of all MCPs",
     "resources": "list the resources of all MCPs",
     "prompts": "list the prompts of all MCPs",

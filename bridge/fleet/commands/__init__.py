@@ -31,6 +31,7 @@ COMMANDS = (
     "verify",
     "approve",
     "lint",
+    "outdated",
     "tools",
     "resources",
     "prompts",
