@@ -7,6 +7,7 @@ it. A stanza that is there is never written over; what was not understood is sai
 import argparse
 import json
 import re
+import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +20,10 @@ from bridge.clients import formats
 from bridge.fleet import desktop, lock, secret_values
 from bridge.fleet.draft import Draft, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
+from bridge.fleet.engines import contained
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
+from bridge.fleet.launchers import OF_A_PACKAGE
 from bridge.fleet.load import STANZA
 from bridge.fleet.mends import with_places
 from bridge.fleet.parts import VARIABLE, is_url
@@ -31,7 +34,7 @@ from bridge.fleet.sources import SOURCES, Asked, source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.fleet.trial import attempt
-from bridge.fleet.wrapped import NotUnderstood
+from bridge.fleet.wrapped import NotUnderstood, program_of
 from bridge.pins.lock import FILE as PINS
 from bridge.pins.lock import Lock
 from bridge.settings import UsageError
@@ -56,11 +59,15 @@ class Added:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "mcp-bridge add [options] NAME SOURCE [-- COMMAND ARGS… | -- ARGS…]\n"
+        "mcp-bridge add [options] [NAME] SOURCE [-- COMMAND ARGS… | -- ARGS…]\n       mcp-bridge add [NAME] -- npx|uvx|docker ARGS…\n"
         "       mcp-bridge add --from FILE\n       mcp-bridge add io.github.OWNER/SERVER[@VERSION]"
     )
     parser.add_argument(
-        "name", nargs="?", default="", metavar="NAME", help="what it is called everywhere: lower-case letters, digits and '-'"
+        "name",
+        nargs="?",
+        default="",
+        metavar="NAME",
+        help="what it is called everywhere: lower-case letters, digits and '-' (default: as its package is)",
     )
     parser.add_argument("--pypi", metavar="PKG[==V]", help="a package of PyPI (the newest, and pinned)")
     parser.add_argument("--npm", metavar="PKG[@V]", help="a package of npm (the newest, and pinned)")
@@ -112,7 +119,8 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
     given = [name for name in SOURCES if getattr(arguments, name)]
     here = arguments.here or _may_run_here(project, arguments)
     published = _server_json(Path(arguments.file)) if arguments.file else None
-    if "/" in arguments.name or published is not None:
+    variables = dict(text.partition("=")[::2] for text in arguments.env)
+    if ("/" in arguments.name and not arguments.name.startswith("@")) or published is not None:
         if given or command or (arguments.name and arguments.file):
             raise UsageError("what is published says it all: leave the sources and the command out")
         described = published if published is not None else client.described(arguments.name, arguments.registry)
@@ -125,22 +133,18 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
         every = import_desktop(
             project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict, here=here
         )
+    elif not given and command and program_of(command[0]) in OF_A_PACKAGE:
+        every = [add_as_started(project, arguments.name, command, variables, not arguments.no_trial, here, arguments.secrets)]
     else:
-        if not arguments.name:
-            raise UsageError(
-                "what is it called? mcp-bridge add NAME --pypi PACKAGE (or --npm, --binary, --image, --command, --url, --from)"
-            )
-        if len(given) > 1 or (not given and not command):
-            raise UsageError(
-                f"{' and '.join('--' + name for name in given) or 'no source'}: give one of {', '.join('--' + name for name in SOURCES)}"
-            )
-        variables = dict(text.partition("=")[::2] for text in arguments.env)
+        _check_source(arguments.name, given, command)
+        kind = given[0] if given else "command"
+        value = getattr(arguments, kind) if given else ""
         every = [
             add(
                 project,
-                arguments.name,
-                given[0] if given else "command",
-                getattr(arguments, given[0]) if given else "",
+                arguments.name or _name_of(value),
+                kind,
+                value,
                 command,
                 variables,
                 arguments.transport,
@@ -155,6 +159,33 @@ def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> 
     for added in every:
         print(summary(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
+
+
+def _check_source(name: str, given: list[str], command: list[str]) -> None:
+    """One source, and a name where the source has none. Raises UsageError with the command that was meant."""
+    options = ", ".join("--" + name for name in SOURCES)
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join('--' + name for name in given)}: give one of {options}")
+    if given or command:
+        if not name and given not in (["npm"], ["pypi"]):
+            raise UsageError(f"what is it called? mcp-bridge add NAME {f'--{given[0]} …' if given else '-- ' + shlex.join(command)}")
+        return
+    if not name:
+        raise UsageError(f"what is to be added? mcp-bridge add --npm PACKAGE, or another of {options}, --from")
+    package = shlex.quote(name)
+    from_npm = f"mcp-bridge add --npm {package}"
+    if name.startswith("@"):
+        raise UsageError(f"{name}: a package of npm? `{from_npm}` adds that")
+    raise UsageError(
+        f"{name}: where from? `{from_npm}` or `mcp-bridge add --pypi {package}`: both may have one of that name, by different people. (Others: {options})"
+    )
+
+
+def _name_of(package: str) -> str:
+    """What an MCP is called that is given no name: as its package is, without what all are called."""
+    scope, _, own = re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", package).rpartition("/")
+    parts = [re.sub(r"(^|[-_.])(mcp|server)(?=[-_.]|$)", "", one) for one in (own, scope.lstrip("@"), own)]
+    return stanza_name(next(filter(None, parts[:2]), own))
 
 
 def _may_run_here(project: Project, arguments: argparse.Namespace) -> bool:
@@ -199,6 +230,24 @@ def add(
     except NotUnderstood as why:
         raise UsageError(str(why)) from None
     return _finish(project, secret_values.with_own_names(understood, secret_values.there(project), {}), trial, here, keep)
+
+
+def add_as_started(
+    project: Project, name: str, words: list[str], env: dict[str, str], trial: bool = True, here: bool = False, keep: bool = False
+) -> Added:
+    """One MCP from the line by which a client starts it: `npx -y PACKAGE`, `uvx PACKAGE`, `docker run …`. Raises UsageError."""
+    said = {"mcpServers": {name or "it": {"command": words[0], "args": words[1:], "env": env}}}
+    [entry] = desktop.entries(documents.parse(json.dumps(said)))
+    if entry.skipped:
+        raise UsageError(f"{shlex.join(words)}: {entry.notes[0].partition(': ')[2] or entry.notes[0]}")
+    if not name:
+        [source] = entry.draft.source.values() or [""]
+        package = source if isinstance(source, str) else source[0]
+        return add_as_started(project, _name_of(package.partition(":")[0]), words, env, trial, here, keep)
+    if stanza_name(name) != name:
+        raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
+    _free(project, name)
+    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep)
 
 
 def _server_json(path: Path) -> dict[str, Any] | None:
@@ -297,6 +346,11 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
             if keep:
                 with whole_or_not_at_all(project.env_file, project.secrets):
                     secret_values.keep(project, entry.values)
+    except lock.NoWheel as why:
+        if "pypi" not in entry.draft.source:
+            raise
+        where = "in a container" if contained.is_there() else "on this machine, as you"
+        raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
     except Failed as error:
         raise UsageError(f"{draft.name}: {error.reason}") from None
     except OSError as error:
@@ -305,6 +359,16 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
     optional = {draft.stored.get(name, name) for name in draft.optional}
     missing = [name for name in wanted if name not in optional]
     return Added(draft.name, folder / STANZA, dict(entry.values), missing, [*notes, *proof.notes, *understood.notes], proof.tools)
+
+
+def _with_build(draft: Draft) -> str:
+    """The command that adds the same, and builds what is to be had as source only."""
+    package = draft.source["pypi"]
+    words = ["mcp-bridge", "add", draft.name, "--pypi", package if isinstance(package, str) else package[0], "--build"]
+    words += [word for name in draft.secrets for word in ("--env", name)]
+    words += [word for name, value in draft.env.items() for word in ("--env", f"{name}={value}")]
+    given = [word for word in draft.command if word]
+    return f"`{shlex.join([*words, *(['--', *given] if given else [])])}`"
 
 
 def _with_own_names(project: Project, asked: Draft, draft: Draft) -> Entry:

@@ -15,6 +15,7 @@ UVX_VALUES = set(
     --link-mode --prerelease --resolution --exclude-newer --index-strategy --keyring-provider --config-file --allow-insecure-host
     --color""".split()
 )
+OF_A_PACKAGE = set("npx bunx pnpx pnpm yarn npm bun uvx uv pipx docker podman".split())  # what fetches a server before it starts it
 DENO_VALUES = {"--config", "-c", "--import-map", "--lock", "--cert", "--env-file"}
 OF_A_PROJECT = set(
     """dnx dotnet go cargo conda mamba micromamba poetry pdm hatch rye pixi nix nix-shell make just npm pnpm yarn bundle php composer mvn

@@ -38,7 +38,7 @@ MANIFEST, TREE = "package.json", "package-lock.json"
 BRIDGE, INSTALLER = "images/bridge.lock", "images/installer.lock"
 OLDEST = "3.11"  # what the bridge itself needs
 PATIENCE = 300
-NO_WHEEL = "it has no wheel (for this Python), and building it would run its code: --build (`build: true` in a stanza) allows that"
+NO_WHEEL = "what has no wheel must be built, which runs its code: --build (`build: true` in a stanza) allows that"
 
 
 class CannotLock(UsageError):
@@ -51,6 +51,14 @@ class Incomplete(CannotLock):
     def __init__(self, words: str, missing: list[str]):
         super().__init__(words)
         self.missing = missing
+
+
+class NoWheel(CannotLock):
+    """Something is to be had as source only. `reason`: what, without the way out."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason}: {NO_WHEEL}")
+        self.reason = reason
 
 
 def lock(project: Project, stanza: Stanza, upgrade: bool = False) -> list[str]:
@@ -202,7 +210,7 @@ def _resolve(
     except Failed as error:
         if not build and has_no_wheel(error.printed):
             blamed = re.search(r"[Bb]ecause (\S+==\S+ has no (?:usable )?wheels)", _said(error))
-            raise CannotLock(f"{name}: {f'it cannot be had, because {blamed[1]}' if blamed else _said(error)}: {NO_WHEEL}") from None
+            raise NoWheel(f"{name}: {f'it cannot be had, because {blamed[1]}' if blamed else _said(error)}") from None
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
 
 

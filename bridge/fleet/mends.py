@@ -183,6 +183,11 @@ def unsaid(draft: Draft, seen: Seen) -> list[str]:
     return [name for name in names if _is_its_own(draft, seen, name)] or names
 
 
+def with_a_name(seen: Seen) -> list[str]:
+    """Its variables that have a name of the operator's in them (SITE_…_HOST): the keys and addresses among them."""
+    return [one for one in seen.report["patterns"] if is_secret(one) or SETTING.search(one)]
+
+
 def with_named(draft: Draft, names: list[str]) -> Draft:
     """As secrets, or as variables of compose/.env."""
     return replace(

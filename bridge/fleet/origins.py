@@ -19,7 +19,7 @@ from typing import Any
 
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.lock import NO_WHEEL, compiled, digest, has_no_wheel, npm
+from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm
 from bridge.fleet.parts import ARCHITECTURES
 from bridge.settings import UsageError
 
@@ -50,7 +50,7 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
         said = compiled([package], ["--no-deps", "--python-version", PYTHON, "--no-header", "--no-annotate"], build)
     except Failed as error:
         if not build and has_no_wheel(error.printed):
-            raise UsageError(f"{package}: {NO_WHEEL}") from None
+            raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
         raise UsageError(f"{package}: PyPI has no such package for Python {PYTHON}: {error.reason}") from None
     found = re.search(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+", said, re.MULTILINE)
     if not found:
@@ -86,8 +86,9 @@ def look_at_pypi(package: str, build: bool = False) -> About:
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
     except Failed as error:
-        why = NO_WHEEL if not build and has_no_wheel(error.printed) else f"it cannot be had for Python {PYTHON}: {error.reason}"
-        raise UsageError(f"{package}: {why}") from None
+        if not build and has_no_wheel(error.printed):
+            raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
+        raise UsageError(f"{package}: it cannot be had for Python {PYTHON}: {error.reason}") from None
     return About(package, sorted(programs), HeaderParser().parsestr(metadata).get("Summary") or "")
 
 

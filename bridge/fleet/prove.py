@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from bridge.fleet import eras, secret_values
-from bridge.fleet.draft import Draft, comment, is_secret
+from bridge.fleet import eras, notes, secret_values
+from bridge.fleet.draft import Draft, comment
 from bridge.fleet.lock import CannotLock
 from bridge.fleet.mends import (
     A_FEW,
@@ -18,11 +18,10 @@ from bridge.fleet.mends import (
     LISTENS,
     MANY,
     NOT_ITS_OWN,
-    OWN_DOOR,
     own_place,
-    targets,
     unsaid,
     volume,
+    with_a_name,
     with_files,
     with_named,
     with_options,
@@ -34,14 +33,11 @@ from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
-from bridge.fleet.trial.calls import NO_NETWORK
 from bridge.fleet.trial.container import Seen
-from bridge.protocol.tool_checks import oddities
 
 ROUNDS = 7
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
-MOST_ODD = 3  # tools that models may refuse, which are told one by one
 
 
 @dataclass(frozen=True)
@@ -172,17 +168,10 @@ def _with_own_places(
 
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
-    stanza, notes, opened = check(draft), [], None
+    stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
-    egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional)
-    if not egress.allowed and not draft.volumes and (paths := needs.paths(closed.report["tools"])):
-        draft = replace(
-            draft,
-            volumes=(volume(draft.name, DATA),),
-            cwd=draft.cwd or DATA,
-            why=draft.why
-            | {"volumes": f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"},
-        )
+    egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed))
+    draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
     lacking = [name for name in stanza.missing(values | table.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
@@ -193,95 +182,38 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
     draft = _with_downloads(draft, opened)
+    draft = replace(draft, egress=egress.allowed, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
-    started, tools = bool(best.report["started"]), best.report["tools"]
+    if not best.report["started"]:
+        return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
-    why = draft.why | {"egress": egress.why}
-    if not started:
-        without = f" without a real {', '.join(lacking)}" if lacking else ""
-        unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
-        said = f"it did not start{without}: {'it wants to reach that at its start' if unreached else needs.last_words(best)}"
-        if addon := needs.native_addon(best):
-            said = f"it did not start: {addon} must be compiled" + (
-                f", and that failed: {draft.why['build']}"
-                if "build" in draft.why
-                else ", which runs code of its package: take this stanza away and add it with --build"
-            )
-        more = (
-            [comment(f"its code reads {', '.join(wanted[:10])}: what it needs of these belongs into its 'env' or 'secrets'")]
-            if wanted
-            else []
-        ) + list(filter(None, [draft.why.get("instead")]))
-        return Proof(
-            replace(draft, egress=egress.allowed, why=why),
-            None,
-            False,
-            [comment(said), *more, comment(f"egress: {_yes(egress.allowed)}: {egress.why}")],
-        )
-    unproved = findings.unproved(best) if smoke is None else None
-    failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
-    why["smoke"] = (
-        f"{', '.join(lacking)} has no value yet"
-        if lacking
-        else f"{egress.hosts[0]} cannot be reached from here"
-        if findings.is_cut_off(opened) and egress.hosts
-        else comment(failure) or ("it was not called" if tools else "it lists no tools")
-    )
     draft = replace(
         draft,
-        tools=tuple(tools),
+        tools=tuple(best.report["tools"]),
         smoke=smoke,
-        unproved=unproved,
-        egress=egress.allowed,
-        why=why,
+        unproved=findings.unproved(best) if smoke is None else None,
+        why=draft.why | {"smoke": _why_unproved(lacking, egress.hosts, opened, best)},
         description=draft.description or (title if isinstance(title, str) else ""),
     )
-    notes += [
-        f"egress: {_yes(egress.allowed)}: {egress.why}"
-        + (f" (names that it looked up: {', '.join(egress.hosts[:8])})" if egress.allowed and len(egress.hosts) > 1 else "")
-    ]
-    if draft.why.get("volumes"):
-        notes += [f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"]
-    if draft.optional:
-        notes += [f"its code asks for {', '.join(draft.optional)}, and it starts without: write it to compose/.env if you have it"]
-    if draft.why.get("instead"):
-        notes += [draft.why["instead"]]
-    if (
-        not draft.secrets
-        and not draft.optional
-        and (read := [name for name in closed.report["reads"] if is_secret(name) and not OWN_DOOR.search(name)])
-    ):
-        notes += [f"its code asks for {', '.join(read[:8])}{' …' if read[8:] else ''}: what you have of these belongs into its 'secrets'"]
-    if (
-        smoke is None
-        and needs.wants_configuration(closed)
-        and (read := [name for name in closed.report["reads"] if name not in {*draft.env, *draft.secrets}])
-    ):
-        notes += [f"it wants to be told more; its code reads {', '.join(read[:12])}{' …' if read[12:] else ''}"]
-    if inside := findings.storage(closed, targets(draft)).inside:
-        notes += [
-            f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
-            + (
-                f" Its code reads {', '.join(places)}."
-                if (places := [name for name in closed.report["reads"] if re.search("PATH|DIR|FILE|STORAGE|DB", name)])
-                else ""
-            )
-        ]
-    notes += [
-        f"it looks for the program {name}, which is not in its image: the Debian package that has it belongs into `apt`"
-        for name in needs.programs(closed)
-        if name not in needs.DEBIAN and "." not in name
-    ]
-    if smoke and not draft.secrets and (account := needs.wants_login(closed)):
-        notes += [f"some of its calls want an account or a key: {account}"]
-    odd = [one for one in oddities(tools, stanza.litellm_name) if not one.mended]
-    notes += [f"models may refuse {one}; {one.way_out}" for one in odd[:MOST_ODD]]
-    notes += [f"models may refuse {len(odd) - MOST_ODD} more of its tools for such reasons" for _ in odd[MOST_ODD : MOST_ODD + 1]]
-    if smoke:
-        notes += [f"works: {smoke['tool']} was called" + (" with the network" if smoke.get("internet") else "")]
-    else:
-        notes += [f"only listed: no call was proved ({why['smoke']})"]
-    return Proof(draft, len(tools), smoke is not None, list(map(comment, notes)))
+    told = notes.of_a_started_one(draft, stanza.litellm_name, closed, egress.hosts)
+    return Proof(draft, len(best.report["tools"]), smoke is not None, told)
+
+
+def _with_a_place_for_files(draft: Draft, closed: Seen) -> Draft:
+    """A volume for what its tools are to read, where nothing else is kept."""
+    if draft.volumes or not (paths := needs.paths(closed.report["tools"])):
+        return draft
+    about = f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"
+    return replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})
+
+
+def _why_unproved(lacking: list[str], hosts: tuple[str, ...], opened: Seen | None, best: Seen) -> str:
+    if lacking:
+        return f"{notes.named(lacking)} {'has' if len(lacking) == 1 else 'have'} no value yet"
+    if findings.is_cut_off(opened) and hosts:
+        return f"{hosts[0]} cannot be reached from here"
+    failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
+    return comment(failure) or ("it was not called" if best.report["tools"] else "it lists no tools")
 
 
 def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:
@@ -294,10 +226,6 @@ def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: 
     if closed.report["started"]:
         return table.watch(stanza, values, findings.worth_a_try(closed), is_open=True)
     return table.watch(stanza, values, [], is_open=True)
-
-
-def _yes(allowed: bool) -> str:
-    return "true" if allowed else "false"
 
 
 def _tell(what: str) -> None:

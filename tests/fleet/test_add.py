@@ -776,3 +776,71 @@ def test_the_command_line_takes_each_source_by_itself(project, capsys):
     assert main(["add", "--project", str(project.root), "two", "--command", "cat", "--url", "https://h/mcp"]) == 2
     assert "--url and --command: give one" in capsys.readouterr().err.replace("--command and --url", "--url and --command")
     assert {path.name for path in project.images.iterdir() if path.is_dir()} >= {"own", "far"}
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["some-mcp"], "some-mcp: where from? `mcp-bridge add --npm some-mcp` or `mcp-bridge add --pypi some-mcp`"),
+        (["@me/some-mcp"], "a package of npm? `mcp-bridge add --npm @me/some-mcp` adds that"),
+        ([], "what is to be added? mcp-bridge add --npm PACKAGE"),
+        (["--url", "https://h/mcp"], "what is it called? mcp-bridge add NAME --url …"),
+        (["--", "my-server", "--x"], "what is it called? mcp-bridge add NAME -- my-server --x"),
+        (["it", "--", "npx", "-y", "github:a/b"], "npx -y github:a/b: "),
+    ],
+)
+def test_who_says_too_little_is_told_the_command_that_was_meant(project, capsys, words, told):
+    assert main(["add", "--project", str(project.root), *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "package, name",
+    [
+        ("n8n-mcp", "n8n"),
+        ("mcp-server-time==2026.10.19", "time"),
+        ("@modelcontextprotocol/server-memory@1.2.3", "memory"),
+        ("@azure/mcp@latest", "azure"),
+        ("@me/mcp.server", "me"),
+        ("mcp", "my-mcp"),
+        ("docs_mcp_server[all]", "docs"),
+        ("mcpify", "mcpify"),
+    ],
+)
+def test_without_a_name_an_mcp_is_called_as_its_package(package, name):
+    assert add._name_of(package) == name
+
+
+@pytest.mark.parametrize(
+    "words, name, source, command, secrets",
+    [
+        ("-- npx -y @me/some-mcp@1.2.3 --stdio", "some", {"npm": "@me/some-mcp@1.2.3"}, ("--stdio",), ()),
+        ("mine --env SITE_TOKEN -- uvx some-mcp", "mine", {"pypi": "some-mcp"}, ("",), ("SITE_TOKEN",)),
+        ("-- docker run -i --rm -e SITE_TOKEN me/some-mcp:1.2", "some", {"image": "me/some-mcp:1.2"}, (), ("SITE_TOKEN",)),
+    ],
+)
+def test_the_line_by_which_a_client_starts_it_adds_it(project, monkeypatch, words, name, source, command, secrets):
+    made = []
+    monkeypatch.setattr(
+        add, "_finish", lambda _, entry, *rest: made.append(entry.draft) or add.Added(entry.draft.name, project.images / "x")
+    )
+
+    assert main(["add", "--project", str(project.root), "--no-trial", *words.split()]) == 0
+
+    [draft] = made
+    assert (draft.name, draft.source, draft.command, draft.secrets) == (name, source, command, secrets)
+
+
+def test_of_what_is_to_be_had_as_source_only_the_last_line_is_the_command_that_builds_it(project, monkeypatch, capsys):
+    def locked(project, stanza):
+        raise lock.NoWheel("it: it cannot be had, because old==1.0 has no wheels")
+
+    monkeypatch.setattr(lock, "lock", locked)
+    monkeypatch.setattr(add, "source_of", lambda draft: add.SOURCES["command"])
+    monkeypatch.setattr(add.contained, "is_there", lambda: True)
+
+    assert main(["add", "--project", str(project.root), "it", "--pypi", "some-mcp==1.0", "--env", "SITE_TOKEN", "--", "stdio"]) == 2
+
+    said = "it cannot be had, because old==1.0 has no wheels, only its source: `mcp-bridge add it --pypi some-mcp==1.0 --build --env SITE_TOKEN -- stdio` builds it"
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (project.images / "it").exists()

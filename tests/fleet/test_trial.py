@@ -13,7 +13,7 @@ import anyio
 import pytest
 import yaml
 
-from bridge.fleet import add, eras, lock, mends, prove
+from bridge.fleet import add, eras, lock, mends, notes, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import findings, needs, recorder, usage, witness
@@ -45,7 +45,9 @@ def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, 
     }
 
 
-def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=(), help=(), documented=(), shown=()):
+def seen(
+    *calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=(), help=(), documented=(), shown=(), patterns=()
+):
     report = {
         "began": 1.0,
         "started": started,
@@ -59,6 +61,7 @@ def seen(*calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_no
         "reads": list(reads),
         "documented": list(documented),
         "shown": list(shown),
+        "patterns": list(patterns),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -558,6 +561,35 @@ def test_the_variables_that_a_readme_shows_are_those_that_are_set_and_not_their_
     readme = '{"it": {"command": "npx", "env": {"SITE_TOKEN": "<YOUR_TOKEN>", "SITE_URL": "https://MY_SITE"}}}'
 
     assert witness.shown_variables(readme) == {"SITE_TOKEN", "SITE_URL"}
+
+
+@pytest.mark.parametrize(
+    "file, code, readme, reads, patterns",
+    [
+        ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Set SITE_API_KEY.", ["SITE_API_KEY"], []),
+        ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Nothing.", [], []),
+        ("it.js", 'throw Error("no SITE_API_KEY")', "SITE_API_KEY, one day", [], []),
+        ("it.py", "class Settings(BaseSettings):\n    SITE_TOKEN: SecretStr\n", "Set SITE_TOKEN.", ["SITE_TOKEN"], []),
+        (
+            "it.js",
+            "env[`SITE_${name}_HOST`]; env[`SITE_${name}_PASSWORD`]; /^SITE_([A-Z]+)_USER$/; env('SITE_TIMEOUT_MS')",
+            '"env": {"SITE_LONDON_HOST": "x", "SITE_LONDON_PASSWORD": "y"} SITE_TIMEOUT_MS',
+            ["SITE_TIMEOUT_MS"],
+            ["SITE_…_HOST", "SITE_…_PASSWORD"],
+        ),
+        ("it.py", 'os.environ[f"SITE_{name}_KEY"]; os.environ["SITE_B_KEY"]', "SITE_A_KEY=… SITE_B_KEY=…", ["SITE_B_KEY"], ["SITE_…_KEY"]),
+    ],
+)
+def test_what_its_readme_names_is_a_variable_where_its_code_uses_it_and_names_of_an_example_are_none(
+    tmp_path, monkeypatch, file, code, readme, reads, patterns
+):
+    (tmp_path / file).write_text(code)
+    (tmp_path / "README.md").write_text(readme)
+    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / file, tmp_path / "README.md"])
+
+    found = witness.variables("it")
+
+    assert (found.reads, found.patterns) == (reads, patterns)
 
 
 @pytest.mark.parametrize("words", [["--site-api-key=<KEY>", "--stdio"], ["--site-api-key", "<KEY>", "--stdio"]])
@@ -1140,3 +1172,27 @@ def test_values_go_out_of_texts_and_leave_numbers_and_truths_alone():
         "words": ["${KEY}, ${MODE}", 'its \\"key\\" is ${KEY} at /tmp/home/notes'],
         "why_not": None,
     }
+
+
+def test_a_key_that_must_stand_among_its_arguments_and_variables_with_a_name_of_the_operators_are_told():
+    draft = Draft(
+        "it",
+        command=("it", "--key=${IT_API_KEY}", "${IT_URL}"),
+        smoke={"tool": "look"},
+        egress=True,
+        why={"egress": "its tool look tried x.org"},
+    )
+    told = notes.of_a_started_one(draft, "it", seen(made("look"), patterns=["SITE_…_HOST", "SITE_…_COLOUR"]), ["x.org", "y.org"])
+
+    assert told == [
+        "egress: true: its tool look tried x.org (names that it looked up: x.org, y.org)",
+        "IT_API_KEY stands among its arguments, which every process in its container sees: no variable was found that it reads instead",
+        "its code reads SITE_…_HOST, with a name of yours in the middle: each that you have belongs into its 'env' or 'secrets'",
+        "works: look was called",
+    ]
+
+
+def test_a_server_of_which_an_operator_names_the_hosts_talks_to_somebody():
+    it = seen(made("look"), tools=[tool("look"), tool("connect")], patterns=["SITE_…_HOST"])
+
+    assert findings.egress(it, False, mends.with_a_name(it)).allowed

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import IO, Any, NotRequired, TypedDict
+from typing import IO, Any, NamedTuple, NotRequired, TypedDict
 
 import anyio
 
@@ -50,6 +50,13 @@ NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
 SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
 SHOWN_VARIABLES = re.compile(r"""["']?env["']?\s*[:=]\s*\{([^{}]*)\}""")
+# What is one if the README names it, too: what some function is called with (minified code has no `getenv`), a field of Python's settings.
+PERHAPS_READ = re.compile(
+    r"""[\w$]\(\s*["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)["'`]\s*[,)]|^[ \t]+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]*:[ \t]*(?:str|SecretStr|Optional|Any\w*Url|HttpUrl)\b""",
+    re.MULTILINE,
+)
+# A variable that has a name of the operator's in it: `SITE_${name}_HOST`, f"SITE_{name}_HOST", /^SITE_(.+)_HOST$/.
+WITH_A_NAME = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)(?:\$?\{[^{}\n]{1,80}\}|\([^()\n]{1,40}\))(_[A-Z0-9_]*[A-Z0-9])\b")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
 # Of a server that waits for clients elsewhere than at its input.
 LISTENING = re.compile(
@@ -99,6 +106,7 @@ class Report(TypedDict):
     reads: list[str]  # variables that its own code names
     documented: list[str]  # of these: those that its README names
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
+    patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -115,6 +123,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         reads=[],
         documented=[],
         shown=[],
+        patterns=[],
     )
 
 
@@ -146,7 +155,7 @@ async def watch(wish: Wish) -> Report:
         openai=False,
     )
     report, written = _nothing_yet(), Written(wish["places"])
-    report["reads"], report["documented"], report["shown"] = variables(wish.get("package", ""))
+    report.update(variables(wish.get("package", ""))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
 
     answers, patience = anyio.Event(), anyio.CancelScope()
 
@@ -244,24 +253,43 @@ async def _make(connection: Connection, made: Made) -> None:
     made["answer"] = shown(answer.result)[:600] if answer.result else ""
 
 
-def variables(package: str) -> tuple[list[str], list[str], list[list[str]]]:
+class Variables(NamedTuple):
+    """What a package's files say of its configuration; the fields are those of a `Report`."""
+
+    reads: list[str]
+    documented: list[str]
+    shown: list[list[str]]
+    patterns: list[str]
+
+
+def variables(package: str) -> Variables:
     """The variables that the code of a package asks for (of its own files, and not of what it uses), which of them its README names, and with
-    which arguments that shows it. What the README names counts as asked for, too, where it stands in an executable, the code has its prefix, or
-    a client's configuration has it."""
+    which arguments that shows it. What the README names counts as asked for, too, where the code hands it to a function, or has its prefix,
+    where it stands in an executable, or a client's configuration has it; but not the names of an example (SITE_LONDON_HOST), where the code has a pattern for them."""
     found: set[str] = set()
+    spelt: set[str] = set()
+    perhaps: set[str] = set()
     prefixes: set[str] = set()
+    patterns: set[tuple[str, str]] = set()
     own = _files(package)
     for path in [one for one in own if one.suffix in SOURCES][:FILES]:
         code = _text(path)
         found.update(asked_for(code))
+        spelt.update(NAMED.findall(code))
+        perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
+        patterns.update(WITH_A_NAME.findall(code))
     readme = "\n".join(_text(path) for path in own if README.match(path.name))
     named = set(NAMED.findall(readme))
-    found |= shown_variables(readme)
-    unread = named - found
+    examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
+    found |= (shown_variables(readme) | named & perhaps) - examples
+    unread = named - found - examples
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
-    return sorted(found), sorted(found & named), shown_arguments(readme, package)
+    shown_patterns = {
+        f"{before}…{after}" for before, after in patterns if any(one.startswith(before) and one.endswith(after) for one in examples)
+    }
+    return Variables(sorted(found), sorted(found & named), shown_arguments(readme, package), sorted(shown_patterns))
 
 
 def shown_variables(readme: str) -> set[str]:

@@ -1,0 +1,109 @@
+"""What an operator is told of a trial: a line for each thing that was decided, that is missing, or that is not as it should be. Pure.
+
+The last line says whether it works: called, only listed, or not started.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from bridge.fleet.draft import Draft, comment, is_secret
+from bridge.fleet.mends import OWN_DOOR, targets, with_a_name
+from bridge.fleet.parts import REFERENCE
+from bridge.fleet.trial import findings, needs
+from bridge.fleet.trial.calls import NO_NETWORK
+from bridge.fleet.trial.container import Seen
+from bridge.protocol.tool_checks import oddities
+
+MOST_ODD = 3  # tools that models may refuse, which are told one by one
+SHORT = 8  # names in one line
+
+
+def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen, hosts: Iterable[str]) -> list[str]:
+    """`closed`: what was seen without a network; `hosts`: whom it looked up."""
+    return [comment(one) for one in [*_decisions(draft, list(hosts)), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]]
+
+
+def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], wanted: list[str]) -> list[str]:
+    """`lacking`: what has no value yet; `wanted`: variables of its code that nobody said. What stops it comes first."""
+    return [
+        comment(one)
+        for one in [
+            _why_not(draft, best, lacking),
+            *([f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"] if wanted else []),
+            *_with_a_name(best),
+            *filter(None, [draft.why.get("instead")]),
+            _egress(draft),
+        ]
+    ]
+
+
+def named(names: Iterable[str], most: int = SHORT) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + " …" * (len(names) > most)
+
+
+def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
+    if addon := needs.native_addon(best):
+        return f"it did not start: {addon} must be compiled" + (
+            f", and that failed: {draft.why['build']}"
+            if "build" in draft.why
+            else ", which runs code of its package: take this stanza away and add it with --build"
+        )
+    without = f" without a real {', '.join(lacking)}" if lacking else ""
+    unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
+    return f"it did not start{without}: {'it wants to reach that at its start' if unreached else needs.last_words(best)}"
+
+
+def _egress(draft: Draft) -> str:
+    return f"egress: {str(bool(draft.egress)).lower()}: {draft.why['egress']}"
+
+
+def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
+    yield _egress(draft) + (f" (names that it looked up: {named(hosts)})" if draft.egress and len(hosts) > 1 else "")
+    if draft.why.get("volumes"):
+        yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"
+    if draft.optional:
+        yield f"its code asks for {named(draft.optional)}, and it starts without: write it to compose/.env if you have it"
+    if draft.why.get("instead"):
+        yield draft.why["instead"]
+    if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if is_secret(found[1])]:
+        yield f"{named(keys)} stands among its arguments, which every process in its container sees: no variable was found that it reads instead"
+
+
+def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
+    reads = closed.report["reads"]
+    if not draft.secrets and (keys := [name for name in reads if is_secret(name) and not OWN_DOOR.search(name)]):
+        yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
+    yield from _with_a_name(closed)
+    unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
+    if draft.smoke is None and unsaid and needs.wants_configuration(closed):
+        yield f"it wants to be told more; its code reads {named(unsaid, 12)}"
+    if inside := findings.storage(closed, targets(draft)).inside:
+        places = [name for name in reads if re.search("PATH|DIR|FILE|STORAGE|DB", name)]
+        yield (
+            f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
+            + (f" Its code reads {named(places)}." if places else "")
+        )
+    for name in needs.programs(closed):
+        if name not in needs.DEBIAN and "." not in name:
+            yield f"it looks for the program {name}, which is not in its image: the Debian package that has it belongs into `apt`"
+    if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):
+        yield f"some of its calls want an account or a key: {account}"
+
+
+def _with_a_name(seen: Seen) -> Iterator[str]:
+    if patterns := with_a_name(seen):
+        yield f"its code reads {named(patterns)}, with a name of yours in the middle: each that you have belongs into its 'env' or 'secrets'"
+
+
+def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
+    odd = [one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended]
+    yield from (f"models may refuse {one}; {one.way_out}" for one in odd[:MOST_ODD])
+    if odd[MOST_ODD:]:
+        yield f"models may refuse {len(odd) - MOST_ODD} more of its tools for such reasons"
+
+
+def _end(draft: Draft) -> str:
+    if draft.smoke:
+        return f"works: {draft.smoke['tool']} was called" + (" with the network" if draft.smoke.get("internet") else "")
+    return f"only listed: no call was proved ({draft.why['smoke']})"
