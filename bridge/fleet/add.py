@@ -372,9 +372,10 @@ def _with_build(draft: Draft) -> str:
 
 
 def _with_own_names(project: Project, asked: Draft, draft: Draft) -> Entry:
-    """What the trial found that it wants gets names of its own where compose/.env has a value by that name already: that is for whom the operator gave it."""
+    """What the trial found that it wants gets names of its own where compose/.env has a value by that name already: that is for whom the operator gave it;
+    and where a name is anybody's (API_KEY)."""
     known, own = secret_values.there(project), secret_values.names(asked)
-    taken = [name for name in secret_values.names(draft) if name in known and name not in own]
+    taken = [name for name in secret_values.names(draft) if name not in own and (name in known or secret_values.ANYBODYS.fullmatch(name))]
     return secret_values.with_own_names(Entry(draft), known, {}, taken)
 
 

@@ -16,6 +16,11 @@ from bridge.fleet.project import Project, private, write_private
 from bridge.settings import UsageError
 
 FLEETS_OWN = (*NEVER_EMPTY, *PASSWORDS, "DATABASE_URI", "bridge_token")
+# A name that says nothing of whose it is: the next MCP may well ask for one of the same.
+ANYBODYS = re.compile(
+    r"((ACCESS|ACCOUNT|API|APP|AUTH|BASE|BEARER|CLIENT|CONNECTION|DATABASE|DB|DOMAIN|EMAIL|ENDPOINT|HOST|HOSTNAME|ID|KEY|LOGIN|MCP|NAME|ORG|PASS|PASSWORD|PORT|PROJECT"
+    r"|REFRESH|REGION|SECRET|SERVER|SERVICE|STRING|TENANT|TOKEN|URI|URL|USER|USERNAME|WORKSPACE)(_|$))+"
+)
 PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=~-]+")
 
 
@@ -56,7 +61,7 @@ def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, s
             while new in names(entry.draft) or is_taken(new, value):
                 number += 1
                 new = f"{wanted}_{number}"
-            entry = _renamed(entry, name, new)
+            entry = _renamed(entry, name, new, "is taken by another value" if name in {**known, **given} else "does not say whose it is")
         elif not value and known.get(name):
             entry = replace(
                 entry,
@@ -94,7 +99,7 @@ def place(name: str, value: str) -> str:
     return "compose/.env" if _line(name, value) else f"compose/secrets/{name}"
 
 
-def _renamed(entry: Entry, old: str, new: str) -> Entry:
+def _renamed(entry: Entry, old: str, new: str, why: str) -> Entry:
     draft = entry.draft
     draft = replace(
         draft,
@@ -107,7 +112,7 @@ def _renamed(entry: Entry, old: str, new: str) -> Entry:
         },
     )
     values = {new if name == old else name: value for name, value in entry.values.items()}
-    return replace(entry, draft=draft, values=values, notes=(*entry.notes, f"{old} is taken by another value: here it is {new}"))
+    return replace(entry, draft=draft, values=values, notes=(*entry.notes, f"{old} {why}: here it is {new}"))
 
 
 def _line(name: str, value: str) -> str | None:

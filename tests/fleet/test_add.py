@@ -537,6 +537,19 @@ def test_what_a_trial_finds_that_a_package_wants_gets_no_value_that_others_have(
     assert Bench(project, "image", frozenset(secret_values.names(asked))).known() == {"GIVEN_KEY": "its"}
 
 
+@pytest.mark.parametrize(
+    "name, stored",
+    [("API_KEY", "IT_API_KEY"), ("DATABASE_URL", "IT_DATABASE_URL"), ("SITE_API_KEY", "SITE_API_KEY"), ("IT_TOKEN", "IT_TOKEN")],
+)
+def test_a_name_that_says_nothing_of_whose_it_is_gets_that_of_the_mcp(project, name, stored):
+    """Two packages that both read API_KEY would else be given one and the same."""
+    found = add._with_own_names(project, Draft("it"), Draft("it", secrets=(name,)))
+    asked = add._with_own_names(project, Draft("it", secrets=(name,)), Draft("it", secrets=(name,)))
+
+    assert (secret_values.names(found.draft), secret_values.names(asked.draft)) == ([stored], [name])
+    assert list(found.notes) == ([f"{name} does not say whose it is: here it is {stored}"] if name != stored else [])
+
+
 def test_two_secrets_of_one_entry_do_not_become_one():
     made = entry(command="cat", args=["--token", "s2", "--token=s3"], env={"IT_TOKEN": "s1"})
 
