@@ -564,6 +564,23 @@ def test_the_variables_that_a_readme_shows_are_those_that_are_set_and_not_their_
 
 
 @pytest.mark.parametrize(
+    "args, names",
+    [
+        ('["-y", "@me/it@latest"]', {"A_KEY"}),
+        ('["-y", "it"]', set()),
+        ('["-y", "@you/other"]', set()),
+        ('["@you/other"]', set()),
+        ('["/path/to/it/index.js"]', {"A_KEY"}),
+        ('["run", "it"]', {"A_KEY"}),
+    ],
+)
+def test_what_a_readme_shows_of_another_package_is_not_its_own(args, names):
+    readme = '{"a": {"args": ["-y", "@x/y"]}, "b": {"command": "npx", "args": ' + args + ', "env": {"A_KEY": "<KEY>"}}}'
+
+    assert witness.shown_variables(readme, "@me/it") == names
+
+
+@pytest.mark.parametrize(
     "file, code, readme, reads, patterns",
     [
         ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Set SITE_API_KEY.", ["SITE_API_KEY"], []),

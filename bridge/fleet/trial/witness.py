@@ -49,6 +49,7 @@ NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 # What stands before the variables of one program, where it reads all that begin so.
 PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
 SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
+FETCHED = re.compile(r"""["']-y["'],\s*["']([\w./@^~-]+)["']|["'](@[\w.-]+/[\w./@^~-]+)["']""")  # a package among them
 SHOWN_VARIABLES = re.compile(r"""["']?env["']?\s*[:=]\s*\{([^{}]*)\}""")
 # What is one if the README names it, too: what some function is called with (minified code has no `getenv`), a field of Python's settings.
 PERHAPS_READ = re.compile(
@@ -282,7 +283,7 @@ def variables(package: str) -> Variables:
     readme = "\n".join(_text(path) for path in own if README.match(path.name))
     named = set(NAMED.findall(readme))
     examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
-    found |= (shown_variables(readme) | named & perhaps) - examples
+    found |= (shown_variables(readme, package) | named & perhaps) - examples
     unread = named - found - examples
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
@@ -292,9 +293,15 @@ def variables(package: str) -> Variables:
     return Variables(sorted(found), sorted(found & named), shown_arguments(readme, package), sorted(shown_patterns))
 
 
-def shown_variables(readme: str) -> set[str]:
-    """The variables in the `env` of clients' configurations that a text shows."""
-    return {name for block in SHOWN_VARIABLES.findall(readme) for name in re.findall(rf"({NAMED.pattern})[\"']?\s*[:=]", block)}
+def shown_variables(readme: str, package: str = "") -> set[str]:
+    """The variables in the `env` of clients' configurations that a text shows; not of those that start another package."""
+    found: set[str] = set()
+    for block in SHOWN_VARIABLES.finditer(readme):
+        before = readme[max(0, block.start() - 600) : block.start()].rpartition("}")[2]
+        others = [one for text in SHOWN_ARGUMENTS.findall(before) for pair in FETCHED.findall(text) for one in pair if one]
+        if not others or any(package in one for one in others):
+            found.update(re.findall(rf"({NAMED.pattern})[\"']?\s*[:=]", block[1]))
+    return found
 
 
 def shown_arguments(readme: str, package: str) -> list[list[str]]:
