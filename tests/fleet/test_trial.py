@@ -637,6 +637,7 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
         ('["-y", "@me/it@latest", "my-org", "--mode=x"]', ("it", "my-org", "--mode=x")),
         ('["-y", "@me/it", "--site", "<your-site>", "/Users/you/notes",]', ("it", "--site", "${IT_SITE}", "/data")),
         ('["--from", "@me/it==1.2", "it", "--db=/path/to/x.db"]', ("it", "--db=/data/data.db")),
+        ('["--from", "@me/it", "--with", "x", "--refresh-package", "@me/it", "@me/it", "my-org"]', ("it", "my-org")),
         ('["run", "-i", "me/it"]', ("it",)),
         ('["@me/it", "--report=x${LITELLM_MASTER_KEY}"]', ("it",)),
         ('["@me/it", "redis://localhost:6379", "--at=https://api.example.com"]', ("it", "${IT_URL}", "--at=https://api.example.com")),

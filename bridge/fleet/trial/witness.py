@@ -314,7 +314,8 @@ def shown_arguments(readme: str, package: str) -> list[list[str]]:
             continue
         bare = [re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", word) for word in words]
         if package in bare:
-            at = bare.index(package) + (2 if "--from" in bare[: bare.index(package)] else 1)
+            last = len(bare) - 1 - bare[::-1].index(package)  # options of uvx may name it, too
+            at = last + (2 if bare[last - 1 : last] == ["--from"] else 1)
             found += [words[at:]] if words[at:] not in found else []
     return found[:5]
 
