@@ -19,6 +19,10 @@ SECRET = re.compile(
     r"|(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSCODE|PASSWORT|KENNWORT|SENHA|CONTRASENA|AUTHORIZATION|(?:API|APP|AUTH|PASS|SECRET|ACCESS|PRIVATE|LICENSE|ENCRYPTION|MASTER|SIGNING)KEY)\d*$|DATABASE_UR[IL]$|CONN(?:ECTION)?_?STR(?:ING)?$",
     re.IGNORECASE,
 )
+# An address that has a password in it where there is one, or is one: postgres://USER:PASSWORD@HOST, who knows a webhook may use it.
+HAS_A_SECRET = re.compile(
+    r"(?:^|_)(?:AMQP|DATABASE|DB|MARIADB|MONGO|MONGODB|MYSQL|PG|POSTGRES|POSTGRESQL|REDIS|SQLALCHEMY|WEBHOOK)_UR[IL]$", re.IGNORECASE
+)
 NOT_SECRET = re.compile(
     r"(?:_|^)(?:PATH|FILE|DIR|URL|(?<!DATABASE_)URI|ENDPOINT|HOST|PORT|NAME|HEADER|TTL|LENGTH|SIZE|LIMIT|COUNT|BUDGET|TYPE|MODE|METHOD|SCHEME|PROVIDER|ENABLED|DISABLED|REQUIRED|EXPIRY|TIMEOUT|ALGORITHM|PREFIX|FORMAT|SCOPES?|BUFFER|BUDGETS?|WINDOW|ESTIMATE|USAGE|PLUGIN|USER|USERNAME|SOCK|REALM|DOMAIN|ISSUER|AUDIENCE)$"
     r"|(?:^|_)(?:NO|SKIP|DISABLE)_(?:\w+_)?AUTH$"
@@ -185,6 +189,11 @@ def stanza_name(text: str) -> str:
 
 def is_secret(name: str) -> bool:
     return bool(SECRET.search(name)) and not NOT_SECRET.search(name)
+
+
+def holds_secret(name: str) -> bool:
+    """The same where there is no value yet to look at: an address may well have a password in it."""
+    return is_secret(name) or bool(HAS_A_SECRET.search(name))
 
 
 def is_blank(value: str) -> bool:

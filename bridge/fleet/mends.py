@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from bridge.fleet.draft import Draft, is_secret
+from bridge.fleet.draft import Draft, holds_secret
 from bridge.fleet.trial import findings, needs, usage
 from bridge.fleet.trial.attempt import placeholder
 from bridge.fleet.trial.container import Seen
@@ -80,7 +80,7 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
         option, equals, _ = word.partition("=")
         name = _variable(option.lstrip("-"))
         variable = next((one for one in seen.report["reads"] if one == name or one.endswith(f"_{name}")), "")
-        if not (option.startswith("--") and is_secret(name) and variable):
+        if not (option.startswith("--") and holds_secret(name) and variable):
             command.append(word)
             continue
         secrets += [variable] if variable not in secrets else []
@@ -119,14 +119,14 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     needed = [name for name in needs.missing(seen) if name not in there]
     named, all_failed = needs.missing_for_calls(seen)
     wished = [name for name in named if name not in there and name not in needed]
-    secret = [name for name in needed + wished if is_secret(name)]
+    secret = [name for name in needed + wished if holds_secret(name)]
     if findings.uses_placeholder(seen):
-        wished = [name for name in wished if is_secret(name)]  # it knows where to go: what else it names is advice
-    plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_secret(name)}
+        wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice
+    plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not holds_secret(name)}
     if not (secret or draft.secrets) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
-        secret = wished = [name for name in given if is_secret(name) or not all_failed]
+        secret = wished = [name for name in given if holds_secret(name) or not all_failed]
         plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]
     new = [*plain, *secret]
@@ -143,7 +143,7 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
     those of libraries, or of one of many services."""
     read = [name for name in seen.report["reads"] if name not in there]
-    keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]
+    keys = [name for name in read if holds_secret(name) and not OWN_DOOR.search(name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
     return keys + [
@@ -178,22 +178,22 @@ def own_place(variable: str, name: str) -> str:
 def unsaid(draft: Draft, seen: Seen) -> list[str]:
     """The variables that its code reads, that seem to be for an operator to say, and that nobody said: its own, if there are such."""
     names = [
-        name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (is_secret(name) or SETTING.search(name))
+        name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (holds_secret(name) or SETTING.search(name))
     ]
     return [name for name in names if _is_its_own(draft, seen, name)] or names
 
 
 def with_a_name(seen: Seen) -> list[str]:
     """Its variables that have a name of the operator's in them (SITE_…_HOST): the keys and addresses among them."""
-    return [one for one in seen.report["patterns"] if is_secret(one) or SETTING.search(one)]
+    return [one for one in seen.report["patterns"] if holds_secret(one) or SETTING.search(one)]
 
 
 def with_named(draft: Draft, names: list[str]) -> Draft:
     """As secrets, or as variables of compose/.env."""
     return replace(
         draft,
-        secrets=(*draft.secrets, *filter(is_secret, names)),
-        env=draft.env | {name: f"${{{name}}}" for name in names if not is_secret(name)},
+        secrets=(*draft.secrets, *filter(holds_secret, names)),
+        env=draft.env | {name: f"${{{name}}}" for name in names if not holds_secret(name)},
     )
 
 

@@ -6,7 +6,7 @@ The last line says whether it works: called, only listed, or not started.
 import re
 from collections.abc import Iterable, Iterator
 
-from bridge.fleet.draft import Draft, comment, is_secret
+from bridge.fleet.draft import Draft, comment, holds_secret
 from bridge.fleet.mends import OWN_DOOR, targets, with_a_name
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.trial import findings, needs
@@ -66,13 +66,13 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
         yield f"its code asks for {named(draft.optional)}, and it starts without: write it to compose/.env if you have it"
     if draft.why.get("instead"):
         yield draft.why["instead"]
-    if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if is_secret(found[1])]:
+    if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         yield f"{named(keys)} stands among its arguments, which every process in its container sees: no variable was found that it reads instead"
 
 
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
-    if not draft.secrets and (keys := [name for name in reads if is_secret(name) and not OWN_DOOR.search(name)]):
+    if not draft.secrets and (keys := [name for name in reads if holds_secret(name) and not OWN_DOOR.search(name)]):
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]

@@ -12,7 +12,7 @@ from bridge.cli import main
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop, lock, origins, secret_values
 from bridge.fleet import environment as environments
-from bridge.fleet.draft import Draft, executable, is_blank, is_secret, stanza_name
+from bridge.fleet.draft import Draft, executable, holds_secret, is_blank, is_secret, stanza_name
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
@@ -244,6 +244,17 @@ def test_any_name_becomes_one(name, made):
 )
 def test_a_secret_is_known_by_its_name(name, secret):
     assert is_secret(name) is secret
+
+
+@pytest.mark.parametrize(
+    "name, secret",
+    [("DATABASE_URL", True), ("MY_REDIS_URL", True), ("SLACK_WEBHOOK_URL", True), ("API_URL", False), ("REDIS_URL_PATH", False)],
+)
+def test_an_address_that_may_have_a_password_in_it_is_a_secret_where_there_is_no_value_to_look_at(name, secret):
+    given = entry(command="cat", env={name: "redis://cache:6379"}).draft
+
+    assert holds_secret(name) is secret
+    assert given.env == {name: "redis://cache:6379"}
 
 
 @pytest.mark.parametrize(
