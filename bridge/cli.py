@@ -28,6 +28,8 @@ FLEET = {
     "connect": "print what to paste into a client, so that it reaches the MCPs",
     "secret": "the values that each caller has its own of: list, set, remove",
     "prune": "free what was built for this fleet and is not used",
+    "backup": "save the fleet in one file: stanzas, what MCPs keep, the database",
+    "restore": "make the fleet of a backup in this folder",
     "doctor": "look whether this machine has what the fleet needs",
 }
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 from contextlib import redirect_stderr, redirect_stdout
+from copy import copy
 from typing import NamedTuple
 
 import environments
@@ -264,6 +265,26 @@ def test_down_ends_exactly_what_was_started(operator):
     assert (operator.root / "compose/state/embedded/volumes").exists()  # what the MCPs keep is kept
     assert "nothing was started here" in operator.types("ps", code=2).stderr
     assert operator.types("down").code == 0
+
+
+def test_a_backup_makes_the_same_fleet_in_an_empty_folder_and_verify_passes_there(operator, tmp_path):
+    """Secrets are left where they were; the ports are those of the first, which is down."""
+    kept = operator.root / "compose/state/embedded/volumes"
+    (kept / "memory-data/note.txt").write_text("of a year ago")
+    operator.types("backup", str(tmp_path / "fleet.tar"))
+    there = copy(operator)
+    there.root = tmp_path / "new"
+    there.root.mkdir()
+    there.types("restore", str(tmp_path / "fleet.tar"))
+    try:
+        there.types("up", "--engine", "embedded")
+
+        assert there.verdict()["ok"] and there.verdict()["mcps"]
+        assert (there.root / "compose/state/embedded/volumes/memory-data/note.txt").read_text() == "of a year ago"
+        assert read_dotenv(there.root / "compose/.env")["BRIDGE_TOKEN"] != read_dotenv(operator.root / "compose/.env")["BRIDGE_TOKEN"]
+        assert "a fleet runs here" in there.types("restore", str(tmp_path / "fleet.tar"), code=2).stderr
+    finally:
+        there.types("down", code=None)
 
 
 def test_a_port_that_is_taken_is_told(operator):

@@ -40,6 +40,8 @@ COMMANDS = (
     "connect",
     "secret",
     "prune",
+    "backup",
+    "restore",
     "doctor",
 )
 LISTS = ("tools", "resources", "prompts")

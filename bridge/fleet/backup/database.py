@@ -1,0 +1,112 @@
+"""The fleet's Postgres as dumps, one for each database: asked where it runs, else in a container of its image that has only its volume.
+
+Roles are not in them, because their passwords would be: `mcp_reader` is made anew, others are the operator's.
+"""
+
+import re
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridge.fleet.backup.volumes import create
+from bridge.fleet.engines import EngineError, checkout, docker
+from bridge.fleet.engines.composed import DATABASE
+from bridge.fleet.engines.programs import Failed, run
+from bridge.fleet.project import write_private
+from bridge.settings import UsageError
+
+DATA = "/var/lib/postgresql/data"
+USER = "postgres"
+PATIENCE = 120.0
+DUMP_PATIENCE = 3600.0
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+LIST = "select datname from pg_database where datallowconn and not datistemplate order by datname"
+
+
+def dump(project_name: str, image: str, folder: Path) -> list[Path]:
+    """A file for each database. Raises EngineError."""
+    running = [one.name for one in checkout.of_project(project_name) if one.service == DATABASE and one.state == "running"]
+    if running:
+        return _dumped(running[0], folder)
+    with _server(f"{project_name}_{DATABASE}", image) as container:
+        return _dumped(container, folder)
+
+
+def restore(project_name: str, image: str, dumps: list[Path], reader: str, place: Path) -> None:
+    """A new volume with these databases. `reader` is the script that makes the role for MCPs; `place` a folder for what it reads.
+    Raises EngineError."""
+    key, script = place / "POSTGRES_READER_PASSWORD", place / "reader.sh"
+    write_private(key, secrets.token_hex(24), 0o444)  # `up` gives it the one of compose/.env
+    write_private(script, reader, 0o555)
+    mounts = [f"{key}:/run/keys/{key.name}:ro", f"{script}:/docker-entrypoint-initdb.d/reader.sh:ro"]
+    with _server(create(project_name, DATABASE), image, mounts) as container:
+        for path in dumps:
+            name = path.name.removesuffix(".dump")
+            if name != USER:
+                _said(["docker", "exec", container, "createdb", "--username", USER, "--", name])
+            words = ["pg_restore", "--username", USER, "--clean", "--if-exists", "--no-owner", "--exit-on-error", "--dbname", name]
+            with path.open("rb") as file:
+                done = subprocess.run(
+                    ["docker", "exec", "--interactive", container, *words], stdin=file, capture_output=True, text=True, errors="replace"
+                )
+            if done.returncode:
+                raise EngineError(f"the database {name} cannot be restored: {_first(done.stderr)}")
+
+
+def check(path: Path) -> None:
+    """Raises UsageError for a dump that none of ours can be."""
+    if not NAME.fullmatch(path.name.removesuffix(".dump")):
+        raise UsageError(f"database/{path.name}: no database is called so")
+    with path.open("rb") as file:
+        if file.read(5) != b"PGDMP":
+            raise UsageError(f"database/{path.name}: it is no dump of Postgres")
+
+
+def _dumped(container: str, folder: Path) -> list[Path]:
+    folder.mkdir()
+    made = []
+    for name in _said(
+        ["docker", "exec", container, "psql", "--username", USER, "--no-align", "--tuples-only", "--command", LIST]
+    ).splitlines():
+        if not NAME.fullmatch(name):  # to libpq, one with '=' says where to connect
+            raise EngineError(f"the database {name!r} has a name that no file of a backup can have: rename it")
+        path = folder / f"{name}.dump"
+        with path.open("wb") as file:
+            command = ["docker", "exec", container, "pg_dump", "--username", USER, "--format", "custom", "--dbname", name]
+            done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=DUMP_PATIENCE)
+        if done.returncode:
+            raise checkout.broken(f"the database {name} cannot be dumped", _first(done.stderr.decode(errors="replace")))
+        made.append(path)
+    return made
+
+
+@contextmanager
+def _server(volume: str, image: str, mounts: list[str] | None = None) -> Iterator[str]:
+    """Postgres on this volume, reached by nobody but `docker exec`; ended as it should be. Raises EngineError."""
+    words = ["--volume", f"{volume}:{DATA}", *(word for mount in mounts or [] for word in ("--volume", mount))]
+    # A password has to be said, and opens nothing: there is no network.
+    words += ["--env", f"POSTGRES_PASSWORD={secrets.token_hex(16)}", "--user", USER, "--cap-drop", "ALL", "--network", "none"]
+    container = _said(["docker", "run", "--detach", "--rm", "--init", *words, image]).split()[-1]
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while isinstance(why := docker.asked(["docker", "exec", container, "pg_isready", "-q", "-h", "127.0.0.1", "-U", USER]), Failed):
+            if time.monotonic() > deadline or "no such container" in why.printed.lower() or "is not running" in why.printed:
+                raise EngineError(f"Postgres does not start on the volume {volume}: {why.reason}")
+            time.sleep(0.2)
+        yield container
+    finally:
+        docker.asked(["docker", "stop", "--time", "25", container])
+
+
+def _said(command: list[str]) -> str:
+    try:
+        return run(command, PATIENCE).strip()
+    except Failed as error:
+        raise checkout.broken(" ".join(command[:2]), error.reason) from None
+
+
+def _first(said: str) -> str:
+    return next((line.strip() for line in said.splitlines() if line.strip()), "it says nothing")
