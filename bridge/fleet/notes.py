@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from bridge.fleet.draft import Draft, comment, holds_secret
-from bridge.fleet.mends import OWN_DOOR, targets, with_a_name
+from bridge.fleet.mends import NO_FILE, OWN_DOOR, targets, with_a_name
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
@@ -16,6 +16,7 @@ from bridge.protocol.tool_checks import oddities
 
 MOST_ODD = 3  # tools that models may refuse, which are told one by one
 SHORT = 8  # names in one line
+OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
 
 def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen, hosts: Iterable[str]) -> list[str]:
@@ -51,7 +52,14 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         )
     without = f" without a real {', '.join(lacking)}" if lacking else ""
     unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
-    return f"it did not start{without}: {'it wants to reach that at its start' if unreached else needs.last_words(best)}"
+    return f"it did not start{without}: {'it wants to reach that at its start' if unreached else _with_its_file(needs.last_words(best))}"
+
+
+def _with_its_file(words: str) -> str:
+    """The trial's home is /tmp in the fleet: a file that must be there is one of the operator's."""
+    found = OWN_FILE.search(words) if NO_FILE.search(words) else None
+    words = words.replace(findings.OWN_HOME, "~")
+    return f"{words} (volumes: [/a/file/of/yours:/tmp/{found[1]}:ro] gives it that)" if found else words
 
 
 def _egress(draft: Draft) -> str:

@@ -1214,3 +1214,22 @@ def test_a_server_of_which_an_operator_names_the_hosts_talks_to_somebody():
     it = seen(made("look"), tools=[tool("look"), tool("connect")], patterns=["SITE_…_HOST"])
 
     assert findings.egress(it, False, mends.with_a_name(it)).allowed
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (
+            "Error: Configuration file not found: /tmp/home/.it/config.json",
+            "Error: Configuration file not found: ~/.it/config.json (volumes: [/a/file/of/yours:/tmp/.it/config.json:ro] gives it that)",
+        ),
+        ("Error: cannot lock /tmp/home/.it/config.json", "Error: cannot lock ~/.it/config.json"),
+        ("Error: /etc/it.json not found", "Error: /etc/it.json not found"),
+    ],
+)
+def test_a_file_that_it_wants_in_its_home_is_told_with_where_that_is_in_the_fleet(words, told):
+    notes_of_it = notes.of_one_that_did_not_start(
+        Draft("it", egress=False, why={"egress": "none"}), seen(words=[words], started=0.0), [], []
+    )
+
+    assert notes_of_it[0] == f"it did not start: {told}"
