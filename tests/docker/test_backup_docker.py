@@ -8,7 +8,7 @@ from checkouts import docker, needs_docker
 
 from bridge.fleet import Fleet
 from bridge.fleet.backup import database, volumes
-from bridge.fleet.engines import EngineError
+from bridge.fleet.engines import EngineError, checkout
 from bridge.fleet.project import Project
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
@@ -82,7 +82,7 @@ def test_databases_come_back_with_what_the_reader_may_see(projects, tmp_path):
     one, other = projects
     (tmp_path / "first").mkdir()
     database.restore(one, FLEET.postgres_image, [], READER, tmp_path / "first")
-    with database._server(f"{one}_database", FLEET.postgres_image) as container:
+    with database._server(one, FLEET.postgres_image) as container:
         psql = ["exec", container, "psql", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-Atc"]
         docker(*psql, "create table notes (text text); insert into notes values ('a year ago')")
         docker(*psql, "create database more")
@@ -94,8 +94,18 @@ def test_databases_come_back_with_what_the_reader_may_see(projects, tmp_path):
 
     database.restore(other, FLEET.postgres_image, dumps, READER, tmp_path / "second")
 
-    with database._server(f"{other}_database", FLEET.postgres_image) as container:
+    with database._server(other, FLEET.postgres_image) as container:
         psql = ["exec", container, "psql", "-U", "postgres", "-Atc"]
         assert docker(*psql, "set role mcp_reader; select text from notes") == "SET\na year ago"
         assert docker(*psql, "select datname from pg_database where not datistemplate order by 1") == "more\npostgres"
     assert not subprocess.run(["docker", "ps", "-aq", "--filter", f"volume={other}_database"], capture_output=True).stdout
+
+
+def test_a_server_that_a_killed_command_has_left_is_the_fleets_and_in_nobodys_way(projects):
+    volumes.create(projects[0], "database")
+    killed = database._server(projects[0], FLEET.postgres_image)
+    first = killed.__enter__()
+    assert [one.service for one in checkout.of_project(projects[0])] == ["database-backup"]  # `up` and `down` end it
+
+    with database._server(projects[0], FLEET.postgres_image) as container:
+        assert container != first and len(checkout.of_project(projects[0])) == 1

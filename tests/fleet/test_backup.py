@@ -328,6 +328,13 @@ def test_secrets_are_encrypted_by_gpg_and_come_back_with_the_passphrase_only(pro
     assert (tmp_path / "new/compose/.env").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "new/compose/secrets/OTHER").read_text() == "another-secret"
     assert (tmp_path / "new/compose/secrets").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "named/compose").mkdir(parents=True)
+    (tmp_path / "named/compose/.env").write_text("COMPOSE_PROJECT_NAME=here-1\n")
+    assert types("restore", tmp_path / "x.tar", "--project", tmp_path / "named", "--passphrase-file", tmp_path / "passphrase")[0] == 0
+    assert "COMPOSE_PROJECT_NAME=here-1\n" in (tmp_path / "named/compose/.env").read_text()
+    (tmp_path / "kept/compose").mkdir(parents=True)
+    (tmp_path / "kept/compose/.env").write_text("IT_KEY=mine\n")
+    assert types("restore", tmp_path / "x.tar", "--project", tmp_path / "kept", "--passphrase-file", tmp_path / "passphrase")[0] == 2
     (tmp_path / "third").mkdir()
     assert types("restore", tmp_path / "x.tar", "--project", tmp_path / "third", "--without-secrets")[0] == 0
     assert not (tmp_path / "third/compose/secrets").exists()

@@ -20,6 +20,7 @@ from bridge.settings import UsageError
 
 DATA = "/var/lib/postgresql/data"
 USER = "postgres"
+SERVICE = f"{DATABASE}-backup"
 PATIENCE = 120.0
 DUMP_PATIENCE = 3600.0
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -31,7 +32,7 @@ def dump(project_name: str, image: str, folder: Path) -> list[Path]:
     running = [one.name for one in checkout.of_project(project_name) if one.service == DATABASE and one.state == "running"]
     if running:
         return _dumped(running[0], folder)
-    with _server(f"{project_name}_{DATABASE}", image) as container:
+    with _server(project_name, image) as container:
         return _dumped(container, folder)
 
 
@@ -42,7 +43,8 @@ def restore(project_name: str, image: str, dumps: list[Path], reader: str, place
     write_private(key, secrets.token_hex(24), 0o444)  # `up` gives it the one of compose/.env
     write_private(script, reader, 0o555)
     mounts = [f"{key}:/run/keys/{key.name}:ro", f"{script}:/docker-entrypoint-initdb.d/reader.sh:ro"]
-    with _server(create(project_name, DATABASE), image, mounts) as container:
+    create(project_name, DATABASE)
+    with _server(project_name, image, mounts) as container:
         for path in dumps:
             name = path.name.removesuffix(".dump")
             if name != USER:
@@ -84,12 +86,20 @@ def _dumped(container: str, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _server(volume: str, image: str, mounts: list[str] | None = None) -> Iterator[str]:
-    """Postgres on this volume, reached by nobody but `docker exec`; ended as it should be. Raises EngineError."""
+def _server(project_name: str, image: str, mounts: list[str] | None = None) -> Iterator[str]:
+    """Postgres on the volume of this fleet, reached by nobody but `docker exec`; ended as it should be. Raises EngineError.
+
+    It has the labels of a service, so that `up` and `down` end what a command that was killed has left.
+    """
+    volume = f"{project_name}_{DATABASE}"
+    labels = {"project": project_name, "service": SERVICE, "oneoff": "False", "container-number": "1", "config-hash": SERVICE}
     words = ["--volume", f"{volume}:{DATA}", *(word for mount in mounts or [] for word in ("--volume", mount))]
+    words += [word for name, value in labels.items() for word in ("--label", f"{checkout.LABEL}.{name}={value}")]
     # A password has to be said, and opens nothing: there is no network.
     words += ["--env", f"POSTGRES_PASSWORD={secrets.token_hex(16)}", "--user", USER, "--cap-drop", "ALL", "--network", "none"]
-    container = _said(["docker", "run", "--detach", "--rm", "--init", *words, image]).split()[-1]
+    if left := [one.name for one in checkout.of_project(project_name) if one.service == SERVICE]:
+        _end(*left)
+    container = _said(["docker", "run", "--detach", "--init", *words, image]).split()[-1]
     try:
         deadline = time.monotonic() + PATIENCE
         while isinstance(why := docker.asked(["docker", "exec", container, "pg_isready", "-q", "-h", "127.0.0.1", "-U", USER]), Failed):
@@ -98,7 +108,13 @@ def _server(volume: str, image: str, mounts: list[str] | None = None) -> Iterato
             time.sleep(0.2)
         yield container
     finally:
-        docker.asked(["docker", "stop", "--time", "25", container])
+        _end(container)
+
+
+def _end(*containers: str) -> None:
+    """They are gone then, which `--rm` would only begin: the volume is free."""
+    docker.asked(["docker", "stop", "--time", "25", *containers])
+    docker.asked(["docker", "rm", "--force", *containers])
 
 
 def _said(command: list[str]) -> str:

@@ -69,13 +69,13 @@ def _restore(arguments: argparse.Namespace, project: Project, file: Path, stagin
         _refuse_different(project, new, secrets)
     _refuse_kept(project, engine)
 
+    volumes: Volumes = Folders(project)
+    name = ""
+    if engine == "compose":  # the name stays if this is killed: whose the volumes are is known then
+        name = checkout.claim(project, fleet.name, {})
+        volumes = DockerVolumes(name, fleet.pinned(fleet.python_image))
     with whole_or_not_at_all(project.images, project.litellm / "base.yaml", project.env_file, project.secrets):
         _put_files(project, new, manifest, secrets)
-        volumes: Volumes = Folders(project)
-        name = ""
-        if engine == "compose":
-            name = checkout.claim(project, fleet.name, {})
-            volumes = DockerVolumes(name, fleet.pinned(fleet.python_image))
         made: list[str] = []
         try:
             for one, path in packed.items():
@@ -140,7 +140,8 @@ def _refuse_different(project: Project, new: Project, secrets: Path | None) -> N
     base = "litellm/base.yaml"
     if (project.root / base).exists() and not _is_same(project.root / base, new.root / base):
         different.append(base)
-    if secrets and project.env_file.exists() and not _is_same(project.env_file, secrets / "env"):
+    there = read_dotenv(secrets / "env") if secrets else {}
+    if secrets and any(there.get(name) != value for name, value in read_dotenv(project.env_file).items() if name != checkout.VARIABLE):
         different.append("compose/.env")
     if different:
         more = f" and {len(different) - TOLD} more" if len(different) > TOLD else ""
@@ -186,9 +187,11 @@ def _put_files(project: Project, new: Project, manifest: Manifest, secrets: Path
     if base.exists():
         write_private(project.litellm / base.name, base.read_text(encoding="utf-8"), 0o644)
     before = project.env_file.read_text(encoding="utf-8") if project.env_file.exists() else ""
+    name = checkout.said_name(project)
     if secrets and (secrets / "env").exists():
         lines = (secrets / "env").read_text(encoding="utf-8").splitlines(keepends=True)
         before = "".join(line for line in lines if line.partition("=")[0].strip().removeprefix("export ") != checkout.VARIABLE)
+        before = f"{before.rstrip()}\n" + (f"{checkout.VARIABLE}={name}\n" if name else "")
     if before:
         write_private(project.env_file, before)
     known = read_dotenv(project.env_file)
