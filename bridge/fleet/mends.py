@@ -14,7 +14,7 @@ from bridge.fleet.trial.container import Seen
 
 DATA = "/data"
 SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
-SETTING = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT)($|_)")
+SETTING = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TENANT|PROJECT|REGION|ACCOUNT|CLIENT_ID)($|_)")
 NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
 )
@@ -24,6 +24,7 @@ TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(r"_(UR[IL]|HOST|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN)$")
+BESIDE_AN_ADDRESS = re.compile(r"_(USER|USERNAME|DB|DATABASE)$")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
@@ -47,7 +48,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
-    if (flag := needs.flag(seen)) and flag not in draft.command:
+    if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(_variable(flag.lstrip("-"))):  # that has a value
         return replace(draft, command=(*draft.command, flag))
     if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
         return replace(draft, command=command)
@@ -195,6 +196,20 @@ def with_named(draft: Draft, names: list[str]) -> Draft:
         secrets=(*draft.secrets, *filter(holds_secret, names)),
         env=draft.env | {name: f"${{{name}}}" for name in names if not holds_secret(name)},
     )
+
+
+def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
+    """With what belongs to these addresses: the keys, the user, the database that its code reads by the same first words, as optional secrets."""
+    firsts = tuple(f"{name.rpartition('_')[0]}_" for name in addresses if "_" in name)
+    beside = [
+        name
+        for name in seen.report["reads"]
+        if name.startswith(firsts)
+        and name not in {*draft.env, *draft.secrets}
+        and not OWN_DOOR.search(name)
+        and (holds_secret(name) or BESIDE_AN_ADDRESS.search(name))
+    ][:MOST_KEYS]
+    return replace(draft, secrets=(*draft.secrets, *beside), optional=(*draft.optional, *beside))
 
 
 def with_files(draft: Draft, seen: Seen) -> Draft:

@@ -22,6 +22,7 @@ from bridge.fleet.mends import (
     unsaid,
     volume,
     with_a_name,
+    with_beside,
     with_files,
     with_named,
     with_options,
@@ -129,7 +130,7 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
         return draft, seen
     again = table.watch(check(with_named(draft, names)), values)
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
-    return (with_named(draft, used), again) if used else (draft, seen)
+    return (with_beside(with_named(draft, used), again, used), again) if used else (draft, seen)
 
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:

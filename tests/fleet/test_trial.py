@@ -1233,3 +1233,22 @@ def test_a_file_that_it_wants_in_its_home_is_told_with_where_that_is_in_the_flee
     )
 
     assert notes_of_it[0] == f"it did not start: {told}"
+
+
+def test_an_option_that_has_a_key_is_not_given_without_one():
+    words = ["Please provide an access token with the --access-token flag or set the SITE_ACCESS_TOKEN environment variable"]
+    ended = seen(words=words, started=0.0)
+    draft = mends.with_variables(mends.with_options(Draft("it", command=("it",)), ended), ended)
+
+    assert (draft.command, draft.secrets) == (("it",), ("SITE_ACCESS_TOKEN",))
+
+
+def test_what_belongs_to_the_address_of_a_back_end_comes_along():
+    it = seen(reads=["SITE_DB", "SITE_HOST", "SITE_PASS", "SITE_POOL", "SITE_SSL_KEY", "SITE_USER", "OTHER_PASS"], started=0.0)
+    draft = mends.with_beside(Draft("it", env={"SITE_HOST": "${SITE_HOST}"}), it, ["SITE_HOST"])
+
+    assert draft.secrets == draft.optional == ("SITE_DB", "SITE_PASS", "SITE_USER")
+
+
+def test_a_client_s_id_is_guessed_with_its_secret():
+    assert mends.unsaid(Draft("it"), seen(reads=["SITE_CLIENT_ID", "SITE_CLIENT_SECRET"])) == ["SITE_CLIENT_ID", "SITE_CLIENT_SECRET"]
