@@ -1252,3 +1252,10 @@ def test_what_belongs_to_the_address_of_a_back_end_comes_along():
 
 def test_a_client_s_id_is_guessed_with_its_secret():
     assert mends.unsaid(Draft("it"), seen(reads=["SITE_CLIENT_ID", "SITE_CLIENT_SECRET"])) == ["SITE_CLIENT_ID", "SITE_CLIENT_SECRET"]
+
+
+@pytest.mark.parametrize("name", ["pid", "target_pid", "processId"])
+def test_a_tool_that_ends_processes_is_not_told_to_end_the_trial(name):
+    [call] = planned([tool("kill_process", required=[name], properties={name: {"type": "number"}})])
+
+    assert call.arguments == {name: 99_999_999}

@@ -32,6 +32,8 @@ NO_KEY = re.compile(
     r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
     re.IGNORECASE,
 )
+A_PID = re.compile(r"(^|_)(pid|process_?id)$", re.IGNORECASE)
+NOBODYS_PID = 99_999_999  # 1 would be the trial itself: there are servers that end processes
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 
@@ -97,7 +99,7 @@ def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tupl
     kind = next((one for one in kind if one != "null"), None) if isinstance(kind, list) else kind
     match kind:
         case "integer" | "number":
-            return schema.get("minimum", 1), False
+            return NOBODYS_PID if A_PID.search(name) else schema.get("minimum", 1), False
         case "boolean":
             return False, False
         case "array":
