@@ -1,6 +1,7 @@
 """Which package may import which is checked by lint-imports ([tool.importlinter] in pyproject.toml)."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import bridge
@@ -16,3 +17,10 @@ def test_each_import_inside_a_function_says_why_it_is_there():
                 silent += [f"{path}:{node.lineno}" for node in imports if "  # " not in lines[node.lineno - 1]]
 
     assert silent == []
+
+
+def test_test_files_have_names_of_their_own():
+    """pytest imports them by name alone: of two with the same name it can run one."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+
+    assert [name for name, times in names.items() if times > 1] == []

@@ -119,7 +119,8 @@ def log(level: str = "info", message: str = "hello", count: int = 1):
 
 
 @child.tool(slow=True)
-def progress(steps: int, call, pause: float = 0.0):
+def progress(steps: int, call, pause: float = 0.0, delay: float = 0.0):
+    call.cancelled.wait(delay)
     for step in range(1, steps + 1):
         call.progress(step, steps)
         if call.cancelled.wait(pause):

@@ -100,10 +100,10 @@ def test_a_second_checkout_is_a_fleet_of_its_own(fleet, tmp_path):
     second.says_also(f"MCP_PORT={fleet.mcps.rpartition(':')[2]}\n")
     taken = second.refused("up", "time", "--no-verify")
     assert f"is taken by the fleet of {fleet.root} ({PROJECT})" in taken and "compose/.env: MCP_PORT=" in taken
+    second.says_also(next(line for line in kept.splitlines(keepends=True) if line.startswith("MCP_PORT=")))
+    second.run("up", "time", "--no-verify")
     name = (second.root / "compose/.env").read_text().partition("COMPOSE_PROJECT_NAME=")[2].split()[0]
     try:
-        second.says_also(next(line for line in kept.splitlines(keepends=True) if line.startswith("MCP_PORT=")))
-        second.run("up", "time", "--no-verify")
         assert docker("image", "inspect", "--format", "ok", f"{name}-time") == "ok"
         assert len(docker("ps", "-q", "--filter", f"label=com.docker.compose.project={name}").split()) == 4
 

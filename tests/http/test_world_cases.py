@@ -225,7 +225,7 @@ def test_events_come_at_once_behind_a_proxy_that_compresses(proxied):
     with httpx.Client(base_url=proxied, trust_env=False, timeout=10) as client:
         opened = client.post("/mcp", json=initialize(), headers={"accept": ACCEPT})
         session = {"mcp-session-id": opened.headers["mcp-session-id"], "accept": ACCEPT}
-        slow = call("progress", steps=2, pause=0.3)
+        slow = call("progress", steps=2, pause=0.3, delay=0.2)  # Caddy 2.6 cuts answers off that begin before it saw the end of the body
         slow["params"]["_meta"] = {"progressToken": "p"}
         with client.stream("GET", "/sse", headers={"accept": "text/event-stream", "accept-encoding": "gzip"}) as stream:
             first = next(stream.iter_text())
