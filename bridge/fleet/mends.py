@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from bridge.fleet.draft import Draft, holds_secret
+from bridge.fleet.draft import Draft, holds_secret, is_secret
 from bridge.fleet.trial import findings, needs, usage
 from bridge.fleet.trial.attempt import placeholder
 from bridge.fleet.trial.container import Seen
@@ -144,7 +144,7 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
     those of libraries, or of one of many services."""
     read = [name for name in seen.report["reads"] if name not in there]
-    keys = [name for name in read if holds_secret(name) and not OWN_DOOR.search(name)]
+    keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]  # an address (DATABASE_URL) may be a library's
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
     return keys + [

@@ -48,6 +48,7 @@ STRANGERS = {
             "pypi": "arxiv-mcp-server==0.8.2",
             "command": "arxiv-mcp-server --storage-path /data/papers",
             "volumes": ["arxiv-data:/data"],
+            "secrets": {"SEMANTIC_SCHOLAR_API_KEY": {"optional": True}},  # for its tools about citations
             "egress": True,
             "smoke": {"tool": "list_papers", "build": False},
         },
