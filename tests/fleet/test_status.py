@@ -10,6 +10,7 @@ from support import Bridge, Http, eventually, zoo
 
 from bridge.cli import main
 from bridge.counts import Histogram
+from bridge.fleet.commands.status import of_one
 
 
 @pytest.fixture
@@ -70,3 +71,13 @@ def test_a_percentile_is_estimated_as_prometheus_does_it():
     assert histogram.quantile(0.5) == pytest.approx(0.0175)
     histogram.add(1000)
     assert histogram.quantile(1.0) == 300.0
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_bridge_of_one_and_a_bridge_of_many_say_the_same_of_an_mcp(tmp_path, is_alone):
+    (tmp_path / "mcps.json").write_text(json.dumps({"mcpServers": {"echo": {"command": zoo("echo")[0], "args": zoo("echo")[1:]}}}))
+    with Bridge(zoo("echo"), "--name", "echo") if is_alone else Bridge(None, "--config", tmp_path / "mcps.json") as bridge:
+        said = bridge.get("/status.json" if is_alone else "/echo/status.json").json()
+
+        assert of_one("echo", said)["state"] == "ready"
+        assert of_one("another", said) == {} or not is_alone

@@ -64,10 +64,18 @@ def _of_fleet(arguments: argparse.Namespace) -> tuple[Callable[[], Said], list[s
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = pool.map(lambda stanza: asked(http, f"{urls.of(stanza)}/status.json", headers), mcps)
             return {
-                stanza.name: one.json() if one is not None and one.status == 200 else {} for stanza, one in zip(mcps, answers, strict=True)
+                stanza.name: of_one(stanza.name, one.json()) if one is not None and one.status == 200 else {}
+                for stanza, one in zip(mcps, answers, strict=True)
             }
 
     return look, left_out_lines(started.left_out)
+
+
+def of_one(name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """What is said of this MCP: by a bridge of its own, below `mcps`, and by one of many at once."""
+    mcps = said.get("mcps")
+    found = mcps.get(name) if isinstance(mcps, dict) else said
+    return found if isinstance(found, dict) else {}
 
 
 def _of_bridge(arguments: argparse.Namespace) -> tuple[Callable[[], Said], list[str]]:
