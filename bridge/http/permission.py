@@ -55,7 +55,7 @@ def approved(call: Call) -> Outcome:
     if call.message.method != "tools/call":
         return None
     relay = call.child.relay if isinstance(call, ModernCall) and call.child is not None else call.session and call.session.relay
-    assert relay and relay.pinned is not None
+    assert relay
     given = envelope.string(params_of(call).name)
     own = None if given is None else relay.policy.profile.own_name(given)
     if relay.pinned.may_call(own):

@@ -11,6 +11,7 @@ from bridge.protocol.exchange import Exchange
 from bridge.protocol.interfaces import Child
 from bridge.protocol.known_lists import LISTS, KnownLists
 from bridge.protocol.link import Event, Link, State
+from bridge.protocol.pinned import Pinned
 
 SMALL = 4096  # bytes of a call that are not counted as memory
 WORK = ("tools/call", "prompts/get", "resources/read")  # what a child is there for; a crashing one may well answer lists
@@ -30,8 +31,8 @@ _SERVING = State.SERVING
 class Completion:
     """`unfinished` are the ids of exchanges whose child has answered in part: `complete_late` takes them out."""
 
-    def __init__(self, child: Child, link: Link, lists: KnownLists, counts: Counts):
-        self._child, self._link, self._lists, self._counts = child, link, lists, counts
+    def __init__(self, child: Child, link: Link, lists: KnownLists, pinned: Pinned, counts: Counts):
+        self._child, self._link, self._lists, self._pinned, self._counts = child, link, lists, pinned, counts
         self._is_debug = link.log.is_debug
         self.unfinished: set[int] = set()
 
@@ -58,7 +59,8 @@ class Completion:
             if exchange.on_answer is not None:
                 exchange.on_answer(message)
             return
-        answer = exchange.translator.answer(exchange, message)
+        # Clients see what is approved of a list; what is known of it is what the child said.
+        answer = exchange.translator.answer(exchange, self._pinned.cut(message) if exchange.method == "tools/list" else message)
         if answer is None:
             return
         link = self._link
@@ -85,7 +87,8 @@ class Completion:
         """The same for what the child need not be asked."""
         exchange.session.touched = now
         self.count(exchange, "error" if known.error else "ok", now)
-        exchange.outbox.answer(exchange.translator.answer(exchange, known))
+        seen = self._pinned.cut(known) if exchange.method == "tools/list" else known
+        exchange.outbox.answer(exchange.translator.answer(exchange, seen))
 
     def fail(self, exchange: Exchange, outcome: str, code: int, why: str, now: float) -> None:
         """Answer an exchange that the child did not answer."""

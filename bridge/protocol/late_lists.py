@@ -15,7 +15,7 @@ PATIENCE = 1.5  # seconds that LiteLLM waits for a list of tools where an older 
 class LateLists:
     """`cursors` are those of the lists that the child is late with, until it answers."""
 
-    def __init__(self, dispatcher: Dispatcher, completion: Completion, profile: Strict, pinned: Pinned | None = None):
+    def __init__(self, dispatcher: Dispatcher, completion: Completion, profile: Strict, pinned: Pinned):
         self._dispatcher, self._completion, self._profile, self._pinned = dispatcher, completion, profile, pinned
         self.cursors: set[bytes] = set()
 
@@ -42,7 +42,7 @@ class LateLists:
 
     def _receive(self, cursor: bytes, message: Envelope) -> None:
         self.cursors.discard(cursor)
-        self._profile.record_list(cursor, message if self._pinned is None else self._pinned.cut(message))
+        self._profile.record_list(cursor, self._pinned.cut(message))
 
 
 def _is_late(exchange: Exchange, now: float) -> bool:

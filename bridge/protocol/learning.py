@@ -31,7 +31,7 @@ class Learning:
         policy: Policy,
         changed: Callable[[str], None],
         learned: Callable[[], None] | None,
-        pinned: Pinned | None = None,
+        pinned: Pinned,
     ):
         self._link, self._dispatcher, self._lists, self._catalogue, self._policy = link, dispatcher, lists, catalogue, policy
         self._changed, self._all_learned, self._pinned = changed, learned, pinned
@@ -97,8 +97,6 @@ class Learning:
 
     def judge(self) -> None:
         """Something else is approved of its tools: those that are known are looked at again, and clients are told."""
-        if self._pinned is None:
-            return
         self._pinned.renew()
         if pages := self._lists.pages("tools/list"):
             self._look_at(pages)
@@ -106,12 +104,10 @@ class Learning:
 
     def _look_at(self, pages: list[bytes]) -> None:
         """What the tools of a list mean for those that keep one."""
-        pinned, profile = self._pinned, self._policy.profile
-        if pinned is not None:
-            pinned.learned(pages)
+        self._pinned.learned(pages)
+        profile = self._policy.profile
         if profile.is_litellm and (whole := joined(pages)):
-            message = Envelope(result=Raw(whole))
-            profile.record_list(b"", message if pinned is None else pinned.cut(message))
+            profile.record_list(b"", self._pinned.cut(Envelope(result=Raw(whole))))
 
     def _not_learned(self, method: str, error: Raw) -> None:
         """A list that the child would not give: what was known of it stays."""

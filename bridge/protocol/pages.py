@@ -46,9 +46,7 @@ def whole(exchange: Exchange, message: Envelope) -> Envelope | None:
         known = relay.lists.answer("tools/list", cursor)
         if known is None or not known.result or len(pages) > LONGEST:
             break
-        if relay.pinned is not None:
-            known = relay.pinned.cut(known)
-        pages.append(known.result)
+        pages.append(relay.pinned.cut(known).result)
         cursor = cursor_of(known.result)
     if not cursor or not relay.is_open:
         return _as_one(pages, message)

@@ -5,7 +5,7 @@ tell the other. With `warn` it stays as it is. With `hide` a tool that is new or
 until it is approved. A call goes on before the child has said its list: what the model has read of it is what was approved.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Raw
@@ -14,14 +14,12 @@ from bridge.pins.changes import GONE, NEW, Change, difference
 from bridge.pins.lock import Digests, Lock, digests
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.exchange import Exchange
 from bridge.protocol.interfaces import Log
 
 REMEMBERED = 4  # pages of which is known what is shown
 LONGEST = 8 << 20  # bytes of such a page
 TOLD = 2000  # differences that are told once
 NAMED = 10  # tools in one line of the log
-Answer = Callable[[Exchange, Envelope], bytes | None]
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, UnicodeEncodeError, RecursionError, ValueError)
 
 
@@ -42,20 +40,27 @@ class Pins:
 
 
 class Pinned:
-    """The same for one child: `changes` are its tools that differ, by their own names, and how."""
+    """The same for one child: `changes` are its tools that differ, by their own names, and how. Without pins nothing ever does."""
 
-    def __init__(self, pins: Pins, log: Log):
+    def __init__(self, pins: Pins | None, log: Log):
         self.changes: dict[str, tuple[str, ...]] = {}
-        self._pins, self._log = pins, log
+        self._pins, self._log = pins or Pins(hides=False), log
         self._pages: dict[bytes, tuple[Raw, dict[str, tuple[str, ...]]]] = {}
 
     def may_call(self, name: str | None) -> bool:
         """Whether a client may call the child's tool of this name."""
         return not self._pins.hides or (name is not None and self._pins.approved(name) is not None and name not in self.changes)
 
+    @property
+    def _is_off(self) -> bool:
+        """Nothing is approved, and nothing hidden: there is nothing to look for."""
+        return self._pins.lock is None and not self._pins.hides
+
     def learned(self, pages: Iterable[bytes]) -> None:
         """All pages of the child's list are known."""
         self.changes = {}
+        if self._is_off:
+            return
         names: set[str] = set()
         for page in pages:
             _, found = self._judged(Raw(page))
@@ -71,7 +76,7 @@ class Pinned:
 
     def cut(self, message: Envelope) -> Envelope:
         """The child's answer to `tools/list`, as clients may see it."""
-        if not message.result or (self._pins.lock is None and not self._pins.hides):
+        if self._is_off or not message.result:
             return message
         shown, found = self._judged(message.result)
         for name, what in found.items():
@@ -81,14 +86,6 @@ class Pinned:
                 self.changes.pop(name, None)
         self._tell()
         return message if shown is message.result else Envelope(result=shown)
-
-    def before(self, answer: Answer) -> Answer:
-        """Looks at lists before `answer` words them for a client."""
-
-        def cut(exchange: Exchange, message: Envelope) -> bytes | None:
-            return answer(exchange, self.cut(message) if exchange.method == "tools/list" else message)
-
-        return cut
 
     def _judged(self, raw: Raw) -> tuple[Raw, dict[str, tuple[str, ...]]]:
         """What is shown of a page, and what differs of each tool on it."""
@@ -105,8 +102,6 @@ class Pinned:
 
     def _judge(self, raw: Raw) -> tuple[Raw, dict[str, tuple[str, ...]]]:
         found: dict[str, tuple[str, ...]] = {}
-        if self._pins.lock is None and not self._pins.hides:
-            return raw, found
         try:
             members = envelope.members(raw)
             tools = envelope.array_or_none(members["tools"])

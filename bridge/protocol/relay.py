@@ -90,12 +90,12 @@ class Relay:
         audience = self.audience = Audience(self.exchanges, owner)
         minted = minted or itertools.count(1)
         dispatcher = self.dispatcher = Dispatcher(child, link, policy, counts, minted, self.exchanges, audience.callers)
-        self.completion = Completion(child, link, self.lists, counts)
+        self.pinned = Pinned(policy.pins, log)  # whether its tools are those that were approved
+        self.completion = Completion(child, link, self.lists, self.pinned, counts)
         self.asks = Asks(audience, dispatcher, link, policy, counts)
         self.notices = Notices(audience, link, self.asks, policy, counts, self._forget)
         self.listens = Listens(link, dispatcher, audience, policy.ready_wait, self.notices.notified)
         learned = None if self.is_private else child.learned
-        self.pinned = Pinned(policy.pins, log) if policy.pins else None  # whether its tools are those that were approved
         self.learning = Learning(link, dispatcher, self.lists, self.catalogue, policy, self.notices.changed, learned, self.pinned)
         self.incoming = Incoming(link, counts, self.exchanges.__contains__, self._answered, self._said, self._failed)
         self.received = self.incoming.received  # one line of the child's stdout; the same object, as it is called for each
@@ -165,9 +165,6 @@ class Relay:
         policy, link, turns = self.policy, self.link, self.dispatcher.turns
         self.translator: Translator = Upgrade(policy, link) if link.is_modern else Same(policy)  # for clients with a session
         self.modern_translator: Verbatim | Downgrade = Verbatim(policy, link, self.tasks) if link.is_modern else Downgrade(policy, link)
-        if self.pinned is not None:
-            for translator in (self.translator, self.modern_translator):
-                translator.answer = self.pinned.before(translator.answer)  # type: ignore[method-assign, assignment]  # as `Same` does
         for exchange in turns.clear():  # worded for another era
             if exchange.session is not None and not exchange.session.is_modern and exchange.method in _IN_BOTH_ERAS:
                 self.reword(exchange, exchange.message or envelope.from_client(exchange.line or b""))
@@ -235,7 +232,7 @@ class Relay:
         self.sleep()
         pages = self.lists.pages("tools/list")
         self.catalogue.learn(pages)
-        if self.pinned is not None and pages:
+        if pages:
             self.pinned.learned(pages)
 
     def presume(self, other: "Relay") -> None:

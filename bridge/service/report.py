@@ -124,9 +124,7 @@ class Report:
             raise LookupError
         if method != "tools/list":
             return pages
-        listed = [Envelope(result=Raw(page)) for page in pages]
-        if relay.pinned is not None:
-            listed = [relay.pinned.cut(page) for page in listed]
+        listed = [relay.pinned.cut(Envelope(result=Raw(page))) for page in pages]
         return [bytes(tools.page(page.result) if tools else page.result) for page in listed]
 
     def open_sessions(self) -> dict[tuple[str, str], int]:
@@ -168,8 +166,7 @@ class Report:
         """The tools of any of its children that are not as they were approved, and how they differ."""
         found: dict[str, tuple[str, ...]] = {}
         for child in self._children:
-            if child.relay.pinned is not None:
-                found.update(child.relay.pinned.changes)
+            found.update(child.relay.pinned.changes)
         return found
 
     def unapproved_by_kind(self) -> dict[str, int]:
