@@ -161,7 +161,7 @@ class Gate:
     def _without_token(self, path: bytes, headers: Headers) -> Admitted | Refusal:
         if path in OPEN_PATHS or path.startswith(ADMIN.encode()):  # of the process; /NAME/readyz would say that there is such an MCP
             return ANONYMOUS
-        if (path == b"/" or path.endswith(PAGES)) and self.admins is not None and self.admins.principal(headers) is not None:
+        if (path == b"/" or path.endswith(PAGES)) and self.has_admin_token(headers):
             return ANONYMOUS
         if path.startswith(b"/.well-known/") or path.rpartition(b"/")[2] in OAUTH:
             # Anything but 404 here leads clients on in an OAuth dance, at whose end is nothing.

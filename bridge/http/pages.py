@@ -90,13 +90,13 @@ class Pages:
     def _may_see_words(self, request: Request, service: Service) -> bool:
         """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
         admins. Of several callers' calls each might see another one's in it."""
-        tokens, admins, headers = self.gate.tokens, self.gate.admins, request.scope["bridge.headers"]
+        tokens, headers = self.gate.tokens, request.scope["bridge.headers"]
         if self.gate.is_foreign(headers, request.scope.get("server")):
             return False
         return (
             self.gate.is_open
             or (tokens is not None and tokens.has_one_caller and tokens.principal(headers) is not None)
-            or (admins is not None and admins.principal(headers) is not None)
+            or self.gate.has_admin_token(headers)
             or (service.access is not None and service.access.view(request.scope["bridge.principal"]).is_admin)
         )
 
@@ -107,8 +107,8 @@ class Pages:
 
     def _known_caller(self, request: Request) -> Caller | None:
         """Who asks, of the callers file."""
-        tokens, admins = self.gate.tokens, self.gate.admins
-        if not isinstance(tokens, Keys) or (admins is not None and admins.principal(request.scope["bridge.headers"]) is not None):
+        tokens = self.gate.tokens
+        if not isinstance(tokens, Keys) or self.gate.has_admin_token(request.scope["bridge.headers"]):
             return None
         return tokens.callers.of(request.scope["bridge.principal"])
 

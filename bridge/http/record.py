@@ -1,7 +1,7 @@
 """The steps of admission that have each request written down (--audit), from its first step to its answer, refusal or end.
 
 What a line says is in `bridge/callers/audit.py`. An entry ends once, wherever that is known first: in `call.py`, where the request was
-refused or answered on the way; in `Recorded`, whose outbox got the answer; or in the relay, which knows how a call ended.
+refused or answered on the way; in `Reply` or `AuditedOutbox`, which got the answer; or in the relay, which knows how a call ended.
 """
 
 from msgspec import Raw

@@ -21,8 +21,8 @@ from bridge.serve.configuration import Configuration, caller_of, read
 from bridge.serve.listener import is_private, url_of
 from bridge.serve.server import Server, server_of
 from bridge.serve.services import Services
-from bridge.serve.watch import Watch
 from bridge.settings import Settings, UsageError
+from bridge.watched_file import WatchedFile
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -124,7 +124,7 @@ class Process:
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        callers = Watch(self._settings.callers)
+        callers = WatchedFile(self._settings.callers)
         while True:
             await asyncio.sleep(SWEEP)
             self._services.sweep(loop.time())

@@ -87,8 +87,6 @@ class Service:
         self.draining = False
         self.pins = setup.policy.pins
         self._pin_file = PinFile(settings.pin_file, self.pins, log) if self.pins is not None and settings.pin_file else None
-        if self._pin_file is not None:
-            self._pin_file.has_changed(setup.now())
         self._now = setup.now
         self._room = Room(counts, settings.request_timeout)
         self._opening = Opening(setup, self.sessions, self.children, self.end)

@@ -1,37 +1,26 @@
-"""The file that says which tools were approved: looked at every second, so that what is approved is served without a restart.
+"""The file that says which tools were approved, so that what is approved is served without a restart. Without one nothing is approved."""
 
-Its time and size are asked, and not the kernel to tell: what is mounted into a container from elsewhere tells nothing.
-"""
-
-import os
 from pathlib import Path
 
 from bridge.log import Log
 from bridge.pins.lock import BadLock, Lock
 from bridge.protocol.pinned import Pins
-
-EVERY = 1.0  # seconds
+from bridge.watched_file import WatchedFile
 
 
 class PinFile:
+    """Read when it is made, and whenever it is another file. One that is damaged changes nothing."""
+
     def __init__(self, path: str, pins: Pins, log: Log):
         self._path, self._pins, self._log = Path(path), pins, log
-        self._stamp: tuple[int, ...] = ()
-        self._due = 0.0
+        self._file = WatchedFile(path, absence_counts=True)
+        self._read()
 
     def has_changed(self, now: float) -> bool:
-        """Whether something else is approved than before; then it is in `pins`. A file that is damaged changes nothing."""
-        if now < self._due:
-            return False
-        self._due = now + EVERY
-        try:
-            stat = os.stat(self._path)
-            stamp = stat.st_mtime_ns, stat.st_size, stat.st_ino
-        except OSError:
-            stamp = 0, 0, 0
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
+        """Whether something else is approved than before; then it is in `pins`."""
+        return self._file.has_changed(now) and self._read()
+
+    def _read(self) -> bool:
         try:
             lock = Lock.read(self._path)
         except BadLock as why:

@@ -7,7 +7,7 @@ import pytest
 from support import Bridge, eventually, zoo
 
 from bridge.callers.tokens import hash_of
-from bridge.serve.watch import EVERY, Watch
+from bridge.watched_file import EVERY, WatchedFile
 
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 ALICE, BOB = "alice-0123456789-0123456789", "bob-0123456789-0123456789"
@@ -47,7 +47,7 @@ def test_a_file_is_another_one_however_it_was_replaced(tmp_path, way):
         file.symlink_to("first")
     else:
         file.write_text("one")
-    watch = Watch(str(file))
+    watch = WatchedFile(str(file))
 
     assert not watch.has_changed(0.0)
     if way == "replaced":
@@ -65,4 +65,4 @@ def test_a_file_is_another_one_however_it_was_replaced(tmp_path, way):
 
 
 def test_no_file_never_changes():
-    assert not Watch("").has_changed(1.0)
+    assert not WatchedFile("").has_changed(1.0)
