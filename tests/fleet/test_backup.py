@@ -7,15 +7,18 @@ import hashlib
 import io
 import json
 import os
+import pty
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tarfile
+import termios
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import ROOT, eventually
 
 from bridge import cli
 from bridge.fleet.backup import archive
@@ -338,6 +341,63 @@ def test_secrets_are_encrypted_by_gpg_and_come_back_with_the_passphrase_only(pro
     (tmp_path / "third").mkdir()
     assert types("restore", tmp_path / "x.tar", "--project", tmp_path / "third", "--without-secrets")[0] == 0
     assert not (tmp_path / "third/compose/secrets").exists()
+
+
+def at_a_terminal(answers: list[str], *words: object, env: dict[str, str]) -> tuple[int, str]:
+    """Types an answer to each question, and closes the terminal at a question that has none. Returns the exit code, and what was shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "bridge", *map(str, words)], env)
+    shown, left = "", iter(answers)
+    try:
+        while select.select([terminal], [], [], 30)[0]:
+            try:
+                shown += os.read(terminal, 1 << 16).decode(errors="replace")
+            except OSError:  # it ended
+                break
+            if shown.endswith(("Passphrase for the secrets: ", "Once more: ", "Enter passphrase: ")):
+                shown += "\n"
+                if (answer := next(left, None)) is None:
+                    break
+                eventually(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, 5)  # what is typed before is thrown away
+                os.write(terminal, f"{answer}\n".encode())
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+def test_a_passphrase_is_typed_at_the_terminal_and_no_pinentry_is_left_when_that_is_closed(project, tmp_path, gpg):
+    """One whose terminal is gone goes on for ever, and takes a processor."""
+    shown = tmp_path / "pinentry-was-started"
+    (tmp_path / "pinentry").write_text(f"#!/bin/sh\ntouch {shown}\n")
+    (tmp_path / "pinentry").chmod(0o755)
+    (tmp_path / "gnupg/gpg-agent.conf").write_text(f"pinentry-program {tmp_path}/pinentry\n")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/gpg").symlink_to(shutil.which("gpg"))  # age, which may be there, is taken first
+    env = {"PATH": str(tmp_path / "bin"), "PYTHONPATH": str(ROOT), "GNUPGHOME": os.environ["GNUPGHOME"]}
+
+    def backup(*answers: str) -> tuple[int, str]:
+        return at_a_terminal(list(answers), "backup", tmp_path / "x.tar", "--project", project, "--with-secrets", env=env)
+
+    def restore(*answers: str) -> tuple[int, str]:
+        return at_a_terminal(list(answers), "restore", tmp_path / "x.tar", "--project", tmp_path / "new", env=env)
+
+    for answers, why in (
+        (["correct horse", "correct hose"], "the passphrases are not the same"),
+        ([""], "an empty passphrase protects nothing"),
+    ):
+        code, said = backup(*answers, *answers[: 2 - len(answers)])
+        assert code == 2 and why in said, said
+    assert backup()[0] != 0 and not (tmp_path / "x.tar").exists()
+    assert backup("correct horse", "correct horse")[0] == 0
+    code, said = restore("incorrect horse")
+    assert code == 2 and "the secrets: " in said, said
+    assert restore()[0] != 0 and snapshot(tmp_path / "new") == {}
+    code, said = restore("correct horse")
+    assert code == 0, said
+    assert (tmp_path / "new/compose/secrets/OTHER").read_text() == "another-secret"
+    assert not shown.exists()
 
 
 @pytest.mark.skipif(not shutil.which("age"), reason="age is another program")

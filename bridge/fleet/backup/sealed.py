@@ -1,8 +1,10 @@
 """Secrets in a backup: encrypted by age or gpg, whichever is asked for or there, and never without.
 
-Ours is only which words these programs are called with. Values stand in no command line.
+Ours is only which words these programs are called with. Values stand in no command line. gpg's pinentry is not used where there is
+a terminal: it goes on, and takes a whole processor, when that is closed. For gpg itself a new passphrase is typed once; so we ask, twice.
 """
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from bridge.settings import UsageError
 
 AGE, GPG = "age", "gpg"
 OF_AGE = ("age1", "ssh-")
+LOOPBACK = ("--pinentry-mode", "loopback")  # gpg itself asks, at the terminal
 INSTALL = "install age (https://age-encryption.org) or GnuPG"
 
 
@@ -37,7 +40,7 @@ def program(keys: Keys) -> str:
         raise UsageError(
             f"--with-secrets: {f'{wanted} is not' if wanted else 'neither age nor gpg is'} on this machine: {INSTALL}, or leave --with-secrets out"
         )
-    if not wanted and not sys.stdin.isatty():
+    if not wanted and not _is_terminal():
         raise UsageError("--with-secrets: nobody can type a passphrase here: say --recipient or --passphrase-file")
     return found
 
@@ -49,22 +52,12 @@ def seal(source: Path, to: Path, by: str, keys: Keys) -> None:
             [AGE, "--encrypt", *(["--recipient", keys.recipient] if keys.recipient else ["--passphrase"]), "--output", str(to), str(source)]
         )
     elif keys.recipient:
-        _run([GPG, *_QUIET, "--batch", "--encrypt", "--recipient", keys.recipient, "--output", str(to), str(source)])
+        _run([GPG, *_quiet(), "--batch", "--encrypt", "--recipient", keys.recipient, "--output", str(to), str(source)])
     else:
-        _run(
-            [
-                GPG,
-                *_QUIET,
-                *_passphrase(keys),
-                "--symmetric",
-                "--cipher-algo",
-                "AES256",
-                "--no-symkey-cache",
-                "--output",
-                str(to),
-                str(source),
-            ]
-        )
+        typed = "" if keys.passphrase_file else _new_passphrase()
+        asked = _asked(keys) if keys.passphrase_file else ("--batch", *LOOPBACK, "--passphrase-fd", "0")
+        cipher = ("--symmetric", "--cipher-algo", "AES256", "--no-symkey-cache")
+        _run([GPG, *_quiet(), *asked, *cipher, "--output", str(to), str(source)], typed)
 
 
 def open_(source: Path, to: Path, by: str, keys: Keys) -> None:
@@ -79,22 +72,48 @@ def open_(source: Path, to: Path, by: str, keys: Keys) -> None:
     if by == AGE:
         _run([AGE, "--decrypt", *(["--identity", keys.identity] if keys.identity else []), "--output", str(to), str(source)])
     else:
-        _run([GPG, *_QUIET, *_passphrase(keys), "--decrypt", "--output", str(to), str(source)])
+        _run([GPG, *_quiet(), *_asked(keys), "--decrypt", "--output", str(to), str(source)])
 
 
-_QUIET = ("--quiet", "--yes", "--no-tty") if not sys.stdin or not sys.stdin.isatty() else ("--quiet", "--yes")
+def _asked(keys: Keys) -> Sequence[str]:
+    """Who says the passphrase: a file, or somebody at the terminal; without either only an agent that knows it."""
+    if keys.passphrase_file:
+        return ("--batch", *LOOPBACK, "--passphrase-file", keys.passphrase_file)
+    return LOOPBACK if _is_terminal() else ()
 
 
-def _passphrase(keys: Keys) -> list[str]:
-    if not keys.passphrase_file:
-        return []
-    return ["--batch", "--pinentry-mode", "loopback", "--passphrase-file", keys.passphrase_file]
+def _quiet() -> Sequence[str]:
+    return ("--quiet", "--yes") if _is_terminal() else ("--quiet", "--yes", "--no-tty")
 
 
-def _run(command: Sequence[str]) -> None:
+def _is_terminal() -> bool:
+    return bool(sys.stdin) and sys.stdin.isatty()
+
+
+def _new_passphrase() -> str:
+    """Raises UsageError."""
+    try:
+        typed = getpass.getpass("Passphrase for the secrets: ")
+        again = getpass.getpass("Once more: ")
+    except EOFError:
+        raise UsageError("nobody typed a passphrase") from None
+    if not typed or typed != again:
+        raise UsageError("the passphrases are not the same" if typed else "an empty passphrase protects nothing")
+    return f"{typed}\n"
+
+
+def _run(command: Sequence[str], typed: str = "") -> None:
+    ours = {name: value for name, value in os.environ.items() if name != "GPG_TTY" or _is_terminal()}  # of another terminal, perhaps
     try:
         done = subprocess.run(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, errors="replace", umask=0o077, env=dict(os.environ)
+            command,
+            input=typed or None,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            umask=0o077,
+            env=ours,
         )
     except OSError as error:
         raise UsageError(f"{command[0]}: {error.strerror}") from None
