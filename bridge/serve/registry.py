@@ -35,8 +35,9 @@ class ConfigRegistry:
                 f"{name!r} cannot be a server's name: letters, digits, '.', '_' and '-', and none of {', '.join(config.RESERVED)}"
             )
         before = documents.read(self._settings.config)
-        after = edit.added(before, self._key(before, name), definition)
-        entry = next((entry for entry in _entries(after) if config.as_name(entry.name) == name), None)
+        was = _entry(before, name)
+        after = edit.added(before, str(was.path[-1]) if was else name, definition)  # under what the file calls it
+        entry = _entry(after, name)
         if entry is None:
             raise UsageError(f"{name}: no server")
         if why := entry.wrong or entry.off or ("a remote server: there is nothing to wrap" if entry.url else ""):
@@ -52,15 +53,10 @@ class ConfigRegistry:
     def remove(self, name: str) -> None:
         """Raises UsageError and OSError, and then nothing was changed."""
         before = after = documents.read(self._settings.config)
-        while (entry := next((entry for entry in _entries(after) if config.as_name(entry.name) == name), None)) is not None:
+        while (entry := _entry(after, name)) is not None:
             after = edit.removed(after, entry.path)  # once for each project that it stands in
         config.plan(self._settings, after, [other for other in self._served if other != name])
         self._replace(before, after)
-
-    def _key(self, document: Document, name: str) -> str:
-        """What the file calls the server that is served as `name`."""
-        found = next((entry for entry in _entries(document) if config.as_name(entry.name) == name), None)
-        return str(found.path[-1]) if found else name
 
     def _replace(self, before: Document, after: Document) -> None:
         """The new text on the disk, and served; the old one, where that does not go."""
@@ -73,8 +69,10 @@ class ConfigRegistry:
             raise
 
 
-def _entries(document: Document) -> list[formats.Entry]:
-    return [] if formats.is_empty(document) else formats.entries(document)
+def _entry(document: Document, name: str) -> formats.Entry | None:
+    """The first one that is served as `name`."""
+    entries = [] if formats.is_empty(document) else formats.entries(document)
+    return next((entry for entry in entries if config.as_name(entry.name) == name), None)
 
 
 def _write(path: Path, text: str) -> None:
