@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -1089,6 +1090,37 @@ def test_a_closed_namespace_refuses_and_sees_every_address():
     assert [(code, json.loads(line)["to"]) for code, line in seen] == [("111", "192.0.2.9"), ("111", "2001:db8::9"), ("111", "::1")], (
         done.stderr
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root has namespaces to give away")
+def test_a_recorder_that_nobody_stops_ends_itself_as_the_first_process_of_its_container():
+    """Whoever started it may have been killed, and nothing else would remove that container."""
+    code = Path(recorder.__file__).read_text().replace("LONGEST = 600", "LONGEST = 1")
+    if subprocess.run(["unshare", "-n", "-p", "-f", "--kill-child", "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+
+    done = subprocess.run(
+        [
+            "unshare",
+            "-n",
+            "-p",
+            "-f",
+            "--kill-child",
+            "sh",
+            "-c",
+            'ip link set lo up && exec "$0" "$@"',
+            sys.executable,
+            "-I",
+            "-c",
+            code,
+            "closed",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert (done.stdout, done.stderr) == ("ready\n", "whoever started it is gone\n")
 
 
 @pytest.mark.parametrize(
