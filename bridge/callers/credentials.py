@@ -21,7 +21,7 @@ from bridge.settings import UsageError
 MARK = "\x1f"  # between a caller and what is known of its values: no caller's name has it
 MISSING = "?"
 HEADER = "header:"
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@:+-]{0,199}")  # a caller's name that is the name of a file, and of nothing else
+FILE_OF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@:+-]{0,199}")  # a caller's name that is the name of a file, and of nothing else
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 
 
@@ -79,7 +79,7 @@ class Credentials:
         if sent:
             return sent.decode("utf-8", "surrogateescape")
         folder = self._folders.get(name)
-        if folder is None or not _FILE.fullmatch(caller) or not (folder / caller).is_file():
+        if folder is None or not FILE_OF.fullmatch(caller) or not (folder / caller).is_file():
             return ""
         try:
             return read_secret(name, str(folder / caller))

@@ -5,18 +5,17 @@ another user than the operator: files are made readable by all, and compose/secr
 What the MCP itself has, from compose/.env, lies beside them by a name that no caller can have.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from bridge.callers.credentials import FILE_OF
 from bridge.fleet.callers import LITELLM, check
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import OWN_VALUE, Project, private, write_private
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
-CALLER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@:+-]{0,199}")  # as callers/credentials.py looks for a file
 READABLE = 0o444
 
 
@@ -46,7 +45,7 @@ def write_own(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None
 
 def keep(project: Project, name: str, caller: str, value: str) -> None:
     """Raises UsageError."""
-    if not CALLER.fullmatch(caller):
+    if not FILE_OF.fullmatch(caller):
         raise UsageError(f"{caller!r} is not the name of a file: a caller with values of its own is called with letters, digits and ._@:+-")
     write_private(_folder(project, name) / caller, value + "\n" * value.endswith("\n"), READABLE)
 
@@ -54,7 +53,7 @@ def keep(project: Project, name: str, caller: str, value: str) -> None:
 def forget(project: Project, name: str, caller: str) -> bool:
     """Returns whether there was one."""
     file = project.secrets / name / caller
-    is_there = bool(CALLER.fullmatch(caller)) and file.is_file()
+    is_there = bool(FILE_OF.fullmatch(caller)) and file.is_file()
     if is_there:
         file.unlink()
     return is_there
@@ -64,7 +63,7 @@ def owners(project: Project, name: str) -> list[str]:
     """The callers who have a value that their bridge can read."""
     folder = project.secrets / name
     try:
-        return sorted(file.name for file in folder.iterdir() if CALLER.fullmatch(file.name) and _is_readable(file) and file.stat().st_size)
+        return sorted(file.name for file in folder.iterdir() if FILE_OF.fullmatch(file.name) and _is_readable(file) and file.stat().st_size)
     except FileNotFoundError:
         return []
 
@@ -105,7 +104,7 @@ def _folder(project: Project, name: str) -> Path:
 
 def _unreadable(project: Project, name: str) -> list[Path]:
     folder = project.secrets / name
-    return [file for file in folder.iterdir() if CALLER.fullmatch(file.name) and not _is_readable(file)] if folder.is_dir() else []
+    return [file for file in folder.iterdir() if FILE_OF.fullmatch(file.name) and not _is_readable(file)] if folder.is_dir() else []
 
 
 def _is_readable(file: Path) -> bool:
