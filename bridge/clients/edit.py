@@ -65,14 +65,14 @@ def _at(data: Any, path: Keys) -> Any:
     return data
 
 
-def _editor(document: Document) -> "_Json | _Yaml":
+def _editor(document: Document) -> "_Json | Yaml":
     if document.path.endswith(".toml"):
         raise UsageError(f"{document.path}: a TOML file is only read; servers can be added to JSON and YAML")
     if is_json(document.text):
         return _Json(document.text)
     if "\t" in document.text:
         raise UsageError(f"{document.path}: it is indented with tabs, which YAML forbids: such a file is only read")
-    return _Yaml(document.text)
+    return Yaml(document.text)
 
 
 def _checked(before: Document, text: str, wanted: Any) -> Document:
@@ -180,7 +180,7 @@ def _indent(text: str, at: int) -> str:
 # ---- YAML ------------------------------------------------------------------------------
 
 
-class _Yaml:
+class Yaml:
     def __init__(self, text: str):
         import yaml  # start-up time: most documents are JSON
 
@@ -207,13 +207,18 @@ class _Yaml:
         text, servers = self.text, self._node(place)
         if servers.flow_style:
             return _cut(text, self._braces(servers), name)
-        key, value = next((key, value) for key, value in servers.value if key.value == name)
-        start, end = text.rfind("\n", 0, key.start_mark.index) + 1, self._end(key, value)
+        start, end = self.lines(place)[name]
         if len(servers.value) > 1:
             return text[:start] + text[end:]
         colon = next(key for key, value in self._node(place[:-1]).value if value is servers).end_mark.index
         colon = text.index(":", colon) + 1
         return f"{text[:colon]} {{}}{text[colon:start]}{text[end:]}"
+
+    def lines(self, place: Keys) -> dict[str, tuple[int, int]]:
+        """Of each member of a mapping: where its lines begin, and where those of what follows it do."""
+        node = self._node(place)
+        pairs = node.value if isinstance(node, self.yaml.MappingNode) else ()
+        return {str(key.value): (self.text.rfind("\n", 0, key.start_mark.index) + 1, self._end(key, value)) for key, value in pairs}
 
     def _node(self, path: Keys) -> Any:
         node = self.root

@@ -172,6 +172,18 @@ def test_the_first_caller_of_a_fleet_that_has_no_file_of_its_own(types, root):
     )
 
 
+def test_of_two_callers_that_were_added_the_first_is_rotated_and_removed_too(types, root):
+    types("caller", "add", "bob")
+    types("caller", "add", "carol")
+    before = (root / "images/fleet.yaml").read_text().splitlines()
+    types("caller", "rotate", "bob")
+    after = (root / "images/fleet.yaml").read_text().splitlines()
+    types("caller", "remove", "bob")
+
+    assert [old.split(":")[0] for old, new in zip(before, after, strict=True) if old != new] == ["    token_sha256"]
+    assert list(yaml.safe_load((root / "images/fleet.yaml").read_text())["callers"]) == ["alice", "robot", "carol"]
+
+
 @pytest.mark.parametrize("text", ["callers: {alice: {default: read, token_sha256: '" + "a" * 64 + "'}}\n", "{port: 8100}\n"])
 def test_a_file_written_in_another_way_is_left_alone_with_what_to_write(types, root, text):
     (root / "images/fleet.yaml").write_text(text)
@@ -198,6 +210,15 @@ def test_a_file_written_in_another_way_is_left_alone_with_what_to_write(types, r
 )
 def test_what_cannot_be_done_changes_nothing(types, root, words):
     types("caller", *words, code=2)
+
+    assert (root / "images/fleet.yaml").read_text() == SAID
+
+
+def test_what_bridges_cannot_be_told_of_is_not_kept_either(types, root):
+    (root / "compose").mkdir()
+    (root / "compose/callers").write_text("a file in the place of a folder")
+
+    types("caller", "add", "bob", code=1)
 
     assert (root / "images/fleet.yaml").read_text() == SAID
 
