@@ -15,6 +15,7 @@ from bridge.fleet.fleet_file import FleetFile
 from bridge.fleet.load import FLEET
 from bridge.fleet.project import Project, write_private
 from bridge.fleet.ship import write_shipped
+from bridge.fleet.transaction import whole_or_not_at_all
 from bridge.settings import UsageError
 
 ACTIONS = ("add", "list", "rotate", "remove")
@@ -129,17 +130,9 @@ def _rule(text: str) -> tuple[str, str]:
 def _write(project: Project, text: str) -> None:
     """Both files, or none: what cannot be read is told before. Raises UsageError."""
     path = project.images / FLEET
-    before = path.read_text(encoding="utf-8") if path.exists() else None
-    write_private(path, text, (path.stat().st_mode & 0o777) if before is not None else 0o644)
-    try:
-        fleet = load(project)
-    except UsageError:
-        if before is None:
-            path.unlink()
-        else:
-            write_private(path, before, path.stat().st_mode & 0o777)
-        raise
-    write_shipped(project, fleet)
+    with whole_or_not_at_all(path):
+        write_private(path, text, (path.stat().st_mode & 0o777) if path.exists() else 0o644)
+        write_shipped(project, load(project))
 
 
 def _new_key() -> str:
