@@ -101,9 +101,10 @@ def up(port: int) -> float:
     import httpx
 
     try:
-        found = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": 'up{mcp="time"}'}).json()["data"]["result"]
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": 'up{mcp="time"}'})
     except httpx.HTTPError:
         return 0
+    found = answer.json()["data"]["result"] if answer.is_success else []  # it listens before it can answer: 503
     return float(found[0]["value"][1]) if found else 0
 
 
