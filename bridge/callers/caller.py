@@ -70,7 +70,6 @@ class Callers:
         self.everybody = everybody or Caller("")
         self.others = others
         self.attempts = Attempts()  # at passwords
-        self._by_digest = {digest: caller.name for caller in callers for digest in caller.digests}
         self._by_user = {user: (caller.name, password) for caller in callers for user, password in caller.passwords.items()}
         self._key = token_bytes(32)
         self._right: dict[bytes, str] = {}
@@ -94,9 +93,6 @@ class Callers:
         if known is None:
             return Caller(principal, default=Level.EXECUTE) if principal in self.others else self.everybody
         return known
-
-    def of_digest(self, digest: bytes) -> str | None:
-        return self._by_digest.get(digest)
 
     def of_claims(self, claims: Mapping[str, object]) -> Caller | None:
         """The first caller of the file all of whose `jwt` claims are so in a token that was verified. None: nobody in particular.
