@@ -72,7 +72,7 @@ class Sink(Protocol):
 class Summing(Protocol):
     """What may come in a flood: `audit_sums.Sums`."""
 
-    def note(self, line: Line, kind: tuple[str, ...]) -> None: ...
+    def note(self, line: Line, *kind: str) -> bool: ...
 
 
 class Prefix(Struct, frozen=True, eq=False):
@@ -113,7 +113,6 @@ class Audit:
         self.lost = 0
         self._keyed = hashlib.blake2b(key=hashlib.sha256(b"audit" + key).digest(), digest_size=16)
         self._shows_arguments = shows_arguments
-        self._second, self._in_words = 0, b""  # the one of the last line
 
     def begin(self, message: Envelope, request: Asked, size: int, params: Params | None = None) -> "Entry":
         """`params` are the message's, where somebody has looked at them already. What the entry says of them is settled now: later a tool
@@ -128,8 +127,6 @@ class Audit:
         prefix = memory.prefix
         if prefix is None or prefix.client is not entry.client:
             prefix = memory.prefix = self._prefix(entry)
-        if whole != self._second:
-            self._second, self._in_words = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode()
         more = prefix.trace
         if entry.arguments:
             more = b',"arguments_hash":"%b"%b' % (self.hash(entry.arguments), more)
@@ -139,7 +136,7 @@ class Audit:
             more += b',"rule":%b' % encode(rule)
         microseconds = int((time.perf_counter() - entry.began) * 1e6)
         line = b'{"time":"%b.%03dZ",%b%b,"outcome":"%b","ms":%d.%03d,"bytes_in":%d,"bytes_out":%d%b}\n' % (
-            self._in_words,
+            _second(whole),
             (entry.time - whole) * 1000,
             prefix.who,
             entry.what,
@@ -151,9 +148,10 @@ class Audit:
             more,
         )
         if outcome == LIMITED and self.sums is not None:
-            caller = caller_of(entry.request.principal)
-            self.sums.note(msgspec.json.decode(line, type=Line), (outcome, rule, self.mcp, caller, entry.request.address))
-        elif not self.sink.write(line):
+            is_kept = self.sums.note(msgspec.json.decode(line, type=Line), outcome, rule, self.mcp)
+        else:
+            is_kept = self.sink.write(line)
+        if not is_kept:
             self.lost += 1
 
     def _prefix(self, entry: "Entry") -> Prefix:
@@ -253,12 +251,12 @@ def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str:
 def clock(now: float) -> str:
     """RFC 3339, in UTC, with milliseconds."""
     whole = int(now)
-    return f"{_second(whole)}.{int((now - whole) * 1000):03d}Z"
+    return f"{_second(whole).decode()}.{int((now - whole) * 1000):03d}Z"
 
 
 @lru_cache(8)
-def _second(whole: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+def _second(whole: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode()
 
 
 def _without_secrets(value: object, is_secret: bool = False) -> object:

@@ -38,26 +38,27 @@ class Sums:
         """A request that came no further than the gate, where mostly nobody knows whose it is."""
         why = redacted(refusal.message) if refusal.status != 429 else "too many wrong keys"
         line = Line(clock(time.time()), caller, address, outcome="refused", rule=refusal.reason.value, why=why)
-        self.note(line, (line.rule, caller, network(address), why if refusal.reason is Reason.TOKEN else ""))
+        self.note(line, line.rule, why if refusal.reason is Reason.TOKEN else "")
 
     def not_there(self, mcp: str, caller: str, address: str, denial: str = "") -> None:
         """A request for an MCP that does not exist, or not for this caller."""
         outcome, rule = ("denied", denial) if denial else ("refused", "unknown MCP")
-        self.note(Line(clock(time.time()), caller, address, mcp=mcp, outcome=outcome, rule=rule), (rule, caller, address))
+        self.note(Line(clock(time.time()), caller, address, mcp=mcp, outcome=outcome, rule=rule), rule)
 
-    def note(self, line: Line, kind: tuple[str, ...]) -> None:
-        """Write it down, or count it."""
-        if kind not in self._sums and len(self._sums) >= MOST:
-            kind, line = (line.outcome, line.rule), structs.replace(line, caller="", address=MANY, mcp="", why="")
-        known = self._sums.get(kind)
+    def note(self, line: Line, *kind: str) -> bool:
+        """Write it down, or count it with those of its kind that are of the same caller and address. False where it is lost."""
+        which = (*kind, line.caller, network(line.address))
+        if which not in self._sums and len(self._sums) >= MOST:
+            which, line = (line.outcome, line.rule), structs.replace(line, caller="", address=MANY, mcp="", why="")
+        known = self._sums.get(which)
         if known is None:
-            self._sums[kind] = _Sum(line, self._now())
+            self._sums[which] = _Sum(line, self._now())
         elif known.seen < (WHOLE if line.caller else 1):
             known.seen += 1
         else:
             known.more += 1
-            return
-        self._sink.write(encode(line) + b"\n")
+            return True
+        return self._sink.write(encode(line) + b"\n")
 
     def sweep(self) -> None:
         """Write down what was counted for a whole minute; what did not come again is forgotten."""
@@ -77,5 +78,5 @@ class Sums:
     def _write(self, sum: _Sum) -> None:
         if sum.more:
             was = sum.line
-            line = Line(clock(time.time()), was.caller, was.address, mcp=was.mcp, outcome=was.outcome, rule=was.rule, why=was.why)
-            self._sink.write(encode(structs.replace(line, count=sum.more)) + b"\n")
+            about = {"mcp": was.mcp, "outcome": was.outcome, "rule": was.rule, "why": was.why}
+            self._sink.write(encode(Line(clock(time.time()), was.caller, was.address, **about, count=sum.more)) + b"\n")

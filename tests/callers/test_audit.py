@@ -38,6 +38,13 @@ class Lines(list):
         return True
 
 
+class Full(Lines):
+    """A sink on a full disk."""
+
+    def write(self, line: bytes) -> bool:
+        return False
+
+
 def entry(lines: Lines, params: bytes, method: str = "tools/call", **options):
     audit = Audit(lines, "echo", b"key", **options)
     request = Request(b"POST", {b"x-litellm-user-id": b"u1"}, b"", b"", "alice", [], address="192.0.2.1")
@@ -367,6 +374,32 @@ def test_of_a_caller_that_asks_too_often_some_lines_are_whole_and_the_rest_is_a_
 
     assert [line["outcome"] for line in lines] == ["limited"] * (2 * WHOLE + 2)
     assert [(line["caller"], line["count"]) for line in lines[-2:]] == [("bob", 50 - WHOLE), ("alice", 50 - WHOLE)]
+
+
+def test_of_ipv6_a_network_counts_as_one_address_for_each_kind_of_flood():
+    """Whoever has one address has 2^64, and would take the lines of a hundred others."""
+    lines = Lines()
+    sums = Sums(lines, lambda: 0.0)
+    audit = Audit(lines, "time", b"k", sums=sums)
+    for number in range(3 * MOST):
+        address = f"2001:db8::{number:x}" if number else "2001:db8::"
+        sums.refused(Refusal(403, -32600, "Host 'x' is not allowed here", reason=Reason.HOST), address)
+        sums.not_there("nowhere", "", address)
+        request = Request(b"POST", {}, b"", b"", "", [], address=address)
+        audit.begin(Envelope(method="ping"), request, 10).refuse(Refusal(429, -32603, "often", reason=Reason.LIMIT))
+    sums.flush()
+
+    assert [line["address"] for line in lines] == ["2001:db8::"] * 6
+    assert [line.get("count") for line in lines] == [None] * 3 + [3 * MOST - 1] * 3
+
+
+def test_a_line_of_a_flood_that_is_lost_is_counted_as_any_other():
+    audit = Audit(Full(), "time", b"k", sums=Sums(Full(), lambda: 0.0))
+    for _ in range(2):
+        request = Request(b"POST", {}, b"", b"", "", [], address="10.0.0.1")
+        audit.begin(Envelope(method="ping"), request, 10).refuse(Refusal(429, -32603, "often", reason=Reason.LIMIT))
+
+    assert audit.lost == 1
 
 
 def test_what_comes_no_further_than_the_gate_has_a_line(tmp_path, capsys):
