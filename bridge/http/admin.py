@@ -16,6 +16,7 @@ from starlette.routing import Route
 from bridge.http import body as bodies
 from bridge.http.gate import ADMIN, Gate
 from bridge.http.openapi import KINDS, MAX_NAME, description
+from bridge.http.pages import may_see, refusal_of_admin
 from bridge.http.service import Service
 from bridge.printable import shortened
 from bridge.protocol import envelope
@@ -54,8 +55,8 @@ class Admin:
         """One route for all methods of a path: it says which there are (405)."""
 
         async def guarded(request: Request) -> Response:
-            if refusal := self._gate.refusal_of_admin(request.scope["bridge.headers"], request.scope["bridge.principal"], _client(request)):
-                return _error(refusal.status, refusal.message, {name.decode(): value.decode() for name, value in refusal.headers})
+            if refusal := refusal_of_admin(self._gate, request):
+                return refusal
             method = "GET" if request.method == "HEAD" else request.method
             if method != "GET" and self._registry.why_closed:
                 return _error(403, self._registry.why_closed)
@@ -115,8 +116,8 @@ class Admin:
     def _shown(self, service: Service, request: Request) -> dict[str, Any]:
         status = service.status()
         if service.access is not None and not self._gate.has_admin_token(request.scope["bridge.headers"]):
-            view, own_name = service.access.view(request.scope["bridge.principal"]), service.profile.own_name
-            status["tools"] = [tool for tool in status["tools"] if view.may_read("tool", own_name(tool) or "")]
+            view = service.access.view(request.scope["bridge.principal"])
+            status["tools"] = [tool for tool in status["tools"] if may_see(view, service, tool)]
         told = {
             name: status[name] for name in ("status", "state", "reason", "server", "revision", "restarts", "sessions", "calls", "tools")
         }
@@ -185,14 +186,10 @@ class Admin:
         return definition if isinstance(definition, dict) else _error(400, 'not an object: expected {"name": …, "command": …}')
 
 
-def _client(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 def _no_such(request: Request) -> Response:
     return _error(404, f"no MCP named {shortened(request.path_params['name'], MAX_NAME)!r}")
 
 
-def _error(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
+def _error(status: int, why: str) -> Response:
     # A lone surrogate of a client's is no text that could be sent back.
-    return JSONResponse({"error": why.encode(errors="replace").decode()}, status, headers)
+    return JSONResponse({"error": why.encode(errors="replace").decode()}, status)

@@ -100,11 +100,6 @@ class Pages:
             or (service.access is not None and service.access.view(request.scope["bridge.principal"]).is_admin)
         )
 
-    def _caller(self, request: Request) -> Caller | None:
-        """Whose rights are to be looked at: nobody's without --callers, nor those of an admin."""
-        caller = self._known_caller(request)
-        return None if caller is None or caller.is_admin else caller
-
     def _known_caller(self, request: Request) -> Caller | None:
         """Who asks, of the callers file."""
         tokens = self.gate.tokens
@@ -113,13 +108,12 @@ class Pages:
         return tokens.callers.of(request.scope["bridge.principal"])
 
     async def metrics(self, request: Request) -> Response:
-        caller = self._caller(request)
-        if caller is not None and not caller.sees_metrics:
+        caller = self._known_caller(request)
+        if caller is not None and not (caller.sees_metrics or caller.is_admin):
             return JSONResponse(
                 {"error": "metrics name the tools of all MCPs: they need `metrics: true` in the callers file, or admin"}, 403
             )
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        caller = self._known_caller(request)
         is_whole = caller is None or caller.sees_metrics
         shown = self.registry if is_whole else Visible(self.registry, self.services, request.scope["bridge.principal"])
         return Response(encode(shown), headers={"content-type": content_type})
@@ -139,7 +133,7 @@ class Pages:
         view = service.access.view(request.scope["bridge.principal"])
         if view.is_hidden:  # from an admin, too
             return None
-        status["tools"] = [name for name in status["tools"] if _may_see(view, service, name)]
+        status["tools"] = [name for name in status["tools"] if may_see(view, service, name)]
         if not (caller.is_admin or view.is_admin):
             return {name: status[name] for name in ("status", "state", "mcp", "tools")}
         if not view.sees_all:  # these are by the server's own names
@@ -176,10 +170,8 @@ class Pages:
 
     async def reload(self, request: Request) -> Response:
         """POST: read the configuration again. Off (404) without --admin-token-file and --callers."""
-        address = request.client.host if request.client else ""
-        if refusal := self.gate.refusal_of_admin(request.scope["bridge.headers"], request.scope["bridge.principal"], address):
-            headers = {name.decode(): value.decode() for name, value in refusal.headers}
-            return JSONResponse({"error": refusal.message}, refusal.status, headers)
+        if refusal := refusal_of_admin(self.gate, request):
+            return refusal
         caller = self._known_caller(request)
         try:
             became = self.reread()
@@ -213,12 +205,21 @@ class Visible(Collector):
         if service is None or service.access is None:
             return "mcp" not in labels
         view = service.access.view(self.principal)
-        return not view.is_hidden and (not tool or _may_see(view, service, tool))
+        return not view.is_hidden and (not tool or may_see(view, service, tool))
 
 
-def _may_see(view: View, service: Service, tool: str) -> bool:
+def may_see(view: View, service: Service, tool: str) -> bool:
     """`tool` is what clients call it."""
     return view.sees_all or view.may_read("tool", service.profile.own_name(tool) or "")
+
+
+def refusal_of_admin(gate: Gate, request: Request) -> Response | None:
+    """The no to whoever may not do what admins do."""
+    client = request.client.host if request.client else ""
+    refusal = gate.refusal_of_admin(request.scope["bridge.headers"], request.scope["bridge.principal"], client)
+    if refusal is None:
+        return None
+    return JSONResponse({"error": refusal.message}, refusal.status, {name.decode(): value.decode() for name, value in refusal.headers})
 
 
 def _links(outer: str) -> str:
