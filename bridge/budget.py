@@ -7,6 +7,7 @@ thresholds of Choudhury and Hahne, 1998, which switches share their buffers by).
 """
 
 from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 GREED = 3  # times what is free, as much may one caller hold
@@ -87,9 +88,21 @@ class Reservation:
 
 
 def address(client: Sequence[Any] | None) -> str:
-    """By what callers without a token are told apart. Whoever has one IPv6 address has 2^64 of them."""
-    host = client[0] if client else ""
-    return ":".join(host.split(":")[:4]) if ":" in host and not host.startswith("::") else host
+    """By what callers without a token are told apart."""
+    return network(client[0]) if client else ""
+
+
+def network(address: str) -> str:
+    """Who may have all addresses that this one belongs to: whoever has one of IPv6 has 2^64 (RFC 4291, 2.5.4)."""
+    if ":" not in address:
+        return address
+    try:
+        found = IPv6Address(address)
+    except ValueError:  # a network already, or a Unix socket's
+        return address
+    if found.is_loopback:
+        return address
+    return str(found.ipv4_mapped or ip_network((int(found) >> 64 << 64, 64)))
 
 
 NOWHERE = Budget()  # of a hold that has no service yet

@@ -70,6 +70,9 @@ def test_a_caller_hears_whether_it_or_the_bridge_has_too_much():
 def test_addresses_of_one_ipv6_network_are_one_caller():
     assert address(("2001:db8:1:2:3:4:5:6", 1)) == address(("2001:db8:1:2:ffff::1", 1)) != address(("2001:db8:1:3::1", 1))
     assert (address(("10.0.0.1", 1)), address(("::1", 1)), address(None)) == ("10.0.0.1", "::1", "")
+    assert address(("2001:db8::1", 1)) == address(("2001:db8::2", 1)) == address(("2001:db8::1:2:3:4", 1))
+    assert address(("2001:db8:1::5", 1)) == address(("2001:db8:1:0:5:6:7:8", 1)) == "2001:db8:1::/64"
+    assert address(("::ffff:10.0.0.1", 1)) == "10.0.0.1"
 
 
 def group(tmp_path, lines: str, **files: str):

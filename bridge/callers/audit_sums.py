@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from msgspec import Struct, structs
 
+from bridge.budget import network
 from bridge.callers.audit import Line, Sink, clock, encode
-from bridge.callers.rates import network
 from bridge.protocol.errors import Reason, Refusal
 from bridge.redact import redacted
 
@@ -78,5 +78,6 @@ class Sums:
     def _write(self, sum: _Sum) -> None:
         if sum.more:
             was = sum.line
-            about = {"mcp": was.mcp, "outcome": was.outcome, "rule": was.rule, "why": was.why}
-            self._sink.write(encode(Line(clock(time.time()), was.caller, was.address, **about, count=sum.more)) + b"\n")
+            who = (was.caller, was.address)
+            line = Line(clock(time.time()), *who, mcp=was.mcp, outcome=was.outcome, rule=was.rule, why=was.why, count=sum.more)
+            self._sink.write(encode(line) + b"\n")

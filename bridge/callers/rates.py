@@ -1,7 +1,8 @@
 """How often somebody may do something: a bucket that fills by so much a second, up to its burst. Pure: the time is an argument."""
 
 from collections import OrderedDict
-from ipaddress import IPv4Address, ip_address, ip_network
+
+from bridge.budget import network
 
 
 class Bucket:
@@ -38,8 +39,7 @@ class Bucket:
 class Attempts:
     """Failed attempts to log in, by the address that they came from. Who guesses more than `burst` times is slowed to `rate` a second.
 
-    Keys that are right are never slowed: many come from the address of one proxy or gateway. Of IPv6 the network counts (RFC 4291, 2.5.4):
-    whoever has one address has 2^64.
+    Keys that are right are never slowed: many come from the address of one proxy or gateway. Of IPv6 the network counts.
     """
 
     def __init__(self, rate: float = 0.5, burst: float = 20.0, remembered: int = 10_000):
@@ -67,14 +67,3 @@ class Attempts:
             return 0.0
         left = bucket.left + (now - bucket.since) * bucket.rate
         return 0.0 if left >= 1.0 else (1.0 - left) / bucket.rate
-
-
-def network(address: str) -> str:
-    """Who may have all addresses that this one belongs to."""
-    try:
-        found = ip_address(address)
-    except ValueError:  # a Unix socket's
-        return address
-    if isinstance(found, IPv4Address):
-        return address
-    return str(found.ipv4_mapped or ip_network((int(found) >> 64 << 64, 64)))

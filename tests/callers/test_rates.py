@@ -1,6 +1,7 @@
 """How often somebody may do something."""
 
-from bridge.callers.rates import Attempts, Bucket, network
+from bridge.budget import network
+from bridge.callers.rates import Attempts, Bucket
 
 
 def test_a_burst_goes_through_and_then_so_much_a_second():
