@@ -14,18 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bridge.clients.json_text import TOKEN, Keys, containers, key_of
 from bridge.settings import UsageError
 
-TOKEN = re.compile(
-    r""" (?P<text> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' ) | (?P<comment> //[^\n]* | /\*.*?\*/ )
-                       | (?P<mark> [{}\[\],:] ) | (?P<word> [^\s{}\[\],:"'/]+ ) """,
-    re.DOTALL | re.VERBOSE,
-)
 _BAD_ESCAPE = re.compile(r"""\\(?!["'\\/bfnrtv0\n\r]|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})""")
 _WRITE_TWICE = "in JSON a backslash is written twice: C:\\\\Users"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # PowerShell writes the second
-
-Keys = tuple[str | int, ...]  # where a value stands: names of fields, numbers of items
 
 
 @dataclass(frozen=True)
@@ -149,32 +143,11 @@ def _place(text: str, at: int) -> str:
 def _lines_of_json(text: str) -> dict[Keys, int]:
     ends = [found.start() for found in re.finditer("\n", text)]
     lines: dict[Keys, int] = {}
-    path: list[Any] = []  # for each container that is open, the key or number of what comes next
-    last = None
-    for token in TOKEN.finditer(text):
-        word = token.group()
-        if token["comment"]:
-            continue
-        if word == ":" and last and path:
-            path[-1] = key_of(last.group())
-            lines[tuple(path)] = bisect(ends, last.start()) + 1
-        elif word in "{[":
-            if path and isinstance(path[-1], int):
-                lines[tuple(path)] = bisect(ends, token.start()) + 1
-            path.append("" if word == "{" else 0)
-        elif word in "}]" and path:
-            path.pop()
-        elif word == "," and path and isinstance(path[-1], int):
-            path[-1] += 1
-        last = token
+    for path, container in containers(text):
+        if path and isinstance(path[-1], int):  # an item of a list has no name to stand at
+            lines[path] = bisect(ends, container.open) + 1
+        lines |= {(*path, name): bisect(ends, member.start) + 1 for name, member in container.members.items()}
     return lines
-
-
-def key_of(word: str) -> str:
-    try:
-        return str(json.loads(word))
-    except ValueError:
-        return word.strip("'")
 
 
 def _lines_of_yaml(text: str) -> dict[Keys, int]:

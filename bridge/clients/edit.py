@@ -7,31 +7,14 @@ again and compared with what was meant: a file in which that does not work out i
 import copy
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from bridge.clients.document import TOKEN, Document, Keys, is_json, key_of, parse
+from bridge.clients.document import Document, is_json, parse
 from bridge.clients.formats import place_of_servers
+from bridge.clients.json_text import Container, Keys, Member, containers
 from bridge.settings import UsageError
 
 STEP = "  "
-
-
-@dataclass(frozen=True)
-class Member:
-    start: int
-    end: int
-    comma: int = -1  # where the comma after it stands; -1 without one
-
-
-@dataclass(frozen=True)
-class Braces:
-    """An object in braces: where they stand, and what is in them."""
-
-    open: int
-    close: int
-    members: dict[str, Member]
 
 
 def added(document: Document, name: str, definition: dict[str, Any]) -> Document:
@@ -91,7 +74,7 @@ def _checked(before: Document, text: str, wanted: Any) -> Document:
 class _Json:
     def __init__(self, text: str):
         self.text = text
-        self.braces = dict(_objects(text))
+        self.braces = dict(containers(text))
 
     def added(self, place: Keys, name: str, definition: dict[str, Any]) -> str:
         return _pasted(self.text, self.braces[place], name, definition)
@@ -100,47 +83,7 @@ class _Json:
         return _cut(self.text, self.braces[place], name)
 
 
-def _objects(text: str) -> Iterator[tuple[Keys, Braces]]:
-    """All objects of a JSON text, by their path."""
-    frames: list[tuple[str, int, dict[str, Member]]] = []  # open containers
-    path: list[Any] = []
-    starts: list[int] = []
-    last = None  # the token before
-    end = 0  # where the value before a comma or brace ended
-
-    def close_member(comma: int) -> None:
-        if starts[-1] >= 0:
-            frames[-1][2][str(path[-1])] = Member(starts[-1], end, comma)
-            starts[-1] = -1
-
-    for token in TOKEN.finditer(text):
-        word = token.group()
-        if token["comment"]:
-            continue
-        if word == ":" and last is not None and path:
-            path[-1], starts[-1] = key_of(last.group()), last.start()
-        elif word in "{[":
-            frames.append((word, token.start(), {}))
-            path.append("" if word == "{" else 0)
-            starts.append(-1)
-        elif word in "}]" and frames:
-            close_member(-1)
-            kind, opened, members = frames.pop()
-            path.pop()
-            starts.pop()
-            end = token.end()
-            if kind == "{":
-                yield tuple(path), Braces(opened, token.start(), members)
-        elif word == "," and path:
-            close_member(token.start())
-            if isinstance(path[-1], int):
-                path[-1] += 1
-        if word not in ",:" and word not in "{[":
-            end = token.end()
-        last = token
-
-
-def _pasted(text: str, braces: Braces, name: str, definition: dict[str, Any]) -> str:
+def _pasted(text: str, braces: Container, name: str, definition: dict[str, Any]) -> str:
     members = list(braces.members.values())
     indent = _indent(text, braces.open)
     if members and "\n" not in text[braces.open : members[0].start]:  # all on one line
@@ -156,7 +99,7 @@ def _pasted(text: str, braces: Braces, name: str, definition: dict[str, Any]) ->
     return f"{before}\n{inner}{json.dumps(name, ensure_ascii=False)}: {lines}\n{indent}{text[braces.close :]}"
 
 
-def _cut(text: str, braces: Braces, name: str) -> str:
+def _cut(text: str, braces: Container, name: str) -> str:
     members, number = list(braces.members.values()), list(braces.members).index(name)
     one = members[number]
     start, end = one.start, one.end if one.comma < 0 else one.comma + 1
@@ -226,13 +169,13 @@ class Yaml:
             node = next(value for key, value in node.value if key.value == name)
         return node
 
-    def _braces(self, node: Any) -> Braces:
+    def _braces(self, node: Any) -> Container:
         """Of a mapping in braces."""
         text, members = self.text, {}
         for key, value in node.value:
             comma = re.compile(r"\s*,").match(text, value.end_mark.index)
             members[key.value] = Member(key.start_mark.index, value.end_mark.index, comma.end() - 1 if comma else -1)
-        return Braces(node.start_mark.index, node.end_mark.index - 1, members)
+        return Container(node.start_mark.index, node.end_mark.index - 1, members)
 
     def _end(self, key: Any, node: Any) -> int:
         """Where the line after the value begins. A block's own end is where the next thing begins, behind comments that are not its own;

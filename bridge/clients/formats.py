@@ -9,7 +9,8 @@ import shlex
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bridge.clients.document import Document, Keys
+from bridge.clients.document import Document
+from bridge.clients.json_text import Keys
 from bridge.clients.places import NAMES, NESTED, OFF_LISTS, PLACES, at, last_part, named, servers, switched_off, texts, what_else
 from bridge.clients.variables import Input, as_name
 from bridge.settings import Settings, UsageError
