@@ -218,8 +218,6 @@ def add(
 ) -> Added:
     """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
     added to it if it begins with an option. Raises UsageError if nothing can come of it."""
-    if stanza_name(name) != name:
-        raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
     _free(project, name)
     draft = SOURCES[kind].draft(Asked(name, value, tuple(command or ()), build, transport or "", token_env or "", path))
     for variable in env or {}:
@@ -229,7 +227,7 @@ def add(
         understood = taken_out(draft, env or {})
     except NotUnderstood as why:
         raise UsageError(str(why)) from None
-    return _finish(project, secret_values.with_own_names(understood, secret_values.there(project), {}), trial, here, keep)
+    return _one(project, understood, trial, here, keep)
 
 
 def add_as_started(
@@ -244,10 +242,8 @@ def add_as_started(
         [source] = entry.draft.source.values() or [""]
         package = source if isinstance(source, str) else source[0]
         return add_as_started(project, _name_of(package.partition(":")[0]), words, env, trial, here, keep)
-    if stanza_name(name) != name:
-        raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
     _free(project, name)
-    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep)
+    return _one(project, entry, trial, here, keep)
 
 
 def _server_json(path: Path) -> dict[str, Any] | None:
@@ -265,7 +261,7 @@ def publish(
     """One MCP as its publisher describes it. Raises UsageError."""
     entry = document.entry(described, name)
     _free(project, entry.draft.name)
-    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep)
+    return _one(project, entry, trial, here, keep)
 
 
 def import_desktop(
@@ -302,6 +298,10 @@ def summary(project: Project, added: Added, keeps: bool) -> str:
 # ---- from a draft to a stanza with its lock --------------------------------------------
 
 
+def _one(project: Project, entry: Entry, trial: bool, here: bool, keep: bool) -> Added:
+    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep)
+
+
 def _one_of_many(
     project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool, here: bool, keep: bool
 ) -> Added:
@@ -319,6 +319,9 @@ def _one_of_many(
 
 
 def _free(project: Project, name: str) -> None:
+    """Raises UsageError if no new MCP can be called so."""
+    if stanza_name(name) != name:
+        raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
     path = project.images / name / STANZA
     if path.exists():
         raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")

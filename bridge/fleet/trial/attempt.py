@@ -23,7 +23,7 @@ from bridge.fleet.targets.sidecar import variables
 from bridge.fleet.trial import container
 from bridge.fleet.trial.calls import planned
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.findings import PLACEHOLDER
+from bridge.fleet.trial.findings import OWN_HOME, PLACEHOLDER
 from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 FILES = "/tmp/secrets"  # where secrets are that are files
@@ -136,7 +136,7 @@ def without_values(seen: T, values: Mapping[str, str], home: str = "") -> T:
     def of(part: Any) -> Any:
         if isinstance(part, str):
             text = hidden(part, values)
-            return text.replace(home, "/tmp/home") if home else text
+            return text.replace(home, OWN_HOME) if home else text
         if isinstance(part, dict):
             return {key: of(value) for key, value in part.items()}
         return [of(one) for one in part] if isinstance(part, list | tuple) else part

@@ -10,10 +10,10 @@ from typing import Any
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.needs import wants_configuration, wants_login
-from bridge.fleet.trial.witness import Made, Report
+from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
-OWN_HOME, OWN_CWD = "/tmp/home", "/tmp/cwd"
+OWN_HOME, OWN_CWD = str(HOME), str(CWD)
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
 # Whoever only counts how a library is used: no server needs him.
 TELEMETRY = re.compile(

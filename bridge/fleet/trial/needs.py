@@ -8,9 +8,8 @@ from bridge.fleet.engines.reason import BAD
 from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.witness import LISTENING
+from bridge.fleet.trial.witness import LISTENING, NAMED
 
-VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 WANTS = re.compile(
     r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
     re.IGNORECASE,
@@ -293,7 +292,7 @@ def _groups(line: str) -> list[list[str]]:
 
 
 def _variables(text: str) -> Iterator[str]:
-    names = [name for name in dict.fromkeys(VARIABLE.findall(text)) if not NO_VARIABLE.search(name)]
+    names = [name for name in dict.fromkeys(NAMED.findall(text)) if not NO_VARIABLE.search(name)]
     # NAME_FILE beside NAME is another way to give the same.
     return (name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names)
 
