@@ -21,7 +21,8 @@ import pytest
 from support import ROOT, eventually
 
 from bridge import cli
-from bridge.fleet.backup import archive
+from bridge.fleet.backup import archive, database, volumes
+from bridge.fleet.engines import EngineError
 
 STANZA = "description: it\ncommand: python3 /app/it.py\nvolumes: ['notes:/data', '/srv/papers:/papers:ro']\nsecrets: [IT_KEY]\n"
 VOLUMES = "compose/state/embedded/volumes"
@@ -294,6 +295,49 @@ def test_a_backup_without_volumes_that_only_docker_knows_of_is_none(project, tmp
 
     assert code == 1 and "whether the fleet mine-1a2b3c has volumes, only Docker knows: no Docker engine answers" in said
     assert not (tmp_path / "x.tar").exists()
+
+
+# ---- Docker, in whose place is a program that does as it likes
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """``docker(script)``: what `docker` does from now on."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+
+    def does(script: str) -> None:
+        (tmp_path / "bin/docker").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin/docker").chmod(0o755)
+
+    return does
+
+
+@pytest.mark.timeout(30)
+def test_a_volume_of_which_very_much_is_said_is_saved_and_what_is_no_tar_or_does_not_end_is_told(project, tmp_path, docker, monkeypatch):
+    notes, to = volumes.DockerVolumes("it", "python"), tmp_path / "notes.tar"
+    docker(f"yes 'tar: ./x: socket ignored' | head -c 300000 >&2; exec tar -C {project}/{VOLUMES}/notes -cf - .")
+
+    assert notes.save("notes", to) == []
+    with tarfile.open(to) as tar:
+        assert "./deep/a.txt" in tar.getnames()
+    for script in ("yes", "sleep 60"):
+        docker(script)
+        monkeypatch.setattr(volumes, "PATIENCE", 30.0 if script == "yes" else 0.2)
+        with pytest.raises(EngineError, match="^the volume notes cannot be read: "):
+            notes.save("notes", to)
+    docker('[ "$1" = volume ] || sleep 60')
+    with pytest.raises(EngineError, match="^the volume notes cannot be filled: exit code none after 0.2 s$"):
+        notes.fill("notes", to)
+
+
+@pytest.mark.timeout(30)
+def test_a_database_that_gives_no_dump_in_time_is_told_in_a_line(tmp_path, docker, monkeypatch):
+    docker('case "$*" in *psql*) echo notes ;; *) sleep 60 ;; esac')
+    monkeypatch.setattr(database, "DUMP_PATIENCE", 0.2)
+
+    with pytest.raises(EngineError, match="^the database notes cannot be dumped: exit code none after 0.2 s$"):
+        database._dumped("container", tmp_path / "database")
 
 
 # ---- secrets

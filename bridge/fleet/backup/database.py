@@ -5,7 +5,6 @@ Roles are not in them, because their passwords would be: `mcp_reader` is made an
 
 import re
 import secrets
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ DATA = "/var/lib/postgresql/data"
 USER = "postgres"
 SERVICE = f"{DATABASE}-backup"
 PATIENCE = 120.0
-DUMP_PATIENCE = 3600.0
+DUMP_PATIENCE = 3600.0  # for one database
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 LIST = "select datname from pg_database where datallowconn and not datistemplate order by datname"
 
@@ -50,12 +49,11 @@ def restore(project_name: str, image: str, dumps: list[Path], reader: str, place
             if name != USER:
                 _said(["docker", "exec", container, "createdb", "--username", USER, "--", name])
             words = ["pg_restore", "--username", USER, "--clean", "--if-exists", "--no-owner", "--exit-on-error", "--dbname", name]
-            with path.open("rb") as file:
-                done = subprocess.run(
-                    ["docker", "exec", "--interactive", container, *words], stdin=file, capture_output=True, text=True, errors="replace"
-                )
-            if done.returncode:
-                raise EngineError(f"the database {name} cannot be restored: {_first(done.stderr)}")
+            try:
+                with path.open("rb") as file:
+                    run(["docker", "exec", "--interactive", container, *words], DUMP_PATIENCE, stdin=file)
+            except Failed as error:
+                raise EngineError(f"the database {name} cannot be restored: {_first_line(error)}") from None
 
 
 def check(path: Path) -> None:
@@ -76,11 +74,12 @@ def _dumped(container: str, folder: Path) -> list[Path]:
         if not NAME.fullmatch(name):  # to libpq, one with '=' says where to connect
             raise EngineError(f"the database {name!r} has a name that no file of a backup can have: rename it")
         path = folder / f"{name}.dump"
-        with path.open("wb") as file:
-            command = ["docker", "exec", container, "pg_dump", "--username", USER, "--format", "custom", "--dbname", name]
-            done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=DUMP_PATIENCE)
-        if done.returncode:
-            raise checkout.broken(f"the database {name} cannot be dumped", _first(done.stderr.decode(errors="replace")))
+        command = ["docker", "exec", container, "pg_dump", "--username", USER, "--format", "custom", "--dbname", name]
+        try:
+            with path.open("wb") as file:
+                run(command, DUMP_PATIENCE, stdout=file)
+        except Failed as error:
+            raise checkout.broken(f"the database {name} cannot be dumped", _first_line(error)) from None
         made.append(path)
     return made
 
@@ -124,5 +123,5 @@ def _said(command: list[str]) -> str:
         raise checkout.broken(" ".join(command[:2]), error.reason) from None
 
 
-def _first(said: str) -> str:
-    return next((line.strip() for line in said.splitlines() if line.strip()), "it says nothing")
+def _first_line(error: Failed) -> str:
+    return next((line.strip() for line in error.printed.splitlines() if line.strip()), error.reason)

@@ -9,14 +9,17 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from bridge.fleet.backup.archive import why_refused
 from bridge.fleet.engines import checkout, docker
 from bridge.fleet.engines.composed import DATABASE, PROMETHEUS
-from bridge.fleet.engines.programs import Failed
+from bridge.fleet.engines.programs import Failed, end, run
 from bridge.fleet.parts import VOLUME
 from bridge.fleet.project import Project, private
 from bridge.fleet.targets.compose import READERS
@@ -26,6 +29,7 @@ from bridge.settings import UsageError
 NOT_OURS = {DATABASE, PROMETHEUS, *(f"keys-{reader}" for reader in READERS)}  # dumped; measured anew; made anew
 ALONE = ("--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "0:0")
 TO_READ, TO_WRITE = ("DAC_READ_SEARCH",), ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+PATIENCE = 3600.0  # for one volume
 CHANGED = 1  # tar's exit code where a file changed while it was read
 
 
@@ -104,19 +108,23 @@ class DockerVolumes:
         left_out = []
         words = ["--volume", f"{self.project_name}_{name}:/it:ro", *_caps(TO_READ), self.image]
         command = ["docker", "run", *ALONE, *words, "tar", "-C", "/it", "--numeric-owner", "-cf", "-", "."]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert process.stdout and process.stderr
-            try:
-                with tarfile.open(fileobj=process.stdout, mode="r|") as source, tarfile.open(to, "w") as tar:
-                    for member in source:
-                        if why := why_refused(member):
-                            left_out.append(f"{name}/{member.name.removeprefix('./')}: {why}")
-                        else:
-                            tar.addfile(member, source.extractfile(member) if member.isreg() else None)
-                broken = ""
-            except tarfile.TarError as error:
-                broken = str(error)
-            said = process.stderr.read().decode(errors="replace")
+        with tempfile.TemporaryFile() as printed:
+            with _reading(command, printed) as process:
+                assert process.stdout
+                try:
+                    with tarfile.open(fileobj=process.stdout, mode="r|") as source, tarfile.open(to, "w") as tar:
+                        for member in source:
+                            if why := why_refused(member):
+                                left_out.append(f"{name}/{member.name.removeprefix('./')}: {why}")
+                            else:
+                                tar.addfile(member, source.extractfile(member) if member.isreg() else None)
+                    process.stdout.read()  # zeros
+                    process.wait()
+                    broken = ""
+                except tarfile.TarError as error:
+                    broken = str(error)
+            printed.seek(0)
+            said = printed.read().decode(errors="replace")
         if process.returncode not in (0, CHANGED) or broken:
             raise checkout.broken(f"the volume {name} cannot be read", _last_line(said) or broken)
         if process.returncode == CHANGED:
@@ -128,9 +136,10 @@ class DockerVolumes:
         words = ["--interactive", "--volume", f"{whole}:/it", *_caps(TO_WRITE), self.image]
         with source.open("rb") as file:
             command = ["docker", "run", *ALONE, *words, "tar", "-C", "/it", "--numeric-owner", "-xpf", "-"]
-            done = subprocess.run(command, stdin=file, capture_output=True, text=True, errors="replace")
-        if done.returncode:
-            raise checkout.broken(f"the volume {name} cannot be filled", _last_line(done.stderr))
+            try:
+                run(command, PATIENCE, stdin=file)
+            except Failed as error:
+                raise checkout.broken(f"the volume {name} cannot be filled", _last_line(error.printed) or error.reason) from None
 
     def remove(self, name: str) -> None:
         docker.asked(["docker", "volume", "rm", f"{self.project_name}_{name}"])
@@ -163,6 +172,20 @@ def create(project_name: str, name: str) -> str:
     if isinstance(made := docker.asked(["docker", "volume", "create", *labels, whole]), Failed):
         raise checkout.broken(f"the volume {whole} cannot be made", made.reason)
     return whole
+
+
+@contextmanager
+def _reading(command: list[str], printed: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that writes a tar; it ends with the reading of it, and with our patience. What else it says goes to a file: to a pipe
+    that nobody reads meanwhile it would wait for ever."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=printed, start_new_session=True)
+    limit = threading.Timer(PATIENCE, end, [process])
+    limit.start()
+    try:
+        yield process
+    finally:
+        limit.cancel()
+        end(process)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 STOP_PATIENCE = 3
 
@@ -30,14 +31,20 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     codes: tuple[int, ...] = (0,),
-    stdin: str | None = None,
+    stdin: str | IO[bytes] = "",
+    stdout: IO[bytes] | None = None,
 ) -> str:
-    """Run a command to its end and return what it printed; an exit code that is not in `codes` raises Failed."""
+    """Run a command to its end and return what it printed (without its stdout, where that has a file of its own); an exit code that
+    is not in `codes` raises Failed."""
     with tempfile.TemporaryFile("w+", errors="replace") as output, tempfile.TemporaryFile("w+") as words:
-        words.write(stdin or "")
-        words.seek(0)
+        if isinstance(stdin, str):
+            words.write(stdin)
+            words.seek(0)
+        source = words if isinstance(stdin, str) else stdin
         try:
-            process = subprocess.Popen(command, stdin=words, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdin=source, stdout=stdout or output, stderr=output, cwd=cwd, env=env, start_new_session=True
+            )
         except OSError as error:
             raise Failed(command, "none", f"{command[0]}: {error.strerror}") from None
         try:
