@@ -6,6 +6,7 @@ import sys
 from bridge.fleet.approved import NotListed, tools
 from bridge.fleet.ask import Http
 from bridge.fleet.commands.common import declare_names, running_fleet
+from bridge.fleet.engines.readiness import token
 from bridge.fleet.files import File, write
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
@@ -21,7 +22,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project, engine, _, started, environment = running_fleet(arguments)
-    urls, headers = engine.urls(started.fleet, environment), {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+    urls, headers = engine.urls(started.fleet, environment), token(environment)
     is_done = True
     with Http() as http:
         for stanza in started.fleet.stanzas:

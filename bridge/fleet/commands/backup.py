@@ -18,6 +18,7 @@ from bridge.fleet.engines.composed import DATABASE
 from bridge.fleet.model import Fleet
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.project import Project, private
+from bridge.fleet.transaction import PREFIX
 from bridge.settings import UsageError
 
 SETTINGS = ("MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT", "LAN_BIND", "TZ", "COMPOSE_PROFILES")  # of compose/.env: no secrets
@@ -70,7 +71,7 @@ def _own_files(project: Project, manifest: Manifest) -> list[Path]:
     found = []
     for path in sorted(project.images.rglob("*")):
         inside = path.relative_to(project.images)
-        if "__pycache__" in inside.parts or any(part.startswith(".before-") for part in inside.parts):
+        if "__pycache__" in inside.parts or any(part.startswith(PREFIX) for part in inside.parts):
             continue
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             manifest.left_out.append(f"images/{inside.as_posix()}: it is no plain file")

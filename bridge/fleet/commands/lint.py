@@ -10,6 +10,7 @@ from bridge.fleet.approved import NotListed, tools
 from bridge.fleet.ask import Http
 from bridge.fleet.commands.common import declare_names, known, running_fleet
 from bridge.fleet.engines import remembered
+from bridge.fleet.engines.readiness import token
 from bridge.fleet.lint import Finding, Tools, findings
 from bridge.fleet.lint.tokens import estimate
 from bridge.fleet.project import Project
@@ -58,7 +59,7 @@ def _lists(project: Project, fleet: Fleet, arguments: argparse.Namespace) -> tup
     if remembered(project) is not None:
         everybody = argparse.Namespace(**{**vars(arguments), "names": []})
         _, engine, _, started, environment = running_fleet(everybody)
-        urls, headers = engine.urls(started.fleet, environment), {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+        urls, headers = engine.urls(started.fleet, environment), token(environment)
         with Http() as http:
             for stanza in started.fleet.sidecars:
                 try:

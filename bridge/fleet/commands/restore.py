@@ -18,6 +18,7 @@ from bridge.fleet.commands.common import progress
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.engines import NAMES, EngineError, Say, checkout, choice
 from bridge.fleet.engines.composed import DATABASE
+from bridge.fleet.environment import OWN
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.transaction import recover, whole_or_not_at_all
 from bridge.settings import UsageError
@@ -213,8 +214,7 @@ def _tell(project: Project, manifest: Manifest, has_secrets: bool, engine: str, 
     if has_dumps and engine != "compose":
         print("not restored: its database: the embedded engine has none", file=sys.stderr)
     known = {*read_dotenv(project.env_file), *(path.name for path in project.secrets.glob("*"))}
-    made_anew = {"LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "DATABASE_URI"}
-    if wanted := [name for name in manifest.names if name not in known and name not in made_anew]:
+    if wanted := [name for name in manifest.names if name not in known and name not in (*OWN, "DATABASE_URI")]:
         print(f"it had also: {', '.join(wanted)}: write what MCPs need of these into compose/.env", file=sys.stderr)
     if not has_secrets:
         print("its keys (BRIDGE_TOKEN, LITELLM_MASTER_KEY) are made anew: clients get them from `mcp-bridge connect`", file=sys.stderr)

@@ -50,10 +50,6 @@ def place(name: str, definition: str, within: Path | None = None) -> Path:
     return (within or cache()) / f"{name}-{digest}"
 
 
-def is_made(name: str, definition: str) -> bool:
-    return (place(name, definition) / MARKER).exists()
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     # The kernel releases the lock when its holder dies, so no stale lock can block the next run.

@@ -30,7 +30,7 @@ def last_reason(log: Iterable[str]) -> str:
 
 
 def token(environment: Environment) -> dict[str, str]:
-    """Who has it is told why an MCP is not ready."""
+    """The operator's own: who has it is told why an MCP is not ready, and what its server says uncut."""
     return {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
 
 

@@ -25,6 +25,7 @@ from bridge.fleet import secrets_of_callers
 from bridge.fleet.approved import difference
 from bridge.fleet.ask import Http
 from bridge.fleet.engines import Running, Say, Urls
+from bridge.fleet.engines.readiness import token
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
@@ -76,7 +77,7 @@ class _Verification:
         self.subject, self.http = subject, http
         self.say, values = subject.say, subject.environment.values
         self.caller, self.gateways_caller = "operator", "litellm"
-        self.headers = {"Authorization": f"Bearer {values.get('BRIDGE_TOKEN', '')}"}
+        self.headers = token(subject.environment)
         self.gateway = Gateway(subject.urls.litellm, values.get("LITELLM_MASTER_KEY", ""), http)
         self.counter = Counter(subject.urls.mcps, subject.engine == "compose", self.headers, http)
         self.prometheus = Prometheus(subject.urls.prometheus, http) if subject.urls.prometheus else None
@@ -239,7 +240,7 @@ def _is_online() -> bool:
 def headers_for(stanza: Stanza, environment: Environment) -> dict[str, str]:
     """How this MCP wants to be greeted: a sidecar with the fleet's token, a remote one as its stanza says."""
     if not stanza.is_remote:
-        return {"Authorization": f"Bearer {environment.values.get('BRIDGE_TOKEN', '')}"}
+        return token(environment)
     return {name: _meant(value, environment) for name, value in stanza.litellm.static_headers.items()} | _auth(stanza, environment)
 
 
