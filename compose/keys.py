@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 KNOWN = ("sk-1234", "sk-loopback-only", "loopback-only", "known-to-everybody")  # they stand in public files
 SAID, KEYS, NAMES = Path("/said"), Path("/keys"), Path("/names")
@@ -22,18 +23,27 @@ MADE = {
     "BRIDGE_TOKEN": ("litellm", lambda: secrets.token_hex(24)),
     "POSTGRES_PASSWORD": ("database", lambda: secrets.token_hex(16)),
     "POSTGRES_READER_PASSWORD": ("database", lambda: secrets.token_hex(16)),
+    "LITELLM_SALT_KEY": ("litellm", lambda: f"sk-{secrets.token_hex(24)}"),
+    "LITELLM_DATABASE_PASSWORD": ("database", lambda: secrets.token_hex(16)),
 }
+OF_DATABASE = ("LITELLM_SALT_KEY", "LITELLM_DATABASE_PASSWORD")  # said only where LiteLLM has a database
 
 
 def main() -> None:
     said = {path.name: path.read_text().removeprefix("=").removesuffix("\n") for path in SAID.iterdir()}
     values = {}
     for name, (reader, make) in MADE.items():
+        if name in OF_DATABASE and name not in said:
+            continue
         place = KEYS / reader / name
         values[name] = said.pop(name, "") or (place.read_text() if place.exists() else make())
         if values[name] in KNOWN or len(values[name]) < (16 if name == "BRIDGE_TOKEN" else 1):
             sys.exit(f"compose/.env: {name} is known to everybody or can be guessed: take the line out, and a random one is made")
         keep(place, values[name])
+    if password := values.get("LITELLM_DATABASE_PASSWORD"):
+        said["DATABASE_URL"] = f"postgresql://litellm:{quote(password, safe='')}@database:5432/litellm"
+    elif "DATABASE_URL" not in said:
+        (KEYS / "litellm" / "DATABASE_URL").unlink(missing_ok=True)  # it has none any more, and goes on without
     for name, value in said.items():  # what LiteLLM's config names beside those
         keep(KEYS / "litellm" / name, value)
     for place in AUDIT.glob("*"):

@@ -38,6 +38,7 @@ OF_THE_FLEET = (
     "compose/door",
     "compose/database",
     "compose/callers",
+    "compose/litellm",
     ".git",
     ".venv",
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 from bridge.fleet import secrets_of_callers
 from bridge.fleet.bounds import why_not_mounted, why_not_named
 from bridge.fleet.dotenv import quoted, read_dotenv
-from bridge.fleet.model import Fleet
+from bridge.fleet.model import OF_DATABASE, Fleet
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.project import OWN_VALUE, Project, private, write_private
 from bridge.fleet.stanza import Stanza
@@ -30,7 +30,7 @@ PUBLIC = {
     "LITELLM_MASTER_KEY": ("sk-loopback-only", "sk-1234"),
     "BRIDGE_TOKEN": ("known-to-everybody", "loopback-only"),
 }  # they stand in public files
-OWN = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")  # read from compose/.env only
+OWN = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", *OF_DATABASE)  # read from compose/.env only
 SHORTEST_TOKEN = 16  # characters: bridges refuse shorter ones
 NEVER_EMPTY = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD")
 HEAD = "# Made by `mcp-bridge up`: yours from now on. What MCPs need stands in compose/.env.example.\n"
@@ -96,12 +96,15 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
     before anything is written.
     """
     said, files = read_dotenv(project.env_file), _from_files(project)
-    known = said if all(name in said for name in NEVER_EMPTY) else {**made_before(), **said}
+    needed = (*NEVER_EMPTY, *OF_DATABASE) if fleet.litellm.database else NEVER_EMPTY
+    known = said if all(name in said for name in needed) else {**made_before(), **said}
     made = {
-        name: files.get(name, value) for name, value in _random(known).items() if name not in said and (name not in files or name in OWN)
+        name: files.get(name, value)
+        for name, value in _random(known).items()
+        if name not in said and (name not in files or name in OWN) and (name in needed or name not in OF_DATABASE)
     }
     values = files | said | made
-    for name in NEVER_EMPTY:
+    for name in needed:
         if not values[name]:
             raise UsageError(f"compose/.env: {name} is empty: take that line out, and `mcp-bridge up` makes a random one")
     refuse_public_defaults(values)
@@ -225,6 +228,8 @@ def _random(said: Mapping[str, str]) -> dict[str, str]:
         "BRIDGE_TOKEN": said.get("BRIDGE_TOKEN") or secrets.token_hex(24),
         "POSTGRES_PASSWORD": said.get("POSTGRES_PASSWORD") or secrets.token_hex(16),
         "POSTGRES_READER_PASSWORD": reader,
+        "LITELLM_SALT_KEY": said.get("LITELLM_SALT_KEY") or f"sk-{secrets.token_hex(24)}",
+        "LITELLM_DATABASE_PASSWORD": said.get("LITELLM_DATABASE_PASSWORD") or secrets.token_hex(16),
         "DATABASE_URI": f"postgresql://mcp_reader:{reader}@{DATABASE_HOST}:5432/postgres",
     }
 

@@ -17,6 +17,7 @@ class File:
 
     path: str
     text: str
+    is_program: bool = False
 
 
 def dump(data: object) -> str:
@@ -73,6 +74,8 @@ def write(root: Path, files: Iterable[File]) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.new")
         beside.write_text(file.text, encoding="utf-8")
+        if file.is_program:
+            beside.chmod(0o755)
         beside.replace(target)
         changed.append(file.path)
     return changed

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from bridge.fleet import callers, digests
+from bridge.fleet import callers, digests, litellm_base
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
 from bridge.fleet.parts import ARCHITECTURES, Part
@@ -81,6 +81,8 @@ def _read_base(path: Path) -> dict[str, Any]:
     ):
         if document.get(name) is not None and not isinstance(document[name], kind):
             raise StanzaError(f"{path}:{lines.get((name,), 1)}: {name}: must be {expected}")
+    for place, why in litellm_base.refused(document):
+        raise StanzaError(f"{path}:{lines.get(place, 1)}: {'.'.join(place)}: {why}")
     return document
 
 

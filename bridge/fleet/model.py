@@ -7,13 +7,14 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from bridge.fleet import callers
+from bridge.fleet import callers, litellm_base
 from bridge.fleet.bounds import Place
 from bridge.fleet.litellm_releases import why_not
 from bridge.fleet.parts import Hosts, Image, Origins, Part
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
+OF_DATABASE = ("LITELLM_SALT_KEY", "LITELLM_DATABASE_PASSWORD")  # the fleet's own keys, where LiteLLM has a database
 PORT = 8000  # on which every sidecar listens inside its container
 
 
@@ -24,6 +25,10 @@ class LiteLLM(Part):
     image: Image = Field("", description="default: ghcr.io/berriai/litellm:vVERSION-stable")
     base: dict[str, Any] = Field(default_factory=dict, description="the operator's own settings: litellm/base.yaml")
     models: list[dict[str, Any]] = Field(default_factory=list, description="more entries for base's model_list")
+    database: bool = Field(False, description="a database of its own in the fleet's Postgres: keys, teams, spend (docs/litellm.md)")
+    store_model_in_db: bool = Field(
+        False, description="with a database: models and MCPs can be added in LiteLLM's pages, and are kept there"
+    )
 
     @field_validator("version", "image")
     @classmethod
@@ -31,6 +36,23 @@ class LiteLLM(Part):
         if why := why_not(value if info.field_name == "version" else value.partition("@")[0].rpartition("/")[2].rpartition(":")[2]):
             raise ValueError(why)
         return value
+
+    @field_validator("base")
+    @classmethod
+    def _says_nothing_dangerous(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for place, why in litellm_base.refused(value):
+            raise ValueError(f"litellm/base.yaml: {'.'.join(place)}: {why}")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_database(self) -> Self:
+        if self.store_model_in_db and not self.database:
+            raise ValueError("store_model_in_db: true needs database: true, in which they are kept")
+        if self.database and (self.base.get("general_settings") or {}).get("database_url"):
+            raise ValueError(
+                "database: true makes a database, and litellm/base.yaml names one (general_settings.database_url): take one of them out"
+            )
+        return self
 
     @classmethod
     def _may_have_lines(cls, place: Place) -> bool:

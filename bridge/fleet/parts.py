@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bridge.fleet import bounds
+from bridge.fleet import bounds, litellm_base
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
-RESERVED = tuple("""litellm prometheus database door keys compose alerts healthz readyz metrics status.json mcp sse messages ws""".split())
+RESERVED = tuple(
+    """litellm prometheus database litellm-database door keys compose alerts healthz readyz metrics status.json mcp sse messages ws""".split()
+)
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 ARCHITECTURES = ("amd64", "arm64")
 SOURCES = ("pypi", "npm", "binary", "image", "url")
@@ -216,6 +218,13 @@ class Registration(Part):
     )
     cost: Cost | None = None
     logo_url: Annotated[str, _shaped(r"https?://[^\s\"'<>`]+", "write http://… or https://…")] = ""
+
+    @field_validator("extra_headers")
+    @classmethod
+    def _hand_on_no_keys(cls, headers: list[str]) -> list[str]:
+        for name in litellm_base.keys_in(headers):
+            raise ValueError(f"{name}: {litellm_base.HANDED_ON}")
+        return headers
 
     @field_validator("static_headers")
     @classmethod

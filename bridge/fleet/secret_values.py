@@ -12,10 +12,11 @@ from bridge.fleet import environment as environments
 from bridge.fleet.draft import Draft, references
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS
+from bridge.fleet.model import OF_DATABASE
 from bridge.fleet.project import Project, private, write_private
 from bridge.settings import UsageError
 
-FLEETS_OWN = (*NEVER_EMPTY, *PASSWORDS, "DATABASE_URI", "bridge_token")
+FLEETS_OWN = (*NEVER_EMPTY, *PASSWORDS, *OF_DATABASE, "DATABASE_URL", "DATABASE_URI", "bridge_token")
 # A name that says nothing of whose it is: the next MCP may well ask for one of the same.
 ANYBODYS = re.compile(
     r"((ACCESS|ACCOUNT|API|APP|AUTH|BASE|BEARER|CLIENT|CONNECTION|DATABASE|DB|DOMAIN|EMAIL|ENDPOINT|HOST|HOSTNAME|ID|KEY|LOGIN|MCP|NAME|ORG|PASS|PASSWORD|PORT|PROJECT"

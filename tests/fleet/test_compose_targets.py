@@ -7,6 +7,7 @@ import yaml
 from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED, of
 
 from bridge.fleet import Fleet, Stanza
+from bridge.fleet.model import LiteLLM
 from bridge.fleet.targets import compose
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets.sidecar import scratch
@@ -241,6 +242,49 @@ def test_litellm_waits_for_the_database_only_if_it_uses_one():
         "database-litellm" in compose.litellm(with_database)["networks"]
         and "database-litellm" in compose.database(with_database)["networks"]
     )
+
+
+def of_litellm(**said: object) -> dict:
+    fleet = FLEET.model_copy(update={"litellm": LiteLLM(**said)})
+    return {file.path: file for file in fleet.render()}
+
+
+def test_litellm_starts_when_its_role_and_database_are_there():
+    files = of_litellm(database=True)
+    services = yaml.safe_load(files["compose/compose.yaml"].text)["services"]
+    door, database = (yaml.safe_load(files[f"compose/{name}.yaml"].text) for name in ("door", "database"))
+
+    assert services["litellm"]["depends_on"]["litellm-database"] == {"condition": "service_completed_successfully"}
+    assert services["litellm"]["depends_on"]["database"] == {"condition": "service_healthy", "required": True}
+    assert services["litellm"]["networks"] == ["inside", "front", "database-litellm"] and services["litellm-database"]["networks"] == [
+        "database-litellm"
+    ]
+    assert {"said-LITELLM_SALT_KEY", "said-LITELLM_DATABASE_PASSWORD"} <= set(door["configs"])
+    assert "profiles" not in database["services"]["database"] and "database-litellm" in database["services"]["database"]["networks"]
+    assert all(files[path].is_program for path in ("compose/litellm/litellm", "compose/database/litellm.sh"))
+    assert services["litellm-database"]["restart"] == "no" and services["litellm-database"]["cap_drop"] == ["ALL"]
+    assert services["litellm"]["environment"]["STORE_MODEL_IN_DB"] == "False"
+    assert services["litellm"]["stop_grace_period"] == "3s"  # a wedged 1.77.3 ignores SIGTERM
+
+
+def test_litellm_reads_its_database_client_as_root_without_rights_unless_its_image_is_for_others():
+    """The image keeps that client in /root; the other kind of image says so in its name."""
+    services = yaml.safe_load(of_litellm(database=True)["compose/compose.yaml"].text)["services"]
+    other = yaml.safe_load(of_litellm(database=True, image="ghcr.io/berriai/litellm-non_root:v1.77.3-stable")["compose/compose.yaml"].text)[
+        "services"
+    ]
+
+    assert services["litellm"]["user"] == "0:0" and services["litellm"]["cap_drop"] == ["ALL"] and services["litellm"]["read_only"] is True
+    assert other["litellm"]["user"] == "10001:10001" and "PRISMA_HOME_DIR" not in other["litellm"]["environment"]
+
+
+def test_who_wants_no_database_sees_none_of_it():
+    files = of_litellm()
+
+    assert not [path for path in files if "litellm.sh" in path or path.startswith("compose/litellm/")]
+    services = yaml.safe_load(files["compose/compose.yaml"].text)["services"]
+    assert "litellm-database" not in services and services["litellm"]["user"] == "10001:10001"
+    assert "SALT" not in files["compose/door.yaml"].text and "STORE_MODEL" not in files["compose/compose.yaml"].text
 
 
 def test_litellms_image_is_untouched():

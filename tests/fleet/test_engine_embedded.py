@@ -287,6 +287,16 @@ def test_a_backup_makes_the_same_fleet_in_an_empty_folder_and_verify_passes_ther
         there.types("down", code=None)
 
 
+def test_a_database_is_told_to_be_nothing_for_this_engine(operator):
+    (operator.root / "images/fleet.yaml").write_text("litellm: {database: true}\n")
+    try:
+        said = operator.types("up", "--engine", "embedded", "--no-verify", code=1).stderr
+    finally:
+        (operator.root / "images/fleet.yaml").unlink()
+
+    assert "the embedded engine has no Postgres: --engine compose, or take 'database: true' out of images/fleet.yaml" in said
+
+
 def test_a_port_that_is_taken_is_told(operator):
     with socket.create_server(("127.0.0.1", operator.ports["MCP_PORT"])):
         ran = operator.types("up", "--engine", "embedded", "--no-verify", code=1)

@@ -11,6 +11,7 @@ from bridge.fleet.engines import compose as engine
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import KEY, Environment, absent, complete, for_compose, own_lines, read, startable
+from bridge.fleet.model import LiteLLM
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
 
@@ -61,6 +62,23 @@ def test_missing_keys_are_random_and_only_the_owner_can_read_them(project, fleet
     assert mode(project.env_file) == 0o600
     assert mode(project.secrets) == 0o700
     assert not (project.secrets / "bridge_token").exists()  # nothing mounts the token itself
+
+
+def test_litellms_database_has_a_salt_that_stays_and_a_password(project, fleet):
+    complete(project, fleet)
+    with_database = fleet.model_copy(update={"litellm": LiteLLM(database=True)})
+    values = complete(project, with_database).values
+
+    assert values["LITELLM_SALT_KEY"].startswith("sk-") and len(values["LITELLM_DATABASE_PASSWORD"]) == 32
+    assert complete(project, fleet).values["LITELLM_SALT_KEY"] == values["LITELLM_SALT_KEY"]  # what was written with it can be read again
+    assert complete(project, with_database).values == values
+
+
+def test_the_salt_of_a_start_without_env_is_never_made_anew(project, fleet):
+    complete(project, fleet)
+    with_database = fleet.model_copy(update={"litellm": LiteLLM(database=True)})
+
+    assert complete(project, with_database, lambda: {"LITELLM_SALT_KEY": "sk-made-by-hand"}).values["LITELLM_SALT_KEY"] == "sk-made-by-hand"
 
 
 def test_a_second_time_nothing_changes(project, fleet):

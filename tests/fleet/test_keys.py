@@ -93,3 +93,25 @@ def test_the_operators_word_wins_and_litellms_variables_are_litellms(run):
 def test_a_key_that_everybody_knows_starts_nothing(run, said):
     with pytest.raises(SystemExit, match="known to everybody or can be guessed"):
         run(**said)
+
+
+def test_litellms_database_has_a_password_that_the_database_knows_and_a_salt_that_stays(run):
+    asked = {"LITELLM_SALT_KEY": "", "LITELLM_DATABASE_PASSWORD": ""}
+    assert not [place for place in run() if "SALT" in place or "DATABASE" in place]
+
+    keys = run(**asked)
+    password = keys["database/LITELLM_DATABASE_PASSWORD"]
+    assert keys["litellm/DATABASE_URL"] == f"postgresql://litellm:{password}@database:5432/litellm"
+    assert keys["litellm/LITELLM_SALT_KEY"].startswith("sk-") and run(**asked) == keys
+    assert run(**asked | {"LITELLM_DATABASE_PASSWORD": "p@ss/w:rd"})["litellm/DATABASE_URL"].endswith(
+        "litellm:p%40ss%2Fw%3Ard@database:5432/litellm"
+    )
+
+
+def test_without_a_database_litellm_is_told_of_none_any_more_and_the_salt_stays(run):
+    run(LITELLM_SALT_KEY="", LITELLM_DATABASE_PASSWORD="")
+    for name in ("LITELLM_SALT_KEY", "LITELLM_DATABASE_PASSWORD"):
+        (run.folder / "said" / name).unlink()
+
+    keys = run()
+    assert "litellm/DATABASE_URL" not in keys and "litellm/LITELLM_SALT_KEY" in keys

@@ -5,6 +5,8 @@ import pytest
 import yaml
 from kinds import FLEET
 
+from bridge.fleet.model import LiteLLM
+
 FILES = {file.path: list(yaml.safe_load_all(file.text)) for file in FLEET.render("kubernetes")}
 ALL = [document for documents in FILES.values() for document in documents]
 FOREIGN = ("PodMonitor", "PrometheusRule", "Kustomization")  # no part of Kubernetes itself
@@ -133,3 +135,17 @@ def test_a_kustomization_joins_them():
     (joined,) = FILES["kubernetes/kustomization.yaml"]
 
     assert {f"kubernetes/{name}" for name in joined["resources"]} | {"kubernetes/kustomization.yaml"} == set(FILES)
+
+
+def test_litellms_database_is_the_operators_and_its_image_one_that_needs_no_root():
+    fleet = FLEET.model_copy(update={"litellm": LiteLLM(database=True)})
+    files = {file.path: file.text for file in fleet.render("kubernetes")}
+    (container,) = next(one for one in yaml.safe_load_all(files["kubernetes/litellm.yaml"]) if one["kind"] == "Deployment")["spec"][
+        "template"
+    ]["spec"]["containers"]
+    given = {one["name"]: one.get("valueFrom", {}).get("secretKeyRef", one.get("value")) for one in container["env"]}
+
+    assert given["DATABASE_URL"] == {"name": "mcp-litellm", "key": "DATABASE_URL"}
+    assert given["LITELLM_SALT_KEY"] == {"name": "mcp-litellm", "key": "LITELLM_SALT_KEY"} and given["STORE_MODEL_IN_DB"] == "False"
+    assert container["image"] == "ghcr.io/berriai/litellm-non_root:v1.77.3-stable"
+    assert "create secret generic mcp-litellm --from-literal=DATABASE_URL=" in files["kubernetes/kustomization.yaml"]

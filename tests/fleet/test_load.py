@@ -109,6 +109,7 @@ def test_a_variable_that_is_no_text_is_one_mistake(write, value, shown):
         ("litellm:\n", "fleet.yaml:1: litellm: must be a mapping"),
         ("litellm: [a]\n", "fleet.yaml:1: litellm: must be a mapping"),
         ("stanzas: []\n", "fleet.yaml:1: stanzas: each stands in images/NAME/stanza.yaml: take this out"),
+        ("litellm:\n  store_model_in_db: true\n", "fleet.yaml:1: litellm: store_model_in_db: true needs database: true"),
         ("prt: 1\n", "fleet.yaml:1: prt: unknown field; there are litellm, name, port, origins, "),
     ],
 )
@@ -127,14 +128,40 @@ def test_a_mistake_of_the_fleet_is_told_in_the_fleet_s_words(write, text, said):
         ("a: 1\ngeneral_settings: [a]\n", ":2: general_settings: must be a mapping"),
         ("mcp_servers: [a]\n", ":1: mcp_servers: must be a mapping"),
         ("model_list: foo\n", ":1: model_list: must be a list"),
+        (
+            "general_settings:\n  allow_requests_on_db_unavailable: true\n",
+            ":2: general_settings.allow_requests_on_db_unavailable: while the database is away, LiteLLM 1.77.3 would let in whoever shows any key at all",
+        ),
+        (
+            "mcp_servers:\n  zoo: {url: http://zoo, extra_headers: [X-Team, Authorization]}\n",
+            ":2: mcp_servers.zoo.extra_headers: Authorization: LiteLLM would hand its users' own LiteLLM keys to this MCP",
+        ),
     ],
 )
-def test_a_base_that_is_no_config_is_told(write, tmp_path, text, said):
+def test_a_base_that_is_no_config_or_opens_doors_is_told(write, tmp_path, text, said):
     images = write(GOOD)
     (tmp_path / "litellm").mkdir()
     (tmp_path / "litellm/base.yaml").write_text(text)
 
-    assert mistakes(images) == [f"{tmp_path}/litellm/base.yaml{said}"]
+    assert mistakes(images)[0].startswith(f"{tmp_path}/litellm/base.yaml{said}")
+
+
+@pytest.mark.parametrize("header", ["authorization", "Authorization", "X-LiteLLM-API-Key"])
+def test_litellm_never_hands_its_users_keys_to_an_mcp(write, header):
+    images = write(GOOD + f"litellm:\n  extra_headers: [X-Team, {header}]\n")
+
+    assert mistakes(images)[0].startswith(
+        f"time/stanza.yaml:4: litellm.extra_headers: {header}: LiteLLM would hand its users' own LiteLLM keys"
+    )
+
+
+def test_a_fleet_has_one_database_for_litellm(write, tmp_path):
+    images = write(GOOD)
+    (images / "fleet.yaml").write_text("litellm: {database: true}\n")
+    (tmp_path / "litellm").mkdir()
+    (tmp_path / "litellm/base.yaml").write_text("general_settings: {database_url: os.environ/DATABASE_URL}\n")
+
+    assert "names one (general_settings.database_url): take one of them out" in mistakes(images)[0]
 
 
 def test_two_mcps_of_one_name_in_litellm_are_refused(write):

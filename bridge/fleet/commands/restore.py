@@ -93,6 +93,12 @@ def _restore(arguments: argparse.Namespace, project: Project, file: Path, stagin
                 volumes.remove(one)
             raise
     _tell(project, manifest, bool(secrets), engine, bool(dumps))
+    if fleet.litellm.database and not secrets:
+        print(
+            "what LiteLLM stored encrypted (credentials that were written into its pages) cannot be read with another LITELLM_SALT_KEY: "
+            "write the one that was into compose/.env before `mcp-bridge up` makes a new one",
+            file=sys.stderr,
+        )
 
 
 def _project(given: str) -> Project:

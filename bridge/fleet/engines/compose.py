@@ -33,7 +33,7 @@ from bridge.fleet.environment import Environment, for_compose, own_lines, starta
 from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import write_private
 from bridge.fleet.targets import litellm, prometheus
-from bridge.fleet.targets.compose import flat
+from bridge.fleet.targets.compose import LITELLM_DATABASE, flat
 from bridge.settings import UsageError
 
 OLDEST = (2, 23, 1)  # the first whose configs have a content
@@ -102,10 +102,12 @@ class Compose(Starting):
         own_lines(self.project, for_compose(environment, fleet, wanted))
         sidecars = [stanza for stanza in wanted if not stanza.is_remote]
         troubles = self._build(sidecars)
-        first = [DOOR, PROMETHEUS, *([DATABASE] if any(stanza.needs for stanza in sidecars) else []), *([ALERTMANAGER] if tells else [])]
+        own = [LITELLM_DATABASE] if fleet.litellm.database else []
+        needs_database = bool(own) or any(stanza.needs for stanza in sidecars)
+        first = [DOOR, PROMETHEUS, *([DATABASE] if needs_database else []), *([ALERTMANAGER] if tells else [])]
         self.values = environment.values
         self._renew_keys()
-        others_removed = self._end_others([*first, KEYS, LITELLM, *(stanza.name for stanza in sidecars)])
+        others_removed = self._end_others([*first, KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)])
         if DATABASE in first:
             self._agree_on_passwords(self.project_name)
         self.urls_here = self.urls(fleet, environment)
@@ -118,6 +120,8 @@ class Compose(Starting):
         outcome = outcome | self._start(fit, sidecars, hashes)
         runs = [name for name, state in self._containers().items() if not is_lost(*state)]
         reachable = fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs])
+        if own:
+            self._agree_with_litellm()
         outcome = outcome | self._start_litellm(litellm.config(reachable), hashes)
         others_removed()
         self._forget_replaced()

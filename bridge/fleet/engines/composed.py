@@ -10,9 +10,11 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import last_reason
 from bridge.fleet.engines.reason import why
 from bridge.fleet.project import Project, write_private
+from bridge.fleet.targets.compose import LITELLM_DATABASE
 
 DOOR, LITELLM, PROMETHEUS, DATABASE, KEYS = "door", "litellm", "prometheus", "database", "keys"
 ALERTMANAGER = "alertmanager"
+RUN_TO_THEIR_END = (KEYS, LITELLM_DATABASE)
 QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
 LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
@@ -53,7 +55,11 @@ class Composed:
         checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
         if memory["project"].get("folder", here := str(self.project.compose)) != here:  # it was moved: a copy shall know
             self._remember(memory | {"project": {"name": name, "folder": here}})
-        return {one.service: docker.state(one.state, one.status) for one in found if one.service != KEYS or not _did_its_work(one)}
+        return {
+            one.service: docker.state(one.state, one.status)
+            for one in found
+            if one.service not in RUN_TO_THEIR_END or not _did_its_work(one)
+        }
 
     def last_words(self, name: str) -> str:
         try:
@@ -90,6 +96,6 @@ class Composed:
             docker.asked(["docker", "volume", "rm", *sockets])
 
 
-def _did_its_work(keys: checkout.Container) -> bool:
+def _did_its_work(one: checkout.Container) -> bool:
     """It runs to its end before the others start: only one that failed is worth a word."""
-    return keys.status.startswith("Exited (0)") or keys.state in ("created", "running")
+    return one.status.startswith("Exited (0)") or one.state in ("created", "running")

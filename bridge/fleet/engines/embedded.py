@@ -108,6 +108,8 @@ class Embedded:
         return ""
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
+        if fleet.litellm.database:
+            raise EngineError("the embedded engine has no Postgres: --engine compose, or take 'database: true' out of images/fleet.yaml")
         private(self.project.state)
         private(self.state)
         entries, started = self._install(fleet.only(names), environment)

@@ -25,7 +25,7 @@ class Images(Composed):
             fleet.python_image,
             fleet.litellm.image_name,
             fleet.prometheus_image,
-            *([fleet.postgres_image] if any(stanza.needs for stanza in wanted) else []),
+            *([fleet.postgres_image] if fleet.litellm.database or any(stanza.needs for stanza in wanted) else []),
         ]
         return [
             image

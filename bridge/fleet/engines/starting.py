@@ -16,8 +16,9 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import that_were_given_up
 from bridge.fleet.engines.waves import Outcome, Waves, is_lost
 from bridge.fleet.environment import PASSWORDS
+from bridge.fleet.model import OF_DATABASE
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.targets.compose import OWN_KEYS, named_in
+from bridge.fleet.targets.compose import LITELLM_DATABASE, OWN_KEYS, named_in
 
 NEW_PASSWORDS = """psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" \\
 --set own="$(cat /run/keys/POSTGRES_PASSWORD)" --set reader="$(cat /run/keys/POSTGRES_READER_PASSWORD)" <<'SQL'
@@ -175,12 +176,23 @@ class Starting(Images):
                 self._run("exec", "--no-TTY", DATABASE, "bash", "-c", NEW_PASSWORDS, patience=QUICK)
             except Failed as error:
                 return self.say(f"the database does not take the passwords of compose/.env: {error.reason}")
-        memory["passwords"] = {DATABASE: now}
+        memory["passwords"] = memory["passwords"] | {DATABASE: now}
         return self._remember(memory)
+
+    def _agree_with_litellm(self) -> None:
+        """Let LiteLLM's role have the password of now before LiteLLM is told of it. (What creates its container does it, too.)"""
+        memory, now = self._memory(), self._digest_of(OF_DATABASE)
+        if LITELLM in checkout.details(self.project_name) and memory["passwords"].get(LITELLM) != now:
+            try:
+                self._run("run", "--rm", "--no-deps", "--no-TTY", LITELLM_DATABASE, patience=HEALTHY)
+            except Failed as error:
+                raise EngineError(f"LiteLLM's database cannot be made: {error.reason}\nmcp-bridge logs {DATABASE}") from None
+        self._remember(memory | {"passwords": memory["passwords"] | {LITELLM: now}})
 
     def _all_keys(self) -> list[str]:
         """The fleet's own, and the variables that LiteLLM's config names."""
-        return list(dict.fromkeys([*OWN_KEYS, *named_in(yaml.safe_load((self.project.state / "litellm.yaml").read_text()))]))
+        of_database = [name for name in OF_DATABASE if name in self.values]
+        return list(dict.fromkeys([*OWN_KEYS, *of_database, *named_in(yaml.safe_load((self.project.state / "litellm.yaml").read_text()))]))
 
     def _digest_of(self, names: Collection[str]) -> str:
         return hashlib.sha256("\0".join(self.values.get(name, "") for name in names).encode()).hexdigest()[:32]
@@ -199,4 +211,4 @@ class Starting(Images):
         with tempfile.TemporaryDirectory() as folder:
             if not found or isinstance(docker.asked(["docker", "cp", "--quiet", f"{found[0].name}:/keys", folder]), Failed):
                 return {}
-            return {path.name: path.read_text() for path in Path(folder).glob("keys/*/*") if path.name in OWN_KEYS}
+            return {path.name: path.read_text() for path in Path(folder).glob("keys/*/*") if path.name in (*OWN_KEYS, *OF_DATABASE)}

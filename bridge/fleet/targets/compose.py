@@ -22,7 +22,7 @@ from typing import Any
 from bridge.fleet import callers as known
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.files import MADE_BY, File, generated_yaml
-from bridge.fleet.model import Fleet
+from bridge.fleet.model import OF_DATABASE, Fleet
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile
@@ -39,10 +39,18 @@ SOCKET = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777,si
 KEYS, CALLERS = "/run/keys", "/run/callers"
 READERS = ("litellm", "prometheus", "database", "door", "mcp")
 OWN_KEYS = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
+LITELLM_DATABASE = "litellm-database"
 LITELLM_ENTRY = f"""python="$(sed -n '1s/^#! *//p' "$(command -v litellm)")"
 case "$python" in */python*) ;; *) python=python3 ;; esac
 exec "$python" /litellm_server.py --keys {KEYS} "$@"
 """  # with the Python that its image has for it
+# With a database the image's own entry point comes first, which may have to prepare it: what it then calls `litellm` is ours.
+LITELLM_ENTRY_WITH_DATABASE = f"""PATH="/ours:$PATH" DATABASE_URL="$(cat {KEYS}/DATABASE_URL)"
+export PATH DATABASE_URL
+[ ! -x docker/prod_entrypoint.sh ] || exec docker/prod_entrypoint.sh "$@"
+exec litellm "$@"
+"""
+PRISMA_OF_ROOT = {"PRISMA_HOME_DIR": "/root", "PRISMA_NODEENV_CACHE_DIR": "/root/.cache/prisma-python/nodeenv"}
 NO_CALLERS = "defaults/callers"  # a folder in which no caller has a value
 AUDIT = "/run/audit"
 AUDITED = {"MCP_BRIDGE_AUDIT": f"{AUDIT}/{AUDIT_FILE}", "MCP_BRIDGE_AUDIT_SIZE": str(20 << 20), "MCP_BRIDGE_AUDIT_FILES": "5"}
@@ -74,6 +82,10 @@ def render(fleet: Fleet) -> Iterator[File]:
     for path, name in (("database/reader.sh", "reader.sh"), ("alertmanager.sh", "alertmanager.sh")):
         first, _, rest = template(name).partition("\n")
         yield File(f"compose/{path}", f"{first}\n# {MADE_BY}\n{rest}")
+    if fleet.litellm.database:
+        for path, name in (("database/litellm.sh", "litellm_database.sh"), ("litellm/litellm", "litellm.sh")):
+            first, _, rest = template(name).partition("\n")
+            yield File(f"compose/{path}", f"{first}\n# {MADE_BY}\n{rest}", is_program=True)
     yield callers_file(fleet)
     yield File("compose/defaults/nothing", "")
     if fleet.caller_secrets:
@@ -91,7 +103,12 @@ def whole(fleet: Fleet) -> dict[str, Any]:
     return {
         "name": fleet.name,
         "include": ["door.yaml", "database.yaml", *(f"{stanza.name}.yaml" for stanza in fleet.sidecars)],
-        "services": {"litellm": litellm(fleet), "prometheus": prometheus(fleet), "alertmanager": alertmanager(fleet)},
+        "services": {
+            "litellm": litellm(fleet),
+            **({LITELLM_DATABASE: litellm_database(fleet)} if fleet.litellm.database else {}),
+            "prometheus": prometheus(fleet),
+            "alertmanager": alertmanager(fleet),
+        },
         "volumes": {"prometheus": {}},
     }
 
@@ -175,7 +192,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
         ("${LAN_BIND:-127.0.0.1}", "${LITELLM_PORT:-4000}", front.LITELLM),
         ("127.0.0.1", "${PROMETHEUS_PORT:-9090}", front.PROMETHEUS),
     )  # Prometheus asks nobody who they are: never beyond this machine
-    said = [*OWN_KEYS, *_named(fleet)]
+    said = [*OWN_KEYS, *(OF_DATABASE if fleet.litellm.database else ()), *_named(fleet)]
     audits = {stanza.name: f"{stanza.name}-audit" for stanza in fleet.sidecars} if fleet.audit else {}
     return {
         "name": fleet.name,
@@ -225,17 +242,24 @@ def door(fleet: Fleet) -> dict[str, Any]:
 def litellm(fleet: Fleet) -> dict[str, Any]:
     """LiteLLM's own image; only its config is mounted, and only the variables that this names are passed on."""
     first = AFTER_KEYS | {"door": {"condition": "service_healthy"}}
-    uses_database = "DATABASE_URL" in _named(fleet)
+    own, uses_database = fleet.litellm.database, _uses_database(fleet)
+    # The image keeps the programs that reach a database in /root. Root without any right of root's may read them, and nobody else.
+    as_root = own and "non_root" not in fleet.litellm.image_name
     if uses_database:
-        first["database"] = {"condition": "service_healthy", "required": False}
+        first["database"] = {"condition": "service_healthy", "required": own}
+    if own:
+        first[LITELLM_DATABASE] = {"condition": "service_completed_successfully"}
     return {
         "image": fleet.pinned(fleet.litellm.image_name),
-        "entrypoint": ["/bin/sh", "-c", escaped(LITELLM_ENTRY), "--"],
+        "entrypoint": ["/bin/sh", "-c", escaped(LITELLM_ENTRY_WITH_DATABASE if own else LITELLM_ENTRY), "--"],
         "command": ["--config", "/app/config.yaml", "--port", "4000"],
-        "environment": ZONE | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": "/tmp"},
+        "environment": ZONE
+        | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HOME": "/tmp"}
+        | ({"STORE_MODEL_IN_DB": str(fleet.litellm.store_model_in_db)} | (PRISMA_OF_ROOT if as_root else {}) if own else {}),
         "volumes": [
             "${LITELLM_CONFIG:-../litellm/config.yaml}:/app/config.yaml:ro",
             "./litellm_server.py:/litellm_server.py:ro",
+            *(["./litellm:/ours:ro"] if own else []),
             _keys("litellm"),
         ],
         "networks": ["inside", "front", *(["database-litellm"] if uses_database else [])],
@@ -253,12 +277,29 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
             "start_period": "120s",
             "retries": 3,
         },
-        "user": USER,
+        "user": "0:0" if as_root else USER,
         **COMMON,
         "tmpfs": [_tmp("2g")],
         "mem_limit": "2g",
         "pids_limit": 256,
         "stop_grace_period": "3s",  # it keeps nothing, and waits for its clients to leave
+    }
+
+
+def litellm_database(fleet: Fleet) -> dict[str, Any]:
+    """Makes LiteLLM's role and database, on a new volume and on an old one, and ends."""
+    return {
+        "image": fleet.pinned(fleet.postgres_image),
+        "entrypoint": ["bash", "/litellm.sh"],
+        "environment": ZONE,
+        "volumes": ["./database/litellm.sh:/litellm.sh:ro", _keys("database")],
+        "networks": ["database-litellm"],
+        "depends_on": AFTER_KEYS | {"database": {"condition": "service_healthy"}},
+        "user": "postgres",
+        **COMMON,
+        "restart": "no",
+        "mem_limit": "64m",
+        "pids_limit": 16,
     }
 
 
@@ -320,10 +361,7 @@ def alertmanager(fleet: Fleet) -> dict[str, Any]:
 
 
 def database(fleet: Fleet) -> dict[str, Any]:
-    users = [
-        *(stanza.name for stanza in fleet.sidecars if "database" in stanza.needs),
-        *(["litellm"] if "DATABASE_URL" in _named(fleet) else []),
-    ]
+    users = [*(stanza.name for stanza in fleet.sidecars if "database" in stanza.needs), *(["litellm"] if _uses_database(fleet) else [])]
     networks = [f"database-{name}" for name in users]
     return {
         "name": fleet.name,
@@ -331,7 +369,7 @@ def database(fleet: Fleet) -> dict[str, Any]:
         "services": {
             "database": {
                 "image": fleet.pinned(fleet.postgres_image),
-                "profiles": ["postgres"],
+                **({} if fleet.litellm.database else {"profiles": ["postgres"]}),
                 "environment": ZONE
                 | {"POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres", "POSTGRES_PASSWORD_FILE": f"{KEYS}/POSTGRES_PASSWORD"},
                 "volumes": [
@@ -373,6 +411,10 @@ def _keys(reader: str) -> str:
 def _named(fleet: Fleet) -> list[str]:
     """The variables that LiteLLM's config names, beside the fleet's own keys."""
     return [name for name in named_in(gateway.config(fleet)) if name not in OWN_KEYS]
+
+
+def _uses_database(fleet: Fleet) -> bool:
+    return fleet.litellm.database or "DATABASE_URL" in _named(fleet)
 
 
 def _tmp(memory: str) -> str:

@@ -152,6 +152,8 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
     users = fleet.model_copy(update={"stanzas": [stanza for stanza in fleet.stanzas if not stanza.tests_only]})
     config = gateway.config(users)
     others = [name for name in named_in(config) if name not in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN")]
+    own = fleet.litellm.database
+    of_database = ["DATABASE_URL", "LITELLM_SALT_KEY"] if own else []
     alive = {
         "exec": {"command": ["python3", "-c", fill(template("litellm_health.py"), {"key": 'os.environ["LITELLM_MASTER_KEY"]'})]},
         "periodSeconds": 20,
@@ -159,12 +161,14 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
     }
     container = {
         "name": "litellm",
-        "image": fleet.pinned(fleet.litellm.image_name),
+        "image": fleet.pinned(_image_of_litellm(fleet)),
         "args": ["--config", "/etc/litellm/config.yaml", "--port", "4000"],
         "env": [
             {"name": "LITELLM_MASTER_KEY", "valueFrom": {"secretKeyRef": {"name": KEYS, "key": "litellm_master_key"}}},
             {"name": "BRIDGE_TOKEN", "valueFrom": {"secretKeyRef": {"name": KEYS, "key": "bridge_token"}}},
             *({"name": name, "valueFrom": {"secretKeyRef": {"name": "mcp-litellm", "key": name, "optional": True}}} for name in others),
+            *({"name": name, "valueFrom": {"secretKeyRef": {"name": "mcp-litellm", "key": name}}} for name in of_database),
+            *([{"name": "STORE_MODEL_IN_DB", "value": str(fleet.litellm.store_model_in_db)}] if own else []),
             {"name": "LITELLM_LOCAL_MODEL_COST_MAP", "value": "True"},
             {"name": "HOME", "value": "/tmp"},
         ],
@@ -182,6 +186,12 @@ def litellm(fleet: Fleet) -> list[dict[str, Any]]:
         _deployment("litellm", labels, container, volumes),
         _service("litellm", labels, 4000),
     ]
+
+
+def _image_of_litellm(fleet: Fleet) -> str:
+    """With a database the usual one runs as root only, which the namespace does not allow (compose.py: `as_root`)."""
+    said = fleet.litellm
+    return said.image_name.replace("/litellm:", "/litellm-non_root:") if said.database and not said.image else said.image_name
 
 
 def network(fleet: Fleet) -> list[dict[str, Any]]:
@@ -252,6 +262,12 @@ def _how(fleet: Fleet) -> str:
         " \\\n".join(f"     --from-literal={key}=TOKEN --from-literal={key}_hash=HASH" for key in TOKENS),
         "   (`mcp-bridge token` makes a token and its hash: MCPs see hashes only. They are the operator's, LiteLLM's and Prometheus')",
     ]
+    if fleet.litellm.database:
+        lines += [
+            f"   kubectl -n {fleet.name} create secret generic mcp-litellm --from-literal=DATABASE_URL=postgresql://… --from-literal=LITELLM_SALT_KEY=sk-…",
+            "   (LiteLLM's database is a Postgres of yours, with an empty database; keep the salt, without it what LiteLLM stored cannot be read.",
+            "   Nobody makes the callers' LiteLLM keys here: without one they call the MCPs at their own addresses)",
+        ]
     for stanza in fleet.sidecars:
         if stanza.secrets and not stanza.tests_only:
             keys = " ".join(
