@@ -82,6 +82,10 @@ class Settings:
 
     host: str = option("127.0.0.1", "address to bind")
     port: int = option(8000, "port to bind; 0 takes any free one and prints it", type=port)
+    tls_cert: str = option(
+        "", "speak https with this certificate (PEM, its issuers' behind it); read again when the file changes", metavar="FILE"
+    )
+    tls_key: str = option("", "the certificate's key (default: in the file of --tls-cert)", metavar="FILE")
     uds: str = option("", "listen on this Unix socket, and on no address", metavar="PATH")
     name: str = option("", "the MCP's name in logs, metrics and session ids (default: from the command)")
     config: str = option(
@@ -334,6 +338,8 @@ def _check(settings: Settings) -> None:
         raise UsageError("--admin-api adds servers to the file of --config, and there is none")
     if settings.admin_api and not (settings.admin_token_file or settings.callers):
         raise UsageError("--admin-api needs --admin-token-file FILE, or --callers with an admin: it is for nobody else")
+    if settings.tls_key and not settings.tls_cert:
+        raise UsageError("--tls-key is the key of a certificate: which one? (--tls-cert FILE)")
     if settings.root_path and not settings.root_path.startswith("/"):
         raise UsageError(f"--root-path {settings.root_path!r} must start with '/'")
     for name in ("env_file", "token_file", "callers", "admin_token_file", "config"):

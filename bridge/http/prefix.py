@@ -11,7 +11,7 @@ HEADER = b"x-forwarded-prefix"
 LONGEST = 200
 # RFC 3986's pchar without the comma, which joins two headers to one that is no path.
 _PATH = re.compile(rb"(?:/(?:[A-Za-z0-9._~!$&'()*+;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
-_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|\.\.", re.IGNORECASE)
 
 
@@ -26,14 +26,16 @@ def prefix(headers: dict[bytes, bytes], otherwise: str) -> bytes:
     return given.rstrip(b"/")
 
 
-def base(public_url: str, root_path: str, headers: dict[bytes, bytes]) -> str:
+def base(public_url: str, root_path: str, own_scheme: str, headers: dict[bytes, bytes]) -> str:
     """The address that the client has for our "/", without a slash at its end: --public-url, or what proxies say (the outermost
     one, where several do). Empty where that is no address."""
     if public_url:
         return public_url.rstrip("/")
     host = _outermost(headers, b"x-forwarded-host") or headers.get(b"host", b"").decode("latin-1")
-    scheme = "https" if _outermost(headers, b"x-forwarded-proto").lower() in ("https", "wss") else "http"
-    return f"{scheme}://{host}{prefix(headers, root_path).decode()}" if _HOST.fullmatch(host) else ""
+    scheme = {"https": "https", "wss": "https", "http": "http", "ws": "http"}.get(
+        _outermost(headers, b"x-forwarded-proto").lower(), own_scheme
+    )
+    return f"{scheme}://{host}{prefix(headers, root_path).decode()}" if HOST.fullmatch(host) else ""
 
 
 def _outermost(headers: dict[bytes, bytes], name: bytes) -> str:

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="send it (repeatable)")
     parser.add_argument("--token-file", metavar="FILE", help="send its first line as the bearer token")
+    parser.add_argument("--ca", metavar="FILE", help="trust certificates of this authority too, or this very certificate (PEM)")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="patience for each answer (default: 30)")
     parser.add_argument(
         "--env",

@@ -17,7 +17,7 @@ from mcp.client._transport import TransportStreams  # what all transports of the
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import McpHttpClientFactory, create_mcp_http_client
+from mcp.shared._httpx_utils import McpHttpClientFactory
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types import METHOD_NOT_FOUND
@@ -84,7 +84,7 @@ def _streams(endpoint: Endpoint, plan: Plan, trace: Trace) -> AbstractAsyncConte
         case "sse":
             return sse_client(endpoint.url, timeout=plan.timeout, httpx_client_factory=_factory(plan, trace))
         case "websocket":
-            return websocket_client(endpoint.url, plan.headers, plan.timeout)
+            return websocket_client(endpoint.url, plan.headers, plan.timeout, plan.trust)
         case "stdio":
             program, *rest = endpoint.command
             parameters = StdioServerParameters(
@@ -122,9 +122,8 @@ def _factory(plan: Plan, trace: Trace) -> McpHttpClientFactory:
 def _http_client(plan: Plan, trace: Trace) -> httpx2.AsyncClient:
     # Reading may take longer than our patience, so that it is our own deadline that ends it, with our own words.
     timeout = httpx2.Timeout(plan.timeout, read=plan.timeout + 300)
-    client = create_mcp_http_client(headers=dict(plan.headers), timeout=timeout)
-    client.event_hooks = {"response": [trace.note_response]}
-    return client
+    hooks: dict[str, list[Callable[..., Any]]] = {"response": [trace.note_response]}
+    return httpx2.AsyncClient(headers=dict(plan.headers), timeout=timeout, event_hooks=hooks, verify=plan.trust or True)
 
 
 async def _answer(_: Any, method: str, params: Mapping[str, Any] | None) -> dict[str, Any]:

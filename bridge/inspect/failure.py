@@ -38,7 +38,11 @@ def explain(trace: Trace, trouble: Exception | None) -> Failure:
     if isinstance(cause, OSError | httpx2.ConnectError) and not trace.opened:
         host = urlsplit(trace.endpoint.url).netloc.rpartition("@")[2]
         words = _plainly(cause)
-        hint = "is it http://, and is its certificate known?" if "SSL" in words else "is it running, and on this port?"
+        hint = (
+            "is it http://, or is its certificate not known here (--ca FILE)?"
+            if "SSL" in words or "certificate" in words
+            else "is it running, and on this port?"
+        )
         return Failure("failed", f"cannot connect to {host}: {words}; {hint}", unreachable=True)
     words = str(cause) or type(cause).__name__
     if isinstance(cause, InvalidHandshake):

@@ -1,10 +1,11 @@
-"""The arguments, turned into a plan: which endpoints to try, with what in hand. Pure, but for reading the token file."""
+"""The arguments, turned into a plan: which endpoints to try, with what in hand. Pure, but for reading the files of --token-file and --ca."""
 
 import argparse
 import json
 import os
 import shlex
 import shutil
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import takewhile, zip_longest
@@ -49,6 +50,7 @@ class Plan:
     expect: str
     json: bool
     openai: bool
+    trust: ssl.SSLContext | None = None  # for https; None for what everybody trusts
 
 
 def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
@@ -75,6 +77,7 @@ def read(arguments: argparse.Namespace, command: list[str]) -> Plan:
         expect=arguments.expect,
         json=arguments.json,
         openai=arguments.openai,
+        trust=_trust(arguments.ca) if arguments.ca else None,
     )
 
 
@@ -130,7 +133,7 @@ def endpoints_of_command(command: list[str], cwd: str | None) -> tuple[Endpoint,
 
 
 def _refuse_what_does_not_apply(arguments: argparse.Namespace, command: list[str]) -> None:
-    for_urls = {"--header": arguments.header, "--token-file": arguments.token_file}
+    for_urls = {"--header": arguments.header, "--token-file": arguments.token_file, "--ca": arguments.ca}
     for_commands = {"--env": arguments.env, "--cwd": arguments.cwd}
     target = "a command" if command else "a URL"
     for flag, value in (for_urls if command else for_commands).items():
@@ -176,6 +179,18 @@ def _environment(named: list[str]) -> dict[str, str]:
             raise BadUsage(f"--env {name}: it is not set here; give it a value with --env {name}=VALUE")
         environment[name] = value if equals else os.environ[name]
     return environment
+
+
+def _trust(file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a certificate of its own is enough
+    try:
+        context.load_verify_locations(file)
+    except OSError as problem:  # ssl.SSLError is one
+        raise BadUsage(
+            f"--ca {file}: {problem.strerror if problem.filename is None and problem.errno == 2 else 'no certificate (PEM)'}"
+        ) from None
+    return context
 
 
 def _call(tool: str, text: str) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 It yields what the SDK's own transports yield, a stream of messages to read and one to write, so the rest cannot tell.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -19,12 +20,20 @@ Streams = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[Sess
 
 
 @asynccontextmanager
-async def websocket_client(url: str, headers: Mapping[str, str], open_timeout: float) -> AsyncIterator[Streams]:
+async def websocket_client(
+    url: str, headers: Mapping[str, str], open_timeout: float, trust: ssl.SSLContext | None
+) -> AsyncIterator[Streams]:
     received, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, pending = anyio.create_memory_object_stream[SessionMessage](0)
     async with (
         connect(
-            url, subprotocols=[Subprotocol("mcp")], additional_headers=headers, max_size=None, open_timeout=open_timeout, close_timeout=2
+            url,
+            subprotocols=[Subprotocol("mcp")],
+            additional_headers=headers,
+            max_size=None,
+            open_timeout=open_timeout,
+            close_timeout=2,
+            ssl=(trust or True) if url.startswith("wss:") else None,
         ) as socket,
         anyio.create_task_group() as tasks,
     ):

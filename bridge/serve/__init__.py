@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge import log
+from bridge.certificate import Certificate
 from bridge.private import close_memory
 from bridge.serve.configuration import read, resource_server
 from bridge.serve.listener import bind
@@ -29,9 +30,10 @@ def serve(settings: Settings, argv: list[str]) -> int:
     configuration = read(settings, argv)
     oauth = resource_server(settings, configuration.tokens)
     key = session_key(settings)
+    certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     listener = bind(settings)
     try:
-        return _runner()(Process(settings, argv, configuration, oauth, key, listener).run())
+        return _runner()(Process(settings, argv, configuration, oauth, key, certificate, listener).run())
     finally:
         if settings.uds:
             Path(settings.uds).unlink(missing_ok=True)

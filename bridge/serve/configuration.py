@@ -77,7 +77,7 @@ def resource_server(settings: Settings, tokens: Tokens | None) -> "ResourceServe
         return None
     from bridge.oauth.resource import open_resource_server  # start-up time: cryptography, only for those who use it
 
-    base_of = partial(prefix.base, settings.public_url, settings.root_path)
+    base_of = partial(prefix.base, settings.public_url, settings.root_path, "https" if settings.tls_cert else "http")
     return open_resource_server(settings, log.Log(), base_of, caller_of(tokens))
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bridge import __version__, log, metrics
@@ -13,6 +14,7 @@ from bridge.callers.audit_log import AuditLog
 from bridge.callers.audit_sums import Sums
 from bridge.callers.credentials import caller_of as caller_of_principal
 from bridge.callers.keys import revoked_by
+from bridge.certificate import Certificate
 from bridge.child import reaper
 from bridge.http.app import App
 from bridge.http.gate import Gate
@@ -41,6 +43,7 @@ class Process:
         configuration: Configuration,
         oauth: "ResourceServer | None",
         key: bytes,
+        certificate: Certificate | None,
         listener: socket.socket,
     ):
         self._settings = settings
@@ -48,6 +51,7 @@ class Process:
         self._configuration = configuration
         self._oauth = oauth
         self._key = key
+        self._certificate = certificate
         self._listener = listener
         self._log = log.Log()
         self._audit_log = audit_log(settings)
@@ -76,7 +80,7 @@ class Process:
         registry = metrics.registry(services.current.values(), gate.refused)
         pages = Pages(services.current, gate, registry, self._reload_on_request, settings.root_path, not settings.config)
         app = self._app = App(services.current, not settings.config, settings, gate, pages, self._admin_pages())
-        server = server_of(app, settings.max_body)
+        server = server_of(app, settings.max_body, self._certificate)
         async with tasks:
             http = tasks.create_task(server.serve([self._listener]))
             clock = tasks.create_task(self._sweep())
@@ -115,6 +119,12 @@ class Process:
             profile=settings.profile,
             mcps=",".join(self._services.current) if settings.config else None,
         )
+        if self._certificate is not None and self._certificate.validity.ends_soon(datetime.now(UTC)):
+            self._log.warning(
+                "the certificate ends soon: is it renewed?",
+                file=settings.tls_cert,
+                until=f"{self._certificate.validity.until:%Y-%m-%d %H:%M} UTC",
+            )
         if not is_private(settings) and not (settings.allowed_host or not self._gate.is_open):
             self._log.warning(
                 "open to the network without a token, and only for requests to this machine's own names: "
@@ -130,6 +140,8 @@ class Process:
             self._services.sweep(loop.time())
             if callers.has_changed(loop.time()):
                 self._reload_on_signal()
+            if self._certificate is not None and self._certificate.has_changed(loop.time()):
+                self._read_certificate(self._certificate)
             if self._sums is not None:
                 self._sums.sweep()
             if self._oauth is not None and (expired := self._oauth.expired()):
@@ -142,6 +154,15 @@ class Process:
     def _reload_on_signal(self) -> None:
         with suppress(UsageError):
             self._reload_on_request()
+
+    def _read_certificate(self, certificate: Certificate) -> None:
+        """Connections that are open go on with that of before."""
+        try:
+            certificate.read()
+        except UsageError as error:
+            self._log.error("certificate not reloaded, that of before stays in use", why=str(error))
+        else:
+            self._log.info("certificate reloaded", until=f"{certificate.validity.until:%Y-%m-%d}")
 
     def _reload_on_request(self) -> dict[str, list[str]]:
         """Raises UsageError, which is logged."""

@@ -1,12 +1,14 @@
 """uvicorn, as a bridge runs it."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from bridge.certificate import Certificate
 from bridge.http.app import App
 from bridge.http.fast import FastProtocol
 from bridge.serve.listener import BACKLOG
@@ -30,11 +32,16 @@ class Server(uvicorn.Server):
             listening.close()
 
 
-def server_of(app: App, max_body: int) -> Server:
+def server_of(app: App, max_body: int, certificate: Certificate | None) -> Server:
+    protocol: Callable[..., asyncio.Protocol] = partial(FastProtocol, bridge=app)
+    if certificate is not None:
+        from bridge.http.tls import with_tls  # start-up time: only for those who use it
+
+        protocol = partial(with_tls, certificate.now, app.head_timeout, protocol)
     return Server(
         uvicorn.Config(
             app.asgi,
-            http=partial(FastProtocol, bridge=app),  # type: ignore[arg-type]  # uvicorn only calls it, and wants a class to be named
+            http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it, and wants a class to be named
             ws=partial(_websocket_protocol, write_timeout=app.write_timeout),  # type: ignore[arg-type]  # as above
             lifespan="off",
             interface="asgi3",

@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from support.certificates import any_certificate
+
 ACCEPT = "application/json, text/event-stream"
 
 
@@ -30,7 +32,7 @@ def open_socket(url: str) -> socket.socket:
     parts = urlsplit(url)
     connection = socket.create_connection((parts.hostname, parts.port), timeout=5)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    return any_certificate().wrap_socket(connection) if parts.scheme == "https" else connection
 
 
 def post(url: str, body, *, path: str = "/mcp", **headers: str) -> bytes:

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 CHILDREN = ROOT / "tests" / "children"
 CACHE = tempfile.TemporaryDirectory(prefix="mcp-bridge-tests-")  # what one run learns is not for the next one
 PR_SET_CHILD_SUBREAPER = 36
-LISTENING = re.compile(r"\blistening\b.*?\burl[\"']?[=:]\s*[\"']?(http://[^\s\"',]+)")
+LISTENING = re.compile(r"\blistening\b.*?\burl[\"']?[=:]\s*[\"']?(https?://[^\s\"',]+)")
 
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
 
+from support.certificates import any_certificate
 from support.client import Message
 from support.sse_events import Event, events
 
@@ -23,7 +24,10 @@ class Stream:
 
     def __init__(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None):
         parts = urlsplit(url)
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port)
+        if parts.scheme == "https":
+            self.connection = http.client.HTTPSConnection(parts.hostname, parts.port, context=any_certificate())
+        else:
+            self.connection = http.client.HTTPConnection(parts.hostname, parts.port)
         self.connection.request(method, parts.path + ("?" + parts.query if parts.query else ""), body, headers)
         self.socket = self.connection.sock
         self.response: http.client.HTTPResponse | None = None

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from support.certificates import any_certificate
 from support.client import Client
 from support.http import encode
 
@@ -20,7 +21,10 @@ class Ws(Client):
     def connect(self):
         address = "ws" + self.url.removeprefix("http") + "/ws"
         self.opened = ExitStack()
-        connection = connect(address, subprotocols=["mcp"], additional_headers=self.headers, max_size=None, proxy=None, close_timeout=1)
+        options = {"subprotocols": ["mcp"], "additional_headers": self.headers, "max_size": None, "proxy": None, "close_timeout": 1}
+        if address.startswith("wss:"):
+            options["ssl"] = any_certificate()
+        connection = connect(address, **options)
         self.socket = self.opened.enter_context(connection)
         threading.Thread(target=self.follow, daemon=True).start()
 
