@@ -20,6 +20,8 @@ FLEET = {
     "approve": "say that the tools of MCPs are good as they are now",
     "lint": "say what is odd in the tools of all MCPs",
     "outdated": "say what is newer than what runs, how old it is, and what was taken back",
+    "update": "try newer versions beside those that run, show how their tools differ, and switch to them",
+    "rollback": "go back to the version of an MCP before its last update",
     "tools": "list the tools of all MCPs",
     "resources": "list the resources of all MCPs",
     "prompts": "list the prompts of all MCPs",

@@ -22,6 +22,7 @@ import tempfile
 import tomllib
 import urllib.request
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.fleet.engines import contained, packages
@@ -61,16 +62,17 @@ class NoWheel(CannotLock):
         self.reason = reason
 
 
-def lock(project: Project, stanza: Stanza, upgrade: bool = False) -> list[str]:
-    """Make the locks of one MCP. Returns the paths that changed; nothing is asked of anybody if the stanza did not change."""
+def lock(project: Project, stanza: Stanza, upgrade: bool = False, as_of: datetime | None = None) -> list[str]:
+    """Make the locks of one MCP. Returns the paths that changed; nothing is asked of anybody if the stanza did not change.
+    `as_of`: of nothing that came later than that."""
     if not upgrade and is_locked(project, stanza):
         return []
     if stanza.binary and stanza.binary.url:
         _check_digests(stanza.name, stanza.binary)
     if wanted := python_packages(stanza):
-        return write(project.root, [File(f"images/{stanza.name}/{REQUIREMENTS}", _python_lock(stanza, wanted))])
+        return write(project.root, [File(f"images/{stanza.name}/{REQUIREMENTS}", _python_lock(stanza, wanted, as_of))])
     if manifest := node_manifest(stanza):
-        return write(project.root, _node_lock(stanza.name, manifest))
+        return write(project.root, _node_lock(stanza.name, manifest, as_of))
     return []
 
 
@@ -182,7 +184,7 @@ def _says(path: Path, expected: str) -> bool:
 # ---- who knows which packages go together ---------------------------------------------
 
 
-def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
+def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = None) -> str:
     place = (
         ""
         if not stanza.build
@@ -192,19 +194,26 @@ def _python_lock(stanza: Stanza, wanted: list[str]) -> str:
     )
     _tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
     try:
-        lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build)
+        lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build, as_of)
     except CannotLock:
         if stanza.python == OLDEST:
             raise
-        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build)
+        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
     return header(stanza) + lines
 
 
 def _resolve(
-    name: str, wanted: list[str], python: str, constraints: Iterable[str] = (), overrides: Iterable[str] = (), build: bool = False
+    name: str,
+    wanted: list[str],
+    python: str,
+    constraints: Iterable[str] = (),
+    overrides: Iterable[str] = (),
+    build: bool = False,
+    as_of: datetime | None = None,
 ) -> str:
     """The lines of a requirements file with hashes, for this Python and every later one, on every machine."""
     options = ["--universal", "--python-version", python, "--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
+    options += as_of_options(as_of)
     try:
         return compiled(wanted, options, build, constraints, overrides)
     except Failed as error:
@@ -212,6 +221,15 @@ def _resolve(
             blamed = re.search(r"[Bb]ecause (\S+==\S+ has no (?:usable )?wheels)", _said(error))
             raise NoWheel(f"{name}: {f'it cannot be had, because {blamed[1]}' if blamed else _said(error)}") from None
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
+
+
+def as_of_options(as_of: datetime | None) -> list[str]:
+    """What uv is told so that it resolves as it would have at that time. Files of which the index does not say since when it has them do not count."""
+    return ["--exclude-newer", _zulu(as_of)] if as_of else []
+
+
+def _zulu(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def compiled(
@@ -239,7 +257,12 @@ def _compiled(texts: dict[str, str], options: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         for file, text in texts.items():
             Path(folder, file).write_text(text)
-        run([*_uv(), "pip", "compile", "stanza", *options, "--output-file", "lock"], PATIENCE, cwd=Path(folder), env=packages.trusting())
+        run(
+            [*_uv(), "pip", "compile", "stanza", *options, "--output-file", "lock"],
+            PATIENCE,
+            Path(folder),
+            {"UV_PYTHON_DOWNLOADS": "never", **packages.trusting()},
+        )
         return Path(folder, "lock").read_text()
 
 
@@ -262,13 +285,14 @@ def _uv() -> list[str]:
     raise CannotLock("uv is needed for a Python lock and cannot be had: pip install uv")
 
 
-def _node_lock(name: str, manifest: str) -> list[File]:
+def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[File]:
     _tell(f"locking {name}")
     try:
         node = packages.node()
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, MANIFEST).write_text(manifest)
-            _npm(node, folder, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_QUIETLY)
+            before = [f"--before={_zulu(as_of)}"] if as_of else []
+            _npm(node, folder, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", *before, *_QUIETLY)
             _refused_by_npm(name, node, folder)
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:

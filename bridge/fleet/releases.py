@@ -50,7 +50,7 @@ class Release:
     def is_outdated(self) -> bool:
         if self.source == "image":
             return bool(self.here and self.newest) and self.here != self.newest
-        return bool(self.newest) and _is_newer(self.newest, self.here)
+        return bool(self.newest) and is_newer(self.newest, self.here)
 
 
 def releases(fleet: Fleet, names: Iterable[str] = ()) -> list[Release]:
@@ -97,12 +97,12 @@ def of_pypi(mcp: str, package: str, python: str = PYTHON, build: bool = False) -
     try:
         newest, newest_since, _ = _compiled(name, python, build)
     except Failed as error:
-        return Release(mcp, "pypi", name, version, not_asked=_first_line(error))
+        return Release(mcp, "pypi", name, version, not_asked=first_line(error))
     try:
         _, since, troubles = _compiled(package, python, build)
     except Failed as error:
         if "no version of" not in _unwrapped(error.printed):
-            return Release(mcp, "pypi", name, version, newest, None, newest_since, not_asked=_first_line(error))
+            return Release(mcp, "pypi", name, version, newest, None, newest_since, not_asked=first_line(error))
         since, troubles = None, ("withdrawn: the index has this version no more",)
     return Release(mcp, "pypi", name, version, newest, since, newest_since, troubles)
 
@@ -131,21 +131,21 @@ def of_npm(mcp: str, package: str) -> Release:
     name, _, version = package.rpartition("@")
     try:
         try:
-            said, troubles = _viewed(package), tuple[str, ...]()
+            said, troubles = viewed(package), tuple[str, ...]()
         except Failed as error:
             if "E404" not in error.printed:
                 raise
-            said, troubles = _viewed(name) | {"deprecated": ""}, ("withdrawn: the index has this version no more",)
+            said, troubles = viewed(name) | {"deprecated": ""}, ("withdrawn: the index has this version no more",)
         times, newest = said.get("time") or {}, str((said.get("dist-tags") or {}).get("latest", ""))
     except (Failed, ValueError, AttributeError) as error:
-        return Release(mcp, "npm", name, version, not_asked=_first_line(error))
+        return Release(mcp, "npm", name, version, not_asked=first_line(error))
     troubles = (f"deprecated: {said['deprecated']}",) if said.get("deprecated") else troubles
-    return Release(mcp, "npm", name, version, newest, _moment(times.get(version)), _moment(times.get(newest)), troubles)
+    return Release(mcp, "npm", name, version, newest, moment(times.get(version)), moment(times.get(newest)), troubles)
 
 
-def _viewed(package: str) -> dict[str, Any]:
+def viewed(package: str) -> dict[str, Any]:
     """Raises Failed, or ValueError where npm says nothing that can be read."""
-    said = json.loads(npm("view", package, "name", "version", "dist-tags", "time", "deprecated", "--json"))
+    said = json.loads(npm("view", package, "name", "version", "versions", "dist-tags", "time", "deprecated", "--json"))
     if not isinstance(said, dict):
         raise ValueError("npm does not say what it is")
     return said
@@ -168,18 +168,18 @@ def of_image(fleet: Fleet, mcp: str, image: str) -> Release:
     try:
         newest = digests.digest(name)
     except Failed as error:
-        return Release(mcp, "image", name, here, not_asked=_first_line(error))
+        return Release(mcp, "image", name, here, not_asked=first_line(error))
     return Release(mcp, "image", name, here, newest)
 
 
 # ---- small print
 
 
-def _is_newer(one: str, other: str) -> bool:
-    return _key(one) > _key(other)
+def is_newer(one: str, other: str) -> bool:
+    return key(one) > key(other)
 
 
-def _key(version: str) -> tuple[list[int], int, list[int]]:
+def key(version: str) -> tuple[list[int], int, list[int]]:
     """The numbers in front; then whether it came before that release, is it, or came after it; then the numbers behind."""
     version = version.partition("+")[0]
     front = re.match(r"v?(\d+(?:\.\d+)*)", version)
@@ -191,7 +191,7 @@ def _key(version: str) -> tuple[list[int], int, list[int]]:
     return numbers, stage, [int(part) for part in re.findall(r"\d+", behind)]
 
 
-def _moment(said: object) -> datetime | None:
+def moment(said: object) -> datetime | None:
     try:
         return datetime.fromisoformat(str(said))
     except ValueError:
@@ -203,7 +203,7 @@ def _unwrapped(printed: str) -> str:
     return " ".join(printed.split())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     if not isinstance(error, Failed):
         return "npm does not say what it is"
     said = re.sub(r"^(npm )?error:? ?", "", error.reason.strip(), flags=re.IGNORECASE)

@@ -1,14 +1,10 @@
 """`mcp-bridge outdated` against an index of our own, asked by the real uv and the real npm."""
 
-import hashlib
-import io
 import json
-import threading
-import zipfile
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from support.index import Index, served
 
 from bridge import cli
 from bridge.fleet import Fleet, Stanza, digests, releases
@@ -28,72 +24,13 @@ NPM = {
 }
 
 
-def wheel(name: str, version: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as packed:
-        packed.writestr(f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        packed.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        packed.writestr(f"{name}-{version}.dist-info/RECORD", "")
-    return file.getvalue()
-
-
-class Index(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        path = self.path.replace("%2f", "/").replace("%2F", "/").partition("?")[0]
-        if path.endswith(".whl"):
-            name, version, *_ = path.rpartition("/")[2].split("-")
-            self.answer(wheel(name, version), "application/octet-stream")
-        elif (name := path.removeprefix("/simple/").strip("/")) in PYPI:
-            files = [
-                {
-                    "filename": f"{name}-{version}-py3-none-any.whl",
-                    "url": f"/files/{name}-{version}-py3-none-any.whl",
-                    "hashes": {"sha256": hashlib.sha256(wheel(name, version)).hexdigest()},
-                    "upload-time": since,
-                    "yanked": yanked,
-                }
-                for version, (since, yanked) in PYPI[name].items()
-            ]
-            said = {"meta": {"api-version": "1.1"}, "name": name, "versions": list(PYPI[name]), "files": files}
-            self.answer(json.dumps(said).encode(), "application/vnd.pypi.simple.v1+json")
-        elif (name := path.strip("/")) in NPM:
-            about = NPM[name]
-            versions = {
-                version: {"name": name, "version": version, "dist": {"tarball": "http://127.0.0.1/x.tgz"}, **more}
-                for version, more in about["versions"].items()
-            }
-            self.answer(json.dumps({"name": name, **about, "versions": versions}).encode(), "application/json")
-        else:
-            self.send_error(404)
-
-    def answer(self, body: bytes, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def index(monkeypatch, tmp_path):
     """The user's settings name this index, for uv and for npm."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        for name, value in {
-            "UV_DEFAULT_INDEX": f"{url}/simple/",
-            "npm_config_registry": f"{url}/",
-            "npm_config_fetch_retries": "0",
-            "UV_CACHE_DIR": str(tmp_path / "uv"),
-            "npm_config_cache": str(tmp_path / "npm"),
-            "NO_PROXY": "127.0.0.1",
-        }.items():
+    with served(Index(PYPI, NPM)) as index:
+        for name, value in index.environment(tmp_path).items():
             monkeypatch.setenv(name, value)
-        yield url
-        server.shutdown()
+        yield index
 
 
 def test_a_package_of_pypi_tells_its_age_what_is_newer_and_that_it_was_yanked(index):
@@ -144,11 +81,11 @@ def test_what_an_index_does_not_have_or_does_not_answer_is_not_called_up_to_date
     ],
 )
 def test_versions_are_compared_by_their_numbers(newer, older):
-    assert releases._is_newer(newer, older) and not releases._is_newer(older, newer)
+    assert releases.is_newer(newer, older) and not releases.is_newer(older, newer)
 
 
 def test_the_same_release_written_longer_is_not_newer():
-    assert not releases._is_newer("1.0.0", "1.0") and not releases._is_newer("1.0", "1.0.0")
+    assert not releases.is_newer("1.0.0", "1.0") and not releases.is_newer("1.0", "1.0.0")
 
 
 @pytest.mark.parametrize(("today", "outdated"), [("a", False), ("b", True)])

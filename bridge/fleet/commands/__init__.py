@@ -32,6 +32,8 @@ COMMANDS = (
     "approve",
     "lint",
     "outdated",
+    "update",
+    "rollback",
     "tools",
     "resources",
     "prompts",

@@ -9,6 +9,7 @@ import importlib
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,22 +68,57 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
     unlocked = _lock_what_changed(project, whole, names, say)
     engine = choice.with_what_it_needs(engine, may_be_another, project, whole, names, say)
     _tell_what_is_special(engine, whole.only(names), say)
+
+    def unproved(started: Started, memory: LastUp) -> list[str]:
+        return [] if arguments.no_verify else _unproved(started, memory, verify_all=arguments.verify_all or bool(arguments.model))
+
+    started, memory, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, unproved, arguments.model)
+    if verdict and (not verdict.is_ok or any(report.unapproved for report in verdict.mcps)):
+        _complain(verdict)
+    _print(engine, started, environment, verdict, memory, project, tell_each=bool(arguments.names))
+    print(f"\n{_summary(started, verdict, arguments.no_verify, time.monotonic() - began)}")
+    return 1 if started.troubles or started.still or (verdict and not verdict.is_ok) else 0
+
+
+def again(engine: Engine, project: Project, name: str, say: Say) -> list[str]:
+    """Let all that the last `up` started be as the files say now, and prove this MCP. Returns why it is not well. Raises EngineError."""
+    before = remembered(project)
+    if before is None:
+        return ["nothing runs: `mcp-bridge up`"]
+    whole = load(project, before.litellm)
+    names = [stanza.name for stanza in whole.stanzas if stanza.name in (*before.names, *before.left_out)]
+    environment = environments.complete(project, whole, engine.made_keys)
+    unlocked = _lock_what_changed(project, whole, names, say)
+    started, _, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, lambda *_: [name])
+    if trouble := started.troubles.get(name) or started.left_out.get(name):
+        return [trouble]
+    return [f"{hop.name}: {hop.seen}" for report in (verdict.mcps if verdict else []) for hop in report.failures]
+
+
+def _started_and_proved(
+    engine: Engine,
+    project: Project,
+    whole: Fleet,
+    names: list[str],
+    environment: Environment,
+    unlocked: dict[str, str],
+    say: Say,
+    unproved: Callable[[Started, LastUp], list[str]],
+    model: str = "",
+) -> tuple[Started, LastUp, "Verdict | None"]:
+    """What runs then, what is remembered of it, and the verdict on what was not proved yet."""
     before = remembered(project)
     started = _started(engine, project, whole, names, environment, unlocked)
     memory = _memory(engine, started, before.verified if before else {}, definition.of_all(project, started.fleet))
     remember(project, memory)
     say("it runs")
-    verdict = None
-    if todo := [] if arguments.no_verify else _unproved(started, memory, verify_all=arguments.verify_all or bool(arguments.model)):
-        wanted = replace(started, fleet=whole.only(todo), left_out={})
-        verdict = verify_now(engine, wanted, environment, arguments.model, say, images=project.images)
-        memory = _memory(engine, started, memory.verified | _proved(verdict, started, memory), memory.definitions)
-        remember(project, memory)
-        if not verdict.is_ok or any(report.unapproved for report in verdict.mcps):
-            _complain(verdict)
-    _print(engine, started, environment, verdict, memory, project, tell_each=bool(arguments.names))
-    print(f"\n{_summary(started, verdict, arguments.no_verify, time.monotonic() - began)}")
-    return 1 if started.troubles or started.still or (verdict and not verdict.is_ok) else 0
+    if not (todo := unproved(started, memory)):
+        return started, memory, None
+    wanted = replace(started, fleet=whole.only(todo), left_out={})
+    verdict = verify_now(engine, wanted, environment, model, say, images=project.images)
+    memory = _memory(engine, started, memory.verified | _proved(verdict, started, memory), memory.definitions)
+    remember(project, memory)
+    return started, memory, verdict
 
 
 def _ask_the_doctor(patient: Patient, say: Say) -> None:

@@ -118,6 +118,9 @@ class Engine(Protocol):
     def fetch(self, images: Collection[str]) -> str:
         """Fetch what is missing. Returns why that cannot be, in one line; empty if it can."""
 
+    def prepare(self, fleet: Fleet, names: Collection[str], environment: Environment) -> dict[str, str]:
+        """Make what these MCPs need to run, beside what runs, and keep what that was made from. Returns why it cannot be for some."""
+
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         """Make what runs be these MCPs of the fleet; what is right already is not touched. Raises EngineError."""
 

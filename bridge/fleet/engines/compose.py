@@ -91,6 +91,12 @@ class Compose(Starting):
             return sorted(folder.glob(f"audit/*/{AUDIT_FILE}"))
         return []
 
+    def prepare(self, fleet: Fleet, names: Collection[str], environment: Environment) -> dict[str, str]:
+        self.project_name = self._claim(fleet)
+        self._render(fleet)
+        self._keep(names)
+        return self._build([fleet[name] for name in names])
+
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         wanted, left_out = startable(environment, fleet.only(names))
         self.project_name = self._claim(fleet)

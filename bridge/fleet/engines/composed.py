@@ -17,7 +17,7 @@ ALERTMANAGER = "alertmanager"
 RUN_TO_THEIR_END = (KEYS, LITELLM_DATABASE)
 QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT")
-LATER = ("replaced", "passwords", "project")  # what earlier versions did not remember
+LATER = ("replaced", "passwords", "project", "kept")  # what earlier versions did not remember
 
 
 class Composed:

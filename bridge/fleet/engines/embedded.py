@@ -107,6 +107,16 @@ class Embedded:
     def fetch(self, images: Collection[str]) -> str:
         return ""
 
+    def prepare(self, fleet: Fleet, names: Collection[str], environment: Environment) -> dict[str, str]:
+        """Installed into the cache, where each lock has its own folder: that of the running one stays."""
+        failed = {}
+        for name in names:
+            try:
+                self._entry(fleet[name], environment)
+            except served.LeftOut as why:
+                failed[name] = str(why)
+        return failed
+
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         if fleet.litellm.database:
             raise EngineError("the embedded engine has no Postgres: --engine compose, or take 'database: true' out of images/fleet.yaml")

@@ -11,6 +11,9 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import private
 from bridge.fleet.stanza import Stanza
+from bridge.pins.lock import FILE as PINS
+
+SHORT, GENERATIONS = 12, 3  # of the digest in an image's second name; of images that are known by one
 
 
 class Images(Composed):
@@ -48,9 +51,14 @@ class Images(Composed):
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
         inputs = {
             DOOR: files.digest([self.project.compose / "door"]),
-            **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml",)) for stanza in sidecars},
+            **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml", PINS)) for stanza in sidecars},
         }
-        todo = [name for name, digest in inputs.items() if memory["built"].get(name) != digest or self._image(name) not in here]
+        todo = [
+            name
+            for name, digest in inputs.items()
+            if (memory["built"].get(name) != digest or self._image(name) not in here) and not self._went_back(name, digest, here)
+        ]
+        memory = self._memory()
         if not todo:
             return {}
         if not (self.project.root / "bridge").is_dir():
@@ -81,6 +89,34 @@ class Images(Composed):
     def _image(self, name: str) -> str:
         return f"{self.project_name}-{name}:latest"
 
+    def _kept(self, name: str, digest: str) -> str:
+        """What an image of these inputs is called that a newer one may replace."""
+        return f"{self.project_name}-{name}:kept-{digest[:SHORT]}"
+
+    def _keep(self, names: Collection[str]) -> None:
+        """Give the images of these a second name, by which `_build` finds them again. The last few count."""
+        memory, here = self._memory(), docker.images()
+        for name in names:
+            digest = memory["built"].get(name)
+            if digest and self._image(name) in here:
+                docker.asked(["docker", "image", "tag", self._image(name), self._kept(name, digest)])
+                before = [one for one in memory["kept"].get(name, "").split() if one != digest]
+                memory["kept"][name] = " ".join([*before, digest][-GENERATIONS:])
+        self._remember(memory)
+
+    def _went_back(self, name: str, digest: str, here: dict[str, str]) -> bool:
+        """Whether an image of these inputs was kept; it is the MCP's again then, and nothing is built or fetched."""
+        if self._kept(name, digest) not in here:
+            return False
+        memory = self._memory()
+        if self._image(name) in here:
+            memory["replaced"][here[self._image(name)]] = self._image(name)
+        self._remember(memory | {"built": memory["built"] | {name: ""}})  # killed between the two, nobody takes the one for the other
+        if isinstance(docker.asked(["docker", "image", "tag", self._kept(name, digest), self._image(name)]), Failed):
+            return False
+        self._remember(memory | {"built": memory["built"] | {name: digest}})
+        return True
+
     def _forget_replaced(self) -> None:
         """Remove the images that newer ones have replaced, but those that somebody has given another name, or uses."""
         memory = self._memory()
@@ -100,11 +136,20 @@ class Images(Composed):
         is another project's than that of `mcp`."""
         name = checkout.name_of(self.project)
         used = {one.image for one in checkout.details(name).values()}
+        here = docker.images(f"label={checkout.LABEL}.project={name}")
         return {
             tag: id
-            for tag, id in docker.images(f"label={checkout.LABEL}.project={name}").items()
-            if tag.startswith(f"{name}-") and id not in used
+            for tag, id in here.items()
+            if tag.startswith(f"{name}-") and id not in used and tag not in self._for_rollback(name, here)
         }
+
+    def _for_rollback(self, project: str, here: dict[str, str]) -> list[str]:
+        """Of each MCP that was updated: the image that it had before."""
+        tags = []
+        for name, digests in self._memory()["kept"].items():
+            others = [f"{project}-{name}:kept-{digest[:SHORT]}" for digest in digests.split()]
+            tags += [tag for tag in others if tag in here and here[tag] != here.get(f"{project}-{name}:latest")][-1:]
+        return tags
 
     def prune(self, fleet: Fleet) -> str:
         self._containers()  # refuses where they are another folder's

@@ -82,7 +82,7 @@ class Bench:
         wanted = [*map(stanza.stored, stanza.secrets), *stanza.required_variables]
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
         if not self.image:
-            return _on_this_machine(self.project, stanza, {**known, **values})
+            return _on_this_machine(self.project, stanza, {**known, **values}, calls)
         filled = Environment({name: placeholder(name) for name in wanted} | given)
         environment = {name: filled.expanded(value) for name, value in variables(stanza).items()} | {
             name: filled.values[stanza.stored(name)]
@@ -144,8 +144,9 @@ def without_values(seen: T, values: Mapping[str, str], home: str = "") -> T:
     return cast(T, of(seen))
 
 
-def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -> Seen:
-    """As the embedded engine would start it. Nothing is called but what says that it only reads, and needs no guess."""
+def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str], smoke: list[dict[str, Any]] | None = None) -> Seen:
+    """As the embedded engine would start it. Nothing is called but its smoke call, where that is known; else what says that it only reads,
+    and needs no guess."""
     if lacking := stanza.missing(values):
         raise NotTried(f"needs {', '.join(lacking)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -161,6 +162,10 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str]) -
             "places": [folder],
             "calls": [],
         }
+        if smoke is not None:
+            known = served.as_here(project, stanza, Environment(values), Path(folder)).smoke
+            wish["calls"] = [{**call, "arguments": known.arguments} for call in smoke] if known else []
+            return Seen(without_values(_witness(wish), secrets, f"{folder}/home/{stanza.name}"), [])
         listed = _witness(wish)
         calls = [asdict(call) for call in planned(listed["tools"]) if call.reads and call.said][:3]
         report = _witness({**wish, "calls": calls}) if calls else listed
