@@ -8,13 +8,17 @@
         env: {MEMORY_FILE_PATH: /data/notes.jsonl}
         max_in_flight: 1                   # any per-MCP option of `serve`, with _ or -
 
+    groups:
+      dev: [time, notes]                   # both at /dev/mcp; all of them are at /all/mcp
+      short: {mcps: [time, notes], prefix: when-needed, wait: 5}
+
 An entry that cannot be served is told with file, line and field, and the others are served; with `--strict`, and if it
 is the only one, that ends the start.
 """
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import Field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from bridge.clients import formats
 from bridge.clients.document import Document
 from bridge.clients.formats import OPTIONS, Entry
 from bridge.clients.variables import Resolver, Unresolved, fill, workspace_of
+from bridge.group.plan import ALL, WAIT, Plan
 from bridge.log import Log
 from bridge.settings import Settings, UsageError, check_tools
 
@@ -37,7 +42,10 @@ LITERAL = "literal"  # true at the top of a file that we wrote ourselves: nothin
 def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
     """The MCPs of `settings.config`, by name, each with its command and its settings. A mistake in an entry that is `served`
     already is an error for the whole file, so that none is ended by a slip of the pen. Raises UsageError."""
-    return plan(settings, documents.read(settings.config), served)
+    document = documents.read(settings.config)
+    planned = plan(settings, document, served)
+    groups(document, planned)
+    return planned
 
 
 def plan(settings: Settings, document: Document, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
@@ -73,6 +81,51 @@ def plan(settings: Settings, document: Document, served: Collection[str] = ()) -
     if not planned and not settings.admin_api:
         raise UsageError(f"{settings.config}: every server in it is disabled or remote")
     return planned
+
+
+def groups(document: Document, mcps: Collection[str]) -> dict[str, Plan]:
+    """The groups of the document, by name, and that of all its MCPs. Raises UsageError."""
+    planned = {ALL: Plan(ALL, tuple(mcps))}
+    said = document.data.get("groups") if isinstance(document.data, dict) else None
+    if said is None:
+        return planned
+    if not isinstance(said, dict):
+        raise UsageError(f"{document.where('groups')}: groups: expected names, each with a list of MCPs")
+    known = {
+        as_name(entry.name): entry.off or "it is not served" for entry in ([] if formats.is_empty(document) else formats.entries(document))
+    }
+    for name, value in said.items():
+        where = f"{document.where('groups', name)}: groups: {name}"
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
+            raise UsageError(f"{where}: a name stands in a path: letters, digits, '.', '_' and '-', and none of {', '.join(RESERVED)}")
+        if name in mcps or name in known:
+            raise UsageError(f"{where}: there is an MCP of this name: rename one")
+        planned[name] = _group(name, value, mcps, known, where)
+    return planned
+
+
+def _group(name: str, value: Any, mcps: Collection[str], known: Mapping[str, str], where: str) -> Plan:
+    """Raises UsageError."""
+    said = value if isinstance(value, dict) else {"mcps": value}
+    if unknown := [field for field in said if field not in ("mcps", "prefix", "wait")]:
+        raise UsageError(f"{where}: unknown field {unknown[0]!r}: mcps, prefix and wait are known")
+    wanted = said.get("mcps", list(mcps) if name == ALL else None)
+    if not isinstance(wanted, list) or not all(isinstance(one, str) for one in wanted):
+        raise UsageError(f"{where}: expected a list of MCPs, or {{mcps: […], prefix: when-needed, wait: 3}}")
+    members = []
+    for one in dict.fromkeys(map(as_name, wanted)):
+        if one in mcps:
+            members.append(one)
+        elif one in known:
+            Log().warning("a member is missing from the group", group=name, of=one, why=known[one])
+        else:
+            raise UsageError(f"{where}: there is no MCP {one!r}: {', '.join(mcps)}")
+    prefix, wait = said.get("prefix", True), said.get("wait", WAIT)
+    if prefix not in (True, False, "always", "when-needed"):
+        raise UsageError(f"{where}: prefix: must be always, or when-needed (which false means, too), not {prefix!r}")
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 < wait <= 60:
+        raise UsageError(f"{where}: wait: must be a number of seconds, up to 60")
+    return Plan(name, tuple(members), prefix in (True, "always"), float(wait))
 
 
 def _plan(entry: Entry, settings: Settings, here: Resolver | None) -> tuple[Command, Settings]:
@@ -146,6 +199,8 @@ def _text(value: Any) -> str:
 def _name(entry: Entry, taken: Collection[str]) -> str:
     """It stands in a path, and clients call their servers as they like."""
     name = as_name(entry.name)
+    if name == ALL:
+        raise UsageError(f"{entry.where()}: {entry.name}: /{ALL}/mcp is the address of all MCPs together: rename this one")
     if name != entry.name:
         Log().warning("a name stands in a path: letters, digits, '.', '_' and '-' only", of=entry.name, served_as=name)
     if name in taken:

@@ -17,7 +17,7 @@ from bridge.http import body as bodies
 from bridge.http.gate import ADMIN, Gate
 from bridge.http.openapi import KINDS, MAX_NAME, description
 from bridge.http.pages import may_see, refusal_of_admin
-from bridge.http.service import Service
+from bridge.http.service import McpService
 from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.settings import UsageError
@@ -37,7 +37,7 @@ class Registry(Protocol):
 
 
 class Admin:
-    def __init__(self, services: Mapping[str, Service], gate: Gate, registry: Registry, is_single: bool):
+    def __init__(self, services: Mapping[str, McpService], gate: Gate, registry: Registry, is_single: bool):
         self._services = services
         self._gate = gate
         self._registry = registry
@@ -92,7 +92,7 @@ class Admin:
 
         return listing
 
-    def _items(self, request: Request, service: Service, method: str, key: str) -> Iterator[dict[str, Any]]:
+    def _items(self, request: Request, service: McpService, method: str, key: str) -> Iterator[dict[str, Any]]:
         """Raises LookupError where nobody knows."""
         for page in service.offers(method):
             answer = envelope.result(b"0", page)
@@ -104,16 +104,16 @@ class Admin:
             except (ValueError, msgspec.MsgspecError, RecursionError, KeyError, TypeError):
                 raise LookupError from None
 
-    def _visible(self, request: Request) -> list[Service]:
+    def _visible(self, request: Request) -> list[McpService]:
         """Also an admin of the callers file does not see what a rule hides."""
         if self._gate.has_admin_token(request.scope["bridge.headers"]):
             return list(self._services.values())
         return [service for service in self._services.values() if not service.is_hidden_from(request.scope["bridge.principal"])]
 
-    def _find(self, request: Request) -> Service | None:
+    def _find(self, request: Request) -> McpService | None:
         return next((service for service in self._visible(request) if service.name == request.path_params["name"]), None)
 
-    def _shown(self, service: Service, request: Request) -> dict[str, Any]:
+    def _shown(self, service: McpService, request: Request) -> dict[str, Any]:
         status = service.status()
         if service.access is not None and not self._gate.has_admin_token(request.scope["bridge.headers"]):
             view = service.access.view(request.scope["bridge.principal"])

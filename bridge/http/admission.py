@@ -17,7 +17,7 @@ from bridge.http.call import Step, Steps
 from bridge.http.modern import Modern, without_envelope
 from bridge.http.permission import approved, credentials, permit, permit_modern, permit_notice, permit_part, rate, rate_of_batch
 from bridge.http.record import record, record_modern
-from bridge.http.service import Service
+from bridge.http.service import McpService
 from bridge.http.steps import (
     Batch,
     accepts_events,
@@ -50,7 +50,7 @@ class Admission:
     bring along, and tools that are to be approved. Whether it has them is settled when the service is made, before its tables are; a
     reload only puts other rules in place of rules (`Service.hold_to`), so no table without these rows serves where there are any."""
 
-    def __init__(self, service: Service):
+    def __init__(self, service: McpService):
         self.modern = modern = Modern()
         calls = service.modern
         silent: set[Step] = set()

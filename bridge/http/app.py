@@ -29,7 +29,7 @@ from bridge.http.gate import ADMIN, PROTECTED_RESOURCE, RELOAD, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
 from bridge.http.request import FastEndpoint
-from bridge.http.service import Service
+from bridge.http.service import McpService, Service
 from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
@@ -52,7 +52,7 @@ class App:
     """The ASGI application of a bridge. `services` are its MCPs by name; `single` means that paths have no name; `more`: other pages."""
 
     def __init__(
-        self, services: Mapping[str, Service], single: bool, settings: Settings, gate: Gate, pages: Pages, more: Sequence[Route] = ()
+        self, services: Mapping[str, McpService], single: bool, settings: Settings, gate: Gate, pages: Pages, more: Sequence[Route] = ()
     ):
         self.gate = gate
         self._sums = gate.sums  # where what comes no further is written down (--audit)
@@ -100,10 +100,13 @@ class App:
                 allow_private_network=True,
             )
 
-    def mount(self, name: str, service: Service) -> None:
+    def mount(self, name: str, service: McpService) -> None:
         """Let requests for this MCP in; they take the place of an earlier service of the name."""
+        self.open(name, service, Admission(service))
+
+    def open(self, name: str, service: Service, admission: Admission) -> None:
+        """The same for any service, be it a group of MCPs."""
         prefix = "" if self._is_single else f"/{name}"
-        admission = Admission(service)
         streamable, sse = Streamable(service, admission), Sse(service, admission, prefix, self._streams.get(name))
         self._streams[name] = sse
         for path, endpoint in (("/mcp", streamable), ("/sse", sse.listen), ("/messages", sse.post)):

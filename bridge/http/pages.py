@@ -4,7 +4,7 @@ import html
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -20,11 +20,19 @@ from bridge.callers.keys import Keys
 from bridge.callers.rules import Level
 from bridge.http.gate import Gate
 from bridge.http.prefix import prefix
-from bridge.http.service import Service
+from bridge.http.service import McpService
 from bridge.printable import printable
 from bridge.protocol import envelope
 from bridge.protocol.pages import joined
 from bridge.settings import UsageError
+
+
+class Group(Protocol):
+    """Several MCPs at one address."""
+
+    def is_hidden_from(self, principal: str) -> bool: ...
+
+    def readiness(self, principal: str | None = None, is_shown: bool = True) -> dict[str, Any]: ...
 
 
 class Pages:
@@ -33,13 +41,15 @@ class Pages:
 
     def __init__(
         self,
-        services: Mapping[str, Service],
+        services: Mapping[str, McpService],
         gate: Gate,
         registry: Collector,
         reread: Callable[[], dict[str, list[str]]],
         root_path: str = "",
         is_single: bool = True,
+        groups: Mapping[str, Group] | None = None,
     ):
+        self.groups = groups or {}
         self.services = services
         self.is_single = is_single  # without names in paths
         self.gate = gate
@@ -73,21 +83,32 @@ class Pages:
         return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
 
     async def readyz_of(self, request: Request) -> Response:
+        if (group := self._group(request)) is not None:
+            return JSONResponse(group, 503 if group["status"] == "not ready" else 200)
         service = self.services.get(request.path_params["name"])
         if service is None or self._is_hidden(request, service):
             return _no_such_mcp(request)
         return self._readiness(request, service)
 
-    def _is_hidden(self, request: Request, service: Service) -> bool:
+    def _group(self, request: Request) -> dict[str, Any] | None:
+        """How the group of this address is, as who asks may see it; None where there is none."""
+        group, principal = self.groups.get(request.path_params["name"]), request.scope["bridge.principal"]
+        is_known = self._known_caller(request) is not None
+        if group is None or (is_known and group.is_hidden_from(principal)):
+            return None
+        is_shown = all(self._may_see_words(request, service) for service in self.services.values())
+        return group.readiness(principal if is_known else None, is_shown)
+
+    def _is_hidden(self, request: Request, service: McpService) -> bool:
         """Whether who asks may not know that there is this MCP."""
         return self._known_caller(request) is not None and service.is_hidden_from(request.scope["bridge.principal"])
 
-    def _readiness(self, request: Request, service: Service) -> Response:
+    def _readiness(self, request: Request, service: McpService) -> Response:
         word = service.readiness()
         shown = word if self._may_see_words(request, service) else {"status": word["status"], "state": word["state"]}
         return JSONResponse(shown, 200 if word["status"] == "ready" else 503)
 
-    def _may_see_words(self, request: Request, service: Service) -> bool:
+    def _may_see_words(self, request: Request, service: McpService) -> bool:
         """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
         admins. Of several callers' calls each might see another one's in it."""
         tokens, headers = self.gate.tokens, request.scope["bridge.headers"]
@@ -125,7 +146,7 @@ class Pages:
         all_of_them = ((name, self._status(request, service)) for name, service in self.services.items())
         return {name: status for name, status in all_of_them if status is not None}
 
-    def _status(self, request: Request, service: Service) -> dict[str, Any] | None:
+    def _status(self, request: Request, service: McpService) -> dict[str, Any] | None:
         """What this caller may know of an MCP; None for one that is hidden."""
         status, caller = service.status(self._may_see_words(request, service)), self._known_caller(request)
         if caller is None or service.access is None:
@@ -142,6 +163,8 @@ class Pages:
         return status
 
     async def status_of(self, request: Request) -> Response:
+        if (group := self._group(request)) is not None:
+            return JSONResponse(group)
         service = self.services.get(request.path_params["name"])
         status = None if service is None else self._status(request, service)
         return _no_such_mcp(request) if status is None else JSONResponse(status)
@@ -192,7 +215,7 @@ class Pages:
 class Visible(Collector):
     """The metrics that an admin may see: without what is hidden from it, be it a whole MCP or a tool."""
 
-    def __init__(self, whole: Collector, services: Mapping[str, Service], principal: str):
+    def __init__(self, whole: Collector, services: Mapping[str, McpService], principal: str):
         self.whole, self.services, self.principal = whole, services, principal
 
     def collect(self) -> Iterator[Metric]:
@@ -208,7 +231,7 @@ class Visible(Collector):
         return not view.is_hidden and (not tool or may_see(view, service, tool))
 
 
-def may_see(view: View, service: Service, tool: str) -> bool:
+def may_see(view: View, service: McpService, tool: str) -> bool:
     """`tool` is what clients call it."""
     return view.sees_all or view.may_read("tool", service.profile.own_name(tool) or "")
 

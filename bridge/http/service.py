@@ -37,11 +37,13 @@ class ModernCalls(Protocol):
 
 
 class Children(Protocol):
+    """Those of one MCP, which sessions are connected to."""
+
     def connect(self, session: Session) -> Awaitable[Refusal | None]: ...
 
 
 class Service(Protocol):
-    """One MCP as it is served."""
+    """One address as it is served: an MCP's, or a group's of several."""
 
     name: str
     settings: Settings
@@ -68,12 +70,6 @@ class Service(Protocol):
     @property
     def older(self) -> object | None: ...
 
-    @property
-    def children(self) -> Children: ...
-
-    @property
-    def modern(self) -> ModernCalls: ...
-
     def is_hidden_from(self, principal: str) -> bool: ...
 
     def shown(self, principal: str, method: str | None, answer: bytes) -> bytes: ...
@@ -90,21 +86,31 @@ class Service(Protocol):
 
     def adopt(self, transport: str, principal: str) -> Session: ...
 
-    def request(
-        self, session: Session, message: Envelope, params: Params, outbox: Outbox, headers: dict[bytes, bytes], entry: Entry | None
-    ) -> Refusal | None: ...
-
     def tell(self, session: Session, message: Envelope) -> None: ...
 
     def tell_older(self, id: str, principal: str, message: Envelope) -> bool: ...
 
     def end(self, session: Session) -> None: ...
 
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]": ...
+
+
+class McpService(Service, Protocol):
+    """One MCP."""
+
+    @property
+    def children(self) -> Children: ...
+
+    @property
+    def modern(self) -> ModernCalls: ...
+
+    def request(
+        self, session: Session, message: Envelope, params: Params, outbox: Outbox, headers: dict[bytes, bytes], entry: Entry | None
+    ) -> Refusal | None: ...
+
     def is_full(self, session: Session) -> bool: ...
 
     def room(self, session: Session) -> Awaitable[Refusal | None]: ...
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]": ...
 
     def listed(self) -> list[bytes] | None: ...
 

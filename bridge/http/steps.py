@@ -12,7 +12,7 @@ from bridge.http import record
 from bridge.http.call import Call, Steps, admit, params_of
 from bridge.http.permission import shown
 from bridge.http.reply import BatchOutbox, Reply
-from bridge.http.service import Opened
+from bridge.http.service import McpService, Opened
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.eras import header_rules
@@ -89,7 +89,8 @@ def stream_left(call: Call) -> Outcome:
 def room(call: Call) -> Outcome:
     """The child has read enough of what was written to it for another request."""
     session = call.session
-    return call.service.room(session) if session is not None and call.service.is_full(session) else None
+    service: McpService = call.service  # type: ignore[assignment]  # only an MCP's tables have this row
+    return service.room(session) if session is not None and service.is_full(session) else None
 
 
 # -- whose session it is ------------------------------------------------------------------------------------------------------
@@ -128,7 +129,8 @@ def session(call: Call) -> Outcome:
     call.session, refusal = service.find_session(id, request.principal, request.headers)
     if refusal is not None or call.session is None or call.session.relay is not None:
         return refusal
-    return service.children.connect(call.session)
+    mcp: McpService = service  # type: ignore[assignment]  # a group's sessions have no child to wait for
+    return mcp.children.connect(call.session)
 
 
 def older_service(call: Call) -> Outcome:
@@ -200,7 +202,8 @@ def request(call: Call) -> Outcome:
         outbox = record.written_down(call.entry, session, outbox)
     if call.service.access is not None and call.message.method in LISTS:
         outbox = shown(call, outbox)
-    return call.service.request(session, call.message, params_of(call), outbox, call.request.headers, call.entry) or DONE
+    service: McpService = call.service  # type: ignore[assignment]  # only an MCP's tables have this row
+    return service.request(session, call.message, params_of(call), outbox, call.request.headers, call.entry) or DONE
 
 
 class Batch:

@@ -155,7 +155,17 @@ class Sessions:
     ids that are not sealed, because they end with their connection.
     """
 
-    def __init__(self, mcp: str, key: bytes, limit: int, idle: float, memory: Budget | None = None, is_fair: bool = False):
+    def __init__(
+        self,
+        mcp: str,
+        key: bytes,
+        limit: int,
+        idle: float,
+        memory: Budget | None = None,
+        is_fair: bool = False,
+        kind: type[Session] = Session,
+    ):
+        self._kind = kind
         self.mcp = mcp
         self.key = key
         self.idle = idle
@@ -228,7 +238,7 @@ class Sessions:
         caller: str = "",
     ) -> Session:
         opening = Opening(self.mcp, revision, capabilities, client, principal, own_child, token_urlsafe(16))
-        session = Session(transport, opening, opening.nonce, now, caller)
+        session = self._kind(transport, opening, opening.nonce, now, caller)
         self._keep(session)
         return session
 
@@ -266,7 +276,7 @@ class Sessions:
     def adopt(self, transport: str, id: str, revision: str, principal: str, now: float) -> Session:
         """A session that nobody opened. Without an id it is known to its one request only."""
         opening = Opening(self.mcp, revision, NO_OBJECT, NO_OBJECT, principal, False, token_urlsafe(16))
-        session = Session(transport, opening, id, now)
+        session = self._kind(transport, opening, id, now)
         session.initialized = True
         if id:
             self._keep(session)
@@ -315,7 +325,7 @@ class Sessions:
         opening = self._opening(id, principal)
         if opening is None or not self.make_room(principal, now):
             return None
-        session = Session("streamable-http", opening, id, now)
+        session = self._kind("streamable-http", opening, id, now)
         session.initialized = True
         self._keep(session)
         return session

@@ -13,6 +13,7 @@ from bridge.callers.keys import Keys
 from bridge.callers.tokens import Tokens
 from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
+from bridge.group.plan import Plan
 from bridge.http import prefix
 from bridge.oauth.audiences import NAME, Audiences
 from bridge.oauth.claims import INSUFFICIENT_SCOPE, CallerOf, Claims, Rejected, subject
@@ -28,17 +29,18 @@ Planned = dict[str, tuple[Command, Settings]]
 
 @dataclass(frozen=True)
 class Configuration:
-    """The MCPs by name, the tokens of clients, and those of admins."""
+    """The MCPs by name, and the groups of them, the tokens of clients, and those of admins."""
 
     mcps: Planned
+    groups: Mapping[str, Plan]
     tokens: Tokens | None
     admins: Tokens | None
 
 
 def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> Configuration:
     """`served` are the names of now. Raises UsageError."""
-    mcps = _mcps(settings, argv, served)
-    configuration = Configuration(mcps, _keys(settings), _tokens(settings.admin_token_file))
+    mcps, groups = _mcps(settings, argv, served)
+    configuration = Configuration(mcps, groups, _keys(settings), _tokens(settings.admin_token_file))
     has_jwts = bool(settings.oidc_issuer or settings.jwks)
     if configuration.tokens is None and not has_jwts and any(settings.isolation == "principal" for _, settings in mcps.values()):
         raise UsageError("--isolation principal needs --token-file, --callers or --oidc-issuer: without tokens there are no principals")
@@ -98,13 +100,16 @@ def caller_of(tokens: Tokens | None) -> CallerOf:
     return named
 
 
-def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> Planned:
+def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> tuple[Planned, Mapping[str, Plan]]:
     if settings.config:
         if argv:
             raise UsageError("give either --config FILE or -- COMMAND, not both")
         from bridge import config  # start-up time: only for those who use it
+        from bridge.clients import document as documents  # as above
 
-        return config.read(settings, served)
+        document = documents.read(settings.config)
+        mcps = config.plan(settings, document, served)
+        return mcps, config.groups(document, mcps)
     if not argv:
         raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
     try:
@@ -115,7 +120,7 @@ def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> Plann
         raise UsageError(f"{settings.env_file}: {error}") from None
     _check_command(argv[0], environment, settings.cwd)
     name = settings.name or _name_of(argv)
-    return {name: (Command(tuple(argv), environment, settings.cwd or None), settings)}
+    return {name: (Command(tuple(argv), environment, settings.cwd or None), settings)}, {}
 
 
 def _check_command(program: str, environment: Mapping[str, str], cwd: str) -> None:

@@ -20,6 +20,7 @@ from bridge.http.app import App
 from bridge.http.gate import Gate
 from bridge.http.pages import Pages
 from bridge.serve.configuration import Configuration, caller_of, read
+from bridge.serve.groups import Groups
 from bridge.serve.listener import is_private, url_of
 from bridge.serve.server import Server, server_of
 from bridge.serve.services import Services
@@ -78,8 +79,11 @@ class Process:
             settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth, self._sums
         )
         registry = metrics.registry(services.current.values(), gate.refused)
-        pages = Pages(services.current, gate, registry, self._reload_on_request, settings.root_path, not settings.config)
+        groups = self._groups = Groups(services.current, settings, self._key, services.memory_of_groups())
+        given = (gate, registry, self._reload_on_request, settings.root_path, not settings.config)
+        pages = Pages(services.current, *given, groups.current)
         app = self._app = App(services.current, not settings.config, settings, gate, pages, self._admin_pages())
+        groups.read(configuration.groups, app)
         server = server_of(app, settings.max_body, self._certificate)
         async with tasks:
             http = tasks.create_task(server.serve([self._listener]))
@@ -138,6 +142,8 @@ class Process:
         while True:
             await asyncio.sleep(SWEEP)
             self._services.sweep(loop.time())
+            for group in self._groups:
+                group.sweep(loop.time())
             if callers.has_changed(loop.time()):
                 self._reload_on_signal()
             if self._certificate is not None and self._certificate.has_changed(loop.time()):
@@ -145,8 +151,8 @@ class Process:
             if self._sums is not None:
                 self._sums.sweep()
             if self._oauth is not None and (expired := self._oauth.expired()):
-                for service in self._services:
-                    service.streams.close(expired, only_standing=True)
+                for served in (*self._services, *self._groups):
+                    served.streams.close(expired, only_standing=True)
             reaper.sweep()
 
     # -- reload ---------------------------------------------------------------------------------------------------------------
@@ -178,7 +184,7 @@ class Process:
             raise UsageError("the bridge is shutting down")
         services, gate = self._services, self._gate
         configuration = read(self._settings, self._argv, services.configuration.mcps)
-        open = {caller_of_principal(stream.principal) for service in services for stream in service.streams}
+        open = {caller_of_principal(stream.principal) for served in (*services, *self._groups) for stream in served.streams}
         revoked = revoked_by(gate.tokens, configuration.tokens, open)
         if self._audit_log is not None:
             self._audit_log.reopen()
@@ -186,8 +192,9 @@ class Process:
         if self._oauth is not None:
             self._oauth.now_means(caller_of(configuration.tokens))
         became = services.reload(configuration, self._app)
-        for service in services:  # those that are replaced may stay as long as a call of somebody else's takes
-            service.streams.close(revoked)
+        self._groups.read(configuration.groups, self._app)
+        for served in (*services, *self._groups):  # those that are replaced may stay as long as a call of somebody else's takes
+            served.streams.close(revoked)
         self._log.info("reloaded", **{what: ",".join(names) for what, names in became.items()})
         return became
 
@@ -213,15 +220,17 @@ class Process:
             server.stop_listening()
         in_flight = sum(service.in_flight for service in services)
         self._log.info("stopping", in_flight=in_flight, sessions=sum(len(service.sessions) for service in services))
+        for group in self._groups:
+            group.draining = True
         deadline = loop.time() + self._settings.drain_timeout
         await asyncio.gather(*(service.finish(lambda: self._is_hurried or loop.time() >= deadline) for service in services))
         # LiteLLM 1.77.3 survives a bridge that says no, but not one that is not there.
         server.stop_listening()
-        for service in services:
-            service.streams.close()
+        for served in (*services, *self._groups):
+            served.streams.close()
         server.should_exit = True
-        stops = asyncio.gather(*(service.stop() for service in services))
-        await asyncio.sleep(LAST_WORDS if any(service.streams for service in services) else 0)
+        stops = asyncio.gather(*(served.stop() for served in (*services, *self._groups)))
+        await asyncio.sleep(LAST_WORDS if any(served.streams for served in (*services, *self._groups)) else 0)
         await stops
         server.force_exit = True
         for _ in range(20):  # what daemonised children left, and what that left

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge import log, redact
-from bridge.budget import share_of
+from bridge.budget import Budget, share_of
 from bridge.callers.access import Access
 from bridge.callers.audit import Audit
 from bridge.callers.audit_log import AuditLog
@@ -21,6 +21,7 @@ from bridge.service import Service
 from bridge.settings import Settings
 
 STARTING = (State.STARTING, State.HANDSHAKING)
+GROUPS_PART = 8  # the groups' part of the memory
 SLOW = 10.0  # seconds after which one that still starts keeps the next no longer
 LOOK, IDLE = 1.0, 0.05  # nor does one that for so many seconds used less than this part of a processor: it waits for something, or hangs
 
@@ -86,13 +87,27 @@ class Services:
         command, settings = configuration.mcps[name]
         redact.know(command.environment, argv=command.argv)
         its_log = log.Log(mcp=name) if ours.config else log.Log()
-        memory = (ours.memory or share_of(memory_limit())) // max(len(configuration.mcps), 1)
-        # Without tokens all who come from one address are one caller, and on loopback there is just one.
-        is_fair = not configuration.tokens.has_one_caller if configuration.tokens else not is_private(ours)
-        is_fair = is_fair or bool(ours.oidc_issuer or ours.jwks)
+        memory = self._memory // max(len(configuration.mcps), 1)
+        is_fair = self._is_fair
         audit = Audit(self._audit_log, name, self._key, ours.audit_arguments, self._sums) if self._audit_log is not None else None
         given = (name, command, settings, self._key, its_log, self._on_fatal)
         return Service(*given, memory=memory, is_fair=is_fair, access=self._access(name, before), audit=audit)
+
+    @property
+    def _memory(self) -> int:
+        """Bytes, for all of them."""
+        whole = self._settings.memory or share_of(memory_limit())
+        return whole - whole // GROUPS_PART if self.configuration.groups else whole
+
+    @property
+    def _is_fair(self) -> bool:
+        # Without tokens all who come from one address are one caller, and on loopback there is just one.
+        ours, tokens = self._settings, self.configuration.tokens
+        return (not tokens.has_one_caller if tokens else not is_private(ours)) or bool(ours.oidc_issuer or ours.jwks)
+
+    def memory_of_groups(self) -> Budget:
+        whole = self._settings.memory or share_of(memory_limit())
+        return Budget(whole // GROUPS_PART, self._is_fair)
 
     def _access(self, name: str, before: Service | None) -> Access | None:
         """The rules for this MCP, with what was spent under those before them. Whether there are any is an option of this process, which no reload changes."""

@@ -31,7 +31,7 @@ from bridge.service.child import child_of, relay_of
 from bridge.service.children import Children
 from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
-from bridge.service.opening import Opened, Opening
+from bridge.service.opening import Initialize, Opened, Opening
 from bridge.service.pin_file import PinFile
 from bridge.service.report import Report
 from bridge.service.room import Room
@@ -115,6 +115,13 @@ class Service:
 
     def find_session(self, id: bytes | None, principal: str, headers: Mapping[bytes, bytes]) -> tuple[Session | None, Refusal | None]:
         return self._opening.find(id, principal, headers)
+
+    def seat(self, guest: Session, principal: str) -> Session | Refusal:
+        return self._opening.seat(guest, principal)
+
+    def gives_own_child(self, asked: Initialize) -> bool:
+        """Whether a client that opens a session so would get a child of its own."""
+        return self._opening.gets_own_child(asked)
 
     def adopt(self, transport: str, principal: str) -> Session:
         return self._opening.adopt(transport, principal)

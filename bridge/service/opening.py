@@ -104,7 +104,7 @@ class Opening:
             capabilities=asked.capabilities,
             client=asked.client,
             principal=principal,
-            own_child=self._gets_own_child(asked),
+            own_child=self.gets_own_child(asked),
             caller=caller,
         )
         relay = self._children.shared.relay
@@ -134,6 +134,22 @@ class Opening:
             return None, self._no_session(principal)
         return None, Refusal(
             404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again", reason=Reason.SESSION
+        )
+
+    def seat(self, guest: Session, principal: str) -> Session | Refusal:
+        """A session here for a client that has one with a group; it is to be connected, and ends with that one."""
+        asked = Initialize(guest.revision, guest.capabilities, guest.client)
+        if not self._sessions.make_room(guest.caller, self._now(), asked.size):
+            return self._no_session(guest.caller)
+        return self._sessions.open(
+            guest.transport,
+            self._now(),
+            revision=guest.revision,
+            capabilities=asked.capabilities,
+            client=asked.client,
+            principal=principal,
+            own_child=self.gets_own_child(asked),
+            caller=guest.caller,
         )
 
     def adopt(self, transport: str, principal: str, headers: Mapping[bytes, bytes] | None = None, id: str = "") -> Session:
@@ -186,7 +202,7 @@ class Opening:
         facts = cast(Facts, relay_of(session).facts)  # it was waited for
         return facts.answer(asked.revision, hide_tasks=not session.own_child, hide_list_changed=self._is_litellm)
 
-    def _gets_own_child(self, asked: Initialize) -> bool:
+    def gets_own_child(self, asked: Initialize) -> bool:
         if self._children.eras.main == MODERN:
             return False  # a modern child keeps nothing of a client, and asks through the bridge
         if self._isolation == "auto":

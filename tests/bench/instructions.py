@@ -4,7 +4,7 @@
 
 Two runs of the same server, one with N calls more than the other; the difference is theirs. One connection, one call
 at a time. `tokens`, `callers` and `audit` are `handshake` with --token-file, with --callers and rules that have to be looked at, and
-with --audit. `two-pieces` is `modern`, head and body sent apart. Needs valgrind (Debian's). Prints one line a case.
+with --audit. `two-pieces` is `modern`, head and body sent apart. `group` and `group-modern` call the same tool by the address of a group. Needs valgrind (Debian's). Prints one line a case.
 """
 
 import argparse
@@ -56,7 +56,13 @@ def _instructions(case: str, checkout: Path, calls: int) -> int:
     with tempfile.TemporaryDirectory(prefix="mcp-bench-") as folder:
         port, counted = servers._free_port(), Path(folder, "counted")
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counted}", sys.executable, *CASES[case](port)]
-        command += [*install.child(), str(Path(folder, "spawns"))] if case != "bare" else []
+        child = [*install.child(), str(Path(folder, "spawns"))]
+        if case.startswith("group"):
+            eras = {"echo": "modern" if case == "group-modern" else "legacy", "other": "legacy"}
+            mcps = {name: {"command": child[0], "args": child[1:], "child_era": era} for name, era in eras.items()}
+            command += ["--config", _file(case, json.dumps({"mcpServers": mcps}))]
+        elif case != "bare":
+            command += child
         environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "PYTHONHASHSEED": "0"}
         with Path(folder, "log").open("w+b") as log:
             process = subprocess.Popen(command, cwd=checkout, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -75,25 +81,26 @@ def _call(case: str, port: int, calls: int) -> None:
     connection = _connected(port, patience=300)
     with connection, connection.makefile("rb") as answers:
         headers, body = b"", load.CALL
-        if case in ("modern", "two-pieces"):
-            headers, body = MODERN_HEADERS, MODERN
+        path, name = (b"/all/mcp", b"echo-echo") if case.startswith("group") else (b"/mcp", b"echo")
+        if case in ("modern", "two-pieces", "group-modern"):
+            headers, body = MODERN_HEADERS.replace(b": echo", b": " + name), MODERN.replace(b'"echo"', b'"%b"' % name)
         elif case != "bare":
             shown = _jwt()[0] if case == "jwt" else TOKEN if case in ("tokens", "callers") else ""
             token = b"Authorization: Bearer %b\r\n" % shown.encode() if shown else b""
-            opened, _ = _post(connection, answers, token, load.INITIALIZE % 1)
+            opened, _ = _post(connection, answers, token, load.INITIALIZE % 1, path)
             headers = token + b"MCP-Protocol-Version: 2025-06-18\r\nMcp-Session-Id: %b\r\n" % load.SESSION.search(opened)[1]
-            _post(connection, answers, headers, load.INITIALIZED)
+            _post(connection, answers, headers, load.INITIALIZED, path)
         for id in range(100_000_000, 100_000_000 + calls):
-            content = body % ((id,) if body is MODERN else (id, b"echo"))
-            head, answer = _post(connection, answers, headers, content, apart=case == "two-pieces")
+            content = body % ((id, name) if body is load.CALL else (id,))
+            head, answer = _post(connection, answers, headers, content, path, apart=case == "two-pieces")
             if b" 200 " not in head.partition(b"\r\n")[0] or b'"content"' not in answer:
                 raise SystemExit(f"{case}: a wrong answer: {head!r} {answer[:300]!r}")
 
 
-def _post(connection: socket.socket, answers, headers: bytes, body: bytes, apart: bool = False) -> tuple[bytes, bytes]:
+def _post(connection: socket.socket, answers, headers: bytes, body: bytes, path: bytes, apart: bool = False) -> tuple[bytes, bytes]:
     head = (
-        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n%bContent-Type: application/json\r\n"
-        b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n" % (headers, len(body))
+        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\n%bContent-Type: application/json\r\n"
+        b"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\n\r\n" % (path, headers, len(body))
     )
     for piece in (head, body) if apart else (head + body,):
         connection.sendall(piece)
@@ -149,6 +156,8 @@ CASES = {
     "jwt": lambda port: _serve("legacy", "--jwks", _jwt()[1], "--audience", "bench")(port),
     "modern": _serve("modern"),
     "two-pieces": _serve("modern"),
+    "group": lambda port: ["-m", "bridge", "serve", "--port", str(port)],
+    "group-modern": lambda port: ["-m", "bridge", "serve", "--port", str(port)],
     "bare": lambda port: [
         str(Path(__file__).with_name("bare.py")),
         str(port),

@@ -63,6 +63,10 @@ class Tasks:
         else:
             self._running[task.taskId] = now + min(LONGEST, LONGEST if task.ttlMs is None else task.ttlMs / 1000)
 
+    def owner(self, id: str) -> str | None:
+        """Who began it; None for a task that this child has not begun."""
+        return self._owners.get(id)
+
     def refusal(self, principal: str, id: Raw) -> Refusal | None:
         """The same for a task that is another's and for one that there is not."""
         if not principal or self._owners.get(envelope.string(id) or "") == principal:

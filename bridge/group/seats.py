@@ -1,0 +1,122 @@
+"""The sessions that one session with a group has with the group's members: a seat with each, taken when it is first needed.
+
+To a member a seat is a session like any other: it shares that MCP's child or gets its own, counts for its caller, and is told news. What a
+child says goes to the group's client as it is. Ids of what children ask come from another range for each seat, and ids of requests are the
+client's own, so nothing has to be renamed on the way, and an answer finds whoever asked.
+"""
+
+from typing import TYPE_CHECKING, cast
+
+from msgspec import Raw
+
+from bridge.group.names import alias
+from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
+from bridge.protocol.notices import UPDATED
+from bridge.protocol.outbox import MessageStream
+from bridge.protocol.session import Session
+
+if TYPE_CHECKING:
+    from bridge.group.member import Member
+
+RANGE = 1 << 32  # ids of what one seat's child may ask
+_UPDATED = UPDATED.encode()
+
+
+class Seat:
+    """A session with one member. It is a stream of that session, which has no other."""
+
+    __slots__ = ("aliased", "guest", "member", "session")
+
+    def __init__(self, guest: Session, member: "Member", session: Session):
+        self.guest, self.member, self.session = guest, member, session
+        self.aliased: set[str] = set()  # resources that its client knows by another URI
+        session.listen(self)
+
+    @property
+    def is_good(self) -> bool:
+        return self.member.service.sessions.holds(self.session)
+
+    def tell(self, message: Envelope, now: float) -> None:
+        """What its client says, if a caller's rules let it be said here."""
+        service, method = self.member.service, message.method
+        if method is not None and service.access is not None:
+            service.access.spend(self.session.caller, 1, now)
+            if not service.access.view(self.session.principal).may_notify(method):
+                service.counts.strays["denied"] += 1
+                return
+        service.tell(self.session, message)
+
+    def put(self, message: bytes) -> bool:
+        """What the member tells its session, and no request of it."""
+        if self.aliased and message.find(_UPDATED) >= 0:
+            message = renamed_update(message, self.member.name, self.aliased)
+        return any(outbox.put(message) for outbox in reversed(self.guest.streams))
+
+
+class Seats:
+    """All seats of one session, in place of the relay that a session with one MCP has."""
+
+    def __init__(self, guest: Session, is_taken_up: bool = False):
+        self.guest = guest
+        self.is_taken_up = is_taken_up  # from its token: an earlier bridge had the children of its seats
+        self.by_member: dict[str, Seat] = {}
+        self.tasks: dict[str, str] = {}  # the member, by task
+        self._taken = 0
+
+    def take(self, member: "Member", session: Session) -> Seat:
+        session.next_ask = self._taken * RANGE + 1
+        self._taken += 1
+        seat = self.by_member[member.name] = Seat(self.guest, member, session)
+        return seat
+
+    def asking(self, id: Raw) -> Seat | None:
+        """Whose child asked what a client answers."""
+        key = envelope.key(id)
+        return next((seat for seat in self.by_member.values() if key in seat.session.asks), None)
+
+    def working_at(self, id: Raw) -> Seat | None:
+        """Who has the request of this id."""
+        key = envelope.key(id)
+        return next((seat for seat in self.by_member.values() if key in seat.session.exchanges), None)
+
+    def flush(self) -> None:
+        """A stream of the client's has opened: what its seats have kept goes there."""
+        for seat in self.by_member.values():
+            seat.session.unlisten(seat)
+            seat.session.listen(seat)
+
+    def leave(self, session: Session, now: float) -> None:
+        """The session is over, or forgotten."""
+        for name in list(self.by_member):
+            self.give_up(name)
+
+    def give_up(self, name: str) -> None:
+        seat = self.by_member.pop(name, None)
+        if seat is not None:
+            seat.session.unlisten(seat)
+            seat.member.service.end(seat.session)
+
+
+class GroupSession(Session):
+    """A client's session with a group."""
+
+    __slots__ = ()
+
+    def listen(self, outbox: MessageStream) -> None:
+        super().listen(outbox)
+        if self.relay is not None:
+            seats_of(self).flush()
+
+
+def seats_of(session: Session) -> Seats:
+    return cast(Seats, session.relay)
+
+
+def renamed_update(message: bytes, member: str, aliased: set[str]) -> bytes:
+    """News of a resource, by the URI that the client knows it by."""
+    notice: Envelope = envelope.from_child(message)
+    uri = envelope.string(envelope.peek(notice.params).uri)
+    if notice.method != UPDATED or uri not in aliased:
+        return message
+    return envelope.notification(UPDATED, envelope.encode({**envelope.members(notice.params), "uri": alias(member, uri)}))

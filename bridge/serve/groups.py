@@ -1,0 +1,49 @@
+"""The groups that are served: made from the configuration, changed by a reload."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from bridge import log
+from bridge.budget import Budget
+from bridge.group.admission import GroupAdmission
+from bridge.group.plan import Plan
+from bridge.group.service import Group
+from bridge.http.admission import Admission
+from bridge.http.service import Service as Served
+from bridge.service import Service
+from bridge.settings import Settings
+
+
+class Endpoints(Protocol):
+    """Where requests for a group come in."""
+
+    def open(self, name: str, service: Served, admission: Admission) -> None: ...
+
+    def unmount(self, name: str) -> None: ...
+
+
+class Groups:
+    """By name. `services` are the MCPs of now; `memory` is for all groups together: what their clients hold of the members counts there."""
+
+    def __init__(self, services: Mapping[str, Service], settings: Settings, key: bytes, memory: Budget):
+        self._given = services, settings, key, memory
+        self.current: dict[str, Group] = {}
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.current.values())
+
+    def read(self, plans: Mapping[str, Plan], endpoints: Endpoints) -> None:
+        """Serve these. Sessions with a group that stays go on, but where a member has changed of which they held more."""
+        for name in [name for name in self.current if name not in plans]:
+            endpoints.unmount(name)
+            gone = self.current.pop(name)
+            for session in gone.sessions:
+                gone.end(session)
+            gone.streams.close()
+        for name, plan in plans.items():
+            if name in self.current:
+                self.current[name].renew(plan)
+            else:
+                services, settings, key, memory = self._given
+                group = self.current[name] = Group(plan, services, settings, key, memory, log.Log(group=name))
+                endpoints.open(name, group, GroupAdmission(group))
