@@ -31,7 +31,7 @@ PLACES = (
 _PUBLISHED = "a server.json of the MCP registry, as JSON: mcp-bridge add --from FILE makes a stanza of it"
 # Files in which MCPs stand, or that look like it, and that are for something else.
 NOT_READ = (
-    (("manifest_version", "server"), "the manifest of an MCP bundle (MCPB): unpack that, and name what its `server.mcp_config` starts"),
+    (("manifest_version", "server"), "the manifest of an MCP bundle (MCPB): `mcp-bridge add --from` takes the bundle itself"),
     (("dxt_version",), "the manifest of a desktop extension: unpack that, and name what its `server.mcp_config` starts"),
     (("startCommand",), "a smithery.yaml: it says how to build one server; name its package: mcp-bridge add NAME --npm PACKAGE"),
     (("packages", "name"), _PUBLISHED),

@@ -29,7 +29,7 @@ from bridge.fleet.mends import with_places
 from bridge.fleet.parts import VARIABLE, is_url
 from bridge.fleet.project import Project
 from bridge.fleet.prove import Proof, proved
-from bridge.fleet.registry import client, document
+from bridge.fleet.registry import client, document, mcpb
 from bridge.fleet.sources import SOURCES, Asked, source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.transaction import whole_or_not_at_all
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="file",
         metavar="FILE",
-        help="a server.json, or all servers of another client's file: mcpServers, VS Code, Zed, Codex, Goose, … (docs/adding-an-mcp.md)",
+        help="an MCP bundle (.mcpb), a server.json, or all servers of another client's file: mcpServers, VS Code, Zed, Codex, … (docs/adding-an-mcp.md)",
     )
     parser.add_argument(
         "--registry",
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of io.github.OWNER/SERVER: which registry says what it is (default: the official one)",
     )
     parser.add_argument(
-        "--as", dest="called", default="", metavar="NAME", help="of io.github.OWNER/SERVER and server.json: what it is called here"
+        "--as", dest="called", default="", metavar="NAME", help="of io.github.OWNER/SERVER, server.json and bundles: what it is called here"
     )
     parser.add_argument("--strict", action="store_true", help="of --from: add nothing if an entry cannot be read")
     parser.add_argument(
@@ -118,14 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> int:
     given = [name for name in SOURCES if getattr(arguments, name)]
     here = arguments.here or _may_run_here(project, arguments)
-    published = _server_json(Path(arguments.file)) if arguments.file else None
+    published = _published(Path(arguments.file)) if arguments.file else None
     variables = dict(text.partition("=")[::2] for text in arguments.env)
     if ("/" in arguments.name and not arguments.name.startswith("@")) or published is not None:
         if given or command or (arguments.name and arguments.file):
             raise UsageError("what is published says it all: leave the sources and the command out")
         described = published if published is not None else client.described(arguments.name, arguments.registry)
-        if arguments.called and stanza_name(arguments.called) != arguments.called:
-            raise UsageError(f"--as {arguments.called!r} cannot be the name of an MCP: call it {stanza_name(arguments.called)}")
         every = [publish(project, described, arguments.called, not arguments.no_trial, here, arguments.secrets)]
     elif arguments.file:
         if given or arguments.name or command:
@@ -246,8 +244,10 @@ def add_as_started(
     return _one(project, entry, trial, here, keep)
 
 
-def _server_json(path: Path) -> dict[str, Any] | None:
-    """The document, where it is a server.json."""
+def _published(path: Path) -> dict[str, Any] | mcpb.Bundle | None:
+    """What its publisher says, where it is a bundle or a server.json. Raises UsageError."""
+    if mcpb.is_bundle(path):
+        return mcpb.read(path)
     try:
         said = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -256,12 +256,21 @@ def _server_json(path: Path) -> dict[str, Any] | None:
 
 
 def publish(
-    project: Project, described: dict[str, Any], name: str = "", trial: bool = True, here: bool = False, keep: bool = False
+    project: Project, described: dict[str, Any] | mcpb.Bundle, name: str = "", trial: bool = True, here: bool = False, keep: bool = False
 ) -> Added:
     """One MCP as its publisher describes it. Raises UsageError."""
+    if isinstance(described, mcpb.Bundle):
+        entry, bundle = mcpb.entry(described, name), described
+        _free(project, entry.draft.name)
+        return _one(project, entry, trial, here, keep, bundle)
     entry = document.entry(described, name)
     _free(project, entry.draft.name)
-    return _one(project, entry, trial, here, keep)
+    if "mcpb" not in entry.draft.source:
+        return _one(project, entry, trial, here, keep)
+    with mcpb.fetched(**entry.draft.source["mcpb"]) as path:
+        bundle = mcpb.read(path)
+        found = mcpb.entry(bundle, entry.draft.name)
+        return _one(project, replace(found, notes=(*entry.notes, *found.notes)), trial, here, keep, bundle)
 
 
 def import_desktop(
@@ -298,8 +307,8 @@ def summary(project: Project, added: Added, keeps: bool) -> str:
 # ---- from a draft to a stanza with its lock --------------------------------------------
 
 
-def _one(project: Project, entry: Entry, trial: bool, here: bool, keep: bool) -> Added:
-    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep)
+def _one(project: Project, entry: Entry, trial: bool, here: bool, keep: bool, bundle: mcpb.Bundle | None = None) -> Added:
+    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep, bundle)
 
 
 def _one_of_many(
@@ -327,8 +336,8 @@ def _free(project: Project, name: str) -> None:
         raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")
 
 
-def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool) -> Added:
-    """Pin it, lock it, try it, write it; with `keep` the values of its secrets too. Leaves nothing behind if it fails."""
+def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool, bundle: mcpb.Bundle | None = None) -> Added:
+    """Pin it, lock it, try it, write it, with the files of a bundle and with `keep` the values of its secrets too. Leaves nothing behind if it fails."""
     draft, notes = entry.draft, list(entry.notes)
     folder = project.images / draft.name
     try:
@@ -337,6 +346,8 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool)
             draft = source_of(draft).pinned(draft, notes)
             _checked(draft)
             folder.mkdir(parents=True, exist_ok=True)
+            if bundle and draft.files:
+                mcpb.unpack(bundle, folder / draft.files, draft.command[0].removeprefix(f"{mcpb.INSIDE}/"))
             draft = with_places(_locked(project, draft))
             proof = _tried(project, draft, entry.values, trial, here)
             understood = _with_own_names(project, draft, proof.draft)

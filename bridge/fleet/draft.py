@@ -51,6 +51,7 @@ class Draft:
     volumes: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
     files: str = ""
+    python: str = ""
     transport: str = ""
     auth: dict[str, str] = field(default_factory=dict)
     static_headers: dict[str, str] = field(default_factory=dict)
@@ -96,6 +97,8 @@ class Draft:
             lines += [f"transport: {self.transport}"]
         if self.auth:
             lines += [f"auth: {flow(self.auth)}"]
+        if self.python:
+            lines += [f"python: {flow(self.python)}"]
         if self.apt:
             lines += [f"apt: {flow(list(self.apt))}"]
         if self.files:

@@ -37,6 +37,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
     values: dict[str, str] = {}
     secrets: list[str] = []
     plain: dict[str, str] = {}
+    ours = ("/data/", "/app/") if draft.volumes or draft.files else ()  # what stands for it here
     for name, value in env.items():
         refers = REFERENCE.fullmatch(value)
         is_one = name in secret or (refers and refers[1] in secret) or reveals(value) or (secret_name(name) and value.lower() not in _HERE)
@@ -48,7 +49,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
             secrets.append(name)
             values |= _value_of(name, value)
             continue
-        if re.match(r"/|~/|[A-Za-z]:[\\/]", value):
+        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not value.startswith(ours):
             notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
     plain = {name: _referring(value, values) for name, value in plain.items()}
     command, flag = [], ""

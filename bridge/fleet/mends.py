@@ -244,10 +244,9 @@ def with_places(draft: Draft) -> Draft:
     texts = [word.partition("=")[2] if "=/" in word and not word.startswith("/") else word for word in draft.command[1:]] + [
         *draft.env.values()
     ]
-    places = [place for text in texts if text.startswith("/") and (place := findings.place_of(text))]
-    places = [
-        place for place in dict.fromkeys(places) if not any(place == target or place.startswith(f"{target}/") for target in targets(draft))
-    ]
+    known = [*targets(draft), *(["/app"] if draft.files else [])]
+    paths = [text for text in texts if text.startswith("/") and not any(text == one or text.startswith(f"{one}/") for one in known)]
+    places = [place for place in dict.fromkeys(map(findings.place_of, paths)) if place and place not in known]
     if not places:
         return draft
     return replace(

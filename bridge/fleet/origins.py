@@ -5,7 +5,6 @@ Asked through uv, npm and docker, each with the configuration that this machine 
 
 import io
 import json
-import os
 import re
 import subprocess
 import tarfile
@@ -20,7 +19,7 @@ from typing import Any
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm
-from bridge.fleet.parts import ARCHITECTURES
+from bridge.fleet.parts import ARCHITECTURES, architecture
 from bridge.settings import UsageError
 
 PYTHON = "3.13"  # of the images
@@ -154,7 +153,7 @@ def look_at_image(reference: str) -> About:
 def look_at_binary(url: str, path: str = "") -> tuple[dict[str, Any], str]:
     """The `binary` of a stanza, with what its files' sums are now, and the name of the program. Raises UsageError."""
     sums, program = {}, ""
-    for arch in ARCHITECTURES if "{arch}" in url else (_our_architecture(),):
+    for arch in ARCHITECTURES if "{arch}" in url else (architecture() or "amd64",):
         there = url.replace("{arch}", arch)
         sums[arch] = digest(there)
         if re.search(r"\.(tar\.\w+|tgz|zip)$", there):
@@ -187,7 +186,3 @@ def _programs(url: str) -> list[str]:
         return [one.filename for one in zipfile.ZipFile(whole).infolist() if one.external_attr >> 16 & 0o111 and not one.is_dir()]
     with tarfile.open(fileobj=io.BytesIO(whole.getvalue())) as packed:
         return [one.name for one in packed if one.isfile() and one.mode & 0o111]
-
-
-def _our_architecture() -> str:
-    return {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "amd64")

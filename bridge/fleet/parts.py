@@ -1,6 +1,7 @@
 """What a stanza is made of: its smaller parts, and the shapes that its texts may have. Pure."""
 
 import json
+import platform
 import re
 import shlex
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +20,7 @@ RESERVED = tuple(
 )
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
 ARCHITECTURES = ("amd64", "arm64")
+_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("pypi", "npm", "binary", "image", "url")
 # What a build reads in a shell, or as an option, is of these letters only.
 PYPI = r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+"
@@ -77,6 +79,11 @@ Origins = Annotated[
 ]
 Shown = Annotated[str, AfterValidator(_for_litellm)]  # goes to LiteLLM's config
 ShownNames = Annotated[list[str], BeforeValidator(listed), AfterValidator(_for_litellm)]
+
+
+def architecture() -> str:
+    """Of this machine, as Docker calls it; empty if no image is made for it."""
+    return _MACHINES.get(platform.machine().lower(), "")
 
 
 def is_url(text: str) -> bool:

@@ -123,7 +123,10 @@ def test_an_image_may_want_variables_and_folders_that_the_operator_names():
 @pytest.mark.parametrize(
     ("package", "why"),
     [
-        (BUNDLE, "bundles are not read"),
+        ({**BUNDLE, "fileSha256": None}, "its fileSha256 is not there"),
+        ({**BUNDLE, "fileSha256": "abc"}, "its fileSha256 is not there"),
+        ({**BUNDLE, "identifier": "http://example.com/weather.mcpb"}, "fetched from https://"),
+        ({**BUNDLE, "identifier": "file:///etc/passwd"}, "fetched from https://"),
         ({"registryType": "nuget", "identifier": "Weather", "version": "1.0.0"}, ".NET is not among"),
         ({"registryType": "cargo", "identifier": "weather", "version": "1.0.0"}, "would have to be compiled"),
         ({"registryType": "brew", "identifier": "weather", "version": "1.0.0"}, "brew registry type is not known"),
@@ -154,10 +157,15 @@ def test_what_cannot_be_done_safely_is_refused_with_the_reason(package, why):
 
 
 def test_the_next_package_is_taken_and_the_reason_told():
-    entry = drafted(BUNDLE, PYPI)
+    entry = drafted({**PYPI, "version": "latest"}, NPM)
 
-    assert entry.draft.source == {"pypi": "weather-mcp==1.2.3"}
-    assert entry.notes[0].startswith("not taken: package https://example.com/weather.mcpb: bundles are not read")
+    assert entry.draft.source == {"npm": "@owner/weather-mcp@1.2.3"}
+    assert entry.notes[0].startswith("not taken: package weather-mcp: its version 'latest' is not an exact one")
+
+
+def test_a_bundle_is_taken_only_where_there_is_no_package():
+    assert drafted(BUNDLE, PYPI).draft.source == {"pypi": "weather-mcp==1.2.3"}
+    assert drafted(BUNDLE).draft.source == {"mcpb": {"url": BUNDLE["identifier"], "sha256": BUNDLE["fileSha256"]}}
 
 
 # --- remotes ------------------------------------------------------------------------------------------------------------

@@ -23,14 +23,13 @@ from bridge.fleet.engines.cache import made
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.reason import why
 from bridge.fleet.environment import DATABASE_HOST, Environment
-from bridge.fleet.parts import Binary, Volume
+from bridge.fleet.parts import Binary, Volume, architecture
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.sidecar import HOST, caller_secret
 from bridge.pins.lock import FILE as PINS
 
 SERVER, FILES = "/opt/server", "/app"  # where an image has what was installed, and the stanza's own files
-ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 QUIET = {"FASTMCP_CHECK_FOR_UPDATES": "off", "PYTHONUNBUFFERED": "1", "NO_UPDATE_NOTIFIER": "1"}
 FETCH_PATIENCE = 60
 
@@ -156,7 +155,7 @@ def _lock(stanza: Stanza, path: Path) -> Path:
 
 
 def _binary(stanza: Stanza, binary: Binary, folder: Path) -> Installed:
-    machine: str = ARCHITECTURES.get(platform.machine().lower(), "")
+    machine = architecture()
 
     def here(text: str) -> str:
         return text.replace("{arch}", machine)

@@ -1,6 +1,6 @@
 """A `server.json` as a draft of a stanza, in the forms of each schema date (until 2025-09-16 its names were snake_case). Pure.
 
-Of its packages the first that becomes a container is taken, else the first remote. It is a stranger's document: what it sets may be read
+Of its packages the first that becomes a container is taken, a bundle only where there is no other, else the first remote. It is a stranger's document: what it sets may be read
 as a value and never as a reference to a variable of the fleet, what it wants of the machine is asked for, and what would
 change the sandbox is refused.
 """
@@ -22,17 +22,13 @@ Said = dict[str, Any]
 NAME = re.compile(r"[A-Za-z0-9.-]{1,200}/[A-Za-z0-9._-]{1,200}")
 EXACT = re.compile(r"v?\d[\w.+!-]*")
 _OLD = {"registryName": "registryType", "transportType": "type"}  # what members were called before
-HINTS = {"npm": ("", "npx", "node"), "pypi": ("", "uvx", "python"), "oci": ("", "docker")}
+HINTS = {"npm": ("", "npx", "node"), "pypi": ("", "uvx", "python"), "oci": ("", "docker"), "mcpb": ("",)}
 HARMLESS = {"npm": ("-y", "--yes"), "pypi": (), "oci": ("-i", "--rm", "--interactive")}  # of the arguments for npx, uvx, `docker run`
-INSTEAD = {
-    "mcpb": "bundles are not read: is it on npm or PyPI as well?",
-    "nuget": ".NET is not among the base images",
-    "cargo": "it would have to be compiled: --binary takes a release of it",
-}
+INSTEAD = {"nuget": ".NET is not among the base images", "cargo": "it would have to be compiled: --binary takes a release of it"}
 AUTHORIZATION = "authorization"
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """This package or remote cannot be taken; the message says why."""
 
 
@@ -50,14 +46,15 @@ def entry(document: Said, name: str = "") -> Entry:
     if not NAME.fullmatch(full):
         raise UsageError(f"{printable(full[:200])!r} is not the name of a server: expected NAMESPACE/NAME, like io.github.owner/name")
     notes = list(_status(full, said, server))
-    draft = Draft(name or stanza_name(full.rpartition("/")[2]), description=_line(server.get("description", "")))
+    draft = Draft(name or stanza_name(full.rpartition("/")[2]), description=line(server.get("description", "")))
     reasons: list[str] = []
     for what, read, every in (("package", _package, server.get("packages")), ("remote", _remote, server.get("remotes"))):
-        for one in every if isinstance(every, list) else ():
+        # A bundle comes last: what it brings is in no lock, and nothing says when there is a newer one.
+        for one in sorted(every, key=_is_bundle) if isinstance(every, list) else ():
             try:
                 found = read(draft, one if isinstance(one, dict) else {})
-            except (_Refused, NotUnderstood) as why:
-                reasons.append(f"{what} {_line(one.get('identifier') or one.get('url') or '') if isinstance(one, dict) else ''}: {why}")
+            except (Refused, NotUnderstood) as why:
+                reasons.append(f"{what} {line(one.get('identifier') or one.get('url') or '') if isinstance(one, dict) else ''}: {why}")
                 continue
             return replace(found, notes=(*notes, *(f"not taken: {reason}" for reason in reasons), *found.notes))
     raise UsageError(f"{full}: " + ("; ".join(reasons) or "it names neither a package nor a remote"))
@@ -67,11 +64,11 @@ def _status(full: str, said: Said, server: Said) -> Iterator[str]:
     meta = said.get("_meta")
     official = meta.get(META) if isinstance(meta, dict) else None
     status = (official.get("status") if isinstance(official, dict) else None) or server.get("status") or "active"
-    why = _line((official.get("statusMessage") if isinstance(official, dict) else "") or "")
+    why = line((official.get("statusMessage") if isinstance(official, dict) else "") or "")
     if status == "deleted":
         raise UsageError(f"{full}: the registry says that it was deleted" + (f": {why}" if why else ""))
     if status != "active":
-        yield f"the registry says that it is {_line(status)}" + (f": {why}" if why else "")
+        yield f"the registry says that it is {line(status)}" + (f": {why}" if why else "")
 
 
 # ---- a package -----------------------------------------------------------------------------------------------------------
@@ -81,26 +78,49 @@ def _package(draft: Draft, package: Said) -> Entry:
     kind, identifier = str(package.get("registryType", "")).lower(), package.get("identifier") or package.get("name")
     kind = {"docker": "oci", "python": "pypi"}.get(kind, kind)
     if kind not in HINTS:
-        raise _Refused(INSTEAD.get(kind, f"{_line(kind) or 'no'} registry type is not known here"))
+        raise Refused(INSTEAD.get(kind, f"{line(kind) or 'no'} registry type is not known here"))
     if not isinstance(identifier, str):
-        raise _Refused("it has no identifier")
+        raise Refused("it has no identifier")
     transport = package.get("transport")
     if isinstance(transport, dict) and transport.get("type", "stdio") != "stdio":
-        raise _Refused(f"it is to be reached by {_line(transport['type'])}, not on its input and output")
+        raise Refused(f"it is to be reached by {line(transport['type'])}, not on its input and output")
     if package.get("runtimeHint", "") not in HINTS[kind]:
-        raise _Refused(f"it is to be run by {_line(package['runtimeHint'])}")
+        raise Refused(f"it is to be run by {line(package['runtimeHint'])}")
+    if kind == "mcpb":
+        return Entry(replace(draft, source={"mcpb": _bundle(identifier, package.get("fileSha256"))}))
     notes: list[str] = []
     if base := package.get("registryBaseUrl"):
-        notes.append(f"published at {_line(base)}; taken from where this machine looks for packages")
+        notes.append(f"published at {line(base)}; taken from where this machine looks for packages")
     source = _source(kind, identifier, package.get("version"))
     volumes: list[str] = []
     env = _runtime(draft, kind, package.get("runtimeArguments") or [], volumes, notes)
+    draft = replace(draft, source=source)
+    return with_inputs(draft, package, env, volumes, notes, () if kind == "oci" else ("",))
+
+
+def _is_bundle(package: object) -> bool:
+    return isinstance(package, dict) and package.get("registryType") == "mcpb"
+
+
+def _bundle(identifier: str, digest: object) -> dict[str, str]:
+    """What is fetched, and the sum that its publisher gave (schema 2025-12-11: `fileSha256` must be there)."""
+    if not identifier.startswith("https://") or not is_url(identifier):
+        raise Refused("a bundle is fetched from https://HOST/… and from nowhere else")
+    if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest.lower()):
+        raise Refused("its fileSha256 is not there, so nobody can say whether what comes is what was published")
+    return {"url": identifier, "sha256": digest.lower()}
+
+
+def with_inputs(
+    draft: Draft, package: Said, env: dict[str, str], volumes: list[str], notes: list[str], command: tuple[str, ...] = ("",)
+) -> Entry:
+    """With the arguments and the variables that it wants to be told, behind `command` (an empty word is its own program). Raises Refused."""
     words = [word for one in package.get("packageArguments") or [] for word in _argument(draft, one, volumes, notes)]
     secret, optional = set(), []
     for one in package.get("environmentVariables") or []:
         variable = one.get("name")
         if not isinstance(variable, str) or not VARIABLE.fullmatch(variable):
-            raise _Refused(f"{_line(variable)!r} is not the name of a variable")
+            raise Refused(f"{line(variable)!r} is not the name of a variable")
         value = _value(draft, one, variable, volumes, notes, is_variable=True)
         if one.get("isSecret"):
             secret.add(variable)
@@ -112,11 +132,11 @@ def _package(draft: Draft, package: Said) -> Entry:
         elif one.get("isRequired"):
             env[variable] = f"${{{variable}}}"
         else:
-            notes.append(f"it also reads {variable}" + (f": {_line(one.get('description'))}" if one.get("description") else ""))
+            notes.append(f"it also reads {variable}" + (f": {line(one.get('description'))}" if one.get("description") else ""))
         if choices := one.get("choices"):
-            notes.append(f"{variable} is one of {', '.join(map(_line, choices[:20]))}")
-    command = ("", *words) if words and kind != "oci" else tuple(words)
-    draft = replace(draft, source=source, command=command, volumes=tuple(dict.fromkeys(volumes)))
+            notes.append(f"{variable} is one of {', '.join(map(line, choices[:20]))}")
+    command = () if not words and command == ("",) else (*command, *words)
+    draft = replace(draft, command=command, volumes=tuple(dict.fromkeys(volumes)))
     found = taken_out(draft, env, notes, secret)
     named = tuple(name for name in optional if name in found.draft.secrets)
     return replace(found, draft=replace(found.draft, optional=named))
@@ -126,11 +146,11 @@ def _source(kind: str, identifier: str, version: object) -> dict[str, Any]:
     if kind == "oci":
         if not re.search(r":[\w.-]+$|@sha256:[0-9a-f]{64}$", identifier):
             if not isinstance(version, str) or not re.fullmatch(r"[\w.-]+", version):
-                raise _Refused("its image has neither a tag nor a digest")
+                raise Refused("its image has neither a tag nor a digest")
             identifier = f"{identifier}:{version}"
         return {"image": _plain(identifier)}
     if not isinstance(version, str) or not EXACT.fullmatch(version) or version == "latest":
-        raise _Refused(f"its version {_line(version)!r} is not an exact one")
+        raise Refused(f"its version {line(version)!r} is not an exact one")
     return {kind: _plain(f"{identifier}=={version}" if kind == "pypi" else f"{identifier}@{version}")}
 
 
@@ -146,13 +166,13 @@ def _runtime(draft: Draft, kind: str, arguments: list[Said], volumes: list[str],
         if kind == "oci" and option in ("-e", "--env") and isinstance(value, str):
             variable, equals, _ = value.partition("=")
             if not VARIABLE.fullmatch(variable):
-                raise _Refused(f"its argument {option} {_line(value)} for `docker run` names no variable")
+                raise Refused(f"its argument {option} {line(value)} for `docker run` names no variable")
             env[variable] = _filled(draft, {**one, "value": value.partition("=")[2]}, variable, volumes) if equals else f"${{{variable}}}"
         elif kind == "oci" and option in ("--mount", "-v", "--volume") and isinstance(value, str):
             volumes.append(_mounted(draft, option, value, one, notes))
         else:
-            shown = _line(f"{option} {value or ''}".strip())
-            raise _Refused(f"it wants {shown!r} of what starts it, which may change what it is or may do")
+            shown = line(f"{option} {value or ''}".strip())
+            raise Refused(f"it wants {shown!r} of what starts it, which may change what it is or may do")
     return env
 
 
@@ -173,13 +193,13 @@ def _mounted(draft: Draft, option: str, value: str, said: Said, notes: list[str]
     variables = said.get("variables")
     named, known = re.fullmatch(r"\{(\w+)\}", source), variables if isinstance(variables, dict) else {}
     if kind != "bind" or not named:
-        raise _Refused(f"it wants the mount {_line(value)!r}, and who names a place of this machine is you: write the volume by hand")
+        raise Refused(f"it wants the mount {line(value)!r}, and who names a place of this machine is you: write the volume by hand")
     if inner := re.fullmatch(r"\{(\w+)\}", target):
         said_of = known.get(inner[1])
         default = (said_of.get("value") or said_of.get("default")) if isinstance(said_of, dict) else None
         target = str(default or f"/data/{named[1].replace('_', '-')}")
     if not re.fullmatch(r"/[\w./-]+", target) or ".." in target:
-        raise _Refused(f"it wants the mount {_line(value)!r}, whose target is no path")
+        raise Refused(f"it wants the mount {line(value)!r}, whose target is no path")
     name = variable_for(draft, named[1])
     notes.append(f"{name} in compose/.env must say which folder of this machine is {target} for it")
     return f"${{{name}}}:{target}" + ":ro" * read_only
@@ -190,17 +210,17 @@ def _argument(draft: Draft, said: Said, volumes: list[str], notes: list[str]) ->
     name = str(said.get("name") or said.get("valueHint") or "argument")
     is_named = said.get("type") == "named"
     if is_named and not re.fullmatch(r"-{0,2}[\w.:-]+", name):
-        raise _Refused(f"its argument {_line(name)!r} is no option")
+        raise Refused(f"its argument {line(name)!r} is no option")
     value = _value(draft, said, name, volumes, notes)
     if value is None and said.get("isRequired") and not (is_named and not (said.get("format") or said.get("valueHint"))):
         value = f"${{{variable_for(draft, name.lstrip('-'))}}}"
     if value is None:
         if is_named and said.get("isRequired"):
             return [name]
-        notes.append(f"it also takes {_line(name)}" + (f": {_line(said.get('description'))}" if said.get("description") else ""))
+        notes.append(f"it also takes {line(name)}" + (f": {line(said.get('description'))}" if said.get("description") else ""))
         return []
     if said.get("isSecret"):
-        notes.append(f"{_line(name)} is a secret among its arguments, where `ps` shows it")
+        notes.append(f"{line(name)} is a secret among its arguments, where `ps` shows it")
     if is_named and said.get("format") == "boolean":
         return [name] if value == "true" else []
     return [name, value] if is_named else [value]
@@ -245,25 +265,25 @@ def _filled(draft: Draft, said: Said, name: str, volumes: list[str]) -> str:
 def _remote(draft: Draft, remote: Said) -> Entry:
     transport = {"streamable-http": "http", "streamable": "http", "http": "http", "sse": "sse"}.get(str(remote.get("type", "")))
     if transport is None:
-        raise _Refused(f"its transport {_line(remote.get('type'))!r} is not known")
+        raise Refused(f"its transport {line(remote.get('type'))!r} is not known")
     url = _filled(draft, {**remote, "value": remote.get("url", "")}, "url", [])
     if "{" in url:
-        raise _Refused(f"its address {_line(remote.get('url'))} has parts that only you know: mcp-bridge add NAME --url URL")
+        raise Refused(f"its address {line(remote.get('url'))} has parts that only you know: mcp-bridge add NAME --url URL")
     if not is_url(url):
-        raise _Refused(f"its address {_line(url)!r} is not http://HOST/… or https://HOST/…")
+        raise Refused(f"its address {line(url)!r} is not http://HOST/… or https://HOST/…")
     auth: dict[str, str] = {}
     headers: dict[str, str] = {}
     notes: list[str] = []
     for one in remote.get("headers") or []:
         name = str(one.get("name", ""))
         if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name):
-            raise _Refused(f"{_line(name)!r} is not the name of a header")
+            raise Refused(f"{line(name)!r} is not the name of a header")
         value = one.get("value")
         inner = re.fullmatch(r"(?:(Bearer)\s+)?\{(\w+)\}", str(value)) if value is not None else None
         is_secret = bool(one.get("isSecret") or inner or name.lower() in (AUTHORIZATION, "x-api-key"))
         stored = variable_for(draft, inner[2] if inner else name)
         if not one.get("isRequired") and value is None and one.get("default") is None:
-            notes.append(f"it also takes the header {name}" + (f": {_line(one.get('description'))}" if one.get("description") else ""))
+            notes.append(f"it also takes the header {name}" + (f": {line(one.get('description'))}" if one.get("description") else ""))
         elif name.lower() == AUTHORIZATION:
             auth = {"type": "bearer_token" if inner and inner[1] else "authorization", "value_env": stored}
         elif name.lower() == "x-api-key":
@@ -283,11 +303,11 @@ def _remote(draft: Draft, remote: Said) -> Entry:
 def _plain(text: str) -> str:
     """A value of the document. `${NAME}` in a stanza is a variable of compose/.env, such as another MCP's key: no document names one."""
     if "${" in text or any(not char.isprintable() for char in text):
-        raise _Refused(f"{_line(text)!r} would be read as something else here")
+        raise Refused(f"{line(text)!r} would be read as something else here")
     return text
 
 
-def _line(text: object) -> str:
+def line(text: object) -> str:
     return printable(" ".join(str(text or "").replace("${", "$ {").split()))[:200]
 
 
