@@ -35,7 +35,7 @@ from bridge.log import Log
 from bridge.settings import Settings, UsageError, check_tools
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-RESERVED = ("healthz", "readyz", "metrics", "status.json", "mcp", "sse", "messages", "ws")
+RESERVED = ("healthz", "readyz", "metrics", "status.json", "tools.json", "log.json", "mcp", "sse", "messages", "ws")
 LITERAL = "literal"  # true at the top of a file that we wrote ourselves: nothing in it is to be filled in
 
 

@@ -7,7 +7,9 @@ import json
 import logging
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from bridge.printable import printable, shortened
 from bridge.redact import redacted
@@ -17,14 +19,48 @@ WIDTH = 1000  # characters of one fact: a client's words are among them
 _logger = logging.getLogger("mcp-bridge")
 
 
+KEPT, KEPT_TROUBLES = 200, 20  # events of one log, for who looks at a page
+
+
 @dataclass(frozen=True)
 class Event:
-    """What happened last, for who looks at a page and at no log."""
+    """What happened, for who looks at a page and at no log."""
 
+    number: int  # from 1, in this log
     time: float  # Unix time
     level: str
     event: str
-    why: str = ""
+    facts: dict[str, object]
+
+    @property
+    def why(self) -> str:
+        return str(self.facts.get("why") or self.facts.get("cause") or "")
+
+    def told(self) -> dict[str, Any]:
+        """As the log has it: bounded, redacted, printable."""
+        facts = {key: printable(str(_bounded(value))) for key, value in self.facts.items() if value not in ("", None)}
+        return {"number": self.number, "time": round(self.time, 3), "level": self.level, "event": self.event, "facts": facts}
+
+
+class Events:
+    """The last ones of a log, and of those the last ones that were trouble: a chatty server's stderr does not push them out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: deque[Event] = deque(maxlen=KEPT)
+        self.troubles: deque[Event] = deque(maxlen=KEPT_TROUBLES)
+
+    def add(self, level: int, event: str, facts: dict[str, object]) -> None:
+        self.count += 1
+        kept = {key: value[: 2 * WIDTH] if isinstance(value, str) else value for key, value in facts.items()}
+        made = Event(self.count, time.time(), logging.getLevelName(level).lower(), event, kept)
+        self.last.append(made)
+        if level > logging.INFO:
+            self.troubles.append(made)
+
+    def since(self, number: int) -> list[dict[str, Any]]:
+        """What came after the event of this number, as far as it is kept."""
+        return [event.told() for event in self.last if event.number > number]
 
 
 class Log:
@@ -32,17 +68,12 @@ class Log:
 
     def __init__(self, **bound: object):
         self._bound = bound
-        self._last: list[Event] = []
+        self.events = Events()  # of this log and those bound to it
 
     def bind(self, **facts: object) -> "Log":
         bound = Log(**{**self._bound, **facts})
-        bound._last = self._last
+        bound.events = self.events
         return bound
-
-    @property
-    def last(self) -> Event | None:
-        """The last event that was worth a line, of this log and those bound to it."""
-        return self._last[0] if self._last else None
 
     @property
     def is_debug(self) -> bool:
@@ -62,9 +93,7 @@ class Log:
 
     def _write(self, level: int, event: str, facts: dict[str, object]) -> None:
         if level > logging.DEBUG:
-            self._last[:] = [
-                Event(time.time(), logging.getLevelName(level).lower(), event, str(facts.get("why") or facts.get("cause") or ""))
-            ]
+            self.events.add(level, event, facts)
         if _logger.isEnabledFor(level):
             _logger.log(level, event, extra={"facts": {**self._bound, **facts}})
 

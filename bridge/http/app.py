@@ -1,10 +1,10 @@
 """Where a request comes in: the gate, then the endpoint of its path.
 
     POST, GET, DELETE /mcp      streamable.py        GET /healthz, /readyz, /metrics    pages.py
-    GET /sse, POST /messages    sse.py               GET /, /status.json, /tools.json   pages.py
+    GET /sse, POST /messages    sse.py               GET /, /status.json, /tools.json, /log.json   pages.py
     WebSocket /ws               websocket.py
 
-A bridge with several MCPs has the left column, /readyz, /status.json and /tools.json once for each, below /NAME.
+A bridge with several MCPs has the left column, /readyz, /status.json, /tools.json and /log.json once for each, below /NAME.
 """
 
 import logging
@@ -34,6 +34,7 @@ from bridge.http.sse import Sse
 from bridge.http.streamable import Streamable
 from bridge.http.websocket import WebSocket
 from bridge.oauth.claims import Pending
+from bridge.page import PLACE
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal
 from bridge.redact import redacted
 from bridge.settings import Settings
@@ -45,7 +46,7 @@ EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate", "Retry-
 LONGEST = 100  # characters of a name that a client made up
 LOCAL = "local"  # in place of an address, on a Unix socket
 ENDPOINTS = ("/mcp", "/sse", "/messages", "/ws")
-PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", "/tools.json")
+PAGES = ("/healthz", "/readyz", "/metrics", "/status.json", "/tools.json", "/log.json")
 
 
 class App:
@@ -76,10 +77,13 @@ class App:
                 Route("/healthz", pages.healthz),
                 Route("/readyz", pages.readyz),
                 Route("/metrics", pages.metrics),
-                Route("/", pages.home),
+                Route("/", pages.page),
+                Route(f"{PLACE}{{file}}", pages.page),
                 Route("/status.json", pages.status),
                 Route("/tools.json", pages.tools),
                 Route("/{name}/tools.json", pages.tools),
+                Route("/log.json", pages.log),
+                Route("/{name}/log.json", pages.log),
                 Route("/{name}/readyz", pages.readyz_of),
                 Route("/{name}/status.json", pages.status_of),
                 Route(PROTECTED_RESOURCE.decode() + "{path:path}", self._protected_resource),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ADMIN = "/-/"  # what admins do: `refusal_of_admin`, whatever else a request shows
 RELOAD = f"{ADMIN}reload"
-OPEN_PATHS = (b"/healthz", b"/readyz")
-PAGES = (b"/status.json", b"/tools.json", b"/metrics", b"/readyz")
+OPEN_PATHS = (b"/healthz", b"/readyz", b"/")  # / is the page for people, which is the same for everybody
+PAGES = (b"/status.json", b"/tools.json", b"/log.json", b"/metrics", b"/readyz")
 HEALTH = (b"/healthz", b"/readyz")
 PROTECTED_RESOURCE = b"/.well-known/oauth-protected-resource"  # the metadata of RFC 9728, for who has no token yet
 OAUTH = (b"register", b"authorize", b"token")
@@ -161,7 +161,7 @@ class Gate:
     def _without_token(self, path: bytes, headers: Headers) -> Admitted | Refusal:
         if path in OPEN_PATHS or path.startswith(ADMIN.encode()):  # of the process; /NAME/readyz would say that there is such an MCP
             return ANONYMOUS
-        if (path == b"/" or path.endswith(PAGES)) and self.has_admin_token(headers):
+        if path.endswith(PAGES) and self.has_admin_token(headers):
             return ANONYMOUS
         if path.startswith(b"/.well-known/") or path.rpartition(b"/")[2] in OAUTH:
             # Anything but 404 here leads clients on in an OAuth dance, at whose end is nothing.

@@ -1,16 +1,14 @@
 """What people and machines ask about the bridge itself: is it alive, is it ready, what does it count."""
 
-import html
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
 from typing import Any, Protocol
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bridge import __version__
@@ -19,9 +17,8 @@ from bridge.callers.caller import Caller
 from bridge.callers.keys import Keys
 from bridge.callers.rules import Level
 from bridge.http.gate import Gate
-from bridge.http.prefix import prefix
 from bridge.http.service import McpService
-from bridge.printable import printable
+from bridge.page import NOTHING, POLICY, SAFE, parts
 from bridge.protocol import envelope
 from bridge.protocol.pages import joined
 from bridge.settings import UsageError
@@ -45,7 +42,6 @@ class Pages:
         gate: Gate,
         registry: Collector,
         reread: Callable[[], dict[str, list[str]]],
-        root_path: str = "",
         is_single: bool = True,
         groups: Mapping[str, Group] | None = None,
     ):
@@ -55,7 +51,6 @@ class Pages:
         self.gate = gate
         self.registry = registry
         self.reread = reread
-        self.root_path = root_path
 
     async def healthz(self, request: Request) -> Response:
         """The process is alive; no child is asked."""
@@ -103,6 +98,12 @@ class Pages:
         """Whether who asks may not know that there is this MCP."""
         return self._known_caller(request) is not None and service.is_hidden_from(request.scope["bridge.principal"])
 
+    def _is_cut(self, request: Request, service: McpService) -> bool:
+        """Whether something of an MCP is hidden from who asks."""
+        if self._known_caller(request) is None or service.access is None:
+            return False
+        return not service.access.view(request.scope["bridge.principal"]).sees_all
+
     def _readiness(self, request: Request, service: McpService) -> Response:
         word = service.readiness()
         shown = word if self._may_see_words(request, service) else {"status": word["status"], "state": word["state"]}
@@ -140,7 +141,7 @@ class Pages:
         return Response(encode(shown), headers={"content-type": content_type})
 
     async def status(self, request: Request) -> Response:
-        return JSONResponse({"version": __version__, "mcps": self._all(request)})
+        return JSONResponse({"version": __version__, "single": self.is_single, "mcps": self._all(request)})
 
     def _all(self, request: Request) -> dict[str, dict[str, Any]]:
         all_of_them = ((name, self._status(request, service)) for name, service in self.services.items())
@@ -160,6 +161,7 @@ class Pages:
         if not view.sees_all:  # these are by the server's own names
             status["unapproved"] = [text for text in status["unapproved"] if view.may_read("tool", text.rpartition(" (")[0])]
             status.pop("renamed", None)
+            status["troubles"] = []
         return status
 
     async def status_of(self, request: Request) -> Response:
@@ -176,12 +178,7 @@ class Pages:
         if service is None or self._status(request, service) is None or (len(self.services) > 1 and "name" not in request.path_params):
             return _no_such_mcp(request)
         is_for_all = service.access is None and not self.gate.is_foreign(request.scope["bridge.headers"], request.scope.get("server"))
-        is_cut = (
-            self._known_caller(request) is not None
-            and service.access is not None
-            and not service.access.view(request.scope["bridge.principal"]).sees_all
-        )
-        if is_cut or (not is_for_all and not self._may_see_words(request, service)):
+        if self._is_cut(request, service) or (not is_for_all and not self._may_see_words(request, service)):
             return JSONResponse({"error": "what a server says before anything is hidden of it is for admins"}, 403)
         pages = service.listed()
         listed = b'{"tools":[]}' if pages == [] else joined(pages) if pages else None
@@ -205,11 +202,26 @@ class Pages:
             became = {what: [name for name in names if not caller.on(name).is_hidden] for what, names in became.items()}
         return JSONResponse(became)
 
-    async def home(self, request: Request) -> Response:
-        """The same as /status.json, to be read."""
-        outer = prefix(request.scope["bridge.headers"], self.root_path).decode()
-        parts = [_section(name, status) for name, status in self._all(request).items()]
-        return HTMLResponse(_PAGE.format(version=__version__, style=_STYLE, links=_links(outer), body="\n".join(parts)))
+    async def log(self, request: Request) -> Response:
+        """The last lines of an MCP's log, or those after the one of number `after`. For whoever may read what the server wrote."""
+        name = request.path_params.get("name") or next(iter(self.services), "")
+        service = self.services.get(name)
+        if service is None or self._is_hidden(request, service) or ("name" not in request.path_params and not self.is_single):
+            return _no_such_mcp(request)
+        if self._is_cut(request, service) or not self._may_see_words(request, service):
+            return JSONResponse({"error": "a log has other callers' doings in it: it is for admins"}, 403)
+        after = request.query_params.get("after", "0")
+        return JSONResponse(service.events(int(after) if after.isdecimal() and len(after) < 16 else 0))
+
+    async def page(self, request: Request) -> Response:
+        """The page for people, and what it loads. It is the same for everybody."""
+        part = parts().get(request.path_params.get("file", "index.html"))
+        if part is None:
+            return JSONResponse({"error": f"nothing at {request.url.path}"}, 404)
+        headers = {"etag": part.etag, "cache-control": "no-cache", "content-security-policy": POLICY}
+        if part.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(part.content, headers={**headers, "content-type": part.media_type})
 
 
 class Visible(Collector):
@@ -245,34 +257,12 @@ def refusal_of_admin(gate: Gate, request: Request) -> Response | None:
     return JSONResponse({"error": refusal.message}, refusal.status, {name.decode(): value.decode() for name, value in refusal.headers})
 
 
-def _links(outer: str) -> str:
-    return " · ".join(f'<a href="{html.escape(outer + path)}">{path}</a>' for path in ("/status.json", "/readyz", "/metrics"))
-
-
 def _no_such_mcp(request: Request) -> Response:
     return JSONResponse({"error": f"no MCP named {request.path_params.get('name', '')!r}"}, 404)
 
 
-def _section(name: str, status: dict[str, Any]) -> str:
-    rows = "".join(f"<tr><th>{_text(key)}</th><td>{_shown(value)}</td></tr>" for key, value in status.items())
-    return f"<h2>{_text(name)}</h2><table>{rows}</table>"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return "<pre>" + "\n".join(_text(item) for item in value) + "</pre>"
-    if isinstance(value, dict):
-        return "<br>".join(f"{_text(key)}: {_text(item)}" for key, item in value.items())
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    """A child's words on a page: no markup, no control characters, and none that turn the direction of writing around."""
-    return html.escape(printable(str(value)))
-
-
 class SafeHeaders:
-    """ASGI middleware: what a browser may do with a page of ours. It loads nothing, sends nothing, and is in nobody's frame."""
+    """ASGI middleware: what a browser may do with a page of ours. It loads nothing and sends nothing unless the page says what, and is in nobody's frame."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -280,31 +270,11 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(event: Message) -> None:
             if event["type"] == "http.response.start":
-                event["headers"] = [*event["headers"], *_SAFE]
+                said = {name for name, _ in event["headers"]}
+                event["headers"] = [*event["headers"], *(header for header in _SAFE if header[0] not in said)]
             await send(event)
 
         await self.app(scope, receive, sending)
 
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;width:100%}th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0;font-weight:600;width:10rem}
-td{padding:.2rem 0;overflow-wrap:anywhere}tr{border-bottom:1px solid #ddd}pre{margin:0;white-space:pre-wrap;font-size:13px}"""
-_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest())
-_SAFE = (
-    (
-        b"content-security-policy",
-        b"default-src 'none'; style-src 'sha256-%b'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" % _STYLE_HASH,
-    ),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-)
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>mcp-bridge</title>
-<style>{style}</style>
-<h1>mcp-bridge {version}</h1>
-<p>{links}</p>
-{body}
-</html>
-"""
+_SAFE = Headers({**SAFE, "content-security-policy": NOTHING, "cache-control": "no-store"}).raw

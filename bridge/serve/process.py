@@ -80,7 +80,7 @@ class Process:
         )
         registry = metrics.registry(services.current.values(), gate.refused)
         groups = self._groups = Groups(services.current, settings, self._key, services.memory_of_groups())
-        given = (gate, registry, self._reload_on_request, settings.root_path, not settings.config)
+        given = (gate, registry, self._reload_on_request, not settings.config)
         pages = Pages(services.current, *given, groups.current)
         app = self._app = App(services.current, not settings.config, settings, gate, pages, self._admin_pages())
         groups.read(configuration.groups, app)

@@ -5,6 +5,7 @@ modern.py     calls of the era without sessions       pool.py       warm spares;
 room.py       whether there is room for a call        eras.py       which era the child speaks
 streams.py    the streams that are open               starting.py   what is seen of a child that has not answered yet
 report.py     what the service says of itself         state_file.py what is known of a child that sleeps
+history.py    how it was called in the last hour
 setup.py      what all of them are made from
 """
 
@@ -230,6 +231,10 @@ class Service:
     def status(self, is_shown: bool = True) -> dict[str, Any]:
         return self.report.status(is_shown)
 
+    def events(self, after: int) -> dict[str, Any]:
+        """What its log says since the event of this number."""
+        return {"mcp": self.name, "last": self.log.events.count, "events": self.log.events.since(after)}
+
     def listed(self) -> list[bytes] | None:
         """The pages of the shared child's list of tools, as it says them; None where they are not known."""
         relay = self.children.shared.relay
@@ -251,6 +256,7 @@ class Service:
                 child.relay.learning.judge()
         self._leases.sweep(now)
         self.children.sweep(now)
+        self.report.history.sweep(now)
         if keepalive:
             self.streams.beat(now, keepalive)
         for session in self.sessions.idle_ones(now):

@@ -1,6 +1,7 @@
 """What a service says of itself: to probes, to people, and to Prometheus."""
 
 import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from bridge.budget import Budget
 from bridge.callers.audit import Audit
 from bridge.child.lifecycle import State
 from bridge.child.usage import usage
+from bridge.log import Event
 from bridge.pins.changes import GONE, NEW, Change
 from bridge.printable import shortened
 from bridge.protocol.envelope import Envelope
@@ -18,10 +20,10 @@ from bridge.protocol.replay import Replay
 from bridge.protocol.session import Sessions
 from bridge.redact import redacted
 from bridge.service.children import Children
+from bridge.service.history import History, errors
 from bridge.service.setup import Setup
 from bridge.service.streams import Streams
 
-FINE = ("ok", "cancelled")  # what became of a call that is no error
 SHOWN = 200  # characters of a name that the child made up
 
 
@@ -38,6 +40,7 @@ class Report:
         self._sessions = sessions
         self._streams = streams
         self._replay = replay
+        self.history = History(setup.counts, setup.now())
 
     @property
     def state(self) -> str:
@@ -90,9 +93,11 @@ class Report:
             "calls": calls,
             "mean_call_seconds": round(histogram.sum / calls, 6) if histogram and calls else 0.0,
             "p95_call_seconds": round(histogram.quantile(0.95), 6) if histogram else 0.0,
-            "errors": sum(count for labels, count in counts.requests.items() if labels[0] == "tools/call" and labels[2] not in FINE),
+            "errors": errors(counts),
+            "history": self.history.told(),
             "memory_bytes": self.usage()[0],
-            "last_event": self._last_event(is_shown),
+            "last_event": next(self._events(list(setup.log.events.last)[-1:], is_shown), {}),
+            "troubles": list(self._events(setup.log.events.troubles, is_shown)),
             "processes": [child.status(setup.now()) for child in children],
             "waits": counts.waits,
             "wakes": counts.wakes,
@@ -105,13 +110,11 @@ class Report:
             "stderr": list(supervisor.stderr.tail) if is_shown else [],
         }
 
-    def _last_event(self, is_shown: bool) -> dict[str, str]:
-        last = self._setup.log.last
-        if last is None:
-            return {}
-        when = datetime.fromtimestamp(last.time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        why = {"why": redacted(shortened(last.why, SHOWN))} if is_shown and last.why else {}
-        return {"time": when, "level": last.level, "event": last.event, **why}
+    def _events(self, events: Iterable[Event], is_shown: bool) -> Iterator[dict[str, str]]:
+        for one in events:
+            when = datetime.fromtimestamp(one.time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            why = {"why": redacted(shortened(one.why, SHOWN))} if is_shown and one.why else {}
+            yield {"time": when, "level": one.level, "event": one.event, **why}
 
     def offers(self, method: str) -> list[bytes]:
         """The pages of one of its lists (results, as clients see them). None for a list that it does not have.

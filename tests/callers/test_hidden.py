@@ -134,6 +134,7 @@ def test_no_page_names_what_is_hidden(bridge):
         "/-/resources",
         "/-/prompts",
         "/seen/tools.json",
+        "/seen/log.json",
     )
     for caller in ("part", "boss", "nobody"):
         headers = {"authorization": f"Bearer {TOKENS[caller]}"} if caller != "nobody" else {"authorization": ""}

@@ -272,10 +272,17 @@ def guarded(tmp_path_factory):
     ],
 )
 def test_without_a_token_there_is_a_challenge_on_everything(guarded, headers):
-    for method, path in [pair for pair in ENDPOINTS if "z" not in pair[1] and "well-known" not in pair[1]]:
+    for method, path in [pair for pair in ENDPOINTS if "z" not in pair[1] and "well-known" not in pair[1] and pair[1] != "/"]:
         with CLIENT.stream(method, guarded.url + path, headers=headers) as response:
             assert response.status_code == 401, (method, path)
             assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_the_page_for_people_needs_no_token_and_tells_nobody_anything(guarded, echo):
+    """It is the same file everywhere, and asks for the token itself."""
+    pages = [CLIENT.get(url + "/", headers={"authorization": "Bearer wrong"}).content for url in (guarded.url, echo.url)]
+
+    assert pages[0] == pages[1] and b"echo" not in pages[0]
 
 
 def test_without_a_token_there_is_no_websocket(guarded):

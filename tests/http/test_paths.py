@@ -1,6 +1,7 @@
 """Where things are: with and without a slash, behind a prefix, several in one process."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -73,12 +74,14 @@ def test_the_operators_prefix_is_used(start):
     assert endpoint_event(bridge) == "/gateway/messages?"
     assert endpoint_event(bridge, x_forwarded_prefix="/other") == "/other/messages?"
     assert endpoint_event(bridge, x_forwarded_prefix="//evil") == "/gateway/messages?"
-    assert 'href="/gateway/metrics"' in bridge.get("/").text
 
 
-def test_the_links_of_the_page_have_the_prefix_of_a_proxy(echo):
-    assert 'href="/a&amp;b/status.json"' in echo.get("/", **{"x-forwarded-prefix": "/a&b"}).text
-    assert 'href="/status.json"' in echo.get("/", **{"x-forwarded-prefix": '/"onclick'}).text
+def test_the_page_asks_for_what_is_beside_it_wherever_a_proxy_puts_it(echo):
+    """And so it is the same for everybody."""
+    page = echo.get("/", **{"x-forwarded-prefix": "/a&b"})
+
+    assert re.findall(r'(?:href|src)="([^"#][^":]*)"', page.text) and not re.search(r'(href|src)="/(?!")', page.text)
+    assert page.content == echo.get("/").content
 
 
 @pytest.fixture(scope="module")

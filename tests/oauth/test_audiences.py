@@ -74,7 +74,9 @@ def test_it_opens_no_page_of_all_and_the_pages_of_its_own(bridge, issuer):
 
     one, both, whole = f"{BASE}/time/mcp", [f"{BASE}/time/mcp", f"{BASE}/files/mcp"], "api://whole"
     assert [status(path, one) for path in ("/time/status.json", "/time/readyz")] == [200, 200]
-    assert [status(path, one) for path in ("/files/status.json", "/files/readyz", "/status.json", "/metrics", "/")] == [401] * 5
+    assert [status(path, one) for path in ("/files/status.json", "/files/readyz", "/status.json", "/metrics", "/files/log.json")] == [
+        401
+    ] * 5
     assert [status(path, both) for path in ("/time/status.json", "/files/status.json", "/status.json")] == [200, 200, 401]
     assert [status(path, whole) for path in ("/time/status.json", "/files/status.json", "/status.json", "/metrics")] == [200] * 4
 

@@ -97,7 +97,7 @@ def test_no_value_is_seen_by_anybody_but_its_child(bridge, connect):
     talk = connect(Http, bridge.url, headers=brings(value))
     assert key(talk) == value
     others = [pid for pid in bridge.children() if value.encode() not in open(f"/proc/{pid}/environ", "rb").read()]
-    pages = [bridge.get(path).text for path in ("/", "/status.json", "/metrics", "/readyz")]
+    pages = [bridge.get(path).text for path in ("/log.json", "/status.json", "/metrics", "/readyz")]
 
     assert len(others) == len(bridge.children()) - 1
     assert not [page for page in pages if value in page]

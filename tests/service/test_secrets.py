@@ -27,7 +27,7 @@ def test_the_child_gets_what_stands_in_the_file_and_nobody_else_sees_it(start, c
     for pid in (bridge.process.pid, bridge.status()["mcps"]["echo"]["pid"]):
         with open(f"/proc/{pid}/cmdline") as argv:
             assert VALUE not in argv.read()
-    assert VALUE not in bridge.get("/").text + bridge.get("/status.json").text + bridge.get("/metrics").text
+    assert VALUE not in bridge.get("/log.json").text + bridge.get("/status.json").text + bridge.get("/metrics").text
     assert not bridge.logged(VALUE)
 
 
@@ -77,7 +77,7 @@ child.run()
 """)
     with Bridge(child, "--secret", f"API_KEY={file}") as bridge:
         eventually(lambda: [status["tools"] for status in bridge.status()["mcps"].values()] != [[]])
-        shown = bridge.get("/status.json").text + bridge.get("/").text + bridge.get("/metrics").text
+        shown = bridge.get("/status.json").text + bridge.get("/log.json").text + bridge.get("/metrics").text
 
         assert "[redacted]" in shown
         assert VALUE not in shown
