@@ -88,6 +88,10 @@ class Fleet(Part):
     callers: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="who else there is and what each may do, as in a file of `serve --callers` (docs/callers.md)"
     )
+    registry: bool | None = Field(
+        None,
+        description="whether the door serves the fleet as a registry that clients read, to everybody without a key (default: unless there are `callers`)",
+    )
     audit: bool = Field(False, description="write down each call, of every MCP: `mcp-bridge audit` reads it (docs/callers.md)")
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     alertmanager_image: Image = "prom/alertmanager:v0.27.0"

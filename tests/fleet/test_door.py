@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import datetime
 
 import httpx
 import pytest
@@ -17,7 +18,8 @@ from support import eventually, zoo
 from bridge.callers.tokens import hash_of
 from bridge.fleet import Fleet
 from bridge.fleet.callers import shipped
-from bridge.fleet.targets import door
+from bridge.fleet.registry import document
+from bridge.fleet.targets import door, registry
 from bridge.fleet.targets.template import template
 
 MCPS = ("time", "git")
@@ -41,8 +43,23 @@ class Door:
         self.watch = (folder / "keys/prometheus/PROMETHEUS_TOKEN").read_text()
         self.seen: list[tuple[str, str]] = []
         self.inside, self.published = free_ports(2)
-        conf = door.conf(Fleet(stanzas=[Stanza(name=name, command="a") for name in MCPS]))
-        conf = conf.replace("/tmp/", f"{folder}/").replace("/run/keys/", f"{folder}/keys/door/").replace("/run/mcp/", f"{folder}/")
+        fleet = Fleet(
+            stanzas=[
+                Stanza(name="time", command="a", pypi="time-mcp==1.2.3"),
+                Stanza(name="git", command="a", description='No "words" $host'),
+            ]
+        )
+        (folder / "registry").mkdir()
+        (folder / "registry/servers.json").write_text(registry.document(fleet))
+        made = re.search(r'RUN cd /srv/registry && python -c "(.*?)"\n', template("door.Dockerfile"), re.DOTALL)[1].replace("\\\n", "")
+        subprocess.run([sys.executable, "-c", made], cwd=folder / "registry", check=True)
+        conf = door.conf(fleet)
+        conf = (
+            conf.replace("/tmp/", f"{folder}/")
+            .replace("/srv/registry", f"{folder}/registry")
+            .replace("/run/keys/", f"{folder}/keys/door/")
+            .replace("/run/mcp/", f"{folder}/")
+        )
         for port, here in ((8000, self.inside), (8080, self.published)):
             conf = conf.replace(f"listen {port}", f"listen 127.0.0.1:{here}").replace(f" {port}'", f" {here}'")
         for port in (4000, 9090):
@@ -195,3 +212,64 @@ def test_a_real_bridge_behind_it_knows_its_callers_by_what_the_fleet_tells_it(fr
             assert status(front.published, "/time/metrics", "GET", Authorization=f"Bearer {alice}") in (401, 403, 404)
         finally:
             bridge.terminate()
+
+
+# --- the fleet as a registry ------------------------------------------------------------------------------------------------
+
+
+def listed(front, path: str, host: str = "localhost", status: int = 200, **more) -> dict:
+    answer = httpx.get(f"http://127.0.0.1:{front.published}/v0.1/servers{path}", headers={"host": host, **more}, trust_env=False)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json"), answer.text
+    return answer.json()
+
+
+def test_the_door_is_a_registry_of_the_mcps_at_the_address_by_which_it_was_asked(front):
+    said = listed(front, "?limit=30", host="127.0.0.1:8000")
+
+    assert said["metadata"] == {"count": 2}
+    git, time = (one["server"] for one in said["servers"])
+    assert (git["name"], git["description"], git["version"]) == ("local.mcp-fleet/git", 'No "words" $host', "0.0.0")
+    assert (time["version"], [one["url"] for one in time["remotes"]]) == (
+        "1.2.3",
+        ["http://127.0.0.1:8000/time/mcp", "http://127.0.0.1:8000/time/sse"],
+    )
+    [official] = said["servers"][0]["_meta"].values()
+    assert datetime.fromisoformat(official["publishedAt"]).year > 2000 and official["isLatest"]
+
+
+@pytest.mark.parametrize("name", ["local.mcp-fleet%2Ftime", "local.mcp-fleet/time"])
+def test_each_is_asked_for_by_its_name_and_version(front, name):
+    host = "localhost:8000"
+    one = listed(front, f"/{name}/versions/latest", host)
+
+    assert one["server"]["remotes"][0]["url"] == "http://localhost:8000/time/mcp"
+    assert listed(front, f"/{name}/versions/1.2.3", host)["server"] == one["server"]
+    assert [two["server"] for two in listed(front, f"/{name}/versions", host)["servers"]] == [one["server"]]
+
+
+@pytest.mark.parametrize(
+    "path", ["/local.mcp-fleet%2Fnobody/versions/latest", "/local.mcp-fleet%2Ftime/versions/9", "/other%2Ftime/versions/latest", "/x"]
+)
+def test_a_server_or_version_that_is_not_there_is_told_as_the_api_says(front, path):
+    assert listed(front, path, "localhost", 404) == {"error": "no such server, or no such version"}
+
+
+def test_what_the_registry_says_can_be_added_to_another_fleet(front):
+    entry = document.entry(listed(front, "/local.mcp-fleet%2Ftime/versions/latest", "127.0.0.1:8000"))
+
+    assert entry.draft.source == {"url": "http://127.0.0.1:8000/time/mcp"} and entry.draft.auth["type"] == "bearer_token"
+
+
+def test_no_page_of_another_place_reads_the_registry(front):
+    for headers in ({"host": "evil.example"}, {"host": "127.0.0.1", "origin": "https://evil.example"}):
+        assert httpx.get(f"http://127.0.0.1:{front.published}/v0.1/servers", headers=headers, trust_env=False).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "said, expected", [({}, True), ({"callers": {"anna": {"token_sha256": "1" * 64}}}, False), ({"registry": False}, False)]
+)
+def test_where_callers_differ_nobody_is_told_the_names_without_a_key(said, expected):
+    fleet = Fleet(stanzas=[Stanza(name="time", command="a"), Stanza(name="probe", command="a", tests_only=True)], **said)
+
+    assert [one["server"]["title"] for one in json.loads(registry.document(fleet))["servers"]] == ["time"] * expected
+    assert registry.is_served(fleet.model_copy(update={"registry": True}))

@@ -25,7 +25,7 @@ from bridge.fleet.files import MADE_BY, File, generated_yaml
 from bridge.fleet.model import OF_DATABASE, Fleet
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.targets import dockerfile
+from bridge.fleet.targets import dockerfile, registry
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets.sidecar import APPROVED, CALLER_SECRETS, HARDENED, HOST, has_references, options, parts, scratch, variables
@@ -76,6 +76,7 @@ def render(fleet: Fleet) -> Iterator[File]:
     for path, name in (("door/Dockerfile", "door.Dockerfile"), (".env.example", "env.example")):
         yield File(f"compose/{path}", f"# {MADE_BY}\n\n{fill(template(name), values)}")
     yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
+    yield File("compose/door/registry.json", registry.document(fleet))
     yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
     for name in ("keys.py", "litellm_server.py"):
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")

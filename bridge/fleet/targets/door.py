@@ -8,6 +8,7 @@ import re
 
 from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets import registry
 from bridge.fleet.targets.template import fill, template
 
 SOCKETS = "/run/mcp"  # with a folder for each MCP; an MCP sees its own only, there
@@ -33,6 +34,9 @@ def conf(fleet: Fleet) -> str:
             "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars),
             "inside": "".join(map(_inside, fleet.sidecars)),
             "published": "".join(map(_published, fleet.sidecars)),
+            "namespace": re.escape(registry.NAMESPACE),
+            "address": registry.ADDRESS,
+            "time": registry.TIME,
             "gateways": _gateway("litellm", LITELLM, BODIES) + _gateway("prometheus", PROMETHEUS, "1m"),
         },
     )
