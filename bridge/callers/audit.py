@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -191,11 +191,15 @@ class Entry(Struct, eq=False):
     outcome: str = ""
     is_taken: bool = False  # whether somebody else ends it, who gets the answer
     is_over: bool = False
+    trace: ClassVar[str] = ""
 
     def refuse(self, refusal: Refusal, rule: str = "") -> None:
         self.end(OUTCOMES.get(refusal.reason, "refused"), rule=rule or refusal.reason.value)
 
-    def ended(self, outcome: str, is_answered: bool) -> None:
+    def sent(self, tool: str) -> None:
+        """Of when it went to the child there is nothing to write down."""
+
+    def ended(self, outcome: str, is_answered: bool, code: int = 0) -> None:
         """The relay is done with it; if nobody is told, this is the end."""
         self.outcome = outcome
         if not is_answered:

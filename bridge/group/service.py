@@ -31,6 +31,7 @@ from bridge.protocol.profile import profile
 from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
 from bridge.protocol.session import Session, Sessions, can_be_asked
+from bridge.protocol.spans import Tracing
 from bridge.service import REPLAY_PART, Service
 from bridge.service.opening import Initialize, Opened
 from bridge.service.streams import Streams
@@ -49,6 +50,7 @@ class Group:
     # Those of its members hold for what is theirs.
     access: Access | None = None
     audit: Audit | None = None
+    tracing: Tracing | None = None
     credentials: Credentials | None = None
     pins: Pins | None = None
     older: object | None = None

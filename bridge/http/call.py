@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from msgspec import Raw, Struct
 
-from bridge.callers.audit import Audit, Entry
+from bridge.callers.audit import Audit
 from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
-from bridge.http.service import Service
+from bridge.http.service import Entry, Service
 from bridge.protocol import spelling
 from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, Params, from_client, is_batch, split
 from bridge.protocol.errors import NULL_ID, Malformed, Reason, Refusal
@@ -61,7 +61,7 @@ class Call(Struct, eq=False):
     malformed: Malformed | None = None  # why it is no message
     params: Params | None = None  # of the message, once somebody has asked for them: `params_of`
     rule: str = ""  # of the callers file, which refused it
-    entry: Entry | None = None  # of the audit
+    entry: Entry | None = None
 
 
 class ModernCall(Call, kw_only=True, eq=False):

@@ -8,10 +8,9 @@ from typing import ClassVar, TypeVar
 
 from msgspec import Raw, Struct
 
-from bridge.callers.audit import Entry
 from bridge.http.call import Call, ModernCall
 from bridge.http.request import Response
-from bridge.http.service import Service
+from bridge.http.service import Entry, Service
 from bridge.http.stream import COMMENT, Stream, frame, open_stream
 from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
@@ -95,7 +94,7 @@ class ModernReply(Struct, eq=False):
     exchange: Exchange | None = None  # what is cancelled when the client leaves before its answer, or
     leave: Callable[[], object] | None = None  # what is called then
     is_over: bool = False
-    entry: Entry | None = None  # of the audit
+    entry: Entry | None = None
     cut: Callable[[bytes], bytes] | None = None  # takes out of an answer what its caller may not see
     answers_cancelled: ClassVar[bool] = False
 

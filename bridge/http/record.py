@@ -6,10 +6,10 @@ refused or answered on the way; in `Reply` or `AuditedOutbox`, which got the ans
 
 from msgspec import Raw
 
-from bridge.callers.audit import Entry
 from bridge.http.call import Call, ModernCall, params_of
 from bridge.http.modern import ModernReply
 from bridge.http.reply import BatchOutbox, OutboxWrapper, Reply
+from bridge.http.service import Entry
 from bridge.protocol import envelope
 from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal
 from bridge.protocol.outbox import Outbox

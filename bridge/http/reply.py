@@ -10,9 +10,8 @@ from typing import ClassVar
 from msgspec import Struct
 
 from bridge.callers.access import OwnName, View
-from bridge.callers.audit import Entry
 from bridge.http.request import Response
-from bridge.http.service import Service
+from bridge.http.service import Entry, Service
 from bridge.http.stream import COMMENT, Stream, frame, open_stream
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.replay import Recording
@@ -30,7 +29,7 @@ class Reply(Struct, eq=False):
     response: Response
     stream: Stream | None = None
     recording: Recording | None = None
-    entry: Entry | None = None  # of the audit
+    entry: Entry | None = None
     _is_over: bool = False
     answers_cancelled: ClassVar[bool] = True
 

@@ -7,23 +7,38 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any, Protocol
 
+from msgspec import Raw
+
 from bridge.budget import Budget
 from bridge.callers.access import Access
-from bridge.callers.audit import Audit, Entry
+from bridge.callers.audit import Audit
 from bridge.callers.credentials import Credentials
 from bridge.counts import Counts
 from bridge.http.stream import OpenStreams
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import Refusal
+from bridge.protocol.exchange import Observer
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import Outcome
 from bridge.protocol.pinned import Pins
 from bridge.protocol.profile import Strict
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Session, Sessions
+from bridge.protocol.spans import Tracing
 from bridge.settings import Settings
 
 Opened = tuple[Session | None, bytes | Refusal]
+
+
+class Entry(Observer, Protocol):
+    """What is written down of one request: a line of the audit, a span, or both. It ends once, wherever that is known first."""
+
+    client: Raw  # what it says of itself
+    is_taken: bool  # whether somebody else ends it, who gets the answer
+
+    def refuse(self, refusal: Refusal, rule: str = "") -> None: ...
+
+    def end(self, outcome: str, size: int = 0) -> None: ...
 
 
 class ModernCalls(Protocol):
@@ -58,6 +73,7 @@ class Service(Protocol):
 
     audit: Audit | None  # of calls, where they are written down
     credentials: Credentials | None  # that callers bring along for their own children
+    tracing: Tracing | None  # where spans of its requests go
     access: Access | None  # what callers may do, where a file says so
 
     pins: Pins | None  # which tools were approved, where that is asked

@@ -7,6 +7,7 @@ from msgspec import Raw
 from bridge.counts import Counts
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
+from bridge.protocol.errors import code_of
 from bridge.protocol.exchange import Exchange
 from bridge.protocol.interfaces import Child
 from bridge.protocol.known_lists import LISTS, KnownLists
@@ -67,7 +68,7 @@ class Completion:
         del session.exchanges[exchange.key]
         session.touched = link.used = now
         self.end(exchange)
-        self.count(exchange, _outcome(exchange, message, line), now)
+        self.count(exchange, _outcome(exchange, message, line), now, message.error)
         if exchange.then:
             exchange.then(bool(message.result))
         if link.state is not _SERVING and message.result and exchange.method in WORK:
@@ -86,7 +87,7 @@ class Completion:
     def complete_known(self, exchange: Exchange, known: Envelope, now: float) -> None:
         """The same for what the child need not be asked."""
         exchange.session.touched = now
-        self.count(exchange, "error" if known.error else "ok", now)
+        self.count(exchange, "error" if known.error else "ok", now, known.error)
         seen = self._pinned.cut(known) if exchange.method == "tools/list" else known
         exchange.outbox.answer(exchange.translator.answer(exchange, seen))
 
@@ -104,7 +105,7 @@ class Completion:
         if exchange.then:
             exchange.then(False)
         self.end(exchange)
-        self.count(exchange, outcome, now)
+        self.count(exchange, outcome, now, code=code)
         if outcome != "cancelled":
             self._link.log.warning(
                 "call failed",
@@ -120,11 +121,12 @@ class Completion:
         if outcome != "cancelled" or exchange.outbox.answers_cancelled:
             exchange.outbox.answer(exchange.translator.failure(exchange, code, why))
 
-    def count(self, exchange: Exchange, outcome: str, now: float) -> None:
+    def count(self, exchange: Exchange, outcome: str, now: float, error: Raw = envelope.ABSENT, code: int = 0) -> None:
         method = exchange.method if exchange.method in KNOWN_METHODS else "other"
         translator = exchange.translator
         if exchange.entry is not None:
-            exchange.entry.ended(outcome, outcome != "cancelled" or exchange.outbox.answers_cancelled)
+            is_answered = outcome != "cancelled" or exchange.outbox.answers_cancelled
+            exchange.entry.ended(outcome, is_answered, code_of(error) if error else code)
         self._counts.requests[(method, exchange.tool, outcome, translator.client, translator.child)] += 1
         self._counts.latency[method].add(now - exchange.created)
         if self._is_debug:

@@ -75,6 +75,8 @@ class Dispatcher:
             self.calls += 1
             if len(self._callers) < MANY:
                 self._callers.add(exchange.session.principal)
+        if exchange.entry is not None:
+            exchange.entry.sent(exchange.tool)
         line = exchange.line or b""
         if not exchange.is_safe:
             exchange.line = None

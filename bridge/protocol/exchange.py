@@ -11,11 +11,18 @@ NEVER = float("inf")
 OnAnswer = Callable[[Envelope, float], None]
 
 
-class Ended(Protocol):
-    """Whoever writes down what became of a request."""
+class Observer(Protocol):
+    """Whoever writes down what becomes of a request."""
 
-    def ended(self, outcome: str, is_answered: bool) -> None:
-        """`is_answered`: whether its client is told."""
+    @property
+    def trace(self) -> str:
+        """The `traceparent` of its span, if it has one."""
+
+    def sent(self, tool: str) -> None:
+        """It is written to the child."""
+
+    def ended(self, outcome: str, is_answered: bool, code: int = 0) -> None:
+        """`is_answered`: whether its client is told. `code` is that of the error, where there is one."""
 
 
 class Exchange(Struct, eq=False):
@@ -39,7 +46,7 @@ class Exchange(Struct, eq=False):
     relay: Any = None  # whose child has it
     translator: Any = None  # in which its answer goes to the client
     is_safe: bool = False  # whether it may be sent to a second child when the first died with it
-    entry: Ended | None = None  # hears how it ended
+    entry: Observer | None = None  # hears when it goes to the child, and how it ended
     line: bytes | None = None
     hold: float | None = None
     then: Any = None  # called with whether there is a result, before the answer goes out

@@ -37,7 +37,7 @@ from bridge.protocol.eras.tasks import Tasks
 from bridge.protocol.eras.translator import Same, Translator, Verbatim
 from bridge.protocol.eras.upgrade import Upgrade
 from bridge.protocol.errors import CANCELLED, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, NO_REQUEST, Reason, Refusal
-from bridge.protocol.exchange import NEVER, Ended, Exchange
+from bridge.protocol.exchange import NEVER, Exchange, Observer
 from bridge.protocol.facts import Facts
 from bridge.protocol.handshake import Handshake, Refused
 from bridge.protocol.incoming import Incoming
@@ -394,7 +394,7 @@ class Relay:
         outbox: Outbox,
         now: float,
         trace: str = "",
-        entry: Ended | None = None,
+        entry: Observer | None = None,
     ) -> Refusal | None:
         """A client's request. The answer goes to `outbox`, unless a refusal is returned. `params` are what `spelling` made of the message's."""
         if self.successor is not None:
@@ -451,7 +451,7 @@ class Relay:
         outbox: Outbox,
         now: float,
         trace: str = "",
-        entry: Ended | None = None,
+        entry: Observer | None = None,
     ) -> Exchange:
         """A modern client's request, which has passed `header_rules`. The answer goes to `outbox`."""
         if self.successor is not None:
@@ -500,7 +500,7 @@ class Relay:
         now: float,
         translator: Translator,
         token: Raw | None,
-        entry: Ended | None,
+        entry: Observer | None,
     ) -> Exchange:
         id = self.dispatcher.mint()
         method = message.method or ""

@@ -24,6 +24,7 @@ from bridge.serve.groups import Groups
 from bridge.serve.listener import is_private, url_of
 from bridge.serve.server import Server, server_of
 from bridge.serve.services import Services
+from bridge.serve.tracing import traces
 from bridge.settings import Settings, UsageError
 from bridge.watched_file import WatchedFile
 
@@ -56,6 +57,7 @@ class Process:
         self._listener = listener
         self._log = log.Log()
         self._audit_log = audit_log(settings)
+        self._traces = traces(self._log)
         self._sums = Sums(self._audit_log, time.monotonic) if self._audit_log else None
         self._exit_code = 0
         self._is_hurried = False  # a second signal came: no time for what is in flight
@@ -72,7 +74,7 @@ class Process:
         _raise_file_limit()
         tasks = asyncio.TaskGroup()
         services = self._services = Services(
-            settings, configuration, self._key, self._fatal, tasks.create_task, self._audit_log, self._sums
+            settings, configuration, self._key, self._fatal, tasks.create_task, self._audit_log, self._sums, self._traces
         )
         is_closed = is_private(settings)
         gate = self._gate = Gate(
@@ -100,6 +102,8 @@ class Process:
                 self._sums.flush()
             if keys is not None:
                 keys.cancel()
+        if self._traces is not None:
+            await self._traces.close()
         return self._exit_code
 
     def _admin_pages(self) -> "list[Route]":

@@ -15,6 +15,7 @@ from bridge.callers.audit_sums import Sums
 from bridge.callers.keys import Keys
 from bridge.child.lifecycle import State
 from bridge.container import STARTS, memory_limit
+from bridge.protocol.spans import Tracing
 from bridge.serve.configuration import Configuration
 from bridge.serve.listener import is_private
 from bridge.service import Service
@@ -65,13 +66,14 @@ class Services:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         audit_log: AuditLog | None = None,
         sums: Sums | None = None,
+        tracing: Tracing | None = None,
     ):
         self._settings = settings
         self._key = key
         self._on_fatal = on_fatal
         self._spawn = spawn
         self.configuration = configuration
-        self._audit_log, self._sums = audit_log, sums
+        self._audit_log, self._sums, self._tracing = audit_log, sums, tracing
         self.leaving: list[Service] = []
         self._waiting: list[Service] = []  # to be started; a request starts one before
         self._starting: dict[Service, Start] = {}
@@ -91,7 +93,8 @@ class Services:
         is_fair = self._is_fair
         audit = Audit(self._audit_log, name, self._key, ours.audit_arguments, self._sums) if self._audit_log is not None else None
         given = (name, command, settings, self._key, its_log, self._on_fatal)
-        return Service(*given, memory=memory, is_fair=is_fair, access=self._access(name, before), audit=audit)
+        rules = self._access(name, before)
+        return Service(*given, memory=memory, is_fair=is_fair, access=rules, audit=audit, tracing=self._tracing)
 
     @property
     def _memory(self) -> int:

@@ -15,18 +15,20 @@ from dataclasses import replace
 from typing import Any
 
 from bridge.callers.access import Access
-from bridge.callers.audit import Audit, Entry
+from bridge.callers.audit import Audit
 from bridge.callers.credentials import Credentials
 from bridge.child.environment import proxies
 from bridge.child.process import Command
 from bridge.failure import Failure
 from bridge.log import Log
-from bridge.protocol import envelope
+from bridge.protocol import envelope, trace_context
 from bridge.protocol.envelope import Envelope, Params
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, Reason, Refusal, no_room
+from bridge.protocol.exchange import Observer
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.replay import Replay
 from bridge.protocol.session import Session, Sessions
+from bridge.protocol.spans import Tracing
 from bridge.redact import redacted
 from bridge.service.child import child_of, relay_of
 from bridge.service.children import Children
@@ -62,6 +64,7 @@ class Service:
         is_fair: bool = False,
         access: Access | None = None,
         audit: Audit | None = None,
+        tracing: Tracing | None = None,
     ):
         has_secrets = bool(settings.caller_secret)
         self.credentials = Credentials(settings.caller_secret, settings.caller_secret_missing == "fallback", key) if has_secrets else None
@@ -83,6 +86,7 @@ class Service:
         self.children = Children(setup, self.sessions, on_fatal, self.spawn)
         self.report = Report(setup, self.children, self.sessions, self.streams, self.replay, audit)
         self.audit = audit  # of calls, where they are written down (--audit)
+        self.tracing = tracing  # where its requests' spans go (bridge/otel.py), if anywhere
         self.access = access  # what callers may do, where a file says so (--callers)
         self.older: Service | None = None  # which this one replaces, while that finishes what it began
         self.draining = False
@@ -128,17 +132,21 @@ class Service:
         return self._opening.adopt(transport, principal)
 
     def request(
-        self, session: Session, message: Envelope, params: Params, outbox: Outbox, headers: Mapping[bytes, bytes], entry: Entry | None
+        self, session: Session, message: Envelope, params: Params, outbox: Outbox, headers: Mapping[bytes, bytes], entry: Observer | None
     ) -> Refusal | None:
-        """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned. `entry` is the audit's."""
+        """Put a client's request on its way. Its answer goes to `outbox`, unless a refusal is returned."""
         if refusal := self._room.refusal(session.caller, len(message.params)):
             return refusal
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one", reason=Reason.SESSION)
         relay = relay_of(session)
-        trace = headers.get(b"traceparent")
+        trace = ""
+        if (parent := headers.get(b"traceparent")) is not None:
+            trace, params = parent.decode("latin-1"), trace_context.passed_on(message, params, headers)
+        if entry is not None and entry.trace:
+            trace = entry.trace
         now = session.touched = self._now()
-        refusal = relay.request(session, message, params, outbox, now, trace.decode("latin-1") if trace else "", entry)
+        refusal = relay.request(session, message, params, outbox, now, trace, entry)
         if not relay.is_open and relay.is_wanted:
             child_of(session).wake()
         return refusal

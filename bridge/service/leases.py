@@ -17,6 +17,7 @@ from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras import parking
 from bridge.protocol.eras.parking import Lease
 from bridge.protocol.errors import INVALID_PARAMS, Reason, Refusal, modern_refusal
+from bridge.protocol.exchange import Observer
 from bridge.protocol.outbox import ModernOutbox
 from bridge.protocol.session import NO_OBJECT, Session
 from bridge.service.child import Child, relay_of
@@ -76,7 +77,9 @@ class Leases:
             and bool(parking.askable(meta.capabilities))
         )
 
-    async def call(self, message: Envelope, params: ModernParams, meta: Meta, reply: Reply, principal: str, trace: str) -> Refusal | None:
+    async def call(
+        self, message: Envelope, params: ModernParams, meta: Meta, reply: Reply, principal: str, trace: str, entry: Observer | None = None
+    ) -> Refusal | None:
         lease = await self._take(principal, meta)
         if isinstance(lease, Refusal):
             return lease
@@ -90,12 +93,14 @@ class Leases:
             relay.audience.level = level  # it is still starting, so it will hear of this first
             relay.dispatcher.ask("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
         reply.leave = partial(self._left, lease)
-        lease.begin(message, params, meta.progressToken, level, reply, now, trace)
+        lease.begin(message, params, meta.progressToken, level, reply, now, trace, entry)
         if lease.exchange is not None:
             self._lent[lease.ticket] = lease
         return None
 
-    def resume(self, message: Envelope, params: ModernParams, meta: Meta, reply: Reply, principal: str) -> Refusal | None:
+    def resume(
+        self, message: Envelope, params: ModernParams, meta: Meta, reply: Reply, principal: str, entry: Observer | None = None
+    ) -> Refusal | None:
         """The retry of a call that is parked."""
         now = self._now()
         ticket = parking.unsealed(params.requestState, self._key)
@@ -104,7 +109,7 @@ class Leases:
         lease = self._lent.get(ticket.lease)
         if lease is None or not lease.is_for(ticket, message.method or "", message.params, principal):
             return modern_refusal(INVALID_PARAMS, INVALID, reason=Reason.SESSION)
-        refusal = lease.resume(bytes(message.id), params, meta, reply, now)
+        refusal = lease.resume(bytes(message.id), params, meta, reply, now, entry)
         if refusal is None and not reply.is_over:
             reply.leave = partial(self._left, lease)
         return refusal

@@ -7,8 +7,7 @@ Refusal, `DONE` or what has to be waited for.
 import asyncio
 from typing import Any, Protocol, cast
 
-from bridge.callers.audit import Entry
-from bridge.protocol import envelope
+from bridge.protocol import envelope, trace_context
 from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.era import MODERN
 from bridge.protocol.eras import header_rules, listens, parking
@@ -16,6 +15,7 @@ from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.eras.tasks import METHODS as TASKS
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Reason, Refusal
+from bridge.protocol.exchange import Observer
 from bridge.protocol.outcome import DONE, Outcome
 from bridge.protocol.relay import Relay
 from bridge.service.child import Child, relay_of
@@ -50,7 +50,7 @@ class ModernCall(Protocol):
     outbox: ModernReply
     child: Child
     duplicates: frozenset[bytes]
-    entry: Entry | None  # of the audit
+    entry: Observer | None
 
 
 class ModernCalls:
@@ -125,15 +125,15 @@ class ModernCalls:
             return DONE
         leases = self._leases
         if params.requestState and method in parking.METHODS:
-            return leases.resume(call.message, params, call.meta, reply, principal) or DONE
+            return leases.resume(call.message, params, call.meta, reply, principal, call.entry) or DONE
         return self._lend(call) if leases.wants(method, call.meta) else None
 
     async def _lend(self, call: ModernCall) -> Outcome:
         request, message = call.request, call.message
         if refusal := self._room.refusal(request.principal, len(message.params)):
             return refusal
-        trace = request.headers.get(b"traceparent", b"").decode("latin-1")
-        return await self._leases.call(message, call.params, call.meta, call.outbox, request.principal, trace) or DONE
+        trace = _trace(call)
+        return await self._leases.call(message, call.params, call.meta, call.outbox, request.principal, trace, call.entry) or DONE
 
     def room(self, call: ModernCall) -> Outcome:
         if refusal := self._room.refusal(call.request.principal, len(call.message.params)):
@@ -146,7 +146,7 @@ class ModernCalls:
         if reply.is_over:  # the client may have left while it waited
             return DONE
         child, relay = call.child, call.child.relay
-        trace = request.headers.get(b"traceparent")
+        trace = _trace(call) if b"traceparent" in request.headers or call.entry is not None else ""
         caller = self._callers.get(principal) or self._new_caller(principal)
         reply.exchange = relay.call(
             caller,
@@ -156,7 +156,7 @@ class ModernCalls:
             envelope.string(meta.level) or "" if meta.level else "",
             reply,
             self._now(),
-            trace.decode("latin-1") if trace else "",
+            trace,
             call.entry,
         )
         if not relay.link.state.is_open and not relay.is_idle:
@@ -203,6 +203,14 @@ class ModernCalls:
             self._callers = {name: caller for name, caller in self._callers.items() if caller.exchanges}
         caller = self._callers[principal] = Caller(self._name, principal)
         return caller
+
+
+def _trace(call: ModernCall) -> str:
+    """Its trace, of which the child is told, too."""
+    headers = call.request.headers
+    call.params = cast(ModernParams, trace_context.passed_on(call.message, call.params, headers))
+    ours = call.entry.trace if call.entry is not None else ""
+    return ours or headers.get(b"traceparent", b"").decode("latin-1")
 
 
 def _wrong_parameters(call: ModernCall) -> Refusal | None:

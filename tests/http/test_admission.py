@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.http import permission, record
+from bridge.http import permission, record, traces
 from bridge.http.admission import Admission
 from bridge.http.steps import Batch
 from bridge.service import Service
 
 CALLS = SimpleNamespace(find_child=1, tool=2, special=3, room=4, send=5)
-HAS = {"access": 1, "audit": 1, "credentials": 1, "pins": None}
+HAS = {"access": 1, "audit": 1, "credentials": 1, "tracing": 1, "pins": None}
 TABLES = vars(Admission(SimpleNamespace(modern=CALLS, **HAS)))
 HIDING = vars(Admission(SimpleNamespace(modern=CALLS, **(HAS | {"pins": SimpleNamespace(hides=True)}))))
 PERMITS = {permission.permit, permission.permit_modern, permission.permit_notice, permission.permit_part}
@@ -25,7 +25,8 @@ def test_a_rule_about_the_caller_stands_in_each_table_that_puts_something_on_its
 
     assert [len(PERMITS & set(part)) for part in parts] == [int(is_on_its_way)] * len(parts)
     if is_on_its_way and "modern" not in name:
-        asked = [[step for step in part[:-1] if step is not permission.credentials] for part in parts]  # which looks at no name
+        silent = (permission.credentials, traces.tell_child)  # which look at no name
+        asked = [[step for step in part[:-1] if step not in silent] for part in parts]
         assert all(part[-1] in PERMITS for part in asked)  # the last thing that is asked
 
 
@@ -48,12 +49,13 @@ def test_where_tools_are_hidden_until_they_are_approved_each_table_of_requests_a
         assert permission.approved not in TABLES[name], "it costs nothing where nobody wants it"
 
 
-@pytest.mark.parametrize("has", [(), ("access",), ("audit",), ("credentials",), ("access", "audit")])
+@pytest.mark.parametrize("has", [(), ("access",), ("audit",), ("credentials",), ("tracing",), ("access", "audit")])
 def test_a_table_lacks_the_rows_about_what_its_service_has_not_and_no_others(has):
     about = {
         "access": PERMITS | {permission.rate, permission.rate_of_batch},
         "audit": {record.record, record.record_modern},
         "credentials": {permission.credentials},
+        "tracing": {traces.trace, traces.tell_child},
     }
     silent = set().union(*(steps for name, steps in about.items() if name not in has))
     service = SimpleNamespace(modern=CALLS, pins=None, **{name: name in has or None for name in about})

@@ -20,7 +20,7 @@ from bridge.protocol.envelope import Envelope, Meta, ModernParams
 from bridge.protocol.eras.caller import Caller
 from bridge.protocol.eras.downgrade import Downgrade
 from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Reason, Refusal, error_body, modern_refusal
-from bridge.protocol.exchange import Ask, Exchange
+from bridge.protocol.exchange import Ask, Exchange, Observer
 from bridge.protocol.outbox import ModernOutbox
 from bridge.protocol.session import ASKABLE
 from bridge.protocol.token import seal_state, unseal_state
@@ -122,18 +122,30 @@ class Lease(Caller):
 
     # -- the client -----------------------------------------------------------------------------------------------------
 
-    def begin(self, message: Envelope, params: ModernParams, token: Raw, level: str, reply: ModernOutbox, now: float, trace: str) -> None:
+    def begin(
+        self,
+        message: Envelope,
+        params: ModernParams,
+        token: Raw,
+        level: str,
+        reply: ModernOutbox,
+        now: float,
+        trace: str,
+        entry: Observer | None = None,
+    ) -> None:
         self._fresh()
         self.given = envelope.object_or_none(params.inputResponses or b"{}") or {}
         self.said, self.reply = digest(message.method or "", message.params), reply
-        self.exchange = self.relay.call(self, message, params, token, level, self, now, trace)
+        self.exchange = self.relay.call(self, message, params, token, level, self, now, trace, entry)
 
     def left(self, now: float) -> None:
         """The client closed its connection while it waited for an answer."""
         self.reply = None
         self._break_off(now)
 
-    def resume(self, id: bytes, params: ModernParams, meta: Meta, reply: ModernOutbox, now: float) -> Refusal | None:
+    def resume(
+        self, id: bytes, params: ModernParams, meta: Meta, reply: ModernOutbox, now: float, entry: Observer | None = None
+    ) -> Refusal | None:
         """The retry: its answers go to the child, and whatever comes next to `reply`, as the retry wants it."""
         answers = envelope.object_or_none(params.inputResponses or b"{}")
         if answers is None:
@@ -146,6 +158,9 @@ class Lease(Caller):
         exchange = self.exchange
         assert exchange is not None  # it is parked
         self.reply, exchange.client_id, self.parked, self.round = reply, id, 0.0, ""
+        exchange.entry = entry
+        if entry is not None:
+            entry.sent(exchange.tool)
         exchange.restart(now, self.relay.policy.request_timeout, self.relay.policy.request_timeout_max)
         exchange.token, exchange.level = meta.progressToken or None, envelope.string(meta.level) or "" if meta.level else ""
         self.declared = Raw(envelope.encode(askable(meta.capabilities)))
