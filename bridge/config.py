@@ -32,7 +32,7 @@ from bridge.clients.formats import OPTIONS, Entry
 from bridge.clients.variables import Resolver, Unresolved, fill, workspace_of
 from bridge.group.plan import ALL, WAIT, Plan
 from bridge.log import Log
-from bridge.settings import Settings, UsageError, check_tools
+from bridge.settings import Settings, UsageError, check_replicas, check_tools
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 RESERVED = ("healthz", "readyz", "metrics", "status.json", "tools.json", "log.json", "mcp", "sse", "messages", "ws")
@@ -188,6 +188,7 @@ def _repeated(item: Field[Any], value: Any, where: str) -> tuple[str, ...]:
 def _check(settings: Settings, where: str) -> None:
     try:
         check_tools(settings)
+        check_replicas(settings)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
 

@@ -132,7 +132,7 @@ def _families() -> list[_Family | _Latency]:
         _Family(
             gauge,
             "mcp_bridge_children",
-            "Children by role (shared, modern, own, principal, spare, retiring) and state.",
+            "Children by role (shared, replica, modern, own, principal, spare, retiring) and state.",
             ["role", "state"],
             lambda s: list(s.children_by_state().items()),
         ),

@@ -1,15 +1,17 @@
 """Spans for OpenTelemetry: the only module that imports it, and is imported only where it is switched on (`bridge/serve/tracing.py`).
 
 The SDK reads the standard variables (where to, headers, certificates, time-outs, compression, batches, resource, sampler) and sends OTLP by
-HTTP from a thread of its own. A span costs it about as much as the bridge takes for a whole call. So where no OTEL_TRACES_SAMPLER says
+HTTP from a thread of its own. Spans are made when they are over, as the SDK's own would be handed to it: to have it start and end each takes 25 us.
+Even so two spans cost about as much as the bridge takes for a whole call, most of it to encode them. So where no OTEL_TRACES_SAMPLER says
 otherwise, a client's decision counts (`traceparent`), and no more than RATE requests a second are traced: all of them on most days, and a
-bounded part of a processor on the others. A receiver that is away or slow is that thread's trouble: what waits for it is bounded
+hundredth of a processor on the others. A receiver that is away or slow is that thread's trouble: what waits for it is bounded
 (OTEL_BSP_MAX_QUEUE_SIZE), and calls wait for nothing.
 """
 
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,8 +21,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, set_span_in_context
 from opentelemetry.trace.span import TraceState
 
@@ -29,10 +30,11 @@ from bridge.log import Log
 from bridge.protocol.spans import Part
 from bridge.protocol.trace_context import TraceContext
 
-RATE, MOST = 100.0, 100.0  # requests a second, and at once after a quiet time
+RATE, MOST = 100.0, 50.0  # requests a second, and at once after a quiet time
 GOODBYE, LOOK = 1.0, 0.02  # seconds for the last spans to leave at the end, and between two looks whether they have
-SMALL_BATCH, SOON = 64, 1000  # spans, milliseconds: the SDK's 512 would keep the interpreter busy for 20 ms on end
-_FAILED = Status(StatusCode.ERROR)
+SWITCH = 0.0005  # seconds that the thread which encodes may keep the interpreter from calls
+_FINE, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class Allowance:
@@ -54,43 +56,39 @@ class Traces:
     """A `protocol.spans.Tracing`. Raises ValueError where a variable says nothing of use."""
 
     def __init__(self, log: Log):
-        given = os.environ
         resource = Resource.create({"service.version": __version__})
         if str(resource.attributes["service.name"]).startswith("unknown_service"):  # nobody has said it
             resource = resource.merge(Resource({"service.name": "mcp-bridge"}))
-        self._sampler = TracerProvider(shutdown_on_exit=False).sampler if given.get("OTEL_TRACES_SAMPLER") else None
+        self._resource, self._scope = resource, InstrumentationScope("mcp-bridge", __version__)
+        self._sampler = TracerProvider(shutdown_on_exit=False).sampler if os.environ.get("OTEL_TRACES_SAMPLER") else None
         self._allowance = Allowance(RATE, MOST)
-        self._ids = _Ids()
-        exporter = _Exporter(log)
-        self._batches = BatchSpanProcessor(
-            exporter,
-            schedule_delay_millis=None if "OTEL_BSP_SCHEDULE_DELAY" in given else SOON,
-            max_export_batch_size=None if "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" in given or "OTEL_BSP_MAX_QUEUE_SIZE" in given else SMALL_BATCH,
-        )
-        self._exporter = exporter
-        provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=self._ids)  # it was decided in `wants`
-        provider.add_span_processor(self._batches)
-        self._tracer = provider.get_tracer("mcp-bridge", __version__)
+        self._exporter = _Exporter(log)
+        self._batches = BatchSpanProcessor(self._exporter)
+        sys.setswitchinterval(SWITCH)
 
     def wants(self, parent: TraceContext | None, trace_id: int, name: str) -> bool:
         if self._sampler is not None:
-            around = _around(parent, True) if parent is not None else Context()
+            around = Context() if parent is None else set_span_in_context(NonRecordingSpan(_context(parent, True)), Context())
             return bool(self._sampler.should_sample(around, trace_id, name, SpanKind.SERVER).decision.is_sampled())
         return (parent is None or parent.is_sampled) and self._allowance.take()
 
     def emit(self, part: Part) -> None:
-        self._ids.trace_id, self._ids.span_id = part.context.trace_id, part.context.span_id
-        span = self._tracer.start_span(
-            part.name,
-            _around(part.parent, part.is_remote) if part.parent is not None else Context(),
-            SpanKind.SERVER if part.is_server else SpanKind.CLIENT,
-            part.attributes,
-            [Link(_context(part.link, True))] if part.link is not None else (),
-            part.start,
+        parent, link = part.parent, part.link
+        self._batches.on_end(
+            ReadableSpan(
+                part.name,
+                _context(part.context),
+                _context(parent, part.is_remote) if parent is not None else None,
+                self._resource,
+                part.attributes,
+                links=[Link(_context(link, True))] if link is not None else (),
+                kind=SpanKind.SERVER if part.is_server else SpanKind.CLIENT,
+                status=_FAILED if part.error else _FINE,
+                start_time=part.start,
+                end_time=part.end,
+                instrumentation_scope=self._scope,
+            )
         )
-        if part.error:
-            span.set_status(_FAILED)
-        span.end(part.end)
 
     async def close(self) -> None:
         """Send what is left, or give it up."""
@@ -100,22 +98,6 @@ class Traces:
         while thread.is_alive() and time.monotonic() < deadline:
             await asyncio.sleep(LOOK)
         self._exporter.is_over = True
-
-
-class _Ids(IdGenerator):
-    """Ids that were given out before their spans are made."""
-
-    def __init__(self) -> None:
-        self.trace_id = self.span_id = 1
-
-    def generate_trace_id(self) -> int:
-        return self.trace_id
-
-    def generate_span_id(self) -> int:
-        return self.span_id
-
-    def is_trace_id_random(self) -> bool:
-        return True
 
 
 class _Exporter(SpanExporter):
@@ -158,10 +140,6 @@ class _Words(logging.Handler):
             self.last = record.getMessage()
 
 
-def _around(parent: TraceContext, is_remote: bool) -> Context:
-    return set_span_in_context(NonRecordingSpan(_context(parent, is_remote)), Context())
-
-
-def _context(context: TraceContext, is_remote: bool) -> SpanContext:
+def _context(context: TraceContext, is_remote: bool = False) -> SpanContext:
     state = TraceState.from_header([context.state]) if context.state else None
-    return SpanContext(context.trace_id, context.span_id, is_remote, TraceFlags(context.flags), state)
+    return SpanContext(context.trace_id, context.span_id, is_remote, _SAMPLED if context.is_sampled else None, state)

@@ -140,6 +140,12 @@ class Settings:
     spares: int = option(0, "warm children kept ready for sessions that get their own", type=whole, per_mcp=True)
     max_children: int = option(64, "processes at once for sessions that have their own child, spares included", type=whole, per_mcp=True)
     child_wait: float = option(5.0, "how long a session waits for a child when --max-children are taken", type=seconds, per_mcp=True)
+    replicas: int = option(
+        1,
+        "shared children of a server that keeps nothing: each call goes to the one with the least to do (modern clients may have as many again)",
+        type=whole,
+        per_mcp=True,
+    )
     lazy: bool = option(False, "start the child at the first request that needs it", type=flag, per_mcp=True)
     idle_stop: float = option(
         0.0,
@@ -330,8 +336,22 @@ def check_tools(settings: Settings) -> None:
             raise UsageError(str(error)) from None
 
 
+def check_replicas(settings: Settings) -> None:
+    """Raises UsageError where replicas contradict what else is said."""
+    if settings.replicas == 1:
+        return
+    if settings.replicas == 0:
+        raise UsageError("--replicas 0: there would be nobody to ask; 1 is the usual")
+    if settings.max_in_flight == 1:
+        raise UsageError("--replicas and --max-in-flight 1: a server that must do one thing at a time must be alone, too")
+    if settings.isolation in ("session", "principal") or settings.caller_secret:
+        its = "--caller-secret" if settings.caller_secret else f"--isolation {settings.isolation}"
+        raise UsageError(f"--replicas and {its}: replicas are shared by all, for a server that keeps nothing of anybody")
+
+
 def _check(settings: Settings) -> None:
     check_tools(settings)
+    check_replicas(settings)
     if settings.max_body >= 8 * MIB:
         raise UsageError("--max-body must be below 8 MiB (8388608): servers built on the TypeScript SDK exit on more than 10 MiB")
     if settings.admin_api and not settings.config:

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from bridge.settings import Settings
+from bridge.settings import Settings, UsageError, check_replicas
 
 PER_MCP = {item.name: item for item in fields(Settings) if item.metadata["per_mcp"]}
 
@@ -11,6 +11,7 @@ PER_MCP = {item.name: item for item in fields(Settings) if item.metadata["per_mc
 def check_policy(values: dict[str, Any]) -> dict[str, Any]:
     """`values` with '_' for '-' in their names. Raises ValueError that names the option and the way out."""
     checked = {}
+    together: dict[str, Any] = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in PER_MCP:
@@ -29,4 +30,9 @@ def check_policy(values: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{key}: {why}") from None
         if meta["choices"] and parsed not in meta["choices"]:
             raise ValueError(f"{key}: must be one of {', '.join(meta['choices'])}, not {value!r}")
+        together[name] = parsed
+    try:
+        check_replicas(Settings(**together))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
     return checked

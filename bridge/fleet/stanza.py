@@ -223,6 +223,8 @@ class Stanza(Part):
             raise ValueError(
                 f"{found[0]}: per: caller, and bridge.isolation: a caller's own value needs a process of its own: leave one out"
             )
+        if found and self.bridge.get("replicas", 1) != 1:
+            raise ValueError(f"{found[0]}: per: caller, and bridge.replicas, which all callers share: leave one out")
         if len({self.secrets[name].missing for name in found}) > 1:
             raise ValueError(f"{', '.join(found)}: 'missing' must be the same for all secrets that are per: caller")
 

@@ -51,6 +51,7 @@ from bridge.protocol.outbox import Outbox
 from bridge.protocol.pings import Pings
 from bridge.protocol.pinned import Pinned
 from bridge.protocol.policy import Policy
+from bridge.protocol.replicas import Replicas, may_go_elsewhere
 from bridge.protocol.session import Session
 from bridge.protocol.upkeep import Upkeep
 
@@ -80,6 +81,7 @@ class Relay:
         self.counts = counts
         self.is_private = owner is not None if private is None else private
         self.successor: Relay | None = None  # whose child the sessions go on with
+        self.replicas: Replicas | None = None  # among which it is one
         self.exchanges: dict[int, Exchange] = {}  # written to the child and not yet answered by it
         self._patience, self._longest = policy.request_timeout or NEVER, policy.request_timeout_max or NEVER
         self._early = EarlyMessages(counts)
@@ -209,6 +211,9 @@ class Relay:
         elif is_new_child:
             self._restore(now)
         self.dispatcher.pump()
+        for other in self.replicas or ():
+            if not other.link.state.is_ready:
+                self._take_over(other)
         self.learning.learn([method for method, capability in LISTS.items() if facts.offers(capability)], now)
 
     def _restore(self, now: float) -> None:
@@ -220,7 +225,8 @@ class Relay:
         ]
         is_asked_for_more = any(exchange.session is None and exchange.method == "logging/setLevel" for exchange in self.dispatcher.turns)
         if not is_asked_for_more:  # by a modern call, which has woken the child
-            level = self.audience.level = subscriptions.level_of(sessions) if self.link.offers("logging") else None
+            listening = sessions if self.replicas is None else self.replicas.first.sessions.values()
+            level = self.audience.level = subscriptions.level_of(listening) if self.link.offers("logging") else None
             if level:
                 wishes.insert(0, ("logging/setLevel", b'{"level":"%b"}' % level.encode()))
         for method, params in reversed(wishes):
@@ -263,16 +269,20 @@ class Relay:
         was_open = link.is_open
         link.on(Event.LOST)
         link.reason, link.missing = failure, now
+        elsewhere = self.replicas.ready if self.replicas is not None else None
+        is_lasting = was_open and (not for_good or elsewhere is not None)
         gone: list[Exchange] = []
         again: list[Exchange] = []
         for exchange in self.exchanges.values():
             if exchange.is_turned:
                 turns.back(exchange)
-            (again if was_open and not for_good and self._may_try_again(exchange) else gone).append(exchange)
+            (again if is_lasting and self._may_try_again(exchange) else gone).append(exchange)
         self.exchanges.clear()
         self._pings.lost()
         self.learning.reading.clear()
         self._early.take()
+        if elsewhere is not None:
+            elsewhere._take_over(self)
         # Our own questions are asked anew; what an own child's session asked on the ground of what is lost, is not asked.
         gone += turns.clear(
             lambda exchange: (
@@ -283,7 +293,7 @@ class Relay:
         for exchange in gone:
             is_answered = is_answered or (exchange.session is not None and exchange.hold is None)
             self.completion.fail(exchange, "lost", INTERNAL_ERROR, why, now)
-        self._try_again(again)
+        self._try_again(again, elsewhere or self.heir)
         if (owner := self.audience.owner) is not None and was_open and self.dispatcher.calls and not is_answered:
             owner.lost_state = why
         self.asks.lost()
@@ -315,8 +325,14 @@ class Relay:
         is_first = not exchange.is_second_try and exchange.hold is None
         return exchange.is_safe and is_first and exchange.session is not None and not self.is_private
 
-    def _try_again(self, exchanges: list[Exchange]) -> None:
-        heir = self.heir
+    def _take_over(self, other: "Relay") -> None:
+        """What waits for another one of the same command goes on here."""
+        for exchange in other.dispatcher.turns.clear(may_go_elsewhere):
+            self.inherit(exchange)
+            self.dispatcher.turns.wait(exchange)
+        self.dispatcher.pump()
+
+    def _try_again(self, exchanges: list[Exchange], heir: "Relay") -> None:
         for exchange in reversed(exchanges):
             exchange.is_second_try = True
             heir.inherit(exchange)
@@ -472,6 +488,12 @@ class Relay:
         self.completion.begin(exchange)
         self.dispatcher.submit(exchange)
         return exchange
+
+    def log_from(self, level: str, now: float) -> None:
+        """Another one of the same command was told to log from this level on: it is the same for all of them."""
+        self.audience.level = level
+        if self.is_open and self.link.offers("logging"):
+            self.dispatcher.ask("logging/setLevel", b'{"level":"%b"}' % level.encode(), now)
 
     def _have_logged(self, level: str, now: float) -> None:
         """A modern request wants log messages that a legacy child perhaps does not send. Nobody else gets more for it."""

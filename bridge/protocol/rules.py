@@ -42,8 +42,13 @@ def set_level(relay: Context, session: Session, message: Envelope, params: Param
 
 
 def level_set(session: Session, message: Envelope, is_done: bool) -> None:
-    if is_done and session.relay is not None:  # the message holds what all sessions need, which `set_level` has put there
-        session.relay.audience.level = envelope.string(envelope.peek(message.params).level)
+    relay, level = session.relay, envelope.string(envelope.peek(message.params).level)
+    if not is_done or relay is None or level is None:
+        return
+    relay.audience.level = level  # the message holds what all sessions need, which `set_level` has put there
+    for other in relay.replicas or ():
+        if other is not relay:
+            other.log_from(level, relay.link.last_received)
 
 
 def subscribe(relay: Context, session: Session, message: Envelope, params: Params) -> bytes | Refusal | None:

@@ -30,7 +30,7 @@ from bridge.protocol.replay import Replay
 from bridge.protocol.session import Session, Sessions
 from bridge.protocol.spans import Tracing
 from bridge.redact import redacted
-from bridge.service.child import child_of, relay_of
+from bridge.service.child import relay_of, worker_of
 from bridge.service.children import Children
 from bridge.service.leases import Leases
 from bridge.service.modern import ModernCalls
@@ -140,6 +140,8 @@ class Service:
         if message.method == "initialize":
             return Refusal(400, INVALID_REQUEST, "initialize opens a session and cannot be part of one", reason=Reason.SESSION)
         relay = relay_of(session)
+        if relay.replicas is not None:
+            relay = relay.replicas.of(message.method or "")
         trace = ""
         if (parent := headers.get(b"traceparent")) is not None:
             trace, params = parent.decode("latin-1"), trace_context.passed_on(message, params, headers)
@@ -148,7 +150,7 @@ class Service:
         now = session.touched = self._now()
         refusal = relay.request(session, message, params, outbox, now, trace, entry)
         if not relay.is_open and relay.is_wanted:
-            child_of(session).wake()
+            relay.child.wake()
         return refusal
 
     def tell(self, session: Session, message: Envelope) -> None:
@@ -175,11 +177,11 @@ class Service:
 
     def is_full(self, session: Session) -> bool:
         """Whether the child has not read enough of what was written to it for another request."""
-        return child_of(session).is_full
+        return worker_of(session).is_full
 
     async def room(self, session: Session) -> Refusal | None:
         """Wait while it is. A refusal if it stays so."""
-        return await self._room.wait(child_of(session))
+        return await self._room.wait(worker_of(session))
 
     def no_memory(self, caller: str) -> Refusal:
         return no_room(self.memory, caller, "bytes", "--memory")

@@ -352,3 +352,9 @@ def relay_of(session: Session) -> Relay:
 def child_of(session: Session) -> Child:
     """The child that its requests go to."""
     return relay_of(session).child  # type: ignore[return-value]  # the relays of a service are its children's
+
+
+def worker_of(session: Session) -> Child:
+    """That which gets its next call: of replicas the one with the least to do."""
+    replicas = relay_of(session).replicas
+    return child_of(session) if replicas is None else replicas.least_busy().child  # type: ignore[return-value]  # as above

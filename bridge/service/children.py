@@ -1,6 +1,7 @@
 """Which child a session gets: the shared one, its own, or its principal's; when a child sleeps, and when it is replaced."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from bridge.protocol import envelope, spelling
 from bridge.protocol.era import LEGACY, MODERN
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal, busy, share_taken
 from bridge.protocol.facts import initialize_params
+from bridge.protocol.replicas import Replicas
 from bridge.protocol.revisions import HANDSHAKE, NEWEST
 from bridge.protocol.session import ASKABLE, Session, Sessions
 from bridge.service.child import Child, child_of, relay_of
@@ -59,7 +61,9 @@ class Children:
             patience=settings.child_wait,
             is_fair=setup.is_fair,
         )
-        self.shared = Child(setup, self, "shared", on_gone=self._shared_gone)
+        self.shared = Child(setup, self, "shared", on_gone=self._shared_gone, on_opened=self._shared_opened)
+        self._replicas: dict[Child, list[Child]] = {}  # that help the shared one, and the modern one
+        self._add_replicas(self.shared)
         self.modern: Child | None = None  # that of a child which speaks both eras, or is asked whether it does
         self._headed: Child | None = None  # that of a silent server which is asked with headers
         self._has_tried_headers = False
@@ -83,11 +87,30 @@ class Children:
             if facts := relay.lists.load(self._state_file.read(), self._state_file.identity):
                 relay.remember(facts)
         if settings.lazy:
-            relay.sleep()
+            for child in (self.shared, *self._replicas[self.shared]):
+                child.relay.sleep()
         else:
             self.shared.start()
         if settings.isolation in ("session", "auto"):
             self.pool.refill()
+
+    def _add_replicas(self, first: Child) -> None:
+        """Others of the same kind (`--replicas`). They start when the first one has shown that it does."""
+        group = Replicas(first.relay) if self._settings.replicas > 1 else None
+        others = self._replicas[first] = []
+        for _ in range(self._settings.replicas - 1):
+            child = Child(self._setup, self, "replica", era=first.own_era, on_gone=self._shared_gone)
+            assert group is not None
+            group.add(child.relay)
+            others.append(child)
+
+    def _start_replicas(self, first: Child) -> None:
+        for child in self._replicas.get(first, ()):
+            if child.supervisor.state is State.STOPPED and not child.relay.is_asleep:
+                child.start()
+
+    def _shared_opened(self) -> None:
+        self._start_replicas(self.shared)
 
     def learned(self, child: Child) -> None:
         """All lists of this child are known: keep them for the time when the shared one sleeps."""
@@ -156,13 +179,19 @@ class Children:
                 self,
                 "modern",
                 on_gone=self._modern_gone,
-                on_opened=self.eras.answered,
+                on_opened=self._modern_opened,
                 era=MODERN,
                 pace=self._pace_of_trial(),
                 on_trial=True,
             )
+            self._add_replicas(child)
             child.start()
         return child
+
+    def _modern_opened(self) -> None:
+        self.eras.answered()
+        if self.modern is not None:
+            self._start_replicas(self.modern)
 
     def try_headers(self, silent: Child) -> None:
         """A child says nothing, and may want a header with a length before each message. Another process is asked so, once:
@@ -215,6 +244,13 @@ class Children:
     def budget(self) -> Budget:
         """How many may be sessions' own."""
         return self.pool.pot
+
+    @property
+    def at_work(self) -> Child:
+        """The shared one, or where that is away one that does its work."""
+        replicas = self.shared.relay.replicas
+        ready = replicas.ready if replicas is not None and not self.shared.relay.is_open else None
+        return self.shared if ready is None else next(child for child in self._replicas[self.shared] if child.relay is ready)
 
     @property
     def has_waiting(self) -> bool:
@@ -286,7 +322,7 @@ class Children:
         self.modern = None
         self.eras.failed(child.relay.reason)
         self.eras.answered()
-        self.spawn(child.stop())
+        self._end(child)
 
     def release(self, session: Session) -> None:
         """The session is over, and so is its own child. One that has not started yet is kept for the client's next session."""
@@ -363,6 +399,12 @@ class Children:
     def _replace(self, old: Child, new: Child, now: float) -> None:
         self._counts.recycled += 1
         old.successor = None
+        if old.relay.replicas is not None:
+            old.relay.replicas.replace(old.relay, new.relay)
+        for others in self._replicas.values():
+            others[:] = [new if child is old else child for child in others]
+        if old in self._replicas:
+            self._replicas[new] = self._replicas.pop(old)
         if old is self.shared:
             self.shared = new
         elif old is self.modern:
@@ -398,11 +440,12 @@ class Children:
 
     def _lasting(self) -> list[Child]:
         """Those that outlive a session: they may sleep, and are replaced."""
-        return [self.shared, *([self.modern] if self.modern else ()), *([self._headed] if self._headed else ()), *self._principals.values()]
+        shared = [self.shared, *([self.modern] if self.modern else ()), *([self._headed] if self._headed else ())]
+        return [*shared, *itertools.chain.from_iterable(self._replicas.values()), *self._principals.values()]
 
     def _end(self, child: Child) -> None:
-        """Stop it, and the one that was to take its place."""
-        for one in (child, child.successor) if child.successor else (child,):
+        """Stop it, the one that was to take its place, and those that help it."""
+        for one in (child, *([child.successor] if child.successor else ()), *self._replicas.pop(child, ())):
             self.spawn(one.stop())
         child.successor = None
 
@@ -422,7 +465,8 @@ class Children:
         return capabilities, initialize_params(revision, capabilities, client)
 
     def _shared_gone(self, child: Child) -> None:
-        if child is self.shared and child.supervisor.state is State.FATAL:
+        """The last one of them that could answer was given up."""
+        if child.supervisor.state is State.FATAL and self.at_work.supervisor.state is State.FATAL:
             self._on_fatal()
 
 

@@ -28,6 +28,7 @@ from bridge.service.streams import Streams
 
 SCHEMA_PATIENCE = 2.0  # seconds for its list of tools, which says what must stand in headers
 DISCOVER = "server/discover"
+TASKS_EXTENSION = b"modelcontextprotocol/tasks"
 REMEMBERED = 5000  # callers, those with calls under way apart
 
 
@@ -73,7 +74,7 @@ class ModernCalls:
         child = self._children.modern_now(call.request.principal)
         if child is None or (link := child.relay.link).facts is None or (call.message.method == listens.METHOD and not link.is_modern):
             return self._wait_for_child(call)
-        call.child = child
+        call.child = _worker(call, child)
         return None
 
     async def _wait_for_child(self, call: ModernCall) -> Outcome:
@@ -85,6 +86,7 @@ class ModernCalls:
         # A client that looks around must not wait long, nor be sent away.
         patience = began + PATIENCE - now() if method == DISCOVER else self._ready_wait
         why = await child.known(max(0.0, patience), by_itself=asks_it)
+        call.child = _worker(call, child)
         return Refusal(200, INTERNAL_ERROR, why, reason=Reason.CHILD) if why else None
 
     def tool(self, call: ModernCall) -> Outcome:
@@ -145,7 +147,10 @@ class ModernCalls:
         principal = request.principal
         if reply.is_over:  # the client may have left while it waited
             return DONE
-        child, relay = call.child, call.child.relay
+        child = call.child
+        if child.relay.replicas is not None and not child.relay.is_open:  # it may have gone since it was found
+            child = _worker(call, child)
+        relay = child.relay
         trace = _trace(call) if b"traceparent" in request.headers or call.entry is not None else ""
         caller = self._callers.get(principal) or self._new_caller(principal)
         reply.exchange = relay.call(
@@ -203,6 +208,14 @@ class ModernCalls:
             self._callers = {name: caller for name, caller in self._callers.items() if caller.exchanges}
         caller = self._callers[principal] = Caller(self._name, principal)
         return caller
+
+
+def _worker(call: ModernCall, child: Child) -> Child:
+    """Of replicas the one that gets this call. Tasks are known to one child alone, so whoever may be given one asks the first."""
+    replicas = child.relay.replicas
+    if replicas is None or TASKS_EXTENSION in bytes(call.meta.capabilities):
+        return child
+    return cast(Child, replicas.of(call.message.method or "").child)
 
 
 def _trace(call: ModernCall) -> str:

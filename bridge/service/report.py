@@ -44,8 +44,8 @@ class Report:
 
     @property
     def state(self) -> str:
-        """That of the shared child."""
-        state = self._children.shared.state
+        """That of the shared child, or of the one that does its work."""
+        state = self._children.at_work.state
         return State.STARTING if self.is_waiting and state == State.STOPPED else state
 
     @property
@@ -59,7 +59,7 @@ class Report:
 
     def readiness(self, is_shown: bool = True) -> dict[str, Any]:
         """Why it can be used or not: a handshake with the child was made and it lives. `is_shown`: what the child wrote, too."""
-        child, is_draining = self._children.shared, self.is_draining
+        child, is_draining = self._children.at_work, self.is_draining
         relay = child.relay
         # One that is restarted because it speaks the other era has not shown yet that it works.
         is_asleep = relay.is_asleep and not (child.is_restarting and relay.facts is None)
