@@ -70,6 +70,7 @@ def base_images(fleet: Fleet) -> list[str]:
                 fleet.litellm.image_name,
                 fleet.prometheus_image,
                 fleet.alertmanager_image,
+                fleet.grafana_image,
                 fleet.postgres_image,
             ]
         )

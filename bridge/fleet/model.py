@@ -95,6 +95,7 @@ class Fleet(Part):
     audit: bool = Field(False, description="write down each call, of every MCP: `mcp-bridge audit` reads it (docs/callers.md)")
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     alertmanager_image: Image = "prom/alertmanager:v0.27.0"
+    grafana_image: Image = "grafana/grafana:11.6.1"
     postgres_image: Image = "postgres:17"
     python_image: Image = "python:3.13-slim"
     node_image: Image = "node:22-slim"

@@ -146,7 +146,7 @@ def test_the_whole_fleet_includes_every_mcp_that_runs_here():
     whole = yaml.safe_load(FILES["compose/compose.yaml"])
 
     assert whole["include"] == ["door.yaml", "database.yaml", *(f"{stanza.name}.yaml" for stanza in FLEET.sidecars)]
-    assert set(whole["services"]) == {"litellm", "prometheus", "alertmanager"}
+    assert set(whole["services"]) == {"litellm", "prometheus", "alertmanager", "dashboards"}
     assert not any("far-away" in path for path in FILES)  # it is elsewhere
 
 

@@ -21,7 +21,15 @@ from bridge.fleet.project import Project, private
 from bridge.fleet.transaction import PREFIX
 from bridge.settings import UsageError
 
-SETTINGS = ("MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT", "LAN_BIND", "TZ", "COMPOSE_PROFILES")  # of compose/.env: no secrets
+SETTINGS = (
+    "MCP_PORT",
+    "LITELLM_PORT",
+    "PROMETHEUS_PORT",
+    "GRAFANA_PORT",
+    "LAN_BIND",
+    "TZ",
+    "COMPOSE_PROFILES",
+)  # of compose/.env: no secrets
 WRITTEN_ANEW = re.compile(rf"{checkout.VARIABLE}|LITELLM_CONFIG|PROMETHEUS_CONFIG|DOCKER_GROUP|\w+_(FILE|CALLERS)")  # lines of `up`
 
 

@@ -230,6 +230,8 @@ def _print(
     -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'""")
     if shown.prometheus:
         print(f"Prometheus  {shown.prometheus}")
+    if shown.grafana:
+        print(f"Grafana     {shown.grafana}")
 
 
 def _summary(started: Started, verdict: "Verdict | None", not_verified: bool, seconds: float) -> str:

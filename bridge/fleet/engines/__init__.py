@@ -58,6 +58,7 @@ class Urls:
     mcps: str
     litellm: str
     prometheus: str = ""
+    grafana: str = ""
 
     def of(self, stanza: Stanza) -> str:
         """The base of an MCP's URLs: /mcp, /sse, /ws and /readyz follow."""

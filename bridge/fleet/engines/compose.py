@@ -23,7 +23,7 @@ from typing import Any
 from bridge.fleet import files, targets
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Started, Urls, checkout, docker
-from bridge.fleet.engines.composed import ALERTMANAGER, DATABASE, DOOR, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, KEYS, LITELLM, PROMETHEUS, QUICK
 from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
@@ -70,6 +70,7 @@ class Compose(Starting):
             f"http://{host}:{environment.port('MCP_PORT', fleet.port)}",
             f"http://{host}:{environment.port('LITELLM_PORT', 4000)}",
             f"http://127.0.0.1:{environment.port('PROMETHEUS_PORT', 9090)}",
+            f"http://127.0.0.1:{environment.port('GRAFANA_PORT', 3000)}" if DASHBOARDS in environment.profiles else "",
         )
 
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:
@@ -81,6 +82,7 @@ class Compose(Starting):
             Port("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
             Port("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
             Port("PROMETHEUS_PORT", "127.0.0.1", environment.port("PROMETHEUS_PORT", 9090)),
+            *([Port("GRAFANA_PORT", "127.0.0.1", environment.port("GRAFANA_PORT", 3000))] if DASHBOARDS in environment.profiles else []),
         )
         refuse_taken(ours, lambda port: any(one.publishes(port) and one.state == "running" for one in here), checkout.whose)
 
@@ -111,6 +113,7 @@ class Compose(Starting):
         own = [LITELLM_DATABASE] if fleet.litellm.database else []
         needs_database = bool(own) or any(stanza.needs for stanza in sidecars)
         first = [DOOR, PROMETHEUS, *([DATABASE] if needs_database else []), *([ALERTMANAGER] if tells else [])]
+        first += [DASHBOARDS] if DASHBOARDS in environment.profiles else []
         self.values = environment.values
         self._renew_keys()
         others_removed = self._end_others([*first, KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)])
@@ -208,7 +211,14 @@ class Compose(Starting):
         return [f"volume {name}" for name, kind in self._volumes().items() if kind != "tmpfs"]
 
     def ps(self) -> list[Running]:
-        kinds = {DOOR: "door", LITELLM: "litellm", PROMETHEUS: "prometheus", DATABASE: "database", ALERTMANAGER: "alertmanager"}
+        kinds = {
+            DOOR: "door",
+            LITELLM: "litellm",
+            PROMETHEUS: "prometheus",
+            DATABASE: "database",
+            ALERTMANAGER: "alertmanager",
+            DASHBOARDS: "grafana",
+        }
         found = [Running(name, kinds.get(name, "mcp"), *state) for name, state in self._containers().items()]
         return sorted(found, key=lambda one: (one.kind != "mcp", one.name))
 

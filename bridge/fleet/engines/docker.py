@@ -91,4 +91,4 @@ def way_out_of_a_taken_port(printed: str) -> str:
     """The way out where a port is another program's; empty where that is not the trouble."""
     if not any(words in printed for words in ("port is already allocated", "address already in use", "ports are not available")):
         return ""
-    return "\nend the program that has that port, or choose another with MCP_PORT=… (LITELLM_PORT=…, PROMETHEUS_PORT=…) in compose/.env"
+    return "\nend the program that has that port, or choose another with MCP_PORT=… (LITELLM_PORT=…, PROMETHEUS_PORT=…, GRAFANA_PORT=…) in compose/.env"

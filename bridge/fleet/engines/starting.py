@@ -10,7 +10,7 @@ import yaml
 from bridge.fleet import files
 from bridge.fleet.engines import EngineError, checkout, docker
 from bridge.fleet.engines import litellm as engines_litellm
-from bridge.fleet.engines.composed import ALERTMANAGER, DATABASE, DOOR, HEALTHY, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, HEALTHY, KEYS, LITELLM, PROMETHEUS, QUICK
 from bridge.fleet.engines.images import Images
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import that_were_given_up
@@ -129,6 +129,7 @@ class Starting(Images):
             DOOR: f"{urls.mcps}/healthz",
             DATABASE: "",
             ALERTMANAGER: "",
+            DASHBOARDS: f"{urls.grafana}/api/health",
         }.get(name, f"{urls.mcps}/{name}/readyz")
 
     def _stamps(self) -> dict[str, str]:
@@ -144,6 +145,7 @@ class Starting(Images):
             DOOR: [],
             DATABASE: [],
             ALERTMANAGER: [self.project.compose / "alertmanager.sh"],
+            DASHBOARDS: sorted((self.project.compose / "dashboards").glob("*")),
         }
         own |= {stanza.name: [self.project.secret(stanza, name) for name in stanza.secrets] for stanza in sidecars}
         keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, *(stanza.name for stanza in sidecars))}}

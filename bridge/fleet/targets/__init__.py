@@ -4,6 +4,7 @@ dockerfile.py, templates/   images/NAME/Dockerfile
 compose.py                  compose/NAME.yaml, compose.yaml, the door, the database
 litellm.py                  litellm/config.yaml
 prometheus.py               compose/prometheus.yml, alerts.yml
+grafana.py                  compose/dashboards/: Grafana's data source and dashboards
 schema.py                   images/stanza.schema.json
 kubernetes.py               manifests for a cluster
 sidecar.py, template.py     what several of them need
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 from bridge.fleet.files import File
 from bridge.fleet.model import Fleet
-from bridge.fleet.targets import compose, dockerfile, kubernetes, litellm, prometheus, schema
+from bridge.fleet.targets import compose, dockerfile, grafana, kubernetes, litellm, prometheus, schema
 
 TARGETS = ("compose", "kubernetes")
 
@@ -30,4 +31,5 @@ def render(fleet: Fleet, target: str = "compose") -> Iterator[File]:
     yield from compose.render(fleet)
     yield from litellm.render(fleet)
     yield from prometheus.render(fleet)
+    yield from grafana.render()
     yield schema.schema()

@@ -55,6 +55,7 @@ NO_CALLERS = "defaults/callers"  # a folder in which no caller has a value
 AUDIT = "/run/audit"
 AUDITED = {"MCP_BRIDGE_AUDIT": f"{AUDIT}/{AUDIT_FILE}", "MCP_BRIDGE_AUDIT_SIZE": str(20 << 20), "MCP_BRIDGE_AUDIT_FILES": "5"}
 DOCKER_SOCKET = "/var/run/docker.sock"
+DASHBOARDS = "dashboards"  # the service, and its profile
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
 AFTER_KEYS = {"keys": {"condition": "service_completed_successfully", "restart": True}}
@@ -109,6 +110,7 @@ def whole(fleet: Fleet) -> dict[str, Any]:
             **({LITELLM_DATABASE: litellm_database(fleet)} if fleet.litellm.database else {}),
             "prometheus": prometheus(fleet),
             "alertmanager": alertmanager(fleet),
+            DASHBOARDS: dashboards(fleet),
         },
         "volumes": {"prometheus": {}},
     }
@@ -358,6 +360,52 @@ def alertmanager(fleet: Fleet) -> dict[str, Any]:
         "tmpfs": [_tmp("64m")],
         "mem_limit": "128m",
         "pids_limit": 64,
+    }
+
+
+def dashboards(fleet: Fleet) -> dict[str, Any]:
+    """Grafana, with what it shows (`grafana.py`): profile `dashboards`, at this machine only. It keeps nothing, and nobody logs in."""
+    said = {
+        "AUTH_ANONYMOUS_ENABLED": "true",
+        "AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+        "AUTH_BASIC_ENABLED": "false",
+        "AUTH_DISABLE_LOGIN_FORM": "true",
+        "SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true",
+        "USERS_ALLOW_SIGN_UP": "false",
+        "ANALYTICS_REPORTING_ENABLED": "false",
+        "ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        "NEWS_NEWS_FEED_ENABLED": "false",
+        "PLUGINS_PREINSTALL_DISABLED": "true",
+        "DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": "/etc/grafana/dashboards/fleet.json",
+        "LOG_MODE": "console",
+        "PATHS_DATA": "/tmp/data",
+        "PATHS_LOGS": "/tmp/logs",
+        "PATHS_PLUGINS": "/tmp/plugins",
+    }
+    return {
+        "image": fleet.pinned(fleet.grafana_image),
+        "profiles": [DASHBOARDS],
+        "environment": ZONE | {f"GF_{name}": value for name, value in said.items()},
+        "volumes": [
+            "./dashboards/datasource.yml:/etc/grafana/provisioning/datasources/mcp.yml:ro",
+            "./dashboards/provider.yml:/etc/grafana/provisioning/dashboards/mcp.yml:ro",
+            *(f"./dashboards/{name}.json:/etc/grafana/dashboards/{name}.json:ro" for name in ("fleet", "mcp")),
+        ],
+        "ports": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
+        "networks": ["inside", "front"],
+        "healthcheck": {
+            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"],
+            "interval": "10s",
+            "timeout": "5s",
+            "start_period": "60s",
+            "retries": 3,
+        },
+        "user": "472:0",
+        **COMMON,
+        "tmpfs": [_tmp("256m")],
+        "mem_limit": "512m",
+        "pids_limit": 128,
     }
 
 
