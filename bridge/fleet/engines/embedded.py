@@ -191,6 +191,7 @@ class Embedded:
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         if zone := environment.values.get("TZ"):
             ours["TZ"] = zone
+        traced = {name: value for name, value in environment.values.items() if name.startswith("OTEL_")}
         options = [
             "--config",
             config_file,
@@ -219,7 +220,7 @@ class Embedded:
             {
                 "name": BRIDGE,
                 "argv": [sys.executable, "-m", "bridge", "serve", *map(str, options)],
-                "env": {**ours, "PYTHONUNBUFFERED": "1"},
+                "env": {**ours, **traced, "PYTHONUNBUFFERED": "1"},
                 "cwd": str(self.state),
                 "stop_patience": 12,
                 "version": bridge.__version__,
