@@ -89,8 +89,9 @@ def test_an_mcp_is_on_no_network_that_anything_else_is_on():
     assert [name for name in SERVICES if "database-query" in SERVICES[name].get("networks", [])] == ["query", "database"]
 
 
-def test_only_the_door_publishes_ports():
-    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"door"}
+def test_only_the_door_publishes_ports_and_grafana_where_it_is_wanted():
+    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"door", "dashboards"}
+    assert SERVICES["dashboards"]["profiles"] and SERVICES["dashboards"]["environment"]["GF_SERVER_ENFORCE_DOMAIN"] == "true"
 
 
 def test_inner_networks_have_no_way_out_and_no_address_on_this_machine():
@@ -157,7 +158,7 @@ def test_each_mcp_starts_alone_with_what_it_needs():
     assert all(
         one["depends_on"]["keys"]["condition"] == "service_completed_successfully"
         for name, one in SERVICES.items()
-        if name not in ("keys", "alertmanager")
+        if name not in ("keys", "alertmanager", "dashboards")
     )
 
 

@@ -70,7 +70,7 @@ class Compose(Starting):
             f"http://{host}:{environment.port('MCP_PORT', fleet.port)}",
             f"http://{host}:{environment.port('LITELLM_PORT', 4000)}",
             f"http://127.0.0.1:{environment.port('PROMETHEUS_PORT', 9090)}",
-            f"http://127.0.0.1:{environment.port('GRAFANA_PORT', 3000)}" if DASHBOARDS in environment.profiles else "",
+            f"http://localhost:{environment.port('GRAFANA_PORT', 3000)}" if DASHBOARDS in environment.profiles else "",
         )
 
     def as_here(self, fleet: Fleet, environment: Environment) -> Fleet:

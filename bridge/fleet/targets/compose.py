@@ -364,8 +364,13 @@ def alertmanager(fleet: Fleet) -> dict[str, Any]:
 
 
 def dashboards(fleet: Fleet) -> dict[str, Any]:
-    """Grafana, with what it shows (`grafana.py`): profile `dashboards`, at this machine only. It keeps nothing, and nobody logs in."""
+    """Grafana, with what it shows (`grafana.py`): profile `dashboards`. It keeps nothing, and nobody logs in.
+
+    It is published by itself, to this machine only: the door would take its port also where nobody wants it."""
     said = {
+        "SERVER_DOMAIN": "localhost",
+        "SERVER_ENFORCE_DOMAIN": "true",  # for no other name: a web page could have its own point here
+        "SERVER_ROOT_URL": "http://localhost:${GRAFANA_PORT:-3000}/",
         "AUTH_ANONYMOUS_ENABLED": "true",
         "AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
         "AUTH_BASIC_ENABLED": "false",
@@ -395,7 +400,7 @@ def dashboards(fleet: Fleet) -> dict[str, Any]:
         "ports": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
         "networks": ["inside", "front"],
         "healthcheck": {
-            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:3000/api/health"],
+            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://localhost:3000/api/health"],
             "interval": "10s",
             "timeout": "5s",
             "start_period": "60s",

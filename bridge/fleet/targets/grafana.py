@@ -146,9 +146,9 @@ def _dashboard(uid: str, title: str, panels: list[Panel], *choices: dict[str, An
         panel["id"], panel["gridPos"] = number, {"x": x, "y": y, "w": width, "h": height}
         x += width
     return {
+        "description": MADE_BY,
         "uid": uid,
         "title": title,
-        "description": MADE_BY,
         "tags": ["mcp"],
         "schemaVersion": 39,
         "version": 1,
