@@ -18,6 +18,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from environments.debian import program
 from support import ROOT, eventually
 
 from bridge import cli
@@ -444,8 +445,9 @@ def test_a_passphrase_is_typed_at_the_terminal_and_no_pinentry_is_left_when_that
     assert not shown.exists()
 
 
-@pytest.mark.skipif(not shutil.which("age"), reason="age is another program")
-def test_secrets_are_encrypted_by_age_for_a_key_and_come_back_with_its_identity_only(project, tmp_path, types):
+def test_secrets_are_encrypted_by_age_for_a_key_and_come_back_with_its_identity_only(project, tmp_path, types, monkeypatch):
+    [age], _, _ = program("age")
+    monkeypatch.setenv("PATH", f"{Path(age).parent}:{os.environ['PATH']}")
     identity = tmp_path / "key.txt"
     made = subprocess.run(["age-keygen", "-o", str(identity)], capture_output=True, text=True, check=True)
     recipient = made.stderr.split()[-1]
