@@ -83,7 +83,7 @@ class _Json:
         return _cut(self.text, self.braces[place], name)
 
 
-def _pasted(text: str, braces: Container, name: str, definition: dict[str, Any]) -> str:
+def _pasted(text: str, braces: Container, name: str, definition: Any) -> str:
     members = list(braces.members.values())
     indent = _indent(text, braces.open)
     if members and "\n" not in text[braces.open : members[0].start]:  # all on one line
@@ -131,7 +131,7 @@ class Yaml:
         self.yaml = yaml
         self.root: Any = yaml.compose(text, yaml.SafeLoader)
 
-    def added(self, place: Keys, name: str, definition: dict[str, Any]) -> str:
+    def added(self, place: Keys, name: str, definition: Any) -> str:
         text, servers = self.text, self._node(place)
         entry = self.yaml.safe_dump({name: definition}, sort_keys=False, allow_unicode=True, width=10_000)
         if servers.flow_style and servers.value:

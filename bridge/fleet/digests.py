@@ -48,12 +48,15 @@ def lock(project: Project, fleet: Fleet, upgrade: bool = False) -> tuple[list[st
                 digests[image] = digest(image)
             except Failed as error:
                 why[image] = error.reason
-    text = HEAD + "".join(f"{image} {digests[image]}\n" for image in sorted(digests))
     path = project.images / LOCK
     if digests == known:
         return [], why
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text(digests), encoding="utf-8")
     return [path.relative_to(project.root).as_posix()], why
+
+
+def text(digests: dict[str, str]) -> str:
+    return HEAD + "".join(f"{image} {digests[image]}\n" for image in sorted(digests))
 
 
 def base_images(fleet: Fleet) -> list[str]:

@@ -1,4 +1,4 @@
-"""Changing `callers:` of images/fleet.yaml as an operator would: with what else stands there, comments too, as it was.
+"""Changing `callers:` and LiteLLM's version in images/fleet.yaml as an operator would: with what else stands there, comments too, as it was.
 
 YAML is written by hand in many ways, and we know one. So each change is made in the text, at the lines that the parser names (clients/edit.py
 finds them), and what comes out is read again: where that is not what was meant, nothing is written, and the operator is told what to write.
@@ -15,7 +15,7 @@ from bridge.clients.edit import Yaml
 from bridge.fleet.files import dump
 from bridge.settings import UsageError
 
-SECTION = "callers"
+SECTION, LITELLM, VERSION = "callers", "litellm", "version"
 
 
 class FleetFile:
@@ -46,6 +46,16 @@ class FleetFile:
         wanted = {key: value for key, value in self.data.items() if key != SECTION} | ({SECTION: callers} if callers else {})
         start, end = (self._lines.get(name) if callers else self._section) or (0, 0)  # an empty section means nothing
         return self._checked(self.text[:start] + self.text[end:], wanted)
+
+    def with_litellm(self, version: str) -> str:
+        """The text with this version of LiteLLM. Raises UsageError."""
+        said = dict(self.data.get(LITELLM) or {})
+        text, wanted = self.text, self.data | {LITELLM: said | {VERSION: version}}
+        if LITELLM not in self.data:
+            return self._checked(f"{text.rstrip(chr(10))}\n{LITELLM}: {{{VERSION}: {version}}}\n".lstrip("\n"), wanted)
+        if VERSION in said:
+            text = Yaml(text).removed((LITELLM,), VERSION)
+        return self._checked(Yaml(text).added((LITELLM,), VERSION, version), wanted)
 
     # -- where things stand: where the lines of each begin, and where those of what follows it do ----------------------------
 
@@ -81,6 +91,7 @@ class FleetFile:
         except UsageError:
             is_right = False
         if not is_right:
-            said = dump({SECTION: wanted.get(SECTION) or {}})
-            raise UsageError(f"{self.path} is written in a way that this cannot change: write the callers there yourself:\n{said}")
+            said = dump({key: value for key, value in wanted.items() if value != self.data.get(key)} or {SECTION: {}})
+            what = "the callers" if SECTION in said else "this"
+            raise UsageError(f"{self.path} is written in a way that this cannot change: write {what} there yourself:\n{said}")
         return text

@@ -206,6 +206,8 @@ def _unwrapped(printed: str) -> str:
 def first_line(error: Exception) -> str:
     if not isinstance(error, Failed):
         return "npm does not say what it is"
+    if str(error.code).startswith("none after"):
+        return f"no answer with{str(error.code).removeprefix('none after').replace(' ', 'in ', 1)}"
     said = re.sub(r"^(npm )?error:? ?", "", error.reason.strip(), flags=re.IGNORECASE)
     if "E404" in error.printed:
         return "npm has no such package"

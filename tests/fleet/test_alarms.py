@@ -12,12 +12,13 @@ import pytest
 import yaml
 from environments.debian import libraries, unpacked
 from environments.processes import free_port
-from support import Bridge, eventually, zoo
+from support import Bridge, Http, eventually, zoo
 
 from bridge.fleet import Fleet
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.template import template
+from bridge.pins.lock import Lock
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def told(heard: list, status: str) -> list[dict]:
     return [alert for message in heard for alert in message["alerts"] if alert["status"] == status]
 
 
-def test_an_mcp_that_is_killed_is_told_and_so_is_its_return(tmp_path, hook):
+def test_an_mcp_that_is_killed_is_told_and_so_are_its_return_and_tools_that_turned_hostile(tmp_path, hook, connect):
     address, heard = hook
     programs = unpacked("prometheus", "prometheus", "prometheus-alertmanager")
     env = libraries(programs)
@@ -88,8 +89,13 @@ def test_an_mcp_that_is_killed_is_told_and_so_is_its_return(tmp_path, hook):
             assert told(heard, "firing") == []
             bridge.kill()
         eventually(lambda: told(heard, "firing"), 60, "nobody was told")
-        with Bridge(zoo("echo"), "--name", "time", port=port):
+        lock = tmp_path / "tools.lock.json"
+        with Bridge(zoo("turns_hostile"), "--name", "time", "--pin", "warn", "--pin-file", lock, port=port) as bridge:
             eventually(lambda: told(heard, "resolved"), 60, "nobody was told that it is well again")
+            client = connect(Http, bridge.url)
+            lock.write_text(Lock.of(client.request("tools/list")["result"]["tools"]).text())
+            client.call("turn")
+            eventually(lambda: any(one["labels"]["alertname"] == "McpToolsUnapproved" for one in told(heard, "firing")), 60, "no alarm")
     firing = told(heard, "firing")[0]
 
     assert (firing["labels"]["alertname"], firing["labels"]["mcp"], firing["labels"]["severity"]) == ("McpAway", "time", "critical")

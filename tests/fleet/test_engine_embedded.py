@@ -6,23 +6,27 @@ import os
 import shutil
 import signal
 import socket
+import threading
 from contextlib import redirect_stderr, redirect_stdout
 from copy import copy
 from typing import NamedTuple
 
 import environments
+import httpx
 import pytest
 import yaml
 from environments.cache import cache
 from environments.clients import version
 from environments.processes import free_port
 from fake_openai import FakeOpenAI
-from support import ROOT, eventually, zoo
+from support import ROOT, Http, eventually, text, zoo
+from support.index import HOSTILE, Index, clock, days, served
 
 from bridge.callers.tokens import hash_of
 from bridge.cli import main
 from bridge.fleet.dotenv import read_dotenv
 from bridge.fleet.engines import keeper
+from bridge.fleet.update import switch
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -243,6 +247,54 @@ def test_what_dies_comes_back_and_verify_says_what_was_wrong_meanwhile(operator)
     assert all(hop["todo"] for mcp in wrong["mcps"] for hop in mcp["hops"] if hop["state"] == "failed")
     eventually(lambda: operator.pid("bridge") not in (None, first), 10, "the bridge is not started again")
     eventually(lambda: operator.types("verify", code=None).code == 0, 40, "the fleet does not heal")
+
+
+def test_a_rug_pull_is_refused_and_noticed_and_a_good_version_is_switched_to_between_two_calls(operator, connect, tmp_path, monkeypatch):
+    index = Index({"clock": {"1.0": (days(90), False), "1.1": (days(20), False)}}, {})
+    index.files = {("clock", "1.0"): clock("The time"), ("clock", "1.1"): clock(HOSTILE), ("clock", "1.2"): clock("The time")}
+    bridge = f"http://127.0.0.1:{operator.ports['MCP_PORT']}"
+    key = {"Authorization": f"Bearer {read_dotenv(operator.root / 'compose/.env')['BRIDGE_TOKEN']}"}
+    stanza = {"command": "clock", "smoke": {"tool": "now", "expect": "noon"}}
+    done, answers, in_flight = tmp_path / "done", [], switch._in_flight
+
+    def seen(*about) -> int:
+        if calls := in_flight(*about):
+            done.touch()
+        return calls
+
+    with served(index):
+        for name, value in index.environment(tmp_path).items():
+            if name != "NO_PROXY":  # which the bridge is told, and started anew for
+                monkeypatch.setenv(name, value)
+        operator.stanza("clock", pypi="clock==1.0", **stanza)
+        operator.types("up", "--no-verify")
+        operator.types("approve", "clock", "--yes")
+
+        refused = operator.types("update", "clock", code=1).stdout
+        assert "~ now: description" in refused and "read ~/.ssh/id_rsa" in refused and "nobody agreed to its tools" in refused
+        assert unapproved(bridge, key) == 0
+
+        operator.stanza("clock", pypi="clock==1.1", **stanza)  # by hand, past all that
+        assert "~ now: description" in operator.types("up").stderr
+        assert unapproved(bridge, key) == 1
+
+        index.pypi["clock"]["1.2"] = (days(8), False)
+        client = connect(Http, f"{bridge}/clock", headers=key)
+        calling = threading.Thread(target=lambda: answers.append(text(client.call("now", until=str(done)))))
+        calling.start()
+        monkeypatch.setattr(switch, "_in_flight", seen)
+        ran = operator.types("update", "clock")
+        calling.join(5)
+
+    assert "clock: clock 1.1 → 1.2" in ran.stdout and "clock: updated" in ran.stdout
+    assert "waiting for 1 calls in flight" in ran.stderr and answers == ["noon"]
+    assert unapproved(bridge, key) == 0
+
+
+def unapproved(bridge: str, key: dict[str, str]) -> float:
+    lines = httpx.get(f"{bridge}/metrics", headers=key).text.splitlines()
+    [line] = [line for line in lines if line.startswith("mcp_bridge_tools_unapproved{") and 'mcp="clock"' in line and "changed" in line]
+    return float(line.rpartition(" ")[2])
 
 
 def test_the_newest_litellm(operator):

@@ -129,6 +129,10 @@ transport
         (PULL, "ghcr.io/nobody/nothing:1: not found"),
         (DISK, "No space left on device"),
         (KEY, "error: API_KEY is required"),
+        (
+            "error: Failed to download `x==1.1`\n  cause: Hash mismatch for `x==1.1`\n\n    Expected:\n      sha256:c0\n\n    Computed:\n      sha256:6a\n",
+            "cause: Hash mismatch for `x==1.1`",
+        ),
         ("usage: x [-h]\nx: error: the following arguments are required: --dsn\n", "the following arguments are required: --dsn"),
         ("starting\nlistening on stdio\n", "listening on stdio"),
         (

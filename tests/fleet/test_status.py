@@ -10,7 +10,7 @@ from support import Bridge, Http, eventually, zoo
 
 from bridge.cli import main
 from bridge.counts import Histogram
-from bridge.fleet.commands.status import of_one
+from bridge.fleet.engines.readiness import of_one
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from bridge.fleet.backup.volumes import create
 from bridge.fleet.engines import EngineError, checkout, docker
 from bridge.fleet.engines.composed import DATABASE
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.project import write_private
+from bridge.fleet.project import Project, write_private
 from bridge.settings import UsageError
 
 DATA = "/var/lib/postgresql/data"
@@ -54,6 +54,13 @@ def restore(project_name: str, image: str, dumps: list[Path], reader: str, place
                     run(["docker", "exec", "--interactive", container, *words], DUMP_PATIENCE, stdin=file)
             except Failed as error:
                 raise EngineError(f"the database {name} cannot be restored: {_first_line(error)}") from None
+
+
+def restoring(project: Project) -> str:
+    """How one of its dumps is put back, for people."""
+    file = project.compose / "compose.yaml"
+    words = f"pg_restore --username {USER} --clean --if-exists --no-owner --dbname NAME < NAME.dump"
+    return f"docker compose -f {file} --profile '*' exec -T {DATABASE} {words} puts one back"
 
 
 def check(path: Path) -> None:

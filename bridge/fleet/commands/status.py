@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
 def _of_fleet(arguments: argparse.Namespace) -> tuple[Callable[[], Said], list[str]]:
     from bridge.fleet.ask import Http  # start-up time: it brings an HTTP client
-    from bridge.fleet.engines.readiness import asked, token  # as above
+    from bridge.fleet.engines.readiness import asked, of_one, token  # as above
 
     _, engine, _, started, environment = running_fleet(arguments)
     urls, headers, http = engine.urls(started.fleet, environment), token(environment), Http()
@@ -69,13 +69,6 @@ def _of_fleet(arguments: argparse.Namespace) -> tuple[Callable[[], Said], list[s
             }
 
     return look, left_out_lines(started.left_out)
-
-
-def of_one(name: str, said: dict[str, Any]) -> dict[str, Any]:
-    """What is said of this MCP: by a bridge of its own, below `mcps`, and by one of many at once."""
-    mcps = said.get("mcps")
-    found = mcps.get(name) if isinstance(mcps, dict) else said
-    return found if isinstance(found, dict) else {}
 
 
 def _of_bridge(arguments: argparse.Namespace) -> tuple[Callable[[], Said], list[str]]:

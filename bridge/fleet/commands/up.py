@@ -9,7 +9,7 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,9 @@ from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.targets import litellm
+
+SHARED = ("litellm", "prometheus", "database")  # what an engine calls that all share
+
 
 if TYPE_CHECKING:  # importing it takes the SDK, and half a second
     from bridge.fleet.verify.result import Verdict
@@ -80,19 +83,21 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
     return 1 if started.troubles or started.still or (verdict and not verdict.is_ok) else 0
 
 
-def again(engine: Engine, project: Project, name: str, say: Say) -> list[str]:
-    """Let all that the last `up` started be as the files say now, and prove this MCP. Returns why it is not well. Raises EngineError."""
+def again(engine: Engine, project: Project, mcps: Sequence[str], say: Say, version: str = "") -> list[str]:
+    """Let all that the last `up` started be as the files say now, LiteLLM as it was unless another `version` is wanted, and prove these
+    MCPs. Returns why they are not well. Raises EngineError."""
     before = remembered(project)
     if before is None:
         return ["nothing runs: `mcp-bridge up`"]
-    whole = load(project, before.litellm)
+    whole = load(project, version or before.litellm)
     names = [stanza.name for stanza in whole.stanzas if stanza.name in (*before.names, *before.left_out)]
     environment = environments.complete(project, whole, engine.made_keys)
     unlocked = _lock_what_changed(project, whole, names, say)
-    started, _, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, lambda *_: [name])
-    if trouble := started.troubles.get(name) or started.left_out.get(name):
-        return [trouble]
-    return [f"{hop.name}: {hop.seen}" for report in (verdict.mcps if verdict else []) for hop in report.failures]
+    started, _, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, lambda *_: list(mcps))
+    troubles = started.left_out | started.troubles
+    if found := [f"{name}: {troubles[name]}" for name in (*mcps, *SHARED) if name in troubles]:
+        return found
+    return [f"{report.name}: {hop.name}: {hop.seen}" for report in (verdict.mcps if verdict else []) for hop in report.failures]
 
 
 def _started_and_proved(

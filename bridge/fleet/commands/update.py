@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bridge.fleet import Fleet
@@ -13,18 +14,20 @@ from bridge.fleet.approved import NotListed
 from bridge.fleet.commands.common import declare_names, known, load, progress, with_made_keys
 from bridge.fleet.commands.up import again
 from bridge.fleet.engines import Say, choice, remembered
+from bridge.fleet.engines.composed import LITELLM
 from bridge.fleet.engines.readiness import token
 from bridge.fleet.files import File, write
 from bridge.fleet.lint import Tools
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import attempt
-from bridge.fleet.update import Stays
+from bridge.fleet.update import Stays, own
 from bridge.fleet.update.candidate import Candidate, beside, locked, tried
 from bridge.fleet.update.compare import agreed, compared
 from bridge.fleet.update.cool_down import CoolDown
 from bridge.fleet.update.newest import Pins, newer, parts, shown
 from bridge.fleet.update.previous import Change
+from bridge.fleet.update.steps import of_mcp, of_part
 from bridge.fleet.update.switch import Running, switch
 from bridge.pins.lock import FILE as PINS
 from bridge.pins.lock import BadLock, Lock
@@ -34,7 +37,7 @@ WAIT = 60.0
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
-    declare_names(parser, "only these (default: all)")
+    declare_names(parser, "only these (default: all MCPs); also litellm, database, prometheus, base-images")
     parser.add_argument(
         "--cool-down", default="7d", metavar="7d", help="take nothing younger, of what a package needs neither (7d; 12h; 0d: the newest)"
     )
@@ -61,15 +64,13 @@ class Update:
     is_sure: bool
     is_dry: bool
     wait: float
-    done: list[str] = field(default_factory=list)
 
     def one(self, stanza: Stanza) -> bool:
         """Whether there is nothing left to do or to know."""
         try:
             return self._one(stanza)
         except Stays as why:
-            print(printable(f"{stanza.name}: stays as it is: {why}" if why.is_trouble else f"{stanza.name}: {why}"))
-            return not why.is_trouble
+            return told_why(stanza.name, why)
 
     def _one(self, stanza: Stanza) -> bool:
         name = stanza.name
@@ -94,10 +95,30 @@ class Update:
                 write(self.project.root, [File(pinned[0].path, Lock.of(listed).text())])
             return wrong
 
-        switch(self.project, change, runs, lambda: load(self.project, runs.memory.litellm if runs else ""), self.wait, self.say, check)
+        reload = partial(load, self.project, runs.memory.litellm if runs else "")
+        switch(of_mcp(self.project, change, reload, check), runs, self.wait, self.say)
         print(
             f"{name}: {'updated' if runs else 'updated; it does not run: `mcp-bridge up` starts it'} (`mcp-bridge rollback {name}` goes back)"
         )
+        return True
+
+    def part(self, name: str) -> bool:
+        """The same of something that is no MCP."""
+        try:
+            if self.running and self.running.engine.name != "compose" and name != LITELLM:
+                raise Stays("the embedded engine has no such image", is_trouble=False)
+            part = own.newer(self.project, self.fleet, name, self.cool_down)
+            print(printable(f"{name}: {', '.join(part.told())}"), flush=True)
+            if not self.is_dry:
+                switch(
+                    of_part(self.project, self.fleet, part, self.running, partial(load, self.project), self.say),
+                    self.running,
+                    self.wait,
+                    self.say,
+                )
+                print(f"{name}: updated (`mcp-bridge rollback {name}` goes back)")
+        except Stays as why:
+            return told_why(name, why)
         return True
 
     def _tried(self, stanza: Stanza, pins: Pins) -> Candidate:
@@ -137,11 +158,14 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project, say = Project.find(arguments.project), progress()
     cool_down = CoolDown.of(arguments.cool_down, datetime.now(UTC))
     fleet = load(project)
-    known(fleet, arguments.names)
+    parts = [name for name in arguments.names if name in own.PARTS and not any(one.name == name for one in fleet.stanzas)]
+    wanted = known(fleet, [name for name in arguments.names if name not in parts])
     with alone(project, "update"):
-        update = Update(project, fleet, cool_down, say, running(project, fleet, say), arguments.yes, arguments.dry_run, arguments.wait)
-        wanted = [fleet[name] for name in arguments.names] or fleet.stanzas
-        return 1 if [stanza.name for stanza in wanted if not update.one(stanza)] else 0
+        given = (running(project, fleet, say), arguments.yes, arguments.dry_run, arguments.wait)
+        update = Update(project, fleet, cool_down, say, *given)
+        left = [stanza.name for stanza in wanted or (() if parts else fleet.stanzas) if not update.one(stanza)]
+        left += [name for name in parts if not update.part(name)]
+        return 1 if left else 0
 
 
 def running(project: Project, fleet: Fleet, say: Say) -> Running | None:
@@ -151,11 +175,17 @@ def running(project: Project, fleet: Fleet, say: Say) -> Running | None:
         return None
     engine = choice.engine(memory.engine, project, say)
     environment = with_made_keys(engine, environments.read(project))
-    return Running(engine, memory, environment, token(environment), lambda name: again(engine, project, name, say))
+    return Running(engine, memory, environment, token(environment), lambda names, litellm: again(engine, project, names, say, litellm))
 
 
 def told(pins: Pins) -> str:
     return ", ".join(f"{shown(old)} → {parts(new)[1]}" for old, new in pins.items())
+
+
+def told_why(name: str, why: Stays) -> bool:
+    """Whether that is nothing to worry about."""
+    print(printable(f"{name}: stays as it is: {why}" if why.is_trouble else f"{name}: {why}"))
+    return not why.is_trouble
 
 
 def asked(question: str) -> bool:

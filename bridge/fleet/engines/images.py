@@ -1,5 +1,6 @@
 """The fleet's images: which are missing, which are built because their inputs changed, and which nothing uses any more."""
 
+import hashlib
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -13,7 +14,7 @@ from bridge.fleet.project import private
 from bridge.fleet.stanza import Stanza
 from bridge.pins.lock import FILE as PINS
 
-SHORT, GENERATIONS = 12, 3  # of the digest in an image's second name; of images that are known by one
+GENERATIONS = 3  # of an MCP's images that have a second name
 
 
 class Images(Composed):
@@ -91,7 +92,7 @@ class Images(Composed):
 
     def _kept(self, name: str, digest: str) -> str:
         """What an image of these inputs is called that a newer one may replace."""
-        return f"{self.project_name}-{name}:kept-{digest[:SHORT]}"
+        return f"{checkout.name_of(self.project)}-{name}:kept-{hashlib.sha256(digest.encode()).hexdigest()[:16]}"
 
     def _keep(self, names: Collection[str]) -> None:
         """Give the images of these a second name, by which `_build` finds them again. The last few count."""
@@ -147,7 +148,7 @@ class Images(Composed):
         """Of each MCP that was updated: the image that it had before."""
         tags = []
         for name, digests in self._memory()["kept"].items():
-            others = [f"{project}-{name}:kept-{digest[:SHORT]}" for digest in digests.split()]
+            others = [self._kept(name, digest) for digest in digests.split()]
             tags += [tag for tag in others if tag in here and here[tag] != here.get(f"{project}-{name}:latest")][-1:]
         return tags
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from bridge.fleet.ask import Http, NoResponse, Response
 from bridge.fleet.engines import Engine, Running, Urls
@@ -62,6 +63,13 @@ def _with_its_word(one: Running, said: Response | None, engine: Engine) -> Runni
     if said.status == 200 and said.json().get("status") == "ready":
         return replace(one, state="up")
     return replace(one, state=STARTING, detail=str(said.json().get("reason") or one.detail))
+
+
+def of_one(name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """What is said of this MCP: by a bridge of its own, below `mcps`, and by one of many at once."""
+    mcps = said.get("mcps")
+    found = mcps.get(name) if isinstance(mcps, dict) else said
+    return found if isinstance(found, dict) else {}
 
 
 def that_were_given_up(names: Iterable[str], url: Callable[[str], str], headers: Mapping[str, str]) -> list[str]:

@@ -33,7 +33,7 @@ NAMED = re.compile(
 )
 BAD = re.compile(
     r"\b(error|failed|fatal|cannot|can't|could not|couldn't|unable|refused|denied|no such|not found|no matching|missing|required|needs|must|invalid|"
-    r"unsatisfiable|no solution|no space|killed|out of memory|does not exist|not permitted|unknown|unrecognized|exited|exception|404)\b|×",
+    r"unsatisfiable|no solution|no space|killed|out of memory|does not exist|not permitted|unknown|unrecognized|exited|exception|mismatch|do not match|404)\b|×",
     re.IGNORECASE,
 )
 VALIDATION = re.compile(r"\d+ validation errors? for \w+$")  # pydantic names the first field and its mistake in the two lines that follow

@@ -10,6 +10,7 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.update import Stays
 from bridge.fleet.update.cool_down import CoolDown
 
+NO_TIMES = "its index does not say since when it has its releases, so {} cannot be kept to: --cool-down 0d takes the newest"
 Pins = dict[str, str]  # NAME==VERSION or NAME@VERSION as the stanza has it: the newer one
 
 
@@ -61,7 +62,7 @@ def _of_pypi(stanza: Stanza, pins: list[str], cool_down: CoolDown) -> Pins:
     try:
         said = compiled(names, options, stanza.build, stanza.constraints, stanza.overrides)
     except Failed as error:
-        raise Stays(_why_not(error, cool_down)) from None
+        raise Stays(why_not_asked(error, cool_down)) from None
     versions = dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+)", said, re.MULTILINE))
     chosen = {pin: versions.get(_canonical(name), "") for pin, name in zip(pins, names, strict=True)}
     return {
@@ -74,13 +75,15 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
-def _why_not(error: Failed, cool_down: CoolDown) -> str:
+def why_not_asked(error: Failed, cool_down: CoolDown) -> str:
+    """By the words of uv."""
     printed = " ".join(error.printed.split())
-    if re.search(r"missing an upload date", printed):
-        return f"its index does not say since when it has its files, so {cool_down.text} cannot be kept to: --cool-down 0d takes the newest"
-    if found := re.search(r"The latest version satisfying the requirement is (v?\S+), published at ([0-9T:-]+)", printed):
-        return f"there is none older than {cool_down.text}: the newest is {found[1].rstrip(',')}, of {found[2]}Z"
-    return f"its index cannot be asked: {releases.first_line(error)}"
+    found = re.search(r"latest version satisfying the requirement is v?(\S+?)(?:, published at ([0-9T:-]+)|\. )", printed)
+    if not (found and cool_down.as_of):
+        return f"its index cannot be asked: {releases.first_line(error)}"
+    if found[2]:
+        return f"there is none older than {cool_down.text}: the newest is {found[1]}, of {found[2]}Z"
+    return NO_TIMES.format(cool_down.text)
 
 
 # ---- npm
@@ -98,9 +101,7 @@ def _of_npm(pin: str, cool_down: CoolDown) -> str:
     times: dict[str, datetime | None] = {version: releases.moment(since) for version, since in (said.get("time") or {}).items()}
     versions = [said["versions"]] if isinstance(said.get("versions"), str) else said.get("versions") or []
     if cool_down.as_of and not any(times.get(version) for version in versions):
-        raise Stays(
-            f"its index does not say since when it has its versions, so {cool_down.text} cannot be kept to: --cool-down 0d takes the newest"
-        )
+        raise Stays(NO_TIMES.format(cool_down.text))
     fit = [
         version
         for version in versions

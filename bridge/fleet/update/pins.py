@@ -27,6 +27,12 @@ def replaced(text: str, name: str, pins: Mapping[str, str]) -> tuple[str, Stanza
     return text, after
 
 
+def said(stanza: Stanza) -> list[str]:
+    """The pins that it has now."""
+    binary = stanza.binary
+    return [pin for pin in (*stanza.pypi, *stanza.npm, stanza.image, *((binary.pypi, binary.npm) if binary else ())) if pin]
+
+
 def _stanza(text: str, name: str) -> Stanza:
     return Stanza.model_validate({**yaml.safe_load(text), "name": name})
 

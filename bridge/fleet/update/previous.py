@@ -16,6 +16,7 @@ from bridge.fleet.update import Stays
 from bridge.fleet.update.candidate import LOCKS
 from bridge.fleet.update.newest import Pins
 from bridge.fleet.update.pins import replaced
+from bridge.fleet.update.pins import said as said_pins
 from bridge.pins.lock import FILE as PINS
 
 FOLDER, RECORD = "previous", "versions.json"
@@ -60,10 +61,9 @@ def back(project: Project, stanza: Stanza) -> Change:
         raise Stays("nothing is kept of an earlier version: `mcp-bridge update` keeps the last one") from None
     except (ValueError, KeyError, TypeError):
         raise Stays(f"{there / RECORD} is damaged: the earlier version is not known any more") from None
-    text = (project.folder(stanza) / STANZA).read_text(encoding="utf-8")
-    if absent := [pin for pin in pins if pin not in text]:
+    if absent := [pin for pin in pins if pin not in said_pins(stanza)]:
         raise Stays(f"its stanza does not say {', '.join(absent)} any more, which the last update wrote: it was changed since")
-    text, earlier = replaced(text, stanza.name, pins)
+    text, earlier = replaced((project.folder(stanza) / STANZA).read_text(encoding="utf-8"), stanza.name, pins)
     here = f"images/{stanza.name}"
     kept = [File(f"{here}/{file}", (there / file).read_text(encoding="utf-8")) for file in KEPT if (there / file).exists()]
     gone = tuple(file for file in KEPT if not (there / file).exists())

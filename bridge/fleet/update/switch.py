@@ -1,28 +1,25 @@
-"""From the version that runs to another one: made beside it, put in its place between two calls, proved; or all is as it was.
+"""From what runs to another version of it: made beside it, put in its place between two calls, proved; or all is as it was.
 
 The files change first and for good last. Whoever ends us on the way leaves them as they were (transaction.py), and what runs is either
 still the old version, or is told by the next `status` and put right by the next `up`: its image is kept.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bridge.fleet import lock
 from bridge.fleet.approved import NotListed, tools
 from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.engines import Engine, EngineError, LastUp, Say
+from bridge.fleet.engines.readiness import of_one
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
-from bridge.fleet.project import Project
 from bridge.fleet.transaction import whole_or_not_at_all
-from bridge.fleet.update import Stays, previous
-from bridge.fleet.update.previous import Change
+from bridge.fleet.update import Stays
 
 TICK = 0.25
-BringUp = Callable[[str], list[str]]  # makes what runs be what the stanzas say; why this MCP is not well then
-Check = Callable[[list[dict[str, Any]]], list[str]]  # of the tools that it lists when it runs: what is wrong with them
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,9 @@ class Running:
     memory: LastUp
     environment: Environment
     headers: Mapping[str, str]
-    bring_up: BringUp
+    bring_up: Callable[
+        [Sequence[str], str], list[str]
+    ]  # makes what runs be what the files say, LiteLLM of this version; why these MCPs are not well then
 
     def url(self, fleet: Fleet, name: str) -> str:
         return self.engine.urls(fleet, self.environment).of(fleet[name])
@@ -44,48 +43,65 @@ class Running:
             return tools(http, self.url(fleet, name), self.headers)
 
 
-def switch(
-    project: Project, change: Change, running: Running | None, reload: Callable[[], Fleet], patience: float, say: Say, check: Check
-) -> None:
-    """Raises Stays, and then it is as it was. `reload` gives the fleet as the files say."""
-    name = change.stanza.name
+@dataclass(frozen=True)
+class Switch:
+    """What is to be done, in this order. Each raises Stays where it must not go on."""
+
+    name: str
+    mcps: Sequence[str]  # nobody may be calling these, and they have to work afterwards
+    paths: Sequence[Path]  # what may change on the disk
+    write: Callable[[], None]
+    reload: Callable[[], Fleet]  # as the files say then
+    prepare: Callable[[Running, Fleet], None]
+    bring_up: Callable[[Running], list[str]]
+    put_back: Callable[[Running], list[str]]
+    check: Callable[[Running, Fleet], None] = lambda *_: None
+
+
+def switch(one: Switch, running: Running | None, patience: float, say: Say) -> None:
+    """Raises Stays, and then it is as it was. Where nothing runs only the files change."""
     has_begun = False
     try:
-        with whole_or_not_at_all(project.images / name, previous.place(project, name)):
-            previous.make(project, change)
-            if not lock.is_locked(project, change.stanza):
-                raise Stays("its locks are not those of its stanza any more (constraints, Python): it was changed since")
+        with whole_or_not_at_all(*one.paths):
+            one.write()
             if running is None:
                 return
-            fleet = reload()
-            if troubles := running.engine.prepare(fleet, [name], running.environment):
-                raise Stays(next(iter(troubles.values())))
-            _wait_until_nobody_calls(running.url(fleet, name), running.headers, patience, say)
+            fleet = one.reload()
+            one.prepare(running, fleet)
+            urls = {name: running.url(fleet, name) for name in one.mcps if not fleet[name].is_remote}
+            _wait_until_nobody_calls(urls, running.headers, patience, say)
             has_begun = True
-            _prove(running, fleet, name, check)
+            _prove(one, running, fleet)
     except BaseException as why:
         if has_begun and running is not None:
-            say(f"{name}: putting back what ran before")
-            if left := running.bring_up(name):
-                raise Stays(f"{why}; and what ran before does not come back: {'; '.join(left)}") from None
+            say(f"{one.name}: putting back what ran before")
+            if left := _put_back(one, running):
+                raise Stays(f"{why or 'it was interrupted'}; and what ran before does not come back: {left}") from None
         raise
 
 
-def _prove(running: Running, fleet: Fleet, name: str, check: Check) -> None:
+def _prove(one: Switch, running: Running, fleet: Fleet) -> None:
     try:
-        if wrong := running.bring_up(name):
+        if wrong := one.bring_up(running):
             raise Stays("; ".join(wrong))
-        if wrong := check(running.tools(fleet, name)):
-            raise Stays(f"it says other tools now than when it was tried: {', '.join(wrong[:5])}")
+        one.check(running, fleet)
     except (EngineError, NotListed) as why:
         raise Stays(str(why)) from None
 
 
-def _wait_until_nobody_calls(url: str, headers: Mapping[str, str], patience: float, say: Say) -> None:
+def _put_back(one: Switch, running: Running) -> str:
+    """Why it does not run; empty if it does."""
+    try:
+        return "; ".join(one.put_back(running))
+    except EngineError as why:
+        return str(why)
+
+
+def _wait_until_nobody_calls(urls: Mapping[str, str], headers: Mapping[str, str], patience: float, say: Say) -> None:
     """A call that is in flight gets its answer from who has it. Raises Stays where there is always one."""
     deadline, is_told = time.monotonic() + patience, False
     with Http() as http:
-        while calls := _in_flight(http, url, headers):
+        while calls := sum(_in_flight(http, name, url, headers) for name, url in urls.items()):
             if time.monotonic() > deadline:
                 raise Stays(f"{calls} calls are still in flight after {patience:g} s: try again when fewer come, or --wait longer")
             if not is_told:
@@ -94,8 +110,14 @@ def _wait_until_nobody_calls(url: str, headers: Mapping[str, str], patience: flo
             time.sleep(TICK)
 
 
-def _in_flight(http: Http, url: str, headers: Mapping[str, str]) -> int:
+def _in_flight(http: Http, name: str, url: str, headers: Mapping[str, str]) -> int:
+    """Raises Stays where its bridge lives and does not say it."""
     try:
-        return int(http.get(f"{url}/status.json", headers).json().get("in_flight") or 0)
-    except NoResponse:
+        answer = http.get(f"{url}/status.json", headers)
+    except NoResponse as silence:
+        if silence.is_late:
+            raise Stays(f"its bridge does not say whether anybody calls it: {silence}") from None
         return 0  # it does not run
+    if answer.status in (401, 403):
+        raise Stays(f"its bridge does not say whether anybody calls it: {answer.words}")
+    return int(of_one(name, answer.json()).get("in_flight") or 0)
