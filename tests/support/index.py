@@ -76,9 +76,10 @@ class Index:
             f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             f"{about}/RECORD": "",
         }
+        texts |= {path.replace("DIST-INFO", about): text for path, text in (self.files.get((name, version), {}) | dict(more)).items()}
         with zipfile.ZipFile(file, "w") as packed:
-            for path, text in (texts | self.files.get((name, version), {}) | dict(more)).items():
-                packed.writestr(zipfile.ZipInfo(path.replace("DIST-INFO", about)), text)
+            for path, text in texts.items():
+                packed.writestr(zipfile.ZipInfo(path), text)
         return file.getvalue()
 
     def tarball(self, name: str, version: str, more: Mapping[str, str] = {}) -> bytes:
