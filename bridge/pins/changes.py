@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ def _text(before: Tool | None, after: Tool, what: tuple[str, ...]) -> Iterator[s
         yield "(the lock has no text of it to compare with)"
     for line in difflib.ndiff(old, new):
         if line[:2] in ("+ ", "- "):
-            yield line[:SHORT] + "…" * (len(line) > SHORT)
+            yield line
 
 
 def _lines(tool: Tool, what: tuple[str, ...]) -> Iterator[str]:
@@ -68,9 +69,18 @@ def _lines(tool: Tool, what: tuple[str, ...]) -> Iterator[str]:
         if not part or value is None or not (part in what or (what == (NEW,) and isinstance(value, str))):
             continue
         if isinstance(value, str):
-            yield from (f"{member}: {line}" for line in value.splitlines() or [""])
+            yield from (f"{member}: {piece}" for line in value.splitlines() or [""] for piece in _pieces(line))
         else:
-            yield from (f"{member}{line}" for line in _leaves(value))
+            yield from (piece for line in _leaves(value) for piece in _pieces(f"{member}{line}"))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """A long line in sentences, and those in what fits on a screen: all of it is shown, because what is cut off is what somebody would
+    hide, and a word more in the first sentence changes none of the others."""
+    sentences = re.split(r"(?<=[.!?;])\s+", line.strip()) if len(line) > SHORT else [line]
+    for number, sentence in enumerate(sentences):
+        for start in range(0, len(sentence) or 1, SHORT):
+            yield "  " * bool(number or start) + sentence[start : start + SHORT]
 
 
 def _leaves(value: object, path: str = "") -> Iterator[str]:

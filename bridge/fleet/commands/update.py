@@ -22,7 +22,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import attempt
 from bridge.fleet.update import Stays, own
-from bridge.fleet.update.candidate import Candidate, beside, locked, tried
+from bridge.fleet.update.candidate import Candidate, beside, locked, tried, untried
 from bridge.fleet.update.compare import agreed, compared
 from bridge.fleet.update.cool_down import CoolDown
 from bridge.fleet.update.newest import Pins, newer, parts, shown
@@ -76,8 +76,8 @@ class Update:
         name = stanza.name
         pins = newer(stanza, self.cool_down)
         print(printable(f"{name}: {told(pins)}"), flush=True)
-        candidate = self._tried(stanza, pins)
         approved = self._approved(stanza)
+        candidate = self._tried(stanza, pins, approved)
         comparison = compared(candidate.stanza, approved, candidate.tools, self._others(name))
         print(printable("\n".join(f"  {line}" for line in (candidate.proof, *comparison.lines))), flush=True)
         if self.is_dry:
@@ -90,7 +90,7 @@ class Update:
 
         def check(listed: list[dict[str, Any]]) -> list[str]:
             """What it lists now, its volumes being there, is what is approved, if nothing of it is unseen."""
-            wrong = agreed(approved, candidate.tools, listed)
+            wrong = [] if self.is_sure and not candidate.is_tried else agreed(approved, candidate.tools, listed)
             if pinned and not wrong:
                 write(self.project.root, [File(pinned[0].path, Lock.of(listed).text())])
             return wrong
@@ -121,14 +121,17 @@ class Update:
             return told_why(name, why)
         return True
 
-    def _tried(self, stanza: Stanza, pins: Pins) -> Candidate:
+    def _tried(self, stanza: Stanza, pins: Pins, approved: Lock | None) -> Candidate:
         contained = self.running.engine.name == "compose" if self.running else attempt.place(self.project, here=True) == attempt.CONTAINED
         where = attempt.CONTAINED if contained else attempt.HERE
         with beside(self.project, stanza) as other:
             self.say(f"{stanza.name}: locking")
             candidate = locked(self.project, other, stanza, pins, self.cool_down.as_of)
             self.say(f"{stanza.name}: trying it {where}")
-            return tried(self.project, other, candidate, where)
+            try:
+                return tried(self.project, other, candidate, where)
+            except Stays as why:
+                return untried(candidate, approved, why)
 
     def _approved(self, stanza: Stanza) -> Lock | None:
         """What was approved; where nothing was, what the running one says."""

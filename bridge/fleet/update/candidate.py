@@ -27,6 +27,7 @@ from bridge.fleet.trial.witness import Made
 from bridge.fleet.update import Stays
 from bridge.fleet.update.newest import Pins
 from bridge.fleet.update.pins import replaced
+from bridge.pins.lock import Lock
 
 LOCKS = (REQUIREMENTS, MANIFEST, TREE)
 SHORTENED = 600  # characters that a trial tells of an answer
@@ -38,6 +39,7 @@ class Candidate:
     files: list[File]  # the stanza and its locks, as they are to stand in the project
     tools: list[dict[str, Any]] = field(default_factory=list)
     proof: str = ""  # what its smoke call came to, for people
+    is_tried: bool = True
 
 
 @contextmanager
@@ -86,6 +88,17 @@ def tried(project: Project, other: Project, one: Candidate, where: str) -> Candi
         raise Stays("it lists no tools")
     proof = _proof(one.stanza, seen.report["calls"])
     return Candidate(one.stanza, one.files, seen.report["tools"], proof)
+
+
+def untried(one: Candidate, approved: Lock | None, why: Stays) -> Candidate:
+    """Of one that needs a service of the fleet to start: it may have the tools that were approved, and no others. Raises Stays where none were."""
+    if not one.stanza.needs or approved is None or len(approved.tools) != len(approved.digests):
+        raise why
+    needed = ", ".join(one.stanza.needs)
+    proof = (
+        f"it cannot be tried without the fleet's {needed}: it is switched to, and goes back if its tools are not the approved ones ({why})"
+    )
+    return Candidate(one.stanza, one.files, [dict(tool) for tool in approved.tools.values()], proof, is_tried=False)
 
 
 def _proof(stanza: Stanza, calls: list[Made]) -> str:

@@ -34,6 +34,10 @@ class CoolDown:
         """Nothing that came later counts; None: everything does."""
         return self.now - self.length if self.length else None
 
+    @property
+    def told(self) -> str:
+        return f" that is older than {self.text}" if self.length else ""
+
     def allows(self, since: datetime | None) -> bool:
         """A time without a zone is taken for UTC, which is what indexes write."""
         if self.as_of is None:

@@ -30,7 +30,7 @@ def newer(stanza: Stanza, cool_down: CoolDown) -> Pins:
         raise Stays("it comes from no index: what it runs is a file or a command of yours", is_trouble=False)
     changed = {pin: new for pin, new in found.items() if new != pin}
     if not changed:
-        raise Stays(f"{', '.join(map(shown, pins or found))} is the newest{_that_is_old_enough(cool_down)}", is_trouble=False)
+        raise Stays(f"{', '.join(map(shown, pins or found))}: there is no newer one{cool_down.told}", is_trouble=False)
     return changed
 
 
@@ -46,10 +46,6 @@ def parts(pin: str) -> tuple[str, str]:
         return name, digest[: len("sha256:") + 12]
     name, _, version = pin.partition("==") if "==" in pin else pin.rpartition("@")
     return name, version
-
-
-def _that_is_old_enough(cool_down: CoolDown) -> str:
-    return f" that is older than {cool_down.text}" if cool_down.as_of else ""
 
 
 # ---- PyPI

@@ -121,10 +121,7 @@ def _newest_litellm(fleet: Fleet, cool_down: CoolDown) -> str:
     except Failed as error:
         raise Stays(why_not_asked(error, cool_down)) from None
     if found is None or not releases.is_newer(found[1], fleet.litellm.version):
-        raise Stays(
-            f"LiteLLM {fleet.litellm.version}: there is no newer one{f' that is older than {cool_down.text}' if cool_down.as_of else ''}",
-            False,
-        )
+        raise Stays(f"LiteLLM {fleet.litellm.version}: there is no newer one{cool_down.told}", False)
     return found[1]
 
 

@@ -35,7 +35,7 @@ def of_mcp(project: Project, change: Change, reload: Reload, check: Check) -> Sw
 
     def compare(running: Running, fleet: Fleet) -> None:
         if wrong := check(running.tools(fleet, name)):
-            raise Stays(f"it says other tools now than when it was tried: {', '.join(wrong[:5])}")
+            raise Stays(f"it says other tools than those that were agreed to: {', '.join(wrong[:5])}")
 
     def bring_up(running: Running) -> list[str]:
         return running.bring_up([name], "")
