@@ -6,6 +6,7 @@ key of their own, and may call everything unless images/fleet.yaml says less; `p
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bridge.settings import UsageError
 
 OPERATOR, LITELLM, PROMETHEUS = "operator", "litellm", "prometheus"
 KEYS = ("token_sha256", "token_file", "basic", "jwt")
+TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHIPPED = "callers.yaml"  # in a folder of its own: what is mounted as a file stays the old one
 
 
@@ -30,6 +32,11 @@ def check(callers: object, path: str = "images/fleet.yaml", text: str = "") -> C
         of_litellm = callers.get(LITELLM)
         if isinstance(of_litellm, dict) and (own := [word for word in KEYS if word in of_litellm]):
             raise UsageError(f"{path}: callers.{LITELLM}: {own[0]}: the fleet makes LiteLLM's key: say here what it may do")
+    if isinstance(callers, dict):
+        for name, entry in callers.items():
+            if isinstance(entry, dict) and "team" in entry and not (isinstance(entry["team"], str) and TEAM.fullmatch(entry["team"])):
+                raise UsageError(f"{path}: callers.{name}: team: expected a name: letters, digits, '_', '.' and '-'")
+        callers = {name: _without_team(entry) for name, entry in callers.items()}
     document = Document(path, text or json.dumps({"callers": callers}), {"callers": callers, "default": "read"})
     known = callers_file.of(document, Tokens({bytes(32): LITELLM}))
     if known.have_claims:
@@ -51,12 +58,21 @@ def _with_hashes(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return said | {"token_sha256": sorted({*_list(hashes), *found})}
 
 
-def shipped(callers: Mapping[str, Any], with_prometheus: bool = True) -> dict[str, Any]:
+def shipped(callers: Mapping[str, Any], with_prometheus: bool = True, litellm_may: str = "execute") -> dict[str, Any]:
     """What every bridge is told."""
-    own: dict[str, Any] = {OPERATOR: {"may": {"*/*": "admin"}}, LITELLM: {"default": "execute"}}
+    own: dict[str, Any] = {OPERATOR: {"may": {"*/*": "admin"}}, LITELLM: {"default": litellm_may}}
     if with_prometheus:
         own[PROMETHEUS] = {"metrics": True}
-    return {"callers": own | dict(callers)}
+    return {"callers": own | {name: _without_team(entry) for name, entry in callers.items()}}
+
+
+def team_of(entry: Mapping[str, Any]) -> str:
+    """The team in LiteLLM, which bridges know nothing of; empty for none."""
+    return str(entry.get("team") or "")
+
+
+def _without_team(entry: Any) -> Any:
+    return {word: value for word, value in entry.items() if word != "team"} if isinstance(entry, dict) else entry
 
 
 def _list(value: Any) -> list[Any]:

@@ -15,6 +15,7 @@ from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
 OF_DATABASE = ("LITELLM_SALT_KEY", "LITELLM_DATABASE_PASSWORD")  # the fleet's own keys, where LiteLLM has a database
+HOLDS_KEYS_TO_GRANTS = (1, 106, 0)  # measured: 1.77.3 does not, 1.106.2 and 1.108.7 do; what is between was not tried
 PORT = 8000  # on which every sidecar listens inside its container
 
 
@@ -61,6 +62,11 @@ class LiteLLM(Part):
     @property
     def release(self) -> tuple[int, ...]:
         return tuple(int(part) for part in self.version.split("."))
+
+    @property
+    def holds_keys_to_grants(self) -> bool:
+        """Whether a virtual key may call no more than it was granted."""
+        return self.release >= HOLDS_KEYS_TO_GRANTS
 
     @property
     def image_name(self) -> str:
@@ -156,6 +162,13 @@ class Fleet(Part):
     def caller_secrets(self) -> set[str]:
         """The names, as compose/secrets/ has them, of what each caller has its own of."""
         return {stanza.stored(name) for stanza in self.stanzas for name in stanza.caller_secrets}
+
+    @property
+    def litellm_may(self) -> str:
+        """What who comes through LiteLLM without a key of their own may do, where images/fleet.yaml does not say it. With virtual keys,
+        which each stand for a caller, no call: a LiteLLM that does not hold them to what they were granted would make it for any of them."""
+        are_held = not self.litellm.database or self.litellm.holds_keys_to_grants
+        return "execute" if are_held or not set(self.callers) - {callers.LITELLM} else "read"
 
     def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""

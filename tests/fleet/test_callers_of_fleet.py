@@ -137,7 +137,7 @@ def test_a_new_caller_is_written_beside_the_others_and_its_key_is_shown_once(typ
     key = said.split()[0]
     text = (root / "images/fleet.yaml").read_text()
 
-    assert len(key) == 43 and key not in text
+    assert len(key) == 46 and key.startswith("sk-") and key not in text
     assert yaml.safe_load(text)["callers"]["bob"] == {
         "token_sha256": hash_of(key).removeprefix("sha256:"),
         "may": {"clock/*": "execute", "*/delete_*": "deny"},

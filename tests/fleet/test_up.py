@@ -25,6 +25,7 @@ class Scripted:
     failed: dict[str, str] = {}
     still: list[str] = []
     stamp = "first"
+    untold = ""
     taken = ""
     asked: list[list[str]] = []
 
@@ -61,6 +62,11 @@ class Scripted:
             {one.name: self.stamp for one in wanted},
         )
 
+    def give_keys(self, fleet, environment) -> int:
+        if self.untold:
+            raise EngineError(self.untold)
+        return 0
+
     def ps(self) -> list[Running]:
         return [Running(name, "mcp", "up") for name in self.asked[-1] if name not in self.failed]
 
@@ -72,7 +78,7 @@ def project(tmp_path, monkeypatch):
     for name, stanza in {"a": {}, "b": {}, "needy": {"secrets": {"KEY": {"description": "from its maker"}}}}.items():
         (tmp_path / "images" / name).mkdir(parents=True)
         (tmp_path / "images" / name / "stanza.yaml").write_text(yaml.safe_dump({"command": name, "smoke": {"tool": "now"}, **stanza}))
-    for name, value in {"failed": {}, "still": [], "stamp": "first", "taken": "", "asked": []}.items():
+    for name, value in {"failed": {}, "still": [], "stamp": "first", "taken": "", "untold": "", "asked": []}.items():
         monkeypatch.setattr(Scripted, name, value)
     monkeypatch.setattr(embedded, "Embedded", Scripted)
     monkeypatch.setattr(lock, "unlocked", lambda *_: [])
@@ -152,6 +158,15 @@ def test_one_that_does_not_start_is_told_first_and_the_others_are_verified(proje
     assert lines[-1].startswith("1 of 2 MCPs up and verified in ") and lines[-1].endswith("; NOT working: b")
     assert verified == [["a"]]
     assert remembered(project).troubles == Scripted.failed
+
+
+def test_that_litellm_cannot_be_told_of_the_callers_is_told_and_the_mcps_are_verified(project, verified, capsys):
+    Scripted.untold = "LiteLLM does not take the callers' keys: HTTP 500"
+
+    assert typed() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "litellm: LiteLLM does not take the callers' keys: HTTP 500" and "NOT working: litellm" in lines[-1]
+    assert verified == [["a", "b"]]
 
 
 def test_one_that_is_still_starting_is_called_that(project, verified, capsys):

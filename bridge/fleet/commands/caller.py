@@ -3,14 +3,16 @@ bridges read who there is again within seconds."""
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from bridge.callers.tokens import hash_of
 from bridge.fleet import callers
+from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.columns import columns
-from bridge.fleet.commands.common import load, short_path
-from bridge.fleet.engines import remembered
+from bridge.fleet.commands.common import load, progress, short_path
+from bridge.fleet.engines import EngineError, choice, remembered
 from bridge.fleet.fleet_file import FleetFile
 from bridge.fleet.load import FLEET
 from bridge.fleet.project import Project, write_private
@@ -32,6 +34,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN=LEVEL",
         help="time/*=execute, */delete_*=deny (docs/callers.md); repeat it for more; without it everything may be called",
     )
+    parser.add_argument("--team", default="", metavar="TEAM", help="of LiteLLM, where it has a database (docs/litellm.md)")
     parser.add_argument("--json", action="store_true", help="of list: print JSON")
 
 
@@ -41,23 +44,32 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
         return _list(project, arguments.json)
     if not arguments.name:
         raise UsageError(f"mcp-bridge caller {arguments.action} NAME")
-    if arguments.may and arguments.action != "add":
-        raise UsageError(f"--may belongs to `caller add`; what {arguments.name} may stands in images/{FLEET}")
+    if (arguments.may or arguments.team) and arguments.action != "add":
+        raise UsageError(f"--may and --team belong to `caller add`; what {arguments.name} may stands in images/{FLEET}")
     with alone(project, "caller"):
-        return {"add": _add, "rotate": _rotate, "remove": _remove}[arguments.action](project, arguments.name, arguments.may)
+        if arguments.action == "add":
+            return _add(project, arguments.name, arguments.may, arguments.team)
+        return {"rotate": _rotate, "remove": _remove}[arguments.action](project, arguments.name)
 
 
 def _list(project: Project, as_json: bool) -> int:
-    said = callers.shipped(load(project).callers)["callers"]
-    rows = [(name, "; ".join(_rights(entry))) for name, entry in said.items()]
+    fleet = load(project)
+    said = callers.shipped(fleet.callers, litellm_may=fleet.litellm_may)["callers"]
+    teams = {name: team for name, entry in fleet.callers.items() if (team := callers.team_of(entry))}
+    rows = [(name, "; ".join(_rights(entry)), *([teams.get(name, "")] if teams else [])) for name, entry in said.items()]
     if as_json:
         print(
             json.dumps(
-                {name: {key: value for key, value in entry.items() if key not in callers.KEYS} for name, entry in said.items()}, indent=2
+                {
+                    name: {key: value for key, value in entry.items() if key not in callers.KEYS}
+                    | ({"team": teams[name]} if name in teams else {})
+                    for name, entry in said.items()
+                },
+                indent=2,
             )
         )
     else:
-        print("\n".join(columns([["caller", "may"], *map(list, rows)])))
+        print("\n".join(columns([["caller", "may", *(["team"] if teams else [])], *map(list, rows)])))
     return 0
 
 
@@ -73,11 +85,11 @@ def _rights(entry: dict[str, Any]) -> list[str]:
     return [*rules, *rest, *(["metrics"] if entry.get("metrics") else [])] or ["nothing"]
 
 
-def _add(project: Project, name: str, may: list[str]) -> int:
+def _add(project: Project, name: str, may: list[str], team: str) -> int:
     file = FleetFile(project.images / FLEET)
     if name in file.callers:
         raise UsageError(f"there is a caller {name!r} already: `mcp-bridge caller rotate {name}` gives it another key")
-    rights: dict[str, Any] = {"may": dict(map(_rule, may))} if may else {"default": "execute"}
+    rights: dict[str, Any] = ({"team": team} if team else {}) | ({"may": dict(map(_rule, may))} if may else {"default": "execute"})
     if name == callers.LITELLM:
         _write(project, file.with_caller(name, rights))
         print("LiteLLM keeps its key; whoever comes through it without a key of their own may do this from now on")
@@ -90,7 +102,7 @@ def _add(project: Project, name: str, may: list[str]) -> int:
     return 0
 
 
-def _rotate(project: Project, name: str, may: list[str]) -> int:
+def _rotate(project: Project, name: str) -> int:
     file = FleetFile(project.images / FLEET)
     entry = _known(file, name)
     key = _new_key()
@@ -101,7 +113,7 @@ def _rotate(project: Project, name: str, may: list[str]) -> int:
     return 0
 
 
-def _remove(project: Project, name: str, may: list[str]) -> int:
+def _remove(project: Project, name: str) -> int:
     file = FleetFile(project.images / FLEET)
     _known(file, name, must_have_key=False)
     _write(project, file.without_caller(name))
@@ -133,12 +145,24 @@ def _write(project: Project, text: str) -> None:
     with whole_or_not_at_all(path):
         write_private(path, text, (path.stat().st_mode & 0o777) if path.exists() else 0o644)
         write_shipped(project, load(project))
+    _tell_litellm(project)
+
+
+def _tell_litellm(project: Project) -> None:
+    """Its keys are those of the callers, where it has a database and runs."""
+    memory = remembered(project)
+    if memory is None or not (fleet := load(project, memory.litellm)).litellm.database:
+        return
+    try:
+        choice.engine(memory.engine, project, progress()).give_keys(fleet, environments.read(project))
+    except EngineError as error:
+        print(f"LiteLLM does not know yet, `mcp-bridge up` tells it: {error}", file=sys.stderr)
 
 
 def _new_key() -> str:
     from secrets import token_urlsafe  # start-up time: `list` needs none
 
-    return token_urlsafe(BYTES)
+    return f"sk-{token_urlsafe(BYTES)}"  # LiteLLM takes no other keys
 
 
 def _show(project: Project, name: str, key: str) -> None:

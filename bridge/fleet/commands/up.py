@@ -22,7 +22,7 @@ from bridge.fleet.commands.common import declare_litellm_version, declare_names,
 from bridge.fleet.commands.verify import verify_now
 from bridge.fleet.doctor import examine, refuse
 from bridge.fleet.doctor.finding import Patient
-from bridge.fleet.engines import NAMES, Engine, LastUp, Say, Started, choice, remember, remembered
+from bridge.fleet.engines import NAMES, Engine, EngineError, LastUp, Say, Started, choice, remember, remembered
 from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
@@ -117,6 +117,7 @@ def _started_and_proved(
     memory = _memory(engine, started, before.verified if before else {}, definition.of_all(project, started.fleet))
     remember(project, memory)
     say("it runs")
+    started = _with_keys(engine, whole, started, environment, say)
     if not (todo := unproved(started, memory)):
         return started, memory, None
     wanted = replace(started, fleet=whole.only(todo), left_out={})
@@ -155,6 +156,18 @@ def _started(
     started = engine.up(whole, [*lockable, *left_out], environment)
     to_run = planned.fleet.only([stanza.name for stanza in planned.fleet.stanzas if stanza.name not in started.left_out])
     return replace(started, fleet=to_run, troubles=unlocked | started.troubles)
+
+
+def _with_keys(engine: Engine, whole: Fleet, started: Started, environment: Environment, say: Say) -> Started:
+    """The callers have their keys in LiteLLM then, where it has a database."""
+    if "litellm" in started.troubles:
+        return started
+    try:
+        if changed := engine.give_keys(whole, environment):
+            say(f"LiteLLM was told of the callers: {changed} of its keys and teams changed")
+    except EngineError as error:
+        return replace(started, troubles=started.troubles | {"litellm": str(error)})
+    return started
 
 
 def _unproved(started: Started, memory: LastUp, verify_all: bool) -> list[str]:

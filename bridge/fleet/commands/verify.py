@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from bridge.fleet import definition
 from bridge.fleet.alone import alone
 from bridge.fleet.columns import columns
-from bridge.fleet.commands.common import declare_names, progress, running_fleet
+from bridge.fleet.commands.common import declare_names, load, progress, running_fleet
 from bridge.fleet.engines import NAMES, Engine, Say, Started
 from bridge.fleet.environment import Environment
+from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 
 if TYPE_CHECKING:  # importing it takes the SDK, and half a second
@@ -37,19 +38,23 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
     project, engine, memory, started, environment = running_fleet(arguments)
     if arguments.callers:
-        return _as_callers(project, engine, started, environment, arguments.json)
+        return _as_callers(project, engine, started, environment, load(project, memory.litellm), arguments.json)
     older = definition.older(project, started.fleet, memory.definitions)
     verdict = verify_now(engine, started, environment, arguments.model, progress(), arguments.era == "both", older, project.images)
     print(json.dumps(verdict.as_data(), ensure_ascii=False, indent=2) if arguments.json else table(verdict))
     return 0 if verdict.is_ok else 1
 
 
-def _as_callers(project: Project, engine: Engine, started: Started, environment: Environment, as_json: bool) -> int:
+def _as_callers(project: Project, engine: Engine, started: Started, environment: Environment, whole: Fleet, as_json: bool) -> int:
     from bridge.fleet.verify import as_callers  # start-up time: it takes the MCP SDK
 
     with alone(project, "verify"):
         outcomes = as_callers.verify(
-            project, engine.as_here(started.fleet, environment), environment, engine.urls(started.fleet, environment)
+            project,
+            engine.as_here(started.fleet, environment),
+            environment,
+            engine.urls(started.fleet, environment),
+            lambda callers: engine.give_keys(whole.model_copy(update={"callers": callers}), environment),
         )
     if as_json:
         print(

@@ -125,6 +125,9 @@ class Engine(Protocol):
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         """Make what runs be these MCPs of the fleet; what is right already is not touched. Raises EngineError."""
 
+    def give_keys(self, fleet: Fleet, environment: Environment) -> int:
+        """Make LiteLLM's virtual keys and teams those of the callers, where it has a database. Returns how many changed. Raises EngineError."""
+
     def down(self, volumes: bool = False) -> None:
         """End all that `up` started."""
 

@@ -28,6 +28,7 @@ from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
 from bridge.fleet.engines.starting import Starting
+from bridge.fleet.engines.virtual_keys import agree
 from bridge.fleet.engines.waves import Outcome, is_lost
 from bridge.fleet.environment import Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, release
@@ -135,6 +136,23 @@ class Compose(Starting):
         others_removed()
         self._forget_replaced()
         return Started(fleet.only([stanza.name for stanza in wanted]), left_out, troubles | outcome.failed, outcome.still, self._stamps())
+
+    def give_keys(self, fleet: Fleet, environment: Environment) -> int:
+        if not fleet.litellm.database:
+            return 0
+        found = {one.service: one for one in checkout.of_project(checkout.name_of(self.project))}
+        for name in (DATABASE, LITELLM):
+            if name not in found or found[name].state != "running":
+                raise EngineError(f"{name} does not run, so LiteLLM is told nothing of the callers")
+        psql = ["docker", "exec", "--interactive", found[DATABASE].name, "psql", "--username", "postgres", "--dbname", "litellm"]
+
+        def query(sql: str) -> str:
+            try:
+                return run([*psql, "-v", "ON_ERROR_STOP=1", "-Atq"], QUICK, stdin=sql).strip()
+            except Failed as error:
+                raise EngineError(f"LiteLLM's database cannot be asked: {error.reason}") from None
+
+        return agree(fleet, self.urls(fleet, environment).litellm, environment.values.get("LITELLM_MASTER_KEY", ""), query)
 
     def _start_litellm(self, config: dict[str, Any], hashes: dict[str, str]) -> Outcome:
         """Start it with this configuration, or give it that; where it does not take it, with the one before."""

@@ -135,6 +135,9 @@ class Embedded:
         outcome = self._wait(runs, environment, before)
         return replace(started, troubles=started.troubles | outcome.failed, still=outcome.still, stamps=self._stamps(entries))
 
+    def give_keys(self, fleet: Fleet, environment: Environment) -> int:
+        return 0
+
     def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict[str, Any]], Started]:
         """The entries of all that can run here; what cannot is left out with its reason."""
         wanted, left_out = startable(environment, fleet)

@@ -97,7 +97,9 @@ def render(fleet: Fleet) -> Iterator[File]:
 def callers_file(fleet: Fleet) -> File:
     """Who may do what, as every bridge is told. It is hot: what writes this file alone starts nothing anew."""
     return generated_yaml(
-        f"compose/callers/{known.SHIPPED}", known.shipped(fleet.callers), "Who may do what, for every bridge: images/fleet.yaml"
+        f"compose/callers/{known.SHIPPED}",
+        known.shipped(fleet.callers, litellm_may=fleet.litellm_may),
+        "Who may do what, for every bridge: images/fleet.yaml",
     )
 
 

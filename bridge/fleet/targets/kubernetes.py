@@ -141,7 +141,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
 
 def callers(fleet: Fleet) -> dict[str, Any]:
     """Who may do what: hashes and rules, no secret. Pods see a change within a minute or so."""
-    told = known.shipped(fleet.callers)
+    told = known.shipped(fleet.callers, litellm_may=fleet.litellm_may)
     of_own = {known.OPERATOR: "operator_token", known.LITELLM: "bridge_token", known.PROMETHEUS: "prometheus_token"}
     told["callers"] |= {name: told["callers"][name] | {"token_file": f"{SECRETS}/{key}"} for name, key in of_own.items()}
     return _of("v1", "ConfigMap", "callers", {"app.kubernetes.io/part-of": "mcp-bridge"}, data={known.SHIPPED: dump(told)})

@@ -72,6 +72,12 @@ def warnings(fleet: Fleet) -> list[str]:
             f"{stanza.name}: LiteLLM {version} does not know '{key}' ({_number(SINCE[key])} is the first): {_WITHOUT[key]}"
             for key in _unknown(stanza, fleet.litellm)
         ]
+        if fleet.litellm.database and fleet.callers and _is_for_all_keys(stanza, fleet):
+            found.append(f"{stanza.name}: allow_all_keys: every LiteLLM key may use it, whatever its caller may")
+        if fleet.litellm_may != "execute" and stanza.is_remote:
+            found.append(
+                f"{stanza.name}: LiteLLM {version} lets every key call it, and it has no bridge that would refuse: leave it out, or take a newer LiteLLM"
+            )
         if stanza.is_remote and stanza.tools.rename:
             found.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
     return found
@@ -126,7 +132,7 @@ def _entry(stanza: Stanza, fleet: Fleet, base: Callable[[Stanza], str]) -> dict[
         "disallowed_tools": stanza.tools.deny if stanza.is_remote else [],
         "extra_headers": list(dict.fromkeys([*registration.extra_headers, *own])),
         "static_headers": registration.static_headers | (KEY_AS_HEADER if own else {}),
-        "allow_all_keys": registration.allow_all_keys,
+        "allow_all_keys": _is_for_all_keys(stanza, fleet),
         "timeout": registration.timeout,
     }
     entry |= {key: value for key, value in newer.items() if release >= SINCE[key]}
@@ -134,6 +140,12 @@ def _entry(stanza: Stanza, fleet: Fleet, base: Callable[[Stanza], str]) -> dict[
         entry |= {"auth_type": "none", "auth_value": ""}  # with bearer_token newer ones take nothing but Authorization from callers
     entry["mcp_info"] = _shown(stanza)
     return {key: _literal(stanza, key, value) for key, value in entry.items() if value or value is False}
+
+
+def _is_for_all_keys(stanza: Stanza, fleet: Fleet) -> bool:
+    """Without a database there are no grants. With one a key has what it was granted, unless the stanza says otherwise."""
+    is_said = "allow_all_keys" in stanza.litellm.model_fields_set
+    return stanza.litellm.allow_all_keys and (is_said or not fleet.litellm.database)
 
 
 def _literal(stanza: Stanza, key: str, value: Any) -> Any:

@@ -21,7 +21,8 @@ from typing import ParamSpec, TypeVar
 
 import anyio
 
-from bridge.fleet import secrets_of_callers
+from bridge.callers.rules import Level
+from bridge.fleet import callers, secrets_of_callers
 from bridge.fleet.approved import difference
 from bridge.fleet.ask import Http
 from bridge.fleet.engines import Running, Say, Urls
@@ -217,12 +218,24 @@ class _Verification:
         """Why its smoke call is not made by this caller; empty if it is."""
         if stanza.smoke is None:
             return "the stanza names no smoke call"
+        if caller == self.gateways_caller and (why := self._why_not_litellm(stanza)):
+            return why
         images = self.subject.images
         if images and (lacking := secrets_of_callers.lacking(Project(images.parent), stanza, caller)):
             return (
                 f"{', '.join(lacking)} is each caller's own, and {caller!r} has none: mcp-bridge secret set {lacking[0]} --caller {caller}"
             )
         return "" if self.online or not stanza.smoke.internet else "its smoke call needs the internet, which is not to be reached from here"
+
+    def _why_not_litellm(self, stanza: Stanza) -> str:
+        """Where a call through LiteLLM needs a caller's own key."""
+        fleet = self.subject.fleet
+        if stanza.is_remote or stanza.smoke is None:
+            return ""
+        told = callers.check({callers.LITELLM: {"default": fleet.litellm_may}} | fleet.callers)
+        if told.of(callers.LITELLM).on(stanza.name).decide("tool", stanza.smoke.tool).level >= Level.EXECUTE:
+            return ""
+        return "who comes through LiteLLM without a key of their own may not call it: mcp-bridge verify --callers"
 
     async def _apart(self, ask: Callable[P, Said], *arguments: P.args, **options: P.kwargs) -> Said:
         """What asks over plain HTTP does so in a thread."""

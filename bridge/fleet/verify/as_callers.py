@@ -1,6 +1,7 @@
 """Does each caller of images/fleet.yaml see and do what its rules say, and no more? Asked as that caller, at the door and through LiteLLM.
 
 Nobody has the callers' keys, so each gets one more for as long as this takes: at random, known to the bridges by hash, and gone afterwards.
+Where LiteLLM has a database, that is its key there as well; it is shown to LiteLLM with and without the one for the MCP.
 What a rule denies is called only if it is the stanza's smoke call, which is harmless: another tool is looked for in the list.
 """
 
@@ -33,6 +34,8 @@ from bridge.inspect.connection import Connection
 from bridge.inspect.survey import Answer, Facts, call, survey
 
 KNOWN_WITHIN = 30.0  # seconds in which every bridge has looked at its callers file
+ALONE = "LiteLLM's key alone"
+NEEDS = "needs x-mcp-NAME-authorization, too"
 EVERYBODY = "verify-sees-all"  # who is there to tell when that is so
 
 
@@ -47,24 +50,34 @@ class Outcome:
         return all(hop.state != FAILED for hop in self.hops)
 
 
-def verify(project: Project, fleet: Fleet, environment: Environment, urls: Urls) -> list[Outcome]:
-    """For each caller and each MCP. `fleet`: the MCPs that run."""
+def verify(
+    project: Project,
+    fleet: Fleet,
+    environment: Environment,
+    urls: Urls,
+    give_keys: Callable[[dict[str, Any]], object] = lambda callers: None,
+) -> list[Outcome]:
+    """For each caller and each MCP. `fleet`: the MCPs that run. `give_keys` makes LiteLLM's keys those of such callers, where it has any."""
     names = [name for name in fleet.callers if name != callers.LITELLM]
     known = callers.check(fleet.callers) if names else None
     if known is None:
         return []
-    with Http() as http, _with_more_keys(project, fleet, [*names, EVERYBODY]) as keys:
-        gateway = Gateway(urls.litellm, environment.values.get("LITELLM_MASTER_KEY", ""), http)
+    with Http() as http, _with_more_keys(project, fleet, [*names, EVERYBODY], give_keys) as keys:
+        master = environment.values.get("LITELLM_MASTER_KEY", "")
+        gateways = {name: Gateway(urls.litellm, keys[name] if fleet.litellm.database else master, http) for name in names}
         pairs = [(known.of(name), stanza) for name in names for stanza in fleet.sidecars]
 
         async def run() -> list[Outcome]:
             tools = {stanza.name: await _tools(stanza, urls, keys[EVERYBODY]) for stanza in fleet.sidecars}
-            return [await _as(caller, stanza, tools[stanza.name], urls, keys[caller.name], gateway) for caller, stanza in pairs]
+            return [
+                await _as(caller, stanza, tools[stanza.name], urls, keys[caller.name], gateways[caller.name], fleet.litellm.database)
+                for caller, stanza in pairs
+            ]
 
         return anyio.run(run)
 
 
-async def _as(caller: Caller, stanza: Stanza, tools: list[str] | None, urls: Urls, key: str, gateway: Gateway) -> Outcome:
+async def _as(caller: Caller, stanza: Stanza, tools: list[str] | None, urls: Urls, key: str, gateway: Gateway, has_own: bool) -> Outcome:
     if tools is None:
         return Outcome(caller.name, stanza.name, (Hop("lists", FAILED, "it does not work for anybody", "mcp-bridge verify"),))
     own = {shown: name for name, shown in stanza.tools.rename.items()}
@@ -94,6 +107,9 @@ async def _as(caller: Caller, stanza: Stanza, tools: list[str] | None, urls: Url
         header = {f"x-mcp-{stanza.litellm_name}-authorization": f"Bearer {key}"}
         through = await anyio.to_thread.run_sync(lambda: gateway.call(stanza, said, header))
         hops.append(_judged("through LiteLLM", may, through.state == OK, through.seen))
+    if stanza.litellm.enabled and has_own:
+        alone = (await anyio.to_thread.run_sync(lambda: gateway.call(stanza, said))).state == OK
+        hops.append(Hop(ALONE, NONE, NEEDS) if may and not alone else _judged(ALONE, may, alone, ""))
     return Outcome(caller.name, stanza.name, tuple(hops))
 
 
@@ -136,9 +152,11 @@ def _words(answer: Answer | None) -> str:
 
 
 @contextmanager
-def _with_more_keys(project: Project, fleet: Fleet, names: list[str]) -> Iterator[dict[str, str]]:
+def _with_more_keys(
+    project: Project, fleet: Fleet, names: list[str], give_keys: Callable[[dict[str, Any]], object]
+) -> Iterator[dict[str, str]]:
     """A key more for each of these callers, as long as this lasts."""
-    keys = {name: token_urlsafe(32) for name in names}
+    keys = {name: f"sk-{token_urlsafe(32)}" for name in names}
     said: dict[str, dict[str, Any]] = {**fleet.callers, EVERYBODY: {"default": "read"}}
     for name, key in keys.items():
         before = said[name].get("token_sha256", [])
@@ -147,14 +165,16 @@ def _with_more_keys(project: Project, fleet: Fleet, names: list[str]) -> Iterato
         }
     try:
         write_shipped(project, fleet.model_copy(update={"callers": said}))
+        give_keys({name: entry for name, entry in said.items() if name != EVERYBODY})
         yield keys
     finally:
         write_shipped(project, fleet)
+        give_keys(fleet.callers)
 
 
 def table(outcomes: list[Outcome], columns: Callable[[list[list[str]]], Iterator[str]]) -> str:
     marks = {OK: "ok", FAILED: "FAILED", NONE: "."}
-    names = ("lists", "calls", "through LiteLLM")
+    names = ("lists", "calls", "through LiteLLM", *([ALONE] if any(hop.name == ALONE for one in outcomes for hop in one.hops) else []))
     rows = [["caller", "MCP", *names]]
     for one in outcomes:
         found = {hop.name: hop for hop in one.hops}

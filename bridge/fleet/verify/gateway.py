@@ -18,7 +18,7 @@ from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report
 
 LIVES, ALIVE, LIST, CALL = 20.0, 5.0, 20.0, 30.0
 INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-verify", "version": "1"}}
-NOT_A_RESULT = ("Error: ", "MCP client session is not initialized")  # what 1.77.3 says with isError false
+NOT_A_RESULT = ("Error: ", "MCP client session is not initialized", "you may see the tool ", "Unknown tool: ")  # 1.77.3: with isError false
 WEDGED = "it is wedged and answers nothing until it is restarted"
 
 
