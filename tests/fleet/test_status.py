@@ -53,6 +53,8 @@ def test_watching_goes_on_until_it_is_interrupted_and_through_a_restart(bridge):
         seen = [watching.stdout.readline() for _ in range(2)]
         bridge.stop()
         assert "is a bridge up there?" in watching.stderr.readline()
+        while not re.match("echo +down", line := watching.stdout.readline()):  # not what it was before
+            assert line
         watching.send_signal(2)
         assert watching.wait(10) == 0
     finally:

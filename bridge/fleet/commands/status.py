@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
                 said = look()
             except UsageError as why:  # it is started anew, perhaps
                 print(f"mcp-bridge: {why}", file=sys.stderr)
+                said = {name: {} for name in said}
     except KeyboardInterrupt:
         return 0
 
