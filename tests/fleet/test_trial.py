@@ -17,7 +17,7 @@ import yaml
 from bridge.fleet import add, eras, lock, mends, notes, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.trial import findings, needs, recorder, usage, witness
+from bridge.fleet.trial import container, findings, needs, recorder, usage, witness
 from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
@@ -1291,3 +1291,17 @@ def test_a_tool_that_ends_processes_is_not_told_to_end_the_trial(name):
     [call] = planned([tool("kill_process", required=[name], properties={name: {"type": "number"}})])
 
     assert call.arguments == {name: 99_999_999}
+
+
+def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_the_same_mcp(monkeypatch):
+    tags = {
+        "mcp-bridge-trial-clock:999999999": "a",
+        f"mcp-bridge-trial-clock:{os.getpid()}": "b",
+        "mcp-bridge-trial-clock-2:999999999": "c",
+    }
+    removed = []
+    monkeypatch.setattr(container.docker, "images", lambda *_: tags)
+    monkeypatch.setattr(container, "_remove", lambda *words: removed.append(words[-1]))
+    container._remove_left_over("mcp-bridge-trial-clock:")
+
+    assert removed == ["mcp-bridge-trial-clock:999999999"]

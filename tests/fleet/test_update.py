@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -183,13 +184,14 @@ def proved(project, monkeypatch):
     given = SimpleNamespace(tools=TOOLS)
 
     def locked(project, other, stanza, pins, as_of):
-        text, newer = replaced((project.folder(stanza) / "stanza.yaml").read_text(), "clock", pins)
+        before = (project.folder(stanza) / "stanza.yaml").read_text()
+        text, newer = replaced(before, "clock", pins)
         locked = (project.folder(stanza) / "requirements.lock").read_text().replace("clock==1.0", "clock==1.1")
-        return Candidate(newer, [File("images/clock/requirements.lock", locked), File("images/clock/stanza.yaml", text)])
+        return Candidate(before, newer, [File("images/clock/requirements.lock", locked), File("images/clock/stanza.yaml", text)])
 
     monkeypatch.setattr(update, "newer", lambda stanza, cool_down: {"clock==1.0": "clock==1.1"})
     monkeypatch.setattr(update, "locked", locked)
-    monkeypatch.setattr(update, "tried", lambda project, other, one, where: Candidate(one.stanza, one.files, given.tools, "it works"))
+    monkeypatch.setattr(update, "tried", lambda project, other, one, where: replace(one, tools=given.tools, proof="it works"))
     return given
 
 
@@ -213,6 +215,20 @@ def test_a_yes_switches_and_approves_what_was_shown(project, proved, monkeypatch
     assert cli.main(["update", "clock"]) == 0
     assert pin(project) == "clock==1.1"
     assert Lock.read(project.images / "clock/tools.lock.json") == Lock.of(proved.tools)
+
+
+def test_a_stanza_that_is_changed_while_the_operator_is_asked_is_not_written_over(project, proved, monkeypatch, capsys):
+    proved.tools = [{**TOOLS[0], "description": "The time of day"}]
+    path = project.images / "clock/stanza.yaml"
+
+    def edits() -> str:
+        path.write_text(path.read_text() + "description: mine\n")
+        return "y\n"
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True, readline=edits))
+    assert cli.main(["update"]) == 1
+    assert "its stanza was changed meanwhile: try again" in capsys.readouterr().out
+    assert pin(project) == "clock==1.0" and path.read_text().endswith("description: mine\n")
 
 
 def test_a_dry_run_changes_nothing(project, proved, capsys):

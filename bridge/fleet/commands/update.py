@@ -85,7 +85,7 @@ class Update:
         if comparison.is_changed and not self.is_sure and not asked(f"Switch {name} to {told(pins)}, and approve these tools? [y/N] "):
             raise Stays("nobody agreed to its tools" + ("" if sys.stdin.isatty() else " (nobody is there to be asked: --yes)"))
         pinned = [File(f"images/{name}/{PINS}", Lock.of(candidate.tools).text())] if stanza.pin != "off" else []
-        change = Change(candidate.stanza, pins, [*candidate.files, *pinned])
+        change = Change(candidate.before, candidate.stanza, pins, [*candidate.files, *pinned])
         runs = self.running if self.running and name in self.running.memory.names else None
 
         def check(listed: list[dict[str, Any]]) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bridge
+from bridge.fleet.engines import docker
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
@@ -66,11 +67,21 @@ def built(project: Project, stanza: Stanza) -> Iterator[str]:
     bare = stanza.model_copy(update={"smoke": None})
     text = dockerfile.dockerfile(Fleet(stanzas=[bare]), bare).text
     image = f"{LABEL}-{stanza.name}:{os.getpid()}"
+    _remove_left_over(f"{LABEL}-{stanza.name}:")
     try:
         _build(source, project, stanza, text, image)
         yield image
     finally:
         _remove("image", "rm", "--force", image)
+
+
+def _remove_left_over(prefix: str) -> None:
+    """Images of trials that were killed: their tag is a process that is gone."""
+    gone = [
+        tag for tag in docker.images(f"label={LABEL}") if tag.startswith(prefix) and not Path("/proc", tag.removeprefix(prefix)).exists()
+    ]
+    if gone:
+        _remove("image", "rm", "--force", *gone)
 
 
 def _build(source: Path, project: Project, stanza: Stanza, text: str, image: str) -> None:

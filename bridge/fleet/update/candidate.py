@@ -7,7 +7,7 @@ where its stanza says `egress`: a new version that begins by rewriting what the 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ SHORTENED = 600  # characters that a trial tells of an answer
 
 @dataclass(frozen=True)
 class Candidate:
+    before: str  # the text of the stanza that it was made of
     stanza: Stanza
     files: list[File]  # the stanza and its locks, as they are to stand in the project
     tools: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +71,7 @@ def locked(project: Project, other: Project, stanza: Stanza, pins: Pins, as_of: 
         raise Stays(str(why).removeprefix(f"{stanza.name}: ")) from None
     paths = [other.folder(stanza) / name for name in LOCKS]
     locks = [File(f"images/{stanza.name}/{path.name}", path.read_text(encoding="utf-8")) for path in paths if path.exists()]
-    return Candidate(newer, [*locks, File(f"images/{stanza.name}/{STANZA}", text)])
+    return Candidate(before, newer, [*locks, File(f"images/{stanza.name}/{STANZA}", text)])
 
 
 def tried(project: Project, other: Project, one: Candidate, where: str) -> Candidate:
@@ -87,7 +88,7 @@ def tried(project: Project, other: Project, one: Candidate, where: str) -> Candi
     if not seen.report["tools"]:
         raise Stays("it lists no tools")
     proof = _proof(one.stanza, seen.report["calls"])
-    return Candidate(one.stanza, one.files, seen.report["tools"], proof)
+    return replace(one, tools=seen.report["tools"], proof=proof)
 
 
 def untried(one: Candidate, approved: Lock | None, why: Stays) -> Candidate:
@@ -98,7 +99,7 @@ def untried(one: Candidate, approved: Lock | None, why: Stays) -> Candidate:
     proof = (
         f"it cannot be tried without the fleet's {needed}: it is switched to, and goes back if its tools are not the approved ones ({why})"
     )
-    return Candidate(one.stanza, one.files, [dict(tool) for tool in approved.tools.values()], proof, is_tried=False)
+    return replace(one, tools=[dict(tool) for tool in approved.tools.values()], proof=proof, is_tried=False)
 
 
 def _proof(stanza: Stanza, calls: list[Made]) -> str:

@@ -25,8 +25,10 @@ KEPT = (*LOCKS, PINS)
 
 @dataclass(frozen=True)
 class Change:
-    """Another version of an MCP, ready to be written: `pins` are those of now with the new ones, `gone` the files that it has not."""
+    """Another version of an MCP, ready to be written: `before` is the text of the stanza that it was made of, `pins` are those of now with
+    the new ones, `gone` the files that it has not."""
 
+    before: str
     stanza: Stanza
     pins: Pins
     files: list[File]
@@ -38,9 +40,11 @@ def place(project: Project, name: str) -> Path:
 
 
 def make(project: Project, change: Change) -> None:
-    """Write it, with what was there before kept. Its caller sees to it that this is done whole or not at all."""
+    """Write it, with what was there before kept. Its caller sees to it that this is done whole or not at all. Raises Stays."""
     name = change.stanza.name
     here, there = project.images / name, place(project, name)
+    if (here / STANZA).read_text(encoding="utf-8") != change.before:
+        raise Stays("its stanza was changed meanwhile: try again")
     private(there)
     for file in KEPT:
         (there / file).unlink(missing_ok=True)
@@ -63,8 +67,9 @@ def back(project: Project, stanza: Stanza) -> Change:
         raise Stays(f"{there / RECORD} is damaged: the earlier version is not known any more") from None
     if absent := [pin for pin in pins if pin not in said_pins(stanza)]:
         raise Stays(f"its stanza does not say {', '.join(absent)} any more, which the last update wrote: it was changed since")
-    text, earlier = replaced((project.folder(stanza) / STANZA).read_text(encoding="utf-8"), stanza.name, pins)
+    before = (project.folder(stanza) / STANZA).read_text(encoding="utf-8")
+    text, earlier = replaced(before, stanza.name, pins)
     here = f"images/{stanza.name}"
     kept = [File(f"{here}/{file}", (there / file).read_text(encoding="utf-8")) for file in KEPT if (there / file).exists()]
     gone = tuple(file for file in KEPT if not (there / file).exists())
-    return Change(earlier, pins, [*kept, File(f"{here}/{STANZA}", text)], gone)
+    return Change(before, earlier, pins, [*kept, File(f"{here}/{STANZA}", text)], gone)
