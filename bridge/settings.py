@@ -185,6 +185,11 @@ class Settings:
         choices=("refuse", "fallback"),
         per_mcp=True,
     )
+    egress: str = option(
+        "",
+        "let the child ask a proxy at this Unix socket, which it finds as http://127.0.0.1:3128 (HTTP_PROXY and the like are yours to set)",
+        metavar="PATH",
+    )
     cwd: str = option("", "the child's working directory", metavar="DIR", per_mcp=True)
 
     start_timeout: float = option(60.0, "a child's time from its start to its handshake", type=seconds, per_mcp=True)

@@ -46,7 +46,7 @@ OF_THE_FLEET = (
 OF_THE_CONTAINER = tuple(
     """/opt/bridge /run /var/run /proc /sys /dev /bin /sbin /lib /lib64 /etc /usr/bin /usr/sbin /usr/lib /usr/lib64 /usr/local""".split()
 )
-VOLUMES = re.compile(r"database|prometheus|keys|keys-.*|.*-(socket|audit)", re.IGNORECASE)
+VOLUMES = re.compile(r"database|prometheus|keys|keys-.*|.*-(socket|audit|egress)", re.IGNORECASE)
 TARGET = re.compile(r"(/[A-Za-z0-9._@+~-]+)+/?")
 
 Place = tuple[str | int, ...]  # of a value inside of others: names of fields, numbers of items

@@ -159,6 +159,11 @@ class Fleet(Part):
         return [stanza for stanza in self.stanzas if not stanza.is_remote]
 
     @property
+    def listed(self) -> list[Stanza]:
+        """The MCPs that reach some names only, by the egress proxy."""
+        return [stanza for stanza in self.sidecars if stanza.reaches]
+
+    @property
     def caller_secrets(self) -> set[str]:
         """The names, as compose/secrets/ has them, of what each caller has its own of."""
         return {stanza.stored(name) for stanza in self.stanzas for name in stanza.caller_secrets}

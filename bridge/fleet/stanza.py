@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from bridge.fleet import bounds
+from bridge.fleet.egress import checked as checked_egress
 from bridge.fleet.parts import (
     NAME,
     NPM,
@@ -74,7 +75,10 @@ class Stanza(Part):
     env: dict[str, Scalar] = Field(default_factory=dict, description="its environment; ${NAME} and ${NAME:-default} come from compose/.env")
     secrets: dict[str, Secret] = Field(default_factory=dict, description="variables whose values are secrets")
     volumes: list[Volume] = Field(default_factory=list)
-    egress: bool = Field(False, description="may it reach beyond the fleet's own network?")
+    egress: Annotated[bool | list[str], BeforeValidator(checked_egress)] = Field(
+        False,
+        description="may it reach beyond the fleet's own network? true, or only these: [api.github.com, '*.atlassian.net', 'git.example.com:8443']",
+    )
     needs: Annotated[list[Literal["database"]], BeforeValidator(listed)] = Field(
         default_factory=list, description="services of the fleet that must be healthy first"
     )
@@ -262,6 +266,11 @@ class Stanza(Part):
     def refuses_without(self) -> list[str]:
         """The secrets without which a caller's calls are refused."""
         return [name for name in self.caller_secrets if self.secrets[name].missing == "refuse"]
+
+    @property
+    def reaches(self) -> list[str]:
+        """The only names that it may reach, by the fleet's proxy; empty where it may reach all or none."""
+        return self.egress if isinstance(self.egress, list) else []
 
     def stored(self, secret: str) -> str:
         """The name in compose/.env, and of the file, of what the server knows as `secret`."""

@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import __version__, log, metrics
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bridge.oauth.resource import ResourceServer
 
 SWEEP = 0.25  # seconds between two looks at what is due
+EGRESS_CONNECTIONS = 256  # of the child at once; the proxy has limits of its own
 LAST_WORDS = 0.5  # seconds for answers and streams to leave after the drain
 
 
@@ -91,6 +93,8 @@ class Process:
             http = tasks.create_task(server.serve([self._listener]))
             clock = tasks.create_task(self._sweep())
             keys = tasks.create_task(self._oauth.keys.keep_fresh()) if self._oauth else None
+            if settings.egress:
+                await self._open_egress(settings.egress)
             services.start(services.current.values())
             while not server.started and not http.done():
                 await asyncio.sleep(0.001)
@@ -105,6 +109,17 @@ class Process:
         if self._traces is not None:
             await self._traces.close()
         return self._exit_code
+
+    async def _open_egress(self, path: str) -> None:
+        """The way out of a server whose container has no network."""
+        from bridge.egress import PORT, relay  # start-up time: only for those who use it
+
+        away = "the fleet's egress proxy does not answer: is it started? (mcp-bridge ps, mcp-bridge logs egress)"
+        connect = partial(asyncio.open_unix_connection, path)
+        try:
+            self._way_out = await asyncio.start_server(relay.relay(connect, away, EGRESS_CONNECTIONS), "127.0.0.1", PORT)
+        except OSError as error:
+            self._log.error("the server has no way out", port=PORT, why=error.strerror)
 
     def _admin_pages(self) -> "list[Route]":
         settings = self._settings

@@ -23,7 +23,7 @@ from typing import Any
 from bridge.fleet import files, targets
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Started, Urls, checkout, docker
-from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, EGRESS, KEYS, LITELLM, PROMETHEUS, QUICK
 from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
@@ -112,9 +112,13 @@ class Compose(Starting):
         sidecars = [stanza for stanza in wanted if not stanza.is_remote]
         troubles = self._build(sidecars)
         own = [LITELLM_DATABASE] if fleet.litellm.database else []
-        needs_database = bool(own) or any(stanza.needs for stanza in sidecars)
-        first = [DOOR, PROMETHEUS, *([DATABASE] if needs_database else []), *([ALERTMANAGER] if tells else [])]
-        first += [DASHBOARDS] if DASHBOARDS in environment.profiles else []
+        needed = {
+            DATABASE: bool(own) or any(stanza.needs for stanza in sidecars),
+            ALERTMANAGER: tells,
+            DASHBOARDS: DASHBOARDS in environment.profiles,
+            EGRESS: EGRESS not in troubles and any(stanza.reaches for stanza in sidecars),
+        }
+        first = [DOOR, PROMETHEUS, *(name for name, is_needed in needed.items() if is_needed)]
         self.values = environment.values
         self._renew_keys()
         others_removed = self._end_others([*first, KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)])
@@ -236,6 +240,7 @@ class Compose(Starting):
             DATABASE: "database",
             ALERTMANAGER: "alertmanager",
             DASHBOARDS: "grafana",
+            EGRESS: "egress",
         }
         found = [Running(name, kinds.get(name, "mcp"), *state) for name, state in self._containers().items()]
         return sorted(found, key=lambda one: (one.kind != "mcp", one.name))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from bridge.fleet import files
 from bridge.fleet.engines import EngineError, build_cache, checkout, docker
 from bridge.fleet.engines.builds import Build, build
-from bridge.fleet.engines.composed import DOOR, HEALTHY, PULL, Composed
+from bridge.fleet.engines.composed import DOOR, EGRESS, HEALTHY, PULL, Composed
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import private
@@ -23,7 +23,7 @@ class Images(Composed):
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
         here, project = docker.images(), checkout.name_of(self.project)
-        is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *(stanza.name for stanza in wanted)))
+        is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *_proxy(wanted), *(stanza.name for stanza in wanted)))
         needed = [
             *([] if is_built else bases),
             fleet.python_image,
@@ -52,6 +52,7 @@ class Images(Composed):
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
         inputs = {
             DOOR: files.digest([self.project.compose / "door"]),
+            **{name: files.digest([self.project.compose / name, self.project.root / "bridge/egress"]) for name in _proxy(sidecars)},
             **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml", PINS)) for stanza in sidecars},
         }
         todo = [
@@ -171,3 +172,8 @@ class Images(Composed):
         )
         freed = build_cache.free(fleet, self.project)
         return f"removed {len(images)} images that nothing uses; freed {freed} of build cache"
+
+
+def _proxy(stanzas: list[Stanza]) -> list[str]:
+    """The proxy, where one of these needs it."""
+    return [EGRESS] if any(stanza.reaches for stanza in stanzas) else []

@@ -10,7 +10,7 @@ import yaml
 from bridge.fleet import files
 from bridge.fleet.engines import EngineError, checkout, docker
 from bridge.fleet.engines import litellm as engines_litellm
-from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, HEALTHY, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, EGRESS, HEALTHY, KEYS, LITELLM, PROMETHEUS, QUICK
 from bridge.fleet.engines.images import Images
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import that_were_given_up
@@ -130,6 +130,7 @@ class Starting(Images):
             DATABASE: "",
             ALERTMANAGER: "",
             DASHBOARDS: f"{urls.grafana}/api/health",
+            EGRESS: "",
         }.get(name, f"{urls.mcps}/{name}/readyz")
 
     def _stamps(self) -> dict[str, str]:
@@ -143,6 +144,7 @@ class Starting(Images):
             LITELLM: [state / "litellm.yaml"],
             PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml"],
             DOOR: [],
+            EGRESS: [],
             DATABASE: [],
             ALERTMANAGER: [self.project.compose / "alertmanager.sh"],
             DASHBOARDS: sorted((self.project.compose / "dashboards").glob("*")),

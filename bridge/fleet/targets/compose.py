@@ -19,6 +19,7 @@ Each file includes what it needs, so that it can be started alone; networks, soc
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.egress import PROXY
 from bridge.fleet import callers as known
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.files import MADE_BY, File, generated_yaml
@@ -27,6 +28,7 @@ from bridge.fleet.parts import REFERENCE
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile, registry
 from bridge.fleet.targets import door as front
+from bridge.fleet.targets import egress as proxy
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets.sidecar import APPROVED, CALLER_SECRETS, HARDENED, HOST, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
@@ -67,6 +69,9 @@ def render(fleet: Fleet) -> Iterator[File]:
         yield generated_yaml(f"compose/{stanza.name}.yaml", sidecar(fleet, stanza), _about(stanza))
     yield generated_yaml("compose/compose.yaml", whole(fleet), "The whole fleet: docker compose -f compose/compose.yaml up -d")
     yield generated_yaml("compose/door.yaml", door(fleet), f"Every MCP under one port: http://127.0.0.1:{fleet.port}/NAME/mcp")
+    if fleet.listed:
+        yield generated_yaml("compose/egress.yaml", egress(fleet), "The way out for MCPs that may reach some names only")
+        yield from proxy.render(fleet)
     yield generated_yaml("compose/database.yaml", database(fleet), "Postgres, with a role that can only read: profile `postgres`")
     values = {
         "port": str(fleet.port),
@@ -106,7 +111,12 @@ def callers_file(fleet: Fleet) -> File:
 def whole(fleet: Fleet) -> dict[str, Any]:
     return {
         "name": fleet.name,
-        "include": ["door.yaml", "database.yaml", *(f"{stanza.name}.yaml" for stanza in fleet.sidecars)],
+        "include": [
+            "door.yaml",
+            "database.yaml",
+            *(["egress.yaml"] if fleet.listed else []),
+            *(f"{stanza.name}.yaml" for stanza in fleet.sidecars),
+        ],
         "services": {
             "litellm": litellm(fleet),
             **({LITELLM_DATABASE: litellm_database(fleet)} if fleet.litellm.database else {}),
@@ -121,7 +131,13 @@ def whole(fleet: Fleet) -> dict[str, Any]:
 def flat(fleet: Fleet) -> dict[str, Any]:
     """The whole fleet in one file, for who asks often: Compose needs seconds for forty files that include each other."""
     together: dict[str, Any] = {"name": fleet.name}
-    for document in (door(fleet), database(fleet), *(sidecar(fleet, stanza) for stanza in fleet.sidecars), whole(fleet)):
+    for document in (
+        door(fleet),
+        database(fleet),
+        *([egress(fleet)] if fleet.listed else []),
+        *(sidecar(fleet, stanza) for stanza in fleet.sidecars),
+        whole(fleet),
+    ):
         for section in ("services", "networks", "volumes", "secrets", "configs"):
             if section in document:
                 together.setdefault(section, {}).update(document[section])
@@ -135,9 +151,11 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         "MCP_BRIDGE_CALLERS": f"{CALLERS}/{known.SHIPPED}",
         **(AUDITED if fleet.audit else {}),
         "MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket",
+        **({"MCP_BRIDGE_EGRESS": f"{proxy.SOCKETS}/socket"} if stanza.reaches else {}),
     }
     given = (
         ZONE
+        | (proxy.proxied(PROXY, stanza.needs) if stanza.reaches else {})
         | {name: escaped(value, has_references=False) for name, value in said.items()}
         | {name: escaped(value) for name, value in variables(stanza).items()}
     )
@@ -152,6 +170,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     service["volumes"] = [
         f"{_socket(stanza)}:{front.SOCKETS}",
         _keys("mcp"),
+        *([f"{_way_out(stanza)}:{proxy.SOCKETS}:ro"] if stanza.reaches else []),
         f"./callers:{CALLERS}:ro",
         *([f"{stanza.name}-audit:{AUDIT}"] if fleet.audit else []),
         *(f"${{{name}_CALLERS:-./{NO_CALLERS}}}:{CALLER_SECRETS}/{name}:ro" for name in map(stanza.stored, stanza.caller_secrets)),
@@ -162,12 +181,13 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     if "docker" in stanza.grants:
         service["volumes"].append(f"{DOCKER_SOCKET}:{DOCKER_SOCKET}")
         service["group_add"] = ["${DOCKER_GROUP:-0}"]  # the socket's, as `up` finds it
-    if networks := [*(["outside"] if stanza.egress else []), *(f"{need}-{stanza.name}" for need in stanza.needs)]:
+    if networks := [*(["outside"] if stanza.egress is True else []), *(f"{need}-{stanza.name}" for need in stanza.needs)]:
         service["networks"] = networks
     else:
         service["network_mode"] = "none"
-    service["depends_on"] = AFTER_KEYS | {name: {"condition": "service_healthy", "required": False} for name in stanza.needs}
-    if stanza.egress:
+    others = [*stanza.needs, *(["egress"] if stanza.reaches else [])]
+    service["depends_on"] = AFTER_KEYS | {name: {"condition": "service_healthy", "required": False} for name in others}
+    if stanza.egress is True:
         service["extra_hosts"] = [THIS_MACHINE]
     service |= {"user": USER, **COMMON, "tmpfs": [_tmp(limits.memory)], "mem_limit": limits.memory, "pids_limit": limits.pids}
     if limits.cpus:
@@ -177,7 +197,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     service["stop_grace_period"] = "15s"  # the bridge stops its child in steps that take up to 10 s
     document: dict[str, Any] = {
         "name": fleet.name,
-        "include": ["door.yaml", *(f"{name}.yaml" for name in stanza.needs)],
+        "include": ["door.yaml", *(f"{name}.yaml" for name in others)],
         "services": {stanza.name: service},
     }
     if stanza.secrets:
@@ -199,16 +219,24 @@ def door(fleet: Fleet) -> dict[str, Any]:
     )  # Prometheus asks nobody who they are: never beyond this machine
     said = [*OWN_KEYS, *(OF_DATABASE if fleet.litellm.database else ()), *_named(fleet)]
     audits = {stanza.name: f"{stanza.name}-audit" for stanza in fleet.sidecars} if fleet.audit else {}
+    of_proxy = [f"egress-socket:{front.SOCKETS}/egress:ro"] if fleet.listed else []
     return {
         "name": fleet.name,
         "services": {
             "door": {
                 "build": {"context": "..", "dockerfile": "compose/door/Dockerfile"},
                 "environment": ZONE,
-                "volumes": [_keys("door"), *(f"{_socket(stanza)}:{front.SOCKETS}/{stanza.name}:ro" for stanza in fleet.sidecars)],
+                "volumes": [
+                    _keys("door"),
+                    *(f"{_socket(stanza)}:{front.SOCKETS}/{stanza.name}:ro" for stanza in fleet.sidecars),
+                    *of_proxy,
+                ],
                 "depends_on": AFTER_KEYS,
                 "ports": [f"{address}:{port}:{inside}" for address, port, inside in published],
-                "networks": {"inside": {"aliases": [stanza.name for stanza in fleet.sidecars]}, "front": {}},
+                "networks": {
+                    "inside": {"aliases": [*(stanza.name for stanza in fleet.sidecars), *(["egress"] if fleet.listed else [])]},
+                    "front": {},
+                },
                 "user": USER,
                 **COMMON,
                 "tmpfs": [_tmp("128m")],
@@ -241,6 +269,30 @@ def door(fleet: Fleet) -> dict[str, Any]:
         "volumes": {f"keys-{reader}": {} for reader in READERS}
         | {_socket(stanza): SOCKET for stanza in fleet.sidecars}
         | {volume: {} for volume in audits.values()},
+    }
+
+
+def egress(fleet: Fleet) -> dict[str, Any]:
+    """The proxy of MCPs with a list. It is on no network that anything of the fleet is on; Prometheus reads it through the door."""
+    ways = {_way_out(stanza): f"{proxy.SOCKETS}/{stanza.name}" for stanza in fleet.listed}
+    return {
+        "name": fleet.name,
+        "include": ["door.yaml"],
+        "services": {
+            "egress": {
+                "build": {"context": "..", "dockerfile": "compose/egress/Dockerfile"},
+                "environment": ZONE | {"MCP_BRIDGE_UDS": f"{front.SOCKETS}/socket"},
+                "volumes": [f"egress-socket:{front.SOCKETS}", *(f"{volume}:{place}" for volume, place in ways.items())],
+                "networks": ["outside"],
+                "sysctls": {"net.ipv4.ip_unprivileged_port_start": 0},  # squid asks a name server at port 53 only
+                "user": USER,
+                **COMMON,
+                "tmpfs": [_tmp("128m")],
+                "mem_limit": "384m",
+                "pids_limit": 64,
+            }
+        },
+        "volumes": dict.fromkeys(("egress-socket", *ways), SOCKET),
     }
 
 
@@ -458,6 +510,10 @@ def database(fleet: Fleet) -> dict[str, Any]:
 
 def _socket(stanza: Stanza) -> str:
     return f"{stanza.name}-socket"
+
+
+def _way_out(stanza: Stanza) -> str:
+    return f"{stanza.name}-egress"
 
 
 def _keys(reader: str) -> str:

@@ -14,6 +14,15 @@ from bridge.fleet.targets.template import fill, template
 SOCKETS = "/run/mcp"  # with a folder for each MCP; an MCP sees its own only, there
 PUBLISHED, LITELLM, PROMETHEUS = 8080, 4000, 9090
 BODIES = "100m"  # to LiteLLM: files of models
+EGRESS_UPSTREAM = f"  upstream mcp-egress {{ server unix:{SOCKETS}/egress/socket; }}"
+EGRESS = f"""
+  server {{
+    listen {PORT};
+    server_name egress;
+    location = /metrics {{ proxy_pass http://mcp-egress; }}
+    location / {{ return 404 "the egress proxy has /metrics only\\n"; }}
+  }}
+"""
 AWAY = """    location @away {{
       add_header Retry-After 2 always;
       return 503 "{who} does not answer: is it started? (docker compose ps)\\n";
@@ -31,8 +40,9 @@ def conf(fleet: Fleet) -> str:
             "port": str(fleet.port),
             "hosts": "".join(f"\n    '~*^{re.escape(host)}(:\\d+)?$' 1;" for host in fleet.hosts),
             "origins": "".join(f"\n    '~*^{re.escape(origin)} ' 1;" for origin in fleet.origins),
-            "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars),
-            "inside": "".join(map(_inside, fleet.sidecars)),
+            "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars)
+            + ("\n" + EGRESS_UPSTREAM if fleet.listed else ""),
+            "inside": "".join(map(_inside, fleet.sidecars)) + (EGRESS if fleet.listed else ""),
             "published": "".join(map(_published, fleet.sidecars)),
             "namespace": re.escape(registry.NAMESPACE),
             "address": registry.ADDRESS,

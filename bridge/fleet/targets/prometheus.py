@@ -32,12 +32,13 @@ def config(fleet: Fleet, all_start: bool = False, tells: bool = True) -> dict[st
             for stanza in fleet.sidecars
         ],
     }
+    egress = {"job_name": "egress", "static_configs": [{"targets": [f"egress:{PORT}"]}], "honor_labels": True}
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": "4s", "evaluation_interval": "15s"},
         "rule_files": ["alerts.yml"],
         # Where nobody said ALERTS_TO there is none, and Prometheus says so in its log when an alarm has nowhere to go.
         **({"alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]}} if tells else {}),
-        "scrape_configs": [job],
+        "scrape_configs": [job, *([egress] if fleet.listed else [])],
     }
 
 
@@ -108,6 +109,14 @@ def alerts() -> dict[str, Any]:
             "warning",
             "{{ $labels.instance }}: somebody keeps coming with a wrong token",
             "After a change of BRIDGE_TOKEN everything that has it must be started again: `mcp-bridge up`.",
+        ),
+        _alert(
+            "EgressProxyAway",
+            'up{job="egress"} == 0',
+            "1m",
+            "critical",
+            "the egress proxy does not answer",
+            "MCPs with a list of names (`egress: […]`) reach nothing without it: `mcp-bridge logs egress` says why.",
         ),
     ]
     return {"groups": [{"name": "mcp", "rules": rules}]}
