@@ -75,6 +75,8 @@ def _parsed(text: str) -> Allowed:
 
 
 def _named(text: str, host: str, ports: tuple[int, ...]) -> Allowed:
+    if host == "*" or re.fullmatch(r"\*\.[^.]+", host):
+        raise ValueError(f"{text!r} is almost everything: write *.example.com, or 'egress: true' where that is meant")
     found = HOST.fullmatch(host)
     if not found or len(host) > 253:
         raise ValueError(
@@ -82,6 +84,4 @@ def _named(text: str, host: str, ports: tuple[int, ...]) -> Allowed:
         )
     if OF_NOBODY.search(found["name"]):
         raise ValueError(f"{text!r} is a name of your own network or machine: a list never opens those; 'egress: true' does")
-    if found["any"] and "." not in found["name"]:
-        raise ValueError(f"{text!r} is almost everything: write *.example.com, or 'egress: true' where that is meant")
     return Allowed(found["name"], ports, below=bool(found["any"]))

@@ -77,10 +77,12 @@ def locked(project: Project, other: Project, stanza: Stanza, pins: Pins, as_of: 
 def tried(project: Project, other: Project, one: Candidate, where: str) -> Candidate:
     """Started once: its tools, and its smoke call where that needs no volume. Raises Stays."""
     stanza, smoke = _without_volumes(one.stanza), one.stanza.smoke
+    if stanza.reaches and smoke and not smoke.build:
+        smoke = None  # a trial reaches everything public or nothing, and not what a list of names says: so nothing
     calls = [asdict(Call(smoke.tool, smoke.arguments))] if smoke else []
     try:
         with attempt.bench(other, stanza, where) as table:
-            seen = table.watch(stanza, _values(project, stanza), calls, is_open=stanza.egress)
+            seen = table.watch(stanza, _values(project, stanza), calls, is_open=stanza.egress is True)
     except attempt.NotTried as why:
         raise Stays(f"it cannot be tried: {why}") from None
     if not seen.report["started"]:
@@ -105,7 +107,7 @@ def untried(one: Candidate, approved: Lock | None, why: Stays) -> Candidate:
 def _proof(stanza: Stanza, calls: list[Made]) -> str:
     """Raises Stays where its smoke call fails that needs nothing but the server."""
     if not calls or stanza.smoke is None:
-        return "it lists its tools; its stanza names no smoke call"
+        return f"it lists its tools; its stanza {'lets no trial reach what its smoke call asks' if stanza.smoke else 'names no smoke call'}"
     made, expected = calls[0], stanza.smoke.expect
     said = made["complaint"] or (
         "" if expected in made["answer"] or len(made["answer"]) >= SHORTENED else f"it answers without {expected!r}"
