@@ -3,7 +3,9 @@
 import ipaddress
 import re
 
+import kubernetes_validate
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from bridge.egress import PROXY
@@ -216,6 +218,28 @@ def test_no_mcp_takes_the_name_of_the_proxy_or_of_another_s_way_out():
         stanza(name="egress")
     with pytest.raises(ValidationError, match="the fleet's own"):
         stanza(volumes=["github-egress:/data"])
+
+
+def test_in_kubernetes_it_reaches_the_proxy_at_a_port_of_its_own_and_nothing_else():
+    fleet = Fleet(stanzas=[stanza("a.example", name="a"), stanza("b.example", name="b"), Stanza(name="c", command=["x"])])
+    files = {file.path: list(yaml.safe_load_all(file.text)) for file in fleet.render("kubernetes")}
+    documents = [
+        one for path, every in files.items() for one in every if one["kind"] not in ("Kustomization", "PodMonitor", "PrometheusRule")
+    ]
+    policies = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "NetworkPolicy"}
+    lists = next(one for one in files["kubernetes/egress.yaml"] if one["kind"] == "ConfigMap")["data"]
+    ports = {line.split()[0]: int(line.split()[2]) for line in lists["mcps"].splitlines()[1:]}
+    [container] = files["kubernetes/a.yaml"][0]["spec"]["template"]["spec"]["containers"]
+    to_proxy = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "egress", "app.kubernetes.io/part-of": "mcp-bridge"}}}
+
+    for one in documents:
+        kubernetes_validate.validate(one, "1.31", strict=True)
+    assert policies["a-egress"]["egress"] == [{"to": [to_proxy], "ports": [{"protocol": "TCP", "port": ports["a"]}]}]
+    assert "c-egress" not in policies and ports["a"] != ports["b"]
+    assert [rule["ports"][0]["port"] for rule in policies["egress"]["ingress"]] == [ports["a"], ports["b"], 8000]
+    assert policies["egress"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "a"
+    assert "10.0.0.0/8" in policies["egress"]["egress"][0]["to"][0]["ipBlock"]["except"]
+    assert {"name": "HTTPS_PROXY", "value": f"http://egress:{ports['a']}"} in container["env"]
 
 
 # ---- what was refused

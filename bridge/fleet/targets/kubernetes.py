@@ -6,13 +6,17 @@ a claim, because a hardened pod may not see its node's folders.
 """
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 from bridge.fleet import callers as known
+from bridge.fleet.egress import NEVER_4
 from bridge.fleet.files import MADE_BY, File, dump
 from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.stanza import Stanza
+from bridge.fleet.targets import egress as way_out
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets import prometheus
 from bridge.fleet.targets.compose import named_in
@@ -27,10 +31,13 @@ KEYS, SETTINGS = "mcp-bridge", "mcp-settings"
 RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": UID, "runAsGroup": UID, "fsGroup": UID, "seccompProfile": {"type": "RuntimeDefault"}}
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 ANYWHERE = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}  # but never the cloud's own metadata
+WATCHER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
 
 def render(fleet: Fleet) -> Iterator[File]:
     parts = {stanza.name: sidecar(fleet, stanza) for stanza in fleet.sidecars if not stanza.tests_only}
+    if fleet.listed:
+        parts["egress"] = egress(fleet)
     parts |= {"callers": [callers(fleet)], "litellm": litellm(fleet), "network": network(fleet), "monitoring": monitoring(fleet)}
     for name, documents in parts.items():
         yield _file(name, documents)
@@ -39,6 +46,8 @@ def render(fleet: Fleet) -> Iterator[File]:
         for stanza in fleet.sidecars
         if not stanza.tests_only
     ]
+    if fleet.listed:
+        images.append({"name": f"{fleet.name}-egress", "newName": f"{fleet.name}-egress", "newTag": "latest"})
     yield _file(
         "kustomization",
         [
@@ -71,7 +80,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
                 | ({"MCP_BRIDGE_AUDIT": "-"} if fleet.audit else {})
             ).items()
         ),
-        *(_variable(name, value) for name, value in variables(stanza).items()),
+        *(_variable(name, value) for name, value in (_proxied(fleet, stanza) | variables(stanza)).items()),
     ]
     needed = [
         {"name": name, "valueFrom": {"configMapKeyRef": {"name": SETTINGS, "key": name}}}
@@ -134,9 +143,72 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
         for name in claims
     ]
     documents += [_deployment(stanza.name, labels, container, volumes), _service(stanza.name, labels, PORT)]
-    if leaves := _leaves(stanza):
+    if leaves := _leaves(fleet, stanza):
         documents.append(_policy(f"{stanza.name}-egress", labels, {"matchLabels": labels}, egress=leaves))
     return documents
+
+
+def egress(fleet: Fleet) -> list[dict[str, Any]]:
+    """The proxy of MCPs with a list. It knows each by the port at which it may ask, where no other pod may."""
+    labels, ports = _labels("egress"), _ports(fleet)
+    container = {
+        "name": "egress",
+        "image": f"{fleet.name}-egress",
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "startupProbe": _probe("/readyz", periodSeconds=2, failureThreshold=30),
+        "readinessProbe": _probe("/readyz", periodSeconds=5),
+        "livenessProbe": _probe("/readyz", periodSeconds=20),
+        "resources": {"requests": {"cpu": "10m", "memory": "96Mi"}, "limits": {"memory": "384Mi"}},
+        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},
+            *(
+                {"name": "lists", "mountPath": f"{way_out.FOLDER}/{name}", "subPath": name, "readOnly": True}
+                for name in way_out.conf(fleet)
+            ),
+        ],
+    }
+    volumes = [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}, {"name": "lists", "configMap": {"name": "egress"}}]
+    lists = way_out.conf(fleet, ports)
+    deployment = _deployment("egress", labels, container, volumes)
+    pod = deployment["spec"]["template"]
+    pod["metadata"] = {"labels": labels, "annotations": {"mcp-bridge/lists": sha256("".join(lists.values()).encode()).hexdigest()}}
+    pod["spec"]["securityContext"] = RESTRICTED_POD | {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}
+    service = _of(
+        "v1",
+        "Service",
+        "egress",
+        labels,
+        spec={"selector": labels, "ports": [{"name": name, "port": port} for name, port in ports.items()]},
+    )
+    asked = [
+        {"from": [{"podSelector": {"matchLabels": _labels(name)}}], "ports": [{"protocol": "TCP", "port": port}]}
+        for name, port in ports.items()
+    ]
+    watched = [{"from": [WATCHER], "ports": [{"protocol": "TCP", "port": PORT}]}]
+    public = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(NEVER_4)}}
+    return [
+        _of("v1", "ConfigMap", "egress", labels, data=lists),
+        deployment,
+        service,
+        _policy("egress", labels, {"matchLabels": labels}, ingress=[*asked, *watched], egress=[{"to": [public]}]),
+    ]
+
+
+def _ports(fleet: Fleet) -> dict[str, int]:
+    """Where each MCP with a list asks: by its name, so that a new one moves no other but where two would have the same."""
+    ports: dict[str, int] = {}
+    for stanza in fleet.listed:
+        port = 20000 + crc32(stanza.name.encode()) % 10000
+        while port in ports.values():
+            port += 1
+        ports[stanza.name] = port
+    return ports
+
+
+def _proxied(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
+    return way_out.proxied(f"http://egress:{_ports(fleet)[stanza.name]}", stanza.needs) if stanza.reaches else {}
 
 
 def callers(fleet: Fleet) -> dict[str, Any]:
@@ -202,7 +274,6 @@ def network(fleet: Fleet) -> list[dict[str, Any]]:
     }
     mcps = {"matchLabels": {"app.kubernetes.io/component": "mcp", "app.kubernetes.io/part-of": "mcp-bridge"}}
     client = {"podSelector": {"matchLabels": _labels("litellm")}}
-    watcher = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     part = {"app.kubernetes.io/part-of": "mcp-bridge"}
     but_mcps = [
         {"podSelector": {"matchExpressions": [{"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["mcp"]}]}},
@@ -211,7 +282,7 @@ def network(fleet: Fleet) -> list[dict[str, Any]]:
     return [
         _of("v1", "Namespace", fleet.name, {**part, "pod-security.kubernetes.io/enforce": "restricted"}),
         _policy("default-deny", part, {}, ingress=[], egress=[dns]),
-        _policy("to-mcps", part, mcps, ingress=[{"from": [client, watcher], "ports": [{"protocol": "TCP", "port": PORT}]}]),
+        _policy("to-mcps", part, mcps, ingress=[{"from": [client, WATCHER], "ports": [{"protocol": "TCP", "port": PORT}]}]),
         _policy(
             "litellm",
             part,
@@ -241,8 +312,14 @@ def monitoring(fleet: Fleet) -> list[dict[str, Any]]:
             }
         ],
     }
+    job = {"targetLabel": "job", "replacement": "egress"}
+    of_proxy = {
+        "selector": {"matchLabels": _labels("egress")},
+        "podMetricsEndpoints": [{"port": "http", "path": "/metrics", "interval": "15s", "honorLabels": True, "relabelings": [job]}],
+    }
     return [
         _of("monitoring.coreos.com/v1", "PodMonitor", "mcp", part, spec=monitor),
+        *([_of("monitoring.coreos.com/v1", "PodMonitor", "egress", part, spec=of_proxy)] if fleet.listed else []),
         _of("monitoring.coreos.com/v1", "PrometheusRule", "mcp", part, spec=prometheus.alerts()),
     ]
 
@@ -267,6 +344,11 @@ def _how(fleet: Fleet) -> str:
             f"   kubectl -n {fleet.name} create secret generic mcp-litellm --from-literal=DATABASE_URL=postgresql://… --from-literal=LITELLM_SALT_KEY=sk-…",
             "   (LiteLLM's database is a Postgres of yours, with an empty database; keep the salt, without it what LiteLLM stored cannot be read.",
             "   Nobody makes the callers' LiteLLM keys here: without one they call the MCPs at their own addresses)",
+        ]
+    if fleet.listed:
+        lines += [
+            f"   {', '.join(stanza.name for stanza in fleet.listed)}: reach the names of their lists only, by the proxy `egress`; with a network that",
+            "   enforces NetworkPolicy. They can still ask the cluster's name server for any name, which can carry data out",
         ]
     for stanza in fleet.sidecars:
         if stanza.secrets and not stanza.tests_only:
@@ -342,10 +424,14 @@ def _policy(name: str, labels: dict[str, str], pods: dict[str, Any], **allowed: 
     return _of("networking.k8s.io/v1", "NetworkPolicy", name, labels, spec=spec)
 
 
-def _leaves(stanza: Stanza) -> list[dict[str, Any]]:
-    if stanza.egress:
+def _leaves(fleet: Fleet, stanza: Stanza) -> list[dict[str, Any]]:
+    if stanza.egress is True:
         return [{"to": [ANYWHERE]}]
-    return [{"ports": [{"protocol": "TCP", "port": 5432}]}] if "database" in stanza.needs else []
+    rules: list[dict[str, Any]] = [{"ports": [{"protocol": "TCP", "port": 5432}]}] if "database" in stanza.needs else []
+    if stanza.reaches:
+        port = _ports(fleet)[stanza.name]
+        rules.append({"to": [{"podSelector": {"matchLabels": _labels("egress")}}], "ports": [{"protocol": "TCP", "port": port}]})
+    return rules
 
 
 def _claim(stanza: Stanza, number: int) -> str:
