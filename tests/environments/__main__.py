@@ -5,7 +5,7 @@ import time
 from functools import partial
 
 from . import authorization, browser, clients, servers, suite
-from .packages import node22
+from .packages import node22, node24
 
 ENVIRONMENTS = {
     "sdk1": clients.sdk1,
@@ -18,6 +18,9 @@ ENVIRONMENTS = {
     **{f"server_{name}": partial(servers.server, name) for name in servers.SERVERS},
     "promtool": clients.promtool,
     "mcp_remote": clients.mcp_remote,
+    "http_clients": clients.http_clients,
+    "egress_proxy": clients.egress_proxy,
+    "node24": node24,
     "litellm_1773": clients.litellm_1773,
     "litellm_newest": clients.litellm_newest,
     "authorization_server": authorization.authorization_server,

@@ -7,6 +7,7 @@ from bridge.fleet.engines import litellm
 from bridge.fleet.engines.cache import place
 
 from .cache import cache, made
+from .debian import unpacked
 from .litellm import LiteLLM
 from .packages import definition, install, node22, npm, venv
 from .processes import free_port, run
@@ -20,6 +21,16 @@ def sdk1() -> Path:
 
 def sdk2() -> Path:
     return venv("sdk2", "mcp==2.3.0")
+
+
+def http_clients() -> Path:
+    """Three libraries by which servers reach the web."""
+    return venv("http-clients", "aiohttp==3.14.*", "httpx==0.28.*", "requests==2.*")
+
+
+def egress_proxy() -> Path:
+    """The folder of Debian's squid and unbound."""
+    return unpacked("egress", "squid", "unbound")
 
 
 def litellm_1773() -> Path:

