@@ -218,7 +218,7 @@ def _resolve(
         return compiled(wanted, options, build, constraints, overrides)
     except Failed as error:
         if not build and has_no_wheel(error.printed):
-            blamed = re.search(r"[Bb]ecause (\S+==\S+ has no (?:usable )?wheels)", _said(error))
+            blamed = re.search(r"(?:[Bb]ecause|\band) ([A-Za-z0-9._-]+[=<>!~]\S+ has no (?:usable )?wheels)", _said(error))
             raise NoWheel(f"{name}: {f'it cannot be had, because {blamed[1]}' if blamed else _said(error)}") from None
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
 

@@ -116,15 +116,17 @@ def _variable(name: str) -> str:
 
 def with_variables(draft: Draft, seen: Seen) -> Draft:
     """The variables that it asks for, as secrets or as variables of compose/.env."""
+    needed = needs.missing(seen)
+    draft = replace(draft, optional=tuple(name for name in draft.optional if name not in needed))
     there = {*draft.env, *draft.secrets}
-    needed = [name for name in needs.missing(seen) if name not in there]
+    needed = [name for name in needed if name not in there]
     named, all_failed = needs.missing_for_calls(seen)
     wished = [name for name in named if name not in there and name not in needed]
     secret = [name for name in needed + wished if holds_secret(name)]
     if findings.uses_placeholder(seen):
         wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not holds_secret(name)}
-    if not (secret or draft.secrets) and seen.report["started"]:
+    if not (secret or draft.secrets or draft.env) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
         secret = wished = [name for name in given if holds_secret(name) or not all_failed]
@@ -159,8 +161,12 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
 
 def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
     """Whether its README names that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
+    return name in seen.report["documented"] or called_like(draft, name)
+
+
+def called_like(draft: Draft, name: str) -> bool:
     first = name.partition("_")[0].lower()
-    return name in seen.report["documented"] or (len(first) > 2 and first in str(draft.source).lower())
+    return len(first) > 2 and first != "mcp" and first in str(draft.source).lower()
 
 
 def _plain(variable: str, name: str) -> str:

@@ -31,6 +31,7 @@ from bridge.fleet.mends import (
     with_variables,
 )
 from bridge.fleet.project import Project
+from bridge.fleet.publishers import with_published
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
@@ -108,13 +109,12 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
-        better = with_files(with_storage(with_variables(with_options(draft, seen), seen), seen), seen)
+        better = with_files(with_storage(with_variables(with_published(with_options(draft, seen), seen), seen), seen), seen)
         if better == draft and not seen.report["started"]:
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
-        if replace(better, secrets=last.secrets, optional=last.optional) == last and set(better.secrets) - set(last.secrets) <= set(
-            better.optional
-        ):
+        required = [set(one.secrets) - set(one.optional) for one in (last, better)]
+        if replace(better, secrets=last.secrets, optional=last.optional) == last and required[0] == required[1]:
             break  # what it may do without, it did without
     draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)

@@ -107,7 +107,7 @@ STRANGERS = {
         },
         "storage: expense-data:/data: at its start it wrote ./expenses.db",
     ),
-    # is told where to keep things by a variable that only its code names
+    # is told where to keep things by a variable
     "bank": (
         ["--npm", "@allpepper/memory-bank-mcp@0.2.2"],
         {
@@ -118,18 +118,18 @@ STRANGERS = {
             "egress": False,
             "smoke": {"tool": "list_projects", "build": False},
         },
-        "its code reads MEMORY_BANK_ROOT, and works with it",
+        "its publisher sets MEMORY_BANK_ROOT: kept",
     ),
-    # has a key that it starts without
+    # has a key that it starts without, and that its publisher would have everybody set
     "hub": (
         ["--npm", "@modelcontextprotocol/server-github@2025.4.8"],
         {
             "npm": "@modelcontextprotocol/server-github@2025.4.8",
             "command": "mcp-server-github",
-            "secrets": {"GITHUB_PERSONAL_ACCESS_TOKEN": {"optional": True}},
+            "secrets": {"GITHUB_PERSONAL_ACCESS_TOKEN": {}},
             "egress": True,
         },
-        "its code asks for GITHUB_PERSONAL_ACCESS_TOKEN, and it starts without",
+        "compose/.env must say GITHUB_PERSONAL_ACCESS_TOKEN",
     ),
     # a command line tool that is a server, too
     "shadcn": (

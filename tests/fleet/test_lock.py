@@ -219,3 +219,16 @@ def test_npm_s_reason_is_what_went_wrong_and_not_where_its_log_is():
     printed = "npm error code ETARGET\nnpm error notarget No matching version found for x@^9.\nnpm error A complete log of this run can be found in: /root/x.log\n"
 
     assert lock._npm_says(Failed(["npm"], 1, printed)) == "notarget No matching version found for x@^9."
+
+
+def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch):
+    story = "error: No solution found\n  cause: Because old>=1.4.0,<=1.4.4 has no usable wheels and only the following versions of old are available: old<=1.4.4"
+
+    def compiled(*_):
+        raise Failed(["uv"], 1, story)
+
+    monkeypatch.setattr(lock, "compiled", compiled)
+    with pytest.raises(lock.NoWheel) as raised:
+        lock._resolve("it", ["it==1.0"], "3.13")
+
+    assert raised.value.reason == "it: it cannot be had, because old>=1.4.0,<=1.4.4 has no usable wheels"

@@ -47,7 +47,19 @@ def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, 
 
 
 def seen(
-    *calls, reached=(), words=(), started=9.0, wrote=(), tools=None, why_not="", reads=(), help=(), documented=(), shown=(), patterns=()
+    *calls,
+    reached=(),
+    words=(),
+    started=9.0,
+    wrote=(),
+    tools=None,
+    why_not="",
+    reads=(),
+    help=(),
+    documented=(),
+    shown=(),
+    patterns=(),
+    published=(),
 ):
     report = {
         "began": 1.0,
@@ -63,6 +75,7 @@ def seen(
         "documented": list(documented),
         "shown": list(shown),
         "patterns": list(patterns),
+        "published": list(published),
     }
     return Seen(report, [Reach(*one) for one in reached])
 

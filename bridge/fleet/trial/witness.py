@@ -21,7 +21,9 @@ from typing import IO, Any, NamedTuple, NotRequired, TypedDict
 import anyio
 
 from bridge.child.environment import compose
+from bridge.fleet.trial import published
 from bridge.fleet.trial.calls import Call, complaint, planned
+from bridge.fleet.trial.published import Variable
 from bridge.inspect.connect import visit
 from bridge.inspect.connection import Connection
 from bridge.inspect.plan import Endpoint, Plan
@@ -44,6 +46,9 @@ READS = (
     re.compile(r"""\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\s*:\s*z(?:od)?\s*\."""),  # a schema that process.env is parsed with
 )
 SOURCES = (".js", ".mjs", ".cjs", ".py")
+EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\.env$")
+# What has that name in the code, and comes from elsewhere: an argument, say.
+CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=(?![^\n;]*\benv\b)")
 README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its metadata
 NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 # What stands before the variables of one program, where it reads all that begin so.
@@ -108,6 +113,7 @@ class Report(TypedDict):
     documented: list[str]  # of these: those that its README names
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
+    published: list[Variable]  # what its publisher says of its variables
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -125,6 +131,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         documented=[],
         shown=[],
         patterns=[],
+        published=[],
     )
 
 
@@ -261,6 +268,7 @@ class Variables(NamedTuple):
     documented: list[str]
     shown: list[list[str]]
     patterns: list[str]
+    published: list[Variable]
 
 
 def variables(package: str) -> Variables:
@@ -272,6 +280,7 @@ def variables(package: str) -> Variables:
     perhaps: set[str] = set()
     prefixes: set[str] = set()
     patterns: set[tuple[str, str]] = set()
+    constants: set[str] = set()
     own = _files(package)
     for path in [one for one in own if one.suffix in SOURCES][:FILES]:
         code = _text(path)
@@ -280,6 +289,8 @@ def variables(package: str) -> Variables:
         perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
+        constants.update(CONSTANT.findall(code))
+    constants -= found | perhaps
     readme = "\n".join(_text(path) for path in own if README.match(path.name))
     named = set(NAMED.findall(readme))
     examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
@@ -290,7 +301,10 @@ def variables(package: str) -> Variables:
     shown_patterns = {
         f"{before}…{after}" for before, after in patterns if any(one.startswith(before) and one.endswith(after) for one in examples)
     }
-    return Variables(sorted(found), sorted(found & named), shown_arguments(readme, package), sorted(shown_patterns))
+    environment = "\n".join(_text(path) for path in own if EXAMPLE.match(path.name))
+    described = next((_text(path) for path in own if path.name == "server.json"), "")
+    said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
+    return Variables(sorted(found), sorted(found & named), shown_arguments(readme, package), sorted(shown_patterns), said)
 
 
 def shown_variables(readme: str, package: str = "") -> set[str]:

@@ -1,0 +1,119 @@
+"""What a stanza takes from what the publisher of a package says of its variables. Pure: a draft and what was read in, a draft out.
+
+What is needed becomes a required secret, a variable of compose/.env or a place in a volume; of the rest only its own keys are named, and what
+belongs to them. A value that everybody may keep is not set.
+"""
+
+import re
+from dataclasses import replace
+
+from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank
+from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
+from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.published import Variable
+
+# Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
+NOT_FOR_IT = re.compile(
+    r"^(NODE_\w+|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
+    r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$"
+)
+SWITCH = re.compile(r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)")
+A_KEYS_FILE = re.compile(r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$")
+A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
+A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
+A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|SITE|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
+ONLY_OPERATORS_KNOW = re.compile(
+    r"your|votre|example|<|\.\.\.|xxx|abc|xyz|12345|\bdemo\b|\bfoo|\bmy\w+|\bmy[-_]|company|acme|insert|input:|path/to|[@$]|\w \w+ \w",
+    re.IGNORECASE,
+)
+IN_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
+MOST_SERVICES = 2  # whose keys one server needs at once
+
+
+def with_published(draft: Draft, seen: Seen) -> Draft:
+    """The variables that its publisher would have an operator set."""
+    there = {*draft.env, *draft.secrets}
+    every = [one for one in seen.report["published"] if one["name"] not in there and not _is_of_others(one["name"])]
+    keys = _keys(draft, seen, every)
+    firsts = {_first_word(one) for one in keys}
+    beside = [one for one in every if one not in keys and BESIDE_A_KEY.search(one["name"]) and _first_word(one) in firsts]
+    beside = [one for one in beside if one["shown"] or (one["said"] and _is_for_operators(one["default"]) and "_MCP_" not in one["name"])]
+    # Who shows keys of many services at once shows what there is.
+    is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
+    needed = {one["name"] for one in every if (one["needed"] and not is_of_many and not _has_a_default(one)) or _would_find_itself(one)}
+    plain = {
+        one["name"]: value
+        for one in every
+        if one["name"] in needed and one not in keys and not SWITCH.search(one["name"]) and (value := _value(one, draft.name))
+    }
+    optional = [one["name"] for one in (*keys, *beside) if one["name"] not in {*needed, *plain}]
+    secrets = [one["name"] for one in keys if one["name"] in needed] + optional
+    files = [one["name"] for one in keys if A_FILES_PATH.match(one["value"])]
+    better = with_places(
+        replace(
+            draft,
+            secrets=(*draft.secrets, *secrets),
+            optional=(*draft.optional, *optional),
+            as_files=(*draft.as_files, *files),
+            env=draft.env | plain,
+        )
+    )
+    if better.volumes == draft.volumes:
+        return better
+    places = ", ".join(name for name, value in plain.items() if value.startswith("/"))
+    return replace(better, why=better.why | {"volumes": f"its publisher sets {places}: kept, not lost at the next start"})
+
+
+def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
+    """Those that configurations show, and those of the same service that are only told; without any shown, its own."""
+    shown = [one for one in every if one["shown"] and _is_key(one)]
+    firsts = {_first_word(one) for one in shown}
+    told = [
+        one
+        for one in every
+        if not one["shown"]
+        and _is_key(one)
+        and (_first_word(one) in firsts if firsts else one["name"] in seen.report["reads"] or called_like(draft, one["name"]))
+        and one["name"].lower() not in {key["name"].lower() for key in shown}
+    ]
+    return shown + told[:MOST_KEYS]
+
+
+def _first_word(one: Variable) -> str:
+    return one["name"].partition("_")[0]
+
+
+def _is_key(one: Variable) -> bool:
+    value = (one["value"] or one["default"]).lower()
+    is_no_key = value in ("true", "false") or (value.startswith(("sqlite:", "file:")) and not one["needed"])
+    return not is_no_key and (holds_secret(one["name"]) or bool(A_KEYS_FILE.search(one["name"])))
+
+
+def _is_of_others(name: str) -> bool:
+    return bool(OWN_DOOR.search(name) or LISTENS.search(name.replace("_MCP_", "_")) or NOT_FOR_IT.search(name))
+
+
+def _has_a_default(one: Variable) -> bool:
+    """A name that everybody starts with, as those of accounts in a new database."""
+    return bool(A_PERSONS.search(one["name"])) and not _is_for_operators(one["default"])
+
+
+def _would_find_itself(one: Variable) -> bool:
+    """An address that everybody sets, and that would be that of the container itself where nobody does."""
+    return one["first"] and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
+
+
+def _is_for_operators(value: str) -> bool:
+    return not value or is_blank(value) or bool(ONLY_OPERATORS_KNOW.search(value) or IN_ITSELF.search(value))
+
+
+def _value(one: Variable, name: str) -> str:
+    """What stands for it in the stanza; empty where the example says what is there anyhow."""
+    reference, value = f"${{{one['name']}}}", one["value"] or one["default"]
+    if "://" not in value and (SURELY_A_PLACE.search(one["name"]) or A_PLACE.search(value)):
+        return own_place(one["name"], name)
+    if A_PERSONS.search(one["name"]):
+        return reference
+    if _is_for_operators(value):
+        return reference if _is_for_operators(one["default"]) else ""
+    return f"${{{one['name']}:-{value}}}" if one["said"] and not one["default"] and PLAIN.fullmatch(value) else ""

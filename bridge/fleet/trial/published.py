@@ -1,0 +1,327 @@
+"""What the publisher of a package says of its variables: which it needs, which it can do without. Pure: texts in, variables out.
+
+The evidence, the strongest first: a `server.json` in the package; the words "required", "optional" and "default" in tables, lists and examples
+of an `.env`; the configurations of clients that a README shows, of which the first is what the publisher would have everybody set. Of what
+these leave open nothing is guessed.
+"""
+
+import base64
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypedDict
+from urllib.parse import unquote
+
+from bridge.fleet.draft import holds_secret
+
+LONGEST = 400_000  # characters of a README that are looked at
+WIDTH = 600  # of a line
+OBJECT = 6000  # of a client's configuration
+MANY = 200  # of these
+NAME = r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*"
+UPPER = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+COMMAND = re.compile(r"""["']?command["']?\s*[:=]\s*["'\[]""")
+ENV = re.compile(r"""["']?\b(?:env|environment)["']?\s*[:=]\s*\{""")
+ARGUMENTS = re.compile(r"""["']?\bargs["']?\s*[:=]\s*\[([^\[\]]*)\]""")
+QUOTED = re.compile(r"""["']([^"'\n]*)["']""")
+PAIR = re.compile(
+    rf"""(?P<off>//[ \t]*|\#[ \t]*)?["']?\b(?P<name>{NAME})["']?[ \t]*[:=][ \t]*(?:"(?P<a>[^"\n]*)"|'(?P<b>[^'\n]*)'|(?P<c>[\w.-]+))(?P<rest>[^\n]*)"""
+)
+GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)[ =]["']?({NAME})=("[^"\n]*"|'[^'\n]*'|[^\s\\]*)""")
+# A line of an `.env`, or of a shell.
+ASSIGNED = re.compile(
+    r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s#]*)(?P<rest>.*)$"""
+)
+LISTED = re.compile(r"^\s*(?:[-*+•]|\d+\.)\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[`*_\"]*(?P<rest>.*)$")
+HEADING = re.compile(
+    r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
+)
+OPTIONAL = re.compile(r"\boptional(?:ly)?\b|\bnot required\b|\bcan be omitted\b|\bif omitted\b", re.IGNORECASE)
+DEFAULT = re.compile(
+    r"\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
+    re.IGNORECASE,
+)
+REQUIRED = re.compile(r"\b(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE)
+# Needed by some, or by what a fleet does not use.
+CONDITION = re.compile(
+    r"\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
+    re.IGNORECASE,
+)
+UNDER_A_CONDITION = re.compile(
+    r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*)\b", re.IGNORECASE
+)  # in a column of yes and no
+YES = re.compile(r"^\W*(?:yes|required|true|mandatory|y|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
+NO = re.compile(r"^\W*(?:no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE)
+NOTHING = re.compile(r"^[^\w\"']*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?[^\w\"']*$", re.IGNORECASE)
+FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
+RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
+OF_A_LAUNCHER = ("--yes", "--from", "--directory", "--with", "--package", "--python", "--project")
+A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
+
+
+class Variable(TypedDict):
+    name: str
+    needed: bool | None  # None: it is only named
+    said: bool  # in words, and not only by what is shown
+    value: str  # as it is shown
+    default: str
+    shown: bool  # in a client's configuration
+    first: bool  # in the first of these
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A client's configuration. `whole`: it starts the server, and so has all that it must be given."""
+
+    values: dict[str, str]
+    words: dict[str, bool]
+    whole: bool
+
+
+@dataclass
+class _Said:
+    """`words` of its own line count before `hints`: what stands above it, or beside a value that an example sets."""
+
+    words: dict[str, bool] = field(default_factory=dict)
+    hints: dict[str, bool] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)  # defaults, or what an example has
+
+    def add(self, name: str, word: bool | None, value: str = "", hint: bool | None = None) -> None:
+        """The first word counts."""
+        for words, one in ((self.words, word), (self.hints, hint)):
+            if one is not None:
+                words.setdefault(name, one)
+        self.values[name] = self.values.get(name) or value
+
+    def of(self, name: str) -> bool | None:
+        return self.words.get(name, self.hints.get(name))
+
+
+def variables(readme: str, package: str, environment: str = "", server: str = "") -> list[Variable]:
+    """Those of a README, of an example of an `.env`, and of a server.json, the first ones first."""
+    readme = readme[:LONGEST] + _in_links(readme[:LONGEST])
+    every = list(_configurations(readme, package))
+    if not any(shown.values for shown in every):
+        every += _lines_of_a_shell(readme)
+    said = _Said()
+    _by_its_server_json(said, server)
+    for text in (readme, environment[:LONGEST]):
+        _by_words(said, text)
+    for shown in every:
+        for name, word in shown.words.items():
+            said.add(name, word)
+    whole = [shown for shown in every if shown.whole]
+    lead = next(iter([*whole, *(shown for shown in every if shown.values)]), _Shown({}, {}, True))
+    names = dict.fromkeys([*lead.values, *(name for shown in every for name in shown.values), *said.values])
+    return [
+        Variable(
+            name=name,
+            needed=_needed(name, said, lead, whole, every),
+            said=said.of(name) is not None,
+            value=next((shown.values[name] for shown in every if shown.values.get(name)), ""),
+            default=said.values.get(name, ""),
+            shown=any(name in shown.values for shown in every),
+            first=name in lead.values,
+        )
+        for name in names
+    ]
+
+
+def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: list[_Shown]) -> bool | None:
+    if name in lead.values:
+        if name in said.words:
+            return said.words[name]
+        # Who shows a configuration that has less, and nothing in its place, says that it does without.
+        return not any(name not in other.values and set(other.values) <= set(lead.values) for other in whole)
+    if (word := said.of(name)) is not None:
+        return word and not (lead.whole and lead.values)  # in a table of all that there is, some are for another mode
+    return False if any(name in shown.values for shown in every) else None
+
+
+def _in_links(readme: str) -> str:
+    """The configurations in links that install it into a client: in the address itself, or in base64."""
+    found = [unquote(one) for one in re.split(r"[\s()\"'<>]+", readme) if "%22command%22" in one]
+    for coded in re.findall(r"\bconfig=(eyJ[\w+/=%-]{20,4000})", readme):
+        with suppress(ValueError):
+            found.append(base64.b64decode(unquote(coded) + "==", altchars=None).decode())
+    return "\n".join(["", *found])
+
+
+# ---- configurations of clients ---------------------------------------------------------
+
+
+def _configurations(readme: str, package: str) -> Iterator[_Shown]:
+    inside = -1
+    every = sorted([*COMMAND.finditer(readme), *ENV.finditer(readme)], key=lambda one: one.start())
+    for found in every[:MANY]:
+        if found.start() < inside:
+            continue
+        if found.re is ENV:
+            end = _end(readme, found.end() - 1)
+            values, words = _pairs(readme[found.end() : end])
+            if values:
+                yield _Shown(values, words, False)
+            inside = end
+            continue
+        start = _start(readme, found.start())
+        if start < 0:
+            continue
+        end = _end(readme, start)
+        text = readme[start:end]
+        inside = end
+        arguments = [one for block in ARGUMENTS.findall(text)[:1] for one in QUOTED.findall(block)]
+        program = (QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'")
+        if _is_another(program, arguments, package):
+            continue
+        block = ENV.search(text)
+        values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
+        for given in [*GIVEN.finditer(" ".join(arguments)), *GIVEN.finditer(program)]:
+            values.setdefault(given[1], given[2].strip("\"'"))
+        yield _Shown(values, words, bool(values) or not _says_more(arguments))
+
+
+def _lines_of_a_shell(readme: str) -> Iterator[_Shown]:
+    """What stands in a block of lines for a shell, or of an `.env`: NAME=value, -e NAME=value."""
+    for block in readme.split("```")[1::2]:
+        lines = [line[:WIDTH] for line in block.splitlines()]
+        values = {found["name"]: found["value"].strip("\"'") for line in lines if (found := ASSIGNED.match(line)) and not found["off"]}
+        values |= {found[1]: found[2].strip("\"'") for line in lines for found in GIVEN.finditer(line)}
+        if any(map(holds_secret, values)):  # others are for tests, or show one thing
+            yield _Shown(values, {}, False)
+
+
+def _says_more(arguments: list[str]) -> bool:
+    """Whether its arguments tell what a variable could: an option with a value, an address."""
+    return any(
+        re.match(r"--[a-z][\w-]*=", one)
+        or (re.match(r"--[a-z]", one) and not after.startswith("-") and one not in OF_A_LAUNCHER)
+        or UPPER.match(one)
+        or "://" in one
+        for one, after in itertools.pairwise([*arguments, "-"])
+    )
+
+
+def _is_another(program: str, arguments: list[str], package: str) -> bool:
+    """Whether it starts another package than this."""
+    if not FETCHES.search(program):
+        name = _bare(program)
+        return not (RUNS.match(name) or "mcp" in name or "/" in program or name in _bare(package) or _bare(package) in name)
+    named = [one for one in arguments if not one.startswith("-") and one not in ("run", "dlx", "x", "exec", "tool")]
+    if not named or any(A_PLACE.search(one) for one in named):
+        return False
+    own = _bare(package)
+    bare = [_bare(one) for one in named]
+    first = next((one for one in bare if "mcp" in one), bare[0])
+    return not any(own in one for one in bare) and first not in own
+
+
+def _bare(package: str) -> str:
+    """Its name without a scope, a version and extras."""
+    return re.sub(r"(?<=.)@[^/]*$|[=<>~]=.*$|\[.*\]$", "", package).rpartition("/")[2].lower().replace("_", "-")
+
+
+def _start(text: str, at: int) -> int:
+    """Where the object begins that this is in; -1 if it is in none."""
+    depth = 0
+    for place in range(at - 1, max(-1, at - OBJECT), -1):
+        depth += (text[place] == "}") - (text[place] == "{")
+        if depth < 0:
+            return place
+    return -1
+
+
+def _end(text: str, start: int) -> int:
+    """Where the object ends that begins there."""
+    depth = 0
+    for place in range(start, min(len(text), start + OBJECT)):
+        depth += (text[place] == "{") - (text[place] == "}")
+        if depth == 0:
+            return place
+    return min(len(text), start + OBJECT)
+
+
+def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
+    values: dict[str, str] = {}
+    words: dict[str, bool] = {}
+    for line in re.split(r"\n|(?<=[\"']),(?=\s*[\"'])", text):
+        found = PAIR.search(line[:WIDTH])
+        if not found:
+            continue
+        value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "")
+        values[found["name"]] = value
+        about = found["rest"] + (value if " " in value else "")
+        word = False if found["off"] else _words(about)[0]
+        if word is not None:
+            words[found["name"]] = word
+    return values, words
+
+
+# ---- tables, lists and lines -----------------------------------------------------------
+
+
+def _by_words(said: _Said, text: str) -> None:
+    heading: bool | None = None
+    columns: list[str] = []
+    for line in (one[:WIDTH] for one in text.splitlines()):
+        stripped = line.strip()
+        if stripped.startswith("|"):
+            cells = [cell.strip() for cell in stripped.replace("**", "").strip("|").split("|")]
+            if not columns:
+                columns = [cell.lower() for cell in cells]
+            _by_row(said, cells, columns, heading)
+            continue
+        columns = []
+        if found := LISTED.match(line):
+            word, hint = _words(found["rest"])
+            said.add(found["name"], word, hint=heading if hint is None else hint)
+        elif found := ASSIGNED.match(line):
+            word, hint = (False, None) if found["off"] else _words(found["rest"])
+            hint = word if word is not None else hint
+            said.add(found["name"], None, hint=heading if hint is None else hint)
+        elif found := HEADING.match(line):
+            title = next(one for one in found.groups() if one is not None)
+            heading = False if OPTIONAL.search(title) else True if REQUIRED.search(title) else None
+
+
+def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | None) -> None:
+    names = UPPER.findall(cells[0].replace("\\_", "_"))
+    if not names or not re.match(r"[\s`*_\[]*[A-Za-z]", cells[0]):
+        return
+    word: bool | None = None
+    hint: bool | None = None
+    default = ""
+    for title, cell in zip(columns, cells, strict=False):
+        if re.search(r"requir|mandatory|needed|必", title):
+            is_yes = YES.search(cell) and not UNDER_A_CONDITION.search(cell)
+            word, hint = (True, None) if is_yes else (None, False) if YES.search(cell) or UNDER_A_CONDITION.search(cell) else (False, None)
+        elif "optional" in title and word is None:
+            word = False if YES.search(cell) else True if NO.search(cell) else None
+        elif "default" in title and not NOTHING.match(cell):
+            default = cell.strip("` *\"'") or '""'
+    if word is None and hint is None:
+        word, hint = _words(" ".join(cells[1:]))
+        hint = False if word is None and default else hint
+    for name in names:
+        said.add(name, word, default, heading if hint is None else hint)
+
+
+def _words(text: str) -> tuple[bool | None, bool | None]:
+    """What a text says, and what it only suggests. True: "required"; False: "optional"."""
+    if OPTIONAL.search(text):
+        return False, None
+    if CONDITION.search(text) or DEFAULT.search(text):
+        return None, False
+    return (True if REQUIRED.search(text) else None), None
+
+
+def _by_its_server_json(said: _Said, text: str) -> None:
+    try:
+        packages = json.loads(text)["packages"] if text else []
+        every = [one for package in packages for one in package.get("environmentVariables") or package.get("environment_variables") or []]
+        for one in every:
+            said.add(str(one["name"]), bool(one.get("isRequired", one.get("is_required"))), str(one.get("default") or ""))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return

@@ -1,0 +1,234 @@
+"""What the publisher of a package says of its variables, and what a stanza takes from that. Texts in, drafts out."""
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+
+from bridge.fleet import add
+from bridge.fleet.draft import Draft
+from bridge.fleet.publishers import with_published
+from bridge.fleet.trial import published, witness
+from bridge.fleet.trial.container import Seen
+
+
+def shown(env, command="npx", args=("-y", "@me/site-mcp")):
+    return json.dumps(
+        {"mcpServers": {"it": {"command": command, "args": list(args), **({"env": env} if env is not None else {})}}}, indent=2
+    )
+
+
+def needed(*texts, package="@me/site-mcp", **others):
+    return {one["name"]: one["needed"] for one in published.variables("\n\n".join(texts), package, **others)}
+
+
+def drafted(*texts, reads=(), name="it", **others):
+    report = witness._nothing_yet()
+    report.update(published=published.variables("\n\n".join(texts), "@me/site-mcp", **others), reads=list(reads))
+    draft = with_published(Draft(name, {"npm": "@me/site-mcp@1.0"}, ("it",)), Seen(report))
+    add._checked(draft)
+    return draft
+
+
+# ---- what is needed --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "texts, says",
+    [
+        ([shown({"A_KEY": "<key>"})], {"A_KEY": True}),
+        ([shown({"A_KEY": "<key>"}), shown(None)], {"A_KEY": False}),
+        ([shown(None), shown({"A_KEY": "<key>"})], {"A_KEY": False}),
+        ([shown({"A_KEY": "x", "B_KEY": "x"}), shown({"A_KEY": "x"})], {"A_KEY": True, "B_KEY": False}),
+        ([shown({"A_KEY": "x"}), shown({"A_KEY": "x", "B_KEY": "x"})], {"A_KEY": True, "B_KEY": False}),
+        ([shown({"A_KEY": "x"}), shown({"B_USER": "x", "B_PASSWORD": "x"})], {"A_KEY": True, "B_USER": False, "B_PASSWORD": False}),
+    ],
+)
+def test_the_first_configuration_is_what_is_needed_but_for_what_another_does_without(texts, says):
+    assert needed(*texts) == says
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        shown(None, args=["-y", "mcp-remote", "https://it.example.com/mcp"]),
+        shown(None, "uvx", ["other-mcp"]),
+        shown(None, "sitcli", ["mcp:start"]),
+        shown(None, args=["-y", "@me/site-mcp", "--api-key", "<key>"]),
+        '{"mcpServers": {"it": {"url": "https://it.example.com/mcp"}}}',
+    ],
+)
+def test_what_starts_something_else_or_gives_the_key_in_another_way_says_nothing(other):
+    assert needed(shown({"A_KEY": "<key>"}), other) == {"A_KEY": True}
+
+
+def test_a_part_of_a_configuration_adds_variables_and_takes_none_away():
+    assert needed(shown({"A_KEY": "x"}), '"env": {"A_MODE": "both"}') == {"A_KEY": True, "A_MODE": False}
+
+
+@pytest.mark.parametrize(
+    "row, says",
+    [
+        ("| `A_KEY` | Yes | - | the key |", True),
+        ("| `A_KEY` | ✅ | | the key |", True),
+        ("| **A_KEY** | **Yes** | | the key |", True),
+        ("| `A_KEY` | No | - | the key |", False),
+        ("| `A_KEY` | ❌ | | the key |", False),
+        ("| `A_KEY` | Yes* | | or B_KEY |", False),
+        ("| `A_KEY` | Yes, if remote | | |", False),
+    ],
+)
+def test_a_table_with_a_column_says_what_is_required(row, says):
+    assert needed(f"| Variable | Required | Default | Description |\n|---|---|---|---|\n{row}") == {"A_KEY": says}
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("- `A_KEY`: the key (required)", True),
+        ("* **A_KEY** - (Optional) the key", False),
+        ("- `A_KEY`: required if there is no B_KEY", False),
+        ("- `A_URL`: the address, defaults to `https://a.example.org`", False),
+        ("- `A_COLLECTION`: name of the default collection", None),
+        ("### Optional variables\n\n- `A_KEY`: the key", False),
+        ("**Required:**\n- `A_KEY`: the key", True),
+        ("| Variable | Default |\n|---|---|\n| `A_SIZE` | `10` |", False),
+        ("| Variable | Default |\n|---|---|\n| `A_SIZE` | none |", None),
+        ("```\n# Optional\nA_SIZE=10\n```", False),
+        ("```\nA_SIZE=10  # required\n```", True),
+    ],
+)
+def test_words_say_what_is_required_and_what_may_be_left_out(text, says):
+    assert list(needed(text).values()) == [says]
+
+
+def test_words_about_conditions_and_defaults_do_not_take_from_what_everybody_sets():
+    lead = shown({"A_KEY": "<key>", "A_PORT": "1234"})
+
+    assert needed(lead, "- `A_KEY`: the key (required unless A_KEY_FILE is set)\n- `A_PORT`: default: 1234") == {
+        "A_KEY": True,
+        "A_PORT": True,
+    }
+    assert needed(lead, "- `A_KEY`: optional")["A_KEY"] is False
+    assert (
+        needed('{"command": "npx", "args": ["@me/site-mcp"], "env": {\n"A_KEY": "x",\n"A_URL": "https://a.org" // Optional\n}}')["A_URL"]
+        is False
+    )
+
+
+def test_a_table_of_all_that_there_is_adds_nothing_to_what_everybody_must_set():
+    table = "| Variable | Required |\n|---|---|\n| `A_KEY` | Yes |\n| `OAUTH_ISSUER` | Yes |"
+
+    assert needed(shown({"A_KEY": "x"}), table) == {"A_KEY": True, "OAUTH_ISSUER": False}
+    assert needed(table) == {"A_KEY": True, "OAUTH_ISSUER": True}
+
+
+def test_a_server_json_says_it_before_all_others():
+    server = {"packages": [{"environmentVariables": [{"name": "A_KEY", "isRequired": False}, {"name": "B_KEY", "isRequired": True}]}]}
+
+    assert needed(shown({"A_KEY": "x", "B_KEY": "x"}), server=json.dumps(server)) == {"A_KEY": False, "B_KEY": True}
+    assert needed(server="[]") == needed(server='{"packages": [3]}') == needed(server="{") == {}
+
+
+def test_configurations_in_links_count():
+    config = {"command": "npx", "args": ["-y", "@me/site-mcp"], "env": {"A_KEY": "${input:key}"}}
+
+    assert needed(f"[Install](https://x.example.com/mcp?config={quote(json.dumps(config))})") == {"A_KEY": True}
+    assert needed(f"[Install](cursor://x?name=it&config={base64.b64encode(json.dumps(config).encode()).decode()})") == {"A_KEY": True}
+    assert needed("config=eyJhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh") == {}
+
+
+def test_where_no_client_is_shown_the_lines_for_a_shell_count_that_set_a_key():
+    shell = "```\nexport A_USER=you\nexport A_TOKEN=x\n```"
+
+    assert needed("```\nA_TEST_DIR=/tmp pytest\n```", shell) == {"A_USER": True, "A_TOKEN": True, "A_TEST_DIR": None}
+    assert needed(shown({"A_KEY": "x"}), shell)["A_TOKEN"] is None
+
+
+def test_a_long_or_broken_readme_has_an_end():
+    assert published.variables("{" * 300_000 + '"command": "', "it") == []
+    published.variables('"command": "npx", "args": [' * 3000 + '"env": {' * 3000, "it")
+    published.variables("| A_KEY " * 50_000, "it")
+
+
+# ---- what becomes of it ----------------------------------------------------------------
+
+
+def test_keys_become_secrets_what_only_the_operator_knows_variables_and_what_is_there_anyhow_nothing():
+    draft = drafted(
+        shown({"A_TOKEN": "<token>", "A_URL": "https://your-site.example.com", "A_USER": "admin", "A_MODE": "both", "LOG_LEVEL": "info"}),
+        "- `A_OTHER_TOKEN`: instead\n- `C_TOKEN`: of another service",
+    )
+
+    assert (draft.secrets, draft.optional) == (("A_TOKEN", "A_OTHER_TOKEN"), ("A_OTHER_TOKEN",))
+    assert draft.env == {"A_URL": "${A_URL}", "A_USER": "${A_USER}"}
+
+
+def test_an_address_in_this_machine_must_be_told_to_a_container():
+    draft = drafted(shown({"A_PASSWORD": "x", "A_HOST": "localhost"}), "- `A_HOST`: optional, default: localhost")
+
+    assert draft.env == {"A_HOST": "${A_HOST}"}
+
+
+def test_an_address_that_may_be_left_out_is_optional_as_its_key():
+    draft = drafted(shown({"A_TOKEN": "x", "A_URL": "https://a.example.org/api"}), "- `A_URL`: (optional) your own")
+
+    assert (draft.secrets, draft.optional, draft.env) == (("A_TOKEN", "A_URL"), ("A_URL",), {})
+
+
+def test_a_place_becomes_one_in_a_volume_and_a_file_of_a_key_a_secret_that_is_one():
+    draft = drafted(
+        shown({"A_OUTPUT_DIR": "/Users/you/Desktop", "SERVICE_ACCOUNT_PATH": "/path/to/key.json", "A_SPEC_PATH": "https://your.org/x"})
+    )
+
+    assert draft.env == {"A_OUTPUT_DIR": "/data", "A_SPEC_PATH": "${A_SPEC_PATH}"}
+    assert (draft.volumes, draft.fields["secrets"]) == (("it-data:/data",), {"SERVICE_ACCOUNT_PATH": {"as": "file"}})
+
+
+def test_keys_of_many_services_at_once_may_all_be_left_out():
+    draft = drafted(shown({"A_KEY": "", "B_TOKEN": "", "C_PASSWORD": "", "C_URL": ""}))
+
+    assert (draft.secrets, draft.optional, draft.env) == (("A_KEY", "B_TOKEN", "C_PASSWORD", "C_URL"),) * 2 + ({},)
+
+
+@pytest.mark.parametrize("name", ["MCP_AUTH_TOKEN", "FASTMCP_TOKEN", "NODE_AUTH_TOKEN", "IT_MCP_HOST", "PWD", "A_HTTP_PORT"])
+def test_what_is_of_its_own_door_or_of_its_runtime_is_not_asked_for(name):
+    assert (drafted(shown({name: "<x>"})).secrets, drafted(shown({name: "<x>"})).env) == ((), {})
+
+
+def test_keys_that_are_only_told_count_where_its_code_reads_them_or_they_are_called_like_it():
+    text = "- `A_TOKEN`: needed one day\n- `AUTHOR_KEY`: of its author"
+
+    assert drafted(text, reads=["A_TOKEN"]).optional == ("A_TOKEN",)
+    assert drafted(text).secrets == ()
+
+
+def test_an_example_of_an_env_is_read(tmp_path, monkeypatch):
+    (tmp_path / ".env.example").write_text("# Required\nSITE_KEY=\n")
+    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / ".env.example"])
+
+    assert [(one["name"], one["needed"]) for one in witness.variables("it").published] == [("SITE_KEY", True)]
+
+
+@pytest.mark.parametrize(
+    "code, names",
+    [
+        ("const SITE_KEY = process.env.SITE_KEY", ["SITE_KEY"]),
+        ("const { SITE_KEY } = settings", ["SITE_KEY"]),
+        ("const SITE_KEY = process.argv[2]", []),
+    ],
+)
+def test_what_a_readme_shows_does_not_count_where_the_code_takes_it_from_elsewhere(tmp_path, monkeypatch, code, names):
+    (tmp_path / "it.js").write_text(code)
+    (tmp_path / "README.md").write_text(shown({"SITE_KEY": "<key>"}))
+    monkeypatch.setattr(witness, "_files", lambda _: sorted(tmp_path.iterdir()))
+
+    assert [one["name"] for one in witness.variables("@me/site-mcp").published] == names
+
+
+def test_a_folder_that_is_asked_for_by_a_variable_is_a_volume_that_says_why():
+    draft = drafted(shown({"BANK_ROOT": "<path-to-bank>"}))
+
+    assert (draft.env, draft.volumes) == ({"BANK_ROOT": "/data"}, ("it-data:/data",))
+    assert draft.why["volumes"] == "its publisher sets BANK_ROOT: kept, not lost at the next start"
