@@ -50,6 +50,8 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
             if "build" in draft.why
             else ", which runs code of its package: take this stanza away and add it with --build"
         )
+    if wanted := needs.not_in_a_package(best):
+        return f"it did not start: {wanted}"
     without = f" without a real {', '.join(lacking)}" if lacking else ""
     unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
     return f"it did not start{without}: {'it wants to reach that at its start' if unreached else _with_its_file(needs.last_words(best))}"
@@ -71,7 +73,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     if draft.why.get("volumes"):
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"
     if draft.optional:
-        yield f"its code asks for {named(draft.optional)}, and it starts without: write it to compose/.env if you have it"
+        yield f"it may be given {named(draft.optional)}, and does without: compose/.env has what you have of these"
     if draft.why.get("instead"):
         yield draft.why["instead"]
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
@@ -92,6 +94,8 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
             + (f" Its code reads {named(places)}." if places else "")
         )
+    if wanted := needs.not_in_a_package(closed):
+        yield wanted
     for name in needs.programs(closed):
         if name not in needs.DEBIAN and "." not in name:
             yield f"it looks for the program {name}, which is not in its image: the Debian package that has it belongs into `apt`"

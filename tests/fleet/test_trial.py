@@ -1318,3 +1318,23 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
     container._remove_left_over("mcp-bridge-trial-clock:")
 
     assert removed == ["mcp-bridge-trial-clock:999999999"]
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ("browserType.launch: Executable doesn't exist at /tmp/home/.cache/ms-playwright/chromium-1169/chrome-linux/chrome", "a browser"),
+        ("Error: Could not find Chrome (ver. 131.0.6778.204).", "a browser"),
+        ('Xlib.error.DisplayConnectionError: Can\'t connect to display ":0"', "a desktop"),
+        ("KeyError: 'DISPLAY'", "a desktop"),
+        ("the DISPLAY_NAME of a browser is wrong", ""),
+    ],
+)
+def test_what_no_package_brings_is_told_with_the_way_out(words, told):
+    draft = Draft("it", egress=False, why={"egress": "", "smoke": ""})
+
+    [first, *_] = notes.of_one_that_did_not_start(draft, seen(words=[words], started=0.0), [], [])
+    running = notes.of_a_started_one(draft, "it", seen(made("look", words)), [])
+
+    assert (f"it wants {told}, " in first) is bool(told)
+    assert any(f"it wants {told}, " in note for note in running) is bool(told)

@@ -75,6 +75,23 @@ PERHAPS_A_PROGRAM = re.compile(
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
 OF_A_DESK = {"xdg-open", "open", "start", "explorer", "osascript", "sudo", "pbcopy", "xclip"}  # nothing that a container could have
+# What no package of npm or PyPI brings, by what is said where it is not there, and the way out.
+NOT_IN_A_PACKAGE = (
+    (
+        re.compile(
+            r"Executable doesn't exist at|playwright install|puppeteer browsers install|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:the )?(?:chrom|browser|firefox)"
+            r"|chrom(?:e|ium)(?: \w+)? (?:was )?not found|Failed to launch the browser|unable to obtain driver",
+            re.IGNORECASE,
+        ),
+        "it wants a browser, and its image has none: `apt: [chromium]` brings /usr/bin/chromium, which it must be told by an option or a variable of its own (PUPPETEER_EXECUTABLE_PATH?)",
+    ),
+    (
+        re.compile(
+            r"(?:open|connect to) (?:X )?display|no display name|DisplayNameError|\$?\bDISPLAY\b.{0,30}(?:not set|variable)|KeyError: 'DISPLAY'"
+        ),
+        "it wants a desktop, which no container has: let it run beside yours, behind `mcp-bridge serve`, and add it by --url",
+    ),
+)
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
 # Programs that servers start, and the Debian packages that have them.
@@ -192,6 +209,12 @@ def programs(seen: Seen) -> list[str]:
     found += [one[1] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text) if one[1].lower() in DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)
     return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
+
+
+def not_in_a_package(seen: Seen) -> str:
+    """What it wants that its package does not bring, with the way out; empty if nothing was said of such things."""
+    text = "\n".join([*seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
+    return next((way_out for says, way_out in NOT_IN_A_PACKAGE if says.search(text)), "")
 
 
 def debian_packages(names: Iterable[str]) -> list[str]:
