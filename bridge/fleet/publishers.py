@@ -15,9 +15,11 @@ from bridge.fleet.trial.published import Variable
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
 NOT_FOR_IT = re.compile(
     r"^(NODE_\w+|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
-    r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$"
+    r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$|(^|_)(EXTERNAL|PUBLIC)_URL$"
 )
-SWITCH = re.compile(r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)")
+SWITCH = re.compile(
+    r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
+)
 A_KEYS_FILE = re.compile(r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$")
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
@@ -90,7 +92,7 @@ def _is_key(one: Variable) -> bool:
 
 
 def _is_of_others(name: str) -> bool:
-    return bool(OWN_DOOR.search(name) or LISTENS.search(name.replace("_MCP_", "_")) or NOT_FOR_IT.search(name))
+    return bool(OWN_DOOR.search(name) or LISTENS.search(re.sub("(^|_)MCP_", r"\1", name)) or NOT_FOR_IT.search(name))
 
 
 def _has_a_default(one: Variable) -> bool:

@@ -55,12 +55,17 @@ def test_the_first_configuration_is_what_is_needed_but_for_what_another_does_wit
         shown(None, args=["-y", "mcp-remote", "https://it.example.com/mcp"]),
         shown(None, "uvx", ["other-mcp"]),
         shown(None, "sitcli", ["mcp:start"]),
+        shown(None, "sitcli mcp:start", []),
         shown(None, args=["-y", "@me/site-mcp", "--api-key", "<key>"]),
         '{"mcpServers": {"it": {"url": "https://it.example.com/mcp"}}}',
     ],
 )
 def test_what_starts_something_else_or_gives_the_key_in_another_way_says_nothing(other):
     assert needed(shown({"A_KEY": "<key>"}), other) == {"A_KEY": True}
+
+
+def test_a_variable_that_the_arguments_refer_to_is_the_client_s():
+    assert needed(shown({"A_KEY": "x"}, args=["-y", "@me/site-mcp", "--api-key", "$A_KEY"])) == {}
 
 
 def test_a_part_of_a_configuration_adds_variables_and_takes_none_away():
@@ -165,6 +170,10 @@ def test_keys_become_secrets_what_only_the_operator_knows_variables_and_what_is_
     assert draft.env == {"A_URL": "${A_URL}", "A_USER": "${A_USER}"}
 
 
+def test_a_key_of_a_server_that_calls_its_variables_by_the_protocol_is_one():
+    assert drafted(shown({"MCP_MAIL_PASSWORD": "<it>"})).secrets == ("MCP_MAIL_PASSWORD",)
+
+
 def test_an_address_in_this_machine_must_be_told_to_a_container():
     draft = drafted(shown({"A_PASSWORD": "x", "A_HOST": "localhost"}), "- `A_HOST`: optional, default: localhost")
 
@@ -192,7 +201,9 @@ def test_keys_of_many_services_at_once_may_all_be_left_out():
     assert (draft.secrets, draft.optional, draft.env) == (("A_KEY", "B_TOKEN", "C_PASSWORD", "C_URL"),) * 2 + ({},)
 
 
-@pytest.mark.parametrize("name", ["MCP_AUTH_TOKEN", "FASTMCP_TOKEN", "NODE_AUTH_TOKEN", "IT_MCP_HOST", "PWD", "A_HTTP_PORT"])
+@pytest.mark.parametrize(
+    "name", ["MCP_AUTH_TOKEN", "FASTMCP_TOKEN", "NODE_AUTH_TOKEN", "IT_MCP_HOST", "MCP_TRANSPORT", "PWD", "A_HTTP_PORT"]
+)
 def test_what_is_of_its_own_door_or_of_its_runtime_is_not_asked_for(name):
     assert (drafted(shown({name: "<x>"})).secrets, drafted(shown({name: "<x>"})).env) == ((), {})
 

@@ -571,29 +571,6 @@ def test_a_command_has_commands_and_one_of_the_same_help_takes_the_place_of_anot
     assert usage.with_command(seen(words=["no key"], started=0.0, help=whole), ("it", "server")) == ("it", "server")
 
 
-def test_the_variables_that_a_readme_shows_are_those_that_are_set_and_not_their_values():
-    readme = '{"it": {"command": "npx", "env": {"SITE_TOKEN": "<YOUR_TOKEN>", "SITE_URL": "https://MY_SITE"}}}'
-
-    assert witness.shown_variables(readme) == {"SITE_TOKEN", "SITE_URL"}
-
-
-@pytest.mark.parametrize(
-    "args, names",
-    [
-        ('["-y", "@me/it@latest"]', {"A_KEY"}),
-        ('["-y", "it"]', set()),
-        ('["-y", "@you/other"]', set()),
-        ('["@you/other"]', set()),
-        ('["/path/to/it/index.js"]', {"A_KEY"}),
-        ('["run", "it"]', {"A_KEY"}),
-    ],
-)
-def test_what_a_readme_shows_of_another_package_is_not_its_own(args, names):
-    readme = '{"a": {"args": ["-y", "@x/y"]}, "b": {"command": "npx", "args": ' + args + ', "env": {"A_KEY": "<KEY>"}}}'
-
-    assert witness.shown_variables(readme, "@me/it") == names
-
-
 @pytest.mark.parametrize(
     "file, code, readme, reads, patterns",
     [

@@ -6,7 +6,6 @@ these leave open nothing is guessed.
 """
 
 import base64
-import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 from urllib.parse import unquote
 
-from bridge.fleet.draft import holds_secret
+from bridge.fleet.draft import holds_secret, is_blank
 
 LONGEST = 400_000  # characters of a README that are looked at
 WIDTH = 600  # of a line
@@ -58,7 +57,7 @@ NO = re.compile(r"^\W*(?:no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:
 NOTHING = re.compile(r"^[^\w\"']*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?[^\w\"']*$", re.IGNORECASE)
 FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
 RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
-OF_A_LAUNCHER = ("--yes", "--from", "--directory", "--with", "--package", "--python", "--project")
+TELLS = re.compile(r"--?[\w-]*(?:key|token|secret|pass|user|auth|ur[il]|dsn|host|credential|login|mail|header|connection)", re.IGNORECASE)
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
@@ -180,6 +179,8 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
         values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
         for given in [*GIVEN.finditer(" ".join(arguments)), *GIVEN.finditer(program)]:
             values.setdefault(given[1], given[2].strip("\"'"))
+        # What its arguments refer to is the client's, and not read by the server.
+        values = {name: value for name, value in values.items() if not re.search(rf"\$\{{?(env:)?{name}\b", " ".join(arguments))}
         yield _Shown(values, words, bool(values) or not _says_more(arguments))
 
 
@@ -194,20 +195,14 @@ def _lines_of_a_shell(readme: str) -> Iterator[_Shown]:
 
 
 def _says_more(arguments: list[str]) -> bool:
-    """Whether its arguments tell what a variable could: an option with a value, an address."""
-    return any(
-        re.match(r"--[a-z][\w-]*=", one)
-        or (re.match(r"--[a-z]", one) and not after.startswith("-") and one not in OF_A_LAUNCHER)
-        or UPPER.match(one)
-        or "://" in one
-        for one, after in itertools.pairwise([*arguments, "-"])
-    )
+    """Whether its arguments tell what a variable could: a key, an address, a user."""
+    return any(TELLS.match(one) or UPPER.match(one) or "://" in one or is_blank(one) for one in arguments)
 
 
 def _is_another(program: str, arguments: list[str], package: str) -> bool:
     """Whether it starts another package than this."""
     if not FETCHES.search(program):
-        name = _bare(program)
+        name = _bare(program.partition(" ")[0])
         return not (RUNS.match(name) or "mcp" in name or "/" in program or name in _bare(package) or _bare(package) in name)
     named = [one for one in arguments if not one.startswith("-") and one not in ("run", "dlx", "x", "exec", "tool")]
     if not named or any(A_PLACE.search(one) for one in named):

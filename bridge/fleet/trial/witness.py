@@ -54,8 +54,6 @@ NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 # What stands before the variables of one program, where it reads all that begin so.
 PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
 SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
-FETCHED = re.compile(r"""["']-y["'],\s*["']([\w./@^~-]+)["']|["'](@[\w.-]+/[\w./@^~-]+)["']""")  # a package among them
-SHOWN_VARIABLES = re.compile(r"""["']?env["']?\s*[:=]\s*\{([^{}]*)\}""")
 # What is one if the README names it, too: what some function is called with (minified code has no `getenv`), a field of Python's settings.
 PERHAPS_READ = re.compile(
     r"""[\w$]\(\s*["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)["'`]\s*[,)]|^[ \t]+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]*:[ \t]*(?:str|SecretStr|Optional|Any\w*Url|HttpUrl)\b""",
@@ -294,28 +292,17 @@ def variables(package: str) -> Variables:
     readme = "\n".join(_text(path) for path in own if README.match(path.name))
     named = set(NAMED.findall(readme))
     examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
-    found |= (shown_variables(readme, package) | named & perhaps) - examples
+    environment = "\n".join(_text(path) for path in own if EXAMPLE.match(path.name))
+    described = next((_text(path) for path in own if path.name == "server.json"), "")
+    said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
+    found |= {one["name"] for one in said if one["shown"]} | (named & perhaps) - examples
     unread = named - found - examples
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
     shown_patterns = {
         f"{before}…{after}" for before, after in patterns if any(one.startswith(before) and one.endswith(after) for one in examples)
     }
-    environment = "\n".join(_text(path) for path in own if EXAMPLE.match(path.name))
-    described = next((_text(path) for path in own if path.name == "server.json"), "")
-    said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
     return Variables(sorted(found), sorted(found & named), shown_arguments(readme, package), sorted(shown_patterns), said)
-
-
-def shown_variables(readme: str, package: str = "") -> set[str]:
-    """The variables in the `env` of clients' configurations that a text shows; not of those that start another package."""
-    found: set[str] = set()
-    for block in SHOWN_VARIABLES.finditer(readme):
-        before = readme[max(0, block.start() - 600) : block.start()].rpartition("}")[2]
-        others = [one for text in SHOWN_ARGUMENTS.findall(before) for pair in FETCHED.findall(text) for one in pair if one]
-        if not others or any(package in one for one in others):
-            found.update(re.findall(rf"({NAMED.pattern})[\"']?\s*[:=]", block[1]))
-    return found
 
 
 def shown_arguments(readme: str, package: str) -> list[list[str]]:
