@@ -183,9 +183,13 @@ def own_place(variable: str, name: str) -> str:
 
 
 def unsaid(draft: Draft, seen: Seen) -> list[str]:
-    """The variables that its code reads, that seem to be for an operator to say, and that nobody said: its own, if there are such."""
+    """The variables that its code reads, that seem to be for an operator to say, and that nobody said (of those that its publisher speaks of it is
+    known what they are): its own, if there are such."""
+    said = {one["name"] for one in seen.report["published"] if one["needed"] is not None}
     names = [
-        name for name in seen.report["reads"] if name not in {*draft.env, *draft.secrets} and (holds_secret(name) or SETTING.search(name))
+        name
+        for name in seen.report["reads"]
+        if name not in {*draft.env, *draft.secrets, *said} and (holds_secret(name) or SETTING.search(name))
     ]
     return [name for name in names if _is_its_own(draft, seen, name)] or names
 

@@ -82,7 +82,8 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
 
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
-    if not draft.secrets and (keys := [name for name in reads if holds_secret(name) and not OWN_DOOR.search(name)]):
+    said = {one["name"] for one in closed.report["published"] if one["needed"] is not None}
+    if not draft.secrets and (keys := [name for name in reads if holds_secret(name) and not OWN_DOOR.search(name) and name not in said]):
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]

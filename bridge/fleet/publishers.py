@@ -39,7 +39,14 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys}
     beside = [one for one in every if one not in keys and BESIDE_A_KEY.search(one["name"]) and _first_word(one) in firsts]
-    beside = [one for one in beside if one["shown"] or (one["said"] and _is_for_operators(one["default"]) and "_MCP_" not in one["name"])]
+    of_told = tuple(f"{one['name'].rpartition('_')[0]}_" for one in keys if not one["shown"])
+    beside = [
+        one
+        for one in beside
+        if one["shown"]
+        or one["name"].startswith(of_told)
+        or (one["said"] and _is_for_operators(one["default"]) and "_MCP_" not in one["name"])
+    ]
     # Who shows keys of many services at once shows what there is.
     is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
     needed = {one["name"] for one in every if (one["needed"] and not is_of_many and not _has_a_default(one)) or _would_find_itself(one)}

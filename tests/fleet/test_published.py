@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from bridge.fleet import add
+from bridge.fleet import add, mends
 from bridge.fleet.draft import Draft
 from bridge.fleet.publishers import with_published
 from bridge.fleet.trial import published, witness
@@ -172,6 +172,21 @@ def test_keys_become_secrets_what_only_the_operator_knows_variables_and_what_is_
 
 def test_a_key_of_a_server_that_calls_its_variables_by_the_protocol_is_one():
     assert drafted(shown({"MCP_MAIL_PASSWORD": "<it>"})).secrets == ("MCP_MAIL_PASSWORD",)
+
+
+def test_what_belongs_to_a_key_that_is_only_told_comes_along():
+    draft = drafted(
+        shown({"A_KEY": "<key>"}), "```\nexport A_USERNAME=you\nexport A_PASSWORD=it\nexport A_MODE=x\n```\n- `A_PASSWORD`: instead"
+    )
+
+    assert draft.optional == ("A_PASSWORD", "A_USERNAME")
+
+
+def test_what_its_publisher_speaks_of_is_not_guessed():
+    report = witness._nothing_yet()
+    report.update(published=published.variables("- `A_USER`: optional", "it"), reads=["A_USER", "B_USER"])
+
+    assert mends.unsaid(Draft("it"), Seen(report)) == ["B_USER"]
 
 
 def test_an_address_in_this_machine_must_be_told_to_a_container():

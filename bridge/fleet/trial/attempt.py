@@ -104,14 +104,14 @@ class Bench:
 
 def placeholder(name: str) -> str:
     """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
+    if re.search(r"MAIL(_ADDRESS)?$", name):
+        return "somebody@example.com"
     host = placeholder_host(name)
     if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
         return f"http://{host}" if not name.endswith(("HOST", "HOSTNAME")) else host
     return (
         "8080"
         if name.endswith("PORT")
-        else "somebody@example.com"
-        if "MAIL" in name
         else "/tmp"
         if re.search("PATH|DIR|FOLDER", name)
         else f"placeholder-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
