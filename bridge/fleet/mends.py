@@ -121,7 +121,8 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     there = {*draft.env, *draft.secrets}
     needed = [name for name in needed if name not in there]
     named, all_failed = needs.missing_for_calls(seen)
-    wished = [name for name in named if name not in there and name not in needed]
+    advice = {one["name"] for one in seen.report["published"] if one["needed"] is False and not holds_secret(one["name"])}
+    wished = [name for name in named if name not in {*there, *needed, *advice}]
     secret = [name for name in needed + wished if holds_secret(name)]
     if findings.uses_placeholder(seen):
         wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice

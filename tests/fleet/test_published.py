@@ -10,6 +10,7 @@ from bridge.fleet import add, mends
 from bridge.fleet.draft import Draft
 from bridge.fleet.publishers import with_published
 from bridge.fleet.trial import published, witness
+from bridge.fleet.trial.calls import Call
 from bridge.fleet.trial.container import Seen
 
 
@@ -180,6 +181,14 @@ def test_what_belongs_to_a_key_that_is_only_told_comes_along():
     )
 
     assert draft.optional == ("A_PASSWORD", "A_USERNAME")
+
+
+def test_what_failed_calls_speak_of_and_may_be_left_out_is_advice():
+    report = witness._nothing_yet()
+    call = witness._not_answered(Call("look", {})) | {"complaint": "A_TOOLS is not set, SITE_URL is not set"}
+    report.update(published=published.variables("- `A_TOOLS`: optional", "it"), calls=[call], started=1.0)
+
+    assert mends.with_variables(Draft("it"), Seen(report)).env == {"SITE_URL": "${SITE_URL}"}
 
 
 def test_what_its_publisher_speaks_of_is_not_guessed():
