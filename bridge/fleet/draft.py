@@ -67,6 +67,7 @@ class Draft:
     cwd: str = ""
     unproved: dict[str, Any] | None = None  # a call that would prove it elsewhere, but did not here
     egress: bool | None = None  # None: nobody knows
+    reached: tuple[str, ...] = ()  # the names that it tried, as a list of `egress` would say them
     why: dict[str, str] = field(default_factory=dict)  # a field -> what was seen that decided it
 
     @property
@@ -146,6 +147,11 @@ class Draft:
                 )
             )
         ]
+        if allowed and self.reached:  # a trial sees a part of what it does, so this is for the operator to decide
+            lines += [
+                f"# egress: {flow(list(self.reached))}    what its trial tried; a list lets it reach nothing else, and",
+                "#                             `mcp-bridge logs egress` says what it was refused",
+            ]
         lines += [
             "bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
             "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)",

@@ -183,7 +183,8 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
     draft = _with_downloads(draft, opened)
-    draft = replace(draft, egress=egress.allowed, why=draft.why | {"egress": egress.why})
+    reached = tuple(findings.names(filter(None, (closed, opened))))
+    draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     if not best.report["started"]:
         return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))

@@ -72,6 +72,7 @@ class FakePrometheus:
     def __init__(self):
         self.health, self.calls, self.targets = "up", 1000, ["echo"]
         self.scrapes = 0
+        self.refused: list[str] = []  # by the egress proxy
 
     def answer(self, path: str) -> dict | None:
         url = urlsplit(path)
@@ -94,7 +95,10 @@ class FakePrometheus:
                 }
             }
         if url.path == "/api/v1/query":
-            assert "mcp_bridge_requests_total" in parse_qs(url.query)["query"][0]
+            query = parse_qs(url.query)["query"][0]
+            if "mcp_bridge_egress_refusals_total" in query:
+                return {"data": {"result": [{"metric": {"host": host}, "value": [0, "1"]} for host in self.refused]}}
+            assert "mcp_bridge_requests_total" in query
             return {"data": {"result": [{"value": [0, str(self.calls)]}]}}
         return {} if url.path == "/-/ready" else None
 

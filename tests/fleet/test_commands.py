@@ -234,6 +234,14 @@ def test_up_says_what_is_granted(idle, capsys):
     assert "ruler: 'grants: docker' in its stanza: its server may start, read and end any container" in capsys.readouterr().err
 
 
+def test_up_says_that_a_list_of_names_does_not_hold_without_docker(idle, capsys):
+    (idle.images / "far").mkdir()
+    (idle.images / "far/stanza.yaml").write_text("command: far\negress: [api.example.com]\n")
+
+    typed("up", "--engine", "embedded", "--no-verify")
+    assert "far: the list of names in 'egress' holds with Docker only" in capsys.readouterr().err
+
+
 def test_a_pattern_for_a_remote_mcp_starts_nothing(idle, capsys):
     remote(idle, deny=["conv*"])
 

@@ -1232,6 +1232,18 @@ def test_a_key_that_must_stand_among_its_arguments_and_variables_with_a_name_of_
     ]
 
 
+def test_what_it_tried_is_proposed_as_a_list_beside_egress_and_decides_nothing():
+    """A trial sees a part of what a server does."""
+    tried = ["API.x.org", "api.x.org:443", "db.x.org:5432", "10.0.0.1:443", "localhost", "telemetry.y.org", "8.8.8.8:443"]
+    reached = tuple(findings.names([seen(reached=[(float(at), what) for at, what in enumerate(tried)])]))
+    text = Draft("it", command=("it",), egress=True, reached=reached).text
+
+    assert reached == ("api.x.org", "db.x.org:5432", "8.8.8.8")
+    assert yaml.safe_load(text)["egress"] is True
+    assert "\n# egress: [api.x.org, 'db.x.org:5432', 8.8.8.8]    what its trial tried" in text
+    assert "# egress" not in Draft("it", command=("it",), egress=False, reached=reached).text
+
+
 def test_a_server_of_which_an_operator_names_the_hosts_talks_to_somebody():
     it = seen(made("look"), tools=[tool("look"), tool("connect")], patterns=["SITE_…_HOST"])
 

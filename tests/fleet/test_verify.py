@@ -100,6 +100,15 @@ def test_an_error_in_a_text_is_called_one_and_the_expectation_is_not_blamed(chec
     assert "does it reach what it needs" in todo and "smoke.expect" not in todo
 
 
+def test_beside_a_call_that_failed_stands_what_the_egress_proxy_refused(check, prometheus):
+    prometheus.refused = ["evil.example", "api.example.com"]
+    _, _, todo = broke(check(stanza(expect="rows", egress=["other.example"]), prometheus=prometheus.url))
+    _, _, alone = broke(check(stanza(expect="rows", egress=True), prometheus=prometheus.url))
+
+    assert "the egress proxy refused it api.example.com, evil.example ('egress' in images/echo/stanza.yaml); " in todo
+    assert "egress proxy" not in alone
+
+
 def test_what_runs_as_an_earlier_stanza_said_does_not_work(check):
     hop, seen, todo = broke(check(older={"echo": "it runs as an earlier stanza said: x==1 runs, the stanza says x==2"}))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily
 
 from bridge import settings
+from bridge.egress.refusals import METRIC as REFUSALS
 from bridge.fleet.targets.prometheus import alerts
 from bridge.metrics import registry
 
@@ -50,6 +51,7 @@ def metrics() -> str:
         f"{MADE}# Metrics and alerts\n\n"
         "`/metrics` of every bridge, in Prometheus' text format. `mcp` is the MCP's name in all that have it. Where tokens are asked for, `/metrics` asks for one, too.\n\n"
         + "\n".join(rows)
+        + f"\n\nThe egress proxy of a fleet ([egress.md](egress.md)) has `{REFUSALS}` (counter; `mcp`, `host`, `reason`): what an MCP asked it for and did not get."
         + "\n\nThe fleet's Prometheus reads all bridges every five seconds and has these alerts (`compose/alerts.yml`):\n\n"
         + "\n".join(told)
         + "\n"

@@ -142,6 +142,9 @@ def _tell_what_is_special(engine: Engine, fleet: Fleet, say: Say) -> None:
     for stanza in fleet.stanzas:
         for grant in stanza.grants:
             say(f"{stanza.name}: 'grants: {grant}' in its stanza: {MEANING[grant]}")
+    if engine.name == "embedded" and fleet.listed:
+        names = ", ".join(stanza.name for stanza in fleet.listed)
+        say(f"{names}: the list of names in 'egress' holds with Docker only: here nothing keeps a server from any address")
 
 
 def _started(

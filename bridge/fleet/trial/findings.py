@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any
 
+from bridge.fleet.egress import PORTS, allowed
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.needs import wants_configuration, wants_login
@@ -123,6 +125,18 @@ def _needed(seen: Seen, call: Made) -> list[str]:
         if NO_NETWORK.search(call["complaint"])
         else []
     )
+
+
+def names(seen: Iterable[Seen]) -> list[str]:
+    """What a list of names would have to hold for what was seen, as far as a list can hold it."""
+    found: dict[str, None] = {}
+    for reach in (reach for one in seen for reach in one.reached if _host(reach.what)):
+        port = reach.what.rpartition(":")[2] if ":" in reach.what else ""
+        entry = reach.what if port.isdecimal() and int(port) not in PORTS else _host(reach.what)
+        with suppress(ValueError):
+            allowed([entry.lower()])
+            found[entry.lower()] = None
+    return list(found)
 
 
 def _died_of_the_network(seen: Seen, hosts: Collection[str]) -> bool:

@@ -15,7 +15,7 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -201,6 +201,7 @@ class _Verification:
                 return
         self.called = time.time()
         await self._each(stanzas, self._count, len(stanzas) + 1)
+        await self._each([stanza for stanza in stanzas if stanza.reaches and not self.reports[stanza.name].is_ok], self._explain, AT_ONCE)
 
     async def _count(self, stanza: Stanza) -> None:
         report = self.reports[stanza.name]
@@ -213,6 +214,17 @@ class _Verification:
             return
         count = await self._apart(self.counter.of, stanza)
         report.add(await self._apart(self.prometheus.has, stanza, count, self.called, calls))
+
+    async def _explain(self, stanza: Stanza) -> None:
+        """Say beside a call that failed what the egress proxy refused: that may be the reason."""
+        report = self.reports[stanza.name]
+        hosts = await self._apart(self.prometheus.refused, stanza) if self.prometheus else []
+        if hosts:
+            more = f"the egress proxy refused it {', '.join(hosts[:5])}{' …' * (len(hosts) > 5)} ('egress' in images/{stanza.name}/stanza.yaml)"
+            report.hops = [
+                replace(hop, todo=f"{more}; {hop.todo}") if hop.state == FAILED and hop.name in ("ready", "smoke", "called") else hop
+                for hop in report.hops
+            ]
 
     def no_call(self, stanza: Stanza, caller: str) -> str:
         """Why its smoke call is not made by this caller; empty if it is."""

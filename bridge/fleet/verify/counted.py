@@ -7,11 +7,13 @@ from urllib.parse import urlencode
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.egress.refusals import METRIC as REFUSALS
 from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
 
 METRIC = "mcp_bridge_requests_total"
+SCRAPE = 7.0  # seconds in which Prometheus usually does, of a machine that is not busy
 SCRAPES = 40.0  # seconds in which Prometheus comes by at least once
 
 
@@ -112,6 +114,18 @@ class Prometheus:
         if count is not None and value < count:
             return Hop("counted", FAILED, f"Prometheus knows of {value:g} calls, the MCP of {count:g}", "mcp-bridge logs prometheus"), False
         return Hop("counted", OK, f"target up, {value:g} calls"), True
+
+    def refused(self, stanza: Stanza) -> list[str]:
+        """The hosts that the egress proxy has refused to it since it was started; the last ones are known with the next scrape."""
+        began = time.monotonic()
+        while True:
+            try:
+                found = self._ask("query", query=f'sum by (host) ({REFUSALS}{{mcp="{stanza.name}"}}) > 0').get("result") or []
+            except NoResponse:
+                return []
+            if found or time.monotonic() - began > SCRAPE:
+                return sorted(one["metric"].get("host", "") for one in found)
+            time.sleep(0.5)
 
     def _ask(self, what: str, **query: str) -> dict[str, Any]:
         said = self.http.get(f"{self.url}/api/v1/{what}?{urlencode(query)}").json()
