@@ -42,17 +42,19 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--checkout", type=Path, default=servers.CHECKOUT, help="the checkout whose bridge is measured")
     parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the bridge: OTEL_TRACES_SAMPLER=always_off")
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is needed: apt-get install valgrind")
     for case in options.cases or CASES:
-        _instructions(case, options.checkout, 1)  # compiles the modules
-        few, many = (_instructions(case, options.checkout, WARM + calls) for calls in (0, options.calls))
+        more = dict(one.split("=", 1) for one in options.env)
+        _instructions(case, options.checkout, 1, more)  # compiles the modules
+        few, many = (_instructions(case, options.checkout, WARM + calls, more) for calls in (0, options.calls))
         print(f"{case}: {(many - few) / options.calls:,.0f} instructions a call", flush=True)
     return 0
 
 
-def _instructions(case: str, checkout: Path, calls: int) -> int:
+def _instructions(case: str, checkout: Path, calls: int, more: dict[str, str]) -> int:
     with tempfile.TemporaryDirectory(prefix="mcp-bench-") as folder:
         port, counted = servers._free_port(), Path(folder, "counted")
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counted}", sys.executable, *CASES[case](port)]
@@ -63,7 +65,7 @@ def _instructions(case: str, checkout: Path, calls: int) -> int:
             command += ["--config", _file(case, json.dumps({"mcpServers": mcps}))]
         elif case != "bare":
             command += child
-        environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "PYTHONHASHSEED": "0"}
+        environment = {"PATH": "/usr/bin:/bin", "HOME": folder, "PYTHONHASHSEED": "0", **more}
         with Path(folder, "log").open("w+b") as log:
             process = subprocess.Popen(command, cwd=checkout, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             try:

@@ -89,7 +89,7 @@ def _replicas(rounds: int) -> None:
         child = [sys.executable, file.name]
         ports = {str(number): stack.enter_context(_Serving(child, ("--replicas", str(number)), {})).port for number in (1, 2)}
         time.sleep(2)  # the second one starts when the first has
-        seconds = load.run(_in_turns(ports, rounds, calls=20, at_once=4, tool=b"compute"))
+        seconds = load.run(_in_turns(ports, rounds, calls=8, at_once=4, tool=b"compute"))
         gains = [a / b for a, b in zip(seconds["1"], seconds["2"], strict=True)]
         print(f"replicas: 2 give {median(gains):.2f} x the calls of 1 ({min(gains):.2f} to {max(gains):.2f}); load {_load()}")
 

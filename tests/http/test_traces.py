@@ -356,3 +356,17 @@ def test_the_audits_lines_and_spans_are_of_the_same_calls(receiver, tmp_path):
 
     assert ours.has_failed and lines[0]["outcome"] == "tool_error" and lines[0]["client"] == "raw"
     assert trace_context.parse(parent) is not None
+
+
+def test_a_call_at_the_address_of_many_is_a_span_of_the_mcp_that_it_is_for(receiver, tmp_path):
+    entries = {name: {"command": zoo("echo")[0], "args": zoo("echo")[1:]} for name in ("one", "two")}
+    (tmp_path / "mcps.json").write_text(json.dumps({"mcpServers": entries}))
+    with Bridge(None, "--config", tmp_path / "mcps.json", env=receiver.env) as bridge:
+        for way in (Http, Modern):
+            with way(f"{bridge.url}/all") as client:
+                trace, parent = new_trace()
+                call = {"name": "two-echo", "arguments": {"message": "x"}, "_meta": {"traceparent": parent}}
+                assert text(client.request("tools/call", call)) == "x"
+                ours, part = last(receiver, trace)
+
+                assert (ours.name, ours.parent, ours.attributes["mcp_bridge.mcp"]) == ("tools/call echo", SPAN, "two") and part is not None
