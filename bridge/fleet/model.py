@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Container
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -12,10 +12,12 @@ from bridge.fleet.bounds import Place
 from bridge.fleet.litellm_releases import why_not
 from bridge.fleet.parts import Hosts, Image, Origins, Part
 from bridge.fleet.stanza import Stanza
+from bridge.group.plan import ALL, WAIT
 from bridge.settings import UsageError
 
 OF_DATABASE = ("LITELLM_SALT_KEY", "LITELLM_DATABASE_PASSWORD")  # the fleet's own keys, where LiteLLM has a database
 HOLDS_KEYS_TO_GRANTS = (1, 106, 0)  # measured: 1.77.3 does not, 1.106.2 and 1.108.7 do; what is between was not tried
+MCP_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PORT = 8000  # on which every sidecar listens inside its container
 
 
@@ -73,6 +75,19 @@ class LiteLLM(Part):
         return self.image or f"ghcr.io/berriai/litellm:v{self.version}-stable"
 
 
+class Group(Part):
+    """MCPs at one address, as one server (docs/bridge.md)."""
+
+    mcps: list[str] = Field(default_factory=list, description="its members; only `all` may leave them out")
+    prefix: Literal["always", "when-needed"] = Field("always", description="when-needed: a name that only one member has stands alone")
+    wait: float = Field(WAIT, gt=0, le=60, description="seconds that a list waits for a member")
+
+
+def no_groups(fleet: "Fleet") -> str:
+    """Why it has none where each MCP is a bridge of its own."""
+    return f"groups of images/fleet.yaml ({', '.join(fleet.groups)}) need one bridge for all MCPs, and here each has its own container"
+
+
 class Fleet(Part):
     """Everything that runs."""
 
@@ -99,6 +114,9 @@ class Fleet(Part):
         description="whether the door serves the fleet as a registry that clients read, to everybody without a key (default: unless there are `callers`)",
     )
     audit: bool = Field(False, description="write down each call, of every MCP: `mcp-bridge audit` reads it (docs/callers.md)")
+    groups: dict[str, list[str] | Group] = Field(
+        default_factory=dict, description="MCPs that are one server at /GROUP/mcp as well: {dev: [time, git]}. The embedded engine has them"
+    )
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     alertmanager_image: Image = "prom/alertmanager:v0.27.0"
     grafana_image: Image = "grafana/grafana:11.6.1"
@@ -119,6 +137,26 @@ class Fleet(Part):
         except UsageError as error:
             raise ValueError(str(error)) from None
         return value
+
+    @model_validator(mode="after")
+    def _have_members(self) -> Self:
+        here = {stanza.name: stanza.is_remote for stanza in self.stanzas}
+        if ALL in here:
+            raise ValueError(f"no MCP can be called {ALL!r}: that is the address of all of them together")
+        for name, group in self.groups.items():
+            members = group if isinstance(group, list) else group.mcps
+            if name in here or not MCP_NAME.fullmatch(name):
+                raise ValueError(
+                    f"groups: {name}: " + ("there is an MCP of this name" if name in here else "it stands in a path: a-z, 0-9, - and _")
+                )
+            if not members and name != ALL:
+                raise ValueError(f"groups: {name}: it has no members")
+            for member in members:
+                if here.get(member, True):
+                    raise ValueError(
+                        f"groups: {name}: {member!r} is " + ("elsewhere, and not behind a bridge" if member in here else "no MCP here")
+                    )
+        return self
 
     @field_validator("stanzas")
     @classmethod

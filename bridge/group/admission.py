@@ -1,6 +1,6 @@
 """A group's tables. They are those of every service (`http/admission.py`), but for what a message's member looks at.
 
-Rules for callers, how often they may ask, the audit and room for a call have no rows here: a message goes through all of its member's own.
+Rules for callers, the audit, how often they may call and room for a call have no rows here: a message goes through all of its member's own.
 """
 
 from bridge.group.service import Group
@@ -33,24 +33,24 @@ from bridge.http.steps import (
 class GroupAdmission(Admission):
     def __init__(self, group: Group):
         self.modern = modern = Modern()
-        route = group.routes.route
+        route, rate = group.routes.route, group.routes.rate
         batch = Batch(request=(route,), notification=(tell,))
 
         self.unreadable = (size, content, well_formed)
 
         self.request = (revision, not_draining, session, route)
-        self.initialize = (revision, not_draining, initialize)
+        self.initialize = (revision, not_draining, rate, initialize)
         self.notification = (revision, not_draining, session, notification)
         self.batch = (batch_of_handshake_era, revision, not_draining, session, split, batch)
-        self.listen = (handshake_era, accepts_events, revision, not_draining, stream_left, session)
+        self.listen = (handshake_era, accepts_events, revision, not_draining, rate, stream_left, session)
         self.delete = (handshake_era, revision, session, end)
         self.other = (handshake_era, other_method)
 
         self.modern_request = (modern.envelope_and_headers, not_draining, route)
         self.modern_notification = (without_envelope,)
 
-        self.connect = (not_draining, stream_left)
+        self.connect = (not_draining, rate, stream_left)
         self.connected_request = (not_draining, connection_session, route)
-        self.connected_initialize = (open_connection,)
+        self.connected_initialize = (rate, open_connection)
         self.connected_notification = (notification,)
         self.connected_batch = (is_open, split, batch)

@@ -27,6 +27,8 @@ from bridge.protocol.session import Session
 LISTED = {**{method: (key, naming) for method, (key, _, naming) in LISTS.items()}, "tasks/list": ("tasks", "taskId")}
 KINDS = {"tools/list": "tool", "prompts/list": "prompt", "resources/list": "resource", "resources/templates/list": "template"}
 Found = Mapping[Member, Sequence[Raw]]
+SHOWN, TOLD = 200, 1000  # characters of a name that is logged, and how many are
+CACHED = 16384  # bytes of an item that is kept with its new name
 SLOW = "it does not answer in time"
 
 
@@ -50,7 +52,8 @@ class Lists:
             for name, item in pairs:
                 new = self._shown(KINDS[method], member.name, name, view.directory, view.members)
                 if new is not None:
-                    shown.append(item if new == name else renamed(bytes(item), naming, new))
+                    rename = renamed if len(memoryview(item)) < CACHED else renamed.__wrapped__
+                    shown.append(item if new == name else rename(bytes(item), naming, new))
         result = {key: [Raw(item) for item in shown]}
         if isinstance(call, ModernCall):
             return envelope.encode({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", **result})
@@ -180,16 +183,18 @@ class Lists:
             return name
         new = prefixed(member, name)
         if parted(new, members) != (member, name):
-            self._warn(new, f"{new} would be another member's: call {member}'s {kind} {name!r} otherwise (--tool-rename)")
+            self._warn(new, f"{new[:SHOWN]} would be another member's: call {member}'s {kind} {name[:SHOWN]!r} otherwise (--tool-rename)")
             return None
         if len(new) > LONGEST and kind == "tool":
-            self._warn(new, f"{new} has {len(new)} characters: many models take {LONGEST} (--tool-rename, or a shorter name of the MCP)")
+            self._warn(
+                new, f"{new[:SHOWN]} has {len(new)} characters: many models take {LONGEST} (--tool-rename, or a shorter name of the MCP)"
+            )
         return new
 
     def _warn(self, name: str, why: str) -> None:
         """Once."""
-        if name not in self._told and len(self._told) < PAGES * PAGES:
-            self._told.add(name)
+        if name[:SHOWN] not in self._told and len(self._told) < TOLD:
+            self._told.add(name[:SHOWN])
             self._group.log.warning("a name does not fit", why=why)
 
 

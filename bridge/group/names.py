@@ -12,6 +12,7 @@ Resources keep their URIs, which other messages name, too. One that several memb
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
 from bridge.protocol.tools import Pattern
 
@@ -20,7 +21,7 @@ ALIAS = "mcp-bridge://"
 LONGEST = 64  # characters of a name that models take
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VARIABLE = re.compile(r"\{[^{}]*\}")
-MOST_TEMPLATES = 500
+MOST, MOST_TEMPLATES = 5000, 500  # names of one member that are known; templates that are tried
 
 
 def prefixed(member: str, name: str) -> str:
@@ -60,7 +61,7 @@ class Directory:
         """`listed` are the names of now, by member."""
         owners: dict[str, list[str]] = {}
         for member, names in listed.items():
-            for name in dict.fromkeys(names):
+            for name in islice(dict.fromkeys(names), MOST):
                 owners.setdefault(name, []).append(member)
         self._owners[kind] = {name: tuple(members) for name, members in owners.items()}
         if kind in ("resource", "template"):

@@ -60,7 +60,22 @@ class Routes:
         if rule is None:
             why = f"a group knows only what the specification names: ask {(call.message.method or '')[:100]} of the MCP at its own address"
             return _refusal(call, METHOD_NOT_FOUND, why)
+        if call.session is not None:
+            call.session.touched = self._group.loop.time()
         return rule(call)
+
+    def rate(self, call: Call) -> Outcome:
+        """What is for no member (a session, a stream) counts for the first: limits are the same for all."""
+        request = call.request
+        member = next(iter(self._group.view(request.principal).members.values()), None)
+        access = member.service.access if member is not None else None
+        if access is None:
+            return None
+        who, now = request.caller or request.principal, self._group.loop.time()
+        if self._group.is_litellm:
+            access.spend(who, 1, now)
+            return None
+        return access.too_often(who, now)
 
     # -- of one member ----------------------------------------------------------------------------------------------------
 
@@ -275,7 +290,6 @@ class Routes:
             return request
         message, session = call.message, call.session
         assert session is not None
-        session.touched = self._group.loop.time()
         outbox = self._outbox(call)
         if message.method == "tools/call" and spelling.may_name(bytes(message.params), b'"task"'):
             outbox = TaskOutbox(outbox, seats_of(session), member.name)
@@ -325,8 +339,8 @@ class TaskOutbox(OutboxWrapper):
         self.seats, self.member = seats, member
 
     def answer(self, message: bytes) -> None:
-        result = envelope.object_or_none(envelope.from_child(message).result or b"{}") or {}
-        task = envelope.object_or_none(result.get("task", b"{}")) or {}
+        result = envelope.object_or_none((envelope.object_or_none(message) or {}).get("result", b"")) or {}
+        task = envelope.object_or_none(result.get("task", b"")) or {}
         if (id := envelope.string(task.get("taskId", envelope.ABSENT))) and len(self.seats.tasks) < MOST_TASKS:
             self.seats.tasks.setdefault(id, self.member)  # another member that names the same one does not get it
         super().answer(message)

@@ -61,6 +61,7 @@ class Seats:
         self.guest = guest
         self.is_taken_up = is_taken_up  # from its token: an earlier bridge had the children of its seats
         self.by_member: dict[str, Seat] = {}
+        self.lost: set[str] = set()  # members that were replaced since they had a seat
         self.tasks: dict[str, str] = {}  # the member, by task
         self._taken = 0
 
@@ -90,6 +91,11 @@ class Seats:
         """The session is over, or forgotten."""
         for name in list(self.by_member):
             self.give_up(name)
+
+    def lose(self, name: str) -> None:
+        """The member was replaced: that one finishes what it began, and the next call takes a seat with the new one."""
+        del self.by_member[name]
+        self.lost.add(name)
 
     def give_up(self, name: str) -> None:
         seat = self.by_member.pop(name, None)

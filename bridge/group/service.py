@@ -88,9 +88,12 @@ class Group:
             service = self._services[name]
             kept = before.get(name)
             self.members[name] = kept if kept is not None and kept.service is service else Member(name, service)
+        access = next((member.service.access for member in self.members.values()), None)
+        self.sessions.pot.cap = access.cap("sessions") if access is not None else None
 
     def renew(self, plan: Plan) -> None:
-        """A reload has changed its members, or what callers may do. Sessions that a replaced member knew more of than their tokens say begin anew."""
+        """A reload has changed its members, or what callers may do. A replaced one finishes what it began; a session that had a child of its
+        own there is told so at its next call, and one that had subscriptions begins anew."""
         before = self.members
         self.plan = plan
         self._views.clear()
@@ -98,12 +101,15 @@ class Group:
         gone = [name for name, member in before.items() if self.members.get(name) is not member]
         for session in self.sessions:
             seats = seats_of(session)
-            lost = [seats.by_member[name].session for name in gone if name in seats.by_member]
-            if any(seat.own_child or seat.subscriptions or seat.level for seat in lost):
+            lost = [seats.by_member[name] for name in gone if name in seats.by_member]
+            if any(seat.session.subscriptions for seat in lost):
                 self.end(session)
                 continue
-            for name in gone:
-                seats.give_up(name)
+            for seat in lost:
+                if self._services.get(seat.member.name) is seat.member.service:
+                    seats.give_up(seat.member.name)  # only the group has changed
+                else:
+                    seats.lose(seat.member.name)
         if gone or len(before) != len(self.members):
             self.changed(LIST_CHANGED)
 
@@ -174,7 +180,8 @@ class Group:
             return request
         seat = seats.by_member.get(member.name)
         if seat is None or seat.member is not member or not seat.is_good or seat.session.principal != request.principal:
-            was_there = seat is not None or seats.is_taken_up
+            was_there = seat is not None or seats.is_taken_up or member.name in seats.lost
+            seats.lost.discard(member.name)
             seats.give_up(member.name)
             session = member.service.seat(guest, request.principal)
             if isinstance(session, Refusal):

@@ -45,7 +45,7 @@ class Pages:
         is_single: bool = True,
         groups: Mapping[str, Group] | None = None,
     ):
-        self.groups = groups or {}
+        self.groups = {} if groups is None else groups
         self.services = services
         self.is_single = is_single  # without names in paths
         self.gate = gate

@@ -8,6 +8,7 @@ rest there is round_trips.py of the zoo, which really asks in mid-call.
 Behind the bridge the servers are forks of a process that has done its imports: environments/forks.py says why.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 from environments import EverythingServer, conformance, everything_sdk1, everything_sdk2
 from environments.conformance import FAILURE, INFO, SUCCESS, WARNING, Results
 from environments.processes import free_port, listening
+from renaming import renaming
 from support import Bridge, zoo
 
 pytestmark = pytest.mark.timeout(240)  # the first test of a case waits for the suite, twice
@@ -148,6 +150,37 @@ def test_a_server_that_asks_in_mid_call_passes_as_one_that_answers_input_require
 
     assert failed == set(), why(asking, failed)
     assert len({scenario for scenario, _ in scored}) == 15
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory, note) -> Callable[[str], Results]:
+    """The results of a case with the server as a member of a group, beside another one of its kind, by the group's address."""
+    folder = tmp_path_factory.mktemp("grouped")
+
+    @cache
+    def hold(name: str) -> Results:
+        case = CASES[name]
+        with case.server().forks() as command:
+            server = {"command": command[0], "args": command[1:]}
+            (folder / "mcps.json").write_text(json.dumps({"mcpServers": {"a": server, "b": server}}))
+            with Bridge(None, "--config", folder / "mcps.json") as bridge, renaming(f"{bridge.url}/all/mcp") as url:
+                results = conformance.run(url, folder, requirements=case.requirements, timeout=120)
+        note(f"{name}: {results.seconds:.1f} in a group of two")
+        return results
+
+    return hold
+
+
+@pytest.mark.parametrize("name", ["2.3.0 at 2025-11-25", "2.3.0 at 2026-07-28"])
+def test_a_member_of_a_group_passes_by_its_address_as_it_passes_alone(held, grouped, name):
+    """But for names: `renaming.py` puts the prefix before those that the suite knows, and takes it away again."""
+    _, alone = held(name)
+    together = grouped(name)
+    lost = alone.having(SUCCESS) - together.having(SUCCESS)
+
+    assert not lost, why(together, lost)
+    assert together.having(FAILURE) <= alone.having(FAILURE)
+    assert together.checks.keys() == alone.checks.keys()
 
 
 def why(results: Results, checks: set) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.fleet import Fleet, StanzaError
+from bridge.fleet import Fleet, Stanza, StanzaError
 from bridge.fleet.load import read_stanza
+from bridge.settings import UsageError
 
 
 @pytest.fixture
@@ -194,3 +195,27 @@ def test_a_missing_folder_says_where_to_run_this(tmp_path):
 
 def test_a_stanza_takes_its_folder_s_name(write):
     assert read_stanza(write(GOOD) / "time/stanza.yaml").name == "time"
+
+
+@pytest.mark.parametrize(
+    "groups, why",
+    [
+        ({"time": ["time"]}, "groups: time: there is an MCP of this name"),
+        ({"dev": ["nobody"]}, "groups: dev: 'nobody' is no MCP here"),
+        ({"dev": []}, "groups: dev: it has no members"),
+        ({"Dev/x": ["time"]}, "it stands in a path"),
+    ],
+)
+def test_a_group_of_the_fleet_has_members_that_are_there(groups, why):
+    stanza = Stanza(name="time", pypi="mcp-server-time==1", command=["mcp-server-time"])
+
+    with pytest.raises(ValueError, match=why):
+        Fleet(stanzas=[stanza], groups=groups)
+
+
+def test_groups_are_refused_where_each_mcp_is_a_bridge_of_its_own():
+    stanza = Stanza(name="time", pypi="mcp-server-time==1", command=["mcp-server-time"])
+    fleet = Fleet(stanzas=[stanza], groups={"dev": ["time"]})
+
+    with pytest.raises(UsageError, match="groups of images/fleet.yaml \\(dev\\) need one bridge"):
+        list(fleet.render("kubernetes"))

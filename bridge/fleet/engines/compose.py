@@ -31,7 +31,7 @@ from bridge.fleet.engines.starting import Starting
 from bridge.fleet.engines.virtual_keys import agree
 from bridge.fleet.engines.waves import Outcome, is_lost
 from bridge.fleet.environment import Environment, for_compose, own_lines, startable
-from bridge.fleet.model import Fleet, release
+from bridge.fleet.model import Fleet, no_groups, release
 from bridge.fleet.project import write_private
 from bridge.fleet.targets import litellm, prometheus
 from bridge.fleet.targets.compose import LITELLM_DATABASE, flat
@@ -101,6 +101,8 @@ class Compose(Starting):
         return self._build([fleet[name] for name in names])
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
+        if fleet.groups:
+            raise EngineError(f"{no_groups(fleet)}: --engine embedded serves them, or take them out")
         wanted, left_out = startable(environment, fleet.only(names))
         self.project_name = self._claim(fleet)
         self._render(fleet)

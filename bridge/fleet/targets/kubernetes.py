@@ -13,7 +13,7 @@ from zlib import crc32
 from bridge.fleet import callers as known
 from bridge.fleet.egress import NEVER_4
 from bridge.fleet.files import MADE_BY, File, dump
-from bridge.fleet.model import PORT, Fleet
+from bridge.fleet.model import PORT, Fleet, no_groups
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import egress as way_out
@@ -23,6 +23,7 @@ from bridge.fleet.targets.compose import named_in
 from bridge.fleet.targets.sidecar import APPROVED, CALLER_SECRETS, SECRETS, has_references, options, parts, scratch, secret_path, variables
 from bridge.fleet.targets.template import fill, template
 from bridge.pins.lock import FILE as PINS
+from bridge.settings import UsageError
 
 UID = 10001
 TOKENS = ("operator_token", "bridge_token", "prometheus_token")  # the operator's, LiteLLM's, Prometheus'
@@ -35,6 +36,9 @@ WATCHER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": 
 
 
 def render(fleet: Fleet) -> Iterator[File]:
+    """Raises UsageError."""
+    if fleet.groups:
+        raise UsageError(no_groups(fleet))
     parts = {stanza.name: sidecar(fleet, stanza) for stanza in fleet.sidecars if not stanza.tests_only}
     if fleet.listed:
         parts["egress"] = egress(fleet)

@@ -1,0 +1,106 @@
+"""Sessions with a group: what they outlive, and that nothing of one client or member comes to another."""
+
+import json
+import random
+
+from configs import config, entry, names
+from support import Bridge, Http, Modern, Sse, Ws, eventually, text, zoo
+
+ADMIN = {"authorization": "Bearer admin-secret-0123456789"}
+CAN_BE_ASKED = {"sampling": {}, "roots": {}}
+
+
+def test_of_many_calls_with_the_same_ids_and_tokens_each_gets_its_own_answer_and_progress(tmp_path):
+    chance = random.Random(16)
+    mcps = {"a": entry(zoo("echo")), "a-b": entry(zoo("echo")), "b": entry(zoo("modern")), "c": entry(zoo("asks"))}
+    with Bridge(None, "--config", config(tmp_path, **mcps)) as bridge:
+        url = f"{bridge.url}/all"
+        with Http(url) as one, Http(url) as two, Sse(url) as three, Ws(url) as four, Modern(url) as five:
+            clients, calls = [one, two, three, four, five], []
+            for number in range(60):
+                for client in clients:
+                    member, steps = chance.choice(list(mcps)), chance.randint(1, 3)
+                    said = f"{number} of {clients.index(client)} to {member}"
+                    echo = {"name": f"{member}-echo", "arguments": {"message": said}, "_meta": {"progressToken": number}}
+                    work = {"name": f"{member}-progress", "arguments": {"steps": steps}, "_meta": {"progressToken": f"p{number}"}}
+                    calls.append((said, client.begin("tools/call", echo, id=number)))
+                    calls.append((f"{steps} steps", client.begin("tools/call", work, id=f"p{number}")))
+            answers = [(said, text(call.result(30))) for said, call in calls]
+            told = [[message for message in client.messages() if message["method"] == "notifications/progress"] for client in clients]
+
+        assert [said for said, _ in answers] == [answer for _, answer in answers]
+        for notices in told:
+            by_token = {}
+            for notice in notices:
+                by_token.setdefault(notice["params"]["progressToken"], []).append(notice["params"]["progress"])
+            assert all(steps == sorted(steps) and len(set(steps)) == len(steps) for steps in by_token.values())
+            assert by_token.keys() == {f"p{number}" for number in range(60)}
+
+
+def test_a_reload_of_one_member_is_noticed_by_nobody_who_calls_another(tmp_path):
+    (tmp_path / "admins").write_text("admin-secret-0123456789\n")
+    mcps = {"stays": entry(zoo("stateful")), "goes": entry(zoo("echo")), "old": entry(zoo("echo"))}
+    file = config(tmp_path, {"dev": ["stays", "goes"]}, **mcps)
+    with (
+        Bridge(None, "--config", file, "--admin-token-file", tmp_path / "admins") as bridge,
+        Http(f"{bridge.url}/all", capabilities=CAN_BE_ASKED) as client,
+        Http(f"{bridge.url}/dev") as other,
+    ):
+        client.call("stays-remember", key="k", value="kept")
+        before = text(client.call("goes-pid"))
+        client.request("tools/list")
+        slow = client.begin_call("goes-slow", seconds=2)
+        del mcps["old"]
+        config(tmp_path, {"few": ["goes"]}, **(mcps | {"goes": entry(zoo("echo"), max_in_flight=3), "new": entry(zoo("echo"))}))
+        assert bridge.http.post("/-/reload", headers=ADMIN).status_code == 200
+        client.wait_for("notifications/tools/list_changed")
+
+        assert text(slow.result(20)) == "slept 2"
+        assert json.loads(text(client.call("stays-recall", key="k")))["value"] == "kept"
+        assert "is lost" in client.call("goes-pid")["error"]["message"]
+        assert text(client.call("goes-pid")) != before
+        assert {name.partition("-")[0] for name in names(client.request("tools/list"))} == {"stays", "goes", "new"}
+        assert other.post({"jsonrpc": "2.0", "id": 1, "method": "ping"}).status_code == 404
+        with Http(f"{bridge.url}/few") as few:
+            assert text(few.call("goes-echo", message="hi")) == "hi"
+
+
+def test_a_session_outlives_the_bridge(tmp_path):
+    (tmp_path / "key").write_text("0123456789abcdef0123456789abcdef")
+    options = ("--config", config(tmp_path, a=entry(zoo("echo"))), "--session-key-file", tmp_path / "key")
+    with Bridge(None, *options) as bridge:
+        client = Http(f"{bridge.url}/all", listen=False)
+        client.__enter__()
+        port = int(bridge.url.rpartition(":")[2])
+        assert text(client.call("a-echo", message="before")) == "before"
+    with Bridge(None, *options, port=port):
+        eventually(lambda: text(client.call("a-echo", message="after")) == "after")
+        client.close()
+
+
+def test_litellm_without_a_session_lists_and_calls(tmp_path):
+    with Bridge(
+        None, "--config", config(tmp_path, a=entry(zoo("echo")), dead=entry(zoo("dies_at_start"))), "--profile", "litellm", ready=False
+    ) as bridge:
+        eventually(lambda: bridge.get("/a/readyz").status_code == 200)
+        headers = {"accept": "application/json, text/event-stream"}
+
+        def ask(method, params):
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            return bridge.http.post("/all/mcp", headers=headers, json=message).json()["result"]
+
+        assert "a-echo" in [tool["name"] for tool in ask("tools/list", {})["tools"]]
+        assert ask("tools/call", {"name": "a-echo", "arguments": {"message": "hi"}})["content"][0]["text"] == "hi"
+        assert ask("tools/call", {"name": "nobody", "arguments": {}})["isError"] is True
+
+
+def test_a_batch_goes_to_several_members_and_is_answered_together(tmp_path):
+    mcps = {"a": entry(zoo("echo")), "b": entry(zoo("echo"))}
+    with Bridge(None, "--config", config(tmp_path, **mcps)) as bridge, Http(f"{bridge.url}/all", version="2025-03-26") as client:
+        calls = [
+            {"jsonrpc": "2.0", "id": name, "method": "tools/call", "params": {"name": f"{name}-echo", "arguments": {"message": name}}}
+            for name in ("a", "b", "nobody")
+        ]
+        answers = {answer["id"]: answer for answer in client.post(calls).json()}
+
+        assert text(answers["a"]) == "a" and text(answers["b"]) == "b" and answers["nobody"]["error"]["code"] == -32602
