@@ -214,7 +214,9 @@ class Registration(Part):
     enabled: bool = True
     alias: str = Field("", description="its name in LiteLLM, before the '-' of each tool (default: the stanza's name, '_' for '-')")
     access_groups: ShownNames = Field(default_factory=list)
-    allow_all_keys: bool = Field(True, description="LiteLLM 1.80 and newer: keys without a grant may use it")
+    allow_all_keys: bool = Field(
+        True, description="LiteLLM 1.80 and newer: keys without a grant may use it; with litellm.database only where this is written"
+    )
     timeout: float | None = Field(None, gt=0, description="seconds for a call; LiteLLM 1.90 and newer")
     extra_headers: ShownNames = Field(
         default_factory=list, description="headers of the client that are passed on; LiteLLM 1.77.7 and newer"

@@ -15,6 +15,7 @@ from bridge.fleet.commands.common import load, progress, short_path
 from bridge.fleet.engines import EngineError, choice, remembered
 from bridge.fleet.fleet_file import FleetFile
 from bridge.fleet.load import FLEET
+from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, write_private
 from bridge.fleet.ship import write_shipped
 from bridge.fleet.transaction import whole_or_not_at_all
@@ -56,7 +57,9 @@ def _list(project: Project, as_json: bool) -> int:
     fleet = load(project)
     said = callers.shipped(fleet.callers, litellm_may=fleet.litellm_may)["callers"]
     teams = {name: team for name, entry in fleet.callers.items() if (team := callers.team_of(entry))}
-    rows = [(name, "; ".join(_rights(entry)), *([teams.get(name, "")] if teams else [])) for name, entry in said.items()]
+    there = _in_litellm(project, fleet) if fleet.litellm.database else {}
+    more = [(word, values) for word, values in (("team", teams), ("LiteLLM", there)) if values]
+    rows = [(name, "; ".join(_rights(entry)), *(values.get(name, "") for _, values in more)) for name, entry in said.items()]
     if as_json:
         print(
             json.dumps(
@@ -69,8 +72,20 @@ def _list(project: Project, as_json: bool) -> int:
             )
         )
     else:
-        print("\n".join(columns([["caller", "may", *(["team"] if teams else [])], *map(list, rows)])))
+        print("\n".join(columns([["caller", "may", *(word for word, _ in more)], *map(list, rows)])))
     return 0
+
+
+def _in_litellm(project: Project, fleet: Fleet) -> dict[str, str]:
+    """Who has a key there, where it can be asked."""
+    memory = remembered(project)
+    try:
+        given = choice.engine(memory.engine, project, progress()).given_keys() if memory else set()
+    except EngineError:
+        given = set()
+    known = callers.check(fleet.callers)
+    digests = {name: {digest.hex() for digest in known.of(name).digests} for name in fleet.callers if name != callers.LITELLM}
+    return {name: "has a key" if of and of <= given else "has no key: mcp-bridge up" for name, of in digests.items()}
 
 
 def _rights(entry: dict[str, Any]) -> list[str]:

@@ -128,6 +128,9 @@ class Engine(Protocol):
     def give_keys(self, fleet: Fleet, environment: Environment) -> int:
         """Make LiteLLM's virtual keys and teams those of the callers, where it has a database. Returns how many changed. Raises EngineError."""
 
+    def given_keys(self) -> set[str]:
+        """The hashes of the callers' keys that LiteLLM has. Raises EngineError."""
+
     def down(self, volumes: bool = False) -> None:
         """End all that `up` started."""
 

@@ -28,7 +28,7 @@ from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
 from bridge.fleet.engines.starting import Starting
-from bridge.fleet.engines.virtual_keys import agree
+from bridge.fleet.engines.virtual_keys import agree, given
 from bridge.fleet.engines.waves import Outcome, is_lost
 from bridge.fleet.environment import Environment, for_compose, own_lines, startable
 from bridge.fleet.model import Fleet, no_groups, release
@@ -146,6 +146,14 @@ class Compose(Starting):
     def give_keys(self, fleet: Fleet, environment: Environment) -> int:
         if not fleet.litellm.database:
             return 0
+        key = environment.values.get("LITELLM_MASTER_KEY", "")
+        return agree(fleet, self.urls(fleet, environment).litellm, key, self._litellms_database())
+
+    def given_keys(self) -> set[str]:
+        return given(self._litellms_database())
+
+    def _litellms_database(self) -> Callable[[str], str]:
+        """What runs SQL there. Raises EngineError."""
         found = {one.service: one for one in checkout.of_project(checkout.name_of(self.project))}
         for name in (DATABASE, LITELLM):
             if name not in found or found[name].state != "running":
@@ -158,7 +166,7 @@ class Compose(Starting):
             except Failed as error:
                 raise EngineError(f"LiteLLM's database cannot be asked: {error.reason}") from None
 
-        return agree(fleet, self.urls(fleet, environment).litellm, environment.values.get("LITELLM_MASTER_KEY", ""), query)
+        return query
 
     def _start_litellm(self, config: dict[str, Any], hashes: dict[str, str]) -> Outcome:
         """Start it with this configuration, or give it that; where it does not take it, with the one before."""

@@ -138,6 +138,9 @@ class Embedded:
     def give_keys(self, fleet: Fleet, environment: Environment) -> int:
         return 0
 
+    def given_keys(self) -> set[str]:
+        return set()
+
     def _install(self, fleet: Fleet, environment: Environment) -> tuple[dict[str, dict[str, Any]], Started]:
         """The entries of all that can run here; what cannot is left out with its reason."""
         wanted, left_out = startable(environment, fleet)

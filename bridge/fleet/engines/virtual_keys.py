@@ -102,6 +102,11 @@ def agree(fleet: Fleet, url: str, key: str, query: Callable[[str], str]) -> int:
         raise EngineError(f"LiteLLM does not take the callers' keys: {silence}") from None
 
 
+def given(query: Callable[[str], str]) -> set[str]:
+    """The hashes of those of ours that it has. Raises EngineError."""
+    return {one["token"] for one in Database(query).state()["keys"] if one["ours"]}
+
+
 def _agree(want: Wanted, there: dict[str, Any], database: Database, gateway: Gateway) -> int:
     keys = {one["token"]: one for one in there["keys"]}
     teams = {one["id"]: one["permission"] for one in there["teams"]}
