@@ -24,6 +24,7 @@ class Validity:
     since: datetime
     until: datetime
     hosts: tuple[str, ...]
+    serial: int
 
     def ends_soon(self, now: datetime) -> bool:
         return self.until - now < SOON
@@ -64,7 +65,7 @@ def validity(certificate: str, key: str, now: datetime) -> Validity:
         hosts = (*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress)))
     except (x509.ExtensionNotFound, ValueError):
         hosts = ()
-    found = Validity(own.not_valid_before_utc, own.not_valid_after_utc, hosts)
+    found = Validity(own.not_valid_before_utc, own.not_valid_after_utc, hosts, own.serial_number)
     _read(key)
     server_context(certificate, key)
     if found.until < now:

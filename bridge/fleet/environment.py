@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.fleet import secrets_of_callers
+from bridge.fleet import secrets_of_callers, tls
 from bridge.fleet.bounds import why_not_mounted, why_not_named
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import OF_DATABASE, Fleet
@@ -38,6 +38,7 @@ OURS = "# These lines are written anew by each `mcp-bridge up`:"
 KEY = "litellm_key"  # in compose/state: for commands that people copy
 EVERYWHERE = ("0.0.0.0", "::")
 COPIES = "secrets.json"
+TLS = "tls"  # the profile of what gives the door its certificate
 PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
 DATABASE_HOST = "database"
 
@@ -58,8 +59,20 @@ class Environment:
         """The address that this machine reaches those ports at."""
         return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
 
+    @property
+    def is_secure(self) -> bool:
+        """Whether the door speaks https."""
+        return bool(self.values.get(tls.CERTIFICATE))
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.is_secure else "http"
+
     def as_shown(self) -> "Environment":
-        """The same, for addresses that are told to people: where the network may come in, others can use them too."""
+        """The same, for addresses that are told to people: with the name that the certificate is for; and where the network may come in,
+        others can use them too."""
+        if self.is_secure and (name := self.values.get(tls.HOST)):
+            return Environment({**self.values, "LAN_BIND": name})
         if self.host not in EVERYWHERE:
             return self
         return Environment({**self.values, "LAN_BIND": _own_address(ipv6=self.host == "::")})
@@ -114,6 +127,7 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
             "take that line out, and `mcp-bridge up` makes a random one"
         )
     refuse_places(project, fleet, values)
+    secure = tls.lines(values)
     _refuse_two_values(project, said, files)
     secrets_of_callers.refuse_files(project, fleet)
     fresh = not project.env_file.exists()
@@ -126,7 +140,7 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
     project.env_file.chmod(0o600)
     _write_secrets(project, fleet, values, said | made)
     write_private(private(project.state) / KEY, values["LITELLM_MASTER_KEY"] + "\n")
-    return Environment(values)
+    return Environment({name: value for name, value in (values | secure).items() if value is not None})
 
 
 def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
@@ -145,6 +159,7 @@ def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -
     per_caller = fleet.caller_secrets
     return {
         "COMPOSE_PROFILES": ",".join(_profiles(environment, fleet, started)) or None,
+        **{name: environment.values.get(name) for name in (tls.FOLDER, tls.HOST)},
         "LITELLM_CONFIG": "./state/litellm.yaml",
         "PROMETHEUS_CONFIG": "./state/prometheus.yml",
         **{f"{name}_FILE": None for name in ("BRIDGE_TOKEN", *PASSWORDS)},
@@ -165,11 +180,13 @@ def _group_of_docker() -> str:
 
 def _profiles(environment: Environment, fleet: Fleet, started: list[Stanza]) -> list[str]:
     """Those of the MCPs that start, and those of the operator's that are no MCP's."""
-    of_mcps = {"postgres", *(stanza.name for stanza in fleet.stanzas)}
+    of_mcps = {"postgres", TLS, *(stanza.name for stanza in fleet.stanzas)}
     own = [name for name in environment.profiles if name not in of_mcps]
     needed = [stanza.profile for stanza in started if stanza.profile]
     if any("database" in stanza.needs for stanza in started):
         needed.append("postgres")
+    if environment.is_secure:
+        needed.append(TLS)
     return list(dict.fromkeys([*own, *needed]))
 
 

@@ -29,6 +29,7 @@ class Endpoint:
     url: str = ""
     command: tuple[str, ...] = ()
     era: str = "auto"
+    is_here: bool = False  # on this machine: nobody stands between
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ def service(stanza: Stanza) -> dict:
     return compose.sidecar(FLEET, stanza)["services"][stanza.name]
 
 
-STAYING = pytest.mark.parametrize("name", [name for name in SERVICES if name != "keys"])
+STAYING = pytest.mark.parametrize("name", [name for name in SERVICES if name not in ("keys", "certificate")])
 
 
 @STAYING
@@ -55,6 +55,20 @@ def test_what_makes_the_keys_has_no_network_no_right_and_an_end():
 
     assert (one["network_mode"], one["cap_drop"], one["restart"]) == ("none", ["ALL"], "no") and "cap_add" not in one
     assert one["security_opt"] == ["no-new-privileges:true"] and set(one["environment"]) == {"TZ"}
+
+
+def test_what_reads_the_operators_key_has_no_network_and_may_do_nothing_but_read():
+    """It is started where compose/.env has TLS_CERT, and the door waits for it then."""
+    one, door = SERVICES["certificate"], SERVICES["door"]
+
+    assert (one["network_mode"], one["cap_drop"], one["cap_add"]) == ("none", ["ALL"], ["DAC_READ_SEARCH"])
+    assert one["read_only"] is True and one["security_opt"] == ["no-new-privileges:true"] and one["profiles"] == ["tls"]
+    assert [volume for volume in one["volumes"] if not volume.endswith(":ro")] == ["tls:/run/tls"]
+    assert "tls:/run/tls:ro" in door["volumes"] and door["depends_on"]["certificate"]["required"] is False
+    assert [name for name, service in SERVICES.items() if any("/run/tls" in str(volume) for volume in service.get("volumes", ()))] == [
+        "door",
+        "certificate",
+    ]
 
 
 @EVERY
@@ -158,7 +172,7 @@ def test_each_mcp_starts_alone_with_what_it_needs():
     assert all(
         one["depends_on"]["keys"]["condition"] == "service_completed_successfully"
         for name, one in SERVICES.items()
-        if name not in ("keys", "alertmanager", "dashboards")
+        if name not in ("keys", "certificate", "alertmanager", "dashboards")
     )
 
 

@@ -158,4 +158,4 @@ def test_docker_without_addresses_for_more_networks_is_told(project, monkeypatch
 def test_every_check_is_documented():
     text = (Path(__file__).parent.parent.parent / "docs/operations.md").read_text()
 
-    assert all(f"| {name} |" in text for name in ("Docker", "disk", "ports", "clock", "networks", "names", "registries"))
+    assert all(f"| {name} |" in text for name in ("Docker", "disk", "ports", "certificate", "clock", "networks", "names", "registries"))

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from kinds import Stanza
 from support import eventually, zoo
+from support.certificates import Authority, serial_of
 
 from bridge.callers.tokens import hash_of
 from bridge.fleet import Fleet
@@ -30,7 +32,7 @@ class Door:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in ("said", *(f"keys/{reader}" for reader in ("litellm", "prometheus", "database", "door", "mcp")), *MCPS):
+        for name in ("said", *(f"keys/{reader}" for reader in ("litellm", "prometheus", "database", "door", "mcp")), *MCPS, "tls"):
             (folder / name).mkdir(parents=True)
         (folder / "names").write_text("".join(f"{name}\n" for name in MCPS))
         for name in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD"):
@@ -42,7 +44,7 @@ class Door:
         self.token = (folder / "keys/litellm/BRIDGE_TOKEN").read_text()
         self.watch = (folder / "keys/prometheus/PROMETHEUS_TOKEN").read_text()
         self.seen: list[tuple[str, str]] = []
-        self.inside, self.published = free_ports(2)
+        self.inside, self.published, self.secure = free_ports(3)
         fleet = Fleet(
             stanzas=[
                 Stanza(name="time", command="a", pypi="time-mcp==1.2.3"),
@@ -62,7 +64,10 @@ class Door:
         )
         for port, here in ((8000, self.inside), (8080, self.published)):
             conf = conf.replace(f"listen {port}", f"listen 127.0.0.1:{here}").replace(f" {port}'", f" {here}'")
-        for port in (4000, 9090):
+        conf = conf.replace("/run/tls/", f"{folder}/tls/").replace(r":[024]\d[+-]", r":\d[02468][+-]")  # turns of a second
+        conf = conf.replace("listen 18080", f"listen 127.0.0.1:{self.secure}")
+        conf = conf.replace("'ours 18080'", f"'ours {self.secure}'")
+        for port in (4000, 9090, 14000):
             conf = conf.replace(f"listen {port}", f"listen unix:{folder}/{port}")
         (folder / "door.conf").write_text("user root;\n" * (os.geteuid() == 0) + conf)
 
@@ -273,3 +278,65 @@ def test_where_callers_differ_nobody_is_told_the_names_without_a_key(said, expec
 
     assert [one["server"]["title"] for one in json.loads(registry.document(fleet))["servers"]] == ["time"] * expected
     assert registry.is_served(fleet.model_copy(update={"registry": True}))
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def renewing(front, authority, tmp_path_factory):
+    """A folder with cert.pem and key.pem, which the fleet's program gives to the door for as long as the tests run."""
+    folder = tmp_path_factory.mktemp("renewing")
+    certificate, key = authority.issue(folder)
+    program = front.folder / "certificate.py"
+    program.write_text(
+        template("certificate.py")
+        .replace("/run/tls/", f"{front.folder}/tls/")
+        .replace("EVERY = 1.0", "EVERY = 0.05")
+        .replace("TURN = 10", "TURN = 1")
+    )
+    variables = {"TLS_CERT": str(certificate), "TLS_KEY": str(key)}
+    with subprocess.Popen([sys.executable, "-I", str(program)], env=variables, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            eventually(lambda: (front.folder / "tls/1.pem").exists())
+            yield folder, process
+        finally:
+            process.terminate()
+
+
+def test_over_https_the_operator_is_known_and_an_mcp_hears_so(front, renewing, authority):
+    trust = ssl.create_default_context(cafile=authority.file)
+    answer = httpx.get(f"https://127.0.0.1:{front.secure}/git/mcp", headers={"authorization": f"Bearer {front.token}"}, verify=trust)
+    name, heard = front.seen[-1]
+
+    assert (answer.status_code, name, header("x-forwarded-proto", heard)) == (200, "git", "https")
+    assert front.token not in heard
+
+
+def test_plain_http_on_a_port_with_tls_is_sent_to_https(front, renewing):
+    answer = httpx.post(f"http://127.0.0.1:{front.secure}/git/mcp?a=1", content=b"{}")
+
+    assert (answer.status_code, answer.headers["location"]) == (308, f"https://127.0.0.1:{front.secure}/git/mcp?a=1")
+
+
+def test_a_renewed_certificate_is_shown_and_the_connections_of_before_go_on(front, renewing, authority):
+    """By nginx as it runs: a reload would end calls after `worker_shutdown_timeout`."""
+    folder, process = renewing
+    with httpx.Client(base_url=f"https://127.0.0.1:{front.secure}", verify=False) as client:
+        assert client.get("/healthz").text == "ok\n"
+        before = serial_of("127.0.0.1", front.secure)
+        certificate, key = authority.issue(folder / "new")
+        os.replace(certificate, folder / "cert.pem")
+        assert next(line for line in process.stderr if "not taken" in line)  # as long as they do not fit
+        assert serial_of("127.0.0.1", front.secure) == before
+        os.replace(key, folder / "key.pem")
+        eventually(lambda: [serial_of("127.0.0.1", front.secure) for _ in range(9)].count(before) == 0)  # and no handshake fails meanwhile
+        stream = client._transport._pool.connections[0]
+
+        assert client.get("/healthz").text == "ok\n"
+        assert client._transport._pool.connections == [stream]  # the same connection

@@ -1,6 +1,6 @@
 """What of this machine a fleet needs, looked at before anything is built: each with what was seen, and the way out.
 
-    machine.py      the disk, the ports, the clock, the registries as this machine reaches them
+    machine.py      the disk, the ports, the certificate, the clock, the registries as this machine reaches them
     containers.py   Docker itself, room for its networks, names and registries as a container sees them
 
 `up` asks for what takes a moment, and at its first time for all of it, as `mcp-bridge doctor` does.
@@ -9,6 +9,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from bridge.fleet import tls
 from bridge.fleet.doctor import containers, machine
 from bridge.fleet.doctor.finding import FAILED, Check, Finding, Patient
 from bridge.fleet.engines import EngineError
@@ -17,6 +18,8 @@ from bridge.fleet.engines import EngineError
 def examine(patient: Patient, is_thorough: bool = True) -> list[Finding]:
     """What was found. Without Docker nothing is asked of it."""
     checks: dict[str, Check] = {"disk": machine.disk, "ports": machine.ports, "clock": machine.clock}
+    if tls.is_said(patient.environment.values):
+        checks["certificate"] = machine.certificate
     found = []
     if patient.engine.name == "compose":
         found = [_finding(("Docker", containers.engine), patient)]

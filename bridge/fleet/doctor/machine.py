@@ -1,16 +1,19 @@
-"""What the machine itself has: room on its disks, free ports, the right time, a way to the registries."""
+"""What the machine itself has: room on its disks, free ports, a certificate, the right time, a way to the registries."""
 
 import os
 import shutil
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import bridge
+from bridge.fleet import tls
 from bridge.fleet.doctor.finding import FAILED, OK, Patient
 from bridge.fleet.engines import docker
 from bridge.fleet.engines.cache import cache
 from bridge.fleet.engines.packages import trusting, uv
 from bridge.fleet.engines.programs import Failed, run
+from bridge.settings import UsageError
 
 NEEDED = 1 << 30  # bytes: one image of the larger MCPs
 AHEAD = 300.0  # seconds that two clocks may differ
@@ -37,6 +40,27 @@ def disk(patient: Patient) -> tuple[str, str, str]:
 def ports(patient: Patient) -> tuple[str, str, str]:
     patient.engine.refuse_taken_ports(patient.fleet, patient.environment)
     return OK, "they are free, or ours", ""
+
+
+def certificate(patient: Patient) -> tuple[str, str, str]:
+    """What TLS_CERT and TLS_KEY of compose/.env are, and whether the door shows it."""
+    said = patient.environment
+    try:
+        valid = tls.checked(said.values)
+    except UsageError as error:
+        seen, _, todo = str(error).rpartition(": ")
+        return FAILED, seen, todo
+    assert valid is not None  # it was asked for because there is one
+    until = f"for {', '.join(valid.hosts)} until {valid.until:%Y-%m-%d}"
+    if valid.ends_soon(datetime.now(UTC)):
+        return OK, f"{until}, which is soon", "is it renewed? certbot renew --dry-run, acme.sh --cron"
+    port = said.port("MCP_PORT", patient.fleet.port)
+    if tls.shown_at(said.reached_at.strip("[]"), port) not in (None, valid.serial):
+        return OK, f"{until}; the door shows another one", "mcp-bridge up; if that does not help: mcp-bridge logs certificate"
+    name = said.values.get(tls.HOST)
+    if name and name not in patient.fleet.hosts:
+        return OK, until, f"LiteLLM is reached by no name but those of images/fleet.yaml: hosts: [{name}]"
+    return OK, until, ""
 
 
 def clock(patient: Patient) -> tuple[str, str, str]:

@@ -23,7 +23,7 @@ from typing import Any
 from bridge.fleet import files, targets
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Started, Urls, checkout, docker
-from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, EGRESS, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import ALERTMANAGER, CERTIFICATE, DASHBOARDS, DATABASE, DOOR, EGRESS, KEYS, LITELLM, PROMETHEUS, QUICK
 from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
@@ -68,8 +68,8 @@ class Compose(Starting):
     def urls(self, fleet: Fleet, environment: Environment) -> Urls:
         host = environment.reached_at
         return Urls(
-            f"http://{host}:{environment.port('MCP_PORT', fleet.port)}",
-            f"http://{host}:{environment.port('LITELLM_PORT', 4000)}",
+            f"{environment.scheme}://{host}:{environment.port('MCP_PORT', fleet.port)}",
+            f"{environment.scheme}://{host}:{environment.port('LITELLM_PORT', 4000)}",
             f"http://127.0.0.1:{environment.port('PROMETHEUS_PORT', 9090)}",
             f"http://localhost:{environment.port('GRAFANA_PORT', 3000)}" if DASHBOARDS in environment.profiles else "",
         )
@@ -120,7 +120,8 @@ class Compose(Starting):
             DASHBOARDS: DASHBOARDS in environment.profiles,
             EGRESS: EGRESS not in troubles and any(stanza.reaches for stanza in sidecars),
         }
-        first = [DOOR, PROMETHEUS, *(name for name, is_needed in needed.items() if is_needed)]
+        secure = [CERTIFICATE] if environment.is_secure else []
+        first = [*secure, DOOR, PROMETHEUS, *(name for name, is_needed in needed.items() if is_needed)]
         self.values = environment.values
         self._renew_keys()
         others_removed = self._end_others([*first, KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)])
@@ -251,6 +252,7 @@ class Compose(Starting):
             ALERTMANAGER: "alertmanager",
             DASHBOARDS: "grafana",
             EGRESS: "egress",
+            CERTIFICATE: "certificate",
         }
         found = [Running(name, kinds.get(name, "mcp"), *state) for name, state in self._containers().items()]
         return sorted(found, key=lambda one: (one.kind != "mcp", one.name))

@@ -120,6 +120,11 @@ class Embedded:
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         if fleet.litellm.database:
             raise EngineError("the embedded engine has no Postgres: --engine compose, or take 'database: true' out of images/fleet.yaml")
+        if environment.is_secure:
+            raise EngineError(
+                "the embedded engine has no door that speaks https: --engine compose, or take TLS_CERT out of compose/.env, "
+                "and let a proxy in front of it do so"
+            )
         private(self.project.state)
         private(self.state)
         entries, started = self._install(fleet.only(names), environment)

@@ -10,7 +10,19 @@ import yaml
 from bridge.fleet import files
 from bridge.fleet.engines import EngineError, checkout, docker
 from bridge.fleet.engines import litellm as engines_litellm
-from bridge.fleet.engines.composed import ALERTMANAGER, DASHBOARDS, DATABASE, DOOR, EGRESS, HEALTHY, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import (
+    ALERTMANAGER,
+    CERTIFICATE,
+    DASHBOARDS,
+    DATABASE,
+    DOOR,
+    EGRESS,
+    HEALTHY,
+    KEYS,
+    LITELLM,
+    PROMETHEUS,
+    QUICK,
+)
 from bridge.fleet.engines.images import Images
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import that_were_given_up
@@ -131,6 +143,7 @@ class Starting(Images):
             ALERTMANAGER: "",
             DASHBOARDS: f"{urls.grafana}/api/health",
             EGRESS: "",
+            CERTIFICATE: "",
         }.get(name, f"{urls.mcps}/{name}/readyz")
 
     def _stamps(self) -> dict[str, str]:
@@ -148,6 +161,7 @@ class Starting(Images):
             DATABASE: [],
             ALERTMANAGER: [self.project.compose / "alertmanager.sh"],
             DASHBOARDS: sorted((self.project.compose / "dashboards").glob("*")),
+            CERTIFICATE: [self.project.compose / "certificate.py"],
         }
         own |= {stanza.name: [self.project.secret(stanza, name) for name in stanza.secrets] for stanza in sidecars}
         keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, *(stanza.name for stanza in sidecars))}}

@@ -38,7 +38,7 @@ THIS_MACHINE = f"{HOST}:host-gateway"  # by a name: Docker Desktop knows it, Doc
 INNER = {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
 NETWORKS = {"inside": INNER, "front": {}, "outside": {"driver_opts": {"com.docker.network.bridge.enable_icc": "false"}}}
 SOCKET = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777,size=64k,nr_inodes=16"}}  # all that a child can fill
-KEYS, CALLERS = "/run/keys", "/run/callers"
+KEYS, CALLERS, TLS = "/run/keys", "/run/callers", "/run/tls"
 READERS = ("litellm", "prometheus", "database", "door", "mcp")
 OWN_KEYS = ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD")
 LITELLM_DATABASE = "litellm-database"
@@ -84,7 +84,7 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
     yield File("compose/door/registry.json", registry.document(fleet))
     yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
-    for name in ("keys.py", "litellm_server.py"):
+    for name in ("keys.py", "certificate.py", "litellm_server.py"):
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")
     for path, name in (("database/reader.sh", "reader.sh"), ("alertmanager.sh", "alertmanager.sh")):
         first, _, rest = template(name).partition("\n")
@@ -213,10 +213,10 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
 def door(fleet: Fleet) -> dict[str, Any]:
     """What all others need: the door, the keys, the networks, and a socket for each MCP."""
     published = (
-        ("${LAN_BIND:-127.0.0.1}", f"${{MCP_PORT:-{fleet.port}}}", front.PUBLISHED),
-        ("${LAN_BIND:-127.0.0.1}", "${LITELLM_PORT:-4000}", front.LITELLM),
+        ("${LAN_BIND:-127.0.0.1}", f"${{MCP_PORT:-{fleet.port}}}", f"${{TLS_CERT:+1}}{front.PUBLISHED}"),
+        ("${LAN_BIND:-127.0.0.1}", "${LITELLM_PORT:-4000}", f"${{TLS_CERT:+1}}{front.LITELLM}"),
         ("127.0.0.1", "${PROMETHEUS_PORT:-9090}", front.PROMETHEUS),
-    )  # Prometheus asks nobody who they are: never beyond this machine
+    )  # Prometheus asks nobody who they are: never beyond this machine, and so without TLS
     said = [*OWN_KEYS, *(OF_DATABASE if fleet.litellm.database else ()), *_named(fleet)]
     audits = {stanza.name: f"{stanza.name}-audit" for stanza in fleet.sidecars} if fleet.audit else {}
     of_proxy = [f"egress-socket:{front.SOCKETS}/egress:ro"] if fleet.listed else []
@@ -228,10 +228,11 @@ def door(fleet: Fleet) -> dict[str, Any]:
                 "environment": ZONE,
                 "volumes": [
                     _keys("door"),
+                    f"tls:{TLS}:ro",
                     *(f"{_socket(stanza)}:{front.SOCKETS}/{stanza.name}:ro" for stanza in fleet.sidecars),
                     *of_proxy,
                 ],
-                "depends_on": AFTER_KEYS,
+                "depends_on": AFTER_KEYS | {"certificate": {"condition": "service_healthy", "required": False}},
                 "ports": [f"{address}:{port}:{inside}" for address, port, inside in published],
                 "networks": {
                     "inside": {"aliases": [*(stanza.name for stanza in fleet.sidecars), *(["egress"] if fleet.listed else [])]},
@@ -263,10 +264,12 @@ def door(fleet: Fleet) -> dict[str, Any]:
                 "mem_limit": "64m",
                 "pids_limit": 16,
             },
+            "certificate": certificate(fleet),
         },
         "networks": NETWORKS,
         "configs": {f"said-{name}": {"content": f"=${{{name}:-}}"} for name in said},
         "volumes": {f"keys-{reader}": {} for reader in READERS}
+        | {"tls": SOCKET}
         | {_socket(stanza): SOCKET for stanza in fleet.sidecars}
         | {volume: {} for volume in audits.values()},
     }
@@ -293,6 +296,30 @@ def egress(fleet: Fleet) -> dict[str, Any]:
             }
         },
         "volumes": dict.fromkeys(("egress-socket", *ways), SOCKET),
+    }
+
+
+def certificate(fleet: Fleet) -> dict[str, Any]:
+    """Gives the door what TLS_CERT and TLS_KEY are. It is started where they are said."""
+    return {
+        "image": fleet.pinned(fleet.python_image),
+        "profiles": ["tls"],
+        "entrypoint": ["python", "-I", "/certificate.py"],
+        "environment": ZONE | {"TLS_CERT": "${TLS_CERT:-}", "TLS_KEY": "${TLS_KEY:-}"},
+        "volumes": ["./certificate.py:/certificate.py:ro", "${TLS_FOLDER:-./defaults}:${TLS_FOLDER:-/nothing}:ro", f"tls:{TLS}"],
+        "healthcheck": {
+            "test": ["CMD", "test", "-s", f"{TLS}/1.pem"],
+            "interval": "2s",
+            "timeout": "4s",
+            "start_period": "60s",
+            "retries": 3,
+        },
+        "network_mode": "none",
+        "user": "0:0",  # a key is its owner's alone, who may be anybody
+        **COMMON,
+        "cap_add": ["DAC_READ_SEARCH"],
+        "mem_limit": "64m",
+        "pids_limit": 16,
     }
 
 

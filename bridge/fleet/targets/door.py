@@ -47,7 +47,7 @@ def conf(fleet: Fleet) -> str:
             "namespace": re.escape(registry.NAMESPACE),
             "address": registry.ADDRESS,
             "time": registry.TIME,
-            "gateways": _gateway("litellm", LITELLM, BODIES) + _gateway("prometheus", PROMETHEUS, "1m"),
+            "gateways": _gateway("litellm", LITELLM, BODIES, f"\n    listen 1{LITELLM} ssl;") + _gateway("prometheus", PROMETHEUS, "1m"),
         },
     )
 
@@ -74,10 +74,10 @@ def _published(stanza: Stanza) -> str:
 """
 
 
-def _gateway(name: str, port: int, bodies: str) -> str:
+def _gateway(name: str, port: int, bodies: str, secure: str = "") -> str:
     return f"""
   server {{
-    listen {port};
+    listen {port};{secure}
     limit_conn callers 1024;
     client_max_body_size {bodies};
     set $prefix '';

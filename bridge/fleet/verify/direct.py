@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from bridge.fleet.ask import Http, NoResponse, Response
+from bridge.fleet.ask import Http, NoResponse, Response, any_certificate
 from bridge.fleet.engines import Running
 from bridge.fleet.engines.readiness import given_up
 from bridge.fleet.parts import Smoke
@@ -73,7 +73,10 @@ def endpoints(stanza: Stanza, url: str) -> list[Endpoint]:
     """All transports of a sidecar; the one of a remote MCP."""
     if stanza.is_remote:
         return [Endpoint("sse" if stanza.transport == "sse" else "streamable-http", url)]
-    return [Endpoint(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending) for name, ending in ENDINGS.items()]
+    return [
+        Endpoint(name, (url.replace("http", "ws", 1) if name == "websocket" else url) + ending, is_here=True)
+        for name, ending in ENDINGS.items()
+    ]
 
 
 def _is_running(stanza: Stanza, running: Running | None, needs: dict[str, Running | None], trouble: str) -> Hop:
@@ -254,7 +257,16 @@ def _advice(stanza: Stanza, reason: str) -> str:
 def plan(endpoint: Endpoint, headers: dict[str, str], patience: float) -> Plan:
     """One way, with what `visit` needs to know."""
     return Plan(
-        endpoints=(endpoint,), headers=headers, environment={}, cwd=None, timeout=patience, call=None, expect="", json=False, openai=False
+        endpoints=(endpoint,),
+        headers=headers,
+        environment={},
+        cwd=None,
+        timeout=patience,
+        call=None,
+        expect="",
+        json=False,
+        openai=False,
+        trust=any_certificate() if endpoint.is_here else None,
     )
 
 
