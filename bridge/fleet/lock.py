@@ -314,9 +314,9 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
     ]
 
 
-def _npm(node: Path, folder: str, *words: str) -> str:
+def _npm(node: Path, folder: str, *words: str, patience: float = PATIENCE) -> str:
     path = os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])
-    return run([*packages.npm(node), *words, "--loglevel=error"], PATIENCE, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
+    return run([*packages.npm(node), *words, "--loglevel=error"], patience, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
 
 
 def _npm_says(error: Failed) -> str:
@@ -333,10 +333,10 @@ def _npm_says(error: Failed) -> str:
     return " ".join(telling)[:300] or error.reason
 
 
-def npm(*words: str, folder: str = "") -> str:
+def npm(*words: str, folder: str = "", patience: float = PATIENCE) -> str:
     """What npm answers, asked in an empty folder. Raises Failed."""
     with tempfile.TemporaryDirectory() as empty:
-        return _npm(packages.node(), folder or empty, *words)
+        return _npm(packages.node(), folder or empty, *words, patience=patience)
 
 
 _QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund")

@@ -145,7 +145,7 @@ def of_npm(mcp: str, package: str) -> Release:
 
 def viewed(package: str) -> dict[str, Any]:
     """Raises Failed, or ValueError where npm says nothing that can be read."""
-    said = json.loads(npm("view", package, "name", "version", "versions", "dist-tags", "time", "deprecated", "--json"))
+    said = json.loads(npm("view", package, "name", "version", "versions", "dist-tags", "time", "deprecated", "--json", patience=PATIENCE))
     if not isinstance(said, dict):
         raise ValueError("npm does not say what it is")
     return said

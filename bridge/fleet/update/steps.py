@@ -51,13 +51,13 @@ def of_part(project: Project, fleet: Fleet, part: Part, running: Running | None,
     mcps = [name for name in proved if part.name != DATABASE or DATABASE in fleet[name].needs]
 
     def make() -> None:
+        if part.name == DATABASE and (folder := own.dump(project, fleet, datetime.now(UTC))):
+            say(f"dumped into {folder.relative_to(project.root)} ({restoring(project)})")
         private(there)
         write(there, [File(RECORD, json.dumps({"before": part.now, "after": part.then}, indent=1) + "\n")])
         write(project.root, part.files)
 
     def prepare(running: Running, changed: Fleet) -> None:
-        if part.name == DATABASE and (folder := own.dump(project, fleet, datetime.now(UTC))):
-            say(f"dumped into {folder.relative_to(project.root)} ({restoring(project)})")
         if why := running.engine.fetch(running.engine.missing(changed, running.memory.names)):
             raise Stays(why)
         failed = running.engine.prepare(changed, [name for name in mcps if not fleet[name].is_remote], running.environment)
