@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
         try:
             if stanza is None:
                 part = back(project, fleet, name)
-                lines, one = part.told(), of_part(project, fleet, part, runs, partial(load, project), say)
+                lines, one = part.told(), of_part(project, fleet, part, runs, say)
             else:
                 change = previous.back(project, stanza)
                 reload = partial(load, project, runs.memory.litellm if runs else "")

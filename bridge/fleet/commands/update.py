@@ -110,20 +110,18 @@ class Update:
             part = own.newer(self.project, self.fleet, name, self.cool_down)
             print(printable(f"{name}: {', '.join(part.told())}"), flush=True)
             if not self.is_dry:
-                switch(
-                    of_part(self.project, self.fleet, part, self.running, partial(load, self.project), self.say),
-                    self.running,
-                    self.wait,
-                    self.say,
-                )
+                switch(of_part(self.project, self.fleet, part, self.running, self.say), self.running, self.wait, self.say)
                 print(f"{name}: updated (`mcp-bridge rollback {name}` goes back)")
         except Stays as why:
             return told_why(name, why)
         return True
 
     def _tried(self, stanza: Stanza, pins: Pins, approved: Lock | None) -> Candidate:
-        contained = self.running.engine.name == "compose" if self.running else attempt.place(self.project, here=True) == attempt.CONTAINED
-        where = attempt.CONTAINED if contained else attempt.HERE
+        """Where it is to run: in a container with Compose, and as processes of this machine where those run already."""
+        embedded = self.running is not None and self.running.engine.name == "embedded"
+        where = attempt.HERE if embedded else attempt.place(self.project, here=False)
+        if not where:
+            raise Stays("no Docker answers that could contain a trial of it, and nothing runs on this machine yet: `mcp-bridge up` first")
         with beside(self.project, stanza) as other:
             self.say(f"{stanza.name}: locking")
             candidate = locked(self.project, other, stanza, pins, self.cool_down.as_of)

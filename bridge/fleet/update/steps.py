@@ -10,6 +10,7 @@ from bridge.fleet.backup.database import restoring
 from bridge.fleet.engines import Say
 from bridge.fleet.engines.composed import DATABASE, LITELLM
 from bridge.fleet.files import File, write
+from bridge.fleet.load import load
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private
 from bridge.fleet.update import Stays, own, previous
@@ -44,11 +45,15 @@ def of_mcp(project: Project, change: Change, reload: Reload, check: Check) -> Sw
     return Switch(name, [name], paths, make, reload, prepare, bring_up, bring_up, compare)
 
 
-def of_part(project: Project, fleet: Fleet, part: Part, running: Running | None, reload: Reload, say: Say) -> Switch:
+def of_part(project: Project, fleet: Fleet, part: Part, running: Running | None, say: Say) -> Switch:
     """All MCPs have to work with it that worked before, or those that use the database."""
     there = previous.place(project, part.name)
     proved = [name for name in (running.memory.verified if running else {}) if any(one.name == name for one in fleet.stanzas)]
     mcps = [name for name in proved if part.name != DATABASE or DATABASE in fleet[name].needs]
+
+    def reload() -> Fleet:
+        version = part.then.get(LITELLM) or (running.memory.litellm if running else "")
+        return load(project.images, Fleet, **({"litellm": {"version": version}} if version else {}))
 
     def make() -> None:
         if part.name == DATABASE and (folder := own.dump(project, fleet, datetime.now(UTC))):
