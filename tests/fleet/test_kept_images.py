@@ -32,6 +32,9 @@ def store(monkeypatch) -> dict[str, str]:
 @pytest.fixture
 def engine(tmp_path, store, monkeypatch):
     (tmp_path / "bridge").mkdir()
+    (tmp_path / "compose/door").mkdir(parents=True)
+    (tmp_path / "compose/door/registry.json").write_text("clock 1")
+    (tmp_path / "compose/door/door.conf").write_text("a port")
     for stanza in FLEET.stanzas:
         (tmp_path / "images" / stanza.name).mkdir(parents=True)
         (tmp_path / "images" / stanza.name / "requirements.lock").write_text("1")
@@ -87,6 +90,22 @@ def test_one_that_did_not_work_leaves_the_way_to_the_one_before_open(engine, sto
     version(engine, "clock", "1")
 
     assert engine.built_now == []
+
+
+def test_the_door_is_not_built_anew_for_another_version_of_an_mcp_but_by_the_next_up(engine):
+    registry, conf = engine.project.compose / "door/registry.json", engine.project.compose / "door/door.conf"
+    registry.write_text("clock 2")
+    engine.leaves_door = True
+    engine._build(FLEET.stanzas)
+    assert engine.built_now == []
+
+    conf.write_text("another port")
+    engine._build(FLEET.stanzas)
+    assert engine.built_now == ["door"]
+    registry.write_text("clock 3")
+    engine.leaves_door = False
+    engine._build(FLEET.stanzas)
+    assert engine.built_now == ["door", "door"]
 
 
 def test_approving_tools_builds_nothing(engine):

@@ -479,6 +479,8 @@ def test_postgres_moves_within_its_major_version_after_a_dump(project, registry,
     assert "the images that these tags mean today" in capsys.readouterr().out
     assert cli.main(["rollback", "database"]) == 0
     assert Fleet.load(project.images).digests == {}
+    assert cli.main(["rollback", "database"]) == 0
+    assert Fleet.load(project.images).digests == {"postgres:17": registry.digest}
 
 
 @pytest.mark.parametrize(

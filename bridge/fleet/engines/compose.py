@@ -97,6 +97,7 @@ class Compose(Starting):
     def prepare(self, fleet: Fleet, names: Collection[str], environment: Environment) -> dict[str, str]:
         self.project_name = self._claim(fleet)
         self._render(fleet)
+        self.leaves_door = True
         self._keep(names)
         return self._build([fleet[name] for name in names])
 

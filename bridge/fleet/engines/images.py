@@ -14,10 +14,13 @@ from bridge.fleet.project import private
 from bridge.fleet.stanza import Stanza
 from bridge.pins.lock import FILE as PINS
 
+VERSIONS = "registry.json"  # of what the door is made of: what changes with the versions of MCPs
 GENERATIONS = 3  # of an MCP's images that have a second name
 
 
 class Images(Composed):
+    leaves_door = False  # all calls go through it: another version of one MCP is no reason to start it anew
+
     def missing(self, fleet: Fleet, names: Collection[str]) -> list[str]:
         """Images that many need. What is built already needs none; what one MCP alone needs is its own trouble."""
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
@@ -50,8 +53,9 @@ class Images(Composed):
         """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises EngineError if the door cannot."""
         memory, here = self._memory(), docker.images()
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
+        door = self.project.compose / "door"
         inputs = {
-            DOOR: files.digest([self.project.compose / "door"]),
+            DOOR: files.digest([door]),
             **{name: files.digest([self.project.compose / name, self.project.root / "bridge/egress"]) for name in _proxy(sidecars)},
             **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml", PINS)) for stanza in sidecars},
         }
@@ -60,6 +64,9 @@ class Images(Composed):
             for name, digest in inputs.items()
             if (memory["built"].get(name) != digest or self._image(name) not in here) and not self._went_back(name, digest, here)
         ]
+        without_versions = files.digest([door], (VERSIONS,))
+        if self.leaves_door and self._image(DOOR) in here and memory["built"].get(VERSIONS) == without_versions:
+            todo = [name for name in todo if name != DOOR]
         memory = self._memory()
         if not todo:
             return {}
@@ -73,7 +80,7 @@ class Images(Composed):
         logs = private(self.project.state / "build")
 
         def built(name: str) -> None:
-            memory["built"][name] = inputs[name]
+            memory["built"] |= {name: inputs[name]} | ({VERSIONS: without_versions} if name == DOOR else {})
             self._remember(memory)
 
         def command(name: str) -> list[str]:

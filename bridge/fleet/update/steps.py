@@ -89,6 +89,6 @@ def back(project: Project, fleet: Fleet, name: str) -> Part:
     except (ValueError, KeyError, TypeError):
         raise Stays(f"{previous.place(project, name) / RECORD} is damaged: the earlier version is not known any more") from None
     known = fleet.digests | {LITELLM: fleet.litellm.version}
-    if changed := [what for what, version in now.items() if known.get(what) != version]:
+    if changed := [what for what, version in now.items() if known.get(what, "") != version]:
         raise Stays(f"{', '.join(changed)} is not what the last update made of it: it was changed since")
     return own.of(project, fleet, name, now, then)
