@@ -174,7 +174,10 @@ def _plain(variable: str, name: str) -> str:
     """A place of its own, where it is to be told one; else what compose/.env says."""
     if A_TOKENS_PLACE.search(variable):
         return f"{DATA}/{name}-token.json"
-    return own_place(variable, name) if SURELY_A_PLACE.search(variable) and not NOT_ITS_OWN.search(variable) else f"${{{variable}}}"
+    is_place = SURELY_A_PLACE.search(variable) and (
+        variable.endswith(("_DIR", "_DIRECTORY", "_FOLDER")) or not NOT_ITS_OWN.search(variable)
+    )
+    return own_place(variable, name) if is_place else f"${{{variable}}}"
 
 
 def own_place(variable: str, name: str) -> str:

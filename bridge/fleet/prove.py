@@ -109,15 +109,20 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
-        better = with_files(with_storage(with_variables(with_published(with_options(draft, seen), seen), seen), seen), seen)
+        better = with_published(draft, seen)
+        if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
+            better = with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen)
         if better == draft and not seen.report["started"]:
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
-        required = [set(one.secrets) - set(one.optional) for one in (last, better)]
-        if replace(better, secrets=last.secrets, optional=last.optional) == last and required[0] == required[1]:
+        if replace(better, secrets=last.secrets, optional=last.optional) == last and _needs(better) == _needs(last):
             break  # what it may do without, it did without
     draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)
+
+
+def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:
+    return set(draft.secrets) - set(draft.optional), draft.env
 
 
 def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
@@ -215,7 +220,7 @@ def _why_unproved(lacking: list[str], hosts: tuple[str, ...], opened: Seen | Non
     if findings.is_cut_off(opened) and hosts:
         return f"{hosts[0]} cannot be reached from here"
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
-    return comment(failure) or ("it was not called" if best.report["tools"] else "it lists no tools")
+    return comment(failure.partition("\n")[0]) or ("it was not called" if best.report["tools"] else "it lists no tools")
 
 
 def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from bridge.fleet import add, mends
+from bridge.fleet import add, mends, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.publishers import with_published
 from bridge.fleet.trial import published, witness
@@ -267,3 +267,20 @@ def test_a_folder_that_is_asked_for_by_a_variable_is_a_volume_that_says_why():
 
     assert (draft.env, draft.volumes) == ({"BANK_ROOT": "/data"}, ("it-data:/data",))
     assert draft.why["volumes"] == "its publisher sets BANK_ROOT: kept, not lost at the next start"
+
+
+def test_what_its_publisher_says_is_tried_before_arguments_are_guessed():
+    ended, works = witness._nothing_yet(), witness._nothing_yet()
+    readme = shown({"SITE_KEY": "<key>"}) + shown(None, args=["-y", "@me/site-mcp", "https://localhost/x"])
+    ended.update(
+        published=published.variables(readme, "@me/site-mcp"), shown=witness.shown_arguments(readme, "@me/site-mcp"), words=["no SITE_KEY"]
+    )
+    works.update(published=ended["published"], started=1.0)
+
+    class Table:
+        def watch(self, stanza, values):
+            return Seen(works if "SITE_KEY" in stanza.secrets and stanza.command == ["it"] else ended)
+
+    draft, seen = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",)), {}, add._checked)
+
+    assert (draft.command, draft.secrets, seen.report["started"]) == (("it",), ("SITE_KEY",), 1.0)

@@ -697,9 +697,18 @@ def test_of_variables_that_stand_for_each_other_the_first_are_taken_and_the_othe
 
 
 def test_a_place_that_it_must_be_told_is_one_in_a_volume():
-    draft = mends.with_variables(Draft("it"), seen(words=["ALLOWED_DIR must be set", "X_DATABASE must be set"], started=0.0))
+    draft = mends.with_variables(
+        Draft("it"),
+        seen(
+            words=["ALLOWED_DIR must be set", "X_DATABASE must be set", "X_CONFIG_DIR must be set", "X_CONFIG_PATH must be set"],
+            started=0.0,
+        ),
+    )
 
-    assert (draft.env, draft.volumes) == ({"ALLOWED_DIR": "/data", "X_DATABASE": "${X_DATABASE}"}, ("it-data:/data",))
+    assert (draft.env, draft.volumes) == (
+        {"ALLOWED_DIR": "/data", "X_DATABASE": "${X_DATABASE}", "X_CONFIG_DIR": "/data", "X_CONFIG_PATH": "${X_CONFIG_PATH}"},
+        ("it-data:/data",),
+    )
 
 
 def test_what_can_stand_instead_of_a_key_is_told():
@@ -1326,4 +1335,5 @@ def test_what_no_package_brings_is_told_with_the_way_out(words, told):
     running = notes.of_a_started_one(draft, "it", seen(made("look", words)), [])
 
     assert (f"it wants {told}, " in first) is bool(told)
+    assert findings.egress(seen(made("look", words)), False).allowed is (told == "a browser")
     assert any(f"it wants {told}, " in note for note in running) is bool(told)

@@ -83,7 +83,7 @@ NOT_IN_A_PACKAGE = (
             r"|chrom(?:e|ium)(?: \w+)? (?:was )?not found|Failed to launch the browser|unable to obtain driver",
             re.IGNORECASE,
         ),
-        "it wants a browser, and its image has none: `apt: [chromium]` brings /usr/bin/chromium, which it must be told by an option or a variable of its own (PUPPETEER_EXECUTABLE_PATH?)",
+        "it wants a browser, and its image has none: `apt: [chromium]` brings /usr/bin/chromium, which an option or a variable of its own must tell it (PUPPETEER_EXECUTABLE_PATH?)",
     ),
     (
         re.compile(
@@ -215,6 +215,10 @@ def not_in_a_package(seen: Seen) -> str:
     """What it wants that its package does not bring, with the way out; empty if nothing was said of such things."""
     text = "\n".join([*seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
     return next((way_out for says, way_out in NOT_IN_A_PACKAGE if says.search(text)), "")
+
+
+def wants_a_browser(seen: Seen) -> bool:
+    return not_in_a_package(seen) == NOT_IN_A_PACKAGE[0][1]
 
 
 def debian_packages(names: Iterable[str]) -> list[str]:
