@@ -29,7 +29,7 @@ NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
     r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
-    r"|APPLICATIONINSIGHTS|TELEMETRY|(^|_)OTEL_|POSTHOG"
+    r"|APPLICATIONINSIGHTS|TELEMETRY|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 MOST_KEYS = 8  # of its own
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services

@@ -226,7 +226,7 @@ def test_keys_of_many_services_at_once_may_all_be_left_out():
 
 
 @pytest.mark.parametrize(
-    "name", ["MCP_AUTH_TOKEN", "FASTMCP_TOKEN", "NODE_AUTH_TOKEN", "IT_MCP_HOST", "MCP_TRANSPORT", "PWD", "A_HTTP_PORT"]
+    "name", ["MCP_AUTH_TOKEN", "FASTMCP_TOKEN", "NODE_AUTH_TOKEN", "IT_MCP_HOST", "MCP_TRANSPORT", "SENTRY_DSN", "PWD", "A_HTTP_PORT"]
 )
 def test_what_is_of_its_own_door_or_of_its_runtime_is_not_asked_for(name):
     assert (drafted(shown({name: "<x>"})).secrets, drafted(shown({name: "<x>"})).env) == ((), {})
