@@ -18,6 +18,7 @@ from bridge.fleet.mends import (
     LISTENS,
     MANY,
     NOT_ITS_OWN,
+    OWN_DOOR,
     own_place,
     unsaid,
     volume,
@@ -129,13 +130,23 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
     """Where it looks for a service in its own container: those of its variables that make it look elsewhere, if they are given."""
     if not findings.back_end(seen) or findings.uses_placeholder(seen):
         return draft, seen
-    there = {*draft.env, *draft.secrets}
-    names = [name for name in seen.report["reads"] if ADDRESS.search(name) and not LISTENS.search(name) and name not in there][:MANY]
+    there = {*draft.env, *draft.secrets} - {*draft.optional}
+    names = [
+        name
+        for name in dict.fromkeys([*draft.optional, *seen.report["reads"]])
+        if ADDRESS.search(name) and not (LISTENS.search(name) or OWN_DOOR.search(name) or name in there)
+    ][:MANY]
     if not names:
         return draft, seen
-    again = table.watch(check(with_named(draft, names)), values)
+    again = table.watch(check(_with_required(draft, names)), values)
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
-    return (with_beside(with_named(draft, used), again, used), again) if used else (draft, seen)
+    return (with_beside(_with_required(draft, used), again, used), again) if used else (draft, seen)
+
+
+def _with_required(draft: Draft, names: list[str]) -> Draft:
+    """With these, which no longer may be left out."""
+    kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
+    return with_named(replace(draft, secrets=kept[0], optional=kept[1]), names)
 
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:

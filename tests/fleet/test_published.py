@@ -130,6 +130,13 @@ def test_a_table_of_all_that_there_is_adds_nothing_to_what_everybody_must_set():
     assert needed(table) == {"A_KEY": True, "OAUTH_ISSUER": True}
 
 
+def test_what_is_said_of_a_server_by_http_is_not_of_this_one():
+    table = "| Variable | Description |\n|---|---|\n| `A_API_KEY` | Bearer token for SSE and HTTP transports |\n| `B_API_KEY` | of the HTTP API |"
+
+    assert needed(table) == {"B_API_KEY": None}
+    assert needed("- `A_TOKEN`: bearer token in streamable-http mode") == {}
+
+
 def test_a_server_json_says_it_before_all_others():
     server = {"packages": [{"environmentVariables": [{"name": "A_KEY", "isRequired": False}, {"name": "B_KEY", "isRequired": True}]}]}
 

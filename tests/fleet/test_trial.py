@@ -920,6 +920,17 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
 
 
+def test_an_address_that_may_be_left_out_is_asked_for_where_it_would_look_for_itself():
+    alone = seen(made("look", "refused"), reached=[(10.5, "[::1]:8080")], reads=["X_API_URL", "X_TELEMETRY_API_URL"])
+    table = Table(seen(made("look", "refused"), reached=[(10.5, "x-api-url.placeholder.invalid:8080")]))
+
+    draft, _ = prove._with_back_end(
+        table, Draft("it", command=("it",), secrets=("X_API_URL",), optional=("X_API_URL",)), alone, {}, add._checked
+    )
+
+    assert (draft.secrets, draft.optional, draft.env) == ((), (), {"X_API_URL": "${X_API_URL}"})
+
+
 def test_a_pin_to_what_has_no_wheel_is_loosened_and_says_why(monkeypatch):
     said = "it: no packages fit together: Because there is no version of pgx==7.2.0 and it>=0.3.0 depends on pgx==7.2.0, we can conclude …"
     seen_overrides = []

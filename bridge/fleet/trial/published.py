@@ -49,6 +49,11 @@ CONDITION = re.compile(
     r"\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
     re.IGNORECASE,
 )
+# Of a variable of what this is not: a server that clients reach by HTTP.
+REMOTE = re.compile(
+    r"\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
+    re.IGNORECASE,
+)
 UNDER_A_CONDITION = re.compile(
     r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*)\b", re.IGNORECASE
 )  # in a column of yes and no
@@ -87,6 +92,7 @@ class _Said:
     words: dict[str, bool] = field(default_factory=dict)
     hints: dict[str, bool] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)  # defaults, or what an example has
+    remote: set[str] = field(default_factory=set)
 
     def add(self, name: str, word: bool | None, value: str = "", hint: bool | None = None) -> None:
         """The first word counts."""
@@ -114,7 +120,9 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             said.add(name, word)
     whole = [shown for shown in every if shown.whole]
     lead = next(iter([*whole, *(shown for shown in every if shown.values)]), _Shown({}, {}, True))
-    names = dict.fromkeys([*lead.values, *(name for shown in every for name in shown.values), *said.values])
+    names = dict.fromkeys(
+        [*lead.values, *(name for shown in every for name in shown.values), *(name for name in said.values if name not in said.remote)]
+    )
     return [
         Variable(
             name=name,
@@ -272,6 +280,7 @@ def _by_words(said: _Said, text: str) -> None:
         if found := LISTED.match(line):
             word, hint = _words(found["rest"])
             said.add(found["name"], word, hint=heading if hint is None else hint)
+            said.remote |= {found["name"]} if REMOTE.search(found["rest"]) else set()
         elif found := ASSIGNED.match(line):
             word, hint = (False, None) if found["off"] else _words(found["rest"])
             hint = word if word is not None else hint
@@ -301,6 +310,7 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
         hint = False if word is None and default else hint
     for name in names:
         said.add(name, word, default, heading if hint is None else hint)
+        said.remote |= {name} if REMOTE.search(" ".join(cells[1:])) else set()
 
 
 def _words(text: str) -> tuple[bool | None, bool | None]:
