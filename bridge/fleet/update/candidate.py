@@ -94,12 +94,13 @@ def tried(project: Project, other: Project, one: Candidate, where: str) -> Candi
 
 
 def untried(one: Candidate, approved: Lock | None, why: Stays) -> Candidate:
-    """Of one that needs a service of the fleet to start: it may have the tools that were approved, and no others. Raises Stays where none were."""
-    if not one.stanza.needs or approved is None or len(approved.tools) != len(approved.digests):
+    """Of one that may need what a trial has not to start (a service of the fleet, the names of its own list): it may have the tools that
+    were approved, and no others. Raises Stays where none were."""
+    needed = [*(f"the fleet's {name}" for name in one.stanza.needs), *one.stanza.reaches]
+    if not needed or approved is None or len(approved.tools) != len(approved.digests):
         raise why
-    needed = ", ".join(one.stanza.needs)
     proof = (
-        f"it cannot be tried without the fleet's {needed}: it is switched to, and goes back if its tools are not the approved ones ({why})"
+        f"it cannot be tried without {', '.join(needed)}: it is switched to, and goes back if its tools are not the approved ones ({why})"
     )
     return replace(one, tools=[dict(tool) for tool in approved.tools.values()], proof=proof, is_tried=False)
 
