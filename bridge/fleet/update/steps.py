@@ -49,14 +49,18 @@ def of_part(project: Project, fleet: Fleet, part: Part, running: Running | None,
     """All MCPs have to work with it that worked before, or those that use the database."""
     there = previous.place(project, part.name)
     proved = [name for name in (running.memory.verified if running else {}) if any(one.name == name for one in fleet.stanzas)]
-    mcps = [name for name in proved if part.name != DATABASE or DATABASE in fleet[name].needs]
+    of_litellm = fleet.litellm.database
+    mcps = [name for name in proved if part.name != DATABASE or of_litellm or DATABASE in fleet[name].needs]
 
     def reload() -> Fleet:
         version = part.then.get(LITELLM) or (running.memory.litellm if running else "")
         return load(project.images, Fleet, **({"litellm": {"version": version}} if version else {}))
 
     def make() -> None:
-        if part.name == DATABASE and (folder := own.dump(project, fleet, datetime.now(UTC))):
+        is_at_risk = part.name == DATABASE or (
+            part.name == LITELLM and of_litellm
+        )  # a newer LiteLLM changes the tables that it keeps there
+        if is_at_risk and (folder := own.dump(project, fleet, datetime.now(UTC))):
             say(f"dumped into {folder.relative_to(project.root)} ({restoring(project)})")
         private(there)
         write(there, [File(RECORD, json.dumps({"before": part.now, "after": part.then}, indent=1) + "\n")])
