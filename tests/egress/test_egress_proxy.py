@@ -128,7 +128,7 @@ def _write_configuration(folder: Path) -> None:
         own = text.replace(egress.SOCKETS, str(folder / "sockets")).replace(egress.FOLDER, str(folder))
         (folder / name).write_text(own.replace("negative_dns_ttl 5 seconds", "negative_dns_ttl 1 second"))
     with (folder / "squid.conf").open("a") as conf:
-        conf.write("unlinkd_program /bin/true\n")  # Debian's is not where the package would have it
+        conf.write(f"unlinkd_program /bin/true\nerror_directory {folder}/errors\n")  # Debian's are not where the package would have them
     (folder / "errors").mkdir()
     for name, text in egress.PAGES.items():
         (folder / "errors" / name).write_text(text)

@@ -44,7 +44,7 @@ def conf(fleet: Fleet, ports: dict[str, int] | None = None) -> dict[str, str]:
     places = {name: str(port) for name, port in (ports or {}).items()}
     mcps = [f"{stanza.name} {_address(number)} {places.get(stanza.name) or socket(stanza)}" for number, stanza in enumerate(fleet.listed)]
     rules = "".join(_rules(number, stanza) for number, stanza in enumerate(fleet.listed))
-    squid = {"port": str(PORT), "never": " ".join((*NEVER_4, *SQUIDS_6)), "rules": rules, "format": FORMAT, "folder": FOLDER}
+    squid = {"port": str(PORT), "never": " ".join((*NEVER_4, *SQUIDS_6)), "rules": rules, "format": FORMAT}
     unbound = {"never": "\n".join(f"  private-address: {network}" for network in (*NEVER_4, *NEVER_6))}
     return {
         "mcps": f"# {MADE_BY}\n" + "".join(f"{line}\n" for line in mcps),

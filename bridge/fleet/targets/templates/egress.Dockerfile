@@ -5,6 +5,7 @@ RUN apt-get update -qq \
  && rm -rf /var/lib/apt/lists/*
 COPY bridge/egress /opt/egress/bridge/egress
 COPY compose/egress {{folder}}
+COPY compose/egress/errors /usr/share/squid/errors/templates
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=5s --timeout=5s --start-period=20s CMD {{health}}
