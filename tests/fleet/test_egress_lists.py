@@ -184,6 +184,31 @@ def test_an_mcp_with_a_list_has_no_network_and_a_socket_of_its_own():
     assert "networks" in compose.sidecar(fleet, other)["services"]["b"] and "egress" not in str(compose.sidecar(fleet, other)["services"])
 
 
+def test_each_file_has_what_it_names_with_those_that_it_includes():
+    """Each can be started alone, and is built by itself."""
+    files = {
+        file.path: yaml.safe_load(file.text)
+        for file in render(Fleet(stanzas=[stanza("a.example"), stanza("b.example", name="b", needs=["database"])]))
+        if re.fullmatch(r"compose/[\w-]+\.yaml", file.path)
+    }
+
+    def with_included(name: str) -> dict:
+        one = files[f"compose/{name}"]
+        parts = [one, *map(with_included, one.get("include", []))]
+        return {
+            key: {name: value for part in parts for name, value in (part.get(key) or {}).items()}
+            for key in ("services", "volumes", "networks")
+        }
+
+    for path in files:
+        whole = with_included(path.removeprefix("compose/"))
+        for service in whole["services"].values():
+            named = {source for volume in service.get("volumes", []) if (source := volume.partition(":")[0])[0] not in "./$"}
+            assert named <= set(whole["volumes"]), path
+            assert set(service.get("networks", [])) <= set(whole["networks"]), path
+            assert set(service.get("depends_on", [])) <= set(whole["services"]), path
+
+
 def test_beside_a_database_it_has_that_network_and_asks_it_without_the_proxy():
     fleet = Fleet(stanzas=[one := stanza("a.example", needs=["database"])])
     service = compose.sidecar(fleet, one)["services"]["it"]

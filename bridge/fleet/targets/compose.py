@@ -271,6 +271,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
         "volumes": {f"keys-{reader}": {} for reader in READERS}
         | {"tls": SOCKET}
         | {_socket(stanza): SOCKET for stanza in fleet.sidecars}
+        | ({"egress-socket": SOCKET} if fleet.listed else {})
         | {volume: {} for volume in audits.values()},
     }
 
@@ -295,7 +296,7 @@ def egress(fleet: Fleet) -> dict[str, Any]:
                 "pids_limit": 64,
             }
         },
-        "volumes": dict.fromkeys(("egress-socket", *ways), SOCKET),
+        "volumes": dict.fromkeys(ways, SOCKET),
     }
 
 
