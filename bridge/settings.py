@@ -272,6 +272,12 @@ class Settings:
     allowed_origin: tuple[str, ...] = option(
         (), "a web page's Origin that may call us (enables CORS for it)", repeat=True, metavar="ORIGIN"
     )
+    trusted_proxy: tuple[str, ...] = option(
+        (),
+        "whose X-Forwarded-For, -Proto, -Host and -Prefix count: an address, a network (10.0.0.0/8), or unix for those who come by --uds",
+        repeat=True,
+        metavar="ADDRESS",
+    )
     root_path: str = option("", "the path that a reverse proxy strips, if it does not say so itself (X-Forwarded-Prefix)", metavar="PREFIX")
     log_format: str = option("human", "how log lines look", choices=("human", "json"))
     log_level: str = option("info", "what is logged", choices=("debug", "info", "warning", "error"))

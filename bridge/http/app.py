@@ -28,6 +28,7 @@ from bridge.http.body import Disconnected
 from bridge.http.gate import ADMIN, PROTECTED_RESOURCE, RELOAD, Gate
 from bridge.http.headers import combine
 from bridge.http.pages import Pages, SafeHeaders
+from bridge.http.proxies import SOCKET, Proxies, untrusted
 from bridge.http.request import FastEndpoint
 from bridge.http.service import McpService, Service
 from bridge.http.sse import Sse
@@ -65,6 +66,8 @@ class App:
         self._service_at: dict[str, Service] = {}
         self.fast: dict[bytes, FastEndpoint] = {}  # the endpoints that the parser may call, by path
         self.head_timeout, self.body_timeout, self.write_timeout = settings.head_timeout, settings.body_timeout, settings.write_timeout
+        self.proxies = Proxies(settings.trusted_proxy) if settings.trusted_proxy else None
+        self._has_told_of_proxies = False
         self._is_single = single
         self._root_path = settings.root_path
         self.has_cors = bool(settings.allowed_origin)
@@ -138,6 +141,7 @@ class App:
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, refusal = combine(scope["headers"])
+        self._hear_proxies(scope, headers)
         scope["bridge.headers"] = headers
         endpoints, path = (self._endpoints if scope["type"] == "http" else self.sockets), scope["path"]
         if path not in endpoints:
@@ -193,6 +197,19 @@ class App:
             raise
         finally:
             hold.set(0)
+
+    def _hear_proxies(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """From here on the client is who it is, and headers have nothing that nobody trusted has said."""
+        peer: str = scope["client"][0] if scope.get("client") else ""
+        if self.proxies is not None:
+            client = self.proxies.heard(peer, headers)
+            scope["client"] = (client, 0) if client else None
+        elif (name := untrusted(headers)) and not self._has_told_of_proxies:
+            self._has_told_of_proxies = True
+            whose = peer or SOCKET
+            logging.getLogger("mcp-bridge").warning(
+                f"{name.decode()} of {whose} does not count: if that is your proxy: --trusted-proxy {whose}"
+            )
 
     def _write_down(self, sums: Sums, path: str, principal: str, client: str) -> None:
         """That somebody asked for an MCP which is not there, or not for it."""

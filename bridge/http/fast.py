@@ -25,7 +25,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from bridge.budget import Reservation, address
+from bridge.budget import Reservation, address, network
 from bridge.http.connection import BODY, HEAD, NEVER, NOTHING, ConnectionProtocol, UntilClosed
 from bridge.http.gate import Admitted
 from bridge.http.headers import members
@@ -64,6 +64,7 @@ class FastProtocol(ConnectionProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
+        self.peer = self.client[0] if self.client else ""
         self.address = address(self.client)
 
     def pause_writing(self) -> None:
@@ -170,6 +171,8 @@ class FastProtocol(ConnectionProtocol):
                 [coding for name, value in self.headers if name == b"transfer-encoding" for coding in members(value)]
             )
         self.head, self.memory = (self.parser.get_method(), path, query, headers), Memory()
+        if (proxies := self.bridge.proxies) is not None:
+            self.address = network(proxies.heard(self.peer, dict(headers)))  # a list that comes in several headers goes by ASGI
         if self.remembered is not None and self.remembered.shown != shown(path, headers):
             self.remembered = None
         self.fast = self._welcome(int(headers.get(b"content-length", 0))) if self._is_plain(headers) else None

@@ -15,6 +15,7 @@ from bridge.child.environment import BadEnvironment, compose
 from bridge.child.process import Command
 from bridge.group.plan import Plan
 from bridge.http import prefix
+from bridge.http.proxies import Proxies
 from bridge.oauth.audiences import NAME, Audiences
 from bridge.oauth.claims import INSUFFICIENT_SCOPE, CallerOf, Claims, Rejected, subject
 from bridge.settings import Settings, UsageError
@@ -39,6 +40,7 @@ class Configuration:
 
 def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> Configuration:
     """`served` are the names of now. Raises UsageError."""
+    Proxies(settings.trusted_proxy)
     mcps, groups = _mcps(settings, argv, served)
     configuration = Configuration(mcps, groups, _keys(settings), _tokens(settings.admin_token_file))
     has_jwts = bool(settings.oidc_issuer or settings.jwks)

@@ -191,6 +191,7 @@ def test_options_of_the_bridge_are_variables():
         "MCP_BRIDGE_TOKEN_FILE": "/run/keys/notes",
         "MCP_BRIDGE_CALLERS": "/run/callers/callers.yaml",
         "MCP_BRIDGE_UDS": "/run/mcp/socket",
+        "MCP_BRIDGE_TRUSTED_PROXY": "unix${TRUSTED_PROXY:+,}${TRUSTED_PROXY:-}",
         "MCP_BRIDGE_PIN": "warn",
         "MCP_BRIDGE_PIN_FILE": "/run/approved/tools.lock.json",
         "MCP_BRIDGE_ISOLATION": "shared",

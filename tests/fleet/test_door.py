@@ -23,6 +23,7 @@ from bridge.fleet.callers import shipped
 from bridge.fleet.registry import document
 from bridge.fleet.targets import door, registry
 from bridge.fleet.targets.template import template
+from bridge.http.proxies import Proxies
 
 MCPS = ("time", "git")
 
@@ -278,6 +279,26 @@ def test_where_callers_differ_nobody_is_told_the_names_without_a_key(said, expec
 
     assert [one["server"]["title"] for one in json.loads(registry.document(fleet))["servers"]] == ["time"] * expected
     assert registry.is_served(fleet.model_copy(update={"registry": True}))
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client", "host", "path"),
+    [(["unix"], "127.0.0.1", b"nas", b"/git"), (["unix", "127.0.0.1"], "198.51.100.7", b"mcp.example.org", b"/tools/git")],
+    ids=["nobody before the door is trusted", "a proxy is"],
+)
+def test_the_bridge_behind_it_knows_what_the_proxies_before_the_door_said(front, trusted, client, host, path):
+    """What came is passed on with the door's own words behind it: of a client that is no proxy these alone count."""
+    before = {"X_Forwarded_For": "6.6.6.6, 198.51.100.7", "X_Forwarded_Host": "mcp.example.org", "X_Forwarded_Prefix": "/tools"}
+    front.ask(front.published, "/git/mcp", "nas", X_Forwarded_Proto="https", **before)
+    names = ("for", "host", "prefix", "proto")
+    headers = {f"x-forwarded-{name}".encode(): header(f"x-forwarded-{name}", front.seen[-1][1]).encode() for name in names}
+
+    assert Proxies(trusted).heard("", headers) == client
+    assert headers == {
+        b"x-forwarded-host": host,
+        b"x-forwarded-prefix": path,
+        b"x-forwarded-proto": b"https" if len(trusted) > 1 else b"http",
+    }
 
 
 # TLS

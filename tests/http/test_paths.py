@@ -27,10 +27,19 @@ def endpoint_event(bridge, path="/sse", **headers) -> str:
         return seen.rpartition(b"data: ")[2].partition(b"session_id")[0].decode()
 
 
-def test_the_endpoint_event_has_the_prefix_of_a_proxy(echo):
+@pytest.fixture
+def proxied(around):
+    return around("echo", options=("--trusted-proxy", "127.0.0.1"))
+
+
+def test_the_endpoint_event_has_the_prefix_of_a_proxy(proxied):
     """Edge case 61."""
-    assert endpoint_event(echo, x_forwarded_prefix="/tools/time/") == "/tools/time/messages?"
-    assert endpoint_event(echo, "/sse/") == "/messages?"
+    assert endpoint_event(proxied, x_forwarded_prefix="/tools/time/") == "/tools/time/messages?"
+    assert endpoint_event(proxied, "/sse/") == "/messages?"
+
+
+def test_a_prefix_that_nobody_trusted_says_is_ignored(echo):
+    assert endpoint_event(echo, x_forwarded_prefix="/tools/time/") == "/messages?"
 
 
 @pytest.mark.parametrize(
@@ -58,30 +67,30 @@ def test_the_endpoint_event_has_the_prefix_of_a_proxy(echo):
         "/" + "a" * 200,
     ],
 )
-def test_a_prefix_that_is_no_path_is_ignored(echo, prefix):
-    assert endpoint_event(echo, x_forwarded_prefix=prefix) == "/messages?"
+def test_a_prefix_that_is_no_path_is_ignored(proxied, prefix):
+    assert endpoint_event(proxied, x_forwarded_prefix=prefix) == "/messages?"
 
 
 @pytest.mark.parametrize("prefix", ["/time", "/a/b-c_d.e~f", "/a%20b", "/@scope/x:y", "/" + "a" * 199])
-def test_any_path_is_a_prefix(echo, prefix):
-    assert endpoint_event(echo, x_forwarded_prefix=prefix) == f"{prefix}/messages?"
+def test_any_path_is_a_prefix(proxied, prefix):
+    assert endpoint_event(proxied, x_forwarded_prefix=prefix) == f"{prefix}/messages?"
 
 
 def test_the_operators_prefix_is_used(start):
     """Edge case 61. A proxy that says what it stripped knows better."""
-    bridge = start("echo", options=["--root-path", "/gateway"])
+    bridge = start("echo", options=["--root-path", "/gateway", "--trusted-proxy", "127.0.0.1"])
 
     assert endpoint_event(bridge) == "/gateway/messages?"
     assert endpoint_event(bridge, x_forwarded_prefix="/other") == "/other/messages?"
     assert endpoint_event(bridge, x_forwarded_prefix="//evil") == "/gateway/messages?"
 
 
-def test_the_page_asks_for_what_is_beside_it_wherever_a_proxy_puts_it(echo):
+def test_the_page_asks_for_what_is_beside_it_wherever_a_proxy_puts_it(proxied):
     """And so it is the same for everybody."""
-    page = echo.get("/", **{"x-forwarded-prefix": "/a&b"})
+    page = proxied.get("/", **{"x-forwarded-prefix": "/a&b"})
 
     assert re.findall(r'(?:href|src)="([^"#][^":]*)"', page.text) and not re.search(r'(href|src)="/(?!")', page.text)
-    assert page.content == echo.get("/").content
+    assert page.content == proxied.get("/").content
 
 
 @pytest.fixture(scope="module")

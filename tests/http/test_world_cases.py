@@ -32,7 +32,12 @@ def bridges(tmp_path_factory, around):
         Bridge(None, "--config", folder / "mcp.json", ready=False) as several,
         Bridge(zoo("echo"), "--root-path", "/gateway/time", "--allowed-origin", PAGE) as prefixed,
     ):
-        yield {"plain": around("echo"), "guarded": guarded, "several": several, "prefixed": prefixed}
+        yield {
+            "plain": around("echo", options=("--trusted-proxy", "127.0.0.1")),
+            "guarded": guarded,
+            "several": several,
+            "prefixed": prefixed,
+        }
 
 
 def request(method: str, path: str, body: bytes = b"", version: str = "1.1", **headers) -> bytes:
@@ -76,7 +81,7 @@ CASES = [  # where it comes from, which bridge, the request, the status, and wha
     (
         "two proxies, each with a prefix",
         "plain",
-        request("GET", "/sse", accept="text/event-stream", x_forwarded_prefix="/a, /b/"),
+        request("GET", "/sse", accept="text/event-stream", x_forwarded_prefix="/a, /b/", x_forwarded_for="198.51.100.7, 127.0.0.1"),
         200,
         "data: /a/b/messages?",
     ),

@@ -30,7 +30,7 @@ def issuer():
 
 @pytest.fixture(scope="module")
 def bridge(issuer):
-    with Bridge(zoo("echo"), *options(issuer), "--required-scope", SCOPE) as bridge:
+    with Bridge(zoo("echo"), *options(issuer), "--required-scope", SCOPE, "--trusted-proxy", "127.0.0.1") as bridge:
         yield bridge
 
 
@@ -138,7 +138,15 @@ def test_a_session_belongs_to_the_subject_not_to_the_token(bridge, issuer):
             {"x-forwarded-proto": "https", "x-forwarded-host": "gw.example.com", "x-forwarded-prefix": "/time"},
             "https://gw.example.com/time",
         ),
-        ({"x-forwarded-proto": "https,http", "x-forwarded-host": "gw.example.com:8443, inner"}, "https://gw.example.com:8443"),
+        (
+            {
+                "x-forwarded-for": "198.51.100.7, 127.0.0.1",
+                "x-forwarded-proto": "https,http",
+                "x-forwarded-host": "gw.example.com:8443, inner",
+            },
+            "https://gw.example.com:8443",
+        ),
+        ({"x-forwarded-for": "198.51.100.7", "x-forwarded-host": "evil.example.com, gw.example.com"}, "http://gw.example.com"),
         ({"x-forwarded-host": 'evil"\\'}, None),
     ],
 )

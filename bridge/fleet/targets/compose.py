@@ -158,6 +158,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         | (proxy.proxied(PROXY, stanza.needs) if stanza.reaches else {})
         | {name: escaped(value, has_references=False) for name, value in said.items()}
         | {name: escaped(value) for name, value in variables(stanza).items()}
+        | {"MCP_BRIDGE_TRUSTED_PROXY": "unix${TRUSTED_PROXY:+,}${TRUSTED_PROXY:-}"}  # the door, and who is before it
     )
     service: dict[str, Any] = {"build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"}}
     if stanza.profile:
