@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank
 from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
+from bridge.fleet.parts import VARIABLE
+from bridge.fleet.secrecy import reveals
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.published import Variable
 
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
 NOT_FOR_IT = re.compile(
-    r"^(NODE_\w+|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
+    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
     r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$|(^|_)(EXTERNAL|PUBLIC)_URL$"
 )
 SWITCH = re.compile(
@@ -35,7 +37,11 @@ MOST_SERVICES = 2  # whose keys one server needs at once
 def with_published(draft: Draft, seen: Seen) -> Draft:
     """The variables that its publisher would have an operator set."""
     there = {*draft.env, *draft.secrets}
-    every = [one for one in seen.report["published"] if one["name"] not in there and not _is_of_others(one["name"])]
+    every = [
+        one
+        for one in seen.report["published"]
+        if one["name"] not in there and VARIABLE.fullmatch(one["name"]) and not _is_of_others(one["name"])
+    ]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys}
     beside = [one for one in every if one not in keys and BESIDE_A_KEY.search(one["name"]) and _first_word(one) in firsts]
@@ -53,7 +59,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     plain = {
         one["name"]: value
         for one in every
-        if one["name"] in needed and one not in keys and not SWITCH.search(one["name"]) and (value := _value(one, draft.name))
+        if one["name"] in needed and not _is_key(one) and not SWITCH.search(one["name"]) and (value := _value(one, draft.name))
     }
     optional = [one["name"] for one in (*keys, *beside) if one["name"] not in {*needed, *plain}]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
@@ -82,7 +88,11 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
         for one in every
         if not one["shown"]
         and _is_key(one)
-        and (_first_word(one) in firsts if firsts else one["name"] in seen.report["reads"] or called_like(draft, one["name"]))
+        and (
+            _first_word(one) in firsts
+            if firsts
+            else one["needed"] or one["name"] in seen.report["reads"] or called_like(draft, one["name"])
+        )
         and one["name"].lower() not in {key["name"].lower() for key in shown}
     ]
     return shown + told[:MOST_KEYS]
@@ -125,4 +135,4 @@ def _value(one: Variable, name: str) -> str:
         return reference
     if _is_for_operators(value):
         return reference if _is_for_operators(one["default"]) else ""
-    return f"${{{one['name']}:-{value}}}" if one["said"] and not one["default"] and PLAIN.fullmatch(value) else ""
+    return value if one["said"] and not one["default"] and PLAIN.fullmatch(value) and not reveals(value) else ""

@@ -226,6 +226,27 @@ def test_a_place_becomes_one_in_a_volume_and_a_file_of_a_key_a_secret_that_is_on
     assert (draft.volumes, draft.fields["secrets"]) == (("it-data:/data",), {"SERVICE_ACCOUNT_PATH": {"as": "file"}})
 
 
+def test_what_is_required_and_the_same_for_everybody_stands_there_as_it_is():
+    draft = drafted(
+        shown({"A_KEY": "<key>", "A_API_VERSION": "v2", "A_SALT": "sk-1234567890abcdef1234"}),
+        "- `A_API_VERSION`: required\n- `A_SALT`: required",
+    )
+
+    assert draft.env == {"A_API_VERSION": "v2", "A_SALT": "${A_SALT}"}
+
+
+def test_a_name_that_is_none_is_left_out():
+    server = {
+        "packages": [
+            {"environmentVariables": [{"name": name, "isRequired": True} for name in ("A KEY", "x\ny", "", "A_KEY", "LD_PRELOAD")]}
+        ]
+    }
+
+    draft = drafted(server=json.dumps(server))
+
+    assert (draft.secrets, draft.env) == (("A_KEY",), {})
+
+
 def test_keys_of_many_services_at_once_may_all_be_left_out():
     draft = drafted(shown({"A_KEY": "", "B_TOKEN": "", "C_PASSWORD": "", "C_URL": ""}))
 
