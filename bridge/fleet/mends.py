@@ -127,7 +127,8 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     if findings.uses_placeholder(seen):
         wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not holds_secret(name)}
-    if not (secret or draft.secrets or draft.env) and seen.report["started"]:
+    is_told = any(one["needed"] for one in seen.report["published"])
+    if not (secret or draft.secrets or is_told) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
         secret = wished = [name for name in given if holds_secret(name) or not all_failed]

@@ -110,7 +110,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
-        better = with_published(draft, seen)
+        better = draft if table.asked else with_published(draft, seen)  # an operator who says what he sets knows what he needs
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen)
         if better == draft and not seen.report["started"]:

@@ -306,9 +306,26 @@ def test_what_its_publisher_says_is_tried_before_arguments_are_guessed():
     works.update(published=ended["published"], started=1.0)
 
     class Table:
+        asked = frozenset()
+
         def watch(self, stanza, values):
             return Seen(works if "SITE_KEY" in stanza.secrets and stanza.command == ["it"] else ended)
 
     draft, seen = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",)), {}, add._checked)
 
     assert (draft.command, draft.secrets, seen.report["started"]) == (("it",), ("SITE_KEY",), 1.0)
+
+
+def test_an_operator_who_says_what_he_sets_is_asked_for_nothing_else_that_is_only_published():
+    works = witness._nothing_yet()
+    works.update(published=published.variables(shown({"SITE_KEY": "<key>", "SITE_URL": "<url>"}), "@me/site-mcp"), started=1.0)
+
+    class Table:
+        asked = frozenset({"SITE_TOKEN"})
+
+        def watch(self, stanza, values):
+            return Seen(works)
+
+    draft, _ = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",), secrets=("SITE_TOKEN",)), {}, add._checked)
+
+    assert (draft.secrets, draft.env) == (("SITE_TOKEN",), {})

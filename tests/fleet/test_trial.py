@@ -401,6 +401,8 @@ def test_what_a_call_asks_for_is_not_asked_for_twice():
 class Table:
     """A trial that has seen everything."""
 
+    asked: frozenset[str] = frozenset()
+
     def __init__(self, *seen):
         self.seen, self.stanzas = list(seen), []
 
