@@ -1,4 +1,4 @@
-"""Bytes from here to there and back, until both sides have ended. It does not know what they mean."""
+"""Bytes from here to there and back, until there is nothing to come. It does not know what they mean."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,13 +25,11 @@ def relay(connect: Connect, away: str, most: int) -> Connected:
             except OSError:
                 await _say(writer, away)
                 return
+            sending = asyncio.create_task(_copy(reader, there))
             try:
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(_copy(reader, there))
-                    both.create_task(_copy(back, writer))
-            except* OSError:
-                pass  # one side is gone, and so is the other one then
+                await _copy(back, writer)  # when the proxy has said all, nobody listens any more
             finally:
+                sending.cancel()
                 there.close()
         finally:
             count -= 1
@@ -41,11 +39,12 @@ def relay(connect: Connect, away: str, most: int) -> Connected:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(CHUNK):
-        writer.write(data)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
+    with suppress(OSError):  # one of them is gone
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
 
 
 async def _say(writer: asyncio.StreamWriter, why: str) -> None:
