@@ -277,7 +277,7 @@ class Group:
         session.relay = Seats(session, is_taken_up)  # type: ignore[assignment]  # a session of a group has them in a relay's place
 
     def tell(self, session: Session, message: Envelope) -> None:
-        """A client's notification goes to whom it is for; an answer to whoever asked."""
+        """A client's notification goes to whom it is for, an answer to whoever asked, and anything else to nobody."""
         session.touched = self.loop.time()
         seats, method = seats_of(session), message.method
         if method == "notifications/initialized":
@@ -298,8 +298,6 @@ class Group:
         for seat in found:
             if seat is not None and seat.session.relay is not None:
                 seat.tell(message, self.loop.time())
-            else:
-                self.counts.strays[method if method in (*_PROGRESS, "notifications/cancelled") else "client_response"] += 1
 
     def end(self, session: Session) -> None:
         self.sessions.end(session)

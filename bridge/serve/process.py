@@ -141,6 +141,7 @@ class Process:
             version=__version__,
             profile=settings.profile,
             mcps=",".join(self._services.current) if settings.config else None,
+            groups=",".join(self._groups.current) if settings.config else None,
         )
         if self._certificate is not None and self._certificate.validity.ends_soon(datetime.now(UTC)):
             self._log.warning(

@@ -207,6 +207,25 @@ def test_only_what_changed_is_reloaded(operator):
     assert "changed=echo" in line and "unchanged=memory,time" in line
 
 
+def test_groups_of_fleet_yaml_are_at_addresses_of_their_own(operator):
+    file, url = operator.root / "images/fleet.yaml", f"http://127.0.0.1:{operator.ports['MCP_PORT']}"
+    before = file.read_text() if file.exists() else ""
+    file.write_text(f"{before}\ngroups:\n  dev: [time, needy]\n")
+    ran = operator.types("up", "--no-verify")
+    key = {"authorization": f"Bearer {read_dotenv(operator.root / 'compose/.env')['BRIDGE_TOKEN']}"}
+    eventually(lambda: Http(f"{url}/dev", headers=key).post({}).status_code == 400, 5, "the bridge did not read its configuration again")
+    with Http(f"{url}/dev", headers=key) as dev, Http(f"{url}/all", headers=key) as everything:
+        tools = [
+            {tool["name"].partition("-")[0] for tool in client.request("tools/list")["result"]["tools"]} for client in (dev, everything)
+        ]
+
+        assert tools == [{"time"}, {"echo", "memory", "time"}]
+        assert "UTC" in text(dev.call("time-get_current_time", timezone="UTC"))
+    assert f"group dev: {url}/dev/mcp" in ran.stdout + ran.stderr and "group dev: without needy" in ran.stdout + ran.stderr
+    file.write_text(before)
+    operator.types("up", "--no-verify")
+
+
 def test_a_wrong_configuration_is_told_before_anything_changes(operator):
     operator.stanza("worse", command="does-not-exist-here")
     ran = operator.types("up", "--no-verify", code=1)
