@@ -50,6 +50,7 @@ def test_a_reload_of_one_member_is_noticed_by_nobody_who_calls_another(tmp_path)
         before = text(client.call("goes-pid"))
         client.request("tools/list")
         slow = client.begin_call("goes-slow", seconds=2)
+        eventually(lambda: bridge.status()["mcps"]["goes"]["in_flight"] == 1)
         del mcps["old"]
         config(tmp_path, {"few": ["goes"]}, **(mcps | {"goes": entry(zoo("echo"), max_in_flight=3), "new": entry(zoo("echo"))}))
         assert bridge.http.post("/-/reload", headers=ADMIN).status_code == 200
