@@ -62,7 +62,9 @@ def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, s
             while new in names(entry.draft) or is_taken(new, value):
                 number += 1
                 new = f"{wanted}_{number}"
-            entry = _renamed(entry, name, new, "is taken by another value" if name in {**known, **given} else "does not say whose it is")
+            says_nothing = not (name in given or known.get(name)) and ANYBODYS.fullmatch(name)
+            taken = name in {**known, **given} and not says_nothing
+            entry = _renamed(entry, name, new, "is taken by another value" if taken else "does not say whose it is")
         elif not value and known.get(name):
             entry = replace(
                 entry,
