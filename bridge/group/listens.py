@@ -24,6 +24,7 @@ from bridge.protocol.eras.listens import ACKNOWLEDGED, KINDS, METHOD
 from bridge.protocol.errors import Refusal
 from bridge.protocol.outcome import DONE, Outcome
 
+TASKS = "notifications/tasks"
 EARLY = 100  # messages that wait for the acknowledgement
 
 
@@ -58,7 +59,7 @@ class Listens:
             own = {own: uri for uri, (of, own) in whose if of is member}
             working = [task for task in tasks if works_at(group, call, member, task)]
             wanted = {**wishes, **({"resourceSubscriptions": list(own)} if own else {}), **({"taskIds": working} if working else {})}
-            part = Part(group, call.request.principal, True, True, Answer(group), listen=listen, member=member, uris=own)
+            part = Part(group, call.request.principal, True, True, Answer(group), listen=listen, member=member, uris=own, tasks=working)
             listen.parts.append(part)
             params = Raw(envelope.encode({**members, "notifications": wanted}))
             group.spawn(self._begin(call, member, part, Envelope("2.0", call.message.id, METHOD, params)))
@@ -151,11 +152,12 @@ class Listen:
 
 
 class Part(ModernReply, kw_only=True, eq=False):
-    """The outbox of a listen with one member. `uris` are its resources, with what the client calls them."""
+    """The outbox of a listen with one member. `uris` are its resources, with what the client calls them; `tasks` are with it."""
 
     listen: Listen
     member: Member
     uris: dict[str, str]
+    tasks: list[str]
     is_settled: bool = False  # acknowledged, or it will not be
 
     def put(self, message: bytes) -> bool:
@@ -166,6 +168,10 @@ class Part(ModernReply, kw_only=True, eq=False):
             if notice.method == ACKNOWLEDGED:
                 self.listen.acknowledged(self, notice)
                 return True
+        if message.find(b"notifications/tasks") >= 0:
+            notice = envelope.from_child(message)
+            if notice.method == TASKS and envelope.string(envelope.peek_modern(notice.params).taskId) not in self.tasks:
+                return True  # news of what another member works at, for all we know
         aliased = {own for own, uri in self.uris.items() if uri.startswith(ALIAS)}
         return self.listen.say(renamed_update(message, self.member.name, aliased) if aliased else message)
 

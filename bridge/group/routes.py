@@ -291,8 +291,9 @@ class Routes:
         message, session = call.message, call.session
         assert session is not None
         outbox = self._outbox(call)
-        if message.method == "tools/call" and spelling.may_name(bytes(message.params), b'"task"'):
-            outbox = TaskOutbox(outbox, seats_of(session), member.name)
+        seats = seats_of(session)
+        if seats.tasks or (message.method == "tools/call" and spelling.may_name(bytes(message.params), b'"task"')):
+            outbox = TaskOutbox(outbox, seats, member.name, is_call=message.method == "tools/call")
         inner = Call(
             member.steps, member.service, request, call.response, call.head, message, outbox, session=seat.session, params=call.params
         )
@@ -330,20 +331,26 @@ class Routes:
 
 
 class TaskOutbox(OutboxWrapper):
-    """The outbox of a call that may be answered by a task (2025-11-25, basic/utilities/tasks): whose it is has to be known later."""
+    """The outbox of a request of a session that has tasks, or may get one by it (2025-11-25, basic/utilities/tasks): whose a task is has to
+    be known later, and nobody else has news of it."""
 
-    __slots__ = ("member", "seats")
+    __slots__ = ("is_call", "member", "seats")
 
-    def __init__(self, outbox: Outbox, seats: Seats, member: str):
+    def __init__(self, outbox: Outbox, seats: Seats, member: str, is_call: bool):
         super().__init__(outbox)
-        self.seats, self.member = seats, member
+        self.seats, self.member, self.is_call = seats, member, is_call
+
+    def put(self, message: bytes) -> bool:
+        return super().put(message) if self.seats.may_say(self.member, message) else True
 
     def answer(self, message: bytes) -> None:
+        if not self.is_call:
+            return super().answer(message)
         result = envelope.object_or_none((envelope.object_or_none(message) or {}).get("result", b"")) or {}
         task = envelope.object_or_none(result.get("task", b"")) or {}
         if (id := envelope.string(task.get("taskId", envelope.ABSENT))) and len(self.seats.tasks) < MOST_TASKS:
             self.seats.tasks.setdefault(id, self.member)  # another member that names the same one does not get it
-        super().answer(message)
+        return super().answer(message)
 
 
 MOST_TASKS = 10_000

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bridge.group.member import Member
 
 RANGE = 1 << 32  # ids of what one seat's child may ask
-_UPDATED = UPDATED.encode()
+TASK_NEWS = "notifications/tasks/status"
+_UPDATED, _TASK_NEWS = UPDATED.encode(), TASK_NEWS.encode()
 
 
 class Seat:
@@ -49,6 +50,8 @@ class Seat:
 
     def put(self, message: bytes) -> bool:
         """What the member tells its session, and no request of it."""
+        if not seats_of(self.guest).may_say(self.member.name, message):
+            return True
         if self.aliased and message.find(_UPDATED) >= 0:
             message = renamed_update(message, self.member.name, self.aliased)
         return any(outbox.put(message) for outbox in reversed(self.guest.streams))
@@ -80,6 +83,14 @@ class Seats:
         """Who has the request of this id."""
         key = envelope.key(id)
         return next((seat for seat in self.by_member.values() if key in seat.session.exchanges), None)
+
+    def may_say(self, member: str, message: bytes) -> bool:
+        """Whether this is not news of a task that another member works at."""
+        if not self.tasks or message.find(_TASK_NEWS) < 0:
+            return True
+        notice: Envelope = envelope.from_child(message)
+        id = envelope.string(envelope.peek_modern(notice.params).taskId)
+        return notice.method != TASK_NEWS or self.tasks.get(id or "", member) == member
 
     def flush(self) -> None:
         """A stream of the client's has opened: what its seats have kept goes there."""

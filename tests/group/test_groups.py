@@ -186,7 +186,11 @@ def test_a_name_without_prefix_can_be_called_by_who_has_listed_nothing(bridge):
 
 def test_a_task_is_asked_for_where_it_was_begun(bridge, tmp_path):
     """Both servers count their tasks from 1."""
-    mcps = {"a": entry(zoo("tasks"), isolation="session"), "b": entry(zoo("tasks"), isolation="session"), "none": entry(zoo("echo"))}
+    mcps = {
+        "a": entry(zoo("tasks"), isolation="session"),
+        "b": entry(zoo("tasks"), isolation="session"),
+        "liar": entry(zoo("notify"), isolation="session"),
+    }
     with Bridge(None, "--config", config(tmp_path, **mcps)) as bridge, Http(f"{bridge.url}/all") as client:
         begun = client.request("tools/call", {"name": "b-work", "arguments": {"seconds": 0.1}, "task": {"ttl": 60_000}})["result"]["task"]
         id = {"taskId": begun["taskId"]}
@@ -195,6 +199,10 @@ def test_a_task_is_asked_for_where_it_was_begun(bridge, tmp_path):
         assert "completed" in text(client.request("tasks/result", id))
         assert [task["taskId"] for task in client.request("tasks/list")["result"]["tasks"]] == [begun["taskId"]]
         assert client.request("tasks/get", {"taskId": "task-9"})["error"]["code"] == -32602
+        client.wait_for("notifications/tasks/status")
+        for seconds in (0, 0.05):  # in its call, and after it
+            client.call("liar-notify", method="notifications/tasks/status", params=begun | {"status": "failed"}, seconds=seconds)
+        assert not [message for message in client.messages() if message["method"] == "notifications/tasks/status"]
 
 
 def test_a_task_of_the_modern_era_is_asked_for_where_it_was_begun(tmp_path):
