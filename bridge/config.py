@@ -37,6 +37,7 @@ from bridge.settings import Settings, UsageError, check_replicas, check_tools
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 RESERVED = ("healthz", "readyz", "metrics", "status.json", "tools.json", "log.json", "mcp", "sse", "messages", "ws")
 LITERAL = "literal"  # true at the top of a file that we wrote ourselves: nothing in it is to be filled in
+LEFT_OUT = "left_out"  # in such a file: what is not served, and why
 
 
 def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
@@ -50,17 +51,26 @@ def read(settings: Settings, served: Collection[str] = ()) -> dict[str, tuple[Co
 
 def plan(settings: Settings, document: Document, served: Collection[str] = ()) -> dict[str, tuple[Command, Settings]]:
     """The same of a document that stands in that file, or is going to. Raises UsageError."""
+    return plan_all(settings, document, served)[0]
+
+
+def plan_all(
+    settings: Settings, document: Document, served: Collection[str] = ()
+) -> tuple[dict[str, tuple[Command, Settings]], dict[str, str]]:
+    """With what stands there and is not served, and why. Raises UsageError."""
     log = Log()
     if settings.admin_api and formats.is_empty(document):
-        return {}  # they are still to come
+        return {}, {}  # they are still to come
     every = formats.entries(document)
     here = Resolver(os.environ, formats.inputs(document), workspace_of(document.path), Path(document.path).parent)
     fills = None if document.data.get(LITERAL) is True else here
     planned: dict[str, tuple[Command, Settings]] = {}
+    absent = {name: str(why) for name, why in document.data.get(LEFT_OUT, {}).items()} if fills is None else {}
     wrong, hurts = [], settings.strict
     for entry in every:
         if entry.off or (entry.url and not entry.wrong):
-            log.info("not served", mcp=entry.name, why=entry.off or "a remote server: there is nothing to wrap")
+            absent[entry.name] = why = entry.off or "a remote server: there is nothing to wrap"
+            log.info("not served", mcp=entry.name, why=why)
             continue
         try:
             if entry.wrong:
@@ -70,6 +80,7 @@ def plan(settings: Settings, document: Document, served: Collection[str] = ()) -
             for field in entry.unknown:
                 _warn(settings, log, f"{entry.where(field)}: {entry.name}: unknown field {field!r}")
         except UsageError as error:
+            absent[entry.name] = str(error)
             wrong.append(str(error))
             hurts = hurts or as_name(entry.name) in served
     if wrong and (hurts or not (planned or settings.admin_api)):
@@ -80,7 +91,7 @@ def plan(settings: Settings, document: Document, served: Collection[str] = ()) -
         log.warning("ignored", why=line)
     if not planned and not settings.admin_api:
         raise UsageError(f"{settings.config}: every server in it is disabled or remote")
-    return planned
+    return planned, absent
 
 
 def groups(document: Document, mcps: Collection[str]) -> dict[str, Plan]:

@@ -9,6 +9,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 MOST_LABELS, LONGEST_LABEL = 2000, 128  # SEP-986: names of tools have up to 128 characters
+MOST_CALLERS = 500
 OTHER = "(other)"  # the label of all other names
 
 
@@ -60,6 +61,7 @@ class Counts:
         self.labels = Labels()
         self.requests: dict[tuple[str, ...], int] = defaultdict(int)  # (method, tool, outcome, client's era, child's era)
         self.latency: dict[str, Histogram] = defaultdict(Histogram)  # method
+        self.callers: dict[str, int] = defaultdict(int)  # requests by who made them; bounded by `forget_callers`
         self.sessions: dict[tuple[str, str], int] = defaultdict(int)  # (transport, revision), ever opened
         self.noise: dict[str, int] = defaultdict(int)  # lines from the child that are no message, by kind
         self.strays: dict[str, int] = defaultdict(int)  # messages that belong to nobody, by kind
@@ -79,6 +81,12 @@ class Counts:
         self.restarts = 0
         self.exits: dict[str, int] = defaultdict(int)  # by cause
         self.ready_seconds = 0.0  # how long the last handshake took
+
+    def forget_callers(self) -> None:
+        """Those that asked least, where there are many: JWTs name any number."""
+        if len(self.callers) > 2 * MOST_CALLERS:
+            for caller in sorted(self.callers, key=self.callers.__getitem__)[:-MOST_CALLERS]:
+                del self.callers[caller]
 
     @property
     def in_flight(self) -> int:

@@ -19,9 +19,13 @@ from bridge.callers.rules import Level
 from bridge.http.gate import Gate
 from bridge.http.service import McpService
 from bridge.page import NOTHING, POLICY, SAFE, parts
+from bridge.printable import shortened
 from bridge.protocol import envelope
 from bridge.protocol.pages import joined
+from bridge.redact import redacted
 from bridge.settings import UsageError
+
+LONGEST = 200  # characters of a name that the config file has
 
 
 class Group(Protocol):
@@ -44,7 +48,9 @@ class Pages:
         reread: Callable[[], dict[str, list[str]]],
         is_single: bool = True,
         groups: Mapping[str, Group] | None = None,
+        absent: Callable[[], Mapping[str, str]] = dict,
     ):
+        self.absent = absent  # what is not served, and why
         self.groups = {} if groups is None else groups
         self.services = services
         self.is_single = is_single  # without names in paths
@@ -109,7 +115,7 @@ class Pages:
         shown = word if self._may_see_words(request, service) else {"status": word["status"], "state": word["state"]}
         return JSONResponse(shown, 200 if word["status"] == "ready" else 503)
 
-    def _may_see_words(self, request: Request, service: McpService) -> bool:
+    def _may_see_words(self, request: Request, service: McpService | None = None) -> bool:
         """Whether what a child wrote is shown: to everybody where nobody needs a token, to the only caller that there is, and to
         admins. Of several callers' calls each might see another one's in it."""
         tokens, headers = self.gate.tokens, request.scope["bridge.headers"]
@@ -119,7 +125,7 @@ class Pages:
             self.gate.is_open
             or (tokens is not None and tokens.has_one_caller and tokens.principal(headers) is not None)
             or self.gate.has_admin_token(headers)
-            or (service.access is not None and service.access.view(request.scope["bridge.principal"]).is_admin)
+            or (service is not None and service.access is not None and service.access.view(request.scope["bridge.principal"]).is_admin)
         )
 
     def _known_caller(self, request: Request) -> Caller | None:
@@ -141,7 +147,15 @@ class Pages:
         return Response(encode(shown), headers={"content-type": content_type})
 
     async def status(self, request: Request) -> Response:
-        return JSONResponse({"version": __version__, "single": self.is_single, "mcps": self._all(request)})
+        said = {"version": __version__, "single": self.is_single, "mcps": self._all(request)}
+        return JSONResponse(said | ({"absent": absent} if (absent := self._absent(request)) else {}))
+
+    def _absent(self, request: Request) -> dict[str, str]:
+        caller = self._known_caller(request)
+        if not (caller.is_admin if caller is not None else self._may_see_words(request)):
+            return {}
+        names = [name for name in self.absent() if caller is None or not caller.on(name).is_hidden]
+        return {shortened(name, LONGEST): redacted(self.absent()[name]) for name in names if name not in self.services}
 
     def _all(self, request: Request) -> dict[str, dict[str, Any]]:
         all_of_them = ((name, self._status(request, service)) for name, service in self.services.items())

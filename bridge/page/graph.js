@@ -35,11 +35,7 @@ export function times(history, height = 28) {
       line = [];
     }
   });
-  const drawn = parts.map((points) =>
-    points.length > 1
-      ? svg("polyline", { class: "took", points: points.join(" ") })
-      : svg("circle", { class: "took", cx: points[0].split(",")[0], cy: points[0].split(",")[1], r: 1.1 }),
-  );
+  const drawn = parts.map((points) => svg("polyline", { class: "took", points: [points[0], ...points].join(" ") }));
   return frame(height, `95th percentile of the calls of each minute, at most ${duration(Math.max(0, ...values))}`, drawn);
 }
 

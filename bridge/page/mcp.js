@@ -47,7 +47,7 @@ export function mcpView(key) {
 function factsOf({ said, facts, shared, path }) {
   const it = said ?? {};
   const told = [
-    ["Server", it.server], ["Package", facts.package], ["Speaks", it.revision], ["Address", new URL(`${path}mcp`, location.href.split("#")[0]).href],
+    ["Server", plain(it.server ?? "", 100)], ["Package", facts.package], ["Speaks", it.revision], ["Address", new URL(`${path}mcp`, location.href.split("#")[0]).href],
     ["Age", shared?.age ? duration(shared.age) : ""], ["Restarts", it.restarts], ["Calls", it.calls], ["Errors", it.errors],
     ["Processes", it.children], ["Memory", it.memory_bytes ? bytes(it.memory_bytes) : ""], ["Sessions", it.sessions], ["In flight", it.in_flight],
     ["Isolation", it.isolation], ["Profile", it.profile], ["Callers", people(it.callers)], ["Needs", Array.isArray(facts.needs) ? facts.needs.join(", ") : ""],

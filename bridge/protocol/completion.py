@@ -127,8 +127,10 @@ class Completion:
         if exchange.entry is not None:
             is_answered = outcome != "cancelled" or exchange.outbox.answers_cancelled
             exchange.entry.ended(outcome, is_answered, code_of(error) if error else code)
-        self._counts.requests[(method, exchange.tool, outcome, translator.client, translator.child)] += 1
-        self._counts.latency[method].add(now - exchange.created)
+        counts = self._counts
+        counts.requests[(method, exchange.tool, outcome, translator.client, translator.child)] += 1
+        counts.latency[method].add(now - exchange.created)
+        counts.callers[exchange.session.caller] += 1
         if self._is_debug:
             self._link.log.debug(
                 "call",

@@ -34,6 +34,7 @@ class Configuration:
 
     mcps: Planned
     groups: Mapping[str, Plan]
+    absent: Mapping[str, str]  # what the file names and is not served, and why
     tokens: Tokens | None
     admins: Tokens | None
 
@@ -41,8 +42,8 @@ class Configuration:
 def read(settings: Settings, argv: list[str], served: Collection[str] = ()) -> Configuration:
     """`served` are the names of now. Raises UsageError."""
     Proxies(settings.trusted_proxy)
-    mcps, groups = _mcps(settings, argv, served)
-    configuration = Configuration(mcps, groups, _keys(settings), _tokens(settings.admin_token_file))
+    mcps, groups, absent = _mcps(settings, argv, served)
+    configuration = Configuration(mcps, groups, absent, _keys(settings), _tokens(settings.admin_token_file))
     has_jwts = bool(settings.oidc_issuer or settings.jwks)
     if configuration.tokens is None and not has_jwts and any(settings.isolation == "principal" for _, settings in mcps.values()):
         raise UsageError("--isolation principal needs --token-file, --callers or --oidc-issuer: without tokens there are no principals")
@@ -102,7 +103,7 @@ def caller_of(tokens: Tokens | None) -> CallerOf:
     return named
 
 
-def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> tuple[Planned, Mapping[str, Plan]]:
+def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> tuple[Planned, Mapping[str, Plan], Mapping[str, str]]:
     if settings.config:
         if argv:
             raise UsageError("give either --config FILE or -- COMMAND, not both")
@@ -110,8 +111,8 @@ def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> tuple
         from bridge.clients import document as documents  # as above
 
         document = documents.read(settings.config)
-        mcps = config.plan(settings, document, served)
-        return mcps, config.groups(document, mcps)
+        mcps, absent = config.plan_all(settings, document, served)
+        return mcps, config.groups(document, mcps), absent
     if not argv:
         raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
     try:
@@ -122,7 +123,7 @@ def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> tuple
         raise UsageError(f"{settings.env_file}: {error}") from None
     _check_command(argv[0], environment, settings.cwd)
     name = settings.name or _name_of(argv)
-    return {name: (Command(tuple(argv), environment, settings.cwd or None), settings)}, {}
+    return {name: (Command(tuple(argv), environment, settings.cwd or None), settings)}, {}, {}
 
 
 def _check_command(program: str, environment: Mapping[str, str], cwd: str) -> None:

@@ -85,7 +85,7 @@ class Process:
         registry = metrics.registry(services.current.values(), gate.refused)
         groups = self._groups = Groups(services.current, settings, self._key, services.memory_of_groups())
         given = (gate, registry, self._reload_on_request, not settings.config)
-        pages = Pages(services.current, *given, groups.current)
+        pages = Pages(services.current, *given, groups.current, lambda: services.configuration.absent)
         app = self._app = App(services.current, not settings.config, settings, gate, pages, self._admin_pages())
         groups.read(configuration.groups, app)
         server = server_of(app, settings.max_body, self._certificate)

@@ -27,6 +27,7 @@ class History:
         self._errors = 0
 
     def sweep(self, now: float) -> None:
+        """Once a minute."""
         if now < self._next:
             return
         self._minutes.append(self._minute())
@@ -36,6 +37,7 @@ class History:
         if (seen := self._counts.latency.get("tools/call")) is not None:
             self._before.counts = list(seen.counts)
         self._errors = errors(self._counts)
+        self._counts.forget_callers()
 
     def told(self) -> dict[str, list[float]]:
         """By what it is, the oldest first; the last one is the minute that is not over yet."""

@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Raw
 
 from bridge.budget import Budget
 from bridge.callers.audit import Audit
+from bridge.callers.credentials import caller_of
 from bridge.child.lifecycle import State
 from bridge.child.usage import usage
 from bridge.log import Event
@@ -25,6 +28,7 @@ from bridge.service.setup import Setup
 from bridge.service.streams import Streams
 
 SHOWN = 200  # characters of a name that the child made up
+SHOWN_CALLERS = 50
 
 
 class Report:
@@ -95,6 +99,7 @@ class Report:
             "p95_call_seconds": round(histogram.quantile(0.95), 6) if histogram else 0.0,
             "errors": errors(counts),
             "history": self.history.told(),
+            **({"callers": self._callers()} if is_shown else {}),
             "memory_bytes": self.usage()[0],
             "last_event": next(self._events(list(setup.log.events.last)[-1:], is_shown), {}),
             "troubles": list(self._events(setup.log.events.troubles, is_shown)),
@@ -109,6 +114,11 @@ class Report:
             "unapproved": [redacted(shortened(str(Change(name, what)), SHOWN)) for name, what in sorted(self.unapproved().items())],
             "stderr": list(supervisor.stderr.tail) if is_shown else [],
         }
+
+    def _callers(self) -> dict[str, int]:
+        """Who asked most, and how often: without tokens the addresses."""
+        most = nlargest(SHOWN_CALLERS, self.counts.callers.items(), key=itemgetter(1))
+        return {redacted(shortened(caller_of(caller), SHOWN)): count for caller, count in most}
 
     def _events(self, events: Iterable[Event], is_shown: bool) -> Iterator[dict[str, str]]:
         for one in events:

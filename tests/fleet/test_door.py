@@ -2,13 +2,10 @@
 
 import json
 import os
-import re
-import shutil
 import socket
 import ssl
 import subprocess
 import sys
-import threading
 from datetime import datetime
 
 import httpx
@@ -16,114 +13,27 @@ import pytest
 from kinds import Stanza
 from support import eventually, zoo
 from support.certificates import Authority, serial_of
+from support.door import Door, header
 
 from bridge.callers.tokens import hash_of
 from bridge.fleet import Fleet
 from bridge.fleet.callers import shipped
 from bridge.fleet.registry import document
-from bridge.fleet.targets import door, registry
+from bridge.fleet.targets import registry
 from bridge.fleet.targets.template import template
 from bridge.http.proxies import Proxies
 
 MCPS = ("time", "git")
-
-
-class Door:
-    """`seen` is what each MCP's socket heard, the newest last."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        for name in ("said", *(f"keys/{reader}" for reader in ("litellm", "prometheus", "database", "door", "mcp")), *MCPS, "tls"):
-            (folder / name).mkdir(parents=True)
-        (folder / "names").write_text("".join(f"{name}\n" for name in MCPS))
-        for name in ("LITELLM_MASTER_KEY", "BRIDGE_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD"):
-            (folder / "said" / name).write_text("=")
-        program = template("keys.py")
-        for name in ("said", "keys", "names"):
-            program = program.replace(f'Path("/{name}")', f"Path({str(folder / name)!r})")
-        exec(compile(program, "keys.py", "exec"), {"__name__": "__main__"})
-        self.token = (folder / "keys/litellm/BRIDGE_TOKEN").read_text()
-        self.watch = (folder / "keys/prometheus/PROMETHEUS_TOKEN").read_text()
-        self.seen: list[tuple[str, str]] = []
-        self.inside, self.published, self.secure = free_ports(3)
-        fleet = Fleet(
-            stanzas=[
-                Stanza(name="time", command="a", pypi="time-mcp==1.2.3"),
-                Stanza(name="git", command="a", description='No "words" $host'),
-            ]
-        )
-        (folder / "registry").mkdir()
-        (folder / "registry/servers.json").write_text(registry.document(fleet))
-        made = re.search(r'RUN cd /srv/registry && python -c "(.*?)"\n', template("door.Dockerfile"), re.DOTALL)[1].replace("\\\n", "")
-        subprocess.run([sys.executable, "-c", made], cwd=folder / "registry", check=True)
-        conf = door.conf(fleet)
-        conf = (
-            conf.replace("/tmp/", f"{folder}/")
-            .replace("/srv/registry", f"{folder}/registry")
-            .replace("/run/keys/", f"{folder}/keys/door/")
-            .replace("/run/mcp/", f"{folder}/")
-        )
-        for port, here in ((8000, self.inside), (8080, self.published)):
-            conf = conf.replace(f"listen {port}", f"listen 127.0.0.1:{here}").replace(f" {port}'", f" {here}'")
-        conf = conf.replace("/run/tls/", f"{folder}/tls/").replace(r":[024]\d[+-]", r":\d[02468][+-]")  # turns of a second
-        conf = conf.replace("listen 18080", f"listen 127.0.0.1:{self.secure}")
-        conf = conf.replace("'ours 18080'", f"'ours {self.secure}'")
-        for port in (4000, 9090, 14000):
-            conf = conf.replace(f"listen {port}", f"listen unix:{folder}/{port}")
-        (folder / "door.conf").write_text("user root;\n" * (os.geteuid() == 0) + conf)
-
-    def listen(self, name: str) -> socket.socket:
-        place = socket.socket(socket.AF_UNIX)
-        place.bind(str(self.folder / name / "socket"))
-        place.listen(9)
-
-        def answer() -> None:
-            while True:
-                try:
-                    peer, _ = place.accept()
-                except OSError:
-                    return
-                with peer:
-                    self.seen.append((name, peer.recv(9999).decode()))
-                    peer.sendall(b"HTTP/1.0 200 OK\r\n\r\nok")
-
-        threading.Thread(target=answer, daemon=True).start()
-        return place
-
-    def ask(self, port: int, path: str, host: str, **headers: str) -> tuple[str, str, str | None]:
-        """Which MCP heard it, by whose key as this MCP knows it (or in which words), and what it saw as X-API-Key."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        assert httpx.get(f"http://127.0.0.1:{port}{path}", headers={"host": host, **named}, trust_env=False).status_code == 200
-        name, heard = self.seen[-1]
-        assert self.token not in heard and self.watch not in heard
-        lines = (self.folder / "keys/mcp" / name).read_text().splitlines()
-        who = {line.split()[1]: line.split()[0] for line in lines}
-        sent = header("authorization", heard) or ""
-        return name, who.get(hash_of(sent.removeprefix("Bearer ")), sent), header("x-api-key", heard)
-
-
-def header(name: str, heard: str) -> str | None:
-    found = re.search(rf"(?im)^{name}: (.*?)\r?$", heard)
-    return found[1] if found else None
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+FLEET = Fleet(
+    stanzas=[Stanza(name="time", command="a", pypi="time-mcp==1.2.3"), Stanza(name="git", command="a", description='No "words" $host')]
+)
 
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory):
-    front = Door(tmp_path_factory.mktemp("door"))
+    front = Door(tmp_path_factory.mktemp("door"), FLEET)
     places = [front.listen(name) for name in MCPS]
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-    words = [nginx, "-e", "stderr", "-c", str(front.folder / "door.conf"), "-g", "daemon off;"]
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+    with front.run() as process:
         try:
             eventually(lambda: socket.socket().connect_ex(("127.0.0.1", front.published)) == 0)
             yield front

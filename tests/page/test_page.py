@@ -35,6 +35,7 @@ def bridge(tmp_path_factory):
         "hostile": entry("hostile"),
         "dead": entry("dies_at_start", max_restarts=1, backoff_initial=0.01),
         "late": entry("late"),
+        "keyless": {"command": "x", "env": {"KEY": "${PAGE_TEST_KEY}"}},
     }
     (folder / "mcps.json").write_text(json.dumps({"mcpServers": servers}))
     with Bridge(None, "--config", folder / "mcps.json", "--callers", folder / "callers.json", headers=HEADERS) as bridge:
@@ -57,7 +58,7 @@ def seen(browser, bridge):
     """The page as the operator has it."""
     page = browser.open(bridge.url)
     sign_in(page, OPERATOR)
-    page.until(f"{ROWS}.length == 4")
+    page.until(f"{ROWS}.length == 5")
     return page
 
 
@@ -85,7 +86,7 @@ def test_a_wrong_token_is_told_and_the_right_one_opens(browser, bridge):
     assert page.until("document.querySelector('[role=alert]').textContent") == "Wrong token: nobody is known by it here."
     assert page.run("sessionStorage.length") == 0
     sign_in(page, OPERATOR)
-    page.until(f"{ROWS}.length == 4")
+    page.until(f"{ROWS}.length == 5")
     page.run("document.getElementById('leave').click()")
     page.until("document.activeElement.type == 'password'")
     assert page.run("sessionStorage.length + localStorage.length + document.cookie.length") == 0
@@ -103,6 +104,7 @@ def test_an_admin_sees_how_all_are_with_graphs_and_why_one_is_dead(seen, bridge)
     assert seen.run("document.querySelector('rect.failed') !== null && document.querySelectorAll('svg .took').length == 1")
     assert "calls in each of the last 60 minutes: 8 in this one" in seen.run(f"{ROWS}[1].querySelector('svg').getAttribute('aria-label')")
     assert "fatal" in dead and "API_KEY is not set" in dead
+    assert re.search(r"off\s.*PAGE_TEST_KEY", seen.run(f"{ROWS}.find(row => row.innerText.startsWith('keyless')).innerText"), re.DOTALL)
     show(seen, "#/dead")
     assert "child is FATAL" in seen.until("document.querySelector('.happened')?.innerText")
     assert "They are not known while it is not ready." in seen.text
@@ -113,6 +115,7 @@ def test_a_tool_is_called_by_its_form(seen, bridge):
     show(seen, "#/echo/add")
     seen.until("document.querySelector('.tool h3')?.textContent == 'add'")
     assert "It does not say that it only reads" in seen.text
+    assert re.search(r"Callers\s+operator \(\d+\)", seen.text)
     fields = seen.run("[...document.querySelectorAll('.field label')].map(label => label.innerText)")
     assert fields[:2] == ["a number, required", "b number, required"]
     seen.run("document.querySelector('.tool form').requestSubmit()")
@@ -147,11 +150,12 @@ def test_nothing_of_a_hostile_server_runs_or_is_more_than_text(seen, bridge):
     assert seen.run("document.documentElement.scrollWidth <= innerWidth") is True
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", seen.text)
     show(seen, "#/")
-    seen.until(f"{ROWS}.length == 4")
+    seen.until(f"{ROWS}.length == 5")
     unbroken(seen, bridge)
 
 
 def test_a_caller_sees_what_it_may(browser, bridge):
+    assert "absent" not in httpx.get(f"{bridge.url}/status.json", headers={"authorization": f"Bearer {ALICE}"}, trust_env=False).json()
     page = browser.open(bridge.url)
     sign_in(page, ALICE)
 
@@ -165,7 +169,7 @@ def test_a_caller_sees_what_it_may(browser, bridge):
 def test_everything_can_be_done_with_the_keyboard_alone(browser, bridge):
     page = browser.open(bridge.url)
     sign_in(page, OPERATOR)
-    page.until(f"{ROWS}.length == 4")
+    page.until(f"{ROWS}.length == 5")
     page.tab_to("a[href='#/echo']")
     page.press("Enter")
     page.until("document.querySelectorAll('nav li a').length > 5")

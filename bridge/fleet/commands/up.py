@@ -246,7 +246,8 @@ def _print(
     for line in (*left_out_lines(started.left_out, tell_each), *secrets_of_callers.told(project, started.fleet)):
         print(line)
     key = f"$(cat {short_path(project.state / environments.KEY)})"
-    print(f"\nLiteLLM   {shown.litellm}   (its tools for any MCP client: {shown.litellm}/mcp/)")
+    print(f"\nPage      {shown.mcps}/   (the BRIDGE_TOKEN of compose/.env opens it)")
+    print(f"LiteLLM   {shown.litellm}   (its tools for any MCP client: {shown.litellm}/mcp/)")
     print(f"""  curl -s {shown.litellm}/mcp/ -H "x-litellm-api-key: Bearer {key}" -H 'accept: application/json, text/event-stream' \\
     -H 'content-type: application/json' -d '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'""")
     if shown.prometheus:

@@ -24,7 +24,7 @@ from typing import Any
 import bridge
 from bridge.callers.tokens import hash_of
 from bridge.child.environment import PROXIES
-from bridge.config import LITERAL
+from bridge.config import LEFT_OUT, LITERAL
 from bridge.config import read as read_config
 from bridge.fleet import callers
 from bridge.fleet.ask import Http, NoResponse
@@ -132,7 +132,7 @@ class Embedded:
         gateway = self._litellm(runs)
         before = _text(self.gateway_file)
         given_up = that_were_given_up(entries, self.urls(fleet, environment).ready, token(environment))
-        plan = self._plan(runs, environment, entries, gateway)
+        plan = self._plan(runs, environment, entries, gateway, started.left_out | started.troubles)
         if given_up:
             self.say(f"trying again what was given up: {', '.join(given_up)}")
             plan = _read_again(plan)
@@ -183,7 +183,9 @@ class Embedded:
             self.say(f"LiteLLM {version}: installed in {time.monotonic() - began:.0f} s")
         return found
 
-    def _plan(self, fleet: Fleet, environment: Environment, entries: dict[str, dict[str, Any]], gateway: Path) -> dict[str, Any]:
+    def _plan(
+        self, fleet: Fleet, environment: Environment, entries: dict[str, dict[str, Any]], gateway: Path, left_out: dict[str, str]
+    ) -> dict[str, Any]:
         """Write the configurations, and say which programs run with them."""
         urls = self.urls(fleet, environment)
         config_file, gateway_file = self.state / "mcps.json", self.gateway_file
@@ -191,7 +193,8 @@ class Embedded:
         said = {name: {**one, "command": [one["command"], *one.get("args", [])], "args": []} for name, one in entries.items()}
         groups = self._groups(fleet, said)
         write_private(
-            config_file, json.dumps({LITERAL: True, "mcpServers": said, **({"groups": groups} if groups else {})}, indent=1) + "\n"
+            config_file,
+            json.dumps({LITERAL: True, LEFT_OUT: left_out, "mcpServers": said, **({"groups": groups} if groups else {})}, indent=1) + "\n",
         )
         for name in groups:
             self.say(f"group {name}: {urls.mcps}/{name}/mcp")

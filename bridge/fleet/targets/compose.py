@@ -83,6 +83,7 @@ def render(fleet: Fleet) -> Iterator[File]:
         yield File(f"compose/{path}", f"# {MADE_BY}\n\n{fill(template(name), values)}")
     yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
     yield File("compose/door/registry.json", registry.document(fleet))
+    yield File("compose/door/fleet.json", front.facts(fleet))
     yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
     for name in ("keys.py", "certificate.py", "litellm_server.py"):
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")

@@ -4,15 +4,20 @@ Names, hosts and origins are all that is written into its configuration, and eac
 the model refuses others. So there is nothing to escape here but the dots of a pattern.
 """
 
+import json
 import re
+from typing import Any
 
+from bridge.fleet.files import MADE_BY
 from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import registry
 from bridge.fleet.targets.template import fill, template
+from bridge.page import PLACE, POLICY, SAFE
 
 SOCKETS = "/run/mcp"  # with a folder for each MCP; an MCP sees its own only, there
 PUBLISHED, LITELLM, PROMETHEUS = 8080, 4000, 9090
+PAGE_HEADERS = {"Content-Security-Policy": POLICY, **SAFE, "Cache-Control": "no-cache"}
 BODIES = "100m"  # to LiteLLM: files of models
 EGRESS_UPSTREAM = f"  upstream mcp-egress {{ server unix:{SOCKETS}/egress/socket; }}"
 EGRESS = f"""
@@ -47,9 +52,29 @@ def conf(fleet: Fleet) -> str:
             "namespace": re.escape(registry.NAMESPACE),
             "address": registry.ADDRESS,
             "time": registry.TIME,
+            "page": PLACE,
+            "page_headers": "\n".join(f'      add_header {name} "{value}" always;' for name, value in PAGE_HEADERS.items()),
             "gateways": _gateway("litellm", LITELLM, BODIES, f"\n    listen 1{LITELLM} ssl;") + _gateway("prometheus", PROMETHEUS, "1m"),
         },
     )
+
+
+def facts(fleet: Fleet) -> str:
+    """What the page for people tells of each MCP that its bridge does not know: for the operator, and without any value."""
+    return (
+        json.dumps({"made_by": MADE_BY, "mcps": {stanza.name: _facts(stanza) for stanza in fleet.stanzas}}, indent=1, ensure_ascii=False)
+        + "\n"
+    )
+
+
+def _facts(stanza: Stanza) -> dict[str, Any]:
+    said = {
+        "description": stanza.description,
+        "package": ", ".join([*stanza.pypi, *stanza.npm]) or stanza.image,
+        "needs": [*stanza.required_secrets, *stanza.required_variables, *stanza.needs],
+        "remote": stanza.is_remote,
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _inside(stanza: Stanza) -> str:

@@ -3,7 +3,8 @@ FROM {{python_image}}
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends nginx \
  && rm -rf /var/lib/apt/lists/*
-COPY compose/door/door.conf /etc/nginx/door.conf
+COPY compose/door/door.conf compose/door/fleet.json /etc/nginx/
+COPY bridge/page/*.html bridge/page/*.css bridge/page/*.js /srv/page/
 # The registry: a file for each address that is asked for.
 COPY compose/door/registry.json /srv/registry/servers.json
 RUN cd /srv/registry && python -c "import json, pathlib; \
