@@ -1,6 +1,8 @@
 """Log files, shown: some lines of each, from a time on, and what comes."""
 
+import os
 import re
+import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from bridge.fleet.engines import Excerpt
+from bridge.fleet.engines.reason import plain
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?")
 TICK = 0.2
@@ -15,7 +18,7 @@ TICK = 0.2
 
 def show(files: Sequence[tuple[Path, Collection[str]]], excerpt: Excerpt) -> int:
     """Print lines of `files`: all, or those in which one of the marks stands. Several files get their name before each line."""
-    opened = [(path.stem, path.open(encoding="utf-8", errors="replace"), marks) for path, marks in files if path.exists()]
+    opened = [(path.stem, path.open("rb"), marks) for path, marks in files if path.exists()]
     try:
         for name, log, marks in opened:
             for line in _chosen(log, marks, excerpt):
@@ -35,15 +38,20 @@ def show(files: Sequence[tuple[Path, Collection[str]]], excerpt: Excerpt) -> int
     return 0
 
 
-def _chosen(log: IO[str], marks: Collection[str], excerpt: Excerpt) -> list[str]:
-    lines = list(_since(_marked(log, marks), excerpt.since))
+def _chosen(log: IO[bytes], marks: Collection[str], excerpt: Excerpt) -> list[str]:
+    lines = list(_since(_marked(log, marks, not excerpt.follow), excerpt.since))
     return lines if excerpt.tail is None else lines[max(len(lines) - excerpt.tail, 0) :]
 
 
-def _marked(log: IO[str], marks: Collection[str]) -> Iterator[str]:
-    while line := log.readline():
+def _marked(log: IO[bytes], marks: Collection[str], with_rest: bool = False) -> Iterator[str]:
+    """Whole lines: what is half written comes with its rest, or at once where nobody waits for that."""
+    while read := log.readline():
+        if not read.endswith(b"\n") and not with_rest:
+            log.seek(-len(read), os.SEEK_CUR)
+            return
+        line = read.decode("utf-8", "replace").rstrip("\r\n")
         if not marks or any(mark in f"{line.rstrip()} " for mark in marks):
-            yield line.rstrip("\n")
+            yield line
 
 
 def _since(lines: Iterator[str], since: float) -> Iterator[str]:
@@ -57,4 +65,5 @@ def _since(lines: Iterator[str], since: float) -> Iterator[str]:
 
 
 def _print(name: str, line: str, with_name: bool) -> None:
-    print(f"{name}  | {line}" if with_name else line, flush=True)
+    said = line if sys.stdout.isatty() else plain(line)
+    print(f"{name}  | {said}" if with_name else said, flush=True)
