@@ -922,6 +922,14 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
 
 
+def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():
+    host = f"{placeholder('SITE_NAME')}.example.org"
+    it = seen(made("look", "fetch failed"), reached=[(10.5, host), (10.6, f"{host}:8443")])
+
+    assert findings.egress(it, False).why == "its tool look tried *.example.org"
+    assert findings.names([it]) == ["*.example.org", "*.example.org:8443"]
+
+
 def test_an_address_that_may_be_left_out_is_asked_for_where_it_would_look_for_itself():
     alone = seen(made("look", "refused"), reached=[(10.5, "[::1]:8080")], reads=["X_API_URL", "X_TELEMETRY_API_URL"])
     table = Table(seen(made("look", "refused"), reached=[(10.5, "x-api-url.placeholder.invalid:8080")]))

@@ -15,6 +15,7 @@ from bridge.fleet.trial.needs import wants_a_browser, wants_configuration, wants
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
+OF_OPERATORS = re.compile(r"^placeholder-[0-9a-f]{32}\.")  # in a name: what the trial gave in the place of the operator's own
 OWN_HOME, OWN_CWD = str(HOME), str(CWD)
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
 # Whoever only counts how a library is used: no server needs him.
@@ -134,7 +135,7 @@ def names(seen: Iterable[Seen]) -> list[str]:
     found: dict[str, None] = {}
     for reach in (reach for one in seen for reach in one.reached if _host(reach.what)):
         port = reach.what.rpartition(":")[2] if ":" in reach.what else ""
-        entry = reach.what if port.isdecimal() and int(port) not in PORTS else _host(reach.what)
+        entry = OF_OPERATORS.sub("*.", reach.what) if port.isdecimal() and int(port) not in PORTS else _host(reach.what)
         with suppress(ValueError):
             allowed([entry.lower()])
             found[entry.lower()] = None
@@ -158,7 +159,7 @@ def _host(what: str, telemetry: bool = False) -> str:
         inside = own or (not telemetry and bool(TELEMETRY.search(host)))
     else:
         inside = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address in SHARED
-    return "" if inside else host
+    return "" if inside else OF_OPERATORS.sub("*.", host)
 
 
 def back_end(seen: Seen) -> str:
