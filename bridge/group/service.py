@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from bridge.budget import Budget
 from bridge.callers.access import Access
 from bridge.callers.audit import Audit
@@ -169,7 +171,8 @@ class Group:
         principal = service.principal_of(request.principal, request.headers)
         if isinstance(principal, Refusal):
             return principal
-        return replace_request(request, principal)
+        # Nothing is remembered of it yet: an MCP's audit has lines of its own.
+        return structs.replace(request, principal=principal, memory=Memory(request.memory.head))
 
     async def seated(self, call: Call, member: Member) -> Seat | Refusal:
         """The seat of a call's session with this member, taken where there is none."""
@@ -362,19 +365,3 @@ class Group:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-
-
-def replace_request(request: Request, principal: str) -> Request:
-    """The same request, of another principal, of which nothing is remembered yet: an MCP's audit has lines of its own."""
-    return Request(
-        request.method,
-        request.headers,
-        request.query,
-        request.body,
-        principal,
-        request.pairs,
-        request.caller,
-        request.transport,
-        request.address,
-        Memory(request.memory.head),
-    )
