@@ -922,6 +922,13 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
 
 
+def test_what_a_server_of_http_advises_is_not_why_it_does_not_answer():
+    words = ["set IT_TOOLS to reduce context", "listening on http://0.0.0.0:3000/mcp"]
+
+    assert needs.missing(seen(words=words, started=0.0, why_not="no answer within 5 s of saying that it listens")) == []
+    assert needs.missing(seen(words=words[:1], started=0.0, why_not="it ended")) == ["IT_TOOLS"]
+
+
 def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():
     host = f"{placeholder('SITE_NAME')}.example.org"
     it = seen(made("look", "fetch failed"), reached=[(10.5, host), (10.6, f"{host}:8443")])

@@ -137,7 +137,7 @@ DEBIAN = {
 
 def missing(seen: Seen) -> list[str]:
     """The variables that it says it cannot start without."""
-    return [] if seen.report["started"] else _first(_lines_of_its_end(seen))
+    return [] if seen.report["started"] or listens(seen) else _first(_lines_of_its_end(seen))
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
