@@ -19,6 +19,7 @@ from bridge.settings import UsageError
 
 OPERATOR, LITELLM, PROMETHEUS = "operator", "litellm", "prometheus"
 KEYS = ("token_sha256", "token_file", "basic", "jwt")
+EVERYTHING = {"default": "execute"}
 TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHIPPED = "callers.yaml"  # in a folder of its own: what is mounted as a file stays the old one
 
@@ -58,9 +59,9 @@ def _with_hashes(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return said | {"token_sha256": sorted({*_list(hashes), *found})}
 
 
-def shipped(callers: Mapping[str, Any], with_prometheus: bool = True, litellm_may: str = "execute") -> dict[str, Any]:
+def shipped(callers: Mapping[str, Any], with_prometheus: bool = True, litellm_may: Mapping[str, Any] = EVERYTHING) -> dict[str, Any]:
     """What every bridge is told."""
-    own: dict[str, Any] = {OPERATOR: {"may": {"*/*": "admin"}}, LITELLM: {"default": litellm_may}}
+    own: dict[str, Any] = {OPERATOR: {"may": {"*/*": "admin"}}, LITELLM: dict(litellm_may)}
     if with_prometheus:
         own[PROMETHEUS] = {"metrics": True}
     return {"callers": own | {name: _without_team(entry) for name, entry in callers.items()}}

@@ -207,11 +207,13 @@ class Fleet(Part):
         return {stanza.stored(name) for stanza in self.stanzas for name in stanza.caller_secrets}
 
     @property
-    def litellm_may(self) -> str:
+    def litellm_may(self) -> dict[str, Any]:
         """What who comes through LiteLLM without a key of their own may do, where images/fleet.yaml does not say it. With virtual keys,
-        which each stand for a caller, no call: a LiteLLM that does not hold them to what they were granted would make it for any of them."""
-        are_held = not self.litellm.database or self.litellm.holds_keys_to_grants
-        return "execute" if are_held or not set(self.callers) - {callers.LITELLM} else "read"
+        which each stand for a caller, no more than LiteLLM holds each of them to: calls of tools, or not even these. (It grants no prompts
+        and no resources: of an MCP that a key was granted it would fetch all.)"""
+        if not self.litellm.database or not set(self.callers) - {callers.LITELLM}:
+            return {"default": "execute"}
+        return {"may": {"*/tool:*": "execute" if self.litellm.holds_keys_to_grants else "read"}}
 
     def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""

@@ -86,10 +86,14 @@ def test_bridges_know_nothing_of_teams_and_a_team_has_a_name():
 def test_who_comes_without_a_key_of_their_own_calls_nothing_where_litellm_does_not_hold_keys_to_grants():
     said = {"alice": {"token_sha256": ONE, "default": "execute"}}
 
-    assert fleet(said).litellm_may == "read"
-    assert fleet(said, version="1.106.2").litellm_may == "execute"
-    assert fleet({}).litellm_may == fleet({"litellm": {"may": {"clock/*": "read"}}}).litellm_may == "execute"
-    assert Fleet(stanzas=[], callers=said).litellm_may == "execute"
+    def may(one: Fleet) -> list[str]:
+        rules = callers.check({callers.LITELLM: one.litellm_may}).of(callers.LITELLM).on("clock")
+        return [rules.decide(kind, "x").level.word for kind in ("tool", "prompt", "resource")]
+
+    assert may(fleet(said)) == ["read", "deny", "deny"]
+    assert may(fleet(said, version="1.106.2")) == ["execute", "deny", "deny"]  # which grants no prompts and no resources
+    all_of_it = ["execute"] * 3
+    assert may(fleet({})) == may(fleet({"litellm": {"may": {"clock/*": "read"}}})) == may(Fleet(stanzas=[], callers=said)) == all_of_it
 
 
 # ---- what LiteLLM is told

@@ -74,7 +74,7 @@ def warnings(fleet: Fleet) -> list[str]:
         ]
         if fleet.litellm.database and fleet.callers and _is_for_all_keys(stanza, fleet):
             found.append(f"{stanza.name}: allow_all_keys: every LiteLLM key may use it, whatever its caller may")
-        if fleet.litellm_may != "execute" and stanza.is_remote:
+        if fleet.litellm.database and fleet.callers and not fleet.litellm.holds_keys_to_grants and stanza.is_remote:
             found.append(
                 f"{stanza.name}: LiteLLM {version} lets every key call it, and it has no bridge that would refuse: leave it out, or take a newer LiteLLM"
             )

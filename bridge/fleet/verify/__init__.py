@@ -244,7 +244,7 @@ class _Verification:
         fleet = self.subject.fleet
         if stanza.is_remote or stanza.smoke is None:
             return ""
-        told = callers.check({callers.LITELLM: {"default": fleet.litellm_may}} | fleet.callers)
+        told = callers.check({callers.LITELLM: fleet.litellm_may} | fleet.callers)
         if told.of(callers.LITELLM).on(stanza.name).decide("tool", stanza.smoke.tool).level >= Level.EXECUTE:
             return ""
         return "who comes through LiteLLM without a key of their own may not call it: mcp-bridge verify --callers"
