@@ -108,6 +108,20 @@ def test_the_door_is_not_built_anew_for_another_version_of_an_mcp_but_by_the_nex
     assert engine.built_now == ["door", "door"]
 
 
+def test_another_page_for_people_is_another_door(engine):
+    page = engine.project.root / "bridge/page/page.js"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("// another")
+    engine._build(FLEET.stanzas)
+
+    assert "door" in engine.built_now
+    engine.built_now.clear()
+    (engine.project.compose / "door/fleet.json").write_text("clock 2")
+    engine.leaves_door = True
+    engine._build(FLEET.stanzas)
+    assert engine.built_now == []
+
+
 def test_approving_tools_builds_nothing(engine):
     (engine.project.images / "clock/tools.lock.json").write_text("{}")
     engine._build(FLEET.stanzas)

@@ -14,7 +14,7 @@ from bridge.fleet.project import private
 from bridge.fleet.stanza import Stanza
 from bridge.pins.lock import FILE as PINS
 
-VERSIONS = "registry.json"  # of what the door is made of: what changes with the versions of MCPs
+VERSIONS = "registry.json"  # of what the door is made of: what changes with the versions of MCPs, as its page's facts do
 GENERATIONS = 3  # of an MCP's images that have a second name
 
 
@@ -53,9 +53,9 @@ class Images(Composed):
         """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises EngineError if the door cannot."""
         memory, here = self._memory(), docker.images()
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
-        door = self.project.compose / "door"
+        door = [self.project.compose / "door", self.project.root / "bridge/page"]
         inputs = {
-            DOOR: files.digest([door]),
+            DOOR: files.digest(door),
             **{name: files.digest([self.project.compose / name, self.project.root / "bridge/egress"]) for name in _proxy(sidecars)},
             **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml", PINS)) for stanza in sidecars},
         }
@@ -64,7 +64,7 @@ class Images(Composed):
             for name, digest in inputs.items()
             if (memory["built"].get(name) != digest or self._image(name) not in here) and not self._went_back(name, digest, here)
         ]
-        without_versions = files.digest([door], (VERSIONS,))
+        without_versions = files.digest(door, (VERSIONS, "fleet.json"))
         if self.leaves_door and self._image(DOOR) in here and memory["built"].get(VERSIONS) == without_versions:
             todo = [name for name in todo if name != DOOR]
         memory = self._memory()
