@@ -10,6 +10,8 @@ import yaml
 
 MADE_BY = "Made by `mcp-bridge render`; do not edit: write images/NAME/stanza.yaml and render again."
 
+GENERATED = ("compose/*.yaml", "compose/egress/*", "images/*/Dockerfile")  # where files of ours may be left over
+
 
 @dataclass(frozen=True)
 class File:
@@ -84,7 +86,7 @@ def write(root: Path, files: Iterable[File]) -> list[str]:
 def left_over(root: Path, files: Iterable[File]) -> list[str]:
     """The paths of generated files that no stanza makes any more. What an operator wrote there has not our first line."""
     made = {file.path for file in files}
-    found = sorted(path for pattern in ("compose/*.yaml", "images/*/Dockerfile") for path in root.glob(pattern))
+    found = sorted(path for pattern in GENERATED for path in root.glob(pattern) if path.is_file())
     return [name for path in found if (name := path.relative_to(root).as_posix()) not in made and _is_ours(path)]
 
 

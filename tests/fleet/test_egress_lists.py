@@ -12,6 +12,7 @@ from bridge.egress import PROXY
 from bridge.egress.refusals import LINES, NAMES, OTHERS, Refusals
 from bridge.fleet import Fleet
 from bridge.fleet.egress import NEVER, Allowed, allowed
+from bridge.fleet.files import remove_left_over, write
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import compose, door, egress, prometheus, render
 
@@ -228,6 +229,19 @@ def test_a_fleet_without_lists_has_no_proxy():
     assert not any("egress" in path for path in files)
     assert not any("egress" in text for path, text in files.items() if path.startswith("compose/") and path != "compose/alerts.yml")
     assert [job["job_name"] for job in prometheus.config(fleet)["scrape_configs"]] == ["mcp"]
+
+
+def test_what_a_list_has_made_goes_with_the_last_one(tmp_path):
+    made = list(render(Fleet(stanzas=[stanza("a.example")])))
+    write(tmp_path, made)
+
+    assert remove_left_over(tmp_path, render(Fleet(stanzas=[stanza()]))) == [
+        "compose/egress/Dockerfile",
+        "compose/egress/mcps",
+        "compose/egress/squid.conf",
+        "compose/egress/unbound.conf",
+        "compose/egress.yaml",
+    ]
 
 
 def test_prometheus_reads_the_proxy_through_the_door():
