@@ -284,6 +284,8 @@ def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, a
         ([("/tmp/home/.local/share/it/telemetry_state.json", 10)], False, False),
         ([("/tmp/home/.net/it/x/lib.so", 9 << 20)], False, False),
         ([("/tmp/home/.config/matplotlib/", 0)], False, False),
+        ([("/tmp/home/.it/combined_cache/data.json", 10)], False, False),
+        ([("/tmp/home/.it/cached_notes.json", 10)], True, False),
         ([("/data/x", 1)], False, False),
     ],
 )
