@@ -65,6 +65,15 @@ def test_commands_and_options_that_are_named_exist(page):
     assert options - OF_OTHERS - set().union(*known().values()) == set()
 
 
+def test_each_test_that_the_page_on_security_names_exists():
+    """A claim without its test is none."""
+    text = (ROOT / "docs/security.md").read_text()
+    there = {name for path in ROOT.glob("tests/**/test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
+
+    assert set(re.findall(r"`(test_\w+)`", text)) - there == set()
+    assert len(re.findall(r"`(?:tests/\S+|test_\w+)`", text)) > 20
+
+
 def known() -> dict[str, set[str]]:
     """The options of each command."""
     found = {}

@@ -49,10 +49,10 @@ def any_certificate() -> ssl.SSLContext:
 
 
 class Http:
-    """Without proxies and certificates of the environment: what we ask is on this machine. May be used from several threads."""
+    """Without proxies and certificates of the environment where what we ask is on this machine. May be used from several threads."""
 
-    def __init__(self) -> None:
-        self._client = httpx2.Client(trust_env=False, verify=any_certificate())
+    def __init__(self, is_here: bool = True) -> None:
+        self._client = httpx2.Client(trust_env=False, verify=any_certificate()) if is_here else httpx2.Client()
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from bridge.fleet import secrets_of_callers, tls
@@ -127,6 +128,7 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
             "take that line out, and `mcp-bridge up` makes a random one"
         )
     refuse_places(project, fleet, values)
+    _refuse_proxies(values)
     secure = tls.lines(values)
     _refuse_two_values(project, said, files)
     secrets_of_callers.refuse_files(project, fleet)
@@ -235,6 +237,15 @@ def refuse_places(project: Project, fleet: Fleet, values: Mapping[str, str]) -> 
             real = source if source.startswith("~") else str((project.compose / source).resolve())
             if why := why_not_mounted(real, str(project.root.resolve())):
                 raise UsageError(f"images/{stanza.name}/stanza.yaml: {volume.source} is {source} by compose/.env: {why}")
+
+
+def _refuse_proxies(values: Mapping[str, str]) -> None:
+    """Every bridge would end over it."""
+    for one in filter(None, (word.strip() for word in values.get("TRUSTED_PROXY", "").split(","))):
+        try:
+            ip_network(one)
+        except ValueError as error:
+            raise UsageError(f"compose/.env: TRUSTED_PROXY={one}: an address or a network (10.0.0.0/8): {error}") from None
 
 
 def _random(said: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import environments
 import httpx
+import psutil
 import pytest
 import yaml
 from environments.cache import cache
@@ -324,6 +326,37 @@ def test_the_newest_litellm(operator):
     assert "MCPs up and verified" in ran.stdout
     assert operator.pid("bridge") == bridge  # only LiteLLM is another
     assert operator.verdict()["ok"]
+
+
+def test_what_was_planted_comes_out_nowhere(operator):
+    """Not in what is printed, logged, shown, counted or generated, nor in a process's arguments. It stands in the operator's own files, and in
+    that from which LiteLLM, which takes its keys from its environment alone, is started: all of them are the operator's alone."""
+    env = operator.root / "compose/.env"
+    before, planted = env.read_text(), f"Pl4nted-{secrets.token_urlsafe(18)}"
+    env.write_text(f"{before}NEEDY_KEY={planted}\n")
+    ran = operator.types("up", "--no-verify")
+    said = read_dotenv(env)
+    values = {planted, *(said[name] for name in ("BRIDGE_TOKEN", "LITELLM_MASTER_KEY", "POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD"))}
+    url, key = f"http://127.0.0.1:{operator.ports['MCP_PORT']}", {"authorization": f"Bearer {said['BRIDGE_TOKEN']}"}
+    seen = [ran.stdout + ran.stderr, *(operator.types(*words, code=None).stdout for words in (("ps",), ("status",), ("connect", "curl")))]
+    for path in ("/", "/status.json", "/metrics", "/needy/status.json", "/needy/readyz", "/nowhere", "/mcp"):
+        for shown in (key, {}, {"authorization": f"Bearer {planted}"}):
+            seen.append(httpx.get(url + path, headers=shown).text)
+    seen.append(
+        httpx.post(f"{url}/needy/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"token": planted}}, headers=key).text
+    )
+    pids = [operator.told()["pid"], *(one["pid"] for one in operator.told()["programs"].values())]
+    processes = [child for pid in pids for child in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+    seen += [" ".join(one.cmdline()) for one in processes]
+    assert not [value for value in values for text in seen if value in text]
+
+    files = {path for path in operator.root.rglob("*") if path.is_file() and any(value.encode() in path.read_bytes() for value in values)}
+    state = operator.root / "compose/state"
+    own = {env, *(operator.root / "compose/secrets").iterdir(), state / "litellm_key", state / "embedded/plan.json"}
+    assert files - own == set()
+    for path in files:
+        assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
+    env.write_text(before)
 
 
 def test_down_ends_exactly_what_was_started(operator):

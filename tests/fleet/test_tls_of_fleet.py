@@ -102,6 +102,16 @@ def test_lines_that_cannot_be_are_told_before_anything_is_written(project, value
     assert project.env_file.read_text() == before
 
 
+@pytest.mark.parametrize(("said", "is_good"), [("192.168.1.2, 10.0.0.0/8", True), ("10.0.0.1/8", False), ("proxy.local", False)])
+def test_a_proxy_before_the_door_is_an_address_or_a_network(project, said, is_good):
+    say(project, "", TRUSTED_PROXY=said)
+    if is_good:
+        complete(project, FLEET)
+    else:
+        with pytest.raises(UsageError, match="compose/.env: TRUSTED_PROXY="):
+            complete(project, FLEET)
+
+
 def test_the_doctor_tells_what_is_wrong_and_what_ends_soon(project, authority, tmp_path):
     def look(**days) -> tuple[str, str, str]:
         certificate, key = authority.issue(tmp_path / "pair", names=("mcp.example.org",), **days)

@@ -17,6 +17,7 @@ from support.certificates import Authority, any_certificate, private, serial_of
 from wire import head, message, open_socket, post, read_to_end, read_until
 
 from bridge.certificate import Certificate
+from bridge.cli import main
 from bridge.settings import UsageError
 
 
@@ -53,6 +54,18 @@ def test_a_client_that_looks_at_certificates_gets_through_all_transports(secure,
     assert trusting.stdout.count("  works: ") == 3
     assert careful.returncode == 1
     assert "(--ca FILE)" in careful.stdout + careful.stderr
+
+
+def test_a_token_is_shown_to_no_bridge_whose_certificate_nobody_vouches_for(secure, authority, tmp_path, monkeypatch, capsys):
+    """`status --url` asks a bridge that may be anywhere."""
+    token = tmp_path / "token"
+    token.write_text("a-token-for-tests\n")
+    words = ["status", "--url", secure.url, "--token-file", str(token)]
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    assert main(words) != 0
+    assert "certificate" in capsys.readouterr().err.lower()
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    assert main(words) == 0
 
 
 def test_only_newer_tls_and_http_1_1_are_spoken(secure, authority, tmp_path):

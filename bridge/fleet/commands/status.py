@@ -76,7 +76,7 @@ def _of_bridge(arguments: argparse.Namespace) -> tuple[Callable[[], Said], list[
     from bridge.callers.check import sent_token  # start-up time: only with --url
     from bridge.fleet.ask import Http, NoResponse  # as above
 
-    token, http, url = sent_token(arguments.token_file), Http(), arguments.url.rstrip("/").removesuffix("/mcp")
+    token, http, url = sent_token(arguments.token_file), Http(is_here=False), arguments.url.rstrip("/").removesuffix("/mcp")
     headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def look() -> Said:
