@@ -14,7 +14,7 @@ import slow_readers
 from cryptography.hazmat.primitives.asymmetric import ec
 from support import Bridge, Http, eventually, zoo
 from support.certificates import Authority, any_certificate, private, serial_of
-from wire import head, message, open_socket, post, read_to_end, read_until
+from wire import call, head, message, open_socket, post, read_to_end, read_until
 
 from bridge.certificate import Certificate
 from bridge.cli import main
@@ -134,6 +134,19 @@ def test_a_client_that_does_not_read_is_cut_off_over_tls_too(authority, tmp_path
         eventually(lambda: bridge.files() <= before, 5, "the slow reader holds its connection")
     finally:
         connection.close()
+
+
+def test_one_large_answer_that_nobody_reads_ends_its_connection_too(authority, tmp_path, start, connect):
+    """The event loop's own TLS hands it on whole, holds it where nobody counts it, and says that there is room."""
+    certificate, key = authority.issue(tmp_path)
+    bridge = start("echo", options=["--tls-cert", certificate, "--tls-key", key, "--write-timeout", 0.5, "--memory", "400m"])
+    client = connect(Http, bridge.url, listen=False)
+    before = bridge.files()
+    with open_socket(bridge.url) as connection:
+        connection.sendall(post(bridge.url, call("huge", bytes=30_000_000), mcp_session_id=client.session))
+        eventually(lambda: bridge.files() > before)
+        eventually(lambda: bridge.metrics().value("mcp_bridge_requests_in_flight") == 0)
+        eventually(lambda: bridge.files() <= before, 5, "it is held")
 
 
 # Renewal
