@@ -217,6 +217,8 @@ def _resolve(
     try:
         return compiled(wanted, options, build, constraints, overrides)
     except Failed as error:
+        if why := unreached(error.printed):
+            raise CannotLock(f"{name}: the index of Python's packages cannot be reached ({why}): is this machine online?") from None
         if not build and has_no_wheel(error.printed):
             blamed = re.search(r"(?:[Bb]ecause|\band) ([A-Za-z0-9._-]+[=<>!~]\S+ has no (?:usable )?wheels)", _said(error))
             raise NoWheel(f"{name}: {f'it cannot be had, because {blamed[1]}' if blamed else _said(error)}") from None
@@ -247,6 +249,15 @@ def compiled(
 def has_no_wheel(printed: str) -> bool:
     """By the words of uv."""
     return bool(re.search(r"no (usable )?wheels|building source distributions .* disabled", " ".join(printed.split())))
+
+
+def unreached(printed: str) -> str:
+    """Why an index was not reached, in the words of uv or npm; empty if it answered."""
+    found = re.search(
+        r"\b(?:ECONN[A-Z]+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ERR_SOCKET_TIMEOUT)\b|[Cc]onnection (?:refused|reset|timed out)|dns error|failed to lookup address|operation timed out",
+        printed,
+    )
+    return found[0] if found else ""
 
 
 def _said(error: Failed) -> str:
@@ -296,7 +307,9 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
             _refused_by_npm(name, node, folder)
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
-        raise CannotLock(f"{name}: npm finds no packages that fit together: {_npm_says(error)}") from None
+        if why := unreached(error.printed):
+            raise CannotLock(f"{name}: npm's registry cannot be reached ({why}): is this machine online?") from None
+        raise CannotLock(f"{name}: npm finds no packages that fit together: {npm_says(error)}") from None
     if absent := [
         package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]
     ]:
@@ -319,7 +332,7 @@ def _npm(node: Path, folder: str, *words: str, patience: float = PATIENCE) -> st
     return run([*packages.npm(node), *words, "--loglevel=error"], patience, cwd=Path(folder), env={**packages.trusting(), "PATH": path})
 
 
-def _npm_says(error: Failed) -> str:
+def npm_says(error: Failed) -> str:
     """Its reason: not where it wrote a log, nor a code."""
     lines = [line.removeprefix("npm error").strip() for line in error.printed.splitlines() if line.startswith("npm error")]
     telling = [
@@ -350,7 +363,7 @@ def _refused_by_npm(name: str, node: Path, folder: str) -> None:
         missing = dict.fromkeys(re.findall(r"Missing: (\S+@\S+) from lock file", error.printed))
         raise Incomplete(
             f"{name}: `npm ci` refuses the lock that `npm install` made"
-            + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {_npm_says(error)}"),
+            + (f": {', '.join(missing)} is missing: name it in the stanza, too" if missing else f": {npm_says(error)}"),
             list(missing),
         ) from None
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm
+from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm, npm_says, unreached
 from bridge.fleet.parts import ARCHITECTURES, architecture
 from bridge.settings import UsageError
 
@@ -48,6 +48,8 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
         # An older Python would silently be given an older version; one with pre-releases only has those.
         said = compiled([package], ["--no-deps", "--python-version", PYTHON, "--no-header", "--no-annotate"], build)
     except Failed as error:
+        if why := unreached(error.printed):
+            raise UsageError(f"{package}: PyPI cannot be reached ({why}): is this machine online?") from None
         if not build and has_no_wheel(error.printed):
             raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
         raise UsageError(f"{package}: PyPI has no such package for Python {PYTHON}: {error.reason}") from None
@@ -110,8 +112,10 @@ def look_at_npm(package: str) -> About:
         programs = [about["name"].rpartition("/")[2]] if isinstance(programs, str) else list(programs)
         return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
     except Failed as error:
+        if why := unreached(error.printed):
+            raise UsageError(f"{package}: npm's registry cannot be reached ({why}): is this machine online?") from None
         raise UsageError(
-            f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + error.reason}"
+            f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + npm_says(error)}"
         ) from None
     except (ValueError, LookupError, TypeError):
         raise UsageError(f"{package}: npm does not say what it is") from None

@@ -218,7 +218,7 @@ def test_a_lock_is_installed_from_wheels_unless_building_is_allowed(tmp_path, mo
 def test_npm_s_reason_is_what_went_wrong_and_not_where_its_log_is():
     printed = "npm error code ETARGET\nnpm error notarget No matching version found for x@^9.\nnpm error A complete log of this run can be found in: /root/x.log\n"
 
-    assert lock._npm_says(Failed(["npm"], 1, printed)) == "notarget No matching version found for x@^9."
+    assert lock.npm_says(Failed(["npm"], 1, printed)) == "notarget No matching version found for x@^9."
 
 
 def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch):
@@ -232,3 +232,31 @@ def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch):
         lock._resolve("it", ["it==1.0"], "3.13")
 
     assert raised.value.reason == "it: it cannot be had, because old>=1.4.0,<=1.4.4 has no usable wheels"
+
+
+@pytest.mark.parametrize(
+    "printed, why",
+    [
+        ("error: Request failed after 3 retries\n  cause: Connection refused (os error 111)", "Connection refused"),
+        ("error: Failed to fetch\n  cause: dns error\n  cause: failed to lookup address information", "dns error"),
+        ("npm error code EAI_AGAIN\nnpm error A complete log of this run can be found in: /root/x.log", "EAI_AGAIN"),
+        ("npm error code ECONNREFUSED\nnpm error errno ECONNREFUSED", "ECONNREFUSED"),
+        ("error: No solution found\n  cause: Because there is no version of it==9 …", ""),
+    ],
+)
+def test_an_index_that_cannot_be_reached_is_not_said_to_lack_the_package(printed, why, monkeypatch):
+    assert lock.unreached(printed) == why
+    if not why:
+        return
+
+    def fails(*_, **__):
+        raise Failed(["uv"], 1, printed)
+
+    for name in ("compiled", "npm"):
+        monkeypatch.setattr(origins, name, fails)
+    monkeypatch.setattr(lock, "compiled", fails)
+    for asked in (origins.newest_of_pypi, origins.look_at_npm):
+        with pytest.raises(UsageError, match=f"cannot be reached .{why}.: is this machine online"):
+            asked("it")
+    with pytest.raises(lock.CannotLock, match="cannot be reached"):
+        lock._resolve("it", ["it==1.0"], "3.13")
