@@ -95,7 +95,8 @@ def again(engine: Engine, project: Project, mcps: Sequence[str], say: Say, versi
     unlocked = _lock_what_changed(project, whole, names, say)
     started, _, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, lambda *_: list(mcps))
     troubles = started.left_out | started.troubles
-    if found := [f"{name}: {troubles[name]}" for name in (*mcps, *SHARED) if name in troubles]:
+    shared = [name for name in SHARED if name not in before.troubles]  # what was broken before is not of this change
+    if found := [f"{name}: {troubles[name]}" for name in (*mcps, *shared) if name in troubles]:
         return found
     return [f"{report.name}: {hop.name}: {hop.seen}" for report in (verdict.mcps if verdict else []) for hop in report.failures]
 
