@@ -365,6 +365,7 @@ async def idling(head_timeout: float = 100) -> AsyncIterator[tuple[asyncio.Strea
         sockets={},
         fast={b"/now": now},
         has_cors=False,
+        proxies=None,
         gate=SimpleNamespace(admit=lambda path, headers, server: Admitted(""), tokens=None, oauth=None),
     )
     server = uvicorn.Server(
