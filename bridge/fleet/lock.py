@@ -254,7 +254,7 @@ def has_no_wheel(printed: str) -> bool:
 def unreached(printed: str) -> str:
     """Why an index was not reached, in the words of uv or npm; empty if it answered."""
     found = re.search(
-        r"\b(?:ECONN[A-Z]+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ERR_SOCKET_TIMEOUT)\b|[Cc]onnection (?:refused|reset|timed out)|dns error|failed to lookup address|operation timed out",
+        r"\b(?:ECONN[A-Z]+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ERR_SOCKET_TIMEOUT)\b(?: [a-z0-9.-]+\.[a-z]+)?|[Cc]onnection (?:refused|reset|timed out)|dns error|failed to lookup address|operation timed out",
         printed,
     )
     return found[0] if found else ""
@@ -308,7 +308,7 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
         if why := unreached(error.printed):
-            raise CannotLock(f"{name}: npm's registry cannot be reached ({why}): is this machine online?") from None
+            raise CannotLock(f"{name}: npm cannot reach what it asks for ({why}): is this machine online?") from None
         raise CannotLock(f"{name}: npm finds no packages that fit together: {npm_says(error)}") from None
     if absent := [
         package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]

@@ -113,7 +113,7 @@ def look_at_npm(package: str) -> About:
         return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
     except Failed as error:
         if why := unreached(error.printed):
-            raise UsageError(f"{package}: npm's registry cannot be reached ({why}): is this machine online?") from None
+            raise UsageError(f"{package}: npm cannot reach what it asks for ({why}): is this machine online?") from None
         raise UsageError(
             f"{package}: npm {'has no such package' if 'E404' in str(error) else 'cannot be asked: ' + npm_says(error)}"
         ) from None
