@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from checkouts import Operator, docker, free_ports, hops, needs_docker, remove_images, troubles
+from checkouts import KNOCK, Operator, docker, free_ports, hops, needs_docker, remove_images, troubles
 from support import ROOT, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -203,25 +203,6 @@ def test_a_malicious_mcp_reaches_nothing_of_the_fleet(fleet, name):
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-KNOCK = """
-import json, socket, sys
-from concurrent.futures import ThreadPoolExecutor
-
-def knock(target):
-    host, port = target
-    try:
-        with socket.create_connection((host, port), 1.5) as peer:
-            peer.settimeout(1.5)
-            peer.sendall(bytes([0, 0, 0, 8, 4, 210, 22, 47]) if port == 5432 else b'GET /metrics HTTP/1.0\\r\\n\\r\\n')
-            return host, port, peer.recv(400).decode(errors='replace')
-    except OSError as error:
-        return host, port, ''
-
-with ThreadPoolExecutor(32) as pool:
-    print(json.dumps(list(pool.map(knock, json.loads(sys.argv[1])))))
-"""
 
 
 def test_a_malicious_mcp_reads_nothing_that_opens_anything(fleet):

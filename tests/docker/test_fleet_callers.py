@@ -12,7 +12,7 @@ import tarfile
 import httpx
 import pytest
 import yaml
-from checkouts import Operator, docker, needs_docker, remove_images
+from checkouts import KNOCK, Operator, docker, needs_docker, remove_images
 from support import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(480)]
@@ -104,6 +104,18 @@ def words(answer: httpx.Response) -> str:
     return "".join(block.get("text", "") for block in message["result"]["content"])
 
 
+# The same server as an executable beside its stanza, and in an image that somebody else made.
+KINDS = {
+    "executable": {"binary": {"file": "server"}, "command": "server", "egress": True, "smoke": {"tool": "whose", "build": False}},
+    "wrapped": {
+        "image": "python:3.13-slim",
+        "command": "python3 /srv/server.py",
+        "volumes": ["./wrapped:/srv:ro"],
+        "smoke": {"tool": "whose", "build": False},
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     needs_docker()
@@ -112,13 +124,20 @@ def fleet(tmp_path_factory):
     (fleet.root / "images/hub/app").mkdir(parents=True)
     (fleet.root / "images/hub/app/server.py").write_text(SERVER)
     (fleet.root / "images/hub/stanza.yaml").write_text(yaml.safe_dump(STANZA))
+    for name, stanza in KINDS.items():
+        (fleet.root / "images" / name).mkdir()
+        (fleet.root / "images" / name / "stanza.yaml").write_text(yaml.safe_dump(stanza))
+    (fleet.root / "images/executable/server").write_text(f"#!/usr/bin/env python3\n{SERVER}")
+    (fleet.root / "images/executable/server").chmod(0o755)
+    (fleet.root / "compose/wrapped").mkdir()
+    (fleet.root / "compose/wrapped/server.py").write_text(SERVER)
     with (fleet.root / "images/fleet.yaml").open("a") as file:
         file.write("audit: true\n")
     fleet.added("alice", "hub/*=execute", "time/*=read")
     fleet.added("bob", "time/*=execute")
     fleet.gives("alice", PLANTED)
     try:
-        fleet.printed = fleet.run("up", "--engine", "compose", "hub", "time", patience=460)
+        fleet.printed = fleet.run("up", "--engine", "compose", "hub", "time", *KINDS, patience=460)
         yield fleet
     finally:
         fleet.run("down", "--volumes", code=None)
@@ -186,7 +205,9 @@ def test_prometheus_reads_metrics_and_may_nothing_else(fleet):
 def test_verify_proves_what_each_caller_may(fleet):
     found = {(one["caller"], one["mcp"]): one for one in json.loads(fleet.run("verify", "--callers", "--json"))}
 
-    assert all(one["ok"] for one in found.values()) and set(found) == {(who, mcp) for who in ("alice", "bob") for mcp in ("hub", "time")}
+    assert all(one["ok"] for one in found.values()) and set(found) == {
+        (who, mcp) for who in ("alice", "bob") for mcp in ("hub", "time", *KINDS)
+    }
     seen = {pair: [hop["seen"] for hop in one["hops"][1:]] for pair, one in found.items()}
     assert seen["bob", "time"] == ["works", "works"] and seen["alice", "time"] == seen["bob", "hub"] == ["is refused", "is refused"]
     assert "timezone" in fleet.through_litellm(*NOW)  # it lives
@@ -211,13 +232,28 @@ def test_the_audit_of_all_is_read_together_and_survives_the_containers(fleet):
     assert PLANTED not in json.dumps(lines)
 
 
-def test_a_malicious_mcp_reads_no_key_of_anybody(fleet):
-    """It sees hashes, and of callers' own secrets those that were given to it."""
-    seen = fleet.call("alice", "hub", "spy")
+@pytest.mark.parametrize("name", ["hub", *KINDS])
+def test_a_malicious_mcp_of_each_kind_reads_no_key_of_anybody(fleet, name):
+    """It sees hashes, and of callers' own secrets those that were given to it. (Those of npm and PyPI packages are read in test_fleet.py.)"""
+    fleet.call("alice", "hub", "whose")  # a child of hers is there to be looked at
+    seen = fleet.call("alice" if name == "hub" else fleet.own_keys()["BRIDGE_TOKEN"], name, "spy")
 
-    assert "/run/callers/callers.yaml" in seen and "/run/keys/hub operator sha256:" in seen
-    for name, key in {**fleet.keys, **fleet.own_keys()}.items():
-        assert key not in seen, name
+    assert "/run/callers/callers.yaml" in seen and f"/run/keys/{name} operator sha256:" in seen
+    for whose, key in {**fleet.keys, **fleet.own_keys()}.items():
+        assert key not in seen, whose
+    assert (PLANTED in seen) == (name == "hub")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_malicious_mcp_of_each_kind_reaches_nothing_of_the_fleet(fleet, name):
+    """An executable with egress, a wrapped image without. (Those of npm and PyPI packages knock in test_fleet.py.)"""
+    others = [one for one in ("hub", "time", "door", "litellm", "prometheus", *KINDS) if one != name]
+    networks = [(one, network) for one in others for network in fleet.inspect(one)["NetworkSettings"]["Networks"].values()]
+    places = {*others, *(network["IPAddress"] for _, network in networks), *(network["Gateway"] for _, network in networks)} - {""}
+    targets = [(place, port) for place in sorted(places) for port in (8000, 8080, 4000, 9090)]
+    said = json.loads(docker("exec", fleet.container(name), "python3", "-c", KNOCK, json.dumps(targets)))
+
+    assert [one for one in said if any(mark in one[2] for mark in ("nginx", "uvicorn", "alive", "rometheus"))] == []
 
 
 def test_what_was_planted_comes_out_nowhere(fleet):
