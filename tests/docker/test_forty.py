@@ -20,6 +20,7 @@ from support import eventually
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PROJECT = f"mcp-forty-{secrets.token_hex(3)}"
+INTERNET = f"{PROJECT}-internet"  # a network, and the one server there
 NAMES = [f"m{number:02}" for number in range(40)]
 SERVER = """
 import json, sys
@@ -47,12 +48,14 @@ def operator(tmp_path_factory):
     for folder in (operator.root / "images").iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
-    for name in NAMES:
-        add(operator, name)
+    for name in NAMES:  # each may reach one name, all but one the same
+        add(operator, name, f"egress: [{'api' if name != 'm01' else 'other'}.example.com]\n")
     try:
         yield operator
     finally:
+        subprocess.run(["docker", "rm", "--force", INTERNET], capture_output=True, timeout=60)
         operator.run("down", "--volumes", code=None)
+        subprocess.run(["docker", "network", "rm", INTERNET], capture_output=True, timeout=60)
         remove_images(PROJECT)
 
 
@@ -85,7 +88,7 @@ def sockets() -> set[str]:
     said = docker(
         "volume", "ls", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format", '{{.Label "com.docker.compose.volume"}}'
     )
-    return {name for name in said.split() if name.endswith("-socket")}
+    return {name for name in said.split() if name.endswith(("-socket", "-egress"))}
 
 
 def listed(operator: Operator) -> set[str]:
@@ -129,6 +132,53 @@ def test_forty_come_up_and_are_verified(operator):
     assert set(ups(operator)) == set(NAMES)
 
 
+LOOK_OUT = """
+import socket, sys, urllib.request
+for url in sys.argv[1:]:
+    try:
+        print(urllib.request.urlopen(url, timeout=20).read().decode())
+    except OSError as error:
+        print(error)
+try:
+    socket.create_connection(("198.51.100.80", 80), 3)
+    print("connected")
+except OSError as error:
+    print(error.strerror, [name for _, name in socket.if_nameindex()])
+"""
+WEB = "import http.server as h; h.BaseHTTPRequestHandler.do_GET = lambda self: self.wfile.write(b'HTTP/1.0 200 OK\\r\\n\\r\\nhello'); h.HTTPServer(('', 80), h.BaseHTTPRequestHandler).serve_forever()"
+
+
+def test_each_reaches_its_names_by_the_egress_proxy_and_nothing_else(operator):
+    """All forty without a network of their own. The internet is a network of public addresses that the proxy is given beside its own."""
+    docker("network", "create", "--internal", "--subnet", "198.51.100.0/24", INTERNET)
+    names = ("api.example.com", "other.example.com", "evil.example")
+    aliases = [word for name in names for word in ("--network-alias", name)]
+    docker(
+        "run", "-d", "--name", INTERNET, "--network", INTERNET, "--ip", "198.51.100.80", *aliases, "python:3.13-slim", "python", "-c", WEB
+    )
+    docker("network", "connect", INTERNET, operator.container("egress"))
+    eventually(lambda: docker("logs", INTERNET) == "" and "hello" in out(operator, "m00", names[0]), 60)
+
+    assert out(operator, "m00", *names) == ["hello", *["HTTP Error 403: Forbidden"] * 2, "Network is unreachable ['lo']"]
+    assert out(operator, "m01", *names) == [
+        "HTTP Error 403: Forbidden",
+        "hello",
+        "HTTP Error 403: Forbidden",
+        "Network is unreachable ['lo']",
+    ]
+    assert operator.inspect("m00")["HostConfig"]["NetworkMode"] == "none"
+    assert set(operator.inspect("egress")["NetworkSettings"]["Networks"]) == {f"{PROJECT}_outside", INTERNET}
+    said = docker("logs", operator.container("egress"))
+    assert "mcp=m00 host=evil.example refused: not in its egress list" in said
+    query = {"query": 'mcp_bridge_egress_refusals_total{mcp="m01",host="evil.example"}'}
+    eventually(lambda: httpx.get(f"{operator.prometheus}/api/v1/query", params=query).json()["data"]["result"], 30)
+
+
+def out(operator: Operator, name: str, *hosts: str) -> list[str]:
+    said = docker("exec", operator.container(name), "/opt/bridge/bin/python", "-c", LOOK_OUT, *(f"http://{host}/" for host in hosts))
+    return said.splitlines()
+
+
 def test_four_that_are_dead_are_missing_from_litellm_s_list_and_nothing_else_is(operator):
     dead = NAMES[:4]
     docker("stop", "-t", "5", *map(operator.container, dead))
@@ -166,7 +216,8 @@ def test_one_renamed_and_one_removed_are_gone(operator):
     assert not (operator.root / "compose/m40.yaml").exists()
     assert listed(operator) == {*NAMES[:39], "clock"}
     assert said.splitlines()[-1].startswith("40 MCPs up and verified")
-    assert sockets() == {f"{name}-socket" for name in (*NAMES[:39], "clock")}
+    left = (*NAMES[:39], "clock", "egress")
+    assert sockets() == {f"{name}-socket" for name in left} | {f"{name}-egress" for name in NAMES[:39]}
 
 
 def test_a_configuration_that_litellm_refuses_ends_nothing_and_is_told_in_a_line(operator):
@@ -192,7 +243,7 @@ def test_an_interrupt_leaves_nothing_half_done(operator, step):
     now = ups(operator)
 
     assert {name: now[name] for name in NAMES[2:39]} == {name: before[name] for name in NAMES[2:39]}
-    assert services() == sorted([*NAMES[:39], "clock", "door", "keys", "litellm", "prometheus"])
+    assert services() == sorted([*NAMES[:39], "clock", "door", "egress", "keys", "litellm", "prometheus"])
     assert all(f"# {step}" in docker("exec", operator.container(name), "cat", "/app/tiny.py") for name in ("m00", "m01"))
 
 
