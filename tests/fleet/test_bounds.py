@@ -418,7 +418,7 @@ def read_by_compose(fleet: Fleet) -> dict:
             return [read(inner) for inner in value]
         if not isinstance(value, str):
             return value
-        assert not re.search(r"\$(?!\$|\{[A-Za-z_]\w*:-[^}$]*\})", value.replace("$$", "")), value
+        assert not re.search(r"\$(?!\$|\{[A-Za-z_]\w*:[-+][^}$]*\})", value.replace("$$", "")), value
         return re.sub(r"\$\$|\$\{\w+:-([^}]*)\}", lambda found: "$" if found[0] == "$$" else found[1], value)
 
     text = next(file.text for file in fleet.render() if file.path == "compose/it.yaml")

@@ -66,6 +66,7 @@ TROUBLE = {
     'mcp_bridge_gate_refusals_total{instance="time:8000",reason="token"}': "0+10x120",
     SLOWEST % "+Inf": "0+10x120",
     'mcp_bridge_tools_unapproved{mcp="time",what="new"}': "0 1x120",
+    'up{job="egress"}': "0x120",
 }
 
 

@@ -56,7 +56,7 @@ def test_watching_goes_on_until_it_is_interrupted_and_through_a_restart(bridge):
         while not re.match("echo +down", line := watching.stdout.readline()):  # not what it was before
             assert line
         watching.send_signal(2)
-        assert watching.wait(10) == 0
+        assert watching.wait(60) == 0
     finally:
         watching.kill()
         watching.wait(5)

@@ -234,7 +234,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
                     *(f"{_socket(stanza)}:{front.SOCKETS}/{stanza.name}:ro" for stanza in fleet.sidecars),
                     *of_proxy,
                 ],
-                "depends_on": AFTER_KEYS | {"certificate": {"condition": "service_healthy", "required": False}},
+                "depends_on": AFTER_KEYS,  # and not on `certificate`, which Compose would start without being asked
                 "ports": [f"{address}:{port}:{inside}" for address, port, inside in published],
                 "networks": {
                     "inside": {"aliases": [*(stanza.name for stanza in fleet.sidecars), *(["egress"] if fleet.listed else [])]},
