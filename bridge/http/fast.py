@@ -310,9 +310,8 @@ class FastResponse(Struct, eq=False):
 
     def set(self) -> None:
         """uvicorn wakes whoever reads a body, which nobody does here, and whoever may care that the client has left."""
-        if self.disconnected and self.on_gone is not None:
-            on_gone, self.on_gone = self.on_gone, None
-            on_gone()
+        if self.disconnected:
+            self._gone()
 
     def json(self, body: bytes, headers: Headers = ()) -> None:
         head = _JSON % (len(body), _lines(headers) if headers else b"")
@@ -352,6 +351,12 @@ class FastResponse(Struct, eq=False):
             return
         self._write(b"0\r\n\r\n")
         self._complete()
+        self._gone()  # it was ended for its client: a stream whose answer has come has nobody to tell
+
+    def _gone(self) -> None:
+        on_gone, self.on_gone = self.on_gone, None
+        if on_gone is not None:
+            on_gone()
 
     async def _send_chunk(self, message: Message) -> None:
         protocol = self.protocol

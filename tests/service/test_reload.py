@@ -296,6 +296,20 @@ def test_who_loses_a_token_loses_the_streams_that_came_with_it(start, tmp_path, 
     assert all(text(client.call("echo", message="still here")) == "still here" for client in kept)
 
 
+def test_a_child_hears_that_who_lost_a_token_listens_no_more(start, tmp_path, connect):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("alice a-secret-0123456789\nbob b-secret-0123456789\n")
+    alice, bob = ({"authorization": f"Bearer {token}"} for token in ("a-secret-0123456789", "b-secret-0123456789"))
+    bridge = start("modern", options=["--token-file", tokens], headers=bob)
+    stays = connect(Modern, bridge.url, headers=bob)
+    assert connect(Modern, bridge.url, headers=alice).listen_to(resourceSubscriptions=["test://one"]).next_message()
+    assert "test://one" in text(stays.call("listens"))
+    tokens.write_text("bob b-secret-0123456789\n")
+    bridge.process.send_signal(signal.SIGHUP)
+
+    eventually(lambda: "test://one" not in text(stays.call("listens")))
+
+
 def test_a_single_mcp_whose_environment_file_changed_is_restarted(start, tmp_path, connect):
     environment = tmp_path / "env"
     environment.write_text("WHAT=first\n")
