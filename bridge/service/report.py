@@ -1,10 +1,9 @@
 """What a service says of itself: to probes, to people, and to Prometheus."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from heapq import nlargest
-from operator import itemgetter
 from typing import Any
 
 from msgspec import Raw
@@ -117,8 +116,10 @@ class Report:
 
     def _callers(self) -> dict[str, int]:
         """Who asked most, and how often: without tokens the addresses."""
-        most = nlargest(SHOWN_CALLERS, self.counts.callers.items(), key=itemgetter(1))
-        return {redacted(shortened(caller_of(caller), SHOWN)): count for caller, count in most}
+        asked: Counter[str] = Counter()
+        for principal, count in self.counts.callers.items():
+            asked[caller_of(principal)] += count
+        return {redacted(shortened(caller, SHOWN)): count for caller, count in asked.most_common(SHOWN_CALLERS)}
 
     def _events(self, events: Iterable[Event], is_shown: bool) -> Iterator[dict[str, str]]:
         for one in events:

@@ -223,3 +223,13 @@ def test_what_could_not_work_is_refused_at_the_start(words, why, tokens, capsys)
 
     assert main(["serve", "--port", "0", *words, "--", "true"]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_the_requests_of_a_caller_are_counted_together_whatever_values_came_with_them():
+    with Bridge(zoo("echo"), *HEADER) as bridge:
+        for value in ("one", "two"):
+            with Modern(bridge.url, headers={"x-api-value": value}) as client:
+                assert key(client) == value
+
+        (status,) = bridge.status()["mcps"].values()
+        assert sum(status["callers"].values()) == bridge.metrics().value("mcp_bridge_requests_total")
