@@ -88,6 +88,11 @@ class Listens:
     def over(self, listen: "Listen") -> None:
         self._open.discard(listen)
 
+    def renew(self) -> None:
+        """The members are others: what is open is with those of before, and its client listens again."""
+        for listen in list(self._open):
+            listen.finish()
+
     def changed(self, kind: str, member: str) -> None:
         for listen in list(self._open):
             if KINDS[kind] in listen.wishes and (not member or any(part.member.name == member for part in listen.parts)):
@@ -147,8 +152,14 @@ class Listen:
     def ended(self) -> None:
         """A part is over: the whole is, where the bridge is shutting down and all are."""
         if self._is_acknowledged and self._group.draining and all(part.is_over for part in self.parts):
-            self._listens.over(self)
-            self._reply.answer(envelope.result(self.id, meta.with_subscription(b'{"resultType":"complete"}', self.id)))
+            self.finish()
+
+    def finish(self) -> None:
+        self.acknowledge()
+        self._listens.over(self)
+        for part in self.parts:
+            part.gone()
+        self._reply.answer(envelope.result(self.id, meta.with_subscription(b'{"resultType":"complete"}', self.id)))
 
 
 class Part(ModernReply, kw_only=True, eq=False):

@@ -89,11 +89,12 @@ class Lists:
         finally:
             for member, task in waited.items():
                 if not task.done():
-                    group.miss(member, member.reason or SLOW)
                     self._leave_behind(member, task)
         found: dict[Member, Sequence[Raw]] = {}
         for member in asked:
             given = waited.get(member)
+            if given is not None and not given.done():  # in time; a client that left has not waited so long
+                group.miss(member, member.reason or SLOW)
             items = given.result() if given is not None and given.done() else self._known(call, member, method)
             if items is not None:
                 found[member] = items

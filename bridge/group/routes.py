@@ -59,7 +59,7 @@ class Routes:
         rule = rules.get(call.message.method or "")
         if rule is None:
             why = f"a group knows only what the specification names: ask {(call.message.method or '')[:100]} of the MCP at its own address"
-            return _refusal(call, METHOD_NOT_FOUND, why)
+            return self._refuse(call, METHOD_NOT_FOUND, why)
         if call.session is not None:
             call.session.touched = self._group.loop.time()
         return rule(call)
@@ -89,14 +89,14 @@ class Routes:
         name = envelope.string(raw) if raw else None
         kind, listing = OF_KIND[call.message.method or ""]
         if name is None:
-            return _refusal(call, INVALID_PARAMS, f"Unknown {kind}: its name must be a text")
+            return self._refuse(call, INVALID_PARAMS, f"Unknown {kind}: its name must be a text")
         if found := parted(name, view.members):
             member, own = view.members[found[0]], envelope.encode(found[1])
             if kind == "tool" and len(view.targets) < REMEMBERED and len(raw) <= LONGEST:
                 view.targets[raw] = member, own
             return self._send_named(call, member, own)
         if self._group.plan.is_prefixed:
-            return _unknown(call, kind, name)
+            return self._unknown(call, kind, name)
         if owners := view.directory.owners(kind, name):
             return self._of_owner(call, kind, name, owners, view)
         return self._look_up(call, kind, name, listing)
@@ -106,12 +106,12 @@ class Routes:
         await self._lists.gather(call, listing)
         view = self._group.view(call.request.principal)
         owners = view.directory.owners(kind, name)
-        return self._of_owner(call, kind, name, owners, view) if owners else _unknown(call, kind, name)
+        return self._of_owner(call, kind, name, owners, view) if owners else self._unknown(call, kind, name)
 
     def _of_owner(self, call: Call, kind: str, name: str, owners: tuple[str, ...], view: View) -> Outcome:
         if len(owners) > 1:
             whose = " or ".join(prefixed(owner, name) for owner in owners)
-            return _refusal(call, INVALID_PARAMS, f"several servers have a {kind} {name[:LONGEST]!r}: call it {whose[:1000]}")
+            return self._refuse(call, INVALID_PARAMS, f"several servers have a {kind} {name[:LONGEST]!r}: call it {whose[:1000]}")
         return self._send_named(call, view.members[owners[0]], envelope.encode(name))
 
     def _send_named(self, call: Call, member: Member, own: bytes) -> Outcome:
@@ -130,7 +130,7 @@ class Routes:
         params, view = params_of(call), self._group.view(call.request.principal)
         uri = envelope.string(params.uri) if params.uri else None
         if uri is None:
-            return _refusal(call, INVALID_PARAMS, "a resource is named by a text")
+            return self._refuse(call, INVALID_PARAMS, "a resource is named by a text")
         if uri.startswith(ALIAS) or (view.directory.knows("resource") and view.directory.knows("template")):
             return self._send_resource(call, uri, view)
         return self._look_up_uri(call, uri)
@@ -144,7 +144,7 @@ class Routes:
         if found is None:
             code = INVALID_PARAMS if isinstance(call, ModernCall) else NO_RESOURCE
             hint = f"{alias('MCP', uri)[:LONGEST]} names the server that has it"
-            return _refusal(call, code, f"Resource not found: {uri[:LONGEST]} ({hint})")
+            return self._refuse(call, code, f"Resource not found: {uri[:LONGEST]} ({hint})")
         member, own = found
         message, params = call.message, params_of(call)
         if own != uri:
@@ -164,7 +164,7 @@ class Routes:
         if call.message.method == "resources/unsubscribe":
             session.subscriptions.discard(alias(member.name, uri))
         elif why := too_much(session, alias(member.name, uri)):
-            return _refusal(call, INVALID_PARAMS, why)
+            return self._refuse(call, INVALID_PARAMS, why)
         else:
             session.subscriptions.add(alias(member.name, uri))  # which of its own token does not say
             if is_aliased:
@@ -182,7 +182,7 @@ class Routes:
         kind = envelope.string(ref.get("type", envelope.ABSENT))
         name = envelope.string(ref.get("name" if kind == "ref/prompt" else "uri", envelope.ABSENT))
         if kind not in ("ref/prompt", "ref/resource") or name is None:
-            return _refusal(call, INVALID_PARAMS, "ref must be a ref/prompt with a name, or a ref/resource with a uri")
+            return self._refuse(call, INVALID_PARAMS, "ref must be a ref/prompt with a name, or a ref/resource with a uri")
         if kind == "ref/resource" and not view.directory.knows("template"):
             return self._complete_later(call, URIS)
         if (
@@ -200,7 +200,7 @@ class Routes:
                 parts = owners[0], name
             found = (view.members[parts[0]], parts[1]) if parts else None
         if found is None:
-            return _unknown(call, kind.removeprefix("ref/"), name)
+            return self._unknown(call, kind.removeprefix("ref/"), name)
         member, own = found
         call.message.params = Raw(envelope.encode({**members, "ref": {**ref, "name" if kind == "ref/prompt" else "uri": own}}))
         return self._send(call, member)
@@ -221,19 +221,19 @@ class Routes:
         elif text and call.session is not None:
             member = view.members.get(seats_of(call.session).tasks.get(text, ""))
         if member is None:
-            return _refusal(call, INVALID_PARAMS, "no such task")
+            return self._refuse(call, INVALID_PARAMS, "no such task")
         return self._send(call, member)
 
     # -- of all -----------------------------------------------------------------------------------------------------------
 
     def _ping(self, call: Call) -> Outcome:
-        return _answer(call, self._outbox(call), b"{}")
+        return self.rate(call) or _answer(call, self._outbox(call), b"{}")
 
     async def _list(self, call: Call) -> Outcome:
         params_of(call)
         cursor = envelope.peek(call.message.params).cursor
         if cursor and not envelope.is_null(cursor) and envelope.string(cursor) != "":
-            return _refusal(call, INVALID_PARAMS, "the lists of a group have one page: it gives no cursors")
+            return self._refuse(call, INVALID_PARAMS, "the lists of a group have one page: it gives no cursors")
         outbox = self._outbox(call)
         return _answer(call, outbox, await self._lists.listed(call))
 
@@ -245,12 +245,12 @@ class Routes:
         session, level = call.session, envelope.string(params_of(call).level)
         assert session is not None
         if level not in LEVELS:
-            return _refusal(call, INVALID_PARAMS, f"level must be one of {', '.join(LEVELS)}")
+            return self._refuse(call, INVALID_PARAMS, f"level must be one of {', '.join(LEVELS)}")
         group, outbox = self._group, self._outbox(call)
         members = group.view(call.request.principal).members.values()
         logging = [member for member in members if member.facts is not None and member.facts.offers("logging")]
         if not logging:
-            return _refusal(call, METHOD_NOT_FOUND, "no member of the group has log messages")
+            return self._refuse(call, METHOD_NOT_FOUND, "no member of the group has log messages")
         session.level = level
         waited = [group.loop.create_task(self._tell_level(call, member, level)) for member in logging]
         await asyncio.wait(waited, timeout=group.plan.wait)
@@ -260,6 +260,14 @@ class Routes:
         seat = await self._group.seated(call, member)
         if not isinstance(seat, Refusal):
             await self._lists.set_level(call, member, seat.session, level)
+
+    def _unknown(self, call: Call, kind: str, name: str) -> Outcome:
+        return self._refuse(call, INVALID_PARAMS, f"Unknown {kind}: {name[:LONGEST]}")
+
+    def _refuse(self, call: Call, code: int, why: str) -> Outcome:
+        """A no that no member hears of, and which counts all the same."""
+        status = status_of(code) if isinstance(call, ModernCall) else 200
+        return self.rate(call) or Refusal(status, code, why, reason=Reason.REQUEST)
 
     # -- on its way -------------------------------------------------------------------------------------------------------
 
@@ -360,11 +368,3 @@ def _answer(call: Call, outbox: Outbox, result: bytes) -> Outcome:
     if not (isinstance(outbox, ModernReply) and outbox.is_over):
         outbox.answer(envelope.result(bytes(call.message.id), result))
     return DONE
-
-
-def _unknown(call: Call, kind: str, name: str) -> Refusal:
-    return _refusal(call, INVALID_PARAMS, f"Unknown {kind}: {name[:LONGEST]}")
-
-
-def _refusal(call: Call, code: int, why: str) -> Refusal:
-    return Refusal(status_of(code) if isinstance(call, ModernCall) else 200, code, why, reason=Reason.REQUEST)

@@ -48,6 +48,10 @@ class Seat:
                 return
         service.tell(self.session, message)
 
+    def end(self) -> None:
+        self.session.unlisten(self)
+        self.member.service.end(self.session)
+
     def put(self, message: bytes) -> bool:
         """What the member tells its session, and no request of it."""
         if not seats_of(self.guest).may_say(self.member.name, message):
@@ -64,7 +68,9 @@ class Seats:
         self.guest = guest
         self.is_taken_up = is_taken_up  # from its token: an earlier bridge had the children of its seats
         self.by_member: dict[str, Seat] = {}
+        self.is_over = False  # then no seat is taken any more: nobody would give it up
         self.lost: set[str] = set()  # members that were replaced since they had a seat
+        self.leaving: list[Seat] = []  # with those, which finish what they began
         self.tasks: dict[str, str] = {}  # the member, by task
         self._taken = 0
 
@@ -77,12 +83,17 @@ class Seats:
     def asking(self, id: Raw) -> Seat | None:
         """Whose child asked what a client answers."""
         key = envelope.key(id)
-        return next((seat for seat in self.by_member.values() if key in seat.session.asks), None)
+        return next((seat for seat in self._all() if key in seat.session.asks), None)
 
     def working_at(self, id: Raw) -> Seat | None:
         """Who has the request of this id."""
         key = envelope.key(id)
-        return next((seat for seat in self.by_member.values() if key in seat.session.exchanges), None)
+        return next((seat for seat in self._all() if key in seat.session.exchanges), None)
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether any of them has a request under way."""
+        return any(seat.session.exchanges for seat in self._all())
 
     def may_say(self, member: str, message: bytes) -> bool:
         """Whether this is not news of a task that another member works at."""
@@ -94,31 +105,41 @@ class Seats:
 
     def flush(self) -> None:
         """A stream of the client's has opened: what its seats have kept goes there."""
-        for seat in self.by_member.values():
+        for seat in self._all():
             seat.session.unlisten(seat)
             seat.session.listen(seat)
 
     def leave(self, session: Session, now: float) -> None:
         """The session is over, or forgotten."""
-        for name in list(self.by_member):
-            self.give_up(name)
+        self.is_over = True
+        for seat in self._all():
+            seat.end()
+        self.by_member.clear()
+        self.leaving.clear()
 
     def lose(self, name: str) -> None:
         """The member was replaced: that one finishes what it began, and the next call takes a seat with the new one."""
-        del self.by_member[name]
+        self.leaving = [seat for seat in self.leaving if seat.session.exchanges]
+        self.leaving.append(self.by_member.pop(name))
         self.lost.add(name)
 
     def give_up(self, name: str) -> None:
         seat = self.by_member.pop(name, None)
         if seat is not None:
-            seat.session.unlisten(seat)
-            seat.member.service.end(seat.session)
+            seat.end()
+
+    def _all(self) -> list[Seat]:
+        return [*self.by_member.values(), *self.leaving]
 
 
 class GroupSession(Session):
     """A client's session with a group."""
 
     __slots__ = ()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.streams) or (self.relay is not None and seats_of(self).are_busy)
 
     def listen(self, outbox: MessageStream) -> None:
         super().listen(outbox)

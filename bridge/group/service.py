@@ -114,6 +114,7 @@ class Group:
                     seats.lose(seat.member.name)
         if gone or len(before) != len(self.members):
             self.changed(LIST_CHANGED)
+            self.listens.renew()
 
     def view(self, principal: str) -> View:
         found = self._views.get(principal)
@@ -181,6 +182,8 @@ class Group:
         seats, request = seats_of(guest), self.request_for(call, member)
         if isinstance(request, Refusal):
             return request
+        if seats.is_over:
+            return Refusal(404, INVALID_REQUEST, NOT_FOUND, reason=Reason.SESSION)
         seat = seats.by_member.get(member.name)
         if seat is None or seat.member is not member or not seat.is_good or seat.session.principal != request.principal:
             was_there = seat is not None or seats.is_taken_up or member.name in seats.lost

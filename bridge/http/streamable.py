@@ -3,6 +3,7 @@
 What may go on its way is decided by the tables of `admission.py`.
 """
 
+import asyncio
 from collections.abc import Awaitable
 
 from starlette.types import Receive, Scope, Send
@@ -103,9 +104,18 @@ class Streamable:
             call.response.on_gone = task.cancel
 
     async def _wait(self, outcome: Awaitable[Refusal | None], call: Call) -> None:
-        refusal = await outcome
+        try:
+            refusal = await outcome
+        except asyncio.CancelledError:
+            self._let_go(call)
+            raise
         if refusal is not None:
             self._refuse(call, refusal)
+
+    def _let_go(self, call: Call) -> None:
+        """It has not gone on, and its answer ends no session that was for it alone."""
+        if call.session is not None and not call.session.id:
+            self.service.end(call.session)
 
     # -- GET --------------------------------------------------------------------------------------------------------------
 
@@ -143,6 +153,7 @@ class Streamable:
 
     def _refuse(self, call: Call, refusal: Refusal) -> None:
         """Say no, in the words of the profile: to LiteLLM's client, nothing but 200 is safe for a request."""
+        self._let_go(call)
         response, is_litellm = (
             call.response,
             self.service.is_litellm and call.request.method == b"POST" and not isinstance(call, ModernCall),

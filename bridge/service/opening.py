@@ -141,6 +141,7 @@ class Opening:
         asked = Initialize(guest.revision, guest.capabilities, guest.client)
         if not self._sessions.make_room(guest.caller, self._now(), asked.size):
             return self._no_session(guest.caller)
+        self._counts.sessions[(guest.transport, guest.revision)] += 1
         return self._sessions.open(
             guest.transport,
             self._now(),

@@ -7,11 +7,12 @@ import pytest
 from configs import config, entry, names
 from support import Bridge, Http, Modern, Refused, text, zoo
 
-TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("part", "none", "few", "full")}
+TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("part", "none", "few", "lost", "full")}
 RIGHTS = {
     "part": {"may": {"seen/*": "execute", "seen/pid": "deny", "seen/resource:test://two": "deny", "seen/add": "read"}},
     "none": {"may": {"elsewhere/*": "execute"}},
     "few": {"may": {"*/*": "execute"}, "limits": {"requests": 0.001, "burst": 4}},
+    "lost": {"may": {"*/*": "execute"}, "limits": {"requests": 0.001, "burst": 3}},
     "full": {"may": {"*/*": "admin"}},
 }
 
@@ -78,6 +79,13 @@ def test_limits_hold_for_the_member_that_is_called(bridge):
 
         assert refused.value.status == 429
         assert "error" not in client.call("hidden-echo", message="x")
+
+
+def test_what_is_nobodys_counts_too(bridge):
+    with of(bridge, "lost", kind=Modern) as client:
+        assert [client.call("nobody-echo")["error"]["code"] for _ in range(3)] == [-32602] * 3
+        with pytest.raises(Refused, match="limits.requests"):
+            client.call("nobody-echo")
 
 
 def test_audit_and_metrics_name_the_member_and_its_tool(bridge, folder):

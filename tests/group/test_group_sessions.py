@@ -1,10 +1,19 @@
 """Sessions with a group: what they outlive, and that nothing of one client or member comes to another."""
 
+import asyncio
 import json
 import random
+import threading
+from types import SimpleNamespace
 
 from configs import config, entry, names
+from msgspec import Raw
 from support import Bridge, Http, Modern, Sse, Ws, eventually, text, zoo
+
+from bridge.group.seats import GroupSession, Seats
+from bridge.group.service import Group
+from bridge.protocol.errors import Refusal
+from bridge.protocol.token import Opening
 
 ADMIN = {"authorization": "Bearer admin-secret-0123456789"}
 CAN_BE_ASKED = {"sampling": {}, "roots": {}}
@@ -105,3 +114,81 @@ def test_a_batch_goes_to_several_members_and_is_answered_together(tmp_path):
         answers = {answer["id"]: answer for answer in client.post(calls).json()}
 
         assert text(answers["a"]) == "a" and text(answers["b"]) == "b" and answers["nobody"]["error"]["code"] == -32602
+
+
+def reloaded(bridge):
+    assert bridge.http.post("/-/reload", headers=ADMIN).status_code == 200
+
+
+def with_admin(folder):
+    (folder / "admins").write_text("admin-secret-0123456789\n")
+    return "--admin-token-file", folder / "admins"
+
+
+def test_what_a_member_asked_is_answered_though_a_reload_has_replaced_it(tmp_path):
+    asked, go = threading.Event(), threading.Event()
+
+    def on_ask(method, params):
+        asked.set()
+        assert go.wait(20)
+        return {"model": "m", "role": "assistant", "content": {"type": "text", "text": "yes"}}
+
+    with (
+        Bridge(None, "--config", config(tmp_path, a=entry(zoo("asks"))), *with_admin(tmp_path)) as bridge,
+        Http(f"{bridge.url}/all", capabilities={"sampling": {}}, on_ask=on_ask) as client,
+    ):
+        call = client.begin_call("a-sample")
+        assert asked.wait(20)
+        config(tmp_path, a=entry(zoo("asks"), max_in_flight=3))
+        reloaded(bridge)
+        go.set()
+
+        assert json.loads(text(call.result(20)))["result"]["content"]["text"] == "yes"
+
+
+def test_a_modern_listen_ends_when_the_members_are_others(tmp_path):
+    with (
+        Bridge(None, "--config", config(tmp_path, a=entry(zoo("echo"))), *with_admin(tmp_path)) as bridge,
+        Modern(f"{bridge.url}/all") as client,
+        client.listen_to(toolsListChanged=True) as stream,
+    ):
+        said = [stream.next_message()]
+        config(tmp_path, a=entry(zoo("echo"), max_in_flight=3))
+        reloaded(bridge)
+        while "result" not in said[-1]:
+            said.append(stream.next_message(10))
+
+        assert said[1]["method"] == "notifications/tools/list_changed"
+        assert (said[-1]["id"], said[-1]["result"]["resultType"]) == ("listen", "complete")
+
+
+def test_a_session_whose_call_is_under_way_is_not_forgotten_for_another_one(tmp_path):
+    with (
+        Bridge(None, "--config", config(tmp_path, a=entry(zoo("echo"))), "--max-sessions", "2") as bridge,
+        Http(f"{bridge.url}/all", listen=False) as busy,
+    ):
+        slow = busy.begin_call("a-slow", seconds=3)
+        eventually(lambda: bridge.status()["mcps"]["a"]["in_flight"] == 1)
+        with Http(f"{bridge.url}/all", listen=False), Http(f"{bridge.url}/all", listen=False):
+            assert text(slow.result(20)) == "slept 3"
+
+
+def test_nothing_stays_with_members_of_a_request_without_a_session_that_is_refused(tmp_path):
+    file = config(tmp_path, {"all": {"prefix": "when-needed"}}, a=entry(zoo("echo")))
+    with Bridge(None, "--config", file, "--profile", "litellm") as bridge:
+        headers = {"accept": "application/json, text/event-stream"}
+        for _ in range(3):
+            message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "nobody", "arguments": {}}}
+            assert bridge.http.post("/all/mcp", headers=headers, json=message).json()["result"]["isError"] is True
+
+        assert bridge.metrics().value("mcp_bridge_sessions_opened_total", mcp="a") == 3
+        assert bridge.status()["mcps"]["a"]["sessions"] == 0
+
+
+def test_a_session_that_is_over_takes_no_seat():
+    guest = GroupSession("streamable-http", Opening("all", "2025-11-25", Raw(b"{}"), Raw(b"{}"), "", False, "nonce"), "id", 0.0)
+    seats = guest.relay = Seats(guest)
+    seats.leave(guest, 0.0)
+    group = SimpleNamespace(request_for=lambda call, member: "its request")
+
+    assert isinstance(asyncio.run(Group.seated(group, SimpleNamespace(session=guest), SimpleNamespace(name="a"))), Refusal)

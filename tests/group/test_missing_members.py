@@ -79,3 +79,17 @@ def test_without_any_member_a_client_is_told_why(tmp_path):
         client.close()
 
         assert "broken" in answer["error"]["message"]
+
+
+def test_a_member_is_not_called_late_because_a_client_left_before(tmp_path):
+    begin = tmp_path / "begin"
+    code = SLOW.format(folder=str(zoo("echo")[1]).rpartition("/")[0], file=str(begin))
+    file = config(tmp_path, {"all": {"prefix": "when-needed", "wait": 30}}, late=entry([sys.executable, "-c", code]))
+    with Bridge(None, "--config", file) as bridge, Http(f"{bridge.url}/all", listen=False) as client:
+        before = bridge.files()
+        with client.post_stream({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "nobody", "arguments": {}}}):
+            eventually(lambda: bridge.status()["mcps"]["late"]["in_flight"] == 1)
+        eventually(lambda: bridge.files() <= before)
+        assert "not_waited_for" not in bridge.get("/all/readyz").json()
+        begin.touch()
+        assert "echo" in names(client.request("tools/list"))
