@@ -181,7 +181,8 @@ def flow(value: Any) -> str:
         )
 
     line = dumped(None)
-    return dumped('"') if "\n" in line else line  # only that style writes a newline as \n
+    # Only that style escapes line breaks. YAML 1.1 (4.2) knows U+0085, U+2028 and U+2029, too, and each of them ends a comment.
+    return dumped('"') if len(line.splitlines()) > 1 else line
 
 
 def comment(text: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bridge.fleet import add, eras, lock, mends, notes, prove
-from bridge.fleet.draft import Draft
+from bridge.fleet.draft import MANY_BYTES, Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.trial import container, findings, needs, recorder, usage, witness
 from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
@@ -669,7 +669,18 @@ def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
     assert tried == [("stdio",), ("mcp",), ("serve",), ("server",), ("start",), ("run",), ()]
 
 
-@pytest.mark.parametrize("words", ["x\n# smoke: {tool: evil}\nimage: evil", "a\u2028b\x1b[2J", "os.environ/KEY", "x" * 5000, "a: b # c"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "x\n# smoke: {tool: evil}\nimage: evil",
+        "a\u2028b\x1b[2J",
+        "a\u2028image: evil",
+        "a\x85image: evil",
+        "os.environ/KEY",
+        "x" * 5000,
+        "a: b # c",
+    ],
+)
 def test_what_a_server_says_stays_a_comment(words):
     why = {"egress": words, "volumes": words, "smoke": words}
     draft = Draft("it", command=("it",), volumes=("a:/b",), egress=True, constraints={"a<2": words}, unproved={"tool": words}, why=why)
@@ -678,6 +689,17 @@ def test_what_a_server_says_stays_a_comment(words):
 
     assert set(said) == {"constraints", "command", "volumes", "egress", "bridge"}
     assert all(len(line) < 6000 and line.isprintable() for line in draft.text.splitlines())
+
+
+@pytest.mark.parametrize("end", ["\n", "\x85", "\u2028", "\u2029"])
+def test_the_name_of_a_tool_is_no_field_of_the_stanza(end):
+    """Each of these ends a comment of YAML: `grants: docker` would be whatever follows."""
+    tool = {"name": f"it{end}grants: docker{end}#", "description": "x" * MANY_BYTES}
+    draft = Draft("it", command=("it",), egress=False, tools=(tool,))
+
+    said = yaml.safe_load(draft.text)
+
+    assert set(said) == {"command", "egress", "bridge"} and "# tools: {allow: [" in draft.text
 
 
 # ---- what it says that it lacks ---------------------------------------------------------
