@@ -20,11 +20,14 @@ from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm, npm_says, unreached
 from bridge.fleet.parts import ARCHITECTURES, architecture
+from bridge.printable import printable
 from bridge.settings import UsageError
 
 PYTHON = "3.13"  # of the images
 PATIENCE = 120
 PULL_PATIENCE = 300
+# In one line, and no option: it becomes a line of a file of requirements, in which uv reads those and fills in variables of this machine.
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]*\])?[A-Za-z0-9.,<>=!~*+ ()_-]*")
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
 
 
@@ -42,6 +45,8 @@ class About:
 
 def newest_of_pypi(package: str, build: bool = False) -> str:
     """`package` with a version: its own, or the newest that installs on the images' Python. Raises UsageError."""
+    if not REQUIREMENT.fullmatch(package):
+        raise UsageError(f"{printable(package[:200])!r}: not a name of PyPI")
     if "==" in package:
         return package
     try:
@@ -104,6 +109,8 @@ print({_FOUND!r} + json.dumps([open(metadata, encoding="utf-8").read(), os.listd
 
 def look_at_npm(package: str) -> About:
     """Raises UsageError."""
+    if package.startswith("-"):
+        raise UsageError(f"{package[:200]!r}: not a name of npm")
     try:
         said = npm("view", package, "name", "version", "bin", "description", "--json")
         about = json.loads(said)
@@ -122,7 +129,9 @@ def look_at_npm(package: str) -> About:
 
 
 def look_at_image(reference: str) -> About:
-    """Its digest and what it runs. An image that cannot be had is taken as it is named."""
+    """Its digest and what it runs. An image that cannot be had is taken as it is named. Raises UsageError."""
+    if reference.startswith("-"):
+        raise UsageError(f"{reference[:200]!r}: not the name of an image")
     try:
         said = _docker("image", "inspect", reference)
         if said is None:

@@ -264,3 +264,30 @@ def test_an_index_that_cannot_be_reached_is_not_said_to_lack_the_package(printed
             asked("it")
     with pytest.raises(lock.CannotLock, match="cannot be reached"):
         lock._resolve("it", ["it==1.0"], "3.13")
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["it>=1\n--index-url=https:${BRIDGE_TOKEN}.example", "--index-url=https://example.com/simple", "-r/etc/passwd", "it==1\n-e.", ""],
+)
+def test_a_package_is_a_name_and_never_an_option_for_who_is_asked(package, monkeypatch):
+    """A bundle and a client's file name packages, and uv fills ${VARIABLES} of this machine into options of a requirements file."""
+    asked: list[object] = []
+    for name in ("compiled", "npm"):
+        monkeypatch.setattr(origins, name, lambda *words, **_: asked.append(words) or "it==1")
+
+    with pytest.raises(UsageError, match="not a name of PyPI"):
+        origins.newest_of_pypi(package)
+    if package.startswith("-"):
+        with pytest.raises(UsageError, match="not a name of npm"):
+            origins.look_at_npm(package)
+        with pytest.raises(UsageError, match="not the name of an image"):
+            origins.look_at_image(package)
+    assert asked == []
+
+
+@pytest.mark.parametrize("package", ["it", "it[cli,ws]", "It.Is_it-1 >= 1.0, <2, !=1.5", "it~=1.4.2", "it (>=1.0)", "it>=1.0.*"])
+def test_a_package_may_say_which_versions(package, monkeypatch):
+    monkeypatch.setattr(origins, "compiled", lambda wanted, *_: "it==1.9\n" if wanted == [package] else "")
+
+    assert origins.newest_of_pypi(package) == "it==1.9"

@@ -179,6 +179,11 @@ def test_a_bundle_that_only_starts_a_package_becomes_that_package(tmp_path):
         (started("node", "${HOME}/x.js"), {}, "a folder of somebody's desk"),
         (started("node", "x", env={"A B": "c"}), {}, "is not the name of a variable"),
         (started("uv", "run", "gone", kind="uv"), {}, "its pyproject.toml declares no such script"),
+        (started("docker", "run", "-i", "owner/weather"), {}, "starts docker, and names no package"),
+        (started("bun", "${__dirname}/server/index.js"), {}, "starts bun, and names no package"),
+        (started("node", "x", env=["KEY"]), {}, "is not as that of a bundle is"),
+        ({**NODE, "mcp_config": {"command": "node", "args": 7}}, {}, "is not as that of a bundle is"),
+        (started("node", "x", platform_overrides={"linux": "x"}), {}, "is not as that of a bundle is"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused_with_the_reason(tmp_path, server, more, why):
@@ -188,7 +193,7 @@ def test_what_cannot_be_done_is_refused_with_the_reason(tmp_path, server, more, 
     assert why in str(refused.value) and str(refused.value).startswith("Weather Bundle: ")
 
 
-@pytest.mark.parametrize("kind", ["../up", "/etc/x", "a/../../b", "C:/x", "link", "device", "secret"])
+@pytest.mark.parametrize("kind", ["../up", "/etc/x", "a/../../b", "C:/x", ".", ".git/config", "a/.GIT/x", "link", "device", "secret"])
 def test_what_leads_out_of_a_bundle_is_not_unpacked(tmp_path, kind):
     path = bundled(tmp_path)
     name = {"link": "etc", "device": "zero", "secret": "x"}.get(kind, kind)
@@ -201,7 +206,7 @@ def test_what_leads_out_of_a_bundle_is_not_unpacked(tmp_path, kind):
         at = content.rindex(b"PK\x01\x02")
         path.write_bytes(content[: at + 8] + b"\x01\x00" + content[at + 10 :])
 
-    with pytest.raises(UsageError, match=r"leads out of it|is no plain file|is encrypted"):
+    with pytest.raises(UsageError, match=r"leads out of it|is no plain file|is encrypted|repository of git"):
         mcpb.read(path)
 
 
@@ -218,6 +223,39 @@ def test_a_zip_that_says_more_than_it_may_unpack_to_is_refused(tmp_path, monkeyp
 
     with pytest.raises(UsageError, match="it is larger than"):
         mcpb.read(bundled(tmp_path, files={"x": bytes(2000)}))
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", "requirements.txt", "lib/it.so", "main.py"])
+def test_a_file_that_is_damaged_is_told(tmp_path, damaged):
+    path, server = tmp_path / "it.mcpb", started("python", "${__dirname}/main.py", kind="python")
+    files = {"manifest.json": json.dumps({"name": "it", "server": server}).encode(), "main.py": bytes(999), "requirements.txt": bytes(999)}
+    files |= {"lib/it.so": ELF + bytes(999)} if damaged != "requirements.txt" else {}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    content = path.read_bytes()
+    at = content.index(damaged.encode()) + len(damaged)
+    path.write_bytes(content[:at] + b"\xff\xff\xff" + content[at + 3 :])
+
+    with pytest.raises(UsageError, match="cannot be (read|unpacked)"):
+        bundle = mcpb.read(path)
+        mcpb.entry(bundle)
+        mcpb.unpack(bundle, tmp_path / "here", "")
+
+
+def test_a_text_that_is_longer_than_any_such_text_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(mcpb, "LONGEST_TEXT", 100)
+    server = started("python", "${__dirname}/main.py", kind="python")
+
+    with pytest.raises(UsageError, match="requirements.txt in it cannot be read: it is longer than 100 bytes"):
+        drafted(tmp_path, server, {"main.py": b"", "requirements.txt": b"it\n" * 99})
+
+
+def test_a_project_that_is_nested_without_end_is_told(tmp_path):
+    files = {"main.py": b"", "pyproject.toml": b"x = " + b"[" * 50_000}
+
+    with pytest.raises(UsageError, match="its pyproject.toml cannot be read"):
+        drafted(tmp_path, started("uv", "run", "main.py", kind="uv"), files)
 
 
 # --- added ----------------------------------------------------------------------------------------------------------------

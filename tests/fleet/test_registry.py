@@ -147,6 +147,9 @@ def test_an_image_may_want_variables_and_folders_that_the_operator_names():
         ({**NPM, "packageArguments": [{"type": "positional", "value": "${OTHER_KEY}"}]}, "read as something else"),
         ({**NPM, "packageArguments": [{"type": "named", "name": "--a b"}]}, "is no option"),
         ({**NPM, "environmentVariables": [env("A B")]}, "is not the name of a variable"),
+        ({**NPM, "environmentVariables": ["A"]}, "is not as its schema has it"),
+        ({**NPM, "packageArguments": 7}, "is not as its schema has it"),
+        ({**OCI, "runtimeArguments": [None]}, "is not as its schema has it"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_safely_is_refused_with_the_reason(package, why):

@@ -1,1 +1,1 @@
-"""MCPs as their publishers describe them: `server.json` (document.py), and the registry that has these (client.py)."""
+"""MCPs as their publishers describe them: `server.json` (document.py), the registry that has these (client.py), and bundles (mcpb.py)."""

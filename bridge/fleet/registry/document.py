@@ -26,6 +26,7 @@ HINTS = {"npm": ("", "npx", "node"), "pypi": ("", "uvx", "python"), "oci": ("", 
 HARMLESS = {"npm": ("-y", "--yes"), "pypi": (), "oci": ("-i", "--rm", "--interactive")}  # of the arguments for npx, uvx, `docker run`
 INSTEAD = {"nuget": ".NET is not among the base images", "cargo": "it would have to be compiled: --binary takes a release of it"}
 AUTHORIZATION = "authorization"
+ODD = (AttributeError, TypeError, ValueError, LookupError)  # what comes of a member that is of another type than it may be
 
 
 class Refused(Exception):
@@ -55,6 +56,9 @@ def entry(document: Said, name: str = "") -> Entry:
                 found = read(draft, one if isinstance(one, dict) else {})
             except (Refused, NotUnderstood) as why:
                 reasons.append(f"{what} {line(one.get('identifier') or one.get('url') or '') if isinstance(one, dict) else ''}: {why}")
+                continue
+            except ODD as why:
+                reasons.append(f"{what}: it is not as its schema has it: {line(why)}")
                 continue
             return replace(found, notes=(*notes, *(f"not taken: {reason}" for reason in reasons), *found.notes))
     raise UsageError(f"{full}: " + ("; ".join(reasons) or "it names neither a package nor a remote"))

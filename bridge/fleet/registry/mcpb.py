@@ -7,11 +7,13 @@ Source: MANIFEST.md of modelcontextprotocol/mcpb.
 
 import hashlib
 import json
+import lzma
 import re
 import stat
 import tempfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +27,7 @@ from bridge.fleet.draft import Draft, stanza_name
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.launchers import OF_A_PACKAGE, launched
 from bridge.fleet.parts import architecture
-from bridge.fleet.registry.document import Refused, Said, line, with_inputs
+from bridge.fleet.registry.document import ODD, Refused, Said, line, with_inputs
 from bridge.fleet.wrapped import NotUnderstood, options_of, program_of
 from bridge.printable import printable
 from bridge.settings import UsageError
@@ -33,7 +35,9 @@ from bridge.settings import UsageError
 FOLDER, INSIDE = "bundle", "/app"  # beside the stanza, and in the image
 MANIFEST = "manifest.json"
 MOST_FILES, LARGEST, LONGEST = 200_000, 4 << 30, 1 << 20  # of a bundle, in bytes; of its manifest
+LONGEST_TEXT = 16 << 20  # of what else is read of it: requirements, a project, its lock
 PATIENCE = 300.0
+DAMAGED = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError, IndexError)
 _USER = re.compile(r"\$\{user_config\.([\w-]+)\}")
 _DESK = re.compile(r"\$\{(?:HOME|DESKTOP|DOCUMENTS|DOWNLOADS)\}|~(?=/|$)")
 _UV_VALUES = {"--directory", "--project", "--python", "-p", "--with", "--extra", "--group", "--env-file", "--cache-dir"}
@@ -72,7 +76,7 @@ def read(path: Path) -> Bundle:
                 manifest = json.loads(file.read(LONGEST))
     except KeyError:
         raise UsageError(f"{path}: there is no {MANIFEST} in it: it is not an MCP bundle") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise UsageError(f"{path}: it cannot be read as an MCP bundle: {error}") from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("server"), dict) or not isinstance(manifest.get("name"), str):
         raise UsageError(f"{path}: its {MANIFEST} names no server")
@@ -83,8 +87,17 @@ def read(path: Path) -> Bundle:
 def _wrong(file: zipfile.ZipInfo) -> str:
     """Why this file must not be unpacked."""
     parts = PurePosixPath(file.filename).parts
-    if file.filename.startswith("/") or ".." in parts or "\\" in file.orig_filename or ":" in parts[0] or "\0" in file.orig_filename:
+    if (
+        not parts
+        or file.filename.startswith("/")
+        or ".." in parts
+        or "\\" in file.orig_filename
+        or ":" in parts[0]
+        or "\0" in file.orig_filename
+    ):
         return f"the name {line(file.orig_filename)!r} leads out of it"
+    if ".git" in (part.lower() for part in parts):  # git would obey its configuration, within yours
+        return f"{line(file.filename)} is of a repository of git"
     if stat.S_IFMT(file.external_attr >> 16) not in (0, stat.S_IFREG):
         return f"{line(file.filename)} is no plain file"
     if file.flag_bits & 1:
@@ -93,12 +106,15 @@ def _wrong(file: zipfile.ZipInfo) -> str:
 
 
 def unpack(bundle: Bundle, folder: Path, program: str) -> None:
-    """All its files, into a folder that does not exist. `program` is the file that is executed, if one is."""
-    with zipfile.ZipFile(bundle.path) as archive:
-        for file in archive.infolist():
-            archive.extract(file, folder)
-            if not file.is_dir() and (file.external_attr >> 16 & 0o111 or file.filename == program):
-                (folder / file.filename).chmod(0o755)
+    """All its files, into a folder that does not exist. `program` is the file that is executed, if one is. Raises UsageError."""
+    try:
+        with zipfile.ZipFile(bundle.path) as archive:
+            for file in archive.infolist():
+                archive.extract(file, folder)
+                if not file.is_dir() and (file.external_attr >> 16 & 0o111 or file.filename == program):
+                    (folder / file.filename).chmod(0o755)
+    except DAMAGED as error:
+        raise UsageError(f"{bundle.path}: it cannot be unpacked: {error}") from None
 
 
 @contextmanager
@@ -140,6 +156,8 @@ def entry(bundle: Bundle, name: str = "") -> Entry:
         return with_inputs(draft, asked, {}, [], notes, draft.command)
     except (Refused, NotUnderstood) as why:
         raise UsageError(f"{full}: {why}") from None
+    except ODD as why:
+        raise UsageError(f"{full}: its {MANIFEST} is not as that of a bundle is: {line(why)}") from None
 
 
 def _started(bundle: Bundle, draft: Draft, notes: list[str]) -> tuple[Draft, list[str], dict[str, str]]:
@@ -160,6 +178,8 @@ def _started(bundle: Bundle, draft: Draft, notes: list[str]) -> tuple[Draft, lis
     _check_platform(bundle, kind, notes)
     if program in OF_A_PACKAGE and not (program == "uv" and "run" in words[:1]):
         found, more = launched(replace(draft, files=""), [command, *words])
+        if not found.source:
+            raise Refused(f"it starts {program}, and names no package of npm or PyPI")
         notes += more
         return replace(found, command=("",)), list(found.command), env
     if program == "uv" or re.fullmatch(r"python[\d.]*|py", program):
@@ -198,8 +218,11 @@ def _check_platform(bundle: Bundle, kind: str, notes: list[str]) -> None:
 def _check_files(bundle: Bundle, names: list[str]) -> None:
     """Whether these native files are for this machine; of add-ons that come for several platforms one is enough. Raises Refused."""
     machine = architecture()
-    with zipfile.ZipFile(bundle.path) as archive:
-        found = {name: _made_for(archive, name) for name in names}
+    try:
+        with zipfile.ZipFile(bundle.path) as archive:
+            found = {name: _made_for(archive, name) for name in names}
+    except DAMAGED as error:
+        raise UsageError(f"{bundle.path}: it cannot be read as an MCP bundle: {error}") from None
     if names and not any(made_for in ("script", machine) for made_for in found.values()):
         name, made_for = next(iter(found.items()))
         raise Refused(f"{line(name)} in it is for {made_for}, and this machine is linux/{machine}")
@@ -266,10 +289,9 @@ def _without_uv(words: list[str], project: Said) -> list[str]:
 def _wanted(bundle: Bundle, project: Said) -> list[str]:
     """The packages that it says it needs, each with the version of its lock, or else the newest that it allows."""
     texts = [one for one in project.get("dependencies", []) if isinstance(one, str)]
-    with zipfile.ZipFile(bundle.path) as archive:
-        for name in ("requirements.txt", "server/requirements.txt"):
-            if not texts and name in bundle.names:
-                texts = archive.read(name).decode(errors="replace").splitlines()
+    for name in ("requirements.txt", "server/requirements.txt"):
+        if not texts and name in bundle.names:
+            texts = _text(bundle, name).splitlines()
     locked = {one.get("name"): one.get("version") for one in _toml(bundle, "uv.lock").get("package", []) if isinstance(one, dict)}
     wanted = []
     for text in texts:
@@ -286,10 +308,21 @@ def _toml(bundle: Bundle, name: str) -> Said:
     if name not in bundle.names:
         return {}
     try:
-        with zipfile.ZipFile(bundle.path) as archive:
-            return tomllib.loads(archive.read(name).decode())
-    except ValueError as error:
+        return tomllib.loads(_text(bundle, name))
+    except (ValueError, RecursionError) as error:
         raise Refused(f"its {name} cannot be read: {error}") from None
+
+
+def _text(bundle: Bundle, name: str) -> str:
+    """Raises Refused."""
+    try:
+        with zipfile.ZipFile(bundle.path) as archive, archive.open(name) as file:
+            text = file.read(LONGEST_TEXT + 1)
+    except DAMAGED as error:
+        raise Refused(f"{name} in it cannot be read: {error}") from None
+    if len(text) > LONGEST_TEXT:
+        raise Refused(f"{name} in it cannot be read: it is longer than {LONGEST_TEXT:,} bytes")
+    return text.decode(errors="replace")
 
 
 # ---- what a user is asked for --------------------------------------------------------------------------------------------------

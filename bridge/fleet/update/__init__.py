@@ -6,6 +6,9 @@ pins.py        the same in the text of a stanza
 candidate.py   locked and tried in folders of its own: nothing of the project is touched
 compare.py     how its tools differ from those that were approved
 previous.py    what was before, kept for the way back
+own.py         LiteLLM, the database, Prometheus and base images likewise
+switch.py      from what runs to the other version, proved, or back
+steps.py       what that consists of: of an MCP, and of a part of the fleet
 """
 
 
