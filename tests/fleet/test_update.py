@@ -639,6 +639,13 @@ def test_only_the_versions_in_a_stanza_are_changed(text, after):
     assert replaced(f"{text}command: clock\n", "it", pins)[0] == f"{after}command: clock\n"
 
 
+@pytest.mark.parametrize("version", ["2.0.0 x", "2.0.0\ngrants: docker", "2.0.0: [", "2.0.0\x00"])
+def test_a_version_that_is_none_is_not_written_whoever_names_it(version):
+    """An index of your own may say anything."""
+    with pytest.raises(Stays, match="is written in a way that this cannot change"):
+        replaced("npm: it@1.0.0\ncommand: it\n", "it", {"it@1.0.0": f"it@{version}"})
+
+
 def test_a_stanza_that_hides_its_versions_is_left_to_its_author():
     with pytest.raises(Stays, match=r"write clock==1\.1 there yourself"):
         replaced('pypi: "clock==1\\x2e0"\ncommand: clock\n', "it", {"clock==1.0": "clock==1.1"})
