@@ -2,8 +2,8 @@
 # Made by `mcp-bridge render`; do not edit: write images/NAME/stanza.yaml and render again.
 # Runs once, when the database is empty: a role that can read everything in it and write nothing, for the MCPs.
 set -e
-psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
-     --set password="$(cat /run/keys/POSTGRES_READER_PASSWORD)" <<'SQL'
+psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+\set password `cat /run/keys/POSTGRES_READER_PASSWORD`
 create role mcp_reader login password :'password' nosuperuser nocreatedb nocreaterole noinherit connection limit 20;
 alter role mcp_reader set default_transaction_read_only = on;
 alter role mcp_reader set statement_timeout = '60s';

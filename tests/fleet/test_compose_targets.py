@@ -1,12 +1,15 @@
 """compose/: what its files say, and that what they must never say is nowhere."""
 
+import os
 import re
+import subprocess
 
 import pytest
 import yaml
 from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED, of
 
 from bridge.fleet import Fleet, Stanza
+from bridge.fleet.engines.starting import NEW_PASSWORDS
 from bridge.fleet.model import LiteLLM
 from bridge.fleet.targets import compose
 from bridge.fleet.targets import door as front
@@ -292,6 +295,30 @@ def test_litellm_reads_its_database_client_as_root_without_rights_unless_its_ima
 
     assert services["litellm"]["user"] == "0:0" and services["litellm"]["cap_drop"] == ["ALL"] and services["litellm"]["read_only"] is True
     assert other["litellm"]["user"] == "10001:10001" and "PRISMA_HOME_DIR" not in other["litellm"]["environment"]
+
+
+def test_what_litellm_laid_into_its_database_is_not_run_by_the_superuser_that_makes_it():
+    """Its role owns that database: of operators with one name, one of its own may fit better than Postgres' (CVE-2018-1058)."""
+    before, _, inside = of_litellm(database=True)["compose/database/litellm.sh"].text.partition("\\connect litellm\n")
+    first = next(line for line in inside.splitlines() if not line.startswith("--"))
+
+    assert first == "set search_path = pg_catalog;"
+    assert "revoke all on database template1 from public;" in before
+
+
+@pytest.mark.parametrize("which", ["reader.sh", "litellm.sh", "NEW_PASSWORDS"])
+def test_no_password_of_the_database_is_an_argument_which_lists_of_processes_show(which, tmp_path):
+    script = NEW_PASSWORDS if which == "NEW_PASSWORDS" else of_litellm(database=True)[f"compose/database/{which}"].text
+    for name in ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "LITELLM_DATABASE_PASSWORD"):
+        (tmp_path / name).write_text("planted")
+    psql = tmp_path / "psql"
+    psql.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/arguments\ncat >/dev/null\n')
+    psql.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "POSTGRES_USER": "postgres", "POSTGRES_DB": "postgres"}
+    subprocess.run(["bash", "-c", script.replace("/run/keys", str(tmp_path))], env=variables, check=True)
+
+    said = (tmp_path / "arguments").read_text()
+    assert "ON_ERROR_STOP" in said and "planted" not in said
 
 
 def test_who_wants_no_database_sees_none_of_it():

@@ -7,7 +7,7 @@ import time
 import pytest
 from support import Bridge, eventually, zoo
 
-from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout, litellm, starting
+from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout, compose, litellm, starting
 from bridge.fleet.engines import docker as docker_words
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.engines.programs import Failed
@@ -271,6 +271,17 @@ def test_one_is_started_anew_if_its_bridge_has_given_it_up_whatever_docker_says_
             "litellm": f"{fine.url}/health/liveliness",
         }
         eventually(lambda: that_were_given_up(where, where.__getitem__, {}) == ["broken"], 5)
+
+
+def test_litellms_database_is_asked_as_its_own_role_and_never_as_the_superuser(engine, monkeypatch):
+    """Who took LiteLLM over owns what is in it, and may lay a view in a table's place: who asks runs the functions in that."""
+    asked = []
+    there = [checkout.Container(f"f-{name}-1", name, "f", "", "running", "Up", "") for name in ("litellm", "database")]
+    monkeypatch.setattr(checkout, "of_project", lambda name: there)
+    monkeypatch.setattr(compose, "run", lambda command, patience, stdin: asked.append(command) or "{}")
+
+    assert engine.given_keys() == set()
+    assert asked[0][asked[0].index("--username") + 1] == "litellm"
 
 
 @pytest.mark.parametrize(("code", "started_anew"), [(0, ["f-time-1"]), (1, ["f-litellm-1", "f-time-1"]), (3, ["f-time-1"])])

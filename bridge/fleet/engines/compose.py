@@ -160,7 +160,8 @@ class Compose(Starting):
         for name in (DATABASE, LITELLM):
             if name not in found or found[name].state != "running":
                 raise EngineError(f"{name} does not run, so LiteLLM is told nothing of the callers")
-        psql = ["docker", "exec", "--interactive", found[DATABASE].name, "psql", "--username", "postgres", "--dbname", "litellm"]
+        # As its own role: who took LiteLLM over may lay a view in a table's place, and a superuser would run the functions in that.
+        psql = ["docker", "exec", "--interactive", found[DATABASE].name, "psql", "--username", "litellm", "--dbname", "litellm"]
 
         def query(sql: str) -> str:
             try:

@@ -32,8 +32,9 @@ from bridge.fleet.model import OF_DATABASE
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.compose import LITELLM_DATABASE, OWN_KEYS, named_in
 
-NEW_PASSWORDS = """psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" \\
---set own="$(cat /run/keys/POSTGRES_PASSWORD)" --set reader="$(cat /run/keys/POSTGRES_READER_PASSWORD)" <<'SQL'
+NEW_PASSWORDS = """psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" <<'SQL'
+\\set own `cat /run/keys/POSTGRES_PASSWORD`
+\\set reader `cat /run/keys/POSTGRES_READER_PASSWORD`
 alter role :"USER" password :'own';
 alter role mcp_reader password :'reader';
 SQL

@@ -6,12 +6,15 @@ export PGHOST=database PGUSER=postgres PGPASSWORD="$(cat /run/keys/POSTGRES_PASS
 psql -v ON_ERROR_STOP=1 -q --dbname postgres <<'SQL'
 \set password `cat /run/keys/LITELLM_DATABASE_PASSWORD`
 select 'create role litellm' where not exists (select from pg_roles where rolname = 'litellm') \gexec
-alter role litellm login password :'password' nosuperuser nocreatedb nocreaterole noreplication nobypassrls noinherit;
+alter role litellm login password :'password' nosuperuser nocreatedb nocreaterole noreplication nobypassrls inherit;
 select 'create database litellm owner litellm' where not exists (select from pg_database where datname = 'litellm') \gexec
 alter database litellm owner to litellm;
 revoke all on database litellm from public;
 revoke all on database postgres from public;
+revoke all on database template1 from public;
 \connect litellm
+-- What its owner laid there (an operator that fits better than Postgres' own) is not the superuser's to run.
+set search_path = pg_catalog;
 do $$
 declare name text;
 begin
