@@ -153,6 +153,13 @@ def test_the_door_is_a_registry_of_the_mcps_at_the_address_by_which_it_was_asked
     assert datetime.fromisoformat(official["publishedAt"]).year > 2000 and official["isLatest"]
 
 
+@pytest.mark.parametrize(("said", "scheme"), [("https", "https"), ("http, HTTPS", "https"), ("https, http", "http"), ("x", "http")])
+def test_where_tls_ends_at_a_proxy_before_the_door_the_registrys_addresses_are_https(front, said, scheme):
+    [_, time] = listed(front, "", "127.0.0.1:8000", **{"x-forwarded-proto": said})["servers"]
+
+    assert time["server"]["remotes"][0]["url"] == f"{scheme}://127.0.0.1:8000/time/mcp"
+
+
 @pytest.mark.parametrize("name", ["local.mcp-fleet%2Ftime", "local.mcp-fleet/time"])
 def test_each_is_asked_for_by_its_name_and_version(front, name):
     host = "localhost:8000"
