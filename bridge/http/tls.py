@@ -20,6 +20,7 @@ Make = Callable[..., asyncio.Protocol]
 CHUNK = 1 << 18  # bytes that are decrypted or encrypted in one go
 LONGEST_HEAD = 1 << 14
 LINGER = 5.0  # seconds in which a client of plain HTTP may take its answer
+NO_PLACE = b"this port speaks https://\n"
 _HEAD = re.compile(rb"[A-Z]+ (/[!-~]*) HTTP/1\.[01]\r\n(?:.*\r\n)*?host:[ \t]*([!-~]+)[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -219,6 +220,7 @@ def _to_https(head: bytes) -> bytes:
     found = _HEAD.match(head)
     host = found[2].decode() if found is not None else ""
     if found is None or not HOST.fullmatch(host):
-        return b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 25\r\nconnection: close\r\n\r\nthis port speaks https://\n"
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        return head % len(NO_PLACE) + NO_PLACE
     where = b"https://%b%b" % (host.encode(), found[1])
     return b"HTTP/1.1 308 Permanent Redirect\r\nlocation: %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % where
