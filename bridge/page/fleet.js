@@ -4,6 +4,7 @@
 import { ask, forget, open, opened, Refused, token } from "./ask.js";
 
 const AT_ONCE = 6;
+const DEEPEST = 6; // lists and objects in each other, of what a bridge says
 
 /** `facts` are what the fleet's files say (at the door), `said` what its bridge says (null while it does not), `trouble` why not. */
 class Mcp {
@@ -125,9 +126,18 @@ async function lookAt(mcp) {
 
 function known(name, status) {
   const mcp = mcpOf(name);
-  mcp.said = status !== null && typeof status === "object" ? status : null;
+  mcp.said = status !== null && typeof status === "object" ? tamed(status) : null;
   mcp.trouble = "";
   mcp.isAway = false;
+}
+
+/** Without what fails where it is made a text, so that what one MCP says in the place of its bridge ends nothing of the others. */
+function tamed(value, depth = 0) {
+  if (value === null || typeof value !== "object") return value;
+  if (depth > DEEPEST) return null;
+  if (Array.isArray(value)) return value.map((one) => tamed(one, depth + 1));
+  const members = Object.entries(value).filter(([key]) => key !== "toString" && key !== "valueOf");
+  return Object.fromEntries(members.map(([key, one]) => [key, tamed(one, depth + 1)]));
 }
 
 function away(mcp, reason) {

@@ -144,7 +144,7 @@ function logSection(key) {
       say(state, problem.message);
       if (problem.status === 403) return;
     }
-    if (root.open) timer = setTimeout(look, EVERY);
+    if (root.open && root.isConnected) timer = setTimeout(look, EVERY);
   }
 
   function add(said) {

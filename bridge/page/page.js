@@ -129,9 +129,7 @@ function toldOf(problem, mcp) {
 
 leave.addEventListener("click", () => {
   signOut();
-  fleet.mcps.clear();
-  login();
-  announce("Signed out");
+  location.reload(); // what is still asked for is shown to nobody who comes next
 });
 
 again();

@@ -15,9 +15,19 @@ from bridge.fleet import Fleet, Stanza
 from bridge.fleet.callers import shipped
 
 ALICE = "alices-own-key-of-24-letters"
+NO_TEXT = {"toString": None, "valueOf": None}
 LIE = {
     "version": "9",
-    "mcps": {"time": {"status": "ready", "tools": ["lie"]}, "liar": {"status": "ready", "state": "<b>well</b>", "tools": []}},
+    "mcps": {
+        "time": {"status": "ready", "tools": ["lie"]},
+        "liar": {
+            "status": "ready",
+            "state": "<b>well</b>",
+            "tools": [NO_TEXT],
+            "server": NO_TEXT,
+            "last_event": {"event": NO_TEXT, "time": NO_TEXT},
+        },
+    },
 }
 SCRIPT = b"<!doctype html><title>quiet</title><script>document.title = 'owned by ' + sessionStorage.length</script><h1>hello</h1>"
 STANZAS = [
@@ -140,6 +150,43 @@ def test_a_callers_key_goes_to_the_mcp_alone_that_it_names(browser, door):
     page.type("nowhere")
     page.press("Enter")
     assert page.until("document.querySelector('.inline [role=alert]').textContent") == "there is no MCP nowhere"
+
+
+HOLD = """const [ask, wait] = [fetch, setTimeout]; window.delays = [];
+window.fetch = (url, options) => String(url).includes(HELD) ? new Promise((go) => (window.answer = () => go(ask(url, options)))) : ask(url, options);
+window.setTimeout = (what, delay) => { delays.push(delay); return wait(what, delay); };
+window.pause = () => new Promise((done) => wait(done, 400)); null"""
+
+
+def test_an_answer_that_comes_after_signing_out_is_not_shown(browser, door):
+    page = browser.open(door.url)
+    sign_in(page, door.token)
+    page.until("document.querySelectorAll('.pill.fine').length == 2")
+    page.run(HOLD.replace("HELD", "'time/status.json'"))
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")
+    page.until("!!window.answer")
+    page.run("document.getElementById('leave').click()")
+    page.until("document.querySelector('.login')")
+    page.run("window.answer?.(); window.pause?.()")
+
+    page.until("document.querySelector('.login')")
+    assert page.run("document.querySelector('.mcps') === null && document.getElementById('leave').hidden")
+
+
+def test_a_log_that_is_left_while_it_is_asked_for_is_not_asked_for_again(browser, door):
+    page = browser.open(door.url)
+    sign_in(page, door.token)
+    page.until("document.querySelectorAll('.pill.fine').length == 2")
+    page.run("location.hash = '#/time'")
+    page.until("document.querySelector('details h2')")
+    page.run(HOLD.replace("HELD", "'log.json'"))
+    page.run("document.querySelector('details h2').click()")
+    page.until("!!window.answer")
+    page.run("location.hash = '#/'")
+    page.until("document.querySelector('.mcps')")
+    page.run("delays.length = 0; answer(); pause()")
+
+    assert 2000 not in page.run("delays")  # milliseconds between two looks at a log
 
 
 def test_what_the_door_says_of_the_fleet_is_for_the_operator(door):
