@@ -4,9 +4,11 @@ import hashlib
 import json
 import stat
 import threading
+import time
 import zipfile
+from contextlib import suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -309,3 +311,28 @@ def test_what_a_registry_names_is_fetched_and_must_be_what_its_sum_says(tmp_path
         web.shutdown()
 
     assert added.name == "weather" and (project.images / "weather/bundle/server/index.js").exists()
+
+
+def test_a_bundle_that_does_not_come_to_its_end_is_not_waited_for(monkeypatch):
+    class Drips(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(mcpb, "PATIENCE", 0.5)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drips) as web:
+        web.daemon_threads = True
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        with (
+            pytest.raises(UsageError, match="does not end within|cannot be fetched"),
+            mcpb.fetched(f"http://127.0.0.1:{web.server_port}/", "0" * 64),
+        ):
+            pass
+        web.shutdown()

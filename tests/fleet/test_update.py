@@ -18,6 +18,7 @@ from bridge import cli
 from bridge.fleet import Fleet, Stanza, lock, releases
 from bridge.fleet.alone import alone
 from bridge.fleet.ask import Http as Asking
+from bridge.fleet.ask import Response
 from bridge.fleet.commands import up, update
 from bridge.fleet.engines import EngineError, Running, Started, Urls, compose, contained, embedded
 from bridge.fleet.files import File
@@ -649,3 +650,24 @@ def test_a_version_that_is_none_is_not_written_whoever_names_it(version):
 def test_a_stanza_that_hides_its_versions_is_left_to_its_author():
     with pytest.raises(Stays, match=r"write clock==1\.1 there yourself"):
         replaced('pypi: "clock==1\\x2e0"\ncommand: clock\n', "it", {"clock==1.0": "clock==1.1"})
+
+
+@pytest.mark.parametrize("body", [b'{"mcps": {"echo": {"in_flight": "x"}}}', b'{"mcps": {"echo": {"in_flight": [1]}}}'])
+def test_a_bridge_that_says_no_number_of_calls_leaves_it_as_it_is(body):
+    lies = SimpleNamespace(get=lambda *_: Response(200, body))
+
+    with pytest.raises(Stays, match="does not say whether anybody calls it"):
+        switch._in_flight(lies, "echo", "http://127.0.0.1:9", {})
+
+
+@pytest.mark.parametrize("trouble", [EngineError("docker is away"), OSError(28, "No space left on device")])
+def test_trouble_with_one_is_told_by_its_name_and_the_others_go_on(project, monkeypatch, capsys, trouble):
+    def fails(*_):
+        raise trouble
+
+    monkeypatch.setattr(update.Update, "_one", fails)
+    run = update.Update(project, None, None, print, None, True, False, 0.0)
+
+    assert not any(run.one(Stanza(name=name, command="x")) for name in ("first", "second"))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["first", "second"] and all(str(trouble) in line for line in said)

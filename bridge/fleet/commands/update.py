@@ -13,7 +13,7 @@ from bridge.fleet.alone import alone
 from bridge.fleet.approved import NotListed
 from bridge.fleet.commands.common import declare_names, known, load, progress, with_made_keys
 from bridge.fleet.commands.up import again
-from bridge.fleet.engines import Say, choice, remembered
+from bridge.fleet.engines import EngineError, Say, choice, remembered
 from bridge.fleet.engines.composed import LITELLM
 from bridge.fleet.engines.readiness import token
 from bridge.fleet.files import File, write
@@ -71,6 +71,8 @@ class Update:
             return self._one(stanza)
         except Stays as why:
             return told_why(stanza.name, why)
+        except (EngineError, OSError) as error:  # the others go on
+            return told_why(stanza.name, Stays(str(error)))
 
     def _one(self, stanza: Stanza) -> bool:
         name = stanza.name

@@ -11,6 +11,7 @@ import lzma
 import re
 import stat
 import tempfile
+import time
 import tomllib
 import zipfile
 import zlib
@@ -121,15 +122,19 @@ def unpack(bundle: Bundle, folder: Path, program: str) -> None:
 def fetched(url: str, sha256: str) -> Iterator[Path]:
     """The bundle that a registry names, which is what its sum says. Raises UsageError."""
     with tempfile.NamedTemporaryFile(suffix=".mcpb") as file:
-        found, size = hashlib.sha256(), 0
+        found, size, deadline = hashlib.sha256(), 0, time.monotonic() + PATIENCE
         try:
             with httpx2.Client(timeout=PATIENCE / 10, follow_redirects=True) as client, client.stream("GET", url) as response:
                 response.raise_for_status()
+                if url.startswith("https:") and response.url.scheme != "https":
+                    raise UsageError(f"{url}: it leads to {response.url}, which is not https")
                 for part in response.iter_bytes():
                     found.update(part)
                     file.write(part)
                     if (size := size + len(part)) > LARGEST:
                         raise UsageError(f"{url}: it is larger than {LARGEST >> 30} GB")
+                    if time.monotonic() > deadline:
+                        raise UsageError(f"{url}: it does not end within {PATIENCE:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise UsageError(f"{url}: it cannot be fetched: {error or type(error).__name__}") from None
         if found.hexdigest() != sha256:

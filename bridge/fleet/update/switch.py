@@ -120,4 +120,7 @@ def _in_flight(http: Http, name: str, url: str, headers: Mapping[str, str]) -> i
         return 0  # it does not run
     if answer.status in (401, 403):
         raise Stays(f"its bridge does not say whether anybody calls it: {answer.words}")
-    return int(of_one(name, answer.json()).get("in_flight") or 0)
+    try:
+        return int(of_one(name, answer.json()).get("in_flight") or 0)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise Stays(f"its bridge does not say whether anybody calls it: {answer.words[:200]}") from None
