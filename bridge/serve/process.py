@@ -161,9 +161,7 @@ class Process:
         callers = WatchedFile(self._settings.callers)
         while True:
             await asyncio.sleep(SWEEP)
-            self._services.sweep(loop.time())
-            for group in self._groups:
-                group.sweep(loop.time())
+            self._services.sweep(loop.time(), self._groups)
             if callers.has_changed(loop.time()):
                 self._reload_on_signal()
             if self._certificate is not None and self._certificate.has_changed(loop.time()):

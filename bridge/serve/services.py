@@ -15,6 +15,7 @@ from bridge.callers.audit_sums import Sums
 from bridge.callers.keys import Keys
 from bridge.child.lifecycle import State
 from bridge.container import STARTS, memory_limit
+from bridge.group.service import Group
 from bridge.protocol.spans import Tracing
 from bridge.serve.configuration import Configuration
 from bridge.serve.listener import is_private
@@ -177,10 +178,10 @@ class Services:
             if other.older is service:
                 other.older = None
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float, groups: Iterable[Group] = ()) -> None:
         self._start_some(now)
-        for service in self:
+        for served in (*self, *groups):
             try:
-                service.sweep(now)
+                served.sweep(now)
             except Exception:  # what is due for the others must not wait for a bug of ours
-                _log.exception("bug in the bridge", extra={"facts": {"mcp": service.name}})
+                _log.exception("bug in the bridge", extra={"facts": {"mcp": served.name}})
