@@ -221,7 +221,7 @@ def test_it_is_small_kept_by_browsers_and_the_same_for_everybody(bridge):
 
     assert {path.rpartition(".")[2] for path in answers} == {"/", "css", "js"}
     assert {answer.status_code for answer in answers.values()} == {200}
-    assert sum(len(answer.content) for answer in answers.values()) < 60 * 1024
+    assert sum(len(answer.content) for answer in answers.values()) < 64 * 1024
     for path, answer in answers.items():
         again = httpx.get(f"{bridge.url}/{path.lstrip('/')}", headers={"if-none-match": answer.headers["etag"]}, trust_env=False)
         assert (again.status_code, again.content, again.headers["cache-control"]) == (304, b"", "no-cache")
