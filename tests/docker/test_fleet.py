@@ -385,26 +385,6 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
 """
 
 
-def test_an_mcp_is_added_by_a_stanza_alone(fleet):
-    folder = fleet.root / "images/clock-of-ours"
-    folder.mkdir()
-    stanza = (
-        "pypi: mcp-server-time==2026.10.19\ncommand: mcp-server-time\n"
-        "smoke: {tool: get_current_time, arguments: {timezone: ZONE}, expect: ZONE}\n"
-    )
-    images = []
-    for zone in ("UTC", "Europe/Paris"):
-        (folder / "stanza.yaml").write_text(stanza.replace("ZONE", zone))
-        fleet.run("up", *OFFLINE, *ONLINE, "clock-of-ours", "--no-verify")
-        images.append(docker("image", "inspect", "--format", "{{.Id}}", f"{PROJECT}-clock-of-ours"))
-    verdict = fleet.verify("clock-of-ours")
-    assert verdict["ok"], troubles(verdict)
-    assert hops(verdict, "clock-of-ours")["called"] == "ok"
-    assert "--hash=" in (folder / "requirements.lock").read_text()
-    assert images[0] != images[1]
-    assert images[0] not in docker("image", "ls", "--all", "--quiet", "--no-trunc"), "the image that was replaced takes room"
-
-
 def test_compose_alone_runs_it(fleet):
     """`docker compose -f compose/compose.yaml up -d` without any of our commands changes nothing that runs."""
     before = fleet.inspect("time")["Id"]

@@ -194,11 +194,14 @@ def test_one_added_starts_nothing_but_itself_and_a_bad_one_beside_it_is_named(op
     (operator.root / "images/m41").mkdir()
     (operator.root / "images/m41/stanza.yaml").write_text("image: localhost:1/nobody/nothing:1\ncommand: x\n")
     timed("one added, until it is verified", lambda: interrupted(operator, "verifying"))
+    replaced = docker("image", "inspect", "--format", "{{.Id}}", f"{PROJECT}-m40")
+    (operator.root / "images/m40/app/tiny.py").write_text(f"{SERVER}# another one")
     said = timed("again", lambda: operator.run("up", code=1))
 
     assert said.splitlines()[0].startswith("m41: cannot be built: ") and "localhost:1" in said.splitlines()[0]
     assert "41 of 42 MCPs up and verified" in said.splitlines()[-1] and said.splitlines()[-1].endswith("NOT working: m41")
     assert {name: one for name, one in ups(operator).items() if name in before} == before
+    assert replaced not in docker("image", "ls", "--all", "--quiet", "--no-trunc"), "the image that was replaced takes room"
     eventually(lambda: listed(operator) == {*NAMES, "m40"}, 30)
 
 
