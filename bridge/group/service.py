@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from msgspec import structs
@@ -26,22 +25,20 @@ from bridge.http.request import Memory, Request
 from bridge.log import Log
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, Reason, Refusal, no_room
+from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal, no_room
 from bridge.protocol.facts import LIST_CHANGED
 from bridge.protocol.pinned import Pins
 from bridge.protocol.profile import profile
 from bridge.protocol.replay import Replay
-from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
-from bridge.protocol.session import Session, Sessions, can_be_asked
+from bridge.protocol.revisions import NEWEST, WITHOUT_HEADER, of_header
+from bridge.protocol.session import NO_SESSION, Session, Sessions, can_be_asked
 from bridge.protocol.spans import Tracing
 from bridge.service import REPLAY_PART, Service
-from bridge.service.opening import Initialize, Opened
+from bridge.service.opening import STREAMABLE, Initialize, Opened
 from bridge.service.streams import Streams
 from bridge.settings import Settings
 
 REMEMBERED = 1000  # callers, with what they were shown
-STREAMABLE = "streamable-http"
-NOT_FOUND = "no such session: it ended, or it never was; send initialize again"
 _PROGRESS = ("notifications/progress", "notifications/tasks/status")
 _ROOTS = "notifications/roots/list_changed"
 
@@ -183,7 +180,7 @@ class Group:
         if isinstance(request, Refusal):
             return request
         if seats.is_over:
-            return Refusal(404, INVALID_REQUEST, NOT_FOUND, reason=Reason.SESSION)
+            return NO_SESSION
         seat = seats.by_member.get(member.name)
         if seat is None or seat.member is not member or not seat.is_good or seat.session.principal != request.principal:
             was_there = seat is not None or seats.is_taken_up or member.name in seats.lost
@@ -197,7 +194,7 @@ class Group:
         if seat.session.relay is None:
             refusal = await member.service.children.connect(seat.session)
             if refusal is None and not seat.is_good:
-                refusal = Refusal(404, INVALID_REQUEST, NOT_FOUND, reason=Reason.SESSION)
+                refusal = NO_SESSION
             if refusal is not None:
                 seats.give_up(member.name)
                 return refusal
@@ -235,7 +232,7 @@ class Group:
         revision, result = initialize_result(self.name, known, absent, asked.revision, own, self.is_litellm)
         if session is None:
             if not self.sessions.make_room(caller, self.loop.time(), asked.size):
-                return None, self._softened(no_room(self.sessions.pot, caller, "sessions", "--max-sessions"))
+                return None, self._softened(self.sessions.no_room(caller))
             session = self.sessions.open(
                 transport,
                 self.loop.time(),
@@ -257,9 +254,6 @@ class Group:
         return discovery_result(self.name, *await self.known(call.request.principal))
 
     def find_session(self, id: bytes | None, principal: str, headers: Mapping[bytes, bytes]) -> tuple[Session | None, Refusal | None]:
-        if id is None and not self.is_litellm:
-            why = "Mcp-Session-Id is missing: send initialize first and keep the id it answers with"
-            return None, Refusal(400, INVALID_REQUEST, why, reason=Reason.SESSION)
         text, now = (id or b"").decode("latin-1"), self.loop.time()
         session = self.sessions.find(text, principal, now) if text else None
         if session is not None:
@@ -267,15 +261,13 @@ class Group:
                 self._seat(session, is_taken_up=True)
             return session, None
         if self.is_litellm:
-            given = headers.get(b"mcp-protocol-version", b"").decode("latin-1").partition(",")[0].strip()
-            return self.adopt(STREAMABLE, principal, given, text if text and self.sessions.may_adopt(text, principal, now) else ""), None
-        if self.sessions.lacks_room_for(text, principal, now):
-            return None, no_room(self.sessions.pot, principal, "sessions", "--max-sessions")
-        return None, Refusal(404, INVALID_REQUEST, NOT_FOUND, reason=Reason.SESSION)
+            kept = text if text and self.sessions.may_adopt(text, principal, now) else ""
+            return self.adopt(STREAMABLE, principal, of_header(headers), kept), None
+        return None, self.sessions.missing(id, principal, now)
 
-    def adopt(self, transport: str, principal: str, revision: str = "", id: str = "") -> Session:
+    def adopt(self, transport: str, principal: str, revision: str = NEWEST, id: str = "") -> Session:
         """A session that nobody opened (LiteLLM)."""
-        session = self.sessions.adopt(transport, id, revision if revision in HANDSHAKE else NEWEST, principal, self.loop.time())
+        session = self.sessions.adopt(transport, id, revision, principal, self.loop.time())
         self._seat(session)
         return session
 
@@ -328,7 +320,7 @@ class Group:
         return Refusal(503, INTERNAL_ERROR, "the bridge is shutting down", ((b"retry-after", b"5"),), reason=Reason.DRAINING)
 
     def _softened(self, refusal: Refusal) -> Refusal:
-        return replace(refusal, status=200, headers=()) if self.is_litellm else refusal
+        return refusal.softened() if self.is_litellm else refusal
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = self.loop.create_task(work)

@@ -60,6 +60,10 @@ class Refusal:
     data: bytes = b""  # raw JSON for the error's `data`
     reason: Reason = field(kw_only=True)
 
+    def softened(self) -> "Refusal":
+        """For LiteLLM's gateway, which is wedged by a 5xx on `initialize`, and not by an error in a 200."""
+        return Refusal(200, self.code, self.message, reason=self.reason)
+
 
 class Malformed(Exception):
     """Bytes that are not one JSON-RPC message. `code` says in what way, `id` (raw JSON) whose request it was."""

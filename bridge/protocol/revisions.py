@@ -3,6 +3,8 @@
 Source: the "Transports" and "Lifecycle" pages of each revision of the specification.
 """
 
+from collections.abc import Mapping
+
 V2024_11_05 = "2024-11-05"
 V2025_03_26 = "2025-03-26"
 V2025_06_18 = "2025-06-18"
@@ -22,6 +24,12 @@ def negotiate(wanted: str | None, child: str) -> str:
     if wanted in HANDSHAKE and (child not in HANDSHAKE or wanted <= child):
         return wanted
     return child
+
+
+def of_header(headers: Mapping[bytes, bytes]) -> str:
+    """The revision of a session that nobody opened: what its request says, or the newest."""
+    said = headers.get(b"mcp-protocol-version", b"").decode("latin-1").partition(",")[0].strip()
+    return said if said in HANDSHAKE else NEWEST
 
 
 def has_batches(revision: str) -> bool:

@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from bridge.budget import Budget, Reservation
 from bridge.protocol import envelope
+from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal, no_room
 from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.outbox import MessageStream
 from bridge.protocol.revisions import WITHOUT_HEADER
@@ -30,6 +31,8 @@ EACH = 128  # and each of its resources and messages
 LOOK = 32  # sessions that are looked at for one that can be forgotten
 ENDED_LIMIT = 20_000  # ids of ended sessions that are still remembered
 NO_OBJECT = Raw(b"{}")
+UNNAMED = "Mcp-Session-Id is missing: send initialize first and keep the id it answers with"
+NO_SESSION = Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again", reason=Reason.SESSION)
 ASKABLE = ("sampling", "elicitation", "roots")
 
 
@@ -253,9 +256,16 @@ class Sessions:
         session.touched = now
         return session
 
-    def lacks_room_for(self, id: str, principal: str, now: float) -> bool:
-        """Whether a session that `find` did not find could be taken up from its token, if only there were not so many."""
-        return self._opening(id, principal) is not None and not self.make_room(principal, now)
+    def missing(self, id: bytes | None, principal: str, now: float) -> Refusal:
+        """Why a request has no session: it names none, there are too many to take it up from its token, or there is none of that name."""
+        if id is None:
+            return Refusal(400, INVALID_REQUEST, UNNAMED, reason=Reason.SESSION)
+        if self._opening(id.decode("latin-1"), principal) is not None and not self.make_room(principal, now):
+            return self.no_room(principal)
+        return NO_SESSION
+
+    def no_room(self, caller: str) -> Refusal:
+        return no_room(self.pot, caller, "sessions", "--max-sessions")
 
     def known(self, id: str, principal: str) -> Session | None:
         """The session of an id if it is open here and this principal's."""

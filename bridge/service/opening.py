@@ -11,9 +11,9 @@ from msgspec import Raw
 from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.era import MODERN
-from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Reason, Refusal, no_room
+from bridge.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Reason, Refusal
 from bridge.protocol.facts import Facts
-from bridge.protocol.revisions import HANDSHAKE, NEWEST, WITHOUT_HEADER
+from bridge.protocol.revisions import HANDSHAKE, WITHOUT_HEADER, of_header
 from bridge.protocol.session import COST, NO_OBJECT, Session, Sessions, can_be_asked
 from bridge.service.child import child_of, relay_of
 from bridge.service.children import Children
@@ -95,7 +95,7 @@ class Opening:
             session.revision, answer = self._agree(session, asked)
             return session, envelope.result(message.id, answer)
         if not self._sessions.make_room(caller, self._now(), asked.size):
-            return None, self.softened(self._no_session(caller))
+            return None, self.softened(self._sessions.no_room(caller))
         # Nobody can use it before it is greeted, which may take its child's whole start: until then it does not idle.
         session = self._sessions.open(
             transport,
@@ -115,32 +115,19 @@ class Opening:
 
     def find(self, id: bytes | None, principal: str, headers: Mapping[bytes, bytes]) -> tuple[Session | None, Refusal | None]:
         """The session that a request names (basic/transports, "Session Management"). One without a relay is to be connected."""
-        if id is None:
-            if self._is_litellm:
-                return self.adopt(STREAMABLE, principal, headers), None
-            return None, Refusal(
-                400,
-                INVALID_REQUEST,
-                "Mcp-Session-Id is missing: send initialize first and keep the id it answers with",
-                reason=Reason.SESSION,
-            )
-        sessions, text, now = self._sessions, id.decode("latin-1"), self._now()
-        session = sessions.find(text, principal, now)
+        sessions, text, now = self._sessions, (id or b"").decode("latin-1"), self._now()
+        session = sessions.find(text, principal, now) if text else None
         if session is not None:
             return session, None
         if self._is_litellm:
-            return self.adopt(STREAMABLE, principal, headers, text if sessions.may_adopt(text, principal, now) else ""), None
-        if sessions.lacks_room_for(text, principal, now):
-            return None, self._no_session(principal)
-        return None, Refusal(
-            404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again", reason=Reason.SESSION
-        )
+            return self.adopt(STREAMABLE, principal, headers, text if text and sessions.may_adopt(text, principal, now) else ""), None
+        return None, sessions.missing(id, principal, now)
 
     def seat(self, guest: Session, principal: str) -> Session | Refusal:
         """A session here for a client that has one with a group; it is to be connected, and ends with that one."""
         asked = Initialize(guest.revision, guest.capabilities, guest.client)
         if not self._sessions.make_room(guest.caller, self._now(), asked.size):
-            return self._no_session(guest.caller)
+            return self._sessions.no_room(guest.caller)
         self._counts.sessions[(guest.transport, guest.revision)] += 1
         return self._sessions.open(
             guest.transport,
@@ -155,9 +142,7 @@ class Opening:
 
     def adopt(self, transport: str, principal: str, headers: Mapping[bytes, bytes] | None = None, id: str = "") -> Session:
         """A session for a client that has none, or one that we do not know. Without an id it is for one request."""
-        given = (headers or {}).get(b"mcp-protocol-version", b"").decode("latin-1").partition(",")[0].strip()
-        revision = given if given in HANDSHAKE else NEWEST
-        session = self._sessions.adopt(transport, id, revision, principal, self._now())
+        session = self._sessions.adopt(transport, id, of_header(headers or {}), principal, self._now())
         relay = self._children.child_for(session).relay
         if session.id or transport != STREAMABLE:
             relay.join(session)
@@ -166,8 +151,7 @@ class Opening:
         return session
 
     def softened(self, refusal: Refusal) -> Refusal:
-        """LiteLLM's gateway is wedged by a 5xx on `initialize`, not by an error in a 200."""
-        return Refusal(200, refusal.code, refusal.message, reason=refusal.reason) if self._is_litellm else refusal
+        return refusal.softened() if self._is_litellm else refusal
 
     async def _connect(self, session: Session, asked: Initialize, message: Envelope) -> Opened:
         try:
@@ -209,9 +193,6 @@ class Opening:
         if self._isolation == "auto":
             return not self._is_serial and can_be_asked(asked.capabilities)
         return self._isolation == "session"
-
-    def _no_session(self, caller: str) -> Refusal:
-        return no_room(self._sessions.pot, caller, "sessions", "--max-sessions")
 
 
 def _client_name(client: Raw) -> str:

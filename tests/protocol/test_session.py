@@ -5,7 +5,7 @@ from msgspec import Raw
 from world import Outbox
 
 from bridge.protocol import session as module
-from bridge.protocol.session import WAITING_BYTES, WAITING_LIMIT, Sessions, can_be_asked
+from bridge.protocol.session import NO_SESSION, WAITING_BYTES, WAITING_LIMIT, Sessions, can_be_asked
 from bridge.protocol.token import MAX_LENGTH
 
 HTTP = "streamable-http"
@@ -86,7 +86,7 @@ def test_an_id_is_not_taken_up_when_all_places_are_taken():
 
     assert not sessions.make_room("", 1.0)
     assert sessions.find(id, "", 1.0) is None
-    assert sessions.lacks_room_for(id, "", 1.0)
+    assert sessions.missing(id.encode(), "", 1.0).status == 503
 
 
 def test_no_room_would_help_an_id_that_is_no_good():
@@ -94,14 +94,14 @@ def test_no_room_would_help_an_id_that_is_no_good():
     older = restarted()
     ended, alices = opened(older), opened(older, "alice")
     sessions = restarted(limit=1)
-    assert not sessions.lacks_room_for(ended.id, "", 1.0), "there is room"
+    assert sessions.missing(ended.id.encode(), "", 1.0) == NO_SESSION, "there is room"
     sessions.end(sessions.find(ended.id, "", 1.0))
     mine = opened(sessions, "bob", own_child=True)
 
     assert not sessions.make_room("", 1.0)
     for id, principal in ((ended.id, ""), (alices.id, "bob"), (mine.id, "alice"), ("x", ""), (opened(restarted(key=b"x" * 32)).id, "")):
         assert sessions.find(id, principal, 1.0) is None
-        assert not sessions.lacks_room_for(id, principal, 1.0)
+        assert sessions.missing(id.encode(), principal, 1.0) == NO_SESSION
 
 
 def test_an_ended_session_stays_ended(sessions):
