@@ -408,18 +408,17 @@ def prometheus(fleet: Fleet) -> dict[str, Any]:
         ],
         "networks": ["inside"],
         "depends_on": AFTER_KEYS,
-        "healthcheck": {
-            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9090/-/ready"],
-            "interval": "10s",
-            "timeout": "5s",
-            "start_period": "60s",
-            "retries": 3,
-        },
+        "healthcheck": _answers("http://127.0.0.1:9090/-/ready"),
         "user": "65534:65534",
         **COMMON,
         "mem_limit": "512m",
         "pids_limit": 128,
     }
+
+
+def _answers(url: str) -> dict[str, Any]:
+    """A health check for images that have Busybox."""
+    return {"test": ["CMD", "wget", "-q", "-O", "/dev/null", url], "interval": "10s", "timeout": "5s", "start_period": "60s", "retries": 3}
 
 
 def alertmanager(fleet: Fleet) -> dict[str, Any]:
@@ -432,13 +431,7 @@ def alertmanager(fleet: Fleet) -> dict[str, Any]:
         "environment": ZONE | {"ALERTS_TO": "${ALERTS_TO:-}"},
         "volumes": ["./alertmanager.sh:/alertmanager.sh:ro"],
         "networks": ["inside", "front"],
-        "healthcheck": {
-            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:9093/-/ready"],
-            "interval": "10s",
-            "timeout": "5s",
-            "start_period": "60s",
-            "retries": 3,
-        },
+        "healthcheck": _answers("http://127.0.0.1:9093/-/ready"),
         "user": "65534:65534",
         **COMMON,
         "tmpfs": [_tmp("64m")],
@@ -483,13 +476,7 @@ def dashboards(fleet: Fleet) -> dict[str, Any]:
         ],
         "ports": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
         "networks": ["inside", "front"],
-        "healthcheck": {
-            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://localhost:3000/api/health"],
-            "interval": "10s",
-            "timeout": "5s",
-            "start_period": "60s",
-            "retries": 3,
-        },
+        "healthcheck": _answers("http://localhost:3000/api/health"),
         "user": "472:0",
         **COMMON,
         "tmpfs": [_tmp("256m")],
