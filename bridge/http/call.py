@@ -5,6 +5,7 @@ answered or on its way; or something to be waited for, which says one of the fir
 so a plain call goes through without a task.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
@@ -108,7 +109,11 @@ async def admitted(call: Call) -> Refusal | None:
 
 
 async def _go_on(awaited: Awaitable[Outcome], call: Call) -> Refusal | None:
-    outcome = await awaited
+    try:
+        outcome = await awaited
+    except asyncio.CancelledError:  # its client has left
+        _done(call, "cancelled")
+        raise
     if outcome is None:
         return await admitted(call)
     if outcome is DONE:
@@ -117,12 +122,12 @@ async def _go_on(awaited: Awaitable[Outcome], call: Call) -> Refusal | None:
     return _refused(call, outcome) if isinstance(outcome, Refusal) else await _go_on(outcome, call)
 
 
-def _done(call: Call) -> None:
+def _done(call: Call, outcome: str = "ok") -> None:
     """It is on its way, or was answered by one of the steps: then nobody else ends its entry."""
     if call.entry is not None and not call.entry.is_taken:
         if call.session is not None:
             call.entry.client = call.session.client
-        call.entry.end("ok")
+        call.entry.end(outcome)
 
 
 def _refused(call: Call, refusal: Refusal) -> Refusal:

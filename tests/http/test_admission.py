@@ -1,9 +1,11 @@
 """The tables of admission, as lists."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
+from bridge.http import call as call_of
 from bridge.http import permission, record, traces
 from bridge.http.admission import Admission
 from bridge.http.steps import Batch
@@ -75,3 +77,21 @@ def _flat(steps: tuple) -> list:
     *rest, last = steps
     parts = (*last.request, *last.notification) if isinstance(last, Batch) else (last,)
     return [getattr(step, "__func__", step) for step in (*rest, *parts)]
+
+
+def test_the_entry_of_a_call_whose_client_leaves_while_it_waits_ends_as_cancelled():
+    ended: list[str] = []
+    waiting = asyncio.Event()
+    entry = SimpleNamespace(is_taken=False, client=None, end=ended.append)
+
+    async def leave() -> None:
+        going_on = asyncio.create_task(call_of._go_on(call_of._go_on(waiting.wait(), call), call))
+        await asyncio.sleep(0.01)
+        going_on.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going_on
+
+    call = SimpleNamespace(entry=entry, session=SimpleNamespace(client=b"{}"))
+    asyncio.run(leave())
+
+    assert set(ended) == {"cancelled"} and entry.client == b"{}"
