@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bridge.egress import PORT
-from bridge.egress.refusals import Refusals
+from bridge.egress.refusals import MINUTE, Refusals
 from bridge.egress.relay import Connected, relay
 
 RESOLVERS = Path("/tmp/resolvers.conf")  # unbound.conf includes it: whom to ask is known in the container only
@@ -37,22 +37,22 @@ async def _run(folder: Path, mcps: list[list[str]]) -> int:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with AsyncExitStack() as stack:
-        unbound = await _started(stack, "unbound", "-d", "-c", str(folder / "unbound.conf"))
-        squid = await _started(stack, "squid", "-N", "-f", str(folder / "squid.conf"))
+        unbound = await _started(stack, None, "unbound", "-d", "-c", str(folder / "unbound.conf"))
+        squid = await _started(stack, asyncio.subprocess.PIPE, "squid", "-N", "-f", str(folder / "squid.conf"))
         for _, address, place in mcps:
             connect = partial(asyncio.open_connection, "127.0.0.1", PORT, local_addr=(address, 0))
             await _listen(place, relay(connect, AWAY, min(MOST, ALL // len(mcps))))
         await _listen(METRICS, partial(_answer, refusals))
-        following = asyncio.create_task(_follow(squid, refusals))
+        following = asyncio.gather(_follow(squid, refusals), _sum_up(refusals))
         ends = [asyncio.create_task(one) for one in (unbound.wait(), squid.wait(), stopped.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         following.cancel()
     return 0 if stopped.is_set() else 1
 
 
-async def _started(stack: AsyncExitStack, *command: str) -> asyncio.subprocess.Process:
+async def _started(stack: AsyncExitStack, stdout: int | None, *command: str) -> asyncio.subprocess.Process:
     """A process that is killed with the stack: neither keeps anything."""
-    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=stdout)
     stack.push_async_callback(_ended, process)
     return process
 
@@ -82,6 +82,14 @@ async def _follow(squid: asyncio.subprocess.Process, refusals: Refusals) -> None
     assert squid.stdout is not None
     while line := await squid.stdout.readline():
         for said in refusals.read(line.decode(errors="replace").strip(), time.monotonic()):
+            print(said, flush=True)
+
+
+async def _sum_up(refusals: Refusals) -> None:
+    """Also where nothing more is refused after a flood."""
+    while True:
+        await asyncio.sleep(MINUTE)
+        for said in refusals.sums(time.monotonic()):
             print(said, flush=True)
 
 
