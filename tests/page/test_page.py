@@ -6,7 +6,6 @@ import re
 import httpx
 import pytest
 from support import Bridge, Http, eventually, zoo
-from support.browser import Browser
 
 OPERATOR, ALICE = "the-operators-own-token", "alices-own-token-of-24"
 CALLERS = {
@@ -48,24 +47,12 @@ def bridge(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def seen(browser, bridge):
     """The page as the operator has it."""
     page = browser.open(bridge.url)
-    sign_in(page, OPERATOR)
+    page.sign_in(OPERATOR)
     page.until(f"{ROWS}.length == 5")
     return page
-
-
-def sign_in(page, token):
-    page.until("document.activeElement.type == 'password'")
-    page.type(token)
-    page.press("Enter")
 
 
 def show(page, where):
@@ -81,11 +68,11 @@ def unbroken(page, bridge):
 
 def test_a_wrong_token_is_told_and_the_right_one_opens(browser, bridge):
     page = browser.open(bridge.url)
-    sign_in(page, "nobodys")
+    page.sign_in("nobodys")
 
     assert page.until("document.querySelector('[role=alert]').textContent") == "Wrong token: nobody is known by it here."
     assert page.run("sessionStorage.length") == 0
-    sign_in(page, OPERATOR)
+    page.sign_in(OPERATOR)
     page.until(f"{ROWS}.length == 5")
     page.run("document.getElementById('leave').click()")
     page.until("document.activeElement.type == 'password'")
@@ -157,7 +144,7 @@ def test_nothing_of_a_hostile_server_runs_or_is_more_than_text(seen, bridge):
 def test_a_caller_sees_what_it_may(browser, bridge):
     assert "absent" not in httpx.get(f"{bridge.url}/status.json", headers={"authorization": f"Bearer {ALICE}"}, trust_env=False).json()
     page = browser.open(bridge.url)
-    sign_in(page, ALICE)
+    page.sign_in(ALICE)
 
     assert page.until(f"{ROWS}.map(row => row.querySelector('a').textContent)") == ["echo"]
     show(page, "#/echo")
@@ -168,7 +155,7 @@ def test_a_caller_sees_what_it_may(browser, bridge):
 
 def test_everything_can_be_done_with_the_keyboard_alone(browser, bridge):
     page = browser.open(bridge.url)
-    sign_in(page, OPERATOR)
+    page.sign_in(OPERATOR)
     page.until(f"{ROWS}.length == 5")
     page.tab_to("a[href='#/echo']")
     page.press("Enter")

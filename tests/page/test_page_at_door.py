@@ -7,7 +7,6 @@ import sys
 import httpx
 import pytest
 from support import eventually, zoo
-from support.browser import Browser
 from support.door import Door
 
 from bridge.callers.tokens import hash_of
@@ -88,23 +87,11 @@ def door(tmp_path_factory):
                 place.close()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-def sign_in(page, token):
-    page.until("document.activeElement.type == 'password'")
-    page.type(token)
-    page.press("Enter")
-
-
 def test_the_operator_sees_the_whole_fleet_and_no_mcp_speaks_for_another(browser, door):
     page = browser.open(door.url)
-    sign_in(page, "x" * 48)
+    page.sign_in("x" * 48)
     assert "not the operator's token" in page.until("document.querySelector('[role=alert]')?.textContent")
-    sign_in(page, door.token)
+    page.sign_in(door.token)
     page.until("document.querySelectorAll('.pill.fine').length == 2")
     rows = page.run(ROWS)
 
@@ -126,7 +113,7 @@ def test_the_operator_sees_the_whole_fleet_and_no_mcp_speaks_for_another(browser
 
 def test_an_mcp_that_took_its_bridges_place_runs_nothing_at_the_doors_address(browser, door):
     page = browser.open(door.url)
-    sign_in(page, door.token)
+    page.sign_in(door.token)
     page.until("document.querySelectorAll('.pill.fine').length == 2")
     page.go(f"{door.url}/evil/page.html")
     page.until("document.querySelector('h1')?.textContent == 'hello'")
@@ -136,7 +123,7 @@ def test_an_mcp_that_took_its_bridges_place_runs_nothing_at_the_doors_address(br
 
 def test_a_callers_key_goes_to_the_mcp_alone_that_it_names(browser, door):
     page = browser.open(door.url)
-    sign_in(page, ALICE)
+    page.sign_in(ALICE)
     page.until("document.querySelector('[role=alert]')?.textContent")
     page.run("document.querySelectorAll('.login input')[1].focus()")
     page.type("time")
@@ -160,7 +147,7 @@ window.pause = () => new Promise((done) => wait(done, 400)); null"""
 
 def test_an_answer_that_comes_after_signing_out_is_not_shown(browser, door):
     page = browser.open(door.url)
-    sign_in(page, door.token)
+    page.sign_in(door.token)
     page.until("document.querySelectorAll('.pill.fine').length == 2")
     page.run(HOLD.replace("HELD", "'time/status.json'"))
     page.run("document.dispatchEvent(new Event('visibilitychange'))")
@@ -175,7 +162,7 @@ def test_an_answer_that_comes_after_signing_out_is_not_shown(browser, door):
 
 def test_a_log_that_is_left_while_it_is_asked_for_is_not_asked_for_again(browser, door):
     page = browser.open(door.url)
-    sign_in(page, door.token)
+    page.sign_in(door.token)
     page.until("document.querySelectorAll('.pill.fine').length == 2")
     page.run("location.hash = '#/time'")
     page.until("document.querySelector('details h2')")

@@ -139,6 +139,11 @@ class Page:
     def type(self, text: str) -> None:
         self.send("Input.insertText", text=text)
 
+    def sign_in(self, token: str) -> None:
+        self.until("document.activeElement.type == 'password'")
+        self.type(token)
+        self.press("Enter")
+
     def tab_to(self, is_there: str, most: int = 60) -> None:
         """Press Tab until the element that has the focus fits a selector."""
         for _ in range(most):
