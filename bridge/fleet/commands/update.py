@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -67,12 +68,11 @@ class Update:
 
     def one(self, stanza: Stanza) -> bool:
         """Whether there is nothing left to do or to know."""
-        try:
-            return self._one(stanza)
-        except Stays as why:
-            return told_why(stanza.name, why)
-        except (EngineError, OSError) as error:  # the others go on
-            return told_why(stanza.name, Stays(str(error)))
+        return _goes_on(stanza.name, lambda: self._one(stanza))
+
+    def part(self, name: str) -> bool:
+        """The same of something that is no MCP."""
+        return _goes_on(name, lambda: self._part(name))
 
     def _one(self, stanza: Stanza) -> bool:
         name = stanza.name
@@ -104,18 +104,14 @@ class Update:
         )
         return True
 
-    def part(self, name: str) -> bool:
-        """The same of something that is no MCP."""
-        try:
-            if self.running and self.running.engine.name != "compose" and name != LITELLM:
-                raise Stays("the embedded engine has no such image", is_trouble=False)
-            part = own.newer(self.project, self.fleet, name, self.cool_down)
-            print(printable(f"{name}: {', '.join(part.told())}"), flush=True)
-            if not self.is_dry:
-                switch(of_part(self.project, self.fleet, part, self.running, self.say), self.running, self.wait, self.say)
-                print(f"{name}: updated (`mcp-bridge rollback {name}` goes back)")
-        except Stays as why:
-            return told_why(name, why)
+    def _part(self, name: str) -> bool:
+        if self.running and self.running.engine.name != "compose" and name != LITELLM:
+            raise Stays("the embedded engine has no such image", is_trouble=False)
+        part = own.newer(self.project, self.fleet, name, self.cool_down)
+        print(printable(f"{name}: {', '.join(part.told())}"), flush=True)
+        if not self.is_dry:
+            switch(of_part(self.project, self.fleet, part, self.running, self.say), self.running, self.wait, self.say)
+            print(f"{name}: updated (`mcp-bridge rollback {name}` goes back)")
         return True
 
     def _tried(self, stanza: Stanza, pins: Pins, approved: Lock | None) -> Candidate:
@@ -183,6 +179,18 @@ def running(project: Project, fleet: Fleet, say: Say) -> Running | None:
 
 def told(pins: Pins) -> str:
     return ", ".join(f"{shown(old)} → {parts(new)[1]}" for old, new in pins.items())
+
+
+def _goes_on(name: str, work: Callable[[], bool]) -> bool:
+    """Whether the work is done: what stands in one's way is told, and the others go on."""
+    try:
+        return work()
+    except Stays as why:
+        return told_why(name, why)
+    except EngineError as trouble:
+        return told_why(name, Stays(str(trouble)))
+    except OSError as error:
+        return told_why(name, Stays(f"{error.filename or 'this machine'}: {error.strerror or error}"))
 
 
 def told_why(name: str, why: Stays) -> bool:
