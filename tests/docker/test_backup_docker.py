@@ -78,6 +78,19 @@ def test_a_volume_that_cannot_be_read_is_told_in_a_line(projects, tmp_path):
         volumes.DockerVolumes(projects[0], "mcp-proof-no-such-image:1").save("notes", tmp_path / "notes.tar")
 
 
+# Who runs it while a dump is restored is asked to make LiteLLM's role the superuser's equal.
+PLANTED = """
+create function planted(text) returns text language plpgsql as $$ begin
+  if (select rolsuper from pg_roles where rolname = session_user) then
+    execute 'alter role litellm superuser';
+  end if;
+  return $1;
+end $$;
+create table keys (secret text check (planted(secret) = secret));
+insert into keys values ('sk-1');
+"""
+
+
 def test_databases_come_back_with_what_the_reader_may_see(projects, tmp_path):
     one, other = projects
     (tmp_path / "first").mkdir()
@@ -86,8 +99,11 @@ def test_databases_come_back_with_what_the_reader_may_see(projects, tmp_path):
         psql = ["exec", container, "psql", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-Atc"]
         docker(*psql, "create table notes (text text); insert into notes values ('a year ago')")
         docker(*psql, "create database more")
+        docker(*psql, "create role litellm login")
+        docker(*psql, "create database litellm owner litellm")
+        docker(*psql[:4], "litellm", "-d", "litellm", *psql[5:], PLANTED)
     dumps = database.dump(one, FLEET.postgres_image, tmp_path / "dumps")
-    assert [path.name for path in dumps] == ["more.dump", "postgres.dump"]
+    assert [path.name for path in dumps] == ["litellm.dump", "more.dump", "postgres.dump"]
     for path in dumps:
         database.check(path)
     (tmp_path / "second").mkdir()
@@ -97,7 +113,9 @@ def test_databases_come_back_with_what_the_reader_may_see(projects, tmp_path):
     with database._server(other, FLEET.postgres_image) as container:
         psql = ["exec", container, "psql", "-U", "postgres", "-Atc"]
         assert docker(*psql, "set role mcp_reader; select text from notes") == "SET\na year ago"
-        assert docker(*psql, "select datname from pg_database where not datistemplate order by 1") == "more\npostgres"
+        assert docker(*psql, "select datname from pg_database where not datistemplate order by 1") == "litellm\nmore\npostgres"
+        assert docker(*psql, "select rolname from pg_roles where rolsuper") == "postgres"
+        assert docker(*psql[:-1], "-d", "litellm", "-Atc", "select secret from keys") == "sk-1"
     assert not subprocess.run(["docker", "ps", "-aq", "--filter", f"volume={other}_database"], capture_output=True).stdout
 
 

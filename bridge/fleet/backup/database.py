@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.fleet.backup.volumes import create
 from bridge.fleet.engines import EngineError, checkout, docker
-from bridge.fleet.engines.composed import DATABASE
+from bridge.fleet.engines.composed import DATABASE, LITELLM
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.project import Project, write_private
 from bridge.settings import UsageError
@@ -46,9 +46,12 @@ def restore(project_name: str, image: str, dumps: list[Path], reader: str, place
     with _server(project_name, image, mounts) as container:
         for path in dumps:
             name = path.name.removesuffix(".dump")
+            owner = LITELLM if name == LITELLM else USER
+            if owner == LITELLM:  # what it laid there (a function in an index) runs as itself; `up` gives it its password
+                _said(["docker", "exec", container, "createuser", "--username", USER, "--", owner])
             if name != USER:
-                _said(["docker", "exec", container, "createdb", "--username", USER, "--", name])
-            words = ["pg_restore", "--username", USER, "--clean", "--if-exists", "--no-owner", "--exit-on-error", "--dbname", name]
+                _said(["docker", "exec", container, "createdb", "--username", USER, "--owner", owner, "--", name])
+            words = ["pg_restore", "--username", owner, "--clean", "--if-exists", "--no-owner", "--exit-on-error", "--dbname", name]
             try:
                 with path.open("rb") as file:
                     run(["docker", "exec", "--interactive", container, *words], DUMP_PATIENCE, stdin=file)
@@ -60,7 +63,7 @@ def restoring(project: Project) -> str:
     """How one of its dumps is put back, for people."""
     file = project.compose / "compose.yaml"
     words = f"pg_restore --username {USER} --clean --if-exists --no-owner --dbname NAME < NAME.dump"
-    return f"docker compose -f {file} --profile '*' exec -T {DATABASE} {words} puts one back"
+    return f"docker compose -f {file} --profile '*' exec -T {DATABASE} {words} puts one back ({LITELLM}.dump: --username {LITELLM})"
 
 
 def check(path: Path) -> None:
