@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from msgspec import Raw
 
@@ -62,7 +63,9 @@ class Routes:
             return self._refuse(call, METHOD_NOT_FOUND, why)
         if call.session is not None:
             call.session.touched = self._group.loop.time()
-        return rule(call)
+        outcome = rule(call)
+        call.lets_pass = outcome is not None and outcome is not DONE  # what has an order keeps it by itself: `Seats.in_turn`
+        return outcome
 
     def rate(self, call: Call) -> Outcome:
         """What is for no member (a session, a stream) counts for the first: limits are the same for all."""
@@ -103,10 +106,17 @@ class Routes:
 
     async def _look_up(self, call: Call, kind: str, name: str, listing: str) -> Outcome:
         """The caller has not been shown it: perhaps it is new, or was never listed."""
-        await self._lists.gather(call, listing)
+        if not await self._is_listed(call, listing):
+            return DONE
         view = self._group.view(call.request.principal)
         owners = view.directory.owners(kind, name)
         return self._of_owner(call, kind, name, owners, view) if owners else self._unknown(call, kind, name)
+
+    async def _is_listed(self, call: Call, *methods: str) -> bool:
+        """Wait for lists that say whose a name is; what looks one up goes on in the order in which it came. False if the client has left."""
+        listed = asyncio.gather(*(self._lists.gather(call, method) for method in methods))
+        await (listed if call.session is None else seats_of(call.session).in_turn(LOOKING_UP, _end(listed)))
+        return not (isinstance(call.outbox, ModernReply) and call.outbox.is_over)
 
     def _of_owner(self, call: Call, kind: str, name: str, owners: tuple[str, ...], view: View) -> Outcome:
         if len(owners) > 1:
@@ -136,7 +146,8 @@ class Routes:
         return self._look_up_uri(call, uri)
 
     async def _look_up_uri(self, call: Call, uri: str) -> Outcome:
-        await asyncio.gather(*(self._lists.gather(call, method) for method in URIS))
+        if not await self._is_listed(call, *URIS):
+            return DONE
         return self._send_resource(call, uri, self._group.view(call.request.principal))
 
     def _send_resource(self, call: Call, uri: str, view: View) -> Outcome:
@@ -152,7 +163,8 @@ class Routes:
             params.uri = Raw(envelope.encode(own))
         if isinstance(call, ModernCall) or message.method == "resources/read":
             return self._send(call, member)
-        return self._subscribe(call, member, own, is_aliased=own != uri)
+        assert call.session is not None
+        return seats_of(call.session).in_turn(member.name, self._subscribe(call, member, own, is_aliased=own != uri))
 
     async def _subscribe(self, call: Call, member: Member, uri: str, is_aliased: bool) -> Outcome:
         """`resources/subscribe` and its end."""
@@ -206,9 +218,7 @@ class Routes:
         return self._send(call, member)
 
     async def _complete_later(self, call: Call, listings: tuple[str, ...]) -> Outcome:
-        await asyncio.gather(*(self._lists.gather(call, method) for method in listings))
-        outcome = self._completion(call)
-        return await outcome if isinstance(outcome, Awaitable) else outcome
+        return self._completion(call) if await self._is_listed(call, *listings) else DONE
 
     def _task(self, call: Call) -> Outcome:
         params_of(call)
@@ -257,8 +267,10 @@ class Routes:
         return _answer(call, outbox, b"{}")
 
     async def _tell_level(self, call: Call, member: Member, level: str) -> None:
-        seat = await self._group.seated(call, member)
-        if not isinstance(seat, Refusal):
+        assert call.session is not None
+        seats = seats_of(call.session)
+        refusal = await seats.in_turn(member.name, self._seat(call, member))
+        if refusal is None and (seat := seats.by_member.get(member.name)) is not None:
             await self._lists.set_level(call, member, seat.session, level)
 
     def _unknown(self, call: Call, kind: str, name: str) -> Outcome:
@@ -277,16 +289,23 @@ class Routes:
             return self._send_modern(call, member)
         session = call.session
         assert session is not None
-        seat = seats_of(session).by_member.get(member.name)
+        seats = seats_of(session)
+        seat = seats.by_member.get(member.name)
         if (
             seat is None
             or seat.member is not member
             or seat.session.relay is None
             or member.service.credentials is not None
             or not seat.is_good
+            or member.name in seats.turns
         ):
-            return self._seat_and_send(call, member)
-        return self._hand_over(call, member, seat)
+            return seats.in_turn(member.name, self._seat_and_send(call, member))
+        outcome = self._hand_over(call, member, seat)
+        return seats.in_turn(member.name, _end(outcome)) if isinstance(outcome, Awaitable) else outcome
+
+    async def _seat(self, call: Call, member: Member) -> Outcome:
+        seat = await self._group.seated(call, member)
+        return seat if isinstance(seat, Refusal) else None
 
     async def _seat_and_send(self, call: Call, member: Member) -> Outcome:
         seat = await self._group.seated(call, member)
@@ -362,6 +381,11 @@ class TaskOutbox(OutboxWrapper):
 
 
 MOST_TASKS = 10_000
+LOOKING_UP = ""  # what waits for a list goes behind what does so already: no member is called so
+
+
+async def _end(waited: Awaitable[Any]) -> Any:
+    return await waited
 
 
 def _answer(call: Call, outbox: Outbox, result: bytes) -> Outcome:

@@ -5,7 +5,9 @@ child says goes to the group's client as it is. Ids of what children ask come fr
 client's own, so nothing has to be renamed on the way, and an answer finds whoever asked.
 """
 
-from typing import TYPE_CHECKING, cast
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Raw
 
@@ -14,6 +16,7 @@ from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.notices import UPDATED
 from bridge.protocol.outbox import MessageStream
+from bridge.protocol.outcome import Outcome
 from bridge.protocol.session import Session
 
 if TYPE_CHECKING:
@@ -72,6 +75,7 @@ class Seats:
         self.lost: set[str] = set()  # members that were replaced since they had a seat
         self.leaving: list[Seat] = []  # with those, which finish what they began
         self.tasks: dict[str, str] = {}  # the member, by task
+        self.turns: dict[str, asyncio.Task[Outcome]] = {}  # by member, the last of what waits to go there, each for the one before it
         self._taken = 0
 
     def take(self, member: "Member", session: Session) -> Seat:
@@ -79,6 +83,13 @@ class Seats:
         self._taken += 1
         seat = self.by_member[member.name] = Seat(self.guest, member, session)
         return seat
+
+    def in_turn(self, name: str, work: Coroutine[Any, Any, Outcome]) -> "asyncio.Task[Outcome]":
+        """Do this behind all that waits for the same member: what one client says to one server arrives in the order in which it said it."""
+        task = asyncio.get_running_loop().create_task(_behind(self.turns.get(name), work))
+        self.turns[name] = task
+        task.add_done_callback(lambda task: self.turns.pop(name) if self.turns.get(name) is task else None)
+        return task
 
     def asking(self, id: Raw) -> Seat | None:
         """Whose child asked what a client answers."""
@@ -132,6 +143,18 @@ class Seats:
         return [*self.by_member.values(), *self.leaving]
 
 
+async def _behind(before: "asyncio.Task[Outcome] | None", work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    try:
+        if before is not None:
+            await asyncio.wait([before])
+        outcome = await work
+        while isinstance(outcome, Awaitable):
+            outcome = await outcome
+        return outcome
+    finally:
+        work.close()
+
+
 class GroupSession(Session):
     """A client's session with a group."""
 
@@ -139,7 +162,7 @@ class GroupSession(Session):
 
     @property
     def is_busy(self) -> bool:
-        return bool(self.streams) or (self.relay is not None and seats_of(self).are_busy)
+        return bool(self.streams or self.pending) or (self.relay is not None and seats_of(self).are_busy)
 
     def listen(self, outbox: MessageStream) -> None:
         super().listen(outbox)

@@ -285,7 +285,10 @@ class Group:
         if method is None:
             found = [seats.asking(message.id)]
         elif method == "notifications/cancelled":
-            found = [seats.working_at(envelope.peek(message.params).requestId)]
+            working = seats.working_at(envelope.peek(message.params).requestId)
+            if working is None:
+                session.cancel_pending(message)
+            found = [working]
         elif method in _PROGRESS:  # of something that a child asked: the only one that did, or nobody's
             asking = [seat for seat in seats.by_member.values() if seat.session.asks]
             found = [asking[0]] if len(asking) == 1 else [None]

@@ -17,9 +17,9 @@ from bridge.http.body import TooLong
 from bridge.http.head import Head
 from bridge.http.request import Request, Response
 from bridge.http.service import Entry, Service
-from bridge.protocol import spelling
+from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import ABSENT, Envelope, Meta, ModernParams, Params, from_client, is_batch, split
-from bridge.protocol.errors import NULL_ID, Malformed, Reason, Refusal
+from bridge.protocol.errors import CANCELLED, NULL_ID, Malformed, Reason, Refusal
 from bridge.protocol.outbox import Outbox
 from bridge.protocol.outcome import DONE, Outcome
 from bridge.protocol.relay import Relay
@@ -62,6 +62,7 @@ class Call(Struct, eq=False):
     malformed: Malformed | None = None  # why it is no message
     params: Params | None = None  # of the message, once somebody has asked for them: `params_of`
     rule: str = ""  # of the callers file, which refused it
+    lets_pass: bool = False  # what comes after it on its connection need not wait until it has gone on
     entry: Entry | None = None
 
 
@@ -83,6 +84,7 @@ def params_of(call: Call) -> Params:
     return params
 
 
+CANCELLED_BY_CLIENT = Refusal(200, CANCELLED, "request cancelled by the client", reason=Reason.REQUEST)
 Step = Callable[[Call], Outcome]
 Steps = tuple[Step, ...]
 
@@ -98,7 +100,7 @@ def admit(call: Call) -> Refusal | Coroutine[Any, Any, Refusal | None] | None:
             if isinstance(outcome, Refusal):
                 return _refused(call, outcome)
             call.steps = call.steps[call.steps.index(step) + 1 :]
-            return _go_on(outcome, call)
+            return _go_on(outcome, call, Pending.of(call))
     return None
 
 
@@ -108,18 +110,58 @@ async def admitted(call: Call) -> Refusal | None:
     return outcome if outcome is None or isinstance(outcome, Refusal) else await outcome
 
 
-async def _go_on(awaited: Awaitable[Outcome], call: Call) -> Refusal | None:
+class Pending:
+    """A request of a session that waits between two steps: its client may cancel it. The session knows it from the moment on in which it
+    began to wait, though its task has its first turn later, and for as long as that holds it."""
+
+    __slots__ = ("__weakref__", "is_cancelled", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Any] | None = None
+        self.is_cancelled = False
+
+    @classmethod
+    def of(cls, call: Call) -> "Pending | None":
+        if call.session is None or not call.message.is_request or call.message.method == "initialize":
+            return None
+        pending = cls()
+        call.session.pending[envelope.key(call.message.id)] = pending
+        return pending
+
+    def cancel(self) -> None:
+        if self.task is not None and not self.is_cancelled:
+            self.task.cancel()
+        self.is_cancelled = True
+
+    async def wait(self, awaited: Awaitable[Outcome]) -> Outcome:
+        if self.is_cancelled:
+            awaited.close() if isinstance(awaited, Coroutine) else asyncio.ensure_future(awaited).cancel()
+            raise asyncio.CancelledError
+        self.task = asyncio.current_task()
+        return await awaited
+
+    def was_cancelled(self) -> bool:
+        """Whether it was its client who ended the wait: then its task goes on."""
+        if self.is_cancelled and self.task is not None:
+            self.task.uncancel()
+        return self.is_cancelled
+
+
+async def _go_on(awaited: Awaitable[Outcome], call: Call, pending: Pending | None) -> Refusal | None:
     try:
-        outcome = await awaited
-    except asyncio.CancelledError:  # its client has left
+        outcome = await (awaited if pending is None else pending.wait(awaited))
+    except asyncio.CancelledError:  # its client has left, or says so
         _done(call, "cancelled")
-        raise
+        if pending is None or not pending.was_cancelled():
+            raise
+        return CANCELLED_BY_CLIENT if call.outbox is None or call.outbox.answers_cancelled else None
+    del pending  # it waits no more
     if outcome is None:
         return await admitted(call)
     if outcome is DONE:
         _done(call)
         return None
-    return _refused(call, outcome) if isinstance(outcome, Refusal) else await _go_on(outcome, call)
+    return _refused(call, outcome) if isinstance(outcome, Refusal) else await _go_on(outcome, call, Pending.of(call))
 
 
 def _done(call: Call, outcome: str = "ok") -> None:

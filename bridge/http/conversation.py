@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from bridge.budget import Reservation
 from bridge.http.admission import Admission
 from bridge.http.body import TooLong
 from bridge.http.call import ANY, NO_MESSAGE, Call, request_of
@@ -17,6 +18,8 @@ from bridge.protocol import envelope
 from bridge.protocol.errors import INVALID_REQUEST, NULL_ID, Malformed, Reason, Refusal
 from bridge.protocol.outcome import DONE, Outcome
 from bridge.protocol.session import Session
+
+MOST_PASSED = 100
 
 
 class Conversation:
@@ -36,6 +39,8 @@ class Conversation:
         self.framed = framed
         self.session: Session | None = None
         self.is_opening = False
+        self.passed = 0  # messages that wait while what came after them is heard
+        self.hold = Reservation(service.memory, request.caller)  # which their bytes take of the memory
 
     # -- what goes out --------------------------------------------------------------------------------------------------
 
@@ -99,11 +104,19 @@ class Conversation:
             call.steps = tables.connected_initialize if message.method == "initialize" else tables.connected_request
         return call
 
+    def is_held_up(self, call: Call) -> bool:
+        """Whether what comes after this message, which waits, must wait for it."""
+        return not call.lets_pass or self.passed >= MOST_PASSED or not self.hold.may_be(self.hold.size + _size(call))
+
     async def finish(self, outcome: Awaitable[Refusal | None], call: Call) -> None:
         """Wait for what a message waits for."""
+        self.passed += 1
+        self.hold.set(self.hold.size + _size(call))
         try:
             refusal = await outcome
         finally:
+            self.passed -= 1
+            self.hold.set(self.hold.size - _size(call))
             self.is_opening = self.is_opening and call.message.method != "initialize"
         if refusal is not None:
             self.refuse(call, refusal)
@@ -116,7 +129,7 @@ class Conversation:
         opening = self.service.initialize(request.transport, call.message, request.principal, self.session, request.caller)
         if isinstance(opening, tuple):
             return self._opened(*opening)
-        self.is_opening = True
+        self.is_opening = call.lets_pass = True
         return self._opened_later(opening)
 
     async def _opened_later(self, opening: Awaitable[Opened]) -> Outcome:
@@ -148,3 +161,8 @@ class Conversation:
         if self.session:
             self.session.unlisten(self)
             self.service.end(self.session)
+
+
+def _size(call: Call) -> int:
+    body = call.request.body
+    return len(body) if isinstance(body, bytes) else 0

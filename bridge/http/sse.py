@@ -73,8 +73,9 @@ class Sse:
                 return _refuse(response, outcome, call.malformed.id if call.malformed else NULL_ID)
             found.refuse(call, outcome)
         elif outcome is not None:
+            is_held_up = found.is_held_up(call)
             response.later(_accept(found.finish(outcome, call), response))
-            if not found.is_opening:
+            if is_held_up:
                 return None  # accepted when there is room; at once, though it waits for a child
         return response.accepted()
 

@@ -4,6 +4,7 @@ Those of the modern era are in `modern.py` and `service/modern.py`. In which ord
 may say in `call.py`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 
 from bridge.callers.access import LISTS
@@ -227,13 +228,20 @@ class Batch:
                 waiting.append((part, outcome))
         if not requests:
             call.response.accepted()
-        return self._wait(waiting) if waiting else DONE
+        if not waiting:
+            return DONE
+        call.lets_pass = all(part.lets_pass for part, _ in waiting)
+        return self._wait(waiting)
 
     async def _wait(self, waiting: Sequence[tuple[Call, Awaitable[Refusal | None]]]) -> Outcome:
-        for part, outcome in waiting:
-            if refusal := await outcome:
-                _refuse_part(part, refusal)
+        async with asyncio.TaskGroup() as tasks:  # none of them waits for another one
+            for part, outcome in waiting:
+                tasks.create_task(self._finish(part, outcome))
         return DONE
+
+    async def _finish(self, part: Call, outcome: Awaitable[Refusal | None]) -> None:
+        if refusal := await outcome:
+            _refuse_part(part, refusal)
 
 
 def _refuse_part(part: Call, refusal: Refusal) -> None:

@@ -67,10 +67,10 @@ class WebSocket:
                     conversation.refuse(call, outcome)
                     if limited > LIMITED:  # it goes on though it was told: what it sends is read later, as on the fast path
                         await anyio.sleep(REST)
-                elif outcome is not None and conversation.is_opening:
-                    tasks.start_soon(conversation.finish, outcome, call)  # what comes meanwhile is heard
-                elif outcome is not None:
+                elif outcome is not None and conversation.is_held_up(call):
                     await conversation.finish(outcome, call)
+                elif outcome is not None:
+                    tasks.start_soon(conversation.finish, outcome, call)  # what comes meanwhile is heard
             tasks.cancel_scope.cancel()
         scope.cancel()
 

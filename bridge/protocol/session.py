@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from itertools import islice
 from secrets import token_urlsafe
 from sys import getsizeof
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
 
 from msgspec import Raw
 
 from bridge.budget import Budget, Reservation
 from bridge.protocol import envelope
+from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import INVALID_REQUEST, Reason, Refusal, no_room
 from bridge.protocol.exchange import Ask, Exchange
 from bridge.protocol.outbox import MessageStream
@@ -34,6 +36,12 @@ NO_OBJECT = Raw(b"{}")
 UNNAMED = "Mcp-Session-Id is missing: send initialize first and keep the id it answers with"
 NO_SESSION = Refusal(404, INVALID_REQUEST, "no such session: it ended, or it never was; send initialize again", reason=Reason.SESSION)
 ASKABLE = ("sampling", "elicitation", "roots")
+
+
+class Pending(Protocol):
+    """A request that waits for something before it goes to a child."""
+
+    def cancel(self) -> None: ...
 
 
 class Session:
@@ -56,6 +64,7 @@ class Session:
         "next_ask",
         "nonce",
         "own_child",
+        "pending",
         "principal",
         "recordings",
         "relay",
@@ -80,6 +89,7 @@ class Session:
         self.level: str | None = None
         self.subscriptions: set[str] = set()
         self.exchanges: dict[bytes | int, Exchange] = {}
+        self.pending: WeakValueDictionary[bytes, Pending] = WeakValueDictionary()  # requests by id; whoever waits holds them
         self.asks: dict[bytes, Ask] = {}
         self.next_ask = 1
         self.streams: list[Any] = []  # MessageStreams; those of `http` have more to them
@@ -138,7 +148,15 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self.streams or self.exchanges)
+        return bool(self.streams or self.exchanges or self.pending)
+
+    def cancel_pending(self, message: Envelope) -> bool:
+        """Whether `notifications/cancelled` was about a request that has not gone to a child yet, and now will not."""
+        pending = self.pending.get(envelope.key(envelope.peek(message.params).requestId)) if self.pending else None
+        if pending is None:
+            return False
+        pending.cancel()
+        return True
 
     @property
     def is_in_token(self) -> bool:

@@ -157,6 +157,8 @@ class Service:
         """A client's notification, or its answer to an ask."""
         if self.older is not None and self.tell_older(session.id, session.principal, message):
             return
+        if message.method == "notifications/cancelled" and session.cancel_pending(message):
+            return
         relay, now = relay_of(session), self._now()
         session.touched = now
         if message.method is None:

@@ -85,7 +85,7 @@ def test_the_entry_of_a_call_whose_client_leaves_while_it_waits_ends_as_cancelle
     entry = SimpleNamespace(is_taken=False, client=None, end=ended.append)
 
     async def leave() -> None:
-        going_on = asyncio.create_task(call_of._go_on(call_of._go_on(waiting.wait(), call), call))
+        going_on = asyncio.create_task(call_of._go_on(call_of._go_on(waiting.wait(), call, None), call, None))
         await asyncio.sleep(0.01)
         going_on.cancel()
         with pytest.raises(asyncio.CancelledError):
