@@ -1,6 +1,8 @@
 """Fixtures for tests that talk to a real bridge. What they are made of is in support/."""
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,8 +25,37 @@ LONG = (
 )
 
 
+SLOW_FILES = 10  # that are named in the end, with --durations
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if str(item.path).endswith(name)), len(LONG)))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Each report says how much of a processor its step took, in this process and in those that it waited for."""
+    outcome = yield
+    now = sum(os.times()[:4])
+    outcome.get_result().processor = now - _measured.get("before", now)
+    _measured["before"] = now
+
+
+_measured: dict[str, float] = {}
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """With --durations: the files that took longest. What Docker's containers take of a processor is seen in the time alone."""
+    if not terminalreporter.config.option.durations:
+        return
+    seconds, processor = Counter(), Counter()
+    for report in (one for reports in terminalreporter.stats.values() for one in reports if hasattr(one, "processor")):
+        name = report.nodeid.partition("::")[0]
+        seconds[name] += report.duration
+        processor[name] += report.processor
+    terminalreporter.section(f"slowest {SLOW_FILES} files")
+    for name, total in seconds.most_common(SLOW_FILES):
+        terminalreporter.line(f"{total:.0f}s, {processor[name]:.0f}s of a processor  {name}")
 
 
 @pytest.fixture

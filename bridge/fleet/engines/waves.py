@@ -73,7 +73,7 @@ class Waves:
         return outcome
 
     def _is_settled(self, http: Http, name: str, now: tuple[str, str], outcome: Outcome) -> bool:
-        """Whether it is ready, or never will be: then its reason is noted. Docker looks at its health every ten seconds only, so it is asked."""
+        """Whether it is ready, or never will be: then its reason is noted. Docker looks at its health every half minute only, so it is asked."""
         state, detail = now
         url = self.url(name)
         said = asked(http, url, self.headers if url.endswith("/readyz") else {}) if url else None

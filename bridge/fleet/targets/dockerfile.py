@@ -69,7 +69,7 @@ def by_default(text: object) -> str:
 
 
 def health(*interpreter: str, path: str = "/readyz") -> str:
-    """A health check in Docker's words. By a plain socket: urllib takes three times as long to import, every ten seconds."""
+    """A health check in Docker's words. By a plain socket: urllib takes three times as long to import."""
     connect = f"c = socket.create_connection(('127.0.0.1', {PORT}), 4)"
     if path == "/readyz":  # of a bridge, which may listen on a socket
         connect = f"u = os.environ.get('MCP_BRIDGE_UDS'); c = socket.socket(1 if u else 2); c.settimeout(4); c.connect(u or ('127.0.0.1', {PORT}))"

@@ -2,6 +2,6 @@ COPY --from=bridge {{bridge}}/bridge {{bridge}}/bridge
 USER 10001:10001
 {{smoke}}
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD {{health}}
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD {{health}}
 ENTRYPOINT {{entrypoint}}
 CMD {{command}}
