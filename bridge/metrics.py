@@ -13,7 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from bridge import __version__
-from bridge.counts import BUCKETS
+from bridge.callers.audit import Audit
+from bridge.counts import BUCKETS, Counts
 from bridge.service.report import Report
 
 STATES = ("stopped", "asleep", "starting", "handshaking", "ready", "backoff", "stopping", "fatal")
@@ -26,19 +27,28 @@ class Reporting(Protocol):
     def report(self) -> Report: ...
 
 
+class Group(Protocol):
+    """Several MCPs at one address. It counts what it refuses by itself; all else is counted by the MCP that it is for."""
+
+    name: str
+    counts: Counts
+    audit: Audit | None
+
+
 Rows = list[tuple[tuple[str, ...], float]]
 
 
-def registry(services: Iterable[Reporting], gate_refusals: Mapping[str, int]) -> CollectorRegistry:
-    """A registry that shows `services` (an iterable that may change) and what the gate refused, by reason."""
+def registry(services: Iterable[Reporting], gate_refusals: Mapping[str, int], groups: Iterable[Group] = ()) -> CollectorRegistry:
+    """A registry that shows `services` and `groups` (iterables that may change) and what the gate refused, by reason."""
     made = CollectorRegistry()
-    made.register(_Collector(services, gate_refusals))
+    made.register(_Collector(services, gate_refusals, groups))
     return made
 
 
 class _Collector(Collector):
-    def __init__(self, services: Iterable[Reporting], gate_refusals: Mapping[str, int]):
+    def __init__(self, services: Iterable[Reporting], gate_refusals: Mapping[str, int], groups: Iterable[Group]):
         self.services = services
+        self.groups = groups
         self.gate_refusals = gate_refusals
         self.started = time.time()
 
@@ -59,17 +69,27 @@ class _Collector(Collector):
         for family in _families():
             for service in self.services:
                 family.fill(service.report)
+            if isinstance(family, _Family) and family.of_group is not None:
+                for group in self.groups:
+                    for labels, value in family.of_group(group):
+                        family.made.add_metric([group.name, *labels], value)
             yield family.made
 
 
 class _Family:
-    """One metric of all services: `rows(report)` gives (labels, value) pairs."""
+    """One metric of all services: `rows(report)` gives (labels, value) pairs, `of_group` those of a group."""
 
     def __init__(
-        self, kind: type[CounterMetricFamily | GaugeMetricFamily], name: str, help: str, labels: list[str], rows: Callable[[Report], Rows]
+        self,
+        kind: type[CounterMetricFamily | GaugeMetricFamily],
+        name: str,
+        help: str,
+        labels: list[str],
+        rows: Callable[[Report], Rows],
+        of_group: Callable[[Group], Rows] | None = None,
     ):
         self.made = kind(name, help, labels=["mcp", *labels])
-        self.rows = rows
+        self.rows, self.of_group = rows, of_group
 
     def fill(self, report: Report) -> None:
         for labels, value in self.rows(report):
@@ -106,9 +126,10 @@ def _families() -> list[_Family | _Latency]:
         _Family(
             counter,
             "mcp_bridge_request_refusals",
-            "Requests that never reached the child, by HTTP status.",
+            "Requests that never reached the child, by HTTP status; of a group (its name is `mcp`) those that it refused itself.",
             ["status"],
             lambda s: _by_one(s.counts.refusals),
+            lambda group: _by_one(group.counts.refusals),
         ),
         _Family(
             gauge, "mcp_bridge_sessions", "Sessions that are open.", ["transport", "revision"], lambda s: list(s.open_sessions().items())
@@ -213,7 +234,14 @@ def _families() -> list[_Family | _Latency]:
             lambda s: _by_one(s.unapproved_by_kind()),
         ),
         _Family(counter, "mcp_bridge_strays", "Messages that belong to nobody, by kind.", ["kind"], lambda s: _by_one(s.counts.strays)),
-        _Family(counter, "mcp_bridge_drops", "Messages for clients that were lost, by reason.", ["reason"], lambda s: _by_one(s.drops())),
+        _Family(
+            counter,
+            "mcp_bridge_drops",
+            "Messages for clients that were lost, by reason.",
+            ["reason"],
+            lambda s: _by_one(s.drops()),
+            lambda group: _by_one({**group.counts.drops, **({"audit": group.audit.lost} if group.audit is not None else {})}),
+        ),
     ]
 
 

@@ -28,7 +28,8 @@ LISTED = {**{method: (key, naming) for method, (key, _, naming) in LISTS.items()
 KINDS = {"tools/list": "tool", "prompts/list": "prompt", "resources/list": "resource", "resources/templates/list": "template"}
 Found = Mapping[Member, Sequence[Raw]]
 SHOWN, TOLD = 200, 1000  # characters of a name that is logged, and how many are
-CACHED = 16384  # bytes of an item that is kept with its new name
+# Items that are kept with their new names, and bytes of each: 1000 * (2 * 2048 + 400) are 4.5 MB for all groups together, outside of --memory.
+KEPT, CACHED = 1000, 2048
 SLOW = "it does not answer in time"
 
 
@@ -63,10 +64,11 @@ class Lists:
         """What each member has; one that is missing is not in it. The caller's directory knows it from now on."""
         group = self._group
         found = await self._gather(call, method)
-        if method in KINDS:
+        # Where all names have their prefix nobody asks of whom a tool or a prompt is.
+        if method in KINDS and not (group.plan.is_prefixed and KINDS[method] in ("tool", "prompt")):
             _, naming = LISTED[method]
             names = {member.name: [name for item in items if (name := _name(item, naming)) is not None] for member, items in found.items()}
-            group.view(call.request.principal).directory.learn(KINDS[method], names)
+            group.view(call.request.principal).learn(KINDS[method], names)
         return found
 
     async def _gather(self, call: Call, method: str) -> Found:
@@ -203,6 +205,6 @@ def _name(item: Raw, naming: str) -> str | None:
     return envelope.string((envelope.object_or_none(item) or {}).get(naming, envelope.ABSENT))
 
 
-@lru_cache(2000)  # the same tools are listed again and again
+@lru_cache(KEPT)  # the same tools are listed again and again
 def renamed(item: bytes, naming: str, name: str) -> bytes:
     return envelope.encode({**envelope.members(item), naming: name})

@@ -13,6 +13,7 @@ Resources keep their URIs, which other messages name, too. One that several memb
 import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
+from sys import getsizeof
 
 from bridge.protocol.tools import Pattern
 
@@ -22,6 +23,8 @@ LONGEST = 64  # characters of a name that models take
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VARIABLE = re.compile(r"\{[^{}]*\}")
 MOST, MOST_TEMPLATES = 5000, 500  # names of one member that are known; templates that are tried
+MOST_BYTES = 2 << 20  # of all names of a kind that one caller was shown
+EACH = 200  # bytes that a name takes beside its own: its place in a dictionary, and the tuple of its owners
 
 
 def prefixed(member: str, name: str) -> str:
@@ -51,6 +54,7 @@ class Directory:
 
     def __init__(self) -> None:
         self._owners: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._sizes: dict[str, int] = {}  # bytes, by kind
         self._templates: list[tuple[Pattern, str]] = []
         self._schemes: dict[str, frozenset[str]] = {}
 
@@ -58,14 +62,25 @@ class Directory:
         return kind in self._owners
 
     def learn(self, kind: str, listed: Mapping[str, Iterable[str]]) -> None:
-        """`listed` are the names of now, by member."""
+        """`listed` are the names of now, by member. What is too much is not known: it can be called with its prefix, and read by its alias."""
         owners: dict[str, list[str]] = {}
+        size = 0
         for member, names in listed.items():
             for name in islice(dict.fromkeys(names), MOST):
+                if name not in owners:
+                    size += (2 if kind == "template" else 1) * getsizeof(name) + EACH  # a template's pattern is as long as itself
+                    if size > MOST_BYTES:
+                        break
                 owners.setdefault(name, []).append(member)
+        self._sizes[kind] = min(size, MOST_BYTES)
         self._owners[kind] = {name: tuple(members) for name, members in owners.items()}
         if kind in ("resource", "template"):
             self._learn_uris()
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return sum(self._sizes.values())
 
     def owners(self, kind: str, name: str) -> tuple[str, ...]:
         return self._owners.get(kind, {}).get(name, ())

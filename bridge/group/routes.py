@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from bridge.group.context import Context, View
+from bridge.group.context import LONGEST, Context, View
 from bridge.group.listens import Listens, works_at
 from bridge.group.lists import LISTED, Lists
 from bridge.group.member import Member
@@ -14,6 +14,7 @@ from bridge.group.names import ALIAS, alias, parted, prefixed
 from bridge.group.seats import Seat, Seats, seats_of
 from bridge.http.call import Call, ModernCall, admit, params_of
 from bridge.http.modern import ModernReply
+from bridge.http.record import written_down
 from bridge.http.reply import OutboxWrapper, Reply
 from bridge.protocol import envelope, spelling
 from bridge.protocol.envelope import ModernParams
@@ -25,7 +26,6 @@ from bridge.protocol.subscriptions import LEVELS, too_much
 from bridge.protocol.tools import named
 
 NO_RESOURCE = -32002
-REMEMBERED, LONGEST = 2000, 256  # names of tools, and bytes of each
 Rule = Callable[[Call], Outcome]
 OF_KIND = {"tools/call": ("tool", "tools/list"), "prompts/get": ("prompt", "prompts/list")}
 URIS = ("resources/list", "resources/templates/list")
@@ -95,8 +95,8 @@ class Routes:
             return self._refuse(call, INVALID_PARAMS, f"Unknown {kind}: its name must be a text")
         if found := parted(name, view.members):
             member, own = view.members[found[0]], envelope.encode(found[1])
-            if kind == "tool" and len(view.targets) < REMEMBERED and len(raw) <= LONGEST:
-                view.targets[raw] = member, own
+            if kind == "tool":
+                view.remember(raw, member, own)
             return self._send_named(call, member, own)
         if self._group.plan.is_prefixed:
             return self._unknown(call, kind, name)
@@ -248,6 +248,8 @@ class Routes:
         return _answer(call, outbox, await self._lists.listed(call))
 
     async def _discover(self, call: Call) -> Outcome:
+        if refusal := self.rate(call):
+            return refusal
         return _answer(call, self._outbox(call), await self._group.discover(call))
 
     async def _level(self, call: Call) -> Outcome:
@@ -315,6 +317,7 @@ class Routes:
         request = self._group.request_for(call, member)
         if isinstance(request, Refusal):
             return request
+        call.is_passed_on, call.entry = True, None
         message, session = call.message, call.session
         assert session is not None
         outbox = self._outbox(call)
@@ -330,6 +333,7 @@ class Routes:
         request = self._group.request_for(call, member)
         if isinstance(request, Refusal):
             return request
+        call.is_passed_on, call.entry = True, None  # its outbox gets that of the member's line
         inner = ModernCall(
             member.modern_steps,
             member.service,
@@ -347,13 +351,14 @@ class Routes:
 
     def _outbox(self, call: Call) -> Outbox:
         """Where the answer to a call goes."""
-        if call.outbox is not None:
-            return call.outbox
-        session, response, head = call.session, call.response, call.head
-        assert session is not None
-        outbox = call.outbox = Reply(self._group, session, head.takes_json, head.takes_events, response)
-        if response.on_gone is not None:
-            response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
+        session, response, head, outbox = call.session, call.response, call.head, call.outbox
+        if outbox is None:
+            assert session is not None
+            outbox = call.outbox = Reply(self._group, session, head.takes_json, head.takes_events, response)
+            if response.on_gone is not None:
+                response.on_gone = None  # a client of the handshake era that leaves has not cancelled (basic/transports)
+        if call.entry is not None and session is not None:
+            outbox = call.outbox = written_down(call.entry, session, outbox)
         return outbox
 
 

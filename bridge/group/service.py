@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from math import inf
 from typing import Any
 
 from msgspec import structs
@@ -48,18 +49,27 @@ class Group:
 
     # Those of its members hold for what is theirs.
     access: Access | None = None
-    audit: Audit | None = None
     tracing: Tracing | None = None
     credentials: Credentials | None = None
     pins: Pins | None = None
     older: object | None = None
     draining = False
 
-    def __init__(self, plan: Plan, services: Mapping[str, Service], settings: Settings, key: bytes, memory: Budget, log: Log):
+    def __init__(
+        self,
+        plan: Plan,
+        services: Mapping[str, Service],
+        settings: Settings,
+        key: bytes,
+        memory: Budget,
+        log: Log,
+        audit: Audit | None = None,
+    ):
         self.plan = plan
         self.name = plan.name
         self.settings = settings
         self.log = log
+        self.audit = audit  # of what it answers or refuses by itself
         self.loop = asyncio.get_running_loop()
         self.counts = Counts()
         self.memory = self.counts.memory = memory
@@ -73,7 +83,8 @@ class Group:
         self.listens = Listens(self, self.lists)
         self.routes = Routes(self, self.lists, self.listens)
         self._services = services
-        self._views: OrderedDict[str, View] = OrderedDict()
+        self._views: OrderedDict[str, View] = OrderedDict()  # of callers, whoever came last last
+        memory.reclaim.append(self.forget_views)
         self._tasks: set[asyncio.Task[None]] = set()
         self.members: dict[str, Member] = {}
         self._join()
@@ -95,7 +106,7 @@ class Group:
         own there is told so at its next call, and one that had subscriptions begins anew."""
         before = self.members
         self.plan = plan
-        self._views.clear()
+        self.forget_views()
         self._join()
         gone = [name for name, member in before.items() if self.members.get(name) is not member]
         for session in self.sessions:
@@ -117,10 +128,26 @@ class Group:
         found = self._views.get(principal)
         if found is None:
             visible = {name: member for name, member in self.members.items() if not member.service.is_hidden_from(principal)}
-            found = self._views[principal] = View(visible)
+            found = self._views[principal] = View(visible, self.memory, principal)
             if len(self._views) > REMEMBERED:
-                self._views.popitem(last=False)
+                self._views.popitem(last=False)[1].forget()
+        else:
+            self._views.move_to_end(principal)
         return found
+
+    def forget_views(self, missing: float = inf) -> None:
+        """Give back so many bytes, or all: what the callers were shown who came longest ago. Where all goes, they are shown it anew."""
+        keeps = 0 if missing == inf else 1  # whoever asks for room is somebody's
+        while missing > 0 and len(self._views) > keeps:
+            missing -= self._views.popitem(last=False)[1].forget()
+
+    def close(self) -> None:
+        """A reload has taken it away."""
+        for session in self.sessions:
+            self.end(session)
+        self.streams.close()
+        self.forget_views()
+        self.memory.reclaim.remove(self.forget_views)
 
     def miss(self, member: Member, why: str) -> None:
         """Lists do not wait for this member from now on."""

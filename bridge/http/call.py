@@ -62,6 +62,7 @@ class Call(Struct, eq=False):
     malformed: Malformed | None = None  # why it is no message
     params: Params | None = None  # of the message, once somebody has asked for them: `params_of`
     rule: str = ""  # of the callers file, which refused it
+    is_passed_on: bool = False  # from a group to a member, whose steps have counted it and written it down
     lets_pass: bool = False  # what comes after it on its connection need not wait until it has gone on
     entry: Entry | None = None
 
@@ -174,6 +175,8 @@ def _done(call: Call, outcome: str = "ok") -> None:
 
 def _refused(call: Call, refusal: Refusal) -> Refusal:
     """All refusals of all transports come by here once; what an operator wants to know of each has its place here."""
+    if call.is_passed_on:
+        return refusal
     call.service.counts.refusals[str(refusal.status)] += 1
     if call.entry is not None:
         if call.session is not None:

@@ -1,10 +1,11 @@
 """The groups that are served: made from the configuration, changed by a reload."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from bridge import log
 from bridge.budget import Budget
+from bridge.callers.audit import Audit
 from bridge.group.admission import GroupAdmission
 from bridge.group.plan import Plan
 from bridge.group.service import Group
@@ -25,8 +26,11 @@ class Endpoints(Protocol):
 class Groups:
     """By name. `services` are the MCPs of now; `memory` is for all groups together: what their clients hold of the members counts there."""
 
-    def __init__(self, services: Mapping[str, Service], settings: Settings, key: bytes, memory: Budget):
+    def __init__(
+        self, services: Mapping[str, Service], settings: Settings, key: bytes, memory: Budget, audit: Callable[[str], Audit | None]
+    ):
         self._given = services, settings, key, memory
+        self._audit = audit  # of the service of a name
         self.current: dict[str, Group] = {}
 
     def __iter__(self) -> Iterator[Group]:
@@ -36,14 +40,11 @@ class Groups:
         """Serve these. Sessions with a group that stays go on, but where a member has changed of which they held more."""
         for name in [name for name in self.current if name not in plans]:
             endpoints.unmount(name)
-            gone = self.current.pop(name)
-            for session in gone.sessions:
-                gone.end(session)
-            gone.streams.close()
+            self.current.pop(name).close()
         for name, plan in plans.items():
             if name in self.current:
                 self.current[name].renew(plan)
             else:
                 services, settings, key, memory = self._given
-                group = self.current[name] = Group(plan, services, settings, key, memory, log.Log(group=name))
+                group = self.current[name] = Group(plan, services, settings, key, memory, log.Log(group=name), self._audit(name))
                 endpoints.open(name, group, GroupAdmission(group))

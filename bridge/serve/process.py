@@ -82,8 +82,8 @@ class Process:
         gate = self._gate = Gate(
             settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth, self._sums
         )
-        registry = metrics.registry(services.current.values(), gate.refused)
-        groups = self._groups = Groups(services.current, settings, self._key, services.memory_of_groups())
+        groups = self._groups = Groups(services.current, settings, self._key, services.memory_of_groups(), services.audit_of)
+        registry = metrics.registry(services.current.values(), gate.refused, groups)
         given = (gate, registry, self._reload_on_request, not settings.config)
         pages = Pages(services.current, *given, groups.current, lambda: services.configuration.absent)
         app = self._app = App(services.current, not settings.config, settings, gate, pages, self._admin_pages())

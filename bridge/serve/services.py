@@ -92,10 +92,12 @@ class Services:
         its_log = log.Log(mcp=name) if ours.config else log.Log()
         memory = self._memory // max(len(configuration.mcps), 1)
         is_fair = self._is_fair
-        audit = Audit(self._audit_log, name, self._key, ours.audit_arguments, self._sums) if self._audit_log is not None else None
         given = (name, command, settings, self._key, its_log, self._on_fatal)
         rules = self._access(name, before)
-        return Service(*given, memory=memory, is_fair=is_fair, access=rules, audit=audit, tracing=self._tracing)
+        return Service(*given, memory=memory, is_fair=is_fair, access=rules, audit=self.audit_of(name), tracing=self._tracing)
+
+    def audit_of(self, name: str) -> Audit | None:
+        return Audit(self._audit_log, name, self._key, self._settings.audit_arguments, self._sums) if self._audit_log is not None else None
 
     @property
     def _memory(self) -> int:

@@ -5,14 +5,17 @@ import json
 
 import pytest
 from configs import config, entry, names
-from support import Bridge, Http, Modern, Refused, text, zoo
+from support import Bridge, Http, Modern, Refused, Ws, text, zoo
 
-TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("part", "none", "few", "lost", "full")}
+TOKENS = {name: f"{name}-0123456789-0123456789" for name in ("part", "none", "few", "lost", "looks", "refused", "full")}
+ADMIN = {"authorization": "Bearer admin-secret-0123456789"}
 RIGHTS = {
     "part": {"may": {"seen/*": "execute", "seen/pid": "deny", "seen/resource:test://two": "deny", "seen/add": "read"}},
     "none": {"may": {"elsewhere/*": "execute"}},
     "few": {"may": {"*/*": "execute"}, "limits": {"requests": 0.001, "burst": 4}},
     "lost": {"may": {"*/*": "execute"}, "limits": {"requests": 0.001, "burst": 3}},
+    "looks": {"may": {"*/*": "execute"}, "limits": {"requests": 0.001, "burst": 3}},
+    "refused": {"may": {"*/*": "execute", "seen/denied": "deny"}},
     "full": {"may": {"*/*": "admin"}},
 }
 
@@ -32,7 +35,7 @@ def bridge(folder):
     )
     options = ("--callers", folder / "callers.json", "--audit", folder / "audit", "--admin-token-file", folder / "admins")
     (folder / "admins").write_text("admin-secret-0123456789\n")
-    with Bridge(None, "--config", file, *options) as bridge:
+    with Bridge(None, "--config", file, *options, headers=ADMIN) as bridge:
         yield bridge
 
 
@@ -71,8 +74,8 @@ def test_a_group_of_nothing_that_a_caller_may_see_is_not_there(bridge):
 
 
 def test_limits_hold_for_the_member_that_is_called(bridge):
-    with of(bridge, "few", kind=Modern) as client:  # which opens neither a session nor a stream: these count, too
-        for _ in range(4):
+    with of(bridge, "few", kind=Modern) as client:  # which has asked what the group is: that counts for its first member
+        for _ in range(3):
             assert text(client.call("seen-echo", message="x")) == "x"
         with pytest.raises(Refused, match="limits.requests") as refused:
             client.call("seen-echo", message="x")
@@ -83,9 +86,29 @@ def test_limits_hold_for_the_member_that_is_called(bridge):
 
 def test_what_is_nobodys_counts_too(bridge):
     with of(bridge, "lost", kind=Modern) as client:
-        assert [client.call("nobody-echo")["error"]["code"] for _ in range(3)] == [-32602] * 3
+        assert [client.call("nobody-echo")["error"]["code"] for _ in range(2)] == [-32602] * 2
         with pytest.raises(Refused, match="limits.requests"):
             client.call("nobody-echo")
+
+
+def test_what_the_group_says_of_itself_counts_too(bridge):
+    with of(bridge, "looks", kind=Modern) as client:  # which has asked once
+        assert [client.send("server/discover").status_code for _ in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("kind", [Http, Ws, Modern])
+def test_audit_and_metrics_name_the_group_for_what_it_refuses_itself_and_the_member_for_the_rest(bridge, folder, kind):
+    def refusals(name):
+        return sum(bridge.metrics().value("mcp_bridge_request_refusals_total", mcp=name, status=status) or 0 for status in ("200", "400"))
+
+    before, began = {name: refusals(name) for name in ("all", "seen")}, len((folder / "audit").read_text().splitlines())
+    with of(bridge, "refused", kind=kind) as client:
+        assert [client.call(name)["error"]["code"] for name in ("nobody-echo", "seen-denied")] == [-32602] * 2
+        assert text(client.call("seen-echo", message="x")) == "x"
+    lines = [json.loads(line) for line in (folder / "audit").read_text().splitlines()[began:]]
+    calls = [(line["mcp"], line["tool"], line["outcome"], line.get("rule")) for line in lines if line.get("method") == "tools/call"]
+    assert calls == [("all", "nobody-echo", "refused", "request"), ("seen", "denied", "denied", calls[1][3]), ("seen", "echo", "ok", None)]
+    assert {name: refusals(name) - count for name, count in before.items()} == {"all": 1, "seen": 1}
 
 
 def test_audit_and_metrics_name_the_member_and_its_tool(bridge, folder):
@@ -93,7 +116,7 @@ def test_audit_and_metrics_name_the_member_and_its_tool(bridge, folder):
         client.call("hidden-typed", value=1)
     lines = [json.loads(line) for line in (folder / "audit").read_text().splitlines()]
     calls = [line for line in lines if line.get("tool") == "typed"]
-    metrics = bridge.http.get("/metrics", headers={"authorization": "Bearer admin-secret-0123456789"}).text
+    metrics = bridge.http.get("/metrics", headers=ADMIN).text
 
     assert [(line["mcp"], line["caller"], line["outcome"]) for line in calls] == [("hidden", "full", "ok")]
     assert "mcp_bridge_requests_total{" in metrics and 'mcp="hidden"' in metrics and 'tool="typed"' in metrics

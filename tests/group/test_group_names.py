@@ -1,14 +1,21 @@
 """Of whom a name is: by the operator's names of members, and never by what a server says of itself."""
 
 import random
+from collections import OrderedDict
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from support import Bridge, Http
 
+from bridge.budget import Budget
 from bridge.clients.document import parse
 from bridge.config import groups
-from bridge.group.names import Directory, alias, of_alias, parted, prefixed
+from bridge.group.context import View
+from bridge.group.lists import CACHED, renamed
+from bridge.group.names import MOST_BYTES, Directory, alias, of_alias, parted, prefixed
 from bridge.group.plan import ALL, Plan
+from bridge.group.service import Group
 from bridge.settings import UsageError
 
 
@@ -103,3 +110,27 @@ def test_no_mcp_can_be_called_all(tmp_path):
         assert "/all/mcp is the address of all MCPs together: rename this one" in bridge.logged("not served")[0]
         with Http(f"{bridge.url}/all") as client:
             assert {tool["name"].partition("-")[0] for tool in client.request("tools/list")["result"]["tools"]} == {"one"}
+
+
+def test_what_callers_were_shown_is_counted_in_the_memory_and_gives_way_where_that_is_short():
+    memory = Budget(6 * MOST_BYTES)
+    views = OrderedDict()
+    group = SimpleNamespace(_views=views, memory=memory)
+    memory.reclaim.append(partial(Group.forget_views, group))
+    for caller in range(20):
+        view = views[caller] = View({}, memory, str(caller))
+        view.learn("tool", {name: [f"{name}-{number}" * 40 for number in range(6000)] for name in "abc"})
+        view.learn("resource", {"a": ["x" * 3_000_000, "test://one"]})
+
+    assert MOST_BYTES < view.hold.size < 3 * MOST_BYTES and view.directory.owners("tool", "a-1" * 40) == ("a",)
+    assert memory.held == sum(view.hold.size for view in views.values()) <= memory.limit and len(views) > 1
+    for number in range(3000):
+        view.remember(b"%d" % number, None, b"own")
+    assert len(view.targets) == 2000 and memory.held <= memory.limit
+    Group.forget_views(group)
+    view.remember(b"late", None, b"own")
+    assert memory.held == 0
+
+
+def test_tools_under_their_new_names_take_a_few_megabytes():
+    assert renamed.cache_info().maxsize * (2 * CACHED + 400) < 5_000_000
