@@ -12,6 +12,9 @@
       dev: [time, notes]                   # both at /dev/mcp; all of them are at /all/mcp
       short: {mcps: [time, notes], prefix: when-needed, wait: 5}
 
+    bridges:                               # members of groups that have a bridge of their own (`serve --uds PATH`)
+      git: {socket: /run/mcp/git/socket}   # each caller's key is sent on to it
+
 An entry that cannot be served is told with file, line and field, and the others are served; with `--strict`, and if it
 is the only one, that ends the start.
 """
@@ -36,6 +39,25 @@ from bridge.settings import Settings, UsageError, check_replicas, check_tools
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 RESERVED = ("healthz", "readyz", "metrics", "status.json", "tools.json", "log.json", "mcp", "sse", "messages", "ws")
+OF_REMOTES: dict[str, Any] = {  # a connection costs little, and is tried again for as long as somebody wants it
+    "isolation": "auto",
+    "child_era": "legacy",
+    "spares": 0,
+    "replicas": 1,
+    "lazy": False,
+    "idle_stop": 0.0,
+    "max_children": 1000,
+    "max_in_flight": 0,
+    "max_restarts": 1 << 30,
+    "backoff_initial": 0.25,
+    "backoff_max": 3.0,
+    "start_timeout": 20.0,
+    "caller_secret": (),
+    "pin": "off",
+    "tool_allow": (),
+    "tool_deny": (),
+    "tool_rename": (),
+}
 LITERAL = "literal"  # true at the top of a file that we wrote ourselves: nothing in it is to be filled in
 LEFT_OUT = "left_out"  # in such a file: what is not served, and why
 
@@ -61,10 +83,11 @@ def plan_all(
     log = Log()
     if settings.admin_api and formats.is_empty(document):
         return {}, {}  # they are still to come
-    every = formats.entries(document)
+    remote = _bridges(settings, document)
+    every = [] if remote and formats.is_empty(document) else formats.entries(document)
     here = Resolver(os.environ, formats.inputs(document), workspace_of(document.path), Path(document.path).parent)
     fills = None if document.data.get(LITERAL) is True else here
-    planned: dict[str, tuple[Command, Settings]] = {}
+    planned = dict(remote)
     absent = {name: str(why) for name, why in document.data.get(LEFT_OUT, {}).items()} if fills is None else {}
     wrong, hurts = [], settings.strict
     for entry in every:
@@ -92,6 +115,37 @@ def plan_all(
     if not planned and not settings.admin_api:
         raise UsageError(f"{settings.config}: every server in it is disabled or remote")
     return planned, absent
+
+
+def _bridges(settings: Settings, document: Document) -> dict[str, tuple[Command, Settings]]:
+    """The MCPs that have a bridge of their own. Raises UsageError."""
+    said = document.data.get("bridges") if isinstance(document.data, dict) else None
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise UsageError(f"{document.where('bridges')}: bridges: expected names, each with the socket that it listens on")
+    from bridge.remote import Remote  # start-up time: only for those who use it
+
+    planned = {}
+    for name, value in said.items():
+        where = f"{document.where('bridges', name)}: bridges: {name}"
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in (*RESERVED, ALL):
+            raise UsageError(
+                f"{where}: a name stands in a path: letters, digits, '.', '_' and '-', and none of {', '.join((*RESERVED, ALL))}"
+            )
+        entry = value if isinstance(value, dict) else {}
+        if unknown := [field for field in entry if field not in ("socket", "key_file", "headers", "keys_of")]:
+            raise UsageError(f"{where}: unknown field {unknown[0]!r}: socket, key_file, headers and keys_of are known")
+        path, key_file = entry.get("socket"), entry.get("key_file", "")
+        lists = [entry.get(field, []) for field in ("headers", "keys_of")]
+        if not isinstance(path, str) or not isinstance(key_file, str):
+            raise UsageError(f"{where}: expected {{socket: PATH}}, where a bridge listens (serve --uds PATH)")
+        if not all(isinstance(one, list) and all(isinstance(word, str) for word in one) for one in lists):
+            raise UsageError(f"{where}: headers and keys_of are lists of names")
+        headers, keys_of = map(tuple, lists)
+        remote = Remote(name, path, key_file, headers, keys_of)
+        planned[name] = Command((f"unix:{path}",), {}, None, remote), replace(settings, **OF_REMOTES)
+    return planned
 
 
 def groups(document: Document, mcps: Collection[str]) -> dict[str, Plan]:

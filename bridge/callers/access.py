@@ -69,7 +69,8 @@ class View:
         self.access = access  # of which this is a part
         self.rules = caller.on(mcp)
         self.is_hidden = self.rules.is_hidden
-        self.sees_all = self.rules.allows_everything and not self.is_hidden
+        is_decided_there = access is not None and access.is_remote
+        self.sees_all = (self.rules.allows_everything or is_decided_there) and not self.is_hidden
         self.is_admin = self.rules.of_all.level is Level.ADMIN
         self._callable: dict[
             bytes, tuple[str, str]
@@ -201,8 +202,9 @@ class View:
 class Access:
     """What all callers may do with one MCP, and how often each of them asked, also `before` a reload."""
 
-    def __init__(self, callers: Callers, mcp: str, before: "Access | None" = None):
+    def __init__(self, callers: Callers, mcp: str, before: "Access | None" = None, is_remote: bool = False):
         self.callers = callers
+        self.is_remote = is_remote  # its own bridge decides: what is decided here is who may know of it, and how often one may ask
         self.mcp = mcp
         everybody = (*callers.by_name.values(), callers.everybody)
         self._limits = {name for caller in everybody for name, most in asdict(caller.limits).items() if most}  # those that anybody has

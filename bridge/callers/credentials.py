@@ -50,7 +50,7 @@ class Credentials:
 
     def of(self, caller: str, headers: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
         """The principal of a request, and the values that its child gets."""
-        values = {name: value for name in self.names if (value := self._value(name, caller, headers))}
+        values = self._read(caller, headers)
         lacking = [name for name in self.names if name not in values]
         if lacking and not self.falls_back:
             return f"{caller}{MARK}{MISSING}{','.join(lacking)}", {}
@@ -58,6 +58,9 @@ class Credentials:
             return caller, {}
         whole = json.dumps([caller, values], sort_keys=True).encode("utf-8", "surrogateescape")
         return f"{caller}{MARK}{hashlib.blake2b(whole, key=self._key, digest_size=16).hexdigest()}", values
+
+    def _read(self, caller: str, headers: Mapping[bytes, bytes]) -> dict[str, str]:
+        return {name: value for name in self.names if (value := self._value(name, caller, headers))}
 
     def missing(self, principal: str) -> str:
         """What this principal has to bring along; empty for nothing."""

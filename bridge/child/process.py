@@ -12,9 +12,10 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from bridge.budget import Budget, Reservation
 from bridge.child import reaper
@@ -35,13 +36,73 @@ LAST_MOMENT = 0.5  # seconds for a child that closed a pipe to exit by itself, w
 _number = itertools.count(1)
 
 
+class Running(Protocol):
+    """What takes lines and gives lines, until it ends: a `Process`, or a connection to a bridge that has one."""
+
+    @property
+    def pid(self) -> int | None: ...
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that it has not taken yet."""
+
+    @property
+    def pending(self) -> bytes: ...
+
+    @property
+    def writes_headers(self) -> bool: ...
+
+    def write(self, line: bytes, alone: bool = False) -> None: ...
+
+    def write_framed(self, line: bytes, alone: bool = False) -> None: ...
+
+    async def room(self) -> None: ...
+
+    def look(self, now: float) -> Observation: ...
+
+    def close_stdin(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Remote(Protocol):
+    """A server that has a bridge of its own. `has_key`: that is asked with a key also where no caller is behind it. `headers`: what callers
+    bring along for it beside their keys; `keys_of`: the callers of whose keys it gets another one, which is derived."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def has_key(self) -> bool: ...
+
+    @property
+    def headers(self) -> tuple[str, ...]: ...
+
+    @property
+    def keys_of(self) -> tuple[str, ...]: ...
+
+    def connect(
+        self,
+        headers: Mapping[str, str],
+        max_line: int,
+        received: Callable[[list[bytes]], None],
+        exited: Callable[[Failure], None],
+        hold: Reservation,
+    ) -> Running:
+        """Raises OSError where nobody answers."""
+
+
 @dataclass(frozen=True)
 class Command:
-    """What to run: `argv` as given, the whole environment, a directory or None."""
+    """What to run: `argv` as given, the whole environment, a directory or None. What is `remote` is connected to instead, and the
+    environment then is what its bridge is told in headers."""
 
     argv: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     cwd: str | None = None
+    remote: Remote | None = None
 
 
 class Process:

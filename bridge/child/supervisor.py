@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from bridge.budget import Reservation
 from bridge.child import containers
 from bridge.child.lifecycle import Event, Lifecycle, Pace, State
-from bridge.child.process import Command, Process
+from bridge.child.process import Command, Process, Running
 from bridge.child.stderr import Stderr
 from bridge.child.watch import Observation
 from bridge.counts import Counts
@@ -39,7 +39,7 @@ class Supervisor:
         self.log = log
         self.counts = counts
         self.life = Lifecycle(self, pace)
-        self.process: Process | None = None
+        self.process: Running | None = None
         self.stderr = Stderr(lambda text: log.info("stderr", pid=self.pid, line=text), self._count_stderr)
         self.started = 0.0  # loop time of the last start
         self._opened = 0.0  # loop time of the last handshake's end
@@ -47,6 +47,7 @@ class Supervisor:
         self._timer: asyncio.TimerHandle | None = None
         self._has_run = False
         self.is_on_trial = False  # whether its failure is an answer and no accident
+        self.is_one_of_many = False  # connections to the same bridge, of which another one tells what becomes of that
         self._idle: list[asyncio.Future[None]] = []
         self.fetching = ""  # the launcher that still downloads
         self.ran = 0.0  # loop time at which the server itself began
@@ -139,23 +140,28 @@ class Supervisor:
         if self._engine:
             self._container = containers.run(self._engine, command.argv)
             command = replace(command, argv=self._container.argv)
+        hold = Reservation(self.counts.memory, "child")
         try:
-            self.process = Process(
-                command,
-                self.max_line,
-                self.user.received,
-                self.user.too_long,
-                self._closed,
-                self._exited,
-                self.stderr,
-                self._container.file if self._container else "",
-                Reservation(self.counts.memory, "child"),
-            )
+            if command.remote is not None:
+                self.process = command.remote.connect(command.environment, self.max_line, self.user.received, self._exited, hold)
+            else:
+                self.process = Process(
+                    command,
+                    self.max_line,
+                    self.user.received,
+                    self.user.too_long,
+                    self._closed,
+                    self._exited,
+                    self.stderr,
+                    self._container.file if self._container else "",
+                    hold,
+                )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             reason = f"cannot start {self.command.argv[0]!r}: {getattr(error, 'strerror', None) or error}"
             self._loop.call_soon(self._exited, Failure(reason, cause=Cause.SPAWN))
             return None
-        self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
+        if command.remote is None:
+            self.log.info("child started", pid=self.pid, command=os.path.basename(self.command.argv[0]))
         self._on(Event.SPAWNED)
         self.user.spawned()
 
@@ -204,7 +210,10 @@ class Supervisor:
             self._container = None
         self.counts.exits[Cause.STOPPED if is_expected else why.cause] += 1
         self._on(Event.EXITED, why)
-        if self.life.state is State.BACKOFF:
+        if self.command.remote is not None:
+            if self.life.state is State.BACKOFF and self.life.failures == 1 and not self.is_one_of_many:
+                self.log.warning("its bridge is not there: it is tried again and again", why=str(self.life.failure))
+        elif self.life.state is State.BACKOFF:
             pause = (self.life.timer or 0.0) - self._loop.time()
             self.log.warning(
                 "child died, starting it again", pid=pid, why=str(self.life.failure), pause=round(pause, 2), failures=self.life.failures

@@ -12,6 +12,7 @@ from bridge.callers.access import Access
 from bridge.callers.audit import Audit
 from bridge.callers.audit_log import AuditLog
 from bridge.callers.audit_sums import Sums
+from bridge.callers.forwarded import Forwarded
 from bridge.callers.keys import Keys
 from bridge.child.lifecycle import State
 from bridge.container import STARTS, memory_limit
@@ -94,7 +95,8 @@ class Services:
         is_fair = self._is_fair
         given = (name, command, settings, self._key, its_log, self._on_fatal)
         rules = self._access(name, before)
-        return Service(*given, memory=memory, is_fair=is_fair, access=rules, audit=self.audit_of(name), tracing=self._tracing)
+        audit, keys = self.audit_of(name), Forwarded(command.remote, self._key) if command.remote is not None else None
+        return Service(*given, memory=memory, is_fair=is_fair, access=rules, audit=audit, tracing=self._tracing, credentials=keys)
 
     def audit_of(self, name: str) -> Audit | None:
         return Audit(self._audit_log, name, self._key, self._settings.audit_arguments, self._sums) if self._audit_log is not None else None
@@ -118,7 +120,10 @@ class Services:
     def _access(self, name: str, before: Service | None) -> Access | None:
         """The rules for this MCP, with what was spent under those before them. Whether there are any is an option of this process, which no reload changes."""
         tokens = self.configuration.tokens
-        return Access(tokens.callers, name, before.access if before else None) if isinstance(tokens, Keys) else None
+        if not isinstance(tokens, Keys):
+            return None
+        is_remote = self.configuration.mcps[name][0].remote is not None if name in self.configuration.mcps else False
+        return Access(tokens.callers, name, before.access if before else None, is_remote)
 
     def start(self, services: Iterable[Service]) -> None:
         """Start these, no more at a time than the machine can bear."""

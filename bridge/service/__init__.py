@@ -65,9 +65,12 @@ class Service:
         access: Access | None = None,
         audit: Audit | None = None,
         tracing: Tracing | None = None,
+        credentials: Credentials | None = None,
     ):
         has_secrets = bool(settings.caller_secret)
-        self.credentials = Credentials(settings.caller_secret, settings.caller_secret_missing == "fallback", key) if has_secrets else None
+        if has_secrets:
+            credentials = Credentials(settings.caller_secret, settings.caller_secret_missing == "fallback", key)
+        self.credentials = credentials
         if has_secrets:
             settings = replace(settings, isolation="principal")  # which is a caller with its values, then
         setup = Setup.of(name, command, settings, log, memory, is_fair)

@@ -91,6 +91,7 @@ class Child:
             redact.know(dict(values), list(values))
         self.supervisor = Supervisor(command, pace or setup.pace, setup.max_line, self, self.log, setup.counts)
         self.supervisor.is_on_trial = on_trial
+        self.supervisor.is_one_of_many = role != "shared"
         self.starting = Starting(self)
         self.caller = ""  # whose session has it
         self.is_over = False  # stopped for good
@@ -308,7 +309,8 @@ class Child:
         self.supervisor.opened()
         self._eras.opened(facts)
         self.on_opened()
-        self.log.info(
+        is_known = self._setup.is_remote and self.role != "shared"
+        (self.log.debug if is_known else self.log.info)(
             "child ready", pid=self.pid, server=facts.title, revision=facts.revision, seconds=round(self._counts.ready_seconds, 3)
         )
         self._setup.loop.call_soon(self._tell_waiting, "")

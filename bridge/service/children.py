@@ -44,7 +44,8 @@ class Children:
         self._log = setup.log
         self._counts = setup.counts
         self._now = setup.now
-        self._is_by_principal = settings.isolation == "principal"
+        self.is_by_principal = settings.isolation == "principal" or setup.is_remote
+        self._has_values = bool(settings.caller_secret) or setup.is_remote
         self._values: dict[str, tuple[float, Mapping[str, str]]] = {}  # of principals whose children have values of their own, since when
         self._may_sleep = bool(settings.lazy or settings.idle_stop)
         self._state_file = StateFile(settings.cache_dir, setup.name, setup.command, setup.log) if self._may_sleep else None
@@ -118,7 +119,8 @@ class Children:
             self._state_file.write(child.relay.lists.dump(self._state_file.identity))
 
     def _make(self, role: str, params: bytes, owner: Session | None, on_gone: Callable[[Child], None]) -> Child:
-        return Child(self._setup, self, role, params, owner, on_gone=on_gone)
+        values = self._values[owner.principal][1] if owner is not None and owner.principal in self._values else None
+        return Child(self._setup, self, role, params, owner, on_gone=on_gone, values=values)
 
     # -- for sessions -----------------------------------------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Children:
         if eras.modern is None:
             return None
         is_beside = eras.modern and eras.legacy is not False
-        if self._is_by_principal and (own := self._of_principal(principal, MODERN if is_beside else LEGACY)) is not None:
+        if self.is_by_principal and (own := self._of_principal(principal, MODERN if is_beside else LEGACY)) is not None:
             return own
         return (self.modern or self.start_modern()) if is_beside else self.shared
 
@@ -263,14 +265,14 @@ class Children:
 
     def _of_principal(self, name: str, era: str) -> Child | None:
         values = self._values[name][1] if is_own(name) else None
-        if not self._is_by_principal or not name or (self._settings.caller_secret and values is None):
+        if not self.is_by_principal or not name or (self._has_values and values is None):
             return None
         child = self._principals.get((name, era))
         if child is None:
             child = self._principals[name, era] = Child(self._setup, self, "principal", era=MODERN if era == MODERN else "", values=values)
             child.used = self._now()  # somebody asks for it
             child.start()
-            if era == LEGACY:
+            if era == LEGACY and not self._setup.is_remote:
                 child.relay.presume(self.shared.relay)  # which was told the same in its handshake
         return child
 

@@ -108,7 +108,7 @@ class Opening:
             caller=caller,
         )
         relay = self._children.shared.relay
-        if session.own_child or self._isolation == "principal" or relay.facts is None:
+        if session.own_child or self._children.is_by_principal or relay.facts is None:
             return self._connect(session, asked, message)
         relay.join(session)
         return session, self._greet(session, asked, message)

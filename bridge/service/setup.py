@@ -40,13 +40,19 @@ class Setup:
         return self.profile.is_litellm
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its server is behind a bridge of its own, to which each caller connects with their own key."""
+        return self.command.remote is not None
+
+    @property
     def is_fair(self) -> bool:
         """Whether callers can be told apart, so that each gets its share."""
         return self.memory.is_fair
 
     @property
     def max_line(self) -> int:
-        return int(min(self.settings.max_line, self.memory.limit // LINE_PART))
+        part = 2 if self.is_remote else LINE_PART
+        return int(min(self.settings.max_line, self.memory.limit // part))
 
     @classmethod
     def of(cls, name: str, command: Command, settings: Settings, log: Log, memory: int, is_fair: bool) -> "Setup":

@@ -3,15 +3,19 @@
 import json
 
 import pytest
-from configs import config, entry, names
+from configs import apart, config, entry, names
 from support import SUBSCRIPTION, Bridge, Http, Modern, Sse, Ws, asks, eventually, text, zoo
 
 
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory):
-    groups = {"short": {"mcps": ["one", "notify"], "prefix": "when-needed"}}
-    mcps = {"one": entry(zoo("echo")), "notify": entry(zoo("notify")), "asks": entry(zoo("asks")), "new": entry(zoo("modern"))}
-    with Bridge(None, "--config", config(tmp_path_factory.mktemp("groups"), groups, **mcps)) as bridge:
+@pytest.fixture(scope="module", params=["one bridge has them all", "each has its own"])
+def bridge(request, tmp_path_factory):
+    folder, groups = tmp_path_factory.mktemp("groups"), {"short": {"mcps": ["one", "notify"], "prefix": "when-needed"}}
+    commands = {"one": zoo("echo"), "notify": zoo("notify"), "asks": zoo("asks"), "new": zoo("modern")}
+    if request.param == "each has its own":
+        with apart(folder, groups, **commands) as bridge:
+            yield bridge
+        return
+    with Bridge(None, "--config", config(folder, groups, **{name: entry(command) for name, command in commands.items()})) as bridge:
         yield bridge
 
 
@@ -117,8 +121,8 @@ class TestASession:
 CAN_BE_ASKED = {"sampling": {}, "elicitation": {}, "roots": {"listChanged": True}}
 
 
-@pytest.mark.parametrize("transport", [Http, Sse, Ws])
-def test_members_ask_the_client_at_the_same_time_and_get_their_own_answers(transport, tmp_path):
+@pytest.mark.parametrize("transport, are_apart", [(Http, False), (Sse, False), (Ws, False), (Http, True)])
+def test_members_ask_the_client_at_the_same_time_and_get_their_own_answers(transport, are_apart, tmp_path):
     """Each child counts its asks from 0, and what the client sees of them must not be one id for two."""
 
     def on_ask(method, params):
@@ -128,9 +132,10 @@ def test_members_ask_the_client_at_the_same_time_and_get_their_own_answers(trans
             else {"model": "m", "role": "assistant", "content": {"type": "text", "text": str(params)}}
         )
 
-    mcps = {name: entry(zoo("asks"), client_roots="relay") for name in ("a", "b", "c")}
+    mcps, roots = dict.fromkeys("abc", zoo("asks")), ("--client-roots", "relay")
+    together = Bridge(None, "--config", config(tmp_path, **{name: entry(command) for name, command in mcps.items()}), *roots)
     with (
-        Bridge(None, "--config", config(tmp_path, **mcps)) as bridge,
+        apart(tmp_path, None, *roots, of_each=roots, **mcps) if are_apart else together as bridge,
         transport(f"{bridge.url}/all", capabilities=CAN_BE_ASKED, on_ask=on_ask) as client,
     ):
         calls = [client.begin_call(f"{name}-{tool}") for _ in range(5) for name in mcps for tool in ("sample", "roots")]

@@ -79,7 +79,7 @@ class Bridge:
         try:
             self.url = eventually(self.listening, self.limit, "the bridge does not listen")
             self.seconds_to_listen = time.monotonic() - started
-            self.http = httpx.Client(base_url=self.url, headers=self.headers, verify=False, trust_env=False, timeout=20)
+            self.http = self.open_http()
             if self.wants_ready:
                 eventually(lambda: self.get("/readyz").status_code == 200, self.limit, "the bridge does not get ready")
         except BaseException as problem:
@@ -99,6 +99,9 @@ class Bridge:
             names = [describe(process) for process in left]
             self.kill_all()
             raise AssertionError(f"the bridge left behind: {names}")
+
+    def open_http(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers=self.headers, verify=False, trust_env=False, timeout=20)
 
     def wrapped(self, env: dict[str, str]) -> subprocess.Popen:
         command = [*self.wrapper, sys.executable, "-m", "bridge", *self.arguments]
