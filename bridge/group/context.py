@@ -1,7 +1,7 @@
 """What the parts of a group need of it, and a group as one caller sees it."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 from bridge.budget import Budget, Reservation
@@ -14,6 +14,7 @@ from bridge.http.request import Request
 from bridge.http.service import Service
 from bridge.log import Log
 from bridge.protocol.errors import Refusal
+from bridge.protocol.outcome import Outcome
 
 REMEMBERED, LONGEST = 2000, 256  # names of tools, and bytes of each
 COST, EACH = 1000, 400  # bytes that a view takes by itself, and a name of a tool beside its own
@@ -85,5 +86,8 @@ class Context(Service, Protocol):
 
     async def discover(self, call: Call) -> bytes:
         """The result of `server/discover`."""
+
+    def waited(self, awaited: Awaitable[Outcome]) -> "asyncio.Future[Outcome]":
+        """What a call waits for, which ends before the bridge does."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]": ...

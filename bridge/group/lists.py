@@ -79,7 +79,7 @@ class Lists:
             for member in asked:
                 if member.is_dead:
                     group.miss(member, member.reason)
-                    member.service.children.shared.wake()  # it is tried again if it has cooled down
+                    member.service.children.shared.wake(is_awaited=False)  # it is tried again if it has cooled down
                 elif not (member.absent and member.pending):
                     task = group.loop.create_task(self._all_pages(call, member, method))
                     if member.absent:

@@ -64,8 +64,10 @@ class Routes:
         if call.session is not None:
             call.session.touched = self._group.loop.time()
         outcome = rule(call)
-        call.lets_pass = outcome is not None and outcome is not DONE  # what has an order keeps it by itself: `Seats.in_turn`
-        return outcome
+        if not isinstance(outcome, Awaitable):
+            return outcome
+        call.lets_pass = True  # what has an order keeps it by itself: `Seats.in_turn`
+        return self._group.waited(outcome)
 
     def rate(self, call: Call) -> Outcome:
         """What is for no member (a session, a stream) counts for the first: limits are the same for all."""
@@ -301,9 +303,9 @@ class Routes:
             or not seat.is_good
             or member.name in seats.turns
         ):
-            return seats.in_turn(member.name, self._seat_and_send(call, member))
+            return self._group.waited(seats.in_turn(member.name, self._seat_and_send(call, member)))
         outcome = self._hand_over(call, member, seat)
-        return seats.in_turn(member.name, _end(outcome)) if isinstance(outcome, Awaitable) else outcome
+        return self._group.waited(seats.in_turn(member.name, _end(outcome))) if isinstance(outcome, Awaitable) else outcome
 
     async def _seat(self, call: Call, member: Member) -> Outcome:
         seat = await self._group.seated(call, member)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from math import inf
 from typing import Any
 
@@ -28,13 +28,14 @@ from bridge.protocol import envelope
 from bridge.protocol.envelope import Envelope
 from bridge.protocol.errors import INTERNAL_ERROR, Reason, Refusal, no_room
 from bridge.protocol.facts import LIST_CHANGED
+from bridge.protocol.outcome import Outcome
 from bridge.protocol.pinned import Pins
 from bridge.protocol.profile import profile
 from bridge.protocol.replay import Replay
 from bridge.protocol.revisions import NEWEST, WITHOUT_HEADER, of_header
 from bridge.protocol.session import NO_SESSION, Session, Sessions, can_be_asked
 from bridge.protocol.spans import Tracing
-from bridge.service import REPLAY_PART, Service
+from bridge.service import DRAIN_TICK, LAST_TASKS, REPLAY_PART, Service
 from bridge.service.opening import STREAMABLE, Initialize, Opened
 from bridge.service.streams import Streams
 from bridge.settings import Settings
@@ -86,6 +87,7 @@ class Group:
         self._views: OrderedDict[str, View] = OrderedDict()  # of callers, whoever came last last
         memory.reclaim.append(self.forget_views)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Future[Outcome]] = set()  # what waits for a list or a seat, or is such a list
         self.members: dict[str, Member] = {}
         self._join()
 
@@ -140,6 +142,23 @@ class Group:
         keeps = 0 if missing == inf else 1  # whoever asks for room is somebody's
         while missing > 0 and len(self._views) > keeps:
             missing -= self._views.popitem(last=False)[1].forget()
+
+    def waited(self, awaited: Awaitable[Outcome]) -> "asyncio.Future[Outcome]":
+        """What a call waits for: `finish` lets it end."""
+        future = asyncio.ensure_future(awaited)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return future
+
+    async def finish(self, out_of_time: Callable[[], bool], *, for_good: bool = False) -> None:
+        """Let what waits go on, until `out_of_time()`: before its members begin to finish, which take nothing more then. `for_good`: the
+        group alone goes, so what its members do for it ends here, too."""
+        self.draining = True
+        while (self._calls or (for_good and self._is_answering())) and not out_of_time():
+            await asyncio.sleep(DRAIN_TICK)
+
+    def _is_answering(self) -> bool:
+        return any(seats_of(session).are_busy for session in self.sessions) or any(not stream.is_standing for stream in self.streams)
 
     def close(self) -> None:
         """A reload has taken it away."""
@@ -386,7 +405,7 @@ class Group:
                 self.end(session)
 
     async def stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, late = await asyncio.wait(self._tasks, timeout=LAST_TASKS)
+            for task in late:  # a stream whose reader does not read
+                task.cancel()

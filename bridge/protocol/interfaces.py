@@ -22,8 +22,8 @@ class Child(Protocol):
     def is_stuck(self) -> bool:
         """Whether the child has not read much of what it was written."""
 
-    def wake(self) -> None:
-        """Somebody waits for it: start it if it sleeps, or was given up and has cooled down."""
+    def wake(self, is_awaited: bool = True) -> None:
+        """Start it if it sleeps, or was given up and has cooled down. Where somebody waits for it in vain that is told."""
 
     def served(self) -> None:
         """A client got the first result of this child's work."""

@@ -59,7 +59,7 @@ class Replicas:
         if least.exchanges:
             for relay in self._relays:
                 if not relay.link.state.is_open:
-                    relay.child.wake()
+                    relay.child.wake(is_awaited=False)
         return least
 
     @property

@@ -1,7 +1,8 @@
 """The groups that are served: made from the configuration, changed by a reload."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, Protocol
 
 from bridge import log
 from bridge.budget import Budget
@@ -27,10 +28,17 @@ class Groups:
     """By name. `services` are the MCPs of now; `memory` is for all groups together: what their clients hold of the members counts there."""
 
     def __init__(
-        self, services: Mapping[str, Service], settings: Settings, key: bytes, memory: Budget, audit: Callable[[str], Audit | None]
+        self,
+        services: Mapping[str, Service],
+        settings: Settings,
+        key: bytes,
+        memory: Budget,
+        audit: Callable[[str], Audit | None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
     ):
         self._given = services, settings, key, memory
         self._audit = audit  # of the service of a name
+        self._spawn = spawn
         self.current: dict[str, Group] = {}
 
     def __iter__(self) -> Iterator[Group]:
@@ -40,7 +48,7 @@ class Groups:
         """Serve these. Sessions with a group that stays go on, but where a member has changed of which they held more."""
         for name in [name for name in self.current if name not in plans]:
             endpoints.unmount(name)
-            self.current.pop(name).close()
+            self._spawn(self._retire(self.current.pop(name)))
         for name, plan in plans.items():
             if name in self.current:
                 self.current[name].renew(plan)
@@ -48,3 +56,11 @@ class Groups:
                 services, settings, key, memory = self._given
                 group = self.current[name] = Group(plan, services, settings, key, memory, log.Log(group=name), self._audit(name))
                 endpoints.open(name, group, GroupAdmission(group))
+
+    async def _retire(self, group: Group) -> None:
+        """Let a group that is no more finish what it began."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + group.settings.drain_timeout
+        await group.finish(lambda: loop.time() >= deadline, for_good=True)
+        group.close()
+        await group.stop()

@@ -82,7 +82,9 @@ class Process:
         gate = self._gate = Gate(
             settings.allowed_host, settings.allowed_origin, configuration.tokens, is_closed, configuration.admins, self._oauth, self._sums
         )
-        groups = self._groups = Groups(services.current, settings, self._key, services.memory_of_groups(), services.audit_of)
+        groups = self._groups = Groups(
+            services.current, settings, self._key, services.memory_of_groups(), services.audit_of, tasks.create_task
+        )
         registry = metrics.registry(services.current.values(), gate.refused, groups)
         given = (gate, registry, self._reload_on_request, not settings.config)
         pages = Pages(services.current, *given, groups.current, lambda: services.configuration.absent)
@@ -238,10 +240,13 @@ class Process:
             server.stop_listening()
         in_flight = sum(service.in_flight for service in services)
         self._log.info("stopping", in_flight=in_flight, sessions=sum(len(service.sessions) for service in services))
-        for group in self._groups:
-            group.draining = True
         deadline = loop.time() + self._settings.drain_timeout
-        await asyncio.gather(*(service.finish(lambda: self._is_hurried or loop.time() >= deadline) for service in services))
+
+        def out_of_time() -> bool:
+            return self._is_hurried or loop.time() >= deadline
+
+        await asyncio.gather(*(group.finish(out_of_time) for group in self._groups))
+        await asyncio.gather(*(service.finish(out_of_time) for service in services))
         # LiteLLM 1.77.3 survives a bridge that says no, but not one that is not there.
         server.stop_listening()
         for served in (*services, *self._groups):

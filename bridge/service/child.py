@@ -134,8 +134,8 @@ class Child:
     def start(self) -> None:
         self.supervisor.start()
 
-    def wake(self) -> None:
-        """A request waits for it. One that sleeps starts; one that was given up is tried again if it has cooled down."""
+    def wake(self, is_awaited: bool = True) -> None:
+        """A request waits for it, or it may be of use. One that sleeps starts; one that was given up is tried again if it has cooled down."""
         if self.supervisor.state not in (State.STOPPED, State.FATAL):
             return
         if self.is_over:  # the session that it was for has ended, whoever still speaks for it
@@ -145,7 +145,7 @@ class Child:
             self._counts.wakes += 1
             self.log.info("child woken")
         self.start()
-        if self.supervisor.state is State.FATAL:  # not yet
+        if is_awaited and self.supervisor.state is State.FATAL:  # not yet
             self.relay.lost(self.relay.link.reason, self._clock(), for_good=True)
 
     def give_to(self, session: Session | None, role: str, log: Log) -> None:

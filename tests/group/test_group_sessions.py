@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -192,3 +193,35 @@ def test_a_session_that_is_over_takes_no_seat():
     group = SimpleNamespace(request_for=lambda call, member: "its request")
 
     assert isinstance(asyncio.run(Group.seated(group, SimpleNamespace(session=guest), SimpleNamespace(name="a"))), Refusal)
+
+
+def test_a_group_that_a_reload_takes_away_finishes_what_it_began(tmp_path):
+    config(tmp_path, {"few": ["a"]}, a=entry(zoo("echo")), b=entry(zoo("echo")))
+    with (
+        Bridge(None, "--config", tmp_path / "mcps.json", *with_admin(tmp_path)) as bridge,
+        Http(f"{bridge.url}/few") as http,
+        Modern(f"{bridge.url}/few") as modern,
+    ):
+        calls = [http.begin_call("a-slow", seconds=1.5)]
+        work = {"name": "a-progress", "arguments": {"steps": 3, "pause": 0.5}, "_meta": {"progressToken": "p"}}
+        calls += [client.begin("tools/call", work) for client in (http, modern)]
+        http.wait_for("notifications/progress")
+        config(tmp_path, a=entry(zoo("echo")), b=entry(zoo("echo")))
+        reloaded(bridge)
+
+        assert bridge.http.post("/few/mcp", json={}).status_code == 404
+        assert [text(call.result(20)) for call in calls] == ["slept 1.5", "3 steps", "3 steps"]
+        eventually(lambda: bridge.status()["mcps"]["a"]["sessions"] == 0)
+
+
+def test_a_call_that_waits_for_a_seat_when_the_bridge_stops_is_still_made(tmp_path):
+    file = config(tmp_path, taken=entry(zoo("echo"), isolation="session", max_children=1))
+    with Bridge(None, "--config", file) as bridge, Http(f"{bridge.url}/taken", listen=False) as holder:
+        with Http(f"{bridge.url}/all", listen=False) as client:
+            call = client.begin_call("taken-echo", message="waited")
+            eventually(lambda: bridge.status()["mcps"]["taken"]["sessions"] == 2)
+            bridge.process.send_signal(signal.SIGTERM)
+            eventually(lambda: bridge.logged("stopping"))
+            holder.delete()
+
+            assert text(call.result(20)) == "waited"

@@ -1,12 +1,15 @@
 """Which of several children of the same command gets a request, and where it goes on when one of them dies."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from world import Outbox, World
 
+from bridge.child.lifecycle import State
 from bridge.protocol import envelope, spelling
 from bridge.protocol.replicas import Replicas
+from bridge.service.child import Child
 
 SAFE, UNSAFE = {"name": "safe", "annotations": {"readOnlyHint": True}}, {"name": "unsafe"}
 
@@ -14,8 +17,9 @@ SAFE, UNSAFE = {"name": "safe", "annotations": {"readOnlyHint": True}}, {"name":
 class Replica(World):
     woken = 0
 
-    def wake(self) -> None:
+    def wake(self, is_awaited: bool = True) -> None:
         self.woken += 1
+        self.is_awaited = is_awaited
 
 
 def group(count: int = 2, *, opened: int | None = None) -> list[Replica]:
@@ -160,3 +164,19 @@ def test_a_replaced_one_is_asked_no_more_and_what_it_had_ends_there():
     worlds[0].answer(line, "ended")
 
     assert (got(worlds[0]), got(new), session.relay, outbox.answers[0]["result"]) == ([], ["after"], new.relay, "ended")
+
+
+def test_one_that_was_given_up_hears_nothing_of_calls_that_others_do():
+    """It starts where it has cooled down, but nobody waits for it: there is nothing to tell."""
+    worlds = group(opened=1)
+    session = worlds[0].session()
+    for number in range(3):
+        ask(worlds, session, id=number)
+    lost, relay = [], SimpleNamespace(is_asleep=False, link=SimpleNamespace(reason=""), lost=lambda *given, **more: lost.append(given))
+    supervisor = SimpleNamespace(state=State.FATAL, start=lambda: None)
+    child = SimpleNamespace(supervisor=supervisor, relay=relay, is_over=False, start=supervisor.start, _clock=lambda: 0.0)
+    Child.wake(child, worlds[1].is_awaited)
+
+    assert worlds[1].woken and lost == []
+    Child.wake(child)
+    assert len(lost) == 1
