@@ -366,9 +366,12 @@ def test_it_waits_for_calls_in_flight_and_stays_where_there_is_always_one(projec
     assert "waiting for 2 calls in flight" in capsys.readouterr().err
 
     monkeypatch.setattr(switch, "_in_flight", lambda *_: 1)
-    assert cli.main(["rollback", "clock", "--wait", "0"]) == 1
-    assert "1 calls are still in flight after 0 s" in capsys.readouterr().out
+    assert cli.main(["rollback", "clock", "--wait", "0.01"]) == 1
+    assert "1 calls are still in flight after 0.01 s" in capsys.readouterr().out
     assert pin(project) == "clock==1.1" and Scripted.did[-1] == "prepare clock==1.0"
+
+    assert cli.main(["rollback", "clock", "--wait", "0"]) == 0
+    assert pin(project) == "clock==1.0"
 
 
 def test_a_bridge_says_how_many_calls_are_in_flight(connect):

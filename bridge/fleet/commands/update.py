@@ -49,7 +49,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def declare_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wait", type=float, default=WAIT, metavar="SECONDS", help=f"so long for calls in flight, before it stays as it is ({WAIT:g})"
+        "--wait",
+        type=float,
+        default=WAIT,
+        metavar="SECONDS",
+        help=f"so long for calls in flight, before it stays as it is ({WAIT:g}; 0: do not wait, and lose them)",
     )
 
 

@@ -59,7 +59,8 @@ class Switch:
 
 
 def switch(one: Switch, running: Running | None, patience: float, say: Say) -> None:
-    """Raises Stays, and then it is as it was. Where nothing runs only the files change."""
+    """Raises Stays, and then it is as it was. Where nothing runs only the files change. A `patience` of 0 waits for no call and asks no
+    bridge for any: one that an MCP took the place of may say that there always is one."""
     has_begun = False
     try:
         with whole_or_not_at_all(*one.paths):
@@ -69,7 +70,8 @@ def switch(one: Switch, running: Running | None, patience: float, say: Say) -> N
             fleet = one.reload()
             one.prepare(running, fleet)
             urls = {name: running.url(fleet, name) for name in one.mcps if not fleet[name].is_remote}
-            _wait_until_nobody_calls(urls, running.headers, patience, say)
+            if patience:
+                _wait_until_nobody_calls(urls, running.headers, patience, say)
             has_begun = True
             _prove(one, running, fleet)
     except BaseException as why:
@@ -103,7 +105,9 @@ def _wait_until_nobody_calls(urls: Mapping[str, str], headers: Mapping[str, str]
     with Http() as http:
         while calls := sum(_in_flight(http, name, url, headers) for name, url in urls.items()):
             if time.monotonic() > deadline:
-                raise Stays(f"{calls} calls are still in flight after {patience:g} s: try again when fewer come, or --wait longer")
+                raise Stays(
+                    f"{calls} calls are still in flight after {patience:g} s: try again when fewer come, --wait longer, or --wait 0, which loses them"
+                )
             if not is_told:
                 say(f"waiting for {calls} calls in flight")
                 is_told = True
