@@ -84,16 +84,16 @@ class Pages:
         return JSONResponse({"status": status, "reason": reason, "mcps": each}, 200 if ready else 503)
 
     async def readyz_of(self, request: Request) -> Response:
-        if (group := self._group(request)) is not None:
+        if (group := self._group(request, request.path_params["name"])) is not None:
             return JSONResponse(group, 503 if group["status"] == "not ready" else 200)
         service = self.services.get(request.path_params["name"])
         if service is None or self._is_hidden(request, service):
             return _no_such_mcp(request)
         return self._readiness(request, service)
 
-    def _group(self, request: Request) -> dict[str, Any] | None:
-        """How the group of this address is, as who asks may see it; None where there is none."""
-        group, principal = self.groups.get(request.path_params["name"]), request.scope["bridge.principal"]
+    def _group(self, request: Request, name: str) -> dict[str, Any] | None:
+        """How the group of this name is, as who asks may see it; None where there is none."""
+        group, principal = self.groups.get(name), request.scope["bridge.principal"]
         is_known = self._known_caller(request) is not None
         if group is None or (is_known and group.is_hidden_from(principal)):
             return None
@@ -148,7 +148,9 @@ class Pages:
 
     async def status(self, request: Request) -> Response:
         said = {"version": __version__, "single": self.is_single, "mcps": self._all(request)}
-        return JSONResponse(said | ({"absent": absent} if (absent := self._absent(request)) else {}))
+        groups = {} if self.is_single else {name: word for name in self.groups if (word := self._group(request, name)) is not None}
+        more = {"groups": groups, "absent": self._absent(request)}
+        return JSONResponse(said | {what: some for what, some in more.items() if some})
 
     def _absent(self, request: Request) -> dict[str, str]:
         caller = self._known_caller(request)
@@ -179,7 +181,7 @@ class Pages:
         return status
 
     async def status_of(self, request: Request) -> Response:
-        if (group := self._group(request)) is not None:
+        if (group := self._group(request, request.path_params["name"])) is not None:
             return JSONResponse(group)
         service = self.services.get(request.path_params["name"])
         status = None if service is None else self._status(request, service)

@@ -3,6 +3,9 @@
 
 import { ask, forget, open, opened, Refused, token } from "./ask.js";
 
+/** Where clients reach what has this path here. */
+export const url = (path) => new URL(`${path}mcp`, location.href.split("#")[0]).href;
+
 const AT_ONCE = 6;
 const DEEPEST = 6; // lists and objects in each other, of what a bridge says
 
@@ -60,6 +63,7 @@ class Mcp {
 
 export const fleet = {
   mcps: new Map(), // by name
+  groups: {}, // by name: several of them at one address
   isDoor: false,
   isSingle: false,
   knowsAll: true, // whether there is a list of all: at the door for the operator alone
@@ -76,6 +80,7 @@ export async function look(heard) {
   if (fleet.isDoor) return lookThroughDoor(heard);
   fleet.version = String(said.version ?? "");
   keep(Object.keys(said.mcps));
+  fleet.groups = tamed(said.groups) ?? {};
   for (const [name, status] of Object.entries(said.mcps)) known(name, status);
   for (const [name, reason] of Object.entries(said.absent ?? {})) away(mcpOf(name), String(reason));
   heard();

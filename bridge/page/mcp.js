@@ -2,7 +2,7 @@
 
 import { ask } from "./ask.js";
 import { bytes, clock, duration, el, moment, name, plain, say } from "./dom.js";
-import { find, fleet } from "./fleet.js";
+import { find, fleet, url } from "./fleet.js";
 import { calls, number, times } from "./graph.js";
 import { address, pill } from "./overview.js";
 import { danger, toolsOf, toolView } from "./tool.js";
@@ -47,7 +47,7 @@ export function mcpView(key) {
 function factsOf({ said, facts, shared, path }) {
   const it = said ?? {};
   const told = [
-    ["Server", plain(it.server ?? "", 100)], ["Package", facts.package], ["Speaks", it.revision], ["Address", new URL(`${path}mcp`, location.href.split("#")[0]).href],
+    ["Server", plain(it.server ?? "", 100)], ["Package", facts.package], ["Speaks", it.revision], ["Address", url(path)],
     ["Age", shared?.age ? duration(shared.age) : ""], ["Restarts", it.restarts], ["Calls", it.calls], ["Errors", it.errors],
     ["Processes", it.children], ["Memory", it.memory_bytes ? bytes(it.memory_bytes) : ""], ["Sessions", it.sessions], ["In flight", it.in_flight],
     ["Isolation", it.isolation], ["Profile", it.profile], ["Callers", people(it.callers)], ["Needs", Array.isArray(facts.needs) ? facts.needs.join(", ") : ""],

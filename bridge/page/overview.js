@@ -1,7 +1,7 @@
 // All MCPs in one table, a row each.
 
 import { announce, duration, el, moment, name, plain, say } from "./dom.js";
-import { fleet, open } from "./fleet.js";
+import { find, fleet, open, url } from "./fleet.js";
 import { calls, number, sum, times } from "./graph.js";
 
 const COLUMNS = ["MCP", "State", "Tools", "Callers", "Calls a minute", "95th percentile", "Errors", "Age", "Last event"];
@@ -11,6 +11,7 @@ export function overview(look) {
   const body = el("tbody");
   const sums = el("dl", { class: "sums" });
   const filter = el("input", { type: "search", id: "filter", placeholder: "name, state or tool", oninput: show, autocomplete: "off", spellcheck: "false" });
+  const groups = el("section", {});
   const none = el("p", { class: "quiet", hidden: true }, "No MCP here is called so.");
   const root = el("div", {},
     el("h1", { tabindex: "-1" }, "All MCPs"),
@@ -20,7 +21,7 @@ export function overview(look) {
       el("caption", { class: "only-heard" }, "How each MCP is"),
       el("thead", {}, el("tr", {}, COLUMNS.map((title) => el("th", { scope: "col" }, title)))),
       body),
-    none);
+    none, groups);
 
   function show() {
     const wanted = filter.value.trim().toLowerCase();
@@ -48,6 +49,7 @@ export function overview(look) {
       row.update(mcp);
     }
     summarise(sums);
+    put(groups, groupsOf());
     show();
   }
 
@@ -81,8 +83,9 @@ function makeRow(mcp) {
 
 /** What a cell shows: replaced only if it is another thing, so that nothing flickers. */
 function put(cell, children) {
-  const fresh = el("td", {}, children);
-  if (!fresh.isEqualNode(el("td", {}, [...cell.childNodes].map((child) => child.cloneNode(true))))) cell.replaceChildren(...fresh.childNodes);
+  const fresh = cell.cloneNode(false);
+  fresh.append(...children.filter(Boolean));
+  if (!fresh.isEqualNode(cell)) cell.replaceChildren(...fresh.childNodes);
 }
 
 const figure = (text) => el("span", { class: "figure" }, text);
@@ -113,6 +116,33 @@ function summarise(sums) {
   const off = all.filter((mcp) => mcp.mood === "off").length;
   if (off) told.push(["not started, or elsewhere", off]);
   sums.replaceChildren(...told.map(([what, value, kind]) => el("div", { class: kind }, el("dt", {}, what), el("dd", {}, value))));
+}
+
+/** Several MCPs at one address: that, to be copied, and who is missing there and why. */
+function groupsOf() {
+  const all = Object.entries(fleet.groups);
+  if (!all.length) return [];
+  const rows = all.map(([key, group]) => {
+    const members = Object.entries(group.mcps ?? {});
+    const where = el("code", {}, url(`${encodeURIComponent(key)}/`));
+    const missing = members.filter(([, member]) => member.status !== "ready").map(([member, said]) =>
+      el("small", { class: "bad" }, name(member), ` is missing: ${said.reason || group.not_waited_for?.[member] || find(member)?.reason || said.state}`));
+    return el("li", {}, name(key),
+      el("span", {}, where, " ", el("button", { "aria-label": `Copy the address of ${key}`, class: "plain", onclick: () => copy(where) }, "Copy"),
+        el("small", {}, members.map(([member], index) => [index ? ", " : "", el("a", { href: address(member) }, name(member))]).flat()), missing));
+  });
+  return [el("h2", {}, "Groups: several MCPs at one address"), el("ul", { class: "happened groups" }, rows)];
+}
+
+/** Where a browser lets nothing be copied (without https) it is chosen, for whoever presses Ctrl+C. */
+async function copy(element) {
+  getSelection().selectAllChildren(element);
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    announce("copied");
+  } catch {
+    announce("chosen: copy it");
+  }
 }
 
 /** At a door that does not say which MCPs there are: a caller names those that its key is good for, and no other MCP gets to see it. */

@@ -36,7 +36,8 @@ def bridge(tmp_path_factory):
         "late": entry("late"),
         "keyless": {"command": "x", "env": {"KEY": "${PAGE_TEST_KEY}"}},
     }
-    (folder / "mcps.json").write_text(json.dumps({"mcpServers": servers}))
+    groups = {"dev": ["echo", "dead", "hostile"], "odd.1": {"mcps": ["hostile"]}}
+    (folder / "mcps.json").write_text(json.dumps({"mcpServers": servers, "groups": groups}))
     with Bridge(None, "--config", folder / "mcps.json", "--callers", folder / "callers.json", headers=HEADERS) as bridge:
         with Http(f"{bridge.url}/echo", headers=HEADERS) as client:
             for number in range(7):
@@ -150,7 +151,27 @@ def test_a_caller_sees_what_it_may(browser, bridge):
     show(page, "#/echo")
     page.until("document.querySelectorAll('nav li a').length == 2")
     assert page.run("document.querySelector('details').hidden") is True  # its log
+    show(page, "#/")
+    told = page.until("document.querySelector('.groups')?.innerText")
+    assert f"{bridge.url}/all/mcp" in told and "echo" in told and "hostile" not in page.text and "dead" not in page.text
     unbroken(page, bridge)
+
+
+def test_groups_are_shown_with_their_address_to_copy_and_who_is_missing_and_why(seen, bridge):
+    show(seen, "#/")
+    groups = seen.until(
+        "Object.fromEntries([...document.querySelectorAll('.groups li')].map(row => [row.querySelector('bdi').textContent, row.innerText]))"
+    )
+
+    assert groups.keys() == {"dev", "odd.1", "all"}
+    assert f"{bridge.url}/dev/mcp" in groups["dev"] and "echo, dead, hostile" in groups["dev"]
+    assert "dead is missing: " in groups["dev"] and "API_KEY is not set" in groups["dev"] and "echo is missing" not in groups["dev"]
+    seen.tab_to("[aria-label='Copy the address of dev']", 90)
+    seen.press("Enter")
+    assert seen.until("getSelection().toString()") == f"{bridge.url}/dev/mcp"
+    seen.until("['copied', 'chosen: copy it'].includes(document.querySelector('#live').textContent)")
+    assert seen.run("document.activeElement.textContent") == "Copy"
+    unbroken(seen, bridge)
 
 
 def test_everything_can_be_done_with_the_keyboard_alone(browser, bridge):
