@@ -1,4 +1,7 @@
-"""What starts LiteLLM, and gives it another configuration without starting it anew (compose/litellm_server.py)."""
+"""What starts LiteLLM, and gives it another configuration without starting it anew (compose/litellm_server.py).
+
+One of each version for all tests, which stand in their order: the last one ends it.
+"""
 
 import json
 import os
@@ -46,6 +49,16 @@ class Started:
     def key(self, value: str) -> None:
         (self.home / "keys").mkdir(exist_ok=True)
         (self.home / "keys/LITELLM_MASTER_KEY").write_text(value)
+        self.own = value
+
+    def reloads(self) -> None:
+        """SIGHUP, until it serves."""
+        before = int(self.served()[1])
+        os.kill(self.process.pid, signal.SIGHUP)
+        eventually(lambda: int(self.served()[1]) == before + 1, 60)
+
+    def children(self) -> list[str]:
+        return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
 
     def served(self) -> list[str]:
         assert self.process.poll() is None, (self.home / "log").read_text()[-2000:]
@@ -59,8 +72,8 @@ class Started:
         assert (done.returncode, done.stderr) == (code, "")
         return done.stdout
 
-    def models(self, key: str = KEY) -> list[str]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/models", headers={"Authorization": f"Bearer {key}"})
+    def models(self) -> list[str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/models", headers={"Authorization": f"Bearer {self.own}"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return [one["id"] for one in json.load(answer)["data"]]
 
@@ -74,9 +87,9 @@ def configuration(model: str) -> str:
     )
 
 
-@pytest.fixture(params=["litellm_1773", "litellm_newest"])
-def started(request, tmp_path):
-    made = Started(getattr(environments, request.param)(), tmp_path)
+@pytest.fixture(scope="module", params=["litellm_1773", "litellm_newest"])
+def started(request, tmp_path_factory):
+    made = Started(getattr(environments, request.param)(), tmp_path_factory.mktemp("home"))
     try:
         yield made
     finally:
@@ -89,28 +102,15 @@ def started(request, tmp_path):
 
 def test_litellm_takes_another_configuration_and_other_keys_in_the_same_process(started):
     first = started.models()
-    other = f"{KEY}9c"
-    started.key(other)
+    started.key(f"{KEY}9c")
     started.take(configuration("two"))
-    second = started.models(other)
+    second = started.models()
     (started.home / "litellm-taken.yaml").unlink()  # as where there is no container: the file counts
     (started.home / "config.yaml").write_text(configuration("three"))
-    os.kill(started.process.pid, signal.SIGHUP)
-    eventually(lambda: started.served()[1] == "3", 60)
+    started.reloads()
 
-    assert (first, second, started.models(other)) == (["one"], ["two"], ["three"])
-    assert started.served()[0] == str(started.process.pid)
-
-
-def test_one_that_hangs_is_replaced_too_and_one_that_ends_is_not_kept_alive(started):
-    [server] = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
-    os.kill(int(server), signal.SIGSTOP)
-    started.take(configuration("two"))
-
-    assert started.models() == ["two"]
-    [server] = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
-    os.kill(int(server), signal.SIGKILL)
-    assert started.process.wait(20) == 128 + signal.SIGKILL
+    assert (first, second, started.models()) == (["one"], ["two"], ["three"])
+    assert started.served()[:2] == [str(started.process.pid), "3"]
 
 
 BAD = [
@@ -123,15 +123,14 @@ BAD = [
 def test_a_configuration_that_it_refuses_changes_nothing_and_its_reason_is_told(started):
     """Also after that it may be given another one, and begins with the last good one."""
     started.take(configuration("good"))
-    eventually(lambda: len(children(started)) == 1, 40)
-    before = children(started)
+    eventually(lambda: len(started.children()) == 1, 40)
+    before = started.children()
     for bad in BAD[:2]:
         said = started.take(bad, code=3)
         assert why(said), said
-        assert started.models() == ["good"] and children(started) == before
+        assert started.models() == ["good"] and started.children() == before
     (started.home / "config.yaml").write_text("mcp_servers: [")
-    os.kill(started.process.pid, signal.SIGHUP)
-    eventually(lambda: started.served()[1] == "3", 60)
+    started.reloads()
     again = started.models()
     started.take(configuration("better"))
 
@@ -139,6 +138,7 @@ def test_a_configuration_that_it_refuses_changes_nothing_and_its_reason_is_told(
 
 
 def test_nobody_is_refused_while_another_configuration_is_taken(started):
+    started.take(configuration("one"))
     codes, is_over = [], threading.Event()
 
     def ask() -> None:
@@ -161,5 +161,12 @@ def test_nobody_is_refused_while_another_configuration_is_taken(started):
     assert codes[-1] == ["three"]
 
 
-def children(started: Started) -> list[str]:
-    return Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
+def test_one_that_hangs_is_replaced_too_and_one_that_ends_is_not_kept_alive(started):
+    eventually(lambda: len(started.children()) == 1, 40)
+    os.kill(int(started.children()[0]), signal.SIGSTOP)
+    started.take(configuration("four"))
+
+    assert started.models() == ["four"]
+    [server] = started.children()
+    os.kill(int(server), signal.SIGKILL)
+    assert started.process.wait(20) == 128 + signal.SIGKILL
