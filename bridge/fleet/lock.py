@@ -319,7 +319,8 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
     tree["name"] = name  # npm takes it from the folder, which is a temporary one
     for place, package in tree["packages"].items():
         package.pop("funding", None)  # who wants money for it: nothing that npm needs
-        if place and "integrity" not in package and not package.get("link"):
+        # What is in a package's own archive (`inBundle`) is covered by the hash of that.
+        if place and not {"integrity", "link", "inBundle"} & package.keys():
             raise CannotLock(f"{name}: {place.removeprefix('node_modules/')} has no hash: it does not come from a registry")
     return [
         File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n"),

@@ -22,8 +22,11 @@ A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those tha
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
+WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 MANY = 6  # variables that are tried at once
-BESIDE_A_KEY = re.compile(r"_(UR[IL]|HOST|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN)$")
+BESIDE_A_KEY = re.compile(
+    r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"
+)
 BESIDE_AN_ADDRESS = re.compile(r"_(USER|USERNAME|DB|DATABASE)$")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
@@ -48,6 +51,9 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
+    last = draft.command[-1] if draft.command else ""
+    if last.startswith("--") and last in needs.last_words(seen) and WANTS_A_VALUE.search(needs.last_words(seen)):
+        return replace(draft, command=(*draft.command, f"${{{_variable(draft.name + last)}}}"))
     if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(_variable(flag.lstrip("-"))):  # that has a value
         return replace(draft, command=(*draft.command, flag))
     if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
@@ -184,7 +190,7 @@ def _plain(variable: str, name: str) -> str:
 def own_place(variable: str, name: str) -> str:
     if re.search("(^|_)(DB|DATABASE|SQLITE)", variable):
         return f"{DATA}/{name}.db"
-    return f"{DATA}/{name}.json" if "FILE" in variable else DATA
+    return f"{DATA}/{name}.json" if re.search("FILE(?!S)", variable) else DATA
 
 
 def unsaid(draft: Draft, seen: Seen) -> list[str]:
@@ -252,6 +258,14 @@ def with_storage(draft: Draft, seen: Seen) -> Draft:
         cwd=DATA if found.cwd and not draft.cwd else draft.cwd,
         why=draft.why | {"volumes": f"{found.why}: kept, not lost at the next start"},
     )
+
+
+def with_home(draft: Draft, seen: Seen) -> Draft:
+    """A home that is kept, where its README says that it keeps something there, and nothing else is kept."""
+    if not seen.report["home"] or draft.volumes or "HOME" in draft.env:
+        return draft
+    why = f"its README keeps ~/{seen.report['home']}: kept, not lost at the next start"
+    return replace(draft, volumes=(volume(draft.name, DATA),), env=draft.env | {"HOME": DATA}, why=draft.why | {"volumes": why})
 
 
 def with_places(draft: Draft) -> Draft:

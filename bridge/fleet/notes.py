@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from bridge.fleet.draft import Draft, comment, holds_secret
-from bridge.fleet.mends import NO_FILE, OWN_DOOR, targets, with_a_name
+from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, targets, with_a_name
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
@@ -32,6 +32,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             _why_not(draft, best, lacking),
             *([f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"] if wanted else []),
             *_with_a_name(best),
+            *_login(best),
             *filter(None, [draft.why.get("instead")]),
             _egress(draft),
         ]
@@ -97,11 +98,24 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         )
     if wanted := needs.not_in_a_package(closed):
         yield wanted
-    for name in needs.programs(closed):
-        if name not in needs.DEBIAN and "." not in name:
-            yield f"it looks for the program {name}, which is not in its image: the Debian package that has it belongs into `apt`"
+    if programs := [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]:
+        yield f"it starts {named(programs)}, which its image has not: the Debian package that has that belongs into `apt`"
+    if not draft.smoke:
+        yield from _login(closed)
     if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):
         yield f"some of its calls want an account or a key: {account}"
+
+
+def _login(seen: Seen) -> Iterator[str]:
+    if command := seen.report["login"]:
+        kept = seen.report["home"]
+        place = kept.rpartition("/")[0] or kept
+        brings = (
+            f": volumes: [/your/home/{place}:{DATA}/{place}] brings what that writes"
+            if kept
+            else ", and bring what that writes by a volume"
+        )
+        yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
 
 
 def _with_a_name(seen: Seen) -> Iterator[str]:

@@ -116,7 +116,8 @@ def look_at_npm(package: str) -> About:
         about = json.loads(said)
         about = about[-1] if isinstance(about, list) else about  # a range has several
         programs = about.get("bin") or {}  # a path alone is a program that is called like the package
-        programs = [about["name"].rpartition("/")[2]] if isinstance(programs, str) else list(programs)
+        programs = [about["name"]] if isinstance(programs, str) else list(programs)
+        programs = [one.rpartition("/")[2] for one in programs]  # as npm links them
         return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
     except Failed as error:
         if why := unreached(error.printed):

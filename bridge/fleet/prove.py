@@ -25,6 +25,7 @@ from bridge.fleet.mends import (
     with_a_name,
     with_beside,
     with_files,
+    with_home,
     with_named,
     with_options,
     with_places,
@@ -33,6 +34,7 @@ from bridge.fleet.mends import (
 )
 from bridge.fleet.project import Project
 from bridge.fleet.publishers import with_published
+from bridge.fleet.sdks import with_sdks
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
@@ -110,9 +112,11 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
+        shown = () if table.asked else [one["name"] for one in seen.report["published"] if one["shown"]]
         better = draft if table.asked else with_published(draft, seen)  # an operator who says what he sets knows what he needs
+        better = with_sdks(better, shown)
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
-            better = with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen)
+            better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
         if better == draft and not seen.report["started"]:
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
@@ -188,6 +192,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
     egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed))
+    draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
     lacking = [name for name in stanza.missing(values | table.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)

@@ -7,7 +7,7 @@ belongs to them. A value that everybody may keep is not set.
 import re
 from dataclasses import replace
 
-from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank
+from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
 from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
 from bridge.fleet.parts import VARIABLE
 from bridge.fleet.secrecy import reveals
@@ -22,10 +22,13 @@ NOT_FOR_IT = re.compile(
 SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
-A_KEYS_FILE = re.compile(r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$")
+A_KEYS_FILE = re.compile(
+    r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KEY_?FILE$"
+)
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
-A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|SITE|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
+A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
+ONE_OF_A_KIND = re.compile(r"_(PRO|DEMO|FREE|TEST|SANDBOX|LIVE|PROD|PRODUCTION|DEV|DEVELOPMENT|STAGING)(?=_)")
 ONLY_OPERATORS_KNOW = re.compile(
     r"your|votre|example|<|\.\.\.|xxx|abc|xyz|12345|\bdemo\b|\bfoo|\bmy\w+|\bmy[-_]|company|acme|insert|input:|path/to|[@$]|\w \w+ \w",
     re.IGNORECASE,
@@ -55,7 +58,13 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     ]
     # Who shows keys of many services at once shows what there is.
     is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
-    needed = {one["name"] for one in every if (one["needed"] and not is_of_many and not _has_a_default(one)) or _would_find_itself(one)}
+    needed = {
+        one["name"]
+        for one in every
+        if not is_of_many and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one, every))
+    }
+    kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
+    needed = {name for name in needed if not ONE_OF_A_KIND.search(name) or kinds.count(ONE_OF_A_KIND.sub("", name)) < 2}
     plain = {
         one["name"]: value
         for one in every
@@ -63,7 +72,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     }
     optional = [one["name"] for one in (*keys, *beside) if one["name"] not in {*needed, *plain}]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
-    files = [one["name"] for one in keys if A_FILES_PATH.match(one["value"])]
+    files = [one["name"] for one in keys if A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
     better = with_places(
         replace(
             draft,
@@ -95,7 +104,8 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
         )
         and one["name"].lower() not in {key["name"].lower() for key in shown}
     ]
-    return shown + told[:MOST_KEYS]
+    keys = shown + told[:MOST_KEYS]
+    return [one for one in keys if one["name"].removesuffix("_FILE") not in {key["name"] for key in keys if key is not one}]
 
 
 def _first_word(one: Variable) -> str:
@@ -105,7 +115,8 @@ def _first_word(one: Variable) -> str:
 def _is_key(one: Variable) -> bool:
     value = (one["value"] or one["default"]).lower()
     is_no_key = value in ("true", "false") or (value.startswith(("sqlite:", "file:")) and not one["needed"])
-    return not is_no_key and (holds_secret(one["name"]) or bool(A_KEYS_FILE.search(one["name"])))
+    stands_for_one = is_blank(value) and is_secret(re.sub(r"\W+", "_", value).strip("_"))  # <your session cookie>
+    return not is_no_key and (holds_secret(one["name"]) or stands_for_one or bool(A_KEYS_FILE.search(one["name"])))
 
 
 def _is_of_others(name: str) -> bool:
@@ -117,9 +128,11 @@ def _has_a_default(one: Variable) -> bool:
     return bool(A_PERSONS.search(one["name"])) and not _is_for_operators(one["default"])
 
 
-def _would_find_itself(one: Variable) -> bool:
-    """An address that everybody sets, and that would be that of the container itself where nobody does."""
-    return one["first"] and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
+def _would_find_itself(one: Variable, every: list[Variable]) -> bool:
+    """An address that everybody sets (or that is only told, where no configuration is shown), and that would be that of the container itself
+    where nobody does."""
+    is_set = one["first"] or not any(other["shown"] for other in every)
+    return is_set and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
 
 
 def _is_for_operators(value: str) -> bool:
@@ -129,6 +142,8 @@ def _is_for_operators(value: str) -> bool:
 def _value(one: Variable, name: str) -> str:
     """What stands for it in the stanza; empty where the example says what is there anyhow."""
     reference, value = f"${{{one['name']}}}", one["value"] or one["default"]
+    if one["selects"]:
+        return value if PLAIN.fullmatch(value) else ""
     if "://" not in value and (SURELY_A_PLACE.search(one["name"]) or A_PLACE.search(value)):
         return own_place(one["name"], name)
     if A_PERSONS.search(one["name"]):

@@ -140,7 +140,12 @@ STRANGERS = {
     # an executable (Go) by npm, one package for each machine; ends without a cluster
     "kube": (
         ["--npm", "kubernetes-mcp-server@0.0.67"],
-        {"npm": "kubernetes-mcp-server@0.0.67", "command": "kubernetes-mcp-server", "egress": False},
+        {
+            "npm": "kubernetes-mcp-server@0.0.67",
+            "command": "kubernetes-mcp-server",
+            "secrets": {"KUBECONFIG": {"as": "file"}},
+            "egress": True,
+        },
         "no current-context is set and no contexts are defined in kubeconfig",
     ),
     # an executable (.NET) by npm; the server is a command of one of its commands, and its calls want an account

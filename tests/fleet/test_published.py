@@ -9,7 +9,8 @@ import pytest
 from bridge.fleet import add, mends, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.publishers import with_published
-from bridge.fleet.trial import published, witness
+from bridge.fleet.sdks import with_sdks
+from bridge.fleet.trial import needs, published, witness
 from bridge.fleet.trial.calls import Call
 from bridge.fleet.trial.container import Seen
 
@@ -329,3 +330,118 @@ def test_an_operator_who_says_what_he_sets_is_asked_for_nothing_else_that_is_onl
     draft, _ = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",), secrets=("SITE_TOKEN",)), {}, add._checked)
 
     assert (draft.secrets, draft.env) == (("SITE_TOKEN",), {})
+
+
+# ---- several ways in -------------------------------------------------------------------
+
+
+def test_a_configuration_that_has_less_is_none_where_it_is_one_of_many():
+    it = shown({"A_KEY": "<key>"})
+
+    assert needed(shown(None), *[it] * 5) == {"A_KEY": True}
+    assert needed(shown(None), *[it] * 2) == {"A_KEY": False}
+
+
+def test_of_two_ways_in_the_one_with_a_key_is_taken_and_said():
+    it = drafted(
+        shown({"IT_AUTH_METHOD": "browser", "IT_ORG_URL": "https://your-org.io"}),
+        shown({"IT_AUTH_METHOD": "pat", "IT_ORG_URL": "https://your-org.io", "IT_PAT": "<pat>"}),
+    )
+
+    assert (it.env, it.secrets, it.optional) == ({"IT_AUTH_METHOD": "pat", "IT_ORG_URL": "${IT_ORG_URL}"}, ("IT_PAT",), ())
+
+
+@pytest.mark.parametrize("heading", ["### Multiple clusters", "### Advanced", "### Alternative: a file"])
+def test_what_stands_under_a_heading_of_some_is_not_what_everybody_sets(heading):
+    assert needed(heading, shown({"A_FILE": "x"}), "### Start", shown({"A_KEY": "x"})) == {"A_KEY": True, "A_FILE": False}
+
+
+def test_keys_of_a_test_and_of_a_real_account_are_one_or_the_other():
+    it = drafted(shown({"IT_PRO_API_KEY": "x", "IT_DEMO_API_KEY": "x"}))
+
+    assert set(it.optional) == {"IT_PRO_API_KEY", "IT_DEMO_API_KEY"}
+
+
+def test_a_block_that_starts_it_for_clients_elsewhere_is_not_of_this_one():
+    assert drafted("```\nexport HTTP_PORT=3000\nexport API_KEYS=your-key\n```").secrets == ()
+
+
+def test_an_environment_of_something_else_is_not_of_this_one():
+    assert list(needed(shown({"IT_KEY": "x"}), '"env": {"API_TOKEN": "op://vault/it"}')) == ["IT_KEY"]
+
+
+def test_a_key_is_one_by_what_stands_in_its_place_too():
+    assert drafted(shown({"IT_MEMBER": "<your-session-cookie>"})).secrets == ("IT_MEMBER",)
+
+
+# ---- what SDKs look for ----------------------------------------------------------------
+
+
+def test_an_sdk_gets_its_keys_in_the_place_of_a_profile_and_its_region():
+    region = "${AWS_REGION:-us-east-1}"
+    it = with_sdks(Draft("it", env={"AWS_PROFILE": "${AWS_PROFILE}", "AWS_REGION": "${AWS_REGION}"}))
+    shown_only = with_sdks(Draft("it"), ["AWS_PROFILE"])
+
+    assert it.env == shown_only.env == {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    assert it.secrets == ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    assert it.optional == shown_only.optional == ("AWS_SESSION_TOKEN",)
+    assert with_sdks(it) == it
+
+
+def test_an_sdk_beside_a_key_of_its_own_may_be_left_out():
+    it = with_sdks(Draft("it", secrets=("IT_KEY",)), ["AWS_PROFILE"])
+
+    assert set(it.secrets) - set(it.optional) == {"IT_KEY"}
+
+
+@pytest.mark.parametrize("name", ["GOOGLE_APPLICATION_CREDENTIALS", "KUBECONFIG"])
+def test_the_file_that_an_sdk_reads_is_a_secret_that_is_one(name):
+    assert with_sdks(Draft("it", env={name: "/data"})) == Draft("it", secrets=(name,), as_files=(name,))
+    assert with_sdks(Draft("it", secrets=("IT_KEY",))) == Draft("it", secrets=("IT_KEY",))
+
+
+@pytest.mark.parametrize(
+    "says, key",
+    [
+        ("You must specify a region.", "AWS_ACCESS_KEY_ID"),
+        ("The config profile (x) could not be found", "AWS_ACCESS_KEY_ID"),
+        ("Could not load the default credentials", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("DefaultAzureCredential failed to retrieve a token", "AZURE_CLIENT_SECRET"),
+        ("no configuration has been provided, try setting KUBERNETES_MASTER environment variable", "KUBECONFIG"),
+    ],
+)
+def test_what_an_sdk_says_that_finds_no_account_names_its_keys(says, key):
+    report = witness._nothing_yet()
+    report.update(words=[says])
+
+    assert key in needs.missing(Seen(report)) and not {"KUBERNETES_MASTER"} & {*needs.missing(Seen(report))}
+
+
+# ---- what is done by hand --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line, command",
+    [
+        ("npx -y @me/site-mcp auth", "npx -y @me/site-mcp auth"),
+        ("$ site-mcp login --device  # once", "site-mcp login --device"),
+        ("npx @me/site-mcp setup", ""),
+        ("gh auth login", ""),
+    ],
+)
+def test_a_command_of_its_own_that_logs_in_is_found(line, command):
+    assert published.login(f"```bash\n{line}\n```", ["@me/site-mcp", "site-mcp"]) == command
+
+
+@pytest.mark.parametrize(
+    "line, path",
+    [
+        ("Tokens are stored in `~/.site-mcp/tokens.json`.", ".site-mcp/tokens.json"),
+        ("It saves what it knows to ~/.config/site/data.db", ".config/site/data.db"),
+        ("Claude keeps it in ~/.claude.json, Cursor has it stored in ~/.cursor/mcp.json", ""),
+        ("It stores logs in ~/.site-mcp/logs/", ""),
+        ("Look into ~/.site-mcp", ""),
+    ],
+)
+def test_what_it_keeps_in_its_home_is_what_its_readme_says(line, path):
+    assert published.home(line, "@me/site-mcp") == path

@@ -60,6 +60,10 @@ def seen(
     shown=(),
     patterns=(),
     published=(),
+    login="",
+    home="",
+    starts=(),
+    speaks_to=(),
 ):
     report = {
         "began": 1.0,
@@ -76,6 +80,10 @@ def seen(
         "shown": list(shown),
         "patterns": list(patterns),
         "published": list(published),
+        "login": login,
+        "home": home,
+        "starts": list(starts),
+        "speaks_to": list(speaks_to),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -950,7 +958,48 @@ def test_what_a_server_of_http_advises_is_not_why_it_does_not_answer():
     words = ["set IT_TOOLS to reduce context", "listening on http://0.0.0.0:3000/mcp"]
 
     assert needs.missing(seen(words=words, started=0.0, why_not="no answer within 5 s of saying that it listens")) == []
-    assert needs.missing(seen(words=words[:1], started=0.0, why_not="it ended")) == ["IT_TOOLS"]
+    assert needs.missing(seen(words=words[:1], started=0.0, why_not="it ended")) == []
+    assert needs.missing(seen(words=["set IT_KEY"], started=0.0, why_not="it ended")) == ["IT_KEY"]
+
+
+def test_an_option_that_ends_the_command_and_wants_a_value_gets_one_of_the_operator_s():
+    it = Draft("it", {"npm": "it@1"}, ("it", "--project-id"))
+    said = seen(words=["Error: Missing value for argument: --project-id"], started=0.0)
+
+    assert mends.with_options(it, said).command == ("it", "--project-id", "${IT_PROJECT_ID}")
+
+
+@pytest.mark.parametrize(
+    "calls, speaks_to, login, allowed",
+    [
+        ([made("look")], [], "", False),
+        ([made("look")], ["api.site.io"], "", True),
+        ([made("look"), made("find", "Invalid id")], ["api.site.io"], "", True),
+        ([made("look"), made("find")], ["api.site.io"], "", False),
+        ([made("look"), made("find")], [], "npx it auth", True),
+    ],
+)
+def test_a_network_that_its_code_asks_and_no_call_disproved_is_allowed(calls, speaks_to, login, allowed):
+    it = findings.egress(seen(*calls, tools=[tool("look"), tool("find")], speaks_to=speaks_to, login=login), False)
+
+    assert it.allowed is allowed
+
+
+def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
+    it = seen(words=["Error: no credentials"], started=0.0, login="npx it-mcp auth", home=".it-mcp/tokens.json")
+    draft = mends.with_home(Draft("it", {"npm": "it@1"}, ("it",), why={"egress": ""}), it)
+    told = notes.of_one_that_did_not_start(draft, it, [], [])
+
+    assert (draft.env, draft.volumes) == ({"HOME": "/data"}, ("it-data:/data",))
+    assert any("`npx it-mcp auth`" in line and "/your/home/.it-mcp:/data/.it-mcp" in line for line in told)
+
+
+def test_a_program_that_its_code_starts_and_its_readme_names_belongs_into_its_image_or_is_told():
+    it = seen(made("look"), starts=["ffmpeg", "kubectl", "create"])
+
+    assert needs.debian_packages(needs.programs(it)) == ["ffmpeg"]
+    assert [line for line in notes._lacks(Draft("it"), it) if "kubectl" in line]
+    assert not [line for line in notes._lacks(Draft("it"), it) if "create" in line]
 
 
 def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():

@@ -87,6 +87,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
     if account := wants_login(seen):
         return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)
+    if report["login"]:
+        return Egress(True, f"its README logs in somewhere: {report['login']}", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(optional)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
@@ -99,6 +101,10 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools without", hosts)
     if report["started"] and hosts and uncalled > 0:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
+    unproved = len(report["tools"]) - sum(map(_works, report["calls"]))
+    if report["started"] and unproved > 0 and (speaks_to := [one for one in report["speaks_to"] if _host(one)]):
+        about = f"its code asks {speaks_to[0]}, and {unproved} of its {len(report['tools'])} tools were not called, or failed"
+        return Egress(True, about, tuple(dict.fromkeys([*hosts, *speaks_to])))
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from bridge.fleet.engines.reason import BAD
+from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK
 from bridge.fleet.trial.container import Seen
@@ -15,21 +16,18 @@ WANTS = re.compile(
     re.IGNORECASE,
 )
 NO_VARIABLE = re.compile(
-    r"^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
+    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
     r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
+)
+# What one may set, and need not.
+ADVICE = re.compile(
+    r"\bto (?:limit|filter|restrict|reduce|narrow|enable|disable|silence|suppress|change|override|customi[sz]e|opt out)\b", re.IGNORECASE
 )
 MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not ", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
 TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
 MOST_GUESSES = 4
-# What SDKs say that look for an account by themselves, and the variables that they look into.
-ACCOUNTS = (
-    (
-        re.compile(r"Unable to locate credentials|Could not load credentials from any providers"),
-        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    ),
-)
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
 A_LOCAL_FILE = re.compile(
     r"\bfile:|\b(local|absolute) (file|path)|\bfile ?paths?\b|\bpath (to|of) (the |a |an )?[\w ]*(file|image|folder|directory|document)\b",
@@ -74,7 +72,22 @@ PERHAPS_A_PROGRAM = re.compile(
 # A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
-OF_A_DESK = {"xdg-open", "open", "start", "explorer", "osascript", "sudo", "pbcopy", "xclip"}  # nothing that a container could have
+NOT_OF_DEBIAN = {"aws", "az", "docker", "gcloud", "gh", "go", "helm", "kubectl", "lake", "op", "podman", "terraform", "tilt"}
+OF_A_DESK = {
+    "npm",
+    "npx",
+    "pnpm",
+    "uv",
+    "uvx",
+    "xdg-open",
+    "open",
+    "start",
+    "explorer",
+    "osascript",
+    "sudo",
+    "pbcopy",
+    "xclip",
+}  # nothing that a container could have
 # What no package of npm or PyPI brings, by what is said where it is not there, and the way out.
 NOT_IN_A_PACKAGE = (
     (
@@ -207,6 +220,7 @@ def programs(seen: Seen) -> list[str]:
     texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
     found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
     found += [one[1] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text) if one[1].lower() in DEBIAN]
+    found += [name for name in report["starts"] if name in DEBIAN or name in NOT_OF_DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)
     return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
 
@@ -254,7 +268,7 @@ def wants_configuration(seen: Seen) -> bool:
 
 def wants_account(seen: Seen) -> str:
     """What the first call said that failed for want of an account or a key; empty if none did."""
-    says = (NO_KEY, *(pattern for pattern, _ in ACCOUNTS))
+    says = (NO_KEY, *(sdk.says for sdk in SDKS))
     return next((call["complaint"] for call in seen.report["calls"] if any(one.search(call["complaint"]) for one in says)), "")
 
 
@@ -299,13 +313,13 @@ def _lines_of_its_calls(seen: Seen) -> list[str]:
 def _first(lines: Iterable[str]) -> list[str]:
     lines = list(lines)
     named = [name for line in lines for group in _groups(line)[:1] for name in group]
-    known = [name for line in lines for says, names in ACCOUNTS if says.search(line) for name in names]
+    known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
 
 
 def _groups(line: str) -> list[list[str]]:
     """The variables that a line wants, and after them those that would do in their place: "KEY, or both USER and PASSWORD"."""
-    if not WANTS.search(line):
+    if not WANTS.search(line) or ADVICE.search(line):
         return []
     every = list(_variables(line))
     parts = [(part, [name for name in every if re.search(rf"\b{name}\b", part)]) for part in OR.split(line)]

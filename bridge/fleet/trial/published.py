@@ -8,7 +8,7 @@ these leave open nothing is guessed.
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -38,7 +38,10 @@ LISTED = re.compile(r"^\s*(?:[-*+•]|\d+\.)\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-
 HEADING = re.compile(
     r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
 )
-OPTIONAL = re.compile(r"\boptional(?:ly)?\b|\bnot required\b|\bcan be omitted\b|\bif omitted\b", re.IGNORECASE)
+OPTIONAL = re.compile(
+    r"\boptional(?:ly)?\b|\bnot required\b|\bcan be omitted\b|\bif omitted\b|\bdefaults?(?: to| is|:)? (?:empty|none|unset|not set|null)\b",
+    re.IGNORECASE,
+)
 DEFAULT = re.compile(
     r"\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
     re.IGNORECASE,
@@ -49,20 +52,44 @@ CONDITION = re.compile(
     r"\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
     re.IGNORECASE,
 )
-# Of a variable of what this is not: a server that clients reach by HTTP.
+IN_SOME_CASES = re.compile(r"\((?:for|if|when|only)\b", re.IGNORECASE)
+WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=)[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
+# Of a variable of what this is not: a server that clients reach by HTTP, or that runs on somebody's desk.
 REMOTE = re.compile(
-    r"\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
+    r"^\W*(?:macOS|Windows)\b[: ]|\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
     re.IGNORECASE,
 )
 UNDER_A_CONDITION = re.compile(
     r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*)\b", re.IGNORECASE
 )  # in a column of yes and no
-YES = re.compile(r"^\W*(?:yes|required|true|mandatory|y|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
+YES = re.compile(r"^\W*(?:yes|required|true|mandatory|y|stdio(?= *$)|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
 NO = re.compile(r"^\W*(?:no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE)
 NOTHING = re.compile(r"^[^\w\"']*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?[^\w\"']*$", re.IGNORECASE)
 FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
 RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
-TELLS = re.compile(r"--?[\w-]*(?:key|token|secret|pass|user|auth|ur[il]|dsn|host|credential|login|mail|header|connection)", re.IGNORECASE)
+TELLS = re.compile(
+    r"--?[\w-]*(?:key|token|secret|pass|user|auth|ur[il]|dsn|host|credential|login|mail|header|connection|profile|config)", re.IGNORECASE
+)
+OF_AN_OPERATOR = re.compile(r"your|abc|xyz|123|<", re.IGNORECASE)
+# What says which of several ways in is taken.
+SELECTS = re.compile(r"(AUTH|AUTHENTICATION|CONNECTION|LOGIN|CREDENTIALS?)_(METHOD|TYPE|MODE|KIND|FLOW)$")
+A_SIDE_WAY = re.compile(
+    r"\b(?:multi(?:ple)?|advanced|alternative(?:ly)?|optional(?:ly)?)\b", re.IGNORECASE
+)  # in the heading of a configuration
+# Of a block of lines that starts it for clients elsewhere.
+# Commands by which a person logs in, and what is kept of that.
+BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
+IN_HOME = re.compile(r"(?:~|\$HOME|\$\{HOME\})/((?:\.[\w.-]+|[\w.-]*mcp[\w.-]*)(?:/[\w.@-]+)*)")
+KEEPS = re.compile(
+    r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
+    re.IGNORECASE,
+)
+NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|mcp\.json$|config\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
+SERVES = re.compile(
+    r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
+    re.IGNORECASE | re.MULTILINE,
+)
+FEW = 4  # of so many configurations, one that has less says nothing
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
@@ -74,6 +101,7 @@ class Variable(TypedDict):
     default: str
     shown: bool  # in a client's configuration
     first: bool  # in the first of these
+    selects: bool  # it says which of several ways in is taken, and its value goes with the others
 
 
 @dataclass(frozen=True)
@@ -83,6 +111,7 @@ class _Shown:
     values: dict[str, str]
     words: dict[str, bool]
     whole: bool
+    aside: bool = False  # under a heading that says that it is not what everybody sets
 
 
 @dataclass
@@ -119,7 +148,8 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
         for name, word in shown.words.items():
             said.add(name, word)
     whole = [shown for shown in every if shown.whole]
-    lead = next(iter([*whole, *(shown for shown in every if shown.values)]), _Shown({}, {}, True))
+    every = [shown for shown in every if shown.whole or not shown.values or _belongs(shown, whole)]
+    lead = _lead(whole, every)
     names = dict.fromkeys(
         [*lead.values, *(name for shown in every for name in shown.values), *(name for name in said.values if name not in said.remote)]
     )
@@ -128,24 +158,72 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             name=name,
             needed=_needed(name, said, lead, whole, every),
             said=said.of(name) is not None,
-            value=next((shown.values[name] for shown in every if shown.values.get(name)), ""),
+            value=next((shown.values[name] for shown in (lead, *every) if shown.values.get(name)), ""),
             default=said.values.get(name, ""),
             shown=any(name in shown.values for shown in every),
             first=name in lead.values,
+            selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
         for name in names
     ]
+
+
+def _lead(whole: list[_Shown], every: list[_Shown]) -> _Shown:
+    """The first: what everybody would set. One that leaves all to a login by hand gives way to one that has a key."""
+    plain = [one for one in whole if not one.aside] or whole
+    if sum(not one.values for one in plain) * FEW < len(plain):
+        plain = [one for one in plain if one.values]
+    first = next(iter([*plain, *(one for one in every if one.values)]), _Shown({}, {}, True))
+    if any(map(holds_secret, first.values)) or not any(map(SELECTS.search, first.values)):
+        return first
+    return next((one for one in plain if any(map(holds_secret, one.values)) and not _is_same_way(one, first)), first)
+
+
+def _is_same_way(one: _Shown, other: _Shown) -> bool:
+    return all(other.values.get(name, value) == value for name, value in one.values.items() if SELECTS.search(name))
+
+
+def _belongs(part: _Shown, whole: list[_Shown]) -> bool:
+    """Whether a block that starts nothing speaks of the variables of this server, as far as whole configurations tell."""
+    firsts = {name.partition("_")[0] for one in whole for name in one.values}
+    return not firsts or any(name.partition("_")[0] in firsts for name in part.values)
 
 
 def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: list[_Shown]) -> bool | None:
     if name in lead.values:
         if name in said.words:
             return said.words[name]
-        # Who shows a configuration that has less, and nothing in its place, says that it does without.
-        return not any(name not in other.values and set(other.values) <= set(lead.values) for other in whole)
+        # Who shows a configuration that has less, and nothing in its place, says that it does without; unless that is one of many.
+        same = [other for other in whole if _is_same_way(other, lead)]
+        less = [other for other in same if name not in other.values and set(other.values) <= set(lead.values)]
+        return len(less) * FEW < sum(name in other.values for other in same) if less else True
     if (word := said.of(name)) is not None:
         return word and not (lead.whole and lead.values)  # in a table of all that there is, some are for another mode
     return False if any(name in shown.values for shown in every) else None
+
+
+def login(readme: str, names: Collection[str]) -> str:
+    """The command of its own by which a person logs in before it works, as its README has it; empty if there is none. `names`: of the package
+    and its programs."""
+    known = {_bare(name) for name in names}
+    for block in readme[:LONGEST].split("```")[1::2]:
+        for line in (one[:WIDTH].strip().removeprefix("$ ") for one in block.splitlines()):
+            words = line.partition("#")[0].split()
+            own = next((at for at, word in enumerate(words) if _bare(word) in known), -1)
+            if 0 <= own < len(words) - 1 and BY_HAND.fullmatch(words[own + 1]):
+                return " ".join(words)
+    return ""
+
+
+def home(readme: str, package: str) -> str:
+    """What it keeps in its home, as its README says: a path that is called like it. Not what clients keep there."""
+    own = {word for word in re.split(r"[^a-z0-9]+", package.lower()) if len(word) > 3 and word != "server"} | {"mcp"}
+    for line in (one[:WIDTH] for one in readme[:LONGEST].splitlines()):
+        for path in IN_HOME.findall(line) if KEEPS.search(line) else ():
+            first = re.sub(r"^(?:\.config|\.local/share)/", "", path).partition("/")[0].lower()
+            if any(word in first for word in own) and not NOT_KEPT.search(path):
+                return str(path)
+    return ""
 
 
 def _in_links(readme: str) -> str:
@@ -189,7 +267,7 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
             values.setdefault(given[1], given[2].strip("\"'"))
         # What its arguments refer to is the client's, and not read by the server.
         values = {name: value for name, value in values.items() if not re.search(rf"\$\{{?(env:)?{name}\b", " ".join(arguments))}
-        yield _Shown(values, words, bool(values) or not _says_more(arguments))
+        yield _Shown(values, words, bool(set(values) - {"NODE_OPTIONS"}) or not _says_more(arguments), _is_aside(readme, start))
 
 
 def _lines_of_a_shell(readme: str) -> Iterator[_Shown]:
@@ -198,13 +276,19 @@ def _lines_of_a_shell(readme: str) -> Iterator[_Shown]:
         lines = [line[:WIDTH] for line in block.splitlines()]
         values = {found["name"]: found["value"].strip("\"'") for line in lines if (found := ASSIGNED.match(line)) and not found["off"]}
         values |= {found[1]: found[2].strip("\"'") for line in lines for found in GIVEN.finditer(line)}
-        if any(map(holds_secret, values)):  # others are for tests, or show one thing
+        if any(map(holds_secret, values)) and not SERVES.search(block):  # others are for tests, or show one thing
             yield _Shown(values, {}, False)
 
 
 def _says_more(arguments: list[str]) -> bool:
     """Whether its arguments tell what a variable could: a key, an address, a user."""
-    return any(TELLS.match(one) or UPPER.match(one) or "://" in one or is_blank(one) for one in arguments)
+    return any(TELLS.match(one) or UPPER.match(one) or "://" in one or is_blank(one) or OF_AN_OPERATOR.search(one) for one in arguments)
+
+
+def _is_aside(readme: str, at: int) -> bool:
+    prose = re.sub(r"```.*?```", "", readme[:at], flags=re.DOTALL)  # a shell's comment looks like a heading
+    headings = re.findall(r"^#{1,6} +(.+)$", prose[-OBJECT:], re.MULTILINE)
+    return bool(headings and A_SIDE_WAY.search(headings[-1]))
 
 
 def _is_another(program: str, arguments: list[str], package: str) -> bool:
@@ -256,7 +340,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
         value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "")
         values[found["name"]] = value
         about = found["rest"] + (value if " " in value else "")
-        word = False if found["off"] else _words(about)[0]
+        word = False if found["off"] or IN_SOME_CASES.search(value) else _words(about)[0]
         if word is not None:
             words[found["name"]] = word
     return values, words
@@ -268,7 +352,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
 def _by_words(said: _Said, text: str) -> None:
     heading: bool | None = None
     columns: list[str] = []
-    for line in (one[:WIDTH] for one in text.splitlines()):
+    for line in (one[:WIDTH].removeprefix("> ") for one in text.splitlines()):
         stripped = line.strip()
         if stripped.startswith("|"):
             cells = [cell.strip() for cell in stripped.replace("**", "").strip("|").split("|")]
@@ -279,12 +363,13 @@ def _by_words(said: _Said, text: str) -> None:
         columns = []
         if found := LISTED.match(line):
             word, hint = _words(found["rest"])
-            said.add(found["name"], word, hint=heading if hint is None else hint)
+            default = WITH_DEFAULT.search(found["rest"])
+            said.add(found["name"], word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
             said.remote |= {found["name"]} if REMOTE.search(found["rest"]) else set()
         elif found := ASSIGNED.match(line):
             word, hint = (False, None) if found["off"] else _words(found["rest"])
             hint = word if word is not None else hint
-            said.add(found["name"], None, hint=heading if hint is None else hint)
+            said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED.search(title) else None

@@ -33,7 +33,7 @@ A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
 A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
 SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
 REQUIRED = re.compile(
-    r"arguments are required: *([^\n]+)|(?:Missing option|required option|Missing required arguments?:?) *['\"]?(--?[\w-]+|[a-z][\w-]*)"
+    r"arguments are required: *([^\n]+)|\bthe (?:-\w/)?(--[\w-]+) (?:argument|option|flag) is required|(?:Missing option|required option|Missing required arguments?:?) *['\"]?(--?[\w-]+|[a-z][\w-]*)"
 )
 
 
@@ -97,7 +97,7 @@ def is_only_help(seen: Seen) -> bool:
 
 def _required(seen: Seen) -> list[str]:
     text = "\n".join(seen.report["words"][-15:])
-    return [one for found in REQUIRED.finditer(text) for one in re.split(r"[,\s/]+", found[1] or found[2]) if one]
+    return [one for found in REQUIRED.finditer(text) for one in re.split(r"[,\s/]+", found[1] or found[2] or found[3]) if one]
 
 
 def _commands(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

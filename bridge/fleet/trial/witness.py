@@ -45,6 +45,18 @@ READS = (
     ),
     re.compile(r"""\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\s*:\s*z(?:od)?\s*\."""),  # a schema that process.env is parsed with
 )
+# A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
+STARTS = re.compile(
+    r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
+)
+CLIENT = re.compile(
+    r"\bfetch\(|\baxios\b|\bgot[.(]|\bundici\b|\b(?:https?|request)\.(?:get|request|post)\(|\brequests\.|\bhttpx\b|\baiohttp\b|\burlopen\b|\burllib3\b|\bfeedparser\b"
+)
+ADDRESS = re.compile(r"""["'`]https?://((?:[a-z0-9-]+\.)+[a-z]{2,})(?=[/:"'`?])""")
+NO_SERVICE = re.compile(
+    r"(^|\.)(example\.(com|org|net)|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(docs?|www\.docs|developers?|help|support|console|blog)\."
+)
+MOST_HOSTS = 8
 SOURCES = (".js", ".mjs", ".cjs", ".py")
 EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\.env$")
 # What has that name in the code, and comes from elsewhere: an argument, say.
@@ -112,6 +124,10 @@ class Report(TypedDict):
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
+    login: str  # the command by which a person logs in, as its README has it
+    home: str  # what its README says that it keeps in its home
+    starts: list[str]  # the programs that its code starts and its README names
+    speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -130,6 +146,10 @@ def _nothing_yet(why_not: str = "") -> Report:
         shown=[],
         patterns=[],
         published=[],
+        login="",
+        home="",
+        starts=[],
+        speaks_to=[],
     )
 
 
@@ -267,6 +287,10 @@ class Variables(NamedTuple):
     shown: list[list[str]]
     patterns: list[str]
     published: list[Variable]
+    login: str
+    home: str
+    starts: list[str]
+    speaks_to: list[str]
 
 
 def variables(package: str) -> Variables:
@@ -279,6 +303,8 @@ def variables(package: str) -> Variables:
     prefixes: set[str] = set()
     patterns: set[tuple[str, str]] = set()
     constants: set[str] = set()
+    started: set[str] = set()
+    hosts: dict[str, None] = {}
     own = _files(package)
     for path in [one for one in own if one.suffix in SOURCES][:FILES]:
         code = _text(path)
@@ -288,6 +314,9 @@ def variables(package: str) -> Variables:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
+        started.update(name for pair in STARTS.findall(code) for name in pair if name)
+        if CLIENT.search(code):
+            hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
     readme = "\n".join(_text(path) for path in own if README.match(path.name))
     named = set(NAMED.findall(readme))
@@ -302,7 +331,17 @@ def variables(package: str) -> Variables:
     shown_patterns = {
         f"{before}…{after}" for before, after in patterns if any(one.startswith(before) and one.endswith(after) for one in examples)
     }
-    return Variables(sorted(found), sorted(found & named), shown_arguments(readme, package), sorted(shown_patterns), said)
+    return Variables(
+        sorted(found),
+        sorted(found & named),
+        shown_arguments(readme, package),
+        sorted(shown_patterns),
+        said,
+        published.login(readme, [package, *_programs(package)]),
+        published.home(readme, package),
+        sorted(name for name in started if re.search(rf"(?<![\w/.@-]){re.escape(name)}(?![\w/@-]|\.\w)", readme)),
+        [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
+    )
 
 
 def shown_arguments(readme: str, package: str) -> list[list[str]]:
@@ -367,6 +406,15 @@ def _files(package: str) -> list[Path]:
         None,
     )
     return [Path(str(file.locate())) for file in same.files or []] if same else []
+
+
+def _programs(package: str) -> list[str]:
+    """What it installs, by the names that stand in its own files."""
+    try:
+        listed = json.loads(_text(Path("/opt/server/node_modules", package, "package.json")) or "{}").get("bin") or {}
+    except (ValueError, AttributeError):
+        return []
+    return list(listed) if isinstance(listed, dict) else []
 
 
 def _own(place: str, instead: Path) -> str:
