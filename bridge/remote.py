@@ -7,7 +7,10 @@ What comes may be as hostile as a child's words: whoever took that bridge's plac
 """
 
 import asyncio
+import errno
+import os
 import socket
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +63,24 @@ class Remote:
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             line.setblocking(False)
-            line.connect(self.path)
+            _connect(line, self.path)
         except OSError as error:
             line.close()
             raise OSError(error.errno, AWAY) from None
         return Connection(line, headers, max_line, received, exited, hold)
+
+
+def _connect(line: socket.socket, path: str) -> None:
+    """Never by a link: a server that can write to its bridge's folder would lead to another one's socket. Raises OSError."""
+    if not hasattr(os, "O_PATH"):  # not Linux
+        return line.connect(path)
+    found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(found).st_mode):
+            raise OSError(errno.ECONNREFUSED, "no socket")
+        return line.connect(f"/proc/self/fd/{found}")
+    finally:
+        os.close(found)
 
 
 class Connection(asyncio.Protocol):

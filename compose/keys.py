@@ -52,11 +52,18 @@ def main() -> None:
     watch = derived(token, "prometheus")
     keep(KEYS / "prometheus" / "PROMETHEUS_TOKEN", watch)
     own = []  # what the door sends in place of what it was sent
-    for name in (line for line in NAMES.read_text().splitlines() if line and not line.startswith("#")):
-        places = {"operator": f"/{name}", "litellm": name, "prometheus": name}
+    for line in (line for line in NAMES.read_text().splitlines() if line and not line.startswith("#")):
+        name, *groups = line.split()  # the bridge before the bridges has the names of its groups behind its own
+        places = {"operator": [f"/{place}" for place in groups or [name]], "litellm": [name], "prometheus": [name]}
         keys = {reader: derived(token, f"{reader} {name}") for reader in places}
-        keep(KEYS / "mcp" / name, "".join(f"{reader} {hashed(key)}\n" for reader, key in keys.items()))
-        own += [f'"{reader} {places[reader]}" {key};' for reader, key in keys.items()]
+        # By itself that bridge may ask an MCP what it is. For the operator and LiteLLM it derives a key for each MCP from the one that it is sent.
+        discovery = derived(token, f"groups {name}")
+        through = {reader: derived(derived(token, f"{reader} groups"), name) for reader in ("operator", "litellm")}
+        lines = [*keys.items(), ("groups", discovery), *through.items()]
+        keep(KEYS / "mcp" / name, "".join(f"{reader} {hashed(key)}\n" for reader, key in lines))
+        if name != "groups" and (KEYS / "groups").is_dir():
+            keep(KEYS / "groups" / name, discovery)
+        own += [f'"{reader} {place}" {key};' for reader, key in keys.items() for place in places[reader]]
     pattern = "".join(char if char.isalnum() else f"\\x{ord(char):02x}" for char in token)  # a map's plain words match in any case
     keep(KEYS / "door" / "inside.conf",
          f'map "$http_authorization $http_x_api_key" $sender {{ default ""; "~^(Bearer )?{pattern} " ours; "~^ {pattern}$" ours; '

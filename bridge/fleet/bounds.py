@@ -39,6 +39,7 @@ OF_THE_FLEET = (
     "compose/database",
     "compose/callers",
     "compose/litellm",
+    "compose/groups",
     ".git",
     ".venv",
 )

@@ -1,8 +1,10 @@
 """Who there is beside the operator: `callers:` of images/fleet.yaml, and what every bridge is told of it. Pure.
 
-The form is that of `serve --callers`, and so is the parser. A bridge knows keys by hash only. Three callers are the fleet's own, and their keys
+The form is that of `serve --callers`, and so is the parser. A bridge knows keys by hash only. Four callers are the fleet's own, and their keys
 follow from BRIDGE_TOKEN (targets/templates/keys.py): `operator`, who may do everything; `litellm`, which stands for all who come through LiteLLM without a
-key of their own, and may call everything unless images/fleet.yaml says less; `prometheus`, which reads metrics and nothing else.
+key of their own, and may call everything unless images/fleet.yaml says less; `prometheus`, which reads metrics and nothing else; `groups`, the bridge
+before the bridges, which by itself asks what each of them is. Every bridge of Docker's has the last one, also where there are no groups:
+a key that a file of callers does not name may do everything.
 """
 
 import json
@@ -18,6 +20,7 @@ from bridge.clients.document import Document
 from bridge.settings import UsageError
 
 OPERATOR, LITELLM, PROMETHEUS = "operator", "litellm", "prometheus"
+OF_GROUPS = "groups"  # what has the groups of MCPs: by itself it may ask what each is
 KEYS = ("token_sha256", "token_file", "basic", "jwt")
 EVERYTHING = {"default": "execute"}
 TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,7 +30,7 @@ SHIPPED = "callers.yaml"  # in a folder of its own: what is mounted as a file st
 def check(callers: object, path: str = "images/fleet.yaml", text: str = "") -> Callers:
     """Raises UsageError with the line."""
     if isinstance(callers, dict):
-        for name in (OPERATOR, PROMETHEUS):
+        for name in (OPERATOR, PROMETHEUS, OF_GROUPS):
             if name in callers:
                 raise UsageError(f"{path}: callers.{name}: it is the fleet's own: call yours something else")
         of_litellm = callers.get(LITELLM)
@@ -59,11 +62,15 @@ def _with_hashes(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return said | {"token_sha256": sorted({*_list(hashes), *found})}
 
 
-def shipped(callers: Mapping[str, Any], with_prometheus: bool = True, litellm_may: Mapping[str, Any] = EVERYTHING) -> dict[str, Any]:
+def shipped(
+    callers: Mapping[str, Any], with_prometheus: bool = True, litellm_may: Mapping[str, Any] = EVERYTHING, with_groups: bool = False
+) -> dict[str, Any]:
     """What every bridge is told."""
     own: dict[str, Any] = {OPERATOR: {"may": {"*/*": "admin"}}, LITELLM: dict(litellm_may)}
     if with_prometheus:
         own[PROMETHEUS] = {"metrics": True}
+    if with_groups:
+        own[OF_GROUPS] = {"may": {"*/method:server/discover": "execute"}}
     return {"callers": own | {name: _without_team(entry) for name, entry in callers.items()}}
 
 

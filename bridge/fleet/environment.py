@@ -164,6 +164,7 @@ def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -
         **{name: environment.values.get(name) for name in (tls.FOLDER, tls.HOST)},
         "LITELLM_CONFIG": "./state/litellm.yaml",
         "PROMETHEUS_CONFIG": "./state/prometheus.yml",
+        "GROUPS_CONFIG": "./state/groups.yaml" if fleet.groups else None,
         **{f"{name}_FILE": None for name in ("BRIDGE_TOKEN", *PASSWORDS)},
         "DOCKER_GROUP": _group_of_docker() if any("docker" in stanza.grants for stanza in started) else None,
         **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional - per_caller)},

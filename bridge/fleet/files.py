@@ -10,7 +10,7 @@ import yaml
 
 MADE_BY = "Made by `mcp-bridge render`; do not edit: write images/NAME/stanza.yaml and render again."
 
-GENERATED = ("compose/*.yaml", "compose/egress/*", "images/*/Dockerfile")  # where files of ours may be left over
+GENERATED = ("compose/*.yaml", "compose/egress/*", "compose/groups/*", "images/*/Dockerfile")  # where files of ours may be left over
 
 
 @dataclass(frozen=True)

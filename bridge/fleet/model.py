@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from bridge.fleet import callers, litellm_base
 from bridge.fleet.bounds import Place
 from bridge.fleet.litellm_releases import why_not
-from bridge.fleet.parts import Hosts, Image, Origins, Part
+from bridge.fleet.parts import RESERVED, Hosts, Image, Origins, Part
 from bridge.fleet.stanza import Stanza
 from bridge.group.plan import ALL, WAIT
 from bridge.settings import UsageError
@@ -84,8 +84,8 @@ class Group(Part):
 
 
 def no_groups(fleet: "Fleet") -> str:
-    """Why it has none where each MCP is a bridge of its own."""
-    return f"groups of images/fleet.yaml ({', '.join(fleet.groups)}) need one bridge for all MCPs, and here each has its own container"
+    """Why it has none in a cluster."""
+    return f"groups of images/fleet.yaml ({', '.join(fleet.groups)}): the Kubernetes manifests have no bridge for them"
 
 
 class Fleet(Part):
@@ -115,7 +115,8 @@ class Fleet(Part):
     )
     audit: bool = Field(False, description="write down each call, of every MCP: `mcp-bridge audit` reads it (docs/callers.md)")
     groups: dict[str, list[str] | Group] = Field(
-        default_factory=dict, description="MCPs that are one server at /GROUP/mcp as well: {dev: [time, git]}. The embedded engine has them"
+        default_factory=dict,
+        description="MCPs that are one server at /GROUP/mcp as well: {dev: [time, git]}; all of them at /all/mcp: {all: {}}",
     )
     prometheus_image: Image = "prom/prometheus:v2.53.3"
     alertmanager_image: Image = "prom/alertmanager:v0.27.0"
@@ -145,9 +146,16 @@ class Fleet(Part):
             raise ValueError(f"no MCP can be called {ALL!r}: that is the address of all of them together")
         for name, group in self.groups.items():
             members = group if isinstance(group, list) else group.mcps
-            if name in here or not MCP_NAME.fullmatch(name):
+            if name in here or name in RESERVED or not MCP_NAME.fullmatch(name):
                 raise ValueError(
-                    f"groups: {name}: " + ("there is an MCP of this name" if name in here else "it stands in a path: a-z, 0-9, - and _")
+                    f"groups: {name}: "
+                    + (
+                        "there is an MCP of this name"
+                        if name in here
+                        else "this name is taken by the fleet itself"
+                        if name in RESERVED
+                        else "it stands in a path: a-z, 0-9, - and _"
+                    )
                 )
             if not members and name != ALL:
                 raise ValueError(f"groups: {name}: it has no members")
@@ -214,6 +222,24 @@ class Fleet(Part):
         if not self.litellm.database or not set(self.callers) - {callers.LITELLM}:
             return {"default": "execute"}
         return {"may": {"*/tool:*": "execute" if self.litellm.holds_keys_to_grants else "read"}}
+
+    @property
+    def group_names(self) -> list[str]:
+        """The addresses of groups. Where there is any, all MCPs are one as well."""
+        return list(dict.fromkeys([ALL, *self.groups])) if self.groups else []
+
+    def members_of(self, name: str) -> list[str]:
+        group = self.groups.get(name, [])
+        return (group if isinstance(group, list) else group.mcps) or [stanza.name for stanza in self.sidecars]
+
+    def groups_of(self, here: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The groups as a bridge is told of them: without members that are not here."""
+        groups: dict[str, dict[str, Any]] = {}
+        for name, group in self.groups.items():
+            whole = Group(mcps=group) if isinstance(group, list) else group
+            if members := [member for member in whole.mcps or here if member in here]:
+                groups[name] = {**whole.model_dump(), "mcps": members}
+        return groups
 
     def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""

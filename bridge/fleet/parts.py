@@ -16,7 +16,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}$]*)?\}")  # ${NAME} or ${NAME:-default}, as compose reads it
 RESERVED = tuple(
-    """litellm prometheus database litellm-database door egress keys certificate tls compose alerts dashboards alertmanager healthz readyz
+    """litellm prometheus database litellm-database door egress groups keys certificate tls compose alerts dashboards alertmanager healthz readyz
     metrics status.json mcp sse messages ws""".split()
 )
 VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name

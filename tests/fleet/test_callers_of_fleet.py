@@ -8,6 +8,7 @@ from kinds import PYTHON, of
 from pydantic import ValidationError
 
 from bridge.callers import file as callers_file
+from bridge.callers.rules import Level
 from bridge.callers.tokens import Tokens, hash_of
 from bridge.cli import main
 from bridge.fleet import Fleet
@@ -58,11 +59,12 @@ def test_a_bridge_is_told_of_all_by_hash_and_takes_it(root):
     fleet = Fleet.load(root / "images")
     (text,) = [file.text for file in compose.render(fleet) if file.path == "compose/callers/callers.yaml"]
     (root / "callers.yaml").write_text(text)
-    tokens = Tokens({bytes([n]) * 32: name for n, name in enumerate(("operator", "litellm", "prometheus"))})
+    tokens = Tokens({bytes([n]) * 32: name for n, name in enumerate(("operator", "litellm", "prometheus", "groups"))})
 
     callers = callers_file.read(str(root / "callers.yaml"), tokens)
 
-    assert set(callers.by_name) == {"operator", "litellm", "prometheus", "alice", "robot"}
+    assert set(callers.by_name) == {"operator", "litellm", "prometheus", "groups", "alice", "robot"}
+    assert not callers.of("groups").on("clock").is_hidden and callers.of("groups").on("clock").decide("tool", "now").level is Level.DENY
     assert callers.of("operator").is_admin and not callers.of("litellm").is_admin
     watch = callers.of("prometheus")
     assert watch.sees_metrics and not watch.may_anything
@@ -159,7 +161,7 @@ def test_a_key_is_rotated_and_a_caller_removed_and_the_rest_stays(types, root):
     text = (root / "images/fleet.yaml").read_text()
     assert yaml.safe_load(text) == {"name": "home", "port": 8100}
     assert "# our fleet" in text and "# about the ports" in text
-    assert set(shipped(root)) == {"operator", "litellm", "prometheus"}
+    assert set(shipped(root)) == {"operator", "litellm", "prometheus", "groups"}
 
 
 def test_the_first_caller_of_a_fleet_that_has_no_file_of_its_own(types, root):

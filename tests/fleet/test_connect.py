@@ -88,3 +88,13 @@ def test_a_caller_is_told_of_what_it_may_see_and_where_its_key_is(types):
 )
 def test_what_cannot_be_is_told(types, words, told):
     assert told in types("curl", *words, code=2)
+
+
+def test_a_group_is_one_address_for_who_may_see_any_of_its_members(types, project):
+    file = project / "images/fleet.yaml"
+    file.write_text(file.read_text() + "groups: {both: [clock, git-host], host: [git-host]}\n")
+
+    assert "http://127.0.0.1:8123/both/mcp" in types("curl", "--group", "both")
+    assert "git-host" not in types("curl", "--group", "both", "--as", "alice")
+    assert "may see none of git-host" in types("curl", "--group", "host", "--as", "alice", code=2)
+    assert "there are all, both, host" in types("curl", "--group", "other", code=2)

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from bridge.callers.forwarded import derived as derive
 from bridge.callers.tokens import hash_of
 from bridge.fleet.targets.template import template
 
@@ -48,9 +49,28 @@ def test_each_mcp_gets_hashes_of_keys_that_open_itself_alone(run):
     assert len({key for *_, key in own}) == 6
     for name in ("time", "git"):
         lines = [f"{reader} {hash_of(key)}" for reader, _, of, key in own if of == name]
-        assert keys[f"mcp/{name}"].splitlines() == lines
+        assert keys[f"mcp/{name}"].splitlines()[:3] == lines
+        assert [line.split()[0] for line in keys[f"mcp/{name}"].splitlines()[3:]] == ["groups", "operator", "litellm"]
     for *_, key in own:
         assert [place for place, text in keys.items() if key in text] == ["door/inside.conf"]
+
+
+def test_the_bridge_of_groups_is_sent_keys_from_which_those_of_each_mcp_follow_and_holds_none_that_calls(run):
+    (run.folder / "names").write_text("time\ngit\ngroups all dev\n")
+    (run.folder / "keys/groups").mkdir()
+    keys = run()
+    at_door = {f"{reader} {place}": key for reader, place, key in re.findall(r'"(\w+) (\S+)" (\w{64});', keys["door/inside.conf"])}
+    known = {name: dict(reversed(line.split()) for line in keys[f"mcp/{name}"].splitlines()) for name in ("time", "git", "groups")}
+
+    assert at_door["operator /all"] == at_door["operator /dev"]
+    for reader, place in (("operator", "/all"), ("litellm", "groups")):
+        assert known["groups"][hash_of(at_door[f"{reader} {place}"])] == reader
+        derived = {name: derive(at_door[f"{reader} {place}"].encode(), name) for name in ("time", "git")}
+        for name, key in derived.items():
+            assert [where for where, lines in known.items() if lines.get(hash_of(key)) == reader] == [name]
+            assert not [place for place, text in keys.items() if key in text]
+    assert {path for path in keys if path.startswith("groups/")} == {"groups/time", "groups/git"}
+    assert known["time"][hash_of(keys["groups/time"])] == "groups" and hash_of(keys["groups/time"]) not in known["git"]
 
 
 def test_prometheus_has_no_key_that_calls_anything(run):

@@ -217,5 +217,5 @@ def test_groups_are_refused_where_each_mcp_is_a_bridge_of_its_own():
     stanza = Stanza(name="time", pypi="mcp-server-time==1", command=["mcp-server-time"])
     fleet = Fleet(stanzas=[stanza], groups={"dev": ["time"]})
 
-    with pytest.raises(UsageError, match="groups of images/fleet.yaml \\(dev\\) need one bridge"):
+    with pytest.raises(UsageError, match="groups of images/fleet.yaml \\(dev\\): the Kubernetes manifests"):
         list(fleet.render("kubernetes"))

@@ -67,6 +67,7 @@ TROUBLE = {
     SLOWEST % "+Inf": "0+10x120",
     'mcp_bridge_tools_unapproved{mcp="time",what="new"}': "0 1x120",
     'up{job="egress"}': "0x120",
+    'up{job="groups"}': "0x120",
 }
 
 

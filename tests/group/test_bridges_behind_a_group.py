@@ -148,3 +148,15 @@ def test_a_message_that_is_too_long_is_an_error_and_the_next_call_goes_through(t
         assert "more than 100000 bytes" in refused["error"]["message"]
         assert len(text(client.call("long-long", bytes=50_000))) > 49_000
         assert text(client.call("well-echo", message="hi")) == "hi"
+
+
+def test_a_link_in_the_place_of_a_members_socket_leads_nowhere(tmp_path):
+    with apart(tmp_path, {"all": {"wait": 1}}, well=zoo("echo"), ill=zoo("echo")) as bridge:
+        bridge.sidecars["ill"].stop()
+        (tmp_path / "ill").unlink(missing_ok=True)
+        (tmp_path / "ill").symlink_to(tmp_path / "well")
+        with Http(f"{bridge.url}/all") as client:
+            tools = names(client.request("tools/list"))
+
+            assert "well-echo" in tools and "ill-echo" not in tools
+            assert "its bridge does not answer" in client.call("ill-echo", message="x")["error"]["message"]

@@ -30,7 +30,9 @@ SETTINGS = (
     "TZ",
     "COMPOSE_PROFILES",
 )  # of compose/.env: no secrets
-WRITTEN_ANEW = re.compile(rf"{checkout.VARIABLE}|LITELLM_CONFIG|PROMETHEUS_CONFIG|DOCKER_GROUP|\w+_(FILE|CALLERS)")  # lines of `up`
+WRITTEN_ANEW = re.compile(
+    rf"{checkout.VARIABLE}|LITELLM_CONFIG|PROMETHEUS_CONFIG|GROUPS_CONFIG|DOCKER_GROUP|\w+_(FILE|CALLERS)"
+)  # lines of `up`
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,19 @@ from typing import Any
 from bridge.fleet import files, targets
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Started, Urls, checkout, docker
-from bridge.fleet.engines.composed import ALERTMANAGER, CERTIFICATE, DASHBOARDS, DATABASE, DOOR, EGRESS, KEYS, LITELLM, PROMETHEUS, QUICK
+from bridge.fleet.engines.composed import (
+    ALERTMANAGER,
+    CERTIFICATE,
+    DASHBOARDS,
+    DATABASE,
+    DOOR,
+    EGRESS,
+    GROUPS,
+    KEYS,
+    LITELLM,
+    PROMETHEUS,
+    QUICK,
+)
 from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import token
@@ -31,9 +43,9 @@ from bridge.fleet.engines.starting import Starting
 from bridge.fleet.engines.virtual_keys import agree, given
 from bridge.fleet.engines.waves import Outcome, is_lost
 from bridge.fleet.environment import Environment, for_compose, own_lines, startable
-from bridge.fleet.model import Fleet, no_groups, release
+from bridge.fleet.model import Fleet, release
 from bridge.fleet.project import write_private
-from bridge.fleet.targets import litellm, prometheus
+from bridge.fleet.targets import groups, litellm, prometheus
 from bridge.fleet.targets.compose import LITELLM_DATABASE, flat
 from bridge.settings import UsageError
 
@@ -102,8 +114,6 @@ class Compose(Starting):
         return self._build([fleet[name] for name in names])
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
-        if fleet.groups:
-            raise EngineError(f"{no_groups(fleet)}: --engine embedded serves them, or take them out")
         wanted, left_out = startable(environment, fleet.only(names))
         self.project_name = self._claim(fleet)
         self._render(fleet)
@@ -113,7 +123,10 @@ class Compose(Starting):
         self._write_state("prometheus.yml", prometheus.config(fleet.only([stanza.name for stanza in wanted]), all_start=True, tells=tells))
         own_lines(self.project, for_compose(environment, fleet, wanted))
         sidecars = [stanza for stanza in wanted if not stanza.is_remote]
-        troubles = self._build(sidecars)
+        has_groups = bool(fleet.groups and sidecars)
+        if has_groups:
+            self._write_state("groups.yaml", groups.config(fleet.only([stanza.name for stanza in sidecars])))
+        troubles = self._build(sidecars, has_groups)
         own = [LITELLM_DATABASE] if fleet.litellm.database else []
         needed = {
             DATABASE: bool(own) or any(stanza.needs for stanza in sidecars),
@@ -125,7 +138,9 @@ class Compose(Starting):
         first = [*secure, DOOR, PROMETHEUS, *(name for name, is_needed in needed.items() if is_needed)]
         self.values = environment.values
         self._renew_keys()
-        others_removed = self._end_others([*first, KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)])
+        others_removed = self._end_others(
+            [*first, *([GROUPS] if has_groups else []), KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)]
+        )
         if DATABASE in first:
             self._agree_on_passwords(self.project_name)
         self.urls_here = self.urls(fleet, environment)
@@ -138,6 +153,8 @@ class Compose(Starting):
         outcome = outcome | self._start(fit, sidecars, hashes)
         runs = [name for name, state in self._containers().items() if not is_lost(*state)]
         reachable = fleet.only([stanza.name for stanza in wanted if stanza.is_remote or stanza.name in runs])
+        if has_groups and GROUPS not in troubles and any(not stanza.is_remote for stanza in reachable.stanzas):
+            outcome = outcome | self._start([GROUPS], [], hashes)
         if own:
             self._agree_with_litellm()
         outcome = outcome | self._start_litellm(litellm.config(reachable), hashes)
@@ -254,6 +271,7 @@ class Compose(Starting):
             ALERTMANAGER: "alertmanager",
             DASHBOARDS: "grafana",
             EGRESS: "egress",
+            GROUPS: "groups",
             CERTIFICATE: "certificate",
         }
         found = [Running(name, kinds.get(name, "mcp"), *state) for name, state in self._containers().items()]

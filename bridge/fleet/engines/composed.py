@@ -14,7 +14,7 @@ from bridge.fleet.targets import compose
 from bridge.fleet.targets.compose import LITELLM_DATABASE
 
 DOOR, LITELLM, PROMETHEUS, DATABASE, KEYS = "door", "litellm", "prometheus", "database", "keys"
-ALERTMANAGER, CERTIFICATE, EGRESS = "alertmanager", "certificate", "egress"
+ALERTMANAGER, CERTIFICATE, EGRESS, GROUPS = "alertmanager", "certificate", "egress", "groups"
 DASHBOARDS = compose.DASHBOARDS
 RUN_TO_THEIR_END = (KEYS, LITELLM_DATABASE)
 QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0

@@ -38,7 +38,7 @@ from bridge.fleet.engines.readiness import last_reason, that_were_given_up, toke
 from bridge.fleet.engines.waves import Outcome, Waves
 from bridge.fleet.environment import Environment, startable
 from bridge.fleet.files import dump
-from bridge.fleet.model import Fleet, Group
+from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.litellm import config
@@ -271,15 +271,10 @@ class Embedded:
 
     def _groups(self, fleet: Fleet, here: Collection[str]) -> dict[str, dict[str, Any]]:
         """The fleet's groups for the bridge: without members that do not run here."""
-        groups: dict[str, dict[str, Any]] = {}
         for name, group in fleet.groups.items():
-            whole = Group(mcps=group) if isinstance(group, list) else group
-            members = [member for member in whole.mcps or here if member in here]
-            if missing := [member for member in whole.mcps if member not in here]:
+            if missing := [member for member in (group if isinstance(group, list) else group.mcps) if member not in here]:
                 self.say(f"group {name}: without {', '.join(missing)}, which {'do' if missing[1:] else 'does'} not run")
-            if members:
-                groups[name] = {**whole.model_dump(), "mcps": members}
-        return groups
+        return fleet.groups_of(here)
 
     def _check(self, config_file: Path) -> None:
         """A running bridge that cannot read its configuration only logs that: so it is read here before. Raises UsageError."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from bridge.fleet import files
 from bridge.fleet.engines import EngineError, build_cache, checkout, docker
 from bridge.fleet.engines.builds import Build, build
-from bridge.fleet.engines.composed import DOOR, EGRESS, HEALTHY, PULL, Composed
+from bridge.fleet.engines.composed import DOOR, EGRESS, GROUPS, HEALTHY, PULL, Composed
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import private
@@ -26,7 +26,10 @@ class Images(Composed):
         wanted = [stanza for stanza in fleet.sidecars if stanza.name in names]
         bases = [fleet.python_image, *([fleet.node_image] if any(stanza.kind == "node" for stanza in wanted) else [])]
         here, project = docker.images(), checkout.name_of(self.project)
-        is_built = all(f"{project}-{name}:latest" in here for name in (DOOR, *_proxy(wanted), *(stanza.name for stanza in wanted)))
+        is_built = all(
+            f"{project}-{name}:latest" in here
+            for name in (DOOR, *_proxy(wanted), *([GROUPS] if fleet.groups else []), *(stanza.name for stanza in wanted))
+        )
         needed = [
             *([] if is_built else bases),
             fleet.python_image,
@@ -49,7 +52,7 @@ class Images(Composed):
                 return f"the image {image} is not here and cannot be pulled ({error.reason})"
         return ""
 
-    def _build(self, sidecars: list[Stanza]) -> dict[str, str]:
+    def _build(self, sidecars: list[Stanza], has_groups: bool = False) -> dict[str, str]:
         """Build the images whose inputs are not what they were made from. Returns why some cannot be. Raises EngineError if the door cannot."""
         memory, here = self._memory(), docker.images()
         shared = files.digest([self.project.root / "bridge", self.project.images / "bridge.lock", self.project.images / "installer.lock"])
@@ -57,6 +60,7 @@ class Images(Composed):
         inputs = {
             DOOR: files.digest(door),
             **{name: files.digest([self.project.compose / name, self.project.root / "bridge/egress"]) for name in _proxy(sidecars)},
+            **({GROUPS: shared + files.digest([self.project.compose / GROUPS / "Dockerfile"])} if has_groups else {}),
             **{stanza.name: shared + files.digest([self.project.folder(stanza)], ("stanza.yaml", PINS)) for stanza in sidecars},
         }
         todo = [

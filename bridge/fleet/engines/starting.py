@@ -17,6 +17,7 @@ from bridge.fleet.engines.composed import (
     DATABASE,
     DOOR,
     EGRESS,
+    GROUPS,
     HEALTHY,
     KEYS,
     LITELLM,
@@ -144,6 +145,7 @@ class Starting(Images):
             ALERTMANAGER: "",
             DASHBOARDS: f"{urls.grafana}/api/health",
             EGRESS: "",
+            GROUPS: f"{urls.mcps}/all/readyz",
             CERTIFICATE: "",
         }.get(name, f"{urls.mcps}/{name}/readyz")
 
@@ -159,13 +161,14 @@ class Starting(Images):
             PROMETHEUS: [state / "prometheus.yml", self.project.compose / "alerts.yml"],
             DOOR: [],
             EGRESS: [],
+            GROUPS: [state / "groups.yaml"],
             DATABASE: [],
             ALERTMANAGER: [self.project.compose / "alertmanager.sh"],
             DASHBOARDS: sorted((self.project.compose / "dashboards").glob("*")),
             CERTIFICATE: [self.project.compose / "certificate.py"],
         }
         own |= {stanza.name: [self.project.secret(stanza, name) for name in stanza.secrets] for stanza in sidecars}
-        keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, *(stanza.name for stanza in sidecars))}}
+        keys = {LITELLM: self._all_keys(), **{name: ["BRIDGE_TOKEN"] for name in (DOOR, GROUPS, *(stanza.name for stanza in sidecars))}}
         return {name: files.digest(own[name]) + self._digest_of(keys.get(name, [])) for name in services}
 
     def _renew_keys(self) -> None:

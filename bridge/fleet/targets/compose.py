@@ -29,6 +29,7 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile, registry
 from bridge.fleet.targets import door as front
 from bridge.fleet.targets import egress as proxy
+from bridge.fleet.targets import groups as together
 from bridge.fleet.targets import litellm as gateway
 from bridge.fleet.targets.sidecar import APPROVED, CALLER_SECRETS, HARDENED, HOST, has_references, options, parts, scratch, variables
 from bridge.fleet.targets.template import fill, template
@@ -58,6 +59,7 @@ AUDIT = "/run/audit"
 AUDITED = {"MCP_BRIDGE_AUDIT": f"{AUDIT}/{AUDIT_FILE}", "MCP_BRIDGE_AUDIT_SIZE": str(20 << 20), "MCP_BRIDGE_AUDIT_FILES": "5"}
 DOCKER_SOCKET = "/var/run/docker.sock"
 DASHBOARDS = "dashboards"  # the service, and its profile
+TRUSTED = {"MCP_BRIDGE_TRUSTED_PROXY": "unix${TRUSTED_PROXY:+,}${TRUSTED_PROXY:-}"}  # the door, and who is before it
 ZONE = {"TZ": "${TZ:-UTC}"}
 COMMON = HARDENED | {"restart": "unless-stopped", "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}}
 AFTER_KEYS = {"keys": {"condition": "service_completed_successfully", "restart": True}}
@@ -72,11 +74,14 @@ def render(fleet: Fleet) -> Iterator[File]:
     if fleet.listed:
         yield generated_yaml("compose/egress.yaml", egress(fleet), "The way out for MCPs that may reach some names only")
         yield from proxy.render(fleet)
+    if fleet.groups:
+        yield generated_yaml("compose/groups.yaml", groups(fleet), f"MCPs at one address: http://127.0.0.1:{fleet.port}/all/mcp")
+        yield from together.render(fleet)
     yield generated_yaml("compose/database.yaml", database(fleet), "Postgres, with a role that can only read: profile `postgres`")
     values = {
         "port": str(fleet.port),
         "python_image": fleet.pinned(fleet.python_image),
-        "health": dockerfile.health("python", path="/healthz"),
+        "health": dockerfile.health("python", path="/healthz", is_bridge=False),
         "mcps": _env_example(fleet),
     }
     for path, name in (("door/Dockerfile", "door.Dockerfile"), (".env.example", "env.example")):
@@ -84,7 +89,7 @@ def render(fleet: Fleet) -> Iterator[File]:
     yield File("compose/door/door.conf", f"# {MADE_BY}\n\n{front.conf(fleet)}")
     yield File("compose/door/registry.json", registry.document(fleet))
     yield File("compose/door/fleet.json", front.facts(fleet))
-    yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars))
+    yield File("compose/door/names", f"# {MADE_BY}\n" + "".join(f"{stanza.name}\n" for stanza in fleet.sidecars) + _groups_line(fleet))
     for name in ("keys.py", "certificate.py", "litellm_server.py"):
         yield File(f"compose/{name}", f"# {MADE_BY}\n{template(name)}")
     for path, name in (("database/reader.sh", "reader.sh"), ("alertmanager.sh", "alertmanager.sh")):
@@ -104,7 +109,7 @@ def callers_file(fleet: Fleet) -> File:
     """Who may do what, as every bridge is told. It is hot: what writes this file alone starts nothing anew."""
     return generated_yaml(
         f"compose/callers/{known.SHIPPED}",
-        known.shipped(fleet.callers, litellm_may=fleet.litellm_may),
+        known.shipped(fleet.callers, litellm_may=fleet.litellm_may, with_groups=True),
         "Who may do what, for every bridge: images/fleet.yaml",
     )
 
@@ -116,6 +121,7 @@ def whole(fleet: Fleet) -> dict[str, Any]:
             "door.yaml",
             "database.yaml",
             *(["egress.yaml"] if fleet.listed else []),
+            *(["groups.yaml"] if fleet.groups else []),
             *(f"{stanza.name}.yaml" for stanza in fleet.sidecars),
         ],
         "services": {
@@ -136,6 +142,7 @@ def flat(fleet: Fleet) -> dict[str, Any]:
         door(fleet),
         database(fleet),
         *([egress(fleet)] if fleet.listed else []),
+        *([groups(fleet)] if fleet.groups else []),
         *(sidecar(fleet, stanza) for stanza in fleet.sidecars),
         whole(fleet),
     ):
@@ -159,7 +166,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         | (proxy.proxied(PROXY, stanza.needs) if stanza.reaches else {})
         | {name: escaped(value, has_references=False) for name, value in said.items()}
         | {name: escaped(value) for name, value in variables(stanza).items()}
-        | {"MCP_BRIDGE_TRUSTED_PROXY": "unix${TRUSTED_PROXY:+,}${TRUSTED_PROXY:-}"}  # the door, and who is before it
+        | TRUSTED
     )
     service: dict[str, Any] = {"build": {"context": "..", "dockerfile": f"images/{stanza.name}/Dockerfile"}}
     if stanza.profile:
@@ -221,7 +228,8 @@ def door(fleet: Fleet) -> dict[str, Any]:
     )  # Prometheus asks nobody who they are: never beyond this machine, and so without TLS
     said = [*OWN_KEYS, *(OF_DATABASE if fleet.litellm.database else ()), *_named(fleet)]
     audits = {stanza.name: f"{stanza.name}-audit" for stanza in fleet.sidecars} if fleet.audit else {}
-    of_proxy = [f"egress-socket:{front.SOCKETS}/egress:ro"] if fleet.listed else []
+    others = [*(["egress"] if fleet.listed else []), *([together.NAME] if fleet.groups else [])]
+    own_keys = [f"keys-{together.NAME}"] if fleet.groups else []
     return {
         "name": fleet.name,
         "services": {
@@ -232,14 +240,11 @@ def door(fleet: Fleet) -> dict[str, Any]:
                     _keys("door"),
                     f"tls:{TLS}:ro",
                     *(f"{_socket(stanza)}:{front.SOCKETS}/{stanza.name}:ro" for stanza in fleet.sidecars),
-                    *of_proxy,
+                    *(f"{name}-socket:{front.SOCKETS}/{name}:ro" for name in others),
                 ],
                 "depends_on": AFTER_KEYS,  # and not on `certificate`, which Compose would start without being asked
                 "ports": [f"{address}:{port}:{inside}" for address, port, inside in published],
-                "networks": {
-                    "inside": {"aliases": [*(stanza.name for stanza in fleet.sidecars), *(["egress"] if fleet.listed else [])]},
-                    "front": {},
-                },
+                "networks": {"inside": {"aliases": [*(stanza.name for stanza in fleet.sidecars), *others]}, "front": {}},
                 "user": USER,
                 **COMMON,
                 "tmpfs": [_tmp("128m")],
@@ -255,6 +260,7 @@ def door(fleet: Fleet) -> dict[str, Any]:
                     "./keys.py:/keys.py:ro",
                     "./door/names:/names:ro",
                     *(f"keys-{reader}:/keys/{reader}" for reader in READERS),
+                    *(f"{volume}:/keys/{together.NAME}" for volume in own_keys),
                     *(f"{volume}:/audit/{name}" for name, volume in audits.items()),
                 ],
                 "network_mode": "none",
@@ -270,10 +276,10 @@ def door(fleet: Fleet) -> dict[str, Any]:
         },
         "networks": NETWORKS,
         "configs": {f"said-{name}": {"content": f"=${{{name}:-}}"} for name in said},
-        "volumes": {f"keys-{reader}": {} for reader in READERS}
+        "volumes": {**{f"keys-{reader}": {} for reader in READERS}, **{volume: {} for volume in own_keys}}
         | {"tls": SOCKET}
         | {_socket(stanza): SOCKET for stanza in fleet.sidecars}
-        | ({"egress-socket": SOCKET} if fleet.listed else {})
+        | {f"{name}-socket": SOCKET for name in others}
         | {volume: {} for volume in audits.values()},
     }
 
@@ -299,6 +305,44 @@ def egress(fleet: Fleet) -> dict[str, Any]:
             }
         },
         "volumes": dict.fromkeys(ways, SOCKET),
+    }
+
+
+def groups(fleet: Fleet) -> dict[str, Any]:
+    """The bridge before the bridges. It has no network: it is asked by the door, and asks the MCPs, by sockets."""
+    said = {
+        "name": together.NAME,
+        "config": "/run/groups.yaml",
+        "token_file": f"{KEYS}/{together.NAME}",
+        "callers": f"{CALLERS}/{known.SHIPPED}",
+        "uds": f"{front.SOCKETS}/socket",
+        **({"allowed_origin": ",".join(fleet.origins)} if fleet.origins else {}),
+    }
+    return {
+        "name": fleet.name,
+        "include": ["door.yaml"],
+        "services": {
+            together.NAME: {
+                "build": {"context": "..", "dockerfile": f"{together.FOLDER}/Dockerfile"},
+                "environment": ZONE | {f"MCP_BRIDGE_{name.upper()}": value for name, value in said.items()} | TRUSTED,
+                "volumes": [
+                    f"{together.NAME}-socket:{front.SOCKETS}",
+                    f"${{GROUPS_CONFIG:-./groups/{together.CONFIG}}}:/run/groups.yaml:ro",
+                    _keys("mcp"),
+                    f"keys-{together.NAME}:{together.KEYS}:ro",
+                    f"./callers:{CALLERS}:ro",
+                    *(f"{_socket(stanza)}:{together.MEMBERS}/{stanza.name}:ro" for stanza in fleet.sidecars),
+                ],
+                "network_mode": "none",
+                "depends_on": AFTER_KEYS,
+                "user": USER,
+                **COMMON,
+                "tmpfs": [_tmp("128m")],
+                "mem_limit": together.memory(fleet),
+                "pids_limit": 32,
+                "stop_grace_period": "15s",
+            }
+        },
     }
 
 
@@ -527,6 +571,11 @@ def database(fleet: Fleet) -> dict[str, Any]:
 
 def _socket(stanza: Stanza) -> str:
     return f"{stanza.name}-socket"
+
+
+def _groups_line(fleet: Fleet) -> str:
+    """What the service that makes the keys is told of groups; no MCP can be called so."""
+    return f"{together.NAME} {' '.join(fleet.group_names)}\n" if fleet.groups else ""
 
 
 def _way_out(stanza: Stanza) -> str:

@@ -30,17 +30,31 @@ def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
     return File(f"images/{stanza.name}/Dockerfile", f"# {MADE_BY}\n\n{text}")
 
 
+def of_bridge(fleet: Fleet) -> dict[str, str]:
+    """What the template of an image needs that has no server in it."""
+    values = _of_base(fleet, "3.13") | {
+        "health": health(PYTHON, path="/healthz"),
+        "entrypoint": _words(PYTHON, "-I", "-m", "bridge", "serve"),
+    }
+    return values | {"base": fill(template("base.Dockerfile"), values).rstrip()}
+
+
+def _of_base(fleet: Fleet, python: str) -> dict[str, str]:
+    return {
+        "python_image": fleet.pinned(python_image(fleet, python)),
+        "bridge": f"/opt/bridge/lib/python{python}/site-packages",
+        "install_bridge": _install("/opt/bridge", "bridge.lock"),
+    }
+
+
 def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
     python = "3.13" if stanza.kind == "image" else stanza.python
     interpreter = PORTABLE if stanza.kind == "image" else (PYTHON,)
     binary = stanza.binary
-    return {
+    return _of_base(fleet, python) | {
         "name": stanza.name,
-        "python_image": fleet.pinned(python_image(fleet, python)),
         "node_image": fleet.pinned(fleet.node_image),
         "image": fleet.pinned(stanza.image),
-        "bridge": f"/opt/bridge/lib/python{python}/site-packages",
-        "install_bridge": _install("/opt/bridge", "bridge.lock"),
         "install_server": _install("/opt/server", REQUIREMENTS),
         "apt": _apt(_libraries(stanza)),
         "compile": _compile(stanza),
@@ -68,10 +82,10 @@ def by_default(text: object) -> str:
     return REFERENCE.sub(lambda found: (found[2] or ":-")[2:], in_words(text))
 
 
-def health(*interpreter: str, path: str = "/readyz") -> str:
+def health(*interpreter: str, path: str = "/readyz", is_bridge: bool = True) -> str:
     """A health check in Docker's words. By a plain socket: urllib takes three times as long to import."""
     connect = f"c = socket.create_connection(('127.0.0.1', {PORT}), 4)"
-    if path == "/readyz":  # of a bridge, which may listen on a socket
+    if is_bridge:  # which may listen on a socket
         connect = f"u = os.environ.get('MCP_BRIDGE_UDS'); c = socket.socket(1 if u else 2); c.settimeout(4); c.connect(u or ('127.0.0.1', {PORT}))"
     return _words(
         *interpreter,

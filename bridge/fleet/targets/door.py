@@ -18,6 +18,7 @@ from bridge.page import PLACE, POLICY, SAFE
 SOCKETS = "/run/mcp"  # with a folder for each MCP; an MCP sees its own only, there
 PUBLISHED, LITELLM, PROMETHEUS = 8080, 4000, 9090
 PAGE_HEADERS = {"Content-Security-Policy": POLICY, **SAFE, "Cache-Control": "no-cache"}
+GROUPS = "groups"  # the bridge before the bridges
 BODIES = "100m"  # to LiteLLM: files of models
 EGRESS_UPSTREAM = f"  upstream mcp-egress {{ server unix:{SOCKETS}/egress/socket; }}"
 EGRESS = f"""
@@ -39,6 +40,7 @@ def socket(stanza: Stanza) -> str:
 
 
 def conf(fleet: Fleet) -> str:
+    names = [stanza.name for stanza in fleet.sidecars]
     return fill(
         template("door.conf"),
         {
@@ -46,9 +48,10 @@ def conf(fleet: Fleet) -> str:
             "hosts": "".join(f"\n    '~*^{re.escape(host)}(:\\d+)?$' 1;" for host in fleet.hosts),
             "origins": "".join(f"\n    '~*^{re.escape(origin)} ' 1;" for origin in fleet.origins),
             "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars)
-            + ("\n" + EGRESS_UPSTREAM if fleet.listed else ""),
-            "inside": "".join(map(_inside, fleet.sidecars)) + (EGRESS if fleet.listed else ""),
-            "published": "".join(map(_published, fleet.sidecars)),
+            + ("\n" + EGRESS_UPSTREAM if fleet.listed else "")
+            + (f"\n  upstream mcp-{GROUPS} {{ server unix:{SOCKETS}/{GROUPS}/socket; }}" if fleet.groups else ""),
+            "inside": "".join(map(_inside, [*names, *([GROUPS] if fleet.groups else [])])) + (EGRESS if fleet.listed else ""),
+            "published": "".join([*map(_published, names), *(_published(name, GROUPS, f"/{name}") for name in fleet.group_names)]),
             "namespace": re.escape(registry.NAMESPACE),
             "address": registry.ADDRESS,
             "time": registry.TIME,
@@ -77,23 +80,24 @@ def _facts(stanza: Stanza) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-def _inside(stanza: Stanza) -> str:
+def _inside(name: str) -> str:
     return f"""
   server {{
     listen {PORT};
-    server_name {stanza.name};
+    server_name {name};
     set $prefix '';
-    location / {{ proxy_pass http://mcp-{stanza.name}; error_page 502 504 = @away; }}
-{AWAY.format(who=stanza.name)}
+    location / {{ proxy_pass http://mcp-{name}; error_page 502 504 = @away; }}
+{AWAY.format(who=name)}
   }}
 """
 
 
-def _published(stanza: Stanza) -> str:
+def _published(name: str, bridge: str = "", path: str = "") -> str:
+    """`path`: what the bridge itself has before the paths of this one."""
     return f"""
-    location /{stanza.name}/ {{
-      set $prefix /{stanza.name};
-      proxy_pass http://mcp-{stanza.name}/;
+    location /{name}/ {{
+      set $prefix /{name};
+      proxy_pass http://mcp-{bridge or name}{path}/;
       error_page 502 504 = @away;
     }}
 """

@@ -33,12 +33,19 @@ def config(fleet: Fleet, all_start: bool = False, tells: bool = True) -> dict[st
         ],
     }
     egress = {"job_name": "egress", "static_configs": [{"targets": [f"egress:{PORT}"]}], "honor_labels": True}
+    # What its members count, their own bridges have counted.
+    groups = {
+        "job_name": "groups",
+        "authorization": {"credentials_file": "/run/keys/PROMETHEUS_TOKEN"},
+        "static_configs": [{"targets": [f"groups:{PORT}"]}],
+        "metric_relabel_configs": [{"source_labels": ["mcp"], "regex": "|".join(["", *fleet.group_names]), "action": "keep"}],
+    }
     return {
         "global": {"scrape_interval": EVERY, "scrape_timeout": "4s", "evaluation_interval": "15s"},
         "rule_files": ["alerts.yml"],
         # Where nobody said ALERTS_TO there is none, and Prometheus says so in its log when an alarm has nowhere to go.
         **({"alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]}} if tells else {}),
-        "scrape_configs": [job, *([egress] if fleet.listed else [])],
+        "scrape_configs": [job, *([egress] if fleet.listed else []), *([groups] if fleet.groups else [])],
     }
 
 
@@ -109,6 +116,14 @@ def alerts() -> dict[str, Any]:
             "warning",
             "{{ $labels.instance }}: somebody keeps coming with a wrong token",
             "After a change of BRIDGE_TOKEN everything that has it must be started again: `mcp-bridge up`.",
+        ),
+        _alert(
+            "GroupsAway",
+            'up{job="groups"} == 0',
+            "1m",
+            "critical",
+            "the bridge of the groups does not answer",
+            "Nobody reaches an MCP by the address of a group; each is still at its own: `mcp-bridge logs groups` says why.",
         ),
         _alert(
             "EgressProxyAway",

@@ -3,6 +3,7 @@
     result.py    the hops, and how they went
     direct.py    the MCP itself: running, ready, all transports, its smoke call
     gateway.py   LiteLLM: it lives, it lists the same tools, the smoke call goes through it
+    groups.py    each group has the tools of its members, and a call goes through it
     model.py     a model calls a tool by itself
     counted.py   the bridge, or Prometheus, counted the calls
     show.py      a table for people
@@ -31,7 +32,7 @@ from bridge.fleet.environment import Environment
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.verify import direct, gateway, model
+from bridge.fleet.verify import direct, gateway, groups, model
 from bridge.fleet.verify.counted import Counter, Prometheus, by_the_bridge
 from bridge.fleet.verify.gateway import Gateway
 from bridge.fleet.verify.result import FAILED, NONE, OK, SKIPPED, Hop, Report, Verdict
@@ -90,6 +91,7 @@ class _Verification:
         stanzas = self.subject.fleet.stanzas
         self.online = not any(stanza.smoke and stanza.smoke.internet for stanza in stanzas) or await self._apart(_is_online)
         await self._each(stanzas, self._direct, AT_ONCE)
+        await self._groups([stanza for stanza in stanzas if not stanza.is_remote and self.reports[stanza.name].is_ok])
         await self._through_litellm([stanza for stanza in stanzas if stanza.litellm.enabled])
         await self._counted([stanza for stanza in stanzas if not stanza.is_remote])
         return Verdict(self.subject.engine, list(self.reports.values()), self.shared, self.subject.left_out)
@@ -136,6 +138,17 @@ class _Verification:
                 difference, self.subject.images / name, self.http, report.url, headers, stanza.pin == "hide"
             )
         self.say(f"{stanza.name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
+
+    async def _groups(self, sound: list[Stanza]) -> None:
+        fleet = self.subject.fleet
+        good = {stanza.name: self.reports[stanza.name] for stanza in sound}
+        for name in fleet.group_names:
+            members = [stanza for stanza in sound if stanza.name in fleet.members_of(name)]
+            caller = next((stanza for stanza in members if not self.no_call(stanza, self.caller)), None)
+            if members:
+                report = await groups.check(fleet, name, f"{self.subject.urls.mcps}/{name}", good, self.headers, caller)
+                self.shared.append(report)
+                self.say(f"group {name}: " + (f"{len(report.tools or [])} tools" if report.is_ok else f"{report.failures[0].name} failed"))
 
     # ---- LiteLLM
 

@@ -121,10 +121,10 @@ def _why(said: Response) -> str:
 
 async def _talk(stanza: Stanza, endpoint: Endpoint, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
     """Handshake and lists on one transport; they must be the same as on the first."""
-    visited: Visit[Facts] = await _visit(endpoint, headers, TALK, survey)
+    visited: Visit[Facts] = await patient_visit(endpoint, headers, TALK, survey)
     facts = visited.said
     if visited.failure or facts is None:
-        return Hop(endpoint.transport, FAILED, _reason(visited), _advice(stanza, _reason(visited))), first
+        return Hop(endpoint.transport, FAILED, reason(visited), _advice(stanza, reason(visited))), first
     seconds = visited.milliseconds / 1000
     if facts.problems:
         return Hop(endpoint.transport, FAILED, "; ".join(facts.problems), f"mcp-bridge logs {stanza.name}", seconds), first
@@ -152,10 +152,10 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
     endpoint = endpoints(stanza, report.url)[0]
     if endpoint.transport != "streamable-http":
         return Hop("modern", NONE, "that era has no HTTP+SSE")
-    visited: Visit[Facts] = await _visit(replace(endpoint, era="modern"), headers, TALK, survey)
+    visited: Visit[Facts] = await patient_visit(replace(endpoint, era="modern"), headers, TALK, survey)
     facts = visited.said
     if visited.failure or facts is None:
-        return Hop("modern", FAILED, _reason(visited), _advice(stanza, _reason(visited)))
+        return Hop("modern", FAILED, reason(visited), _advice(stanza, reason(visited)))
     tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
     if sorted(tools) != sorted(report.tools or []):
         return Hop(
@@ -167,7 +167,7 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
     return Hop("modern", OK, f"{facts.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
 
 
-async def _visit(
+async def patient_visit(
     endpoint: Endpoint, headers: dict[str, str], patience: float, talk: Callable[[Connection], Awaitable[Said]]
 ) -> Visit[Said]:
     """A visit, and another one while the child that this session gets for itself is still starting."""
@@ -185,14 +185,14 @@ async def _smoke(stanza: Stanza, smoke: Smoke, endpoint: Endpoint, headers: dict
     async def talk(connection: Connection) -> Answer:
         return await call(connection, tool, smoke.arguments)
 
-    visited: Visit[Answer] = await _visit(endpoint, headers, CALL, talk)
-    if visited.failure is None and not _is_right(visited.said, smoke):
-        visited = await _visit(
+    visited: Visit[Answer] = await patient_visit(endpoint, headers, CALL, talk)
+    if visited.failure is None and not is_right(visited.said, smoke):
+        visited = await patient_visit(
             endpoint, headers, CALL, talk
         )  # what it needs was restarted: the call after a lost connection makes a new one
     answer, seconds = visited.said, visited.milliseconds / 1000
     if visited.failure or answer is None:
-        return Hop("smoke", FAILED, f"{tool}: {_reason(visited)}", _advice(stanza, _reason(visited)))
+        return Hop("smoke", FAILED, f"{tool}: {reason(visited)}", _advice(stanza, reason(visited)))
     if answer.result is None or answer.result.get("isError"):
         if answer.tools is not None and tool not in answer.tools:
             return Hop(
@@ -207,7 +207,7 @@ async def _smoke(stanza: Stanza, smoke: Smoke, endpoint: Endpoint, headers: dict
     return judged("smoke", smoke, shown(answer.result), stanza, seconds)
 
 
-def _is_right(answer: Answer | None, smoke: Smoke) -> bool:
+def is_right(answer: Answer | None, smoke: Smoke) -> bool:
     return answer is not None and answer.result is not None and not answer.result.get("isError") and smoke.expect in shown(answer.result)
 
 
@@ -270,7 +270,7 @@ def plan(endpoint: Endpoint, headers: dict[str, str], patience: float) -> Plan:
     )
 
 
-def _reason(visited: Visit[Any]) -> str:
+def reason(visited: Visit[Any]) -> str:
     return visited.failure.reason if visited.failure else "nothing was said"
 
 
