@@ -40,10 +40,19 @@ MOST_SERVICES = 2  # whose keys one server needs at once
 def with_published(draft: Draft, seen: Seen) -> Draft:
     """The variables that its publisher would have an operator set."""
     there = {*draft.env, *draft.secrets}
+    all_names = there | {one["name"] for one in seen.report["published"]}
+
+    def is_another_way(name: str) -> bool:
+        """NAME_FILE beside NAME."""
+        return name.endswith("_FILE") and name.removesuffix("_FILE") in all_names
+
     every = [
         one
         for one in seen.report["published"]
-        if one["name"] not in there and VARIABLE.fullmatch(one["name"]) and not _is_of_others(one["name"])
+        if one["name"] not in there
+        and VARIABLE.fullmatch(one["name"])
+        and not _is_of_others(one["name"])
+        and not is_another_way(one["name"])
     ]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys}
@@ -104,8 +113,7 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
         )
         and one["name"].lower() not in {key["name"].lower() for key in shown}
     ]
-    keys = shown + told[:MOST_KEYS]
-    return [one for one in keys if one["name"].removesuffix("_FILE") not in {key["name"] for key in keys if key is not one}]
+    return shown + told[:MOST_KEYS]
 
 
 def _first_word(one: Variable) -> str:

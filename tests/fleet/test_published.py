@@ -374,6 +374,15 @@ def test_a_key_is_one_by_what_stands_in_its_place_too():
     assert drafted(shown({"IT_MEMBER": "<your-session-cookie>"})).secrets == ("IT_MEMBER",)
 
 
+def test_a_file_of_a_key_beside_the_key_is_the_same_once_more():
+    table = "| Name | Required |\n|--|--|\n| `IT_KEY` | yes |\n| `IT_KEY_FILE` | no |"
+    first = drafted(shown({"IT_KEY": "x"}), table)
+    report = witness._nothing_yet()
+    report.update(published=published.variables(table, "@me/site-mcp"))
+
+    assert first.secrets == with_published(first, Seen(report)).secrets == ("IT_KEY",)
+
+
 # ---- what SDKs look for ----------------------------------------------------------------
 
 
