@@ -63,7 +63,7 @@ class Mcp {
 
 export const fleet = {
   mcps: new Map(), // by name
-  groups: {}, // by name: several of them at one address
+  groups: {}, // by name: several of them at one address, as their bridge says how each is there, or (at the door) their names
   isDoor: false,
   isSingle: false,
   knowsAll: true, // whether there is a list of all: at the door for the operator alone
@@ -87,8 +87,10 @@ export async function look(heard) {
 }
 
 async function lookThroughDoor(heard) {
-  const facts = await listed();
-  fleet.knowsAll = facts !== null;
+  const said = await listed();
+  const facts = said?.mcps;
+  fleet.knowsAll = said !== null;
+  fleet.groups = said?.groups ?? {};
   const names = facts ? Object.keys(facts) : opened();
   keep(names);
   for (const name of names) mcpOf(name).facts = facts?.[name] ?? {};
@@ -104,7 +106,7 @@ async function lookThroughDoor(heard) {
 async function listed() {
   if (!token()) throw new Refused(401, "");
   try {
-    return (await ask("fleet.json")).mcps;
+    return await ask("fleet.json");
   } catch (problem) {
     if (problem.status === 401 && opened().length) return null;
     throw problem;

@@ -123,13 +123,14 @@ function groupsOf() {
   const all = Object.entries(fleet.groups);
   if (!all.length) return [];
   const rows = all.map(([key, group]) => {
-    const members = Object.entries(group.mcps ?? {});
+    const members = Array.isArray(group) ? group : Object.keys(group.mcps ?? {});
     const where = el("code", {}, url(`${encodeURIComponent(key)}/`));
-    const missing = members.filter(([, member]) => member.status !== "ready").map(([member, said]) =>
-      el("small", { class: "bad" }, name(member), ` is missing: ${said.reason || group.not_waited_for?.[member] || find(member)?.reason || said.state}`));
+    const said = (member) => group.mcps?.[member] ?? find(member)?.said;
+    const missing = members.filter((member) => said(member)?.status !== "ready").map((member) =>
+      el("small", { class: "bad" }, name(member), ` is missing: ${said(member)?.reason || group.not_waited_for?.[member] || find(member)?.reason || said(member)?.state}`));
     return el("li", {}, name(key),
       el("span", {}, where, " ", el("button", { "aria-label": `Copy the address of ${key}`, class: "plain", onclick: () => copy(where) }, "Copy"),
-        el("small", {}, members.map(([member], index) => [index ? ", " : "", el("a", { href: address(member) }, name(member))]).flat()), missing));
+        el("small", {}, members.map((member, index) => [index ? ", " : "", el("a", { href: address(member) }, name(member))]).flat()), missing));
   });
   return [el("h2", {}, "Groups: several MCPs at one address"), el("ul", { class: "happened groups" }, rows)];
 }

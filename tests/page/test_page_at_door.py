@@ -44,7 +44,7 @@ ROWS = (
 @pytest.fixture(scope="module")
 def door(tmp_path_factory):
     folder = tmp_path_factory.mktemp("door")
-    door = Door(folder, Fleet(stanzas=STANZAS))
+    door = Door(folder, Fleet(stanzas=STANZAS, groups={"dev": ["time", "notes"]}))
     rules = {"alice": {"token_sha256": hash_of(ALICE).removeprefix("sha256:"), "may": {"time/echo": "execute"}}}
     (folder / "callers.yaml").write_text(json.dumps(shipped(rules)))
     options = [
@@ -99,6 +99,9 @@ def test_the_operator_sees_the_whole_fleet_and_no_mcp_speaks_for_another(browser
     assert "ready" in rows["time"] and "mcp-server-time==1.0 · What time it is" in rows["time"]
     assert "lie" not in rows["time"] and "<b>well</b>" in rows["liar"] and "no answer" in rows["evil"]
     assert "off" in rows["notes"] and "it needs NOTES_KEY" in rows["notes"] and "remote" in rows["far"]
+    groups = page.run("[...document.querySelectorAll('.groups li')].map(row => row.innerText)")
+    assert [f"{door.url}/{name}/mcp" in row for name, row in zip(("all", "dev"), groups, strict=True)] == [True] * 2
+    assert "time, notes" in groups[1] and "notes is missing: it needs NOTES_KEY" in groups[1] and "time is missing" not in groups[1]
     page.run("location.hash = '#/time/echo'")
     page.until("document.querySelector('.tool h3')?.textContent == 'echo'")
     page.run("document.querySelector('.tool textarea').value = 'through the door'")

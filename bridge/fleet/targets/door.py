@@ -64,10 +64,10 @@ def conf(fleet: Fleet) -> str:
 
 def facts(fleet: Fleet) -> str:
     """What the page for people tells of each MCP that its bridge does not know: for the operator, and without any value."""
-    return (
-        json.dumps({"made_by": MADE_BY, "mcps": {stanza.name: _facts(stanza) for stanza in fleet.stanzas}}, indent=1, ensure_ascii=False)
-        + "\n"
-    )
+    said: dict[str, Any] = {"made_by": MADE_BY, "mcps": {stanza.name: _facts(stanza) for stanza in fleet.stanzas}}
+    if fleet.groups:
+        said["groups"] = {name: fleet.members_of(name) for name in fleet.group_names}
+    return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
 
 
 def _facts(stanza: Stanza) -> dict[str, Any]:
