@@ -13,18 +13,27 @@ from support import Bridge, Client, Http, Sse, Ws, eventually, zoo
 TRANSPORTS = {"http": Http, "sse": Sse, "ws": Ws}
 
 
-# Files that take minutes, so that with several workers (-n) none of them begins last.
+# Files that take a minute and more, so that with several workers (-n) none of them begins last. Those with a fleet stand between others.
 LONG = (
     "docker/test_fleet.py",
     "with_litellm/test_matrix.py",
+    "docker/test_forty.py",
     "conformance/test_conformance.py",
-    "docker/test_postgres_attacks.py",
+    "docker/test_litellm_database.py",
     "fleet/test_engine_embedded.py",
+    "docker/test_strangers.py",
+    "with_litellm/test_server.py",
+    "docker/test_fleet_callers.py",
+    "docker/test_postgres_attacks.py",
     "with_litellm/test_checklist.py",
     "with_litellm/test_newest.py",
+    "with_litellm/test_callers_through.py",
+    "with_litellm/test_secrets_of_callers.py",
+    "parity/test_parity.py",
+    "fleet/test_add.py",
+    "fleet/test_update.py",
+    "fleet/test_lock.py",
 )
-
-
 SLOW_FILES = 10  # that are named in the end, with --durations
 
 

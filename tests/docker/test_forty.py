@@ -233,11 +233,11 @@ def test_a_configuration_that_litellm_refuses_ends_nothing_and_is_told_in_a_line
     assert said.splitlines()[0].startswith("litellm: it does not take its configuration, and goes on with the one before: "), said
     assert "transport" in said.splitlines()[0]
     assert operator.inspect("litellm")["State"]["StartedAt"] == litellm and listed(operator) == {*NAMES[:39], "clock"}
-    operator.run("up", "--no-verify")
 
 
 @pytest.mark.parametrize("step", ["building", "starting m00"])
 def test_an_interrupt_leaves_nothing_half_done(operator, step):
+    """And the `up` after it does all that is left to do: the first one also gives LiteLLM what it takes again."""
     before = ups(operator)
     for name in ("m00", "m01"):
         (operator.root / f"images/{name}/app/tiny.py").write_text(f"# {step}\n{SERVER}")
