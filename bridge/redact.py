@@ -35,46 +35,10 @@ _PORT = re.compile(r":\d{1,5}$")
 _SCHEME = re.compile(r"\b(bearer|basic|token)(\s{1,3})([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[A-Za-z0-9_.-]{16,}")
 _PREFIXES = (
-    "sk-",
-    "sk_",
-    "pk_live_",
-    "rk_live_",
-    "whsec_",
-    "gho_",
-    "ghp_",
-    "ghs_",
-    "ghu_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "gldt-",
-    "glrt-",
-    "xox",
-    "xapp-",
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "ya29.",
-    "npm_",
-    "pypi-",
-    "hf_",
-    "SG.",
-    "dop_v1_",
-    "shpat_",
-    "shpss_",
-    "lin_api_",
-    "secret_",
-    "ntn_",
-    "tvly-",
-    "gsk_",
-    "xai-",
-    "r8_",
-    "pplx-",
-    "figd_",
-    "ATATT",
-    "AGE-SECRET-KEY-",
-    "eyJ",
-)  # the last one: a JSON Web Token, or another object in base64
+    *"sk- sk_ pk_live_ rk_live_ whsec_ gho_ ghp_ ghs_ ghu_ ghr_ github_pat_ glpat- gldt- glrt- xox xapp- AKIA ASIA AIza ya29.".split(),
+    *"npm_ pypi- hf_ SG. dop_v1_ shpat_ shpss_ lin_api_ secret_ ntn_ tvly- gsk_ xai- r8_ pplx- figd_ ATATT AGE-SECRET-KEY-".split(),
+    "eyJ",  # a JSON Web Token, or another object in base64
+)
 _HINTS = ("key", "pass", "pwd", "auth", "token", "secret", "credential", "cookie", "sig", "dsn")
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _PEM = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]*")

@@ -30,19 +30,9 @@ SOCKETS = ("/run/docker.sock", "/run/containerd", "/run/podman", "/run/crio", "/
 MACHINE = ("/proc", "/sys", "/dev", "/boot")
 ALL_OF_IT = ("/etc", "/root", "/home", "/usr")  # whole ones: what is inside may be meant
 OF_THE_FLEET = (
-    "bridge",
-    "images",
-    "litellm",
-    "compose/secrets",
-    "compose/state",
-    "compose/door",
-    "compose/database",
-    "compose/callers",
-    "compose/litellm",
-    "compose/groups",
-    ".git",
-    ".venv",
-)
+    "bridge images litellm compose/secrets compose/state compose/door compose/database compose/callers compose/litellm compose/groups "
+    ".git .venv"
+).split()
 # Where a volume would cover what the bridge runs from, or what it and the fleet keep from the child.
 OF_THE_CONTAINER = tuple(
     """/opt/bridge /run /var/run /proc /sys /dev /bin /sbin /lib /lib64 /etc /usr/bin /usr/sbin /usr/lib /usr/lib64 /usr/local""".split()

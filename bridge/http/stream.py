@@ -98,23 +98,7 @@ class Stream:
     sent before; it may be exceeded by one frame, be it a long one.
     """
 
-    __slots__ = (
-        "_frames",
-        "_is_sending",
-        "_on_close",
-        "_size",
-        "_waiter",
-        "beats",
-        "closed",
-        "hold",
-        "is_standing",
-        "limit",
-        "overflowed",
-        "principal",
-        "task",
-        "touched",
-        "write_now",
-    )
+    __slots__ = "_frames _is_sending _on_close _size _waiter beats closed hold is_standing limit overflowed principal task touched write_now".split()
 
     def __init__(self, limit: int, now: float, on_close: Callable[["Stream"], None] | None = None, hold: Reservation | None = None):
         self.limit = limit

@@ -49,32 +49,9 @@ class Session:
 
     is_modern = False
     __slots__ = (
-        "asks",
-        "caller",
-        "capabilities",
-        "client",
-        "dropped",
-        "exchanges",
-        "hold",
-        "id",
-        "initialized",
-        "label",
-        "level",
-        "lost_state",
-        "next_ask",
-        "nonce",
-        "own_child",
-        "pending",
-        "principal",
-        "recordings",
-        "relay",
-        "revision",
-        "streams",
-        "subscriptions",
-        "touched",
-        "transport",
-        "waiting",
-    )
+        "asks caller capabilities client dropped exchanges hold id initialized label level lost_state next_ask nonce own_child pending "
+        "principal recordings relay revision streams subscriptions touched transport waiting"
+    ).split()
 
     def __init__(self, transport: str, opening: Opening, id: str, now: float, caller: str = ""):
         self.id = id

@@ -12,7 +12,6 @@ from support import ROOT
 
 from bridge.cli import FLEET, main
 from bridge.fleet import Fleet, commands, lock
-from bridge.fleet.commands import COMMANDS
 from bridge.fleet.doctor import machine
 from bridge.fleet.engines import EngineError, LastUp, Running, Urls, choice, remember, remembered
 from bridge.fleet.engines.choice import running
@@ -42,10 +41,6 @@ def test_each_command_explains_itself(name, capsys):
 
     assert f"mcp-bridge {name}" in said
     assert "--project DIR" in said
-
-
-def test_the_list_of_commands_is_the_same_in_both_places():
-    assert list(FLEET) == list(COMMANDS)
 
 
 def test_serve_and_help_import_nothing_of_the_fleet():

@@ -19,33 +19,6 @@ from bridge.fleet.project import Project
 from bridge.fleet.transaction import recover
 from bridge.settings import UsageError
 
-COMMANDS = (
-    "up",
-    "down",
-    "ps",
-    "status",
-    "logs",
-    "add",
-    "lock",
-    "render",
-    "verify",
-    "approve",
-    "lint",
-    "outdated",
-    "update",
-    "rollback",
-    "tools",
-    "resources",
-    "prompts",
-    "catalog",
-    "caller",
-    "connect",
-    "secret",
-    "prune",
-    "backup",
-    "restore",
-    "doctor",
-)
 LISTS = ("tools", "resources", "prompts")
 
 

@@ -11,20 +11,7 @@ from bridge.fleet.targets.compose import flat
 RUN = ["docker", "run", "--rm"]
 FROM_POOLS = "fully subnetted", "non-overlapping", "no available network", "predefined address pools"
 NAMES = "import socket, sys; [socket.getaddrinfo(name, 443) for name in sys.argv[1:]]"
-PIP = [
-    "python",
-    "-m",
-    "pip",
-    "download",
-    "--quiet",
-    "--disable-pip-version-check",
-    "--no-deps",
-    "--no-cache-dir",
-    "--retries",
-    "0",
-    "--dest",
-    "/tmp",
-]
+PIP = "python -m pip download --quiet --disable-pip-version-check --no-deps --no-cache-dir --retries 0 --dest /tmp".split()
 NPM = ["npm", "view", "--fetch-retries=0", "npm", "version"]
 
 

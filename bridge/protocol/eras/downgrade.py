@@ -169,16 +169,7 @@ class Downgrade(Translator):
 # What the Python SDK 1.x answers to a method that it does not know.
 _PYTHON_SAYS = b'"Invalid request parameters"'
 _CORE = frozenset(
-    (
-        "tools/call",
-        "tools/list",
-        "prompts/get",
-        "prompts/list",
-        "resources/read",
-        "resources/list",
-        "resources/templates/list",
-        "completion/complete",
-    )
+    "tools/call tools/list prompts/get prompts/list resources/read resources/list resources/templates/list completion/complete".split()
 )
 
 

@@ -68,23 +68,7 @@ class Lease(Caller):
     when the call is done; clean is a child that still waits for nothing. `hold` is for what its client is asked while it is parked.
     """
 
-    __slots__ = (
-        "code",
-        "declared",
-        "exchange",
-        "given",
-        "is_flushing",
-        "key",
-        "last",
-        "over",
-        "parked",
-        "reply",
-        "round",
-        "said",
-        "soon",
-        "ticket",
-        "wanted",
-    )
+    __slots__ = "code declared exchange given is_flushing key last over parked reply round said soon ticket wanted".split()
     answers_cancelled = False
     relay: "Relay"  # it has one whenever it has a call
 
