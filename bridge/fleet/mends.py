@@ -25,14 +25,14 @@ STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are 
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(
-    r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"
+    r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT(_ID)?|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"
 )
 BESIDE_AN_ADDRESS = re.compile(r"_(USER|USERNAME|DB|DATABASE)$")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
     r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
-    r"|APPLICATIONINSIGHTS|TELEMETRY|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
+    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 MOST_KEYS = 8  # of its own
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services

@@ -51,7 +51,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         for one in seen.report["published"]
         if one["name"] not in there
         and VARIABLE.fullmatch(one["name"])
-        and not _is_of_others(one["name"])
+        and (not _is_of_others(one["name"]) or (one["first"] and _stands_for_a_key(one["value"])))
         and not is_another_way(one["name"])
     ]
     keys = _keys(draft, seen, every)
@@ -123,8 +123,13 @@ def _first_word(one: Variable) -> str:
 def _is_key(one: Variable) -> bool:
     value = (one["value"] or one["default"]).lower()
     is_no_key = value in ("true", "false") or (value.startswith(("sqlite:", "file:")) and not one["needed"])
-    stands_for_one = is_blank(value) and is_secret(re.sub(r"\W+", "_", value).strip("_"))  # <your session cookie>
-    return not is_no_key and (holds_secret(one["name"]) or stands_for_one or bool(A_KEYS_FILE.search(one["name"])))
+    return not is_no_key and (holds_secret(one["name"]) or _stands_for_a_key(value) or bool(A_KEYS_FILE.search(one["name"])))
+
+
+def _stands_for_a_key(value: str) -> bool:
+    """<your session cookie>, your-token-here"""
+    words = re.sub(r"\W+", "_", value.lower().removesuffix("here")).strip("_")
+    return is_blank(value) and is_secret(words)
 
 
 def _is_of_others(name: str) -> bool:

@@ -383,6 +383,20 @@ def test_a_file_of_a_key_beside_the_key_is_the_same_once_more():
     assert first.secrets == with_published(first, Seen(report)).secrets == ("IT_KEY",)
 
 
+@pytest.mark.parametrize(
+    "other", [shown({}), shown(None, args=["-y", "@me/site-mcp", "--transport", "sse"]), shown(None, args=["-y", "@me/site-mcp", "--http"])]
+)
+def test_a_configuration_of_another_transport_or_with_an_empty_environment_does_without_nothing(other):
+    assert needed(shown({"A_KEY": "x"}), other) == {"A_KEY": True}
+
+
+def test_what_is_required_for_some_operations_is_not_said_to_be_optional():
+    table = "| Name | Required for |\n|--|--|\n| `IT_SESSION` | CLI operations |\n| `IT_CLIENT_SECRET` | API operations |"
+    it = drafted(shown({"IT_SESSION": "your-session-token-here"}), table)
+
+    assert (it.secrets, it.optional) == (("IT_SESSION", "IT_CLIENT_SECRET"), ("IT_CLIENT_SECRET",))
+
+
 # ---- what SDKs look for ----------------------------------------------------------------
 
 
@@ -435,6 +449,8 @@ def test_what_an_sdk_says_that_finds_no_account_names_its_keys(says, key):
         ("npx -y @me/site-mcp auth", "npx -y @me/site-mcp auth"),
         ("$ site-mcp login --device  # once", "site-mcp login --device"),
         ("npx @me/site-mcp setup", ""),
+        ("npx @me/site-mcp init --client=claude-desktop  # log in", ""),
+        ("npx @me/site-mcp setup  # log in with your browser", "npx @me/site-mcp setup"),
         ("gh auth login", ""),
     ],
 )

@@ -78,7 +78,12 @@ A_SIDE_WAY = re.compile(
 )  # in the heading of a configuration
 # Of a block of lines that starts it for clients elsewhere.
 # Commands by which a person logs in, and what is kept of that.
-BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
+SURELY_BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
+BY_HAND = re.compile(rf"{SURELY_BY_HAND.pattern}|setup|init|configure", re.IGNORECASE)
+OF_A_CLIENT = re.compile(
+    r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
+)  # which it writes itself into
+A_LOGIN = re.compile(r"\boauth\b|\blog(?:s|ged)? ?in\b|\bsign(?:s|ed)? ?in\b|\bauthenticat", re.IGNORECASE)
 IN_HOME = re.compile(r"(?:~|\$HOME|\$\{HOME\})/((?:\.[\w.-]+|[\w.-]*mcp[\w.-]*)(?:/[\w.@-]+)*)")
 KEEPS = re.compile(
     r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
@@ -206,11 +211,13 @@ def login(readme: str, names: Collection[str]) -> str:
     """The command of its own by which a person logs in before it works, as its README has it; empty if there is none. `names`: of the package
     and its programs."""
     known = {_bare(name) for name in names}
-    for block in readme[:LONGEST].split("```")[1::2]:
+    parts = readme[:LONGEST].split("```")
+    for before, block in zip(parts[::2], parts[1::2], strict=False):
+        wanted = BY_HAND if A_LOGIN.search(before[-WIDTH:] + block) else SURELY_BY_HAND
         for line in (one[:WIDTH].strip().removeprefix("$ ") for one in block.splitlines()):
             words = line.partition("#")[0].split()
             own = next((at for at, word in enumerate(words) if _bare(word) in known), -1)
-            if 0 <= own < len(words) - 1 and BY_HAND.fullmatch(words[own + 1]):
+            if 0 <= own < len(words) - 1 and wanted.fullmatch(words[own + 1]) and not OF_A_CLIENT.search(line):
                 return " ".join(words)
     return ""
 
@@ -259,7 +266,7 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
         inside = end
         arguments = [one for block in ARGUMENTS.findall(text)[:1] for one in QUOTED.findall(block)]
         program = (QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'")
-        if _is_another(program, arguments, package):
+        if _is_another(program, arguments, package) or SERVES.search(" ".join(arguments)):
             continue
         block = ENV.search(text)
         values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
@@ -267,7 +274,9 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
             values.setdefault(given[1], given[2].strip("\"'"))
         # What its arguments refer to is the client's, and not read by the server.
         values = {name: value for name, value in values.items() if not re.search(rf"\$\{{?(env:)?{name}\b", " ".join(arguments))}
-        yield _Shown(values, words, bool(set(values) - {"NODE_OPTIONS"}) or not _says_more(arguments), _is_aside(readme, start))
+        # An environment that is shown empty comes from elsewhere.
+        is_whole = bool(set(values) - {"NODE_OPTIONS"}) or not (block or _says_more(arguments))
+        yield _Shown(values, words, is_whole, _is_aside(readme, start))
 
 
 def _lines_of_a_shell(readme: str) -> Iterator[_Shown]:
@@ -385,7 +394,8 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
     for title, cell in zip(columns, cells, strict=False):
         if re.search(r"requir|mandatory|needed|必", title):
             is_yes = YES.search(cell) and not UNDER_A_CONDITION.search(cell)
-            word, hint = (True, None) if is_yes else (None, False) if YES.search(cell) or UNDER_A_CONDITION.search(cell) else (False, None)
+            is_no = NO.search(cell) and not UNDER_A_CONDITION.search(cell)
+            word, hint = (True, None) if is_yes else (False, None) if is_no else (None, False)
         elif "optional" in title and word is None:
             word = False if YES.search(cell) else True if NO.search(cell) else None
         elif "default" in title and not NOTHING.match(cell):
