@@ -221,6 +221,22 @@ def test_npm_s_reason_is_what_went_wrong_and_not_where_its_log_is():
     assert lock.npm_says(Failed(["npm"], 1, printed)) == "notarget No matching version found for x@^9."
 
 
+def test_npm_s_reason_for_a_package_that_is_not_there_is_one_sentence():
+    printed = """npm error code E404
+npm error 404 Not Found - GET https://registry.example/nothing - Not found
+npm error 404
+npm error 404  'nothing@1.0.0' is not in this registry.
+npm error 404
+npm error 404 Note that you can also install from a
+npm error 404 tarball, folder, http url, or git url.
+"""
+
+    assert (
+        lock.npm_says(Failed(["npm"], 1, printed))
+        == "Not Found - GET https://registry.example/nothing - Not found 'nothing@1.0.0' is not in this registry."
+    )
+
+
 def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch):
     story = "error: No solution found\n  cause: Because old>=1.4.0,<=1.4.4 has no usable wheels and only the following versions of old are available: old<=1.4.4"
 

@@ -118,6 +118,42 @@ transport
 """
 
 
+CAUSED = """
+#16 3.114   stderr: ConnectionError: ledger.internal:9999 does not answer
+#16 3.114   stderr: 
+#16 3.114   stderr: The above exception was the direct cause of the following exception:
+#16 3.114   stderr: 
+#16 3.114   stderr: Traceback (most recent call last):
+#16 3.114   stderr:   File "/app/x.py", line 8, in <module>
+#16 3.114   stderr:     raise RuntimeError("no ledger: set LEDGER_URL") from e
+#16 3.114   stderr: RuntimeError: no ledger: set LEDGER_URL
+#16 ERROR: process "python -m bridge inspect -- python3 /app/x.py" did not complete successfully: exit code: 1
+"""
+GROUP = """
+  + Exception Group Traceback (most recent call last):
+  |   File "/x.py", line 1, in <module>
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/x.py", line 5, in f
+    | ValueError: LEDGER_URL is not set
+    +------------------------------------
+"""
+ZOD = """ZodError: [
+  {
+    "code": "invalid_type",
+    "expected": "string",
+    "received": "undefined",
+    "path": [
+      "API_KEY"
+    ],
+    "message": "Required"
+  }
+]
+    at get error (/x.js:1:2)
+"""
+
+
 @pytest.mark.parametrize(
     ("printed", "says"),
     [
@@ -145,7 +181,17 @@ transport
             "panic: runtime error",
         ),
         (PROMETHEUS, "write /prometheus/queries.active: no space left on device"),
-        ('failed to solve: process "/bin/sh -c x" did not complete successfully: exit code: 1\n', "failed to solve: process"),
+        (
+            'failed to solve: process "/bin/sh -c x" did not complete successfully: exit code: 1\n',
+            'process "/bin/sh -c x" did not complete',
+        ),
+        (
+            "failed to solve: dockerfile parse error on line 3: unknown instruction: FOO\n",
+            "parse error on line 3: unknown instruction: FOO",
+        ),
+        (CAUSED, "RuntimeError: no ledger: set LEDGER_URL"),
+        (GROUP, "ValueError: LEDGER_URL is not set"),
+        (ZOD, '"API_KEY"'),
         (SMOKE, "get_current_time answered without 'ZULU' in it"),
         ("", ""),
         ("\n}\n---\n", ""),

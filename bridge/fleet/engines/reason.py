@@ -13,6 +13,9 @@ BEFORE = re.compile(
     (?: \#\d+\ (?:\d+\.\d+\ )?                                  # BuildKit: its step, and the seconds of it
     | \d+\.\d{2,3}\                                            # BuildKit's summary: the seconds
     | \S+\ +\|\ +                                               # Compose: the service
+    | stderr:\ +                                                # `mcp-bridge inspect`: what the server said
+    | \|\ +                                                     # Python: within an ExceptionGroup
+    | failed\ to\ solve:\                                       # BuildKit, before the reason
     | (?:npm\ (?:error|ERR!)\ (?:(?:code|notarget|network|enoent|404)\ +)?)+                     # npm, before each line
     | \d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s+       # a time
     )""",
@@ -37,7 +40,7 @@ BAD = re.compile(
     re.IGNORECASE,
 )
 VALIDATION = re.compile(r"\d+ validation errors? for \w+$")  # pydantic names the first field and its mistake in the two lines that follow
-LAST_RESORT = re.compile(r"^(failed to solve|target \S+: failed|process \"|command failed|error: process)", re.IGNORECASE)
+LAST_RESORT = re.compile(r"^(target \S+: failed|process \"|command failed|error: process)", re.IGNORECASE)
 
 
 def why(printed: str) -> str:
@@ -50,7 +53,7 @@ def why(printed: str) -> str:
         bool,
     ):
         if found := [number for number, line in enumerate(lines) if says(line)]:
-            more = 3 if VALIDATION.search(lines[found[-1]]) else 1
+            more = 3 if VALIDATION.search(lines[found[-1]]) else 8 if lines[found[-1]].endswith((": [", ": {")) else 1
             return ": ".join(lines[found[-1] : found[-1] + more])[:WIDTH]
     return ""
 
