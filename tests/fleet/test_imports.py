@@ -487,6 +487,7 @@ JSON_KEY = json.dumps({"type": "service_account", "private_key": "-----BEGIN PRI
             {"HOOK": "https://hooks.example.com/services/T00/A1b2C3d4E5f6s3cr3t"},
         ),
         ({"env": {"AUTHKEY": S, "PASSCODE": S}}, {"AUTHKEY": S, "PASSCODE": S}),
+        ({"env": {"DBPW": S, "SMTPPASS": S, "SEED_PHRASE": S}}, {"DBPW": S, "SMTPPASS": S, "SEED_PHRASE": S}),
         ({"env": {"A_KEY": "${KEY:-s3cr3t}"}}, {"A_KEY": S}),
     ],
 )
