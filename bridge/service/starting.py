@@ -95,7 +95,8 @@ class Starting:
                 look is not None and look.is_plain,
             )
         waiting = "it has not read its stdin" if sight.is_unread else "it has read the message and says nothing"
-        text = f"no answer to initialize yet ({age:.0f} s): {waiting}"
+        before = f"; the start before failed: {self._supervisor.life.failure.text}" if self._supervisor.life.failures else ""
+        text = f"no answer to initialize yet ({age:.0f} s): {waiting}{before}"
         if stderr.last:
             look = output_kind(stderr.words)
             is_plain = (

@@ -155,3 +155,11 @@ def test_the_reason_of_a_start_that_took_too_long_says_what_came_instead():
 
         assert "--start-timeout" in bridge.ready()["reason"]
         assert "“hello there”" in bridge.ready()["reason"]
+
+
+def test_that_the_start_before_was_too_slow_is_in_the_reason_of_the_next():
+    """One that needs longer than it has would be called "still starting" for ever."""
+    with Bridge(["sleep", "60"], "--start-timeout", "2", "--backoff-initial", "0.01", ready=False) as bridge:
+        reason = eventually(lambda: "before failed" in (word := bridge.ready()["reason"]) and word, 10)
+
+    assert "the start before failed: no answer to initialize within 2 s (--start-timeout)" in reason
