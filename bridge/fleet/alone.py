@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from bridge.fleet.engines import EngineError
 from bridge.fleet.project import Project, private
@@ -23,6 +23,6 @@ def alone(project: Project, command: str) -> Iterator[None]:
             file.seek(0)
             raise EngineError(f"{file.read().strip() or 'another command'} is at work on this fleet: wait until it is done") from None
         file.truncate(0)
-        file.write(f"`mcp-bridge {command}` (pid {os.getpid()}, since {time.strftime('%H:%M:%S')})")
-        file.flush()
+        with suppress(OSError):  # a full disk, which `prune` and `down` may be the way out of
+            os.write(file.fileno(), f"`mcp-bridge {command}` (pid {os.getpid()}, since {time.strftime('%H:%M:%S')})".encode())
         yield

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from bridge.fleet.project import write_private
+
 MADE_BY = "Made by `mcp-bridge render`; do not edit: write images/NAME/stanza.yaml and render again."
 
 GENERATED = ("compose/*.yaml", "compose/egress/*", "compose/groups/*", "images/*/Dockerfile")  # where files of ours may be left over
@@ -73,12 +75,7 @@ def write(root: Path, files: Iterable[File]) -> list[str]:
         target = root / file.path
         if _read(target) == file.text:
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.new")
-        beside.write_text(file.text, encoding="utf-8")
-        if file.is_program:
-            beside.chmod(0o755)
-        beside.replace(target)
+        write_private(target, file.text, 0o755 if file.is_program else 0o644)
         changed.append(file.path)
     return changed
 
