@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.fleet.engines import EngineError, checkout
+from bridge.cli import main
+from bridge.fleet.engines import EngineError, LastUp, checkout, remember
 from bridge.fleet.engines.checkout import Container, claim, name_of, whose
 from bridge.fleet.engines.ports import Port, refuse_taken
 from bridge.fleet.project import Project
@@ -122,5 +123,40 @@ def test_a_taken_port_is_told_with_whose_it_is_and_one_that_is_free(tmp_path, do
         refuse_taken([Port("MCP_PORT", "127.0.0.1", doors)], lambda number: number == doors)  # its own
 
     assert f"port {doors} is taken by the fleet of {tmp_path / 'a'} (mcp-a); port {port} is taken by another program" in str(said.value)
-    assert "write free ones into compose/.env: MCP_PORT=" in str(said.value)
+    free = dict(word.split("=") for word in str(said.value).partition("compose/.env: ")[2].split())
+    assert list(free) == ["MCP_PORT", "LITELLM_PORT"] and len({doors, port, *map(int, free.values())}) == 4
     refuse_taken([Port("MCP_PORT", "127.0.0.1", port)])
+
+
+def test_a_port_is_not_offered_that_another_of_the_fleet_s_shall_have():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EngineError) as said:
+            refuse_taken([Port("MCP_PORT", "127.0.0.1", port), Port("LITELLM_PORT", "127.0.0.1", port + 1)])
+
+    assert f"MCP_PORT={port + 1}" not in str(said.value)
+
+
+def test_a_fleet_whose_folder_is_gone_is_told_with_what_ends_it(tmp_path, docker):
+    gone = made(tmp_path / "a")
+    docker.append(runs(gone, "mcp-a", "door", "127.0.0.1:8000->8000/tcp"))
+    shutil.rmtree(tmp_path / "a")
+
+    assert whose(8000) == (
+        f"the fleet of {tmp_path / 'a'} (mcp-a, a folder that is gone or was moved: `docker compose --project-name mcp-a down` ends it)"
+    )
+
+
+@pytest.mark.parametrize("words", [("tools",), ("status",), ("audit",), ("verify",), ("backup", "fleet.tar"), ("update",)])
+def test_no_command_in_a_copied_folder_asks_or_touches_the_first_one_s_fleet(tmp_path, docker, capsys, words):
+    """Its database was dumped into a backup of the copy, and its page was shown as the copy's."""
+    project = made(tmp_path / "a")
+    (tmp_path / "a/images/time").mkdir(parents=True)
+    (tmp_path / "a/images/time/stanza.yaml").write_text("command: [time]\n")
+    name = claim(project, "mcp", {})
+    remember(project, LastUp("compose", ("time",), {}, "1.77.3"))
+    docker.append(runs(project, name))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    code = main([words[0], "--project", str(tmp_path / "b"), *[str(tmp_path / word) for word in words[1:]]])
+
+    assert code in (1, 2) and f"the fleet {name} is that of {tmp_path / 'a'}" in capsys.readouterr().err

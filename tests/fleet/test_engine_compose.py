@@ -1,6 +1,7 @@
 """The compose engine without Docker: what it makes of Docker's words and of the bridges' answers."""
 
 import json
+import subprocess
 import sys
 import time
 
@@ -256,6 +257,21 @@ def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(
 
     assert asked[-1] == ["docker", "volume", "rm", "mcp_git-socket"]
     assert engine.kept() == ["volume mcp_prometheus"]
+
+
+def test_what_an_mcp_that_was_removed_stored_is_kept_and_told_with_what_deletes_it(engine, monkeypatch):
+    engine.project_name = "f"
+    there = [checkout.Container("f-notes-1", "notes", "f", "", "running", "Up", "")]
+    monkeypatch.setattr(checkout, "of_project", lambda name: there)
+    said = {"inspect": "f_notes-socket f_notes-data f_shared \n", "ls": "f_notes-data\nsomebody-s\n"}
+    monkeypatch.setattr(docker_words, "asked", lambda command, *_: said.get(command[1] if command[1] == "inspect" else command[2], ""))
+    monkeypatch.setattr(compose.subprocess, "Popen", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(subprocess.CompletedProcess, "wait", lambda *_: 0, raising=False)
+    monkeypatch.setattr(compose, "run", lambda *_: "")
+    monkeypatch.setattr(engine, "_remove_sockets", lambda: None)
+    engine._end_others([])()
+
+    assert engine.said == ["ending notes", "kept what the ended ones stored: `docker volume rm f_notes-data` deletes it"]
 
 
 def test_one_is_started_anew_if_its_bridge_has_given_it_up_whatever_docker_says_of_its_health():

@@ -68,6 +68,9 @@ class Scripted:
     def __init__(self, project, say):
         self.project = project
 
+    def refuse_another(self) -> None:
+        pass
+
     def urls(self, fleet, environment) -> Urls:
         return Urls("http://127.0.0.1:9", "http://127.0.0.1:9")
 

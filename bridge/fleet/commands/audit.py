@@ -16,9 +16,9 @@ NONE = "nothing was written down: write `audit: true` into images/fleet.yaml, th
 
 def run(arguments: argparse.Namespace) -> int:
     """Raises UsageError."""
-    engine, _ = running(Project.find(arguments.project), progress())
     with tempfile.TemporaryDirectory() as folder:
         try:
+            engine, _ = running(Project.find(arguments.project), progress())
             arguments.files = list(map(str, engine.audits(Path(folder))))
         except EngineError as error:
             raise UsageError(str(error)) from None

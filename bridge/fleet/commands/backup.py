@@ -94,6 +94,7 @@ def _own_files(project: Project, manifest: Manifest) -> list[Path]:
 def _engine(project: Project, manifest: Manifest) -> str:
     """Whose volumes there are; empty where nothing was ever started. Raises EngineError where that cannot be told: a backup without them is none."""
     if memory := remembered(project):
+        choice.engine(memory.engine, project, lambda _: None).refuse_another()
         return memory.engine
     has_folders = bool(Folders(project).names())
     if name := checkout.said_name(project):
@@ -102,6 +103,7 @@ def _engine(project: Project, manifest: Manifest) -> str:
                 raise EngineError(f"whether the fleet {name} has volumes, only Docker knows: {why}")
             manifest.left_out.append(f"volumes of Docker, if {name} has any: {why}")
         elif of_project(name):
+            choice.engine("compose", project, lambda _: None).refuse_another()
             return "compose"
     return "embedded" if has_folders else ""
 

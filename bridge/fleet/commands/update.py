@@ -177,6 +177,7 @@ def running(project: Project, fleet: Fleet, say: Say) -> Running | None:
     if memory is None:
         return None
     engine = choice.engine(memory.engine, project, say)
+    engine.refuse_another()
     environment = with_made_keys(engine, environments.read(project))
     return Running(engine, memory, environment, token(environment), lambda names, litellm: again(engine, project, names, say, litellm))
 

@@ -110,6 +110,9 @@ class Engine(Protocol):
     def unavailable(self) -> str:
         """Why it cannot work on this machine, and the way out, in one line; empty if it can."""
 
+    def refuse_another(self) -> None:
+        """Raises EngineError where what runs by this folder's name is another folder's."""
+
     def refuse_taken_ports(self, fleet: Fleet, environment: Environment) -> None:
         """Raises EngineError where another has a port of the fleet."""
 

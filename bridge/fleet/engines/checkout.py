@@ -167,5 +167,12 @@ def whose(port: int) -> str:
     """Who has this port of the machine, as far as Docker knows."""
     for one in containers("status=running"):
         if one.publishes(port):
-            return f"the fleet of {Path(one.folder).parent} ({one.project})" if one.folder else f"the container {one.name}"
+            return _fleet(one) if one.folder else f"the container {one.name}"
     return "another program"
+
+
+def _fleet(one: Container) -> str:
+    """Whose it is, and how it is ended where nobody can say `down` there any more."""
+    folder = Path(one.folder)
+    gone = "" if folder.exists() else f", a folder that is gone or was moved: `docker compose --project-name {one.project} down` ends it"
+    return f"the fleet of {folder.parent} ({one.project}{gone})"

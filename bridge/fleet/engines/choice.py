@@ -53,13 +53,16 @@ def _instead(why: str, project: Project, say: Say) -> Engine:
 
 
 def running(project: Project, say: Say, asked: str = "") -> tuple[Engine, LastUp]:
-    """The engine that `up` started, or Compose where somebody did that by hand. Raises UsageError where nothing was."""
+    """The engine that `up` started, or Compose where somebody did that by hand. Raises UsageError where nothing was, EngineError where
+    that is another folder's: this one is a copy."""
     memory = remembered(project) or _by_hand(project, say)
     if memory is None:
         raise UsageError("nothing was started here: `mcp-bridge up` does that")
     if asked and asked != memory.engine:
         raise UsageError(f"the fleet was started with --engine {memory.engine}, not {asked}: `mcp-bridge down` ends it")
-    return engine(memory.engine, project, say), memory
+    found = engine(memory.engine, project, say)
+    found.refuse_another()
+    return found, memory
 
 
 def _by_hand(project: Project, say: Say) -> LastUp | None:

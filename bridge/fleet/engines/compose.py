@@ -90,7 +90,7 @@ class Compose(Starting):
         return fleet
 
     def refuse_taken_ports(self, fleet: Fleet, environment: Environment) -> None:
-        here = checkout.of_project(checkout.name_of(self.project))
+        here = self._ours() if checkout.said_name(self.project) else checkout.of_project(checkout.name_of(self.project))
         ours = (
             Port("MCP_PORT", environment.host, environment.port("MCP_PORT", fleet.port)),
             Port("LITELLM_PORT", environment.host, environment.port("LITELLM_PORT", 4000)),
@@ -101,7 +101,7 @@ class Compose(Starting):
 
     def audits(self, folder: Path) -> list[Path]:
         """Out of the volumes, which the container that makes the keys has all of; it need not run for that."""
-        found = [one.name for one in checkout.of_project(checkout.name_of(self.project)) if one.service == KEYS]
+        found = [one.name for one in self._ours() if one.service == KEYS]
         if found and not isinstance(docker.asked(["docker", "cp", "--quiet", f"{found[0]}:/audit", str(folder)]), Failed):
             return sorted(folder.glob(f"audit/*/{AUDIT_FILE}"))
         return []
@@ -139,7 +139,7 @@ class Compose(Starting):
         self.values = environment.values
         self._renew_keys()
         others_removed = self._end_others(
-            [*first, *([GROUPS] if has_groups else []), KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars)]
+            [*first, *([GROUPS] if has_groups else []), KEYS, *own, LITELLM, *(stanza.name for stanza in sidecars), *fleet.unreadable]
         )
         if DATABASE in first:
             self._agree_on_passwords(self.project_name)
@@ -173,7 +173,7 @@ class Compose(Starting):
 
     def _litellms_database(self) -> Callable[[str], str]:
         """What runs SQL there. Raises EngineError."""
-        found = {one.service: one for one in checkout.of_project(checkout.name_of(self.project))}
+        found = {one.service: one for one in self._ours()}
         for name in (DATABASE, LITELLM):
             if name not in found or found[name].state != "running":
                 raise EngineError(f"{name} does not run, so LiteLLM is told nothing of the callers")
@@ -228,6 +228,7 @@ class Compose(Starting):
         if not others:
             return lambda: None
         self.say(f"ending {', '.join(dict.fromkeys(others.values()))}")
+        mounted = docker.asked(["docker", "inspect", "--format", "{{range .Mounts}}{{.Name}} {{end}}", *others])
         stopping = subprocess.Popen(
             ["docker", "stop", "--time", "15", *others],
             stdin=subprocess.DEVNULL,
@@ -245,8 +246,15 @@ class Compose(Starting):
                 if left := {one.name for one in checkout.of_project(self.project_name)} & others.keys():
                     raise EngineError(f"Docker cannot end {', '.join(sorted(left))}: {error.reason}") from None
             self._remove_sockets()
+            self._tell_of_unused(mounted.split() if isinstance(mounted, str) else [])
 
         return removed
+
+    def _tell_of_unused(self, volumes: Collection[str]) -> None:
+        """Which of these hold something that no container uses any more."""
+        unused = docker.asked(["docker", "volume", "ls", "--quiet", "--filter", "dangling=true"])
+        if left := sorted({*volumes} & {*unused.split()}) if isinstance(unused, str) else []:
+            self.say(f"kept what the ended ones stored: `docker volume rm {' '.join(left)}` deletes it")
 
     def down(self, volumes: bool = False) -> None:
         self._containers()  # refuses where they are another folder's
@@ -257,7 +265,8 @@ class Compose(Starting):
         self._remove_sockets()
         memory = self._memory()
         memory["mounted"] = {}
-        self._remember(memory)
+        with suppress(OSError):  # a full disk; nothing depends on it
+            self._remember(memory)
 
     def kept(self) -> list[str]:
         return [f"volume {name}" for name, kind in self._volumes().items() if kind != "tmpfs"]

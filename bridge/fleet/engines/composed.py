@@ -50,16 +50,24 @@ class Composed:
             if name not in names and name not in PUBLISHED and not name.startswith("COMPOSE_")
         } | {"DOCKER_BUILDKIT": "1"}
 
-    def _containers(self) -> dict[str, tuple[str, str]]:
-        """The state of each service that has a container, and Docker's words for it. Raises EngineError where they are another folder's."""
+    def refuse_another(self) -> None:
+        if checkout.said_name(self.project):
+            self._ours()
+
+    def _ours(self) -> list[checkout.Container]:
+        """This folder's containers. Raises EngineError where they are another folder's."""
         name, memory = checkout.name_of(self.project), self._memory()
         found = checkout.of_project(name)
         checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
         if memory["project"].get("folder", here := str(self.project.compose)) != here:  # it was moved: a copy shall know
             self._remember(memory | {"project": {"name": name, "folder": here}})
+        return found
+
+    def _containers(self) -> dict[str, tuple[str, str]]:
+        """The state of each service that has a container, and Docker's words for it. Raises EngineError where they are another folder's."""
         return {
             one.service: docker.state(one.state, one.status)
-            for one in found
+            for one in self._ours()
             if one.service not in RUN_TO_THEIR_END or not _did_its_work(one)
         }
 

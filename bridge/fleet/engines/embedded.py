@@ -96,6 +96,9 @@ class Embedded:
             update={"stanzas": [served.as_here(self.project, stanza, environment, self.state) for stanza in fleet.stanzas]}
         )
 
+    def refuse_another(self) -> None:
+        """What a copy of a folder brings of the first one's is not read: `_keeper_state`."""
+
     def refuse_taken_ports(self, fleet: Fleet, environment: Environment) -> None:
         if not self._keeper_lives(self._keeper_state()):
             ports = (("MCP_PORT", fleet.port), ("LITELLM_PORT", 4000))

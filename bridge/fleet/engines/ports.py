@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from bridge.fleet.engines import EngineError
@@ -19,10 +19,14 @@ def refuse_taken(
     ports: Iterable[Port], is_ours: Callable[[int], bool] = lambda port: False, whose: Callable[[int], str] = lambda port: "another program"
 ) -> None:
     """Raises EngineError where some are not to be had, with whose they are and which are free."""
+    ports = list(ports)
     taken = [port for port in ports if not is_ours(port.number) and not _is_free(port.host, port.number)]
     if not taken:
         return
-    ways = " ".join(f"{port.variable}={_free(port.host, port.number)}" for port in taken)
+    chosen = {port.variable: port.number for port in ports}
+    for port in taken:
+        chosen[port.variable] = _free(port.host, port.number, chosen.values())
+    ways = " ".join(f"{port.variable}={chosen[port.variable]}" for port in taken)
     raise EngineError(
         "; ".join(f"port {port.number} is taken by {whose(port.number)}" for port in taken)
         + f"\nend that, or write free ones into compose/.env: {ways}"
@@ -41,5 +45,6 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _free(host: str, port: int) -> int:
-    return next((other for other in range(port + 1, min(port + 1000, 65536)) if _is_free(host, other)), port)
+def _free(host: str, port: int, given: Collection[int]) -> int:
+    """One that is free, and that nothing of ours shall have."""
+    return next((other for other in range(port + 1, min(port + 1000, 65536)) if other not in given and _is_free(host, other)), port)
