@@ -44,9 +44,10 @@ class Fleet(model.Fleet):
     """The fleet, with where it comes from and what follows from it: `Fleet(stanzas=[…])` in Python, `Fleet.load("images")` from files."""
 
     @classmethod
-    def load(cls, folder: str | Path = "images", **changes: Any) -> Self:
-        """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError."""
-        return load(Path(folder), cls, **changes)
+    def load(cls, folder: str | Path = "images", last_good: Path | None = None, **changes: Any) -> Self:
+        """All stanzas of `folder`, with `fleet.yaml` there and `../litellm/base.yaml`. Raises StanzaError; with `last_good` (load.py) only
+        where it is not the mistake of some stanzas."""
+        return load(Path(folder), cls, last_good, **changes)
 
     def render(self, target: str = "compose") -> Iterator[File]:
         """The generated files: `compose` (all that is committed) or `kubernetes`."""

@@ -1,5 +1,7 @@
 """Stanzas from YAML files, with every mistake told by file, line and field."""
 
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +12,7 @@ from bridge.fleet import callers, digests, litellm_base
 from bridge.fleet.bounds import why_not_mounted
 from bridge.fleet.model import Fleet
 from bridge.fleet.parts import ARCHITECTURES, Part
+from bridge.fleet.project import write_private
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 
@@ -24,32 +27,33 @@ class StanzaError(UsageError):
     """One line for each mistake: `images/time/stanza.yaml:4: smoke.tool: Field required`."""
 
 
-def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
-    """The fleet of `folder` (images/), as a `kind` of fleet. `changes` are fields of the fleet that win over `fleet.yaml`. Raises StanzaError."""
+def load(folder: Path, kind: type[AnyFleet], last_good: Path | None = None, **changes: Any) -> AnyFleet:
+    """The fleet of `folder` (images/), as a `kind` of fleet. `changes` are fields of the fleet that win over `fleet.yaml`. Raises StanzaError.
+
+    With `last_good`, where `keep` put them, a stanza with a mistake is no reason to go without the others: it counts as it was before, or not
+    at all, and `unreadable` says what is wrong with it.
+    """
     if not folder.is_dir():
         raise StanzaError(f"{folder}: no such folder: run this where 'images' is, or name the project with --project")
     stanzas: list[Stanza] = []
-    mistakes: list[str] = []
+    mistakes: dict[str, str] = {}
     aliases: dict[str, Path] = {}  # by the name in LiteLLM, where it stands
     for path in sorted(folder.glob(f"*/{STANZA}")):
         try:
-            stanza = read_stanza(path)
-            _refuse_missing(path, stanza)
-            _refuse_links(path, stanza)
-            if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
-                mistakes.append(
-                    f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias"
-                )
-            stanzas.append(stanza)
+            stanzas.append(_checked(path, read_stanza(path), aliases))
         except StanzaError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise StanzaError("\n".join(mistakes))
+            mistakes[path.parent.name] = str(error)
+    if mistakes and (last_good is None or not stanzas):
+        raise StanzaError("\n".join(mistakes.values()))
+    for name in mistakes if last_good else ():
+        with suppress(StanzaError):
+            stanzas.append(_checked(folder / name / STANZA, read_stanza(last_good / name / STANZA), aliases))
     settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
-    if "stanzas" in settings:
-        raise StanzaError(
-            f"{folder / FLEET}:{lines.get(('stanzas',), 1)}: stanzas: each stands in {folder.name}/NAME/{STANZA}: take this out"
-        )
+    for field in ("stanzas", "unreadable"):
+        if field in settings:
+            raise StanzaError(
+                f"{folder / FLEET}:{lines.get((field,), 1)}: {field}: each stands in {folder.name}/NAME/{STANZA}: take this out"
+            )
     if "digests" in settings:
         raise StanzaError(
             f"{folder / FLEET}:{lines.get(('digests',), 1)}: digests: they stand in {folder.name}/{digests.LOCK}: take this out"
@@ -66,9 +70,27 @@ def load(folder: Path, kind: type[AnyFleet], **changes: Any) -> AnyFleet:
     if base.exists():
         settings["litellm"] = {"base": _read_base(base), **settings["litellm"]}
     try:
-        return kind.model_validate({"stanzas": stanzas, **settings})
+        return kind.model_validate({"stanzas": stanzas, "unreadable": mistakes, **settings})
     except ValidationError as error:
-        raise StanzaError(explain(folder / FLEET, error, lines, Fleet)) from None
+        raise StanzaError("\n".join([*mistakes.values(), explain(folder / FLEET, error, lines, Fleet)])) from None
+
+
+def keep(fleet: Fleet, folder: Path, last_good: Path) -> None:
+    """Keep the stanzas of `folder` that have no mistakes, as they are now; those that are gone are forgotten."""
+    for name in (stanza.name for stanza in fleet.stanzas if stanza.name not in fleet.unreadable):
+        with suppress(FileNotFoundError):  # it was removed meanwhile
+            write_private(last_good / name / STANZA, (folder / name / STANZA).read_text(encoding="utf-8"))
+    for gone in set(last_good.glob("*")) - {last_good / name for name in (*(stanza.name for stanza in fleet.stanzas), *fleet.unreadable)}:
+        shutil.rmtree(gone)
+
+
+def _checked(path: Path, stanza: Stanza, aliases: dict[str, Path]) -> Stanza:
+    """The stanza, if it fits what is beside it, and the other stanzas. Raises StanzaError."""
+    _refuse_missing(path, stanza)
+    _refuse_links(path, stanza)
+    if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
+        raise StanzaError(f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias")
+    return stanza
 
 
 def _read_base(path: Path) -> dict[str, Any]:
@@ -140,7 +162,7 @@ def explain(path: Path, error: ValidationError, lines: Lines, model: type[Part] 
     return "\n".join(dict.fromkeys(said))
 
 
-_FROM_FOLDERS: dict[type[Part], tuple[str, ...]] = {Stanza: ("name",), Fleet: ("stanzas", "digests")}  # what no file says
+_FROM_FOLDERS: dict[type[Part], tuple[str, ...]] = {Stanza: ("name",), Fleet: ("stanzas", "unreadable", "digests")}  # what no file says
 _UNITS: dict[tuple[str, ...], str] = {("limits", "memory"): ", with a unit (256m, 1g)", ("limits", "shm"): ", with a unit (256m, 1g)"}
 
 

@@ -124,6 +124,7 @@ class Fleet(Part):
     postgres_image: Image = "postgres:17"
     python_image: Image = "python:3.13-slim"
     node_image: Image = "node:22-slim"
+    unreadable: dict[str, str] = Field(default_factory=dict, exclude=True, description="what is wrong with the stanzas that have mistakes")
     digests: dict[str, str] = Field(default_factory=dict, exclude=True, description="of base images, by name: images/digests.lock")
 
     @classmethod
@@ -198,6 +199,11 @@ class Fleet(Part):
             if stanza.name == name:
                 return stanza
         raise KeyError(f"no MCP {name!r}; there are {', '.join(s.name for s in self.stanzas)}")
+
+    @property
+    def lost(self) -> list[str]:
+        """The MCPs whose stanza has a mistake, and never was without one."""
+        return [name for name in self.unreadable if all(stanza.name != name for stanza in self.stanzas)]
 
     @property
     def sidecars(self) -> list[Stanza]:

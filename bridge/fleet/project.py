@@ -60,6 +60,11 @@ class Project:
         """What is true of this machine only: never committed."""
         return self.compose / "state"
 
+    @property
+    def last_good(self) -> Path:
+        """The stanzas as they were when they were started, for when one has a mistake."""
+        return self.state / "stanzas"
+
     def folder(self, stanza: Stanza) -> Path:
         return self.images / stanza.name
 

@@ -14,6 +14,7 @@ from bridge.fleet.commands import up
 from bridge.fleet.doctor import finding, machine
 from bridge.fleet.engines import EngineError, Running, Started, Urls, remembered
 from bridge.fleet.environment import startable
+from bridge.fleet.files import File, write
 from bridge.fleet.project import Project, write_private
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, Verdict
 
@@ -34,6 +35,9 @@ class Scripted:
 
     def unavailable(self) -> str:
         return ""
+
+    def refuse_another(self) -> None:
+        pass
 
     def refuse_taken_ports(self, fleet, environment) -> None:
         if self.taken:
@@ -68,7 +72,8 @@ class Scripted:
         return 0
 
     def ps(self) -> list[Running]:
-        return [Running(name, "mcp", "up") for name in self.asked[-1] if name not in self.failed]
+        late = "the start before failed: no answer to initialize within 60 s (--start-timeout)"
+        return [Running(name, "mcp", "up", late if name in self.still else "") for name in self.asked[-1] if name not in self.failed]
 
 
 @pytest.fixture
@@ -174,6 +179,7 @@ def test_one_that_is_still_starting_is_called_that(project, verified, capsys):
 
     assert typed() == 1
     said = capsys.readouterr().out
+    assert said.startswith("b: still starting: the start before failed: no answer to initialize within 60 s (--start-timeout) (it may take")
     assert "still starting: b (`mcp-bridge ps` and `mcp-bridge verify` say how it went on)" in said
     assert said.splitlines()[-1].endswith("; still starting: b")
     assert verified == [["a"]]
@@ -190,6 +196,47 @@ def test_one_that_cannot_be_locked_does_not_stop_the_others(project, verified, m
     assert capsys.readouterr().out.splitlines()[0] == "a: cannot be locked: no such package"
     assert Scripted.asked == [["b", "needy"]]
     assert verified == [["b"]]
+
+
+def test_a_stanza_with_a_mistake_is_told_first_and_the_others_run(project, verified, capsys):
+    (project.images / "bad").mkdir()
+    (project.images / "bad/stanza.yaml").write_text("command: [python3, x\nfiles: app\n")
+    (project.images / "odd").mkdir()
+    (project.images / "odd/stanza.yaml").write_text("comand: x\n")
+
+    assert typed() == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"{project.images}/bad/stanza.yaml:2: expected ',' or ']'")
+    assert told[1].startswith(f"{project.images}/odd/stanza.yaml:1: comand: unknown field")
+    assert [line.split()[:2] for line in told[2:] if "BROKEN" in line] == [["bad", "BROKEN"], ["odd", "BROKEN"]]
+    assert told[-1].startswith("2 of 4 MCPs up and verified in ") and told[-1].endswith("; NOT working: bad, odd")
+    assert typed("bad") == 2 and "expected ',' or ']'" in capsys.readouterr().err
+    assert main(["catalog"]) == 0 and "bad: /" in capsys.readouterr().out
+    assert verified == [["a", "b"]]
+
+
+def test_a_mistake_in_the_stanza_of_one_that_runs_ends_nothing(project, verified, capsys):
+    """Its container, its door and its tools in LiteLLM would have gone, for a comma."""
+    assert typed() == 0
+    good = (project.images / "a/stanza.yaml").read_text()
+    (project.images / "a/stanza.yaml").write_text(good + "smoke: [\n")
+    capsys.readouterr()
+
+    assert typed() == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"{project.images}/a/stanza.yaml:")
+    assert Scripted.asked[-1] == ["a", "b", "needy"] and verified == [["a", "b"]]
+    assert told[-1].startswith("2 MCPs up") and told[-1].endswith("; as before, because of a mistake in their stanzas: a")
+
+    (project.images / "a/stanza.yaml").unlink()
+    assert typed() == 0 and not (project.last_good / "a").exists()
+
+
+def test_where_no_stanza_is_without_a_mistake_nothing_is_done(project, verified, capsys):
+    for name in ("a", "b", "needy"):
+        (project.images / name / "stanza.yaml").write_text("[")
+
+    assert typed() == 2 and len(capsys.readouterr().err.splitlines()) == 3 and Scripted.asked == []
 
 
 def test_what_was_never_to_start_is_not_called_failed_after_an_up_that_failed(project, monkeypatch, capsys):
@@ -274,6 +321,26 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays_whole(project, verifie
     assert (project.state / "fleet.json").read_text() == before
     assert not list(project.state.glob(".*.new"))
     assert write_private(project.state / "fleet.json", before) is False
+
+
+def test_a_generated_file_that_does_not_fit_is_named_and_nothing_half_written_is_left(tmp_path):
+    """A file that cannot be written for any reason: what is rendered last is a folder here. It was "this machine: No space left on device"."""
+    (tmp_path / "compose.yaml").mkdir()
+    with pytest.raises(OSError) as trouble:
+        write(tmp_path, [File("compose/a.yaml", "a"), File("compose.yaml/x", "x"), File("compose.yaml", "b")])
+
+    assert trouble.value.filename == str(tmp_path / "compose.yaml") and not list(tmp_path.rglob(".*.new"))
+
+
+def test_a_full_disk_holds_nobody_from_the_command_that_frees_it(project, monkeypatch):
+    """Whose lock it is cannot be written then; that it is somebody's is known."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with alone(project, "prune"), pytest.raises(EngineError, match="another command is at work"), alone(project, "up"):
+        pass
 
 
 def test_addresses_are_those_that_others_can_use_where_the_network_may_come_in(project, verified, capsys):

@@ -18,7 +18,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
-    fleet, memory = load(project), remembered(project)
+    fleet, memory = load(project, goes_on=True), remembered(project)
     environment = environments.with_keys(environments.read(project))
     good, _ = environments.startable(environment, fleet)
     rows = [
@@ -26,10 +26,13 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
             "name": stanza.name,
             "state": _state(stanza, good, memory),
             "about": stanza.description,
-            "needs": environments.absent(stanza, environment) or (memory.left_out if memory else {}).get(stanza.name, ""),
+            "needs": fleet.unreadable.get(stanza.name)
+            or environments.absent(stanza, environment)
+            or (memory.left_out if memory else {}).get(stanza.name, ""),
         }
         for stanza in fleet.stanzas
     ]
+    rows += [{"name": name, "state": "BROKEN", "about": "", "needs": fleet.unreadable[name]} for name in fleet.lost]
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     else:

@@ -26,19 +26,22 @@ def declare_litellm_version(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(project: Project, version: str = "") -> Fleet:
-    """All stanzas, with this version of LiteLLM. Raises UsageError."""
+def load(project: Project, version: str = "", goes_on: bool = False) -> Fleet:
+    """All stanzas, with this version of LiteLLM. `goes_on`: also where some have mistakes. Raises UsageError."""
+    last_good = project.last_good if goes_on else None
     if not version:
-        return Fleet.load(project.images)
+        return Fleet.load(project.images, last_good=last_good)
     try:
         wanted = ".".join(map(str, release(version)))
     except ValueError as error:
         raise UsageError(f"--litellm-version: {error}") from None
-    return Fleet.load(project.images, litellm={"version": wanted})
+    return Fleet.load(project.images, last_good=last_good, litellm={"version": wanted})
 
 
 def known(fleet: Fleet, names: list[str]) -> list[Stanza]:
     try:
+        if unreadable := [fleet.unreadable[name] for name in names if name in fleet.unreadable]:
+            raise UsageError("\n".join(unreadable))
         return [fleet[name] for name in names]
     except KeyError as error:
         raise UsageError(error.args[0]) from None
@@ -61,8 +64,10 @@ def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, LastU
     """What the last `up` started, or of that what was named."""
     project = Project.find(arguments.project)
     engine, memory = running(project, progress(), getattr(arguments, "engine", ""))
-    whole = load(project, memory.litellm)
+    whole = load(project, memory.litellm, goes_on=True)
     known(whole, arguments.names)
+    for mistake in whole.unreadable.values():
+        print(mistake, file=sys.stderr)
     names = arguments.names or [name for name in memory.names if any(stanza.name == name for stanza in whole.stanzas)]
     left_out = {name: why for name, why in memory.left_out.items() if not arguments.names or name in arguments.names}
     return (

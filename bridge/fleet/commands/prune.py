@@ -17,5 +17,5 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
     memory = remembered(project)
     with alone(project, "prune"):
-        print(engine(memory.engine if memory else "compose", project, progress()).prune(load(project)))
+        print(engine(memory.engine if memory else "compose", project, progress()).prune(load(project, goes_on=True)))
     return 0

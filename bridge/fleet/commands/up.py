@@ -24,6 +24,7 @@ from bridge.fleet.doctor import examine, refuse
 from bridge.fleet.doctor.finding import Patient
 from bridge.fleet.engines import NAMES, Engine, EngineError, LastUp, Say, Started, choice, remember, remembered
 from bridge.fleet.environment import Environment
+from bridge.fleet.load import keep
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.targets import litellm
@@ -53,8 +54,10 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     began = time.monotonic()
     say = progress(began)
     project = Project.find(arguments.project)
-    whole = load(project, arguments.litellm_version)
+    whole = load(project, arguments.litellm_version, goes_on=True)
     known(whole, arguments.names)
+    for mistake in whole.unreadable.values():
+        say(mistake)
     with alone(project, "up"):
         return _up(arguments, project, whole, say, began)
 
@@ -80,7 +83,7 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
         _complain(verdict)
     _print(engine, started, environment, verdict, memory, project, tell_each=bool(arguments.names))
     print(f"\n{_summary(started, verdict, arguments.no_verify, time.monotonic() - began)}")
-    return 1 if started.troubles or started.still or (verdict and not verdict.is_ok) else 0
+    return 1 if whole.unreadable or started.troubles or started.still or (verdict and not verdict.is_ok) else 0
 
 
 def again(engine: Engine, project: Project, mcps: Sequence[str], say: Say, version: str = "") -> list[str]:
@@ -117,6 +120,7 @@ def _started_and_proved(
     started = _started(engine, project, whole, names, environment, unlocked)
     memory = _memory(engine, started, before.verified if before else {}, definition.of_all(project, started.fleet))
     remember(project, memory)
+    keep(whole, project.images, project.last_good)
     say("it runs")
     started = _with_keys(engine, whole, started, environment, say)
     if not (todo := unproved(started, memory)):
@@ -224,10 +228,11 @@ def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Sa
 def _print(
     engine: Engine, started: Started, environment: Environment, verdict: "Verdict | None", memory: LastUp, project: Project, tell_each: bool
 ) -> None:
-    for name, why in started.troubles.items():
-        print(f"{name}: {why}")
-    if started.still:
-        print(f"still starting: {', '.join(started.still)} (`mcp-bridge ps` and `mcp-bridge verify` say how it went on)")
+    unreadable = started.fleet.unreadable
+    for line in (*unreadable.values(), *(f"{name}: {why}" for name, why in started.troubles.items())):
+        print(line)
+    for line in _still_lines(engine, started, environment):
+        print(line)
     states = {one.name: one.state for one in engine.ps()}
     shown = engine.urls(started.fleet, environment.as_shown())
     reports = {report.name: report for report in verdict.mcps} if verdict else {}
@@ -243,6 +248,7 @@ def _print(
             state = "works"
         tools = "" if report is None or report.tools is None else str(len(report.tools))
         rows.append([stanza.name, state, tools, stanza.url or f"{shown.of(stanza)}/mcp"])
+    rows += [[name, "BROKEN", "", ""] for name in started.fleet.lost]
     print("\n".join(columns(rows)))
     for line in (*left_out_lines(started.left_out, tell_each), *secrets_of_callers.told(project, started.fleet)):
         print(line)
@@ -257,17 +263,32 @@ def _print(
         print(f"Grafana     {shown.grafana}")
 
 
+def _still_lines(engine: Engine, started: Started, environment: Environment) -> list[str]:
+    """What is still starting, with what it is about."""
+    if not started.still:
+        return []
+    from bridge.fleet.engines.readiness import seen  # start-up time: it brings an HTTP client
+
+    details = {one.name: one.detail for one in seen(engine, engine.urls(started.fleet, environment), environment)}
+    more = " (it may take longer with `bridge: {start_timeout: 180}` in its stanza)"
+    lines = [f"{name}: still starting: {why}{more * ('--start-timeout' in why)}" for name in started.still if (why := details.get(name))]
+    return [*lines, f"still starting: {', '.join(started.still)} (`mcp-bridge ps` and `mcp-bridge verify` say how it went on)"]
+
+
 def _summary(started: Started, verdict: "Verdict | None", not_verified: bool, seconds: float) -> str:
     reports = verdict.mcps if verdict else []
     shared = verdict.shared if verdict else []
-    bad = list(dict.fromkeys([*started.troubles, *(report.name for report in (*shared, *reports) if not report.is_ok)]))
-    total = len(started.fleet.stanzas)
+    lost = started.fleet.lost
+    bad = list(dict.fromkeys([*lost, *started.troubles, *(report.name for report in (*shared, *reports) if not report.is_ok)]))
+    total = len(started.fleet.stanzas) + len(lost)
     there = [stanza.name for stanza in started.fleet.stanzas if stanza.name not in (*bad, *started.still)]
     count = f"{len(there)} of {total}" if len(there) < total else str(total)
     proved = "not verified (--no-verify)" if not_verified else "verified"
     if not not_verified and len(reports) < len(there):
         proved += f" ({len(reports) or 'none'} of them now: the others did not change)"
-    not_well = [f"NOT working: {', '.join(bad)}"] * bool(bad) + [f"still starting: {', '.join(started.still)}"] * bool(started.still)
+    as_before = [name for name in started.fleet.unreadable if name not in lost]
+    not_well = [f"as before, because of a mistake in their stanzas: {', '.join(as_before)}"] * bool(as_before)
+    not_well += [f"NOT working: {', '.join(bad)}"] * bool(bad) + [f"still starting: {', '.join(started.still)}"] * bool(started.still)
     return "; ".join([f"{count} MCPs up and {proved} in {seconds:.1f} s", *not_well])
 
 

@@ -38,11 +38,11 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
     project, engine, memory, started, environment = running_fleet(arguments)
     if arguments.callers:
-        return _as_callers(project, engine, started, environment, load(project, memory.litellm), arguments.json)
+        return _as_callers(project, engine, started, environment, load(project, memory.litellm, goes_on=True), arguments.json)
     older = definition.older(project, started.fleet, memory.definitions)
     verdict = verify_now(engine, started, environment, arguments.model, progress(), arguments.era == "both", older, project.images)
     print(json.dumps(verdict.as_data(), ensure_ascii=False, indent=2) if arguments.json else table(verdict))
-    return 0 if verdict.is_ok else 1
+    return 0 if verdict.is_ok and (arguments.names or not started.fleet.unreadable) else 1
 
 
 def _as_callers(project: Project, engine: Engine, started: Started, environment: Environment, whole: Fleet, as_json: bool) -> int:
