@@ -45,8 +45,9 @@ def load(folder: Path, kind: type[AnyFleet], last_good: Path | None = None, **ch
             mistakes[path.parent.name] = str(error)
     if mistakes and (last_good is None or not stanzas):
         raise StanzaError("\n".join(mistakes.values()))
-    for name in mistakes if last_good else ():
+    for name in mistakes:
         with suppress(StanzaError):
+            assert last_good is not None  # with a mistake and without it, nobody is here any more
             stanzas.append(_checked(folder / name / STANZA, read_stanza(last_good / name / STANZA), aliases))
     settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
     for field in ("stanzas", "unreadable"):

@@ -269,6 +269,7 @@ def test_a_container_that_cannot_be_ended_is_told_in_one_line(project, monkeypat
     there = [checkout.Container("mcp-old-1", "old", "mcp", str(project.compose), "running", "Up", "")]
     monkeypatch.setattr(checkout, "of_project", lambda name: there)
     monkeypatch.setattr(engine, "run", fails)
+    monkeypatch.setattr(engine.docker, "asked", lambda *_: "")
     monkeypatch.setattr(engine.subprocess, "Popen", lambda *_, **__: subprocess.CompletedProcess([], 0))
     monkeypatch.setattr(subprocess.CompletedProcess, "wait", lambda *_: 0, raising=False)
 
