@@ -1,6 +1,7 @@
 """Stanzas from YAML files, with every mistake told by file, line and field."""
 
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,9 +77,9 @@ def load(folder: Path, kind: type[AnyFleet], last_good: Path | None = None, **ch
         raise StanzaError("\n".join([*mistakes.values(), explain(folder / FLEET, error, lines, Fleet)])) from None
 
 
-def keep(fleet: Fleet, folder: Path, last_good: Path) -> None:
-    """Keep the stanzas of `folder` that have no mistakes, as they are now; those that are gone are forgotten."""
-    for name in (stanza.name for stanza in fleet.stanzas if stanza.name not in fleet.unreadable):
+def keep(fleet: Fleet, running: Iterable[str], folder: Path, last_good: Path) -> None:
+    """Keep the stanzas of `folder` that these run by, as they are now; those of MCPs that are gone are forgotten."""
+    for name in set(running) - fleet.unreadable.keys():
         with suppress(FileNotFoundError):  # it was removed meanwhile
             write_private(last_good / name / STANZA, (folder / name / STANZA).read_text(encoding="utf-8"))
     for gone in set(last_good.glob("*")) - {last_good / name for name in (*(stanza.name for stanza in fleet.stanzas), *fleet.unreadable)}:

@@ -228,6 +228,11 @@ def test_a_mistake_in_the_stanza_of_one_that_runs_ends_nothing(project, verified
     assert Scripted.asked[-1] == ["a", "b", "needy"] and verified == [["a", "b"]]
     assert told[-1].startswith("2 MCPs up") and told[-1].endswith("; as before, because of a mistake in their stanzas: a")
 
+    Scripted.failed = {"a": "exited"}
+    assert typed() == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" s; NOT working: a")
+    Scripted.failed = {}
+
     (project.images / "a/stanza.yaml").unlink()
     assert typed() == 0 and not (project.last_good / "a").exists()
 

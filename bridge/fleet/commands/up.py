@@ -120,7 +120,7 @@ def _started_and_proved(
     started = _started(engine, project, whole, names, environment, unlocked)
     memory = _memory(engine, started, before.verified if before else {}, definition.of_all(project, started.fleet))
     remember(project, memory)
-    keep(whole, project.images, project.last_good)
+    keep(whole, {stanza.name for stanza in started.fleet.stanzas} - started.troubles.keys(), project.images, project.last_good)
     say("it runs")
     started = _with_keys(engine, whole, started, environment, say)
     if not (todo := unproved(started, memory)):
@@ -286,7 +286,7 @@ def _summary(started: Started, verdict: "Verdict | None", not_verified: bool, se
     proved = "not verified (--no-verify)" if not_verified else "verified"
     if not not_verified and len(reports) < len(there):
         proved += f" ({len(reports) or 'none'} of them now: the others did not change)"
-    as_before = [name for name in started.fleet.unreadable if name not in lost]
+    as_before = [name for name in started.fleet.unreadable if name not in bad]
     not_well = [f"as before, because of a mistake in their stanzas: {', '.join(as_before)}"] * bool(as_before)
     not_well += [f"NOT working: {', '.join(bad)}"] * bool(bad) + [f"still starting: {', '.join(started.still)}"] * bool(started.still)
     return "; ".join([f"{count} MCPs up and {proved} in {seconds:.1f} s", *not_well])
