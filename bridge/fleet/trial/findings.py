@@ -103,8 +103,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
     unproved = len(report["tools"]) - sum(map(_works, report["calls"]))
     if report["started"] and unproved > 0 and (speaks_to := [one for one in report["speaks_to"] if _host(one)]):
-        about = f"its code asks {speaks_to[0]}, and {unproved} of its {len(report['tools'])} tools were not called, or failed"
-        return Egress(True, about, tuple(dict.fromkeys([*hosts, *speaks_to])))
+        about = f"its code asks {', '.join(speaks_to[:3])}, and {unproved} of its {len(report['tools'])} tools were not called, or failed"
+        return Egress(True, about, hosts)
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )

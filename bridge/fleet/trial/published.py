@@ -80,6 +80,7 @@ A_SIDE_WAY = re.compile(
 # Commands by which a person logs in, and what is kept of that.
 SURELY_BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
 BY_HAND = re.compile(rf"{SURELY_BY_HAND.pattern}|setup|init|configure", re.IGNORECASE)
+A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
 )  # which it writes itself into
@@ -216,6 +217,8 @@ def login(readme: str, names: Collection[str]) -> str:
         wanted = BY_HAND if A_LOGIN.search(before[-WIDTH:] + block) else SURELY_BY_HAND
         for line in (one[:WIDTH].strip().removeprefix("$ ") for one in block.splitlines()):
             words = line.partition("#")[0].split()
+            if not all(map(A_WORD.fullmatch, words)):  # nothing that a shell would run besides is told to anybody
+                continue
             own = next((at for at, word in enumerate(words) if _bare(word) in known), -1)
             if 0 <= own < len(words) - 1 and wanted.fullmatch(words[own + 1]) and not OF_A_CLIENT.search(line):
                 return " ".join(words)

@@ -49,6 +49,7 @@ READS = (
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
 )
+A_PROGRAM = re.compile(r"(?<![\w/.@+-])[a-z][\w+-]*(?![\w/@+-]|\.\w)")  # in prose
 CLIENT = re.compile(
     r"\bfetch\(|\baxios\b|\bgot[.(]|\bundici\b|\b(?:https?|request)\.(?:get|request|post)\(|\brequests\.|\bhttpx\b|\baiohttp\b|\burlopen\b|\burllib3\b|\bfeedparser\b"
 )
@@ -339,7 +340,7 @@ def variables(package: str) -> Variables:
         said,
         published.login(readme, [package, *_programs(package)]),
         published.home(readme, package),
-        sorted(name for name in started if re.search(rf"(?<![\w/.@-]){re.escape(name)}(?![\w/@-]|\.\w)", readme)),
+        sorted(started & set(A_PROGRAM.findall(readme))),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
     )
 
