@@ -98,8 +98,16 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         )
     if wanted := needs.not_in_a_package(closed):
         yield wanted
-    if programs := [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]:
-        yield f"it starts {named(programs)}, which its image has not: the Debian package that has that belongs into `apt`"
+    absent = [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]
+    started = [name for name in needs.may_start(closed) if needs.DEBIAN.get(name) not in draft.apt]
+    if programs := list(dict.fromkeys([*absent, *started])):
+        packages = needs.debian_packages(programs)
+        way = (
+            f"`apt: [{', '.join(packages)}]` gives it what Debian has"
+            if packages
+            else "the Debian package that has that belongs into `apt`"
+        )
+        yield f"it starts {named(programs)}, which its image has not: {way}"
     if not draft.smoke:
         yield from _login(closed)
     if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):

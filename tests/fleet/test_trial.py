@@ -994,12 +994,13 @@ def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
     assert any("`npx it-mcp auth`" in line and "/your/home/.it-mcp:/data/.it-mcp" in line for line in told)
 
 
-def test_a_program_that_its_code_starts_and_its_readme_names_belongs_into_its_image_or_is_told():
+def test_a_program_that_its_code_starts_and_its_readme_names_is_told_with_its_debian_package():
     it = seen(made("look"), starts=["ffmpeg", "kubectl", "create"])
 
-    assert needs.debian_packages(needs.programs(it)) == ["ffmpeg"]
-    assert [line for line in notes._lacks(Draft("it"), it) if "kubectl" in line]
-    assert not [line for line in notes._lacks(Draft("it"), it) if "create" in line]
+    assert [line for line in notes._lacks(Draft("it"), it) if "starts" in line] == [
+        "it starts ffmpeg, kubectl, which its image has not: `apt: [ffmpeg]` gives it what Debian has"
+    ]
+    assert not [line for line in notes._lacks(Draft("it", apt=("ffmpeg",)), it) if "ffmpeg" in line]
 
 
 def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():

@@ -220,9 +220,13 @@ def programs(seen: Seen) -> list[str]:
     texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
     found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
     found += [one[1] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text) if one[1].lower() in DEBIAN]
-    found += [name for name in report["starts"] if name in DEBIAN or name in NOT_OF_DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)
     return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
+
+
+def may_start(seen: Seen) -> list[str]:
+    """The programs that its code starts and its README names, of which no call said that it is not there."""
+    return [name for name in seen.report["starts"] if name in DEBIAN or name in NOT_OF_DEBIAN]
 
 
 def not_in_a_package(seen: Seen) -> str:
