@@ -64,7 +64,7 @@ class Routes:
         if call.session is not None:
             call.session.touched = self._group.loop.time()
         outcome = rule(call)
-        if not isinstance(outcome, Awaitable):
+        if outcome is DONE or not isinstance(outcome, Awaitable):  # DONE as nearly always: to ask what it is costs more than the rest here
             return outcome
         call.lets_pass = True  # what has an order keeps it by itself: `Seats.in_turn`
         return self._group.waited(outcome)
@@ -305,6 +305,8 @@ class Routes:
         ):
             return self._group.waited(seats.in_turn(member.name, self._seat_and_send(call, member)))
         outcome = self._hand_over(call, member, seat)
+        if outcome is DONE:
+            return outcome
         return self._group.waited(seats.in_turn(member.name, _end(outcome))) if isinstance(outcome, Awaitable) else outcome
 
     async def _seat(self, call: Call, member: Member) -> Outcome:

@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 import install
 from support import Bridge, Http
-from support.browser import Browser
+from support.browser import Browser, Page
 
 TOLD = "[...document.querySelectorAll('.mcps tbody .pill.fine')].length == %d"
 
@@ -44,7 +44,8 @@ def main() -> int:
             print(f"load: {median(loads):.2f} s ({min(loads):.2f} to {max(loads):.2f}); load of the machine {os.getloadavg()[0]:.1f}")
             page = browser.open(bridge.url)  # the others are closed
             page.until(TOLD % options.mcps)
-            opened = _busy(bridge.process.pid, options.seconds)
+            opened = _busy(bridge.process.pid, options.seconds, page)
+            assert page.text.count("ready") >= options.mcps, "the page was not open"
             size = len(bridge.get("/status.json").content)
             print(
                 f"of one core: {closed:.2%} closed, {opened:.2%} open: the page costs {opened - closed:.2%}; status.json has {size} bytes"
@@ -59,9 +60,12 @@ def _load(browser: Browser, url: str, mcps: int) -> float:
     return milliseconds / 1000
 
 
-def _busy(pid: int, seconds: float) -> float:
+def _busy(pid: int, seconds: float, page: Page | None = None) -> float:
     before, began = _spent(pid), time.monotonic()
-    time.sleep(seconds)
+    while time.monotonic() < began + seconds:
+        time.sleep(1)
+        if page is not None:
+            page.run("1")  # which reads what the browser tells of the page's requests
     return (_spent(pid) - before) / (time.monotonic() - began)
 
 
