@@ -63,7 +63,8 @@ def check(bridge, litellm):
     """Verify stanzas; what is not said is right."""
 
     def run(*stanzas: Stanza, token: str = TOKEN, key: str = KEY, running=None, prometheus: str = "", **more):
-        fleet = Fleet(stanzas=list(stanzas) or [stanza()], litellm={"version": more.pop("version", "1.77.3")})
+        groups = more.pop("groups", {})
+        fleet = Fleet(stanzas=list(stanzas) or [stanza()], litellm={"version": more.pop("version", "1.77.3")}, groups=groups)
         ran = [Running(one.name, "mcp", "up") for one in fleet.stanzas] if running is None else running
         engine = more.pop("engine", "embedded")  # one bridge with one /metrics
         return verify(
@@ -136,6 +137,20 @@ def test_all_hops_of_what_works(check, litellm):
     assert table(verdict).splitlines()[-1].startswith("all 1 work")
     assert json.loads(json.dumps(verdict.as_data()))["mcps"][0]["hops"][-1]["name"] == "counted"
     assert any(line.startswith("echo: ") for line in said)
+
+
+def test_a_group_is_listed_and_a_call_goes_through_it(check):
+    verdict = check(groups={"all": {}})
+    [report] = [one for one in verdict.shared if one.name == "group all"]
+
+    assert verdict.is_ok and [(hop.name, hop.state) for hop in report.hops] == [("streamable-http", OK), ("called", OK)]
+    assert "echo-echo" in report.tools
+
+
+def test_a_group_that_is_away_does_not_work(check):
+    _, seen, todo = broke(check(groups={"nowhere": ["echo"]}), "group nowhere")
+
+    assert "404" in seen and "mcp-bridge logs groups" in todo
 
 
 def test_tools_that_models_may_refuse_are_named_with_the_way_out(check, bridge):
