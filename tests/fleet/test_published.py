@@ -435,7 +435,7 @@ def test_the_file_that_an_sdk_reads_is_a_secret_that_is_one(name):
 )
 def test_what_an_sdk_says_that_finds_no_account_names_its_keys(says, key):
     report = witness._nothing_yet()
-    report.update(words=[says])
+    report.update(words=[says, *["  --flag  of its help"] * 40])
 
     assert key in needs.missing(Seen(report)) and not {"KUBERNETES_MASTER"} & {*needs.missing(Seen(report))}
 

@@ -150,7 +150,10 @@ DEBIAN = {
 
 def missing(seen: Seen) -> list[str]:
     """The variables that it says it cannot start without."""
-    return [] if seen.report["started"] or listens(seen) else _first(_lines_of_its_end(seen))
+    if seen.report["started"] or listens(seen):
+        return []
+    above = [line for line in seen.report["words"] if any(sdk.says.search(line) for sdk in SDKS)]  # its help may follow
+    return _first([*_lines_of_its_end(seen), *above])
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
