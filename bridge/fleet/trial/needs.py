@@ -229,7 +229,7 @@ def programs(seen: Seen) -> list[str]:
 
 def may_start(seen: Seen) -> list[str]:
     """The programs that its code starts and its README names, of which no call said that it is not there."""
-    return [name for name in seen.report["starts"] if name in DEBIAN or name in NOT_OF_DEBIAN]
+    return [name for name in seen.report["starts"] if (name in DEBIAN and name != "node") or name in NOT_OF_DEBIAN]
 
 
 def not_in_a_package(seen: Seen) -> str:
