@@ -17,7 +17,7 @@ from bridge.fleet.engines import Running
 from bridge.fleet.engines.readiness import given_up
 from bridge.fleet.parts import Smoke
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report
+from bridge.fleet.verify.result import FAILED, NONE, OK, Hop, Report, since
 from bridge.inspect.connect import Visit, visit
 from bridge.inspect.connection import Connection
 from bridge.inspect.plan import ENDINGS, Endpoint, Plan
@@ -100,17 +100,17 @@ async def _is_ready(stanza: Stanza, url: str, headers: dict[str, str], http: Htt
         try:
             said = await anyio.to_thread.run_sync(lambda: http.get(f"{url}/readyz", headers))
         except NoResponse as silence:
-            return Hop("ready", FAILED, f"{url}/readyz: {silence}", "is the bridge up? mcp-bridge ps, mcp-bridge up", _since(began))
+            return Hop("ready", FAILED, f"{url}/readyz: {silence}", "is the bridge up? mcp-bridge ps, mcp-bridge up", since(began))
         word = said.json()
         if said.status == 200:
-            return Hop("ready", OK, str(word.get("state", "")), seconds=_since(began))
+            return Hop("ready", OK, str(word.get("state", "")), seconds=since(began))
         if said.status == 401:
             return Hop("ready", NONE, "it tells that to who has its token")  # and the next hop that this is another one
         if why := given_up(said, lambda: known):
             mend = f"mend what it says (images/{stanza.name}/stanza.yaml, compose/.env), then mcp-bridge up; its log: mcp-bridge logs {stanza.name}"
-            return Hop("ready", FAILED, f"given up: {why}", mend, _since(began))
-        if word.get("state") not in STARTING or _since(began) > START:
-            return Hop("ready", FAILED, _why(said), f"mcp-bridge logs {stanza.name}", _since(began))
+            return Hop("ready", FAILED, f"given up: {why}", mend, since(began))
+        if word.get("state") not in STARTING or since(began) > START:
+            return Hop("ready", FAILED, _why(said), f"mcp-bridge logs {stanza.name}", since(began))
         await anyio.sleep(0.25)
 
 
@@ -277,7 +277,3 @@ def reason(visited: Visit[Any]) -> str:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 160 else text[:159] + "…"
-
-
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 3)

@@ -14,7 +14,7 @@ from bridge.fleet.parts import Smoke
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.litellm import not_in_force
 from bridge.fleet.verify.direct import judged, seen_as
-from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report
+from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, since
 
 LIVES, ALIVE, LIST, CALL = 20.0, 5.0, 20.0, 30.0
 INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-verify", "version": "1"}}
@@ -51,17 +51,17 @@ class Gateway:
                 said = self._post("initialize", INITIALIZE, patience)
             except NoResponse as silence:
                 if not silence.is_late:
-                    return Hop(hop, FAILED, f"/mcp/: {silence}", "mcp-bridge logs litellm", _since(began))
+                    return Hop(hop, FAILED, f"/mcp/: {silence}", "mcp-bridge logs litellm", since(began))
                 continue
             if refusal := _refusal(said):
-                return Hop(hop, FAILED, f"/mcp/ refuses initialize: {refusal}", _advice(said), _since(began))
-            return Hop(hop, OK, str(_result(said).get("protocolVersion", "")), seconds=_since(began))
+                return Hop(hop, FAILED, f"/mcp/ refuses initialize: {refusal}", _advice(said), since(began))
+            return Hop(hop, OK, str(_result(said).get("protocolVersion", "")), seconds=since(began))
         return Hop(
             hop,
             FAILED,
-            f"/mcp/ does not answer initialize within {_since(began):.0f} s, though LiteLLM lives: {WEDGED}",
+            f"/mcp/ does not answer initialize within {since(began):.0f} s, though LiteLLM lives: {WEDGED}",
             "its keeper (with Docker: its health check) restarts it within a minute; if not, mcp-bridge down and up",
-            _since(began),
+            since(began),
         )
 
     def tools(self) -> tuple[list[str] | None, Hop]:
@@ -71,11 +71,11 @@ class Gateway:
             said = self._post("tools/list", {}, LIST)
         except NoResponse as silence:
             why = "an MCP accepts its connection and does not answer, or it is wedged" if silence.is_late else "mcp-bridge logs litellm"
-            return None, Hop("tools", FAILED, f"/mcp/ tools/list: {silence}", why, _since(began))
+            return None, Hop("tools", FAILED, f"/mcp/ tools/list: {silence}", why, since(began))
         if refusal := _refusal(said):
-            return None, Hop("tools", FAILED, f"/mcp/ tools/list: {refusal}", _advice(said), _since(began))
+            return None, Hop("tools", FAILED, f"/mcp/ tools/list: {refusal}", _advice(said), since(began))
         names = [str(tool.get("name")) for tool in _result(said).get("tools") or [] if isinstance(tool, dict)]
-        return names, Hop("tools", OK, f"{len(names)} tools", seconds=_since(began))
+        return names, Hop("tools", OK, f"{len(names)} tools", seconds=since(began))
 
     def call(self, stanza: Stanza, smoke: Smoke, more: Mapping[str, str] | None = None) -> Hop:
         """The stanza's smoke call, as any client of LiteLLM would make it, with `more` headers of its own."""
@@ -84,9 +84,9 @@ class Gateway:
         try:
             said = self._post("tools/call", {"name": name, "arguments": smoke.arguments}, CALL, more)
         except NoResponse as silence:
-            return Hop("called", FAILED, f"{name}: {silence}", "mcp-bridge logs litellm", _since(began))
+            return Hop("called", FAILED, f"{name}: {silence}", "mcp-bridge logs litellm", since(began))
         if refusal := _refusal(said):
-            return Hop("called", FAILED, f"{name}: {refusal}", "mcp-bridge logs litellm", _since(began))
+            return Hop("called", FAILED, f"{name}: {refusal}", "mcp-bridge logs litellm", since(began))
         result = _result(said)
         text = "\n".join(str(block.get("text", "")) for block in result.get("content") or [] if isinstance(block, dict))
         if result.get("isError") or text.startswith(NOT_A_RESULT):
@@ -95,9 +95,9 @@ class Gateway:
                 FAILED,
                 f"{name} failed: {text[:200]}",
                 "the direct call worked, so it is between LiteLLM and the MCP: mcp-bridge logs litellm",
-                _since(began),
+                since(began),
             )
-        return judged("called", smoke, text, stanza, _since(began))
+        return judged("called", smoke, text, stanza, since(began))
 
     def _post(self, method: str, params: dict[str, Any], patience: float, more: Mapping[str, str] | None = None) -> Response:
         # A '/' at the end: without one, 1.77.3 redirects. "Bearer": without that, it answers 500.
@@ -171,7 +171,3 @@ def _advice(said: Response) -> str:
     if said.status in (401, 403) or (said.status == 500 and b"MCP request failed" in said.body):
         return "it runs with another LITELLM_MASTER_KEY than compose/.env says: mcp-bridge up"
     return "mcp-bridge logs litellm"
-
-
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 3)

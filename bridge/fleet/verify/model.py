@@ -11,7 +11,7 @@ from bridge.fleet.parts import Smoke
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.verify.counted import Counter
 from bridge.fleet.verify.direct import seen_as
-from bridge.fleet.verify.result import FAILED, OK, Hop
+from bridge.fleet.verify.result import FAILED, OK, Hop, since
 
 PATIENCE = 90.0
 
@@ -36,14 +36,14 @@ def call(stanza: Stanza, smoke: Smoke, url: str, key: str, model: str, http: Htt
     try:
         said = http.post(f"{url}/v1/responses", body, {"authorization": f"Bearer {key}"}, PATIENCE)
     except NoResponse as silence:
-        return Hop("model", FAILED, f"/v1/responses: {silence}", "mcp-bridge logs litellm", _since(began))
+        return Hop("model", FAILED, f"/v1/responses: {silence}", "mcp-bridge logs litellm", since(began))
     if said.status != 200:
         return Hop(
             "model",
             FAILED,
             f"/v1/responses: {said.words}",
             f"is {model!r} in litellm/base.yaml, and does it take tools? mcp-bridge logs litellm",
-            _since(began),
+            since(began),
         )
     after = counter.of(stanza)
     if before is not None and after is not None and after <= before:
@@ -52,10 +52,6 @@ def call(stanza: Stanza, smoke: Smoke, url: str, key: str, model: str, http: Htt
             FAILED,
             f"{model} answered without calling {name}: {said.words[:200]}",
             "take a model that calls tools (mock_response never does)",
-            _since(began),
+            since(began),
         )
-    return Hop("model", OK, f"{model} called {name}", seconds=_since(began))
-
-
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 3)
+    return Hop("model", OK, f"{model} called {name}", seconds=since(began))

@@ -1,5 +1,6 @@
 """What was found out: hop by hop for each MCP, and for what all of them share."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ HOPS = {
     "model": "model calls",  # a model's tool call through /v1/responses
     "counted": "counted",  # Prometheus scrapes it and has the calls
 }
+
+
+def since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
 
 
 @dataclass(frozen=True)
