@@ -180,6 +180,11 @@ def test_the_programs_of_a_package_are_all_that_it_brings_into_bin(monkeypatch):
 
     assert origins.look_at_npm("@some/server").programs == ["server"]
 
+    said = {"name": "@some/server", "version": "1.0.0", "bin": {"@some/server": "./dist/index.js", "other": "./other.js"}}
+    monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
+
+    assert origins.look_at_npm("@some/server").programs == ["server", "other"]  # npm links a name by its last part
+
 
 def test_an_executable_in_a_wheel_is_a_program():
     assert origins.look_at_pypi("uv==0.9.0").programs == ["uv", "uvx"]  # both are in its data/scripts, and Rust
