@@ -174,6 +174,13 @@ def test_that_litellm_cannot_be_told_of_the_callers_is_told_and_the_mcps_are_ver
     assert verified == [["a", "b"]]
 
 
+def test_what_was_verified_is_not_called_starting_because_docker_did_not_look_yet(project, verified, monkeypatch, capsys):
+    monkeypatch.setattr(Scripted, "ps", lambda self: [Running(name, "mcp", "starting") for name in self.asked[-1]])
+
+    assert typed() == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:3]] == [["a", "works"], ["b", "works"]]
+
+
 def test_one_that_is_still_starting_is_called_that(project, verified, capsys):
     Scripted.still = ["b"]
 

@@ -244,7 +244,9 @@ def _print(
             state = "BROKEN"
         elif stanza.name in started.still:
             state = "starting"
-        elif state == "up" and (stanza.name in memory.verified or (report and not report.is_skipped)):
+        elif state == "starting":  # to Docker, which looks at its health every ten seconds only: its bridge said that it is ready
+            state = "up"
+        if state == "up" and (stanza.name in memory.verified or (report and not report.is_skipped)):
             state = "works"
         tools = "" if report is None or report.tools is None else str(len(report.tools))
         rows.append([stanza.name, state, tools, stanza.url or f"{shown.of(stanza)}/mcp"])
