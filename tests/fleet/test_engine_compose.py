@@ -259,6 +259,19 @@ def test_sockets_of_mcps_that_are_gone_are_removed_and_are_nothing_that_is_kept(
     assert engine.kept() == ["volume mcp_prometheus"]
 
 
+@pytest.mark.parametrize("volumes", [True, False])
+def test_down_with_volumes_deletes_those_of_removed_mcps_too(engine, monkeypatch, volumes):
+    """It said of them that `mcp-bridge down --volumes` deletes them, which had just been typed."""
+    asked = []
+    monkeypatch.setattr(engine, "_containers", dict)
+    monkeypatch.setattr(engine, "_run", lambda *_, patience: "")
+    monkeypatch.setattr(engine, "_volumes", lambda: {"f_notes-data": ""})
+    monkeypatch.setattr(docker_words, "asked", lambda command, *_: asked.append(command) or "")
+    engine.down(volumes)
+
+    assert asked == [["docker", "volume", "rm", "f_notes-data"]] * volumes
+
+
 def test_what_an_mcp_that_was_removed_stored_is_kept_and_told_with_what_deletes_it(engine, monkeypatch):
     engine.project_name = "f"
     there = [checkout.Container("f-notes-1", "notes", "f", "", "running", "Up", "")]

@@ -263,6 +263,8 @@ class Compose(Starting):
         except Failed as error:
             raise checkout.broken("docker compose down", error.reason) from None
         self._remove_sockets()
+        if volumes and (left := [*self._volumes()]):  # of MCPs that were removed: Compose does not know them any more
+            docker.asked(["docker", "volume", "rm", *left])
         memory = self._memory()
         memory["mounted"] = {}
         with suppress(OSError):  # a full disk; nothing depends on it
