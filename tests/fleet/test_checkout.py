@@ -160,3 +160,19 @@ def test_no_command_in_a_copied_folder_asks_or_touches_the_first_one_s_fleet(tmp
     code = main([words[0], "--project", str(tmp_path / "b"), *[str(tmp_path / word) for word in words[1:]]])
 
     assert code in (1, 2) and f"the fleet {name} is that of {tmp_path / 'a'}" in capsys.readouterr().err
+
+
+def test_an_address_is_printed_also_while_docker_does_not_answer(tmp_path, monkeypatch, capsys):
+    project = made(tmp_path / "a")
+    (tmp_path / "a/images/time").mkdir(parents=True)
+    (tmp_path / "a/images/time/stanza.yaml").write_text("command: [time]\n")
+    claim(project, "mcp", {})
+    remember(project, LastUp("compose", ("time",), {}, "1.77.3"))
+
+    def away(name):
+        raise EngineError("Docker does not answer")
+
+    monkeypatch.setattr(checkout, "of_project", away)
+
+    assert main(["connect", "curl", "--project", str(tmp_path / "a")]) == 0
+    assert "/time/mcp" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from bridge.fleet.engines import Say, Urls, checkout, docker
+from bridge.fleet.engines import EngineError, Say, Urls, checkout, docker
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import last_reason
 from bridge.fleet.engines.reason import why
@@ -51,13 +51,18 @@ class Composed:
         } | {"DOCKER_BUILDKIT": "1"}
 
     def refuse_another(self) -> None:
-        if checkout.said_name(self.project):
-            self._ours()
+        if not checkout.said_name(self.project):
+            return
+        try:
+            found = checkout.of_project(checkout.name_of(self.project))
+        except EngineError:
+            return  # where no Docker answers, nobody's fleet does: what only prints addresses goes on
+        self._ours(found)
 
-    def _ours(self) -> list[checkout.Container]:
+    def _ours(self, found: list[checkout.Container] | None = None) -> list[checkout.Container]:
         """This folder's containers. Raises EngineError where they are another folder's."""
         name, memory = checkout.name_of(self.project), self._memory()
-        found = checkout.of_project(name)
+        found = checkout.of_project(name) if found is None else found
         checkout.refuse_another(self.project, name, found, memory["project"].get("folder", ""))
         if memory["project"].get("folder", here := str(self.project.compose)) != here:  # it was moved: a copy shall know
             self._remember(memory | {"project": {"name": name, "folder": here}})
