@@ -132,7 +132,7 @@ def fleet(tmp_path_factory):
     (fleet.root / "compose/wrapped").mkdir()
     (fleet.root / "compose/wrapped/server.py").write_text(SERVER)
     with (fleet.root / "images/fleet.yaml").open("a") as file:
-        file.write("audit: true\n")
+        file.write("audit: true\ngroups: {both: [hub, time]}\n")
     fleet.added("alice", "hub/*=execute", "time/*=read")
     fleet.added("bob", "time/*=execute")
     fleet.gives("alice", PLANTED)
@@ -165,6 +165,26 @@ def test_litellm_is_a_caller_and_passes_a_callers_own_key(fleet):
     assert "GITHUB_TOKEN: send it in the header x-github-token" in fleet.through_litellm("hub", "whose")
     assert fleet.through_litellm("hub", "whose", x_mcp_hub_authorization=fleet.keys["alice"]) == PLANTED
     assert "calls need execute" in fleet.through_litellm(*NOW, x_mcp_time_authorization=fleet.keys["alice"])
+
+
+def test_each_caller_has_in_a_group_what_they_have_at_each_mcp(fleet):
+    """By the door, the bridge of groups and the MCP's own: with a value that is kept for the caller, and with one that comes along."""
+    now = ("time-get_current_time", {"timezone": "UTC"})
+    operator = fleet.own_keys()["BRIDGE_TOKEN"]
+
+    for address in ("both", "all"):
+        assert "timezone" in fleet.call("bob", address, *now) and "timezone" in fleet.call(operator, address, *now)
+        assert "calls need execute" in fleet.call("alice", address, *now)
+        assert fleet.call("alice", address, "hub-whose") == PLANTED
+        assert "Unknown tool" in fleet.call("bob", address, "hub-whose")
+        assert fleet.call(operator, address, "hub-whose", x_github_token="ghp_along") == "ghp_along"
+        assert fleet.call("nobody-0123456789abcdef", address, *now) == "HTTP 401"
+    assert fleet.inspect("groups")["HostConfig"]["NetworkMode"] == "none"
+    asked = httpx.get(f"{fleet.prometheus}/api/v1/query", params={"query": 'up{job="groups"}'}, trust_env=False).json()
+    assert [one["value"][1] for one in asked["data"]["result"]] == ["1"]
+    assert {
+        one["name"]: one["ok"] for one in json.loads(fleet.run("verify", "--json", "time"))["shared"] if one["name"].startswith("group")
+    } == {"group all": True, "group both": True}
 
 
 def test_callers_and_their_values_come_and_go_and_nobody_is_started_anew(fleet):
