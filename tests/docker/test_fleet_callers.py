@@ -144,6 +144,7 @@ def fleet(tmp_path_factory):
         remove_images(PROJECT)
 
 
+PATIENCE = 120  # seconds; Docker starts a LiteLLM again that was too busy to answer its health check
 NOW = ("time", "get_current_time", {"timezone": "UTC"})
 
 
@@ -208,10 +209,10 @@ def test_callers_and_their_values_come_and_go_and_nobody_is_started_anew(fleet):
 
 def test_litellm_can_be_told_to_do_less(fleet):
     fleet.run("caller", "add", "litellm", "--may", "time/*=read")
-    eventually(lambda: "calls need execute" in fleet.through_litellm(*NOW), 30)
+    eventually(lambda: "calls need execute" in fleet.through_litellm(*NOW), PATIENCE)
     assert "timezone" in fleet.through_litellm(*NOW, x_mcp_time_authorization=fleet.keys["bob"])
     fleet.run("caller", "remove", "litellm")
-    eventually(lambda: "timezone" in fleet.through_litellm(*NOW), 30)
+    eventually(lambda: "timezone" in fleet.through_litellm(*NOW), PATIENCE)
 
 
 def test_prometheus_reads_metrics_and_may_nothing_else(fleet):
@@ -223,6 +224,7 @@ def test_prometheus_reads_metrics_and_may_nothing_else(fleet):
 
 
 def test_verify_proves_what_each_caller_may(fleet):
+    eventually(lambda: "timezone" in fleet.through_litellm(*NOW), PATIENCE)
     found = {(one["caller"], one["mcp"]): one for one in json.loads(fleet.run("verify", "--callers", "--json"))}
 
     assert all(one["ok"] for one in found.values()) and set(found) == {
