@@ -27,6 +27,7 @@ from servers import CHECKOUT, _free_port
 from support.receiver import Receiver
 
 ECHO = [sys.executable, str(Path(__file__).with_name("echo.py"))]
+STEADY = 6000  # calls in a turn: while the others have theirs, the sampler saves up spans for a hundred
 COMPUTES = """
 import sys, time
 sys.path.insert(0, %r)
@@ -66,7 +67,7 @@ def _traces(rounds: int) -> None:
             name: stack.enter_context(_Serving([*ECHO, str(Path(folder, "spawns"))], (), environment)).port
             for name, environment in kinds.items()
         }
-        seconds = load.run(_in_turns(ports, rounds, calls=1000, at_once=1, tool=b"echo"))
+        seconds = load.run(_in_turns(ports, rounds, calls=STEADY, at_once=1, tool=b"echo"))
         for name in ("on", "every call"):
             print(
                 f"traces {name}: {median(a / b for a, b in zip(seconds[name], seconds['off'], strict=True)):.3f} x a call without; load {_load()}"
