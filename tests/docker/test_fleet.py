@@ -373,7 +373,7 @@ def test_a_litellm_that_hangs_is_restarted_by_its_health_check(fleet):
     """Its MCP gateway is wedged for good by some failures, and looks alive: here its process is stopped outright."""
     before = fleet.inspect("litellm")["RestartCount"]
     docker("exec", fleet.container("litellm"), "python3", "-c", STOP_LITELLM)
-    eventually(lambda: fleet.inspect("litellm")["RestartCount"] > before, 150, "nobody restarts LiteLLM")
+    eventually(lambda: fleet.inspect("litellm")["RestartCount"] > before, 180, "nobody restarts LiteLLM")
     fleet.all_is_well("time")
 
 

@@ -404,7 +404,7 @@ def litellm(fleet: Fleet) -> dict[str, Any]:
                 escaped(fill(template("litellm_health.py"), {"key": f"Path('{KEYS}/LITELLM_MASTER_KEY').read_text()"})),
             ],
             "interval": "10s",
-            "timeout": "8s",
+            "timeout": "15s",
             "start_period": "120s",
             "retries": 3,
         },

@@ -17,7 +17,7 @@ request = urllib.request.Request(
     {"Authorization": "Bearer " + {{key}}, "Content-Type": "application/json",
      "Accept": "application/json, text/event-stream"})
 try:
-    urllib.request.urlopen(request, timeout=5).read(1)
+    urllib.request.urlopen(request, timeout=10).read(1)
 except urllib.error.HTTPError as error:
     sys.exit(f"HTTP {error.code}")
 except OSError as error:
@@ -28,5 +28,5 @@ except OSError as error:
     if count >= 3:
         silences.unlink()
         os.kill(-1, signal.SIGKILL)
-    sys.exit(f"no answer in 5 s, {count} in a row")
+    sys.exit(f"no answer in 10 s, {count} in a row")
 silences.unlink(missing_ok=True)
