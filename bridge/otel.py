@@ -30,7 +30,7 @@ from bridge.log import Log
 from bridge.protocol.spans import Part
 from bridge.protocol.trace_context import TraceContext
 
-RATE, MOST = 100.0, 50.0  # requests a second, and at once after a quiet time
+RATE, MOST = 20.0, 20.0  # requests a second, and at once after a quiet time
 GOODBYE, LOOK = 1.0, 0.02  # seconds for the last spans to leave at the end, and between two looks whether they have
 SWITCH = 0.0005  # seconds that the thread which encodes may keep the interpreter from calls
 _FINE, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
