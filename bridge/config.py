@@ -129,10 +129,7 @@ def _bridges(settings: Settings, document: Document) -> dict[str, tuple[Command,
     planned = {}
     for name, value in said.items():
         where = f"{document.where('bridges', name)}: bridges: {name}"
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name in (*RESERVED, ALL):
-            raise UsageError(
-                f"{where}: a name stands in a path: letters, digits, '.', '_' and '-', and none of {', '.join((*RESERVED, ALL))}"
-            )
+        _refuse_no_name(name, (*RESERVED, ALL), where)
         entry = value if isinstance(value, dict) else {}
         if unknown := [field for field in entry if field not in ("socket", "key_file", "headers", "keys_of")]:
             raise UsageError(f"{where}: unknown field {unknown[0]!r}: socket, key_file, headers and keys_of are known")
@@ -161,8 +158,7 @@ def groups(document: Document, mcps: Collection[str]) -> dict[str, Plan]:
     }
     for name, value in said.items():
         where = f"{document.where('groups', name)}: groups: {name}"
-        if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
-            raise UsageError(f"{where}: a name stands in a path: letters, digits, '.', '_' and '-', and none of {', '.join(RESERVED)}")
+        _refuse_no_name(name, RESERVED, where)
         if name in mcps or name in known:
             raise UsageError(f"{where}: there is an MCP of this name: rename one")
         planned[name] = _group(name, value, mcps, known, where)
@@ -272,6 +268,12 @@ def _name(entry: Entry, taken: Collection[str]) -> str:
     if name in taken:
         raise UsageError(f"{entry.where()}: {entry.name}: would also be served as {name!r}: rename one")
     return name
+
+
+def _refuse_no_name(name: object, reserved: Collection[str], where: str) -> None:
+    """Raises UsageError for what cannot stand in a path."""
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved:
+        raise UsageError(f"{where}: a name stands in a path: letters, digits, '.', '_' and '-', and none of {', '.join(reserved)}")
 
 
 def as_name(text: str) -> str:
