@@ -244,7 +244,7 @@ def _print(
             state = "BROKEN"
         elif stanza.name in started.still:
             state = "starting"
-        elif state == "starting":  # to Docker, which looks at its health every ten seconds only: its bridge said that it is ready
+        elif state == "starting":  # to Docker, which looks at its health every half minute only: its bridge said that it is ready
             state = "up"
         if state == "up" and (stanza.name in memory.verified or (report and not report.is_skipped)):
             state = "works"

@@ -76,7 +76,6 @@ SELECTS = re.compile(r"(AUTH|AUTHENTICATION|CONNECTION|LOGIN|CREDENTIALS?)_(METH
 A_SIDE_WAY = re.compile(
     r"\b(?:multi(?:ple)?|advanced|alternative(?:ly)?|optional(?:ly)?)\b", re.IGNORECASE
 )  # in the heading of a configuration
-# Of a block of lines that starts it for clients elsewhere.
 # Commands by which a person logs in, and what is kept of that.
 SURELY_BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
 BY_HAND = re.compile(rf"{SURELY_BY_HAND.pattern}|setup|init|configure", re.IGNORECASE)
@@ -91,6 +90,7 @@ KEEPS = re.compile(
     re.IGNORECASE,
 )
 NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|mcp\.json$|config\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
+# Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
     r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
     re.IGNORECASE | re.MULTILINE,
