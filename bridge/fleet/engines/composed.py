@@ -10,12 +10,12 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.engines.readiness import last_reason
 from bridge.fleet.engines.reason import why
 from bridge.fleet.project import Project, write_private
-from bridge.fleet.targets import compose
+from bridge.fleet.targets import compose, groups
 from bridge.fleet.targets.compose import LITELLM_DATABASE
 
 DOOR, LITELLM, PROMETHEUS, DATABASE, KEYS = "door", "litellm", "prometheus", "database", "keys"
-ALERTMANAGER, CERTIFICATE, EGRESS, GROUPS = "alertmanager", "certificate", "egress", "groups"
-DASHBOARDS = compose.DASHBOARDS
+ALERTMANAGER, CERTIFICATE, EGRESS = "alertmanager", "certificate", "egress"
+DASHBOARDS, GROUPS = compose.DASHBOARDS, groups.NAME
 RUN_TO_THEIR_END = (KEYS, LITELLM_DATABASE)
 QUICK, PULL, HEALTHY = 30.0, 1800.0, 240.0
 PUBLISHED = ("LAN_BIND", "MCP_PORT", "LITELLM_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")

@@ -11,14 +11,13 @@ from typing import Any
 from bridge.fleet.files import MADE_BY
 from bridge.fleet.model import PORT, Fleet
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.targets import registry
+from bridge.fleet.targets import groups, registry
 from bridge.fleet.targets.template import fill, template
 from bridge.page import PLACE, POLICY, SAFE
 
 SOCKETS = "/run/mcp"  # with a folder for each MCP; an MCP sees its own only, there
 PUBLISHED, LITELLM, PROMETHEUS = 8080, 4000, 9090
 PAGE_HEADERS = {"Content-Security-Policy": POLICY, **SAFE, "Cache-Control": "no-cache"}
-GROUPS = "groups"  # the bridge before the bridges
 BODIES = "100m"  # to LiteLLM: files of models
 EGRESS_UPSTREAM = f"  upstream mcp-egress {{ server unix:{SOCKETS}/egress/socket; }}"
 EGRESS = f"""
@@ -49,9 +48,9 @@ def conf(fleet: Fleet) -> str:
             "origins": "".join(f"\n    '~*^{re.escape(origin)} ' 1;" for origin in fleet.origins),
             "upstreams": "\n".join(f"  upstream mcp-{stanza.name} {{ server unix:{socket(stanza)}; }}" for stanza in fleet.sidecars)
             + ("\n" + EGRESS_UPSTREAM if fleet.listed else "")
-            + (f"\n  upstream mcp-{GROUPS} {{ server unix:{SOCKETS}/{GROUPS}/socket; }}" if fleet.groups else ""),
-            "inside": "".join(map(_inside, [*names, *([GROUPS] if fleet.groups else [])])) + (EGRESS if fleet.listed else ""),
-            "published": "".join([*map(_published, names), *(_published(name, GROUPS, f"/{name}") for name in fleet.group_names)]),
+            + (f"\n  upstream mcp-{groups.NAME} {{ server unix:{SOCKETS}/{groups.NAME}/socket; }}" if fleet.groups else ""),
+            "inside": "".join(map(_inside, [*names, *([groups.NAME] if fleet.groups else [])])) + (EGRESS if fleet.listed else ""),
+            "published": "".join([*map(_published, names), *(_published(name, groups.NAME, f"/{name}") for name in fleet.group_names)]),
             "namespace": re.escape(registry.NAMESPACE),
             "address": registry.ADDRESS,
             "time": registry.TIME,

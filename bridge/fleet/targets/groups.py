@@ -13,7 +13,7 @@ from bridge.fleet.model import Fleet
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets.template import fill, template
 
-NAME = "groups"  # the service, the door's name for it, and its caller
+NAME = known.OF_GROUPS  # the service, the door's name for it, and its caller
 MEMBERS = "/run/members"  # with the folder of each MCP's socket
 KEYS = "/run/keys-of-members"
 FOLDER = f"compose/{NAME}"
