@@ -31,7 +31,7 @@ BESIDE_AN_ADDRESS = re.compile(r"_(USER|USERNAME|DB|DATABASE)$")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
-    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
+    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
     r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 MOST_KEYS = 8  # of its own
@@ -247,7 +247,9 @@ def with_files(draft: Draft, seen: Seen) -> Draft:
 def with_storage(draft: Draft, seen: Seen) -> Draft:
     """A volume for what it writes, and its home or its working directory in it."""
     found = findings.storage(seen, targets(draft))
-    places = [place for place in (*found.places, *([DATA] if found.home or found.cwd else [])) if place not in targets(draft)]
+    places = [
+        place for place in (*found.places, *found.beside, *([DATA] if found.home or found.cwd else [])) if place not in targets(draft)
+    ]
     if not places:
         return draft
     env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})

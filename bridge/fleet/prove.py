@@ -6,6 +6,7 @@ again, and stays with the reason beside it. All of it comes from what was seen a
 
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -41,6 +42,7 @@ from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeh
 from bridge.fleet.trial.container import Seen
 
 ROUNDS = 7
+PATIENCE = 100.0  # seconds, after which no other version of a dependency is tried
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
@@ -61,6 +63,8 @@ def proved(
     asked = frozenset(secret_values.names(draft))
     base, words = draft, None  # without the constraint that is tried, and what it said then
     bare = None  # without the Debian packages that are tried
+    older: list[str] = []  # versions of what it uses that were tried
+    until = time.monotonic() + PATIENCE
     while True:
         try:
             with bench(project, check(draft), where, asked) as table:
@@ -70,9 +74,11 @@ def proved(
                     continue
                 if not seen.report["started"] and words == needs.last_words(seen):
                     draft = lock(base)  # that was not it
-                other = None if seen.report["started"] else eras.mended(draft, seen, tried)
+                other = None if seen.report["started"] or time.monotonic() > until else eras.mended(draft, seen, tried)
                 if other is None:
-                    return _decided(table, draft, values, check, seen, where)
+                    proof = _decided(table, draft, values, check, seen, where)
+                    vain = f"older versions changed nothing: {', '.join(older)}" if older and proof.tools is None else ""
+                    return replace(proof, notes=[*proof.notes, *filter(None, [vain])])
         except NotTried as why:
             if draft.build and (headers := [one for one in needs.headers(why.printed) if one not in draft.apt]):
                 _tell(f"{draft.name}: it is compiled with {', '.join(headers)} from Debian; trying that")
@@ -85,6 +91,7 @@ def proved(
         base, words = draft, needs.last_words(seen)
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
         tried.update(added)
+        older += added
         _tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
         try:
             draft = lock(other)
@@ -110,8 +117,10 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
 
 def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
     """Tried, and tried again as long as what was said can be answered by the stanza."""
+    first: tuple[str, Draft] | None = None
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
+        first = first or (needs.last_words(seen), draft)
         shown = () if table.asked else [one["name"] for one in seen.report["published"] if one["shown"]]
         better = draft if table.asked else with_published(draft, seen)  # an operator who says what he sets knows what he needs
         better = with_sdks(better, shown)
@@ -122,6 +131,8 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and _needs(better) == _needs(last):
             break  # what it may do without, it did without
+    if not seen.report["started"] and first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes:
+        draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
     draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)
 

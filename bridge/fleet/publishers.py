@@ -25,6 +25,7 @@ SWITCH = re.compile(
 A_KEYS_FILE = re.compile(
     r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KEY_?FILE$"
 )
+OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
 A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
@@ -81,7 +82,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     }
     optional = [one["name"] for one in (*keys, *beside) if one["name"] not in {*needed, *plain}]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
-    files = [one["name"] for one in keys if A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
+    files = [one["name"] for one in keys if one["path"] or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
     better = with_places(
         replace(
             draft,
@@ -123,7 +124,8 @@ def _first_word(one: Variable) -> str:
 def _is_key(one: Variable) -> bool:
     value = (one["value"] or one["default"]).lower()
     is_no_key = value in ("true", "false") or (value.startswith(("sqlite:", "file:")) and not one["needed"])
-    return not is_no_key and (holds_secret(one["name"]) or _stands_for_a_key(value) or bool(A_KEYS_FILE.search(one["name"])))
+    is_file = A_KEYS_FILE.search(one["name"]) or (one["path"] and "CLIENT_CERT" in one["name"])  # which goes with a key
+    return not is_no_key and (holds_secret(one["name"]) or _stands_for_a_key(value) or bool(is_file))
 
 
 def _stands_for_a_key(value: str) -> bool:
@@ -133,6 +135,8 @@ def _stands_for_a_key(value: str) -> bool:
 
 
 def _is_of_others(name: str) -> bool:
+    if OF_AN_API.search(name):
+        return False
     return bool(OWN_DOOR.search(name) or LISTENS.search(re.sub("(^|_)MCP_", r"\1", name)) or NOT_FOR_IT.search(name))
 
 
@@ -157,6 +161,8 @@ def _value(one: Variable, name: str) -> str:
     reference, value = f"${{{one['name']}}}", one["value"] or one["default"]
     if one["selects"]:
         return value if PLAIN.fullmatch(value) else ""
+    if OF_AN_API.search(one["name"]):
+        return reference
     if "://" not in value and (SURELY_A_PLACE.search(one["name"]) or A_PLACE.search(value)):
         return own_place(one["name"], name)
     if A_PERSONS.search(one["name"]):

@@ -70,6 +70,27 @@ def test_a_variable_that_the_arguments_refer_to_is_the_client_s():
     assert needed(shown({"A_KEY": "x"}, args=["-y", "@me/site-mcp", "--api-key", "$A_KEY"])) == {}
 
 
+@pytest.mark.parametrize(
+    "words", ["## Environment (all optional: tools do without)", "All environment variables are optional.", "None of these is required."]
+)
+def test_who_says_that_all_are_optional_needs_none_of_those_that_follow(words):
+    lines = f"{words}\n```\n# for A, required\nexport A_KEY=x\n```\n# Others\n| B_KEY | Required |"
+
+    assert needed(lines, shown({"A_KEY": "x", "B_KEY": "x"})) == {"A_KEY": False, "B_KEY": True}
+
+
+@pytest.mark.parametrize("words, files", [("Path to the private key file", ("A_KEY",)), ("The key; see the path to it", ())])
+def test_a_key_of_which_is_said_that_it_is_a_path_is_a_file(words, files):
+    assert drafted(f"| `A_KEY` | {words} | No |", reads=["A_KEY"]).as_files == files
+    assert drafted(f"- `A_KEY`: {words}", reads=["A_KEY"]).as_files == files
+
+
+def test_what_stands_behind_a_host_is_no_door_and_no_folder():
+    it = drafted(shown({"A_TOKEN": "<token>", "A_HTTP_PATH": "/sql/1.0/warehouses/15c864", "A_HTTP_PORT": "8080"}))
+
+    assert (it.env, it.volumes) == ({"A_HTTP_PATH": "${A_HTTP_PATH}"}, ())
+
+
 def test_a_part_of_a_configuration_adds_variables_and_takes_none_away():
     assert needed(shown({"A_KEY": "x"}), '"env": {"A_MODE": "both"}') == {"A_KEY": True, "A_MODE": False}
 

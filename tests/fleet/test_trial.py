@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -151,6 +152,7 @@ def test_a_schema_that_refers_to_itself_has_an_end():
         '[{"error": "x"}]',
         '{"success": false, "message": "x"}',
         '{"status": "error"}',
+        '{"/tmp": {"result": "error", "reason": "no such file"}}',
         "HTTP error 500",
         "Search failed: getaddrinfo ENOTFOUND host",
         "Please set the API key: missing API key",
@@ -171,6 +173,7 @@ def test_an_error_in_a_text_is_no_success(text):
         "",
         "No notes yet",
         '{"error": null, "items": []}',
+        '{"a": {"result": "fine"}, "b": {"result": "error"}}',
         "[]",
         "0 errors found",
         '{"errors": [], "ok": true}',
@@ -204,6 +207,20 @@ def test_a_call_that_was_seen_to_do_nothing_is_harmless_whatever_it_is_called():
     }
     assert findings.smoke(seen(made("think", reads=False, wrote=[("/tmp/home/x", 1)])), None, True) is None
     assert findings.smoke(seen(made("think", reads=False), reached=[(10.5, "a.example.org:443")]), None, True) is None
+    assert findings.smoke(seen(made("patchText", reads=False)), None, True) is None
+
+
+def test_a_call_that_may_write_to_the_file_that_it_is_told_is_not_seen_to_do_nothing():
+    """The file that it was told is none: with one it would have done something."""
+    assert findings.smoke(seen(made("mend", reads=False, arguments={"file_path": "/tmp"})), None, True) is None
+    assert findings.smoke(seen(made("mend", arguments={"file_path": "/tmp"})), None, True)
+
+
+def test_what_is_said_to_a_guess_proves_nothing_where_other_calls_ask_somebody():
+    guess, asking = made("compare", arguments={"places": [{}]}) | {"said": False}, made("find", "no network", began=20.0, ended=21.0)
+
+    assert findings.smoke(seen(guess, asking, reached=[(20.5, "a.example.org")]), None, True) is None
+    assert findings.smoke(seen(guess, asking), None, True)
 
 
 def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
@@ -330,6 +347,21 @@ def test_what_is_unpacked_to_be_executed_needs_a_home_on_a_volume():
 )
 def test_where_it_may_not_write_becomes_a_volume(words, place):
     assert findings.storage(seen(words=[words], started=0.0)).places == ((place,) if place else ())
+
+
+@pytest.mark.parametrize(
+    "words, beside",
+    [
+        (['  File "<frozen os>", line 227, in makedirs', "OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/logs'"], True),
+        (["Error: EROFS: read-only file system, mkdir '/opt/server/lib/it/logs'"], True),
+        (["OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/logs'"], False),
+    ],
+)
+def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_there_is_told(words, beside):
+    it = seen(words=words, started=0.0)
+
+    assert mends.with_storage(Draft("it"), it).volumes == (("it-opt-server-lib-it-logs:/opt/server/lib/it/logs",) if beside else ())
+    assert bool(findings.storage(it).inside) is not beside
 
 
 @pytest.mark.parametrize(
@@ -976,6 +1008,7 @@ def test_an_option_that_ends_the_command_and_wants_a_value_gets_one_of_the_opera
         ([made("look")], ["api.site.io"], "", True),
         ([made("look"), made("find", "Invalid id")], ["api.site.io"], "", True),
         ([made("look"), made("find")], ["api.site.io"], "", False),
+        ([made("look"), made("find") | {"said": False}], ["api.site.io"], "", True),
         ([made("look"), made("find")], [], "npx it auth", True),
     ],
 )
@@ -1065,6 +1098,34 @@ def test_what_cannot_be_built_is_tried_without(monkeypatch):
 
     assert tables == [[], ["git"], []]
     assert (proof.draft.apt, proof.called) == ((), True)
+
+
+@pytest.mark.parametrize("words, command", [("Error: no account", ("it",)), ("Error: it reads it.toml", ("it", "run"))])
+def test_a_command_that_changed_nothing_does_not_stay(words, command):
+    help = ["Usage: it [options] [command]", "Commands:", "  run    Runs the MCP server"]
+    table = Table(*(seen(words=[one], started=0.0, help=help) for one in ["Error: no account", *[words] * prove.ROUNDS]))
+
+    draft, _ = prove._mended(table, Draft("it", command=("it",)), {}, add._checked)
+
+    assert draft.command == command
+
+
+def test_older_versions_are_tried_for_a_while_and_told(monkeypatch):
+    now = [0.0]
+    dies = seen(words=["ImportError: x"], started=0.0)
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        now[0] += 60.0
+        yield Table(*[dies] * prove.ROUNDS)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(prove.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(prove.eras, "mended", lambda draft, seen, tried: replace(draft, constraints={f"a<{9 - len(tried)}": "it dies"}))
+
+    proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert proof.tools is None and proof.notes[-1] == "older versions changed nothing: a<9"
 
 
 def test_what_it_names_when_it_reaches_for_what_it_was_told_is_advice():

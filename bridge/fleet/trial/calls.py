@@ -12,7 +12,7 @@ READS = re.compile(
 )
 CHANGES = re.compile(
     r"(^|[_-])(delete|remove|drop|clear|reset|create|add|write|update|set|save|store|edit|move|rename|copy|send|post|publish|upload|put|insert|append|execute|exec|run|"
-    r"eval|kill|stop|start|restart|shutdown|install|uninstall|deploy|book|buy|pay|order|transfer|click|type|press|open|close|commit|push|merge|reply|archive|cancel|enable|disable)([_-]|$)",
+    r"eval|patch|replace|modify|apply|rewrite|submit|import|sync|register|subscribe|unsubscribe|login|logout|launch|trigger|invite|assign|approve|grant|revoke|rotate|kill|stop|start|restart|shutdown|install|uninstall|deploy|book|buy|pay|order|transfer|click|type|press|open|close|commit|push|merge|reply|archive|cancel|enable|disable)([_-]|$)",
     re.IGNORECASE,
 )
 MOST, MOST_OTHERS = 10, 6  # calls of tools that seem to read, and of others
@@ -58,13 +58,18 @@ def _call(tool: dict[str, Any]) -> tuple[tuple[bool | int, ...], Call] | None:
     name, hints = tool.get("name"), tool.get("annotations") or {}
     if not isinstance(name, str):
         return None
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)  # listThings
+    words = with_underscores(name)
     certain = hints.get("readOnlyHint") is True
     harms = not certain and (hints.get("destructiveHint") is True or bool(CHANGES.search(words)))
     reads = certain or (not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None)
     arguments, said = sample(tool.get("inputSchema"))
     shy = bool(TELLS_TOO_MUCH.search(words))
     return (harms, shy, not said, not certain, not reads, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
+
+
+def with_underscores(name: str) -> str:
+    """list_Things, of listThings."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
 
 
 def sample(schema: Any) -> tuple[dict[str, Any], bool]:
@@ -173,6 +178,9 @@ def _error_in(said: Any) -> str:
     for name, value in said.items():
         if name.lower() in ("error", "errors", "error_message", "errormessage") and value:
             return value if isinstance(value, str) else json.dumps(value)
-    if said.get("success") is False or said.get("ok") is False or str(said.get("status", "")).lower() in ("error", "failed", "failure"):
+    ends = {str(said.get(name, "")).lower() for name in ("status", "result")}
+    if said.get("success") is False or said.get("ok") is False or ends & {"error", "failed", "failure"}:
         return str(said.get("message") or said.get("reason") or json.dumps(said))
+    if said and all(isinstance(one, dict) for one in said.values()):  # what became of each thing that it was asked for
+        return _error_in(list(said.values()))
     return _error_in(said["result"]) if set(said) == {"result"} else ""

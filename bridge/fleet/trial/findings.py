@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bridge.fleet.egress import PORTS, allowed
-from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call
+from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, with_underscores
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import wants_a_browser, wants_configuration, wants_login
+from bridge.fleet.trial.needs import PATH, wants_a_browser, wants_configuration, wants_login
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -60,6 +60,7 @@ class Storage:
     places: tuple[str, ...] = ()  # folders elsewhere
     why: str = ""
     inside: str = ""  # it wants to write where its package is
+    beside: tuple[str, ...] = ()  # a folder that it wants to make there, and that is not there
 
 
 def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
@@ -101,9 +102,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools without", hosts)
     if report["started"] and hosts and uncalled > 0:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
-    unproved = len(report["tools"]) - sum(map(_works, report["calls"]))
+    unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
     if report["started"] and unproved > 0 and (speaks_to := [one for one in report["speaks_to"] if _host(one)]):
-        about = f"its code asks {', '.join(speaks_to[:3])}, and {unproved} of its {len(report['tools'])} tools were not called, or failed"
+        about = f"its code asks {', '.join(speaks_to[:3])}, and {unproved} of its {len(report['tools'])} tools were not called, failed, or were asked with a guess"
         return Egress(True, about, hosts)
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
@@ -186,8 +187,10 @@ def _works(call: Made) -> bool:
 
 def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | None:
     """A call that was made and that worked: without network if there is one, else with. `alone`: it needs nothing that a build has not."""
+    # What is said to a guess may be a polite refusal, where others of its calls ask somebody.
+    asks = any(_needed(closed, call) for call in closed.report["calls"])
     for call in closed.report["calls"]:
-        if _works(call) and _is_harmless(closed, call):
+        if _works(call) and _is_harmless(closed, call) and (call["said"] or not asks):
             return _proposed(call) | {"build": alone}
     if opened:
         for call in opened.report["calls"]:
@@ -214,7 +217,9 @@ def _is_harmless(seen: Seen, call: Made) -> bool:
     """It says that it only reads, or it was seen to do nothing: no file written, nobody reached for."""
     if call["harms"] or _reached(seen, call["began"], call["ended"]):
         return False
-    return call["reads"] or (not call["wrote"] and not CHANGES.search(call["tool"]) and not TELLS_TOO_MUCH.search(call["tool"]))
+    name = with_underscores(call["tool"])
+    is_of_files = any(map(PATH.search, call["arguments"]))  # it may well write where there is what it was asked to change
+    return call["reads"] or not (call["wrote"] or is_of_files or CHANGES.search(name) or TELLS_TOO_MUCH.search(name))
 
 
 def _answered(seen: Seen, call: Made) -> bool:
@@ -252,14 +257,23 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     unpacks = not report["started"] and any(UNPACKED.search(line) for line in report["words"])
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
-    why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places else ""
+    beside = _to_be_made(report, inside) if inside else ()
+    why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places or beside else ""
     return Storage(
         any(path.startswith(f"{OWN_HOME}/") for _, path in lost),
         any(path.startswith(f"{OWN_CWD}/") for _, path in lost),
         places,
         why.replace("at its start wrote", "at its start it wrote"),
-        inside,
+        inside if not beside else "",
+        beside,
     )
+
+
+def _to_be_made(report: Report, inside: str) -> tuple[str, ...]:
+    """The folder, where making one was what was denied (in the words of Python's stacks, and of Node)."""
+    text = "\n".join([*report["words"], *(call["complaint"] for call in report["calls"])])
+    is_made = f"mkdir '{inside}'" in text or re.search(rf"in (?:mkdir|makedirs)\b[^/]*?{re.escape(inside)}", text, re.DOTALL)
+    return (inside,) if is_made else ()
 
 
 def place_of(path: str) -> str:

@@ -42,6 +42,10 @@ OPTIONAL = re.compile(
     r"\boptional(?:ly)?\b|\bnot required\b|\bcan be omitted\b|\bif omitted\b|\bdefaults?(?: to| is|:)? (?:empty|none|unset|not set|null)\b",
     re.IGNORECASE,
 )
+# Of all that follows, until the next heading.
+ALL_OPTIONAL = re.compile(
+    r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are optional\b(?! unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b", re.IGNORECASE
+)
 DEFAULT = re.compile(
     r"\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
     re.IGNORECASE,
@@ -59,6 +63,7 @@ REMOTE = re.compile(
     r"^\W*(?:macOS|Windows)\b[: ]|\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
     re.IGNORECASE,
 )
+A_PATH = re.compile(r"^[^.\w]*(?:\w+ ){0,2}(?:file ?)?path (?:to|of) |^[^.\w]*path\b[^.\w]*file\b", re.IGNORECASE)  # how it begins
 UNDER_A_CONDITION = re.compile(
     r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*)\b", re.IGNORECASE
 )  # in a column of yes and no
@@ -107,6 +112,7 @@ class Variable(TypedDict):
     default: str
     shown: bool  # in a client's configuration
     first: bool  # in the first of these
+    path: bool  # it is the path of a file, as is said of it
     selects: bool  # it says which of several ways in is taken, and its value goes with the others
 
 
@@ -128,6 +134,12 @@ class _Said:
     hints: dict[str, bool] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)  # defaults, or what an example has
     remote: set[str] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
+
+    def about(self, name: str, text: str) -> None:
+        """What is said of it beside that."""
+        self.remote |= {name} if REMOTE.search(text) else set()
+        self.paths |= {name} if A_PATH.search(text) else set()
 
     def add(self, name: str, word: bool | None, value: str = "", hint: bool | None = None) -> None:
         """The first word counts."""
@@ -168,6 +180,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             default=said.values.get(name, ""),
             shown=any(name in shown.values for shown in every),
             first=name in lead.values,
+            path=name in said.paths,
             selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
         for name in names
@@ -364,8 +377,15 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
 def _by_words(said: _Said, text: str) -> None:
     heading: bool | None = None
     columns: list[str] = []
+    is_fenced, is_all = False, False
     for line in (one[:WIDTH].removeprefix("> ") for one in text.splitlines()):
         stripped = line.strip()
+        is_fenced ^= stripped.startswith("```")
+        if stripped.startswith("#") and not is_fenced:
+            is_all = False
+        is_all |= bool(ALL_OPTIONAL.search(stripped))
+        if is_all:
+            said.words |= {name: False for name in UPPER.findall(line) if name not in said.words}
         if stripped.startswith("|"):
             cells = [cell.strip() for cell in stripped.replace("**", "").strip("|").split("|")]
             if not columns:
@@ -377,7 +397,7 @@ def _by_words(said: _Said, text: str) -> None:
             word, hint = _words(found["rest"])
             default = WITH_DEFAULT.search(found["rest"])
             said.add(found["name"], word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
-            said.remote |= {found["name"]} if REMOTE.search(found["rest"]) else set()
+            said.about(found["name"], found["rest"])
         elif found := ASSIGNED.match(line):
             word, hint = (False, None) if found["off"] else _words(found["rest"])
             hint = word if word is not None else hint
@@ -408,7 +428,7 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
         hint = False if word is None and default else hint
     for name in names:
         said.add(name, word, default, heading if hint is None else hint)
-        said.remote |= {name} if REMOTE.search(" ".join(cells[1:])) else set()
+        said.about(name, " ".join(cells[1:]))
 
 
 def _words(text: str) -> tuple[bool | None, bool | None]:
