@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bridge.fleet import callers, digests, litellm_base
 from bridge.fleet.bounds import why_not_mounted
-from bridge.fleet.model import Fleet
+from bridge.fleet.model import Fleet, secret_of_two_kinds
 from bridge.fleet.parts import ARCHITECTURES, Part
 from bridge.fleet.project import write_private
 from bridge.fleet.stanza import Stanza
@@ -38,18 +38,17 @@ def load(folder: Path, kind: type[AnyFleet], last_good: Path | None = None, **ch
         raise StanzaError(f"{folder}: no such folder: run this where 'images' is, or name the project with --project")
     stanzas: list[Stanza] = []
     mistakes: dict[str, str] = {}
-    aliases: dict[str, Path] = {}  # by the name in LiteLLM, where it stands
-    for path in sorted(folder.glob(f"*/{STANZA}")):
+    for path in sorted(folder.glob(f"*/{STANZA}"), key=lambda path: (not _has_run(path, last_good), path)):
         try:
-            stanzas.append(_checked(path, read_stanza(path), aliases))
+            stanzas.append(_checked(path, read_stanza(path), stanzas))
         except StanzaError as error:
             mistakes[path.parent.name] = str(error)
+    if last_good is not None:
+        for name in mistakes:
+            with suppress(StanzaError):
+                stanzas.append(_checked(folder / name / STANZA, read_stanza(last_good / name / STANZA), stanzas))
     if mistakes and (last_good is None or not stanzas):
         raise StanzaError("\n".join(mistakes.values()))
-    for name in mistakes:
-        with suppress(StanzaError):
-            assert last_good is not None  # with a mistake and without it, nobody is here any more
-            stanzas.append(_checked(folder / name / STANZA, read_stanza(last_good / name / STANZA), aliases))
     settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
     for field in ("stanzas", "unreadable"):
         if field in settings:
@@ -86,12 +85,25 @@ def keep(fleet: Fleet, running: Iterable[str], folder: Path, last_good: Path) ->
         shutil.rmtree(gone)
 
 
-def _checked(path: Path, stanza: Stanza, aliases: dict[str, Path]) -> Stanza:
+def _has_run(path: Path, last_good: Path | None) -> bool:
+    """Of two that cannot be together it is the newcomer that has to change."""
+    return last_good is not None and (last_good / path.parent.name).exists()
+
+
+def _checked(path: Path, stanza: Stanza, others: list[Stanza]) -> Stanza:
     """The stanza, if it fits what is beside it, and the other stanzas. Raises StanzaError."""
     _refuse_missing(path, stanza)
     _refuse_links(path, stanza)
-    if stanza.litellm.enabled and (other := aliases.setdefault(stanza.litellm_name, path)) != path:
-        raise StanzaError(f"{path}:1: litellm.alias: {other} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias")
+    for other in others:
+        there = path.parent.parent / other.name / STANZA
+        if stanza.litellm.enabled and other.litellm.enabled and stanza.litellm_name == other.litellm_name:
+            raise StanzaError(
+                f"{path}:1: litellm.alias: {there} has the name {stanza.litellm_name!r} in LiteLLM too: give one another alias"
+            )
+        if name := secret_of_two_kinds([stanza, other]):
+            raise StanzaError(
+                f"{path}:1: secrets: {name!r} is per: caller here or in {there}, and not in both: give one another name with 'from'"
+            )
     return stanza
 
 

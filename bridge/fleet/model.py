@@ -142,9 +142,7 @@ class Fleet(Part):
 
     @model_validator(mode="after")
     def _have_members(self) -> Self:
-        here = {stanza.name: stanza.is_remote for stanza in self.stanzas}
-        if ALL in here:
-            raise ValueError(f"no MCP can be called {ALL!r}: that is the address of all of them together")
+        here = dict.fromkeys(self.unreadable, False) | {stanza.name: stanza.is_remote for stanza in self.stanzas}
         for name, group in self.groups.items():
             members = group if isinstance(group, list) else group.mcps
             if name in here or name in RESERVED or not MCP_NAME.fullmatch(name):
@@ -181,9 +179,7 @@ class Fleet(Part):
             twice = [name for name, times in names.items() if times > 1]
             if twice:
                 raise ValueError(f"two stanzas have the {what} {twice[0]!r}")
-        of_fleet = {s.stored(name) for s in self.stanzas for name, secret in s.secrets.items() if not secret.is_per_caller}
-        if both := of_fleet & self.caller_secrets:
-            name = min(both)
+        if name := secret_of_two_kinds(self.stanzas):
             raise ValueError(
                 f"the secret {name!r} is per: caller in one stanza and not in another: give one of them another name with 'from'"
             )
@@ -250,6 +246,13 @@ class Fleet(Part):
     def only(self, names: Container[str]) -> Self:
         """The same fleet with these MCPs only."""
         return self.model_copy(update={"stanzas": [stanza for stanza in self.stanzas if stanza.name in names]})
+
+
+def secret_of_two_kinds(stanzas: list[Stanza]) -> str:
+    """A secret that each caller has its own of in one of these stanzas, and all have the same in another; empty if there is none."""
+    of_callers = {stanza.stored(name) for stanza in stanzas for name in stanza.caller_secrets}
+    of_all = {stanza.stored(name) for stanza in stanzas for name in stanza.secrets if not stanza.secrets[name].is_per_caller}
+    return min(of_callers & of_all, default="")
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -44,6 +44,7 @@ from bridge.fleet.parts import (
     listed,
 )
 from bridge.fleet.policy import check_policy
+from bridge.group.plan import ALL
 
 
 class Stanza(Part):
@@ -115,7 +116,7 @@ class Stanza(Part):
     def _is_a_name(cls, name: str) -> str:
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r}: a name is lower-case letters, digits and single '-', and begins with a letter")
-        if name in RESERVED:
+        if name in (*RESERVED, ALL):
             raise ValueError(f"{name!r} is taken by the fleet itself: call it my-{name}")
         return name
 

@@ -244,6 +244,67 @@ def test_a_mistake_in_the_stanza_of_one_that_runs_ends_nothing(project, verified
     assert typed() == 0 and not (project.last_good / "a").exists()
 
 
+BY_ALL = [  # each command that reads all stanzas, what it does with a neighbour's mistake, and its exit code
+    (["render", "--check"], 1),
+    (["render"], 1),
+    (["caller", "add", "alice", "--may", "b/*=execute"], 0),
+    (["caller", "list"], 0),
+    (["backup", "../fleet.tar"], 0),
+    (["lock"], 1),
+    (["lock", "b"], 0),
+    (["secret", "list"], 0),
+    (["lint"], 1),  # nobody's tools are known here
+    (["update", "--dry-run"], 1),
+    (["catalog"], 0),
+]
+
+
+def test_no_command_stops_at_a_neighbours_mistake(project, verified, monkeypatch, capsys):
+    monkeypatch.setattr(lock, "lock_bridge", lambda *_: [])
+    assert typed() == 0
+    good = (project.images / "a/stanza.yaml").read_text()
+    (project.images / "a/stanza.yaml").write_text(good + "smoke: [\n")
+    capsys.readouterr()
+
+    for words, code in BY_ALL:
+        assert main(words) == code, words
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("images/a/stanza.yaml:") == 1, (words, said)
+    assert (project.compose / "a.yaml").exists() and (project.compose / "b.yaml").exists()
+    assert main(["lock", "a"]) == 2 and "images/a/stanza.yaml:" in capsys.readouterr().err
+
+
+def test_a_mistake_in_a_stanza_that_never_ran_takes_nothing_from_the_files_that_are_committed(project, capsys):
+    assert main(["render"]) == 0
+    (project.images / "a/stanza.yaml").write_text("[")
+    before = (project.compose / "compose.yaml").read_text()
+    capsys.readouterr()
+
+    assert main(["render"]) == 2
+    assert "nothing is written: a would go from the files of all" in capsys.readouterr().err
+    assert (project.compose / "compose.yaml").read_text() == before and (project.compose / "a.yaml").exists()
+
+    (project.images / "new").mkdir()
+    (project.images / "a/stanza.yaml").write_text("command: x\n")
+    (project.images / "new/stanza.yaml").write_text("[")
+    assert main(["render"]) == 1 and not (project.compose / "new.yaml").exists()
+
+
+def test_a_newcomer_that_cannot_be_beside_one_that_runs_is_the_one_that_is_told(project, verified, capsys):
+    """A name in LiteLLM, and whether a secret is each caller's own: two stanzas may not say it differently."""
+    assert typed() == 0
+    for name, more in (("a0", "litellm: {alias: b}"), ("z", "secrets: {KEY: {per: caller}}")):
+        (project.images / name).mkdir()
+        (project.images / f"{name}/stanza.yaml").write_text(f"command: x\n{more}\n")
+    (project.images / "fleet.yaml").write_text("groups: {dev: [a, a0]}\n")  # a member whose stanza has a mistake ends no group
+    capsys.readouterr()
+
+    assert typed() == 1
+    told = capsys.readouterr().out.splitlines()
+    assert "images/a0/stanza.yaml:1: litellm.alias: " in told[0] and "images/z/stanza.yaml:1: secrets: " in told[1]
+    assert told[-1].endswith("; NOT working: a0, z")
+
+
 def test_where_no_stanza_is_without_a_mistake_nothing_is_done(project, verified, capsys):
     for name in ("a", "b", "needy"):
         (project.images / name / "stanza.yaml").write_text("[")

@@ -166,7 +166,7 @@ def _write(project: Project, text: str) -> None:
 def _tell_litellm(project: Project) -> None:
     """Its keys are those of the callers, where it has a database and runs."""
     memory = remembered(project)
-    if memory is None or not (fleet := load(project, memory.litellm)).litellm.database:
+    if memory is None or not (fleet := load(project, memory.litellm, is_quiet=True)).litellm.database:
         return
     try:
         choice.engine(memory.engine, project, progress()).give_keys(fleet, environments.read(project))

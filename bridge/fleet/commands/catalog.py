@@ -18,7 +18,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
-    fleet, memory = load(project, goes_on=True), remembered(project)
+    fleet, memory = load(project, is_quiet=True), remembered(project)
     environment = environments.with_keys(environments.read(project))
     good, _ = environments.startable(environment, fleet)
     rows = [

@@ -26,16 +26,29 @@ def declare_litellm_version(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(project: Project, version: str = "", goes_on: bool = False) -> Fleet:
-    """All stanzas, with this version of LiteLLM. `goes_on`: also where some have mistakes. Raises UsageError."""
-    last_good = project.last_good if goes_on else None
-    if not version:
-        return Fleet.load(project.images, last_good=last_good)
+def load(project: Project, version: str = "", is_quiet: bool = False) -> Fleet:
+    """All stanzas, with this version of LiteLLM. Raises UsageError.
+
+    One with a mistake stops no command that does not name it: it is told (unless that was done), and counts as it was when it was started, or not at all.
+    """
     try:
-        wanted = ".".join(map(str, release(version)))
+        changes = {"litellm": {"version": ".".join(map(str, release(version)))}} if version else {}
     except ValueError as error:
         raise UsageError(f"--litellm-version: {error}") from None
-    return Fleet.load(project.images, last_good=last_good, litellm={"version": wanted})
+    fleet = Fleet.load(project.images, last_good=project.last_good, **changes)
+    if not is_quiet:
+        tell_mistakes(fleet)
+    return fleet
+
+
+def tell_mistakes(fleet: Fleet) -> None:
+    for mistake in fleet.unreadable.values():
+        print(mistake, file=sys.stderr)
+
+
+def chosen(fleet: Fleet, names: list[str]) -> list[Stanza]:
+    """Those that are named, or all of which the stanza can be read. Raises UsageError."""
+    return known(fleet, names) or [stanza for stanza in fleet.stanzas if stanza.name not in fleet.unreadable]
 
 
 def known(fleet: Fleet, names: list[str]) -> list[Stanza]:
@@ -60,14 +73,14 @@ def short_path(path: Path) -> str:
         return str(path)
 
 
-def running_fleet(arguments: argparse.Namespace) -> tuple[Project, Engine, LastUp, Started, Environment]:
+def running_fleet(arguments: argparse.Namespace, is_quiet: bool = False) -> tuple[Project, Engine, LastUp, Started, Environment]:
     """What the last `up` started, or of that what was named."""
     project = Project.find(arguments.project)
     engine, memory = running(project, progress(), getattr(arguments, "engine", ""))
-    whole = load(project, memory.litellm, goes_on=True)
+    whole = load(project, memory.litellm, is_quiet=True)
     known(whole, arguments.names)
-    for mistake in whole.unreadable.values():
-        print(mistake, file=sys.stderr)
+    if not is_quiet:
+        tell_mistakes(whole)
     names = arguments.names or [name for name in memory.names if any(stanza.name == name for stanza in whole.stanzas)]
     left_out = {name: why for name, why in memory.left_out.items() if not arguments.names or name in arguments.names}
     return (

@@ -5,14 +5,14 @@ import json
 import sys
 from typing import Any
 
-from bridge.fleet import Fleet
 from bridge.fleet.approved import NotListed, tools
 from bridge.fleet.ask import Http
-from bridge.fleet.commands.common import declare_names, known, running_fleet
+from bridge.fleet.commands.common import declare_names, known, load, running_fleet
 from bridge.fleet.engines import remembered
 from bridge.fleet.engines.readiness import token
 from bridge.fleet.lint import Finding, Tools, findings
 from bridge.fleet.lint.tokens import estimate
+from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.pins.lock import FILE, BadLock, Lock
 from bridge.printable import printable
@@ -26,7 +26,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
-    fleet = Fleet.load(project.images)
+    fleet = load(project)
     known(fleet, arguments.names)
     listed, sources, troubles = _lists(project, fleet, arguments)
     wanted = [stanza for stanza in fleet.stanzas if stanza.name in listed and stanza.name in (arguments.names or listed)]
@@ -58,7 +58,7 @@ def _lists(project: Project, fleet: Fleet, arguments: argparse.Namespace) -> tup
     troubles: dict[str, str] = {}
     if remembered(project) is not None:
         everybody = argparse.Namespace(**{**vars(arguments), "names": []})
-        _, engine, _, started, environment = running_fleet(everybody)
+        _, engine, _, started, environment = running_fleet(everybody, is_quiet=True)
         urls, headers = engine.urls(started.fleet, environment), token(environment)
         with Http() as http:
             for stanza in started.fleet.sidecars:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from bridge.fleet import Fleet, digests, lock
-from bridge.fleet.commands.common import declare_names, known
+from bridge.fleet import digests, lock
+from bridge.fleet.commands.common import chosen, declare_names, load
 from bridge.fleet.project import Project
 
 
@@ -15,13 +15,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
-    fleet = Fleet.load(project.images)
-    known(fleet, arguments.names)
-    changed = lock.lock_all(project, fleet, arguments.names, arguments.upgrade)
+    fleet = load(project)
+    readable = fleet.only([stanza.name for stanza in chosen(fleet, arguments.names)])
+    changed = lock.lock_all(project, readable, arguments.names, arguments.upgrade)
     if not arguments.names:
         more, why = digests.lock(project, fleet, arguments.upgrade)
         changed += more
         for image, reason in why.items():
             print(f"{image}: stays without a digest: {reason}", file=sys.stderr)
     print("\n".join(changed) if changed else "nothing changed")
-    return 0
+    return 1 if fleet.unreadable and not arguments.names else 0

@@ -16,6 +16,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
     memory = remembered(project)
+    fleet = load(project)
     with alone(project, "prune"):
-        print(engine(memory.engine if memory else "compose", project, progress()).prune(load(project, goes_on=True)))
+        print(engine(memory.engine if memory else "compose", project, progress()).prune(fleet))
     return 0

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 def _told(project: Project, memory: LastUp) -> Iterable[str]:
     """Which callers have values of their own, where the stanzas can be read."""
     try:
-        return secrets_of_callers.told(project, load(project, memory.litellm, goes_on=True).only(memory.names))
+        return secrets_of_callers.told(project, load(project, memory.litellm, is_quiet=True).only(memory.names))
     except UsageError:
         return ()
 
@@ -44,7 +44,7 @@ def _found(project: Project, engine: Engine) -> list[Running]:
     from bridge.fleet.engines.readiness import seen  # start-up time: it brings an HTTP client
 
     try:
-        fleet, environment = load(project, goes_on=True), with_made_keys(engine, environments.read(project))
+        fleet, environment = load(project), with_made_keys(engine, environments.read(project))
         return seen(engine, engine.urls(fleet, environment), environment)
     except UsageError:
         return engine.ps()

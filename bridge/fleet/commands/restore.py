@@ -9,12 +9,11 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridge.fleet import Fleet
 from bridge.fleet.alone import alone
 from bridge.fleet.backup import archive, database, sealed
 from bridge.fleet.backup.archive import Manifest, why_refused
 from bridge.fleet.backup.volumes import DockerVolumes, Folders, Volumes, check, of_project
-from bridge.fleet.commands.common import progress
+from bridge.fleet.commands.common import load, progress
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.engines import NAMES, EngineError, Say, checkout, choice
 from bridge.fleet.engines.composed import DATABASE
@@ -55,7 +54,7 @@ def _restore(arguments: argparse.Namespace, project: Project, file: Path, stagin
     new = Project(unpacked / "files")
     if not new.images.is_dir():
         raise UsageError(f"{file}: it has no stanzas")
-    fleet = Fleet.load(new.images)
+    fleet = load(new)
     packed = {path.name.removesuffix(".tar"): path for path in sorted(unpacked.glob("volumes/*.tar"))}
     for path in packed.values():
         check(path)

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
                 lines, one = part.told(), of_part(project, fleet, part, runs, say)
             else:
                 change = previous.back(project, stanza)
-                reload = partial(load, project, runs.memory.litellm if runs else "")
+                reload = partial(load, project, runs.memory.litellm if runs else "", is_quiet=True)
                 lines, one = [told(change.pins)], of_mcp(project, change, reload, lambda listed: [])
             print(printable(f"{name}: {', '.join(lines)}"), flush=True)
             switch(one, runs, arguments.wait, say)

@@ -18,7 +18,16 @@ from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.bounds import MEANING
 from bridge.fleet.columns import columns
-from bridge.fleet.commands.common import declare_litellm_version, declare_names, known, left_out_lines, load, progress, short_path
+from bridge.fleet.commands.common import (
+    declare_litellm_version,
+    declare_names,
+    known,
+    left_out_lines,
+    load,
+    progress,
+    short_path,
+    tell_mistakes,
+)
 from bridge.fleet.commands.verify import verify_now
 from bridge.fleet.doctor import examine, refuse
 from bridge.fleet.doctor.finding import Patient
@@ -54,10 +63,9 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     began = time.monotonic()
     say = progress(began)
     project = Project.find(arguments.project)
-    whole = load(project, arguments.litellm_version, goes_on=True)
+    whole = load(project, arguments.litellm_version, is_quiet=True)
     known(whole, arguments.names)
-    for mistake in whole.unreadable.values():
-        say(mistake)
+    tell_mistakes(whole)
     with alone(project, "up"):
         return _up(arguments, project, whole, say, began)
 
@@ -92,7 +100,7 @@ def again(engine: Engine, project: Project, mcps: Sequence[str], say: Say, versi
     before = remembered(project)
     if before is None:
         return ["nothing runs: `mcp-bridge up`"]
-    whole = load(project, version or before.litellm)
+    whole = load(project, version or before.litellm, is_quiet=True)
     names = [stanza.name for stanza in whole.stanzas if stanza.name in (*before.names, *before.left_out)]
     environment = environments.complete(project, whole, engine.made_keys)
     unlocked = _lock_what_changed(project, whole, names, say)

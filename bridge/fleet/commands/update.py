@@ -12,7 +12,7 @@ from bridge.fleet import Fleet
 from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.approved import NotListed
-from bridge.fleet.commands.common import declare_names, known, load, progress, with_made_keys
+from bridge.fleet.commands.common import chosen, declare_names, load, progress, with_made_keys
 from bridge.fleet.commands.up import again
 from bridge.fleet.engines import EngineError, Say, choice, remembered
 from bridge.fleet.engines.composed import LITELLM
@@ -101,7 +101,7 @@ class Update:
                 write(self.project.root, [File(pinned[0].path, Lock.of(listed).text())])
             return wrong
 
-        reload = partial(load, self.project, runs.memory.litellm if runs else "")
+        reload = partial(load, self.project, runs.memory.litellm if runs else "", is_quiet=True)
         switch(of_mcp(self.project, change, reload, check), runs, self.wait, self.say)
         print(
             f"{name}: {'updated' if runs else 'updated; it does not run: `mcp-bridge up` starts it'} (`mcp-bridge rollback {name}` goes back)"
@@ -162,13 +162,14 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     cool_down = CoolDown.of(arguments.cool_down, datetime.now(UTC))
     fleet = load(project)
     parts = [name for name in arguments.names if name in own.PARTS and not any(one.name == name for one in fleet.stanzas)]
-    wanted = known(fleet, [name for name in arguments.names if name not in parts])
+    mcps = [name for name in arguments.names if name not in parts]
+    wanted = chosen(fleet, mcps) if mcps or not parts else []
     with alone(project, "update"):
         given = (running(project, fleet, say), arguments.yes, arguments.dry_run, arguments.wait)
         update = Update(project, fleet, cool_down, say, *given)
-        left = [stanza.name for stanza in wanted or (() if parts else fleet.stanzas) if not update.one(stanza)]
+        left = [stanza.name for stanza in wanted if not update.one(stanza)]
         left += [name for name in parts if not update.part(name)]
-        return 1 if left else 0
+        return 1 if left or (fleet.unreadable and not arguments.names) else 0
 
 
 def running(project: Project, fleet: Fleet, say: Say) -> Running | None:

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
 
     project, engine, memory, started, environment = running_fleet(arguments)
     if arguments.callers:
-        return _as_callers(project, engine, started, environment, load(project, memory.litellm, goes_on=True), arguments.json)
+        return _as_callers(project, engine, started, environment, load(project, memory.litellm, is_quiet=True), arguments.json)
     older = definition.older(project, started.fleet, memory.definitions)
     verdict = verify_now(engine, started, environment, arguments.model, progress(), arguments.era == "both", older, project.images)
     print(json.dumps(verdict.as_data(), ensure_ascii=False, indent=2) if arguments.json else table(verdict))

@@ -54,7 +54,7 @@ def of_part(project: Project, fleet: Fleet, part: Part, running: Running | None,
 
     def reload() -> Fleet:
         version = part.then.get(LITELLM) or (running.memory.litellm if running else "")
-        return load(project.images, Fleet, None, **({"litellm": {"version": version}} if version else {}))
+        return load(project.images, Fleet, project.last_good, **({"litellm": {"version": version}} if version else {}))
 
     def make() -> None:
         is_at_risk = part.name == DATABASE or (
