@@ -6,6 +6,7 @@ All of it comes from what the server and its package say and do: none is known b
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from bridge.fleet.draft import Draft, holds_secret, is_secret
 from bridge.fleet.trial import findings, needs, usage
@@ -42,12 +43,8 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"]:
         return draft
-    if (
-        len(draft.command) == 1
-        and not (needs.missing(seen) or needs.is_broken(seen))
-        and (told := usage.shown(seen, DATA, _variable(draft.name)))
-    ):
-        return with_places(_with_arguments(draft, seen, told))
+    if not (needs.missing(seen) or needs.is_broken(seen)) and (shown := with_shown_arguments(draft, seen)) != draft:
+        return shown
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
@@ -80,20 +77,29 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
 
 
 def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
-    """With these arguments; a key among them is given by a variable instead where its code reads one: all processes see arguments."""
+    """With these arguments; a key among them is given by a variable instead where its code reads one: all processes see arguments. Another
+    setting that its code reads from a variable is none that an example should decide."""
     rest, command, secrets = list(words), list(draft.command), list(draft.secrets)
     while rest:
         word = rest.pop(0)
-        option, equals, _ = word.partition("=")
+        option, equals, value = word.partition("=")
         name = _variable(option.lstrip("-"))
         variable = next((one for one in seen.report["reads"] if one == name or one.endswith(f"_{name}")), "")
-        if not (option.startswith("--") and holds_secret(name) and variable):
+        following = "" if equals or not rest or rest[0].startswith("-") else rest[0]
+        is_key = holds_secret(name)
+        if not (option.startswith("--") and variable and (is_key or (value or following) not in ("", "stdio"))):
             command.append(word)
             continue
-        secrets += [variable] if variable not in secrets else []
-        if not equals and rest and rest[0].startswith("${"):
+        secrets += [variable] if is_key and variable not in secrets else []
+        if following and (not is_key or following.startswith(("${", "/"))):
             rest.pop(0)
     return replace(draft, command=tuple(command), secrets=tuple(secrets))
+
+
+def with_shown_arguments(draft: Draft, seen: Seen) -> Draft:
+    """With the arguments that its README shows, where it has none yet."""
+    told = usage.shown(seen, DATA, _variable(draft.name)) if len(draft.command) == 1 else []
+    return with_places(_with_arguments(draft, seen, told)) if told else draft
 
 
 def _by_stdio(draft: Draft, seen: Seen) -> Draft:
@@ -264,7 +270,8 @@ def with_storage(draft: Draft, seen: Seen) -> Draft:
 
 def with_home(draft: Draft, seen: Seen) -> Draft:
     """A home that is kept, where its README says that it keeps something there, and nothing else is kept."""
-    if not seen.report["home"] or draft.volumes or "HOME" in draft.env:
+    is_given = bool(draft.as_files) and bool(PurePosixPath(seen.report["home"]).suffix)  # a file that operators bring is a secret already
+    if not seen.report["home"] or draft.volumes or "HOME" in draft.env or is_given:
         return draft
     why = f"its README keeps ~/{seen.report['home']}: kept, not lost at the next start"
     return replace(draft, volumes=(volume(draft.name, DATA),), env=draft.env | {"HOME": DATA}, why=draft.why | {"volumes": why})

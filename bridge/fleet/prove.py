@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bridge.fleet import eras, notes, secret_values
-from bridge.fleet.draft import Draft, comment
+from bridge.fleet.draft import Draft, comment, references
 from bridge.fleet.lock import CannotLock
 from bridge.fleet.mends import (
     A_FEW,
@@ -30,6 +30,7 @@ from bridge.fleet.mends import (
     with_named,
     with_options,
     with_places,
+    with_shown_arguments,
     with_storage,
     with_variables,
 )
@@ -152,10 +153,23 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
         if ADDRESS.search(name) and not (LISTENS.search(name) or OWN_DOOR.search(name) or name in there)
     ][:MANY]
     if not names:
-        return draft, seen
+        return _with_its_address(table, draft, seen, values, check)
     again = table.watch(check(_with_required(draft, names)), values)
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
     return (with_beside(_with_required(draft, used), again, used), again) if used else (draft, seen)
+
+
+def _with_its_address(
+    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
+) -> tuple[Draft, Seen]:
+    """The same where no variable but an argument that its README shows makes it look elsewhere."""
+    other = with_shown_arguments(draft, seen)
+    names = references(other)
+    if names == references(draft):
+        return draft, seen
+    again = table.watch(check(other), values)
+    is_used = any(reach.what.startswith(placeholder_host(name)) for name in names for reach in again.reached)
+    return (other, again) if is_used else (draft, seen)
 
 
 def _with_required(draft: Draft, names: list[str]) -> Draft:
@@ -184,7 +198,7 @@ def _with_own_places(
     places = {
         name: own_place(name, draft.name)
         for name in seen.report["reads"]
-        if PLACE.search(name) and not NOT_ITS_OWN.search(name) and name not in draft.env
+        if PLACE.search(name) and not NOT_ITS_OWN.search(name) and name not in {*draft.env, *draft.secrets}
     }
     if not 0 < len(places) <= A_FEW:
         return draft, seen

@@ -54,6 +54,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and VARIABLE.fullmatch(one["name"])
         and (not _is_of_others(one["name"]) or (one["first"] and _stands_for_a_key(one["value"])))
         and not is_another_way(one["name"])
+        and not _is_kept_at_home(one, seen.report["home"])
     ]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys}
@@ -80,7 +81,8 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         for one in every
         if one["name"] in needed and not _is_key(one) and not SWITCH.search(one["name"]) and (value := _value(one, draft.name))
     }
-    optional = [one["name"] for one in (*keys, *beside) if one["name"] not in {*needed, *plain}]
+    optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
+    optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
     files = [one["name"] for one in keys if one["path"] or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
     better = with_places(
@@ -115,6 +117,11 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
         and one["name"].lower() not in {key["name"].lower() for key in shown}
     ]
     return shown + told[:MOST_KEYS]
+
+
+def _is_kept_at_home(one: Variable, home: str) -> bool:
+    """The path of what it keeps in its home anyhow, and so writes: no file of an operator's could stand there."""
+    return bool(home) and one["default"] == f"~/{home}"
 
 
 def _first_word(one: Variable) -> str:

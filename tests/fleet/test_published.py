@@ -492,3 +492,25 @@ def test_a_command_of_its_own_that_logs_in_is_found(line, command):
 )
 def test_what_it_keeps_in_its_home_is_what_its_readme_says(line, path):
     assert published.home(line, "@me/site-mcp") == path
+
+
+def test_a_key_to_its_own_door_in_the_lines_of_a_shell_is_none_and_a_site_with_a_default_is_optional():
+    door = drafted("```\nexport A_KEY=x\nexport AUTH_TOKEN=your-token  # Bearer token (Streamable HTTP transport only)\n```")
+    site = drafted("```\nA_KEY=your_key\nA_SITE=site.com\n```")
+
+    assert (door.secrets, door.optional) == (("A_KEY",), ())
+    assert (site.secrets, site.optional) == (("A_KEY", "A_SITE"), ("A_SITE",))
+
+
+def test_the_path_of_what_it_keeps_in_its_home_is_no_file_of_an_operator_s_and_one_of_those_needs_no_home():
+    report = witness._nothing_yet() | {
+        "published": published.variables("- `IT_CREDENTIAL_FILE` (default: `~/.it/credentials.json`)\n- `IT_KEY`: the key", "it"),
+        "reads": ["IT_CREDENTIAL_FILE", "IT_KEY"],
+        "home": ".it/credentials.json",
+    }
+    kept = with_published(Draft("it", {"npm": "it@1.0"}, ("it",)), Seen(report))
+    given = Draft("it", secrets=("IT_CREDENTIALS_PATH",), as_files=("IT_CREDENTIALS_PATH",))
+
+    assert kept.secrets == ("IT_KEY",)
+    assert mends.with_home(kept, Seen(report)).volumes == ("it-data:/data",)
+    assert mends.with_home(given, Seen(report)).volumes == ()

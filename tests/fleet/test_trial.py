@@ -374,10 +374,12 @@ def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_t
         ("give A_KEY, or A_KEY_FILE, which is required", ["A_KEY"]),
         ("code: 'ERR_MODULE_NOT_FOUND', required", []),
         ("listening with LOG_LEVEL info", []),
+        ('Error: give one of these:\n1. --dsn="…"\n2. Environment variable: export DSN="…"', ["DSN"]),
+        ("Error: the ID of a DSN is wrong", []),
     ],
 )
 def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, names):
-    assert needs.missing(seen(words=[words], started=0.0)) == names
+    assert needs.missing(seen(words=[words], started=0.0, reads=["ID", "DSN"])) == names
 
 
 @pytest.mark.parametrize(
@@ -394,6 +396,16 @@ def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, name
 )
 def test_why_it_did_not_start_is_the_line_that_denies_something_or_what_was_seen_of_it(words, why_not, told):
     assert needs.last_words(seen(words=words, started=0.0, why_not=why_not)) == told
+
+
+def test_a_stand_in_for_an_address_has_the_shape_that_was_seen_to_be_wanted():
+    told = usage.schemes(seen(words=["ERROR: no database", "like postgres://user:pass@host:5432/db"], started=0.0))
+    published = usage.schemes(seen(published=[{"name": "STORE_URL", "value": "mongodb+srv://you@host", "default": ""}]))
+
+    assert placeholder("SITE_DSN", told).startswith("postgres://placeholder:placeholder@site-dsn.")
+    assert placeholder("DB_HOST", told) == "db-host.placeholder.invalid"
+    assert placeholder("SITE_URL", told) == "http://site-url.placeholder.invalid"
+    assert placeholder("STORE_URL", published).startswith("mongodb+srv://")
 
 
 def test_a_server_that_asks_for_a_key_gets_a_secret_and_for_an_address_a_variable():
@@ -471,6 +483,15 @@ def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_
 
     assert table.stanzas[0].env == {"NOTES_FILE_PATH": "/data/it.json"}
     assert (draft.env, draft.volumes) == (env, volumes)
+
+
+def test_a_place_that_is_an_operator_s_file_is_no_place_of_its_own():
+    draft = Draft(
+        "it", command=("it",), secrets=("SITE_CREDENTIAL_FILE",), as_files=("SITE_CREDENTIAL_FILE",), optional=("SITE_CREDENTIAL_FILE",)
+    )
+    failed = seen(made("list_notes", "Error: undefined"), reads=["SITE_CREDENTIAL_FILE"])
+
+    assert prove._with_own_places(Table(), draft, failed, {}, add._checked) == (draft, failed)
 
 
 def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
@@ -652,6 +673,25 @@ def test_a_key_among_the_arguments_of_a_readme_is_given_by_a_variable_that_its_c
     assert (draft.command, draft.secrets) == (("it", "--stdio"), ("SITE_API_KEY",))
 
 
+def test_an_example_of_a_setting_that_its_code_reads_from_a_variable_is_not_taken():
+    words = [
+        "--transport",
+        "stdio",
+        "--dsn",
+        "postgres://user:password@host:5432/mydb",
+        "--schema",
+        "my_schema",
+        "--mode=x",
+        "--ssh-key",
+        "~/.ssh/k",
+    ]
+    read = ["DSN", "SCHEMA", "SITE_MODE", "SSH_KEY", "TRANSPORT"]
+
+    draft = mends.with_options(Draft("it", command=("it",)), seen(started=0.0, shown=[words], reads=read))
+
+    assert (draft.command, draft.secrets, draft.volumes) == (("it", "--transport", "stdio"), ("DSN", "SSH_KEY"), ())
+
+
 def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
     given = mends.with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
     option = mends.with_options(
@@ -670,13 +710,18 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
 @pytest.mark.parametrize(
     "args, command",
     [
-        ('["-y", "@me/it@latest", "my-org", "--mode=x"]', ("it", "my-org", "--mode=x")),
+        ('["-y", "@me/it@latest", "my-org", "--mode=x"]', ("it", "${IT_ORG}", "--mode=x")),
         ('["-y", "@me/it", "--site", "<your-site>", "/Users/you/notes",]', ("it", "--site", "${IT_SITE}", "/data")),
         ('["--from", "@me/it==1.2", "it", "--db=/path/to/x.db"]', ("it", "--db=/data/data.db")),
-        ('["--from", "@me/it", "--with", "x", "--refresh-package", "@me/it", "@me/it", "my-org"]', ("it", "my-org")),
+        ('["--from", "@me/it", "--with", "x", "--refresh-package", "@me/it", "@me/it", "org-of-x"]', ("it", "org-of-x")),
         ('["run", "-i", "me/it"]', ("it",)),
         ('["@me/it", "--report=x${LITELLM_MASTER_KEY}"]', ("it",)),
-        ('["@me/it", "redis://localhost:6379", "--at=https://api.example.com"]', ("it", "${IT_URL}", "--at=https://api.example.com")),
+        ('["@me/it", "redis://10.1.2.3:6379", "--at=https://api.example.com"]', ("it", "${IT_URL}", "--at=${IT_AT}")),
+        (
+            '["@me/it-mcp@1.0", "https://api.site.io", "--host", "bastion.example.com"]',
+            ("it", "https://api.site.io", "--host", "${IT_HOST}"),
+        ),
+        ('["@me/items", "-x"]', ("it",)),
         ('["@me/it", "<path-to-your-sqlite-database.db>", "${input:org}"]', ("it", "/data/data.db", "${IT_ORG}")),
         ('["-y", "@me/it"]', ("it",)),
         ("[nonsense", ("it",)),
@@ -984,6 +1029,17 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
 
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
+
+
+def test_where_no_variable_does_an_argument_that_its_readme_shows_makes_it_look_elsewhere():
+    alone = seen(
+        made("get", "Error: connect ECONNREFUSED 127.0.0.1:6379"), reached=[(1.0, "127.0.0.1:6379")], shown=[["redis://10.1.2.3:6379"]]
+    )
+    table = Table(seen(made("get", "Error: timeout"), reached=[(1.0, "it-url.placeholder.invalid")]))
+
+    draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
+
+    assert draft.command == ("it", "${IT_URL}")
 
 
 def test_what_a_server_of_http_advises_is_not_why_it_does_not_answer():

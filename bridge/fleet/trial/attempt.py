@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,9 +24,11 @@ from bridge.fleet.trial import container
 from bridge.fleet.trial.calls import planned
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.findings import OWN_HOME, PLACEHOLDER
+from bridge.fleet.trial.usage import schemes
 from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 FILES = "/tmp/secrets"  # where secrets are that are files
+A_DATABASE = re.compile(r"DSN$|(DATABASE|DB|CONN|CONNECTION)_?(STR|STRING|UR[IL])$")  # in the name of its address
 T = TypeVar("T")
 CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
 
@@ -70,6 +72,7 @@ class Bench:
     asked: frozenset[str] = (
         frozenset()
     )  # the names of compose/.env that the operator gave it; what it asks for itself gets no value of others
+    schemes: dict[str, str] = field(default_factory=dict)  # of the addresses that it was seen to want
 
     def known(self) -> dict[str, str]:
         """What compose/ says of what the operator gave it."""
@@ -83,7 +86,7 @@ class Bench:
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
         if not self.image:
             return _on_this_machine(self.project, stanza, {**known, **values}, calls)
-        filled = Environment({name: placeholder(name) for name in wanted} | given)
+        filled = Environment({name: placeholder(name, self.schemes) for name in wanted} | given)
         environment = {name: filled.expanded(value) for name, value in variables(stanza).items()} | {
             name: filled.values[stanza.stored(name)]
             for name in stanza.secrets
@@ -99,11 +102,15 @@ class Bench:
             )
         except Failed as error:
             raise NotTried(f"its container ended: {hidden(error.reason, given)}") from None
+        self.schemes.update(schemes(seen))
         return Seen(without_values(seen.report, given), seen.reached)
 
 
-def placeholder(name: str) -> str:
+def placeholder(name: str, schemes: Mapping[str, str] = {}) -> str:
     """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
+    scheme = schemes.get(name) or (schemes.get("", "") if A_DATABASE.search(name) else "")
+    if scheme:
+        return f"{scheme}://placeholder:placeholder@{placeholder_host(name)}/placeholder"
     if re.search(r"MAIL(_ADDRESS)?$", name):
         return "somebody@example.com"
     host = placeholder_host(name)

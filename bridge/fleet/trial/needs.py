@@ -153,7 +153,7 @@ def missing(seen: Seen) -> list[str]:
     if seen.report["started"] or listens(seen):
         return []
     above = [line for line in seen.report["words"] if any(sdk.says.search(line) for sdk in SDKS)]  # its help may follow
-    return _first([*_lines_of_its_end(seen), *above])
+    return _first([*_lines_of_its_end(seen), *above]) or _of_one_word(seen)
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
@@ -322,6 +322,18 @@ def _first(lines: Iterable[str]) -> list[str]:
     named = [name for line in lines for group in _groups(line)[:1] for name in group]
     known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
+
+
+def _of_one_word(seen: Seen) -> list[str]:
+    """The first variable of one word (DSN, TOKEN) that its code reads and its last words say how to set: others of that kind stand in any text."""
+    names = [name for name in seen.report["reads"] if "_" not in name]
+    found = (
+        name
+        for line in _lines_of_its_end(seen)
+        for name in names
+        if re.search(rf"(?:\bexport |\bvariables?:? ?[`'\"]?|\$){name}\b|(?<![\w-]){name}=\S", line)
+    )
+    return list(found)[:1]
 
 
 def _groups(line: str) -> list[list[str]]:

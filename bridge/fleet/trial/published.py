@@ -168,9 +168,9 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     whole = [shown for shown in every if shown.whole]
     every = [shown for shown in every if shown.whole or not shown.values or _belongs(shown, whole)]
     lead = _lead(whole, every)
-    names = dict.fromkeys(
-        [*lead.values, *(name for shown in every for name in shown.values), *(name for name in said.values if name not in said.remote)]
-    )
+    remote = said.remote - {name for shown in whole for name in shown.values}
+    named = [*lead.values, *(name for shown in every for name in shown.values), *said.values]
+    names = dict.fromkeys(name for name in named if name not in remote)
     return [
         Variable(
             name=name,
@@ -401,6 +401,7 @@ def _by_words(said: _Said, text: str) -> None:
         elif found := ASSIGNED.match(line):
             word, hint = (False, None) if found["off"] else _words(found["rest"])
             hint = word if word is not None else hint
+            said.remote |= {found["name"]} if REMOTE.search(found["rest"]) else set()
             said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)

@@ -30,6 +30,11 @@ A_DATABASE = re.compile(
     re.IGNORECASE,
 )
 A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
+SCHEME = re.compile(r"(?<![\w+.-])(?!(?:https?|file|sqlite|git|npm|ssh|wss?|tcp|duckdb)[:+])([a-z][a-z0-9+.-]{2,15})://", re.IGNORECASE)
+# In an example: an address, a name, a number that are somebody's own.
+AN_EXAMPLE = re.compile(
+    r"\bexample\b|(?:^|[^a-z])(?:your|my)[-_]|<|@|localhost|127\.0\.0\.1|\b(?:10|192\.168|172\.\d+)\.\d+\.", re.IGNORECASE
+)
 A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
 SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
 REQUIRED = re.compile(
@@ -81,6 +86,15 @@ def option(seen: Seen) -> str:
 def flag(seen: Seen) -> str:
     """The option by which a program that only prints its help becomes a server, as that help says; empty if there is none."""
     return next((found[1] for line in helps(seen) if (found := SERVER_FLAG.match(line))), "") if is_only_help(seen) else ""
+
+
+def schemes(seen: Seen) -> dict[str, str]:
+    """What the addresses begin with that its variables want (postgres, mongodb), as its publisher shows them; by "" what its own words show."""
+    report = seen.report
+    shown = {one["name"]: found[1] for one in report["published"] if (found := SCHEME.match(one["value"] or one["default"]))}
+    texts = (text for lines in (report["words"], report["help"], *report["shown"]) for text in lines)
+    said = next((found[1] for text in texts for found in SCHEME.finditer(text[:WIDTH])), "")
+    return shown | ({"": said} if said else {})
 
 
 def helps(seen: Seen) -> list[str]:
@@ -157,19 +171,24 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
     if word.startswith("-") and "=" not in word:
         return word
     name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    if re.match(r"[a-z][a-z0-9+.-]*://[^/]*(localhost|127\.0\.0\.1|@)", value):
-        value = f"${{{variable}_URL}}"
+    option = before if before.startswith("--") else name
+    if SCHEME.match(value) or (re.match(r"https?://", value) and AN_EXAMPLE.search(value)):
+        value = f"${{{variable}_{_upper(option) or 'URL'}}}"
     elif re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):
         value = f"{folder}/data.db" if re.search(r"\.(db|sqlite3?|duckdb)$", value) else folder
     elif A_DATABASE.search(value):
         value = f"{folder}/data.db"
     elif is_blank(value) and A_FOLDER.search(value):
         value = folder
-    elif is_blank(value):
-        about = before if before.startswith("--") else name or re.sub(r"^\W*(input|env):", "", value)
-        value = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', about.upper()).strip('_')}}}"
+    elif is_blank(value) or AN_EXAMPLE.search(value):
+        about = _upper(option or re.sub(r"^\W*(input|env):", "", value))
+        value = f"${{{variable}_{re.sub('^(YOUR|MY)_', '', about)}}}"
     # What else stands there is taken as it is, but for references: compose/.env has things that are nobody else's business.
     return "" if "$" in name or ("$" in value and not value.startswith(f"${{{variable}_")) else name + equals + value
+
+
+def _upper(text: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_")
 
 
 def _bare(lines: Iterable[str]) -> set[str]:

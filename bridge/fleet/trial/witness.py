@@ -346,19 +346,24 @@ def variables(package: str) -> Variables:
 
 
 def shown_arguments(readme: str, package: str) -> list[list[str]]:
-    """What follows the package in the `args` of clients' configurations that a text shows."""
+    """What follows the package (by its name, or one that says as much) in the `args` of clients' configurations that a text shows."""
     found: list[list[str]] = []
     for text in SHOWN_ARGUMENTS.findall(readme):
         try:
             words = [str(one) for one in json.loads(re.sub(r",\s*\]", "]", text))]
         except ValueError:
             continue
-        bare = [re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", word) for word in words]
-        if package in bare:
-            last = len(bare) - 1 - bare[::-1].index(package)  # options of uvx may name it, too
-            at = last + (2 if bare[last - 1 : last] == ["--from"] else 1)
+        own = [at for at, word in enumerate(words) if _is_same_package(word, package)]
+        if own:  # options of uvx may name it, too
+            at = own[-1] + (2 if words[own[-1] - 1 : own[-1]] == ["--from"] else 1)
             found += [words[at:]] if words[at:] not in found else []
     return found[:5]
+
+
+def _is_same_package(word: str, package: str) -> bool:
+    """Whether a word names it: perhaps with a version, with extras, or as it was called before (server-it of server-it-mcp)."""
+    one, other = (re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", name).lower().replace("_", "-") for name in (word, package))
+    return one == other or (len(one) > 5 and f"{other}-".startswith(f"{one}-")) or one.startswith(f"{other}-")
 
 
 def _text(path: Path) -> str:
