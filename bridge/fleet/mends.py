@@ -41,7 +41,7 @@ A_FEW = 2  # secrets that a server's code names: of more most are those of libra
 
 def with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
-    if seen.report["started"]:
+    if seen.report["started"] or findings.uses_placeholder(seen):  # it knows enough to look for somebody
         return draft
     if not (needs.missing(seen) or needs.is_broken(seen)) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown

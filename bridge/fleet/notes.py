@@ -88,7 +88,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
-    if draft.smoke is None and unsaid and needs.wants_configuration(closed):
+    if draft.smoke is None and unsaid and not draft.secrets and needs.wants_configuration(closed):
         yield f"it wants to be told more; its code reads {named(unsaid, 12)}"
     if inside := findings.storage(closed, targets(draft)).inside:
         places = [name for name in reads if re.search("PATH|DIR|FILE|STORAGE|DB", name)]

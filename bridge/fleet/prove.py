@@ -41,6 +41,7 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
 from bridge.fleet.trial.container import Seen
+from bridge.settings import UsageError
 
 ROUNDS = 7
 PATIENCE = 100.0  # seconds, after which no other version of a dependency is tried
@@ -127,6 +128,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         better = with_sdks(better, shown)
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
+        better = better if _may_be(check, better) else draft
         if better == draft and not seen.report["started"]:
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
@@ -136,6 +138,16 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
     draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)
+
+
+def _may_be(check: Callable[[Draft], Stanza], draft: Draft) -> bool:
+    """What is mended by guesses may be nothing that a stanza can be."""
+    try:
+        check(draft)
+    except UsageError as why:
+        _tell(f"{why}: going on without")
+        return False
+    return True
 
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:
@@ -165,7 +177,7 @@ def _with_its_address(
     """The same where no variable but an argument that its README shows makes it look elsewhere."""
     other = with_shown_arguments(draft, seen)
     names = references(other)
-    if names == references(draft):
+    if names == references(draft) or not _may_be(check, other):
         return draft, seen
     again = table.watch(check(other), values)
     is_used = any(reach.what.startswith(placeholder_host(name)) for name in names for reach in again.reached)
@@ -203,6 +215,8 @@ def _with_own_places(
     if not 0 < len(places) <= A_FEW:
         return draft, seen
     other = with_places(replace(draft, env=draft.env | places))
+    if not _may_be(check, other):
+        return draft, seen
     again = table.watch(check(other), values)
 
     def working(one: Seen) -> int:
@@ -215,7 +229,7 @@ def _with_own_places(
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, opened = check(draft), None
-    wanted = unsaid(draft, closed)
+    wanted = [] if findings.uses_placeholder(closed) else unsaid(draft, closed)
     egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed))
     draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft

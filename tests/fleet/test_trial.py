@@ -22,6 +22,7 @@ from bridge.fleet.trial import container, findings, needs, recorder, usage, witn
 from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
+from bridge.settings import UsageError
 
 
 def tool(name, required=(), properties=None, **hints):
@@ -494,6 +495,29 @@ def test_a_place_that_is_an_operator_s_file_is_no_place_of_its_own():
     assert prove._with_own_places(Table(), draft, failed, {}, add._checked) == (draft, failed)
 
 
+def test_what_no_stanza_can_be_is_not_guessed(capsys):
+    """A volume over what is not the server's, say: `add` ended by that."""
+    refused = seen(words=["EACCES: permission denied, open '/var/lib/it.db'"], started=0.0)
+    table = Table(refused, refused, refused)
+
+    def check(draft):
+        if draft.volumes:
+            raise UsageError("'/var/lib' is not the server's")
+        return add._checked(draft)
+
+    draft, _ = prove._mended(table, Draft("it", command=("it", "-x")), {}, check)
+
+    assert draft.volumes == ()
+    assert "going on without" in capsys.readouterr().err
+
+
+def test_a_socket_is_no_place_to_keep_things_and_an_engine_of_docker_is_told_with_the_way_out():
+    away = seen(words=["Error: connect ENOENT /var/run/docker.sock"], started=0.0)
+
+    assert findings.storage(away).places == ()
+    assert needs.not_in_a_package(away).startswith("it wants a Docker engine: tell it one by its address")
+
+
 def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
     self_pointing = tool("walk_it") | {"inputSchema": {"type": "object", "properties": {"next": {"$ref": "#"}}}}
     table = Table()
@@ -692,6 +716,12 @@ def test_an_example_of_a_setting_that_its_code_reads_from_a_variable_is_not_take
     assert (draft.command, draft.secrets, draft.volumes) == (("it", "--transport", "stdio"), ("DSN", "SSH_KEY"), ())
 
 
+def test_who_looks_for_somebody_that_he_was_told_of_needs_no_arguments_of_an_example():
+    looks = seen(words=["Error: ENOTFOUND"], started=0.0, shown=[["--schema", "x"]], reached=[(1.0, "dsn.placeholder.invalid")])
+
+    assert mends.with_options(Draft("it", command=("it",)), looks).command == ("it",)
+
+
 def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
     given = mends.with_options(Draft("my-it", command=("it",)), seen(words=["Usage: it <organization> [options]"], started=0.0))
     option = mends.with_options(
@@ -702,6 +732,9 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
         seen(words=["usage: it [-h] site", "it: error: the following arguments are required: site"], started=0.0),
     )
 
+    address = mends.with_options(Draft("it", command=("it",)), seen(words=["Usage: it redis://host:port"], started=0.0))
+
+    assert address.command == ("it", "${IT_URL}")
     assert given.command == ("it", "${MY_IT_ORGANIZATION}")
     assert option.command == ("it", "--site", "${MY_IT_SITE}")
     assert named.command == ("it", "${IT_SITE}")

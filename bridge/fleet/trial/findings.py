@@ -279,6 +279,8 @@ def _to_be_made(report: Report, inside: str) -> tuple[str, ...]:
 def place_of(path: str) -> str:
     """The folder that a volume is to be mounted on so that `path` can be written; empty where none should be."""
     parts = PurePosixPath(path).parts
+    if path.endswith(".sock") or path.startswith("/var/run/"):
+        return ""
     if not path.startswith("/") or len(parts) < 2 or any(path == top or path.startswith(f"{top}/") for top in SYSTEM):
         return ""
     if parts[1] not in ("home", "root", "var", "srv", "mnt", "media", "Users"):

@@ -104,6 +104,13 @@ NOT_IN_A_PACKAGE = (
         ),
         "it wants a desktop, which no container has: let it run beside yours, behind `mcp-bridge serve`, and add it by --url",
     ),
+    (
+        re.compile(
+            r"/docker\.sock\b|docker daemon (?:is not )?running|connect to the docker daemon|docker(?: is|'s)? not (?:running|available)",
+            re.IGNORECASE,
+        ),
+        "it wants a Docker engine: tell it one by its address (DOCKER_HOST?); the socket of yours would give it your machine, so rather let it run beside it, behind `mcp-bridge serve`, and add it by --url",
+    ),
 )
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)

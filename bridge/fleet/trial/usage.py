@@ -161,6 +161,8 @@ def _argument(word: str, folder: str, variable: str) -> str:
     if (found := A_VALUE.fullmatch(value or word)) and not A_COMMAND.search(found[1]):
         given = f"${{{variable}_{re.sub(r'[^A-Z0-9]+', '_', found[1].upper())}}}"
         return f"{name}={given}" if equals else given
+    if SCHEME.match(word):
+        return f"${{{variable}_URL}}"
     return word if re.fullmatch(r"-{0,2}[a-z][a-z0-9-]*", word) else ""
 
 
