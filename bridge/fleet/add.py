@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class Added:
     path: Path | None = None  # of the stanza that was written
     secrets: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    files: tuple[str, ...] = ()  # of `secrets` and `missing`: those that are files, in compose/secrets/
     notes: list[str] = field(default_factory=list)
     tools: int | None = None
 
@@ -298,10 +300,22 @@ def summary(project: Project, added: Added, keeps: bool) -> str:
     if keeps:
         lines += [f"  {name}: its value is in {secret_values.place(name, value)}" for name, value in added.secrets.items()]
     elif added.secrets:
-        lines += [f"  {', '.join(added.secrets)}: found, but not kept: write it to compose/.env (--secrets does that)"]
-    if wanting := [name for name in added.missing if name not in added.secrets]:
-        lines += [f"  compose/.env must say {', '.join(wanting)}"]
+        values, files = _apart(added.secrets, added.files)
+        lines += [f"  {', '.join(values)}: found, but not kept: write it to compose/.env (--secrets does that)"] if values else []
+        lines += (
+            [f"  {', '.join(files)}: found, but not kept: copy it to compose/secrets/ under that name (--secrets does that)"]
+            if files
+            else []
+        )
+    values, files = _apart([name for name in added.missing if name not in added.secrets], added.files)
+    lines += [f"  compose/.env must say {', '.join(values)}"] if values else []
+    lines += [f"  compose/secrets/ must have a file of that name: {', '.join(files)}"] if files else []
     return "\n".join(lines)
+
+
+def _apart(names: Iterable[str], files: Collection[str]) -> tuple[list[str], list[str]]:
+    """What a line of compose/.env says, and what is a file."""
+    return [name for name in names if name not in files], [name for name in names if name in files]
 
 
 # ---- from a draft to a stanza with its lock --------------------------------------------
@@ -349,7 +363,8 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool,
             if bundle and draft.files:
                 mcpb.unpack(bundle, folder / draft.files, draft.command[0].removeprefix(f"{mcpb.INSIDE}/"))
             draft = with_places(_locked(project, draft))
-            proof = _tried(project, draft, entry.values, trial, here)
+            known = {name: value for name, value in entry.values.items() if name not in map(draft.stored_as, draft.as_files)}
+            proof = _tried(project, draft, known, trial, here)  # a file of keys is handed to no package that nobody has looked at
             understood = _with_own_names(project, draft, proof.draft)
             draft = understood.draft
             stanza = _checked(draft)
@@ -370,9 +385,10 @@ def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool,
     except OSError as error:
         raise UsageError(f"{draft.name}: {error}") from None
     wanted = dict.fromkeys([*secret_values.names(draft), *stanza.required_variables])
-    optional = {draft.stored.get(name, name) for name in draft.optional}
+    optional = set(map(draft.stored_as, draft.optional))
     missing = [name for name in wanted if name not in optional]
-    return Added(draft.name, folder / STANZA, dict(entry.values), missing, [*notes, *proof.notes, *understood.notes], proof.tools)
+    as_files = tuple(map(draft.stored_as, draft.as_files))
+    return Added(draft.name, folder / STANZA, dict(entry.values), missing, as_files, [*notes, *proof.notes, *understood.notes], proof.tools)
 
 
 def _with_build(draft: Draft) -> str:

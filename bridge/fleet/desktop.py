@@ -87,7 +87,7 @@ def _check(draft: Draft) -> None:
     """The last look at what will be written: whatever was not foreseen is not written."""
     texts = {
         "source": [str(value) for name, value in draft.source.items() if name != "url"],
-        "volumes": draft.volumes,
+        "volumes": [part for volume in draft.volumes for part in volume.split(":")],
         "env": (*draft.env, *draft.env.values()),
         "command": draft.command,
         "static_headers": draft.static_headers.values(),
@@ -132,7 +132,7 @@ def _program(draft: Draft, said: Response, references: References) -> Entry:
     if str(draft.source.get("npm", "")).partition("@")[0] == "mcp-remote" and (remote := _through_remote(draft, said, env)):
         return remote
     if draft.source.keys() & {"npm", "pypi", "binary"}:
-        draft = with_volumes(draft, notes)
+        draft, env = with_volumes(draft, env, notes)
     return taken_out(draft, env, notes, secret)
 
 

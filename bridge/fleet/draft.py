@@ -76,8 +76,13 @@ class Draft:
         return bool(
             set(self.secrets) - set(self.optional)
             or references(self)
+            or any(word.startswith("-") and is_secret(_variable_of(word)) for word in self.command)  # --credentials FILE
             or any(re.search(r"\b(?!file:)[a-z][a-z0-9+.-]*://\S", text) for text in (*self.env.values(), *self.command))
         )
+
+    def stored_as(self, secret: str) -> str:
+        """Its name in compose/.env and compose/secrets/."""
+        return self.stored.get(secret, secret)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -195,6 +200,10 @@ def stanza_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     name = re.sub(r"^[^a-z]+", "", name) or "mcp-server"
     return f"my-{name}" if name in RESERVED or not NAME.fullmatch(name) else name
+
+
+def _variable_of(option: str) -> str:
+    return re.sub(r"_(FILE|PATH)$", "", option.partition("=")[0].lstrip("-").replace("-", "_").upper())
 
 
 def is_secret(name: str) -> bool:

@@ -1,5 +1,7 @@
-"""What an entry has in it and belongs elsewhere: values of secrets into compose/.env, folders into volumes. Pure."""
+"""What an entry has in it and belongs elsewhere: values of secrets into compose/.env, files with keys into
+compose/secrets, folders into volumes. Pure, but for what stands in those files."""
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -7,7 +9,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bridge.clients.variables import as_name
 from bridge.fleet.draft import Draft, is_blank
+from bridge.fleet.key_files import content, is_path_of_keys
+from bridge.fleet.mends import OF_A_URL
 from bridge.fleet.secrecy import REFERENCE, reveals, safe, secret_name
+from bridge.fleet.trial.findings import place_of
 from bridge.fleet.wrapped import NotUnderstood
 
 _ASKS = re.compile(r"<[^<>]+>|your[-_ ].+|.+[-_]here", re.IGNORECASE)  # in an argument: to be written by somebody
@@ -16,6 +21,7 @@ _KEY = re.compile(r"(?:[A-Za-z]+[_-])+(?:key|token|secret|password)|apikey|passw
 _USER = re.compile(r"-u|--(?:user|login|userpwd|basic-auth|credentials)")
 _USER_AND_PASSWORD = re.compile(r"[^\s:/]+:(?!\d+$)[^\s:/]+")
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\\w")
+_PERSONAL = re.compile(r"~/|/(home|Users|root|mnt|media|Volumes)/|[A-Za-z]:[\\/]")
 _HERE = ("true", "false", "yes", "no", "none", "null", "0", "1")
 
 
@@ -36,9 +42,20 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
     notes = list(notes)
     values: dict[str, str] = {}
     secrets: list[str] = []
+    files: list[str] = []
     plain: dict[str, str] = {}
     ours = ("/data/", "/app/") if draft.volumes or draft.files else ()  # what stands for it here
     for name, value in env.items():
+        if is_path_of_keys(name, value) and (value.startswith(ours) or _is_inside(draft, value)):
+            plain[name] = value
+            continue
+        if is_path_of_keys(name, value):
+            text, said = content(name, value)
+            secrets.append(name)
+            files.append(name)
+            values |= {name: text} if text else {}
+            notes += filter(None, [said])
+            continue
         refers = REFERENCE.fullmatch(value)
         is_one = name in secret or (refers and refers[1] in secret) or reveals(value) or (secret_name(name) and value.lower() not in _HERE)
         if not is_one:
@@ -49,7 +66,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
             secrets.append(name)
             values |= _value_of(name, value)
             continue
-        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not value.startswith(ours):
+        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not (value.startswith(ours) or _is_inside(draft, value) or OF_A_URL.search(name)):
             notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
     plain = {name: _referring(value, values) for name, value in plain.items()}
     command, flag = [], ""
@@ -62,7 +79,7 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
             command.append(word)
             continue
         named = (secret_name(before) and value.lower() not in _HERE) or (_USER.fullmatch(before) and _USER_AND_PASSWORD.fullmatch(value))
-        if (named and value) or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
+        if (named and value and not value.startswith(ours)) or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
             if (kept := _kept(before or "one of its arguments", value, False)) is None:
                 name = variable_for(
                     draft, before or "argument", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets}
@@ -75,7 +92,13 @@ def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secr
                 kept = f"${{{name}}}"
             word = f"{option}{equals}{kept}"
         command.append(word)
-    return Entry(replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets)), values, tuple(notes))
+    found = replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets), as_files=tuple(files))
+    return Entry(found, values, tuple(notes))
+
+
+def _is_inside(draft: Draft, path: str) -> bool:
+    """Is it a path of the image, or of what is mounted there?"""
+    return "image" in draft.source and path.startswith("/")
 
 
 def _referring(text: str, values: dict[str, str]) -> str:
@@ -126,20 +149,33 @@ def variable_for(draft: Draft, text: str, value: str = "", values: dict[str, str
 # ---- folders -----------------------------------------------------------------------------
 
 
-def with_volumes(draft: Draft, notes: list[str]) -> Draft:
-    """Folders of that machine among the arguments become volumes."""
-    command, volumes = [], list(draft.volumes)
+def with_volumes(draft: Draft, env: dict[str, str], notes: list[str]) -> tuple[Draft, dict[str, str]]:
+    """Folders and files of that machine become volumes: those among the arguments, and those of its people among the variables."""
+    volumes = list(draft.volumes)
+
+    def mounted(path: str) -> str:
+        """Where it is in the container; the text itself if it is no path of that machine."""
+        if reveals(path) or not (found := source_of(draft, path, notes)):
+            return path
+        source, last = found
+        target = f"/data/{re.sub(r'[^A-Za-z0-9._@+~-]+', '-', last)}"
+        while any(volume.endswith(f":{target}") and volume != f"{source}:{target}" for volume in volumes):
+            target += "-2"
+        volumes.append(f"{source}:{target}")
+        return target
+
+    command = []
     for word in draft.command:
         option, equals, path = word.partition("=") if word.startswith("-") else ("", "", word)
-        if (found := source_of(draft, path, notes)) and not reveals(path):
-            source, last = found
-            target = f"/data/{re.sub(r'[^A-Za-z0-9._@+~-]+', '-', last)}"
-            while any(volume.endswith(f":{target}") and volume != f"{source}:{target}" for volume in volumes):
-                target += "-2"
-            volumes.append(f"{source}:{target}")
-            word = f"{option}{equals}{target}"
-        command.append(word)
-    return replace(draft, command=tuple(command), volumes=tuple(dict.fromkeys(volumes)))
+        command.append(f"{option}{equals}{mounted(path)}")
+    variables = {}
+    for name, value in env.items():
+        several = re.split(r"([,;]|:(?=[~/]))", value)
+        theirs = all(_PERSONAL.match(one) or (place_of(one) and Path(one).exists()) for one in several[::2])
+        variables[name] = (
+            "".join(mounted(os.path.expanduser(one)) for one in several) if theirs and not is_path_of_keys(name, value) else value
+        )
+    return replace(draft, command=tuple(command), volumes=tuple(dict.fromkeys(volumes))), variables
 
 
 def source_of(draft: Draft, path: str, notes: list[str]) -> tuple[str, str] | None:

@@ -35,14 +35,7 @@ def names(draft: Draft) -> list[str]:
     """All that it wants from compose/.env and compose/secrets/."""
     headers = [value.removeprefix("os.environ/") for value in draft.static_headers.values() if value.startswith("os.environ/")]
     return list(
-        dict.fromkeys(
-            [
-                *(draft.stored.get(name, name) for name in draft.secrets),
-                *references(draft),
-                *filter(None, [draft.auth.get("value_env")]),
-                *headers,
-            ]
-        )
+        dict.fromkeys([*map(draft.stored_as, draft.secrets), *references(draft), *filter(None, [draft.auth.get("value_env")]), *headers])
     )
 
 
@@ -74,9 +67,7 @@ def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, s
                 ),
             )
     for name, value in entry.values.items():
-        if (
-            name not in (entry.draft.stored.get(secret, secret) for secret in entry.draft.secrets) and _line(name, value) is None
-        ):  # ${…} is only filled in from .env
+        if name not in map(entry.draft.stored_as, entry.draft.secrets) and _line(name, value) is None:  # ${…} is only filled in from .env
             raise UsageError(
                 f"{name}: no line of compose/.env can hold this value (it has several lines, or ' beside \" or $), and only a "
                 f"variable of its own can come from a file: change the value, or the name of the variable there"
@@ -107,7 +98,7 @@ def _renamed(entry: Entry, old: str, new: str, why: str) -> Entry:
     draft = replace(
         draft,
         env={name: value.replace(f"${{{old}}}", f"${{{new}}}") for name, value in draft.env.items()},
-        stored=draft.stored | {name: new for name in draft.secrets if draft.stored.get(name, name) == old},
+        stored=draft.stored | {name: new for name in draft.secrets if draft.stored_as(name) == old},
         command=tuple(word.replace(f"${{{old}}}", f"${{{new}}}") for word in draft.command),
         auth=draft.auth | ({"value_env": new} if draft.auth.get("value_env") == old else {}),
         static_headers={

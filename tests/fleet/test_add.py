@@ -110,7 +110,8 @@ def test_what_looks_like_a_secret_never_stands_in_a_stanza():
         "IT_API_KEY": "s3",
         "IT_DSN": "postgres://me:s4@host/db",
     }
-    assert made.draft.secrets == ("GITHUB_TOKEN", "DATABASE_URL", "A_KEY")
+    assert made.draft.secrets == ("GITHUB_TOKEN", "DATABASE_URL", "KEY_FILE", "A_KEY")
+    assert made.draft.as_files == ("KEY_FILE",)
     assert not any(secret in made.draft.text for secret in ("s1", "s2", "s3", "s4", "your key"))
     assert "${IT_API_KEY}" in made.draft.text and made.draft.env["LEVEL"] == "info"
 

@@ -18,12 +18,14 @@ from bridge.fleet import environment as environments
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.engines import served
 from bridge.fleet.load import read_stanza
+from bridge.fleet.mends import with_places
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.secrecy import reveals, url_reveals
 from bridge.fleet.sources import source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import compose, kubernetes
+from bridge.fleet.trial.findings import place_of
 from bridge.fleet.wrapped import NotUnderstood, unwrapped
 from bridge.settings import UsageError
 
@@ -223,6 +225,74 @@ def test_a_folder_with_spaces_and_a_working_directory_are_kept():
         "/srv/x",
     )
     assert add._checked(replace(spaced, source={}, command=("cat", *spaced.command))).volumes[0].source == "/home/me/My Documents"
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("GOOGLE_APPLICATION_CREDENTIALS", "{}/sa.json"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "${{env:GOOGLE_APPLICATION_CREDENTIALS}}"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/absolute/path/to/your/key.json"),
+        ("KUBECONFIG", "/home/me/.kube/config"),
+        ("SSH_KEY_PATH", "/home/me/.ssh/id_ed25519"),
+        ("CLIENT_SECRET_FILE", "C:\\Users\\me\\client_secret.json"),
+        ("OAUTH", "/Users/me/gcp-oauth.keys.json"),
+        ("TLS_CERT", "/etc/ssl/me.pem"),
+        ("TOKEN_PATH", "token.json"),
+    ],
+)
+def test_a_file_with_keys_is_handed_over_as_one_and_not_its_path(tmp_path, name, path):
+    """The path leads nowhere in a container, and where it stood in compose/.env it was taken for the key itself."""
+    (tmp_path / "sa.json").write_text(S)
+    made = entry({"command": "npx", "args": ["p"], "env": {name: path.format(tmp_path)}})
+
+    assert (made.draft.secrets, made.draft.as_files, made.draft.env, made.draft.volumes) == ((name,), (name,), {}, ())
+    is_here = "sa.json" in path
+    assert made.values == ({name: S} if is_here else {})
+    is_only_shown = "$" in path or "your" in path
+    assert made.notes == (() if is_here or is_only_shown else (f"{name} was the path of a file, {path}, that cannot be read here",))
+
+
+@pytest.mark.parametrize(
+    "env", [{"API_SECRET": f"/9j/4AAQSkZJRg{S}AAQ=="}, {"GOOGLE_CREDENTIALS": '{"type": "service_account"}'}, {"API_TOKEN": f"./{S}"}]
+)
+def test_a_key_that_looks_like_a_path_stays_a_value(env):
+    made = entry({"command": "npx", "args": ["p"], "env": env})
+
+    assert (made.draft.as_files, made.values) == ((), env)
+
+
+def test_a_file_with_keys_among_the_arguments_is_mounted():
+    made = line("npx -y p --credentials /home/me/sa.json --token-file=/home/me/token.json")
+
+    assert made.draft.command == ("--credentials", "/data/sa.json", "--token-file=/data/token.json")
+    assert made.draft.volumes == ("/home/me/sa.json:/data/sa.json", "/home/me/token.json:/data/token.json")
+    assert (made.values, made.draft.talks) == ({}, True)
+
+
+def test_a_file_with_keys_that_is_mounted_into_an_image_stays_where_it_is():
+    made = line("docker run -i -v /home/me/sa.json:/sa.json:ro -e GOOGLE_APPLICATION_CREDENTIALS=/sa.json mcp/a")
+
+    assert (made.draft.secrets, made.draft.env) == ((), {"GOOGLE_APPLICATION_CREDENTIALS": "/sa.json"})
+    assert (made.draft.volumes, made.notes) == (("/home/me/sa.json:/sa.json:ro",), ())
+
+
+def test_folders_of_people_among_the_variables_are_mounted_and_no_others(tmp_path):
+    (tmp_path / "keys").mkdir()
+    env = {
+        "NOTES": "/home/me/notes",
+        "VAULTS": "/Users/me/a,/Users/me/b",
+        "HERE": str(tmp_path / "keys"),
+        "BASE_PATH": "/api/v1",
+        "CHROME_PATH": "/usr/bin/chromium",
+    }
+    made = entry({"command": "npx", "args": ["p"], "env": env})
+
+    here = {} if place_of(str(tmp_path)) else {"HERE": str(tmp_path / "keys")}  # in /tmp, which nobody keeps
+    assert made.draft.env == env | {"NOTES": "/data/notes", "VAULTS": "/data/a,/data/b"} | (here or {"HERE": "/data/keys"})
+    assert made.draft.volumes[:3] == ("/home/me/notes:/data/notes", "/Users/me/a:/data/a", "/Users/me/b:/data/b")
+    assert with_places(made.draft).volumes == made.draft.volumes
+    assert not any("BASE_PATH" in note for note in made.notes)
 
 
 def test_variables_of_that_machine_stay_there():
