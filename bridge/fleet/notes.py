@@ -51,7 +51,7 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
             if "build" in draft.why
             else ", which runs code of its package: take this stanza away and add it with --build"
         )
-    if wanted := needs.not_in_a_package(best):
+    if wanted := needs.not_in_a_package(best, draft.apt):
         return f"it did not start: {wanted}"
     without = f" without a real {', '.join(lacking)}" if lacking else ""
     unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
@@ -96,7 +96,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
             + (f" Its code reads {named(places)}." if places else "")
         )
-    if wanted := needs.not_in_a_package(closed):
+    if wanted := needs.not_in_a_package(closed, draft.apt):
         yield wanted
     absent = [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]
     started = [name for name in needs.may_start(closed) if needs.DEBIAN.get(name) not in draft.apt]

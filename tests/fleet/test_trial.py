@@ -370,6 +370,8 @@ def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_t
     [
         ("Error: BRAVE_API_KEY environment variable is required", ["BRAVE_API_KEY"]),
         ("KeyError: 'MY_TOKEN'", ["MY_TOKEN"]),
+        ("Missing app_id. Set EXA_APP_ID or add it to ~/.exa.toml", ["EXA_APP_ID"]),
+        ("Error: getaddrinfo EAI_AGAIN is not found", []),
         ("Please set A_TOKEN or B_TOKEN", ["A_TOKEN"]),
         ("set SITE_URL and SITE_KEY", ["SITE_URL", "SITE_KEY"]),
         ("give A_KEY, or A_KEY_FILE, which is required", ["A_KEY"]),
@@ -1578,6 +1580,7 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
         ("Error: Could not find Chrome (ver. 131.0.6778.204).", "a browser"),
         ('Xlib.error.DisplayConnectionError: Can\'t connect to display ":0"', "a desktop"),
         ("KeyError: 'DISPLAY'", "a desktop"),
+        ("[unixODBC][Driver Manager]Can't open lib 'SQL Server' : file not found (0) (SQLDriverConnect)", "an ODBC driver"),
         ("the DISPLAY_NAME of a browser is wrong", ""),
     ],
 )
@@ -1590,3 +1593,9 @@ def test_what_no_package_brings_is_told_with_the_way_out(words, told):
     assert (f"it wants {told}, " in first) is bool(told)
     assert findings.egress(seen(made("look", words)), False).allowed is (told == "a browser")
     assert any(f"it wants {told}, " in note for note in running) is bool(told)
+
+
+def test_who_has_the_library_of_odbc_wants_a_driver():
+    draft = Draft("it", apt=("libodbc2",), egress=False, why={"egress": "", "smoke": ""})
+
+    assert any("it wants an ODBC driver" in note for note in notes.of_a_started_one(draft, "it", seen(made("look")), []))

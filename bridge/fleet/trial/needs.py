@@ -16,7 +16,7 @@ WANTS = re.compile(
     re.IGNORECASE,
 )
 NO_VARIABLE = re.compile(
-    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|E[A-Z]+|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|ECONN\w*|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
+    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
     r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
 )
 # What one may set, and need not.
@@ -110,6 +110,13 @@ NOT_IN_A_PACKAGE = (
             re.IGNORECASE,
         ),
         "it wants a Docker engine: tell it one by its address (DOCKER_HOST?); the socket of yours would give it your machine, so rather let it run beside it, behind `mcp-bridge serve`, and add it by --url",
+    ),
+    (
+        re.compile(
+            r"Can't open lib '|no default driver specified|^libodbc2$|\bODBC (?:\w+ )?driver\b.{0,60}(?:not found|not installed)",
+            re.IGNORECASE | re.MULTILINE,
+        ),
+        "it wants an ODBC driver, and its image has none: of Debian there are `apt: [tdsodbc]` (called FreeTDS, for SQL Server), odbc-postgresql and odbc-mariadb; a variable or an option of its own must name it",
     ),
 )
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
@@ -239,9 +246,9 @@ def may_start(seen: Seen) -> list[str]:
     return [name for name in seen.report["starts"] if (name in DEBIAN and name != "node") or name in NOT_OF_DEBIAN]
 
 
-def not_in_a_package(seen: Seen) -> str:
-    """What it wants that its package does not bring, with the way out; empty if nothing was said of such things."""
-    text = "\n".join([*seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
+def not_in_a_package(seen: Seen, apt: Iterable[str] = ()) -> str:
+    """What it wants that its package does not bring, with the way out; empty if nothing was said of such things. `apt`: what it has of Debian."""
+    text = "\n".join([*apt, *seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
     return next((way_out for says, way_out in NOT_IN_A_PACKAGE if says.search(text)), "")
 
 
