@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from bridge.fleet import eras, notes, secret_values
 from bridge.fleet.draft import Draft, comment, references
@@ -44,7 +45,7 @@ from bridge.fleet.trial.container import Seen
 from bridge.settings import UsageError
 
 ROUNDS = 7
-PATIENCE = 100.0  # seconds, after which no other version of a dependency is tried
+PATIENCE = 100.0  # seconds after the first, in which other versions of what it uses are tried
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
@@ -66,7 +67,7 @@ def proved(
     base, words = draft, None  # without the constraint that is tried, and what it said then
     bare = None  # without the Debian packages that are tried
     older: list[str] = []  # versions of what it uses that were tried
-    until = time.monotonic() + PATIENCE
+    until = inf
     while True:
         try:
             with bench(project, check(draft), where, asked) as table:
@@ -93,6 +94,7 @@ def proved(
         base, words = draft, needs.last_words(seen)
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
         tried.update(added)
+        until = until if older else time.monotonic() + PATIENCE
         older += added
         _tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
         try:
@@ -129,7 +131,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
         better = better if _may_be(check, better) else draft
-        if better == draft and not seen.report["started"]:
+        if better == draft and not (seen.report["started"] or needs.is_broken(seen)):
             better = _with_guesses(table, draft, seen, values, check)
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and _needs(better) == _needs(last):
