@@ -91,6 +91,26 @@ def test_what_stands_behind_a_host_is_no_door_and_no_folder():
     assert (it.env, it.volumes) == ({"A_HTTP_PATH": "${A_HTTP_PATH}"}, ())
 
 
+@pytest.mark.parametrize(
+    "heading, says",
+    [
+        ("# Required", True),
+        ("## Variables (required)", True),
+        ("The following are required:", True),
+        ("# Minimum number of sources required (1 to 10)", None),
+    ],
+)
+def test_a_heading_says_that_what_follows_is_required_but_not_what_else_is(heading, says):
+    assert needed(f"{heading}\nA_NUMBER=3") == {"A_NUMBER": says}
+
+
+def test_keys_on_one_line_of_a_shell_are_all_needed_and_count_where_they_are_shown_for_another_transport_only():
+    line = "SITE_ID=<Your id> SITE_SECRET=<Your secret> uvx site-mcp --transport sse # NO_KEY=x"
+
+    assert needed(f"```\n{line}\n```") == {"SITE_ID": True, "SITE_SECRET": True}
+    assert needed(f"```\n{line}\n```\n```\nexport SITE_SECRET=x\n```")["SITE_ID"] is None
+
+
 def test_a_part_of_a_configuration_adds_variables_and_takes_none_away():
     assert needed(shown({"A_KEY": "x"}), '"env": {"A_MODE": "both"}') == {"A_KEY": True, "A_MODE": False}
 

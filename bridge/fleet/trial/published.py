@@ -32,7 +32,7 @@ PAIR = re.compile(
 GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)[ =]["']?({NAME})=("[^"\n]*"|'[^'\n]*'|[^\s\\]*)""")
 # A line of an `.env`, or of a shell.
 ASSIGNED = re.compile(
-    r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s#]*)(?P<rest>.*)$"""
+    r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|<[^<>\n]*>|[^\s#]*)(?P<rest>.*)$"""
 )
 LISTED = re.compile(r"^\s*(?:[-*+•]|\d+\.)\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[`*_\"]*(?P<rest>.*)$")
 HEADING = re.compile(
@@ -51,6 +51,9 @@ DEFAULT = re.compile(
     re.IGNORECASE,
 )
 REQUIRED = re.compile(r"\b(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE)
+REQUIRED_ONES = re.compile(
+    r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
+)  # of a heading
 # Needed by some, or by what a fleet does not use.
 CONDITION = re.compile(
     r"\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
@@ -157,7 +160,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     readme = readme[:LONGEST] + _in_links(readme[:LONGEST])
     every = list(_configurations(readme, package))
     if not any(shown.values for shown in every):
-        every += _lines_of_a_shell(readme)
+        every += _lines_of_a_shell(readme, package)
     said = _Said()
     _by_its_server_json(said, server)
     for text in (readme, environment[:LONGEST]):
@@ -295,14 +298,31 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
         yield _Shown(values, words, is_whole, _is_aside(readme, start))
 
 
-def _lines_of_a_shell(readme: str) -> Iterator[_Shown]:
+def _lines_of_a_shell(readme: str, package: str) -> Iterator[_Shown]:
     """What stands in a block of lines for a shell, or of an `.env`: NAME=value, -e NAME=value."""
-    for block in readme.split("```")[1::2]:
-        lines = [line[:WIDTH] for line in block.splitlines()]
-        values = {found["name"]: found["value"].strip("\"'") for line in lines if (found := ASSIGNED.match(line)) and not found["off"]}
-        values |= {found[1]: found[2].strip("\"'") for line in lines for found in GIVEN.finditer(line)}
-        if any(map(holds_secret, values)) and not SERVES.search(block):  # others are for tests, or show one thing
-            yield _Shown(values, {}, False)
+    every = [(_given(block), bool(SERVES.search(block))) for block in readme.split("```")[1::2]]
+    every = [(values, serves) for values, serves in every if any(map(holds_secret, values))]  # others are for tests, or show one thing
+    by_stdio = [values for values, serves in every if not serves]
+    # A key of its service is needed for any transport; others are those of its door.
+    own = [values for values, _ in every if all(len(one) > 2 and one.lower() in package.lower() for one in map(_first_word, values))]
+    yield from (_Shown(values, {}, False) for values in by_stdio or own)
+
+
+def _first_word(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _given(block: str) -> dict[str, str]:
+    lines = [line[:WIDTH] for line in block.splitlines()]
+    values = {found["name"]: found["value"].strip("\"'") for line in lines for found in _assigned(line) if not found["off"]}
+    return values | {found[1]: found[2].strip("\"'") for line in lines for found in GIVEN.finditer(line)}
+
+
+def _assigned(line: str) -> Iterator[re.Match[str]]:
+    """NAME=value, and more of them on the same line."""
+    while found := ASSIGNED.match(line):
+        yield found
+        line = found["rest"] if not found["rest"].lstrip().startswith("#") else ""
 
 
 def _says_more(arguments: list[str]) -> bool:
@@ -398,14 +418,15 @@ def _by_words(said: _Said, text: str) -> None:
             default = WITH_DEFAULT.search(found["rest"])
             said.add(found["name"], word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
             said.about(found["name"], found["rest"])
-        elif found := ASSIGNED.match(line):
-            word, hint = (False, None) if found["off"] else _words(found["rest"])
-            hint = word if word is not None else hint
-            said.remote |= {found["name"]} if REMOTE.search(found["rest"]) else set()
-            said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
+        elif ASSIGNED.match(line):
+            for found in _assigned(line):
+                word, hint = (False, None) if found["off"] else _words(found["rest"])
+                hint = word if word is not None else hint
+                said.about(found["name"], found["rest"])
+                said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
-            heading = False if OPTIONAL.search(title) else True if REQUIRED.search(title) else None
+            heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
 
 
 def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | None) -> None:
