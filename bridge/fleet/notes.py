@@ -30,7 +30,11 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
         comment(one)
         for one in [
             _why_not(draft, best, lacking),
-            *([f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"] if wanted else []),
+            *(
+                [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
+                if wanted and not _waits(best, lacking)
+                else []
+            ),
             *_with_a_name(best),
             *_login(best),
             *filter(None, [draft.why.get("instead")]),
@@ -53,9 +57,13 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         )
     if wanted := needs.not_in_a_package(best, draft.apt):
         return f"it did not start: {wanted}"
-    without = f" without a real {', '.join(lacking)}" if lacking else ""
-    unreached = lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best))
-    return f"it did not start{without}: {'it wants to reach that at its start' if unreached else _with_its_file(needs.last_words(best))}"
+    without = "" if needs.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
+    return f"it did not start{without}: {'it wants to reach that at its start' if _waits(best, lacking) else _with_its_file(needs.last_words(best))}"
+
+
+def _waits(best: Seen, lacking: list[str]) -> bool:
+    """Whether it only wants to reach what the operator will name."""
+    return bool(lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best)))
 
 
 def _with_its_file(words: str) -> str:

@@ -43,9 +43,10 @@ from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
 from bridge.fleet.trial.container import Seen
 from bridge.settings import UsageError
+from bridge.fleet.trial.witness import slowness
 
 ROUNDS = 7
-PATIENCE = 100.0  # seconds after the first, in which other versions of what it uses are tried
+PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
@@ -122,6 +123,7 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
 def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     first: tuple[str, Draft] | None = None
+    until = time.monotonic() + PATIENCE * slowness()  # one that says nothing costs more each time than all the others
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
         first = first or (needs.last_words(seen), draft)
@@ -136,6 +138,8 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and _needs(better) == _needs(last):
             break  # what it may do without, it did without
+        if time.monotonic() > until:
+            break
     if not seen.report["started"] and first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes:
         draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
     draft, seen = _with_back_end(table, draft, seen, values, check)
