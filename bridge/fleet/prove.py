@@ -42,8 +42,8 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
 from bridge.fleet.trial.container import Seen
-from bridge.settings import UsageError
 from bridge.fleet.trial.witness import slowness
+from bridge.settings import UsageError
 
 ROUNDS = 7
 PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses

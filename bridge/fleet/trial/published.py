@@ -422,7 +422,7 @@ def _by_words(said: _Said, text: str) -> None:
             for found in _assigned(line):
                 word, hint = (False, None) if found["off"] else _words(found["rest"])
                 hint = word if word is not None else hint
-                said.about(found["name"], found["rest"])
+                said.about(found["name"], found["rest"].partition("#")[2])
                 said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
