@@ -73,6 +73,8 @@ def proved(
         try:
             with bench(project, check(draft), where, asked) as table:
                 draft, seen = _mended(table, draft, values, check)
+                vain = needs.perhaps_of_debian(seen)
+                draft = replace(draft, apt=tuple(one for one in draft.apt if one not in vain))
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more
                     continue
@@ -107,7 +109,7 @@ def proved(
 def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
     """With the programs that it looks for, or with its native add-ons compiled; None if it is not that, or was tried."""
     wanted = [*needs.debian_packages(needs.programs(seen)), *needs.libraries(seen)]
-    packages = [one for one in wanted if one not in {*draft.apt, *tried}]
+    packages = [one for one in wanted or needs.perhaps_of_debian(seen) if one not in {*draft.apt, *tried}]
     addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""
     if packages:
         tried.update(packages)

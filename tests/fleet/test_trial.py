@@ -970,6 +970,25 @@ def test_an_image_gets_what_was_looked_for_once():
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
 
 
+@pytest.mark.parametrize("is_it, apt", [(True, ["shelllint"]), (False, [])])
+def test_a_program_that_no_table_knows_is_tried_from_a_package_of_its_name_and_kept_if_it_is_there_then(monkeypatch, is_it, apt):
+    absent = seen(made("look"), made("lint", "[Errno 2] No such file or directory: 'shelllint'"))
+    tables = []
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        tables.append(stanza.apt)
+        yield Table(seen(made("look"), made("lint")) if stanza.apt and is_it else absent)
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    proof = prove.proved(None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert tables == [[], ["shelllint"]]
+    assert list(proof.draft.apt) == apt
+    assert not needs.perhaps_of_debian(seen(made("look", "spawn docker ENOENT"))) and "docker" in needs.NOT_OF_DEBIAN
+
+
 @pytest.mark.parametrize(
     "words, flag",
     [

@@ -72,6 +72,7 @@ PERHAPS_A_PROGRAM = re.compile(
 # A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
+A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{2,30}")
 NOT_OF_DEBIAN = {"aws", "az", "bw", "docker", "gcloud", "gh", "go", "helm", "kubectl", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {
     "npm",
@@ -258,6 +259,12 @@ def wants_a_browser(seen: Seen) -> bool:
 
 def debian_packages(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(DEBIAN[name] for name in names if name in DEBIAN))
+
+
+def perhaps_of_debian(seen: Seen) -> list[str]:
+    """The programs that are not there and may be in a package that is called like them, as most are."""
+    known = {*DEBIAN, *NOT_OF_DEBIAN, *OF_A_DESK}
+    return [name for name in programs(seen) if name not in known and A_PACKAGE.fullmatch(name)]
 
 
 def libraries(seen: Seen) -> list[str]:
