@@ -73,8 +73,7 @@ def proved(
         try:
             with bench(project, check(draft), where, asked) as table:
                 draft, seen = _mended(table, draft, values, check)
-                vain = needs.perhaps_of_debian(seen)
-                draft = replace(draft, apt=tuple(one for one in draft.apt if one not in vain))
+                draft = replace(draft, apt=tuple(one for one in draft.apt if one not in needs.perhaps_of_debian(seen)))
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more
                     continue
