@@ -36,8 +36,33 @@ NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
     r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
-    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
+    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
+# Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
+NOT_FOR_IT = re.compile(
+    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
+    r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$|(^|_)(EXTERNAL|PUBLIC)_URL$"
+)
+ANYBODYS = {
+    "mcp",
+    "server",
+    "npm",
+    "pypi",
+    "api",
+    "app",
+    "client",
+    "tool",
+    "tools",
+    "ai",
+    "key",
+    "auth",
+    "access",
+    "token",
+    "data",
+    "user",
+    "secret",
+    "service",
+}
 MOST_KEYS = 8  # of its own
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
@@ -163,7 +188,9 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
     those of libraries, or of one of many services."""
     read = [name for name in seen.report["reads"] if name not in there]
-    keys = [name for name in read if is_secret(name) and not OWN_DOOR.search(name)]  # an address (DATABASE_URL) may be a library's
+    keys = [
+        name for name in read if is_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))
+    ]  # an address (DATABASE_URL) may be a library's
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
     return keys + [
@@ -182,8 +209,9 @@ def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
 
 
 def called_like(draft: Draft, name: str) -> bool:
-    first = name.partition("_")[0].lower()
-    return len(first) > 2 and first != "mcp" and first in str(draft.source).lower()
+    first, *rest = name.lower().split("_")
+    words = set(re.split(r"[^a-z0-9]+", str(draft.source).lower())) - ANYBODYS
+    return (len(first) > 2 and first != "mcp" and first in str(draft.source).lower()) or any(word in words for word in (first, *rest[:-1]))
 
 
 def _plain(variable: str, name: str) -> str:

@@ -8,17 +8,12 @@ import re
 from dataclasses import replace
 
 from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
-from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
+from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, NOT_FOR_IT, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
 from bridge.fleet.parts import VARIABLE
 from bridge.fleet.secrecy import reveals
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.published import Variable
 
-# Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
-NOT_FOR_IT = re.compile(
-    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
-    r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$|(^|_)(EXTERNAL|PUBLIC)_URL$"
-)
 SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )

@@ -522,6 +522,13 @@ def test_a_key_to_its_own_door_in_the_lines_of_a_shell_is_none_and_a_site_with_a
     assert (site.secrets, site.optional) == (("A_KEY", "A_SITE"), ("A_SITE",))
 
 
+def test_variables_that_stand_in_the_place_of_arguments_are_not_needed():
+    lines = "```\nexport A_ID=1\nexport A_SECRET=yyyyy\n```"
+
+    assert needed(lines) == {"A_ID": True, "A_SECRET": True}
+    assert needed("10. **Using Environment Variables Instead of Arguments**:\n\n" + lines) == {"A_ID": False, "A_SECRET": False}
+
+
 def test_the_path_of_what_it_keeps_in_its_home_is_no_file_of_an_operator_s_and_one_of_those_needs_no_home():
     report = witness._nothing_yet() | {
         "published": published.variables("- `IT_CREDENTIAL_FILE` (default: `~/.it/credentials.json`)\n- `IT_KEY`: the key", "it"),

@@ -430,6 +430,13 @@ def test_a_key_that_only_some_calls_want_is_optional():
     assert (every.secrets, every.optional) == (("SITE_KEY",), ())
 
 
+def test_a_key_that_is_called_like_the_package_is_its_own_wherever_that_stands():
+    read = ["DEFAULT_HF_TOKEN", "LOGGING_HF_TOKEN", "STRICT_TOKEN", "PAGE_PASSWORD", "NPM_TOKEN"]
+    draft = mends.with_variables(Draft("it", {"npm": "@me/hf-mcp-server@1.0"}), seen(made("look"), reads=read))
+
+    assert (draft.secrets, draft.optional) == (("DEFAULT_HF_TOKEN",), ("DEFAULT_HF_TOKEN",))
+
+
 def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
     one = mends.with_variables(Draft("it"), seen(made("look"), reads=["DEBUG", "SITE_API_KEY"]))
     many = mends.with_variables(Draft("it"), seen(made("look"), reads=["A_KEY", "B_KEY", "C_KEY"]))
@@ -518,6 +525,7 @@ def test_a_socket_is_no_place_to_keep_things_and_an_engine_of_docker_is_told_wit
 
     assert findings.storage(away).places == ()
     assert needs.not_in_a_package(away).startswith("it wants a Docker engine: tell it one by its address")
+    assert findings.egress(away, False).allowed
 
 
 def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
@@ -690,6 +698,36 @@ def test_what_its_readme_names_is_a_variable_where_its_code_uses_it_and_names_of
     found = witness.variables("it")
 
     assert (found.reads, found.patterns) == (reads, patterns)
+
+
+def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, monkeypatch):
+    files = {
+        "package/it.js": "config.siteUrl; `${kind}_USER_TOKEN`; new Sdk()",
+        "package/README.md": shown_variables("IT_KEY", "SITE_URL", "OPEN_USER_TOKEN", "SDK_KEY", "GITHUB_TOKEN")
+        + shown_variables("IT_KEY"),
+        "package/part/README.md": shown_variables("OPENAI_API_KEY"),
+        "package/tests/it.js": "process.env.TEST_KEY",
+        "sdk/sdk.js": "process.env.SDK_KEY",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / name for name in files if name.startswith("package/")])
+
+    found = witness.variables("it")
+
+    assert {one["name"]: one["needed"] for one in found.published} == {
+        "IT_KEY": True,
+        "SITE_URL": False,
+        "OPEN_USER_TOKEN": False,
+        "SDK_KEY": False,
+    }
+    assert "TEST_KEY" not in found.reads
+
+
+def shown_variables(*names):
+    return json.dumps({"mcpServers": {"it": {"command": "npx", "args": ["it"], "env": dict.fromkeys(names, "your-own")}}}, indent=1) + "\n"
 
 
 @pytest.mark.parametrize("words", [["--site-api-key=<KEY>", "--stdio"], ["--site-api-key", "<KEY>", "--stdio"]])

@@ -86,7 +86,10 @@ class Bench:
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
         if not self.image:
             return _on_this_machine(self.project, stanza, {**known, **values}, calls)
-        filled = Environment({name: placeholder(name, self.schemes) for name in wanted} | given)
+        in_command = {
+            name: self.schemes[""] for name in wanted if f"${{{name}}}" in stanza.command and name.endswith("_URL") and self.schemes.get("")
+        }
+        filled = Environment({name: placeholder(name, self.schemes | in_command) for name in wanted} | given)
         environment = {name: filled.expanded(value) for name, value in variables(stanza).items()} | {
             name: filled.values[stanza.stored(name)]
             for name in stanza.secrets

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.fleet.egress import PORTS, allowed
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, with_underscores
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import PATH, wants_a_browser, wants_configuration, wants_login
+from bridge.fleet.trial.needs import PATH, wants_a_browser, wants_an_engine, wants_configuration, wants_login
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -78,6 +78,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
             f"it looks for a service at {service}, which in a container is itself: tell it where that is"
             + (f" (its code reads {', '.join(where)})" if where else ""),
         )
+    if wants_an_engine(seen):
+        return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
     if wants_a_browser(seen):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if talks:

@@ -257,6 +257,10 @@ def wants_a_browser(seen: Seen) -> bool:
     return not_in_a_package(seen) == NOT_IN_A_PACKAGE[0][1]
 
 
+def wants_an_engine(seen: Seen) -> bool:
+    return not_in_a_package(seen) == NOT_IN_A_PACKAGE[-1][1]
+
+
 def debian_packages(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(DEBIAN[name] for name in names if name in DEBIAN))
 

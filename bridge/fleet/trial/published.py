@@ -82,7 +82,7 @@ OF_AN_OPERATOR = re.compile(r"your|abc|xyz|123|<", re.IGNORECASE)
 # What says which of several ways in is taken.
 SELECTS = re.compile(r"(AUTH|AUTHENTICATION|CONNECTION|LOGIN|CREDENTIALS?)_(METHOD|TYPE|MODE|KIND|FLOW)$")
 A_SIDE_WAY = re.compile(
-    r"\b(?:multi(?:ple)?|advanced|alternative(?:ly)?|optional(?:ly)?)\b", re.IGNORECASE
+    r"\b(?:multi(?:ple)?|advanced|alternative(?:ly)?|optional(?:ly)?|instead of)\b", re.IGNORECASE
 )  # in the heading of a configuration
 # Commands by which a person logs in, and what is kept of that.
 SURELY_BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
@@ -215,6 +215,8 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
     if name in lead.values:
         if name in said.words:
             return said.words[name]
+        if lead.aside and not lead.whole:
+            return False
         # Who shows a configuration that has less, and nothing in its place, says that it does without; unless that is one of many.
         same = [other for other in whole if _is_same_way(other, lead)]
         less = [other for other in same if name not in other.values and set(other.values) <= set(lead.values)]
@@ -300,12 +302,16 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
 
 def _lines_of_a_shell(readme: str, package: str) -> Iterator[_Shown]:
     """What stands in a block of lines for a shell, or of an `.env`: NAME=value, -e NAME=value."""
-    every = [(_given(block), bool(SERVES.search(block))) for block in readme.split("```")[1::2]]
-    every = [(values, serves) for values, serves in every if any(map(holds_secret, values))]  # others are for tests, or show one thing
-    by_stdio = [values for values, serves in every if not serves]
+    parts = readme.split("```")
+    every = [
+        (_Shown(_given(block), {}, False, bool(A_SIDE_WAY.search((before.strip().splitlines() or [""])[-1]))), bool(SERVES.search(block)))
+        for before, block in zip(parts[::2], parts[1::2], strict=False)
+    ]
+    every = [(shown, serves) for shown, serves in every if any(map(holds_secret, shown.values))]  # others are for tests, or show one thing
+    by_stdio = [shown for shown, serves in every if not serves]
     # A key of its service is needed for any transport; others are those of its door.
-    own = [values for values, _ in every if all(len(one) > 2 and one.lower() in package.lower() for one in map(_first_word, values))]
-    yield from (_Shown(values, {}, False) for values in by_stdio or own)
+    own = [shown for shown, _ in every if all(len(one) > 2 and one.lower() in package.lower() for one in map(_first_word, shown.values))]
+    yield from by_stdio or own
 
 
 def _first_word(name: str) -> str:

@@ -55,10 +55,13 @@ CLIENT = re.compile(
 )
 ADDRESS = re.compile(r"""["'`]https?://((?:[a-z0-9-]+\.)+[a-z]{2,})(?=[/:"'`?])""")
 NO_SERVICE = re.compile(
-    r"(^|\.)(example\.(com|org|net)|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(docs?|www\.docs|developers?|help|support|console|blog)\."
+    r"(^|\.)(example\.(com|org|net)|dotenvx\.com|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(docs?|www\.docs|developers?|help|support|console|blog)\."
 )
 MOST_HOSTS = 8
+SERVER = Path("/opt/server")  # where packages are, with all that they use
 SOURCES = (".js", ".mjs", ".cjs", ".py")
+COMPILED = (".so", ".node", ".dll", ".jar", ".pyd", ".bin")
+NOT_RUN = re.compile(r"/(?:__)?(?:tests?|benchmarks?|examples?|fixtures|docs)(?:__)?/")
 EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\.env$")
 # What has that name in the code, and comes from elsewhere: an argument, say.
 CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=(?![^\n;]*\benv\b)")
@@ -297,7 +300,8 @@ class Variables(NamedTuple):
 def variables(package: str) -> Variables:
     """The variables that the code of a package asks for (of its own files, and not of what it uses), which of them its README names, and with
     which arguments that shows it. What the README names counts as asked for, too, where the code hands it to a function, or has its prefix,
-    where it stands in an executable, or a client's configuration has it; but not the names of an example (SITE_LONDON_HOST), where the code has a pattern for them."""
+    where it stands in an executable, or a client's configuration has it; but not the names of an example (SITE_LONDON_HOST), where the code has a pattern for them.
+    What may be left out and stands nowhere in the code, nor in that of what it uses, is somebody else's."""
     found: set[str] = set()
     spelt: set[str] = set()
     perhaps: set[str] = set()
@@ -307,7 +311,8 @@ def variables(package: str) -> Variables:
     started: set[str] = set()
     hosts: dict[str, None] = {}
     own = _files(package)
-    for path in [one for one in own if one.suffix in SOURCES][:FILES]:
+    sources = [one for one in own if one.suffix in SOURCES and not NOT_RUN.search(str(one))][:FILES]
+    for path in sources:
         code = _text(path)
         found.update(asked_for(code))
         spelt.update(NAMED.findall(code))
@@ -319,12 +324,15 @@ def variables(package: str) -> Variables:
         if CLIENT.search(code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
-    readme = "\n".join(_text(path) for path in own if README.match(path.name))
+    readme = "\n".join(map(_text, _at_the_top(own, README)))
     named = set(NAMED.findall(readme))
     examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
-    environment = "\n".join(_text(path) for path in own if EXAMPLE.match(path.name))
+    environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
     described = next((_text(path) for path in own if path.name == "server.json"), "")
     said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
+    foreign = {one["name"] for one in said if not (one["needed"] or one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
+    foreign -= _spelt(foreign, sources, own) if foreign else set()
+    said = [one for one in said if one["name"] not in foreign]
     found |= {one["name"] for one in said if one["shown"]} | (named & perhaps) - examples
     unread = named - found - examples
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
@@ -343,6 +351,31 @@ def variables(package: str) -> Variables:
         sorted(started & set(A_PROGRAM.findall(readme))),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
     )
+
+
+def _at_the_top(paths: list[Path], name: re.Pattern[str]) -> list[Path]:
+    """The files of such a name that lie highest: those below are of parts that may be something else."""
+    found = [path for path in paths if name.match(path.name)]
+    least = min((len(path.parts) for path in found), default=0)
+    return [path for path in found if len(path.parts) == least]
+
+
+def _spelt(names: set[str], sources: list[Path], own: list[Path]) -> set[str]:
+    """Those that stand in the code, if only as fields (siteUrl, site_url) or the end of a pattern, or in that of what it uses; all of them where the code cannot be read."""
+    if not sources or any(path.suffix in COMPILED or _is_executable(path) for path in own):
+        return names
+    found: set[str] = set()
+    for path in sources:
+        code = _text(path)
+        fields = code.lower().replace("_", "")
+        found |= {name for name in names - found if name.lower().replace("_", "") in fields or f"}}_{name.partition('_')[2]}" in code}
+    for folder, _, files in os.walk(SERVER) if names - found else ():
+        for path in (Path(folder, name) for name in files if name.endswith((*SOURCES, *COMPILED))):
+            with suppress(OSError, ValueError):  # an empty file cannot be mapped
+                found |= _in_executable(path, names - found)
+        if names <= found:
+            break
+    return found
 
 
 def shown_arguments(readme: str, package: str) -> list[list[str]]:
@@ -398,7 +431,7 @@ def _files(package: str) -> list[Path]:
     """The files of a package; of npm with those of the packages that bring its executable for one kind of machine."""
     if not package:
         return []
-    node = Path("/opt/server/node_modules", package)
+    node = SERVER / "node_modules" / package
     if node.is_dir():
         return [
             path
@@ -406,7 +439,7 @@ def _files(package: str) -> list[Path]:
             for path in folder.rglob("*")
             if path.is_file() and "node_modules" not in path.relative_to(folder).parts
         ]
-    places = [str(place) for place in Path("/opt/server/lib").glob("python*/site-packages")]
+    places = [str(place) for place in (SERVER / "lib").glob("python*/site-packages")]
     same = next(
         (one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()),
         None,
@@ -417,7 +450,7 @@ def _files(package: str) -> list[Path]:
 def _programs(package: str) -> list[str]:
     """What it installs, by the names that stand in its own files."""
     try:
-        listed = json.loads(_text(Path("/opt/server/node_modules", package, "package.json")) or "{}").get("bin") or {}
+        listed = json.loads(_text(SERVER / "node_modules" / package / "package.json") or "{}").get("bin") or {}
     except (ValueError, AttributeError):
         return []
     return list(listed) if isinstance(listed, dict) else []
