@@ -30,6 +30,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
         comment(one)
         for one in [
             _why_not(draft, best, lacking),
+            *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
                 if wanted and not _waits(best, lacking)
@@ -132,6 +133,11 @@ def _login(seen: Seen) -> Iterator[str]:
             else ", and bring what that writes by a volume"
         )
         yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
+
+
+def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
+    if url := seen.report["elsewhere"]:
+        yield f"its README has clients talk to a server at {url}: take this stanza away, and `mcp-bridge add {draft.name} --url {url}` adds that"
 
 
 def _with_a_name(seen: Seen) -> Iterator[str]:

@@ -236,7 +236,7 @@ def _with_own_places(
 
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, opened = check(draft), None
-    wanted = [] if findings.uses_placeholder(closed) else unsaid(draft, closed)
+    wanted = unsaid(draft, closed)
     egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed))
     draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft

@@ -18,7 +18,7 @@ import yaml
 from bridge.fleet import add, eras, lock, mends, notes, prove
 from bridge.fleet.draft import MANY_BYTES, Draft
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.trial import container, findings, needs, recorder, usage, witness
+from bridge.fleet.trial import container, findings, needs, published, recorder, usage, witness
 from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
 from bridge.fleet.trial.calls import complaint, planned, sample
 from bridge.fleet.trial.container import Reach, Seen
@@ -63,6 +63,7 @@ def seen(
     patterns=(),
     published=(),
     login="",
+    elsewhere="",
     home="",
     starts=(),
     speaks_to=(),
@@ -83,6 +84,7 @@ def seen(
         "patterns": list(patterns),
         "published": list(published),
         "login": login,
+        "elsewhere": elsewhere,
         "home": home,
         "starts": list(starts),
         "speaks_to": list(speaks_to),
@@ -1164,6 +1166,15 @@ def test_a_network_that_its_code_asks_and_no_call_disproved_is_allowed(calls, sp
     it = findings.egress(seen(*calls, tools=[tool("look"), tool("find")], speaks_to=speaks_to, login=login), False)
 
     assert it.allowed is allowed
+
+
+def test_a_server_elsewhere_is_told_where_the_package_starts_none():
+    readme = '{"url": "http://localhost:3000/mcp"} {"type": "http", "url": "https://mcp.site.io/mcp", "headers": {}}'
+    silent = seen(started=0.0, why_not="no answer", elsewhere=published.elsewhere(readme))
+
+    told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), silent, [], [])
+
+    assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url https://mcp.site.io/mcp` adds that")
 
 
 def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():

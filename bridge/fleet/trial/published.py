@@ -104,6 +104,7 @@ SERVES = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 FEW = 4  # of so many configurations, one that has less says nothing
+REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](https?://[\w./:%?&=+~-]+)["']""")
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
@@ -252,6 +253,12 @@ def home(readme: str, package: str) -> str:
             if any(word in first for word in own) and not NOT_KEPT.search(path):
                 return str(path)
     return ""
+
+
+def elsewhere(readme: str) -> str:
+    """The address of a server that its README has clients talk to instead of a program of the package; empty if there is none."""
+    found = (one[1] for one in REMOTE_SERVER.finditer(readme[:LONGEST]))
+    return next((url for url in found if not re.search(r"://(?:localhost|127\.|0\.0\.0\.0|\[)|[<${]|example|your", url, re.IGNORECASE)), "")
 
 
 def _in_links(readme: str) -> str:

@@ -129,6 +129,7 @@ class Report(TypedDict):
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
     login: str  # the command by which a person logs in, as its README has it
+    elsewhere: str  # the address of a server that its README shows to clients
     home: str  # what its README says that it keeps in its home
     starts: list[str]  # the programs that its code starts and its README names
     speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
@@ -151,6 +152,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         patterns=[],
         published=[],
         login="",
+        elsewhere="",
         home="",
         starts=[],
         speaks_to=[],
@@ -292,6 +294,7 @@ class Variables(NamedTuple):
     patterns: list[str]
     published: list[Variable]
     login: str
+    elsewhere: str
     home: str
     starts: list[str]
     speaks_to: list[str]
@@ -347,6 +350,7 @@ def variables(package: str) -> Variables:
         sorted(shown_patterns),
         said,
         published.login(readme, [package, *_programs(package)]),
+        published.elsewhere(readme),
         published.home(readme, package),
         sorted(started & set(A_PROGRAM.findall(readme))),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
