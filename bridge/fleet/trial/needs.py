@@ -258,7 +258,7 @@ def wants_a_browser(seen: Seen) -> bool:
 
 
 def wants_an_engine(seen: Seen) -> bool:
-    return not_in_a_package(seen) == NOT_IN_A_PACKAGE[-1][1]
+    return not_in_a_package(seen).startswith("it wants a Docker engine")
 
 
 def debian_packages(names: Iterable[str]) -> list[str]:
