@@ -13,32 +13,52 @@ from support import Bridge, Client, Http, Sse, Ws, eventually, zoo
 TRANSPORTS = {"http": Http, "sse": Sse, "ws": Ws}
 
 
-# Files that take a minute and more, so that with several workers (-n) none of them begins last. Those with a fleet stand between others.
+# Files that take half a minute and more, so that with several workers (-n) none of them begins last.
 LONG = (
     "docker/test_fleet.py",
-    "with_litellm/test_matrix.py",
     "docker/test_forty.py",
-    "conformance/test_conformance.py",
-    "docker/test_litellm_database.py",
-    "fleet/test_engine_embedded.py",
     "docker/test_strangers.py",
-    "with_litellm/test_server.py",
+    "docker/test_litellm_database.py",
     "docker/test_fleet_callers.py",
     "docker/test_postgres_attacks.py",
+    "with_litellm/test_matrix.py",
+    "fleet/test_engine_embedded.py",
+    "conformance/test_conformance.py",
+    "with_litellm/test_server.py",
     "with_litellm/test_checklist.py",
     "with_litellm/test_newest.py",
     "with_litellm/test_callers_through.py",
     "with_litellm/test_secrets_of_callers.py",
     "parity/test_parity.py",
-    "fleet/test_add.py",
     "fleet/test_update.py",
+    "fleet/test_add.py",
     "fleet/test_lock.py",
+    "http/test_limits.py",
 )
+WITH_DOCKER = 2  # workers that may be in tests/docker at the same time: a third fleet would take the processors that two need
 SLOW_FILES = 10  # that are named in the end, with --durations
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if str(item.path).endswith(name)), len(LONG)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    from xdist.scheduler import LoadFileScheduling  # only there with -n
+
+    class Files(LoadFileScheduling):
+        """One file after another, in the order of above, but no third one of tests/docker while something else is left."""
+
+        def _assign_work_unit(self, node) -> None:
+            files = [(name, tests) for other, own in self.assigned_work.items() if other is not node for name, tests in own.items()]
+            if sum("/docker/" in name and not all(tests.values()) for name, tests in files) >= WITH_DOCKER:
+                others = [name for name in self.workqueue if "/docker/" not in name]
+                for name in others[:1]:
+                    self.workqueue.move_to_end(name, last=False)
+            super()._assign_work_unit(node)
+
+    return Files(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(hookwrapper=True)

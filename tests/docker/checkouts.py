@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from support import ROOT, eventually
@@ -91,7 +92,10 @@ class Operator:
         return json.loads(docker("inspect", self.container(name)))[0]
 
     def all_is_well(self, *names: str) -> None:
-        """Wait until `verify` says so."""
+        """Wait until `verify` says so. It takes seconds of a processor, so it is not asked before LiteLLM and the MCPs answer at all."""
+        eventually(lambda: httpx.get(f"{self.litellm}/health/liveliness").status_code == 200, 180, "LiteLLM does not come back")
+        for name in names:
+            eventually(lambda: httpx.get(f"{self.mcps}/{name}/readyz").status_code == 200, 180, f"{name} does not come back")
 
         def is_ok() -> bool:
             verdict = self.verify(*names)
