@@ -26,7 +26,7 @@ STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are 
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(
-    r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT(_ID)?|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"
+    r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|DATABASE|DB|DB_NAME|DATABASE_NAME|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT(_ID)?|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"
 )
 BESIDE_AN_ADDRESS = re.compile(r"_(USER|USERNAME|DB|DATABASE)$")
 OF_A_URL = re.compile(

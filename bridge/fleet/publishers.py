@@ -18,7 +18,7 @@ SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
 A_KEYS_FILE = re.compile(
-    r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KEY_?FILE$"
+    r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KEY_?(FILE|PATH|FILE_PATH)$"
 )
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
@@ -53,7 +53,18 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     ]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys}
-    beside = [one for one in every if one not in keys and BESIDE_A_KEY.search(one["name"]) and _first_word(one) in firsts]
+    beside = [
+        one
+        for one in every
+        if one not in keys
+        and _first_word(one) in firsts
+        and (
+            BESIDE_A_KEY.search(f"_{one['name']}")
+            or (one["name"].endswith("_PORT") and one["name"].removesuffix("PORT") + "HOST" in all_names)
+        )
+    ]
+    # Who shows first what only an operator can know would have him look at that, too.
+    beside += [one for one in every if one not in (*keys, *beside) and one["first"] and one["value"] and _is_for_operators(one["value"])]
     of_told = tuple(f"{one['name'].rpartition('_')[0]}_" for one in keys if not one["shown"])
     beside = [
         one

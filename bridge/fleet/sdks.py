@@ -75,7 +75,7 @@ def _with(sdk: Sdk, draft: Draft, shown: Collection[str]) -> Draft:
     env = {name: value for name, value in draft.env.items() if name not in {*sdk.on_a_desk, *sdk.keys}}
     new = tuple(name for name in (*sdk.keys, *sdk.optional) if name not in draft.secrets)
     optional = tuple(name for name in new if name in sdk.optional or not is_needed)
-    kept = tuple(name for name in draft.secrets if name not in sdk.on_a_desk)
+    kept = tuple(name for name in draft.secrets if name not in {*sdk.on_a_desk, *sdk.settings})
     files = tuple(name for name in sdk.files if name not in draft.as_files)
     return replace(
         draft,

@@ -131,7 +131,8 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
     draft = replace(draft, description=draft.description or about.description)
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
-            raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'")
+            perhaps = f" (perhaps `-- {shlex.join(about.command)}`)" if about.command else ""
+            raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'{perhaps}")
         return draft
     program = executable(package, about.programs)
     if len(about.programs) > 1:

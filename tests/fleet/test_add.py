@@ -698,6 +698,14 @@ def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words
         add.add(project, "other", "pypi", "requests", words, trial=False)
 
 
+def test_a_package_of_npm_without_a_program_is_told_with_its_main_file(project, monkeypatch):
+    said = {"name": "@me/it", "version": "1.0.0", "main": "./build/it.js"}
+    monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
+
+    with pytest.raises(UsageError, match=r"after '--' \(perhaps `-- node /opt/server/node_modules/@me/it/build/it.js`\)$"):
+        add.add(project, "it", "npm", "@me/it@1.0.0", trial=False)
+
+
 def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_path):
     program = tmp_path / "some-server_linux_amd64"
     program.write_bytes(b"\x7fELF")

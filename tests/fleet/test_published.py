@@ -541,3 +541,22 @@ def test_the_path_of_what_it_keeps_in_its_home_is_no_file_of_an_operator_s_and_o
     assert kept.secrets == ("IT_KEY",)
     assert mends.with_home(kept, Seen(report)).volumes == ("it-data:/data",)
     assert mends.with_home(given, Seen(report)).volumes == ()
+
+
+def test_a_file_by_whose_path_a_key_is_given_a_port_beside_a_host_and_what_the_first_configuration_leaves_to_operators_are_asked_for():
+    store = drafted(
+        shown({"SERVICE_ACCOUNT_KEY_PATH": "/path/to/key.json", "SITE_BUCKET": "your-bucket"}), "- `SITE_BUCKET`: defaults to `x.app`"
+    )
+    database = drafted(shown({"DB_HOST": "your-host", "DB_PORT": "5432", "DB_PASSWORD": "your-password", "LIMIT": "10"}))
+    client = drafted("```\nCLIENT_ID=your-id\nCLIENT_SECRET=your-secret\n```", shown(None))
+
+    assert (store.as_files, store.optional) == (("SERVICE_ACCOUNT_KEY_PATH",), ("SITE_BUCKET",))
+    assert (database.env, database.optional) == ({"DB_HOST": "${DB_HOST}"}, ("DB_PORT",))
+    assert set(client.secrets) == {"CLIENT_ID", "CLIENT_SECRET"}
+
+
+def test_where_a_cloud_s_sdk_is_used_its_region_is_a_setting_and_no_secret():
+    draft = with_sdks(Draft("it", secrets=("AWS_PROFILE", "AWS_REGION"), optional=("AWS_REGION",)), ["AWS_PROFILE"])
+
+    assert "AWS_REGION" in draft.env
+    assert "AWS_REGION" not in draft.secrets

@@ -59,7 +59,7 @@ NO_SERVICE = re.compile(
 )
 MOST_HOSTS = 8
 SERVER = Path("/opt/server")  # where packages are, with all that they use
-SOURCES = (".js", ".mjs", ".cjs", ".py")
+SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py")
 COMPILED = (".so", ".node", ".dll", ".jar", ".pyd", ".bin")
 NOT_RUN = re.compile(r"/(?:__)?(?:tests?|benchmarks?|examples?|fixtures|docs)(?:__)?/")
 EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\.env$")
