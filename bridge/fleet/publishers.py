@@ -64,7 +64,15 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         )
     ]
     # Who shows first what only an operator can know would have him look at that, too.
-    beside += [one for one in every if one not in (*keys, *beside) and one["first"] and one["value"] and _is_for_operators(one["value"])]
+    beside += [
+        one
+        for one in every
+        if one not in (*keys, *beside)
+        and one["first"]
+        and one["value"]
+        and _is_for_operators(one["value"])
+        and not SWITCH.search(one["name"])
+    ]
     of_told = tuple(f"{one['name'].rpartition('_')[0]}_" for one in keys if not one["shown"])
     beside = [
         one
