@@ -38,7 +38,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             ),
             *_with_a_name(best),
             *_login(best),
-            *filter(None, [draft.why.get("instead")]),
+            *filter(None, [draft.why.get("program"), draft.why.get("instead")]),
             _egress(draft),
         ]
     ]
@@ -84,8 +84,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"
     if draft.optional:
         yield f"it may be given {named(draft.optional)}, and does without: compose/.env has what you have of these"
-    if draft.why.get("instead"):
-        yield draft.why["instead"]
+    yield from filter(None, [draft.why.get("program"), draft.why.get("instead")])
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         yield f"{named(keys)} stands among its arguments, which every process in its container sees: no variable was found that it reads instead"
 

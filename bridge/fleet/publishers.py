@@ -22,6 +22,10 @@ A_KEYS_FILE = re.compile(
 )
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
+OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND|REGION)$")
+HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]", re.IGNORECASE)
+MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_")
+ON_A_DESK = re.compile(r"/Applications/|Program Files|\.(?:exe|dylib|dll|so|app)$|/bin/", re.IGNORECASE)
 A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
 A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
 ONE_OF_A_KIND = re.compile(r"_(PRO|DEMO|FREE|TEST|SANDBOX|LIVE|PROD|PRODUCTION|DEV|DEVELOPMENT|STAGING)(?=_)")
@@ -88,6 +92,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         for one in every
         if not is_of_many and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one, every))
     }
+    needed = {name for name in needed if not MORE.search(name)}
     kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
     needed = {name for name in needed if not ONE_OF_A_KIND.search(name) or kinds.count(ONE_OF_A_KIND.sub("", name)) < 2}
     plain = {
@@ -98,7 +103,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
     optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
-    files = [one["name"] for one in keys if one["path"] or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
+    files = [one["name"] for one in keys if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
     better = with_places(
         replace(
             draft,
@@ -108,6 +113,12 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
             env=draft.env | plain,
         )
     )
+    if programs := [one["name"] for one in every if one["name"] in plain and _is_program(one)]:
+        about = f"{', '.join(programs)} is where a program or a library of it is installed, and its image has none"
+        better = replace(
+            better,
+            why=better.why | {"program": f"{about}: `apt` or a volume brings one, or let it run where that is, behind `mcp-bridge serve`"},
+        )
     if better.volumes == draft.volumes:
         return better
     places = ", ".join(name for name, value in plain.items() if value.startswith("/"))
@@ -145,8 +156,9 @@ def _first_word(one: Variable) -> str:
 def _is_key(one: Variable) -> bool:
     value = (one["value"] or one["default"]).lower()
     is_no_key = value in ("true", "false") or (value.startswith(("sqlite:", "file:")) and not one["needed"])
-    is_file = A_KEYS_FILE.search(one["name"]) or (one["path"] and "CLIENT_CERT" in one["name"])  # which goes with a key
-    return not is_no_key and (holds_secret(one["name"]) or _stands_for_a_key(value) or bool(is_file))
+    is_file = A_KEYS_FILE.search(one["name"]) or (one["path"] == "file" and "CLIENT_CERT" in one["name"])  # which goes with a key
+    is_told = holds_secret(one["name"]) or _stands_for_a_key(value) or HAS_A_PASSWORD.search(value)
+    return not is_no_key and bool(is_told or is_file)
 
 
 def _stands_for_a_key(value: str) -> bool:
@@ -173,6 +185,11 @@ def _would_find_itself(one: Variable, every: list[Variable]) -> bool:
     return is_set and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
 
 
+def _is_program(one: Variable) -> bool:
+    """The path of something that is installed on a desk."""
+    return one["path"] == "program" or bool(ON_A_DESK.search(one["value"]))
+
+
 def _is_for_operators(value: str) -> bool:
     return not value or is_blank(value) or bool(ONLY_OPERATORS_KNOW.search(value) or IN_ITSELF.search(value))
 
@@ -182,7 +199,7 @@ def _value(one: Variable, name: str) -> str:
     reference, value = f"${{{one['name']}}}", one["value"] or one["default"]
     if one["selects"]:
         return value if PLAIN.fullmatch(value) else ""
-    if OF_AN_API.search(one["name"]):
+    if OF_AN_API.search(one["name"]) or _is_program(one):
         return reference
     if "://" not in value and (SURELY_A_PLACE.search(one["name"]) or A_PLACE.search(value)):
         return own_place(one["name"], name)
@@ -190,4 +207,6 @@ def _value(one: Variable, name: str) -> str:
         return reference
     if _is_for_operators(value):
         return reference if _is_for_operators(one["default"]) else ""
+    if OF_A_CHOICE.search(one["name"]) and PLAIN.fullmatch(value) and not (one["default"] or reveals(value)):
+        return f"${{{one['name']}:-{value}}}"
     return value if one["said"] and not one["default"] and PLAIN.fullmatch(value) and not reveals(value) else ""

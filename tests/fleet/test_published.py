@@ -2,11 +2,12 @@
 
 import base64
 import json
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 
-from bridge.fleet import add, mends, prove
+from bridge.fleet import add, mends, notes, prove
 from bridge.fleet.draft import Draft
 from bridge.fleet.publishers import with_published
 from bridge.fleet.sdks import with_sdks
@@ -109,6 +110,41 @@ def test_keys_on_one_line_of_a_shell_are_all_needed_and_count_where_they_are_sho
 
     assert needed(f"```\n{line}\n```") == {"SITE_ID": True, "SITE_SECRET": True}
     assert needed(f"```\n{line}\n```\n```\nexport SITE_SECRET=x\n```")["SITE_ID"] is None
+
+
+@pytest.mark.parametrize("row, says", [("是 | - |", True), ("否 | - |", False), ("必填 | - |", True), ("可选 | - |", False)])
+def test_chinese_says_yes_and_no_too(row, says):
+    assert needed(f"| 变量 | 必需 | 默认 |\n|---|---|---|\n| `A_KEY` | {row}") == {"A_KEY": says}
+    assert needed("- `A_KEY`：可选，默认为空")["A_KEY"] is False
+
+
+def test_a_configuration_in_a_variable_is_a_secret_where_a_password_is_in_it_and_its_kind_is_the_operator_s():
+    it = drafted(shown({"DB_TYPE": "pg", "DB_CONFIG": '{"host": "localhost", "password": "pw"}', "DB_EXTRA_TOKEN": "x"}))
+
+    assert (it.secrets, it.optional, it.env) == (("DB_CONFIG", "DB_EXTRA_TOKEN"), ("DB_EXTRA_TOKEN",), {"DB_TYPE": "${DB_TYPE:-pg}"})
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [shown({"DRAW_PATH": "/Applications/Draw.app/Contents/MacOS/draw"})],
+        [shown({"DRAW_PATH": "/path/to/draw"}), "| `DRAW_PATH` | Yes | the Draw executable |"],
+    ],
+)
+def test_the_path_of_a_program_is_no_folder_and_told(texts):
+    it = drafted(*texts)
+
+    assert (it.env, it.volumes) == ({"DRAW_PATH": "${DRAW_PATH}"}, ())
+    assert "DRAW_PATH is where a program" in it.why["program"]
+    assert it.why["program"][:40] in " ".join(
+        notes.of_a_started_one(replace(it, why=it.why | {"egress": "", "smoke": ""}), "it", Seen(witness._nothing_yet()), [])
+    )
+
+
+def test_a_key_that_a_sentence_on_http_names_is_one_where_a_shell_sets_it():
+    text = "```\nexport SITE_TOKEN=x\n```\n- `SITE_TOKEN`: is ignored by the HTTP transport in this mode"
+
+    assert needed(text)["SITE_TOKEN"]
 
 
 def test_a_part_of_a_configuration_adds_variables_and_takes_none_away():

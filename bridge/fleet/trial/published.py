@@ -27,7 +27,7 @@ ENV = re.compile(r"""["']?\b(?:env|environment)["']?\s*[:=]\s*\{""")
 ARGUMENTS = re.compile(r"""["']?\bargs["']?\s*[:=]\s*\[([^\[\]]*)\]""")
 QUOTED = re.compile(r"""["']([^"'\n]*)["']""")
 PAIR = re.compile(
-    rf"""(?P<off>//[ \t]*|\#[ \t]*)?["']?\b(?P<name>{NAME})["']?[ \t]*[:=][ \t]*(?:"(?P<a>[^"\n]*)"|'(?P<b>[^'\n]*)'|(?P<c>[\w.-]+))(?P<rest>[^\n]*)"""
+    rf"""(?P<off>//[ \t]*|\#[ \t]*)?["']?\b(?P<name>{NAME})["']?[ \t]*[:=][ \t]*(?:"(?P<a>(?:\\.|[^"\\\n])*)"|'(?P<b>[^'\n]*)'|(?P<c>[\w.-]+))(?P<rest>[^\n]*)"""
 )
 GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)[ =]["']?({NAME})=("[^"\n]*"|'[^'\n]*'|[^\s\\]*)""")
 # A line of an `.env`, or of a shell.
@@ -39,7 +39,7 @@ HEADING = re.compile(
     r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
 )
 OPTIONAL = re.compile(
-    r"\boptional(?:ly)?\b|\bnot required\b|\bcan be omitted\b|\bif omitted\b|\bdefaults?(?: to| is|:)? (?:empty|none|unset|not set|null)\b",
+    r"可选|選填|选填|任意|オプション|선택|\boptional(?:ly)?\b|\bnot required\b|\bcan be omitted\b|\bif omitted\b|\bdefaults?(?: to| is|:)? (?:empty|none|unset|not set|null)\b",
     re.IGNORECASE,
 )
 # Of all that follows, until the next heading.
@@ -47,10 +47,10 @@ ALL_OPTIONAL = re.compile(
     r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are optional\b(?! unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b", re.IGNORECASE
 )
 DEFAULT = re.compile(
-    r"\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
+    r"默认|預設|デフォルト|기본|\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
     re.IGNORECASE,
 )
-REQUIRED = re.compile(r"\b(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE)
+REQUIRED = re.compile(r"必填|必须|必需|必須|필수|\b(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE)
 REQUIRED_ONES = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
 )  # of a heading
@@ -67,11 +67,15 @@ REMOTE = re.compile(
     re.IGNORECASE,
 )
 A_PATH = re.compile(r"^[^.\w]*(?:\w+ ){0,2}(?:file ?)?path (?:to|of) |^[^.\w]*path\b[^.\w]*file\b", re.IGNORECASE)  # how it begins
+PATH = re.compile(r"(_PATH|_BIN|_BINARY|_EXE|_EXECUTABLE)$")
+A_PROGRAM = re.compile(r"\b(?:executable|binary|native library)\b|\.(?:exe|dylib|dll)\b", re.IGNORECASE)
 UNDER_A_CONDITION = re.compile(
     r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*)\b", re.IGNORECASE
 )  # in a column of yes and no
-YES = re.compile(r"^\W*(?:yes|required|true|mandatory|y|stdio(?= *$)|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
-NO = re.compile(r"^\W*(?:no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE)
+YES = re.compile(r"^\W*(?:是|必|はい|예|yes|required|true|mandatory|y|stdio(?= *$)|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
+NO = re.compile(
+    r"^\W*(?:否|可选|選填|选填|任意|いいえ|아니|no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE
+)
 NOTHING = re.compile(r"^[^\w\"']*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?[^\w\"']*$", re.IGNORECASE)
 FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
 RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
@@ -116,7 +120,7 @@ class Variable(TypedDict):
     default: str
     shown: bool  # in a client's configuration
     first: bool  # in the first of these
-    path: bool  # it is the path of a file, as is said of it
+    path: str  # of what it is the path, as is said of it: "file", "program", or empty
     selects: bool  # it says which of several ways in is taken, and its value goes with the others
 
 
@@ -138,12 +142,13 @@ class _Said:
     hints: dict[str, bool] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)  # defaults, or what an example has
     remote: set[str] = field(default_factory=set)
-    paths: set[str] = field(default_factory=set)
+    paths: dict[str, str] = field(default_factory=dict)
 
     def about(self, name: str, text: str) -> None:
         """What is said of it beside that."""
         self.remote |= {name} if REMOTE.search(text) else set()
-        self.paths |= {name} if A_PATH.search(text) else set()
+        if of := "program" if A_PROGRAM.search(text) and PATH.search(name) else "file" if A_PATH.search(text) else "":
+            self.paths.setdefault(name, of)
 
     def add(self, name: str, word: bool | None, value: str = "", hint: bool | None = None) -> None:
         """The first word counts."""
@@ -172,7 +177,9 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     whole = [shown for shown in every if shown.whole]
     every = [shown for shown in every if shown.whole or not shown.values or _belongs(shown, whole)]
     lead = _lead(whole, every)
-    remote = said.remote - {name for shown in whole for name in shown.values}
+    remote = (
+        said.remote - {name for shown in whole for name in shown.values} - {name for name in lead.values if _is_called_like(package, name)}
+    )
     named = [*lead.values, *(name for shown in every for name in shown.values), *said.values]
     names = dict.fromkeys(name for name in named if name not in remote)
     return [
@@ -184,7 +191,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             default=said.values.get(name, ""),
             shown=any(name in shown.values for shown in every),
             first=name in lead.values,
-            path=name in said.paths,
+            path=said.paths.get(name, ""),
             selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
         for name in names
@@ -317,12 +324,13 @@ def _lines_of_a_shell(readme: str, package: str) -> Iterator[_Shown]:
     every = [(shown, serves) for shown, serves in every if any(map(holds_secret, shown.values))]  # others are for tests, or show one thing
     by_stdio = [shown for shown, serves in every if not serves]
     # A key of its service is needed for any transport; others are those of its door.
-    own = [shown for shown, _ in every if all(len(one) > 2 and one.lower() in package.lower() for one in map(_first_word, shown.values))]
+    own = [shown for shown, _ in every if all(_is_called_like(package, one) for one in shown.values)]
     yield from by_stdio or own
 
 
-def _first_word(name: str) -> str:
-    return name.partition("_")[0]
+def _is_called_like(package: str, name: str) -> bool:
+    first = name.partition("_")[0].lower()
+    return len(first) > 2 and first != "mcp" and first in package.lower()
 
 
 def _given(block: str) -> dict[str, str]:
@@ -450,13 +458,13 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
     hint: bool | None = None
     default = ""
     for title, cell in zip(columns, cells, strict=False):
-        if re.search(r"requir|mandatory|needed|必", title):
+        if re.search(r"requir|mandatory|needed|必|필수", title):
             is_yes = YES.search(cell) and not UNDER_A_CONDITION.search(cell)
             is_no = NO.search(cell) and not UNDER_A_CONDITION.search(cell)
             word, hint = (True, None) if is_yes else (False, None) if is_no else (None, False)
-        elif "optional" in title and word is None:
+        elif re.search("optional|可选", title) and word is None:
             word = False if YES.search(cell) else True if NO.search(cell) else None
-        elif "default" in title and not NOTHING.match(cell):
+        elif re.search("default|默认|預設|デフォルト|기본", title) and not NOTHING.match(cell):
             default = cell.strip("` *\"'") or '""'
     if word is None and hint is None:
         word, hint = _words(" ".join(cells[1:]))
