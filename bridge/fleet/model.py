@@ -161,7 +161,9 @@ class Fleet(Part):
             for member in members:
                 if here.get(member, True):
                     raise ValueError(
-                        f"groups: {name}: {member!r} is " + ("elsewhere, and not behind a bridge" if member in here else "no MCP here")
+                        f"groups: {name}: {member!r} is "
+                        + ("elsewhere, and not behind a bridge" if member in here else "no MCP here")
+                        + ": take it out of the group"
                     )
         return self
 

@@ -1,9 +1,12 @@
 """The compose engine without Docker: what it makes of Docker's words and of the bridges' answers."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from support import Bridge, eventually, zoo
@@ -156,6 +159,32 @@ def test_logs_in_a_pipe_and_in_troubles_have_no_control_sequences(engine, monkey
     assert engine.logs(["time"], Excerpt()) == 0
     assert capsys.readouterr().out == "error: no such file\n"
     assert engine.last_words("time") == "error: no such file"
+
+
+FOLLOWING = """
+import signal, sys, time
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: sys.exit("canceled"))
+print("a line", flush=True)
+time.sleep(60)
+"""
+
+
+def test_ctrl_c_ends_logs_that_are_followed_and_compose_says_nothing_of_its_own():
+    code = f"import os; from bridge.fleet.engines.docker import printed; raise SystemExit(printed([{sys.executable!r}, '-c', {FOLLOWING!r}], dict(os.environ)))"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    said = b""
+    with suppress(OSError):  # nobody is at its other end any more
+        while read := os.read(terminal, 1024):
+            said += read
+            if read.endswith(b"a line\r\n"):
+                os.write(terminal, b"\x03")
+    os.close(terminal)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert said.replace(b"^C", b"") == b"a line\r\n"
 
 
 def test_where_it_listens_is_said_by_compose_env_alone(engine, monkeypatch):

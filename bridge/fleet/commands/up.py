@@ -91,7 +91,8 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
         _complain(verdict)
     _print(engine, started, environment, verdict, memory, project, tell_each=bool(arguments.names))
     print(f"\n{_summary(started, verdict, arguments.no_verify, time.monotonic() - began)}")
-    return 1 if whole.unreadable or started.troubles or started.still or (verdict and not verdict.is_ok) else 0
+    is_missing = bool(arguments.names and started.left_out)  # who asks for all knows that some need keys
+    return 1 if whole.unreadable or started.troubles or started.still or is_missing or (verdict and not verdict.is_ok) else 0
 
 
 def again(engine: Engine, project: Project, mcps: Sequence[str], say: Say, version: str = "") -> list[str]:

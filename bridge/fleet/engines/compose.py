@@ -13,7 +13,6 @@ mounted is remembered in compose/state/compose.json. LiteLLM comes last, and is 
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -299,10 +298,4 @@ class Compose(Starting):
             *(["--since", f"{excerpt.since:.3f}"] if excerpt.since else []),
             *(["--no-log-prefix"] if len(names) == 1 else []),
         ]
-        command = [*self._compose(), "--profile", "*", "logs", "--no-color", *options, *names]
-        try:
-            if sys.stdout.isatty():
-                return subprocess.call(command, env=self._environment())
-            return docker.printed_plainly(command, self._environment())
-        except KeyboardInterrupt:
-            return 0
+        return docker.printed([*self._compose(), "--profile", "*", "logs", "--no-color", *options, *names], self._environment())

@@ -1,8 +1,12 @@
 """What Docker and Compose say to a command, and what it means: a state, a reason, a way out."""
 
+import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from bridge.fleet.engines import checkout
@@ -76,15 +80,19 @@ def room_for(reason: str) -> str:
     return ": the disk is full; `mcp-bridge prune` frees what was built and is not used" if "no space left" in reason.lower() else ""
 
 
-def printed_plainly(command: list[str], environment: dict[str, str]) -> int:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
+def printed(command: list[str], environment: dict[str, str]) -> int:
+    """Let it print: to a terminal as it likes, elsewhere without control sequences. Ctrl-C ends it without a word of its own ("canceled")."""
+    output = None if sys.stdout.isatty() else subprocess.PIPE
+    with subprocess.Popen(command, stdout=output, text=True, errors="replace", env=environment, start_new_session=True) as process:
         try:
             for line in process.stdout or ():
                 print(plain(line), end="", flush=True)
-        except BaseException:
-            process.terminate()
-            raise
-    return process.returncode
+            return process.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            with suppress(ProcessLookupError):  # it has ended, and nothing of it is left
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def way_out_of_a_taken_port(printed: str) -> str:
