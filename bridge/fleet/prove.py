@@ -124,6 +124,9 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
 def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     first: tuple[str, Draft] | None = None
+    if not (table.asked or draft.secrets or draft.env) and (read := table.look(check(draft))):
+        better = with_sdks(with_published(draft, read), [one["name"] for one in read.report["published"] if one["shown"]])
+        draft = better if _may_be(check, better) else draft
     until = time.monotonic() + PATIENCE * slowness()  # one that says nothing costs more each time than all the others
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)

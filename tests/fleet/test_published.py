@@ -386,7 +386,11 @@ def test_what_its_publisher_says_is_tried_before_arguments_are_guessed():
     class Table:
         asked = frozenset()
 
+        def look(self, stanza):
+            return Seen(ended)
+
         def watch(self, stanza, values):
+            assert "SITE_KEY" in stanza.secrets  # that is known before its first start
             return Seen(works if "SITE_KEY" in stanza.secrets and stanza.command == ["it"] else ended)
 
     draft, seen = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",)), {}, add._checked)

@@ -79,6 +79,13 @@ class Bench:
         values = environments.read(self.project).values if self.project.env_file.exists() else {}
         return {name: value for name, value in values.items() if name in self.asked}
 
+    def look(self, stanza: Stanza) -> Seen | None:
+        """What its files say, without a start of it."""
+        try:
+            return container.watch(self.image, stanza, {}, []) if self.image else None
+        except Failed:
+            return None
+
     def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None = None, is_open: bool = False) -> Seen:
         """Raises NotTried."""
         known = self.known()

@@ -35,6 +35,7 @@ SLOWEST = 4.0  # so much longer may it all take where others work, too
 SETTLE = 1.0  # what it does by itself, it does soon after its start
 LISTENS = 5.0  # seconds to answer, after it said that it listens somewhere
 ALONE = 6.0  # seconds that it may take to print its help
+AFTER_A_SILENCE, NO_ANSWER = 3.0, "no answer within"
 WORDS, HELP = 60, 300  # lines
 MANY = 200  # files that a server wrote, of which it is enough to know some
 FILES = 2000  # of a package, that are looked into
@@ -189,6 +190,8 @@ async def watch(wish: Wish) -> Report:
     report, written = _nothing_yet(), Written(wish["places"])
     report.update(variables(wish.get("package", ""))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
 
+    if not wish["command"]:
+        return report  # only what its files say
     answers, patience = anyio.Event(), anyio.CancelScope()
 
     async def talk(connection: Connection) -> bool:
@@ -200,7 +203,9 @@ async def watch(wish: Wish) -> Report:
         for one in planned(report["tools"]) if wish["calls"] is None else [Call(**one) for one in wish["calls"]]:
             if time.time() - report["started"] < WHOLE:
                 report["calls"].append(made := _not_answered(one))
-                await _make(connection, made)
+                # Where one waits in vain the next often waits for it, and for the same.
+                is_silent = any(one["complaint"].startswith(NO_ANSWER) for one in report["calls"])
+                await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
                 made["wrote"] = written.since()
         return True
 
@@ -272,12 +277,12 @@ def slowness() -> float:
     return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), SLOWEST)
 
 
-async def _make(connection: Connection, made: Made) -> None:
+async def _make(connection: Connection, made: Made, patience: float) -> None:
     try:
-        with anyio.fail_after(CALL * slowness()):
+        with anyio.fail_after(patience * slowness()):
             answer = await call(connection, made["tool"], made["arguments"])
     except TimeoutError:
-        made["complaint"] = f"no answer within {CALL:g} s"
+        made["complaint"] = f"{NO_ANSWER} {patience:g} s"
         return
     finally:
         made["ended"] = time.time()
