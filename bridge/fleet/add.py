@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,155 @@ class Added:
     files: tuple[str, ...] = ()  # of `secrets` and `missing`: those that are files, in compose/secrets/
     notes: list[str] = field(default_factory=list)
     tools: int | None = None
+
+
+@dataclass(frozen=True)
+class Adding:
+    """How MCPs come into a project: with `trial` each is tried, with `here` on this machine where no Docker could contain it, and
+    with `keep` the values of its secrets are written, too."""
+
+    project: Project
+    trial: bool = True
+    here: bool = False
+    keep: bool = False
+
+    def one(self, kind: str, asked: Asked, env: Mapping[str, str] = {}) -> Added:
+        """One MCP from one source: `kind` is one of SOURCES. The words of `asked` replace what would be run, or are added to it if
+        they begin with an option. Raises UsageError if nothing can come of it."""
+        draft = SOURCES[kind].draft(asked)
+        for variable in env:
+            if not VARIABLE.fullmatch(variable):
+                raise UsageError(f"--env {variable!r}: not the name of a variable")
+        try:
+            understood = taken_out(draft, env)
+        except NotUnderstood as why:
+            raise UsageError(str(why)) from None
+        return self._entry(understood)
+
+    def as_started(self, name: str, words: list[str], env: dict[str, str]) -> Added:
+        """One MCP from the line by which a client starts it: `npx -y PACKAGE`, `uvx PACKAGE`, `docker run …`. Raises UsageError."""
+        said = {"mcpServers": {name or "it": {"command": words[0], "args": words[1:], "env": env}}}
+        [entry] = desktop.entries(documents.parse(json.dumps(said)))
+        if entry.skipped:
+            raise UsageError(f"{shlex.join(words)}: {entry.notes[0].partition(': ')[2] or entry.notes[0]}")
+        if not name:
+            [source] = entry.draft.source.values() or [""]
+            package = source if isinstance(source, str) else source[0]
+            return self.as_started(_name_of(package.partition(":")[0]), words, env)
+        return self._entry(entry)
+
+    def published(self, described: dict[str, Any] | mcpb.Bundle, name: str = "") -> Added:
+        """One MCP as its publisher describes it. Raises UsageError."""
+        if isinstance(described, mcpb.Bundle):
+            return self._entry(mcpb.entry(described, name), described)
+        entry = document.entry(described, name)
+        if "mcpb" not in entry.draft.source:
+            return self._entry(entry)
+        self._free(entry.draft.name)  # before it is fetched
+        with mcpb.fetched(**entry.draft.source["mcpb"]) as path:
+            bundle = mcpb.read(path)
+            found = mcpb.entry(bundle, entry.draft.name)
+            return self._entry(replace(found, notes=(*entry.notes, *found.notes)), bundle)
+
+    def all_of(self, file: Path, strict: bool = False) -> list[Added]:
+        """All entries of a desktop client's file. One that cannot be added says why; the others are added. The values of each are
+        kept as soon as its stanza stands; with `strict` nothing is added if one cannot be read. Raises UsageError."""
+        read = documents.read(str(file))
+        entries = desktop.entries(read)
+        if strict and (wrong := [entry for entry in entries if entry.skipped and not entry.off]):
+            raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
+        for line in formats.ignored_fields(formats.entries(read)):
+            _tell(line)
+        known = secret_values.there(self.project)
+        given: dict[str, str] = {}
+        return [self._one_of_many(entry, known, given) for entry in entries]
+
+    def _one_of_many(self, entry: Entry, known: dict[str, str], given: dict[str, str]) -> Added:
+        """`given` are the names that entries before it took, and then those of this one too."""
+        if entry.skipped:
+            return Added(entry.draft.name, notes=list(entry.notes))
+        try:
+            self._free(entry.draft.name)
+            entry = secret_values.with_own_names(entry, known, given, secret_values.FLEETS_OWN)
+            added = self._finish(entry)
+        except UsageError as error:
+            return Added(entry.draft.name, notes=[*entry.notes, str(error)])
+        given |= {
+            name: entry.values.get(name, "") for name in secret_values.names(entry.draft) if name in entry.values or name not in known
+        }
+        return added
+
+    def _entry(self, entry: Entry, bundle: mcpb.Bundle | None = None) -> Added:
+        self._free(entry.draft.name)
+        return self._finish(secret_values.with_own_names(entry, secret_values.there(self.project), {}), bundle)
+
+    def _free(self, name: str) -> None:
+        """Raises UsageError if no new MCP can be called so."""
+        if stanza_name(name) != name:
+            raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
+        path = self.project.images / name / STANZA
+        if path.exists():
+            raise UsageError(f"{path.relative_to(self.project.root)} is there already: change that, or choose another name")
+
+    # -- from a draft to a stanza with its lock --
+
+    def _finish(self, entry: Entry, bundle: mcpb.Bundle | None = None) -> Added:
+        """Pin it, lock it, try it, write it, with the files of a bundle. Leaves nothing behind if it fails."""
+        project, draft, notes = self.project, entry.draft, list(entry.notes)
+        folder = project.images / draft.name
+        try:
+            with whole_or_not_at_all(folder):
+                _tell(f"looking for {draft.name}")
+                draft = source_of(draft).pinned(draft, notes)
+                _checked(draft)
+                folder.mkdir(parents=True, exist_ok=True)
+                if bundle and draft.files:
+                    mcpb.unpack(bundle, folder / draft.files, draft.command[0].removeprefix(f"{mcpb.INSIDE}/"))
+                draft = with_places(_locked(project, draft))
+                known = {name: value for name, value in entry.values.items() if name not in map(draft.stored_as, draft.as_files)}
+                proof = self._tried(draft, known)  # a file of keys is handed to no package that nobody has looked at
+                understood = self._with_own_names(draft, proof.draft)
+                draft = understood.draft
+                stanza = _checked(draft)
+                files = [File(f"images/{draft.name}/{STANZA}", draft.text)]
+                if draft.tools and not secret_values.names(draft):  # what it lists without its keys may not be all
+                    files.append(File(f"images/{draft.name}/{PINS}", Lock.of(draft.tools).text()))
+                write(project.root, files)
+                if self.keep:
+                    with whole_or_not_at_all(project.env_file, project.secrets):
+                        secret_values.keep(project, entry.values)
+        except lock.NoWheel as why:
+            if "pypi" not in entry.draft.source:
+                raise
+            where = "in a container" if contained.is_there() else "on this machine, as you"
+            raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
+        except Failed as error:
+            raise UsageError(f"{draft.name}: {error.reason}") from None
+        except OSError as error:
+            raise UsageError(f"{draft.name}: {error}") from None
+        wanted = dict.fromkeys([*secret_values.names(draft), *stanza.required_variables])
+        optional = set(map(draft.stored_as, draft.optional))
+        missing = [name for name in wanted if name not in optional]
+        as_files = tuple(map(draft.stored_as, draft.as_files))
+        told = [*notes, *proof.notes, *understood.notes]
+        return Added(draft.name, folder / STANZA, dict(entry.values), missing, as_files, told, proof.tools)
+
+    def _tried(self, draft: Draft, values: dict[str, str]) -> Proof:
+        if not self.trial or "url" in draft.source:
+            return Proof(draft)
+        if where := attempt.place(self.project, self.here):
+            _tell(f"trying {draft.name} {where}")
+            return proved(self.project, draft, values, where, _checked, lambda other: _locked(self.project, other))
+        return Proof(draft, notes=["not tried: no Docker answers that could contain it; --here runs it on this machine, as you"])
+
+    def _with_own_names(self, asked: Draft, draft: Draft) -> Entry:
+        """What the trial found that it wants gets names of its own where compose/.env has a value by that name already: that is for
+        whom the operator gave it; and where a name is anybody's (API_KEY)."""
+        known, own = secret_values.there(self.project), secret_values.names(asked)
+        taken = [
+            name for name in secret_values.names(draft) if name not in own and (name in known or secret_values.ANYBODYS.fullmatch(name))
+        ]
+        return secret_values.with_own_names(Entry(draft), known, {}, taken)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,42 +269,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(project: Project, arguments: argparse.Namespace, command: list[str]) -> int:
     given = [name for name in SOURCES if getattr(arguments, name)]
     here = arguments.here or _may_run_here(project, arguments)
+    adding = Adding(project, not arguments.no_trial, here, arguments.secrets)
     published = _published(Path(arguments.file)) if arguments.file else None
     variables = dict(text.partition("=")[::2] for text in arguments.env)
     if ("/" in arguments.name and not arguments.name.startswith("@")) or published is not None:
         if given or command or (arguments.name and arguments.file):
             raise UsageError("what is published says it all: leave the sources and the command out")
         described = published if published is not None else client.described(arguments.name, arguments.registry)
-        every = [publish(project, described, arguments.called, not arguments.no_trial, here, arguments.secrets)]
+        every = [adding.published(described, arguments.called)]
     elif arguments.file:
         if given or arguments.name or command:
             raise UsageError("--from FILE says it all: leave the name and the sources out")
-        every = import_desktop(
-            project, Path(arguments.file), trial=not arguments.no_trial, keep=arguments.secrets, strict=arguments.strict, here=here
-        )
+        every = adding.all_of(Path(arguments.file), arguments.strict)
     elif not given and command and program_of(command[0]) in OF_A_PACKAGE:
-        every = [add_as_started(project, arguments.name, command, variables, not arguments.no_trial, here, arguments.secrets)]
+        every = [adding.as_started(arguments.name, command, variables)]
     else:
         _check_source(arguments.name, given, command)
         kind = given[0] if given else "command"
         value = getattr(arguments, kind) if given else ""
-        every = [
-            add(
-                project,
-                arguments.name or _name_of(value),
-                kind,
-                value,
-                command,
-                variables,
-                arguments.transport,
-                arguments.token_env,
-                arguments.path,
-                trial=not arguments.no_trial,
-                build=arguments.build,
-                here=here,
-                keep=arguments.secrets,
-            )
-        ]
+        name, transport, token = arguments.name or _name_of(value), arguments.transport or "", arguments.token_env or ""
+        asked = Asked(name, value, tuple(command), arguments.build, transport, token, arguments.path)
+        every = [adding.one(kind, asked, variables)]
     for added in every:
         print(summary(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
@@ -201,51 +335,6 @@ def _may_run_here(project: Project, arguments: argparse.Namespace) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def add(
-    project: Project,
-    name: str,
-    kind: str,
-    value: str,
-    command: list[str] | None = None,
-    env: dict[str, str] | None = None,
-    transport: str | None = None,
-    token_env: str | None = None,
-    path: str = "",
-    trial: bool = True,
-    build: bool = False,
-    here: bool = False,
-    keep: bool = False,
-) -> Added:
-    """One MCP from one source: `kind` is one of SOURCES, `value` what it is. `command` replaces what would be run, or is
-    added to it if it begins with an option. Raises UsageError if nothing can come of it."""
-    _free(project, name)
-    draft = SOURCES[kind].draft(Asked(name, value, tuple(command or ()), build, transport or "", token_env or "", path))
-    for variable in env or {}:
-        if not VARIABLE.fullmatch(variable):
-            raise UsageError(f"--env {variable!r}: not the name of a variable")
-    try:
-        understood = taken_out(draft, env or {})
-    except NotUnderstood as why:
-        raise UsageError(str(why)) from None
-    return _one(project, understood, trial, here, keep)
-
-
-def add_as_started(
-    project: Project, name: str, words: list[str], env: dict[str, str], trial: bool = True, here: bool = False, keep: bool = False
-) -> Added:
-    """One MCP from the line by which a client starts it: `npx -y PACKAGE`, `uvx PACKAGE`, `docker run …`. Raises UsageError."""
-    said = {"mcpServers": {name or "it": {"command": words[0], "args": words[1:], "env": env}}}
-    [entry] = desktop.entries(documents.parse(json.dumps(said)))
-    if entry.skipped:
-        raise UsageError(f"{shlex.join(words)}: {entry.notes[0].partition(': ')[2] or entry.notes[0]}")
-    if not name:
-        [source] = entry.draft.source.values() or [""]
-        package = source if isinstance(source, str) else source[0]
-        return add_as_started(project, _name_of(package.partition(":")[0]), words, env, trial, here, keep)
-    _free(project, name)
-    return _one(project, entry, trial, here, keep)
-
-
 def _published(path: Path) -> dict[str, Any] | mcpb.Bundle | None:
     """What its publisher says, where it is a bundle or a server.json. Raises UsageError."""
     if mcpb.is_bundle(path):
@@ -255,40 +344,6 @@ def _published(path: Path) -> dict[str, Any] | mcpb.Bundle | None:
     except (OSError, ValueError, RecursionError):
         return None
     return said if document.is_server(said) else None
-
-
-def publish(
-    project: Project, described: dict[str, Any] | mcpb.Bundle, name: str = "", trial: bool = True, here: bool = False, keep: bool = False
-) -> Added:
-    """One MCP as its publisher describes it. Raises UsageError."""
-    if isinstance(described, mcpb.Bundle):
-        entry, bundle = mcpb.entry(described, name), described
-        _free(project, entry.draft.name)
-        return _one(project, entry, trial, here, keep, bundle)
-    entry = document.entry(described, name)
-    _free(project, entry.draft.name)
-    if "mcpb" not in entry.draft.source:
-        return _one(project, entry, trial, here, keep)
-    with mcpb.fetched(**entry.draft.source["mcpb"]) as path:
-        bundle = mcpb.read(path)
-        found = mcpb.entry(bundle, entry.draft.name)
-        return _one(project, replace(found, notes=(*entry.notes, *found.notes)), trial, here, keep, bundle)
-
-
-def import_desktop(
-    project: Project, file: Path, trial: bool = True, keep: bool = False, strict: bool = False, here: bool = False
-) -> list[Added]:
-    """All entries of a desktop client's file. One that cannot be added says why; the others are added. `keep` writes the
-    values of each as soon as its stanza stands; with `strict` nothing is added if one cannot be read. Raises UsageError."""
-    read = documents.read(str(file))
-    entries = desktop.entries(read)
-    if strict and (wrong := [entry for entry in entries if entry.skipped and not entry.off]):
-        raise UsageError(f"{wrong[0].draft.name}: {wrong[0].notes[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
-    for line in formats.ignored_fields(formats.entries(read)):
-        _tell(line)
-    known = secret_values.there(project)
-    given: dict[str, str] = {}
-    return [_one_of_many(project, entry, known, given, trial, here, keep) for entry in entries]
 
 
 def summary(project: Project, added: Added, keeps: bool) -> str:
@@ -318,79 +373,6 @@ def _apart(names: Iterable[str], files: Collection[str]) -> tuple[list[str], lis
     return [name for name in names if name not in files], [name for name in names if name in files]
 
 
-# ---- from a draft to a stanza with its lock --------------------------------------------
-
-
-def _one(project: Project, entry: Entry, trial: bool, here: bool, keep: bool, bundle: mcpb.Bundle | None = None) -> Added:
-    return _finish(project, secret_values.with_own_names(entry, secret_values.there(project), {}), trial, here, keep, bundle)
-
-
-def _one_of_many(
-    project: Project, entry: Entry, known: dict[str, str], given: dict[str, str], trial: bool, here: bool, keep: bool
-) -> Added:
-    """`given` are the names that entries before it took, and then those of this one too."""
-    if entry.skipped:
-        return Added(entry.draft.name, notes=list(entry.notes))
-    try:
-        _free(project, entry.draft.name)
-        entry = secret_values.with_own_names(entry, known, given, secret_values.FLEETS_OWN)
-        added = _finish(project, entry, trial, here, keep)
-    except UsageError as error:
-        return Added(entry.draft.name, notes=[*entry.notes, str(error)])
-    given |= {name: entry.values.get(name, "") for name in secret_values.names(entry.draft) if name in entry.values or name not in known}
-    return added
-
-
-def _free(project: Project, name: str) -> None:
-    """Raises UsageError if no new MCP can be called so."""
-    if stanza_name(name) != name:
-        raise UsageError(f"{name!r} cannot be the name of an MCP: call it {stanza_name(name)}")
-    path = project.images / name / STANZA
-    if path.exists():
-        raise UsageError(f"{path.relative_to(project.root)} is there already: change that, or choose another name")
-
-
-def _finish(project: Project, entry: Entry, trial: bool, here: bool, keep: bool, bundle: mcpb.Bundle | None = None) -> Added:
-    """Pin it, lock it, try it, write it, with the files of a bundle and with `keep` the values of its secrets too. Leaves nothing behind if it fails."""
-    draft, notes = entry.draft, list(entry.notes)
-    folder = project.images / draft.name
-    try:
-        with whole_or_not_at_all(folder):
-            _tell(f"looking for {draft.name}")
-            draft = source_of(draft).pinned(draft, notes)
-            _checked(draft)
-            folder.mkdir(parents=True, exist_ok=True)
-            if bundle and draft.files:
-                mcpb.unpack(bundle, folder / draft.files, draft.command[0].removeprefix(f"{mcpb.INSIDE}/"))
-            draft = with_places(_locked(project, draft))
-            known = {name: value for name, value in entry.values.items() if name not in map(draft.stored_as, draft.as_files)}
-            proof = _tried(project, draft, known, trial, here)  # a file of keys is handed to no package that nobody has looked at
-            understood = _with_own_names(project, draft, proof.draft)
-            draft = understood.draft
-            stanza = _checked(draft)
-            files = [File(f"images/{draft.name}/{STANZA}", draft.text)]
-            if draft.tools and not secret_values.names(draft):  # what it lists without its keys may not be all
-                files.append(File(f"images/{draft.name}/{PINS}", Lock.of(draft.tools).text()))
-            write(project.root, files)
-            if keep:
-                with whole_or_not_at_all(project.env_file, project.secrets):
-                    secret_values.keep(project, entry.values)
-    except lock.NoWheel as why:
-        if "pypi" not in entry.draft.source:
-            raise
-        where = "in a container" if contained.is_there() else "on this machine, as you"
-        raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
-    except Failed as error:
-        raise UsageError(f"{draft.name}: {error.reason}") from None
-    except OSError as error:
-        raise UsageError(f"{draft.name}: {error}") from None
-    wanted = dict.fromkeys([*secret_values.names(draft), *stanza.required_variables])
-    optional = set(map(draft.stored_as, draft.optional))
-    missing = [name for name in wanted if name not in optional]
-    as_files = tuple(map(draft.stored_as, draft.as_files))
-    return Added(draft.name, folder / STANZA, dict(entry.values), missing, as_files, [*notes, *proof.notes, *understood.notes], proof.tools)
-
-
 def _with_build(draft: Draft) -> str:
     """The command that adds the same, and builds what is to be had as source only."""
     package = draft.source["pypi"]
@@ -399,23 +381,6 @@ def _with_build(draft: Draft) -> str:
     words += [word for name, value in draft.env.items() for word in ("--env", f"{name}={value}")]
     given = [word for word in draft.command if word]
     return f"`{shlex.join([*words, *(['--', *given] if given else [])])}`"
-
-
-def _with_own_names(project: Project, asked: Draft, draft: Draft) -> Entry:
-    """What the trial found that it wants gets names of its own where compose/.env has a value by that name already: that is for whom the operator gave it;
-    and where a name is anybody's (API_KEY)."""
-    known, own = secret_values.there(project), secret_values.names(asked)
-    taken = [name for name in secret_values.names(draft) if name not in own and (name in known or secret_values.ANYBODYS.fullmatch(name))]
-    return secret_values.with_own_names(Entry(draft), known, {}, taken)
-
-
-def _tried(project: Project, draft: Draft, values: dict[str, str], trial: bool, here: bool) -> Proof:
-    if not trial or "url" in draft.source:
-        return Proof(draft)
-    if where := attempt.place(project, here):
-        _tell(f"trying {draft.name} {where}")
-        return proved(project, draft, values, where, _checked, lambda other: _locked(project, other))
-    return Proof(draft, notes=["not tried: no Docker answers that could contain it; --here runs it on this machine, as you"])
 
 
 def _locked(project: Project, draft: Draft) -> Draft:

@@ -3,7 +3,7 @@ compose/secrets, folders into volumes. Pure, but for what stands in those files.
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -36,7 +36,7 @@ class Entry:
     off: bool = False  # skipped, because it is off there
 
 
-def taken_out(draft: Draft, env: dict[str, str], notes: Iterable[str] = (), secret: Collection[str] = ()) -> Entry:
+def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), secret: Collection[str] = ()) -> Entry:
     """What looks like a secret is named in the stanza, and its value stands elsewhere. `secret` are variables and references that
     are known to be secrets. Raises NotUnderstood for one that cannot be taken apart from what stands around it."""
     notes = list(notes)

@@ -17,6 +17,7 @@ from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
+from bridge.fleet.sources import Asked
 from bridge.fleet.trial.attempt import Bench
 from bridge.settings import UsageError
 
@@ -407,19 +408,19 @@ def project(tmp_path):
 
 
 def test_a_stanza_that_is_there_is_never_written_over(project):
-    made = add.add(project, "own", "command", "", ["cat"], trial=False)
+    made = add.Adding(project, trial=False).one("command", Asked("own", "", ("cat",)))
     made.path.write_text("mine")
 
     with pytest.raises(UsageError, match="is there already"):
-        add.add(project, "own", "command", "", ["sort"], trial=False)
+        add.Adding(project, trial=False).one("command", Asked("own", "", ("sort",)))
     assert made.path.read_text() == "mine"
 
 
 def test_what_cannot_be_added_leaves_nothing_behind(project):
     with pytest.raises(UsageError, match="installs at every start"):
-        add.add(project, "own", "command", "", ["npx", "-y", "x"], trial=False)
+        add.Adding(project, trial=False).one("command", Asked("own", "", ("npx", "-y", "x")))
     with pytest.raises(UsageError, match="call it my-own"):
-        add.add(project, "My Own", "command", "cat", trial=False)
+        add.Adding(project, trial=False).one("command", Asked("My Own", "cat"))
     assert list(project.images.iterdir()) == []
 
 
@@ -435,9 +436,9 @@ def test_a_folder_that_was_there_is_as_it_was_when_adding_fails_half_way(project
         (folder / ".new").replace(folder / "requirements.lock")
 
     monkeypatch.setattr(add.lock, "lock", locked)
-    monkeypatch.setattr(add, "_tried", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(add.Adding, "_tried", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else UsageError):
-        add.add(project, "it", "command", "cat")
+        add.Adding(project).one("command", Asked("it", "cat"))
 
     assert sorted(path.name for path in project.images.rglob("*")) == ["app", "it", "requirements.lock"]
     assert (folder / "requirements.lock").read_text() == "of an earlier stanza"
@@ -449,7 +450,7 @@ def test_a_stanza_does_not_stand_without_the_secrets_that_were_to_be_kept(projec
 
     monkeypatch.setattr(secret_values, "write_private", full)
     with pytest.raises(UsageError, match="No space left on device"):
-        add.add(project, "it", "command", "cat", env={"A_KEY": "s1"}, trial=False, keep=True)
+        add.Adding(project, trial=False, keep=True).one("command", Asked("it", "cat"), {"A_KEY": "s1"})
 
     assert list(project.images.iterdir()) == [] and not project.env_file.exists()
 
@@ -470,7 +471,7 @@ def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(pr
     project.compose.mkdir()
     project.env_file.write_text("A_TOKEN=mine")
 
-    every = add.import_desktop(project, file, trial=False, keep=True)
+    every = add.Adding(project, trial=False, keep=True).all_of(file)
 
     assert [(added.name, bool(added.path)) for added in every] == [("far-away", True), ("own", True), ("odd", False)]
     assert project.env_file.read_text() == 'A_TOKEN=mine\nFAR_AWAY_TOKEN="it\'s s1"\nOWN_A_TOKEN=s2\n'
@@ -478,13 +479,13 @@ def test_a_file_is_imported_entry_by_entry_and_its_secrets_are_kept_on_demand(pr
     own = read_stanza(project.images / "own/stanza.yaml")
     assert (own.env, own.stored("A_TOKEN"), own.required_secrets) == ({}, "OWN_A_TOKEN", ["OWN_A_TOKEN"])
     assert "s2" not in (project.images / "own/stanza.yaml").read_text()
-    assert [added.path for added in add.import_desktop(project, file, trial=False)] == [None, None, None]
+    assert [added.path for added in add.Adding(project, trial=False).all_of(file)] == [None, None, None]
 
 
 def imported(project, servers) -> list[add.Added]:
     file = project.root / "desktop.json"
     file.write_text(json.dumps({"mcpServers": servers}))
-    return add.import_desktop(project, file, trial=False, keep=True)
+    return add.Adding(project, trial=False, keep=True).all_of(file)
 
 
 def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
@@ -542,7 +543,7 @@ def test_what_a_trial_finds_that_a_package_wants_gets_no_value_that_others_have(
     asked = Draft("it", secrets=("GIVEN_KEY",))
     found = Draft("it", secrets=("GIVEN_KEY", "OPENAI_API_KEY", "LITELLM_MASTER_KEY", "NEW_KEY"), env={"SITE": "${SITE}"})
 
-    own = add._with_own_names(project, asked, found).draft
+    own = add.Adding(project)._with_own_names(asked, found).draft
 
     assert own.stored == {"OPENAI_API_KEY": "IT_OPENAI_API_KEY", "LITELLM_MASTER_KEY": "IT_LITELLM_MASTER_KEY"}
     assert own.env == {"SITE": "${IT_SITE}"}
@@ -555,8 +556,8 @@ def test_what_a_trial_finds_that_a_package_wants_gets_no_value_that_others_have(
 )
 def test_a_name_that_says_nothing_of_whose_it_is_gets_that_of_the_mcp(project, name, stored):
     """Two packages that both read API_KEY would else be given one and the same."""
-    found = add._with_own_names(project, Draft("it"), Draft("it", secrets=(name,)))
-    asked = add._with_own_names(project, Draft("it", secrets=(name,)), Draft("it", secrets=(name,)))
+    found = add.Adding(project)._with_own_names(Draft("it"), Draft("it", secrets=(name,)))
+    asked = add.Adding(project)._with_own_names(Draft("it", secrets=(name,)), Draft("it", secrets=(name,)))
 
     assert (secret_values.names(found.draft), secret_values.names(asked.draft)) == ([stored], [name])
     assert list(found.notes) == ([f"{name} does not say whose it is: here it is {stored}"] if name != stored else [])
@@ -669,20 +670,20 @@ def test_secrets_of_stanzas_that_stand_are_kept_when_the_import_is_broken_off(pr
 )
 def test_a_remote_mcp_has_an_http_url_with_a_host(project, url):
     with pytest.raises(UsageError, match="is not http://HOST"):
-        add.add(project, "far", "url", url)
+        add.Adding(project).one("url", Asked("far", url))
     assert list(project.images.iterdir()) == []
 
 
 def test_options_are_added_to_a_command_line_and_a_command_replaces_it(project):
-    added = add.add(project, "one", "command", "cat -u", ["--x"], trial=False)
-    replaced = add.add(project, "two", "command", "cat -u", ["sort", "--x"], trial=False)
+    added = add.Adding(project, trial=False).one("command", Asked("one", "cat -u", ("--x",)))
+    replaced = add.Adding(project, trial=False).one("command", Asked("two", "cat -u", ("sort", "--x")))
 
     assert (read_stanza(added.path).command, read_stanza(replaced.path).command) == (["cat", "-u", "--x"], ["sort", "--x"])
 
 
 def test_a_command_line_with_an_open_quote_is_refused(project):
     with pytest.raises(UsageError, match="--command .*: No closing quotation"):
-        add.add(project, "own", "command", "foo 'bar")
+        add.Adding(project).one("command", Asked("own", "foo 'bar"))
 
 
 @pytest.mark.parametrize("words", [["--x"], []])
@@ -691,11 +692,11 @@ def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words
     monkeypatch.setattr(origins, "look_at_pypi", lambda *_: origins.About("requests==2.32.0", [], "HTTP"))
     monkeypatch.setattr(add.lock, "lock", lambda *_: None)
 
-    made = add.add(project, "reqs", "pypi", "requests", ["python3", "-m", "requests"], trial=False)
+    made = add.Adding(project, trial=False).one("pypi", Asked("reqs", "requests", ("python3", "-m", "requests")))
 
     assert read_stanza(made.path).command == ["python3", "-m", "requests"]
     with pytest.raises(UsageError, match="installs no program: is it a server"):
-        add.add(project, "other", "pypi", "requests", words, trial=False)
+        add.Adding(project, trial=False).one("pypi", Asked("other", "requests", tuple(words)))
 
 
 def test_a_package_of_npm_without_a_program_is_told_with_its_main_file(project, monkeypatch):
@@ -703,7 +704,7 @@ def test_a_package_of_npm_without_a_program_is_told_with_its_main_file(project, 
     monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
 
     with pytest.raises(UsageError, match=r"after '--' \(perhaps `-- node /opt/server/node_modules/@me/it/build/it.js`\)$"):
-        add.add(project, "it", "npm", "@me/it@1.0.0", trial=False)
+        add.Adding(project, trial=False).one("npm", Asked("it", "@me/it@1.0.0"))
 
 
 def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_path):
@@ -716,13 +717,13 @@ def test_an_executable_or_an_archive_with_one_is_pinned_by_its_sum(project, tmp_
             for name in names:
                 packed.add(program, name)
 
-    plain = read_stanza(add.add(project, "plain", "binary", program.as_uri(), ["--x"], trial=False).path)
-    packed = read_stanza(add.add(project, "packed", "binary", archive.as_uri(), trial=False).path)
+    plain = read_stanza(add.Adding(project, trial=False).one("binary", Asked("plain", program.as_uri(), ("--x",))).path)
+    packed = read_stanza(add.Adding(project, trial=False).one("binary", Asked("packed", archive.as_uri())).path)
 
     assert plain.binary.sha256 in ({"amd64": lock.digest(program.as_uri())}, {"arm64": lock.digest(program.as_uri())})
     assert (plain.command, packed.command, packed.binary.path) == (["some-server", "--x"], ["server"], "bin/server")
     with pytest.raises(UsageError, match="which of these is the server"):
-        add.add(project, "two", "binary", two.as_uri(), trial=False)
+        add.Adding(project, trial=False).one("binary", Asked("two", two.as_uri()))
 
 
 @pytest.mark.docker
@@ -743,7 +744,7 @@ def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secr
         )
     )
 
-    (made,) = add.import_desktop(project, file, keep=True)
+    (made,) = add.Adding(project, keep=True).all_of(file)
 
     assert made.path and "it did not start: no access with ${A_KEY}" in made.notes
     assert "s1" not in add.summary(project, made, True)
@@ -754,8 +755,8 @@ def test_where_nothing_can_contain_it_nothing_runs_unless_that_is_allowed(projec
     monkeypatch.setenv("A_TOKEN_OF_MINE", "s1")
     script = "touch ran; echo cannot start with ${A_TOKEN_OF_MINE:-nothing} in $PWD >&2; exit 3"
 
-    untried = add.add(project, "one", "command", "", ["sh", "-c", script])
-    tried = add.add(project, "two", "command", "", ["sh", "-c", script], here=True)
+    untried = add.Adding(project).one("command", Asked("one", "", ("sh", "-c", script)))
+    tried = add.Adding(project, here=True).one("command", Asked("two", "", ("sh", "-c", script)))
 
     assert untried.path and "--here runs it on this machine, as you" in untried.notes[-1]
     assert any(note.startswith("it did not start: cannot start with nothing in ") for note in tried.notes)
@@ -771,7 +772,7 @@ def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project,
         f"print('error:', why, os.environ.get('A_TOKEN_OF_MINE'), os.path.exists({str(project.root)!r}), os.getuid(), os.access('/etc', os.W_OK), file=sys.stderr)"
     )
 
-    made = add.add(project, "nosy", "command", "", ["python3", "-c", f"exec({code!r})"])
+    made = add.Adding(project).one("command", Asked("nosy", "", ("python3", "-c", f"exec({code!r})")))
 
     assert made.notes == [
         "it did not start: error: Connection refused None False 10001 False",
@@ -784,7 +785,7 @@ def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project,
 @pytest.mark.docker
 @pytest.mark.timeout(300)
 def test_a_package_of_npm_is_pinned_locked_and_tried(project):
-    made = add.add(project, "things", "npm", "@modelcontextprotocol/server-everything@2026.8.31", ["stdio"])
+    made = add.Adding(project).one("npm", Asked("things", "@modelcontextprotocol/server-everything@2026.8.31", ("stdio",)))
 
     stanza = read_stanza(made.path)
     assert (stanza.npm, stanza.command) == (["@modelcontextprotocol/server-everything@2026.8.31"], ["mcp-server-everything", "stdio"])
@@ -794,7 +795,7 @@ def test_a_package_of_npm_is_pinned_locked_and_tried(project):
 @pytest.mark.docker
 @pytest.mark.timeout(300)
 def test_a_package_of_pypi_without_a_version_gets_the_newest(project):
-    made = add.add(project, "clock", "pypi", "mcp-server-time", ["--local-timezone=UTC"], {"LEVEL": "1"})
+    made = add.Adding(project).one("pypi", Asked("clock", "mcp-server-time", ("--local-timezone=UTC",)), {"LEVEL": "1"})
 
     stanza = read_stanza(made.path)
     assert stanza.pypi[0] >= "mcp-server-time==2026.10.19" and stanza.command == ["mcp-server-time", "--local-timezone=UTC"]
@@ -855,7 +856,7 @@ def test_without_a_name_an_mcp_is_called_as_its_package(package, name):
 def test_the_line_by_which_a_client_starts_it_adds_it(project, monkeypatch, words, name, source, command, secrets):
     made = []
     monkeypatch.setattr(
-        add, "_finish", lambda _, entry, *rest: made.append(entry.draft) or add.Added(entry.draft.name, project.images / "x")
+        add.Adding, "_finish", lambda _, entry, *rest: made.append(entry.draft) or add.Added(entry.draft.name, project.images / "x")
     )
 
     assert main(["add", "--project", str(project.root), "--no-trial", *words.split()]) == 0

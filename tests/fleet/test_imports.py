@@ -22,7 +22,7 @@ from bridge.fleet.mends import with_places
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.fleet.secrecy import reveals, url_reveals
-from bridge.fleet.sources import source_of
+from bridge.fleet.sources import Asked, source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import compose, kubernetes
 from bridge.fleet.trial.findings import place_of
@@ -427,7 +427,7 @@ def test_a_secret_anywhere_in_a_url_is_refused_and_not_shown(url, tmp_path):
 
     assert made.skipped and "its URL holds a secret" in made.notes[0] and url[10:] not in made.notes[0] and S not in made.notes[0]
     with pytest.raises(UsageError, match="a secret stands in it"):
-        add.add(Project(tmp_path), "it", "url", url)
+        add.Adding(Project(tmp_path)).one("url", Asked("it", url))
 
 
 @pytest.mark.parametrize(
@@ -693,7 +693,7 @@ def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys, monkeyp
     }
     file.write_text(json.dumps({"mcpServers": servers}))
 
-    every = add.import_desktop(project, file, trial=False, keep=True)
+    every = add.Adding(project, trial=False, keep=True).all_of(file)
 
     printed = "\n".join(add.summary(project, added, True) for added in every) + "".join(capsys.readouterr())
     written = {
@@ -726,7 +726,7 @@ def test_a_reference_to_a_value_of_the_fleet_itself_gets_a_name_of_its_own(tmp_p
         )
     )
 
-    (made,) = add.import_desktop(project, file, trial=False)
+    (made,) = add.Adding(project, trial=False).all_of(file)
 
     assert read_stanza(made.path).command == ["cat", "${IT_LITELLM_MASTER_KEY}"]
     assert "LITELLM_MASTER_KEY" not in made.missing and "${POSTGRES_PASSWORD}" not in made.path.read_text()
@@ -740,9 +740,9 @@ def test_strict_adds_nothing_if_one_entry_cannot_be_read(tmp_path):
     )
 
     with pytest.raises(UsageError, match=r"bad: .*mcp.json:2: .*does not come from a registry"):
-        add.import_desktop(project, file, trial=False, strict=True)
+        add.Adding(project, trial=False).all_of(file, strict=True)
     assert list(project.images.iterdir()) == []
-    assert [bool(added.path) for added in add.import_desktop(project, file, trial=False)] == [True, False, False]
+    assert [bool(added.path) for added in add.Adding(project, trial=False).all_of(file)] == [True, False, False]
 
 
 def test_a_second_value_of_the_same_name_is_a_secret_too_whatever_runs_it(tmp_path):
@@ -750,7 +750,7 @@ def test_a_second_value_of_the_same_name_is_a_secret_too_whatever_runs_it(tmp_pa
     (tmp_path / "images").mkdir()
     project, file = Project(tmp_path), tmp_path / "mcp.json"
     file.write_text(json.dumps({"mcpServers": {name: {"command": "cat", "env": {"API_KEY": f"{S}-{name}"}} for name in ("one", "two")}}))
-    fleet = Fleet(stanzas=[read_stanza(made.path) for made in add.import_desktop(project, file, trial=False, keep=True)])
+    fleet = Fleet(stanzas=[read_stanza(made.path) for made in add.Adding(project, trial=False, keep=True).all_of(file)])
     two = fleet.stanzas[1]
 
     values = environments.complete(project, fleet)
@@ -778,7 +778,7 @@ def test_a_value_that_is_there_already_is_told_before_another_mcp_gets_it(tmp_pa
     project.env_file.write_text("A_KEY=mine\n")
     file.write_text(json.dumps({"mcpServers": {"it": {"command": "cat", "env": {"A_KEY": "<your key>"}}}}))
 
-    (made,) = add.import_desktop(project, file, trial=False)
+    (made,) = add.Adding(project, trial=False).all_of(file)
 
     assert "A_KEY: it gets the value that is there already" in made.notes[-1] and "mine" not in made.notes[-1]
 

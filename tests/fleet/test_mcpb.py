@@ -275,7 +275,7 @@ def test_its_files_come_beside_the_stanza_and_can_be_executed(tmp_path, project)
     server = started("${__dirname}/bin/it", "mcp", kind="binary")
     path = bundled(tmp_path, server, {"bin/it": ELF, "lib/x.txt": b"x"})
 
-    added = add.publish(project, mcpb.read(path), "mine", trial=False)
+    added = add.Adding(project, trial=False).published(mcpb.read(path), "mine")
 
     assert added.path == project.images / "mine/stanza.yaml"
     stanza = read_stanza(added.path)
@@ -289,7 +289,7 @@ def test_a_bundle_that_cannot_be_added_leaves_nothing_behind(tmp_path, project, 
     monkeypatch.setattr(add, "with_places", lambda draft: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        add.publish(project, mcpb.read(path), trial=False)
+        add.Adding(project, trial=False).published(mcpb.read(path))
 
     assert list(project.images.iterdir()) == []
 
@@ -304,10 +304,10 @@ def test_what_a_registry_names_is_fetched_and_must_be_what_its_sum_says(tmp_path
         )
         described["packages"][0]["fileSha256"] = "0" * 64
         with pytest.raises(UsageError, match="and the registry says 0000"):
-            add.publish(project, described, trial=False)
+            add.Adding(project, trial=False).published(described)
         described["packages"][0]["fileSha256"] = hashlib.sha256(content).hexdigest().upper()
 
-        added = add.publish(project, described, trial=False)
+        added = add.Adding(project, trial=False).published(described)
         web.shutdown()
 
     assert added.name == "weather" and (project.images / "weather/bundle/server/index.js").exists()

@@ -333,7 +333,7 @@ def types(tmp_path, monkeypatch):
     (tmp_path / "images/weather-mcp/stanza.yaml").write_text("command: x\n")
     drafts = []
     monkeypatch.setattr(
-        add, "_finish", lambda project, entry, *_: drafts.append(entry.draft) or add.Added(entry.draft.name, tmp_path / "x")
+        add.Adding, "_finish", lambda project, entry, *_: drafts.append(entry.draft) or add.Added(entry.draft.name, tmp_path / "x")
     )
 
     def run(*words: str):
