@@ -6,12 +6,15 @@ import pytest
 import yaml
 from kinds import PYTHON, of
 from pydantic import ValidationError
+from support import Bridge, zoo
 
 from bridge.callers import file as callers_file
 from bridge.callers.rules import Level
 from bridge.callers.tokens import Tokens, hash_of
 from bridge.cli import main
 from bridge.fleet import Fleet
+from bridge.fleet.engines import LastUp, remember
+from bridge.fleet.project import Project
 from bridge.fleet.targets import compose, kubernetes
 from bridge.settings import UsageError
 
@@ -162,6 +165,26 @@ def test_a_key_is_rotated_and_a_caller_removed_and_the_rest_stays(types, root):
     assert yaml.safe_load(text) == {"name": "home", "port": 8100}
     assert "# our fleet" in text and "# about the ports" in text
     assert set(shipped(root)) == {"operator", "litellm", "prometheus", "groups"}
+
+
+@pytest.mark.parametrize("names", [("operator", "litellm", "prometheus"), ("operator", "litellm", "prometheus", "groups")])
+def test_who_runs_and_does_not_take_a_new_caller_is_told(types, root, tmp_path, names):
+    """Bridges of an earlier version have no key of a caller that the fleet has of its own since: they refuse the whole file, a removal too."""
+    (root / "compose/callers").mkdir(parents=True)
+    (root / "compose/callers/callers.yaml").write_text("callers: {operator: {may: {'*/*': admin}}}\n")
+    keys = {name: f"{name}-{'k' * 32}" for name in names}
+    (tmp_path / "tokens").write_text("".join(f"{name} {hash_of(key)}\n" for name, key in keys.items()))
+    options = ("--name", "clock", "--callers", root / "compose/callers/callers.yaml", "--token-file", tmp_path / "tokens")
+    with Bridge(zoo("echo"), *options) as bridge:
+        port = bridge.url.rpartition(":")[2]
+        (root / "compose/.env").write_text(f"MCP_PORT={port}\nBRIDGE_TOKEN={keys['operator']}\nLITELLM_MASTER_KEY=sk-1234567890\n")
+        remember(Project(root), LastUp("embedded", ("clock",), {}, "1.77.3"))
+        added, removed = types("caller", "add", "bob"), types("caller", "remove", "alice")
+
+    is_told = "groups" not in names
+    assert ("callers.groups: nobody can be this caller" in added) == ("callers.groups: nobody" in removed) == is_told
+    assert ("It counts at the next `mcp-bridge up`" if is_told else "It counts within seconds") in added
+    assert ("ends, at the next `mcp-bridge up`" if is_told else "ends, within seconds") in removed
 
 
 def test_the_first_caller_of_a_fleet_that_has_no_file_of_its_own(types, root):

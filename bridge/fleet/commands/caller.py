@@ -4,6 +4,7 @@ bridges read who there is again within seconds."""
 import argparse
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bridge.callers.tokens import hash_of
@@ -11,8 +12,9 @@ from bridge.fleet import callers
 from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.columns import columns
-from bridge.fleet.commands.common import load, progress, short_path
-from bridge.fleet.engines import EngineError, choice, remembered
+from bridge.fleet.commands.common import load, progress, short_path, with_made_keys
+from bridge.fleet.engines import Engine, EngineError, choice, remembered
+from bridge.fleet.environment import Environment
 from bridge.fleet.fleet_file import FleetFile
 from bridge.fleet.load import FLEET
 from bridge.fleet.model import Fleet
@@ -23,6 +25,7 @@ from bridge.settings import UsageError
 
 ACTIONS = ("add", "list", "rotate", "remove")
 BYTES = 32
+AT_NEXT_UP = "at the next `mcp-bridge up`"
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -110,8 +113,7 @@ def _add(project: Project, name: str, may: list[str], team: str) -> int:
         print("LiteLLM keeps its key; whoever comes through it without a key of their own may do this from now on")
         return 0
     key = _new_key()
-    _write(project, file.with_caller(name, {"token_sha256": hash_of(key).removeprefix("sha256:")} | rights))
-    _show(project, name, key)
+    _show(name, key, _write(project, file.with_caller(name, {"token_sha256": hash_of(key).removeprefix("sha256:")} | rights)))
     if not may:
         print(f"{name} may call everything; with --may time/*=execute it may what that says, and nothing else")
     return 0
@@ -122,17 +124,21 @@ def _rotate(project: Project, name: str) -> int:
     entry = _known(file, name)
     key = _new_key()
     rest = {word: value for word, value in entry.items() if word not in ("token_sha256", "token_file")}
-    _write(project, file.with_caller(name, {"token_sha256": hash_of(key).removeprefix("sha256:")} | rest))
-    _show(project, name, key)
-    print("the key before it opens nothing any more")
+    when = _write(project, file.with_caller(name, {"token_sha256": hash_of(key).removeprefix("sha256:")} | rest))
+    _show(name, key, when)
+    print(f"the key before it opens nothing any more {when}")
     return 0
 
 
 def _remove(project: Project, name: str) -> int:
     file = FleetFile(project.images / FLEET)
     _known(file, name, must_have_key=False)
-    _write(project, file.without_caller(name))
-    print(f"{name} may do nothing any more, and what it had open ends" if name != callers.LITELLM else "LiteLLM may call everything again")
+    when = _write(project, file.without_caller(name))
+    print(
+        f"{name} may do nothing any more, and what it had open ends, {when}"
+        if name != callers.LITELLM
+        else "LiteLLM may call everything again"
+    )
     return 0
 
 
@@ -154,24 +160,50 @@ def _rule(text: str) -> tuple[str, str]:
     return pattern, level
 
 
-def _write(project: Project, text: str) -> None:
-    """Both files, or none: what cannot be read is told before. Raises UsageError."""
+def _write(project: Project, text: str) -> str:
+    """Both files, or none: what cannot be read is told before. Returns when it counts. Raises UsageError."""
     path = project.images / FLEET
     with whole_or_not_at_all(path):
         write_private(path, text, (path.stat().st_mode & 0o777) if path.exists() else 0o644)
         write_shipped(project, load(project))
-    _tell_litellm(project)
-
-
-def _tell_litellm(project: Project) -> None:
-    """Its keys are those of the callers, where it has a database and runs."""
     memory = remembered(project)
-    if memory is None or not (fleet := load(project, memory.litellm, is_quiet=True)).litellm.database:
+    if memory is None:
+        return AT_NEXT_UP
+    engine, fleet = choice.engine(memory.engine, project, progress()), load(project, memory.litellm, is_quiet=True)
+    _tell_litellm(project, engine, fleet)
+    if why := _refusal(engine, fleet.only(memory.names), with_made_keys(engine, environments.read(project))):
+        print(f"what runs does not take it, and goes on with the callers of before: {why}", file=sys.stderr)
+        return AT_NEXT_UP
+    return "within seconds"
+
+
+def _tell_litellm(project: Project, engine: Engine, fleet: Fleet) -> None:
+    """Its keys are those of the callers, where it has a database and runs."""
+    if not fleet.litellm.database:
         return
     try:
-        choice.engine(memory.engine, project, progress()).give_keys(fleet, environments.read(project))
+        engine.give_keys(fleet, environments.read(project))
     except EngineError as error:
         print(f"LiteLLM does not know yet, `mcp-bridge up` tells it: {error}", file=sys.stderr)
+
+
+def _refusal(engine: Engine, fleet: Fleet, environment: Environment) -> str:
+    """Why a bridge that runs does not take the callers of now: it may be of an earlier version. One that does not answer reads them when it starts."""
+    from bridge.fleet.ask import Http, NoResponse  # start-up time: it brings an HTTP client
+    from bridge.fleet.engines.readiness import AT_ONCE, token  # as above
+
+    urls, headers = engine.urls(fleet, environment), token(environment)
+
+    def asked(url: str) -> str:
+        try:
+            answer = http.post(f"{url}/-/reload", None, headers)
+        except NoResponse:
+            return ""
+        return str(answer.json().get("error", answer.words)) if answer.status == 400 else ""
+
+    with Http() as http, ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(asked, [urls.mcps] if engine.name == "embedded" else [urls.of(stanza) for stanza in fleet.sidecars])
+        return next(filter(None, found), "")
 
 
 def _new_key() -> str:
@@ -180,9 +212,8 @@ def _new_key() -> str:
     return f"sk-{token_urlsafe(BYTES)}"  # LiteLLM takes no other keys
 
 
-def _show(project: Project, name: str, key: str) -> None:
+def _show(name: str, key: str, when: str) -> None:
     print(key)
-    when = "counts within seconds" if remembered(project) else "counts at the next `mcp-bridge up`"
     print(
-        f"that is {name}'s key, shown this once: only its hash is kept, in images/{FLEET}. It {when}. `mcp-bridge connect CLIENT --as {name}` says where it goes"
+        f"that is {name}'s key, shown this once: only its hash is kept, in images/{FLEET}. It counts {when}. `mcp-bridge connect CLIENT --as {name}` says where it goes"
     )
