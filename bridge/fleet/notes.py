@@ -33,7 +33,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted and not _waits(best, lacking)
+                if wanted and not _waits(best, lacking) and not _asked(draft, lacking)
                 else []
             ),
             *_with_a_name(best),
@@ -59,7 +59,16 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if wanted := needs.not_in_a_package(best, draft.apt):
         return f"it did not start: {wanted}"
     without = "" if needs.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
-    return f"it did not start{without}: {'it wants to reach that at its start' if _waits(best, lacking) else _with_its_file(needs.last_words(best))}"
+    if _waits(best, lacking):
+        return f"it did not start{without}: it wants to reach that at its start"
+    asked = _asked(draft, lacking)
+    about = f"at its start it asks {asked}, which the trial keeps from it: " if asked else ""
+    return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
+
+
+def _asked(draft: Draft, lacking: list[str]) -> str:
+    """Whom it asked before it ended, where it had only a made-up key for him."""
+    return draft.reached[0] if lacking and draft.reached else ""
 
 
 def _waits(best: Seen, lacking: list[str]) -> bool:

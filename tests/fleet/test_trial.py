@@ -1180,6 +1180,19 @@ def test_a_server_elsewhere_is_told_where_the_package_starts_none():
     assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url https://mcp.site.io/mcp` adds that")
 
 
+def test_who_asks_somebody_at_his_start_with_a_made_up_key_is_told_so_and_nothing_of_other_variables():
+    draft = Draft("it", secrets=("SITE_KEY",), reached=("api.site.io",), why={"egress": ""})
+    ended = seen(words=["TypeError: cannot read 'status' of undefined"], started=0.0)
+
+    told = notes.of_one_that_did_not_start(draft, ended, ["SITE_KEY"], ["API_URL"])
+
+    assert told[0] == (
+        "it did not start without a real SITE_KEY: at its start it asks api.site.io, which the trial keeps from it: "
+        "TypeError: cannot read 'status' of undefined"
+    )
+    assert not any("API_URL" in one for one in told)
+
+
 def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
     it = seen(words=["Error: no credentials"], started=0.0, login="npx it-mcp auth", home=".it-mcp/tokens.json")
     draft = mends.with_home(Draft("it", {"npm": "it@1"}, ("it",), why={"egress": ""}), it)
