@@ -22,7 +22,7 @@ A_KEYS_FILE = re.compile(
 )
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
-OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND|REGION)$")
+OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
 HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]", re.IGNORECASE)
 MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_")
 ON_A_DESK = re.compile(r"/Applications/|Program Files|\.(?:exe|dylib|dll|so|app)$|/bin/", re.IGNORECASE)
@@ -181,7 +181,7 @@ def _has_a_default(one: Variable) -> bool:
 def _would_find_itself(one: Variable, every: list[Variable]) -> bool:
     """An address that everybody sets (or that is only told, where no configuration is shown), and that would be that of the container itself
     where nobody does."""
-    is_set = one["first"] or not any(other["shown"] for other in every)
+    is_set = one["first"]
     return is_set and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
 
 

@@ -242,8 +242,18 @@ npm error 404 tarball, folder, http url, or git url.
     )
 
 
-def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch):
-    story = "error: No solution found\n  cause: Because old>=1.4.0,<=1.4.4 has no usable wheels and only the following versions of old are available: old<=1.4.4"
+@pytest.mark.parametrize(
+    "cause, what",
+    [
+        (
+            "Because old>=1.4.0,<=1.4.4 has no usable wheels and only the following versions of old are available: old<=1.4.4",
+            "old>=1.4.0,<=1.4.4",
+        ),
+        ("Because all versions of old-setup have no usable wheels and it>=1.0 depends on old-setup, we can conclude", "old-setup"),
+    ],
+)
+def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch, cause, what):
+    story = f"error: No solution found\n  cause: {cause}"
 
     def compiled(*_):
         raise Failed(["uv"], 1, story)
@@ -252,7 +262,7 @@ def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch):
     with pytest.raises(lock.NoWheel) as raised:
         lock._resolve("it", ["it==1.0"], "3.13")
 
-    assert raised.value.reason == "it: it cannot be had, because old>=1.4.0,<=1.4.4 has no usable wheels"
+    assert raised.value.reason == f"it: it cannot be had, because {what} has no usable wheels"
 
 
 @pytest.mark.parametrize(

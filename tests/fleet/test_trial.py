@@ -131,10 +131,26 @@ def test_a_tool_that_tells_the_environment_is_no_proof():
         ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["test"]}, False),
         ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),
         ({"odd": True}, {"odd": "test"}, False),
+        (
+            {"from_airport": {"type": "string"}, "departure_date": {"type": "string"}},
+            {"from_airport": "JFK", "departure_date": "2026-01-02"},
+            False,
+        ),
+        ({"latitude": {"type": "number", "minimum": -90}, "long": {"type": "number"}}, {"latitude": 51.5, "long": -0.1}, False),
     ],
 )
 def test_arguments_are_those_of_the_schema_or_a_guess_that_it_accepts(properties, arguments, said):
     assert sample({"type": "object", "required": list(properties), "properties": properties}) == (arguments, said)
+
+
+def test_an_example_in_a_description_is_no_guess():
+    schema = {
+        "required": ["place", "when"],
+        "properties": {"place": {"type": "string", "description": "a code, e.g. 'LAX'"}, "when": {"type": "string"}},
+    }
+
+    assert sample(schema, "Looks.\n\nArgs:\n    when: the day (for example `2027-01-02`)") == ({"place": "LAX", "when": "2027-01-02"}, True)
+    assert sample(schema) == ({"place": "LAX", "when": "test"}, False)
 
 
 def test_a_schema_that_refers_to_itself_has_an_end():
@@ -269,6 +285,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             "at its start it tries updates.example.org, and works without",
         ),
         (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
+        (seen(made("look") | {"said": False}), False, False, "(1 of them with guesses, which may have been refused: true if they"),
         (seen(made("look", "no")), True, True, "it has a key or an address"),
         (
             seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST"]),

@@ -34,6 +34,12 @@ NO_KEY = re.compile(
 )
 A_PID = re.compile(r"(^|_)(pid|process_?id)$", re.IGNORECASE)
 NOBODYS_PID = 99_999_999  # 1 would be the trial itself: there are servers that end processes
+NUMBERS = (
+    (re.compile(r"(^|_)lat(itude)?($|_)", re.IGNORECASE), 51.5),
+    (re.compile(r"(^|_)(lon|lng|long|longitude)($|_)", re.IGNORECASE), -0.1),
+    (re.compile(r"(^|_)year($|_)", re.IGNORECASE), 2025),
+)
+EXAMPLE = re.compile(r"(?:\be\.g\.?,?|\bfor example[,:]?|\bsuch as|\bexamples?:)\s*[\"'`]([^\"'`\n]{1,80})[\"'`]", re.IGNORECASE)
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 
@@ -62,7 +68,7 @@ def _call(tool: dict[str, Any]) -> tuple[tuple[bool | int, ...], Call] | None:
     certain = hints.get("readOnlyHint") is True
     harms = not certain and (hints.get("destructiveHint") is True or bool(CHANGES.search(words)))
     reads = certain or (not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None)
-    arguments, said = sample(tool.get("inputSchema"))
+    arguments, said = sample(tool.get("inputSchema"), str(tool.get("description") or ""))
     shy = bool(TELLS_TOO_MUCH.search(words))
     return (harms, shy, not said, not certain, not reads, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
 
@@ -72,14 +78,25 @@ def with_underscores(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
 
 
-def sample(schema: Any) -> tuple[dict[str, Any], bool]:
-    """Arguments that a schema accepts, as few as may be, and whether the schema itself gives them."""
+def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
+    """Arguments that a schema accepts, as few as may be, and whether the schema itself gives them, or what is said `about` its tool."""
     root = schema if isinstance(schema, dict) else {}
     arguments, said = {}, True
     for name in root.get("required") or []:
-        arguments[name], is_said = _value(str(name), (root.get("properties") or {}).get(name), root)
+        part = (root.get("properties") or {}).get(name)
+        arguments[name], is_said = _value(str(name), part, root)
+        if not is_said and isinstance(arguments[name], str) and (example := _example(str(name), part, about)):
+            arguments[name], is_said = example, True
         said = said and is_said
     return arguments, said
+
+
+def _example(name: str, schema: Any, about: str) -> str:
+    """What a description has in quotes: "IATA code (e.g. 'JFK')". Of a tool's it is the line that begins with the name."""
+    described = str(schema.get("description") or "") if isinstance(schema, dict) else ""
+    line = next((line for line in about.splitlines() if re.match(rf"\W*{re.escape(name)}\b", line)), "")
+    found = EXAMPLE.search(described) or EXAMPLE.search(line)
+    return found[1] if found else ""
 
 
 def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tuple[Any, bool]:
@@ -104,7 +121,8 @@ def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tupl
     kind = next((one for one in kind if one != "null"), None) if isinstance(kind, list) else kind
     match kind:
         case "integer" | "number":
-            return NOBODYS_PID if A_PID.search(name) else schema.get("minimum", 1), False
+            known = next((number for pattern, number in NUMBERS if pattern.search(name)), 1)
+            return NOBODYS_PID if A_PID.search(name) else schema.get("minimum", 1) if known == 1 else known, False
         case "boolean":
             return False, False
         case "array":
@@ -129,6 +147,9 @@ def _text(name: str, schema: dict[str, Any]) -> str:
         ("path|file|dir|folder", "/tmp"),
         ("domain|host", "example.com"),
         ("lang", "en"),
+        ("airport|iata|origin|destination|departure|arrival", "JFK"),
+        ("symbol|ticker", "AAPL"),
+        ("city|location|place|address", "London"),
         ("country", "US"),
         ("currency", "EUR"),
         ("sql|statement", "SELECT 1"),

@@ -115,8 +115,12 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(False, "it did not start, and did not try to reach anything")
     if not report["calls"]:
         return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
+    guesses = sum(not call["said"] for call in report["calls"])
+    doubt = f" ({guesses} of them with guesses, which may have been refused: true if they reach beyond)" if guesses and not tried else ""
     return Egress(
-        False, f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{tried}", hosts
+        False,
+        f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{doubt}{tried}",
+        hosts,
     )
 
 
