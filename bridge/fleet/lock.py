@@ -81,7 +81,7 @@ def lock_bridge(project: Project, upgrade: bool = False) -> list[str]:
     changed = []
     for path, wanted in _shared(project).items():
         if upgrade or not _says(project.root / path, shared_header(wanted)):
-            _tell(f"locking {path}")
+            tell(f"locking {path}")
             changed += write(project.root, [File(path, shared_header(wanted) + _resolve(path, wanted, OLDEST))])
     return changed
 
@@ -192,7 +192,7 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
         if contained.is_there()
         else "; what has no wheel is built on this machine, as you"
     )
-    _tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
+    tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
     try:
         lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build, as_of)
     except CannotLock:
@@ -299,7 +299,7 @@ def _uv() -> list[str]:
 
 
 def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[File]:
-    _tell(f"locking {name}")
+    tell(f"locking {name}")
     try:
         node = packages.node()
         with tempfile.TemporaryDirectory() as folder:
@@ -377,7 +377,7 @@ def _check_digests(name: str, binary: Binary) -> None:
     """Is what is fetched what the stanza says? The stanza is the lock of such a binary."""
     for arch, expected in binary.sha256.items():
         url = binary.url.replace("{arch}", arch)
-        _tell(f"checking {name}: {url}")
+        tell(f"checking {name}: {url}")
         actual = digest(url)
         if actual != expected:
             raise CannotLock(f"{name}: {url} has sha256 {actual}, but binary.sha256.{arch} says {expected}")
@@ -395,5 +395,6 @@ def digest(url: str) -> str:
     return summed.hexdigest()
 
 
-def _tell(what: str) -> None:
+def tell(what: str) -> None:
+    """What goes on, or was found out, while somebody waits."""
     print(what, file=sys.stderr, flush=True)

@@ -5,7 +5,6 @@ again, and stays with the reason beside it. All of it comes from what was seen a
 """
 
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from math import inf
 
 from bridge.fleet import eras, notes, secret_values
 from bridge.fleet.draft import Draft, comment, references
-from bridge.fleet.lock import CannotLock
+from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.mends import (
     A_FEW,
     DATA,
@@ -86,7 +85,7 @@ def proved(
                     return replace(proof, notes=[*proof.notes, *filter(None, [vain])])
         except NotTried as why:
             if draft.build and (headers := [one for one in needs.headers(why.printed) if one not in draft.apt]):
-                _tell(f"{draft.name}: it is compiled with {', '.join(headers)} from Debian; trying that")
+                tell(f"{draft.name}: it is compiled with {', '.join(headers)} from Debian; trying that")
                 draft = replace(draft, apt=(*draft.apt, *headers))
                 continue
             if bare is None:
@@ -98,7 +97,7 @@ def proved(
         tried.update(added)
         until = until if older else time.monotonic() + PATIENCE
         older += added
-        _tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
+        tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
         try:
             draft = lock(other)
         except CannotLock:
@@ -112,11 +111,11 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
     addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""
     if packages:
         tried.update(packages)
-        _tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
+        tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
         return replace(draft, apt=(*draft.apt, *packages))
     if addon and addon not in tried:
         tried.add(addon)
-        _tell(f"{draft.name}: {addon} must be compiled; trying that, without network")
+        tell(f"{draft.name}: {addon} must be compiled; trying that, without network")
         return replace(draft, build=True)
     return None
 
@@ -155,7 +154,7 @@ def _may_be(check: Callable[[Draft], Stanza], draft: Draft) -> bool:
     try:
         check(draft)
     except UsageError as why:
-        _tell(f"{why}: going on without")
+        tell(f"{why}: going on without")
         return False
     return True
 
@@ -247,7 +246,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
     if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
-        _tell(
+        tell(
             f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network"
         )
         opened = _with_network(table, stanza, values, closed)
@@ -298,7 +297,3 @@ def _with_network(table: Bench, stanza: Stanza, values: dict[str, str], closed: 
     if closed.report["started"]:
         return table.watch(stanza, values, findings.worth_a_try(closed), is_open=True)
     return table.watch(stanza, values, [], is_open=True)
-
-
-def _tell(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)

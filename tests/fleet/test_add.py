@@ -12,6 +12,7 @@ from bridge.cli import main
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop, lock, origins, secret_values
 from bridge.fleet import environment as environments
+from bridge.fleet.commands.add import summary
 from bridge.fleet.draft import Draft, executable, holds_secret, is_blank, is_secret, stanza_name
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
@@ -506,9 +507,9 @@ def test_two_mcps_that_call_different_keys_the_same_each_get_their_own(project):
         "TWO_2_API_KEY",
         "BLANK_API_KEY",
     )
-    assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in add.summary(project, two, True)
-    assert "TWO_2_API_KEY: its value is in compose/.env" in add.summary(project, two, True)
-    assert "s2" not in add.summary(project, two, True) + two.path.read_text()
+    assert "API_KEY is taken by another value: here it is TWO_2_API_KEY" in summary(project, two, True)
+    assert "TWO_2_API_KEY: its value is in compose/.env" in summary(project, two, True)
+    assert "s2" not in summary(project, two, True) + two.path.read_text()
 
 
 def test_a_value_of_the_operator_or_of_the_fleet_is_never_given_to_a_new_mcp(project):
@@ -611,7 +612,7 @@ def test_a_value_that_is_no_line_becomes_a_file_that_only_its_owner_reads(projec
 
     assert (project.secrets / "A_KEY").read_text() == "two\nlines" and not project.env_file.exists()
     assert os.stat(project.secrets / "A_KEY").st_mode & 0o777 == 0o600
-    assert "A_KEY: its value is in compose/secrets/A_KEY" in add.summary(project, made, True)
+    assert "A_KEY: its value is in compose/secrets/A_KEY" in summary(project, made, True)
 
 
 def test_a_value_that_can_stand_nowhere_is_refused_in_one_line(project):
@@ -747,7 +748,7 @@ def test_a_server_that_dies_when_it_is_tried_has_its_last_words_without_its_secr
     (made,) = add.Adding(project, keep=True).all_of(file)
 
     assert made.path and "it did not start: no access with ${A_KEY}" in made.notes
-    assert "s1" not in add.summary(project, made, True)
+    assert "s1" not in summary(project, made, True)
 
 
 def test_where_nothing_can_contain_it_nothing_runs_unless_that_is_allowed(project, monkeypatch):
@@ -842,7 +843,7 @@ def test_who_says_too_little_is_told_the_command_that_was_meant(project, capsys,
     ],
 )
 def test_without_a_name_an_mcp_is_called_as_its_package(package, name):
-    assert add._name_of(package) == name
+    assert add.name_of(package) == name
 
 
 @pytest.mark.parametrize(

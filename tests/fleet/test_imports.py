@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop, origins
 from bridge.fleet import environment as environments
+from bridge.fleet.commands.add import summary
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.engines import served
 from bridge.fleet.load import read_stanza
@@ -695,7 +696,7 @@ def test_nothing_of_it_is_on_the_disk_or_on_the_screen(tmp_path, capsys, monkeyp
 
     every = add.Adding(project, trial=False, keep=True).all_of(file)
 
-    printed = "\n".join(add.summary(project, added, True) for added in every) + "".join(capsys.readouterr())
+    printed = "\n".join(summary(project, added, True) for added in every) + "".join(capsys.readouterr())
     written = {
         path: path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "secrets" and path.name != ".env"
     }

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bridge.fleet import add
-from bridge.fleet.project import Project
+from bridge.fleet.commands import add as commands_add
 from bridge.fleet.registry import client, document
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
@@ -338,8 +338,9 @@ def types(tmp_path, monkeypatch):
 
     def run(*words: str):
         parser = ArgumentParser()
-        add.add_arguments(parser)
-        assert add.run(Project(tmp_path), parser.parse_args([*map(str, words), "--no-trial"]), []) == 0
+        parser.add_argument("--project", default=tmp_path)
+        commands_add.declare(parser)
+        assert commands_add.run(parser.parse_args([*map(str, words), "--no-trial"]), []) == 0
         return drafts[-1]
 
     return run
