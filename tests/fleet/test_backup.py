@@ -18,12 +18,16 @@ import termios
 from pathlib import Path
 
 import pytest
+import yaml
 from environments.debian import program
+from kinds import PYTHON
 from support import ROOT, eventually
 
 from bridge import cli
+from bridge.fleet import Fleet
 from bridge.fleet.backup import archive, database, volumes
 from bridge.fleet.engines import EngineError
+from bridge.fleet.targets import compose
 
 STANZA = "description: it\ncommand: python3 /app/it.py\nvolumes: ['notes:/data', '/srv/papers:/papers:ro']\nsecrets: [IT_KEY]\n"
 VOLUMES = "compose/state/embedded/volumes"
@@ -205,6 +209,21 @@ def test_links_and_sockets_that_lead_out_of_a_volume_are_left_out_and_told(proje
     assert types("restore", tmp_path / "x.tar", "--project", tmp_path / "new")[0] == 0
     new = tmp_path / "new" / VOLUMES / "notes"
     assert sorted(one.name for one in new.iterdir()) == ["deep", "inside"] and (new / "inside").read_text() == "a note"
+
+
+def test_no_backup_has_keys_of_the_fleets_own_and_none_comes_back(file, tmp_path, types):
+    """Those of the groups' bridge once were in it, in clear."""
+    everything = {"groups": {"all": {}}, "audit": True, "litellm": {"database": True}}
+    rendered = [yaml.safe_load(one.text) for one in compose.render(Fleet(stanzas=[PYTHON], **everything)) if one.path.endswith(".yaml")]
+    there = {name for one in rendered for name, how in (one.get("volumes") or {}).items() if how != compose.SOCKET}
+    contents = {"volumes/keys-groups.tar": hostile_volume(tarfile.REGTYPE, "operator")} | members(file)  # its manifest comes last
+    packed(tmp_path / "x.tar", contents)
+    (tmp_path / "new").mkdir()
+
+    assert {name for name in there if not volumes.NOT_OURS.fullmatch(name)} == {"clock-audit"}
+    code, said = types("restore", tmp_path / "x.tar", "--project", tmp_path / "new")
+    assert code == 0, said
+    assert [one.name for one in (tmp_path / "new" / VOLUMES).iterdir()] == ["notes"]
 
 
 def hostile_volume(kind: bytes, name: str, link: str = "") -> bytes:

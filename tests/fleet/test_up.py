@@ -12,7 +12,7 @@ from bridge.fleet import lock
 from bridge.fleet.alone import alone
 from bridge.fleet.commands import up
 from bridge.fleet.doctor import finding, machine
-from bridge.fleet.engines import EngineError, Running, Started, Urls, remembered
+from bridge.fleet.engines import EngineError, Running, Started, Urls, forget, remembered
 from bridge.fleet.environment import startable
 from bridge.fleet.files import File, write
 from bridge.fleet.project import Project, write_private
@@ -334,6 +334,15 @@ def test_what_an_mcp_needs_is_told_by_the_catalog_and_when_it_was_asked_for(proj
     said = capsys.readouterr().out
     assert "needy: needs KEY (from its maker)" in said and "poor: needs OTHER" in said
     assert [line.split()[:2] for line in said.splitlines()[1:5]] == [["a", "started"], ["b", "can"], ["needy", "needs"], ["poor", "needs"]]
+
+
+def test_an_up_after_a_down_asks_for_no_registry(project, verified, monkeypatch):
+    """All is built: it starts on a machine that has no network."""
+    assert typed() == 0
+    monkeypatch.setattr(machine, "registries", lambda patient: (finding.FAILED, "no registry answers", "go online"))
+    forget(project)
+
+    assert typed() == 0
 
 
 def test_two_at_once_the_second_is_told_of_the_first(project, verified, capsys):

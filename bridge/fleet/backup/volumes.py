@@ -5,6 +5,7 @@ Owners are those of the images' user, so that a volume of one engine can be had 
 """
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -22,11 +23,10 @@ from bridge.fleet.engines.composed import DATABASE, PROMETHEUS
 from bridge.fleet.engines.programs import Failed, end, run
 from bridge.fleet.parts import VOLUME
 from bridge.fleet.project import Project, private
-from bridge.fleet.targets.compose import READERS
 from bridge.fleet.targets.kubernetes import UID
 from bridge.settings import UsageError
 
-NOT_OURS = {DATABASE, PROMETHEUS, *(f"keys-{reader}" for reader in READERS)}  # dumped; measured anew; made anew
+NOT_OURS = re.compile(rf"{DATABASE}|{PROMETHEUS}|keys-.*")  # dumped; measured anew; secrets, and made anew
 ALONE = ("--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "0:0")
 TO_READ, TO_WRITE = ("DAC_READ_SEARCH",), ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 PATIENCE = 3600.0  # for one volume
@@ -102,7 +102,7 @@ class DockerVolumes:
         self.project_name, self.image = project_name, image
 
     def names(self) -> list[str]:
-        return sorted(name for name in of_project(self.project_name) if name not in NOT_OURS)
+        return sorted(name for name in of_project(self.project_name) if not NOT_OURS.fullmatch(name))
 
     def save(self, name: str, to: Path) -> list[str]:
         left_out = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from bridge.fleet.alone import alone
 from bridge.fleet.backup import archive, database, sealed
 from bridge.fleet.backup.archive import Manifest, why_refused
-from bridge.fleet.backup.volumes import DockerVolumes, Folders, Volumes, check, of_project
+from bridge.fleet.backup.volumes import NOT_OURS, DockerVolumes, Folders, Volumes, check, of_project
 from bridge.fleet.commands.common import load, progress
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.engines import NAMES, EngineError, Say, checkout, choice
@@ -55,7 +55,9 @@ def _restore(arguments: argparse.Namespace, project: Project, file: Path, stagin
     if not new.images.is_dir():
         raise UsageError(f"{file}: it has no stanzas")
     fleet = load(new)
-    packed = {path.name.removesuffix(".tar"): path for path in sorted(unpacked.glob("volumes/*.tar"))}
+    packed = {
+        name: path for path in sorted(unpacked.glob("volumes/*.tar")) if not NOT_OURS.fullmatch(name := path.name.removesuffix(".tar"))
+    }
     for path in packed.values():
         check(path)
     dumps = sorted(unpacked.glob("database/*.dump"))

@@ -143,7 +143,9 @@ def _started_and_proved(
 
 def _ask_the_doctor(patient: Patient, say: Say) -> None:
     """What cannot go well ends here, before anything is locked, fetched or built. Raises EngineError."""
-    is_first = remembered(patient.project) is None
+    is_first = (
+        remembered(patient.project) is None and not patient.project.last_good.exists()
+    )  # after a `down` all is built, and no network is needed
     if is_first:
         say("looking whether this machine has what the fleet needs")
     refuse(examine(patient, is_thorough=is_first))
