@@ -28,7 +28,6 @@ LONG = (
     "with_litellm/test_checklist.py",
     "with_litellm/test_newest.py",
     "with_litellm/test_callers_through.py",
-    "with_litellm/test_secrets_of_callers.py",
     "parity/test_parity.py",
     "fleet/test_update.py",
     "fleet/test_add.py",

@@ -1,4 +1,5 @@
-"""Callers with keys of their own at the bridge, through the real LiteLLM: each way that its versions have to pass a key on.
+"""Callers with keys of their own at the bridge, through the real LiteLLM: each way that its versions have to pass a key on, and callers' own
+credentials for a stdio server, as docs/callers.md says of its versions.
 
 Who called is what the audit says, not what LiteLLM believes.
 """
@@ -38,8 +39,21 @@ def bridge(tmp_path_factory):
         yield bridge
 
 
+@pytest.fixture(scope="module")
+def keeper(tmp_path_factory):
+    """A bridge with a folder of callers' own values."""
+    folder = tmp_path_factory.mktemp("values")
+    (folder / "tokens").write_text(f"gateway {TOKENS['litellm']}\nalice {TOKENS['alice']}\n")
+    (folder / "values").mkdir()
+    (folder / "values" / "alice").write_text("alices-own\n")
+    sources = ["--caller-secret", "API_KEY=header:X-Api-Value", "--caller-secret", f"API_KEY={folder / 'values'}"]
+    key = {"authorization": f"Bearer {TOKENS['litellm']}"}
+    with Bridge(zoo("echo"), "--profile", "litellm", *sources, "--token-file", folder / "tokens", headers=key) as bridge:
+        yield bridge
+
+
 @pytest.fixture(scope="module", params=PYTHONS)
-def proxy(request, bridge):
+def proxy(request, bridge, keeper):
     """It has its own key for one way in of each transport, and hands its callers' keys on."""
     kinds = {"zoo": {"auth_type": "bearer_token", "authentication_token": TOKENS["litellm"]}}
     if request.param == "newest":
@@ -49,6 +63,11 @@ def proxy(request, bridge):
         for kind, settings in kinds.items()
         for transport, path in PATHS.items()
     }
+    own = {"auth_type": "bearer_token", "authentication_token": TOKENS["litellm"]}
+    if request.param == "newest":
+        # With auth_type bearer_token it refuses a call whose caller sends another header than Authorization for the server.
+        own = {"auth_type": "none", "static_headers": {"X-API-Key": TOKENS["litellm"]}, "extra_headers": ["x-api-value"]}
+    servers["keeper"] = {"url": f"{keeper.url}/mcp", "transport": "http", **own}  # as the fleet writes it
     with LiteLLM(PYTHONS[request.param](), {"mcp_servers": servers}) as proxy:
         proxy.version = request.param
         yield proxy
@@ -141,3 +160,26 @@ def test_who_asks_too_often_is_told_so_and_the_gateway_goes_on(proxy, bridge):
         assert proxy.version == "1.77.3" or result["isError"]  # 1.77.3 loses the flag
         assert proxy.alive()
         assert outcome(proxy, bridge, server, "add") == ("litellm", "ok")
+
+
+def said(proxy: LiteLLM, **headers: str) -> str:
+    """What a call says with these headers: the value that its child has, or the bridge's words."""
+    proxy.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    status, result = proxy.call("keeper-env", {}, 30)
+    assert status == 200 and "content" in result, (status, result)
+    told = words(result)
+    return str(json.loads(told).get("API_KEY")) if told.startswith("{") else told
+
+
+def test_a_callers_key_is_passed_on_and_the_folder_has_its_value(proxy):
+    for given in (TOKENS["alice"], f"Bearer {TOKENS['alice']}"):
+        assert said(proxy, x_mcp_keeper_authorization=given) == "alices-own"
+        assert "API_KEY: send it in the header x-api-value" in said(proxy)
+    assert proxy.alive()
+
+
+@pytest.mark.parametrize("proxy", ["newest"], indirect=True)
+def test_the_newest_passes_any_header_to_the_server_it_is_for(proxy):
+    assert said(proxy, x_mcp_keeper_x_api_value="sent-1") == "sent-1"
+    assert said(proxy, x_api_value="sent-2") == "sent-2"
+    assert said(proxy, x_mcp_keeper_authorization=f"Bearer {TOKENS['alice']}", x_api_value="sent-3") == "sent-3"
