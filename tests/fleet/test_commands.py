@@ -307,6 +307,11 @@ def test_compose_where_docker_can_do_it_and_embedded_elsewhere(project, monkeypa
     if says:
         with pytest.raises(EngineError):
             chosen_for("compose")
+        project.compose.mkdir()
+        project.env_file.write_text("COMPOSE_PROJECT_NAME=mcp-1a2b3c\n")
+        with pytest.raises(EngineError):  # what the fleet of this folder keeps is Docker's: no other one is begun beside it unasked
+            chosen_for("")
+        assert choice.choose("embedded", project, said.append)[0].name == "embedded"
 
 
 @pytest.mark.parametrize(

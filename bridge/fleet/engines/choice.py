@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from bridge.fleet.engines import Engine, EngineError, LastUp, Say, remembered
+from bridge.fleet.engines import Engine, EngineError, LastUp, Say, checkout, remembered
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 from bridge.settings import UsageError
@@ -32,10 +32,15 @@ def choose(asked: str, project: Project, say: Say) -> tuple[Engine, bool]:
         if why := chosen.unavailable():
             raise EngineError(why)
         return chosen, False
-    compose = engine("compose", project, say)
+    compose, name = engine("compose", project, say), checkout.said_name(project)
     if why := compose.unavailable():
+        if name:
+            raise EngineError(
+                f"{why}\nthis folder's fleet ({name}) was Docker's before, and what it keeps is there: start Docker, "
+                "or begin without all that by --engine embedded"
+            )
         return _instead(why, project, say), False
-    return compose, True
+    return compose, not name
 
 
 def with_what_it_needs(chosen: Engine, may_be_another: bool, project: Project, fleet: Fleet, names: Collection[str], say: Say) -> Engine:
