@@ -122,6 +122,8 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         way = (
             f"`apt: [{', '.join(packages)}]` gives it what Debian has"
             if packages
+            else "Debian has no package of that name: let it run where that is, behind `mcp-bridge serve`, and add it by --url"
+            if "apt" in draft.why
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"

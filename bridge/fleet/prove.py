@@ -90,7 +90,7 @@ def proved(
                 continue
             if bare is None:
                 return Proof(draft, notes=[f"not tried: {why}"])
-            draft, bare = replace(bare, why=bare.why | ({"build": str(why)} if draft.build else {})), None
+            draft, bare = replace(bare, why=bare.why | {"build" if draft.build else "apt": str(why)}), None
             continue
         base, words = draft, needs.last_words(seen)
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]

@@ -1274,7 +1274,7 @@ def test_a_package_that_has_no_wheel_itself_is_refused_with_the_reason(monkeypat
 
 def test_what_cannot_be_built_is_tried_without(monkeypatch):
     """The Debian package may not be to be had: the server is tried all the same."""
-    tables, absent = [], seen(made("look"), made("log", "spawn git ENOENT"))
+    tables, absent = [], seen(made("look"), made("draw", "spawn mmdraw ENOENT"))
 
     @contextmanager
     def bench(project, stanza, where, asked):
@@ -1288,8 +1288,9 @@ def test_what_cannot_be_built_is_tried_without(monkeypatch):
 
     proof = prove.proved(None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
 
-    assert tables == [[], ["git"], []]
+    assert tables == [[], ["mmdraw"], []]
     assert (proof.draft.apt, proof.called) == ((), True)
+    assert any("it starts mmdraw, which its image has not: Debian has no package of that name" in note for note in proof.notes)
 
 
 @pytest.mark.parametrize("words, command", [("Error: no account", ("it",)), ("Error: it reads it.toml", ("it", "run"))])
