@@ -382,6 +382,8 @@ def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_t
 
     assert mends.with_storage(Draft("it"), it).volumes == (("it-opt-server-lib-it-logs:/opt/server/lib/it/logs",) if beside else ())
     assert bool(findings.storage(it).inside) is not beside
+    started = seen(words=words)  # who started anyhow can do without its logs
+    assert not mends.with_storage(Draft("it"), started).volumes and not findings.storage(started).inside
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ CACHES = re.compile(
     r"(^|/)([\w.-]*caches?|\.npm|\.local/state|\.config/(configstore|mcp-bridge|matplotlib)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
     re.IGNORECASE,
 )
+NOTHING = re.compile(r"(?!)")
 UNPACKED = re.compile(
     r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied",
     re.IGNORECASE,
@@ -259,7 +260,8 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     ]
     denied = [path for path in _denied(report) if not path.startswith(tuple(f"{place}/" for place in kept)) and path not in kept]
     places = tuple(dict.fromkeys(filter(None, map(place_of, denied))))
-    inside = next((path for path in denied if path.startswith("/opt/server/")), "")
+    needless = CACHES if report["started"] else NOTHING
+    inside = next((path for path in denied if path.startswith("/opt/server/") and not needless.search(path)), "")
     unpacks = not report["started"] and any(UNPACKED.search(line) for line in report["words"])
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
@@ -277,7 +279,8 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
 
 def _to_be_made(report: Report, inside: str) -> tuple[str, ...]:
     """The folder, where making one was what was denied (in the words of Python's stacks, and of Node)."""
-    text = "\n".join([*report["words"], *(call["complaint"] for call in report["calls"])])
+    words = [] if report["started"] else report["words"]  # who started anyhow can do without
+    text = "\n".join([*words, *(call["complaint"] for call in report["calls"])])
     is_made = f"mkdir '{inside}'" in text or re.search(rf"in (?:mkdir|makedirs)\b[^/]*?{re.escape(inside)}", text, re.DOTALL)
     return (inside,) if is_made else ()
 
