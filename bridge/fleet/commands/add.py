@@ -3,13 +3,13 @@
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from bridge.fleet import secret_values
 from bridge.fleet.add import Added, Adding, name_of
+from bridge.fleet.commands.common import asked
 from bridge.fleet.launchers import OF_A_PACKAGE
 from bridge.fleet.project import Project
 from bridge.fleet.registry import client, document, mcpb
@@ -100,8 +100,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         kind = given[0] if given else "command"
         value = getattr(arguments, kind) if given else ""
         name, transport, token = arguments.name or name_of(value), arguments.transport or "", arguments.token_env or ""
-        asked = Asked(name, value, tuple(command), arguments.build, transport, token, arguments.path)
-        every = [adding.one(kind, asked, variables)]
+        wanted = Asked(name, value, tuple(command), arguments.build, transport, token, arguments.path)
+        every = [adding.one(kind, wanted, variables)]
     for added in every:
         print(summary(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
@@ -129,15 +129,9 @@ def _check_source(name: str, given: list[str], command: list[str]) -> None:
 
 def _may_run_here(project: Project, arguments: argparse.Namespace) -> bool:
     """Asked, where code of strangers would run with nothing around it."""
-    if arguments.url or (arguments.no_trial and not arguments.build) or attempt.place(project, False) or not sys.stdin.isatty():
+    if arguments.url or (arguments.no_trial and not arguments.build) or attempt.place(project, False):
         return False
-    print(
-        "No Docker answers here: what is added is tried on this machine, as you, with nothing around it. Do that? [y/N] ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return asked("No Docker answers here: what is added is tried on this machine, as you, with nothing around it. Do that? [y/N] ")
 
 
 def _published(path: Path) -> dict[str, Any] | mcpb.Bundle | None:

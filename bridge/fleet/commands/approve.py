@@ -5,7 +5,7 @@ import sys
 
 from bridge.fleet.approved import NotListed, tools
 from bridge.fleet.ask import Http
-from bridge.fleet.commands.common import declare_names, running_fleet
+from bridge.fleet.commands.common import asked, declare_names, running_fleet
 from bridge.fleet.engines.readiness import token
 from bridge.fleet.files import File, write
 from bridge.fleet.project import Project
@@ -57,16 +57,9 @@ def _one(project: Project, stanza: Stanza, listed: list[dict[str, object]], is_s
             "\n".join([f"{stanza.name}:" + (" nothing was approved before" if before is None else ""), *(f"  {line}" for line in lines)])
         )
     )
-    if not is_sure and not _asked(f"Approve these {len(now.digests)} tools of {stanza.name}? [y/N] "):
+    if not is_sure and not asked(f"Approve these {len(now.digests)} tools of {stanza.name}? [y/N] "):
         print(f"{stanza.name}: not approved" + ("" if sys.stdin.isatty() else " (nobody is there to be asked: --yes)"))
         return False
     write(project.root, [File(f"images/{stanza.name}/{FILE}", now.text())])
     print(f"{stanza.name}: {len(now.digests)} tools approved (images/{stanza.name}/{FILE})")
     return True
-
-
-def _asked(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

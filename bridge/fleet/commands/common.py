@@ -66,6 +66,14 @@ def progress(began: float | None = None) -> Say:
     return lambda text: print(f"{time.monotonic() - start:6.1f} s  {text}", file=sys.stderr, flush=True)
 
 
+def asked(question: str) -> bool:
+    """Whether somebody is there and says yes."""
+    if not sys.stdin.isatty():
+        return False
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def short_path(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))

@@ -12,7 +12,7 @@ from bridge.fleet import Fleet
 from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.approved import NotListed
-from bridge.fleet.commands.common import chosen, declare_names, load, progress, with_made_keys
+from bridge.fleet.commands.common import asked, chosen, declare_names, load, progress, with_made_keys
 from bridge.fleet.commands.up import again
 from bridge.fleet.engines import EngineError, Say, choice, remembered
 from bridge.fleet.engines.composed import LITELLM
@@ -203,10 +203,3 @@ def told_why(name: str, why: Stays) -> bool:
     """Whether that is nothing to worry about."""
     print(printable(f"{name}: stays as it is: {why}" if why.is_trouble else f"{name}: {why}"))
     return not why.is_trouble
-
-
-def asked(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
