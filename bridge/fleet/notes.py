@@ -12,6 +12,7 @@ from bridge.fleet.parts import REFERENCE
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
 from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.published import SURELY_BY_HAND
 from bridge.protocol.tool_checks import oddities
 
 MOST_ODD = 3  # tools that models may refuse, which are told one by one
@@ -37,7 +38,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
                 else []
             ),
             *_with_a_name(best),
-            *_login(best),
+            *_login(draft, best),
             *filter(None, [draft.why.get("program"), draft.why.get("instead")]),
             _egress(draft),
         ]
@@ -128,13 +129,15 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"
     if not draft.smoke:
-        yield from _login(closed)
+        yield from _login(draft, closed)
     if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):
         yield f"some of its calls want an account or a key: {account}"
 
 
-def _login(seen: Seen) -> Iterator[str]:
-    if command := seen.report["login"]:
+def _login(draft: Draft, seen: Seen) -> Iterator[str]:
+    command = seen.report["login"]
+    has_a_key = bool(set(draft.secrets) - set(draft.optional))  # which is what a setup would ask for
+    if command and not (has_a_key and not SURELY_BY_HAND.search(command)):
         kept = seen.report["home"]
         place = kept.rpartition("/")[0] or kept
         brings = (

@@ -1221,6 +1221,17 @@ def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
     assert any("`npx it-mcp auth`" in line and "/your/home/.it-mcp:/data/.it-mcp" in line for line in told)
 
 
+def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():
+    setup = published.login("```\nnpx it-mcp setup\n```\n1. **Authenticate** your account", ["it-mcp"])
+    it = seen(words=["Error: no credentials"], started=0.0, login=setup)
+
+    def told(draft):
+        return any("npx it-mcp setup" in line for line in notes.of_one_that_did_not_start(draft, it, [], []))
+
+    assert told(Draft("it", why={"egress": ""}))
+    assert not told(Draft("it", secrets=("IT_KEY",), why={"egress": ""}))
+
+
 def test_a_program_that_its_code_starts_and_its_readme_names_is_told_with_its_debian_package():
     it = seen(made("look"), starts=["ffmpeg", "kubectl", "create"])
 

@@ -95,7 +95,7 @@ A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
 )  # which it writes itself into
-A_LOGIN = re.compile(r"\boauth\b|\blog(?:s|ged)? ?in\b|\bsign(?:s|ed)? ?in\b|\bauthenticat", re.IGNORECASE)
+A_LOGIN = re.compile(r"\boauth\b|\blog(?:s|ged)? ?in\b|\bsign(?:s|ed)? ?in\b|\bauthenticat|\baccess token\b", re.IGNORECASE)
 IN_HOME = re.compile(r"(?:~|\$HOME|\$\{HOME\})/((?:\.[\w.-]+|[\w.-]*mcp[\w.-]*)(?:/[\w.@-]+)*)")
 KEEPS = re.compile(
     r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
@@ -239,8 +239,8 @@ def login(readme: str, names: Collection[str]) -> str:
     and its programs."""
     known = {_bare(name) for name in names}
     parts = readme[:LONGEST].split("```")
-    for before, block in zip(parts[::2], parts[1::2], strict=False):
-        wanted = BY_HAND if A_LOGIN.search(before[-WIDTH:] + block) else SURELY_BY_HAND
+    for before, block, after in zip(parts[::2], parts[1::2], parts[2::2], strict=False):
+        wanted = BY_HAND if A_LOGIN.search(before[-WIDTH:] + block + after[: WIDTH // 2]) else SURELY_BY_HAND
         for line in (one[:WIDTH].strip().removeprefix("$ ") for one in block.splitlines()):
             words = line.partition("#")[0].split()
             if not all(map(A_WORD.fullmatch, words)):  # nothing that a shell would run besides is told to anybody
