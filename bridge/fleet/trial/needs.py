@@ -9,14 +9,14 @@ from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.witness import LISTENING, NAMED
+from bridge.fleet.trial.witness import AN_ERROR, LISTENING, NAMED
 
 WANTS = re.compile(
     r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
     re.IGNORECASE,
 )
 NO_VARIABLE = re.compile(
-    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_(ERROR|EXCEPTION|FOUND|FAILED|EXPORTED)$"
+    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_EXPORTED$"
     r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
 )
 # What one may set, and need not.
@@ -377,7 +377,7 @@ def _groups(line: str) -> list[list[str]]:
 
 
 def _variables(text: str) -> Iterator[str]:
-    names = [name for name in dict.fromkeys(NAMED.findall(text)) if not NO_VARIABLE.search(name)]
+    names = [name for name in dict.fromkeys(NAMED.findall(text)) if not (NO_VARIABLE.search(name) or AN_ERROR.search(name))]
     # NAME_FILE beside NAME is another way to give the same.
     return (name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names)
 

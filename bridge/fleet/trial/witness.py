@@ -68,6 +68,9 @@ EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\
 CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=(?![^\n;]*\benv\b)")
 README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its metadata
 NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+AN_ERROR = re.compile(
+    r"_(ERROR|EXCEPTION|FOUND|FAILED|FAILURE|INVALID|MISMATCH|DENIED|REFUSED|EXPIRED|UNREACHABLE|MISSING|REQUIRED)$"
+)  # its code
 # What stands before the variables of one program, where it reads all that begin so.
 PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
 SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
@@ -341,7 +344,7 @@ def variables(package: str) -> Variables:
     foreign = {one["name"] for one in said if not (one["needed"] or one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
     foreign -= _spelt(foreign, sources, own) if foreign else set()
     said = [one for one in said if one["name"] not in foreign]
-    found |= {one["name"] for one in said if one["shown"]} | (named & perhaps) - examples
+    found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
     unread = named - found - examples
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
