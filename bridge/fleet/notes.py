@@ -4,6 +4,7 @@ The last line says whether it works: called, only listed, or not started.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 
 from bridge.fleet.draft import Draft, comment, holds_secret
@@ -150,7 +151,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
 
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
     if url := seen.report["elsewhere"]:
-        yield f"its README has clients talk to a server at {url}: take this stanza away, and `mcp-bridge add {draft.name} --url {url}` adds that"
+        yield f"its README has clients talk to a server at {url}: take this stanza away, and `mcp-bridge add {draft.name} --url {shlex.quote(url)}` adds that"
 
 
 def _with_a_name(seen: Seen) -> Iterator[str]:

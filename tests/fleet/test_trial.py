@@ -1193,12 +1193,12 @@ def test_a_network_that_its_code_asks_and_no_call_disproved_is_allowed(calls, sp
 
 
 def test_a_server_elsewhere_is_told_where_the_package_starts_none():
-    readme = '{"url": "http://localhost:3000/mcp"} {"type": "http", "url": "https://mcp.site.io/mcp", "headers": {}}'
+    readme = '{"url": "http://localhost:3000/mcp"} {"type": "http", "url": "https://mcp.site.io/mcp?a=1&b", "headers": {}}'
     silent = seen(started=0.0, why_not="no answer", elsewhere=published.elsewhere(readme))
 
     told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), silent, [], [])
 
-    assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url https://mcp.site.io/mcp` adds that")
+    assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url 'https://mcp.site.io/mcp?a=1&b'` adds that")
 
 
 def test_who_asks_somebody_at_his_start_with_a_made_up_key_is_told_so_and_nothing_of_other_variables():

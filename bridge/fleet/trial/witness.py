@@ -59,6 +59,7 @@ NO_SERVICE = re.compile(
     r"(^|\.)(example\.(com|org|net)|dotenvx\.com|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(docs?|www\.docs|developers?|help|support|console|blog)\."
 )
 MOST_HOSTS = 8
+BIG = 32 << 20  # bytes: weights of models and the like, which name no variable
 SERVER = Path("/opt/server")  # where packages are, with all that they use
 SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py")
 COMPILED = (".so", ".node", ".dll", ".jar", ".pyd", ".bin")
@@ -384,7 +385,7 @@ def _spelt(names: set[str], sources: list[Path], own: list[Path]) -> set[str]:
     for folder, _, files in os.walk(SERVER) if names - found else ():
         for path in (Path(folder, name) for name in files if name.endswith((*SOURCES, *COMPILED))):
             with suppress(OSError, ValueError):  # an empty file cannot be mapped
-                found |= _in_executable(path, names - found)
+                found |= _in_executable(path, names - found) if path.stat().st_size < BIG else set()
         if names <= found:
             break
     return found
