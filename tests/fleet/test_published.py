@@ -112,6 +112,17 @@ def test_keys_on_one_line_of_a_shell_are_all_needed_and_count_where_they_are_sho
     assert needed(f"```\n{line}\n```\n```\nexport SITE_SECRET=x\n```")["SITE_ID"] is None
 
 
+def test_a_default_that_is_none_is_none_and_may_say_required():
+    text = "```\nexport A_CLIENT_ID=...\nexport A_SECRET=...\n```\n| Variable | Default |\n|---|---|\n| `A_CLIENT_ID` | _(required)_ | the id |\n| `A_URL` | *(unset)* | |"
+
+    assert drafted(text).env == {"A_CLIENT_ID": "${A_CLIENT_ID}"}
+
+
+def test_a_file_of_its_own_in_the_home_is_kept_though_clients_have_one_of_such_a_name():
+    assert published.home("The address is stored in `~/.site-mcp.json`", "site-mcp") == ".site-mcp.json"
+    assert published.home("Stored in ~/.site-mcp/mcp.json", "site-mcp") == ""
+
+
 @pytest.mark.parametrize("row, says", [("是 | - |", True), ("否 | - |", False), ("必填 | - |", True), ("可选 | - |", False)])
 def test_chinese_says_yes_and_no_too(row, says):
     assert needed(f"| 变量 | 必需 | 默认 |\n|---|---|---|\n| `A_KEY` | {row}") == {"A_KEY": says}

@@ -116,7 +116,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(False, "it did not start, and did not try to reach anything")
     if not report["calls"]:
         return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
-    guesses = sum(not call["said"] for call in report["calls"])
+    guesses = sum(not (call["said"] or any(map(PATH.search, call["arguments"]))) for call in report["calls"])  # files are here
     doubt = f" ({guesses} of them with guesses, which may have been refused: true if they reach beyond)" if guesses and not tried else ""
     return Egress(
         False,

@@ -76,7 +76,7 @@ YES = re.compile(r"^\W*(?:是|必|はい|예|yes|required|true|mandatory|y|stdio
 NO = re.compile(
     r"^\W*(?:否|可选|選填|选填|任意|いいえ|아니|no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE
 )
-NOTHING = re.compile(r"^[^\w\"']*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?[^\w\"']*$", re.IGNORECASE)
+NOTHING = re.compile(r"^(?:[^\w\"']|_)*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?(?:[^\w\"']|_)*$", re.IGNORECASE)
 FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
 RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
 TELLS = re.compile(
@@ -101,7 +101,7 @@ KEEPS = re.compile(
     r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
     re.IGNORECASE,
 )
-NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|mcp\.json$|config\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
+NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|config\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
 # Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
     r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
