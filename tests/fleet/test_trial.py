@@ -1051,6 +1051,7 @@ def test_a_program_that_no_table_knows_is_tried_from_a_package_of_its_name_and_k
     assert tables == [[], ["shelllint"]]
     assert list(proof.draft.apt) == apt
     assert not needs.perhaps_of_debian(seen(made("look", "spawn docker ENOENT"))) and "docker" in needs.NOT_OF_DEBIAN
+    assert not needs.perhaps_of_debian(seen(made("look", "spawn bash- ENOENT")))  # which would remove that
 
 
 @pytest.mark.parametrize(

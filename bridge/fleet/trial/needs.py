@@ -72,7 +72,7 @@ PERHAPS_A_PROGRAM = re.compile(
 # A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
-A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{2,30}")
+A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{1,29}[a-z0-9]")  # `apt-get install x-` would remove x
 NOT_OF_DEBIAN = {"aws", "az", "bw", "docker", "gcloud", "gh", "go", "helm", "kubectl", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {
     "npm",
