@@ -119,7 +119,7 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
             command.append(word)
             continue
         secrets += [variable] if is_key and variable not in secrets else []
-        if following and (not is_key or following.startswith(("${", "/"))):
+        if following:
             rest.pop(0)
     return replace(draft, command=tuple(command), secrets=tuple(secrets))
 

@@ -756,7 +756,9 @@ def shown_variables(*names):
     return json.dumps({"mcpServers": {"it": {"command": "npx", "args": ["it"], "env": dict.fromkeys(names, "your-own")}}}, indent=1) + "\n"
 
 
-@pytest.mark.parametrize("words", [["--site-api-key=<KEY>", "--stdio"], ["--site-api-key", "<KEY>", "--stdio"]])
+@pytest.mark.parametrize(
+    "words", [["--site-api-key=<KEY>", "--stdio"], ["--site-api-key", "<KEY>", "--stdio"], ["--site-api-key", "api-1234", "--stdio"]]
+)
 def test_a_key_among_the_arguments_of_a_readme_is_given_by_a_variable_that_its_code_reads(words):
     draft = mends.with_options(Draft("it", command=("it",)), seen(started=0.0, shown=[words], reads=["SITE_API_KEY"]))
 
@@ -821,6 +823,10 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
             ("it", "https://api.site.io", "--host", "${IT_HOST}"),
         ),
         ('["@me/items", "-x"]', ("it",)),
+        ('["@me/it", "-t", "abcd123", "SITE_KEY=<your-key>"]', ("it", "-t", "${IT_T}", "SITE_KEY=${IT_SITE_KEY}")),
+        ('["--package", "@me/it", "--", "it", "start"]', ("it", "start")),
+        ('["@me/it", "--port=9010"]', ("it",)),
+        ('["@me/it", "--sse"]', ("it",)),
         ('["@me/it", "<path-to-your-sqlite-database.db>", "${input:org}"]', ("it", "/data/data.db", "${IT_ORG}")),
         ('["-y", "@me/it"]', ("it",)),
         ("[nonsense", ("it",)),

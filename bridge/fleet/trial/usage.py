@@ -33,7 +33,8 @@ A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
 SCHEME = re.compile(r"(?<![\w+.-])(?!(?:https?|file|sqlite|git|npm|ssh|wss?|tcp|duckdb)[:+])([a-z][a-z0-9+.-]{2,15})://", re.IGNORECASE)
 # In an example: an address, a name, a number that are somebody's own.
 AN_EXAMPLE = re.compile(
-    r"\bexample\b|(?:^|[^a-z])(?:your|my)[-_]|<|@|localhost|127\.0\.0\.1|\b(?:10|192\.168|172\.\d+)\.\d+\.", re.IGNORECASE
+    r"\bexample\b|(?:^|[^a-z])(?:your|my)[-_]|abc\w*\d|xyz|x{4}|12345|<|@|localhost|127\.0\.0\.1|\b(?:10|192\.168|172\.\d+)\.\d+\.",
+    re.IGNORECASE,
 )
 A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
 SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
@@ -172,8 +173,8 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
         return ""
     if word.startswith("-") and "=" not in word:
         return word
-    name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    option = before if before.startswith("--") else name
+    name, equals, value = word.partition("=") if re.match(r"-|[A-Z][A-Z0-9_]*=", word) else ("", "", word)
+    option = before if before.startswith("-") and "=" not in before else name
     if SCHEME.match(value) or (re.match(r"https?://", value) and AN_EXAMPLE.search(value)):
         value = f"${{{variable}_{_upper(option) or 'URL'}}}"
     elif re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):

@@ -402,7 +402,9 @@ def shown_arguments(readme: str, package: str) -> list[list[str]]:
         own = [at for at, word in enumerate(words) if _is_same_package(word, package)]
         if own:  # options of uvx may name it, too
             at = own[-1] + (2 if words[own[-1] - 1 : own[-1]] == ["--from"] else 1)
-            found += [words[at:]] if words[at:] not in found else []
+            at += 2 if words[at : at + 1] == ["--"] else 0  # npx --package IT -- PROGRAM
+            by_http = published.SERVES.search(" ".join(words)) or any(word.startswith("--port") for word in words)
+            found += [words[at:]] if words[at:] not in found and not by_http else []
     return found[:5]
 
 
