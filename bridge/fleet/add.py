@@ -24,7 +24,7 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
 from bridge.fleet.mends import with_places
-from bridge.fleet.parts import VARIABLE, is_url
+from bridge.fleet.parts import VARIABLE, is_url, listed
 from bridge.fleet.project import Project
 from bridge.fleet.prove import Proof, proved
 from bridge.fleet.registry import document, mcpb
@@ -87,8 +87,7 @@ class Adding:
             raise UsageError(f"{shlex.join(words)}: {entry.notes[0].partition(': ')[2] or entry.notes[0]}")
         if not name:
             [source] = entry.draft.source.values() or [""]
-            package = source if isinstance(source, str) else source[0]
-            return self.as_started(name_of(package.partition(":")[0]), words, env)
+            return self.as_started(name_of(listed(source)[0].partition(":")[0]), words, env)
         return self._entry(entry)
 
     def published(self, described: dict[str, Any] | mcpb.Bundle, name: str = "") -> Added:
@@ -214,8 +213,7 @@ def name_of(package: str) -> str:
 
 def _with_build(draft: Draft) -> str:
     """The command that adds the same, and builds what is to be had as source only."""
-    package = draft.source["pypi"]
-    words = ["mcp-bridge", "add", draft.name, "--pypi", package if isinstance(package, str) else package[0], "--build"]
+    words = ["mcp-bridge", "add", draft.name, "--pypi", listed(draft.source["pypi"])[0], "--build"]
     words += [word for name in draft.secrets for word in ("--env", name)]
     words += [word for name, value in draft.env.items() for word in ("--env", f"{name}={value}")]
     given = [word for word in draft.command if word]
@@ -228,15 +226,13 @@ def _locked(project: Project, draft: Draft) -> Draft:
         lock.lock(project, _checked(draft))
         return draft
     except lock.Incomplete as why:
-        known = draft.source["npm"]
-        known = [known] if isinstance(known, str) else known
+        known = listed(draft.source["npm"])
         if not why.missing or set(why.missing) & set(known):
             raise
         return _locked(project, replace(draft, source={"npm": [*known, *why.missing]}))
     except lock.CannotLock as why:
         absent = NO_SUCH_WHEEL.search(str(why))
-        own = draft.source.get("pypi", "")
-        if not absent or draft.overrides or draft.build or (own if isinstance(own, str) else own[0]).startswith(f"{absent[1]}="):
+        if not absent or draft.overrides or draft.build or listed(draft.source.get("pypi", ""))[0].startswith(f"{absent[1]}="):
             raise
         name, version, major = absent[1], absent[2], int(absent[3])
         lock.tell(f"{draft.name}: there is no wheel of {name} {version}: trying a newer one")

@@ -15,6 +15,7 @@ from pathlib import Path
 from bridge.fleet.draft import Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import compiled, npm
+from bridge.fleet.parts import listed
 from bridge.fleet.trial.container import Seen
 
 BLAMES = (
@@ -37,10 +38,10 @@ def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
     text = "\n".join(seen.report["words"])
     try:
         if ERROR.search(text) and (package := draft.source.get("pypi")):
-            found = _python(_first(package), text)
+            found = _python(listed(package)[0], text)
             known = draft.constraints
         elif NODE_ERROR.search(text) and (package := draft.source.get("npm")):
-            found = _node(_first(package), text)
+            found = _node(listed(package)[0], text)
             known = draft.overrides
         else:
             return None
@@ -51,10 +52,6 @@ def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
     except (Failed, ValueError):
         pass
     return None
-
-
-def _first(package: str | list[str]) -> str:
-    return package if isinstance(package, str) else package[0]
 
 
 def _python(package: str, text: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from bridge.clients.formats import transport_of
 from bridge.fleet import origins
 from bridge.fleet.draft import Draft, executable
 from bridge.fleet.origins import About
+from bridge.fleet.parts import listed
 from bridge.fleet.secrecy import url_reveals
 from bridge.settings import UsageError
 
@@ -45,8 +46,7 @@ class Pypi:
         return asked.draft(pypi=asked.value)
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
-        wanted = draft.source["pypi"]
-        packages = [origins.newest_of_pypi(one, draft.build) for one in ([wanted] if isinstance(wanted, str) else wanted)]
+        packages = [origins.newest_of_pypi(one, draft.build) for one in listed(draft.source["pypi"])]
         about = origins.look_at_pypi(packages[0], draft.build)
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
         return _with_program(draft, packages[0].partition("==")[0], about, notes)
