@@ -427,7 +427,7 @@ def test_a_stand_in_for_an_address_has_the_shape_that_was_seen_to_be_wanted():
     told = usage.schemes(seen(words=["ERROR: no database", "like postgres://user:pass@host:5432/db"], started=0.0))
     published = usage.schemes(seen(published=[{"name": "STORE_URL", "value": "mongodb+srv://you@host", "default": ""}]))
 
-    assert placeholder("SITE_DSN", told).startswith("postgres://placeholder:placeholder@site-dsn.")
+    assert placeholder("SITE_DSN", told) == "postgres://placeholder:placeholder@site-dsn.placeholder.invalid/0"
     assert placeholder("DB_HOST", told) == "db-host.placeholder.invalid"
     assert placeholder("SITE_URL", told) == "http://site-url.placeholder.invalid"
     assert placeholder("STORE_URL", published).startswith("mongodb+srv://")

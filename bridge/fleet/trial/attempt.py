@@ -120,7 +120,7 @@ def placeholder(name: str, schemes: Mapping[str, str] = {}) -> str:
     """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
     scheme = schemes.get(name) or (schemes.get("", "") if A_DATABASE.search(name) else "")
     if scheme:
-        return f"{scheme}://placeholder:placeholder@{placeholder_host(name)}/placeholder"
+        return f"{scheme}://placeholder:placeholder@{placeholder_host(name)}/0"  # of redis a number; others take any name
     if re.search(r"MAIL(_ADDRESS)?$", name):
         return "somebody@example.com"
     host = placeholder_host(name)
