@@ -196,6 +196,10 @@ class Stanza(Part):
                 raise ValueError("'url' needs 'transport': http or sse")
             if self.command:
                 raise ValueError("'url' names a remote MCP: there is no 'command' to run")
+            if patterns := [name for name in (*self.tools.allow, *self.tools.deny) if "*" in name]:
+                raise ValueError(
+                    f"tools: {patterns[0]!r}: LiteLLM filters the tools of a remote MCP, and knows whole names only: write them out"
+                )
             if self.pin == "hide":
                 raise ValueError("'pin: hide' is done by the bridge, and a remote MCP has none: LiteLLM asks it itself")
         elif self.transport or self.auth:

@@ -21,10 +21,12 @@ from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, write_private
 from bridge.fleet.ship import write_shipped
 from bridge.fleet.transaction import whole_or_not_at_all
+from bridge.printable import printable, shortened
 from bridge.settings import UsageError
 
 ACTIONS = ("add", "list", "rotate", "remove")
 BYTES = 32
+LONGEST = 300  # of what a bridge says, or what took its place
 AT_NEXT_UP = "at the next `mcp-bridge up`"
 
 
@@ -172,7 +174,7 @@ def _write(project: Project, text: str) -> str:
     engine, fleet = choice.engine(memory.engine, project, progress()), load(project, memory.litellm, is_quiet=True)
     _tell_litellm(project, engine, fleet)
     if why := _refusal(engine, fleet.only(memory.names), with_made_keys(engine, environments.read(project))):
-        print(f"what runs does not take it, and goes on with the callers of before: {why}", file=sys.stderr)
+        print(printable(f"what runs does not take it, and goes on with the callers of before: {shortened(why, LONGEST)}"), file=sys.stderr)
         return AT_NEXT_UP
     return "within seconds"
 

@@ -75,7 +75,6 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
     environment = environments.complete(project, whole, choice.engine("compose", project, say).made_keys)
     if not arguments.no_verify:  # importing the SDK takes a while: Docker and LiteLLM do too
         threading.Thread(target=importlib.import_module, args=["bridge.fleet.verify"], daemon=True).start()
-    litellm.refuse_patterns(whole)
     engine, may_be_another = choice.choose(arguments.engine, project, say)
     engine.urls(whole, environment)  # a port that is none is told before anything is done
     _ask_the_doctor(Patient(project, whole.only(names), environment, engine), say)

@@ -50,7 +50,6 @@ def _note(fleet: Fleet) -> str:
 
 def config(fleet: Fleet, base: Callable[[Stanza], str] = lambda stanza: f"http://{stanza.name}:{PORT}") -> dict[str, Any]:
     """LiteLLM's config as data. `base` gives a sidecar's address as LiteLLM sees it. Raises UsageError."""
-    refuse_patterns(fleet)
     own = fleet.litellm.base
     models = [*(own.get("model_list") or []), *fleet.litellm.models]
     document = {**own, "model_list": models} if models else dict(own)
@@ -81,17 +80,6 @@ def warnings(fleet: Fleet) -> list[str]:
         if stanza.is_remote and stanza.tools.rename:
             found.append(f"{stanza.name}: LiteLLM does not rename the tools of a remote MCP: they keep their names")
     return found
-
-
-def refuse_patterns(fleet: Fleet) -> None:
-    """A remote MCP's tools are filtered by LiteLLM, which would take a '*' for a letter. Raises UsageError."""
-    for stanza in fleet.stanzas:
-        for field, names in (("allow", stanza.tools.allow), ("deny", stanza.tools.deny)) if stanza.is_remote else ():
-            if patterns := [name for name in names if "*" in name]:
-                raise UsageError(
-                    f"images/{stanza.name}/stanza.yaml: tools.{field}: {patterns[0]!r}: LiteLLM filters the tools of a remote MCP, "
-                    "and knows whole names only: write them out"
-                )
 
 
 def not_in_force(stanza: Stanza, litellm: LiteLLM) -> list[str]:
