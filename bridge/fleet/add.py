@@ -87,7 +87,7 @@ class Adding:
             raise UsageError(f"{shlex.join(words)}: {entry.notes[0].partition(': ')[2] or entry.notes[0]}")
         if not name:
             [source] = entry.draft.source.values() or [""]
-            return self.as_started(name_of(listed(source)[0].partition(":")[0]), words, env)
+            return self.as_started(name_of(listed(source)[0].partition(":")[0], self.project), words, env)
         return self._entry(entry)
 
     def published(self, described: dict[str, Any] | mcpb.Bundle, name: str = "") -> Added:
@@ -204,11 +204,19 @@ class Adding:
         return secret_values.with_own_names(Entry(draft), known, {}, taken)
 
 
-def name_of(package: str) -> str:
-    """What an MCP is called that is given no name: as its package is, without what all are called."""
-    scope, _, own = re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", package).rpartition("/")
-    parts = [re.sub(r"(^|[-_.])(mcp|server)(?=[-_.]|$)", "", one) for one in (own, scope.lstrip("@"), own)]
-    return stanza_name(next(filter(None, parts[:2]), own))
+def name_of(package: str, project: Project | None = None) -> str:
+    """What an MCP is called that is given no name: as its package is, without what all are called; with that, or with its scope, where another
+    package has that name in `project`."""
+    bare = re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", package)
+    scope, _, own = bare.rpartition("/")
+    parts = [re.sub(r"(^|[-_.])(mcp|server)(?=[-_.]|$)", "", one) for one in (own, scope.lstrip("@"))]
+    short = stanza_name(next(filter(None, parts), own))
+    names = [short, stanza_name(own), stanza_name(bare)]
+    return next((name for name in names if not (project and _is_of_another(project.images / name / STANZA, bare))), short)
+
+
+def _is_of_another(path: Path, package: str) -> bool:
+    return path.exists() and package not in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _with_build(draft: Draft) -> str:

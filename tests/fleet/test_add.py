@@ -846,6 +846,16 @@ def test_without_a_name_an_mcp_is_called_as_its_package(package, name):
     assert add.name_of(package) == name
 
 
+def test_what_is_given_no_name_is_called_otherwise_where_another_package_has_that(project):
+    for name, package in (("redis", "server-redis@1.0"), ("redis-mcp", "redis-mcp@2.0")):
+        (project.images / name).mkdir(parents=True)
+        (project.images / name / "stanza.yaml").write_text(f"npm: '{package}'")
+
+    assert add.name_of("server-redis", project) == "redis"  # which is then said to be there
+    assert add.name_of("@me/redis-mcp-server@1.0", project) == "redis-mcp-server"
+    assert add.name_of("@me/redis", project) == "me-redis"
+
+
 @pytest.mark.parametrize(
     "words, name, source, command, secrets",
     [

@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         _check_source(arguments.name, given, command)
         kind = given[0] if given else "command"
         value = getattr(arguments, kind) if given else ""
-        name, transport, token = arguments.name or name_of(value), arguments.transport or "", arguments.token_env or ""
+        name, transport, token = arguments.name or name_of(value, project), arguments.transport or "", arguments.token_env or ""
         wanted = Asked(name, value, tuple(command), arguments.build, transport, token, arguments.path)
         every = [adding.one(kind, wanted, variables)]
     for added in every:
