@@ -40,8 +40,9 @@ def test_two_calls_at_once_are_with_two_processes(bridge, way):
 @pytest.mark.parametrize("arguments", [(), ("--dual",)])
 def test_a_server_of_the_modern_era_has_replicas_too_and_one_of_both_has_them_for_each(arguments):
     with Bridge(zoo("modern", *arguments), "--replicas", 2) as bridge, Modern(bridge.url) as client:
+        eventually(lambda: len(processes(bridge, state="ready")) == (4 if arguments else 2))
         slow = client.begin_call("slow", seconds=0.5)
-        eventually(lambda: len(processes(bridge, state="ready")) == (4 if arguments else 2) and shown(bridge)["in_flight"])
+        eventually(lambda: shown(bridge)["in_flight"])
         assert text(client.call("echo", message="x")) == "x"
         assert text(slow.result(10)) == "slept 0.5"
         calls = [process["calls"] for process in processes(bridge, state="ready") if process["era"] == "modern"]
