@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from bridge.fleet.draft import Draft, comment, holds_secret
-from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, targets, with_a_name
+from bridge.fleet.mends import NO_FILE, OWN_DOOR, targets, with_a_name
 from bridge.fleet.parts import REFERENCE
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
@@ -142,7 +142,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
         kept = seen.report["home"]
         place = kept.rpartition("/")[0] or kept
         brings = (
-            f": volumes: [/your/home/{place}:{DATA}/{place}] brings what that writes"
+            f": volumes: [/your/home/{place}:{draft.env.get('HOME', '/tmp')}/{place}] brings what that writes"
             if kept
             else ", and bring what that writes by a volume"
         )

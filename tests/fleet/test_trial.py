@@ -1229,6 +1229,9 @@ def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
     assert (draft.env, draft.volumes) == ({"HOME": "/data"}, ("it-data:/data",))
     assert any("`npx it-mcp auth`" in line and "/your/home/.it-mcp:/data/.it-mcp" in line for line in told)
 
+    without = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), it, [], [])  # its home is /tmp then, as everybody's
+    assert any("/your/home/.it-mcp:/tmp/.it-mcp" in line for line in without)
+
 
 def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():
     setup = published.login("```\nnpx it-mcp setup\n```\n1. **Authenticate** your account", ["it-mcp"])
