@@ -173,7 +173,11 @@ def _write(project: Project, text: str) -> str:
         return AT_NEXT_UP
     engine, fleet = choice.engine(memory.engine, project, progress()), load(project, memory.litellm, is_quiet=True)
     _tell_litellm(project, engine, fleet)
-    if why := _refusal(engine, fleet.only(memory.names), with_made_keys(engine, environments.read(project))):
+    try:
+        why = _refusal(engine, fleet.only(memory.names), with_made_keys(engine, environments.read(project)))
+    except (EngineError, UsageError) as error:  # its key is to be shown all the same: nobody can tell it later
+        why = str(error)
+    if why:
         print(printable(f"what runs does not take it, and goes on with the callers of before: {shortened(why, LONGEST)}"), file=sys.stderr)
         return AT_NEXT_UP
     return "within seconds"
