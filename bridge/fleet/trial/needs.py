@@ -117,7 +117,7 @@ NOT_IN_A_PACKAGE = (
             r"Can't open lib '|no default driver specified|^libodbc2$|\bODBC (?:\w+ )?driver\b.{0,60}(?:not found|not installed)",
             re.IGNORECASE | re.MULTILINE,
         ),
-        "it wants an ODBC driver, and its image has none: of Debian there are `apt: [tdsodbc]` (called FreeTDS, for SQL Server), odbc-postgresql and odbc-mariadb; a variable or an option of its own must name it",
+        "it wants an ODBC driver, and its image has none: Debian's are `apt: [tdsodbc]` (FreeTDS, for SQL Server), odbc-postgresql and odbc-mariadb; a setting of its own names it",
     ),
 )
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
