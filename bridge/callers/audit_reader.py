@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from glob import glob
-from heapq import merge
+from heapq import heappush, heappushpop, merge
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bridge.settings import UsageError
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 NOWHERE = "no file: name one (mcp-bridge audit FILE…), which is what --audit of `serve` says"
 Line = dict[str, Any]
+AHEAD = 1000  # lines that are looked at before the oldest of them is told
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +44,32 @@ def run(arguments: argparse.Namespace) -> int:
     since = _when(arguments.since) if arguments.since else ""
     wanted = {name: pattern for name in ("mcp", "caller", "tool", "outcome") if (pattern := getattr(arguments, name))}
     try:
-        for line in merge(*map(_lines, arguments.files), key=lambda line: str(line.get("time", ""))):
+        for line in merge(*map(_in_order, arguments.files), key=_time):
             if str(line.get("time", "")) >= since and all(fnmatchcase(str(line.get(name, "")), wanted[name]) for name in wanted):
                 print(json.dumps(line, ensure_ascii=False) if arguments.json else _shown(line))
     except BrokenPipeError:  # `| head`
         sys.stderr.close()
     return 0
+
+
+def _time(line: Line) -> str:
+    return str(line.get("time", ""))
+
+
+def _in_order(path: str) -> Iterator[Line]:
+    """A line says when its call began, and is written when that ends: calls that were made meanwhile stand before it."""
+    if path == "-":  # somebody may be waiting for each
+        yield from _lines(path)
+        return
+    ahead: list[tuple[str, int, Line]] = []
+    began = ""
+    for number, line in enumerate(_lines(path)):
+        began = _time(line) or began  # what is no call stays behind the one before it
+        if len(ahead) < AHEAD:
+            heappush(ahead, (began, number, line))
+        else:
+            yield heappushpop(ahead, (began, number, line))[2]
+    yield from (line for _, _, line in sorted(ahead, key=lambda one: one[:2]))
 
 
 def _lines(path: str) -> Iterator[Line]:

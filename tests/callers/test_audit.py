@@ -215,6 +215,17 @@ def test_the_command_reads_all_files_in_order_and_skips_what_a_crash_left(tmp_pa
     assert main(["audit", str(one), "--since", "yesterday"]) == 2
 
 
+def test_calls_that_overlapped_are_told_in_the_order_in_which_they_began(tmp_path, capsys):
+    """Each is written down when it ends."""
+    file, ended = tmp_path / "audit", [3, 1, 2, None, 0, 4]
+    lines = [{"outcome": "audit resumed"} if second is None else {"time": f"2026-11-26T08:00:0{second}.000Z"} for second in ended]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert main(["audit", "--json", str(file)]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [lines[number] for number in (4, 1, 2, 3, 0, 5)]
+
+
 # -- served -----------------------------------------------------------------------------------------------------------------------
 
 
