@@ -78,7 +78,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return _by_stdio(draft, seen)
     last = draft.command[-1] if draft.command else ""
     if last.startswith("--") and last in needs.last_words(seen) and WANTS_A_VALUE.search(needs.last_words(seen)):
-        return replace(draft, command=(*draft.command, f"${{{_variable(draft.name + last)}}}"))
+        return _with_demanded(replace(draft, command=draft.command[:-1]), seen, last)
     if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(_variable(flag.lstrip("-"))):  # that has a value
         return replace(draft, command=(*draft.command, flag))
     if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
@@ -97,7 +97,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     if not (wanted := usage.option(seen)) or wanted in draft.command:
         return draft
     if not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", wanted):
-        return replace(draft, command=(*draft.command, wanted, f"${{{_variable(draft.name + wanted)}}}"))
+        return _with_demanded(draft, seen, wanted)
     place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", wanted) else "" if not wanted.endswith("file") else ".data")
     if re.search("dir|folder|root|workspace|vault", wanted):
         place = DATA
@@ -112,7 +112,7 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
         word = rest.pop(0)
         option, equals, value = word.partition("=")
         name = _variable(option.lstrip("-"))
-        variable = next((one for one in seen.report["reads"] if one == name or one.endswith(f"_{name}")), "")
+        variable = _read_for(seen, name)
         following = "" if equals or not rest or rest[0].startswith("-") else rest[0]
         is_key = holds_secret(name)
         if not (option.startswith("--") and variable and (is_key or (value or following) not in ("", "stdio"))):
@@ -122,6 +122,21 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
         if following:
             rest.pop(0)
     return replace(draft, command=tuple(command), secrets=tuple(secrets))
+
+
+def _with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
+    """With a value of the operator's for that option; a key is given by the variable that its code reads instead, unless that was tried in vain."""
+    variable = _read_for(seen, name) if holds_secret(name := _variable(option.lstrip("-"))) else ""
+    if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
+        others, optional = (tuple(one for one in known if one != variable) for known in (draft.secrets, draft.optional))
+        return replace(draft, secrets=(*others, variable), optional=optional)
+    return replace(draft, command=(*draft.command, option, f"${{{_variable(draft.name + option)}}}"))
+
+
+def _read_for(seen: Seen, name: str) -> str:
+    """The variable that its code reads for an option of that name."""
+    reads = seen.report["reads"]
+    return name if name in reads else next((one for one in reads if one.endswith(f"_{name}")), "")
 
 
 def with_shown_arguments(draft: Draft, seen: Seen) -> Draft:

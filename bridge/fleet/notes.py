@@ -97,7 +97,9 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
         yield f"it may be given {named(draft.optional)}, and does without: compose/.env has what you have of these"
     yield from filter(None, [draft.why.get("program"), draft.why.get("instead")])
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
-        yield f"{named(keys)} stands among its arguments, which every process in its container sees: no variable was found that it reads instead"
+        tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
+        instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"
+        yield f"{named(keys)} stands among its arguments, which every process in its container sees: {instead}"
 
 
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:

@@ -1660,6 +1660,25 @@ def test_a_file_that_it_wants_in_its_home_is_told_with_where_that_is_in_the_flee
     assert notes_of_it[0] == f"it did not start: {told}"
 
 
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        (("it",), ["Usage: it [OPTIONS]", "Error: Missing option '--site-api-key'."]),
+        (("it", "--site-api-key"), ["Error: Option '--site-api-key' requires an argument."]),
+    ],
+)
+def test_a_key_that_is_demanded_as_an_option_is_given_by_the_variable_that_its_code_reads(command, words):
+    draft = Draft("it", {"python": "it==1"}, command, secrets=("SITE_API_KEY",), optional=("SITE_API_KEY",))
+    one = seen(started=0, words=words, reads=["OTHER_SITE_API_KEY", "SITE_API_KEY"])
+
+    given = mends.with_options(draft, one)
+    assert (given.command, given.secrets, given.optional) == (("it",), ("SITE_API_KEY",), ())
+    in_vain = mends.with_options(replace(given, command=command), one)
+    assert in_vain.command == ("it", "--site-api-key", "${IT_SITE_API_KEY}")
+    told = list(notes._decisions(replace(in_vain, why={"egress": "it"}), []))
+    assert any("SITE_API_KEY did not do instead" in line for line in told) and "no variable was found" not in str(told)
+
+
 def test_an_option_that_has_a_key_is_not_given_without_one():
     words = ["Please provide an access token with the --access-token flag or set the SITE_ACCESS_TOKEN environment variable"]
     ended = seen(words=words, started=0.0)
