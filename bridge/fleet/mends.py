@@ -71,6 +71,8 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
     if seen.report["started"] or needs.is_broken(seen) or findings.uses_placeholder(seen):  # the last: it knows enough to look for somebody
         return draft
+    if not seen.report["speaks_mcp"]:  # no command of it is a server
+        return draft
     if not needs.missing(seen) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown
     refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)

@@ -35,7 +35,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted and not _waits(best, lacking) and not _asked(draft, lacking)
+                if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not _asked(draft, lacking)
                 else []
             ),
             *_with_a_name(best),
@@ -52,6 +52,8 @@ def named(names: Iterable[str], most: int = SHORT) -> str:
 
 
 def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
+    if not best.report["speaks_mcp"]:
+        return "it did not start, and nothing that it installs speaks MCP: is it a server?"
     if addon := needs.native_addon(best):
         return f"it did not start: {addon} must be compiled" + (
             f", and that failed: {draft.why['build']}"

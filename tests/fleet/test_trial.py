@@ -67,6 +67,7 @@ def seen(
     home="",
     starts=(),
     speaks_to=(),
+    speaks_mcp=True,
 ):
     report = {
         "began": 1.0,
@@ -88,6 +89,7 @@ def seen(
         "home": home,
         "starts": list(starts),
         "speaks_to": list(speaks_to),
+        "speaks_mcp": speaks_mcp,
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -1206,6 +1208,48 @@ def test_a_server_elsewhere_is_told_where_the_package_starts_none():
     told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), silent, [], [])
 
     assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url 'https://mcp.site.io/mcp?a=1&b'` adds that")
+
+
+@pytest.mark.parametrize(
+    "own, beside, speaks",
+    [
+        ("app.listen(3176)", "node_modules/express/index.js", False),
+        ("app.listen(3176)", "node_modules/@modelcontextprotocol/sdk/index.js", True),
+        ("app.listen(3176)", "node_modules/@me/fast-mcp/index.js", True),
+        ("app.listen(3176)", "lib/python3.13/site-packages/fastmcp/server.py", True),
+        ("app.listen(3176)", "node_modules/express/mcp.js", False),
+        ("write({ jsonrpc: '2.0', id })", "node_modules/express/index.js", True),
+    ],
+)
+def test_whether_anything_that_is_installed_speaks_mcp_is_seen_in_names_and_code(tmp_path, monkeypatch, own, beside, speaks):
+    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    for path, code in (("node_modules/it-mcp/index.js", own), (beside, "1")):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(code)
+
+    assert witness.variables("it-mcp").speaks_mcp is speaks
+
+
+def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, monkeypatch):
+    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    for path, code in (("node_modules/it-mcp/index.js", "run()"), ("node_modules/kit/index.js", 'on("tools/list")')):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(code)
+
+    assert witness.variables("it-mcp").speaks_mcp
+    assert witness.variables("").speaks_mcp
+
+
+def test_where_nothing_speaks_mcp_that_is_said_in_the_place_of_what_it_lacks():
+    draft = Draft("it", command=("it",), why={"egress": ""})
+    help = ["Usage: it [OPTIONS] COMMAND", "Commands:", "  serve  Start the server"]
+    ended = seen(words=["Missing command", "✗ Web dependencies missing"], help=help, started=0.0, speaks_mcp=False)
+
+    told = notes.of_one_that_did_not_start(draft, ended, [], ["OPENAI_API_KEY"])
+
+    assert told[0] == "it did not start, and nothing that it installs speaks MCP: is it a server?"
+    assert not any("OPENAI_API_KEY" in one for one in told)
+    assert mends.with_options(draft, ended) == draft
 
 
 def test_who_asks_somebody_at_his_start_with_a_made_up_key_is_told_so_and_nothing_of_other_variables():

@@ -88,6 +88,9 @@ LISTENING = re.compile(
     r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
     re.IGNORECASE,
 )
+# A package that is called like the protocol (mcp, fastmcp, @modelcontextprotocol/sdk), and how code speaks it without one.
+OF_MCP = re.compile(r"/(?:node_modules|site-packages)/(?:@[^/]+/)?[^/]*(?:mcp|modelcontextprotocol)", re.IGNORECASE)
+SPEAKS_MCP = re.compile(r"\bjsonrpc\b|\btools/list\b")
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
 
@@ -138,6 +141,7 @@ class Report(TypedDict):
     home: str  # what its README says that it keeps in its home
     starts: list[str]  # the programs that its code starts and its README names
     speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
+    speaks_mcp: bool  # False: nothing that is installed does
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -161,6 +165,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         home="",
         starts=[],
         speaks_to=[],
+        speaks_mcp=True,
     )
 
 
@@ -307,6 +312,7 @@ class Variables(NamedTuple):
     home: str
     starts: list[str]
     speaks_to: list[str]
+    speaks_mcp: bool
 
 
 def variables(package: str) -> Variables:
@@ -363,6 +369,23 @@ def variables(package: str) -> Variables:
         published.home(readme, package),
         sorted(started & set(A_PROGRAM.findall(readme))),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
+        not sources or _speaks_mcp(sources, own),
+    )
+
+
+def _speaks_mcp(sources: list[Path], own: list[Path]) -> bool:
+    """Whether its own code does, or what is installed beside it, as the name of that says or its code. What is compiled may do so."""
+    if any(path.suffix in COMPILED or _is_executable(path) for path in own) or any(SPEAKS_MCP.search(_text(path)) for path in sources):
+        return True
+    known = set(own)
+    others = [
+        path
+        for folder, _, files in os.walk(SERVER)
+        for name in files
+        if name.endswith((*SOURCES, *COMPILED)) and (path := Path(folder, name)) not in known
+    ]
+    return any(OF_MCP.search(str(path)) for path in others) or any(
+        path.suffix in SOURCES and "tools/list" in _text(path) for path in others
     )
 
 
