@@ -7,7 +7,8 @@ it. A stanza that is there is never written over; what was not understood is sai
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from bridge.pins.lock import FILE as PINS
 from bridge.pins.lock import Lock
 from bridge.settings import UsageError
 
+OLDER_PYTHONS = ("3.12", "3.11")
 # Of a dependency, in the words of uv, where only wheels are looked at.
 NO_SUCH_WHEEL = re.compile(
     r"(?:there is no version of |because )([A-Za-z0-9._-]+)==((\d+)[\w.]*)(?= and | has no (?:usable )?wheels)", re.IGNORECASE
@@ -229,7 +231,8 @@ def _with_build(draft: Draft) -> str:
 
 
 def _locked(project: Project, draft: Draft) -> Draft:
-    """Lock it, with the packages that npm itself forgets, and without a pin to a version that only its source is to be had of."""
+    """Lock it, with the packages that npm itself forgets, without a pin to a version that only its source is to be had of, and for an older
+    Python where only that has wheels of all."""
     try:
         lock.lock(project, _checked(draft))
         return draft
@@ -239,15 +242,26 @@ def _locked(project: Project, draft: Draft) -> Draft:
             raise
         return _locked(project, replace(draft, source={"npm": [*known, *why.missing]}))
     except lock.CannotLock as why:
-        absent = NO_SUCH_WHEEL.search(str(why))
-        if not absent or draft.overrides or draft.build or listed(draft.source.get("pypi", ""))[0].startswith(f"{absent[1]}="):
+        if draft.overrides or draft.build or draft.python:
             raise
+        for other in _with_other_wheels(draft, why):
+            with suppress(lock.CannotLock):
+                return _locked(project, other)
+        raise
+
+
+def _with_other_wheels(draft: Draft, why: lock.CannotLock) -> Iterator[Draft]:
+    """With a newer version of what has no wheel in the one that is pinned; for an older Python."""
+    absent = NO_SUCH_WHEEL.search(str(why))
+    if absent and not listed(draft.source.get("pypi", ""))[0].startswith(f"{absent[1]}="):
         name, version, major = absent[1], absent[2], int(absent[3])
         lock.tell(f"{draft.name}: there is no wheel of {name} {version}: trying a newer one")
-        try:
-            return _locked(project, replace(draft, overrides={f"{name}>={version},<{major + 1}": f"there is no wheel of {name} {version}"}))
-        except lock.CannotLock:
-            raise why from None
+        yield replace(draft, overrides={f"{name}>={version},<{major + 1}": f"there is no wheel of {name} {version}"})
+    if isinstance(why, lock.NoWheel) and "pypi" in draft.source:
+        reason = why.reason.partition("because ")[2] or why.reason
+        for python in OLDER_PYTHONS:
+            lock.tell(f"{draft.name}: {reason}: trying Python {python}")
+            yield replace(draft, python=python, why=draft.why | {"python": f"with the newest, {reason}"})
 
 
 def _checked(draft: Draft) -> Stanza:

@@ -104,7 +104,7 @@ class Draft:
         if self.auth:
             lines += [f"auth: {flow(self.auth)}"]
         if self.python:
-            lines += [f"python: {flow(self.python)}"]
+            lines += [f"python: {flow(self.python)}" + (f"    # {comment(self.why['python'])}" if "python" in self.why else "")]
         if self.apt:
             lines += [f"apt: {flow(list(self.apt))}"]
         if self.files:

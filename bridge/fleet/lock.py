@@ -24,6 +24,7 @@ import urllib.request
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import machine
 
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
@@ -195,11 +196,23 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
     tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
     try:
         lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build, as_of)
+        if stanza.build or stanza.python == OLDEST or _has_wheels(lines, stanza.python):
+            return header(stanza) + lines
     except CannotLock:
         if stanza.python == OLDEST:
             raise
-        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
-    return header(stanza) + lines
+    return header(stanza) + _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
+
+
+def _has_wheels(lines: str, python: str) -> bool:
+    """Has all of a lock wheels for this Python? A lock for every Python is content with one for the oldest."""
+    platform = f"{'aarch64' if machine() in ('arm64', 'aarch64') else 'x86_64'}-manylinux_2_40"
+    pins = [line.removesuffix("\\").strip() for line in lines.splitlines() if re.match(r"[A-Za-z0-9]", line)]
+    try:
+        compiled(pins, ["--no-deps", "--python-version", python, "--python-platform", platform])
+        return True
+    except Failed as error:
+        return not has_no_wheel(error.printed)
 
 
 def _resolve(

@@ -889,3 +889,17 @@ def test_of_what_is_to_be_had_as_source_only_the_last_line_is_the_command_that_b
     said = "it cannot be had, because old==1.0 has no wheels, only its source: `mcp-bridge add it --pypi some-mcp==1.0 --build --env SITE_TOKEN -- stdio` builds it"
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert not (project.images / "it").exists()
+
+
+def test_where_only_an_older_python_has_wheels_of_all_that_one_is_taken_and_why_is_said(project, monkeypatch):
+    """numpy 1.26 has none for 3.13: that stood in the lock, which is made for every Python, and the image could not be built."""
+
+    def locked(_, stanza):
+        if stanza.python != "3.12":
+            raise lock.NoWheel("it: it cannot be had, because numpy<=1.26.4 has no usable wheels")
+
+    monkeypatch.setattr(lock, "lock", locked)
+
+    draft = add._locked(project, add.Draft("it", {"pypi": "some-mcp==1.0"}, ("some-mcp",)))
+
+    assert "python: '3.12'    # with the newest, numpy<=1.26.4 has no usable wheels" in draft.text

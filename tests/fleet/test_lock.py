@@ -322,3 +322,21 @@ def test_a_package_may_say_which_versions(package, monkeypatch):
     monkeypatch.setattr(origins, "compiled", lambda wanted, *_: "it==1.9\n" if wanted == [package] else "")
 
     assert origins.newest_of_pypi(package) == "it==1.9"
+
+
+@pytest.mark.parametrize("build", [False, True])
+def test_a_lock_that_has_no_wheels_for_the_image_s_python_is_made_for_that_one(monkeypatch, build):
+    asked = []
+
+    def compiled(wanted, options, *_):
+        asked.append((wanted, options[options.index("--python-version") + 1]))
+        if "--no-deps" in options:
+            raise Failed(["uv"], 1, "cause: Because numpy==1.26.4 has no usable wheels")
+        return "numpy==1.26.4 \\\n    --hash=sha256:x\n"
+
+    monkeypatch.setattr(lock, "compiled", compiled)
+
+    lock._python_lock(Stanza(name="it", pypi=["some-mcp==1.0"], command="some-mcp", build=build), ["some-mcp==1.0"])
+
+    checked = [] if build else [(["numpy==1.26.4"], "3.13"), (["some-mcp==1.0"], "3.13")]
+    assert asked == [(["some-mcp==1.0"], "3.11"), *checked]

@@ -159,6 +159,10 @@ ZOD = """ZodError: [
     [
         (NPM, "No matching version found for left-padd@9.9.9"),
         (CI, "Missing: zod@4.1.0 from lock file"),
+        (
+            CI.replace("failed to solve", "ERROR: failed to solve"),
+            "Missing: zod@4.1.0 from lock file",
+        ),  # as `docker build` says it, and Compose not
         (NODE, "Error: Cannot find module 'zod'"),
         (PYTHON, "ModuleNotFoundError: No module named 'mcp.server.fastmcp'"),
         (PIP, "Because nosuch was not found in the package registry"),

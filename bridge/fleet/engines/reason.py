@@ -15,7 +15,7 @@ BEFORE = re.compile(
     | \S+\ +\|\ +                                               # Compose: the service
     | stderr:\ +                                                # `mcp-bridge inspect`: what the server said
     | \|\ +                                                     # Python: within an ExceptionGroup
-    | failed\ to\ solve:\                                       # BuildKit, before the reason
+    | (?:ERROR:\ )?failed\ to\ solve:\                           # BuildKit, before the reason
     | (?:npm\ (?:error|ERR!)\ (?:(?:code|notarget|network|enoent|404)\ +)?)+                     # npm, before each line
     | \d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s+       # a time
     )""",
