@@ -754,6 +754,57 @@ def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, mo
     assert {"TEST_KEY", "KEY_MISMATCH"}.isdisjoint(found.reads)
 
 
+@pytest.mark.parametrize(
+    "file, code",
+    [
+        ("it.js", "/**\n * const it = process.env['OLD_KEY'];\n * fetch('https://api.old.io/'); spawn('ffmpeg')\n */"),
+        ("it.d.ts", "  // process.env.OLD_KEY, fetch(`https://api.old.io/`), exec('ffmpeg')"),
+        ("it.py", '"""os.environ["OLD_KEY"]\n\nrequests.get("https://api.old.io/"); run(["ffmpeg"])\n"""'),
+        ("it.py", "pass  # os.environ['OLD_KEY'] requests.get('https://api.old.io/') run(['ffmpeg'])"),
+        ("vendor/it.py", "os.environ['OLD_KEY']; requests.get('https://api.old.io/'); run(['ffmpeg'])"),
+        ("lib/python3.12/site-packages/pip/_vendor/it.py", "os.environ['OLD_KEY']; requests.get('https://api.old.io/'); run(['ffmpeg'])"),
+    ],
+)
+def test_comments_and_what_it_brings_of_others_are_not_its_code(tmp_path, monkeypatch, file, code):
+    own = tmp_path / "node_modules/it"
+    (own / file).parent.mkdir(parents=True)
+    (own / file).write_text(code)
+    (own / "main.py").write_text("""x =   # a
+os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq', ])
+""")
+    (own / "main.js").write_text("const glob = '/*'; x = /['\"]/; // it\n/*! it */ process.env.A_KEY; fetch('https://api.a.io/')")
+    (own / "README.md").write_text("It wants jq, ffmpeg.")
+    monkeypatch.setattr(witness, "SERVER", tmp_path)
+
+    found = witness.variables("it")
+
+    assert (found.reads, sorted(found.speaks_to), found.starts) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
+
+
+def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
+    (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
+    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / "it.py"])
+
+    assert witness.variables("it").speaks_to == []
+
+
+@pytest.mark.parametrize(
+    "file, readme, starts",
+    [
+        ("it.js", "git clone https://git.site.io/it", []),
+        ("it.js", "It needs git.", ["git"]),
+        ("test-helper.js", "It needs git.", []),
+        ("it.spec.js", "It needs git.", []),
+    ],
+)
+def test_a_program_by_which_one_gets_it_or_that_a_test_starts_is_none_that_it_starts(tmp_path, monkeypatch, file, readme, starts):
+    (tmp_path / file).write_text("execSync('git diff')")
+    (tmp_path / "README.md").write_text(readme)
+    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / file, tmp_path / "README.md"])
+
+    assert witness.variables("it").starts == starts
+
+
 def shown_variables(*names):
     return json.dumps({"mcpServers": {"it": {"command": "npx", "args": ["it"], "env": dict.fromkeys(names, "your-own")}}}, indent=1) + "\n"
 

@@ -64,6 +64,17 @@ SERVER = Path("/opt/server")  # where packages are, with all that they use
 SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py")
 COMPILED = (".so", ".node", ".dll", ".jar", ".pyd", ".bin")
 NOT_RUN = re.compile(r"/(?:__)?(?:tests?|benchmarks?|examples?|fixtures|docs)(?:__)?/")
+A_TEST = re.compile(r"/(?:test|mock|conftest)s?[-_.][^/]*$|[-_.](?:tests?|spec|mock)\.\w+$")
+# Of others, in the folder of a package itself.
+VENDORED = re.compile(r"/(?:node_modules/(?:@[^/]+/)?|site-packages/)[^/]+/(?:.*/)?(?:_?vendor|site-packages)/")
+# Of a script only those that begin a line, as a regular expression may have any quote in it; Python's strings are told apart from comments.
+SCRIPT_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/)[^\n])*(?:\n[ \t]*\*(?!/)(?:(?!\*/)[^\n])*)*(?:\n?[ \t]*\*/)?)", re.MULTILINE)
+PYTHON_TEXT = re.compile(
+    r"""(?P<docs>^[ \t]*[rRuU]?(?:\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}))|(?P<comment>\#[^\n]*)"""
+    r"""|\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
+    re.MULTILINE | re.DOTALL,
+)
+TO_GET_IT = re.compile(r"\bgit (?:clone|pull|checkout|submodule)\b")
 EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\.env$")
 # What has that name in the code, and comes from elsewhere: an argument, say.
 CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=(?![^\n;]*\benv\b)")
@@ -329,17 +340,17 @@ def variables(package: str) -> Variables:
     started: set[str] = set()
     hosts: dict[str, None] = {}
     own = _files(package)
-    sources = [one for one in own if one.suffix in SOURCES and not NOT_RUN.search(str(one))][:FILES]
+    sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     for path in sources:
-        code = _text(path)
+        code = _code(path)
         found.update(asked_for(code))
         spelt.update(NAMED.findall(code))
         perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
-        started.update(name for pair in STARTS.findall(code) for name in pair if name)
-        if CLIENT.search(code):
+        started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
+        if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
     readme = "\n".join(map(_text, _at_the_top(own, README)))
@@ -367,7 +378,7 @@ def variables(package: str) -> Variables:
         published.login(readme, [package, *_programs(package)]),
         published.elsewhere(readme),
         published.home(readme, package),
-        sorted(started & set(A_PROGRAM.findall(readme))),
+        sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme)))),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
     )
@@ -442,6 +453,14 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < 4 << 20 else ""
     except OSError:
         return ""
+
+
+def _code(path: Path) -> str:
+    """Without its comments and the strings that only document it: what they show is an example."""
+    text = _text(path)
+    if path.suffix != ".py":
+        return SCRIPT_COMMENT.sub("", text)
+    return PYTHON_TEXT.sub(lambda found: "" if found["docs"] or found["comment"] else found[0], text)
 
 
 def _is_executable(path: Path) -> bool:
