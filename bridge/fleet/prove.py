@@ -251,6 +251,8 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         )
         opened = _with_network(table, stanza, values, closed)
         smoke = findings.smoke(closed, opened, alone)
+    if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
+        egress = replace(egress, why=f"{egress.why}, and answers without")
     draft = _with_downloads(draft, opened)
     reached = tuple(findings.names(filter(None, (closed, opened))))
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})

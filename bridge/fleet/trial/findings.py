@@ -32,6 +32,10 @@ CACHES = re.compile(
     re.IGNORECASE,
 )
 NOTHING = re.compile(r"(?!)")
+POLITELY_NOT = re.compile(
+    r"error|fail|unable|could ?n[o']t|cannot|can't|unavailable|offline|unreachable|try again|no (?:results?|data)\b|not found",
+    re.IGNORECASE,
+)
 UNPACKED = re.compile(
     r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied",
     re.IGNORECASE,
@@ -204,6 +208,23 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
             if _works(call) and call["reads"] and _answered(opened, call):
                 return _proposed(call) | {"build": False, "internet": True}
     return None
+
+
+def failing_open(closed: Seen) -> dict[str, Any] | None:
+    """A call that only reads and answered though whom it asked was kept from it, where another tool did so too and was kept from the same:
+    who only counts its use, say. An error that is told politely would be told by both alike."""
+    reached = [(call, _reached(closed, call["began"], call["ended"])) for call in closed.report["calls"]]
+    asking = [(call, hosts) for call, hosts in reached if hosts]
+    is_one = len({tuple(sorted(hosts)) for _, hosts in asking}) == 1 and len({call["tool"] for call, _ in asking}) > 1
+    answers = [call["answer"].strip() for call, _ in asking]
+    if not is_one or len({*answers}) < len(answers) or not all(_works(call) and _is_an_answer(call["answer"]) for call, _ in asking):
+        return None
+    harmless = (call for call, _ in asking if call["reads"] and call["said"] and not (call["harms"] or call["wrote"]))
+    return next((_proposed(call) | {"build": False} for call in harmless), None)
+
+
+def _is_an_answer(text: str) -> bool:
+    return len(text.strip()) > len("{}") and not (NO_NETWORK.search(text) or POLITELY_NOT.search(text))
 
 
 def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
