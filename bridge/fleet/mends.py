@@ -157,6 +157,13 @@ def _by_stdio(draft: Draft, seen: Seen) -> Draft:
     return replace(draft, command=(*own, *following[0])) if following else replace(draft, command=own)
 
 
+def without_stdio(draft: Draft, before: Draft) -> Draft:
+    """Without that by which it was told in vain to use its input, but with what stood there before."""
+    now, then = (next((end for end in STDIO if one.command[-len(end) :] == end), ()) for one in (draft, before))
+    env = {name: value for name, value in draft.env.items() if name in before.env or not (TRANSPORT.search(name) and value == "stdio")}
+    return replace(draft, command=(*draft.command[: len(draft.command) - len(now)], *then), env=env)
+
+
 def _with_another_word(draft: Draft) -> Draft:
     """A program with commands of its own, which its help does not list: one of them is the server."""
     last = draft.command[-1]

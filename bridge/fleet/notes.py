@@ -62,6 +62,9 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         )
     if wanted := needs.not_in_a_package(best, draft.apt):
         return f"it did not start: {wanted}"
+    if needs.listens(best):
+        place = f" on port {found}" if (found := needs.port(best)) else ""
+        return f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
     without = "" if needs.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
     if _waits(best, lacking):
         return f"it did not start{without}: it wants to reach that at its start"

@@ -33,6 +33,7 @@ from bridge.fleet.mends import (
     with_shown_arguments,
     with_storage,
     with_variables,
+    without_stdio,
 )
 from bridge.fleet.project import Project
 from bridge.fleet.publishers import with_published
@@ -145,6 +146,8 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
             break
     if not seen.report["started"] and first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes:
         draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
+    if first and needs.listens(seen):
+        draft = without_stdio(draft, first[1])
     draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)
 

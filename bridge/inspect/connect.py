@@ -45,13 +45,17 @@ class Visit(Generic[Said]):
 
 
 async def visit(
-    endpoint: Endpoint, plan: Plan, talk: Callable[[Connection], Awaitable[Said]], keep: IO[bytes] | None = None
+    endpoint: Endpoint,
+    plan: Plan,
+    talk: Callable[[Connection], Awaitable[Said]],
+    keep: IO[bytes] | None = None,
+    heard: Callable[[Exception], None] | None = None,
 ) -> Visit[Said]:
-    """`keep`: a file for all that a command says on stderr."""
+    """`keep`: a file for all that a command says on stderr. `heard` is told of each line of its output that is no message."""
     said, trouble, milliseconds = None, None, 0
     started = time.monotonic()
     with nullcontext(keep) if keep else tempfile.TemporaryFile() as stderr:
-        trace = Trace(endpoint, plan.timeout, stderr)
+        trace = Trace(endpoint, plan.timeout, stderr, heard)
         try:
             with trace.scope:
                 trace.wait_for("a connection")

@@ -1,5 +1,6 @@
 """What is seen on the way to a server, kept for the reason if it fails; and how long we wait for the next step."""
 
+from collections.abc import Callable
 from typing import IO
 
 import anyio
@@ -11,10 +12,11 @@ STDERR_SHOWN = 16384
 
 
 class Trace:
-    def __init__(self, endpoint: Endpoint, timeout: float, stderr: IO[bytes]) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float, stderr: IO[bytes], heard: Callable[[Exception], None] | None = None) -> None:
         self.endpoint = endpoint
         self.timeout = timeout
         self.stderr = stderr
+        self.heard = heard
         self.scope = anyio.CancelScope()
         self.step = ""
         self.opened = False
@@ -35,8 +37,10 @@ class Trace:
             # The SDK only logs it, and the answer would never come: typically a proxy that hides /messages.
             self.scope.cancel()
 
-    async def note_noise(self, _: Exception) -> None:
+    async def note_noise(self, why: Exception) -> None:
         self.noise += 1
+        if self.heard:
+            self.heard(why)
 
     def last_words(self, lines: int = 15) -> tuple[str, ...]:
         """The end of what the child wrote to stderr; empty for a URL."""

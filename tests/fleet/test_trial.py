@@ -1176,11 +1176,12 @@ def test_a_server_that_waits_for_http_is_told_to_use_its_input():
 
 
 @pytest.mark.timeout(20)
-def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
+@pytest.mark.parametrize("file", ["stderr", "stdout"])
+def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_for(tmp_path, monkeypatch, file):
     """It would be waited for forty seconds and more at each attempt to tell it to use its input."""
     monkeypatch.setattr(witness, "LISTENS", 0.1)
     monkeypatch.setattr(witness, "ALONE", 0.1)
-    code = "import sys, time; print('Server listening on port 3333', file=sys.stderr, flush=True); time.sleep(60)"
+    code = f"import sys, time; print('a'); print('Server listening on port 3333', file=sys.{file}, flush=True); time.sleep(60)"
     wish = {
         "command": [sys.executable, "-c", code],
         "environment": {"HOME": str(tmp_path)},
@@ -1192,6 +1193,42 @@ def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_fo
     seen = Seen(anyio.run(witness.watch, wish), [])
 
     assert needs.listens(seen)
+    assert seen.report["why_not"].endswith("of saying that it listens")
+
+
+@pytest.mark.parametrize(
+    "line, place",
+    [
+        ("Shadcn UI MCP server running on port 3176", " on port 3176"),
+        ("Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)", " on port 8000"),
+        ("Listening at [::1]:8080", " on port 8080"),
+        ("SSE server is up since 10:30:12", ""),
+    ],
+)
+def test_a_server_that_only_serves_http_is_told_so_and_keeps_its_own_command(line, place):
+    waits = [
+        seen(words=[line], why_not=f"no answer within {seconds} s", started=0.0) for seconds in range(40, 47)
+    ]  # which differs by how much else works
+
+    draft, last = prove._mended(Table(*waits), Draft("it", command=("it", "-x"), why={"egress": ""}), {}, add._checked)
+    told = notes.of_one_that_did_not_start(draft, last, [], [])
+
+    assert draft.command == ("it", "-x")
+    assert told[0] == f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
+
+
+@pytest.mark.parametrize("command", [("it",), ("it", "--stdio")])
+def test_what_told_it_in_vain_to_use_its_input_goes_but_for_what_an_operator_said(monkeypatch, command):
+    """Also where the rounds were over before the last of it was tried."""
+    monkeypatch.setattr(prove, "ROUNDS", 3)
+    waits = [
+        seen(words=["HTTP server on port 3333"], why_not=f"no answer within {seconds} s", started=0.0, reads=["A_TRANSPORT"])
+        for seconds in (40, 41, 42)
+    ]
+
+    draft, _ = prove._mended(Table(*waits), Draft("it", command=command), {}, add._checked)
+
+    assert (draft.command, draft.env) == (command, {})
 
 
 def test_what_options_there_are_is_no_reason():

@@ -41,6 +41,7 @@ NATIVE = re.compile(
     r"native addon|Could not locate the bindings file|No native build was found|Cannot find module '[^'\n]*\.node'|compiled against a different Node\.js version"
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
+PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
 A_LOGIN = re.compile(
     r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
 )  # at somebody's
@@ -212,6 +213,12 @@ def listens(seen: Seen) -> bool:
     """Whether it waits for clients elsewhere than at its input: it lives, says an address or a port, and answers nothing."""
     words = " ".join([*seen.report["words"], *seen.report["help"]])
     return not seen.report["started"] and seen.report["why_not"].startswith("no answer within") and bool(LISTENING.search(words))
+
+
+def port(seen: Seen) -> str:
+    """At which it says that it listens; empty if it says none."""
+    lines = [line for line in [*seen.report["words"], *seen.report["help"]] if LISTENING.search(line)]
+    return next((found[1] for line in lines if (found := PORT.search(line))), "")
 
 
 def native_addon(seen: Seen) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, NotRequired, TypedDict
 
 import anyio
+from pydantic import ValidationError
 
 from bridge.child.environment import compose
 from bridge.fleet.trial import published
@@ -213,6 +214,12 @@ async def watch(wish: Wish) -> Report:
     if not wish["command"]:
         return report  # only what its files say
     answers, patience = anyio.Event(), anyio.CancelScope()
+    listens: list[str] = []  # what it says of that on its output, which is for messages
+
+    def heard(why: Exception) -> None:
+        line = str(why.errors()[0]["input"]).strip() if isinstance(why, ValidationError) else ""
+        if LISTENING.search(line[:1000]) and len(listens) < WORDS:
+            listens.append(line[:1000])
 
     async def talk(connection: Connection) -> bool:
         answers.set()
@@ -231,9 +238,9 @@ async def watch(wish: Wish) -> Report:
 
     with tempfile.TemporaryFile() as stderr:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_give_up_if_it_listens, stderr, answers, patience)
+            tasks.start_soon(_give_up_if_it_listens, stderr, listens, answers, patience)
             with patience:
-                visited = await visit(endpoint, plan, talk, stderr)
+                visited = await visit(endpoint, plan, talk, stderr, heard)
                 if visited.failure and not report["started"]:
                     report["why_not"] = visited.failure.reason
             tasks.cancel_scope.cancel()
@@ -243,15 +250,16 @@ async def watch(wish: Wish) -> Report:
         stderr.seek(max(0, end - 65536))
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
     if not report["started"]:
-        report["words"] = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
+        words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
+        report["words"] = [*(line for line in listens if line not in words), *words]
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
 
 
-async def _give_up_if_it_listens(stderr: IO[bytes], answers: anyio.Event, patience: anyio.CancelScope) -> None:
+async def _give_up_if_it_listens(stderr: IO[bytes], listens: list[str], answers: anyio.Event, patience: anyio.CancelScope) -> None:
     """Whoever says that he waits for clients at some address, and does not answer at once, will not."""
-    while not LISTENING.search(
-        os.pread(stderr.fileno(), 65536, 0).decode(errors="replace")
+    while not (
+        listens or LISTENING.search(os.pread(stderr.fileno(), 65536, 0).decode(errors="replace"))
     ):  # not `seek`: it is where the server writes, too
         await anyio.sleep(0.5)
     await anyio.sleep(LISTENS * slowness())
