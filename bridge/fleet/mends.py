@@ -3,6 +3,7 @@
 All of it comes from what the server and its package say and do: none is known by its name.
 """
 
+import json
 import re
 from collections.abc import Collection
 from dataclasses import replace
@@ -228,8 +229,9 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
 
 
 def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
-    """Whether its README names that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
-    return name in seen.report["documented"] or called_like(draft, name)
+    """Whether its README or its tools name that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
+    is_told = name in seen.report["documented"] or re.search(rf"\b{name}\b", json.dumps(seen.report["tools"]))
+    return bool(is_told) or called_like(draft, name)
 
 
 def called_like(draft: Draft, name: str) -> bool:

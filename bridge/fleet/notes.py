@@ -6,6 +6,7 @@ The last line says whether it works: called, only listed, or not started.
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 
 from bridge.fleet.draft import Draft, comment, holds_secret
 from bridge.fleet.mends import NO_FILE, OWN_DOOR, targets, with_a_name
@@ -147,7 +148,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     has_a_key = bool(set(draft.secrets) - set(draft.optional))  # which is what a setup would ask for
     if command and not (has_a_key and not SURELY_BY_HAND.search(command)):
         kept = seen.report["home"]
-        place = kept.rpartition("/")[0] or kept
+        place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept
         brings = (
             f": volumes: [/your/home/{place}:{draft.env.get('HOME', '/tmp')}/{place}] brings what that writes"
             if kept

@@ -356,6 +356,8 @@ def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, a
         ([("/tmp/home/.notes/db.json", 10)], True, False),
         ([("/tmp/cwd/notes.db", 10)], False, True),
         ([("/tmp/home/.cache/x", 10)], False, False),
+        ([("/tmp/home/.local/state/it/session.json", 10)], True, False),
+        ([("/tmp/home/.local/state/it/logs/today", 10), ("/tmp/home/.local/state/it/it.log", 10)], False, False),
         ([("/tmp/home/.cache/model.bin", 5 << 20)], False, False),
         ([("/tmp/scratch", 10)], False, False),
         ([("/tmp/home/server.log", 10)], False, False),
@@ -509,6 +511,17 @@ def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them
     )
 
     assert it.secrets == it.optional == ("A_API_KEY", "B_API_KEY", "A_URL", "B_URL")
+
+
+def test_a_key_that_its_tools_speak_of_is_its_own():
+    tools = [
+        tool("look") | {"description": "Looks; without limits with ZONE_API_KEY."},
+        tool("sign", [], {"key": {"description": "SIGN_KEY"}}),
+    ]
+    reads = ["A_SECRET", "B_TOKEN", "OLD_ZONE_API_KEY", "SIGN_KEY", "ZONE_API_KEY"]
+    draft = mends.with_variables(Draft("it", {"python": "other==1"}, ("it",)), seen(made("look"), tools=tools, reads=reads))
+
+    assert draft.secrets == draft.optional == ("SIGN_KEY", "ZONE_API_KEY")
 
 
 def test_what_a_call_asks_for_is_not_asked_for_twice():
@@ -1394,6 +1407,13 @@ def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
 
     without = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), it, [], [])  # its home is /tmp then, as everybody's
     assert any("/your/home/.it-mcp:/tmp/.it-mcp" in line for line in without)
+
+
+def test_a_folder_that_a_login_leaves_is_brought_and_not_all_that_is_beside_it():
+    it = seen(words=["Error: no session"], started=0.0, login="it-mcp login", home=".local/state/it-mcp")
+
+    told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), it, [], [])
+    assert any("volumes: [/your/home/.local/state/it-mcp:/tmp/.local/state/it-mcp]" in line for line in told)
 
 
 def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():

@@ -101,6 +101,7 @@ KEEPS = re.compile(
     r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
     re.IGNORECASE,
 )
+A_NEW_LINE = re.compile(r"^\s*(?:[-*+•|#>]\s|\||\d+\.\s|#|$)|^\s{4}|^\s*[\w./~-]+\s*[=:]")  # of a list, a table, some code
 NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|config\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
 # Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
@@ -254,9 +255,11 @@ def login(readme: str, names: Collection[str]) -> str:
 def home(readme: str, package: str) -> str:
     """What it keeps in its home, as its README says: a path that is called like it. Not what clients keep there."""
     own = {word for word in re.split(r"[^a-z0-9]+", package.lower()) if len(word) > 3 and word != "server"} | {"mcp"}
-    for line in (one[:WIDTH] for one in readme[:LONGEST].splitlines()):
-        for path in IN_HOME.findall(line) if KEEPS.search(line) else ():
-            first = re.sub(r"^(?:\.config|\.local/share)/", "", path).partition("/")[0].lower()
+    lines = [one[:WIDTH] for one in readme[:LONGEST].splitlines()]
+    for before, line in zip(["", *lines], lines, strict=False):
+        sentence = line if A_NEW_LINE.match(line) else f"{before} {line}"  # that goes over both
+        for path in IN_HOME.findall(line) if KEEPS.search(sentence) else ():
+            first = re.sub(r"^(?:\.config|\.local/(?:share|state))/", "", path).partition("/")[0].lower()
             if any(word in first for word in own) and not NOT_KEPT.search(path):
                 return str(path)
     return ""
