@@ -48,6 +48,7 @@ from bridge.settings import UsageError
 ROUNDS = 7
 PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
+A_HOST = re.compile(r"\b[a-z][a-z+]*://[^\s'\"<>),;]+|(?<![\w.-])(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b", re.IGNORECASE)
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
 
@@ -203,13 +204,17 @@ def _with_required(draft: Draft, names: list[str]) -> Draft:
 
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
-    """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then."""
-    names = needs.likely(seen, unsaid(draft, seen))
+    """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then (of another
+    host, say: that is the one that it was given). Where it asked somebody without, and says so, it knows an address."""
+    words = needs.last_words(seen)
+    knows = any(host in words for host in findings.names([seen]))
+    names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and ADDRESS.search(name))])
     if not names:
         return draft
     other = with_named(draft, names)
     again = table.watch(check(other), values)
-    return other if again.report["started"] or needs.last_words(again) != needs.last_words(seen) else draft
+    says_more = A_HOST.sub("", needs.last_words(again)) != A_HOST.sub("", words)
+    return other if again.report["started"] or says_more else draft
 
 
 def _with_own_places(

@@ -23,6 +23,7 @@ A_KEYS_FILE = re.compile(
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
+NOTHING_REAL = re.compile(r"(mock|demo|test|fake|dummy|stub|sample|example)(ed|s)?([_-]\w+)?", re.IGNORECASE)
 HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]", re.IGNORECASE)
 MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_")
 ON_A_DESK = re.compile(r"/Applications/|Program Files|\.(?:exe|dylib|dll|so|app)$|/bin/", re.IGNORECASE)
@@ -102,6 +103,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     }
     optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
     optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
+    optional += [one["name"] for one in every if one["name"] in needed and one["name"] not in optional and _is_nothing_real(one)]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
     files = [one["name"] for one in keys if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
     better = with_places(
@@ -194,8 +196,15 @@ def _is_for_operators(value: str) -> bool:
     return not value or is_blank(value) or bool(ONLY_OPERATORS_KNOW.search(value) or IN_ITSELF.search(value))
 
 
+def _is_nothing_real(one: Variable) -> bool:
+    """A choice of which only that is shown what serves to try it."""
+    return bool(OF_A_CHOICE.search(one["name"]) and NOTHING_REAL.fullmatch(one["value"]))
+
+
 def _value(one: Variable, name: str) -> str:
-    """What stands for it in the stanza; empty where the example says what is there anyhow."""
+    """What stands for it in the stanza; empty where the example says what is there anyhow, or nothing that anybody would want."""
+    if _is_nothing_real(one):
+        return ""
     reference, value = f"${{{one['name']}}}", one["value"] or one["default"]
     if one["selects"]:
         return value if PLAIN.fullmatch(value) else ""

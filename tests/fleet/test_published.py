@@ -67,6 +67,31 @@ def test_what_starts_something_else_or_gives_the_key_in_another_way_says_nothing
     assert needed(shown({"A_KEY": "<key>"}), other) == {"A_KEY": True}
 
 
+@pytest.mark.parametrize(
+    "command, args",
+    [
+        ("env A_TOKEN=YOUR_KEY A_PAGE=YOUR_PAGE npx", ["-y", "@me/site-mcp"]),
+        ("A_TOKEN=YOUR_KEY A_PAGE=YOUR_PAGE npx", ["-y", "@me/site-mcp"]),
+        ("env", ["A_TOKEN=YOUR_KEY", "A_PAGE=YOUR_PAGE", "npx", "-y", "@me/site-mcp"]),
+    ],
+)
+def test_what_stands_before_the_program_is_given_to_it(command, args):
+    same = shown({"A_TOKEN": "YOUR_KEY", "A_PAGE": "YOUR_PAGE"})
+    other = [word.replace("@me/site-mcp", "other-mcp") for word in args]
+
+    assert needed(shown(None, command, args)) == {"A_TOKEN": True, "A_PAGE": True}
+    assert needed(shown(None, command, args), same) == {"A_TOKEN": True, "A_PAGE": True}
+    assert needed(shown(None, command, other), shown({"B_KEY": "x"})) == {"B_KEY": True}
+
+
+@pytest.mark.parametrize("value", ["mock", "demo", "test-data", "fake"])
+def test_a_back_end_that_is_there_to_try_it_is_no_default(value):
+    it = drafted(shown({"SITE_BACKEND": value}))
+
+    assert (it.env, it.optional) == ({}, ("SITE_BACKEND",))
+    assert drafted(shown({"SITE_BACKEND": "sqlite"})).env == {"SITE_BACKEND": "${SITE_BACKEND:-sqlite}"}
+
+
 def test_a_variable_that_the_arguments_refer_to_is_the_client_s():
     assert needed(shown({"A_KEY": "x"}, args=["-y", "@me/site-mcp", "--api-key", "$A_KEY"])) == {}
 

@@ -1060,6 +1060,26 @@ def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(ag
     assert prove._with_guesses(Table(again), Draft("it", command=("it",)), ended, {}, add._checked).env == env
 
 
+@pytest.mark.parametrize("host", ["http://es-url.placeholder.invalid/v1", "es-url.placeholder.invalid:443"])
+def test_a_guess_that_only_changed_the_host_in_its_words_does_not_stay(host):
+    ended = seen(words=["Error: no answer of the server URL https://api.site.io, is it up?"], started=0.0, reads=["ES_URL"])
+    again = seen(words=[f"Error: no answer of the server URL {host}, is it up?"], started=0.0)
+
+    assert prove._with_guesses(Table(again), Draft("it", command=("it",)), ended, {}, add._checked).env == {}
+
+
+def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
+    words, reads = ["Error: getaddrinfo ENOTFOUND api.site.io"], ["SITE_URL", "SITE_API_KEY"]
+    ended = seen(words=words, started=0.0, reads=reads, reached=[(2.0, "api.site.io")])
+    elsewhere = seen(words=words, started=0.0, reads=reads, reached=[(2.0, "updates.site.io")])
+    draft = Draft("it", command=("it",))
+
+    with_key = prove._with_guesses(Table(seen(made("look"))), draft, ended, {}, add._checked)
+
+    assert (with_key.env, with_key.secrets) == ({}, ("SITE_API_KEY",))
+    assert prove._with_guesses(Table(seen(made("look"))), draft, elsewhere, {}, add._checked).env == {"SITE_URL": "${SITE_URL}"}
+
+
 @pytest.mark.parametrize(
     "line, arguments",
     [

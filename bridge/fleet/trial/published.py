@@ -30,6 +30,7 @@ PAIR = re.compile(
     rf"""(?P<off>//[ \t]*|\#[ \t]*)?["']?\b(?P<name>{NAME})["']?[ \t]*[:=][ \t]*(?:"(?P<a>(?:\\.|[^"\\\n])*)"|'(?P<b>[^'\n]*)'|(?P<c>[\w.-]+))(?P<rest>[^\n]*)"""
 )
 GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)[ =]["']?({NAME})=("[^"\n]*"|'[^'\n]*'|[^\s\\]*)""")
+BEFORE = re.compile(rf"(?:env|{NAME}=\S*)(?:\s|$)")  # what starts a program with variables, in its place
 # A line of an `.env`, or of a shell.
 ASSIGNED = re.compile(
     r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|<[^<>\n]*>|[^\s#]*)(?P<rest>.*)$"""
@@ -303,18 +304,29 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
         text = readme[start:end]
         inside = end
         arguments = [one for block in ARGUMENTS.findall(text)[:1] for one in QUOTED.findall(block)]
-        program = (QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'")
-        if _is_another(program, arguments, package) or SERVES.search(" ".join(arguments)):
+        before, program, own = _started((QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'"), arguments)
+        if _is_another(program, own, package) or SERVES.search(" ".join(arguments)):
             continue
         block = ENV.search(text)
         values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
         for given in [*GIVEN.finditer(" ".join(arguments)), *GIVEN.finditer(program)]:
             values.setdefault(given[1], given[2].strip("\"'"))
+        values = before | values
         # What its arguments refer to is the client's, and not read by the server.
         values = {name: value for name, value in values.items() if not re.search(rf"\$\{{?(env:)?{name}\b", " ".join(arguments))}
         # An environment that is shown empty comes from elsewhere.
         is_whole = bool(set(values) - {"NODE_OPTIONS"}) or not (block or _says_more(arguments))
         yield _Shown(values, words, is_whole, _is_aside(readme, start))
+
+
+def _started(program: str, arguments: list[str]) -> tuple[dict[str, str], str, list[str]]:
+    """What stands before the program (`env NAME=value … npx`, also where the program is `env`), the program, and its arguments."""
+    words = [*program.split(), *arguments] if BEFORE.match(program) else []
+    given: dict[str, str] = {}
+    while words and (words[0] == "env" or BEFORE.match(words[0])):
+        name, equals, value = words.pop(0).partition("=")
+        given |= {name: value} if equals else {}
+    return (given, words[0], words[1:]) if words else (given, program, arguments)
 
 
 def _lines_of_a_shell(readme: str, package: str) -> Iterator[_Shown]:
