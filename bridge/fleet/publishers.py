@@ -35,6 +35,7 @@ ONLY_OPERATORS_KNOW = re.compile(
     re.IGNORECASE,
 )
 IN_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
+A_PUBLIC_URL = re.compile(r"https?://[\w.-]+\.[a-z]{2,}(?::\d+)?(?:/[\w./~-]*)?", re.ASCII)
 MOST_SERVICES = 2  # whose keys one server needs at once
 
 
@@ -217,5 +218,7 @@ def _value(one: Variable, name: str) -> str:
     if _is_for_operators(value):
         return reference if _is_for_operators(one["default"]) else ""
     if OF_A_CHOICE.search(one["name"]) and PLAIN.fullmatch(value) and not (one["default"] or reveals(value)):
+        return f"${{{one['name']}:-{value}}}"
+    if A_PUBLIC_URL.fullmatch(value) and one["first"] and not (one["said"] or one["default"] or reveals(value)):
         return f"${{{one['name']}:-{value}}}"
     return value if one["said"] and not one["default"] and PLAIN.fullmatch(value) and not reveals(value) else ""

@@ -319,6 +319,15 @@ def test_what_its_publisher_speaks_of_is_not_guessed():
     assert mends.unsaid(Draft("it"), Seen(report)) == ["B_USER"]
 
 
+def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_operator_says_another():
+    env = {"A_KEY": "<key>", "A_BASE_URL": "https://gate.site.io/v1"}
+
+    assert drafted(shown(env)).env == {"A_BASE_URL": "${A_BASE_URL:-https://gate.site.io/v1}"}
+    assert drafted(shown(env), shown({"A_KEY": "<key>"})).env == {}
+    assert drafted(shown(env), "- `A_BASE_URL`: default: https://gate.site.io/v1").env == {}
+    assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}
+
+
 def test_an_address_in_this_machine_must_be_told_to_a_container():
     draft = drafted(shown({"A_PASSWORD": "x", "A_HOST": "localhost"}), "- `A_HOST`: optional, default: localhost")
 
