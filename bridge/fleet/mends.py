@@ -33,6 +33,7 @@ BESIDE_AN_ADDRESS = re.compile(r"_(USER|USERNAME|DB|DATABASE)$")
 OF_A_URL = re.compile(
     r"(^|_)(API|BASE|CONTEXT|ENDPOINT|HTTP|MCP|ROUTE|SSE|UR[IL])_?(PATH|ROOT)$|(^|_)(PREFIX|ENDPOINT|ROUTE)$"
 )  # a path of no file
+AN_ADDRESS = re.compile(r"https?://")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
@@ -337,7 +338,12 @@ def with_home(draft: Draft, seen: Seen) -> Draft:
 def with_places(draft: Draft) -> Draft:
     """A volume for each folder that its arguments and variables name, where none is mounted yet."""
     texts = [word.partition("=")[2] if "=/" in word and not word.startswith("/") else word for word in draft.command[1:]]
-    texts += [one for name, value in draft.env.items() if not OF_A_URL.search(name) for one in re.split("[,;:]", value)]
+    texts += [
+        one
+        for name, value in draft.env.items()
+        if not (OF_A_URL.search(name) or AN_ADDRESS.search(value))
+        for one in re.split("[,;:]", value)
+    ]
     known = [*targets(draft), *(["/app"] if draft.files else [])]
     paths = [text for text in texts if text.startswith("/") and not any(text == one or text.startswith(f"{one}/") for one in known)]
     places = [place for place in dict.fromkeys(map(findings.place_of, paths)) if place and place not in known]

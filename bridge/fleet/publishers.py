@@ -92,7 +92,8 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     needed = {
         one["name"]
         for one in every
-        if not is_of_many and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one, every))
+        if not is_of_many
+        and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one, every) or _is_public(one))
     }
     needed = {name for name in needed if not MORE.search(name)}
     kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
@@ -116,6 +117,9 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
             env=draft.env | plain,
         )
     )
+    if choices := [one["name"] for one in keys if one["one_of"]]:
+        about = f"by its README one of these is enough, and one is needed: {', '.join(choices)}"
+        better = replace(better, why=better.why | {"instead": about})
     if programs := [one["name"] for one in every if one["name"] in plain and _is_program(one)]:
         about = f"{', '.join(programs)} is where a program or a library of it is installed, and its image has none"
         better = replace(
@@ -138,7 +142,7 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
         if not one["shown"]
         and _is_key(one)
         and (
-            _first_word(one) in firsts
+            one["one_of"] or _first_word(one) in firsts
             if firsts
             else one["needed"] or one["name"] in seen.report["reads"] or called_like(draft, one["name"])
         )
@@ -186,6 +190,11 @@ def _would_find_itself(one: Variable, every: list[Variable]) -> bool:
     where nobody does."""
     is_set = one["first"]
     return is_set and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
+
+
+def _is_public(one: Variable) -> bool:
+    """The address of one of several ways in, which is there for whoever has its key."""
+    return one["one_of"] and one["first"] and bool(A_PUBLIC_URL.fullmatch(one["value"])) and not _is_for_operators(one["value"])
 
 
 def _is_program(one: Variable) -> bool:

@@ -319,10 +319,50 @@ def test_what_its_publisher_speaks_of_is_not_guessed():
     assert mends.unsaid(Draft("it"), Seen(report)) == ["B_USER"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Pick one credential path.\n\n| Variable | What |\n|--|--|\n| `A_KEY` | of the gate |\n| `B_TOKEN` | direct |",
+        "Set credentials (pick one):\n\n```bash\nexport A_KEY=your-key\n\n# or\nexport B_TOKEN=your-token\n```",
+        "You need one of the following keys:\n- `A_KEY`: of the gate\n- `B_TOKEN`: direct",
+        "Set either `A_KEY` or `B_TOKEN` as its key.",
+    ],
+)
+def test_of_keys_of_which_one_is_enough_none_is_required_and_that_is_said(words):
+    it = drafted(words, shown({"A_KEY": "<key>"}), shown({"B_TOKEN": "<key>"}))
+
+    assert set(it.optional) == set(it.secrets) == {"A_KEY", "B_TOKEN"}
+    assert it.why["instead"] == "by its README one of these is enough, and one is needed: A_KEY, B_TOKEN"
+
+
+def test_the_address_of_one_of_several_ways_in_stays_as_it_is_shown():
+    words = "Pick one credential path.\n\n| Variable | What |\n|--|--|\n| `A_BASE_URL` | e.g. a gate |\n| `A_KEY` | of the gate |\n| `B_TOKEN` | direct |"
+    public, own = (drafted(words, shown({"A_KEY": "x", "A_BASE_URL": url})) for url in ("https://gate.site.io", "https://your-gate.io"))
+
+    assert (public.env, public.optional) == ({"A_BASE_URL": "${A_BASE_URL:-https://gate.site.io}"}, ("A_KEY", "B_TOKEN"))
+    assert (own.env, set(own.optional)) == ({}, {"A_KEY", "A_BASE_URL", "B_TOKEN"})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Pick one key of your account.\n\nSet it.\n\n- `A_KEY`: yours\n- `B_TOKEN`: another",
+        "Choose one of its tools:\n- `A_KEY`: yours\n- `B_TOKEN`: another",
+        "Pick one credential path.\n\n| Variable | Required |\n|--|--|\n| `A_KEY` | yes |\n| `B_TOKEN` | no |",
+        "Use one token:\n- `A_KEY`: yours",
+    ],
+)
+def test_where_no_keys_stand_for_each_other_what_everybody_sets_is_required(words):
+    it = drafted(words, shown({"A_KEY": "<key>"}))
+
+    assert "A_KEY" in it.secrets and "A_KEY" not in it.optional and "instead" not in it.why
+
+
 def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_operator_says_another():
     env = {"A_KEY": "<key>", "A_BASE_URL": "https://gate.site.io/v1"}
 
-    assert drafted(shown(env)).env == {"A_BASE_URL": "${A_BASE_URL:-https://gate.site.io/v1}"}
+    it = drafted(shown(env))
+    assert (it.env, it.volumes) == ({"A_BASE_URL": "${A_BASE_URL:-https://gate.site.io/v1}"}, ())
     assert drafted(shown(env), shown({"A_KEY": "<key>"})).env == {}
     assert drafted(shown(env), "- `A_BASE_URL`: default: https://gate.site.io/v1").env == {}
     assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import dropwhile, takewhile
 from typing import TypedDict
 from urllib.parse import unquote
 
@@ -60,6 +61,11 @@ CONDITION = re.compile(
     r"\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
     re.IGNORECASE,
 )
+# Of keys that stand for each other, in what stands above them or names them.
+ONE_IS_ENOUGH = re.compile(
+    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use)\b.{0,20}\b(?:one|either)\b", re.IGNORECASE
+)
+OF_KEYS = re.compile(r"\b(?:credentials?|(?:api )?keys?|tokens?|auth\w*|variables?)\b", re.IGNORECASE)
 IN_SOME_CASES = re.compile(r"\((?:for|if|when|only)\b", re.IGNORECASE)
 WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=)[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
 # Of a variable of what this is not: a server that clients reach by HTTP, or that runs on somebody's desk.
@@ -123,6 +129,7 @@ class Variable(TypedDict):
     shown: bool  # in a client's configuration
     first: bool  # in the first of these
     path: str  # of what it is the path, as is said of it: "file", "program", or empty
+    one_of: bool  # one of these is enough
     selects: bool  # it says which of several ways in is taken, and its value goes with the others
 
 
@@ -179,6 +186,8 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     whole = [shown for shown in every if shown.whole]
     every = [shown for shown in every if shown.whole or not shown.values or _belongs(shown, whole)]
     lead = _lead(whole, every)
+    choices = {name for name in _choices(readme) if not said.words.get(name)}
+    choices = choices if sum(map(holds_secret, choices)) > 1 else set()
     remote = (
         said.remote - {name for shown in whole for name in shown.values} - {name for name in lead.values if _is_called_like(package, name)}
     )
@@ -187,17 +196,35 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     return [
         Variable(
             name=name,
-            needed=_needed(name, said, lead, whole, every),
+            needed=_needed(name, said, lead, whole, every) if name not in choices else False,
             said=said.of(name) is not None,
             value=next((shown.values[name] for shown in (lead, *every) if shown.values.get(name)), ""),
             default=said.values.get(name, ""),
             shown=any(name in shown.values for shown in every),
             first=name in lead.values,
             path=said.paths.get(name, ""),
+            one_of=name in choices,
             selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
         for name in names
     ]
+
+
+def _choices(readme: str) -> set[str]:
+    """The variables of which its README says that one is enough: those of that line, or of the list, table or block right below."""
+    found: set[str] = set()
+    lines = [line[:WIDTH] for line in readme.splitlines()]
+    for at, line in enumerate(lines):
+        if not (ONE_IS_ENOUGH.search(line) and OF_KEYS.search(line)):
+            continue
+        below = list(dropwhile(lambda one: not one.strip(), lines[at + 1 : at + MANY]))
+        if below and below[0].startswith("```"):
+            block = list(takewhile(lambda one: not one.startswith("```"), below[1:]))
+        else:
+            block = list(takewhile(lambda one: one.lstrip().startswith(("|", "-", "*")), below))
+        own = set(UPPER.findall(line))
+        found |= own if len(own) > 1 else {name for one in block for name in UPPER.findall(one)[:1]}
+    return found
 
 
 def _lead(whole: list[_Shown], every: list[_Shown]) -> _Shown:
