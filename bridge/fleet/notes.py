@@ -99,8 +99,9 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     yield _egress(draft) + (f" (names that it looked up: {named(hosts)})" if draft.egress and len(hosts) > 1 else "")
     if draft.why.get("volumes"):
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"
-    if draft.optional:
-        yield f"it may be given {named(draft.optional)}, and does without: compose/.env has what you have of these"
+    alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
+    if without := [name for name in draft.optional if name not in alternatives]:
+        yield f"it may be given {named(without)}, and does without: compose/.env has what you have of these"
     yield from filter(None, [draft.why.get("program"), draft.why.get("instead")])
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
