@@ -145,7 +145,8 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
             break  # what it may do without, it did without
         if time.monotonic() > until:
             break
-    if not seen.report["started"] and first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes:
+    is_same = first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes and not findings.uses_placeholder(seen)
+    if first and is_same and not seen.report["started"]:
         draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
     if first and needs.listens(seen):
         draft = without_stdio(draft, first[1])

@@ -52,7 +52,7 @@ STRANGERS = {
             "egress": True,
             "smoke": {"tool": "list_papers", "build": False},
         },
-        "egress: true: its tool search_papers tried export.arxiv.org",
+        " tried export.arxiv.org",
     ),
     # computes, and nothing else
     "calc": (

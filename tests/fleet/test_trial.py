@@ -1521,10 +1521,18 @@ def test_what_cannot_be_built_is_tried_without(monkeypatch):
     assert any("it starts mmdraw, which its image has not: Debian has no package of that name" in note for note in proof.notes)
 
 
-@pytest.mark.parametrize("words, command", [("Error: no account", ("it",)), ("Error: it reads it.toml", ("it", "run"))])
-def test_a_command_that_changed_nothing_does_not_stay(words, command):
+@pytest.mark.parametrize(
+    "words, reached, command",
+    [
+        ("Error: no account", (), ("it",)),
+        ("Error: it reads it.toml", (), ("it", "run")),
+        ("Error: no account", ((5.0, "it-url.placeholder.invalid:6379"),), ("it", "run")),  # it ends in the same words, elsewhere
+    ],
+)
+def test_a_command_that_changed_nothing_does_not_stay(words, reached, command):
     help = ["Usage: it [options] [command]", "Commands:", "  run    Runs the MCP server"]
-    table = Table(*(seen(words=[one], started=0.0, help=help) for one in ["Error: no account", *[words] * prove.ROUNDS]))
+    later = [seen(words=[words], started=0.0, help=help, reached=reached) for _ in range(prove.ROUNDS)]
+    table = Table(seen(words=["Error: no account"], started=0.0, help=help), *later)
 
     draft, _ = prove._mended(table, Draft("it", command=("it",)), {}, add._checked)
 

@@ -16,7 +16,7 @@ from bridge.fleet.targets.litellm import not_in_force
 from bridge.fleet.verify.direct import judged, seen_as
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, since
 
-LIVES, ALIVE, LIST, CALL = 20.0, 5.0, 20.0, 30.0
+LIVES, ALIVE, LIST, CALL = 20.0, 5.0, 40.0, 30.0
 INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "mcp-bridge-verify", "version": "1"}}
 NOT_A_RESULT = ("Error: ", "MCP client session is not initialized", "you may see the tool ", "Unknown tool: ")  # 1.77.3: with isError false
 WEDGED = "it is wedged and answers nothing until it is restarted"
