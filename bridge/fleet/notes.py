@@ -99,6 +99,8 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     yield _egress(draft) + (f" (names that it looked up: {named(hosts)})" if draft.egress and len(hosts) > 1 else "")
     if draft.why.get("volumes"):
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"
+    elif not draft.volumes and (path := needs.paths(draft.tools or (), surely=True)):
+        yield f"its tools take paths ({path}) of where it runs, and it keeps none: `volumes: [/a/folder/of/yours:/data]` gives it yours as /data"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
     if without := [name for name in draft.optional if name not in alternatives]:
         yield f"it may be given {named(without)}, and does without: compose/.env has what you have of these"

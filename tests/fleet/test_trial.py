@@ -1596,6 +1596,27 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
 
 
+@pytest.mark.parametrize(
+    "name, about, is_here",
+    [
+        ("front_image", "Absolute path to the front image", True),
+        ("output_dir", "", True),
+        ("savePath", "", True),
+        ("builtFolderPath", "Provide the absolute path to the built frontend folder", True),
+        ("path", "Path of the file in the repository", False),
+        ("file_path", "", False),
+        ("url", "Absolute URL of the page", False),
+    ],
+)
+def test_of_one_with_a_network_only_paths_of_where_it_runs_are_told(name, about, is_here):
+    tools = (tool("send", properties={name: {"type": "string", "description": about}}),)
+    draft = Draft("it", command=("it",), egress=True, tools=tools, why={"egress": "it asks api.example.org", "smoke": ""})
+
+    told = any("of where it runs, and it keeps none" in note for note in notes.of_a_started_one(draft, "it", seen(), []))
+
+    assert told == is_here
+
+
 # ---- the recorder ----------------------------------------------------------------------
 
 

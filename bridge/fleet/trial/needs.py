@@ -33,6 +33,11 @@ A_LOCAL_FILE = re.compile(
     r"\bfile:|\b(local|absolute) (file|path)|\bfile ?paths?\b|\bpath (to|of) (the |a |an )?[\w ]*(file|image|folder|directory|document)\b",
     re.IGNORECASE,
 )
+# The same where a path may as well be one of an API: of a repository, a bucket, a page.
+SURELY_HERE = re.compile(r"(^|_)(local_(path|file|dir)|(output|save|download)_?(dir|directory|folder|path|to))(_|$)")
+SAID_TO_BE_HERE = re.compile(
+    r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
+)
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
     re.IGNORECASE,
@@ -288,14 +293,16 @@ def _with_version(name: str, version: str) -> str:
     return f"{name}-{version}" if name[-1].isdigit() else name + version
 
 
-def paths(tools: Iterable[Mapping[str, Any]]) -> str:
-    """An argument of a tool that names a file or a folder, and whose; empty if there is none."""
+def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
+    """An argument of a tool that names a file or a folder, and whose; empty if there is none. `surely`: of the machine that it runs on, and
+    not of somebody that it asks."""
+    name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
     for tool in tools:
         schema = tool.get("inputSchema")
         properties = schema.get("properties") if isinstance(schema, dict) else None
         for name, one in properties.items() if isinstance(properties, dict) else ():
             about = one.get("description") if isinstance(one, dict) else ""
-            if PATH.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()) or A_LOCAL_FILE.search(str(about)):
+            if name_says.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()) or about_says.search(str(about)):
                 return f"{name} of {tool.get('name')}"
     return ""
 
