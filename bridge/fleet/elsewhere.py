@@ -46,10 +46,11 @@ def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), s
     plain: dict[str, str] = {}
     ours = ("/data/", "/app/") if draft.volumes or draft.files else ()  # what stands for it here
     for name, value in env.items():
-        if is_path_of_keys(name, value) and (value.startswith(ours) or _is_inside(draft, value)):
-            plain[name] = value
-            continue
+        is_here = value.startswith(ours) or _is_inside(draft, value)
         if is_path_of_keys(name, value):
+            if is_here:
+                plain[name] = value
+                continue
             text, said = content(name, value)
             secrets.append(name)
             files.append(name)
@@ -66,7 +67,7 @@ def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), s
             secrets.append(name)
             values |= _value_of(name, value)
             continue
-        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not (value.startswith(ours) or _is_inside(draft, value) or OF_A_URL.search(name)):
+        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not (is_here or OF_A_URL.search(name)):
             notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
     plain = {name: _referring(value, values) for name, value in plain.items()}
     command, flag = [], ""

@@ -8,12 +8,13 @@ from bridge.fleet.sdks import SDKS
 from bridge.fleet.secrecy import REFERENCE, secret_name
 
 LARGEST = 1 << 20  # bytes
+# By its name alone. A TOKEN_PATH is none where nobody gives a file: servers write theirs themselves.
+A_KEYS_FILE = re.compile(
+    r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KEY_?(FILE|PATH|FILE_PATH)$"
+)
 
 _A_PATH = re.compile(r"(?:~|\$\{?HOME\}?|%\w+%|\.{0,2})[/\\][^\n]*|[A-Za-z]:[\\/][^\n]*")
-_SAYS_SO = re.compile(
-    r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH|API)_KEY|KEY_?FILE|CLIENT_SECRETS?|SECRETS?|TOKEN|KUBECONFIG|(CLIENT|CA|TLS|SSL)_CERT)_?(JSON_?)?(PATH|FILE|FILE_PATH)$"
-    r"|(^|_)(KEY_?FILE|KUBECONFIG)$"
-)
+_ALSO = re.compile(r"(API_KEY|SECRETS?|TOKEN|KUBECONFIG|(CLIENT|CA|TLS|SSL)_CERT)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KUBECONFIG$")
 _OF_KEYS = re.compile(
     r"\.(pem|key|p8|crt|cer)$|(^|[/\\])(id_(rsa|dsa|ecdsa|ed25519)|\.kube[/\\]config|\.netrc|\.pgpass|kubeconfig[^/\\]*|\.?credentials?)$"
     r"|(token|secret|service[-_]?account|credential|oauth|[-_.]key|gcp)[^/\\]*\.json$",
@@ -26,7 +27,7 @@ _SDKS_OWN = frozenset(name for sdk in SDKS for name in sdk.files)
 
 def is_path_of_keys(name: str, value: str) -> bool:
     """Is this variable the path of a file with keys in it? A value that is not known yet tells nothing; then its name must say so."""
-    says_so = name in _SDKS_OWN or bool(_SAYS_SO.search(name.upper()))
+    says_so = name in _SDKS_OWN or any(one.search(name.upper()) for one in (A_KEYS_FILE, _ALSO))
     if is_blank(value) or REFERENCE.fullmatch(value):
         return says_so
     if not _A_PATH.fullmatch(value):

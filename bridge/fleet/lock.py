@@ -24,13 +24,12 @@ import urllib.request
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from platform import machine
 
 from bridge.fleet.engines import contained, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.files import File, write
 from bridge.fleet.model import Fleet
-from bridge.fleet.parts import ARCHITECTURES, Binary
+from bridge.fleet.parts import ARCHITECTURES, Binary, architecture
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.dockerfile import REQUIREMENTS
@@ -206,7 +205,7 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
 
 def _has_wheels(lines: str, python: str) -> bool:
     """Has all of a lock wheels for this Python? A lock for every Python is content with one for the oldest."""
-    platform = f"{'aarch64' if machine() in ('arm64', 'aarch64') else 'x86_64'}-manylinux_2_40"
+    platform = f"{'aarch64' if architecture() == 'arm64' else 'x86_64'}-manylinux_2_40"
     pins = [line.removesuffix("\\").strip() for line in lines.splitlines() if re.match(r"[A-Za-z0-9]", line)]
     try:
         compiled(pins, ["--no-deps", "--python-version", python, "--python-platform", platform])

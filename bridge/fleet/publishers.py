@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
+from bridge.fleet.key_files import A_KEYS_FILE
 from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, NOT_FOR_IT, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
 from bridge.fleet.parts import VARIABLE
 from bridge.fleet.secrecy import reveals
@@ -16,9 +17,6 @@ from bridge.fleet.trial.published import Variable
 
 SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
-)
-A_KEYS_FILE = re.compile(
-    r"(CREDENTIALS?|SERVICE_ACCOUNT|(PRIVATE|SSH)_KEY|KEY_?FILE|CLIENT_SECRETS?)_?(JSON_?)?(PATH|FILE|FILE_PATH)$|(^|_)KEY_?(FILE|PATH|FILE_PATH)$"
 )
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")

@@ -239,6 +239,7 @@ def test_a_folder_with_spaces_and_a_working_directory_are_kept():
         ("CLIENT_SECRET_FILE", "C:\\Users\\me\\client_secret.json"),
         ("OAUTH", "/Users/me/gcp-oauth.keys.json"),
         ("TLS_CERT", "/etc/ssl/me.pem"),
+        ("TLS_KEY_PATH", "/etc/ssl/private/me"),
         ("TOKEN_PATH", "token.json"),
     ],
 )
