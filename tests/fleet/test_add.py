@@ -903,3 +903,18 @@ def test_where_only_an_older_python_has_wheels_of_all_that_one_is_taken_and_why_
     draft = add._locked(project, add.Draft("it", {"pypi": "some-mcp==1.0"}, ("some-mcp",)))
 
     assert "python: '3.12'    # with the newest, numpy<=1.26.4 has no usable wheels" in draft.text
+
+
+def test_a_file_with_keys_is_not_given_to_the_trial_and_copied_with_secrets(project, monkeypatch, tmp_path, capsys):
+    (tmp_path / "sa.json").write_text('{\n"private_key": "k"\n}')
+    given = []
+    monkeypatch.setattr(lock, "lock", lambda *_: [])
+    monkeypatch.setattr(add, "source_of", lambda draft: add.SOURCES["command"])
+    monkeypatch.setattr(add.Adding, "_tried", lambda _, draft, values: given.append(values) or add.Proof(draft))
+    words = ["--env", f"GOOGLE_APPLICATION_CREDENTIALS={tmp_path / 'sa.json'}", "--env", "SITE_TOKEN=s1", "--", "some-mcp"]
+
+    assert main(["add", "--project", str(project.root), "it", "--secrets", "--pypi", "some-mcp==1.0", *words]) == 0
+
+    assert given == [{"SITE_TOKEN": "s1"}]
+    assert (project.secrets / "GOOGLE_APPLICATION_CREDENTIALS").read_text() == '{\n"private_key": "k"\n}'
+    assert "GOOGLE_APPLICATION_CREDENTIALS: its value is in compose/secrets/GOOGLE_APPLICATION_CREDENTIALS" in capsys.readouterr().out
