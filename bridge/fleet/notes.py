@@ -15,9 +15,9 @@ from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.published import SURELY_BY_HAND
-from bridge.protocol.tool_checks import oddities
+from bridge.protocol.tool_checks import oddities, together
 
-MOST_ODD = 3  # tools that models may refuse, which are told one by one
+MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by one
 SHORT = 8  # names in one line
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
@@ -171,10 +171,10 @@ def _with_a_name(seen: Seen) -> Iterator[str]:
 
 
 def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
-    odd = [one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended]
+    odd = together([one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended])
     yield from (f"models may refuse {one}; {one.way_out}" for one in odd[:MOST_ODD])
     if odd[MOST_ODD:]:
-        yield f"models may refuse {len(odd) - MOST_ODD} more of its tools for such reasons"
+        yield f"models may refuse more of its tools, for {len(odd) - MOST_ODD} more reasons: `mcp-bridge lint` has all"
 
 
 def _end(draft: Draft) -> str:

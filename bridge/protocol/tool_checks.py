@@ -40,6 +40,17 @@ def oddities(tools: list[schemas.Schema], server: str = "") -> list[Oddity]:
     return found
 
 
+def together(odd: list[Oddity]) -> list[Oddity]:
+    """One for all tools of which the same is odd: their names joined by commas, in both."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for one in odd:
+        alike.setdefault((one.what, one.way_out.replace(f"[{one.tool}]", "[]"), one.mended), []).append(one.tool)
+    return [
+        Oddity(", ".join(tools), what, way_out.replace("[]", f"[{', '.join(tools)}]"), mended)
+        for (what, way_out, mended), tools in alike.items()
+    ]
+
+
 def _names(names: list[Any], server: str) -> Iterator[Oddity]:
     longest = model_names.room(server)
     texts = [name for name in names if isinstance(name, str)]
@@ -104,9 +115,7 @@ def _description(tool: schemas.Schema) -> Iterator[Oddity]:
     description = tool.get("description")
     if isinstance(description, str) and len(description) > DESCRIPTION:
         yield Oddity(
-            tool["name"],
-            f"its description has {len(description)} characters, of which some OpenAI models take {DESCRIPTION}",
-            _deny(tool["name"]),
+            tool["name"], f"its description is longer than the {DESCRIPTION} characters that some OpenAI models take", _deny(tool["name"])
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from world import World
 
 from bridge.protocol import model_names, schemas
-from bridge.protocol.tool_checks import oddities
+from bridge.protocol.tool_checks import oddities, together
 
 EMPTY = {"type": "object", "properties": {}}
 STRING = {"type": "string"}
@@ -69,7 +69,7 @@ CASES = {
     "a $ref to nothing": (tool(takes(a={"$ref": "#/$defs/A"})), None, "at nothing"),
     "a choice at the top (OpenAI, Anthropic)": (tool({**takes(a=STRING), "anyOf": [{"required": ["a"]}]}), None, "anyOf at its top"),
     "an argument's name (Anthropic)": (tool(takes(**{"filter[name]": STRING})), None, "'filter[name]'"),
-    "a long description": (tool(description="x" * 2000), None, "2000 characters"),
+    "a long description": (tool(description="x" * 2000), None, "longer than the 1024 characters"),
     "a point in the name": (tool(name="user.get"), tool(name="user_get"), "signs that models refuse"),
     "letters of other languages": (tool(name="café/größe"), tool(name="caf__gr__e"), "signs that models refuse"),
     "a long name": (tool(name=LONG), tool(name=LONG[:52] + "_" + model_names.mended([LONG], 59)[LONG][-6:]), "longer than 59 characters"),
@@ -159,3 +159,14 @@ def test_odd_lists_are_told_of_whatever_they_hold():
     assert oddities([{}, {"name": 5}, {"name": "x", "inputSchema": []}, {"name": "", "inputSchema": {"type": 5, "properties": []}}])
     assert oddities([{"name": "x", "inputSchema": {"type": "string"}}])[0].way_out
     assert json.dumps([str(oddity) for oddity in oddities([tool(takes(**{"a b": True}))])])
+
+
+def test_what_is_odd_alike_in_many_tools_is_told_once():
+    odd = oddities([tool(name=name, description="x" * 2000) for name in ("a", "b")])
+
+    assert [(str(one), one.way_out) for one in together(odd)] == [
+        (
+            "a, b: its description is longer than the 1024 characters that some OpenAI models take",
+            "where a model refuses it: tools: {deny: [a, b]} in the stanza",
+        )
+    ]

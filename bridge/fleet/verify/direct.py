@@ -24,7 +24,7 @@ from bridge.inspect.plan import ENDINGS, Endpoint, Plan
 from bridge.inspect.show import result as shown
 from bridge.inspect.survey import Answer, Facts, call, differences, survey
 from bridge.protocol import model_names
-from bridge.protocol.tool_checks import oddities
+from bridge.protocol.tool_checks import oddities, together
 
 Said = TypeVar("Said")
 TALK, CALL, START = 10.0, 30.0, 60.0  # seconds of patience: an answer, a smoke call, a child that is still starting
@@ -62,7 +62,7 @@ async def check(
         if not report.add(hop) or facts is None:
             return
         report.tools = [str(tool.get("name")) for tool in facts.lists["tools"]]
-        report.odd = [f"{oddity}; {oddity.way_out}" for oddity in oddities(facts.lists["tools"], stanza.litellm_name)]
+        report.odd = [f"{oddity}; {oddity.way_out}" for oddity in together(oddities(facts.lists["tools"], stanza.litellm_name))]
     if both_eras and not report.add(await _talk_without_handshake(stanza, report, headers)):
         return
     smoke = None if no_call else stanza.smoke

@@ -6,7 +6,7 @@ from bridge.fleet.columns import columns
 from bridge.fleet.verify.result import FAILED, HOPS, NONE, OK, SKIPPED, Report, Verdict
 from bridge.printable import printable
 
-SHOWN = 3  # odd tools of one MCP
+SHOWN = 3  # reasons for which models may refuse tools of one MCP
 MARKS = {OK: "ok", FAILED: "FAILED", SKIPPED: "-", NONE: "."}
 
 
@@ -43,7 +43,7 @@ def _troubles(report: Report) -> Iterator[str]:
             yield f"{' ' * len(report.name)}  → {hop.todo}"
     for number, odd in enumerate(report.odd):
         if number == SHOWN:
-            yield f"{report.name}: {len(report.odd) - SHOWN} more of its tools are odd (--json has all)"
+            yield f"{report.name}: its tools are odd for {len(report.odd) - SHOWN} more reasons (--json has all)"
             break
         yield f"{report.name}: models may refuse {odd}"
     if report.unapproved:
