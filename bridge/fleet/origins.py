@@ -41,6 +41,8 @@ class About:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    is_empty: bool = False  # it brings nothing but what it says of itself
+    brings: tuple[str, ...] = ()  # what an empty one is there for: the packages that it requires
 
 
 def newest_of_pypi(package: str, build: bool = False) -> str:
@@ -67,6 +69,7 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
 def look_at_pypi(package: str, build: bool = False) -> About:
     """Unpack it alone, as an image would have it, and see which programs it brings: entry points, scripts and executables
     alike. A wheel's code does not run; what is built is built in a container, where there is Docker. Raises UsageError."""
+    is_empty = False
     try:
         if build and contained.is_there():
             said = contained.run(["python", "-c", _LOOK, package], PATIENCE)
@@ -91,11 +94,14 @@ def look_at_pypi(package: str, build: bool = False) -> About:
                 )
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
+                is_empty = not any(one.is_file() for one in Path(folder).rglob("[!.]*") if path.parent not in one.parents)
     except Failed as error:
         if not build and has_no_wheel(error.printed):
             raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
         raise UsageError(f"{package}: it cannot be had for Python {PYTHON}: {error.reason}") from None
-    return About(package, sorted(programs), HeaderParser().parsestr(metadata).get("Summary") or "")
+    about = HeaderParser().parsestr(metadata)
+    brings = tuple(one for one in about.get_all("Requires-Dist") or () if "extra ==" not in one) if is_empty else ()
+    return About(package, sorted(programs), about.get("Summary") or "", is_empty=is_empty, brings=brings)
 
 
 _FOUND = "what was found: "

@@ -83,7 +83,8 @@ def proved(
                 other = None if seen.report["started"] or time.monotonic() > until else eras.mended(draft, seen, tried)
                 if other is None:
                     proof = _decided(table, draft, values, check, seen, where)
-                    vain = f"older versions changed nothing: {', '.join(older)}" if older and proof.tools is None else ""
+                    gone = [one for one in older if one not in {*proof.draft.constraints, *proof.draft.overrides}]
+                    vain = f"older versions changed nothing: {', '.join(gone)}" if gone and proof.tools is None else ""
                     return replace(proof, notes=[*proof.notes, *filter(None, [vain])])
         except NotTried as why:
             if draft.build and (headers := [one for one in needs.headers(why.printed) if one not in draft.apt]):

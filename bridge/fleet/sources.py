@@ -48,6 +48,11 @@ class Pypi:
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
         packages = [origins.newest_of_pypi(one, draft.build) for one in listed(draft.source["pypi"])]
         about = origins.look_at_pypi(packages[0], draft.build)
+        if about.is_empty and len(about.brings) == 1:  # another name for that
+            name = packages[0].partition("==")[0]
+            packages[0] = origins.newest_of_pypi(about.brings[0].partition(";")[0].strip(), draft.build)
+            notes.append(f"{name} is empty, and only brings {packages[0]}: that was taken")
+            about = origins.look_at_pypi(packages[0], draft.build)
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
         return _with_program(draft, packages[0].partition("==")[0], about, notes)
 
@@ -132,6 +137,8 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
             perhaps = f" (perhaps `-- {shlex.join(about.command)}`)" if about.command else ""
+            if about.is_empty:
+                raise UsageError(f"{package} is empty: it brings no program and no code, only what it says of itself")
             raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'{perhaps}")
         return draft
     program = executable(package, about.programs)

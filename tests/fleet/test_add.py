@@ -3,6 +3,7 @@
 import json
 import os
 import tarfile
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -698,6 +699,23 @@ def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words
     assert read_stanza(made.path).command == ["python3", "-m", "requests"]
     with pytest.raises(UsageError, match="installs no program: is it a server"):
         add.Adding(project, trial=False).one("pypi", Asked("other", "requests", tuple(words)))
+
+
+def test_an_empty_package_stands_for_the_one_that_it_requires(project, monkeypatch):
+    alias = origins.About("old-mcp==2.0", [], "Use new-mcp", is_empty=True, brings=("new-mcp>=2.0",))
+    found = {"old-mcp==2.0": alias, "new-mcp==2.1": origins.About("new-mcp==2.1", ["new-mcp"], "It")}
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda package, *_: {"old-mcp": "old-mcp==2.0", "new-mcp>=2.0": "new-mcp==2.1"}[package])
+    monkeypatch.setattr(origins, "look_at_pypi", lambda package, *_: found[package])
+    monkeypatch.setattr(add.lock, "lock", lambda *_: None)
+
+    made = add.Adding(project, trial=False).one("pypi", Asked("it", "old-mcp"))
+
+    assert read_stanza(made.path).pypi == ["new-mcp==2.1"] and read_stanza(made.path).command == ["new-mcp"]
+    assert made.notes[0] == "old-mcp is empty, and only brings new-mcp==2.1: that was taken"
+
+    found["old-mcp==2.0"] = replace(alias, brings=("a", "b"))
+    with pytest.raises(UsageError, match="old-mcp is empty: it brings no program and no code"):
+        add.Adding(project, trial=False).one("pypi", Asked("other", "old-mcp"))
 
 
 def test_a_package_of_npm_without_a_program_is_told_with_its_main_file(project, monkeypatch):

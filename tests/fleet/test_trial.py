@@ -647,6 +647,11 @@ def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_
         ("z.object({ENDPOINT: z.string().url(), SITE_KEY: z\n.string()}).parse(process.env)", ["ENDPOINT", "SITE_KEY"]),
         ("key: str = Field(alias='A_KEY'); @click.option('--b', envvar=\"B_KEY\")", ["A_KEY", "B_KEY"]),
         ("requireEnv('A_KEY'); import.meta.env.B_KEY; x.envelope.C_KEY", ["A_KEY", "B_KEY"]),
+        ("def _env(name): return os.environ.get(name)\n_env('A_KEY')", ["A_KEY"]),
+        (
+            "def _env(end): return os.environ.get(f'{BEFORE}{end}')\n_env('KEY_END'); getenv('A_KEY'); os.getenv('B_KEY')",
+            ["A_KEY", "B_KEY"],
+        ),
     ],
 )
 def test_the_variables_that_code_asks_for_are_found(code, names):
@@ -945,6 +950,12 @@ def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_se
     assert mends.with_options(Draft("it", command=("it",)), printed).command == ("it", "--mcp")
     assert needs.last_words(printed) == "it only prints how it is used: its command lacks something"
     assert needs.last_words(seen(words=[*helps, "error: no site"], started=0.0, help=helps)) == "error: no site"
+
+
+def test_what_it_says_of_itself_in_its_help_too_is_why_it_does_not_start():
+    words = ["This server is not maintained any more.", "Use https://it.example/mcp instead."]
+
+    assert needs.last_words(seen(words=words, started=0.0, help=["usage: it [-h]", *words, "options:", "  -h"])) == " ".join(words)
 
 
 def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
@@ -1555,6 +1566,23 @@ def test_older_versions_are_tried_for_a_while_and_told(monkeypatch):
     proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
 
     assert proof.tools is None and proof.notes[-1] == "older versions changed nothing: a<9, a<8"
+
+
+def test_an_older_version_that_made_it_say_something_else_is_not_told_as_one_that_changed_nothing(monkeypatch):
+    says = iter(["ImportError: x", "no longer maintained", "no longer maintained"])
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(*[seen(words=[next(says)], started=0.0)] * prove.ROUNDS)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(
+        prove.eras, "mended", lambda draft, seen, tried: None if tried else replace(draft, constraints={"a<9": "it dies with a 9"})
+    )
+
+    proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert proof.draft.constraints and not any("changed nothing" in line for line in proof.notes)
 
 
 def test_what_it_names_when_it_reaches_for_what_it_was_told_is_advice():

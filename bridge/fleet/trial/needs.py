@@ -327,18 +327,18 @@ def wants_login(seen: Seen) -> str:
 def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
     helps = {line.strip() for line in usage.helps(seen)}
+    words = [line.strip() for line in seen.report["words"] if line.strip()]
     lines = [
-        line.strip()
-        for line in seen.report["words"]
-        if line.strip()
-        and line.strip() not in helps
+        line
+        for line in words
+        if line not in helps
         and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
     ]
     for says in (MISTAKE, BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]
     if helps and not lines:
-        return "it only prints how it is used: its command lacks something"
+        return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else " ".join(words)[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
 
 

@@ -101,7 +101,11 @@ def schemes(seen: Seen) -> dict[str, str]:
 def helps(seen: Seen) -> list[str]:
     """What it printed when it was asked for its help, if it looks like one: many do not listen, and say what they always say."""
     lines = [line[:WIDTH] for line in seen.report["help"][:LINES]]
-    return lines if any(A_HELP.match(line) for line in lines) else []
+    return lines if is_a_help(lines) else []
+
+
+def is_a_help(lines: Iterable[str]) -> bool:
+    return any(A_HELP.match(line[:WIDTH]) for line in lines)
 
 
 def is_only_help(seen: Seen) -> bool:

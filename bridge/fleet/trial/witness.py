@@ -47,6 +47,9 @@ READS = (
     ),
     re.compile(r"""\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\s*:\s*z(?:od)?\s*\."""),  # a schema that process.env is parsed with
 )
+# A function that puts the names together itself: what it is called with is a part of one.
+PUT_TOGETHER = re.compile(r"""\b(?:environ(?:\.get)?|getenv)\s*[(\[]\s*(?:f["'][^"'\n]*\{|\w+\s*\+)""")
+PARTS = re.compile(r"""(?<![\w.])(?!getenv\()_?(?:[gG]et_?[eE]nv\w*|env_var|env)\(\s*["'][A-Z][A-Z0-9_]{2,}["']""")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -486,6 +489,8 @@ def _in_executable(path: Path, names: set[str]) -> set[str]:
 
 def asked_for(code: str) -> set[str]:
     """The variables of the environment that this code asks for, as its languages spell that."""
+    if PUT_TOGETHER.search(code):
+        code = PARTS.sub("", code)
     found = {name for pattern in READS for name in pattern.findall(code)}
     for names in TAKEN_APART.findall(code):
         found.update(re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", names))
