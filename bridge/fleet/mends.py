@@ -98,9 +98,14 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         re.IGNORECASE,
     ):
         return _with_another_word(draft)
-    if not (wanted := usage.option(seen)) or wanted in draft.command:
-        return draft
-    if not re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", wanted):
+    for wanted in usage.options(seen):
+        draft = _with_option(draft, seen, wanted) if wanted not in draft.command else draft
+    return draft
+
+
+def _with_option(draft: Draft, seen: Seen, wanted: str) -> Draft:
+    is_place = re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", wanted)
+    if not is_place or _read_for(seen, wanted):
         return _with_demanded(draft, seen, wanted)
     place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", wanted) else "" if not wanted.endswith("file") else ".data")
     if re.search("dir|folder|root|workspace|vault", wanted):
@@ -116,7 +121,7 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
         word = rest.pop(0)
         option, equals, value = word.partition("=")
         name = _variable(option.lstrip("-"))
-        variable = _read_for(seen, name)
+        variable = _read_for(seen, option)
         following = "" if equals or not rest or rest[0].startswith("-") else rest[0]
         is_key = holds_secret(name)
         if not (option.startswith("--") and variable and (is_key or (value or following) not in ("", "stdio"))):
@@ -129,18 +134,19 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
 
 
 def _with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
-    """With a value of the operator's for that option; a key is given by the variable that its code reads instead, unless that was tried in vain."""
-    variable = _read_for(seen, name) if holds_secret(name := _variable(option.lstrip("-"))) else ""
+    """With a value of the operator's for that option: by the variable that its code reads for it, unless that was tried in vain."""
+    variable = _read_for(seen, option)
     if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
         others, optional = (tuple(one for one in known if one != variable) for known in (draft.secrets, draft.optional))
-        return replace(draft, secrets=(*others, variable), optional=optional)
+        return with_named(replace(draft, secrets=others, optional=optional), [variable])
     return replace(draft, command=(*draft.command, option, f"${{{_variable(draft.name + option)}}}"))
 
 
-def _read_for(seen: Seen, name: str) -> str:
-    """The variable that its code reads for an option of that name."""
-    reads = seen.report["reads"]
-    return name if name in reads else next((one for one in reads if one.endswith(f"_{name}")), "")
+def _read_for(seen: Seen, option: str) -> str:
+    """The variable that its code reads for that option: in the same call, or as its name says."""
+    name, reads = _variable(option.lstrip("-")), seen.report["reads"]
+    by_name = name if name in reads else next((one for one in reads if one.endswith(f"_{name}")), "")
+    return seen.report["options"].get(option) or by_name
 
 
 def with_shown_arguments(draft: Draft, seen: Seen) -> Draft:

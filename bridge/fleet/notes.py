@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from bridge.fleet.draft import Draft, comment, holds_secret
 from bridge.fleet.mends import NO_FILE, OWN_DOOR, targets, with_a_name
-from bridge.fleet.parts import REFERENCE
+from bridge.fleet.parts import REFERENCE, listed
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
 from bridge.fleet.trial.container import Seen
@@ -61,6 +61,9 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
             if "build" in draft.why
             else ", which runs code of its package: take this stanza away and add it with --build"
         )
+    if (module := needs.absent_module(best)) and "pypi" in draft.source:
+        packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
+        return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
     if wanted := needs.not_in_a_package(best, draft.apt):
         return f"it did not start: {wanted}"
     if needs.listens(best):

@@ -68,6 +68,7 @@ def seen(
     starts=(),
     speaks_to=(),
     speaks_mcp=True,
+    options=(),
 ):
     report = {
         "began": 1.0,
@@ -90,6 +91,7 @@ def seen(
         "starts": list(starts),
         "speaks_to": list(speaks_to),
         "speaks_mcp": speaks_mcp,
+        "options": dict(options),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -336,6 +338,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
         (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
         (seen(made("list"), made("look", "401: credentials not found")), False, True, "some of its calls want an account or a key"),
         (seen(started=0.0), False, False, "it did not start, and did not try"),
+        (seen(started=0.0, speaks_to=["api.example.io"]), False, True, "it did not start, its code asks api.example.io"),
         (
             seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]),
             False,
@@ -1403,6 +1406,15 @@ def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, 
     assert witness.variables("").speaks_mcp
 
 
+def test_a_module_that_it_neither_has_nor_requires_is_told_with_the_way_out():
+    broken = seen(words=["Traceback", "ModuleNotFoundError: No module named 'it_server'"], started=0.0)
+    draft = Draft("it", {"pypi": "it==1.0"}, ("it",), why={"egress": "x"})
+
+    [told, *_] = notes.of_one_that_did_not_start(draft, broken, [], [])
+
+    assert "it imports it_server, which it neither has nor requires" in told and "`pypi: [it==1.0, NAME]` brings it" in told
+
+
 def test_where_nothing_speaks_mcp_that_is_said_in_the_place_of_what_it_lacks():
     draft = Draft("it", command=("it",), why={"egress": ""})
     help = ["Usage: it [OPTIONS] COMMAND", "Commands:", "  serve  Start the server"]
@@ -1937,6 +1949,34 @@ def test_a_key_that_is_demanded_as_an_option_is_given_by_the_variable_that_its_c
     assert in_vain.command == ("it", "--site-api-key", "${IT_SITE_API_KEY}")
     told = list(notes._decisions(replace(in_vain, why={"egress": "it"}), []))
     assert any("SITE_API_KEY did not do instead" in line for line in told) and "no variable was found" not in str(told)
+
+
+@pytest.mark.parametrize(
+    "code, options",
+    [
+        ('@click.option("--auth-token", "token", envvar="SITE_TOKEN", required=True)', {"--auth-token": "SITE_TOKEN"}),
+        ("p.add_argument('--base-url', help=f(g(1)), default=os.environ.get('SITE_URL'))", {"--base-url": "SITE_URL"}),
+        ("p.option('-k, --key <key>', 'the key', process.env.SITE_KEY)", {"--key": "SITE_KEY"}),
+        ("p.add_argument('--key')\nos.getenv('SITE_KEY')", {}),
+        ("p.add_argument('--port', default=80 if os.getenv('SITE_KEY') else 81)", {}),
+    ],
+)
+def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch, code, options):
+    file = tmp_path / "it.py"
+    file.write_text(code)
+    monkeypatch.setattr(witness, "_files", lambda _: [file])
+
+    assert witness.variables("it").options == options
+
+
+def test_what_it_demands_as_options_is_given_by_variables_all_at_once():
+    words = ["it: error: the following arguments are required: --account, --auth-token, --db-path, --x"]
+    demanding = seen(started=0, words=words, reads=["SITE_ACCOUNT", "SITE_TOKEN"], options={"--auth-token": "SITE_TOKEN"})
+
+    draft = mends.with_options(Draft("it", {"python": "it==1"}, ("it",)), demanding)
+
+    assert draft.command == ("it", "--db-path", "/data/it.db", "--x", "${IT_X}")
+    assert (draft.secrets, draft.env) == (("SITE_TOKEN",), {"SITE_ACCOUNT": "${SITE_ACCOUNT}"})
 
 
 def test_an_option_that_has_a_key_is_not_given_without_one():

@@ -117,7 +117,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )
     if not report["started"]:
-        return Egress(False, "it did not start, and did not try to reach anything")
+        asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
+        about = f"its code asks {asks}" if asks else "and did not try to reach anything"
+        return Egress(bool(asks), f"it did not start, {about}")
     if not report["calls"]:
         return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
     guesses = sum(not (call["said"] or any(map(PATH.search, call["arguments"]))) for call in report["calls"])  # files are here

@@ -53,6 +53,7 @@ A_LOGIN = re.compile(
 BROKEN = re.compile(
     r"\b(Import|ModuleNotFound|Attribute|Syntax)Error\b|Cannot find (module|package)|ERR_MODULE_NOT_FOUND|does not provide an export"
 )
+ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
 NEEDED_BY = re.compile(r"[rR]equire ?[sS]tack: ?\[?\s*(?:- |')?/opt/server/(?:\S*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
 # What pkg-config and compilers say that is missing, and the Debian packages that are not simply called so.
 HEADERS = re.compile(r"No package '([\w.+-]+)' found|Package '?([\w.+-]+)'?(?:, required by .*,)? (?:was )?not found")
@@ -236,6 +237,12 @@ def native_addon(seen: Seen) -> str:
 def is_broken(seen: Seen) -> bool:
     """Whether it lacks a part of itself, which no argument and no variable can mend."""
     return bool(native_addon(seen) or libraries(seen) or BROKEN.search("\n".join(seen.report["words"])))
+
+
+def absent_module(seen: Seen) -> str:
+    """The module of Python that ended it, which nothing that is installed has; empty if it is not that."""
+    found = ABSENT_MODULE.search(last_words(seen)) if not seen.report["started"] else None
+    return found[1] if found else ""
 
 
 def headers(printed: str) -> list[str]:

@@ -79,9 +79,9 @@ def shown(seen: Seen, folder: str, variable: str) -> list[str]:
     return []
 
 
-def option(seen: Seen) -> str:
-    """The option with a value that it says it cannot do without; empty if there is none."""
-    return next((one for one in _required(seen) if one.startswith("--")), "")
+def options(seen: Seen) -> list[str]:
+    """The options with a value that it says it cannot do without."""
+    return [one for one in dict.fromkeys(_required(seen)) if one.startswith("--")]
 
 
 def flag(seen: Seen) -> str:

@@ -50,6 +50,11 @@ READS = (
 # A function that puts the names together itself: what it is called with is a part of one.
 PUT_TOGETHER = re.compile(r"""\b(?:environ(?:\.get)?|getenv)\s*[(\[]\s*(?:f["'][^"'\n]*\{|\w+\s*\+)""")
 PARTS = re.compile(r"""(?<![\w.])(?!getenv\()_?(?:[gG]et_?[eE]nv\w*|env_var|env)\(\s*["'][A-Z][A-Z0-9_]{2,}["']""")
+# An option of its command line and the variable that stands for it, in one call: click's `envvar`, a default that is read from the environment.
+OPTION = re.compile(
+    r"""["'`](?:-\w, ?)?(--[a-z][\w-]+)[^"'`\n]{0,40}["'`](?:(?!["'`]-)[^()]|\((?:[^()]|\([^()]{0,200}\)){0,300}\)){0,400}?"""
+    r"""(?:\benvvar\s*=\s*[(\[]?\s*["']|\bgetenv\(\s*["']|\benviron(?:\.get\(|\[)\s*["']|\bprocess\.env\.)([A-Z][A-Z0-9_]{2,})\b"""
+)
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -157,6 +162,7 @@ class Report(TypedDict):
     starts: list[str]  # the programs that its code starts and its README names
     speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
     speaks_mcp: bool  # False: nothing that is installed does
+    options: dict[str, str]  # of its command line: the variable that its code reads for each
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -181,6 +187,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         starts=[],
         speaks_to=[],
         speaks_mcp=True,
+        options={},
     )
 
 
@@ -335,6 +342,7 @@ class Variables(NamedTuple):
     starts: list[str]
     speaks_to: list[str]
     speaks_mcp: bool
+    options: dict[str, str]
 
 
 def variables(package: str) -> Variables:
@@ -350,12 +358,14 @@ def variables(package: str) -> Variables:
     constants: set[str] = set()
     started: set[str] = set()
     hosts: dict[str, None] = {}
+    options: dict[str, str] = {}
     own = _files(package)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     for path in sources:
         code = _code(path)
         found.update(asked_for(code))
         spelt.update(NAMED.findall(code))
+        options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
         perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
@@ -392,7 +402,13 @@ def variables(package: str) -> Variables:
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme)))),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
+        options,
     )
+
+
+def _is_spoken_of(option: str, name: str) -> bool:
+    """Whether they have a word in common: --auth-token and SITE_TOKEN, not --port and A_KEY."""
+    return bool(set(option.upper().lstrip("-").split("-")) & set(name.split("_")))
 
 
 def _speaks_mcp(sources: list[Path], own: list[Path]) -> bool:
