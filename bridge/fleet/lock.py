@@ -233,7 +233,8 @@ def _resolve(
             raise CannotLock(f"{name}: the index of Python's packages cannot be reached ({why}): is this machine online?") from None
         if not build and has_no_wheel(error.printed):
             blamed = re.search(
-                r"(?:[Bb]ecause|\band) (?:all versions of )?([A-Za-z0-9._-]+(?:[=<>!~]\S+)?) ha(?:s|ve) no (?:usable )?wheels", _said(error)
+                r"(?:[Bb]ecause|\band) (?:all versions of )?([A-Za-z0-9._-]+(?:\[[^\]]*\])?(?:[=<>!~]\S+)?) ha(?:s|ve) no (?:usable )?wheels",
+                _said(error),
             )
             raise NoWheel(f"{name}: {f'it cannot be had, because {blamed[1]} has no usable wheels' if blamed else _said(error)}") from None
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None

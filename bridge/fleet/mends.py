@@ -223,6 +223,8 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     keys = [
         name for name in read if is_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))
     ]  # an address (DATABASE_URL) may be a library's
+    if seen.report["shown"]:  # who shows how it is started, and never names a key, has that for others
+        keys = [name for name in keys if _is_told(seen, name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
     return keys + [
@@ -237,8 +239,11 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
 
 def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
     """Whether its README or its tools name that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
-    is_told = name in seen.report["documented"] or re.search(rf"\b{name}\b", json.dumps(seen.report["tools"]))
-    return bool(is_told) or called_like(draft, name)
+    return _is_told(seen, name) or called_like(draft, name)
+
+
+def _is_told(seen: Seen, name: str) -> bool:
+    return name in seen.report["documented"] or bool(re.search(rf"\b{name}\b", json.dumps(seen.report["tools"])))
 
 
 def called_like(draft: Draft, name: str) -> bool:

@@ -41,7 +41,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             ),
             *_with_a_name(best),
             *_login(draft, best),
-            *filter(None, [draft.why.get("program"), draft.why.get("instead")]),
+            *filter(None, map(draft.why.get, ("own_machine", "program", "instead"))),
             _egress(draft),
         ]
     ]
@@ -107,7 +107,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
     if without := [name for name in draft.optional if name not in alternatives]:
         yield f"it may be given {named(without)}, and does without: compose/.env has what you have of these"
-    yield from filter(None, [draft.why.get("program"), draft.why.get("instead")])
+    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
         instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"

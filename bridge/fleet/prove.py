@@ -49,6 +49,11 @@ ROUNDS = 7
 PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 A_HOST = re.compile(r"\b[a-z][a-z+]*://[^\s'\"<>),;]+|(?<![\w.-])(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b", re.IGNORECASE)
+# In the words that refuse an address.
+ONLY_ITSELF = re.compile(
+    r"\b(?:localhost|loopback|127\.0\.0\.1)\b.{0,40}\bonly\b|\bonly\b.{0,40}\b(?:localhost|loopback|127\.0\.0\.1)\b|\bmust\b.{0,40}\b(?:localhost|loopback|127\.0\.0\.1)\b|\bnot a loopback\b",
+    re.IGNORECASE,
+)
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
 
@@ -182,8 +187,18 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
     if not names:
         return _with_its_address(table, draft, seen, values, check)
     again = table.watch(check(_with_required(draft, names)), values)
+    if refusal := _only_itself(again):
+        about = f"it takes no address but that of its own machine ({refusal}): let it run where that is, behind `mcp-bridge serve`, and add it by --url"
+        kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
+        return replace(draft, secrets=kept[0], optional=kept[1], why=draft.why | {"own_machine": about}), seen
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
     return (with_beside(_with_required(draft, used), again, used), again) if used else (draft, seen)
+
+
+def _only_itself(seen: Seen) -> str:
+    """The line by which it refuses an address of another machine; empty if none does."""
+    lines = [line for text in (*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])) for line in text.splitlines()]
+    return next((line.strip()[:120] for line in reversed(lines) if ONLY_ITSELF.search(line)), "")
 
 
 def _with_its_address(
@@ -249,7 +264,8 @@ def _with_own_places(
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
     stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
-    egress = findings.egress(closed, draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed))
+    talks, keys = draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed)
+    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why)
     draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
     lacking = [name for name in stanza.missing(values | table.known()) if name]

@@ -34,6 +34,9 @@ ONLY_OPERATORS_KNOW = re.compile(
 )
 IN_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 A_PUBLIC_URL = re.compile(r"https?://[\w.-]+\.[a-z]{2,}(?::\d+)?(?:/[\w./~-]*)?", re.ASCII)
+# What is switched on of what there is, or allowed: without a word of a default it is nothing.
+A_LIST = re.compile(r"""\[\s*"[a-z][a-z_*-]+"(?:,\s*"[a-z][a-z_*-]+")+\s*\]|[a-z][a-z_*-]+(?:,\s?[a-z][a-z_*-]+)+""")
+OFF = re.compile(r"(^|_)(DISABLED?|EXCLUDED?|SKIP|DENY|DENIED|BLOCK|BLOCKED|IGNORED?)(_|$)")
 MOST_SERVICES = 2  # whose keys one server needs at once
 
 
@@ -99,7 +102,10 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     plain = {
         one["name"]: value
         for one in every
-        if one["name"] in needed and not _is_key(one) and not SWITCH.search(one["name"]) and (value := _value(one, draft.name))
+        if one["name"] in needed
+        and not _is_key(one)
+        and (not SWITCH.search(one["name"]) or _is_list(one))
+        and (value := _value(one, draft.name))
     }
     optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
     optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
@@ -195,6 +201,11 @@ def _is_public(one: Variable) -> bool:
     return one["one_of"] and one["first"] and bool(A_PUBLIC_URL.fullmatch(one["value"])) and not _is_for_operators(one["value"])
 
 
+def _is_list(one: Variable) -> bool:
+    """What everybody switches on or allows, and nobody says what is so where it is left out."""
+    return one["first"] and not (one["default"] or OFF.search(one["name"])) and bool(A_LIST.fullmatch(one["value"]))
+
+
 def _is_program(one: Variable) -> bool:
     """The path of something that is installed on a desk."""
     return one["path"] == "program" or bool(ON_A_DESK.search(one["value"]))
@@ -225,6 +236,8 @@ def _value(one: Variable, name: str) -> str:
     if _is_for_operators(value):
         return reference if _is_for_operators(one["default"]) else ""
     if OF_A_CHOICE.search(one["name"]) and PLAIN.fullmatch(value) and not (one["default"] or reveals(value)):
+        return f"${{{one['name']}:-{value}}}"
+    if _is_list(one) and not reveals(value):
         return f"${{{one['name']}:-{value}}}"
     if A_PUBLIC_URL.fullmatch(value) and one["first"] and not (one["said"] or one["default"] or reveals(value)):
         return f"${{{one['name']}:-{value}}}"

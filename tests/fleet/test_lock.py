@@ -249,6 +249,7 @@ npm error 404 tarball, folder, http url, or git url.
             "Because old>=1.4.0,<=1.4.4 has no usable wheels and only the following versions of old are available: old<=1.4.4",
             "old>=1.4.0,<=1.4.4",
         ),
+        ("Because old[pandas]>=3.12.0,<=3.13.2 has no usable wheels and only the following", "old[pandas]>=3.12.0,<=3.13.2"),
         ("Because all versions of old-setup have no usable wheels and it>=1.0 depends on old-setup, we can conclude", "old-setup"),
     ],
 )

@@ -370,6 +370,15 @@ def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_ope
     assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}
 
 
+@pytest.mark.parametrize("value", ["ls,cat,pwd", '["drive", "mail"]'])
+def test_a_list_of_what_is_allowed_or_switched_on_stays_as_everybody_sets_it(value):
+    env = {"SITE_ENABLED": value}
+
+    assert drafted(shown(env)).env == {"SITE_ENABLED": f"${{SITE_ENABLED:-{value}}}"}
+    assert drafted(shown(env), "- `SITE_ENABLED`: optional").env == {}
+    assert drafted(shown({"SITE_DISABLED": value})).env == drafted(shown({"SITE_ENABLED": "tool1,tool2"})).env == {}
+
+
 def test_an_address_in_this_machine_must_be_told_to_a_container():
     draft = drafted(shown({"A_PASSWORD": "x", "A_HOST": "localhost"}), "- `A_HOST`: optional, default: localhost")
 

@@ -335,6 +335,8 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             "at its start it tries a.example.org, and 1 of its 2 tools were not called",
         ),
         (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
+        (seen(made("run", "Please set ALLOW_PROGRAMS environment variable")), False, False, "none tried to reach anything"),
+        (seen(made("run", "Please set SITE_HOST environment variable")), False, True, "its calls want an account or a key"),
         (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
         (seen(made("list"), made("look", "401: credentials not found")), False, True, "some of its calls want an account or a key"),
         (seen(started=0.0), False, False, "it did not start, and did not try"),
@@ -505,6 +507,12 @@ def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
     assert (one.secrets, one.optional, one.env) == (("SITE_API_KEY",), ("SITE_API_KEY",), {})
     assert many.secrets == dead.secrets == ()
     assert "SITE_API_KEY: {optional: true}" in one.text
+
+
+def test_a_key_that_a_readme_never_names_that_shows_how_it_is_started_is_for_others():
+    undocumented = seen(made("look"), reads=["SITE_API_KEY", "SITE_OWN_KEY"], documented=["SITE_OWN_KEY"], shown=[[]])
+
+    assert mends.with_variables(Draft("it", {"npm": "site-mcp@1"}), undocumented).secrets == ("SITE_OWN_KEY",)
 
 
 def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them_comes_along():
@@ -1322,6 +1330,20 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
 
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
+
+
+def test_a_server_that_takes_no_address_but_its_own_machine_s_is_told_to_run_there():
+    refusal = "ValueError: SITE_URL must look like http://127.0.0.1:<port> (localhost only), got 'http://x'"
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:8765")], reads=["SITE_URL"])
+    table = Table(seen(made("look", refusal), words=["starting"]))
+    known = Draft("it", command=("it",), secrets=("SITE_KEY", "SITE_URL"), optional=("SITE_KEY", "SITE_URL"))
+
+    draft, now = prove._with_back_end(table, known, alone, {}, add._checked)
+
+    assert (draft.secrets, draft.optional, now) == (("SITE_KEY",), ("SITE_KEY",), alone)
+    told = notes.of_a_started_one(replace(draft, egress=True, why=draft.why | {"egress": "x", "smoke": "y"}), "it", alone, [])
+    assert any("no address but that of its own machine" in line and "mcp-bridge serve" in line for line in told)
+    assert findings.egress(alone, False, (), False).why == "it looks for a service at 127.0.0.1:8765, which in a container is itself"
 
 
 def test_where_no_variable_does_an_argument_that_its_readme_shows_makes_it_look_elsewhere():

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.fleet.egress import PORTS, allowed
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, with_underscores
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import PATH, wants_a_browser, wants_an_engine, wants_configuration, wants_login
+from bridge.fleet.trial.needs import PATH, wants_a_browser, wants_an_engine, wants_login, wants_somebody
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -28,7 +28,7 @@ UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": Fals
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
+    r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
     re.IGNORECASE,
 )
 NOTHING = re.compile(r"(?!)")
@@ -68,8 +68,9 @@ class Storage:
     beside: tuple[str, ...] = ()  # a folder that it wants to make there, and that is not there
 
 
-def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
-    """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without."""
+def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told: bool = True) -> Egress:
+    """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `may_be_told`: where a service
+    of its own machine is elsewhere."""
     report = seen.report
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
     if by_call := next(((call["tool"], found) for call in report["calls"] if (found := _needed(seen, call))), None):
@@ -80,8 +81,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         where = [name for name in report["reads"] if re.search("HOST|PORT|UR[IL]|ADDR|ENDPOINT", name)][:5]
         return Egress(
             True,
-            f"it looks for a service at {service}, which in a container is itself: tell it where that is"
-            + (f" (its code reads {', '.join(where)})" if where else ""),
+            f"it looks for a service at {service}, which in a container is itself"
+            + ": tell it where that is" * may_be_told
+            + (f" (its code reads {', '.join(where)})" if where and may_be_told else ""),
         )
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
@@ -91,7 +93,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = ()) -> Egress:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if any(map(_says_it_reaches_beyond, report["tools"])) and not any(map(_works, report["calls"])):
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
-    if wants_configuration(seen):
+    if wants_somebody(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
     if account := wants_login(seen):
         return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)

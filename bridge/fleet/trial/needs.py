@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from bridge.fleet.draft import holds_secret
 from bridge.fleet.engines.reason import BAD
 from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
@@ -47,6 +48,7 @@ NATIVE = re.compile(
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
 PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
+OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TENANT|PROJECT|DATABASE|DB|DOMAIN")
 A_LOGIN = re.compile(
     r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
 )  # at somebody's
@@ -317,6 +319,12 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
 def wants_configuration(seen: Seen) -> bool:
     """Every call failed, not for want of the network, but of something that it should have been told."""
     return not seen.reached and _all_failed(seen) and bool(wants_account(seen))
+
+
+def wants_somebody(seen: Seen) -> bool:
+    """The same where what it should have been told is of somebody that it talks to: a key, a user, an address."""
+    names = NAMED.findall(wants_account(seen))
+    return wants_configuration(seen) and (not names or any(holds_secret(name) or OF_SOMEBODY.search(name) for name in names))
 
 
 def wants_account(seen: Seen) -> str:

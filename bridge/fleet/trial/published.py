@@ -445,7 +445,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
         found = PAIR.search(line[:WIDTH])
         if not found:
             continue
-        value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "")
+        value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "").replace('\\"', '"')
         values[found["name"]] = value
         about = found["rest"] + (value if " " in value else "")
         word = False if found["off"] or IN_SOME_CASES.search(value) else _words(about)[0]
