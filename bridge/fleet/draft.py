@@ -65,6 +65,7 @@ class Draft:
     as_files: tuple[str, ...] = ()  # of the secrets: those whose variable is the path of a file
     optional: tuple[str, ...] = ()  # of the secrets: those that it starts without
     cwd: str = ""
+    links: dict[str, str] = field(default_factory=dict)
     unproved: dict[str, Any] | None = None  # a call that would prove it elsewhere, but did not here
     egress: bool | None = None  # None: nobody knows
     reached: tuple[str, ...] = ()  # the names that it tried, as a list of `egress` would say them
@@ -127,6 +128,8 @@ class Draft:
             lines += [f"volumes: {flow(list(self.volumes))}    # {about}"]
         if self.cwd:
             lines += [f"cwd: {flow(self.cwd)}"]
+        if self.links:
+            lines += [f"links: {flow(self.links)}    # what it insists on writing in its own package, which is read-only"]
         if self.static_headers:
             lines += [f"litellm: {flow({'static_headers': self.static_headers})}"]
         return "\n".join(lines + ([] if "url" in self.source else self._decisions())) + "\n"

@@ -337,6 +337,20 @@ def with_storage(draft: Draft, seen: Seen) -> Draft:
     )
 
 
+def with_links(draft: Draft, seen: Seen) -> Draft:
+    """With a way out of its package for the file that it insists on writing there: a log goes nowhere, the rest into a volume."""
+    inside = PurePosixPath(findings.storage(seen, targets(draft)).inside)
+    if not inside.suffix or str(inside) in draft.links or draft.source.keys().isdisjoint(("pypi", "npm")):
+        return draft
+    if findings.CACHES.search(str(inside)):
+        return replace(draft, links=draft.links | {str(inside): "/dev/null"})
+    better = replace(draft, links=draft.links | {str(inside): f"{DATA}/{inside.name}"})
+    if DATA in targets(draft):
+        return better
+    why = f"it writes {inside.name} in its own package: kept, not lost at the next start"
+    return replace(better, volumes=(*draft.volumes, volume(draft.name, DATA)), why=draft.why | {"volumes": why})
+
+
 def with_home(draft: Draft, seen: Seen) -> Draft:
     """A home that is kept, where its README says that it keeps something there, and nothing else is kept."""
     is_given = bool(draft.as_files) and bool(PurePosixPath(seen.report["home"]).suffix)  # a file that operators bring is a secret already

@@ -27,6 +27,7 @@ from bridge.fleet.mends import (
     with_beside,
     with_files,
     with_home,
+    with_links,
     with_named,
     with_options,
     with_places,
@@ -113,7 +114,7 @@ def proved(
 
 
 def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
-    """With the programs that it looks for, or with its native add-ons compiled; None if it is not that, or was tried."""
+    """With the programs that it looks for, a link for what it writes in its package, or with its native add-ons compiled; None if it is not that, or was tried."""
     wanted = [*needs.debian_packages(needs.programs(seen)), *needs.libraries(seen)]
     packages = [one for one in wanted or needs.perhaps_of_debian(seen) if one not in {*draft.apt, *tried}]
     addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""
@@ -121,6 +122,11 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
         tried.update(packages)
         tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
         return replace(draft, apt=(*draft.apt, *packages))
+    linked = with_links(draft, seen)
+    if new := linked.links.keys() - draft.links.keys() - tried:
+        tried.update(new)
+        tell(f"{draft.name}: it writes {', '.join(new)}, in its own package; trying with a link there")
+        return linked
     if addon and addon not in tried:
         tried.add(addon)
         tell(f"{draft.name}: {addon} must be compiled; trying that, without network")

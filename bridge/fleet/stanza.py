@@ -76,6 +76,10 @@ class Stanza(Part):
     env: dict[str, Scalar] = Field(default_factory=dict, description="its environment; ${NAME} and ${NAME:-default} come from compose/.env")
     secrets: dict[str, Secret] = Field(default_factory=dict, description="variables whose values are secrets")
     volumes: list[Volume] = Field(default_factory=list)
+    links: dict[str, str] = Field(
+        default_factory=dict,
+        description="files that it insists on writing in its own package, and where each leads: /dev/null, or a file in a volume",
+    )
     egress: Annotated[bool | list[str], BeforeValidator(checked_egress)] = Field(
         False,
         description="may it reach beyond the fleet's own network? true, or only these: [api.github.com, '*.atlassian.net', 'git.example.com:8443']",
@@ -171,6 +175,15 @@ class Stanza(Part):
             seen[name.lower()] = name
         return value
 
+    @field_validator("links")
+    @classmethod
+    def _in_its_package(cls, value: dict[str, str]) -> dict[str, str]:
+        for path in [*value, *value.values()]:
+            bounds.check_target(path)
+        if other := next((path for path in value if not path.startswith("/opt/server/")), ""):
+            raise ValueError(f"{other!r} is not in /opt/server, where its package is: elsewhere a volume does")
+        return value
+
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
@@ -216,6 +229,11 @@ class Stanza(Part):
         for text in self.with_references:
             for found in REFERENCE.finditer(text):
                 bounds.check_reference(found[1])
+        if self.links and not (self.pypi or self.npm):
+            raise ValueError("'links' are for what comes from PyPI or npm")
+        inside = tuple(f"{volume.target.rstrip('/')}/" for volume in self.volumes)
+        if wrong := next((to for to in self.links.values() if to != "/dev/null" and not to.startswith(inside)), ""):
+            raise ValueError(f"'links': {wrong!r} is neither /dev/null nor in one of its 'volumes'")
         self._check_secrets_of_callers()
         both = set(self.env) & set(self.secrets)
         if both:

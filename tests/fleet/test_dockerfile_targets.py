@@ -133,6 +133,16 @@ def test_a_command_gets_its_debian_packages_and_its_files():
     assert "COPY images/script/app /app" in text(COMMAND)
 
 
+def test_a_file_that_a_package_insists_on_writing_in_itself_leads_elsewhere_unless_it_is_there():
+    linked = Stanza.model_validate(
+        {**PYTHON.model_dump(exclude_defaults=True), "volumes": ["it:/data"], "links": {"/opt/server/lib/a.db": "/data/a.db"}}
+    )
+
+    assert "test -e /opt/server/lib/a.db || { mkdir -p /opt/server/lib && ln -s /data/a.db /opt/server/lib/a.db; }" in instructions(
+        linked, "RUN"
+    )
+
+
 def test_the_smoke_call_is_made_while_the_image_is_built():
     call = instructions(PYTHON, "RUN")[-1]
     words = json.loads(call[call.index("[") :])

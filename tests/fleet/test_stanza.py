@@ -37,6 +37,20 @@ def test_the_source_says_what_the_image_is_made_from(source, kind):
     assert Stanza.model_validate({"name": "a", "command": "run", **source}).kind == kind
 
 
+@pytest.mark.parametrize(
+    "said, why",
+    [
+        ({"links": {"/etc/x.log": "/dev/null"}}, "'/etc/x.log' is not in /opt/server"),
+        ({"links": {"/opt/server/x; rm": "/dev/null"}}, "'/opt/server/x; rm': a place in the container"),
+        ({"links": {"/opt/server/../x": "/dev/null"}}, "without '..'"),
+        ({"links": {"/opt/server/x": "/data/x"}}, "'/data/x' is neither /dev/null nor in one of its 'volumes'"),
+        ({"links": {"/opt/server/x": "/dev/null"}, "pypi": [], "image": "mcp/a"}, "'links' are for what comes from PyPI or npm"),
+    ],
+)
+def test_a_link_begins_in_the_package_and_ends_in_a_volume_or_nowhere(said, why):
+    assert why in why_not(**{"name": "time", "pypi": "mcp-server-time==1.0", "command": "run", **said})
+
+
 def test_a_url_is_a_remote_mcp_without_a_command():
     remote = Stanza(name="far", url="https://far.example/mcp", transport="http")
 

@@ -427,6 +427,19 @@ def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_t
 
 
 @pytest.mark.parametrize(
+    "file, to, volumes", [("it.log", "/dev/null", ()), ("state.json", "/data/state.json", ("it-data:/data",)), ("data", "", ())]
+)
+def test_a_file_that_it_insists_on_writing_in_its_own_package_leads_out_of_it(file, to, volumes):
+    place = f"/opt/server/lib/{file}"
+    dead = seen(words=[f"OSError: [Errno 30] Read-only file system: '{place}'"], started=0.0)
+
+    draft = prove._with_more_in_its_image(Draft("it", {"pypi": "it==1.0"}, ("it",)), dead, set())
+
+    assert (draft.links, draft.volumes) == ({place: to}, volumes) if to else draft is None
+    assert not draft or (add._checked(draft).links == {place: to} and prove._with_more_in_its_image(draft, dead, {place}) is None)
+
+
+@pytest.mark.parametrize(
     "words, names",
     [
         ("Error: BRAVE_API_KEY environment variable is required", ["BRAVE_API_KEY"]),

@@ -170,6 +170,8 @@ def _folders(stanza: Stanza) -> str:
         lines = [f"COPY --from=portable --chown=10001:10001 /opt/empty {target}" for target in targets]
     elif targets:
         lines = [f"RUN install -d -o mcp -g mcp {' '.join(targets)}"]
+    for path, to in stanza.links.items():  # what its package has itself stays
+        lines.append(f"RUN test -e {path} || {{ mkdir -p {PurePosixPath(path).parent} && ln -s {to} {path}; }}")
     if stanza.cwd:
         lines.append(f"WORKDIR {stanza.cwd}")
     return "\n".join(lines)
