@@ -14,7 +14,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bridge.fleet import secrets_of_callers, tls
 from bridge.fleet.bounds import why_not_mounted, why_not_named
 from bridge.fleet.dotenv import quoted, read_dotenv
 from bridge.fleet.model import OF_DATABASE, Fleet
-from bridge.fleet.parts import REFERENCE
+from bridge.fleet.parts import REFERENCE, VARIABLE
 from bridge.fleet.project import OWN_VALUE, Project, private, write_private
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
@@ -49,6 +49,7 @@ class Environment:
     """The variables of compose/.env, with those whose values stand in compose/secrets/, and what they mean."""
 
     values: Mapping[str, str]
+    refused: Mapping[str, str] = field(default_factory=dict)  # the MCPs that cannot run with what is said there, and why
 
     @property
     def host(self) -> str:
@@ -95,7 +96,7 @@ class Environment:
 
 def read(project: Project) -> Environment:
     """As it is. Raises UsageError for lines that are not NAME=VALUE."""
-    return Environment(_from_files(project) | read_dotenv(project.env_file))
+    return Environment(_from_files(project)[0] | read_dotenv(project.env_file))
 
 
 def with_keys(environment: Environment) -> Environment:
@@ -106,10 +107,10 @@ def with_keys(environment: Environment) -> Environment:
 def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[str, str]] = dict) -> Environment:
     """The environment with all keys that the fleet itself needs; compose/.env and compose/secrets/ say the same afterwards.
 
-    `made_before` gives those of a start without compose/.env, which stay good. Raises UsageError for what cannot be right,
-    before anything is written.
+    `made_before` gives those of a start without compose/.env, which stay good. Raises UsageError for what cannot be right of the
+    fleet's own, before anything is written. What one MCP cannot run with is its own trouble: `refused`.
     """
-    said, files = read_dotenv(project.env_file), _from_files(project)
+    said, (files, unreadable) = read_dotenv(project.env_file), _from_files(project)
     needed = (*NEVER_EMPTY, *OF_DATABASE) if fleet.litellm.database else NEVER_EMPTY
     known = said if all(name in said for name in needed) else {**made_before(), **said}
     made = {
@@ -127,11 +128,11 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
             f"compose/.env: BRIDGE_TOKEN has less than {SHORTEST_TOKEN} characters and can be guessed: "
             "take that line out, and `mcp-bridge up` makes a random one"
         )
-    refuse_places(project, fleet, values)
     _refuse_proxies(values)
     secure = tls.lines(values)
-    _refuse_two_values(project, said, files)
-    secrets_of_callers.refuse_files(project, fleet)
+    misplaced, said_twice = secrets_of_callers.misplaced(project, fleet), _with_two_values(project, said, files)
+    refused = _refused(project, fleet, values, unreadable | misplaced, said_twice)
+    wrong = {*unreadable, *misplaced, *said_twice}
     fresh = not project.env_file.exists()
     before = "" if fresh else project.env_file.read_text(encoding="utf-8")
     text = HEAD if fresh else before
@@ -140,9 +141,9 @@ def complete(project: Project, fleet: Fleet, made_before: Callable[[], Mapping[s
     if text != before:
         write_private(project.env_file, text)
     project.env_file.chmod(0o600)
-    _write_secrets(project, fleet, values, said | made)
+    _write_secrets(project, fleet, {name: value for name, value in values.items() if name not in wrong}, said | made)
     write_private(private(project.state) / KEY, values["LITELLM_MASTER_KEY"] + "\n")
-    return Environment({name: value for name, value in (values | secure).items() if value is not None})
+    return Environment({name: value for name, value in (values | secure).items() if value is not None}, refused)
 
 
 def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
@@ -157,7 +158,6 @@ def own_lines(project: Project, lines: Mapping[str, str | None]) -> bool:
 
 def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -> dict[str, str | None]:
     """Our lines: which profiles start, and which files compose takes instead of its defaults. (Without a value: of earlier versions.)"""
-    optional = {stanza.stored(name) for stanza in fleet.stanzas for name, secret in stanza.secrets.items() if secret.optional}
     per_caller = fleet.caller_secrets
     return {
         "COMPOSE_PROFILES": ",".join(_profiles(environment, fleet, started)) or None,
@@ -167,7 +167,10 @@ def for_compose(environment: Environment, fleet: Fleet, started: list[Stanza]) -
         "GROUPS_CONFIG": "./state/groups.yaml" if fleet.groups else None,
         **{f"{name}_FILE": None for name in ("BRIDGE_TOKEN", *PASSWORDS)},
         "DOCKER_GROUP": _group_of_docker() if any("docker" in stanza.grants for stanza in started) else None,
-        **{f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None for name in sorted(optional - per_caller)},
+        **{
+            f"{name}_FILE": f"./secrets/{name}" if environment.values.get(name) else None
+            for name in sorted(fleet.may_be_missing - per_caller)
+        },
         **{f"{name}_FILE": f"./secrets/{name}/{OWN_VALUE}" if environment.values.get(name) else None for name in sorted(per_caller)},
         **{f"{name}_CALLERS": f"./secrets/{name}" for name in sorted(per_caller)},
     }
@@ -225,19 +228,38 @@ def refuse_public_defaults(values: Mapping[str, str]) -> None:
             raise UsageError(f"compose/.env: {name} is known to everybody: take that line out, and `mcp-bridge up` makes a random one")
 
 
-def refuse_places(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None:
-    """Raises UsageError where a variable names a place for a volume that no stanza could name."""
-    said = Environment(values)
-    for stanza in fleet.sidecars:
-        for volume in stanza.volumes:
-            source = said.expanded(volume.source)
-            if why := why_not_named(source):
-                raise UsageError(f"images/{stanza.name}/stanza.yaml: {volume.source} is {source} by compose/.env: {why}")
-            if source[:1] not in ("/", ".", "~"):
-                continue
-            real = source if source.startswith("~") else str((project.compose / source).resolve())
-            if why := why_not_mounted(real, str(project.root.resolve())):
-                raise UsageError(f"images/{stanza.name}/stanza.yaml: {volume.source} is {source} by compose/.env: {why}")
+def _refused(
+    project: Project, fleet: Fleet, values: Mapping[str, str], wrong: Mapping[str, str], said_twice: Mapping[str, str]
+) -> dict[str, str]:
+    """Why some MCPs cannot run with what compose/.env and compose/secrets/ say, by their names. Raises UsageError for a variable of two values
+    that is no MCP's."""
+    used = {
+        stanza.name: [*map(stanza.stored, stanza.secrets), *([stanza.auth.value_env] if stanza.auth else [])] for stanza in fleet.stanzas
+    }
+    for name in said_twice.keys() - {name for names in used.values() for name in names}:
+        raise UsageError(said_twice[name])
+    wrong = {**wrong, **said_twice}
+    found = {name: next((wrong[one] for one in names if one in wrong), "") for name, names in used.items()}
+    found |= {stanza.name: why for stanza in fleet.sidecars if (why := _why_not_there(project, stanza, values))}
+    return {name: why for name, why in found.items() if why}
+
+
+def _why_not_there(project: Project, stanza: Stanza, values: Mapping[str, str]) -> str:
+    """Where a variable names a place for a volume that no stanza could name, or none at all; empty if all is well."""
+    for volume in stanza.volumes:
+        source = Environment(values).expanded(volume.source)
+        if not source or source == volume.source:  # one that lacks its variable is left out for that
+            continue
+        is_path = source[0] in "/.~"
+        real = source if not is_path or source.startswith("~") else str((project.compose / source).resolve())
+        why = why_not_mounted(real, str(project.root.resolve())) if is_path else why_not_named(source)
+        if not is_path and not why and source != volume.named:
+            why = "write a whole path, from / on, or one that begins with ./ (in compose/)"
+        if ":" in source:
+            why = "Docker takes no path with ':' in it"
+        if why:
+            return f"its volume {volume.source} is {source} by compose/.env: {why}"
+    return ""
 
 
 def _refuse_proxies(values: Mapping[str, str]) -> None:
@@ -271,6 +293,8 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], sa
     names = [stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets if name not in stanza.caller_secrets]
     wanted = {name: values[name] for name in names if values.get(name)}
     for name, value in wanted.items():
+        if (project.secrets / name).is_dir():  # Docker makes an empty one of a file that is missing where it is mounted
+            (project.secrets / name).rmdir()
         write_private(project.secrets / name, value, 0o444)
     (project.secrets / "bridge_token").unlink(missing_ok=True)  # of versions before 0.3
     copies = {name: value for name, value in wanted.items() if said.get(name)}
@@ -282,13 +306,15 @@ def _write_secrets(project: Project, fleet: Fleet, values: Mapping[str, str], sa
     )
 
 
-def _refuse_two_values(project: Project, said: Mapping[str, str], files: Mapping[str, str]) -> None:
+def _with_two_values(project: Project, said: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
     """A file of the operator's is not overwritten. (Before the first list of copies nobody can tell: it was always one.)"""
     if not (project.state / COPIES).exists():
-        return
-    for name, value in said.items():
-        if value and files.get(name, value).rstrip("\n") != value.rstrip("\n"):
-            raise UsageError(f"compose/.env and compose/secrets/{name} have different values: take the line out, or delete the file")
+        return {}
+    return {
+        name: f"compose/.env and compose/secrets/{name} have different values: take the line out, or delete the file"
+        for name, value in said.items()
+        if value and files.get(name, value).rstrip("\n") != value.rstrip("\n")
+    }
 
 
 def _copies(project: Project) -> dict[str, str]:
@@ -311,22 +337,17 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _from_files(project: Project) -> dict[str, str]:
-    """What the operator gave as files: a secret need not stand in .env."""
-    copies = _copies(project)
-    try:
-        return {
-            path.name: path.read_text(encoding="utf-8")
-            for path in project.secrets.iterdir()
-            if path.is_file()
-            and not path.name.startswith(".")
-            and path.name != "bridge_token"
-            and not _is_copy(path, copies.get(path.name))
-        }
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{project.secrets}: {error}") from None
+def _from_files(project: Project) -> tuple[dict[str, str], dict[str, str]]:
+    """What the operator gave as files, because a secret need not stand in .env; and which cannot be read, and why."""
+    copies, found, unreadable = _copies(project), {}, {}
+    for path in sorted(project.secrets.iterdir()) if project.secrets.is_dir() else ():
+        if VARIABLE.fullmatch(path.name) and path.name != "bridge_token" and path.is_file():
+            try:
+                if not _is_copy(path, copies.get(path.name)):
+                    found[path.name] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                unreadable[path.name] = f"compose/secrets/{path.name}: {getattr(error, 'strerror', None) or 'not UTF-8'}"
+    return found, unreadable
 
 
 def _own_address(ipv6: bool = False) -> str:

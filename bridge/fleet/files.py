@@ -1,5 +1,6 @@
 """A generated file, and the difference between what is generated and what is there."""
 
+import errno
 import hashlib
 import re
 from collections.abc import Collection, Iterable
@@ -12,6 +13,7 @@ from bridge.fleet.project import write_private
 
 MADE_BY = "Made by `mcp-bridge render`; do not edit: write images/NAME/stanza.yaml and render again."
 
+OF_ONE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)  # any other trouble, as a full disk, is everybody's
 GENERATED = ("compose/*.yaml", "compose/egress/*", "compose/groups/*", "images/*/Dockerfile")  # where files of ours may be left over
 
 
@@ -80,6 +82,10 @@ def write(root: Path, files: Iterable[File]) -> list[str]:
     return changed
 
 
+def told(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}"
+
+
 def left_over(root: Path, files: Iterable[File]) -> list[str]:
     """The paths of generated files that no stanza makes any more. What an operator wrote there has not our first line."""
     made = {file.path for file in files}
@@ -102,8 +108,16 @@ def digest(paths: Iterable[Path], without: Collection[str] = ()) -> str:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in inside:
             if file.is_file() and "__pycache__" not in file.parts and file.name not in without:
-                sum.update(f"{file.relative_to(path.parent)}\0".encode() + file.read_bytes())
+                sum.update(f"{file.relative_to(path.parent)}\0".encode() + _content(file))
     return sum.hexdigest()[:32]
+
+
+def _content(file: Path) -> bytes:
+    """One that cannot be read is the trouble of who needs it: its build fails, and says so."""
+    try:
+        return file.read_bytes()
+    except PermissionError:
+        return b""
 
 
 def _is_ours(path: Path) -> bool:
@@ -114,5 +128,5 @@ def _is_ours(path: Path) -> bool:
 def _read(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return None

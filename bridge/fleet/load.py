@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bridge.fleet import callers, digests, litellm_base
 from bridge.fleet.bounds import why_not_mounted
-from bridge.fleet.model import Fleet, secret_of_two_kinds
+from bridge.fleet.model import Fleet, secret_of_two_kinds, secrets_of_two_cases
 from bridge.fleet.parts import ARCHITECTURES, Part
 from bridge.fleet.project import write_private
 from bridge.fleet.stanza import Stanza
@@ -36,10 +36,14 @@ def load(folder: Path, kind: type[AnyFleet], last_good: Path | None = None, **ch
     """
     if not folder.is_dir():
         raise StanzaError(f"{folder}: no such folder: run this where 'images' is, or name the project with --project")
+    settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
+    groups = settings.get("groups")
     stanzas: list[Stanza] = []
     mistakes: dict[str, str] = {}
     for path in sorted(folder.glob(f"*/{STANZA}"), key=lambda path: (not _has_run(path, last_good), path)):
         try:
+            if isinstance(groups, dict) and path.parent.name in groups and not _has_run(path, last_good):
+                raise StanzaError(f"{path}:1: name: {FLEET} has a group {path.parent.name!r}: give one another name")
             stanzas.append(_checked(path, read_stanza(path), stanzas))
         except StanzaError as error:
             mistakes[path.parent.name] = str(error)
@@ -49,7 +53,6 @@ def load(folder: Path, kind: type[AnyFleet], last_good: Path | None = None, **ch
                 stanzas.append(_checked(folder / name / STANZA, read_stanza(last_good / name / STANZA), stanzas))
     if mistakes and (last_good is None or not stanzas):
         raise StanzaError("\n".join(mistakes.values()))
-    settings, lines = _read(folder / FLEET) if (folder / FLEET).exists() else ({}, {})
     for field in ("stanzas", "unreadable"):
         if field in settings:
             raise StanzaError(
@@ -103,6 +106,10 @@ def _checked(path: Path, stanza: Stanza, others: list[Stanza]) -> Stanza:
         if name := secret_of_two_kinds([stanza, other]):
             raise StanzaError(
                 f"{path}:1: secrets: {name!r} is per: caller here or in {there}, and not in both: give one another name with 'from'"
+            )
+        if names := secrets_of_two_cases([stanza, other]):
+            raise StanzaError(
+                f"{path}:1: secrets: {names[0]!r} and {names[1]!r}, here and in {there}, differ in their case only: give one another name with 'from'"
             )
     return stanza
 

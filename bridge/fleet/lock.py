@@ -175,7 +175,7 @@ def _says(path: Path, expected: str) -> bool:
     """Is that its whole text, or its whole heading?"""
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return False
     heading = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     return expected in (text, heading)

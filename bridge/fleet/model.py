@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Container
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -145,12 +146,13 @@ class Fleet(Part):
         here = dict.fromkeys(self.unreadable, False) | {stanza.name: stanza.is_remote for stanza in self.stanzas}
         for name, group in self.groups.items():
             members = group if isinstance(group, list) else group.mcps
-            if name in here or name in RESERVED or not MCP_NAME.fullmatch(name):
+            is_taken = any(stanza.name == name for stanza in self.stanzas)
+            if is_taken or name in RESERVED or not MCP_NAME.fullmatch(name):
                 raise ValueError(
                     f"groups: {name}: "
                     + (
                         "there is an MCP of this name"
-                        if name in here
+                        if is_taken
                         else "this name is taken by the fleet itself"
                         if name in RESERVED
                         else "it stands in a path: a-z, 0-9, - and _"
@@ -185,6 +187,10 @@ class Fleet(Part):
             raise ValueError(
                 f"the secret {name!r} is per: caller in one stanza and not in another: give one of them another name with 'from'"
             )
+        if alike := secrets_of_two_cases(self.stanzas):
+            raise ValueError(
+                f"the secrets {alike[0]!r} and {alike[1]!r} differ in their case only: give one of them another name with 'from'"
+            )
         return self
 
     def pinned(self, image: str) -> str:
@@ -217,6 +223,11 @@ class Fleet(Part):
     def caller_secrets(self) -> set[str]:
         """The names, as compose/secrets/ has them, of what each caller has its own of."""
         return {stanza.stored(name) for stanza in self.stanzas for name in stanza.caller_secrets}
+
+    @property
+    def may_be_missing(self) -> set[str]:
+        """The names of secrets without which at least one MCP starts."""
+        return {stanza.stored(name) for stanza in self.stanzas for name, one in stanza.secrets.items() if one.optional or one.is_per_caller}
 
     @property
     def litellm_may(self) -> dict[str, Any]:
@@ -255,6 +266,12 @@ def secret_of_two_kinds(stanzas: list[Stanza]) -> str:
     of_callers = {stanza.stored(name) for stanza in stanzas for name in stanza.caller_secrets}
     of_all = {stanza.stored(name) for stanza in stanzas for name in stanza.secrets if not stanza.secrets[name].is_per_caller}
     return min(of_callers & of_all, default="")
+
+
+def secrets_of_two_cases(stanzas: list[Stanza]) -> list[str]:
+    """Two names of secrets that are one where a container sees them, or where a disk knows no cases; empty if there are none."""
+    names = sorted({stanza.stored(name) for stanza in stanzas for name in stanza.secrets}, key=lambda name: (name.lower(), name))
+    return next(([one, other] for one, other in pairwise(names) if one.lower() == other.lower()), [])
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ RESERVED = tuple(
     """litellm prometheus database litellm-database door egress groups keys certificate tls compose alerts dashboards alertmanager healthz readyz
     metrics status.json mcp sse messages ws""".split()
 )
-VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # as Docker wants a name
+VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")  # as Docker wants a name: one letter would be a disk of Windows
 ARCHITECTURES = ("amd64", "arm64")
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 SOURCES = ("pypi", "npm", "binary", "image", "url")
@@ -146,9 +146,11 @@ class Smoke(Part):
 class Tools(Part):
     """Which tools are shown, and under which names. Done by the bridge, so it means the same for every client."""
 
-    allow: Names = Field(default_factory=list, description="only these (globs)")
-    deny: Names = Field(default_factory=list, description="not these (globs)")
-    rename: dict[str, str] = Field(default_factory=dict, description="the server's name: the name that clients see")
+    allow: ShownNames = Field(default_factory=list, description="only these (globs)")
+    deny: ShownNames = Field(default_factory=list, description="not these (globs)")
+    rename: Annotated[dict[str, str], AfterValidator(_for_litellm)] = Field(
+        default_factory=dict, description="the server's name: the name that clients see"
+    )
 
 
 class Secret(Part):
@@ -206,7 +208,7 @@ class Cost(Part):
     """US dollars."""
 
     default: float | None = Field(None, description="for each call")
-    tools: dict[str, float] = Field(default_factory=dict, description="for each call of this tool")
+    tools: Annotated[dict[str, float], AfterValidator(_for_litellm)] = Field(default_factory=dict, description="for each call of this tool")
 
 
 class Registration(Part):
@@ -311,7 +313,7 @@ class Volume(Part):
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
         if self.named and not VOLUME.fullmatch(self.named):
-            raise ValueError(f"{self.named!r}: a volume's name is letters, digits, '_', '.' and '-'; a path begins with / or .")
+            raise ValueError(f"{self.named!r}: a volume's name is two or more letters, digits, '_', '.' and '-'; a path begins with / or .")
         if why := bounds.why_not_named(self.named):
             raise ValueError(why)
         bounds.check_covers(bounds.check_target(self.target), self.read_only)

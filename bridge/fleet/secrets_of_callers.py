@@ -19,19 +19,24 @@ from bridge.settings import UsageError
 READABLE = 0o444
 
 
-def refuse_files(project: Project, fleet: Fleet) -> None:
-    """Raises UsageError where there is a file in the place of a folder."""
-    for name in sorted(fleet.caller_secrets):
-        if (project.secrets / name).is_file():
-            raise UsageError(
-                f"compose/secrets/{name} is a file, and each caller has its own value (per: caller): move it to "
-                f"compose/secrets/{name}/CALLER, or into compose/.env if it is what the MCP itself shall have"
-            )
+def misplaced(project: Project, fleet: Fleet) -> dict[str, str]:
+    """Where there is a file in the place of a folder, or a folder with something in it in that of a file: the name, and the way out."""
+    of_all = {stanza.stored(name) for stanza in fleet.stanzas for name in stanza.secrets} - fleet.caller_secrets
+    return {
+        name: f"compose/secrets/{name} is a file, and each caller has its own value (per: caller): move it to "
+        f"compose/secrets/{name}/CALLER, or into compose/.env if it is what the MCP itself shall have"
+        for name in sorted(fleet.caller_secrets)
+        if (project.secrets / name).is_file()
+    } | {
+        name: f"compose/secrets/{name} is a folder, and all have the same value: move what is in it elsewhere"
+        for name in sorted(of_all)
+        if (project.secrets / name).is_dir() and any((project.secrets / name).iterdir())
+    }
 
 
 def write_own(project: Project, fleet: Fleet, values: Mapping[str, str]) -> None:
     """The folders, with the values that MCPs have themselves, and all files such that containers can read them."""
-    for name in fleet.caller_secrets:
+    for name in sorted(fleet.caller_secrets - misplaced(project, fleet).keys()):
         folder = _folder(project, name)
         if values.get(name):
             write_private(folder / OWN_VALUE, values[name], READABLE)
@@ -64,7 +69,7 @@ def owners(project: Project, name: str) -> list[str]:
     folder = project.secrets / name
     try:
         return sorted(file.name for file in folder.iterdir() if FILE_OF.fullmatch(file.name) and _is_readable(file) and file.stat().st_size)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -193,13 +193,19 @@ def test_one_added_starts_nothing_but_itself_and_a_bad_one_beside_it_is_named(op
     add(operator, "m40")
     (operator.root / "images/m41").mkdir()
     (operator.root / "images/m41/stanza.yaml").write_text("image: localhost:1/nobody/nothing:1\ncommand: x\n")
+    add(operator, "m42", "volumes: ['${PLACE:-place}:/place', '${NOWHERE}:/x']\nenv: {NOWHERE: '${NOWHERE}'}\n")
+    add(operator, "m43", "volumes: ['${LACKING}:/lacking']\n")
+    operator.says_also("PLACE=elsewhere\nNOWHERE=/nowhere\n")  # no volume of any stanza's
     timed("one added, until it is verified", lambda: interrupted(operator, "verifying"))
     replaced = docker("image", "inspect", "--format", "{{.Id}}", f"{PROJECT}-m40")
     (operator.root / "images/m40/app/tiny.py").write_text(f"{SERVER}# another one")
     said = timed("again", lambda: operator.run("up", code=1))
 
-    assert said.splitlines()[0].startswith("m41: cannot be built: ") and "localhost:1" in said.splitlines()[0]
-    assert "41 of 42 MCPs up and verified" in said.splitlines()[-1] and said.splitlines()[-1].endswith("NOT working: m41")
+    first, second, *_, last = said.splitlines()
+    assert first.startswith("m42: its volume ${PLACE:-place} is elsewhere by compose/.env: ")
+    assert second.startswith("m41: cannot be built: ") and "localhost:1" in second
+    assert "m43: not started: needs LACKING" in said
+    assert "41 of 43 MCPs up and verified" in last and last.endswith("NOT working: m42, m41")
     assert {name: one for name, one in ups(operator).items() if name in before} == before
     assert replaced not in docker("image", "ls", "--all", "--quiet", "--no-trunc"), "the image that was replaced takes room"
     eventually(lambda: listed(operator) == {*NAMES, "m40"}, 30)
@@ -207,7 +213,8 @@ def test_one_added_starts_nothing_but_itself_and_a_bad_one_beside_it_is_named(op
 
 def test_one_renamed_and_one_removed_are_gone(operator):
     before = ups(operator)
-    shutil.rmtree(operator.root / "images/m41")
+    for name in ("m41", "m42", "m43"):
+        shutil.rmtree(operator.root / "images" / name)
     shutil.rmtree(operator.root / "images/m39")
     (operator.root / "images/m40").rename(operator.root / "images/clock")
     timed("one removed, one renamed, until LiteLLM is told", lambda: interrupted(operator, "starting litellm"))
@@ -251,8 +258,9 @@ def test_an_interrupt_leaves_nothing_half_done(operator, step):
 
 
 def test_down_says_what_stays_and_prune_frees_it(operator):
+    operator.says_also("LAN_BIND=nowhere\n")  # with which Compose reads none of its files
     said = timed("down", lambda: operator.run("down"))
-    kept = ("database", "keys-database", "keys-door", "keys-litellm", "keys-mcp", "keys-prometheus", "prometheus")
+    kept = ("keys-database", "keys-door", "keys-litellm", "keys-mcp", "keys-prometheus", "prometheus")
     assert f"kept: {', '.join(f'volume {PROJECT}_{name}' for name in kept)}\n`mcp-bridge down --volumes` deletes them" in said
     assert "`mcp-bridge prune` frees both" in said
     assert timed("prune", lambda: operator.run("prune")).startswith("removed 4")

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from bridge import settings as options
 from bridge.fleet import Fleet, Stanza, StanzaError, bounds
 from bridge.fleet.targets import compose, dockerfile, kubernetes, litellm
-from bridge.settings import UsageError
 
 GOOD = {"name": "it", "pypi": "a==1", "command": "a"}
 
@@ -299,9 +298,8 @@ def test_litellm_looks_nothing_up_for_a_stanza():
     key = "os.environ/LITELLM_MASTER_KEY"
     assert "LiteLLM would put" in refused(description=key)
     assert "LiteLLM would put" in refused(litellm={"access_groups": [key]})
-    remote = Stanza.model_validate({"name": "far", "url": "https://far.example", "transport": "http", "tools": {"allow": [key]}})
-    with pytest.raises(UsageError, match="images/far/stanza.yaml: allowed_tools: .*LiteLLM would put"):
-        litellm.config(Fleet(stanzas=[remote], litellm={"version": "1.90.7"}))
+    for said in ({"tools": {"allow": [key]}}, {"tools": {"rename": {"x": key}}}, {"litellm": {"cost": {"tools": {key: 1}}}}):
+        assert "LiteLLM would put" in refused(**said)
     assert bounds.one_line(f" {key}\n") == f"'{key}'"
 
 

@@ -1,5 +1,6 @@
 """compose/: what its files say, and that what they must never say is nowhere."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from kinds import COMMAND, FLEET, NODE, PYTHON, QUERY, SECRETIVE, WRAPPED, of
 
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.engines.starting import NEW_PASSWORDS
+from bridge.fleet.files import write
 from bridge.fleet.model import LiteLLM
 from bridge.fleet.targets import compose
 from bridge.fleet.targets import door as front
@@ -417,3 +419,24 @@ def test_every_file_says_what_made_it(path):
 
 def test_text_for_compose_keeps_references_and_doubles_other_dollars():
     assert compose.escaped("$A ${B} $$ ${C:-d} $") == "$$A ${B:-} $$$$ ${C:-d} $$"
+
+
+def test_compose_takes_all_files_whatever_one_mcp_lacks(tmp_path):
+    """A place that nobody named, and a secret that one MCP needs and another does not, made it refuse the whole fleet."""
+    papers = Stanza(name="papers", command="x", volumes=["${PAPERS}:/papers", "${PAPERS}/old:/old", "${NOTES:-notes}:/notes"])
+    fleet = Fleet(
+        stanzas=[
+            papers,
+            Stanza(name="one", command="x", secrets=["KEY"]),
+            Stanza(name="two", command="x", secrets={"KEY": {"optional": True}}),
+        ]
+    )
+    write(tmp_path, fleet.render())
+    (tmp_path / "compose/flat.json").write_text(json.dumps(compose.flat(fleet, ["two"])))
+    said = {}
+    for file, profiles in (("compose.yaml", "*"), ("compose.yaml", ""), ("flat.json", "*")):
+        command = ["docker", "compose", "--file", str(tmp_path / "compose" / file), "--profile", profiles, "config", "--format", "json"]
+        said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]}).stdout)
+
+    assert [name for name in said["services"] if name in ("papers", "one", "two", "database")] == ["two"]
+    assert not {"notes", "database"} & said["volumes"].keys()  # which Compose would make

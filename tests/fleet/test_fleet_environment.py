@@ -1,5 +1,6 @@
 """compose/.env and compose/secrets/: made where missing, never overwritten, and refused where they open the door to anybody."""
 
+import re
 import stat
 import subprocess
 
@@ -183,9 +184,21 @@ def test_a_file_of_the_operators_is_never_deleted(project, fleet):
 
     with project.env_file.open("a") as file:
         file.write("GITLAB_TOKEN=glpat-1\n")
-    with pytest.raises(UsageError, match="compose/.env and compose/secrets/GITLAB_TOKEN have different values: take the line out"):
-        complete(project, fleet)
+    refused = complete(project, fleet).refused
+    assert refused == {
+        "gitlab": "compose/.env and compose/secrets/GITLAB_TOKEN have different values: take the line out, or delete the file"
+    }
     assert (project.secrets / "GITLAB_TOKEN").read_text() == "glpat-2\n"
+
+
+def test_two_values_of_a_key_that_is_no_mcps_stop_all(project, fleet):
+    complete(project, fleet)
+    (project.secrets / "OPENAI_API_KEY").write_text("sk-1")
+    with project.env_file.open("a") as file:
+        file.write("OPENAI_API_KEY=sk-2\n")
+
+    with pytest.raises(UsageError, match="compose/secrets/OPENAI_API_KEY have different values"):
+        complete(project, fleet)
 
 
 def test_a_copy_that_the_operator_replaced_is_the_operators(project, fleet):
@@ -285,6 +298,9 @@ def test_a_container_that_cannot_be_ended_is_told_in_one_line(project, monkeypat
         ("/var/run/docker.sock", "grants: docker"),
         ("~/x", "whole path"),
         ("../papers", "the fleet's own"),
+        ("keys", "keys-data"),
+        ("other", "write a whole path"),
+        ("/srv/a:b", "no path with ':'"),
     ],
 )
 def test_a_variable_names_no_place_that_a_stanza_could_not(project, value, why):
@@ -292,8 +308,9 @@ def test_a_variable_names_no_place_that_a_stanza_could_not(project, value, why):
     write(project, f"NOTES={value}\n")
     (project.root / "papers").symlink_to("compose/secrets")
 
-    with pytest.raises(UsageError, match=f"notes/stanza.yaml: .* by compose/.env: .*{why}"):
-        complete(project, fleet)
+    refused = complete(project, fleet).refused
+
+    assert re.match(rf"its volume \$.* is {re.escape(value)} by compose/.env: .*{why}", refused["notes"])
 
 
 def test_the_group_of_docker_s_socket_is_said_only_where_it_is_granted(project, fleet):

@@ -17,7 +17,7 @@ from bridge.fleet.environment import for_compose
 from bridge.fleet.project import Project
 from bridge.fleet.targets import compose, kubernetes
 from bridge.fleet.targets.litellm import config
-from bridge.settings import Settings, UsageError
+from bridge.settings import Settings
 
 SAID = {"GITHUB_TOKEN": {"per": "caller", "header": "X-GitHub-Token"}}
 
@@ -129,13 +129,16 @@ def test_values_lie_where_containers_can_read_them_and_the_mcps_own_is_no_caller
     assert not (folder / ".own").exists() and (folder / "alice").exists()
 
 
-def test_a_file_in_the_folders_place_is_told_before_anything_is_written(project):
+def test_a_file_in_the_folders_place_is_told_of_the_mcp_that_it_is_for_and_is_left_alone(project):
     project.secrets.mkdir(parents=True)
     (project.secrets / "GITHUB_TOKEN").write_text("a-value")
+    fleet = Fleet.load(project.images)
 
-    with pytest.raises(UsageError, match="compose/secrets/GITHUB_TOKEN/CALLER"):
-        environments.complete(project, Fleet.load(project.images))
-    assert not project.env_file.exists()
+    refused = environments.complete(project, fleet).refused
+
+    assert list(refused) == [stanza.name for stanza in fleet.stanzas if "GITHUB_TOKEN" in stanza.caller_secrets]
+    assert all("compose/secrets/GITHUB_TOKEN/CALLER" in why for why in refused.values())
+    assert (project.secrets / "GITHUB_TOKEN").read_text() == "a-value"
 
 
 def test_without_docker_the_bridge_is_told_the_same(project, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +18,8 @@ from bridge.fleet.environment import startable
 from bridge.fleet.files import File, write
 from bridge.fleet.project import Project, write_private
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED, Hop, Report, Verdict
+
+UNLOCKED = lock.unlocked
 
 
 class Scripted:
@@ -293,7 +296,7 @@ def test_a_mistake_in_a_stanza_that_never_ran_takes_nothing_from_the_files_that_
 def test_a_newcomer_that_cannot_be_beside_one_that_runs_is_the_one_that_is_told(project, verified, capsys):
     """A name in LiteLLM, and whether a secret is each caller's own: two stanzas may not say it differently."""
     assert typed() == 0
-    for name, more in (("a0", "litellm: {alias: b}"), ("z", "secrets: {KEY: {per: caller}}")):
+    for name, more in (("a0", "litellm: {alias: b}"), ("y", "secrets: [Key]"), ("z", "secrets: {KEY: {per: caller}}")):
         (project.images / name).mkdir()
         (project.images / f"{name}/stanza.yaml").write_text(f"command: x\n{more}\n")
     (project.images / "fleet.yaml").write_text("groups: {dev: [a, a0]}\n")  # a member whose stanza has a mistake ends no group
@@ -301,8 +304,59 @@ def test_a_newcomer_that_cannot_be_beside_one_that_runs_is_the_one_that_is_told(
 
     assert typed() == 1
     told = capsys.readouterr().out.splitlines()
-    assert "images/a0/stanza.yaml:1: litellm.alias: " in told[0] and "images/z/stanza.yaml:1: secrets: " in told[1]
-    assert told[-1].endswith("; NOT working: a0, z")
+    assert "images/a0/stanza.yaml:1: litellm.alias: " in told[0] and "images/z/stanza.yaml:1: secrets: " in told[2]
+    assert "images/y/stanza.yaml:1: secrets: 'KEY' and 'Key', here and in " in told[1]
+    assert told[-1].endswith("; NOT working: a0, y, z")
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+OF_ONE = [  # what is wrong with one MCP, `bad`: its stanza, other files; what is told of it
+    ("volumes: ['${DIR:-data}:/data']", {"compose/.env": "DIR=/\n"}, "bad: its volume ${DIR:-data} is / by compose/.env: "),
+    ("volumes: ['${DIR}:/data']", {"compose/.env": "DIR=other\n"}, "bad: its volume ${DIR} is other by compose/.env: write a whole path"),
+    ("secrets: [TOKEN]", {"compose/secrets/TOKEN": b"\xff\xfe"}, "bad: compose/secrets/TOKEN: not UTF-8"),
+    ("secrets: [TOKEN]", {"compose/.env": "TOKEN=x\n", "compose/secrets/TOKEN/alice": "y"}, "bad: compose/secrets/TOKEN is a folder"),
+    ("secrets: {TOKEN: {per: caller}}", {"compose/secrets/TOKEN": "y"}, "bad: compose/secrets/TOKEN is a file"),
+    (
+        "secrets: [TOKEN]",
+        {"compose/.env": "TOKEN=x\n", "compose/secrets/TOKEN": "y", "compose/state/secrets.json": "{}"},
+        "bad: compose/.env and compose/secrets/TOKEN have different values",
+    ),
+    ("secrets: [token, Token]", {}, "secrets: 'token' and 'Token' differ in their case only"),
+    ("tools: {deny: [os.environ/KEY]}", {}, "tools.deny: 'os.environ/KEY': LiteLLM would put"),
+    ("litellm: {cost: {tools: {os.environ/KEY: 1}}}", {}, "litellm.cost.tools: 'os.environ/KEY': LiteLLM would put"),
+    ("", {"images/fleet.yaml": "groups: {bad: [a]}\n"}, "name: fleet.yaml has a group 'bad'"),
+    ("pypi: x==1", {"images/bad/requirements.txt/file": ""}, "bad: cannot be locked: "),
+    ("pypi: x==1", {"images/bad/requirements.txt": b"\xff"}, "bad: cannot be locked: no such package"),
+]
+
+
+@pytest.mark.parametrize("stanza, others, told", OF_ONE, ids=[one[2][:60] for one in OF_ONE])
+def test_what_is_wrong_with_one_stops_that_one_and_is_told_first(project, verified, monkeypatch, capsys, stanza, others, told):
+    """Whatever an operator, a package or Docker left there: the others run, and the exit code says that not all do."""
+
+    def locked(project, stanza):
+        if (project.folder(stanza) / "requirements.txt").is_file():
+            raise lock.CannotLock(f"{stanza.name}: no such package")
+        return write(project.root, [File(f"images/{stanza.name}/requirements.txt", "x==1\n")])
+
+    monkeypatch.setattr(lock, "unlocked", UNLOCKED)
+    monkeypatch.setattr(lock, "lock", locked)
+    assert typed() == 0
+    (project.root / "images/bad").mkdir()
+    for path, content in {"images/bad/stanza.yaml": f"command: x\n{stanza}\n", **others}.items():
+        before = project.env_file.read_text() if path == "compose/.env" else ""
+        _write(project.root / path, before + content if before else content)
+    capsys.readouterr()
+
+    assert typed() == 1
+    said = capsys.readouterr().out.splitlines()
+    assert told in said[0]
+    assert said[-1].startswith("2 of 3 MCPs up") and said[-1].endswith("; NOT working: bad")
+    assert Scripted.asked[-1] == ["a", "b", "needy"]
 
 
 def test_where_no_stanza_is_without_a_mistake_nothing_is_done(project, verified, capsys):

@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     if name not in fleet.caller_secrets:
         there = ", ".join(sorted(fleet.caller_secrets)) or "none"
         raise UsageError(f"no stanza has a secret {name!r} that is `per: caller`; there is {there}")
-    secrets_of_callers.refuse_files(project, fleet)
+    if name in (misplaced := secrets_of_callers.misplaced(project, fleet)):
+        raise UsageError(misplaced[name])
     if arguments.action == "remove":
         is_gone = secrets_of_callers.forget(project, name, caller)
         print(f"{caller} has no {name} any more" if is_gone else f"{caller} had no {name}")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.fleet import definition, secrets_of_callers
+from bridge.fleet import definition, files, secrets_of_callers
 from bridge.fleet import environment as environments
 from bridge.fleet.alone import alone
 from bridge.fleet.bounds import MEANING
@@ -78,14 +78,14 @@ def _up(arguments: argparse.Namespace, project: Project, whole: Fleet, say: Say,
     engine, may_be_another = choice.choose(arguments.engine, project, say)
     engine.urls(whole, environment)  # a port that is none is told before anything is done
     _ask_the_doctor(Patient(project, whole.only(names), environment, engine), say)
-    unlocked = _lock_what_changed(project, whole, names, say)
+    unfit = _unfit(project, whole, names, environment, say)
     engine = choice.with_what_it_needs(engine, may_be_another, project, whole, names, say)
     _tell_what_is_special(engine, whole.only(names), say)
 
     def unproved(started: Started, memory: LastUp) -> list[str]:
         return [] if arguments.no_verify else _unproved(started, memory, verify_all=arguments.verify_all or bool(arguments.model))
 
-    started, memory, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, unproved, arguments.model)
+    started, memory, verdict = _started_and_proved(engine, project, whole, names, environment, unfit, say, unproved, arguments.model)
     if verdict and (not verdict.is_ok or any(report.unapproved for report in verdict.mcps)):
         _complain(verdict)
     _print(engine, started, environment, verdict, memory, project, tell_each=bool(arguments.names))
@@ -103,8 +103,8 @@ def again(engine: Engine, project: Project, mcps: Sequence[str], say: Say, versi
     whole = load(project, version or before.litellm, is_quiet=True)
     names = [stanza.name for stanza in whole.stanzas if stanza.name in (*before.names, *before.left_out)]
     environment = environments.complete(project, whole, engine.made_keys)
-    unlocked = _lock_what_changed(project, whole, names, say)
-    started, _, verdict = _started_and_proved(engine, project, whole, names, environment, unlocked, say, lambda *_: list(mcps))
+    unfit = _unfit(project, whole, names, environment, say)
+    started, _, verdict = _started_and_proved(engine, project, whole, names, environment, unfit, say, lambda *_: list(mcps))
     troubles = started.left_out | started.troubles
     shared = [name for name in SHARED if name not in before.troubles]  # what was broken before is not of this change
     if found := [f"{name}: {troubles[name]}" for name in (*mcps, *shared) if name in troubles]:
@@ -118,14 +118,14 @@ def _started_and_proved(
     whole: Fleet,
     names: list[str],
     environment: Environment,
-    unlocked: dict[str, str],
+    unfit: dict[str, str],
     say: Say,
     unproved: Callable[[Started, LastUp], list[str]],
     model: str = "",
 ) -> tuple[Started, LastUp, "Verdict | None"]:
     """What runs then, what is remembered of it, and the verdict on what was not proved yet."""
     before = remembered(project)
-    started = _started(engine, project, whole, names, environment, unlocked)
+    started = _started(engine, project, whole, names, environment, unfit)
     memory = _memory(engine, started, before.verified if before else {}, definition.of_all(project, started.fleet))
     remember(project, memory)
     keep(whole, {stanza.name for stanza in started.fleet.stanzas} - started.troubles.keys(), project.images, project.last_good)
@@ -162,18 +162,16 @@ def _tell_what_is_special(engine: Engine, fleet: Fleet, say: Say) -> None:
         say(f"{names}: the list of names in 'egress' holds with Docker only: here nothing keeps a server from any address")
 
 
-def _started(
-    engine: Engine, project: Project, whole: Fleet, names: list[str], environment: Environment, unlocked: dict[str, str]
-) -> Started:
+def _started(engine: Engine, project: Project, whole: Fleet, names: list[str], environment: Environment, unfit: dict[str, str]) -> Started:
     """What runs then. It is remembered before, too: what fails half-way can be looked at and ended."""
-    good, left_out = environments.startable(environment, whole.only(names))
-    lockable = [stanza.name for stanza in good if stanza.name not in unlocked]
-    planned = Started(whole.only([stanza.name for stanza in good]), left_out, unlocked)
+    good, left_out = environments.startable(environment, whole.only([name for name in names if name not in unfit]))
+    fit = [stanza.name for stanza in good]
+    planned = Started(whole.only([*fit, *unfit]), left_out, unfit)
     before = remembered(project)
     remember(project, replace(_memory(engine, planned, {}), verified=before.verified if before else {}))
-    started = engine.up(whole, [*lockable, *left_out], environment)
+    started = engine.up(whole, [*fit, *left_out], environment)
     to_run = planned.fleet.only([stanza.name for stanza in planned.fleet.stanzas if stanza.name not in started.left_out])
-    return replace(started, fleet=to_run, troubles=unlocked | started.troubles)
+    return replace(started, fleet=to_run, troubles=unfit | started.troubles)
 
 
 def _with_keys(engine: Engine, whole: Fleet, started: Started, environment: Environment, say: Say) -> Started:
@@ -212,6 +210,14 @@ def _memory(engine: Engine, started: Started, verified: dict[str, str], definiti
     return LastUp(engine.name, names, started.left_out, started.fleet.litellm.version, started.troubles, proved, definitions)
 
 
+def _unfit(project: Project, fleet: Fleet, names: list[str], environment: Environment, say: Say) -> dict[str, str]:
+    """Which of these cannot be started, and why. The others can."""
+    refused = {name: why for name, why in environment.refused.items() if name in names}
+    for name, why in refused.items():
+        say(f"{name}: {why}")
+    return refused | _lock_what_changed(project, fleet, [name for name in names if name not in refused], say)
+
+
 def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Say) -> dict[str, str]:
     """A stanza that is new, or says other packages than its lock, is locked first: nothing is installed without one. Returns why some cannot be."""
     from bridge.fleet import lock  # start-up time: only for what is new
@@ -228,6 +234,11 @@ def _lock_what_changed(project: Project, fleet: Fleet, names: list[str], say: Sa
             if is_shared:
                 raise
             failed[name] = f"cannot be locked: {str(error).removeprefix(f'{name}: ')}"
+            say(f"{name}: {failed[name]}")
+        except OSError as error:
+            if is_shared or error.errno not in files.OF_ONE_FILE:
+                raise
+            failed[name] = f"cannot be locked: {files.told(error)}"
             say(f"{name}: {failed[name]}")
     return failed
 

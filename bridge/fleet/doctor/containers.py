@@ -26,7 +26,7 @@ def networks(patient: Patient) -> tuple[str, str, str]:
     """Whether Docker has addresses left for the fleet's networks: a VPN may have taken them, or thirty other projects."""
     project = checkout.name_of(patient.project)
     there = docker.asked(["docker", "network", "ls", "--quiet", "--filter", f"label={checkout.LABEL}.project={project}"])
-    wanted = len(flat(patient.fleet)["networks"])
+    wanted = len(flat(patient.fleet, [stanza.name for stanza in patient.fleet.stanzas])["networks"])
     if isinstance(there, str) and len(there.split()) >= wanted:
         return OK, "they are there", ""
     names = [f"mcp-bridge-doctor-{secrets.token_hex(3)}" for _ in range(wanted)]

@@ -107,15 +107,16 @@ class Compose(Starting):
 
     def prepare(self, fleet: Fleet, names: Collection[str], environment: Environment) -> dict[str, str]:
         self.project_name = self._claim(fleet)
-        self._render(fleet)
+        failed = self._render(fleet)
         self.leaves_door = True
         self._keep(names)
-        return self._build([fleet[name] for name in names])
+        return failed | self._build([fleet[name] for name in names if name not in failed])
 
     def up(self, fleet: Fleet, names: Collection[str], environment: Environment) -> Started:
         wanted, left_out = startable(environment, fleet.only(names))
         self.project_name = self._claim(fleet)
-        self._render(fleet)
+        unwritten = self._render(fleet)
+        write_private(self.flat_file, json.dumps(flat(fleet, [stanza.name for stanza in wanted]), indent=1) + "\n")
         if not (self.project.state / "litellm.yaml").exists():  # Docker makes a folder of a file that is missing where it is mounted
             self._write_state("litellm.yaml", litellm.config(fleet.only([stanza.name for stanza in wanted])))
         tells = bool(environment.values.get("ALERTS_TO"))
@@ -125,7 +126,7 @@ class Compose(Starting):
         has_groups = bool(fleet.groups and sidecars)
         if has_groups:
             self._write_state("groups.yaml", groups.config(fleet.only([stanza.name for stanza in sidecars])))
-        troubles = self._build(sidecars, has_groups)
+        troubles = unwritten | self._build([stanza for stanza in sidecars if stanza.name not in unwritten], has_groups)
         own = [LITELLM_DATABASE] if fleet.litellm.database else []
         needed = {
             DATABASE: bool(own) or any(stanza.needs for stanza in sidecars),
@@ -198,13 +199,21 @@ class Compose(Starting):
             self._start([LITELLM], [], hashes)
         return outcome
 
-    def _render(self, fleet: Fleet) -> None:
-        """Write what follows from the stanzas, and remove what followed from those that are gone."""
-        made = list(targets.render(fleet))
-        changed = files.write(self.project.root, made) + files.remove_left_over(self.project.root, made)
-        write_private(self.flat_file, json.dumps(flat(fleet), indent=1) + "\n")
+    def _render(self, fleet: Fleet) -> dict[str, str]:
+        """Write what follows from the stanzas, and remove what followed from those that are gone. Returns why the files of some MCPs cannot
+        be written."""
+        made, changed, failed = list(targets.render(fleet)), [], {}
+        for file in made:
+            try:
+                changed += files.write(self.project.root, [file])
+            except OSError as error:
+                if error.errno not in files.OF_ONE_FILE or not file.path.startswith(f"{self.project.images.name}/"):
+                    raise
+                failed[file.path.split("/")[1]] = f"cannot be built: {files.told(error)}"
+        changed += files.remove_left_over(self.project.root, made)
         if changed:
             self.say(f"rendered {len(changed)} files")
+        return failed
 
     def _write_state(self, name: str, config: dict[str, Any]) -> None:
         """What LiteLLM is told (of the MCPs that run), and Prometheus (of all that should: it complains of the others)."""
@@ -256,9 +265,11 @@ class Compose(Starting):
             self.say(f"kept what the ended ones stored: `docker volume rm {' '.join(left)}` deletes it")
 
     def down(self, volumes: bool = False) -> None:
+        """By its name, from where there is no file: whatever compose/.env and the stanzas say by now."""
         self._containers()  # refuses where they are another folder's
+        command: list[str | Path] = ["docker", "compose", "--ansi", "never", "--project-name", checkout.name_of(self.project), "down"]
         try:
-            self._run("--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else []), patience=180)
+            run([*command, "--remove-orphans", *(["--volumes"] if volumes else [])], 180, Path("/"), self._environment())
         except Failed as error:
             raise checkout.broken("docker compose down", error.reason) from None
         self._remove_sockets()

@@ -26,7 +26,7 @@ from bridge.callers.tokens import hash_of
 from bridge.child.environment import PROXIES
 from bridge.config import LEFT_OUT, LITERAL
 from bridge.config import read as read_config
-from bridge.fleet import callers
+from bridge.fleet import callers, files
 from bridge.fleet.ask import Http, NoResponse
 from bridge.fleet.audits import AUDIT_FILE
 from bridge.fleet.engines import EngineError, Excerpt, Running, Say, Started, Urls, keeper, litellm, served
@@ -37,7 +37,6 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.engines.readiness import last_reason, that_were_given_up, token
 from bridge.fleet.engines.waves import Outcome, Waves
 from bridge.fleet.environment import Environment, startable
-from bridge.fleet.files import dump
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project, private, write_private
 from bridge.fleet.stanza import Stanza
@@ -164,6 +163,11 @@ class Embedded:
                 except served.LeftOut as reason:
                     left_out[name] = str(reason)
                     self.say(f"{name}: not started: {reason}")
+                except OSError as error:
+                    if error.errno not in files.OF_ONE_FILE:
+                        raise
+                    troubles[name] = f"cannot be installed: {files.told(error)}"
+                    self.say(f"{name}: {troubles[name]}")
         if not entries:
             raise EngineError("no MCP can run here:\n" + "\n".join(f"  {name}: {why}" for name, why in (left_out | troubles).items()))
         return entries, Started(fleet.only([stanza.name for stanza in wanted if stanza.name not in left_out]), left_out, troubles)
@@ -202,7 +206,7 @@ class Embedded:
         for name in groups:
             self.say(f"group {name}: {urls.mcps}/{name}/mcp")
         configured = config(fleet, base=urls.of)
-        write_private(gateway_file, dump(configured))
+        write_private(gateway_file, files.dump(configured))
         self._check(config_file)
         host = environment.host
         token = self.state / "tokens"

@@ -16,7 +16,7 @@ Images have no name here: Compose calls them PROJECT-NAME, so that each checkout
 Each file includes what it needs, so that it can be started alone; networks, sockets and keys stand in door.yaml.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from bridge.egress import PROXY
@@ -54,6 +54,7 @@ export PATH DATABASE_URL
 exec litellm "$@"
 """
 PRISMA_OF_ROOT = {"PRISMA_HOME_DIR": "/root", "PRISMA_NODEENV_CACHE_DIR": "/root/.cache/prisma-python/nodeenv"}
+NOTHING = "./defaults/nothing"  # an empty file
 NO_CALLERS = "defaults/callers"  # a folder in which no caller has a value
 AUDIT = "/run/audit"
 AUDITED = {"MCP_BRIDGE_AUDIT": f"{AUDIT}/{AUDIT_FILE}", "MCP_BRIDGE_AUDIT_SIZE": str(20 << 20), "MCP_BRIDGE_AUDIT_FILES": "5"}
@@ -135,15 +136,17 @@ def whole(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def flat(fleet: Fleet) -> dict[str, Any]:
-    """The whole fleet in one file, for who asks often: Compose needs seconds for forty files that include each other."""
+def flat(fleet: Fleet, starts: Collection[str]) -> dict[str, Any]:
+    """All that is to start, these MCPs among it, in one file: Compose needs seconds for forty files that include each other. Of those that are
+    not to start it would make the volumes, and refuse all where compose/.env makes one of them wrong."""
+    sidecars = [stanza for stanza in fleet.sidecars if stanza.name in starts]
     together: dict[str, Any] = {"name": fleet.name}
     for document in (
         door(fleet),
-        database(fleet),
+        *([database(fleet)] if _uses_database(fleet) or any(stanza.needs for stanza in sidecars) else []),
         *([egress(fleet)] if fleet.listed else []),
         *([groups(fleet)] if fleet.groups else []),
-        *(sidecar(fleet, stanza) for stanza in fleet.sidecars),
+        *(sidecar(fleet, stanza) for stanza in sidecars),
         whole(fleet),
     ):
         for section in ("services", "networks", "volumes", "secrets", "configs"):
@@ -183,7 +186,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
         f"./callers:{CALLERS}:ro",
         *([f"{stanza.name}-audit:{AUDIT}"] if fleet.audit else []),
         *(f"${{{name}_CALLERS:-./{NO_CALLERS}}}:{CALLER_SECRETS}/{name}:ro" for name in map(stanza.stored, stanza.caller_secrets)),
-        *(f"{escaped(volume.source)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
+        *(f"{escaped(volume.source, nothing=NOTHING)}:{volume.target}{':ro' * volume.read_only}" for volume in stanza.volumes),
     ]
     if stanza.pin != "off":
         service["volumes"].append(f"../images/{stanza.name}:{APPROVED}:ro")  # a stanza holds no secret
@@ -211,8 +214,7 @@ def sidecar(fleet: Fleet, stanza: Stanza) -> dict[str, Any]:
     }
     if stanza.secrets:
         document["secrets"] = {
-            stanza.stored(name).lower(): {"file": _secret_file(stanza.stored(name), secret.optional or secret.is_per_caller)}
-            for name, secret in stanza.secrets.items()
+            stored.lower(): {"file": _secret_file(stored, stored in fleet.may_be_missing)} for stored in map(stanza.stored, stanza.secrets)
         }
     if named := [volume.named for volume in stanza.volumes if volume.named]:
         document["volumes"] = {name: {} for name in named}
@@ -599,14 +601,15 @@ def _tmp(memory: str) -> str:
     return f"/tmp:mode=1777,size={scratch(memory)}"
 
 
-def escaped(text: str, has_references: bool = True) -> str:
+def escaped(text: str, has_references: bool = True, nothing: str = "") -> str:
     """`text` for a compose file, where '$' begins a reference: the stanza's own references stay, any other is doubled.
 
-    ${NAME} becomes ${NAME:-}: Compose would warn of it at each command, although the profile is not even chosen.
+    ${NAME} becomes ${NAME:-}: Compose would warn of it at each command, although the profile is not even chosen. `nothing` is what it may
+    be instead: for a volume from nowhere Compose refuses the whole file.
     """
     if not has_references:
         return text.replace("$", "$$")
-    return "".join(f"${{{name}:-{default or ''}}}" if name else literal.replace("$", "$$") for literal, name, default in parts(text))
+    return "".join(f"${{{name}:-{default or nothing}}}" if name else literal.replace("$", "$$") for literal, name, default in parts(text))
 
 
 def named_in(config: Any) -> list[str]:
@@ -626,7 +629,7 @@ def _about(stanza: Stanza) -> str:
 
 def _secret_file(name: str, optional: bool) -> str:
     """Relative to compose/. One that may be missing has a variable for its place, because Docker mounts only what is there."""
-    return f"${{{name}_FILE:-./defaults/nothing}}" if optional else f"./secrets/{name}"
+    return f"${{{name}_FILE:-{NOTHING}}}" if optional else f"./secrets/{name}"
 
 
 def _env_example(fleet: Fleet) -> str:

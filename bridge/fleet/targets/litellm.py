@@ -9,11 +9,9 @@ at the top of the file.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bridge.fleet.bounds import check_for_litellm, texts
 from bridge.fleet.files import File, generated_yaml
 from bridge.fleet.model import PORT, Fleet, LiteLLM
 from bridge.fleet.stanza import Stanza
-from bridge.settings import UsageError
 
 # The first release whose config takes the key (wheels compared: 1.77.3, .5, .7, 1.78.7, 1.79.3, 1.80.17, 1.81.16, 1.83.14, 1.90.7).
 SINCE = {
@@ -49,7 +47,7 @@ def _note(fleet: Fleet) -> str:
 
 
 def config(fleet: Fleet, base: Callable[[Stanza], str] = lambda stanza: f"http://{stanza.name}:{PORT}") -> dict[str, Any]:
-    """LiteLLM's config as data. `base` gives a sidecar's address as LiteLLM sees it. Raises UsageError."""
+    """LiteLLM's config as data. `base` gives a sidecar's address as LiteLLM sees it."""
     own = fleet.litellm.base
     models = [*(own.get("model_list") or []), *fleet.litellm.models]
     document = {**own, "model_list": models} if models else dict(own)
@@ -127,23 +125,13 @@ def _entry(stanza: Stanza, fleet: Fleet, base: Callable[[Stanza], str]) -> dict[
     if own and release >= SINCE["static_headers"]:
         entry |= {"auth_type": "none", "auth_value": ""}  # with bearer_token newer ones take nothing but Authorization from callers
     entry["mcp_info"] = _shown(stanza)
-    return {key: _literal(stanza, key, value) for key, value in entry.items() if value or value is False}
+    return {key: value for key, value in entry.items() if value or value is False}
 
 
 def _is_for_all_keys(stanza: Stanza, fleet: Fleet) -> bool:
     """Without a database there are no grants. With one a key has what it was granted, unless the stanza says otherwise."""
     is_said = "allow_all_keys" in stanza.litellm.model_fields_set
     return stanza.litellm.allow_all_keys and (is_said or not fleet.litellm.database)
-
-
-def _literal(stanza: Stanza, key: str, value: Any) -> Any:
-    """What a stanza says is never the name of a variable, but where it says that it is. Raises UsageError."""
-    for _, text in texts(value) if key not in ("auth_value", "static_headers") else ():
-        try:
-            check_for_litellm(text)
-        except ValueError as error:
-            raise UsageError(f"images/{stanza.name}/stanza.yaml: {key}: {error}") from None
-    return value
 
 
 def _reached(stanza: Stanza, release: tuple[int, ...], base: Callable[[Stanza], str]) -> dict[str, Any]:
