@@ -6,7 +6,6 @@ Asked through uv, npm and docker, each with the configuration that this machine 
 import io
 import json
 import re
-import subprocess
 import tarfile
 import tempfile
 import urllib.request
@@ -16,7 +15,7 @@ from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bridge.fleet.engines import contained, packages
+from bridge.fleet.engines import contained, docker, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm, npm_says, unreached
 from bridge.fleet.parts import ARCHITECTURES, architecture
@@ -141,16 +140,14 @@ def look_at_image(reference: str) -> About:
     """Its digest and what it runs. An image that cannot be had is taken as it is named. Raises UsageError."""
     if reference.startswith("-"):
         raise UsageError(f"{reference[:200]!r}: not the name of an image")
-    try:
-        said = _docker("image", "inspect", reference)
-        if said is None:
-            _docker("pull", "--quiet", reference)
-            said = _docker("image", "inspect", reference)
-    except (OSError, subprocess.TimeoutExpired):
+    if not contained.is_there():
         return About(reference, notes=[f"there is no Docker here to look at the image with{UNSEEN}"])
-    if said is None:
-        return About(reference, notes=[f"{reference} is not here and cannot be pulled{UNSEEN}"])
-    image = json.loads(said)[0]
+    try:
+        if not docker.has_image(reference):
+            run(["docker", "pull", "--quiet", reference], PULL_PATIENCE)
+        image = json.loads(run(["docker", "image", "inspect", reference], docker.QUICK))[0]
+    except Failed as error:
+        return About(reference, notes=[f"{reference} is not here and cannot be pulled ({error.reason}){UNSEEN}"])
     config = image.get("Config") or {}
     notes, named = [], reference
     if "@sha256:" not in reference:
@@ -188,11 +185,6 @@ def look_at_binary(url: str, path: str = "") -> tuple[dict[str, Any], str]:
             program = PurePosixPath(there).name
     program = re.sub(r"[-_.]?(linux|darwin|windows|amd64|arm64|x86_64|aarch64)", "", program) or "server"
     return {"url": url, "sha256": sums, **({"path": path} if path else {})}, program
-
-
-def _docker(*words: str) -> str | None:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=PULL_PATIENCE)
-    return done.stdout if done.returncode == 0 else None
 
 
 def _repository(name: str) -> str:

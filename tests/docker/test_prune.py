@@ -8,7 +8,6 @@ import tarfile
 import pytest
 from checkouts import docker, needs_docker
 
-from bridge.fleet import Fleet
 from bridge.fleet.engines import build_cache
 from bridge.fleet.engines.compose import Compose
 from bridge.fleet.project import Project
@@ -30,11 +29,11 @@ def test_images_of_another_project_whose_name_begins_with_ours_stay(tmp_path, mo
     tags = {f"{ours}-time:latest": ours, f"{ours}-2-time:latest": f"{ours}-2"}
     (tmp_path / "compose").mkdir()
     (tmp_path / "compose/.env").write_text(f"COMPOSE_PROJECT_NAME={ours}\n")
-    monkeypatch.setattr(build_cache, "free", lambda fleet, project: "0 MB")  # the cache is everybody's
+    monkeypatch.setattr(build_cache, "free", lambda project, say: "0 MB")  # the cache is everybody's
     try:
         for tag, project in tags.items():
             empty_image(tag, project)
-        said = Compose(Project(tmp_path), print).prune(Fleet(stanzas=[]))
+        said = Compose(Project(tmp_path), print).prune()
         left = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={ours}-*")
     finally:
         subprocess.run(["docker", "image", "rm", *tags], capture_output=True, timeout=60)

@@ -347,7 +347,7 @@ def test_a_volume_of_which_very_much_is_said_is_saved_and_what_is_no_tar_or_does
         with pytest.raises(EngineError, match="^the volume notes cannot be read: "):
             notes.save("notes", to)
     docker('[ "$1" = volume ] || sleep 60')
-    with pytest.raises(EngineError, match="^the volume notes cannot be filled: exit code none after 0.2 s$"):
+    with pytest.raises(EngineError, match="^the volume notes cannot be filled: not done after 0.2 s$"):
         notes.fill("notes", to)
 
 
@@ -356,7 +356,7 @@ def test_a_database_that_gives_no_dump_in_time_is_told_in_a_line(tmp_path, docke
     docker('case "$*" in *psql*) echo notes ;; *) sleep 60 ;; esac')
     monkeypatch.setattr(database, "DUMP_PATIENCE", 0.2)
 
-    with pytest.raises(EngineError, match="^the database notes cannot be dumped: exit code none after 0.2 s$"):
+    with pytest.raises(EngineError, match="^the database notes cannot be dumped: not done after 0.2 s$"):
         database._dumped("container", tmp_path / "database")
 
 

@@ -6,8 +6,10 @@ import sys
 import pytest
 from support import eventually
 
+from bridge.fleet.engines import build_cache
 from bridge.fleet.engines.build_cache import is_ours, size, wanted
 from bridge.fleet.engines.builds import Build, build, step
+from bridge.fleet.project import Project
 
 
 def builds(folder, **programs: str) -> list[Build]:
@@ -92,3 +94,20 @@ def test_of_the_engine_s_build_cache_only_this_project_s_is_freed(description, o
 def test_what_was_freed():
     assert size("ID\tRECLAIMABLE\tSIZE\nabc\ttrue\t1.5kB\nTotal:\t1.5GB\n") == 1_500_000_000
     assert size("Total:\t0B\n") == size("") == 0
+
+
+def test_what_takes_a_minute_is_said_before_it_is_begun(tmp_path, monkeypatch):
+    """Of a large cache `prune` was silent until its end."""
+    (tmp_path / "images/time").mkdir(parents=True)
+    (tmp_path / "images/time/Dockerfile").write_text("FROM x\nRUN pip install what-this-server-needs\n")
+    done = []
+    ours = "ID:\ta\nDescription:\t[2/4] RUN pip install what-this-server-needs\n\nID:\tb\nDescription:\t[2/4] RUN pip install another\n"
+    monkeypatch.setattr(build_cache, "run", lambda command, _: done.append(command[2]) or (ours if "du" in command else "Total:\t2MB"))
+
+    assert build_cache.free(Project(tmp_path), done.append) == "2 MB"
+    assert done == [
+        "looking through Docker's build cache",
+        "du",
+        "freeing 1 pieces of it, of which Docker keeps those that others need",
+        "prune",
+    ]

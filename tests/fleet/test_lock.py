@@ -1,6 +1,7 @@
 """A lock says what it was made from, has a hash for each package, and names no registry."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -316,6 +317,20 @@ def test_a_package_is_a_name_and_never_an_option_for_who_is_asked(package, monke
         with pytest.raises(UsageError, match="not the name of an image"):
             origins.look_at_image(package)
     assert asked == []
+
+
+def test_an_image_that_a_registry_does_not_give_in_time_is_told_in_a_line(monkeypatch, tmp_path):
+    """A registry that takes the connection and says nothing: the pull's patience ended in a stack."""
+    (tmp_path / "docker").write_text('#!/bin/sh\n[ "$1" = pull ] && exec sleep 60\n[ "$1" = version ]\n')
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(origins, "PULL_PATIENCE", 0.2)
+    origins.contained.is_there.cache_clear()
+
+    [note] = origins.look_at_image("registry.example/it:1").notes
+
+    assert note.startswith("registry.example/it:1 is not here and cannot be pulled (not done after 0.2 s): its digest is not known")
+    origins.contained.is_there.cache_clear()
 
 
 @pytest.mark.parametrize("package", ["it", "it[cli,ws]", "It.Is_it-1 >= 1.0, <2, !=1.5", "it~=1.4.2", "it (>=1.0)", "it>=1.0.*"])

@@ -3,7 +3,7 @@
 import argparse
 
 from bridge.fleet.alone import alone
-from bridge.fleet.commands.common import load, progress
+from bridge.fleet.commands.common import progress
 from bridge.fleet.engines import remembered
 from bridge.fleet.engines.choice import engine
 from bridge.fleet.project import Project
@@ -16,7 +16,6 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     project = Project.find(arguments.project)
     memory = remembered(project)
-    fleet = load(project)
     with alone(project, "prune"):
-        print(engine(memory.engine if memory else "compose", project, progress()).prune(fleet))
+        print(engine(memory.engine if memory else "compose", project, progress()).prune())
     return 0

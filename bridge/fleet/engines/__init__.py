@@ -152,7 +152,7 @@ class Engine(Protocol):
     def built(self) -> str:
         """What of ours does, and how it is freed, in a line; empty if nothing."""
 
-    def prune(self, fleet: Fleet) -> str:
+    def prune(self) -> str:
         """Free what was built for this project and is not used. Returns what was freed, in a line."""
 
     def urls(self, fleet: Fleet, environment: Environment) -> Urls: ...

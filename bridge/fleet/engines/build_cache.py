@@ -5,26 +5,28 @@ instruction it came about: ours are those that stand in a Dockerfile of this pro
 import re
 from collections.abc import Iterable
 
+from bridge.fleet.engines import Say
 from bridge.fleet.engines.programs import Failed, run
-from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
 
 PATIENCE = 300.0
 AT_ONCE = 2000  # ids in one command: each looks through the whole cache, which takes seconds
 
 
-def free(fleet: Fleet, project: Project) -> str:
-    """Remove what is ours and not used; the size, in Docker's words."""
+def free(project: Project, say: Say) -> str:
+    """Remove what is ours and not used; the size, in Docker's words. Of a large cache it takes minutes."""
     instructions = set()
     for path in (*project.images.glob("*/Dockerfile"), project.compose / "door/Dockerfile"):
         if path.exists():
             instructions |= set(wanted(path.read_text(encoding="utf-8")))
+    say("looking through Docker's build cache")
     try:
         ids = [
             id for id, description in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE)) if is_ours(description, instructions)
         ]
         freed = 0
         for start in range(0, len(ids), AT_ONCE):
+            say(f"freeing {len(ids) - start} pieces of it, of which Docker keeps those that others need")
             said = run(["docker", "buildx", "prune", "--force", "--filter", f"id=^({'|'.join(ids[start : start + AT_ONCE])})$"], PATIENCE)
             freed += size(said)
     except Failed as error:

@@ -438,7 +438,7 @@ class Embedded:
     def built(self) -> str:
         return ""
 
-    def prune(self, fleet: Fleet) -> str:
+    def prune(self) -> str:
         return (
             f"nothing here is this project's alone: packages that several may use are in {cache()}, which can be deleted while nothing runs"
         )

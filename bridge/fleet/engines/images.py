@@ -164,10 +164,11 @@ class Images(Composed):
             tags += [tag for tag in others if tag in here and here[tag] != here.get(f"{project}-{name}:latest")][-1:]
         return tags
 
-    def prune(self, fleet: Fleet) -> str:
+    def prune(self) -> str:
         self._containers()  # refuses where they are another folder's
         images = self._built_images()
         if images:
+            self.say(f"removing {len(images)} images")
             with suppress(Failed):  # of those that it cannot remove; the others it does
                 run(["docker", "image", "rm", *images], HEALTHY)
         memory = self._memory()
@@ -181,7 +182,7 @@ class Images(Composed):
                 }
             }
         )
-        freed = build_cache.free(fleet, self.project)
+        freed = build_cache.free(self.project, self.say)
         return f"removed {len(images)} images that nothing uses; freed {freed} of build cache"
 
 

@@ -20,9 +20,8 @@ class Failed(RuntimeError):
         self.printed, self.code = printed, code
         # The line that says why, as well as that can be told: the last one that speaks of an error, else the last one.
         lines = [line.strip() for line in printed.splitlines() if line.strip()]
-        self.reason = next(
-            (line for line in reversed(lines) if "error" in line.lower() or "×" in line), lines[-1] if lines else f"exit code {code}"
-        )
+        ended = f"not done {str(code).removeprefix('none ')}" if str(code).startswith("none after") else f"exit code {code}"
+        self.reason = next((line for line in reversed(lines) if "error" in line.lower() or "×" in line), lines[-1] if lines else ended)
 
 
 def run(
@@ -67,7 +66,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_PATIENCE)
     _signal(process, signal.SIGKILL)
-    process.wait(STOP_PATIENCE)
+    with contextlib.suppress(subprocess.TimeoutExpired):  # a disk that does not answer keeps it
+        process.wait(STOP_PATIENCE)
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
