@@ -77,7 +77,8 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return draft
     if not needs.missing(seen) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown
-    refused = any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
+    wants_a_word = usage.wants_a_command(seen)
+    refused = not wants_a_word and any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
     last = draft.command[-1] if draft.command else ""
@@ -89,15 +90,11 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return replace(draft, command=command)
     if wanted := usage.flag(seen):
         return replace(draft, command=(*draft.command, wanted)) if wanted not in draft.command else draft
-    if len(draft.command) == 1 and (told := usage.arguments(seen, draft.command[0], DATA, _variable(draft.name))):
-        return with_places(replace(draft, command=(*draft.command, *told)))
-    text = "\n".join([*seen.report["words"][-15:]])
-    if re.search(
-        r"Missing command|Required command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",
-        text,
-        re.IGNORECASE,
-    ):
-        return _with_another_word(draft)
+    told = _as_read(usage.arguments(seen, draft.command[0], DATA, _variable(draft.name)), draft, seen) if draft.command else []
+    if told and list(draft.command[1:]) == told[: len(draft.command) - 1]:
+        return with_places(replace(draft, command=(draft.command[0], *told)))
+    if wants_a_word:
+        return _with_another_word(draft, usage.servers(seen, draft.command))
     for wanted in usage.options(seen):
         draft = _with_option(draft, seen, wanted) if wanted not in draft.command else draft
     return draft
@@ -111,6 +108,13 @@ def _with_option(draft: Draft, seen: Seen, wanted: str) -> Draft:
     if re.search("dir|folder|root|workspace|vault", wanted):
         place = DATA
     return with_places(replace(draft, command=(*draft.command, wanted, place)))
+
+
+def _as_read(words: list[str], draft: Draft, seen: Seen) -> list[str]:
+    """With the name of the variable that its code reads for the same, where there is one: the operator gives it once."""
+    own = f"${{{_variable(draft.name)}_"
+    names = {word: _read_for(seen, word.removeprefix(own).rstrip("}")) for word in words if word.startswith(own)}
+    return [f"${{{names[word]}}}" if names.get(word) else word for word in words]
 
 
 def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
@@ -172,13 +176,13 @@ def without_stdio(draft: Draft, before: Draft) -> Draft:
     return replace(draft, command=(*draft.command[: len(draft.command) - len(now)], *then), env=env)
 
 
-def _with_another_word(draft: Draft) -> Draft:
-    """A program with commands of its own, which its help does not list: one of them is the server."""
+def _with_another_word(draft: Draft, words: tuple[str, ...]) -> Draft:
+    """A program with commands of its own, which its help does not list: one of them is the server, one of these `words`."""
     last = draft.command[-1]
     if last in usage.SERVERS:
-        rest = usage.SERVERS[usage.SERVERS.index(last) + 1 :]
+        rest = words[words.index(last) + 1 :] if last in words else words
         return replace(draft, command=(*draft.command[:-1], *rest[:1]))
-    return replace(draft, command=(*draft.command, usage.SERVERS[0]))
+    return replace(draft, command=(*draft.command, words[0]))
 
 
 def _variable(name: str) -> str:

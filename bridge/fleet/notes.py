@@ -106,7 +106,8 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
         yield f"its tools take paths ({path}) of where it runs, and it keeps none: `volumes: [/a/folder/of/yours:/data]` gives it yours as /data"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
     if without := [name for name in draft.optional if name not in alternatives]:
-        yield f"it may be given {named(without)}, and does without: compose/.env has what you have of these"
+        does = "and does without" if draft.smoke else "and starts without"
+        yield f"it may be given {named(without)}, {does}: compose/.env has what you have of these"
     yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
@@ -161,6 +162,11 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
             else ", and bring what that writes by a volume"
         )
         yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
+    elif not command and seen.report["browser"] and not has_a_key:
+        keys = [name for name in draft.optional if holds_secret(name)]
+        instead = f"give it one of its keys ({named(keys)}), or " if keys else ""
+        kept = f"~/{seen.report['home']}" if seen.report["home"] else "what that writes in its home"
+        yield f"its README has a browser opened to log in, and a container has none: {instead}run it once where there is one, and bring {kept} by a volume"
 
 
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:

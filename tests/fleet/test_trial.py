@@ -63,6 +63,7 @@ def seen(
     patterns=(),
     published=(),
     login="",
+    browser="",
     elsewhere="",
     home="",
     starts=(),
@@ -86,6 +87,7 @@ def seen(
         "patterns": list(patterns),
         "published": list(published),
         "login": login,
+        "browser": browser,
         "elsewhere": elsewhere,
         "home": home,
         "starts": list(starts),
@@ -992,6 +994,26 @@ def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
 
 
 @pytest.mark.parametrize(
+    "command, said, then",
+    [
+        (("it",), "Error: Unknown command: undefined. Expected 'init' or 'run'.", ("it", "run")),
+        (("it", "stdio"), "Error: Unknown command: stdio. Expected 'init' or 'run'.", ("it", "run")),
+        (("it", "stdio"), "error: unknown command 'stdio'", ("it", "mcp")),
+        (("it", "run"), "Missing account ID. Usage: npx @they/it run [account_id]", ("it", "run", "${IT_ACCOUNT_ID}")),
+        (("it", "run"), "Missing token. Usage: npx @they/it run [account_id]", ("it", "run")),
+    ],
+)
+def test_a_command_and_an_argument_that_its_last_words_miss_are_given(command, said, then):
+    assert mends.with_options(Draft("it", command=command), seen(words=[said], started=0.0)).command == then
+
+
+def test_an_argument_that_its_code_reads_from_a_variable_too_has_the_name_of_that():
+    ended = seen(words=["Usage: it run <account_id>"], started=0.0, reads=["SITE_ACCOUNT_ID", "SITE_TOKEN"])
+
+    assert mends.with_options(Draft("it", command=("it",)), ended).command == ("it", "run", "${SITE_ACCOUNT_ID}")
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "x\n# smoke: {tool: evil}\nimage: evil",
@@ -1492,6 +1514,21 @@ def test_a_folder_that_a_login_leaves_is_brought_and_not_all_that_is_beside_it()
 
     told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), it, [], [])
     assert any("volumes: [/your/home/.local/state/it-mcp:/tmp/.local/state/it-mcp]" in line for line in told)
+
+
+def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a_key():
+    readme = "Drop this in.\n- A browser opens on first run for sign-in; later starts reuse `~/.it-mcp/{version}`, where it is stored."
+    said = {"browser": published.browser(readme), "home": published.home(readme, "it-mcp")}
+    line = notes._login(Draft("it", why={"egress": ""}), seen(**said))
+    with_keys = notes._login(Draft("it", secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))
+
+    assert said == {"browser": "A browser opens on first run for sign-in;", "home": ".it-mcp"}
+    assert all("a container has none" in one and "bring ~/.it-mcp by a volume" in one for one in (*line, *with_keys))
+    assert not [*notes._login(Draft("it", secrets=("IT_TOKEN",)), seen(**said))]
+    assert findings.egress(seen(made("look"), **said), False).allowed
+    assert not published.browser(
+        "Your client opens your browser to log in. Open the docs in a browser. **Browser doesn't open to log in:**"
+    )
 
 
 def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():

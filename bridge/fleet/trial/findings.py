@@ -97,8 +97,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
     if account := wants_login(seen):
         return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)
-    if report["login"]:
-        return Egress(True, f"its README logs in somewhere: {report['login']}", hosts)
+    if login := report["login"] or report["browser"]:
+        return Egress(True, f"its README logs in somewhere: {login}", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(optional)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):

@@ -103,6 +103,16 @@ OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
 )  # which it writes itself into
 A_LOGIN = re.compile(r"\boauth\b|\blog(?:s|ged)? ?in\b|\bsign(?:s|ed)? ?in\b|\bauthenticat|\baccess token\b", re.IGNORECASE)
+# In prose: a login for which a browser is opened on the machine that it runs on, by itself and not by a client.
+A_BROWSER = re.compile(
+    r"\bbrowsers?\b[^.\n]{0,60}\b(?:open|launch|pop)(?:s|es|ed|ing)?\b|\b(?:open|launch|start)(?:s|es|ed|ing)?\b[^.\n]{0,40}\bbrowser\b",
+    re.IGNORECASE,
+)
+FOR_A_LOGIN = re.compile(r"\b(?:oauth|log(?:s|ged|ging)?[- ]?in|sign(?:s|ed|ing)?[- ]?in|authori[sz]\w+|authenticat\w+)\b", re.IGNORECASE)
+NOT_BY_ITSELF = re.compile(
+    r"\b(?:no|without|not|never|instead of|doesn't|don't|if)\b|\bclients?\b|\bCLI\b|\b(?:claude|cursor|gemini|codex|antigravity|warp)\b|inspector",
+    re.IGNORECASE,
+)
 IN_HOME = re.compile(r"(?:~|\$HOME|\$\{HOME\})/((?:\.[\w.-]+|[\w.-]*mcp[\w.-]*)(?:/[\w.@-]+)*)")
 KEEPS = re.compile(
     r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
@@ -280,16 +290,25 @@ def login(readme: str, names: Collection[str]) -> str:
     return ""
 
 
+def browser(readme: str) -> str:
+    """What its README says in prose of a login for which a browser opens; empty if it says nothing of that."""
+    prose = "\n".join(readme[:LONGEST].split("```")[::2])
+    sentences = (one for line in prose.splitlines() for one in re.split(r"(?<=[.!?;])\s", line[:WIDTH]))
+    found = (one for one in sentences if A_BROWSER.search(one) and FOR_A_LOGIN.search(one) and not NOT_BY_ITSELF.search(one))
+    return next(found, "").strip(" \t-*>#|")
+
+
 def home(readme: str, package: str) -> str:
     """What it keeps in its home, as its README says: a path that is called like it. Not what clients keep there."""
     own = {word for word in re.split(r"[^a-z0-9]+", package.lower()) if len(word) > 3 and word != "server"} | {"mcp"}
     lines = [one[:WIDTH] for one in readme[:LONGEST].splitlines()]
     for before, line in zip(["", *lines], lines, strict=False):
         sentence = line if A_NEW_LINE.match(line) else f"{before} {line}"  # that goes over both
-        for path in IN_HOME.findall(line) if KEEPS.search(sentence) else ():
+        for found in IN_HOME.finditer(line) if KEEPS.search(sentence) else ():
+            path = found[1].rpartition("/")[0] or found[1] if line[found.end() :][:1] in ("{", "$", "<") else found[1]  # ~/.it/version-{n}
             first = re.sub(r"^(?:\.config|\.local/(?:share|state))/", "", path).partition("/")[0].lower()
             if any(word in first for word in own) and not NOT_KEPT.search(path):
-                return str(path)
+                return path
     return ""
 
 

@@ -36,6 +36,10 @@ AN_EXAMPLE = re.compile(
     r"\bexample\b|(?:^|[^a-z])(?:your|my)[-_]|abc\w*\d|xyz|x{4}|12345|<|@|localhost|127\.0\.0\.1|\b(?:10|192\.168|172\.\d+)\.\d+\.",
     re.IGNORECASE,
 )
+NO_COMMAND = re.compile(
+    r"Missing command|Required command|No such command|command is missing|unknown command|invalid choice|arguments are required: (sub)?command",
+    re.IGNORECASE,
+)
 A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
 SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
 REQUIRED = re.compile(
@@ -54,6 +58,17 @@ def with_command(seen: Seen, command: tuple[str, ...]) -> tuple[str, ...]:
     return (*command, names[0]) if names else command
 
 
+def wants_a_command(seen: Seen) -> bool:
+    return any(NO_COMMAND.search(line) for line in seen.report["words"][-15:])
+
+
+def servers(seen: Seen, command: tuple[str, ...]) -> tuple[str, ...]:
+    """What the command may be called that is the server: of those that it names where it has none ("Expected 'init' or 'run'"), else any."""
+    lines = [line[:WIDTH] for line in seen.report["words"][-15:] if NO_COMMAND.search(line)]
+    said = {word for line in lines for word in re.findall(r"['\"`]([a-z][\w-]*)['\"`]", line)}
+    return tuple(one for one in SERVERS if one in said - {command[-1]}) or SERVERS
+
+
 def arguments(seen: Seen, program: str, folder: str, variable: str) -> list[str]:
     """The arguments that it says it wants: words to be taken as they are, places to keep things, and what only the operator knows, as
     variables that are called like `variable`; empty if it wants none, or anything else."""
@@ -62,7 +77,7 @@ def arguments(seen: Seen, program: str, folder: str, variable: str) -> list[str]
         found = USAGE.search(line)
         if not found or program not in (found[1], found[1].rpartition("/")[2]):
             continue
-        words = re.sub(r"\[[^\[\]]*\](\.\.\.)?", " ", found[2]).split()
+        words = _without_optional(found[2], line).split()
         given = [_argument(f"<{word}>" if word in positional else word, folder, variable) for word in words]
         if given and all(given):
             return list(filter(None, given))
@@ -112,6 +127,16 @@ def is_only_help(seen: Seen) -> bool:
     """Whether it printed nothing but how it is used."""
     words = _bare(seen.report["words"])
     return bool(words) and words <= _bare(helps(seen))
+
+
+def _without_optional(words: str, line: str) -> str:
+    """Without what stands in brackets, unless its line misses just that: "Missing account ID. Usage: it run [account_id]"."""
+
+    def missed(found: re.Match[str]) -> str:
+        spoken = re.escape(re.sub(r"\W+|_", " ", found[1]).strip())
+        return f"<{found[1]}>" if re.search(rf"\b(?:missing|no|requires?) (?:an? |the )?{spoken}\b", line, re.IGNORECASE) else " "
+
+    return re.sub(r"\[([^\[\]]*)\](?:\.\.\.)?", missed, words)
 
 
 def _required(seen: Seen) -> list[str]:

@@ -157,6 +157,7 @@ class Report(TypedDict):
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
     login: str  # the command by which a person logs in, as its README has it
+    browser: str  # what its README says of a login for which it opens a browser
     elsewhere: str  # the address of a server that its README shows to clients
     home: str  # what its README says that it keeps in its home
     starts: list[str]  # the programs that its code starts and its README names
@@ -182,6 +183,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         patterns=[],
         published=[],
         login="",
+        browser="",
         elsewhere="",
         home="",
         starts=[],
@@ -337,6 +339,7 @@ class Variables(NamedTuple):
     patterns: list[str]
     published: list[Variable]
     login: str
+    browser: str
     elsewhere: str
     home: str
     starts: list[str]
@@ -397,6 +400,7 @@ def variables(package: str) -> Variables:
         sorted(shown_patterns),
         said,
         published.login(readme, [package, *_programs(package)]),
+        published.browser(readme),
         published.elsewhere(readme),
         published.home(readme, package),
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme)))),
