@@ -64,7 +64,7 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
         return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
-    if wanted := needs.not_in_a_package(best, draft.apt):
+    if wanted := needs.not_in_a_package(best, draft.apt) or _platform(best):
         return f"it did not start: {wanted}"
     if needs.listens(best):
         place = f" on port {found}" if (found := needs.port(best)) else ""
@@ -75,6 +75,12 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     asked = _asked(draft, lacking)
     about = f"at its start it asks {asked}, which the trial keeps from it: " if asked else ""
     return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
+
+
+def _platform(seen: Seen) -> str:
+    wanted = seen.report["platform"]
+    way_out = "let it run there, behind `mcp-bridge serve`, and add it by --url"
+    return f"its README wants what no container is ({wanted[:60]}): {way_out}" if wanted else ""
 
 
 def _asked(draft: Draft, lacking: list[str]) -> str:
@@ -132,6 +138,9 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         )
     if wanted := needs.not_in_a_package(closed, draft.apt):
         yield wanted
+    if elsewhere := _platform(closed):
+        yield elsewhere
+        return
     absent = [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]
     started = [name for name in needs.may_start(closed) if needs.DEBIAN.get(name) not in draft.apt]
     if programs := list(dict.fromkeys([*absent, *started])):

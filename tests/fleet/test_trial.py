@@ -64,6 +64,7 @@ def seen(
     published=(),
     login="",
     browser="",
+    platform="",
     elsewhere="",
     home="",
     starts=(),
@@ -88,6 +89,7 @@ def seen(
         "published": list(published),
         "login": login,
         "browser": browser,
+        "platform": platform,
         "elsewhere": elsewhere,
         "home": home,
         "starts": list(starts),
@@ -405,6 +407,7 @@ def test_what_is_unpacked_to_be_executed_needs_a_home_on_a_volume():
         ("[Errno 2] No such file or directory: '/workspace/a'", "/workspace"),
         ("ENOENT: no such file or directory, open '/opt/server/node_modules/x/config.json'", ""),
         ("EACCES: permission denied, open '/etc/x'", ""),
+        ("Error: spawn x ENOENT at onexit (node:internal/child_process:285:19)", ""),
     ],
 )
 def test_where_it_may_not_write_becomes_a_volume(words, place):
@@ -1192,6 +1195,61 @@ def test_the_headers_that_a_build_does_not_find_come_from_debian():
     printed = "Package libsecret-1 was not found in the pkg-config search path.\nNo package 'cairo' found\nPackage udev, required by 'virtual:world', not found"
 
     assert needs.headers(printed) == ["libsecret-1-dev", "libcairo2-dev", "libudev-dev"]
+
+
+@pytest.mark.parametrize(
+    "help, reads, words, command, env",
+    [
+        (
+            [
+                "Options:",
+                "  -e, --executablePath  Path [string]",
+                "      --headless  No UI",
+                "      --chromeArg  e.g. --no-sandbox [array]",
+            ],
+            ["CHROME_PATH"],
+            [],
+            ("it", "--executablePath", "/usr/bin/chromium", "--headless", "--chromeArg=--no-sandbox"),
+            {},
+        ),
+        (["Options:", "  --headless"], ["CHROME_PATH"], [], ("it", "--headless"), {"CHROME_PATH": "/usr/bin/chromium"}),
+        ([], [], ["at node_modules/puppeteer/lib/it.js"], ("it",), {"PUPPETEER_EXECUTABLE_PATH": "/usr/bin/chromium"}),
+        (["Options:", "  --path DIR"], ["BROWSER_TOKEN"], [], None, None),
+    ],
+)
+def test_who_wants_a_browser_is_tried_with_that_of_debian_where_something_tells_it_that(help, reads, words, command, env):
+    it = seen(made("look", "Could not find Google Chrome executable"), help=help, reads=reads, words=words)
+    more = prove._with_more_in_its_image(Draft("it", {"npm": "it@1"}, ("it",)), it, set())
+
+    assert (more and (more.command, more.env, more.apt)) == (command and (command, env, ("chromium",)))
+
+
+def test_what_a_browser_asks_by_itself_is_nobody_that_a_server_needs():
+    it = seen(made("look"), reached=[(10.5, "clients2.google.com:80", False), (10.6, "update.googleapis.com:443", False)])
+
+    assert not findings.egress(it, False).allowed
+    assert findings.smoke(it, None, True) == {"tool": "look", "build": True}
+
+
+@pytest.mark.parametrize(
+    "readme, wants",
+    [
+        ("## Requirements\n\n- macOS 14.5 or later\n- Xcode 16", "macOS 14.5 or later"),
+        ("## Requirements\n\n- macOS 14\n- or Linux", ""),
+        ("## Prerequisites\n- macOS, Windows or a browser\n", ""),
+        ("## Prerequisites\n- Node 20\n\n## Install\n- macOS: brew", ""),
+        ("This server is macOS-only.", "This server is macOS-only."),
+        ("Requires macOS for Safari.", ""),
+    ],
+)
+def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(readme, wants):
+    it = seen(made("look", "spawn ps ENOENT"), platform=published.platform(readme))
+    draft = Draft("it", {"npm": "it@1"}, ("it",), smoke={"tool": "look"})
+    told = [line for line in notes._lacks(draft, it) if "what no container is" in line]
+
+    assert it.report["platform"] == wants
+    assert bool(told) is bool(wants)
+    assert (prove._with_more_in_its_image(draft, it, set()) is None) is bool(wants)
 
 
 def test_prose_and_a_desk_name_no_program_that_is_missing():
@@ -2096,6 +2154,7 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
     [
         ("browserType.launch: Executable doesn't exist at /tmp/home/.cache/ms-playwright/chromium-1169/chrome-linux/chrome", "a browser"),
         ("Error: Could not find Chrome (ver. 131.0.6778.204).", "a browser"),
+        ("Could not find Google Chrome executable for channel 'stable' at: /opt/google/chrome/chrome.", "a browser"),
         ('Xlib.error.DisplayConnectionError: Can\'t connect to display ":0"', "a desktop"),
         ("KeyError: 'DISPLAY'", "a desktop"),
         ("[unixODBC][Driver Manager]Can't open lib 'SQL Server' : file not found (0) (SQLDriverConnect)", "an ODBC driver"),

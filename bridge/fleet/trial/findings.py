@@ -22,13 +22,15 @@ SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have th
 TELEMETRY = re.compile(
     r"telemetry|events\.data\.|analytics|applicationinsights|\b(dc|rt)\.services\.visualstudio\.|\bsentry\.io|posthog|segment\.(io|com)|mixpanel|amplitude\.com|scarf\.sh|"
     r"bugsnag|datadoghq|\bdatadog-|honeycomb|statsig|featuregates\.org|\b(otel|otlp|metrics|stats|events|tracking|collector)[.-]|launchdarkly|rudderstack|rollbar|"
-    r"raygun|newrelic|logrocket|heap(analytics)?\.io|plausible\.io|umami"
+    r"raygun|newrelic|logrocket|heap(analytics)?\.io|plausible\.io|umami|"
+    # and what a browser asks by itself: for a newer one, for its lists
+    r"^(clients2\.google|(update|clientservices|optimizationguide-pa|safebrowsing|content-autofill)\.googleapis)\.com$|\.gvt1\.com$"
 )
 UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
+    r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
     re.IGNORECASE,
 )
 NOTHING = re.compile(r"(?!)")
@@ -43,7 +45,7 @@ UNPACKED = re.compile(
 SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/app")
 DENIED = re.compile(
     r"(?:EROFS|EACCES|EPERM|ENOENT|read-only file ?system|permission denied|no such file or directory|does not exist|not writable|cannot create)"
-    r"[^'\"\n/]{0,60}['\"]?(/[\w.@~+-]+(?:/[\w.@~+-]+)*)|"
+    r"[^'\"\n/]{0,60}['\"]?(?<!\w)(/[\w.@~+-]+(?:/[\w.@~+-]+)*)|"
     r"(?:mkdir|open|create|write|creating|unlink)\w* ['\"]?(/[\w.@~+/-]+)['\"]?: (?:read-only file system|permission denied|no such file)",
     re.IGNORECASE,
 )

@@ -102,7 +102,7 @@ OF_A_DESK = {
 NOT_IN_A_PACKAGE = (
     (
         re.compile(
-            r"Executable doesn't exist at|playwright install|puppeteer browsers install|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:the )?(?:chrom|browser|firefox)"
+            r"Executable doesn't exist at|playwright install|puppeteer browsers install|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:\w+ ){0,3}(?:chrom|browser|firefox)"
             r"|chrom(?:e|ium)(?: \w+)? (?:was )?not found|Failed to launch the browser|unable to obtain driver",
             re.IGNORECASE,
         ),

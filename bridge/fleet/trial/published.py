@@ -113,6 +113,18 @@ NOT_BY_ITSELF = re.compile(
     r"\b(?:no|without|not|never|instead of|doesn't|don't|if)\b|\bclients?\b|\bCLI\b|\b(?:claude|cursor|gemini|codex|antigravity|warp)\b|inspector",
     re.IGNORECASE,
 )
+OF_REQUIREMENTS = re.compile(
+    r"^\s*(?:#{1,6}\s+|\*\*)\W*(?:\w+ ){0,2}(?:requirements?|prerequisites?|platforms?|compatibility)\b", re.IGNORECASE
+)
+NEEDS_A_DESK = re.compile(
+    r"^\s*(?:[-*+]|\d+\.)\s+[*_`\[]*(?:macOS|Mac OS X|Windows)\b(?!.*\b(?:optional|if|for|users?)\b|.*\bor (?!later|newer|higher|above))",
+    re.IGNORECASE,
+)
+ONLY_A_DESK = re.compile(
+    r"\b(?:this|it|server|tool|package)\b.*(?:\b(?:macOS|Windows)[- ]only\b|\bonly (?:works|runs|supported) on (?:macOS|Windows)\b|\b(?:works|runs) only on (?:macOS|Windows)\b)",
+    re.IGNORECASE,
+)
+LINUX = re.compile(r"linux|ubuntu|debian|docker", re.IGNORECASE)
 IN_HOME = re.compile(r"(?:~|\$HOME|\$\{HOME\})/((?:\.[\w.-]+|[\w.-]*mcp[\w.-]*)(?:/[\w.@-]+)*)")
 KEEPS = re.compile(
     r"\b(?:stor(?:e|es|ed|age)|sav(?:e|es|ed)|persist\w*|kept|keeps?|tokens?|credentials?|database|sessions?|writ(?:es|ten)|created?)\b",
@@ -296,6 +308,18 @@ def browser(readme: str) -> str:
     sentences = (one for line in prose.splitlines() for one in re.split(r"(?<=[.!?;])\s", line[:WIDTH]))
     found = (one for one in sentences if A_BROWSER.search(one) and FOR_A_LOGIN.search(one) and not NOT_BY_ITSELF.search(one))
     return next(found, "").strip(" \t-*>#|")
+
+
+def platform(readme: str) -> str:
+    """What its README says of the system that it needs, where no Linux is one; empty if it says nothing of that."""
+    lines = [one[:WIDTH] for one in readme[:LONGEST].splitlines()]
+    for at, line in enumerate(lines):
+        if OF_REQUIREMENTS.search(line):
+            below = list(takewhile(lambda one: not re.match(r"#{1,6}\s", one), lines[at + 1 : at + 25]))
+            found = next((one for one in below if NEEDS_A_DESK.search(one)), "")
+            if found and not LINUX.search("\n".join(below)):
+                return found.strip(" \t-*+")
+    return next((line.strip(" \t-*+>") for line in lines if ONLY_A_DESK.search(line)), "")
 
 
 def home(readme: str, package: str) -> str:

@@ -103,6 +103,7 @@ PERHAPS_READ = re.compile(
 # A variable that has a name of the operator's in it: `SITE_${name}_HOST`, f"SITE_{name}_HOST", /^SITE_(.+)_HOST$/.
 WITH_A_NAME = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)(?:\$?\{[^{}\n]{1,80}\}|\([^()\n]{1,40}\))(_[A-Z0-9_]*[A-Z0-9])\b")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
+OF_A_BROWSER = re.compile(r"browser|chrom", re.IGNORECASE)
 # Of a server that waits for clients elsewhere than at its input.
 LISTENING = re.compile(
     r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
@@ -150,7 +151,7 @@ class Report(TypedDict):
     wrote: list[tuple[str, int]]  # before the first call
     calls: list[Made]
     words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
-    help: list[str]  # of one that did not start: how it says that it is used
+    help: list[str]  # of one that did not start, or complains of a browser: how it says that it is used
     reads: list[str]  # variables that its own code names
     documented: list[str]  # of these: those that its README names
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
@@ -158,6 +159,7 @@ class Report(TypedDict):
     published: list[Variable]  # what its publisher says of its variables
     login: str  # the command by which a person logs in, as its README has it
     browser: str  # what its README says of a login for which it opens a browser
+    platform: str  # and of the system that it needs, where no Linux is one
     elsewhere: str  # the address of a server that its README shows to clients
     home: str  # what its README says that it keeps in its home
     starts: list[str]  # the programs that its code starts and its README names
@@ -184,6 +186,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         published=[],
         login="",
         browser="",
+        platform="",
         elsewhere="",
         home="",
         starts=[],
@@ -264,6 +267,7 @@ async def watch(wish: Wish) -> Report:
     if not report["started"]:
         words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
         report["words"] = [*(line for line in listens if line not in words), *words]
+    if not report["started"] or any(OF_A_BROWSER.search(one["complaint"]) for one in report["calls"]):
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
 
@@ -340,6 +344,7 @@ class Variables(NamedTuple):
     published: list[Variable]
     login: str
     browser: str
+    platform: str
     elsewhere: str
     home: str
     starts: list[str]
@@ -401,6 +406,7 @@ def variables(package: str) -> Variables:
         said,
         published.login(readme, [package, *_programs(package)]),
         published.browser(readme),
+        published.platform(readme),
         published.elsewhere(readme),
         published.home(readme, package),
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme)))),
