@@ -193,9 +193,9 @@ def flow(value: Any) -> str:
     return dumped('"') if len(line.splitlines()) > 1 else line
 
 
-def comment(text: str) -> str:
+def comment(text: str, longest: int = 200) -> str:
     """`text` such that it stays a comment, whoever wrote it: in one line, and nothing that a terminal obeys."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:200]
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:longest]
 
 
 def stanza_name(text: str) -> str:

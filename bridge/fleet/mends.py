@@ -314,7 +314,7 @@ def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
         if name.startswith(firsts)
         and name not in {*draft.env, *draft.secrets}
         and not OWN_DOOR.search(name)
-        and (holds_secret(name) or BESIDE_AN_ADDRESS.search(name))
+        and (BESIDE_AN_ADDRESS.search(name) or (holds_secret(name) and (_is_told(seen, name) or not seen.report["shown"])))
     ][:MOST_KEYS]
     return replace(draft, secrets=(*draft.secrets, *beside), optional=(*draft.optional, *beside))
 

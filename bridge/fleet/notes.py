@@ -19,18 +19,22 @@ from bridge.protocol.tool_checks import oddities, together
 
 MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by one
 SHORT = 8  # names in one line
+LONGEST = 400  # characters of a line: the way out stands at its end
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
 
 def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen, hosts: Iterable[str]) -> list[str]:
     """`closed`: what was seen without a network; `hosts`: whom it looked up."""
-    return [comment(one) for one in [*_decisions(draft, list(hosts)), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]]
+    return [
+        comment(one, LONGEST)
+        for one in [*_decisions(draft, list(hosts)), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]
+    ]
 
 
 def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], wanted: list[str]) -> list[str]:
     """`lacking`: what has no value yet; `wanted`: variables of its code that nobody said. What stops it comes first."""
     return [
-        comment(one)
+        comment(one, LONGEST)
         for one in [
             _why_not(draft, best, lacking),
             *([] if lacking else _elsewhere(draft, best)),
@@ -149,7 +153,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             f"`apt: [{', '.join(packages)}]` gives it what Debian has"
             if packages
             else "Debian has no package of that name: let it run where that is, behind `mcp-bridge serve`, and add it by --url"
-            if "apt" in draft.why
+            if "apt" in draft.why or needs.NOT_OF_DEBIAN.issuperset(programs)
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"

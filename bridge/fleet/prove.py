@@ -204,7 +204,7 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
         return _with_its_address(table, draft, seen, values, check)
     again = table.watch(check(_with_required(draft, names)), values)
     if refusal := _only_itself(again):
-        about = f"it takes no address but that of its own machine ({refusal}): let it run where that is, behind `mcp-bridge serve`, and add it by --url"
+        about = f"it takes no address but that of its own machine: let it run there, behind `mcp-bridge serve`, and add it by --url (it says: {refusal})"
         kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
         return replace(draft, secrets=kept[0], optional=kept[1], why=draft.why | {"own_machine": about}), seen
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]

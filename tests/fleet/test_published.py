@@ -379,6 +379,21 @@ def test_a_list_of_what_is_allowed_or_switched_on_stays_as_everybody_sets_it(val
     assert drafted(shown({"SITE_DISABLED": value})).env == drafted(shown({"SITE_ENABLED": "tool1,tool2"})).env == {}
 
 
+@pytest.mark.parametrize(
+    "about, says",
+    [
+        ("the key", {"A_KEY": True, "A_URL": True, "A_MODE": False, "A_LOG": None, "B_URL": None}),
+        ("Set this if you have one", {"A_KEY": None, "A_URL": None, "A_MODE": False, "A_LOG": None, "B_URL": None}),
+    ],
+)
+def test_a_key_without_a_default_is_needed_where_a_table_says_what_is_the_default_of_others(about, says):
+    rows = [f"| `A_KEY` | {about} | — |", "| `A_URL` | where it is | — |", "| `A_LOG` | log file | — |", "| `B_URL` | other | - |"]
+    table = "\n".join(["| Variable | Description | Default |", "|---|---|---|", *rows, "| `A_MODE` | how | `fast` |"])
+
+    assert needed(table) == says
+    assert not any(needed(table.replace("`fast`", "-")).values())
+
+
 def test_an_address_in_this_machine_must_be_told_to_a_container():
     draft = drafted(shown({"A_PASSWORD": "x", "A_HOST": "localhost"}), "- `A_HOST`: optional, default: localhost")
 

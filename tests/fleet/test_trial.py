@@ -1609,6 +1609,14 @@ def test_a_program_that_its_code_starts_and_its_readme_names_is_told_with_its_de
     assert not [line for line in notes._lacks(Draft("it", apt=("ffmpeg",)), it) if "ffmpeg" in line]
 
 
+def test_a_program_that_debian_has_not_is_told_so():
+    it = Draft("it", egress=True, why={"egress": "x", "smoke": "y"})
+
+    told = notes.of_a_started_one(it, "it", seen(made("look", "kubectl: command not found"), starts=["kubectl"]), [])
+
+    assert any("starts kubectl" in line and "Debian has no package" in line for line in told)
+
+
 def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():
     host = f"{placeholder('SITE_NAME')}.example.org"
     it = seen(made("look", "fetch failed"), reached=[(10.5, host), (10.6, f"{host}:8443")])

@@ -84,6 +84,13 @@ NO = re.compile(
     r"^\W*(?:否|可选|選填|选填|任意|いいえ|아니|no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE
 )
 NOTHING = re.compile(r"^(?:[^\w\"']|_)*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?(?:[^\w\"']|_)*$", re.IGNORECASE)
+NO_DEFAULT = re.compile(r"[\W_]*")  # a dash, or nothing
+# What goes with a key: without it that is of no use.
+IN_SOME_CASE = re.compile(
+    r"可选|選填|选填|任意|オプション|선택|\b(?:if|when|only|unless|optional(?:ly)?|instead|alternative(?:ly)?|either|overrides?|fallback|legacy|deprecated)\b",
+    re.IGNORECASE,
+)
+WITH_A_KEY = re.compile(r"_(UR[IL]|HOST|ENDPOINT|USER|USERNAME|EMAIL|ACCOUNT|DOMAIN|SITE|(?:CLIENT|TENANT|TOKEN|KEY)_(?:ID|NAME))$")
 FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
 RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
 TELLS = re.compile(
@@ -503,6 +510,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
 def _by_words(said: _Said, text: str) -> None:
     heading: bool | None = None
     columns: list[str] = []
+    rows: list[list[str]] = []
     is_fenced, is_all = False, False
     for line in (one[:WIDTH].removeprefix("> ") for one in text.splitlines()):
         stripped = line.strip()
@@ -517,8 +525,10 @@ def _by_words(said: _Said, text: str) -> None:
             if not columns:
                 columns = [cell.lower() for cell in cells]
             _by_row(said, cells, columns, heading)
+            rows.append(cells)
             continue
-        columns = []
+        _by_defaults(said, rows, columns)
+        columns, rows = [], []
         if found := LISTED.match(line):
             word, hint = _words(found["rest"])
             default = WITH_DEFAULT.search(found["rest"])
@@ -533,6 +543,7 @@ def _by_words(said: _Said, text: str) -> None:
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
+    _by_defaults(said, rows, columns)
 
 
 def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | None) -> None:
@@ -557,6 +568,22 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
     for name in names:
         said.add(name, word, default, heading if hint is None else hint)
         said.about(name, " ".join(cells[1:]))
+
+
+def _by_defaults(said: _Said, rows: list[list[str]], columns: list[str]) -> None:
+    """Of a table that only says what is where nothing is set: a key for which that is nothing is needed, and what goes with it."""
+    at = next((at for at, title in enumerate(columns) if title.startswith("default")), -1)
+    if at < 0 or any(re.search(r"requir|mandatory|needed|optional", title) for title in columns):
+        return
+    every = [(cells, UPPER.findall(cells[0])) for cells in rows[1:] if len(cells) == len(columns)]
+    bare = [
+        name for cells, names in every if NO_DEFAULT.fullmatch(cells[at]) and not IN_SOME_CASE.search(" ".join(cells)) for name in names
+    ]
+    keys = {name.partition("_")[0] for name in bare if holds_secret(name)}
+    if keys and len(bare) < sum(len(names) for _, names in every):
+        for name in bare:
+            if name.partition("_")[0] in keys and (holds_secret(name) or WITH_A_KEY.search(name)):
+                said.hints.setdefault(name, True)
 
 
 def _words(text: str) -> tuple[bool | None, bool | None]:
