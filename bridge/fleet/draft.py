@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from bridge.fleet.bounds import one_line
-from bridge.fleet.parts import NAME, REFERENCE, RESERVED
+from bridge.fleet.parts import BROWSERS, NAME, REFERENCE, RESERVED
 
 SECRET = re.compile(
     r"(?:^|_)(?:TOKENS?|KEYS?|APIKEYS?|PASSWORDS?|PASSWD|PASSPHRASE|PASS|PWD|PW|PAT|PIN|SECRETS?|CREDENTIALS?|CREDS?|DSN|JWT|BEARER|AUTH(?!0_)|AUTHORIZATION|COOKIES?|SAS|OTP|MNEMONIC)\d*(?:$|_)"
@@ -36,6 +36,15 @@ _PLACEHOLDER = re.compile(
 )
 PLAIN = re.compile(r"[\w./@+=~:-]+", re.ASCII)  # a word that no shell reads as another
 MANY_BYTES = 60_000  # of tool descriptions, which every model reads again at each question
+
+_OF_ALL = [
+    "bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
+    "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)",
+]
+_OF_A_BROWSER = [
+    "bridge: {isolation: principal, max_in_flight: 1, max_children: 4, idle_stop: 900}    # a browser for each token, and its pages for nobody else",
+    "limits: {memory: 2g, pids: 512, shm: 512m}",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,11 @@ class Draft:
             or any(word.startswith("-") and is_secret(_variable_of(word)) for word in self.command)  # --credentials FILE
             or any(re.search(r"\b(?!file:)[a-z][a-z0-9+.-]*://\S", text) for text in (*self.env.values(), *self.command))
         )
+
+    @property
+    def browses(self) -> bool:
+        """Whether it has a browser."""
+        return bool(set(self.apt) & {*BROWSERS})
 
     def stored_as(self, secret: str) -> str:
         """Its name in compose/.env and compose/secrets/."""
@@ -160,10 +174,7 @@ class Draft:
                 f"# egress: {flow(list(self.reached))}    what its trial tried; a list lets it reach nothing else, and",
                 "#                             `mcp-bridge logs egress` says what it was refused",
             ]
-        lines += [
-            "bridge: {isolation: auto}    # shared: one child for all; session: it remembers things that are nobody else's business;",
-            "                             # max_in_flight: 1 if calls at once may hurt each other (it writes files)",
-        ]
+        lines += _OF_A_BROWSER if self.browses else _OF_ALL
         if self.tools and (size := sum(len(str(tool)) for tool in self.tools)) > MANY_BYTES:
             lines += [
                 f"# It has {len(self.tools)} tools, {size // 1000} KB of descriptions: name those that are needed.",

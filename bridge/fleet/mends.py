@@ -24,13 +24,6 @@ A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those tha
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
-A_BROWSER = "chromium"  # as Debian's package is called, and its program
-A_BROWSERS_PATH = re.compile(
-    r"--(?:(?:chrome|chromium|browser)-?)?executable(?:-?path)?|--(?:chrome|chromium|browser)-?(?:path|bin|binary)"
-)
-A_BROWSERS_VARIABLE = re.compile(
-    r"(?:^|_)(?:CHROME|CHROMIUM|BROWSER|PUPPETEER|PLAYWRIGHT)_(?:\w+_)?(?:EXECUTABLE|PATH|BIN|BINARY)(?:_PATH)?$"
-)
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(
@@ -321,7 +314,7 @@ def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
 
 def with_files(draft: Draft, seen: Seen) -> Draft:
     """Secrets that it looked for a file by: their variable is a path."""
-    lines = [line for text in _complaints(seen) for line in text.splitlines()]
+    lines = [*seen.report["words"], *(line for call in seen.report["calls"] for line in call["complaint"].splitlines())]
     opened = [
         name
         for name in draft.secrets
@@ -390,33 +383,6 @@ def with_places(draft: Draft) -> Draft:
         volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
         why=draft.why | {"volumes": f"its command names {', '.join(places)}"},
     )
-
-
-def with_a_browser(draft: Draft, seen: Seen) -> Draft:
-    """With Debian's browser, and told where that is: by the options of its own that its help lists, or by a variable that its code reads (or
-    the library that looks for the browser); as it is where there is no such thing."""
-    options = {found[1].lower(): found[1] for line in usage.helps(seen) if (found := re.match(r"\s*(?:-\w,? +)?(--[a-zA-Z][\w-]*)", line))}
-    path = next((one for low, one in options.items() if A_BROWSERS_PATH.fullmatch(low)), "")
-    variables = [name for name in seen.report["reads"] if A_BROWSERS_VARIABLE.search(name)]
-    if not (path or variables) and any("puppeteer" in one.lower() for one in _complaints(seen)):
-        variables = ["PUPPETEER_EXECUTABLE_PATH"]
-    if not (path or variables):
-        return draft
-    program = f"/usr/bin/{A_BROWSER}"
-    words = [path, program] if path else []
-    words += [options[one] for one in ("--headless", "--isolated", "--no-sandbox") if one in options]
-    arguments = next((one for low, one in options.items() if re.fullmatch(r"--(?:chrome|chromium|browser|launch)-?args?", low)), "")
-    words += [f"{arguments}=--no-sandbox"] if arguments and "--no-sandbox" not in options else []
-    return replace(
-        draft,
-        apt=(*draft.apt, A_BROWSER),
-        command=(*draft.command, *words),
-        env=draft.env if path else draft.env | dict.fromkeys(variables, program),
-    )
-
-
-def _complaints(seen: Seen) -> list[str]:
-    return [*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])]
 
 
 def volume(name: str, target: str) -> str:

@@ -14,7 +14,6 @@ from bridge.fleet import eras, notes, secret_values
 from bridge.fleet.draft import Draft, comment, references
 from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.mends import (
-    A_BROWSER,
     A_FEW,
     DATA,
     LISTENS,
@@ -24,7 +23,6 @@ from bridge.fleet.mends import (
     own_place,
     unsaid,
     volume,
-    with_a_browser,
     with_a_name,
     with_beside,
     with_files,
@@ -82,9 +80,8 @@ def proved(
         try:
             with bench(project, check(draft), where, asked) as table:
                 draft, seen = _mended(table, draft, values, check)
-                draft = replace(draft, apt=tuple(one for one in draft.apt if one not in needs.perhaps_of_debian(seen)))
-                if bare and A_BROWSER in draft.apt and A_BROWSER not in bare.apt and needs.wants_a_browser(seen):
-                    draft = replace(draft, apt=bare.apt, command=bare.command, env=bare.env)  # that was not enough
+                in_vain = {*needs.perhaps_of_debian(seen), *needs.browser(seen)}
+                draft = replace(draft, apt=tuple(one for one in draft.apt if one not in in_vain))
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more
                     continue
@@ -121,13 +118,9 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
     """With the programs that it looks for, a link for what it writes in its package, or with its native add-ons compiled; None if it is not that, or was tried."""
     if seen.report["platform"]:  # of which no image has it
         return None
-    wanted = [*needs.debian_packages(needs.programs(seen)), *needs.libraries(seen)]
+    wanted = [*needs.debian_packages(needs.programs(seen)), *needs.libraries(seen), *needs.browser(seen)]
     packages = [one for one in wanted or needs.perhaps_of_debian(seen) if one not in {*draft.apt, *tried}]
     addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""
-    if needs.wants_a_browser(seen) and A_BROWSER not in tried and (better := with_a_browser(draft, seen)) != draft:
-        tried.add(A_BROWSER)
-        tell(f"{draft.name}: it wants a browser; trying with {A_BROWSER} from Debian")
-        return better
     if packages:
         tried.update(packages)
         tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
@@ -281,9 +274,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
     talks, keys = draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed)
-    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why)
-    if A_BROWSER in draft.apt:
-        egress = replace(egress, allowed=True, why="it opens in a browser what it is asked to open")
+    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
     draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
     lacking = [name for name in stanza.missing(values | table.known()) if name]
@@ -298,7 +289,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
         egress = replace(egress, why=f"{egress.why}, and answers without")
     draft = _with_downloads(draft, opened)
-    reached = () if A_BROWSER in draft.apt else tuple(findings.names(filter(None, (closed, opened))))
+    reached = () if draft.browses else tuple(findings.names(filter(None, (closed, opened))))
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     if not best.report["started"]:

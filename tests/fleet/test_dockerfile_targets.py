@@ -8,6 +8,7 @@ from kinds import BESIDE, COMMAND, FETCHED, FLEET, NODE, PYTHON, QUERY, SECRETIV
 
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.targets.dockerfile import dockerfile
+from bridge.fleet.targets.templates import browser
 
 SIDECARS = pytest.mark.parametrize("stanza", FLEET.sidecars, ids=lambda stanza: stanza.name)
 
@@ -141,6 +142,26 @@ def test_a_file_that_a_package_insists_on_writing_in_itself_leads_elsewhere_unle
     assert "test -e /opt/server/lib/a.db || { mkdir -p /opt/server/lib && ln -s /data/a.db /opt/server/lib/a.db; }" in instructions(
         linked, "RUN"
     )
+
+
+def test_a_browser_of_debian_s_stands_where_programs_look_for_one(tmp_path):
+    with_one = NODE.model_copy(update={"apt": ["chromium-headless-shell"]})
+    listing = tmp_path / "opt/server/node_modules/playwright-core/browsers.json"
+    for path in (listing, tmp_path / "usr/bin/chromium-headless-shell"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    listing.write_text(
+        json.dumps({"browsers": [{"name": "chromium-headless-shell", "revision": "1187"}, {"name": "ffmpeg", "revision": "1"}]})
+    )
+    browser.put(tmp_path)
+    made = (tmp_path / browser.BROWSER).read_text()
+    links = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_symlink()}
+
+    assert "exec /usr/bin/chromium-headless-shell --headless --no-sandbox" in made
+    assert {"opt/google/chrome/chrome", "opt/browser/chromium_headless_shell-1187/chrome-linux/headless_shell"} < links
+    assert not [link for link in links if "ffmpeg" in link]
+    assert "CHROME_PATH=/opt/browser/chromium" in text(with_one) and "browser.py" in text(with_one)
+    assert "/opt/browser" not in text(NODE)
 
 
 def test_the_smoke_call_is_made_while_the_image_is_built():

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from bridge.fleet.files import MADE_BY, File
 from bridge.fleet.model import PORT, Fleet
-from bridge.fleet.parts import REFERENCE, Binary
+from bridge.fleet.parts import BROWSERS, REFERENCE, Binary
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.template import fill, template
 
@@ -18,6 +18,12 @@ REQUIREMENTS = "requirements.lock"  # beside the Dockerfile: `lock.py` makes it
 PYTHON = "/opt/bridge/bin/python"
 # The bridge in an image that may have no Python and no C library: by the loader that came with it.
 PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/bridge/bin/python3")
+
+# Where there is a browser of Debian's, whatever looks for one finds it.
+BROWSER = """\
+RUN --mount=type=bind,source=bridge/fleet/targets/templates/browser.py,target=/tmp/browser.py python3 /tmp/browser.py
+ENV CHROME_PATH=/opt/browser/chromium CHROME_BIN=/opt/browser/chromium PUPPETEER_EXECUTABLE_PATH=/opt/browser/chromium \\
+    PLAYWRIGHT_BROWSERS_PATH=/opt/browser PLAYWRIGHT_SKIP_VALIDATE_HOST_REQUIREMENTS=1"""
 
 
 def dockerfile(fleet: Fleet, stanza: Stanza) -> File:
@@ -58,6 +64,7 @@ def _values(fleet: Fleet, stanza: Stanza) -> dict[str, str]:
         "install_server": _install("/opt/server", REQUIREMENTS),
         "apt": _apt(_libraries(stanza)),
         "compile": _compile(stanza),
+        "browser": BROWSER if set(stanza.apt) & {*BROWSERS} else "",
         "files": f"COPY images/{stanza.name}/{stanza.files} /app" if stanza.files else "",
         "folders": _folders(stanza),
         "program": PurePosixPath(stanza.command[0]).name,

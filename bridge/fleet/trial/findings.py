@@ -70,11 +70,13 @@ class Storage:
     beside: tuple[str, ...] = ()  # a folder that it wants to make there, and that is not there
 
 
-def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told: bool = True) -> Egress:
+def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told: bool = True, browses: bool = False) -> Egress:
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `may_be_told`: where a service
-    of its own machine is elsewhere."""
+    of its own machine is elsewhere. `browses`: there is a browser for it."""
     report = seen.report
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
+    if browses or wants_a_browser(seen):
+        return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if by_call := next(((call["tool"], found) for call in report["calls"] if (found := _needed(seen, call))), None):
         return Egress(True, f"its tool {by_call[0]} tried {by_call[1][0]}", hosts)
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
@@ -89,8 +91,6 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         )
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
-    if wants_a_browser(seen):
-        return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if any(map(_says_it_reaches_beyond, report["tools"])) and not any(map(_works, report["calls"])):

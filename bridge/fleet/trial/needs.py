@@ -98,15 +98,19 @@ OF_A_DESK = {
     "pbcopy",
     "xclip",
 }  # nothing that a container could have
+A_DRIVER = r"unable to obtain driver|chromedriver"  # Selenium's words
 # What no package of npm or PyPI brings, by what is said where it is not there, and the way out.
 NOT_IN_A_PACKAGE = (
     (
         re.compile(
-            r"Executable doesn't exist at|playwright install|puppeteer browsers install|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:\w+ ){0,3}(?:chrom|browser|firefox)"
-            r"|chrom(?:e|ium)(?: \w+)? (?:was )?not found|Failed to launch the browser|unable to obtain driver",
+            r"Executable doesn't exist at|playwright install|puppeteer browsers install|Failed to launch the browser"
+            r"|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:\w+ ){0,3}(?:chrom|browser|firefox)"
+            r"|(?:chrom(?:e|ium)|browser)(?: [\w']+){0,2} (?:is |was )?not found|no (?:chrome installations|(?:local )?browser path) found"
+            r"|`executablePath` or `channel` must be specified"
+            rf"|{A_DRIVER}",
             re.IGNORECASE,
         ),
-        "it wants a browser, and its image has none: `apt: [chromium]` brings /usr/bin/chromium, which an option or a variable of its own must tell it (PUPPETEER_EXECUTABLE_PATH?)",
+        "it wants a browser and does not find one: with `apt: [chromium]` there is /opt/browser/chromium, which an option or a variable of its own must tell it",
     ),
     (
         re.compile(
@@ -270,12 +274,23 @@ def may_start(seen: Seen) -> list[str]:
 
 def not_in_a_package(seen: Seen, apt: Iterable[str] = ()) -> str:
     """What it wants that its package does not bring, with the way out; empty if nothing was said of such things. `apt`: what it has of Debian."""
-    text = "\n".join([*apt, *seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
+    text = "\n".join([*apt, _said(seen)])
     return next((way_out for says, way_out in NOT_IN_A_PACKAGE if says.search(text)), "")
+
+
+def _said(seen: Seen) -> str:
+    return "\n".join([*seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
 
 
 def wants_a_browser(seen: Seen) -> bool:
     return not_in_a_package(seen) == NOT_IN_A_PACKAGE[0][1]
+
+
+def browser(seen: Seen) -> list[str]:
+    """The Debian package of the browser that it does not find."""
+    if not wants_a_browser(seen):
+        return []
+    return ["chromium-driver" if re.search(A_DRIVER, _said(seen), re.IGNORECASE) else "chromium-headless-shell"]
 
 
 def wants_an_engine(seen: Seen) -> bool:

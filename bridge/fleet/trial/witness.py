@@ -103,7 +103,6 @@ PERHAPS_READ = re.compile(
 # A variable that has a name of the operator's in it: `SITE_${name}_HOST`, f"SITE_{name}_HOST", /^SITE_(.+)_HOST$/.
 WITH_A_NAME = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)(?:\$?\{[^{}\n]{1,80}\}|\([^()\n]{1,40}\))(_[A-Z0-9_]*[A-Z0-9])\b")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
-OF_A_BROWSER = re.compile(r"browser|chrom", re.IGNORECASE)
 # Of a server that waits for clients elsewhere than at its input.
 LISTENING = re.compile(
     r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
@@ -151,7 +150,7 @@ class Report(TypedDict):
     wrote: list[tuple[str, int]]  # before the first call
     calls: list[Made]
     words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
-    help: list[str]  # of one that did not start, or complains of a browser: how it says that it is used
+    help: list[str]  # of one that did not start: how it says that it is used
     reads: list[str]  # variables that its own code names
     documented: list[str]  # of these: those that its README names
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
@@ -267,7 +266,7 @@ async def watch(wish: Wish) -> Report:
     if not report["started"]:
         words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
         report["words"] = [*(line for line in listens if line not in words), *words]
-    if not report["started"] or any(OF_A_BROWSER.search(one["complaint"]) for one in report["calls"]):
+    if not report["started"]:
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
 

@@ -11,6 +11,7 @@ FROM base
 {{apt}}
 COPY --from=server /opt/server /opt/server
 ENV PATH=/opt/server/bin:$PATH
+{{browser}}
 {{files}}
 {{folders}}
 {{end}}

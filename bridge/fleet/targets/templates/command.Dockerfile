@@ -3,6 +3,7 @@
 # The image.
 FROM base
 {{apt}}
+{{browser}}
 {{files}}
 {{folders}}
 {{end}}

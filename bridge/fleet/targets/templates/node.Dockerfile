@@ -13,6 +13,7 @@ COPY --from={{node_image}} /usr/local/bin/node /usr/local/bin/node
 {{apt}}
 COPY --from=server /opt/server /opt/server
 ENV PATH=/opt/server/node_modules/.bin:$PATH
+{{browser}}
 {{files}}
 {{folders}}
 {{end}}
