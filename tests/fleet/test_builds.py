@@ -19,11 +19,41 @@ def builds(folder, **programs: str) -> list[Build]:
 def test_one_that_cannot_be_built_costs_the_others_nothing_and_is_named(tmp_path):
     said, built = [], []
     bad = "print('#7 1.2 npm error notarget No matching version found for x@9.\\n#7 npm error A complete log of this run can be found in: /x'); exit(1)"
-    failed = build(builds(tmp_path, a="", bad=bad, b="", c=""), os.environ, said.append, built.append)
+    failed = build(builds(tmp_path, a="", bad=bad, b="", c=""), os.environ, said.append, built.append, lambda: said.append("room"))
 
     assert sorted(built) == ["a", "b", "c"]
     assert failed == {"bad": "No matching version found for x@9."}
     assert said == ["bad: cannot be built: No matching version found for x@9."]
+
+
+def test_one_that_fills_the_disk_takes_no_other_with_it(tmp_path):
+    """As on an engine whose disk was small: the others failed with it, each in words of its own, and what it had sent stayed there."""
+    said, built = [], []
+    full = tmp_path / "full"
+    fills = f"open({str(full)!r}, 'w'); print('#9 1.2 write /x: no space left on device\\n#9 ERROR: exit code 1'); exit(1)"
+    fails = f"""
+import os, time
+while not os.path.exists({str(tmp_path / "room")!r}):
+    if os.path.exists({str(full)!r}):
+        print('#7 2.1 E: write (28: No space left on device)\\n#7 2.2 E: Unable to fetch some archives'); exit(1)
+    time.sleep(0.01)
+"""
+
+    def make_room():
+        said.append("room")
+        (tmp_path / "room").touch()
+
+    failed = build(builds(tmp_path, big=fills, door=fails), os.environ, said.append, built.append, make_room)
+
+    assert failed == {"big": "write /x: no space left on device"}
+    assert built == ["door"]
+    assert said[-5:] == [
+        "room",
+        "big: once more, by itself",
+        "big: cannot be built: write /x: no space left on device",
+        "room",
+        "door: once more, by itself",
+    ]
 
 
 def test_an_interrupt_ends_what_is_building_and_keeps_what_was_built(tmp_path):
@@ -36,7 +66,7 @@ def test_an_interrupt_ends_what_is_building_and_keeps_what_was_built(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(builds(tmp_path, quick="", slow=slow), os.environ, print, interrupted)
+        build(builds(tmp_path, quick="", slow=slow), os.environ, print, interrupted, print)
 
     assert built == ["quick"]
     with pytest.raises(ProcessLookupError):
@@ -101,13 +131,14 @@ def test_what_takes_a_minute_is_said_before_it_is_begun(tmp_path, monkeypatch):
     (tmp_path / "images/time").mkdir(parents=True)
     (tmp_path / "images/time/Dockerfile").write_text("FROM x\nRUN pip install what-this-server-needs\n")
     done = []
-    ours = "ID:\ta\nDescription:\t[2/4] RUN pip install what-this-server-needs\n\nID:\tb\nDescription:\t[2/4] RUN pip install another\n"
+    ours = "ID:\ta\nDescription:\t[2/4] RUN pip install what-this-server-needs\n\nID:\tb\nDescription:\t[2/4] RUN pip install another\n\n"
+    ours += "ID:\tc\nDescription:\tlocal source for context\n"
     monkeypatch.setattr(build_cache, "run", lambda command, _: done.append(command[2]) or (ours if "du" in command else "Total:\t2MB"))
 
     assert build_cache.free(Project(tmp_path), done.append) == "2 MB"
     assert done == [
         "looking through Docker's build cache",
         "du",
-        "freeing 1 pieces of it, of which Docker keeps those that others need",
+        "freeing 2 pieces of it, of which Docker keeps those that others need",
         "prune",
     ]

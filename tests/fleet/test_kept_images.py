@@ -41,7 +41,7 @@ def engine(tmp_path, store, monkeypatch):
     made = Compose(Project(tmp_path), lambda text: None)
     made.project_name, made.built_now, ids = "mcp", [], itertools.count()
 
-    def build(todo, environment, say, built):
+    def build(todo, environment, say, built, make_room):
         for one in todo:
             made.built_now.append(one.name)
             store[f"mcp-{one.name}:latest"] = f"id{next(ids)}"

@@ -1,5 +1,6 @@
 """What BuildKit keeps of building this project's images. Its cache is the whole engine's, and says of each piece only by which
-instruction it came about: ours are those that stand in a Dockerfile of this project.
+instruction it came about: ours are those that stand in a Dockerfile of this project. What was sent to be built from is removed, too, whoever
+sent it: it is a copy that only saves sending it again, and may be as large as the files of the largest image.
 """
 
 import re
@@ -10,6 +11,7 @@ from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.project import Project
 
 PATIENCE = 300.0
+SENT = "local source for "
 AT_ONCE = 2000  # ids in one command: each looks through the whole cache, which takes seconds
 
 
@@ -22,7 +24,9 @@ def free(project: Project, say: Say) -> str:
     say("looking through Docker's build cache")
     try:
         ids = [
-            id for id, description in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE)) if is_ours(description, instructions)
+            id
+            for id, description in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE))
+            if description.startswith(SENT) or is_ours(description, instructions)
         ]
         freed = 0
         for start in range(0, len(ids), AT_ONCE):

@@ -42,8 +42,27 @@ class Build:
     log: Path
 
 
-def build(builds: list[Build], environment: Mapping[str, str], say: Say, built: Callable[[str], None]) -> dict[str, str]:
-    """Make them, a few at a time; `built` is told of each that is done. Returns why the others are not."""
+def build(
+    builds: list[Build], environment: Mapping[str, str], say: Say, built: Callable[[str], None], make_room: Callable[[], object]
+) -> dict[str, str]:
+    """Make them, a few at a time; `built` is told of each that is done. Returns why the others are not.
+
+    One that fills the disk fails others that would fit, and leaves there what it had until then: these are made again, each alone.
+    """
+    failed = _at_once(builds, environment, say, built)
+    again = [one for one in builds if one.name in failed and _filled_the_disk(_text(one.log))]
+    if again:
+        make_room()
+    for one in again:
+        say(f"{one.name}: once more, by itself")
+        del failed[one.name]
+        failed |= _at_once([one], environment, say, built)
+        if one.name in failed:
+            make_room()
+    return failed
+
+
+def _at_once(builds: list[Build], environment: Mapping[str, str], say: Say, built: Callable[[str], None]) -> dict[str, str]:
     todo, failed, done = list(builds), {}, 0
     running: list[tuple[Build, subprocess.Popen[bytes], float]] = []
     shown = time.monotonic()
@@ -87,7 +106,14 @@ def step(printed: str) -> str:
 
 
 def _reason(log: Path) -> str:
-    return why(_text(log)) or f"nothing was said why: {log}"
+    """A full disk is the reason, whatever it led to."""
+    printed = _text(log)
+    full = "\n".join(line for line in printed.splitlines() if _filled_the_disk(line))
+    return why(full or printed) or f"nothing was said why: {log}"
+
+
+def _filled_the_disk(printed: str) -> bool:
+    return "no space left on device" in printed.lower()
 
 
 def _text(log: Path) -> str:

@@ -91,7 +91,8 @@ class Images(Composed):
             return [*self._compose(self.project.compose / f"{name}.yaml"), "--profile", "*", "--progress", "plain", "build", name]
 
         self._remember(memory)
-        failed = build([Build(name, command(name), logs / f"{name}.log") for name in todo], self._environment(), self.say, built)
+        made = [Build(name, command(name), logs / f"{name}.log") for name in todo]
+        failed = build(made, self._environment(), self.say, built, make_room=lambda: build_cache.free(self.project, self.say))
         docker.refuse_without_engine(failed)
         if DOOR in failed:
             raise EngineError(
