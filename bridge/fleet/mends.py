@@ -75,6 +75,9 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return draft
     if not seen.report["speaks_mcp"]:  # no command of it is a server
         return draft
+    program = seen.report["program"]
+    if program and len(draft.command) == 1 and draft.command[0] != program:
+        return replace(draft, command=(program,))
     if not needs.missing(seen) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown
     wants_a_word = usage.wants_a_command(seen)

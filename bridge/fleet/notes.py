@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from bridge.fleet.draft import Draft, comment, holds_secret
-from bridge.fleet.mends import NO_FILE, OWN_DOOR, targets, with_a_name
+from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, targets, volume, with_a_name
 from bridge.fleet.parts import REFERENCE, listed
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
@@ -111,7 +111,9 @@ def _egress(draft: Draft) -> str:
 def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     yield _egress(draft) + (f" (names that it looked up: {named(hosts)})" if draft.egress and len(hosts) > 1 else "")
     if draft.why.get("volumes"):
-        yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}"
+        is_of_files = draft.cwd == DATA and volume(draft.name, DATA) in draft.volumes and f":{DATA}" not in draft.why["volumes"]
+        yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and needs.paths(draft.tools or ()) else ""
+        yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}{yours}"
     elif not draft.volumes and (path := needs.paths(draft.tools or (), surely=True)):
         yield f"its tools take paths ({path}) of where it runs, and it keeps none: `volumes: [/a/folder/of/yours:/data]` gives it yours as /data"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
@@ -176,10 +178,10 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
         )
         yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
     elif not command and seen.report["browser"] and not has_a_key:
-        keys = [name for name in draft.optional if holds_secret(name)]
-        instead = f"give it one of its keys ({named(keys)}), or " if keys else ""
-        kept = f"~/{seen.report['home']}" if seen.report["home"] else "what that writes in its home"
-        yield f"its README has a browser opened to log in, and a container has none: {instead}run it once where there is one, and bring {kept} by a volume"
+        keys = named((name for name in draft.optional if holds_secret(name)), 2)
+        kept = f"~/{seen.report['home']}" if seen.report["home"] else "what it writes in a home"
+        instead = f"; or give it a key ({keys})" if keys else ""
+        yield f"its README has a browser opened to log in, and a container has none: log in elsewhere, and bring {kept} of there by a volume{instead}"
 
 
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:

@@ -9,7 +9,18 @@ from dataclasses import replace
 
 from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
 from bridge.fleet.key_files import A_KEYS_FILE
-from bridge.fleet.mends import BESIDE_A_KEY, LISTENS, MOST_KEYS, NOT_FOR_IT, OWN_DOOR, SURELY_A_PLACE, called_like, own_place, with_places
+from bridge.fleet.mends import (
+    BESIDE_A_KEY,
+    LISTENS,
+    MOST_KEYS,
+    NOT_FOR_IT,
+    OWN_DOOR,
+    SURELY_A_PLACE,
+    TRANSPORT,
+    called_like,
+    own_place,
+    with_places,
+)
 from bridge.fleet.parts import VARIABLE
 from bridge.fleet.secrecy import reveals
 from bridge.fleet.trial.container import Seen
@@ -68,6 +79,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and (
             BESIDE_A_KEY.search(f"_{one['name']}")
             or (one["name"].endswith("_PORT") and one["name"].removesuffix("PORT") + "HOST" in all_names)
+            or (one["chosen"] and not TRANSPORT.search(one["name"]))
         )
     ]
     # Who shows first what only an operator can know would have him look at that, too.

@@ -337,6 +337,22 @@ def test_of_keys_of_which_one_is_enough_none_is_required_and_that_is_said(words)
     assert told[1:] == ["it may be given C_KEY, and starts without: compose/.env has what you have of these", it.why["instead"]]
 
 
+@pytest.mark.parametrize(
+    "lines, optional",
+    [
+        (["--env A_KEY=<key> A_MODE=EU", "--env A_KEY=<key> A_MODE=US"], {"A_MODE"}),
+        (["-e A_KEY=<key> -e A_MODE=EU", "-e A_KEY=<key> -e A_MODE=US"], {"A_MODE"}),
+        (["-e A_KEY=<key> -e A_MODE=EU", "-e A_KEY=<key> -e A_MODE=EU"], set()),
+        (["-e A_KEY=<key> -e A_FLAG=true", "-e A_KEY=<key> -e A_FLAG=false"], set()),
+        (["-e A_KEY=<key> -e A_TRANSPORT=stdio", "-e A_KEY=<key> -e A_TRANSPORT=ipc"], set()),
+    ],
+)
+def test_what_everybody_sets_beside_a_key_to_one_of_a_few_words_is_asked_for(lines, optional):
+    it = drafted(*(f"```shell\nclaude mcp add it {line} -- npx -y @me/site-mcp\n```" for line in lines))
+
+    assert (set(it.secrets), set(it.optional)) == ({"A_KEY", *optional}, optional)
+
+
 def test_the_address_of_one_of_several_ways_in_stays_as_it_is_shown():
     words = "Pick one credential path.\n\n| Variable | What |\n|--|--|\n| `A_BASE_URL` | e.g. a gate |\n| `A_KEY` | of the gate |\n| `B_TOKEN` | direct |"
     public, own = (drafted(words, shown({"A_KEY": "x", "A_BASE_URL": url})) for url in ("https://gate.site.io", "https://your-gate.io"))

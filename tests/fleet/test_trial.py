@@ -62,6 +62,7 @@ def seen(
     shown=(),
     patterns=(),
     published=(),
+    program="",
     login="",
     browser="",
     platform="",
@@ -87,6 +88,7 @@ def seen(
         "shown": list(shown),
         "patterns": list(patterns),
         "published": list(published),
+        "program": program,
         "login": login,
         "browser": browser,
         "platform": platform,
@@ -1010,6 +1012,22 @@ def test_a_command_and_an_argument_that_its_last_words_miss_are_given(command, s
     assert mends.with_options(Draft("it", command=command), seen(words=[said], started=0.0)).command == then
 
 
+@pytest.mark.parametrize(
+    "readme, programs, program",
+    [
+        ('{"mcpServers": {"it": {"command": "it-mcp"}}}', ["it", "it-mcp"], "it-mcp"),
+        ("npx it", ["it", "it-server"], "it-server"),
+        ('{"command": "npx", "args": ["it"]}', ["it", "it-doctor"], ""),
+        ('{"command": "it"}', ["it"], ""),
+    ],
+)
+def test_of_several_programs_the_one_that_its_readme_starts_is_tried_where_another_does_not_start(readme, programs, program):
+    ended = seen(words=["help"], started=0.0, program=published.program(readme, programs))
+
+    assert mends.with_options(Draft("it", command=("it",)), ended).command == (program or "it",)
+    assert mends.with_options(Draft("it", command=("it",)), seen(made("look"), program=program)).command == ("it",)
+
+
 def test_an_argument_that_its_code_reads_from_a_variable_too_has_the_name_of_that():
     ended = seen(words=["Usage: it run <account_id>"], started=0.0, reads=["SITE_ACCOUNT_ID", "SITE_TOKEN"])
 
@@ -1213,6 +1231,7 @@ def test_what_a_browser_asks_by_itself_is_nobody_that_a_server_needs():
         ("## Prerequisites\n- Node 20\n\n## Install\n- macOS: brew", ""),
         ("This server is macOS-only.", "This server is macOS-only."),
         ("Requires macOS for Safari.", ""),
+        ("A test of this gap is Windows-only.", ""),
     ],
 )
 def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(readme, wants):
@@ -1223,6 +1242,15 @@ def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(r
     assert it.report["platform"] == wants
     assert bool(told) is bool(wants)
     assert (prove._with_more_in_its_image(draft, it, set()) is None) is bool(wants)
+
+
+def test_a_folder_of_an_operator_s_is_offered_where_its_working_directory_is_what_its_tools_read():
+    tools = ({"name": "read", "inputSchema": {"properties": {"path": {}}}},)
+    kept = Draft("it", volumes=("it-data:/data",), cwd="/data", why={"egress": "", "volumes": "write wrote ./a: kept"})
+    told = [list(notes._decisions(replace(kept, tools=one), []))[1] for one in (tools, ({"name": "now"},))]
+
+    assert told[0] == "storage: it-data:/data: write wrote ./a: kept; /a/folder/of/yours:/data in its place gives it yours"
+    assert told[1] == "storage: it-data:/data: write wrote ./a: kept"
 
 
 def test_prose_and_a_desk_name_no_program_that_is_missing():
@@ -1554,7 +1582,7 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     with_keys = notes._login(Draft("it", secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))
 
     assert said == {"browser": "A browser opens on first run for sign-in;", "home": ".it-mcp"}
-    assert all("a container has none" in one and "bring ~/.it-mcp by a volume" in one for one in (*line, *with_keys))
+    assert all("a container has none" in one and "bring ~/.it-mcp of there by a volume" in one for one in (*line, *with_keys))
     assert not [*notes._login(Draft("it", secrets=("IT_TOKEN",)), seen(**said))]
     assert findings.egress(seen(made("look"), **said), False).allowed
     assert not published.browser(

@@ -30,7 +30,8 @@ QUOTED = re.compile(r"""["']([^"'\n]*)["']""")
 PAIR = re.compile(
     rf"""(?P<off>//[ \t]*|\#[ \t]*)?["']?\b(?P<name>{NAME})["']?[ \t]*[:=][ \t]*(?:"(?P<a>(?:\\.|[^"\\\n])*)"|'(?P<b>[^'\n]*)'|(?P<c>[\w.-]+))(?P<rest>[^\n]*)"""
 )
-GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)[ =]["']?({NAME})=("[^"\n]*"|'[^'\n]*'|[^\s\\]*)""")
+VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s\\]*)"""
+GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)((?:[ =]["']?{NAME}={VALUE})+)""")  # to `claude mcp add` more of them at once
 BEFORE = re.compile(rf"(?:env|{NAME}=\S*)(?:\s|$)")  # what starts a program with variables, in its place
 # A line of an `.env`, or of a shell.
 ASSIGNED = re.compile(
@@ -128,7 +129,8 @@ NEEDS_A_DESK = re.compile(
     re.IGNORECASE,
 )
 ONLY_A_DESK = re.compile(
-    r"\b(?:this|it|server|tool|package)\b.*(?:\b(?:macOS|Windows)[- ]only\b|\bonly (?:works|runs|supported) on (?:macOS|Windows)\b|\b(?:works|runs) only on (?:macOS|Windows)\b)",
+    r"\b(?:this|the) (?:[\w-]+ ){0,3}(?:server|tool|package|project)\b[^.|]{0,40}(?:\b(?:macOS|Windows)[- ]only\b|\bonly (?:works|runs|supported) on (?:macOS|Windows)\b"
+    r"|\b(?:works|runs) only on (?:macOS|Windows)\b)",
     re.IGNORECASE,
 )
 LINUX = re.compile(r"linux|ubuntu|debian|docker", re.IGNORECASE)
@@ -160,6 +162,7 @@ class Variable(TypedDict):
     path: str  # of what it is the path, as is said of it: "file", "program", or empty
     one_of: bool  # one of these is enough
     selects: bool  # it says which of several ways in is taken, and its value goes with the others
+    chosen: bool  # everybody sets it, to one of a few words
 
 
 @dataclass(frozen=True)
@@ -233,10 +236,15 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             first=name in lead.values,
             path=said.paths.get(name, ""),
             one_of=name in choices,
+            chosen=name in lead.values and _is_chosen({one.values[name] for one in every if name in one.values}),
             selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
         for name in names
     ]
+
+
+def _is_chosen(values: set[str]) -> bool:
+    return 1 < len(values) <= FEW and all(re.fullmatch(r"(?!true$|false$)[A-Za-z][\w-]*", one) and not is_blank(one) for one in values)
 
 
 def _choices(readme: str) -> set[str]:
@@ -292,6 +300,15 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
     return False if any(name in shown.values for shown in every) else None
 
 
+def program(readme: str, programs: Collection[str]) -> str:
+    """Which of the programs that a package installs is its server: what a client's configuration in its README starts, else the only one that
+    is called so; empty if that is not said."""
+    started = (QUOTED.search(readme, found.end() - 1) for found in COMMAND.finditer(readme[:LONGEST]))
+    named = [found[1] for found in started if found and found[1] in programs]
+    called = [one for one in programs if "server" in one]
+    return next(iter(named), called[0] if len(called) == 1 else "") if len(programs) > 1 else ""
+
+
 def login(readme: str, names: Collection[str]) -> str:
     """The command of its own by which a person logs in before it works, as its README has it; empty if there is none. `names`: of the package
     and its programs."""
@@ -336,7 +353,9 @@ def home(readme: str, package: str) -> str:
     for before, line in zip(["", *lines], lines, strict=False):
         sentence = line if A_NEW_LINE.match(line) else f"{before} {line}"  # that goes over both
         for found in IN_HOME.finditer(line) if KEEPS.search(sentence) else ():
-            path = found[1].rpartition("/")[0] or found[1] if line[found.end() :][:1] in ("{", "$", "<") else found[1]  # ~/.it/version-{n}
+            path = (
+                found[1].rpartition("/")[0] or found[1] if line[found.end() :][:1] in ("{", "$", "<", "*") else found[1]
+            )  # ~/.it/version-{n}
             first = re.sub(r"^(?:\.config|\.local/(?:share|state))/", "", path).partition("/")[0].lower()
             if any(word in first for word in own) and not NOT_KEPT.search(path):
                 return path
@@ -386,9 +405,7 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
             continue
         block = ENV.search(text)
         values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
-        for given in [*GIVEN.finditer(" ".join(arguments)), *GIVEN.finditer(program)]:
-            values.setdefault(given[1], given[2].strip("\"'"))
-        values = before | values
+        values = _given_by_options(program) | _given_by_options(" ".join(arguments)) | before | values
         # What its arguments refer to is the client's, and not read by the server.
         values = {name: value for name, value in values.items() if not re.search(rf"\$\{{?(env:)?{name}\b", " ".join(arguments))}
         # An environment that is shown empty comes from elsewhere.
@@ -428,7 +445,15 @@ def _is_called_like(package: str, name: str) -> bool:
 def _given(block: str) -> dict[str, str]:
     lines = [line[:WIDTH] for line in block.splitlines()]
     values = {found["name"]: found["value"].strip("\"'") for line in lines for found in _assigned(line) if not found["off"]}
-    return values | {found[1]: found[2].strip("\"'") for line in lines for found in GIVEN.finditer(line)}
+    return values | {name: value for line in lines for name, value in _given_by_options(line).items()}
+
+
+def _given_by_options(text: str) -> dict[str, str]:
+    """-e NAME=value, --env NAME=value OTHER=value"""
+    values: dict[str, str] = {}
+    for one in (one for found in GIVEN.finditer(text) for one in re.finditer(rf"({NAME})=({VALUE})", found[1])):
+        values.setdefault(one[1], one[2].strip("\"'"))
+    return values
 
 
 def _assigned(line: str) -> Iterator[re.Match[str]]:

@@ -156,6 +156,7 @@ class Report(TypedDict):
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
+    program: str  # which of several of its programs is the server, as its README has it
     login: str  # the command by which a person logs in, as its README has it
     browser: str  # what its README says of a login for which it opens a browser
     platform: str  # and of the system that it needs, where no Linux is one
@@ -183,6 +184,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         shown=[],
         patterns=[],
         published=[],
+        program="",
         login="",
         browser="",
         platform="",
@@ -341,6 +343,7 @@ class Variables(NamedTuple):
     shown: list[list[str]]
     patterns: list[str]
     published: list[Variable]
+    program: str
     login: str
     browser: str
     platform: str
@@ -381,7 +384,7 @@ def variables(package: str) -> Variables:
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
-    readme = "\n".join(map(_text, _at_the_top(own, README)))
+    readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package)
     named = set(NAMED.findall(readme))
     examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
     environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
@@ -403,7 +406,8 @@ def variables(package: str) -> Variables:
         shown_arguments(readme, package),
         sorted(shown_patterns),
         said,
-        published.login(readme, [package, *_programs(package)]),
+        published.program(readme, programs),
+        published.login(readme, [package, *programs]),
         published.browser(readme),
         published.platform(readme),
         published.elsewhere(readme),
