@@ -215,7 +215,7 @@ def _plan(entry: Entry, settings: Settings, here: Resolver | None) -> tuple[Comm
     file = filled(entry.env_file, "envFile")
     secrets = (*settings.secret, *(f"{name}={folder / filled(path, 'secrets', name)}" for name, path in entry.secrets.items()))
     try:
-        environment = compose(named, str(folder / file) if file else settings.env_file, secrets=secrets)
+        environment = compose(named, str(folder / file) if file else settings.env_file, secrets=secrets, copies=own.secret_copy)
     except (BadEnvironment, OSError) as error:
         raise UsageError(f"{where}: {error}") from None
     program, *arguments = entry.command

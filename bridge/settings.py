@@ -172,6 +172,13 @@ class Settings:
     secret: tuple[str, ...] = option(
         (), "the child's variable NAME gets what stands in FILE, read at the start and at each reload", repeat=True, metavar="NAME=FILE"
     )
+    secret_copy: tuple[str, ...] = option(
+        (),
+        "the child's variable NAME is the path COPY, a file that the child may write anew: made of FILE where it is missing, and when FILE is another",
+        repeat=True,
+        metavar="NAME=FILE:COPY",
+        per_mcp=True,
+    )
     caller_secret: tuple[str, ...] = option(
         (),
         "the variable NAME is each caller's own: from a header, or from FOLDER, where the file CALLER has it; a child for each value",

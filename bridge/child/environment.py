@@ -1,5 +1,6 @@
 """What a child sees of our environment: a small inherited set and what the operator names, never our own secrets."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -39,9 +40,11 @@ class BadEnvironment(Exception):
     """A line or a flag that names no environment variable; the message says which."""
 
 
-def compose(named: Iterable[str] = (), file: str = "", ours: Mapping[str, str] = os.environ, secrets: Iterable[str] = ()) -> dict[str, str]:
+def compose(
+    named: Iterable[str] = (), file: str = "", ours: Mapping[str, str] = os.environ, secrets: Iterable[str] = (), copies: Iterable[str] = ()
+) -> dict[str, str]:
     """The child's environment from ours, from `file`, from `named` (NAME=VALUE, NAME to pass ours through, or '*' to pass
-    all but MCP_BRIDGE_*) and from `secrets` (NAME=FILE, where FILE holds the value).
+    all but MCP_BRIDGE_*), from `secrets` (NAME=FILE, where FILE holds the value) and from `copies` (NAME=FILE:COPY: the path of a copy).
 
     Later ones win. Raises BadEnvironment and OSError.
     """
@@ -64,6 +67,10 @@ def compose(named: Iterable[str] = (), file: str = "", ours: Mapping[str, str] =
         name, _, path = item.partition("=")
         check_name(name, f"--secret {name}")
         result[name] = read_secret(name, path)
+    for item in copies:
+        name, _, places = item.partition("=")
+        check_name(name, f"--secret-copy {name}")
+        result[name] = _copied(name, *places.partition(":")[::2])
     redact.know(result, [item.partition("=")[0] for item in secrets])
     return result
 
@@ -87,6 +94,26 @@ def read_secret(name: str, path: str) -> str:
     if len(name) + len(content) + 2 > LONGEST:
         raise BadEnvironment(f"{where}: longer than a variable can be ({LONGEST} bytes)")
     return os.fsdecode(content)
+
+
+def _copied(name: str, given: str, copy: str) -> str:
+    """The path of a copy that is the child's: what it wrote there stays until another file is given. From an empty one nothing is made."""
+    if not given or not copy:
+        raise BadEnvironment(f"--secret-copy {name}: expected NAME=FILE:COPY")
+    try:
+        content, place = Path(given).read_bytes(), Path(copy)
+        made_of, digest = place.with_name(f".{place.name}.made-of"), hashlib.sha256(content).hexdigest()
+        if content and not (place.exists() and made_of.exists() and made_of.read_text() == digest):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside = place.with_name(f".{place.name}.new")
+            for file, text, then in ((beside, content, place), (made_of, digest.encode(), made_of)):
+                file.unlink(missing_ok=True)  # a child may have laid a link there
+                with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as to:
+                    to.write(text)
+                file.replace(then)
+    except OSError as error:
+        raise BadEnvironment(f"--secret-copy {name}={given}:{copy}: {error.filename}: {error.strerror}") from None
+    return copy
 
 
 def read_file(path: str) -> dict[str, str]:

@@ -72,6 +72,7 @@ class Draft:
     overrides: dict[str, str] = field(default_factory=dict)
     stored: dict[str, str] = field(default_factory=dict)  # of the secrets: those that have another name in compose/.env
     as_files: tuple[str, ...] = ()  # of the secrets: those whose variable is the path of a file
+    copies: dict[str, str] = field(default_factory=dict)  # of these: those that the server writes anew, and where it may
     optional: tuple[str, ...] = ()  # of the secrets: those that it starts without
     cwd: str = ""
     links: dict[str, str] = field(default_factory=dict)
@@ -152,6 +153,7 @@ class Draft:
         kind = {"as": "file"} if secret in self.as_files else {}
         return (
             kind
+            | ({"copy_to": self.copies[secret]} if secret in self.copies else {})
             | ({"optional": True} if secret in self.optional else {})
             | ({"from": self.stored[secret]} if secret in self.stored else {})
         )

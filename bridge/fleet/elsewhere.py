@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bridge.clients.variables import as_name
 from bridge.fleet.draft import Draft, is_blank
-from bridge.fleet.key_files import content, is_path_of_keys
+from bridge.fleet.key_files import content, is_path_of_keys, is_written_by_the_server
 from bridge.fleet.mends import OF_A_URL
 from bridge.fleet.secrecy import REFERENCE, reveals, safe, secret_name
 from bridge.fleet.trial.findings import place_of
@@ -22,6 +22,7 @@ _USER = re.compile(r"-u|--(?:user|login|userpwd|basic-auth|credentials)")
 _USER_AND_PASSWORD = re.compile(r"[^\s:/]+:(?!\d+$)[^\s:/]+")
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\\w")
 _PERSONAL = re.compile(r"~/|/(home|Users|root|mnt|media|Volumes)/|[A-Za-z]:[\\/]")
+_TOKENS = "/tokens"  # in the container
 _HERE = ("true", "false", "yes", "no", "none", "null", "0", "1")
 
 
@@ -43,6 +44,7 @@ def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), s
     values: dict[str, str] = {}
     secrets: list[str] = []
     files: list[str] = []
+    copies: dict[str, str] = {}
     plain: dict[str, str] = {}
     ours = ("/data/", "/app/") if draft.volumes or draft.files else ()  # what stands for it here
     for name, value in env.items():
@@ -56,6 +58,10 @@ def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), s
             files.append(name)
             values |= {name: text} if text else {}
             notes += filter(None, [said])
+            if is_written_by_the_server(name, value, text):
+                last = re.sub(r"[^A-Za-z0-9._-]", "", PureWindowsPath(value).name).lstrip(".-") or name.lower()
+                copies[name] = f"{_TOKENS}/{last if f'{_TOKENS}/{last}' not in copies.values() else f'{name.lower()}-{last}'}"
+                notes.append(f"{name}: its server may write this file anew: it has a copy of its own in the volume {draft.name}-tokens")
             continue
         refers = REFERENCE.fullmatch(value)
         is_one = name in secret or (refers and refers[1] in secret) or reveals(value) or (secret_name(name) and value.lower() not in _HERE)
@@ -93,7 +99,8 @@ def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), s
                 kept = f"${{{name}}}"
             word = f"{option}{equals}{kept}"
         command.append(word)
-    found = replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets), as_files=tuple(files))
+    volumes = (*draft.volumes, *([f"{draft.name}-tokens:{_TOKENS}"] if copies else []))
+    found = replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets), as_files=tuple(files), copies=copies, volumes=volumes)
     return Entry(found, values, tuple(notes))
 
 

@@ -35,6 +35,11 @@ def is_path_of_keys(name: str, value: str) -> bool:
     return says_so or bool(_OF_KEYS.search(value)) or (secret_name(name) and bool(_A_FILES_NAME.search(value)))
 
 
+def is_written_by_the_server(name: str, path: str, text: str) -> bool:
+    """Does a server write this file anew, when the token in it has run out? One with a refresh token is told by that; one that is not here by its names."""
+    return '"refresh_token"' in text or (not text and "TOKEN" in name.upper() and path.lower().endswith(".json"))
+
+
 def content(name: str, path: str) -> tuple[str, str]:
     """What is in the file that `name` names, and what must be told of it: a line, or nothing."""
     if is_blank(path) or REFERENCE.fullmatch(path) or _ONLY_SHOWN.search(path):

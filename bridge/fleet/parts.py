@@ -161,6 +161,9 @@ class Secret(Part):
     kind: Literal["value", "file"] = Field(
         "value", alias="as", description="value: the variable is the secret; file: it is the path of a file that holds it"
     )
+    copy_to: str = Field(
+        "", description="of a file that the server itself writes anew (a token that it refreshes): where in a volume its own copy is"
+    )
     source: str = Field("", alias="from", description="its name in compose/.env, where another MCP has a different value of this name")
     per: Literal["fleet", "caller"] = Field(
         "fleet", description="caller: each caller has its own, in compose/secrets/NAME/CALLER or in a header; the server runs once for each"
@@ -179,6 +182,10 @@ class Secret(Part):
             raise ValueError("'header' and 'missing' are about a secret that each caller has its own of: write per: caller beside them")
         if self.per == "caller" and self.kind == "file":
             raise ValueError("'as: file' and 'per: caller': a caller's own secret is given as the value of the variable")
+        if self.copy_to and self.kind != "file":
+            raise ValueError("'copy_to' is about a file: write as: file beside it")
+        if self.copy_to:
+            bounds.check_target(self.copy_to)
         if self.header.lower() in KEY_HEADERS:
             raise ValueError(f"'header': {self.header} says who calls, or is HTTP's own: take another one, X-My-Key for instance")
         return self

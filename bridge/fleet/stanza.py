@@ -7,6 +7,7 @@ it is shown (`tools`), and which call proves that it works (`smoke`). Everything
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -235,6 +236,7 @@ class Stanza(Part):
         if wrong := next((to for to in self.links.values() if to != "/dev/null" and not to.startswith(inside)), ""):
             raise ValueError(f"'links': {wrong!r} is neither /dev/null nor in one of its 'volumes'")
         self._check_secrets_of_callers()
+        self._check_copies()
         both = set(self.env) & set(self.secrets)
         if both:
             raise ValueError(f"{', '.join(sorted(both))}: in 'env' and in 'secrets'")
@@ -254,6 +256,19 @@ class Stanza(Part):
             raise ValueError(f"{found[0]}: per: caller, and bridge.replicas, which all callers share: leave one out")
         if len({self.secrets[name].missing for name in found}) > 1:
             raise ValueError(f"{', '.join(found)}: 'missing' must be the same for all secrets that are per: caller")
+
+    def _check_copies(self) -> None:
+        if "secret_copy" in self.bridge:
+            raise ValueError("'bridge': secret_copy: write it as secrets: {NAME: {as: file, copy_to: PATH}}")
+        places = [PurePosixPath(volume.target) for volume in self.volumes if not volume.read_only]
+        for name, copy in self.copies.items():
+            if not any(place in PurePosixPath(copy).parents for place in places):
+                raise ValueError(f"{name}: copy_to: {copy!r} is in none of its volumes: what it writes there would be lost")
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """The variables that are the path of a file which the server may write anew, with that path."""
+        return {name: secret.copy_to for name, secret in self.secrets.items() if secret.copy_to}
 
     @property
     def kind(self) -> str:

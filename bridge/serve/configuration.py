@@ -116,7 +116,7 @@ def _mcps(settings: Settings, argv: list[str], served: Collection[str]) -> tuple
     if not argv:
         raise UsageError("no command: mcp-bridge serve [options] -- COMMAND ARGS…")
     try:
-        environment = compose(settings.env, settings.env_file, secrets=settings.secret)
+        environment = compose(settings.env, settings.env_file, secrets=settings.secret, copies=settings.secret_copy)
     except (BadEnvironment, OSError) as error:
         raise UsageError(str(error)) from None
     except UnicodeDecodeError as error:

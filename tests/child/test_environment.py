@@ -176,3 +176,30 @@ def test_a_wrong_line_is_named(env_file, text, line):
 def test_a_missing_file_is_an_error():
     with pytest.raises(OSError):
         compose(file="/nowhere/at/all", ours=OURS)
+
+
+def test_a_copy_is_the_childs_until_another_file_is_given(tmp_path):
+    """A token that its server refreshes must outlive a restart, and one that the operator replaced must not be the old one."""
+    given, copy = tmp_path / "token", tmp_path / "data/token.json"
+    wish = {"copies": [f"TOKEN_PATH={given}:{copy}"], "ours": OURS}
+    given.write_text("first")
+
+    assert compose(**wish)["TOKEN_PATH"] == str(copy)
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("first", 0o600)
+    copy.write_text("refreshed")
+    compose(**wish)
+    assert copy.read_text() == "refreshed"
+    given.write_text("second")
+    compose(**wish)
+    assert copy.read_text() == "second"
+    given.write_text("")
+    copy.unlink()
+    assert compose(**wish)["TOKEN_PATH"] == str(copy) and not copy.exists()  # its server makes one itself
+
+
+@pytest.mark.parametrize(
+    "item, why", [("A=x", "expected NAME=FILE:COPY"), ("A=/nowhere/x:/tmp/y", "/nowhere/x: No such file"), ("1=a:b", "not the name")]
+)
+def test_what_cannot_be_copied_is_told(item, why):
+    with pytest.raises(BadEnvironment, match=why):
+        compose(copies=[item], ours=OURS)

@@ -160,7 +160,7 @@ def test_an_entry_that_nothing_can_be_made_of_says_where_and_why(text, why):
         ("-v '${HOME}/x:/data'", (f"{HOME}/x:/data",)),
         ("--mount type=bind,src=/me,dst=/data,readonly", ("/me:/data:ro",)),
         ("--mount type=bind,source=/me,target=/data,readonly=false", ("/me:/data",)),
-        ("--mount=type=volume,src=v,dst=/data", ("v:/data",)),
+        ("--mount=type=volume,src=vol,dst=/data", ("vol:/data",)),
     ],
 )
 def test_a_docker_line_keeps_its_volumes(text, volumes):
@@ -240,7 +240,6 @@ def test_a_folder_with_spaces_and_a_working_directory_are_kept():
         ("OAUTH", "/Users/me/gcp-oauth.keys.json"),
         ("TLS_CERT", "/etc/ssl/me.pem"),
         ("TLS_KEY_PATH", "/etc/ssl/private/me"),
-        ("TOKEN_PATH", "token.json"),
     ],
 )
 def test_a_file_with_keys_is_handed_over_as_one_and_not_its_path(tmp_path, name, path):
@@ -732,6 +731,39 @@ def test_a_reference_to_a_value_of_the_fleet_itself_gets_a_name_of_its_own(tmp_p
 
     assert read_stanza(made.path).command == ["cat", "${IT_LITELLM_MASTER_KEY}"]
     assert "LITELLM_MASTER_KEY" not in made.missing and "${POSTGRES_PASSWORD}" not in made.path.read_text()
+
+
+def test_a_token_that_its_server_refreshes_is_a_copy_that_it_may_write(tmp_path, monkeypatch):
+    """As a file of compose/secrets/, which nobody in a container can write, it was lost with each refresh."""
+    (tmp_path / "images").mkdir()
+    project, file, token = Project(tmp_path), tmp_path / "mcp.json", tmp_path / "token.json"
+    token.write_text('{"refresh_token": "1//given"}')
+    env = {"TOKEN_PATH": str(token), "OTHER_TOKEN_FILE": "C:\\\\me\\\\token.json", "SSH_KEY_PATH": "~/.ssh/nobody"}
+    file.write_text(json.dumps({"mcpServers": {"mail": {"command": "cat", "env": env}}}))
+
+    (made,) = add.Adding(project, trial=False, keep=True).all_of(file)
+
+    stanza = read_stanza(made.path)
+    assert stanza.copies == {"TOKEN_PATH": "/tokens/token.json", "OTHER_TOKEN_FILE": "/tokens/other_token_file-token.json"}
+    assert [volume.source for volume in stanza.volumes] == ["mail-tokens"]
+    assert any(note.startswith("TOKEN_PATH: its server may write this file anew") for note in made.notes)
+    said = compose.sidecar(Fleet(stanzas=[stanza]), stanza)["services"]["mail"]["environment"]
+    assert "TOKEN_PATH=/run/secrets/token_path:/tokens/token.json" in said["MCP_BRIDGE_SECRET_COPY"] and "TOKEN_PATH" not in said
+    here = served.entry(project, stanza, environments.complete(project, Fleet(stanzas=[stanza])), tmp_path / "state")["secret_copy"]
+    assert here["TOKEN_PATH"] == f"{project.secrets}/TOKEN_PATH:{tmp_path}/state/volumes/mail-tokens/token.json"
+
+
+@pytest.mark.parametrize(
+    ("secret", "why"),
+    [
+        ({"copy_to": "/data/x"}, "write as: file"),
+        ({"as": "file", "copy_to": "/x"}, "none of its volumes"),
+        ({"as": "file", "copy_to": "/d/../x"}, "without"),
+    ],
+)
+def test_a_copy_of_a_secret_lies_in_a_volume(secret, why):
+    with pytest.raises(ValueError, match=why):
+        Stanza(name="it", command=["cat"], secrets={"TOKEN_PATH": secret}, volumes=["it-data:/data", "it-fixed:/x:ro"])
 
 
 def test_strict_adds_nothing_if_one_entry_cannot_be_read(tmp_path):

@@ -73,15 +73,20 @@ def entry(project: Project, stanza: Stanza, environment: Environment, state: Pat
         kind: {
             name: str(project.secret(stanza, name))
             for name, secret in stanza.secrets.items()
-            if secret.kind == kind and environment.values.get(stanza.stored(name))
+            if secret.kind == kind and not secret.copy_to and environment.values.get(stanza.stored(name))
         }
         for kind in ("value", "file")
+    }
+    copies = {
+        name: f"{project.secret(stanza, name) if environment.values.get(stanza.stored(name)) else os.devnull}:{here(copy)}"
+        for name, copy in stanza.copies.items()
     }
     made_of = {
         "command": argv[0],
         "args": argv[1:],
         "env": {"HOME": str(home), **QUIET, "PATH": ":".join(path), **own, **files["file"]},
         "secrets": files["value"],
+        "secret_copy": copies,
         "caller_secret": caller_secret(stanza, lambda name: str(project.secrets / stanza.stored(name))),
         "caller_secret_missing": next((stanza.secrets[name].missing for name in stanza.caller_secrets), ""),
         "cwd": here(stanza.cwd) if stanza.cwd else str(home),

@@ -46,7 +46,9 @@ def options(fleet: Fleet, stanza: Stanza, token_file: str, as_files: Iterable[st
     if stanza.caller_secrets:
         said["caller_secret"] = _option(caller_secret(stanza, lambda name: f"{CALLER_SECRETS}/{stanza.stored(name)}"))
         said["caller_secret_missing"] = stanza.secrets[stanza.caller_secrets[0]].missing
-    paths = {name: secret_path(stanza.stored(name)) for name, secret in there.items() if secret.kind == "file"}
+    if copies := [f"{name}={secret_path(stanza.stored(name))}:{copy}" for name, copy in stanza.copies.items() if name in there]:
+        said["secret_copy"] = _option(copies)
+    paths = {name: secret_path(stanza.stored(name)) for name, secret in there.items() if secret.kind == "file" and not secret.copy_to}
     return {f"MCP_BRIDGE_{name.upper()}": value for name, value in said.items()} | paths
 
 
