@@ -177,7 +177,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
             else ", and bring what that writes by a volume"
         )
         yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
-    elif not command and seen.report["browser"] and not has_a_key:
+    elif not command and seen.report["browser"] and not (has_a_key or draft.browses):
         keys = named((name for name in draft.optional if holds_secret(name)), 2)
         kept = f"~/{seen.report['home']}" if seen.report["home"] else "what it writes in a home"
         instead = f"; or give it a key ({keys})" if keys else ""

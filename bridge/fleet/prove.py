@@ -36,6 +36,7 @@ from bridge.fleet.mends import (
     with_variables,
     without_stdio,
 )
+from bridge.fleet.parts import BROWSERS
 from bridge.fleet.project import Project
 from bridge.fleet.publishers import with_published
 from bridge.fleet.sdks import with_sdks
@@ -80,7 +81,7 @@ def proved(
         try:
             with bench(project, check(draft), where, asked) as table:
                 draft, seen = _mended(table, draft, values, check)
-                in_vain = {*needs.perhaps_of_debian(seen), *needs.browser(seen)}
+                in_vain = tried & {*needs.perhaps_of_debian(seen), *(BROWSERS if needs.wants_a_browser(seen) else ())}
                 draft = replace(draft, apt=tuple(one for one in draft.apt if one not in in_vain))
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more

@@ -72,6 +72,7 @@ def seen(
     speaks_to=(),
     speaks_mcp=True,
     options=(),
+    drives="",
 ):
     report = {
         "began": 1.0,
@@ -98,6 +99,7 @@ def seen(
         "speaks_to": list(speaks_to),
         "speaks_mcp": speaks_mcp,
         "options": dict(options),
+        "drives": drives,
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -2210,6 +2212,38 @@ def test_who_wants_a_browser_is_tried_with_debian_s_which_stays_if_that_helped(m
     assert (proof.draft.egress, proof.draft.why["egress"]) == (True, "it opens in a browser what it is asked to open")
     assert proof.draft.fields["bridge"]["isolation"] == ("principal" if helps else "auto")
     assert proof.draft.fields.get("limits", {}).get("memory") == ("2g" if helps else None)
+
+
+@pytest.mark.parametrize(
+    "complaint, drives, packages",
+    [
+        ("Error getting cookies: No active browser session", "chromium-driver", ["chromium-driver"]),
+        ("Error: Browser not launched: call launch first", "chromium-headless-shell", ["chromium-headless-shell"]),
+        ("Error: Browser not launched: call launch first", "", []),
+        ("Error: no such page", "chromium-headless-shell", []),
+        ("", "chromium-headless-shell", []),
+    ],
+)
+def test_whose_code_starts_a_browser_and_whose_calls_miss_one_gets_that(complaint, drives, packages):
+    assert needs.browser(seen(made("look", complaint), drives=drives)) == packages
+
+
+@pytest.mark.parametrize(
+    "code, drives",
+    [
+        ("this.browser = await puppeteer.launch({headless: true})", "chromium-headless-shell"),
+        ("const b = await chromium.launchPersistentContext(dir)", "chromium-headless-shell"),
+        ("browser = await p.chromium.launch(headless=True)", "chromium-headless-shell"),
+        ("driver = webdriver.Chrome(options=options)", "chromium-driver"),
+        ("new Builder().forBrowser('chrome')", "chromium-driver"),
+        ("await chromium.connectOverCDP(url)", ""),
+    ],
+)
+def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):
+    (tmp_path / "it.py").write_text(code)
+    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / "it.py"])
+
+    assert witness.variables("it").drives == drives
 
 
 def test_who_has_the_library_of_odbc_wants_a_driver():

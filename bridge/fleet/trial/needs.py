@@ -287,10 +287,12 @@ def wants_a_browser(seen: Seen) -> bool:
 
 
 def browser(seen: Seen) -> list[str]:
-    """The Debian package of the browser that it does not find."""
-    if not wants_a_browser(seen):
-        return []
-    return ["chromium-driver" if re.search(A_DRIVER, _said(seen), re.IGNORECASE) else "chromium-headless-shell"]
+    """The Debian package of the browser that it does not find, or whose absence calls complain of where its code starts one."""
+    driver = re.search(A_DRIVER, _said(seen), re.IGNORECASE)
+    if wants_a_browser(seen):
+        return ["chromium-driver" if driver else seen.report["drives"] or "chromium-headless-shell"]
+    complains = any(re.search("browser|driver", call["complaint"], re.IGNORECASE) for call in seen.report["calls"])
+    return [seen.report["drives"]] if seen.report["drives"] and complains else []
 
 
 def wants_an_engine(seen: Seen) -> bool:

@@ -59,6 +59,10 @@ OPTION = re.compile(
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
 )
+# How code starts a browser: Selenium by a driver, the others by itself.
+DRIVES = re.compile(
+    r"(?P<by_a_driver>\bwebdriver\.Chrome\(|\.forBrowser\()|\b(?:puppeteer|chromium|chromeLauncher|browserType)\.launch(?:PersistentContext|_persistent_context)?\("
+)
 A_PROGRAM = re.compile(r"(?<![\w/.@+-])[a-z][\w+-]*(?![\w/@+-]|\.\w)")  # in prose
 CLIENT = re.compile(
     r"\bfetch\(|\baxios\b|\bgot[.(]|\bundici\b|\b(?:https?|request)\.(?:get|request|post)\(|\brequests\.|\bhttpx\b|\baiohttp\b|\burlopen\b|\burllib3\b|\bfeedparser\b"
@@ -166,6 +170,7 @@ class Report(TypedDict):
     speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
     speaks_mcp: bool  # False: nothing that is installed does
     options: dict[str, str]  # of its command line: the variable that its code reads for each
+    drives: str  # the Debian package of the browser that its code starts
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -194,6 +199,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         speaks_to=[],
         speaks_mcp=True,
         options={},
+        drives="",
     )
 
 
@@ -353,6 +359,7 @@ class Variables(NamedTuple):
     speaks_to: list[str]
     speaks_mcp: bool
     options: dict[str, str]
+    drives: str
 
 
 def variables(package: str) -> Variables:
@@ -369,6 +376,7 @@ def variables(package: str) -> Variables:
     started: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
+    drives: list[str] = []
     own = _files(package)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     for path in sources:
@@ -380,6 +388,7 @@ def variables(package: str) -> Variables:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
+        drives += ["chromium-driver" if found["by_a_driver"] else "chromium-headless-shell" for found in DRIVES.finditer(code)]
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
@@ -416,6 +425,7 @@ def variables(package: str) -> Variables:
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
         options,
+        min(drives, default=""),
     )
 
 
