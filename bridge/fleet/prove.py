@@ -38,7 +38,7 @@ from bridge.fleet.mends import (
 )
 from bridge.fleet.parts import BROWSERS
 from bridge.fleet.project import Project
-from bridge.fleet.publishers import with_published
+from bridge.fleet.publishers import is_here, with_published
 from bridge.fleet.sdks import with_sdks
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
@@ -202,6 +202,12 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
         kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
         return replace(draft, secrets=kept[0], optional=kept[1], why=draft.why | {"own_machine": about}), seen
     used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
+    if not used and again.report["started"] and not findings.back_end(again):  # who takes only addresses looks up no name
+        used = (
+            names
+            if len(names) == 1
+            else [one["name"] for one in again.report["published"] if one["name"] in names and is_here(one["default"])]
+        )
     return (with_beside(_with_required(draft, used), again, used), again) if used else (draft, seen)
 
 

@@ -65,7 +65,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         for one in seen.report["published"]
         if one["name"] not in there
         and VARIABLE.fullmatch(one["name"])
-        and (not _is_of_others(one["name"]) or (one["first"] and _stands_for_a_key(one["value"])))
+        and (not _is_of_others(one["name"]) or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"])))
         and not is_another_way(one["name"])
         and not _is_kept_at_home(one, seen.report["home"])
     ]
@@ -105,8 +105,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     needed = {
         one["name"]
         for one in every
-        if not is_of_many
-        and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one, every) or _is_public(one))
+        if not is_of_many and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one) or _is_public(one))
     }
     needed = {name for name in needed if not MORE.search(name)}
     kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
@@ -201,11 +200,13 @@ def _has_a_default(one: Variable) -> bool:
     return bool(A_PERSONS.search(one["name"])) and not _is_for_operators(one["default"])
 
 
-def _would_find_itself(one: Variable, every: list[Variable]) -> bool:
-    """An address that everybody sets (or that is only told, where no configuration is shown), and that would be that of the container itself
-    where nobody does."""
-    is_set = one["first"]
-    return is_set and bool(BESIDE_A_KEY.search(one["name"])) and bool(IN_ITSELF.search(f"{one['value']} {one['default']}"))
+def _would_find_itself(one: Variable) -> bool:
+    """An address that everybody sets, and that would be that of the container itself where nobody does."""
+    return one["first"] and bool(BESIDE_A_KEY.search(one["name"])) and is_here(f"{one['value']} {one['default']}")
+
+
+def is_here(address: str) -> bool:
+    return bool(IN_ITSELF.search(address))
 
 
 def _is_public(one: Variable) -> bool:

@@ -18,6 +18,7 @@ class Sdk:
     files: tuple[str, ...] = ()  # of the keys: those whose variable is the path of a file
     settings: Mapping[str, str] = field(default_factory=dict)
     on_a_desk: tuple[str, ...] = ()  # names of what is only there, for which the keys stand
+    asks: str = ""  # the host that tells a machine of that cloud who it is, which is asked where no account is given
 
 
 SDKS = (
@@ -39,6 +40,7 @@ SDKS = (
         ),
         ("GOOGLE_APPLICATION_CREDENTIALS",),
         files=("GOOGLE_APPLICATION_CREDENTIALS",),
+        asks="metadata.google.internal",
     ),
     # learn.microsoft.com: EnvironmentCredential, a service principal with a secret
     Sdk(

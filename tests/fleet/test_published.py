@@ -386,6 +386,13 @@ def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_ope
     assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}
 
 
+def test_a_key_to_its_own_door_that_is_optional_is_left_out_though_an_example_has_one():
+    block = "```\nSITE_KEY=your_key\nSITE_MCP_AUTH_SECRET=your_jwt_secret_key\n```"
+
+    assert drafted(block).secrets == ("SITE_KEY", "SITE_MCP_AUTH_SECRET")
+    assert drafted("- `SITE_MCP_AUTH_SECRET` (optional): for clients", block).secrets == ("SITE_KEY",)
+
+
 @pytest.mark.parametrize("value", ["ls,cat,pwd", '["drive", "mail"]'])
 def test_a_list_of_what_is_allowed_or_switched_on_stays_as_everybody_sets_it(value):
     env = {"SITE_ENABLED": value}

@@ -18,6 +18,7 @@ import yaml
 from bridge.fleet import add, eras, lock, mends, notes, prove
 from bridge.fleet.draft import MANY_BYTES, Draft
 from bridge.fleet.engines.programs import Failed
+from bridge.fleet.sdks import with_sdks
 from bridge.fleet.trial import container, findings, needs, published, recorder, usage, witness
 from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
 from bridge.fleet.trial.calls import complaint, planned, sample
@@ -1428,6 +1429,29 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
 
 
+def test_a_service_that_is_no_longer_looked_for_here_when_one_variable_is_given_is_where_that_says():
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST"])
+    table = Table(seen(made("look", "not an address")))
+
+    assert prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)[0].env == {"S7_HOST": "${S7_HOST}"}
+
+    more = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST", "X_URL"])
+    said = [{"name": "S7_HOST", "default": "127.0.0.1"}, {"name": "X_URL", "default": "https://x.example"}]
+    table = Table(seen(made("look", "not an address"), published=said))
+
+    assert prove._with_back_end(table, Draft("it", command=("it",)), more, {}, add._checked)[0].env == {"S7_HOST": "${S7_HOST}"}
+
+
+def test_who_asks_a_machine_of_google_who_it_is_wants_its_account_where_that_call_failed():
+    asks = [(10.5, "metadata.google.internal:80")]
+
+    failed = mends.with_variables(Draft("it"), seen(made("look", "no answer within 12 s"), reached=asks))
+    worked = mends.with_variables(Draft("it"), seen(made("look"), reached=asks))
+
+    assert (failed.secrets, failed.optional) == (("GOOGLE_APPLICATION_CREDENTIALS",), ())
+    assert with_sdks(failed).as_files == failed.secrets and worked.secrets == ()
+
+
 def test_a_server_that_takes_no_address_but_its_own_machine_s_is_told_to_run_there():
     refusal = "ValueError: SITE_URL must look like http://127.0.0.1:<port> (localhost only), got 'http://x'"
     alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:8765")], reads=["SITE_URL"])
@@ -2173,6 +2197,7 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
         ('Xlib.error.DisplayConnectionError: Can\'t connect to display ":0"', "a desktop"),
         ("KeyError: 'DISPLAY'", "a desktop"),
         ("[unixODBC][Driver Manager]Can't open lib 'SQL Server' : file not found (0) (SQLDriverConnect)", "an ODBC driver"),
+        ("EOFError: EOF when reading a line", "an answer in a terminal"),
         ("the DISPLAY_NAME of a browser is wrong", ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from math import inf
 from typing import Any
 
 from bridge.fleet.draft import holds_secret
@@ -132,6 +133,13 @@ NOT_IN_A_PACKAGE = (
         ),
         "it wants an ODBC driver, and its image has none: Debian's are `apt: [tdsodbc]` (FreeTDS, for SQL Server), odbc-postgresql and odbc-mariadb; a setting of its own names it",
     ),
+    (
+        re.compile(
+            r"EOFError: EOF when reading a line|\bstdin is not a (?:tty|terminal)\b|\bnot a TTY\b|Inappropriate ioctl for device|prompt.{0,40}non-?interactive",
+            re.IGNORECASE,
+        ),
+        "it wants an answer in a terminal, which no container has: has it a variable, an option or a file for that?",
+    ),
 )
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
@@ -181,13 +189,14 @@ def missing(seen: Seen) -> list[str]:
     if seen.report["started"] or listens(seen):
         return []
     above = [line for line in seen.report["words"] if any(sdk.says.search(line) for sdk in SDKS)]  # its help may follow
-    return _first([*_lines_of_its_end(seen), *above]) or _of_one_word(seen)
+    return _first([*_lines_of_its_end(seen), *above]) or _asked_for(seen) or _of_one_word(seen)
 
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
     """The variables that failed calls name (or the log, if all failed), and whether no call works without: every one failed, and none of them
     only because it reached nobody."""
-    names, log = _first(_lines_of_its_calls(seen)), " ".join(seen.report["words"])
+    asked = [name for call in seen.report["calls"] if call["complaint"] for name in _asked_for(seen, call["began"], call["ended"])]
+    names, log = list(dict.fromkeys([*_first(_lines_of_its_calls(seen)), *asked])), " ".join(seen.report["words"])
     others = (call["complaint"] for call in seen.report["calls"] if not any(name in call["complaint"] for name in names))
     may_work = bool(names) and not any(name in log for name in names) and any(map(NO_NETWORK.search, others))
     return names, _all_failed(seen) and not may_work
@@ -393,6 +402,12 @@ def _first(lines: Iterable[str]) -> list[str]:
     named = [name for line in lines for group in _groups(line)[:1] for name in group]
     known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
+
+
+def _asked_for(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
+    """The keys of an SDK that asked its cloud's machine who it is."""
+    hosts = {reach.what.partition(":")[0] for reach in seen.reached if since <= reach.at <= until}
+    return [name for sdk in SDKS if sdk.asks and sdk.asks in hosts for name in sdk.keys]
 
 
 def _of_one_word(seen: Seen) -> list[str]:
