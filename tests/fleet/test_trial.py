@@ -2245,7 +2245,7 @@ def test_who_wants_a_browser_is_tried_with_debian_s_which_stays_if_that_helped(m
         ("Error getting cookies: No active browser session", "chromium-driver", ["chromium-driver"]),
         ("Error: Browser not launched: call launch first", "chromium-headless-shell", ["chromium-headless-shell"]),
         ("Error: Browser not launched: call launch first", "", []),
-        ("Error: no such page", "chromium-headless-shell", []),
+        ("'NoneType' object has no attribute 'title'", "chromium-headless-shell", ["chromium-headless-shell"]),
         ("", "chromium-headless-shell", []),
     ],
 )

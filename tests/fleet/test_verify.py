@@ -11,7 +11,7 @@ from support import Bridge, zoo
 from bridge.fleet import Fleet, Stanza
 from bridge.fleet.engines import Running, Urls
 from bridge.fleet.environment import Environment
-from bridge.fleet.verify import Subject, verify
+from bridge.fleet.verify import Subject, direct, verify
 from bridge.fleet.verify import counted as counting
 from bridge.fleet.verify import gateway as gateways
 from bridge.fleet.verify.result import FAILED, OK, SKIPPED
@@ -433,3 +433,8 @@ def test_nothing_to_verify_is_no_success(check):
     verdict = verify(Subject("embedded", fleet, Environment({}), Urls("http://127.0.0.1:1", "http://127.0.0.1:1"), []))
 
     assert not verdict.is_ok
+
+
+@pytest.mark.parametrize("isolation, patience", [("principal", direct.START), ("session", direct.START), ("shared", direct.TALK)])
+def test_who_gets_a_child_of_its_own_is_given_the_time_to_start_it(isolation, patience):
+    assert direct._patience(Stanza(name="it", command=["it"], bridge={"isolation": isolation})) == patience

@@ -296,12 +296,13 @@ def wants_a_browser(seen: Seen) -> bool:
 
 
 def browser(seen: Seen) -> list[str]:
-    """The Debian package of the browser that it does not find, or whose absence calls complain of where its code starts one."""
+    """The Debian package of the browser that it does not find; or of the one that its code starts, where calls complain of that, or all fail."""
     driver = re.search(A_DRIVER, _said(seen), re.IGNORECASE)
     if wants_a_browser(seen):
         return ["chromium-driver" if driver else seen.report["drives"] or "chromium-headless-shell"]
-    complains = any(re.search("browser|driver", call["complaint"], re.IGNORECASE) for call in seen.report["calls"])
-    return [seen.report["drives"]] if seen.report["drives"] and complains else []
+    complaints = [call["complaint"] for call in seen.report["calls"]]
+    misses = all(complaints) or any(re.search("browser|driver", one, re.IGNORECASE) for one in complaints)
+    return [seen.report["drives"]] if seen.report["drives"] and complaints and misses else []
 
 
 def wants_an_engine(seen: Seen) -> bool:

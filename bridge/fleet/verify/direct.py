@@ -121,7 +121,7 @@ def _why(said: Response) -> str:
 
 async def _talk(stanza: Stanza, endpoint: Endpoint, headers: dict[str, str], first: Facts | None) -> tuple[Hop, Facts | None]:
     """Handshake and lists on one transport; they must be the same as on the first."""
-    visited: Visit[Facts] = await patient_visit(endpoint, headers, TALK, survey)
+    visited: Visit[Facts] = await patient_visit(endpoint, headers, _patience(stanza), survey)
     facts = visited.said
     if visited.failure or facts is None:
         return Hop(endpoint.transport, FAILED, reason(visited), _advice(stanza, reason(visited))), first
@@ -152,7 +152,7 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
     endpoint = endpoints(stanza, report.url)[0]
     if endpoint.transport != "streamable-http":
         return Hop("modern", NONE, "that era has no HTTP+SSE")
-    visited: Visit[Facts] = await patient_visit(replace(endpoint, era="modern"), headers, TALK, survey)
+    visited: Visit[Facts] = await patient_visit(replace(endpoint, era="modern"), headers, _patience(stanza), survey)
     facts = visited.said
     if visited.failure or facts is None:
         return Hop("modern", FAILED, reason(visited), _advice(stanza, reason(visited)))
@@ -165,6 +165,11 @@ async def _talk_without_handshake(stanza: Stanza, report: Report, headers: dict[
             f"mcp-bridge inspect --era both {report.url}",
         )
     return Hop("modern", OK, f"{facts.revision}, {len(tools)} tools", seconds=visited.milliseconds / 1000)
+
+
+def _patience(stanza: Stanza) -> float:
+    """Who gets a child of its own waits until that has started."""
+    return START if stanza.bridge.get("isolation") in ("session", "principal") else TALK
 
 
 async def patient_visit(
