@@ -142,8 +142,8 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
             raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'{perhaps}")
         return draft
     program = executable(package, about.programs)
-    if len(about.programs) > 1:
-        notes.append(f"{package} installs {', '.join(about.programs)}: {program} was taken")
+    if len({*about.programs}) > 1:
+        notes.append(f"{package} installs {', '.join(dict.fromkeys(about.programs))}: {program} was taken")
     return replace(draft, command=_command(draft.command, program, about.programs))
 
 

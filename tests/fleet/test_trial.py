@@ -1799,6 +1799,8 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     assert needs.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
     assert dead.notes[0] == "it did not start without a real X_URL: it wants to reach that at its start"
     assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
+    choice = {"description": "upload a local file, or list", "enum": ["upload", "list"]}
+    assert needs.paths([tool("files", properties={"action": choice})], surely=True) == ""
 
 
 @pytest.mark.parametrize(

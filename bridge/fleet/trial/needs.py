@@ -337,6 +337,8 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
         schema = tool.get("inputSchema")
         properties = schema.get("properties") if isinstance(schema, dict) else None
         for name, one in properties.items() if isinstance(properties, dict) else ():
+            if isinstance(one, dict) and "enum" in one:  # which only speaks of them
+                continue
             about = one.get("description") if isinstance(one, dict) else ""
             if name_says.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()) or about_says.search(str(about)):
                 return f"{name} of {tool.get('name')}"
