@@ -27,6 +27,7 @@ PATIENCE = 120
 PULL_PATIENCE = 300
 # In one line, and no option: it becomes a line of a file of requirements, in which uv reads those and fills in variables of this machine.
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]*\])?[A-Za-z0-9.,<>=!~*+ ()_-]*")
+RUN_AS_ONE = re.compile(r"""^if __name__ == ["']__main__["']""", re.MULTILINE)
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
 
 
@@ -68,31 +69,17 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
 def look_at_pypi(package: str, build: bool = False) -> About:
     """Unpack it alone, as an image would have it, and see which programs it brings: entry points, scripts and executables
     alike. A wheel's code does not run; what is built is built in a container, where there is Docker. Raises UsageError."""
-    is_empty = False
+    is_empty, command = False, tuple[str, ...]()
     try:
         if build and contained.is_there():
             said = contained.run(["python", "-c", _LOOK, package], PATIENCE)
             metadata, programs = json.loads(said[said.index(_FOUND) + len(_FOUND) :])
         else:
             with tempfile.TemporaryDirectory() as folder:
-                run(
-                    [
-                        *packages.uv(),
-                        "pip",
-                        "install",
-                        "--no-deps",
-                        *["--only-binary", ":all:"] * (not build),
-                        "--python-version",
-                        PYTHON,
-                        "--target",
-                        folder,
-                        package,
-                    ],
-                    PATIENCE,
-                    env=packages.trusting(),
-                )
+                unpack(package, Path(folder), build=build)
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
+                command = _module(Path(folder)) if not programs else ()
                 is_empty = not any(one.is_file() for one in Path(folder).rglob("[!.]*") if path.parent not in one.parents)
     except Failed as error:
         if not build and has_no_wheel(error.printed):
@@ -100,7 +87,25 @@ def look_at_pypi(package: str, build: bool = False) -> About:
         raise UsageError(f"{package}: it cannot be had for Python {PYTHON}: {error.reason}") from None
     about = HeaderParser().parsestr(metadata)
     brings = tuple(one for one in about.get_all("Requires-Dist") or () if "extra ==" not in one) if is_empty else ()
-    return About(package, sorted(programs), about.get("Summary") or "", is_empty=is_empty, brings=brings)
+    return About(package, sorted(programs), about.get("Summary") or "", command=command, is_empty=is_empty, brings=brings)
+
+
+def unpack(package: str, folder: Path, python: str = PYTHON, build: bool = False) -> None:
+    """It alone, without what it uses; nothing of a wheel runs. Raises Failed."""
+    binary = ["--only-binary", ":all:"] * (not build)
+    words = [*packages.uv(), "pip", "install", "--no-deps", *binary, "--python-version", python, "--target", str(folder), package]
+    run(words, PATIENCE, env=packages.trusting())
+
+
+def _module(folder: Path) -> tuple[str, ...]:
+    """How the one module of it is run that can be; of one without `__main__` that which is called like a server."""
+    modules = [path.parent.name for path in folder.glob("*/__main__.py")]
+    if not modules:
+        named = (path for name in ("server", "main") for path in folder.glob(f"*/{name}.py"))
+        modules = [
+            f"{path.parent.name}.{path.stem}" for path in named if RUN_AS_ONE.search(path.read_text(encoding="utf-8", errors="replace"))
+        ]
+    return ("python", "-m", modules[0]) if len(modules) == 1 else ()
 
 
 _FOUND = "what was found: "

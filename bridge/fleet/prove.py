@@ -5,13 +5,17 @@ again, and stays with the reason beside it. All of it comes from what was seen a
 """
 
 import re
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
+from pathlib import Path
 
-from bridge.fleet import eras, notes, secret_values
+from bridge.fleet import eras, notes, origins, secret_values
 from bridge.fleet.draft import Draft, comment, references
+from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.mends import (
     A_FEW,
@@ -42,8 +46,8 @@ from bridge.fleet.publishers import is_here, with_published
 from bridge.fleet.sdks import with_sdks
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import findings, needs
-from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, placeholder_host
-from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, of_files, placeholder_host
+from bridge.fleet.trial.container import Seen, own_package
 from bridge.fleet.trial.witness import slowness
 from bridge.settings import UsageError
 
@@ -100,7 +104,7 @@ def proved(
                 draft = replace(draft, apt=(*draft.apt, *headers))
                 continue
             if bare is None:
-                return Proof(draft, notes=[f"not tried: {why}"])
+                return Proof(_by_its_files(draft, check, asked), notes=[f"not tried: {why}"])
             draft, bare = replace(bare, why=bare.why | {"build" if draft.build else "apt": str(why)}), None
             continue
         base, words = draft, needs.last_words(seen)
@@ -113,6 +117,23 @@ def proved(
             draft = lock(other)
         except CannotLock:
             words = None
+
+
+def _by_its_files(draft: Draft, check: Callable[[Draft], Stanza], asked: Collection[str]) -> Draft:
+    """What its publisher says and its code asks, where no image of it can be had."""
+    if asked or draft.secrets or draft.env or "pypi" not in draft.source:
+        return draft
+    stanza = check(draft)
+    with tempfile.TemporaryDirectory() as folder, suppress(Failed, NotTried, OSError):
+        origins.unpack(stanza.pypi[0], Path(folder, f"lib/python{stanza.python}/site-packages"), stanza.python)
+        seen = of_files(own_package(stanza), Path(folder))
+        better = with_sdks(with_published(draft, seen), [one["name"] for one in seen.report["published"] if one["shown"]])
+        asks = ", ".join(seen.report["speaks_to"][:3])
+        why = f"its code asks {asks}" if asks else f"it may be given {notes.named(better.optional)}" if better.optional else ""
+        if why and not better.talks:
+            better = replace(better, egress=True, why=better.why | {"egress": f"{why}: false if that is inside the fleet"})
+        return better if _may_be(check, better) else draft
+    return draft
 
 
 def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:

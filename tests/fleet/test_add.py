@@ -701,6 +701,30 @@ def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words
         add.Adding(project, trial=False).one("pypi", Asked("other", "requests", tuple(words)))
 
 
+@pytest.mark.parametrize(
+    "files, command",
+    [
+        (["it/__main__.py", "it/server.py"], ("python", "-m", "it")),
+        (["it/server.py", "it/tools.py"], ("python", "-m", "it.server")),
+        (["it/server.py", "it/main.py"], ()),
+        (["it/tools.py"], ()),
+    ],
+)
+def test_a_package_of_python_without_a_program_is_run_as_its_module(project, monkeypatch, tmp_path, files, command):
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("if __name__ == '__main__':\n    main()\n")
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda *_: "it==1.0")
+    monkeypatch.setattr(origins, "look_at_pypi", lambda *_: origins.About("it==1.0", [], "It", command=command))
+    monkeypatch.setattr(add.lock, "lock", lambda *_: None)
+
+    assert origins._module(tmp_path) == command
+    if command:
+        made = add.Adding(project, trial=False).one("pypi", Asked("it", "it", ("--x",)))
+        assert tuple(read_stanza(made.path).command) == (*command, "--x")
+        assert f"`{' '.join(command)}` was taken" in made.notes[0]
+
+
 def test_an_empty_package_stands_for_the_one_that_it_requires(project, monkeypatch):
     alias = origins.About("old-mcp==2.0", [], "Use new-mcp", is_empty=True, brings=("new-mcp>=2.0",))
     found = {"old-mcp==2.0": alias, "new-mcp==2.1": origins.About("new-mcp==2.1", ["new-mcp"], "It")}

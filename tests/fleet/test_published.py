@@ -481,7 +481,7 @@ def test_keys_that_are_only_told_count_where_its_code_reads_them_or_they_are_cal
 
 def test_an_example_of_an_env_is_read(tmp_path, monkeypatch):
     (tmp_path / ".env.example").write_text("# Required\nSITE_KEY=\n")
-    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / ".env.example"])
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / ".env.example"])
 
     assert [(one["name"], one["needed"]) for one in witness.variables("it").published] == [("SITE_KEY", True)]
 
@@ -497,7 +497,7 @@ def test_an_example_of_an_env_is_read(tmp_path, monkeypatch):
 def test_what_a_readme_shows_does_not_count_where_the_code_takes_it_from_elsewhere(tmp_path, monkeypatch, code, names):
     (tmp_path / "it.js").write_text(code)
     (tmp_path / "README.md").write_text(shown({"SITE_KEY": "<key>"}))
-    monkeypatch.setattr(witness, "_files", lambda _: sorted(tmp_path.iterdir()))
+    monkeypatch.setattr(witness, "_files", lambda *_: sorted(tmp_path.iterdir()))
 
     assert [one["name"] for one in witness.variables("@me/site-mcp").published] == names
 

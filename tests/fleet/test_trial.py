@@ -515,6 +515,34 @@ def test_a_key_that_only_some_calls_want_is_optional():
     assert (every.secrets, every.optional) == (("SITE_KEY",), ())
 
 
+@pytest.mark.parametrize("tool, optional", [("testConnection", ()), ("health_check", ()), ("read_notes", ("SITE_KEY",))])
+def test_a_key_without_which_a_server_only_says_that_it_lives_is_needed(tool, optional):
+    it = seen(made(tool), made("list_pages", "Not configured! Please set SITE_KEY"))
+
+    draft = mends.with_variables(Draft("it"), it)
+
+    assert (draft.secrets, draft.optional) == (("SITE_KEY",), optional)
+
+
+def test_what_a_package_s_files_say_is_taken_where_no_image_of_it_can_be_had(monkeypatch, tmp_path):
+    def unpack(package, folder, python):
+        code, about = folder / "it", folder / "it-1.0.dist-info"
+        code.mkdir(parents=True)
+        about.mkdir()
+        (code / "server.py").write_text("import httpx\nkey = os.environ['SITE_KEY']\nhttpx.get('https://api.site.io/x')\n")
+        config = {"mcpServers": {"it": {"command": "uvx", "args": ["it"], "env": {"SITE_KEY": "<key>"}}}}
+        (about / "METADATA").write_text(f"Name: it\nVersion: 1.0\n\n{json.dumps(config)}\n")
+        (about / "RECORD").write_text("it/server.py,,\nit-1.0.dist-info/METADATA,,\n")
+
+    monkeypatch.setattr(prove.origins, "unpack", unpack)
+    draft = Draft("it", {"pypi": "it==1.0"}, ("it",), python="3.12")
+
+    read = prove._by_its_files(draft, add._checked, ())
+
+    assert (read.secrets, read.optional, read.talks) == (("SITE_KEY",), (), True)
+    assert prove._by_its_files(draft, add._checked, {"SITE_KEY"}) == draft  # an operator who says what he sets knows what he needs
+
+
 def test_a_key_that_is_called_like_the_package_is_its_own_wherever_that_stands():
     read = ["DEFAULT_HF_TOKEN", "LOGGING_HF_TOKEN", "STRICT_TOKEN", "PAGE_PASSWORD", "NPM_TOKEN"]
     draft = mends.with_variables(Draft("it", {"npm": "@me/hf-mcp-server@1.0"}), seen(made("look"), reads=read))
@@ -803,7 +831,7 @@ def test_what_its_readme_names_is_a_variable_where_its_code_uses_it_and_names_of
 ):
     (tmp_path / file).write_text(code)
     (tmp_path / "README.md").write_text(readme)
-    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / file, tmp_path / "README.md"])
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
     found = witness.variables("it")
 
@@ -824,7 +852,7 @@ def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, mo
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(witness, "SERVER", tmp_path)
-    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / name for name in files if name.startswith("package/")])
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / name for name in files if name.startswith("package/")])
 
     found = witness.variables("it")
 
@@ -866,7 +894,7 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
 
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
-    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / "it.py"])
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py"])
 
     assert witness.variables("it").speaks_to == []
 
@@ -883,7 +911,7 @@ def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
 def test_a_program_by_which_one_gets_it_or_that_a_test_starts_is_none_that_it_starts(tmp_path, monkeypatch, file, readme, starts):
     (tmp_path / file).write_text("execSync('git diff')")
     (tmp_path / "README.md").write_text(readme)
-    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / file, tmp_path / "README.md"])
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
     assert witness.variables("it").starts == starts
 
@@ -2131,7 +2159,7 @@ def test_a_key_that_is_demanded_as_an_option_is_given_by_the_variable_that_its_c
 def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch, code, options):
     file = tmp_path / "it.py"
     file.write_text(code)
-    monkeypatch.setattr(witness, "_files", lambda _: [file])
+    monkeypatch.setattr(witness, "_files", lambda *_: [file])
 
     assert witness.variables("it").options == options
 
@@ -2268,7 +2296,7 @@ def test_whose_code_starts_a_browser_and_whose_calls_miss_one_gets_that(complain
 )
 def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):
     (tmp_path / "it.py").write_text(code)
-    monkeypatch.setattr(witness, "_files", lambda _: [tmp_path / "it.py"])
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py"])
 
     assert witness.variables("it").drives == drives
 

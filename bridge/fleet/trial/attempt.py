@@ -189,6 +189,11 @@ def _on_this_machine(project: Project, stanza: Stanza, values: dict[str, str], s
         return Seen(without_values(report, secrets, f"{folder}/home/{stanza.name}"), [])
 
 
+def of_files(package: str, root: Path) -> Seen:
+    """What the files of a package say, without a start of it and on this machine: `root` is laid out as an image has it. Raises NotTried."""
+    return Seen(_witness({"command": [], "environment": {}, "cwd": "/", "places": [], "calls": [], "package": package, "root": str(root)}))
+
+
 def _witness(wish: Wish) -> Report:
     """Its environment is not ours: what a child inherits, and what the stanza says."""
     patience = SLOWEST * (START + CALL) + WHOLE

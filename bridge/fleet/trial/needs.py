@@ -9,7 +9,7 @@ from bridge.fleet.draft import holds_secret
 from bridge.fleet.engines.reason import BAD
 from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
-from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK
+from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK, with_underscores
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.witness import AN_ERROR, LISTENING, NAMED
 
@@ -49,6 +49,7 @@ NATIVE = re.compile(
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
 PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
+ONLY_LIVES = re.compile(r"(^|_)(ping|echo|hello|version|test_connection|(server_)?(health|status)(_check)?)$", re.IGNORECASE)
 OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TENANT|PROJECT|DATABASE|DB|DOMAIN")
 A_LOGIN = re.compile(
     r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
@@ -387,8 +388,10 @@ def last_words(seen: Seen) -> str:
 
 
 def _all_failed(seen: Seen) -> bool:
+    """All but those that would say no more than that it lives, where there are others."""
     calls = seen.report["calls"]
-    return bool(calls) and all(call["complaint"] for call in calls)
+    telling = [call for call in calls if not ONLY_LIVES.search(with_underscores(call["tool"]))] or calls
+    return bool(telling) and all(call["complaint"] for call in telling)
 
 
 def _lines_of_its_end(seen: Seen) -> list[str]:

@@ -128,6 +128,7 @@ class Wish(TypedDict):
     calls: list[dict[str, Any]] | None  # fields of `Call`; None: as `planned`
     package: NotRequired[str]
     files: NotRequired[dict[str, str]]  # secrets that are files: the path and what stands there
+    root: NotRequired[str]  # where the package is, if not where images have it
 
 
 class Made(TypedDict):
@@ -231,7 +232,7 @@ async def watch(wish: Wish) -> Report:
         openai=False,
     )
     report, written = _nothing_yet(), Written(wish["places"])
-    report.update(variables(wish.get("package", ""))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
+    report.update(variables(wish.get("package", ""), Path(wish.get("root", SERVER)))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
 
     if not wish["command"]:
         return report  # only what its files say
@@ -362,7 +363,7 @@ class Variables(NamedTuple):
     drives: str
 
 
-def variables(package: str) -> Variables:
+def variables(package: str, root: Path | None = None) -> Variables:
     """The variables that the code of a package asks for (of its own files, and not of what it uses), which of them its README names, and with
     which arguments that shows it. What the README names counts as asked for, too, where the code hands it to a function, or has its prefix,
     where it stands in an executable, or a client's configuration has it; but not the names of an example (SITE_LONDON_HOST), where the code has a pattern for them.
@@ -377,7 +378,7 @@ def variables(package: str) -> Variables:
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
     drives: list[str] = []
-    own = _files(package)
+    own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     for path in sources:
         code = _code(path)
@@ -536,11 +537,11 @@ def asked_for(code: str) -> set[str]:
     return found
 
 
-def _files(package: str) -> list[Path]:
+def _files(package: str, root: Path) -> list[Path]:
     """The files of a package; of npm with those of the packages that bring its executable for one kind of machine."""
     if not package:
         return []
-    node = SERVER / "node_modules" / package
+    node = root / "node_modules" / package
     if node.is_dir():
         return [
             path
@@ -548,7 +549,7 @@ def _files(package: str) -> list[Path]:
             for path in folder.rglob("*")
             if path.is_file() and "node_modules" not in path.relative_to(folder).parts
         ]
-    places = [str(place) for place in (SERVER / "lib").glob("python*/site-packages")]
+    places = [str(place) for place in (root / "lib").glob("python*/site-packages")]
     same = next(
         (one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()),
         None,
