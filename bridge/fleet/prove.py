@@ -40,7 +40,8 @@ from bridge.fleet.mends import (
     with_variables,
     without_stdio,
 )
-from bridge.fleet.parts import BROWSERS
+from bridge.fleet.origins import look_at_npm
+from bridge.fleet.parts import BROWSERS, listed
 from bridge.fleet.project import Project
 from bridge.fleet.publishers import is_here, with_published
 from bridge.fleet.sdks import with_sdks
@@ -87,8 +88,10 @@ def proved(
                 draft, seen = _mended(table, draft, values, check)
                 in_vain = tried & {*needs.perhaps_of_debian(seen), *(BROWSERS if needs.wants_a_browser(seen) else ())}
                 draft = replace(draft, apt=tuple(one for one in draft.apt if one not in in_vain))
+                if bare and bare.source != draft.source and needs.programs(seen):
+                    draft = lock(replace(draft, source=bare.source))  # that did not bring it
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
-                    bare, draft = draft, more
+                    bare, draft = draft, more if more.source == draft.source else _locked(more, draft, lock)
                     continue
                 if not seen.report["started"] and words == needs.last_words(seen):
                     draft = lock(base)  # that was not it
@@ -136,10 +139,34 @@ def _by_its_files(draft: Draft, check: Callable[[Draft], Stanza], asked: Collect
     return draft
 
 
+def _locked(draft: Draft, without: Draft, lock: Callable[[Draft], Draft]) -> Draft:
+    try:
+        return lock(draft)
+    except CannotLock:
+        return lock(without)
+
+
+def _with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
+    """With the package of npm that its README has installed besides, where that brings a program which it does not find."""
+    absent = set(needs.programs(seen)) if "npm" in draft.source else set()
+    for name in seen.report["installs"] if absent else []:
+        if name in tried:
+            continue
+        tried.add(name)
+        with suppress(UsageError):
+            about = look_at_npm(name)
+            if brought := absent & {*about.programs}:
+                tell(f"{draft.name}: it looks for {', '.join(brought)}, which its README installs with {name}; trying that")
+                return replace(draft, source={"npm": [*listed(draft.source["npm"]), about.package]})
+    return None
+
+
 def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
     """With the programs that it looks for, a link for what it writes in its package, or with its native add-ons compiled; None if it is not that, or was tried."""
     if seen.report["platform"]:  # of which no image has it
         return None
+    if more := _with_its_package(draft, seen, tried):
+        return more
     wanted = [*needs.debian_packages(needs.programs(seen)), *needs.libraries(seen), *needs.browser(seen)]
     packages = [one for one in wanted or needs.perhaps_of_debian(seen) if one not in {*draft.apt, *tried}]
     addon = needs.native_addon(seen) if "npm" in draft.source and not draft.build else ""

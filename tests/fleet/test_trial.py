@@ -15,7 +15,7 @@ import anyio
 import pytest
 import yaml
 
-from bridge.fleet import add, eras, lock, mends, notes, prove
+from bridge.fleet import add, eras, lock, mends, notes, origins, prove
 from bridge.fleet.draft import MANY_BYTES, Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.sdks import with_sdks
@@ -63,6 +63,7 @@ def seen(
     shown=(),
     patterns=(),
     published=(),
+    installs=(),
     program="",
     login="",
     browser="",
@@ -90,6 +91,7 @@ def seen(
         "shown": list(shown),
         "patterns": list(patterns),
         "published": list(published),
+        "installs": list(installs),
         "program": program,
         "login": login,
         "browser": browser,
@@ -1302,6 +1304,35 @@ def test_an_image_gets_what_was_looked_for_once():
     assert prove._with_more_in_its_image(draft, absent, tried) is None
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
+
+
+@pytest.mark.parametrize("is_it, source", [(True, ["it@1.0.0", "@they/site-cli@2.0.0"]), (False, "it@1.0.0")])
+def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and_stays_if_it_is_there_then(monkeypatch, is_it, source):
+    readme = "npm install -g it\n```\nnpm i -g @they/site-cli@latest\n```"
+    absent = seen(made("look", "spawn site ENOENT"), installs=[one for one in published.installs(readme) if one != "it"])
+    locked = []
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(seen(made("look")) if is_it and len(stanza.npm) == 2 else absent)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(prove, "look_at_npm", lambda name: origins.About(f"{name}@2.0.0", ["site"]))
+
+    proof = prove.proved(
+        None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: locked.append(draft) or draft
+    )
+
+    assert proof.draft.source["npm"] == source
+    assert [one.source["npm"] for one in locked] == [["it@1.0.0", "@they/site-cli@2.0.0"], *([] if is_it else ["it@1.0.0"])]
+    assert prove._with_its_package(Draft("it", {"pypi": "it==1"}), absent, set()) is None
+
+
+def test_of_one_whose_calls_all_fail_for_want_of_a_program_nobody_knows_whom_they_ask():
+    egress = findings.egress(seen(made("look", "spawn site-cli ENOENT")), False)
+
+    assert not egress.allowed and egress.why.startswith("without site-cli all its calls fail, so nobody knows whom they ask")
+    assert "none tried" in findings.egress(seen(made("look", "spawn site-cli ENOENT"), made("list")), False).why
 
 
 @pytest.mark.parametrize("is_it, apt", [(True, ["shelllint"]), (False, [])])

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.fleet.egress import PORTS, allowed
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, with_underscores
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import PATH, wants_a_browser, wants_an_engine, wants_login, wants_somebody
+from bridge.fleet.trial.needs import PATH, programs, wants_a_browser, wants_an_engine, wants_login, wants_somebody
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -126,6 +126,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         return Egress(bool(asks), f"it did not start, {about}")
     if not report["calls"]:
         return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
+    if (absent := programs(seen)) and not any(map(_works, report["calls"])):
+        about = f"without {', '.join(absent[:3])} all its calls fail, so nobody knows whom they ask"
+        return Egress(False, f"{about}: true if that is somebody beyond the fleet's own network{tried}", hosts)
     guesses = sum(not (call["said"] or any(map(PATH.search, call["arguments"]))) for call in report["calls"])  # files are here
     doubt = f" ({guesses} of them with guesses, which may have been refused: true if they reach beyond)" if guesses and not tried else ""
     return Egress(

@@ -106,6 +106,8 @@ A_SIDE_WAY = re.compile(
 # Commands by which a person logs in, and what is kept of that.
 SURELY_BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
 BY_HAND = re.compile(rf"{SURELY_BY_HAND.pattern}|setup|init|configure", re.IGNORECASE)
+INSTALLS = re.compile(r"\b(?:npm (?:i|install|add)|pnpm add) (?:-g|--global) (@?[a-z0-9][\w./-]*(?:@[\w.-]+)?)")
+MOST_INSTALLED = 3
 A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
@@ -298,6 +300,12 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
     if (word := said.of(name)) is not None:
         return word and not (lead.whole and lead.values)  # in a table of all that there is, some are for another mode
     return False if any(name in shown.values for shown in every) else None
+
+
+def installs(readme: str) -> list[str]:
+    """The packages of npm that its README has installed for all programs, as those that it starts are."""
+    found = INSTALLS.findall(readme[:LONGEST])
+    return list(dict.fromkeys(re.sub(r"(?<=.)@[^/]*$", "", one) for one in found))[:MOST_INSTALLED]
 
 
 def program(readme: str, programs: Collection[str]) -> str:

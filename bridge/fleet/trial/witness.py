@@ -161,6 +161,7 @@ class Report(TypedDict):
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
+    installs: list[str]  # the packages of npm that its README has installed besides
     program: str  # which of several of its programs is the server, as its README has it
     login: str  # the command by which a person logs in, as its README has it
     browser: str  # what its README says of a login for which it opens a browser
@@ -190,6 +191,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         shown=[],
         patterns=[],
         published=[],
+        installs=[],
         program="",
         login="",
         browser="",
@@ -350,6 +352,7 @@ class Variables(NamedTuple):
     shown: list[list[str]]
     patterns: list[str]
     published: list[Variable]
+    installs: list[str]
     program: str
     login: str
     browser: str
@@ -416,6 +419,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         shown_arguments(readme, package),
         sorted(shown_patterns),
         said,
+        [one for one in published.installs(readme) if one != package],
         published.program(readme, programs),
         published.login(readme, [package, *programs]),
         published.browser(readme),
