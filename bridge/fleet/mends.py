@@ -75,6 +75,8 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return draft
     if not seen.report["speaks_mcp"]:  # no command of it is a server
         return draft
+    if "npm" in draft.source and "Exec format error" in seen.report["why_not"]:  # a script that does not say by what it is run
+        return replace(draft, command=("node", f"/opt/server/node_modules/.bin/{draft.command[0]}", *draft.command[1:]))
     program = seen.report["program"]
     if program and len(draft.command) == 1 and draft.command[0] != program:
         return replace(draft, command=(program,))
@@ -199,6 +201,9 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     draft = replace(draft, optional=tuple(name for name in draft.optional if name not in needed))
     there = {*draft.env, *draft.secrets}
     needed = [name for name in needed if name not in there]
+    firsts = {name.partition("_")[0] for name in needed if holds_secret(name)}
+    wrong = [name for name in draft.secrets if name in seen.report["misspelt"] and name.partition("_")[0] in firsts]
+    draft = replace(draft, secrets=tuple(name for name in draft.secrets if name not in wrong))  # its README has another name for that
     named, all_failed = needs.missing_for_calls(seen)
     advice = {one["name"] for one in seen.report["published"] if one["needed"] is False and not holds_secret(one["name"])}
     wished = [name for name in named if name not in {*there, *needed, *advice}]

@@ -63,6 +63,7 @@ def seen(
     shown=(),
     patterns=(),
     published=(),
+    misspelt=(),
     installs=(),
     program="",
     login="",
@@ -91,6 +92,7 @@ def seen(
         "shown": list(shown),
         "patterns": list(patterns),
         "published": list(published),
+        "misspelt": list(misspelt),
         "installs": list(installs),
         "program": program,
         "login": login,
@@ -1304,6 +1306,29 @@ def test_an_image_gets_what_was_looked_for_once():
     assert prove._with_more_in_its_image(draft, absent, tried) is None
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
+
+
+def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks_for(tmp_path, monkeypatch):
+    (tmp_path / "it.js").write_text("const key = process.env.SITE_API_KEY; if (!key) throw new Error('SITE_API_KEY is required')")
+    (tmp_path / "README.md").write_text(
+        '{"mcpServers": {"it": {"command": "npx", "args": ["it"], "env": {"SITE_KEY": "x", "SITE_API_KEY": "x"}}}}'
+    )
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
+    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    report = witness.variables("it")
+    ended = seen(words=["Error: SITE_API_KEY is required"], started=0.0, misspelt=report.misspelt)
+
+    assert report.misspelt == ["SITE_KEY"]
+    assert mends.with_variables(Draft("it", secrets=("SITE_KEY", "OTHER_KEY")), ended).secrets == ("OTHER_KEY", "SITE_API_KEY")
+    assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), seen(made("look"), misspelt=["SITE_KEY"])).secrets == ("SITE_KEY",)
+
+
+def test_a_script_of_npm_that_does_not_say_by_what_it_is_run_is_run_by_node():
+    ended = seen(why_not="cannot start it: Exec format error", started=0.0)
+
+    command = mends.with_options(Draft("it", {"npm": "it@1"}, ("it", "--x")), ended).command
+    assert command == ("node", "/opt/server/node_modules/.bin/it", "--x")
+    assert mends.with_options(Draft("it", {"pypi": "it==1"}, ("it",)), ended).command == ("it",)
 
 
 @pytest.mark.parametrize("is_it, source", [(True, ["it@1.0.0", "@they/site-cli@2.0.0"]), (False, "it@1.0.0")])

@@ -161,6 +161,7 @@ class Report(TypedDict):
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
+    misspelt: list[str]  # the variables that its README has everybody set, and no code spells
     installs: list[str]  # the packages of npm that its README has installed besides
     program: str  # which of several of its programs is the server, as its README has it
     login: str  # the command by which a person logs in, as its README has it
@@ -191,6 +192,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         shown=[],
         patterns=[],
         published=[],
+        misspelt=[],
         installs=[],
         program="",
         login="",
@@ -352,6 +354,7 @@ class Variables(NamedTuple):
     shown: list[list[str]]
     patterns: list[str]
     published: list[Variable]
+    misspelt: list[str]
     installs: list[str]
     program: str
     login: str
@@ -403,9 +406,10 @@ def variables(package: str, root: Path | None = None) -> Variables:
     environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
     described = next((_text(path) for path in own if path.name == "server.json"), "")
     said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
-    foreign = {one["name"] for one in said if not (one["needed"] or one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
-    foreign -= _spelt(foreign, sources, own) if foreign else set()
-    said = [one for one in said if one["name"] not in foreign]
+    absent = {one["name"] for one in said if not (one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
+    absent -= _spelt(absent, sources, own) if absent else set()
+    misspelt = sorted(one["name"] for one in said if one["name"] in absent and one["needed"])
+    said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
     unread = named - found - examples
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
@@ -419,6 +423,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         shown_arguments(readme, package),
         sorted(shown_patterns),
         said,
+        misspelt,
         [one for one in published.installs(readme) if one != package],
         published.program(readme, programs),
         published.login(readme, [package, *programs]),
