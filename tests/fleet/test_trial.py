@@ -2342,12 +2342,14 @@ def test_whose_code_starts_a_browser_and_whose_calls_miss_one_gets_that(complain
 @pytest.mark.parametrize(
     "code, drives",
     [
-        ("this.browser = await puppeteer.launch({headless: true})", "chromium-headless-shell"),
-        ("const b = await chromium.launchPersistentContext(dir)", "chromium-headless-shell"),
-        ("browser = await p.chromium.launch(headless=True)", "chromium-headless-shell"),
+        ("import puppeteer from 'puppeteer'; b = await puppeteer.launch({headless: true})", "chromium-headless-shell"),
+        ("import {chromium} from 'playwright'; b = await chromium.launchPersistentContext(dir)", "chromium-headless-shell"),
+        ("from playwright.async_api import x\nb = await getattr(p, kind).launch(headless=True)", "chromium-headless-shell"),
+        ("import {connect} from 'puppeteer-real'; connect(process.env.CHROME_PATH)", "chromium-headless-shell"),
+        ("import rocket; rocket.launch()", ""),
         ("driver = webdriver.Chrome(options=options)", "chromium-driver"),
         ("new Builder().forBrowser('chrome')", "chromium-driver"),
-        ("await chromium.connectOverCDP(url)", ""),
+        ("import {chromium} from 'playwright'; await chromium.connectOverCDP(url)", ""),
     ],
 )
 def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):

@@ -59,10 +59,10 @@ OPTION = re.compile(
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
 )
-# How code starts a browser: Selenium by a driver, the others by itself.
-DRIVES = re.compile(
-    r"(?P<by_a_driver>\bwebdriver\.Chrome\(|\.forBrowser\()|\b(?:puppeteer|chromium|chromeLauncher|browserType)\.launch(?:PersistentContext|_persistent_context)?\("
-)
+# How code starts a browser: Selenium by a driver, the others by themselves.
+DRIVER = re.compile(r"\bwebdriver\.Chrome\(|\.forBrowser\(")
+LAUNCHER = re.compile(r"\b(?:playwright|puppeteer|patchright|chrome-launcher)\b")
+LAUNCHES = re.compile(r"\.launch(?:PersistentContext|_persistent_context)?\(|\b(?:CHROME_PATH|CHROME_BIN|PUPPETEER_EXECUTABLE_PATH)\b")
 A_PROGRAM = re.compile(r"(?<![\w/.@+-])[a-z][\w+-]*(?![\w/@+-]|\.\w)")  # in prose
 CLIENT = re.compile(
     r"\bfetch\(|\baxios\b|\bgot[.(]|\bundici\b|\b(?:https?|request)\.(?:get|request|post)\(|\brequests\.|\bhttpx\b|\baiohttp\b|\burlopen\b|\burllib3\b|\bfeedparser\b"
@@ -395,7 +395,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
-        drives += ["chromium-driver" if found["by_a_driver"] else "chromium-headless-shell" for found in DRIVES.finditer(code)]
+        drives += ["chromium-driver"] * bool(DRIVER.search(code))
+        drives += ["chromium-headless-shell"] * bool(LAUNCHER.search(code) and LAUNCHES.search(code))
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
