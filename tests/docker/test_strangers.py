@@ -180,6 +180,19 @@ STRANGERS = {
         {"pypi": "cnb-rs-mcp==1.3.0", "command": "cnb-rs-mcp", "egress": True},
         "egress: true: its tool cnb_list_groups tried api.cnb.cool",
     ),
+    # drives a browser, which no package brings
+    "chrome": (
+        ["--npm", "chrome-devtools-mcp@1.11.0"],
+        {
+            "npm": "chrome-devtools-mcp@1.11.0",
+            "apt": ["procps", "chromium-headless-shell"],
+            "command": "chrome-devtools-mcp",
+            "egress": True,
+            "limits": {"memory": "2g", "pids": 512, "shm": "512m"},
+            "smoke": {"tool": "list_pages", "build": True},
+        },
+        "works: list_pages was called",
+    ),
 }
 DEAD = {"redis-js", "kanban", "kube"}  # started, they would end; nothing but another stanza or the internet helps
 DOES_WITHOUT = {"fabric"}  # its smoke call needs none of its optional secrets
@@ -220,7 +233,7 @@ def test_what_is_added_has_a_stanza_that_says_all_that_can_be_known(operator, ad
     stanza = yaml.safe_load((operator.root / "images" / name / "stanza.yaml").read_text())
 
     assert told in added[name]
-    assert stanza.pop("description") and stanza.pop("bridge") == {"isolation": "auto"}
+    assert stanza.pop("description") and stanza.pop("bridge")["isolation"] == ("principal" if "limits" in expected else "auto")
     if name in ONLY_ONLINE:
         stanza.pop("smoke", None)
     assert stanza == expected
