@@ -241,6 +241,8 @@ def test_any_name_becomes_one(name, made):
         ("TOKEN_FILE", False),
         ("SSH_AUTH_SOCK", False),
         ("X_NO_AUTH", False),
+        ("X_REQUIRE_CHAIN_KEY", False),
+        ("X_USE_KEY", False),
         ("MAX_TOKENS", False),
         ("PASSTHROUGH", False),
         ("URL", False),

@@ -896,6 +896,17 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
     assert (found.reads, sorted(found.speaks_to), found.starts) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
 
 
+@pytest.mark.parametrize("starts, hosts", [("", ["api.site.io"]), ("subprocess.run(['node', 'web.js'])", ["api.site.io", "pages.site.io"])])
+def test_the_scripts_of_a_package_of_python_are_for_browsers_unless_it_starts_node(tmp_path, monkeypatch, starts, hosts):
+    place = tmp_path / "site-packages" / "it"
+    place.mkdir(parents=True)
+    (place / "it.py").write_text(f"import httpx, subprocess\n{starts}\nhttpx.get('https://api.site.io/x')\n")
+    (place / "web.js").write_text("fetch('https://pages.site.io/x')")
+    monkeypatch.setattr(witness, "_files", lambda *_: [place / "it.py", place / "web.js"])
+
+    assert witness.variables("it").speaks_to == hosts
+
+
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
     monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py"])
@@ -1016,6 +1027,12 @@ def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_se
     assert mends.with_options(Draft("it", command=("it",)), printed).command == ("it", "--mcp")
     assert needs.last_words(printed) == "it only prints how it is used: its command lacks something"
     assert needs.last_words(seen(words=[*helps, "error: no site"], started=0.0, help=helps)) == "error: no site"
+
+
+def test_a_build_that_has_expired_says_so():
+    words = ["numpy not available, using pure Python", "Early Access Build (v1.0.4) Expired.", "Expiry: 2026-03-25"]
+
+    assert needs.last_words(seen(words=words, started=0.0)) == words[1]
 
 
 def test_what_it_says_of_itself_in_its_help_too_is_why_it_does_not_start():
@@ -2218,6 +2235,23 @@ def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch
     monkeypatch.setattr(witness, "_files", lambda *_: [file])
 
     assert witness.variables("it").options == options
+
+
+@pytest.mark.parametrize(
+    "code, readme, reads",
+    [
+        ('os.getenv("A_TOKEN") or os.environ.get("A_KEY", "")', "", ["A_TOKEN"]),
+        ('os.getenv("A_TOKEN") or os.getenv("A_KEY")', "set A_KEY", ["A_KEY"]),
+        ('os.getenv("A_TOKEN") or os.getenv("A_KEY")', "set A_TOKEN or A_KEY", ["A_KEY", "A_TOKEN"]),
+        ('os.getenv("A_TOKEN"), os.getenv("A_KEY")', "", ["A_KEY", "A_TOKEN"]),
+    ],
+)
+def test_of_variables_of_which_one_is_read_in_the_place_of_the_other_one_counts(tmp_path, monkeypatch, code, readme, reads):
+    (tmp_path / "it.py").write_text(f"import os\nx = {code}\n")
+    (tmp_path / "README.md").write_text(readme)
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
+
+    assert witness.variables("it").reads == reads
 
 
 def test_what_it_demands_as_options_is_given_by_variables_all_at_once():

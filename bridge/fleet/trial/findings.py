@@ -27,6 +27,7 @@ TELEMETRY = re.compile(
     r"^(clients2\.google|(update|clientservices|optimizationguide-pa|safebrowsing|content-autofill)\.googleapis)\.com$|\.gvt1\.com$"
 )
 UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
+FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
@@ -102,7 +103,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if login := report["login"] or report["browser"]:
         return Egress(True, f"its README logs in somewhere: {login}", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
-    keys = ", ".join(optional)
+    keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
         return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
     if not report["started"] and hosts:

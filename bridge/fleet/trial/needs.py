@@ -25,7 +25,7 @@ NO_VARIABLE = re.compile(
 ADVICE = re.compile(
     r"\bto (?:limit|filter|restrict|reduce|narrow|enable|disable|silence|suppress|change|override|customi[sz]e|opt out)\b", re.IGNORECASE
 )
-MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not ", re.IGNORECASE)
+MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
 TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)

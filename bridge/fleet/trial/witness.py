@@ -55,6 +55,14 @@ OPTION = re.compile(
     r"""["'`](?:-\w, ?)?(--[a-z][\w-]+)[^"'`\n]{0,40}["'`](?:(?!["'`]-)[^()]|\((?:[^()]|\([^()]{0,200}\)){0,300}\)){0,400}?"""
     r"""(?:\benvvar\s*=\s*[(\[]?\s*["']|\bgetenv\(\s*["']|\benviron(?:\.get\(|\[)\s*["']|\bprocess\.env\.)([A-Z][A-Z0-9_]{2,})\b"""
 )
+# Two variables of which the second is read where the first has no value.
+_READ = r"""(?:\b(?:getenv|environ\.get)\(\s*["']%s["'](?:\s*,\s*(?:""|''|None))?\s*\)|\bprocess\.env(?:\.%s\b|\[["']%s["']\]))"""
+OR_ELSE = re.compile(
+    _READ.replace("%s", "([A-Z][A-Z0-9_]{2,})")
+    + r"\s*(?:\bor\b|\|\||\?\?)\s*(?:os\.)?(?="
+    + _READ.replace("%s", "([A-Z][A-Z0-9_]{2,})")
+    + ")"
+)
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -63,6 +71,7 @@ STARTS = re.compile(
 DRIVER = re.compile(r"\bwebdriver\.Chrome\(|\.forBrowser\(")
 LAUNCHER = re.compile(r"\b(?:playwright|puppeteer|patchright|chrome-launcher)\b")
 LAUNCHES = re.compile(r"\.launch(?:PersistentContext|_persistent_context)?\(|\b(?:CHROME_PATH|CHROME_BIN|PUPPETEER_EXECUTABLE_PATH)\b")
+STARTS_NODE = re.compile(r"""["'](?:node|npx)["']""")
 A_PROGRAM = re.compile(r"(?<![\w/.@+-])[a-z][\w+-]*(?![\w/@+-]|\.\w)")  # in prose
 CLIENT = re.compile(
     r"\bfetch\(|\baxios\b|\bgot[.(]|\bundici\b|\b(?:https?|request)\.(?:get|request|post)\(|\brequests\.|\bhttpx\b|\baiohttp\b|\burlopen\b|\burllib3\b|\bfeedparser\b"
@@ -383,14 +392,21 @@ def variables(package: str, root: Path | None = None) -> Variables:
     started: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
+    alternatives: set[tuple[str, str]] = set()
     drives: list[str] = []
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
+    if any(
+        "/site-packages/" in str(path) and "/node_modules/" not in str(path) for path in own
+    ):  # its scripts are for browsers, unless it starts Node
+        python = [path for path in sources if path.suffix == ".py"]
+        sources = python if python and not any(STARTS_NODE.search(_text(path)) for path in python) else sources
     for path in sources:
         code = _code(path)
         found.update(asked_for(code))
         spelt.update(NAMED.findall(code))
         options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
+        alternatives.update((one, other) for one, other in (tuple(filter(None, pair)) for pair in OR_ELSE.findall(code)) if one != other)
         perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
@@ -413,6 +429,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
     said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
     unread = named - found - examples
+    found -= {other for one, other in alternatives if one in found and other not in named}
+    found -= {one for one, other in alternatives if other in found and one not in named and other in named}
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
     shown_patterns = {
