@@ -1241,6 +1241,7 @@ def test_a_folder_of_its_usage_becomes_a_volume():
         ('exec: "rg": executable file not found in $PATH', ["ripgrep"]),
         ("/bin/sh: 1: pandoc: not found", ["pandoc"]),
         ("tesseract is not installed or it's not in your PATH", ["tesseract-ocr"]),
+        ("Unable to get page count. Is poppler installed and in PATH?", ["poppler-utils"]),
         ("Page not found", []),
         ("No such file or directory: 'notes.txt'", []),
     ],

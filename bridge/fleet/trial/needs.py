@@ -77,7 +77,8 @@ PROGRAM = re.compile(
 )
 # In prose, where only a known name is surely one.
 PERHAPS_A_PROGRAM = re.compile(
-    r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b",
+    r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b"
+    r"|\bis ([\w.+-]+) installed\b",
     re.IGNORECASE,
 )
 # A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
@@ -272,7 +273,8 @@ def programs(seen: Seen) -> list[str]:
     report = seen.report
     texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
     found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
-    found += [one[1] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text) if one[1].lower() in DEBIAN]
+    perhaps = [one[1] or one[2] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text)]
+    found += [name for name in perhaps if name.lower() in DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)
     return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
 
