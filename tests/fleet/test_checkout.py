@@ -176,3 +176,15 @@ def test_an_address_is_printed_also_while_docker_does_not_answer(tmp_path, monke
 
     assert main(["connect", "curl", "--project", str(tmp_path / "a")]) == 0
     assert "/time/mcp" in capsys.readouterr().out
+
+
+def test_a_fleet_of_before_names_is_found_whatever_its_file_says_by_now(tmp_path, docker):
+    """After a `git pull` that brought compose.yaml as it is committed: `up` refused the ports as another's, and `down` ended nothing."""
+    project = made(tmp_path)
+    docker += [runs(project, "tools"), runs(made(tmp_path / "other"), "mcp")]
+    assert name_of(project) == "mcp"  # a clone that nothing was started in
+
+    project.state.mkdir()
+    (project.state / "compose.json").write_text("{}")
+    assert name_of(project) == "tools"
+    assert claim(project, "mcp", {}) == "tools" and name_of(project) == "tools"

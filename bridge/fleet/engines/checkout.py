@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bridge.fleet.project import Project, write_private
 
 VARIABLE = "COMPOSE_PROJECT_NAME"
 LABEL = "com.docker.compose"
+MEMORY = "compose.json"  # in compose/state: what `up` remembers
 COLUMNS = (
     "{{.Names}}",
     f'{{{{.Label "{LABEL}.service"}}}}',
@@ -106,15 +108,23 @@ def of_project(name: str) -> list[Container]:
     return containers(f"label={LABEL}.project={name}", f"label={LABEL}.oneoff=False")
 
 
+def of_folder(project: Project) -> list[Container]:
+    """What was started from this folder, whatever its project is called."""
+    return containers(f"label={LABEL}.project.working_dir={project.compose}")
+
+
 def said_name(project: Project) -> str:
     """What compose/.env calls this folder's project; empty if nothing."""
     return read_dotenv(project.env_file).get(VARIABLE, "")
 
 
 def name_of(project: Project) -> str:
-    """What Compose calls this folder's project."""
+    """What Compose calls this folder's project: by compose/.env, by what was started from here (before each had a name there), by its file."""
     if said := said_name(project):
         return said
+    with suppress(EngineError):  # no Docker
+        if (project.state / MEMORY).exists() and (running := of_folder(project)):  # else they may be of a folder that was here, and moved
+            return running[0].project
     file = project.compose / "compose.yaml"
     found = re.search(r"^name: ['\"]?([^'\"\n]+)", file.read_text(encoding="utf-8"), re.MULTILINE) if file.exists() else None
     return found[1] if found else "mcp"
@@ -128,8 +138,7 @@ def claim(project: Project, prefix: str, before: dict[str, str]) -> str:
     if name := said_name(project):
         refuse_another(project, name, of_project(name), before.get("folder", ""))
         return name
-    running = containers(f"label={LABEL}.project.working_dir={project.compose}")
-    known = [*(one.project for one in running), *([before["name"]] if "name" in before else [])]
+    known = [*(one.project for one in of_folder(project)), *([before["name"]] if "name" in before else [])]
     free = (name for name in known if not owner(project, name, of_project(name), before.get("folder", "")))
     name = next(free, None) or f"{prefix}-{secrets.token_hex(3)}"
     _keep(project, name)

@@ -27,7 +27,7 @@ class Composed:
         self.project, self.say = project, say
         self.file = project.compose / "compose.yaml"
         self.flat_file = project.state / "services.json"  # the same, which Compose reads ten times faster
-        self.memory_file = project.state / "compose.json"
+        self.memory_file = project.state / checkout.MEMORY
         self.project_name = ""  # known once `up` has claimed it
         self.urls_here = Urls("", "")
         self.values: Mapping[str, str] = {}  # of compose/.env
