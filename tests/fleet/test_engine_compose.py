@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 from support import Bridge, eventually, zoo
 
+from bridge.fleet import Fleet
 from bridge.fleet.engines import EngineError, Excerpt, Running, Urls, checkout, compose, litellm, starting
 from bridge.fleet.engines import docker as docker_words
 from bridge.fleet.engines.compose import Compose
@@ -293,7 +294,7 @@ def test_down_with_volumes_deletes_those_of_removed_mcps_too(engine, monkeypatch
     """It said of them that `mcp-bridge down --volumes` deletes them, which had just been typed."""
     asked = []
     monkeypatch.setattr(engine, "_containers", dict)
-    monkeypatch.setattr(engine, "_run", lambda *_, patience: "")
+    monkeypatch.setattr(compose, "run", lambda *_: "")
     monkeypatch.setattr(engine, "_volumes", lambda: {"f_notes-data": ""})
     monkeypatch.setattr(docker_words, "asked", lambda command, *_: asked.append(command) or "")
     engine.down(volumes)
@@ -314,6 +315,24 @@ def test_what_an_mcp_that_was_removed_stored_is_kept_and_told_with_what_deletes_
     engine._end_others([])()
 
     assert engine.said == ["ending notes", "kept what the ended ones stored: `docker volume rm f_notes-data` deletes it"]
+
+
+def test_what_an_earlier_version_published_itself_makes_room_for_the_door(engine, monkeypatch):
+    """LiteLLM and Prometheus had ports of their own: after an upgrade the door could not start, and `up` ended there each time."""
+    there = [
+        checkout.Container(f"f-{name}-1", name, "f", "", "running", "Up", ports)
+        for name, ports in (
+            ("litellm", "127.0.0.1:4000->4000/tcp"),
+            ("door", "127.0.0.1:8000->8000/tcp"),
+            ("grafana", "127.0.0.1:3000->3000/tcp"),
+        )
+    ]
+    removed = []
+    monkeypatch.setattr(engine, "_ours", lambda: there)
+    monkeypatch.setattr(compose, "run", lambda command, _: removed.append(command[-1]))
+    engine._take_ports(Fleet(stanzas=[]), Environment({}))
+
+    assert removed == ["f-litellm-1"] and engine.said == ["ending litellm, of an earlier version: the door has their ports now"]
 
 
 def test_one_is_started_anew_if_its_bridge_has_given_it_up_whatever_docker_says_of_its_health():

@@ -205,6 +205,8 @@ def _refusal(engine: Engine, fleet: Fleet, environment: Environment) -> str:
             answer = http.post(f"{url}/-/reload", None, headers)
         except NoResponse:
             return ""
+        if answer.status in (404, 405):
+            return f"{url} is a bridge of an earlier version, which knows no callers"
         return str(answer.json().get("error", answer.words)) if answer.status == 400 else ""
 
     with Http() as http, ThreadPoolExecutor(AT_ONCE) as pool:

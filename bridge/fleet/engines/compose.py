@@ -143,6 +143,7 @@ class Compose(Starting):
         )
         if DATABASE in first:
             self._agree_on_passwords(self.project_name)
+        self._take_ports(fleet, environment)
         self.urls_here = self.urls(fleet, environment)
         self.headers = token(environment)
         hashes = self._hashes()
@@ -226,6 +227,14 @@ class Compose(Starting):
         name = checkout.claim(self.project, fleet.name, known)
         self._remember(before | {"project": {"name": name, "folder": str(self.project.compose)}})
         return name
+
+    def _take_ports(self, fleet: Fleet, environment: Environment) -> None:
+        """End what has a port that is the door's: in versions before 0.3 LiteLLM and Prometheus published their own, and the door could not start."""
+        ports = [environment.port(*one) for one in (("MCP_PORT", fleet.port), ("LITELLM_PORT", 4000), ("PROMETHEUS_PORT", 9090))]
+        if old := [one for one in self._ours() if one.service != DOOR and any(map(one.publishes, ports))]:
+            self.say(f"ending {', '.join(one.service for one in old)}, of an earlier version: the door has their ports now")
+            with suppress(Failed):  # then the door says what is in its way
+                run(["docker", "rm", "--force", *(one.name for one in old)], QUICK)
 
     def _end_others(self, services: list[str]) -> Callable[[], None]:
         """Begin to end containers of ours that shall not run any more, by what Docker knows of them: their stanza may be gone.
