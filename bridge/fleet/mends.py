@@ -201,13 +201,13 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     draft = replace(draft, optional=tuple(name for name in draft.optional if name not in needed))
     there = {*draft.env, *draft.secrets}
     needed = [name for name in needed if name not in there]
-    firsts = {name.partition("_")[0] for name in needed if holds_secret(name)}
-    wrong = [name for name in draft.secrets if name in seen.report["misspelt"] and name.partition("_")[0] in firsts]
-    draft = replace(draft, secrets=tuple(name for name in draft.secrets if name not in wrong))  # its README has another name for that
     named, all_failed = needs.missing_for_calls(seen)
     advice = {one["name"] for one in seen.report["published"] if one["needed"] is False and not holds_secret(one["name"])}
     wished = [name for name in named if name not in {*there, *needed, *advice}]
     secret = [name for name in needed + wished if holds_secret(name)]
+    firsts = {name.partition("_")[0] for name in secret}
+    wrong = [name for name in draft.secrets if name in seen.report["misspelt"] and name.partition("_")[0] in firsts]
+    draft = replace(draft, secrets=tuple(name for name in draft.secrets if name not in wrong))  # its README has another name for that
     if findings.uses_placeholder(seen):
         wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not holds_secret(name)}

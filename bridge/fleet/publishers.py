@@ -79,6 +79,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and (
             BESIDE_A_KEY.search(f"_{one['name']}")
             or (one["name"].endswith("_PORT") and one["name"].removesuffix("PORT") + "HOST" in all_names)
+            or (one["first"] and one["said"] and not (one["value"] or SWITCH.search(one["name"])))  # shown empty, with what it is for
             or (one["chosen"] and not TRANSPORT.search(one["name"]))
         )
     ]

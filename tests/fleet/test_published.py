@@ -337,6 +337,15 @@ def test_of_keys_of_which_one_is_enough_none_is_required_and_that_is_said(words)
     assert told[1:] == ["it may be given C_KEY, and starts without: compose/.env has what you have of these", it.why["instead"]]
 
 
+def test_another_package_that_only_begins_so_does_not_lead_and_comments_above_a_pair_are_about_it():
+    other = shown({"A_KEY": "<key>"}, args=["site-mcp-pro@latest"])
+    own = '{"command": "npx", "args": ["@me/site-mcp"], "env": {\n// Optional.\n// Note: one of yours.\n"A_KEY": "",\n// Optional. To update it.\n"A_PROJECT": "",\n"A_MODE": ""}}'
+
+    assert needed(other, own) == {"A_KEY": False, "A_PROJECT": False, "A_MODE": True}
+    assert drafted(other, own).optional == ("A_KEY", "A_PROJECT")
+    assert needed(other) == {"A_KEY": True}
+
+
 @pytest.mark.parametrize(
     "lines, optional",
     [

@@ -336,7 +336,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
         (seen(made("look") | {"said": False}), False, False, "(1 of them with guesses, which may have been refused: true if they"),
         (seen(made("look", "no")), True, True, "it has a key or an address"),
         (
-            seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST"]),
+            seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST", "SECURITY"]),
             False,
             True,
             "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)",
@@ -1326,8 +1326,9 @@ def test_an_image_gets_what_was_looked_for_once():
     assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
 
 
-def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks_for(tmp_path, monkeypatch):
-    (tmp_path / "it.js").write_text("const key = process.env.SITE_API_KEY; if (!key) throw new Error('SITE_API_KEY is required')")
+@pytest.mark.parametrize("constant", ["key", "SITE_KEY"])
+def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks_for(tmp_path, monkeypatch, constant):
+    (tmp_path / "it.js").write_text(f"const {constant} = process.env.SITE_API_KEY; if (!it) throw new Error('SITE_API_KEY is required')")
     (tmp_path / "README.md").write_text(
         '{"mcpServers": {"it": {"command": "npx", "args": ["it"], "env": {"SITE_KEY": "x", "SITE_API_KEY": "x"}}}}'
     )
@@ -1339,6 +1340,8 @@ def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks
     assert report.misspelt == ["SITE_KEY"]
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY", "OTHER_KEY")), ended).secrets == ("OTHER_KEY", "SITE_API_KEY")
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), seen(made("look"), misspelt=["SITE_KEY"])).secrets == ("SITE_KEY",)
+    failed = seen(made("look", "SITE_API_KEY is required"), misspelt=["SITE_KEY"])
+    assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), failed).secrets == ("SITE_API_KEY",)
 
 
 def test_a_script_of_npm_that_does_not_say_by_what_it_is_run_is_run_by_node():

@@ -83,7 +83,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if service := back_end(seen):
-        where = [name for name in report["reads"] if re.search("HOST|PORT|UR[IL]|ADDR|ENDPOINT", name)][:5]
+        where = [name for name in report["reads"] if re.search("(^|_)(HOST|PORT|UR[IL]|ADDR|ENDPOINT)", name)][:5]
         return Egress(
             True,
             f"it looks for a service at {service}, which in a container is itself"

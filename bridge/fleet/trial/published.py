@@ -390,6 +390,7 @@ def _in_links(readme: str) -> str:
 
 def _configurations(readme: str, package: str) -> Iterator[_Shown]:
     inside = -1
+    is_named = any(_bare(one) == _bare(package) for block in ARGUMENTS.findall(readme)[:MANY] for one in QUOTED.findall(block))
     every = sorted([*COMMAND.finditer(readme), *ENV.finditer(readme)], key=lambda one: one.start())
     for found in every[:MANY]:
         if found.start() < inside:
@@ -409,7 +410,7 @@ def _configurations(readme: str, package: str) -> Iterator[_Shown]:
         inside = end
         arguments = [one for block in ARGUMENTS.findall(text)[:1] for one in QUOTED.findall(block)]
         before, program, own = _started((QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'"), arguments)
-        if _is_another(program, own, package) or SERVES.search(" ".join(arguments)):
+        if _is_another(program, own, package, is_named) or SERVES.search(" ".join(arguments)):
             continue
         block = ENV.search(text)
         values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
@@ -482,8 +483,8 @@ def _is_aside(readme: str, at: int) -> bool:
     return bool(headings and A_SIDE_WAY.search(headings[-1]))
 
 
-def _is_another(program: str, arguments: list[str], package: str) -> bool:
-    """Whether it starts another package than this."""
+def _is_another(program: str, arguments: list[str], package: str, is_named: bool) -> bool:
+    """Whether it starts another package than this. `is_named`: this is started by just its name somewhere, so that-name-pro is not it."""
     if not FETCHES.search(program):
         name = _bare(program.partition(" ")[0])
         return not (RUNS.match(name) or "mcp" in name or "/" in program or name in _bare(package) or _bare(package) in name)
@@ -492,6 +493,8 @@ def _is_another(program: str, arguments: list[str], package: str) -> bool:
         return False
     own = _bare(package)
     bare = [_bare(one) for one in named]
+    if is_named:
+        return own not in bare
     first = next((one for one in bare if "mcp" in one), bare[0])
     return not any(own in one for one in bare) and first not in own
 
@@ -524,13 +527,17 @@ def _end(text: str, start: int) -> int:
 def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
     values: dict[str, str] = {}
     words: dict[str, bool] = {}
+    above = ""  # the comments right above a pair are about it
     for line in re.split(r"\n|(?<=[\"']),(?=\s*[\"'])", text):
         found = PAIR.search(line[:WIDTH])
-        if not found:
+        is_comment = bool(re.match(r"\s*(?://|#)", line))
+        if not found or (is_comment and not UPPER.search(found["name"])):
+            above = f"{above} {line[:WIDTH].strip()}" if is_comment else ""
             continue
         value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "").replace('\\"', '"')
         values[found["name"]] = value
-        about = found["rest"] + (value if " " in value else "")
+        about = found["rest"] + (value if " " in value else "") + above
+        above = ""
         word = False if found["off"] or IN_SOME_CASES.search(value) else _words(about)[0]
         if word is not None:
             words[found["name"]] = word

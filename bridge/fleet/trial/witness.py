@@ -100,6 +100,7 @@ TO_GET_IT = re.compile(r"\bgit (?:clone|pull|checkout|submodule)\b")
 EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\.env$")
 # What has that name in the code, and comes from elsewhere: an argument, say.
 CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=(?![^\n;]*\benv\b)")
+RENAMED = re.compile(r"""\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=[^\n;]*\benv(?:\.|\[["'])(?!\1\b)[A-Z]""")
 README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its metadata
 NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 AN_ERROR = re.compile(
@@ -170,7 +171,7 @@ class Report(TypedDict):
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
     patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
-    misspelt: list[str]  # the variables that its README has everybody set, and no code spells
+    misspelt: list[str]  # the variables that its README has everybody set, and its code reads by another name at most
     installs: list[str]  # the packages of npm that its README has installed besides
     program: str  # which of several of its programs is the server, as its README has it
     login: str  # the command by which a person logs in, as its README has it
@@ -389,6 +390,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     prefixes: set[str] = set()
     patterns: set[tuple[str, str]] = set()
     constants: set[str] = set()
+    renamed: set[str] = set()
     started: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
@@ -413,6 +415,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         constants.update(CONSTANT.findall(code))
         drives += ["chromium-driver"] * bool(DRIVER.search(code))
         drives += ["chromium-headless-shell"] * bool(LAUNCHER.search(code) and LAUNCHES.search(code))
+        renamed.update(RENAMED.findall(code))
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
@@ -425,7 +428,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
     absent = {one["name"] for one in said if not (one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
     absent -= _spelt(absent, sources, own) if absent else set()
-    misspelt = sorted(one["name"] for one in said if one["name"] in absent and one["needed"])
+    misspelt = sorted(one["name"] for one in said if one["name"] in absent | (renamed - found) and one["needed"])
     said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
     unread = named - found - examples
