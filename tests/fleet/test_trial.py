@@ -1155,6 +1155,12 @@ def test_a_place_that_it_must_be_told_is_one_in_a_volume():
     )
 
 
+def test_a_key_that_stands_for_another_is_not_asked_for_where_a_log_breaks_the_line_that_says_so():
+    said = ["ValueError: Environment variable A_TOKEN (or A_KEY) is not set", "| Environment variable A_TOKEN (or", "| A_KEY) is not set"]
+
+    assert needs.missing_for_calls(seen(made("look", said[0]), words=said))[0] == ["A_TOKEN"]
+
+
 def test_what_can_stand_instead_of_a_key_is_told():
     draft = mends.with_variables(Draft("it"), seen(words=["Set X_KEY or both X_USER and X_PASSWORD"], started=0.0))
 

@@ -407,7 +407,10 @@ def _lines_of_its_calls(seen: Seen) -> list[str]:
 
 def _first(lines: Iterable[str]) -> list[str]:
     lines = list(lines)
-    named = [name for line in lines for group in _groups(line)[:1] for name in group]
+    groups = list(map(_groups, lines))
+    others = {name for one in groups for group in one[1:] for name in group if name not in one[0]}  # also where a log breaks such a line
+    named = [name for one in groups for group in one[:1] for name in group]
+    named = [name for name in named if name not in others] or named
     known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
 
