@@ -7,7 +7,7 @@ package was published; as of that day its dependency is what its author had. No 
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -59,9 +59,15 @@ def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
     born = _born(package)
     own = _normal(re.split(r"[\[=]", package)[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
-    # Where the fault shows in the package's own lines it is of something that they use.
-    for name in dict.fromkeys([*map(_normal, blamed), *direct]):
-        if name != own and name in now and (constraint := _constraint(name, _newest(name, born), now[name])):
+    others = (name for name in map(_normal, blamed) if name != own and name in now)
+    yield from _constraints(dict.fromkeys(others), born, now)
+    # Where the fault shows in the package's own lines it is of something that they use, of a new major version before all.
+    yield from sorted(_constraints(direct, born, now), key=lambda found: "<=" in found[0])
+
+
+def _constraints(names: Iterable[str], born: date, now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        if constraint := _constraint(name, _newest(name, born), now[name]):
             yield constraint, f"it dies with {name} {now[name]}"
 
 

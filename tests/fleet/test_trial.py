@@ -1161,6 +1161,12 @@ def test_a_key_that_stands_for_another_is_not_asked_for_where_a_log_breaks_the_l
     assert needs.missing_for_calls(seen(made("look", said[0]), words=said))[0] == ["A_TOKEN"]
 
 
+def test_what_a_complaint_says_to_be_optional_is_not_asked_for():
+    said = "Not configured! Please set:\n• A_KEY (required)\n• A_REGION (optional, defaults to x)\n• B_URL (optional)\nOr leave B_URL empty"
+
+    assert needs.missing_for_calls(seen(made("look", said)))[0] == ["A_KEY"]
+
+
 def test_what_can_stand_instead_of_a_key_is_told():
     draft = mends.with_variables(Draft("it"), seen(words=["Set X_KEY or both X_USER and X_PASSWORD"], started=0.0))
 
@@ -2118,6 +2124,18 @@ def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made
 
     assert list(mended.constraints) == [constraint] and "it dies with" in mended.text
     assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2"}) is None
+
+
+def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first(monkeypatch):
+    monkeypatch.setattr(eras, "_versions", lambda _: ({"a": "1.9", "lib": "2.0", "z": "3.1"}, ["a", "lib", "z"]))
+    monkeypatch.setattr(eras, "_born", lambda _: eras.OLDEST)
+    monkeypatch.setattr(eras, "_newest", lambda name, _: {"a": "1.8", "lib": "1.5", "z": "3.0"}[name])
+
+    assert [wanted for wanted, _ in eras._python("it==1.0", "AttributeError: 'Server' object has no attribute 'x'")] == [
+        "lib<2",
+        "a<=1.8",
+        "z<=3.0",
+    ]
 
 
 @pytest.mark.parametrize(

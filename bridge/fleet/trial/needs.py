@@ -25,6 +25,9 @@ NO_VARIABLE = re.compile(
 ADVICE = re.compile(
     r"\bto (?:limit|filter|restrict|reduce|narrow|enable|disable|silence|suppress|change|override|customi[sz]e|opt out)\b", re.IGNORECASE
 )
+SAID_TO_BE_OPTIONAL = re.compile(
+    r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=\W{1,4}(?i:optional)\b)|(?<=[Ll]eave )([A-Z][A-Z0-9_]+)(?= empty| unset)"
+)
 MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
@@ -411,6 +414,8 @@ def _first(lines: Iterable[str]) -> list[str]:
     others = {name for one in groups for group in one[1:] for name in group if name not in one[0]}  # also where a log breaks such a line
     named = [name for one in groups for group in one[:1] for name in group]
     named = [name for name in named if name not in others] or named
+    optional = {name for line in lines for found in SAID_TO_BE_OPTIONAL.finditer(line) for name in found.groups()}
+    named = [name for name in named if name not in optional]
     known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
 
