@@ -235,8 +235,7 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     keys = [
         name for name in read if is_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))
     ]  # an address (DATABASE_URL) may be a library's
-    if seen.report["shown"]:  # who shows how it is started, and never names a key, has that for others
-        keys = [name for name in keys if _is_told(seen, name)]
+    keys = [name for name in keys if not is_for_others(seen, name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
     keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
     return keys + [
@@ -252,6 +251,11 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
 def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
     """Whether its README or its tools name that variable, or it is called like the package: others are those of libraries, and of what is not the server."""
     return _is_told(seen, name) or called_like(draft, name)
+
+
+def is_for_others(seen: Seen, key: str) -> bool:
+    """Who shows how it is started, and never names a key that its code reads, has that for others."""
+    return bool(seen.report["shown"]) and not _is_told(seen, key)
 
 
 def _is_told(seen: Seen, name: str) -> bool:
@@ -315,7 +319,7 @@ def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
         if name.startswith(firsts)
         and name not in {*draft.env, *draft.secrets}
         and not OWN_DOOR.search(name)
-        and (BESIDE_AN_ADDRESS.search(name) or (holds_secret(name) and (_is_told(seen, name) or not seen.report["shown"])))
+        and (BESIDE_AN_ADDRESS.search(name) or (holds_secret(name) and not is_for_others(seen, name)))
     ][:MOST_KEYS]
     return replace(draft, secrets=(*draft.secrets, *beside), optional=(*draft.optional, *beside))
 

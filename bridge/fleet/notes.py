@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from bridge.fleet.draft import Draft, comment, holds_secret
-from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, targets, volume, with_a_name
+from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, is_for_others, targets, volume, with_a_name
 from bridge.fleet.parts import REFERENCE, listed
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
@@ -130,7 +130,8 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
     said = {one["name"] for one in closed.report["published"] if one["needed"] is not None}
-    if not draft.secrets and (keys := [name for name in reads if holds_secret(name) and not OWN_DOOR.search(name) and name not in said]):
+    keys = [name for name in reads if holds_secret(name) and not (OWN_DOOR.search(name) or name in said or is_for_others(closed, name))]
+    if keys and not draft.secrets:
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]

@@ -568,6 +568,7 @@ def test_a_key_that_a_readme_never_names_that_shows_how_it_is_started_is_for_oth
     undocumented = seen(made("look"), reads=["SITE_API_KEY", "SITE_OWN_KEY"], documented=["SITE_OWN_KEY"], shown=[[]])
 
     assert mends.with_variables(Draft("it", {"npm": "site-mcp@1"}), undocumented).secrets == ("SITE_OWN_KEY",)
+    assert not any("SITE_API_KEY" in line for line in notes._lacks(Draft("it", egress=True), undocumented))
 
 
 def test_of_many_keys_those_count_that_its_readme_names_and_what_belongs_to_them_comes_along():

@@ -25,6 +25,7 @@ NO_VARIABLE = re.compile(
 ADVICE = re.compile(
     r"\bto (?:limit|filter|restrict|reduce|narrow|enable|disable|silence|suppress|change|override|customi[sz]e|opt out)\b", re.IGNORECASE
 )
+# Among what a complaint wants to be set.
 SAID_TO_BE_OPTIONAL = re.compile(
     r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=\W{1,4}(?i:optional)\b)|(?<=[Ll]eave )([A-Z][A-Z0-9_]+)(?= empty| unset)"
 )
@@ -52,6 +53,7 @@ NATIVE = re.compile(
 )
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
 PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
+# The tools that need nobody to answer: whoever only has those does nothing yet.
 ONLY_LIVES = re.compile(r"(^|_)(ping|echo|hello|version|test_connection|(server_)?(health|status)(_check)?)$", re.IGNORECASE)
 OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TENANT|PROJECT|DATABASE|DB|DOMAIN")
 A_LOGIN = re.compile(
