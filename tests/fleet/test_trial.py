@@ -2338,6 +2338,7 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
     [
         ("browserType.launch: Executable doesn't exist at /tmp/home/.cache/ms-playwright/chromium-1169/chrome-linux/chrome", "a browser"),
         ("Error: Could not find Chrome (ver. 131.0.6778.204).", "a browser"),
+        ("The CHROME_PATH environment variable must be set to a Chrome/Chromium executable no older than Chrome stable.", "a browser"),
         ("Could not find Google Chrome executable for channel 'stable' at:\n - /opt/google/chrome/chrome.", "a browser"),
         ("Chromium distribution 'chrome' is not found at /opt/google/chrome/chrome", "a browser"),
         ("An `executablePath` or `channel` must be specified for `puppeteer-core`", "a browser"),

@@ -119,6 +119,7 @@ A_BROWSER = re.compile(
     re.IGNORECASE,
 )
 FOR_A_LOGIN = re.compile(r"\b(?:oauth|log(?:s|ged|ging)?[- ]?in|sign(?:s|ed|ing)?[- ]?in|authori[sz]\w+|authenticat\w+)\b", re.IGNORECASE)
+A_STEP = re.compile(r"\s*\d+\. ")
 NOT_BY_ITSELF = re.compile(
     r"\b(?:no|without|not|never|instead of|doesn't|don't|if)\b|\bclients?\b|\bCLI\b|\b(?:claude|cursor|gemini|codex|antigravity|warp)\b|inspector",
     re.IGNORECASE,
@@ -337,9 +338,13 @@ def login(readme: str, names: Collection[str]) -> str:
 def browser(readme: str) -> str:
     """What its README says in prose of a login for which a browser opens; empty if it says nothing of that."""
     prose = "\n".join(readme[:LONGEST].split("```")[::2])
-    sentences = (one for line in prose.splitlines() for one in re.split(r"(?<=[.!?;])\s", line[:WIDTH]))
-    found = (one for one in sentences if A_BROWSER.search(one) and FOR_A_LOGIN.search(one) and not NOT_BY_ITSELF.search(one))
-    return next(found, "").strip(" \t-*>#|")
+    lines = [one[:WIDTH] for one in prose.splitlines() if one.strip()]
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
+        beside = following if A_STEP.match(line) and A_STEP.match(following) else ""  # "1. A browser opens" "2. Sign in"
+        for one in re.split(r"(?<=[.!?;])\s", line):
+            if A_BROWSER.search(one) and FOR_A_LOGIN.search(f"{one} {beside}") and not NOT_BY_ITSELF.search(one):
+                return one.strip(" \t-*>#|")
+    return ""
 
 
 def platform(readme: str) -> str:
