@@ -2273,6 +2273,8 @@ def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch
         ('os.getenv("A_TOKEN") or os.getenv("A_KEY")', "set A_KEY", ["A_KEY"]),
         ('os.getenv("A_TOKEN") or os.getenv("A_KEY")', "set A_TOKEN or A_KEY", ["A_KEY", "A_TOKEN"]),
         ('os.getenv("A_TOKEN"), os.getenv("A_KEY")', "", ["A_KEY", "A_TOKEN"]),
+        ('os.getenv("A_TKN") or os.getenv("A_TOKEN")', "", ["A_TKN", "A_TOKEN"]),
+        ('[os.getenv("LOG_TOKEN") or os.getenv("A_TOKEN"), os.getenv("A_TOKEN")]', "", ["A_TOKEN", "LOG_TOKEN"]),
     ],
 )
 def test_of_variables_of_which_one_is_read_in_the_place_of_the_other_one_counts(tmp_path, monkeypatch, code, readme, reads):

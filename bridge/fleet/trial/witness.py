@@ -22,6 +22,7 @@ import anyio
 from pydantic import ValidationError
 
 from bridge.child.environment import compose
+from bridge.fleet.draft import is_secret
 from bridge.fleet.trial import published
 from bridge.fleet.trial.calls import Call, complaint, planned
 from bridge.fleet.trial.published import Variable
@@ -63,6 +64,7 @@ OR_ELSE = re.compile(
     + _READ.replace("%s", "([A-Z][A-Z0-9_]{2,})")
     + ")"
 )
+OTHERWISE = re.compile(r"(?:\bor\b|\|\||\?\?)\s*(?:os\.)?" + _READ.replace("%s", "[A-Z][A-Z0-9_]{2,}"))
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -395,6 +397,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
     alternatives: set[tuple[str, str]] = set()
+    alone: set[str] = set()  # what is read without another before it
     drives: list[str] = []
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
@@ -405,10 +408,13 @@ def variables(package: str, root: Path | None = None) -> Variables:
         sources = python if python and not any(STARTS_NODE.search(_text(path)) for path in python) else sources
     for path in sources:
         code = _code(path)
-        found.update(asked_for(code))
+        read = asked_for(code)
+        found |= read
         spelt.update(NAMED.findall(code))
         options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
-        alternatives.update((one, other) for one, other in (tuple(filter(None, pair)) for pair in OR_ELSE.findall(code)) if one != other)
+        pairs = [tuple(filter(None, pair)) for pair in OR_ELSE.findall(code)]
+        alternatives.update((one, other) for one, other in pairs if one != other)
+        alone |= asked_for(OTHERWISE.sub("", code)) if pairs else read
         perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
@@ -432,7 +438,11 @@ def variables(package: str, root: Path | None = None) -> Variables:
     said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
     unread = named - found - examples
-    found -= {other for one, other in alternatives if one in found and other not in named}
+    found -= {
+        other
+        for one, other in alternatives
+        if one in found and other not in named | alone and (one in named or is_secret(one) >= is_secret(other))
+    }
     found -= {one for one, other in alternatives if other in found and one not in named and other in named}
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
