@@ -19,6 +19,7 @@ from bridge.protocol.tool_checks import oddities, together
 
 MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by one
 SHORT = 8  # names in one line
+OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
@@ -44,6 +45,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
                 else []
             ),
             *_with_a_name(best),
+            *([] if best.report["platform"] else _programs(draft, best)),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("own_machine", "program", "instead"))),
             _egress(draft),
@@ -148,6 +150,14 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     if elsewhere := _platform(closed):
         yield elsewhere
         return
+    yield from _programs(draft, closed)
+    if not draft.smoke:
+        yield from _login(draft, closed)
+    if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):
+        yield f"some of its calls want an account or a key: {account}"
+
+
+def _programs(draft: Draft, closed: Seen) -> Iterator[str]:
     absent = [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]
     started = [name for name in needs.may_start(closed) if needs.DEBIAN.get(name) not in draft.apt]
     if programs := list(dict.fromkeys([*absent, *started])):
@@ -160,16 +170,12 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"
-    if not draft.smoke:
-        yield from _login(draft, closed)
-    if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):
-        yield f"some of its calls want an account or a key: {account}"
 
 
 def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     command = seen.report["login"]
-    has_a_key = bool(set(draft.secrets) - set(draft.optional))  # which is what a setup would ask for
-    if command and not (has_a_key and not SURELY_BY_HAND.search(command)):
+    required = set(draft.secrets) - set(draft.optional)  # which is what a setup would ask for
+    if command and not (required and not SURELY_BY_HAND.search(command)):
         kept = seen.report["home"]
         place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept
         brings = (
@@ -178,7 +184,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
             else ", and bring what that writes by a volume"
         )
         yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
-    elif not command and seen.report["browser"] and not (has_a_key or draft.browses):
+    elif not command and seen.report["browser"] and not draft.browses and all(map(OF_A_CLIENT.search, required)):
         keys = named((name for name in draft.optional if holds_secret(name)), 2)
         kept = f"~/{seen.report['home']}" if seen.report["home"] else "what it writes in a home"
         instead = f"; or give it a key ({keys})" if keys else ""

@@ -122,15 +122,13 @@ def look_at_npm(package: str) -> About:
     if package.startswith("-"):
         raise UsageError(f"{package[:200]!r}: not a name of npm")
     try:
-        said = npm("view", package, "name", "version", "bin", "main", "peerDependencies", "description", "--json")
+        said = npm("view", package, "name", "version", "bin", "description", "--json")
         about = json.loads(said)
         about = about[-1] if isinstance(about, list) else about  # a range has several
         programs = about.get("bin") or {}  # a path alone is a program that is called like the package
         programs = [about["name"]] if isinstance(programs, str) else list(programs)
         programs = [one.rpartition("/")[2] for one in programs]  # as npm links them
-        main = None if about.get("peerDependencies") else about.get("main")  # of one that is no program, what others would load
-        command = ("node", f"/opt/server/node_modules/{about['name']}/{main.removeprefix('./')}") if isinstance(main, str) else ()
-        return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""), command=command)
+        return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
     except Failed as error:
         if why := unreached(error.printed):
             raise UsageError(f"{package}: npm cannot reach what it asks for ({why}): is this machine online?") from None

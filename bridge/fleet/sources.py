@@ -136,11 +136,10 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
     draft = replace(draft, description=draft.description or about.description)
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
-            perhaps = f" (perhaps `-- {shlex.join(about.command)}`)" if about.command else ""
             if about.is_empty:
                 raise UsageError(f"{package} is empty: it brings no program and no code, only what it says of itself")
             if about.command[:1] != ("python",):
-                raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'{perhaps}")
+                raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'")
             notes.append(f"{package} installs no program: `{shlex.join(about.command)}` was taken")
             return replace(draft, command=(*about.command, *(word for word in draft.command if word)))
         return draft

@@ -744,11 +744,11 @@ def test_an_empty_package_stands_for_the_one_that_it_requires(project, monkeypat
         add.Adding(project, trial=False).one("pypi", Asked("other", "old-mcp"))
 
 
-def test_a_package_of_npm_without_a_program_is_told_with_its_main_file(project, monkeypatch):
+def test_a_package_of_npm_without_a_program_is_told_and_no_file_of_a_library_is_guessed(project, monkeypatch):
     said = {"name": "@me/it", "version": "1.0.0", "main": "./build/it.js"}
     monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
 
-    with pytest.raises(UsageError, match=r"after '--' \(perhaps `-- node /opt/server/node_modules/@me/it/build/it.js`\)$"):
+    with pytest.raises(UsageError, match=r"is it a server\? Name what runs it after '--'$"):
         add.Adding(project, trial=False).one("npm", Asked("it", "@me/it@1.0.0"))
 
 

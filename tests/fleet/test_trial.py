@@ -1700,6 +1700,14 @@ def test_who_asks_somebody_at_his_start_with_a_made_up_key_is_told_so_and_nothin
     assert not any("API_URL" in one for one in told)
 
 
+def test_a_program_that_it_does_not_start_without_is_told_with_the_way_out():
+    ended = seen(words=["ERROR: Error: gcloud executable not found"], started=0.0)
+    told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), ended, [], [])
+
+    assert told[1].startswith("it starts gcloud, which its image has not: Debian has no package of that name: let it run where that is")
+    assert needs.programs(seen(words=["Chrome executable not found", "browser binary was not found"])) == []
+
+
 def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
     it = seen(words=["Error: no credentials"], started=0.0, login="npx it-mcp auth", home=".it-mcp/tokens.json")
     draft = mends.with_home(Draft("it", {"npm": "it@1"}, ("it",), why={"egress": ""}), it)
@@ -1728,6 +1736,7 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     assert said == {"browser": "A browser opens on first run for sign-in;", "home": ".it-mcp"}
     assert all("a container has none" in one and "bring ~/.it-mcp of there by a volume" in one for one in (*line, *with_keys))
     assert not [*notes._login(Draft("it", secrets=("IT_TOKEN",)), seen(**said))]
+    assert [*notes._login(Draft("it", secrets=("GOOGLE_CLIENT_SECRET",)), seen(**said))]  # with which a login begins
     assert findings.egress(seen(made("look"), **said), False).allowed
     assert not published.browser(
         "Your client opens your browser to log in. Open the docs in a browser. **Browser doesn't open to log in:**"

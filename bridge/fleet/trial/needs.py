@@ -77,7 +77,8 @@ PROGRAM = re.compile(
     r"spawn (\S+) ENOENT"
     r"|No such file or directory: '([\w.+-]+)'"
     r"|exec: \"([\w.+-]+)\": executable file not found"
-    r"|(?:^|[:\s])([\w.+-]+): (?:command )?not found\b",
+    r"|(?:^|[:\s])([\w.+-]+): (?:command )?not found\b"
+    r"|(?:^|[:\s'`\"])(?!\w*(?:chrom|browser))([\w.+-]+)['`\"]? (?:executable|binary|CLI) (?:was )?not found\b",
     re.IGNORECASE,
 )
 # In prose, where only a known name is surely one.
