@@ -115,7 +115,7 @@ def _description(tool: schemas.Schema) -> Iterator[Oddity]:
     description = tool.get("description")
     if isinstance(description, str) and len(description) > DESCRIPTION:
         yield Oddity(
-            tool["name"], f"its description is longer than the {DESCRIPTION} characters that some OpenAI models take", _deny(tool["name"])
+            tool["name"], f"a description longer than the {DESCRIPTION} characters that some OpenAI models take", _deny(tool["name"])
         )
 
 

@@ -166,7 +166,7 @@ def test_what_is_odd_alike_in_many_tools_is_told_once():
 
     assert [(str(one), one.way_out) for one in together(odd)] == [
         (
-            "a, b: its description is longer than the 1024 characters that some OpenAI models take",
+            "a, b: a description longer than the 1024 characters that some OpenAI models take",
             "where a model refuses it: tools: {deny: [a, b]} in the stanza",
         )
     ]
