@@ -13,6 +13,7 @@ from typing import Any
 from bridge.protocol import model_names, schemas
 
 DESCRIPTION = 1024  # characters of a tool's description that OpenAI's interface takes
+MANY = 3  # tools that are named
 _ARGUMENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -41,14 +42,19 @@ def oddities(tools: list[schemas.Schema], server: str = "") -> list[Oddity]:
 
 
 def together(odd: list[Oddity]) -> list[Oddity]:
-    """One for all tools of which the same is odd: their names joined by commas, in both."""
+    """One for all tools of which the same is odd, named in both (the first of many)."""
     alike: dict[tuple[str, str, str], list[str]] = {}
     for one in odd:
         alike.setdefault((one.what, one.way_out.replace(f"[{one.tool}]", "[]"), one.mended), []).append(one.tool)
     return [
-        Oddity(", ".join(tools), what, way_out.replace("[]", f"[{', '.join(tools)}]"), mended)
+        Oddity(_some(tools, " and"), what, way_out.replace("[]", f"[{_some(tools, ',')}]"), mended)
         for (what, way_out, mended), tools in alike.items()
     ]
+
+
+def _some(names: list[str], last: str) -> str:
+    more = f"{last} {len(names) - MANY} more" if len(names) > MANY else ""
+    return ", ".join(names[:MANY]) + more
 
 
 def _names(names: list[Any], server: str) -> Iterator[Oddity]:

@@ -244,6 +244,8 @@ def test_any_name_becomes_one(name, made):
         ("X_REQUIRE_CHAIN_KEY", False),
         ("X_USE_KEY", False),
         ("MAX_TOKENS", False),
+        ("AUTH_RATE_LIMIT_MAX", False),
+        ("TOKEN_REFRESH_INTERVAL", False),
         ("PASSTHROUGH", False),
         ("URL", False),
     ],

@@ -161,12 +161,13 @@ def test_odd_lists_are_told_of_whatever_they_hold():
     assert json.dumps([str(oddity) for oddity in oddities([tool(takes(**{"a b": True}))])])
 
 
-def test_what_is_odd_alike_in_many_tools_is_told_once():
-    odd = oddities([tool(name=name, description="x" * 2000) for name in ("a", "b")])
+@pytest.mark.parametrize("tools, named, denied", [("ab", "a, b", "a, b"), ("abcdef", "a, b, c and 3 more", "a, b, c, 3 more")])
+def test_what_is_odd_alike_in_many_tools_is_told_once(tools, named, denied):
+    odd = oddities([tool(name=name, description="x" * 2000) for name in tools])
 
     assert [(str(one), one.way_out) for one in together(odd)] == [
         (
-            "a, b: a description longer than the 1024 characters that some OpenAI models take",
-            "where a model refuses it: tools: {deny: [a, b]} in the stanza",
+            f"{named}: a description longer than the 1024 characters that some OpenAI models take",
+            f"where a model refuses it: tools: {{deny: [{denied}]}} in the stanza",
         )
     ]
