@@ -67,6 +67,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and VARIABLE.fullmatch(one["name"])
         and (not _is_of_others(one["name"]) or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"])))
         and not is_another_way(one["name"])
+        and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
         and not _is_kept_at_home(one, seen.report["home"])
     ]
     keys = _keys(draft, seen, every)

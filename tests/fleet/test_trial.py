@@ -15,7 +15,7 @@ import anyio
 import pytest
 import yaml
 
-from bridge.fleet import add, eras, lock, mends, notes, origins, prove
+from bridge.fleet import add, eras, lock, mends, notes, origins, prove, publishers
 from bridge.fleet.draft import MANY_BYTES, Draft
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.sdks import with_sdks
@@ -1355,6 +1355,8 @@ def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), seen(made("look"), misspelt=["SITE_KEY"])).secrets == ("SITE_KEY",)
     failed = seen(made("look", "SITE_API_KEY is required"), misspelt=["SITE_KEY"])
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), failed).secrets == ("SITE_API_KEY",)
+    again = seen(misspelt=["SITE_KEY"], published=report.published)
+    assert publishers.with_published(Draft("it", secrets=("SITE_API_KEY",)), again).secrets == ("SITE_API_KEY",)
 
 
 def test_a_script_of_npm_that_does_not_say_by_what_it_is_run_is_run_by_node():
