@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from bridge.clients import document as documents
 from bridge.clients import formats
 from bridge.fleet import desktop, lock, secret_values
+from bridge.fleet.alone import alone
 from bridge.fleet.draft import Draft, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
-from bridge.fleet.engines import contained
+from bridge.fleet.engines import EngineError, contained
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
@@ -152,7 +153,9 @@ class Adding:
         project, draft, notes = self.project, entry.draft, list(entry.notes)
         folder = project.images / draft.name
         try:
-            with whole_or_not_at_all(folder):
+            # Another one that fails would take away what this one wrote.
+            with alone(project, "add", draft.name), whole_or_not_at_all(folder):
+                self._free(draft.name)
                 lock.tell(f"looking for {draft.name}")
                 draft = source_of(draft).pinned(draft, notes)
                 _checked(draft)
@@ -179,6 +182,8 @@ class Adding:
             raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
         except Failed as error:
             raise UsageError(f"{draft.name}: {error.reason}") from None
+        except EngineError as error:
+            raise UsageError(str(error)) from None
         except OSError as error:
             raise UsageError(f"{draft.name}: {error}") from None
         wanted = dict.fromkeys([*secret_values.names(draft), *stanza.required_variables])

@@ -132,7 +132,7 @@ def test_what_takes_a_minute_is_said_before_it_is_begun(tmp_path, monkeypatch):
     (tmp_path / "images/time/Dockerfile").write_text("FROM x\nRUN pip install what-this-server-needs\n")
     done = []
     ours = "ID:\ta\nDescription:\t[2/4] RUN pip install what-this-server-needs\n\nID:\tb\nDescription:\t[2/4] RUN pip install another\n\n"
-    ours += "ID:\tc\nDescription:\tlocal source for context\n"
+    ours += "ID:\tc\nSize:\t1.3GB\nDescription:\tlocal source for context\n\nID:\td\nSize:\t216B\nDescription:\tlocal source for context\n"
     monkeypatch.setattr(build_cache, "run", lambda command, _: done.append(command[2]) or (ours if "du" in command else "Total:\t2MB"))
 
     assert build_cache.free(Project(tmp_path), done.append) == "2 MB"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bridge.clients import document as documents
 from bridge.fleet import add, desktop, origins
 from bridge.fleet import environment as environments
+from bridge.fleet.alone import alone
 from bridge.fleet.commands.add import summary
 from bridge.fleet.elsewhere import Entry
 from bridge.fleet.engines import served
@@ -929,3 +930,17 @@ def test_whatever_stands_in_a_file_is_an_entry_or_one_line_that_says_why_not(doc
             assert "\n" not in str(error)
             continue
         assert all(made.notes and "\n" not in made.notes[0] for made in every if made.skipped)
+
+
+def test_two_that_add_the_same_at_once_do_not_write_over_each_other(tmp_path):
+    """The second wrote over the first, and where it failed it took away what the first had written."""
+    (tmp_path / "images").mkdir()
+    project, file = Project(tmp_path), tmp_path / "mcp.json"
+    file.write_text('{"mcpServers": {"good": {"command": "cat"}}}')
+
+    with alone(project, "add", "good"):
+        [refused] = add.Adding(project, trial=False).all_of(file)
+
+    assert not refused.path and "at work on good: wait" in str(refused)
+    assert not list(project.images.iterdir())
+    assert [bool(added.path) for added in add.Adding(project, trial=False).all_of(file)] == [True]

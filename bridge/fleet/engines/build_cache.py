@@ -12,6 +12,7 @@ from bridge.fleet.project import Project
 
 PATIENCE = 300.0
 SENT = "local source for "
+WORTH_IT = ("MB", "GB", "TB")  # each build leaves some of a few bytes
 AT_ONCE = 2000  # ids in one command: each looks through the whole cache, which takes seconds
 
 
@@ -25,8 +26,8 @@ def free(project: Project, say: Say) -> str:
     try:
         ids = [
             id
-            for id, description in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE))
-            if description.startswith(SENT) or is_ours(description, instructions)
+            for id, description, size in _records(run(["docker", "buildx", "du", "--verbose"], PATIENCE))
+            if (description.startswith(SENT) and size.endswith(WORTH_IT)) or is_ours(description, instructions)
         ]
         freed = 0
         for start in range(0, len(ids), AT_ONCE):
@@ -54,11 +55,11 @@ def is_ours(description: str, instructions: set[str]) -> bool:
     return len(said) > 20 and said in instructions
 
 
-def _records(printed: str) -> Iterable[tuple[str, str]]:
+def _records(printed: str) -> Iterable[tuple[str, str, str]]:
     for block in printed.split("\n\n"):
         fields = dict(re.findall(r"^([A-Z][\w ]*):\s+(.*)$", block, re.MULTILINE))
         if fields.get("ID") and fields.get("Description"):
-            yield fields["ID"].strip(), fields["Description"].strip()
+            yield fields["ID"].strip(), fields["Description"].strip(), fields.get("Size", "").strip()
 
 
 def _bare(text: str) -> str:
