@@ -54,13 +54,16 @@ from bridge.settings import UsageError
 
 ROUNDS = 7
 PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses
-PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
+PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|(?<!PRO)FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 A_HOST = re.compile(r"\b[a-z][a-z+]*://[^\s'\"<>),;]+|(?<![\w.-])(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b", re.IGNORECASE)
 # In the words that refuse an address.
 ONLY_ITSELF = re.compile(
     r"\b(?:localhost|loopback|127\.0\.0\.1)\b.{0,40}\bonly\b|\bonly\b.{0,40}\b(?:localhost|loopback|127\.0\.0\.1)\b|\bmust\b.{0,40}\b(?:localhost|loopback|127\.0\.0\.1)\b|\bnot a loopback\b",
     re.IGNORECASE,
 )
+OF_MCP = re.compile(
+    r"(^|_)(MCP|SSE|BIND|LISTEN|PROXY|CALLBACK|REDIRECT)(_|$)|^(HTTP|SERVER)_"
+)  # where it would listen itself, whatever it talks to
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
 
@@ -237,11 +240,11 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
     if not findings.back_end(seen) or findings.uses_placeholder(seen):
         return draft, seen
     there = {*draft.env, *draft.secrets} - {*draft.optional}
-    names = [
-        name
-        for name in dict.fromkeys([*draft.optional, *seen.report["reads"]])
-        if ADDRESS.search(name) and not (LISTENS.search(name) or OWN_DOOR.search(name) or name in there)
-    ][:MANY]
+    every = [name for name in dict.fromkeys([*draft.optional, *seen.report["reads"]]) if ADDRESS.search(name) and name not in there]
+    names = [name for name in every if not (LISTENS.search(name) or OWN_DOOR.search(name))] or [
+        one for one in every if not OF_MCP.search(one)
+    ]
+    names = names[:MANY]
     if not names:
         return _with_its_address(table, draft, seen, values, check)
     again = table.watch(check(_with_required(draft, names)), values)

@@ -204,7 +204,8 @@ def _has_a_default(one: Variable) -> bool:
 
 def _would_find_itself(one: Variable) -> bool:
     """An address that everybody sets, and that would be that of the container itself where nobody does."""
-    return one["first"] and bool(BESIDE_A_KEY.search(one["name"])) and is_here(f"{one['value']} {one['default']}")
+    address = one["default"] or one["value"]
+    return one["first"] and bool(BESIDE_A_KEY.search(one["name"])) and is_here(address)
 
 
 def is_here(address: str) -> bool:

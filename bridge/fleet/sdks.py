@@ -50,7 +50,7 @@ SDKS = (
     # kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig
     Sdk(
         re.compile(
-            r"Invalid kube-config file|no contexts are defined in kubeconfig|[Nn]o configuration has been provided, try setting KUBERNETES_MASTER|\.kube/config: no such file"
+            r"Invalid kube-config file|no contexts are defined in kubeconfig|[Nn]o configuration has been provided, try setting KUBERNETES_MASTER|\.kube/config: no such file|connection to the server localhost:8080 was refused"
         ),
         ("KUBECONFIG",),
         files=("KUBECONFIG",),

@@ -395,6 +395,14 @@ def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_ope
     assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}
 
 
+def test_an_address_that_an_example_has_here_is_optional_where_its_default_is_elsewhere():
+    env = {"A_KEY": "<key>", "A_BASE_URL": "http://localhost:5002"}
+
+    assert drafted(shown(env), "- `A_BASE_URL` (optional, default `https://api.site.io`): override when developing").env == {}
+    assert drafted(shown(env)).env == {"A_BASE_URL": "${A_BASE_URL}"}
+    assert drafted(shown(env), "- `A_BASE_URL` (optional, default `http://localhost:5002`)").env == {"A_BASE_URL": "${A_BASE_URL}"}
+
+
 def test_a_key_to_its_own_door_that_is_optional_is_left_out_though_an_example_has_one():
     block = "```\nSITE_KEY=your_key\nSITE_MCP_AUTH_SECRET=your_jwt_secret_key\n```"
 

@@ -1549,6 +1549,35 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
 
 
+def test_an_address_that_may_be_its_own_door_is_tried_where_no_other_is():
+    alone = seen(made("check"), reached=[(10.5, "[::1]:7700")], reads=["MEILI_HTTP_ADDR", "MCP_HTTP_HOST", "LOG_LEVEL"])
+    table = Table(seen(made("check"), reached=[(10.5, "meili-http-addr.placeholder.invalid:7700")]))
+
+    assert prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)[0].env == {
+        "MEILI_HTTP_ADDR": "${MEILI_HTTP_ADDR}"
+    }
+
+
+def test_a_call_that_its_own_container_refused_proves_nothing():
+    """Whatever it answers then: {"healthy": false}, say."""
+    assert findings.smoke(seen(made("check"), reached=[(10.5, "[::1]:7700")]), None, True) is None
+    assert findings.smoke(seen(made("check"), reached=[(8.0, "[::1]:7700")]), None, True) == {"tool": "check", "build": True}
+
+
+@pytest.mark.parametrize(
+    "name, is_place", [("STORE_FILE", True), ("DB_PATH", True), ("DATA_DIR", True), ("PROFILE", False), ("AWS_PROFILE", False)]
+)
+def test_a_profile_is_no_file(name, is_place):
+    assert bool(prove.PLACE.search(name)) is is_place
+
+
+def test_kubectl_is_debian_s_and_what_it_says_without_a_cluster_asks_for_a_kubeconfig():
+    refused = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+
+    assert needs.debian_packages(["kubectl"]) == ["kubernetes-client"]
+    assert needs.missing_for_calls(seen(made("get", refused), made("list", refused)))[0] == ["KUBECONFIG"]
+
+
 def test_a_service_that_is_no_longer_looked_for_here_when_one_variable_is_given_is_where_that_says():
     alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST"])
     table = Table(seen(made("look", "not an address")))
@@ -1757,10 +1786,10 @@ def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():
 
 
 def test_a_program_that_its_code_starts_and_its_readme_names_is_told_with_its_debian_package():
-    it = seen(made("look"), starts=["ffmpeg", "kubectl", "create"])
+    it = seen(made("look"), starts=["ffmpeg", "helm", "create"])
 
     assert [line for line in notes._lacks(Draft("it"), it) if "starts" in line] == [
-        "it starts ffmpeg, kubectl, which its image has not: `apt: [ffmpeg]` gives it what Debian has"
+        "it starts ffmpeg, helm, which its image has not: `apt: [ffmpeg]` gives it what Debian has"
     ]
     assert not [line for line in notes._lacks(Draft("it", apt=("ffmpeg",)), it) if "ffmpeg" in line]
 
@@ -1768,9 +1797,9 @@ def test_a_program_that_its_code_starts_and_its_readme_names_is_told_with_its_de
 def test_a_program_that_debian_has_not_is_told_so():
     it = Draft("it", egress=True, why={"egress": "x", "smoke": "y"})
 
-    told = notes.of_a_started_one(it, "it", seen(made("look", "kubectl: command not found"), starts=["kubectl"]), [])
+    told = notes.of_a_started_one(it, "it", seen(made("look", "helm: command not found"), starts=["helm"]), [])
 
-    assert any("starts kubectl" in line and "Debian has no package" in line for line in told)
+    assert any("starts helm" in line and "Debian has no package" in line for line in told)
 
 
 def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():

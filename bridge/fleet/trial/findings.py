@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address, ip_network
+from math import inf
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -31,9 +32,10 @@ FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|tmp|pyc)$",
+    r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|sock|socket|tmp|pyc)$",
     re.IGNORECASE,
 )
+ON_ITSELF = ("127.", "[::1]:", "host.docker.internal:")
 NOTHING = re.compile(r"(?!)")
 POLITELY_NOT = re.compile(
     r"error|fail|unable|could ?n[o']t|cannot|can't|unavailable|offline|unreachable|try again|no (?:results?|data)\b|not found",
@@ -190,8 +192,9 @@ def _host(what: str, telemetry: bool = False) -> str:
     return "" if inside else OF_OPERATORS.sub("*.", host)
 
 
-def back_end(seen: Seen) -> str:
-    return next((reach.what for reach in seen.reached if reach.what.startswith(("127.", "[::1]:", "host.docker.internal:"))), "")
+def back_end(seen: Seen, since: float = 0.0, until: float = inf) -> str:
+    """The service that it looked for in its own container, where nobody answered."""
+    return next((one.what for one in seen.reached if since <= one.at <= until and one.what.startswith(ON_ITSELF)), "")
 
 
 def uses_placeholder(seen: Seen) -> bool:
@@ -253,7 +256,8 @@ def unproved(closed: Seen) -> dict[str, Any] | None:
 
 def _is_harmless(seen: Seen, call: Made) -> bool:
     """It says that it only reads, or it was seen to do nothing: no file written, nobody reached for."""
-    if call["harms"] or _reached(seen, call["began"], call["ended"]):
+    during = (seen, call["began"], call["ended"])
+    if call["harms"] or _reached(*during) or back_end(*during):
         return False
     name = with_underscores(call["tool"])
     is_of_files = any(map(PATH.search, call["arguments"]))  # it may well write where there is what it was asked to change

@@ -91,8 +91,9 @@ PERHAPS_A_PROGRAM = re.compile(
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
 A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{1,29}[a-z0-9]")  # `apt-get install x-` would remove x
-NOT_OF_DEBIAN = {"aws", "az", "bw", "docker", "gcloud", "gh", "go", "helm", "kubectl", "lake", "op", "podman", "terraform", "tilt"}
+NOT_OF_DEBIAN = {"aws", "az", "bw", "docker", "gcloud", "gh", "go", "helm", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {
+    "dbus-launch",
     "npm",
     "npx",
     "pnpm",
@@ -165,6 +166,7 @@ DEBIAN = {
     "graphviz": "graphviz",
     "java": "default-jre-headless",
     "jq": "jq",
+    "kubectl": "kubernetes-client",
     "make": "make",
     "mysql": "default-mysql-client",
     "nmap": "nmap",

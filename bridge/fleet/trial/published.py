@@ -68,7 +68,7 @@ ONE_IS_ENOUGH = re.compile(
 )
 OF_KEYS = re.compile(r"\b(?:credentials?|(?:api )?keys?|tokens?|auth\w*|variables?)\b", re.IGNORECASE)
 IN_SOME_CASES = re.compile(r"\((?:for|if|when|only)\b", re.IGNORECASE)
-WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=)[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
+WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=| (?=[`"']))[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
 # Of a variable of what this is not: a server that clients reach by HTTP, or that runs on somebody's desk.
 REMOTE = re.compile(
     r"^\W*(?:macOS|Windows)\b[: ]|\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
