@@ -196,6 +196,7 @@ def test_a_schema_that_refers_to_itself_has_an_end():
         "Unable to connect",
         "Could not find it",
         "ValueError: x",
+        "ADCIRC Error: ValueError: either path or content must be provided",
     ],
 )
 def test_an_error_in_a_text_is_no_success(text):
@@ -214,6 +215,7 @@ def test_an_error_in_a_text_is_no_success(text):
         "0 errors found",
         '{"errors": [], "ok": true}',
         "Errol Flynn was an actor",
+        "Type of error: none",
     ],
 )
 def test_an_answer_that_only_sounds_like_one_is_a_success(text):
@@ -1556,6 +1558,15 @@ def test_an_address_that_may_be_its_own_door_is_tried_where_no_other_is():
     assert prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)[0].env == {
         "MEILI_HTTP_ADDR": "${MEILI_HTTP_ADDR}"
     }
+
+
+def test_who_goes_wherever_it_is_told_has_no_list_of_names():
+    fetching = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443")])
+    asking = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443"), (10.6, "api.site.io:443")])
+
+    assert findings.egress(fetching, False).why == "its tool fetch goes to what it is given"
+    assert findings.egress(asking, False).why == "its tool fetch tried api.site.io"
+    assert findings.names([fetching]) == findings.names([asking]) == []
 
 
 def test_a_call_that_its_own_container_refused_proves_nothing():

@@ -35,6 +35,7 @@ CACHES = re.compile(
     r"(^|/)([\w.-]*caches?|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|sock|socket|tmp|pyc)$",
     re.IGNORECASE,
 )
+GUESSED = "example.com"  # the address that tools were given
 ON_ITSELF = ("127.", "[::1]:", "host.docker.internal:")
 NOTHING = re.compile(r"(?!)")
 POLITELY_NOT = re.compile(
@@ -81,7 +82,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if browses or wants_a_browser(seen):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if by_call := next(((call["tool"], found) for call in report["calls"] if (found := _needed(seen, call))), None):
-        return Egress(True, f"its tool {by_call[0]} tried {by_call[1][0]}", hosts)
+        host = next((one for one in by_call[1] if one != GUESSED), "")
+        return Egress(True, f"its tool {by_call[0]} tried {host}" if host else f"its tool {by_call[0]} goes to what it is given", hosts)
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if service := back_end(seen):
@@ -161,8 +163,10 @@ def _needed(seen: Seen, call: Made) -> list[str]:
 
 
 def names(seen: Iterable[Seen]) -> list[str]:
-    """What a list of names would have to hold for what was seen, as far as a list can hold it."""
-    found: dict[str, None] = {}
+    """What a list of names would have to hold for what was seen, as far as a list can hold it; nothing for one that goes wherever it is told."""
+    seen, found = list(seen), dict[str, None]()
+    if any(_host(reach.what) == GUESSED for one in seen for reach in one.reached):
+        return []
     for reach in (reach for one in seen for reach in one.reached if _host(reach.what)):
         port = reach.what.rpartition(":")[2] if ":" in reach.what else ""
         entry = OF_OPERATORS.sub("*.", reach.what) if port.isdecimal() and int(port) not in PORTS else _host(reach.what)
