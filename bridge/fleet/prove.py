@@ -347,7 +347,8 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
         egress = replace(egress, why=f"{egress.why}, and answers without")
     draft = _with_downloads(draft, opened)
-    reached = () if draft.browses else tuple(findings.names(filter(None, (closed, opened))))
+    is_anywhere = draft.browses or findings.back_end(closed)  # which no list of what the trial saw could hold
+    reached = () if is_anywhere else tuple(findings.names(filter(None, (closed, opened))))
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     if not best.report["started"]:

@@ -42,19 +42,18 @@ def oddities(tools: list[schemas.Schema], server: str = "") -> list[Oddity]:
 
 
 def together(odd: list[Oddity]) -> list[Oddity]:
-    """One for all tools of which the same is odd, named in both (the first of many)."""
+    """One for all tools of which the same is odd: the first of them are named, and the way out has NAME in their place."""
     alike: dict[tuple[str, str, str], list[str]] = {}
     for one in odd:
-        alike.setdefault((one.what, one.way_out.replace(f"[{one.tool}]", "[]"), one.mended), []).append(one.tool)
+        alike.setdefault((one.what, one.way_out.replace(f"[{one.tool}]", "[NAME]"), one.mended), []).append(one.tool)
     return [
-        Oddity(_some(tools, " and"), what, way_out.replace("[]", f"[{_some(tools, ',')}]"), mended)
+        Oddity(_some(tools), what, way_out if tools[1:] else way_out.replace("[NAME]", f"[{tools[0]}]"), mended)
         for (what, way_out, mended), tools in alike.items()
     ]
 
 
-def _some(names: list[str], last: str) -> str:
-    more = f"{last} {len(names) - MANY} more" if len(names) > MANY else ""
-    return ", ".join(names[:MANY]) + more
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
 
 
 def _names(names: list[Any], server: str) -> Iterator[Oddity]:

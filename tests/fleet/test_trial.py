@@ -1560,6 +1560,18 @@ def test_an_address_that_may_be_its_own_door_is_tried_where_no_other_is():
     }
 
 
+def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_path):
+    site = tmp_path / "lib/python3.13/site-packages"
+    for name, requires, code in (("old", "Requires-Dist: new>=2\n", "import new.main"), ("new", "Requires-Dist: old\n", "x" * 9000)):
+        (site / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (site / f"{name}-1.0.dist-info/METADATA").write_text(f"Name: {name}\nVersion: 1.0\n{requires}")
+        (site / f"{name}-1.0.dist-info/RECORD").write_text(f"{name}.py,,\n")
+        (site / f"{name}.py").write_text(code)
+
+    assert [path.name for path in witness._files("old", tmp_path)] == ["old.py", "new.py"]
+    assert [path.name for path in witness._files("new", tmp_path)] == ["new.py"]
+
+
 def test_who_goes_wherever_it_is_told_has_no_list_of_names():
     fetching = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443")])
     asking = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443"), (10.6, "api.site.io:443")])

@@ -161,7 +161,7 @@ def test_odd_lists_are_told_of_whatever_they_hold():
     assert json.dumps([str(oddity) for oddity in oddities([tool(takes(**{"a b": True}))])])
 
 
-@pytest.mark.parametrize("tools, named, denied", [("ab", "a, b", "a, b"), ("abcdef", "a, b, c and 3 more", "a, b, c, 3 more")])
+@pytest.mark.parametrize("tools, named, denied", [("a", "a", "a"), ("ab", "a, b", "NAME"), ("abcdef", "a, b, c and 3 more", "NAME")])
 def test_what_is_odd_alike_in_many_tools_is_told_once(tools, named, denied):
     odd = oddities([tool(name=name, description="x" * 2000) for name in tools])
 

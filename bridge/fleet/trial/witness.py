@@ -83,6 +83,7 @@ NO_SERVICE = re.compile(
     r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(docs?|www\.docs|developers?|help|support|console|blog)\."
 )
 MOST_HOSTS = 8
+A_SHIM = 4000  # bytes of code
 BIG = 32 << 20  # bytes: weights of models and the like, which name no variable
 SERVER = Path("/opt/server")  # where packages are, with all that they use
 SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py")
@@ -578,8 +579,9 @@ def asked_for(code: str) -> set[str]:
     return found
 
 
-def _files(package: str, root: Path) -> list[Path]:
-    """The files of a package; of npm with those of the packages that bring its executable for one kind of machine."""
+def _files(package: str, root: Path, is_first: bool = True) -> list[Path]:
+    """The files of a package; of npm with those of the packages that bring its executable for one kind of machine, of one that only
+    starts the one package that it requires (it was renamed, say) with those of that."""
     if not package:
         return []
     node = root / "node_modules" / package
@@ -595,7 +597,13 @@ def _files(package: str, root: Path) -> list[Path]:
         (one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()),
         None,
     )
-    return [Path(str(file.locate())) for file in same.files or []] if same else []
+    if not same:
+        return []
+    found = [Path(str(file.locate())) for file in same.files or []]
+    needed = [one[0] for said in same.requires or [] if "extra ==" not in said and (one := re.match(r"[\w.-]+", said))]
+    size = sum(path.stat().st_size for path in found if path.suffix in SOURCES and path.is_file())
+    is_shim = is_first and len(needed) == 1 and size < A_SHIM
+    return found + _files(needed[0], root, False) if is_shim else found
 
 
 def _programs(package: str) -> list[str]:
