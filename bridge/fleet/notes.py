@@ -21,21 +21,19 @@ MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
+STAND_IN = re.compile(r"placeholder-[0-9a-f]{32}", re.IGNORECASE)
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
 
 def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen, hosts: Iterable[str]) -> list[str]:
     """`closed`: what was seen without a network; `hosts`: whom it looked up."""
-    return [
-        comment(one, LONGEST)
-        for one in [*_decisions(draft, list(hosts)), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]
-    ]
+    return [_line(one) for one in [*_decisions(draft, list(hosts)), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]]
 
 
 def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], wanted: list[str]) -> list[str]:
     """`lacking`: what has no value yet; `wanted`: variables of its code that nobody said. What stops it comes first."""
     return [
-        comment(one, LONGEST)
+        _line(one)
         for one in [
             _why_not(draft, best, lacking),
             *([] if lacking else _elsewhere(draft, best)),
@@ -51,6 +49,11 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             _egress(draft),
         ]
     ]
+
+
+def _line(text: str) -> str:
+    """Without what the trial gave in the place of a value, which a server may well make names of: SITE_…_URL."""
+    return comment(STAND_IN.sub("…", text), LONGEST)
 
 
 def named(names: Iterable[str], most: int = SHORT) -> str:

@@ -146,6 +146,8 @@ def test_a_default_that_is_none_is_none_and_may_say_required():
 def test_a_file_of_its_own_in_the_home_is_kept_though_clients_have_one_of_such_a_name():
     assert published.home("The address is stored in `~/.site-mcp.json`", "site-mcp") == ".site-mcp.json"
     assert published.home("Stored in ~/.site-mcp/mcp.json", "site-mcp") == ""
+    assert published.home("It writes a token to `~/.config/site-mcp/config.json` then", "site-mcp") == ".config/site-mcp/config.json"
+    assert published.home("Its settings are stored in `~/.config/site-mcp/config.json`", "site-mcp") == ""
 
 
 @pytest.mark.parametrize("row, says", [("是 | - |", True), ("否 | - |", False), ("必填 | - |", True), ("可选 | - |", False)])
@@ -393,6 +395,22 @@ def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_ope
     assert drafted(shown(env), shown({"A_KEY": "<key>"})).env == {}
     assert drafted(shown(env), "- `A_BASE_URL`: default: https://gate.site.io/v1").env == {}
     assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        "At least one (1) of the following is required:\n\n- Anthropic API key\n- OpenAI API key\n",
+        "```\n# Authentication (use one)\nANTHROPIC_API_KEY=x\n# OR\nOPENAI_API_KEY=y\n\n# Optional\nXAI_API_KEY=z\n```",
+    ],
+)
+def test_of_keys_of_which_one_is_to_be_used_none_is_required(about):
+    keys = shown({"ANTHROPIC_API_KEY": "YOUR_ANTHROPIC_KEY", "OPENAI_API_KEY": "YOUR_OPENAI_KEY"})
+
+    draft = drafted(keys, shown({"ANTHROPIC_API_KEY": "your-key-here"}), about)
+
+    assert {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} <= set(draft.optional)
+    assert "one of these is enough, and one is needed: ANTHROPIC_API_KEY, OPENAI_API_KEY" in draft.why["instead"]
 
 
 def test_an_address_that_an_example_has_here_is_optional_where_its_default_is_elsewhere():

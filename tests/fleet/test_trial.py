@@ -197,6 +197,7 @@ def test_a_schema_that_refers_to_itself_has_an_end():
         "Could not find it",
         "ValueError: x",
         "ADCIRC Error: ValueError: either path or content must be provided",
+        "You need to register for the course first.",
     ],
 )
 def test_an_error_in_a_text_is_no_success(text):
@@ -1572,6 +1573,33 @@ def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_p
     assert [path.name for path in witness._files("new", tmp_path)] == ["new.py"]
 
 
+def test_what_may_also_be_set_is_advice():
+    advice = "Error: Provide one of: coordinates, city. The operator can also set the SITE_DEFAULT_LOCATION environment variable."
+
+    assert needs.missing_for_calls(seen(made("look", advice)))[0] == []
+    assert needs.missing_for_calls(seen(made("look", "Error: set the SITE_DEFAULT_LOCATION environment variable")))[0] == [
+        "SITE_DEFAULT_LOCATION"
+    ]
+
+
+def test_what_stood_in_for_a_value_is_shown_to_nobody():
+    words = [f"Error: missing SITE_{placeholder('SITE_NAMES')}_URL"]
+    told = notes.of_one_that_did_not_start(Draft("it", egress=True, why={"egress": "x"}), seen(words=words, started=0.0), [], [])
+
+    assert any("SITE_…_URL" in line for line in told) and "placeholder" not in " ".join(told)
+
+
+@pytest.mark.parametrize(
+    "code, starts", [("executeShellCommand('git', args)", ["git"]), ("await runCommand('helm', x)", []), ("find('git', x)", [])]
+)
+def test_a_program_that_is_started_by_a_function_of_its_own_is_seen(tmp_path, monkeypatch, code, starts):
+    (tmp_path / "it.js").write_text(code)
+    (tmp_path / "README.md").write_text("It wants git.")
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
+
+    assert witness.variables("it").starts == starts
+
+
 def test_who_goes_wherever_it_is_told_has_no_list_of_names():
     fetching = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443")])
     asking = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443"), (10.6, "api.site.io:443")])
@@ -2411,6 +2439,7 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
         ("No Chrome installations found.", "a browser"),
         ('Xlib.error.DisplayConnectionError: Can\'t connect to display ":0"', "a desktop"),
         ("KeyError: 'DISPLAY'", "a desktop"),
+        ('exec: "dbus-launch": executable file not found in $PATH', "the keyring"),
         ("[unixODBC][Driver Manager]Can't open lib 'SQL Server' : file not found (0) (SQLDriverConnect)", "an ODBC driver"),
         ("EOFError: EOF when reading a line", "an answer in a terminal"),
         ("the DISPLAY_NAME of a browser is wrong", ""),

@@ -30,7 +30,7 @@ NO_NETWORK = re.compile(
 )
 NO_KEY = re.compile(
     r"(api[ _-]?key|token|credentials?|password|account|environment variables?|(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+))\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
-    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
+    r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|(need|have) to (register|sign in|sign up|log in)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
     re.IGNORECASE,
 )
 A_PID = re.compile(r"(^|_)(pid|process_?id)$", re.IGNORECASE)

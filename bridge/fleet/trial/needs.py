@@ -28,6 +28,7 @@ ADVICE = re.compile(
 # Among what a complaint wants to be set.
 SAID_TO_BE_OPTIONAL = re.compile(
     r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=\W{1,4}(?i:optional)\b)|(?<=[Ll]eave )([A-Z][A-Z0-9_]+)(?= empty| unset)"
+    r"|\b(?i:also|optionally) (?:set|use|provide) (?:the )?[`'\"]?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"
 )
 MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
@@ -127,6 +128,10 @@ NOT_IN_A_PACKAGE = (
             r"(?:open|connect to) (?:X )?display|no display name|DisplayNameError|\$?\bDISPLAY\b.{0,30}(?:not set|variable)|KeyError: 'DISPLAY'"
         ),
         "it wants a desktop, which no container has: let it run beside yours, behind `mcp-bridge serve`, and add it by --url",
+    ),
+    (
+        re.compile(r"\bdbus-launch\b|org\.freedesktop\.secrets|\bSecret Service\b|No recommended backend was available"),
+        "it wants the keyring of a desktop, which no container has, for what it logs in with: a token by a variable of its own does without, or let it run on your desk, behind `mcp-bridge serve`, and add it by --url",
     ),
     (
         re.compile(

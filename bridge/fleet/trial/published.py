@@ -64,8 +64,10 @@ CONDITION = re.compile(
 )
 # Of keys that stand for each other, in what stands above them or names them.
 ONE_IS_ENOUGH = re.compile(
-    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use)\b.{0,20}\b(?:one|either)\b", re.IGNORECASE
+    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use|at least)\b.{0,20}\b(?:one|either)\b", re.IGNORECASE
 )
+AT_LEAST_ONE = re.compile(r"\bat least one\b", re.IGNORECASE)
+AN_ASSIGNMENT = re.compile(r"\s*(?:export )?[A-Z][A-Z0-9_]+=")
 OF_KEYS = re.compile(r"\b(?:credentials?|(?:api )?keys?|tokens?|auth\w*|variables?)\b", re.IGNORECASE)
 IN_SOME_CASES = re.compile(r"\((?:for|if|when|only)\b", re.IGNORECASE)
 WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=| (?=[`"']))[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
@@ -143,7 +145,9 @@ KEEPS = re.compile(
     re.IGNORECASE,
 )
 A_NEW_LINE = re.compile(r"^\s*(?:[-*+•|#>]\s|\||\d+\.\s|#|$)|^\s{4}|^\s*[\w./~-]+\s*[=:]")  # of a list, a table, some code
-NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|config\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
+NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
+A_CONFIG = re.compile(r"config\.(?:json|toml|ya?ml)$", re.IGNORECASE)
+WITH_A_TOKEN = re.compile(r"\bwrites?\b.{0,30}\b(?:tokens?|credentials?)\b", re.IGNORECASE)
 # Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
     r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
@@ -255,15 +259,20 @@ def _choices(readme: str) -> set[str]:
     found: set[str] = set()
     lines = [line[:WIDTH] for line in readme.splitlines()]
     for at, line in enumerate(lines):
-        if not (ONE_IS_ENOUGH.search(line) and OF_KEYS.search(line)):
+        if not (ONE_IS_ENOUGH.search(line) and (OF_KEYS.search(line) or AT_LEAST_ONE.search(line))):
             continue
         below = list(dropwhile(lambda one: not one.strip(), lines[at + 1 : at + MANY]))
         if below and below[0].startswith("```"):
             block = list(takewhile(lambda one: not one.startswith("```"), below[1:]))
+        elif below and AN_ASSIGNMENT.match(below[0]):  # in a block of lines itself
+            block = list(takewhile(str.strip, below))
         else:
             block = list(takewhile(lambda one: one.lstrip().startswith(("|", "-", "*")), below))
         own = set(UPPER.findall(line))
-        found |= own if len(own) > 1 else {name for one in block for name in UPPER.findall(one)[:1]}
+        listed = {name for one in block for name in UPPER.findall(one)[:1]}
+        if block and not (own or listed) and re.search(r"\bAPI keys?\b", "\n".join(block), re.IGNORECASE):  # of services, in words
+            listed = {name for name in UPPER.findall(readme) if name.endswith("_API_KEY")}
+        found |= own if len(own) > 1 else listed
     return found
 
 
@@ -331,7 +340,7 @@ def login(readme: str, names: Collection[str]) -> str:
                 continue
             own = next((at for at, word in enumerate(words) if _bare(word) in known), -1)
             if 0 <= own < len(words) - 1 and wanted.fullmatch(words[own + 1]) and not OF_A_CLIENT.search(line):
-                return " ".join(words)
+                return " ".join([words[0].rpartition("/")[2], *words[1:]])  # .venv/bin/python
     return ""
 
 
@@ -370,7 +379,8 @@ def home(readme: str, package: str) -> str:
                 found[1].rpartition("/")[0] or found[1] if line[found.end() :][:1] in ("{", "$", "<", "*") else found[1]
             )  # ~/.it/version-{n}
             first = re.sub(r"^(?:\.config|\.local/(?:share|state))/", "", path).partition("/")[0].lower()
-            if any(word in first for word in own) and not NOT_KEPT.search(path):
+            is_kept = not NOT_KEPT.search(path) or (A_CONFIG.search(path) and WITH_A_TOKEN.search(sentence))
+            if any(word in first for word in own) and is_kept:
                 return path
     return ""
 

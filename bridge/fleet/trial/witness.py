@@ -67,7 +67,7 @@ OR_ELSE = re.compile(
 OTHERWISE = re.compile(r"(?:\bor\b|\|\||\?\?)\s*(?:os\.)?" + _READ.replace("%s", "[A-Z][A-Z0-9_]{2,}"))
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
-    r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
+    r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
 )
 # How code starts a browser: Selenium by a driver, the others by themselves.
 DRIVER = re.compile(r"\bwebdriver\.Chrome\(|\.forBrowser\(")
