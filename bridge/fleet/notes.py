@@ -213,5 +213,6 @@ def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
 
 def _end(draft: Draft) -> str:
     if draft.smoke:
-        return f"works: {draft.smoke['tool']} was called" + (" with the network" if draft.smoke.get("internet") else "")
+        called = f"{draft.smoke['tool']} was called" + (" with the network" if draft.smoke.get("internet") else "")
+        return f"answers: {called}, {draft.why['answer']}" if "answer" in draft.why else f"works: {called}"
     return f"only listed: no call was proved ({draft.why['smoke']})"

@@ -1573,6 +1573,27 @@ def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_p
     assert [path.name for path in witness._files("new", tmp_path)] == ["new.py"]
 
 
+@pytest.mark.parametrize(
+    "answer, is_nothing", [("[]", True), ('{"devices": [], "next": null}', True), ('{"n": 0}', False), ("none yet", False), ("", False)]
+)
+def test_a_call_whose_answer_has_nothing_in_it_is_taken_last_and_said_so(answer, is_nothing):
+    empty, full = made("list_devices") | {"answer": answer}, made("get_version") | {"answer": "1.0"}
+    called = {"tool": "list_devices", "build": True}
+
+    assert findings.smoke(seen(empty, full), None, True)["tool"] == ("get_version" if is_nothing else "list_devices")
+    assert findings.smoke(seen(empty), None, True) == called
+    assert findings.says_nothing(seen(empty), called) is is_nothing
+    assert findings.smoke(seen(made("ping"), full), None, True)["tool"] == "get_version"
+    assert notes._end(Draft("it", smoke=called, why={"answer": "with nothing in its answer"})).startswith(
+        "answers: list_devices was called, with"
+    )
+
+
+def test_an_address_with_a_password_among_its_arguments_is_called_what_it_is():
+    assert usage.shown(seen(shown=[["postgresql://me:pw@localhost:5432/db"]]), "/data", "IT") == ["${IT_DATABASE_URL}"]
+    assert usage.shown(seen(shown=[["redis://10.1.2.3:6379"]]), "/data", "IT") == ["${IT_URL}"]
+
+
 def test_what_may_also_be_set_is_advice():
     advice = "Error: Provide one of: coordinates, city. The operator can also set the SITE_DEFAULT_LOCATION environment variable."
 

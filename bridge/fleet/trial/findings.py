@@ -1,7 +1,8 @@
 """What follows from what was seen: egress, storage, the smoke call, what is missing. Pure; each with its reason in a line."""
 
+import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address, ip_network
@@ -217,14 +218,33 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
     """A call that was made and that worked: without network if there is one, else with. `alone`: it needs nothing that a build has not."""
     # What is said to a guess may be a polite refusal, where others of its calls ask somebody.
     asks = any(_needed(closed, call) for call in closed.report["calls"])
-    for call in closed.report["calls"]:
-        if _works(call) and _is_harmless(closed, call) and (call["said"] or not asks):
-            return _proposed(call) | {"build": alone}
+    fit = [call for call in closed.report["calls"] if _works(call) and _is_harmless(closed, call) and (call["said"] or not asks)]
+    if fit:
+        return _proposed(min(fit, key=_says_nothing)) | {"build": alone}
     if opened:
         for call in opened.report["calls"]:
             if _works(call) and call["reads"] and _answered(opened, call):
                 return _proposed(call) | {"build": False, "internet": True}
     return None
+
+
+def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> bool:
+    """Whether that call was answered with nothing: an empty list, {"devices": []}, a ping."""
+    return any(_says_nothing(call) for call in closed.report["calls"] if call["tool"] == smoke["tool"])
+
+
+def _says_nothing(call: Made) -> bool:
+    try:
+        return bool(re.search(r"(^|_)ping(_|$)", call["tool"])) or not any(_leaves(json.loads(call["answer"])))
+    except ValueError:
+        return False
+
+
+def _leaves(said: Any) -> Iterator[Any]:
+    for one in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():
+        yield from _leaves(one)
+    if said is not None and not isinstance(said, dict | list):
+        yield True
 
 
 def failing_open(closed: Seen) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ A_DATABASE = re.compile(
     re.IGNORECASE,
 )
 A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
+WITH_A_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")  # in an address
 SCHEME = re.compile(r"(?<![\w+.-])(?!(?:https?|file|sqlite|git|npm|ssh|wss?|tcp|duckdb)[:+])([a-z][a-z0-9+.-]{2,15})://", re.IGNORECASE)
 # In an example: an address, a name, a number that are somebody's own.
 AN_EXAMPLE = re.compile(
@@ -205,7 +206,7 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
     name, equals, value = word.partition("=") if re.match(r"-|[A-Z][A-Z0-9_]*=", word) else ("", "", word)
     option = before if before.startswith("-") and "=" not in before else name
     if SCHEME.match(value) or (re.match(r"https?://", value) and AN_EXAMPLE.search(value)):
-        value = f"${{{variable}_{_upper(option) or 'URL'}}}"
+        value = f"${{{variable}_{_upper(option) or ('DATABASE_URL' if WITH_A_PASSWORD.search(value) else 'URL')}}}"
     elif re.fullmatch(r"(?:[A-Z]:|~|\.{1,2})?[\\/]\S+", value):
         value = f"{folder}/data.db" if re.search(r"\.(db|sqlite3?|duckdb)$", value) else folder
     elif A_DATABASE.search(value):
