@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -47,6 +48,7 @@ def test_watching_goes_on_until_it_is_interrupted_and_through_a_restart(bridge):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # wherever these tests run
     )
     try:
         assert watching.stdout.readline().startswith("name")
@@ -55,7 +57,7 @@ def test_watching_goes_on_until_it_is_interrupted_and_through_a_restart(bridge):
         assert "is a bridge up there?" in watching.stderr.readline()
         while not re.match("echo +down", line := watching.stdout.readline()):  # not what it was before
             assert line
-        watching.send_signal(2)
+        watching.send_signal(signal.SIGINT)
         assert watching.wait(60) == 0
     finally:
         watching.kill()
