@@ -38,7 +38,7 @@ AN_ADDRESS = re.compile(r"https?://")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
-    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
+    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|^MCP_(SERVER_|HTTP_)?API_KEY$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
     r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.

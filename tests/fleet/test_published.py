@@ -413,6 +413,11 @@ def test_of_keys_of_which_one_is_to_be_used_none_is_required(about):
     assert "one of these is enough, and one is needed: ANTHROPIC_API_KEY, OPENAI_API_KEY" in draft.why["instead"]
 
 
+def test_the_key_of_a_client_of_its_own_http_door_is_left_out_unless_it_is_shown_first():
+    assert drafted("| Variable | About |\n|---|---|\n| `MCP_API_KEY` | optional |").secrets == ()
+    assert drafted(shown({"MCP_API_KEY": "<your key>"})).secrets == ("MCP_API_KEY",)
+
+
 def test_an_address_that_an_example_has_here_is_optional_where_its_default_is_elsewhere():
     env = {"A_KEY": "<key>", "A_BASE_URL": "http://localhost:5002"}
 

@@ -1594,6 +1594,12 @@ def test_an_address_with_a_password_among_its_arguments_is_called_what_it_is():
     assert usage.shown(seen(shown=[["redis://10.1.2.3:6379"]]), "/data", "IT") == ["${IT_URL}"]
 
 
+def test_what_stands_behind_an_option_for_a_key_is_never_taken_as_it_is():
+    said = seen(shown=[["--site-token", "SEU TOKEN", "--limit", "5"]])
+
+    assert usage.shown(said, "/data", "IT") == ["--site-token", "${IT_SITE_TOKEN}", "--limit", "5"]
+
+
 def test_what_may_also_be_set_is_advice():
     advice = "Error: Provide one of: coordinates, city. The operator can also set the SITE_DEFAULT_LOCATION environment variable."
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from bridge.fleet.draft import is_blank
+from bridge.fleet.draft import is_blank, is_secret
 from bridge.fleet.trial.container import Seen
 
 WIDTH, LINES = 400, 300  # of what is looked at: whoever writes a help decides how long it is
@@ -213,7 +213,7 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
         value = f"{folder}/data.db"
     elif is_blank(value) and A_FOLDER.search(value):
         value = folder
-    elif is_blank(value) or AN_EXAMPLE.search(value):
+    elif is_blank(value) or AN_EXAMPLE.search(value) or is_secret(_upper(option)):  # nobody's key is taken as it stands
         about = _upper(option or re.sub(r"^\W*(input|env):", "", value))
         value = f"${{{variable}_{re.sub('^(YOUR|MY)_', '', about)}}}"
     # What else stands there is taken as it is, but for references: compose/.env has things that are nobody else's business.
