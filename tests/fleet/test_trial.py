@@ -1609,6 +1609,19 @@ def test_what_may_also_be_set_is_advice():
     ]
 
 
+def test_where_a_browser_is_is_nothing_that_an_operator_is_asked_for():
+    assert needs.missing_for_calls(seen(made("audit", "The CHROME_PATH environment variable must be set")))[0] == []
+
+
+def test_who_wants_somebody_at_its_start_that_cannot_be_reached_is_told_so():
+    away = seen(words=["TypeError: fetch failed"], started=0.0, reached=[(2.0, "site.dev:443")])
+    draft = Draft("it", egress=True, reached=("site.dev",), why={"egress": "it did not start without site.dev"})
+
+    assert notes.of_one_that_did_not_start(draft, away, [], [])[0] == (
+        "it did not start: at its start it asks site.dev, which cannot be reached from here"
+    )
+
+
 def test_what_stood_in_for_a_value_is_shown_to_nobody():
     words = [f"Error: missing SITE_{placeholder('SITE_NAMES')}_URL"]
     told = notes.of_one_that_did_not_start(Draft("it", egress=True, why={"egress": "x"}), seen(words=words, started=0.0), [], [])
@@ -2465,6 +2478,7 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
         ("An `executablePath` or `channel` must be specified for `puppeteer-core`", "a browser"),
         ("Browser was not found at the configured executablePath (/usr/bin/x)", "a browser"),
         ("No Chrome installations found.", "a browser"),
+        ("The CHROME_PATH environment variable must be set to a Chrome executable", "a browser"),
         ('Xlib.error.DisplayConnectionError: Can\'t connect to display ":0"', "a desktop"),
         ("KeyError: 'DISPLAY'", "a desktop"),
         ('exec: "dbus-launch": executable file not found in $PATH', "the keyring"),

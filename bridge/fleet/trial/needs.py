@@ -7,6 +7,7 @@ from typing import Any
 
 from bridge.fleet.draft import holds_secret
 from bridge.fleet.engines.reason import BAD
+from bridge.fleet.parts import OF_A_BROWSER
 from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK, with_underscores
@@ -118,6 +119,7 @@ NOT_IN_A_PACKAGE = (
             r"|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:\w+ ){0,3}(?:chrom|browser|firefox)"
             r"|(?:chrom(?:e|ium)|browser)(?: [\w']+){0,2} (?:is |was )?not found|\bCHROME_(?:PATH|BIN)\b.{0,40}\bmust be set|no (?:chrome installations|(?:local )?browser path) found"
             r"|`executablePath` or `channel` must be specified"
+            rf"|\b(?:{'|'.join(OF_A_BROWSER)})\b.{{0,40}}(?:must be|not|required|missing)"
             rf"|{A_DRIVER}",
             re.IGNORECASE,
         ),
@@ -425,7 +427,7 @@ def _first(lines: Iterable[str]) -> list[str]:
     named = [name for one in groups for group in one[:1] for name in group]
     named = [name for name in named if name not in others] or named
     optional = {name for line in lines for found in SAID_TO_BE_OPTIONAL.finditer(line) for name in found.groups()}
-    named = [name for name in named if name not in optional]
+    named = [name for name in named if name not in {*optional, *OF_A_BROWSER}]
     known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
 
