@@ -198,6 +198,7 @@ def test_a_schema_that_refers_to_itself_has_an_end():
         "ValueError: x",
         "ADCIRC Error: ValueError: either path or content must be provided",
         "You need to register for the course first.",
+        "Either file_path or content must be provided.",
     ],
 )
 def test_an_error_in_a_text_is_no_success(text):
@@ -1620,6 +1621,16 @@ def test_who_wants_somebody_at_its_start_that_cannot_be_reached_is_told_so():
     assert notes.of_one_that_did_not_start(draft, away, [], [])[0] == (
         "it did not start: at its start it asks site.dev, which cannot be reached from here"
     )
+
+
+def test_what_a_docstring_says_of_an_argument_counts_as_its_description():
+    parse = tool("parse") | {
+        "description": "Parse it.\n\nArgs:\n    source: Path to the model on disk.\n    name: A name",
+        "inputSchema": {"properties": {"source": {"type": "string"}, "name": {"type": "string"}}},
+    }
+
+    assert needs.paths([parse], surely=True) == "source of parse"
+    assert needs.paths([parse | {"description": "Parse it."}], surely=True) == ""
 
 
 def test_what_stood_in_for_a_value_is_shown_to_nobody():

@@ -19,7 +19,7 @@ MOST, MOST_OTHERS = 10, 6  # calls of tools that seem to read, and of others
 FAILED = re.compile(
     r"^\W*(?:(?:an?|the|api|http|https|mcp|internal|tool|unexpected|network|connection|request|server|database|unknown|fatal|validation) )*"
     r"(?:\w*error|errors|exception|traceback|fail|failed|failure|unable|cannot|can not|could not|couldn't|can't)\b"
-    r"|^\W*(?-i:(?:[A-Z][\w-]* ){1,2}\w*(?:Error|Exception)): ",
+    r"|^[^\n]{0,100}\b(?:must be provided|must provide)\b|^\W*(?-i:(?:[A-Z][\w-]* ){1,2}\w*(?:Error|Exception)): ",
     re.IGNORECASE,
 )
 NO_NETWORK = re.compile(
@@ -95,9 +95,13 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
 def _example(name: str, schema: Any, about: str) -> str:
     """What a description has in quotes: "IATA code (e.g. 'JFK')". Of a tool's it is the line that begins with the name."""
     described = str(schema.get("description") or "") if isinstance(schema, dict) else ""
-    line = next((line for line in about.splitlines() if re.match(rf"\W*{re.escape(name)}\b", line)), "")
-    found = EXAMPLE.search(described) or EXAMPLE.search(line)
+    found = EXAMPLE.search(described) or EXAMPLE.search(line_of(name, about))
     return found[1] if found else ""
+
+
+def line_of(argument: str, about: str) -> str:
+    """The line of a tool's description that is about that argument, as Python's docstrings have one for each."""
+    return next((line for line in about[:10_000].splitlines() if re.match(rf"\W*{re.escape(argument)}\b", line)), "")
 
 
 def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tuple[Any, bool]:
