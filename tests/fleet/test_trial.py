@@ -1634,7 +1634,7 @@ def test_what_a_docstring_says_of_an_argument_counts_as_its_description():
 
 
 def test_what_stood_in_for_a_value_is_shown_to_nobody():
-    words = [f"Error: missing SITE_{placeholder('SITE_NAMES')}_URL"]
+    words = [f"Error: missing SITE_{placeholder('SITE_NAMES')}_URL for {placeholder('SITE_HOST')}"]
     told = notes.of_one_that_did_not_start(Draft("it", egress=True, why={"egress": "x"}), seen(words=words, started=0.0), [], [])
 
     assert any("SITE_…_URL" in line for line in told) and "placeholder" not in " ".join(told)

@@ -47,7 +47,8 @@ OPTIONAL = re.compile(
 )
 # Of all that follows, until the next heading.
 ALL_OPTIONAL = re.compile(
-    r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are optional\b(?! unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b", re.IGNORECASE
+    r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are \**optional\b(?!\** unless (?!noted|stated|marked|otherwise|specified))|\bnone (?:of (?:them|these) )?(?:is|are) required\b",
+    re.IGNORECASE,
 )
 DEFAULT = re.compile(
     r"默认|預設|デフォルト|기본|\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
@@ -301,7 +302,7 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
     if name in lead.values:
         if name in said.words:
             return said.words[name]
-        if lead.aside and not lead.whole:
+        if (lead.aside and not lead.whole) or (said.hints.get(name) is False and not lead.values[name]):
             return False
         # Who shows a configuration that has less, and nothing in its place, says that it does without; unless that is one of many.
         same = [other for other in whole if _is_same_way(other, lead)]
