@@ -418,12 +418,13 @@ def test_the_key_of_a_client_of_its_own_http_door_is_left_out_unless_it_is_shown
     assert drafted(shown({"MCP_API_KEY": "<your key>"})).secrets == ("MCP_API_KEY",)
 
 
-def test_a_key_that_is_shown_empty_is_optional_where_all_are_unless_noted():
-    config = shown({"SITE_EMAIL": "me@site.io", "SITE_A_KEY": "", "SITE_B_KEY": ""})
-    table = "| Variable | Required? |\n|---|---|\n| `SITE_A_KEY` | Recommended |\n| `SITE_B_KEY` | Required |\n"
+def test_a_key_that_is_shown_empty_and_only_recommended_is_optional():
+    config = shown({"SITE_EMAIL": "me@site.io", "SITE_A_KEY": "", "SITE_B_KEY": "", "SITE_C_KEY": ""})
+    table = "| Variable | Required? |\n|---|---|\n| `SITE_A_KEY` | Recommended |\n| `SITE_B_KEY` | Required |\n| `SITE_C_KEY` | **Required to activate** |"
 
-    assert drafted(config, f"## Keys\n\nAll keys are **optional** unless noted.\n\n{table}").optional == ("SITE_A_KEY",)
-    assert "SITE_B_KEY" not in drafted(config, f"## Keys\n\n{table}").optional
+    draft = drafted(config, table)
+
+    assert (draft.secrets, draft.optional) == (("SITE_B_KEY", "SITE_A_KEY", "SITE_C_KEY"), ("SITE_A_KEY", "SITE_C_KEY"))
 
 
 def test_an_address_that_an_example_has_here_is_optional_where_its_default_is_elsewhere():

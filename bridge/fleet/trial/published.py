@@ -47,7 +47,7 @@ OPTIONAL = re.compile(
 )
 # Of all that follows, until the next heading.
 ALL_OPTIONAL = re.compile(
-    r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are \**optional\b(?!\** unless (?!noted|stated|marked|otherwise|specified))|\bnone (?:of (?:them|these) )?(?:is|are) required\b",
+    r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are \**optional\b(?!\** unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b",
     re.IGNORECASE,
 )
 DEFAULT = re.compile(
@@ -81,7 +81,7 @@ A_PATH = re.compile(r"^[^.\w]*(?:\w+ ){0,2}(?:file ?)?path (?:to|of) |^[^.\w]*pa
 PATH = re.compile(r"(_PATH|_BIN|_BINARY|_EXE|_EXECUTABLE)$")
 A_PROGRAM = re.compile(r"\b(?:executable|binary|native library)\b|\.(?:exe|dylib|dll)\b", re.IGNORECASE)
 UNDER_A_CONDITION = re.compile(
-    r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*)\b", re.IGNORECASE
+    r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*|to (?:activate|enable|unlock))\b", re.IGNORECASE
 )  # in a column of yes and no
 YES = re.compile(r"^\W*(?:是|必|はい|예|yes|required|true|mandatory|y|stdio(?= *$)|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
 NO = re.compile(
