@@ -37,9 +37,9 @@ STRANGERS = {
             "volumes": ["sqlite-data:/data"],
             "cwd": "/data",
             "egress": False,
-            "smoke": {"tool": "list_tables", "build": False},
+            "smoke": {"tool": "read_query", "arguments": {"query": "SELECT 1"}, "build": False},
         },
-        "works: list_tables was called",
+        "works: read_query was called",
     ),
     # is told where to keep things, and asks the internet in some of its calls
     "arxiv": (
