@@ -103,7 +103,7 @@ def _copied(name: str, given: str, copy: str) -> str:
     try:
         content, place = Path(given).read_bytes(), Path(copy)
         made_of, digest = place.with_name(f".{place.name}.made-of"), hashlib.sha256(content).hexdigest()
-        if content and not (place.exists() and made_of.exists() and made_of.read_text() == digest):
+        if content and not (place.exists() and _is_made_of(made_of, digest)):
             place.parent.mkdir(parents=True, exist_ok=True)
             beside = place.with_name(f".{place.name}.new")
             for file, text, then in ((beside, content, place), (made_of, digest.encode(), made_of)):
@@ -114,6 +114,11 @@ def _copied(name: str, given: str, copy: str) -> str:
     except OSError as error:
         raise BadEnvironment(f"--secret-copy {name}={given}:{copy}: {error.filename}: {error.strerror}") from None
     return copy
+
+
+def _is_made_of(made_of: Path, digest: str) -> bool:
+    """Whether that file says this. It lies where a child writes: a pipe there would be waited for, and a long one read."""
+    return made_of.is_file() and made_of.stat().st_size == len(digest) and made_of.read_bytes() == digest.encode()
 
 
 def read_file(path: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """What a child sees of our environment."""
 
+import os
+
 import pytest
 
 from bridge.child.environment import BadEnvironment, compose, proxies, read_file
@@ -195,6 +197,23 @@ def test_a_copy_is_the_childs_until_another_file_is_given(tmp_path):
     given.write_text("")
     copy.unlink()
     assert compose(**wish)["TOKEN_PATH"] == str(copy) and not copy.exists()  # its server makes one itself
+
+
+@pytest.mark.parametrize(
+    "laid", [os.mkfifo, os.mkdir, lambda path: path.write_bytes(b"\xff" * 64), lambda path: path.symlink_to("/dev/zero")]
+)
+def test_what_a_child_lays_beside_its_copy_holds_nobody_up(tmp_path, laid):
+    given, copy = tmp_path / "token", tmp_path / "data/token.json"
+    given.write_text("first")
+    copy.parent.mkdir()
+    copy.write_text("what a child wrote")
+    laid(tmp_path / "data/.token.json.made-of")
+    try:
+        compose(copies=[f"TOKEN_PATH={given}:{copy}"], ours=OURS)
+    except BadEnvironment as told:  # a folder is in the way
+        assert "token.json.made-of" in str(told)
+    else:
+        assert copy.read_text() == "first"
 
 
 @pytest.mark.parametrize(
