@@ -82,8 +82,6 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if _waits(best, lacking):
         return f"it did not start{without}: it wants to reach that at its start"
     asked = _asked(draft, lacking)
-    if not asked and not lacking and draft.reached and NO_NETWORK.search(needs.last_words(best)):
-        return f"it did not start: at its start it asks {draft.reached[0]}, which cannot be reached from here"
     about = f"at its start it asks {asked}, which the trial keeps from it: " if asked else ""
     return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
 

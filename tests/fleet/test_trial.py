@@ -1614,15 +1614,6 @@ def test_where_a_browser_is_is_nothing_that_an_operator_is_asked_for():
     assert needs.missing_for_calls(seen(made("audit", "The CHROME_PATH environment variable must be set")))[0] == []
 
 
-def test_who_wants_somebody_at_its_start_that_cannot_be_reached_is_told_so():
-    away = seen(words=["TypeError: fetch failed"], started=0.0, reached=[(2.0, "site.dev:443")])
-    draft = Draft("it", egress=True, reached=("site.dev",), why={"egress": "it did not start without site.dev"})
-
-    assert notes.of_one_that_did_not_start(draft, away, [], [])[0] == (
-        "it did not start: at its start it asks site.dev, which cannot be reached from here"
-    )
-
-
 def test_what_a_docstring_says_of_an_argument_counts_as_its_description():
     parse = tool("parse") | {
         "description": "Parse it.\n\nArgs:\n    source: Path to the model on disk.\n    name: A name",
