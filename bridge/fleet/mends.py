@@ -25,7 +25,7 @@ LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|RED
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
-BUILT = re.compile(r"\b([A-Z][A-Z0-9_]*_)(?i:placeholder[-_][0-9a-f]{32})(_[A-Z0-9_]*[A-Z0-9])")
+BUILT = re.compile(rf"\b([A-Z][A-Z0-9_]*_)(?i:{findings.STAND_IN})(_[A-Z0-9_]*[A-Z0-9])")
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(
     r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|DATABASE|DB|DB_NAME|DATABASE_NAME|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT(_ID)?|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"

@@ -21,7 +21,7 @@ MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
-STAND_IN = re.compile(r"placeholder[-_][0-9a-f]{32}|[\w-]+\.placeholder\.invalid", re.IGNORECASE)
+STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
 

@@ -23,7 +23,13 @@ VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")  # as Docker wants a name: on
 ARCHITECTURES = ("amd64", "arm64")
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 BROWSERS = ("chromium", "chromium-driver", "chromium-headless-shell")  # the packages of Debian with which a browser comes
-OF_A_BROWSER = ("CHROME_PATH", "CHROME_BIN", "PUPPETEER_EXECUTABLE_PATH", "PLAYWRIGHT_BROWSERS_PATH")  # what its image says where that is
+# Where that is in their images: what says it to Chrome's launchers, Puppeteer and Playwright (which is told its folder).
+OF_A_BROWSER = {
+    "CHROME_PATH": "/opt/browser/chromium",
+    "CHROME_BIN": "/opt/browser/chromium",
+    "PUPPETEER_EXECUTABLE_PATH": "/opt/browser/chromium",
+    "PLAYWRIGHT_BROWSERS_PATH": "/opt/browser",
+}
 SOURCES = ("pypi", "npm", "binary", "image", "url")
 # What a build reads in a shell, or as an option, is of these letters only.
 PYPI = r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?==[A-Za-z0-9.!+_-]+"

@@ -40,7 +40,6 @@ from bridge.fleet.mends import (
     with_variables,
     without_stdio,
 )
-from bridge.fleet.origins import look_at_npm
 from bridge.fleet.parts import BROWSERS, listed
 from bridge.fleet.project import Project
 from bridge.fleet.publishers import is_here, with_published
@@ -133,13 +132,22 @@ def _by_its_files(draft: Draft, check: Callable[[Draft], Stanza], asked: Collect
     with tempfile.TemporaryDirectory() as folder, suppress(Failed, NotTried, OSError):
         origins.unpack(stanza.pypi[0], Path(folder, f"lib/python{stanza.python}/site-packages"), stanza.python)
         seen = of_files(own_package(stanza), Path(folder))
-        better = with_sdks(with_published(draft, seen), [one["name"] for one in seen.report["published"] if one["shown"]])
+        better = _as_published(draft, seen)
         asks = ", ".join(seen.report["speaks_to"][:3])
         why = f"its code asks {asks}" if asks else f"it may be given {notes.named(better.optional)}" if better.optional else ""
         if why and not better.talks:
             better = replace(better, egress=True, why=better.why | {"egress": f"{why}: false if that is inside the fleet"})
         return better if _may_be(check, better) else draft
     return draft
+
+
+def _as_published(draft: Draft, seen: Seen) -> Draft:
+    return with_sdks(with_published(draft, seen), _shown(seen))
+
+
+def _shown(seen: Seen) -> list[str]:
+    """The variables that its publisher shows in a configuration."""
+    return [one["name"] for one in seen.report["published"] if one["shown"]]
 
 
 def _locked(draft: Draft, without: Draft, lock: Callable[[Draft], Draft]) -> Draft:
@@ -157,7 +165,7 @@ def _with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None
             continue
         tried.add(name)
         with suppress(UsageError):
-            about = look_at_npm(name)
+            about = origins.look_at_npm(name)
             if brought := absent & {*about.programs}:
                 tell(f"{draft.name}: it looks for {', '.join(brought)}, which its README installs with {name}; trying that")
                 return replace(draft, source={"npm": [*listed(draft.source["npm"]), about.package]})
@@ -193,13 +201,13 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     first: tuple[str, Draft] | None = None
     if not (table.asked or draft.secrets or draft.env) and (read := table.look(check(draft))):
-        better = with_sdks(with_published(draft, read), [one["name"] for one in read.report["published"] if one["shown"]])
+        better = _as_published(draft, read)
         draft = better if _may_be(check, better) else draft
     until = time.monotonic() + PATIENCE * slowness()  # one that says nothing costs more each time than all the others
     for _ in range(ROUNDS):
         seen = table.watch(check(draft), values)
         first = first or (needs.last_words(seen), draft)
-        shown = () if table.asked else [one["name"] for one in seen.report["published"] if one["shown"]]
+        shown = () if table.asked else _shown(seen)
         better = draft if table.asked else with_published(draft, seen)  # an operator who says what he sets knows what he needs
         better = with_sdks(better, shown)
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end

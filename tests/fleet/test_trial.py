@@ -1382,7 +1382,7 @@ def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and
         yield Table(seen(made("look")) if is_it and len(stanza.npm) == 2 else absent)
 
     monkeypatch.setattr(prove, "bench", bench)
-    monkeypatch.setattr(prove, "look_at_npm", lambda name: origins.About(f"{name}@2.0.0", ["site"]))
+    monkeypatch.setattr(origins, "look_at_npm", lambda name: origins.About(f"{name}@2.0.0", ["site"]))
 
     proof = prove.proved(
         None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: locked.append(draft) or draft

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from bridge.fleet.files import MADE_BY, File
 from bridge.fleet.model import PORT, Fleet
-from bridge.fleet.parts import BROWSERS, REFERENCE, Binary
+from bridge.fleet.parts import BROWSERS, OF_A_BROWSER, REFERENCE, Binary
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.template import fill, template
 
@@ -22,8 +22,7 @@ PORTABLE = ("/opt/bridge/lib/ld.so", "--library-path", "/opt/bridge/lib", "/opt/
 # Where there is a browser of Debian's, whatever looks for one finds it.
 BROWSER = """\
 RUN --mount=type=bind,source=bridge/fleet/targets/templates/browser.py,target=/tmp/browser.py python3 /tmp/browser.py
-ENV CHROME_PATH=/opt/browser/chromium CHROME_BIN=/opt/browser/chromium PUPPETEER_EXECUTABLE_PATH=/opt/browser/chromium \\
-    PLAYWRIGHT_BROWSERS_PATH=/opt/browser PLAYWRIGHT_SKIP_VALIDATE_HOST_REQUIREMENTS=1"""
+ENV """ + " ".join(f"{name}={value}" for name, value in {**OF_A_BROWSER, "PLAYWRIGHT_SKIP_VALIDATE_HOST_REQUIREMENTS": 1}.items())
 
 
 def dockerfile(fleet: Fleet, stanza: Stanza) -> File:

@@ -117,7 +117,7 @@ NOT_IN_A_PACKAGE = (
         re.compile(
             r"Executable doesn't exist at|playwright install|puppeteer browsers install|Failed to launch the browser"
             r"|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:\w+ ){0,3}(?:chrom|browser|firefox)"
-            r"|(?:chrom(?:e|ium)|browser)(?: [\w']+){0,2} (?:is |was )?not found|\bCHROME_(?:PATH|BIN)\b.{0,40}\bmust be set|no (?:chrome installations|(?:local )?browser path) found"
+            r"|(?:chrom(?:e|ium)|browser)(?: [\w']+){0,2} (?:is |was )?not found|no (?:chrome installations|(?:local )?browser path) found"
             r"|`executablePath` or `channel` must be specified"
             rf"|\b(?:{'|'.join(OF_A_BROWSER)})\b.{{0,40}}(?:must be|not|required|missing)"
             rf"|{A_DRIVER}",

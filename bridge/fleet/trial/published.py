@@ -259,6 +259,7 @@ def _choices(readme: str) -> set[str]:
     """The variables of which its README says that one is enough: those of that line, or of the list, table or block right below."""
     found: set[str] = set()
     lines = [line[:WIDTH] for line in readme.splitlines()]
+    in_words = False  # of services, whose keys are called by no name
     for at, line in enumerate(lines):
         if not (ONE_IS_ENOUGH.search(line) and (OF_KEYS.search(line) or AT_LEAST_ONE.search(line))):
             continue
@@ -271,10 +272,9 @@ def _choices(readme: str) -> set[str]:
             block = list(takewhile(lambda one: one.lstrip().startswith(("|", "-", "*")), below))
         own = set(UPPER.findall(line))
         listed = {name for one in block for name in UPPER.findall(one)[:1]}
-        if block and not (own or listed) and re.search(r"\bAPI keys?\b", "\n".join(block), re.IGNORECASE):  # of services, in words
-            listed = {name for name in UPPER.findall(readme) if name.endswith("_API_KEY")}
+        in_words |= not (own or listed) and bool(re.search(r"\bAPI keys?\b", "\n".join(block), re.IGNORECASE))
         found |= own if len(own) > 1 else listed
-    return found
+    return found | {name for name in UPPER.findall(readme) if name.endswith("_API_KEY")} if in_words else found
 
 
 def _lead(whole: list[_Shown], every: list[_Shown]) -> _Shown:

@@ -292,7 +292,6 @@ async def watch(wish: Wish) -> Report:
     if not report["started"]:
         words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
         report["words"] = [*(line for line in listens if line not in words), *words]
-    if not report["started"]:
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
 
@@ -399,7 +398,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     options: dict[str, str] = {}
     alternatives: set[tuple[str, str]] = set()
     alone: set[str] = set()  # what is read without another before it
-    drives: list[str] = []
+    drives: set[str] = set()
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     if any(
@@ -420,8 +419,10 @@ def variables(package: str, root: Path | None = None) -> Variables:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
-        drives += ["chromium-driver"] * bool(DRIVER.search(code))
-        drives += ["chromium-headless-shell"] * bool(LAUNCHER.search(code) and LAUNCHES.search(code))
+        if DRIVER.search(code):
+            drives.add("chromium-driver")
+        elif LAUNCHER.search(code) and LAUNCHES.search(code):
+            drives.add("chromium-headless-shell")
         renamed.update(RENAMED.findall(code))
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
