@@ -5,6 +5,7 @@ The last line says whether it works: called, only listed, or not started.
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -205,8 +206,11 @@ def _with_a_name(seen: Seen) -> Iterator[str]:
 
 
 def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
-    odd = together([one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended])
-    yield from (f"models may refuse {one}; {one.way_out}" for one in odd[:MOST_ODD])
+    every = [one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended]
+    counts, odd = Counter(one.what for one in every), together(every)
+    for one in odd[:MOST_ODD]:
+        most = len(draft.tools or ()) > 1 and "deny" in one.way_out and 2 * counts[one.what] > len(draft.tools or ())
+        yield f"models may refuse {one}; {'such a model needs another MCP' if most else one.way_out}"
     if odd[MOST_ODD:]:
         yield f"models may refuse more of its tools, for {len(odd) - MOST_ODD} more reasons: `mcp-bridge lint` has all"
 

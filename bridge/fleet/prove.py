@@ -364,12 +364,13 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     if not best.report["started"]:
         return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
+    unproved, asked = findings.unproved(best)
     draft = replace(
         draft,
         tools=tuple(best.report["tools"]),
         smoke=smoke,
-        unproved=findings.unproved(best) if smoke is None else None,
-        why=draft.why | {"smoke": _why_unproved(lacking, egress.hosts, opened, best)},
+        unproved=unproved if smoke is None else None,
+        why=draft.why | {"smoke": _why_unproved(lacking, asked or next(iter(egress.hosts), ""), opened, best)},
         description=draft.description or (title if isinstance(title, str) else ""),
     )
     told = notes.of_a_started_one(draft, stanza.litellm_name, closed, egress.hosts)
@@ -384,11 +385,11 @@ def _with_a_place_for_files(draft: Draft, closed: Seen) -> Draft:
     return replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})
 
 
-def _why_unproved(lacking: list[str], hosts: tuple[str, ...], opened: Seen | None, best: Seen) -> str:
+def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen) -> str:
     if lacking:
         return f"{notes.named(lacking)} {'has' if len(lacking) == 1 else 'have'} no value yet"
-    if findings.is_cut_off(opened) and hosts and not needs.not_in_a_package(best):
-        return f"{hosts[0]} cannot be reached from here"
+    if findings.is_cut_off(opened) and host and not needs.not_in_a_package(best):
+        return f"{host} cannot be reached from here"
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
     return comment(failure.partition("\n")[0]) or ("it was not called" if best.report["tools"] else "it lists no tools")
 

@@ -170,6 +170,36 @@ def test_an_example_in_a_description_is_no_guess():
     assert sample(schema) == ({"place": "LAX", "when": "test"}, False)
 
 
+@pytest.mark.parametrize(
+    "name, part, about, value",
+    [
+        ("symbol", {"type": "string", "description": "Ticker (e.g., MSFT, AMD)"}, "", "MSFT"),
+        ("repo", {"type": "string", "description": "Example: octo/hello"}, "", "octo/hello"),
+        ("code", {"type": "string", "description": "An ISO code, e.g. pt-BR."}, "", "pt-BR"),
+        ("symbols", {"type": "array", "items": {"type": "string"}, "description": "such as MSFT"}, "", ["MSFT"]),
+        ("topic", {"type": "string", "description": "e.g. the Weather of today"}, "", None),
+        ("name", {"type": "string", "description": "e.g. <YOUR_NAME>, or so"}, "", None),
+        ("path", {"type": "string", "description": "e.g. '/home/me/x.txt'"}, "", None),
+        ("url", {"type": "string"}, "Reads a page.\n- Example: https://docs.site.io/a/b.html.", "https://docs.site.io/a/b.html"),
+        ("page_url", {"type": "string", "description": "(https://site.io/{id}) or so"}, "", "https://site.io/"),
+        ("url", {"type": "string"}, "Such as https://example.com/x or https://your.site.io", None),
+    ],
+)
+def test_an_example_needs_no_quotes_and_an_address_no_word_before_it(name, part, about, value):
+    arguments, said = sample({"required": [name], "properties": {name: part}}, about)
+
+    assert said is (value is not None)
+    assert arguments[name] == value or not said
+
+
+def test_of_calls_that_need_nothing_one_for_all_that_there_is_comes_last():
+    assert [call.tool for call in planned([tool("get_everything"), tool("get_all"), tool("get_market")])] == [
+        "get_market",
+        "get_everything",
+        "get_all",
+    ]
+
+
 def test_a_schema_that_refers_to_itself_has_an_end():
     loop = {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"$ref": "#/$defs/A"}}}
 
@@ -668,6 +698,13 @@ def test_a_socket_is_no_place_to_keep_things_and_an_engine_of_docker_is_told_wit
     assert findings.storage(away).places == ()
     assert needs.not_in_a_package(away).startswith("it wants a Docker engine: tell it one by its address")
     assert findings.egress(away, False).allowed
+
+
+def test_nobody_is_told_to_deny_most_of_the_tools():
+    tools = (*(tool(name) | {"description": "x" * 2000} for name in ("a", "b")), tool("c"))
+    lines = notes.of_a_started_one(Draft("it", tools=tools, why={"egress": "", "smoke": ""}), "it", seen(made("a")), [])
+
+    assert [line.partition("; ")[2] for line in lines if "models may refuse" in line] == ["such a model needs another MCP"]
 
 
 def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
@@ -1650,6 +1687,19 @@ def test_who_goes_wherever_it_is_told_has_no_list_of_names():
     assert findings.egress(fetching, False).why == "its tool fetch goes to what it is given"
     assert findings.egress(asking, False).why == "its tool fetch tried api.site.io"
     assert findings.names([fetching]) == findings.names([asking]) == []
+
+
+def test_an_address_that_was_given_is_no_reason_and_one_that_was_refused_leaves_the_list_open():
+    given = made("read", "timed out", arguments={"url": "https://docs.site.io/a"})
+    asked = made("search", "timed out", began=20.0, ended=21.0)
+    both = seen(given, asked, reached=[(10.5, "docs.site.io"), (20.5, "api.site.io")])
+    refused = seen(made("read", "not allowed", arguments={"url": "https://example.com/"}), asked, reached=[(20.5, "api.site.io")])
+    known = seen(given, reached=[(10.5, "docs.site.io")], speaks_to=["docs.site.io"])
+
+    assert findings.egress(both, False).why == "its tool search tried api.site.io"
+    assert findings.names([both]) == findings.names([refused]) == []
+    assert findings.names([known]) == ["docs.site.io"]
+    assert findings.unproved(refused) == ({"tool": "search"}, "api.site.io")
 
 
 def test_a_call_that_its_own_container_refused_proves_nothing():

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.fleet.draft import is_blank
+
 TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
 READS = re.compile(
     r"(^|[_-])(list|get|read|show|describe|status|info|version|health|ping|whoami|current|search|find|query|lookup|fetch|check|count|validate)([_-]|$)",
@@ -40,7 +42,19 @@ NUMBERS = (
     (re.compile(r"(^|_)(lon|lng|long|longitude)($|_)", re.IGNORECASE), -0.1),
     (re.compile(r"(^|_)year($|_)", re.IGNORECASE), 2025),
 )
-EXAMPLE = re.compile(r"(?:\be\.g\.?,?|\bfor example[,:]?|\bsuch as|\bexamples?:)\s*[\"'`]([^\"'`\n]{1,80})[\"'`]", re.IGNORECASE)
+# In quotes, or a word that no sentence goes on with, with a sign of its own in it: (e.g. AAPL, MSFT), for example 2024-01-31.
+EXAMPLE = re.compile(
+    r"(?:\be\.?g\.?[,:]?|\bfor example[,:]?|\bsuch as|\bexamples?[:=])\s*"
+    r"(?:[\"'`]([^\"'`\n]{1,80})[\"'`]|(?=\S*(?-i:[A-Z\d/@_.-]\S))([\w/@:.+-]{1,80}?)(?=\.?(?:[,;)\]]|\s*$|\s+or\b)))",
+    re.IGNORECASE | re.MULTILINE,
+)
+A_FOLDER = "/tmp"
+AN_ADDRESS = re.compile(r"(ur[il]|link|website)s?$", re.IGNORECASE)
+# None of a placeholder's.
+SHOWN_ADDRESS = re.compile(
+    r"https?://(?![\w.-]*(?:example|localhost|your|127\.)|\.\.\.)[\w-]+(?:\.[\w-]+)+(?:/[^\s\"'`<>{}()\[\],*]*)?(?<![.:])"
+)
+ALL = re.compile(r"(^|[_-])(all|everything|full|dump|bulk|export)([_-]|$)")  # of what may be much
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 
@@ -71,7 +85,8 @@ def _call(tool: dict[str, Any]) -> tuple[tuple[bool | int, ...], Call] | None:
     reads = certain or (not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None)
     arguments, said = sample(tool.get("inputSchema"), str(tool.get("description") or ""))
     shy = bool(TELLS_TOO_MUCH.search(words))
-    return (harms, shy, not said, not certain, not reads, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
+    heavy = bool(ALL.search(words.lower()))
+    return (harms, shy, not said, not certain, not reads, heavy, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
 
 
 def with_underscores(name: str) -> str:
@@ -86,17 +101,26 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
     for name in root.get("required") or []:
         part = (root.get("properties") or {}).get(name)
         arguments[name], is_said = _value(str(name), part, root)
-        if not is_said and isinstance(arguments[name], str) and (example := _example(str(name), part, about)):
-            arguments[name], is_said = example, True
+        guess = arguments[name]
+        is_text = isinstance(guess, str) and guess != A_FOLDER  # whose file is not here
+        if not is_said and (is_text or _is_texts(guess)) and (example := _example(str(name), part, about)):
+            arguments[name], is_said = example if is_text else [example], True
         said = said and is_said
     return arguments, said
 
 
+def _is_texts(guess: Any) -> bool:
+    return isinstance(guess, list) and all(isinstance(one, str) for one in guess) and bool(guess)
+
+
 def _example(name: str, schema: Any, about: str) -> str:
-    """What a description has in quotes: "IATA code (e.g. 'JFK')". Of a tool's it is the line that begins with the name."""
+    """What a description has: "IATA code (e.g. 'JFK')". Of a tool's it is the line that begins with the name, for an address all of it."""
     described = str(schema.get("description") or "") if isinstance(schema, dict) else ""
+    if AN_ADDRESS.search(name) and (address := SHOWN_ADDRESS.search(described) or SHOWN_ADDRESS.search(about)):
+        return address[0]
     found = EXAMPLE.search(described) or EXAMPLE.search(line_of(name, about))
-    return found[1] if found else ""
+    example = (found[1] or found[2]) if found else ""
+    return "" if is_blank(example) else example
 
 
 def line_of(argument: str, about: str) -> str:
@@ -149,7 +173,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
         ("date", "2026-01-02"),
         ("time_?zone|tz", "UTC"),
         ("time", "12:00"),
-        ("path|file|dir|folder", "/tmp"),
+        ("path|file|dir|folder", A_FOLDER),
         ("domain|host", "example.com"),
         ("lang", "en"),
         ("airport|iata|origin|destination|departure|arrival", "JFK"),

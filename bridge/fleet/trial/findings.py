@@ -83,9 +83,13 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
     if browses or wants_a_browser(seen):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
-    if by_call := next(((call["tool"], found) for call in report["calls"] if (found := _needed(seen, call))), None):
-        host = next((one for one in by_call[1] if one != GUESSED), "")
-        return Egress(True, f"its tool {by_call[0]} tried {host}" if host else f"its tool {by_call[0]} goes to what it is given", hosts)
+    asking = [(call, found) for call in report["calls"] if (found := _needed(seen, call))]
+    if asking:
+        tool, host = next(
+            ((call["tool"], one) for call, found in asking for one in found if one not in {GUESSED, *_given(seen, call)}),
+            (asking[0][0]["tool"], ""),
+        )
+        return Egress(True, f"its tool {tool} tried {host}" if host else f"its tool {tool} goes to what it is given", hosts)
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if service := back_end(seen):
@@ -164,10 +168,23 @@ def _needed(seen: Seen, call: Made) -> list[str]:
     )
 
 
+def _given(seen: Seen, call: Made) -> set[str]:
+    """The hosts of the addresses that a call was given, but for those that its code has."""
+    return {*re.findall(r"https?://([\w.-]+)", json.dumps(call["arguments"]))} - {*seen.report["speaks_to"]}
+
+
+def _goes_where_it_is_told(seen: Seen, call: Made) -> bool:
+    """Or did not: an address that it refused was none of those that it would ask."""
+    given, reached = _given(seen, call), _reached(seen, call["began"], call["ended"])
+    return bool(given.intersection(reached) or (given and call["complaint"] and not reached))
+
+
 def names(seen: Iterable[Seen]) -> list[str]:
     """What a list of names would have to hold for what was seen, as far as a list can hold it; nothing for one that goes wherever it is told."""
     seen, found = list(seen), dict[str, None]()
     if any(_host(reach.what) == GUESSED for one in seen for reach in one.reached):
+        return []
+    if any(_goes_where_it_is_told(one, call) for one in seen for call in one.report["calls"]):
         return []
     for reach in (reach for one in seen for reach in one.reached if _host(reach.what)):
         port = reach.what.rpartition(":")[2] if ":" in reach.what else ""
@@ -274,9 +291,12 @@ def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
     ][:5]
 
 
-def unproved(closed: Seen) -> dict[str, Any] | None:
-    """The call that would be proposed if it had worked; None if there is none that only reads."""
-    return next((_proposed(call) for call in closed.report["calls"] if call["reads"]), None)
+def unproved(closed: Seen) -> tuple[dict[str, Any] | None, str]:
+    """The call that would be proposed if it had worked, and whom it asked: one that asked somebody before others. None if there is none that
+    only reads."""
+    reading = [(call, _reached(closed, call["began"], call["ended"])) for call in closed.report["calls"] if call["reads"]]
+    call, asked = max(reading, key=lambda one: bool(one[1]), default=(None, []))
+    return _proposed(call) if call else None, next(iter(asked), "")
 
 
 def _is_harmless(seen: Seen, call: Made) -> bool:
