@@ -149,6 +149,22 @@ def test_a_tool_that_tells_the_environment_is_no_proof():
         ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),
         ({"odd": True}, {"odd": "test"}, False),
         (
+            {"sources": {"type": "array", "items": {"type": "object", "properties": {"pages": {"type": "string"}, "path": {}, "url": {}}}}},
+            {"sources": [{"url": "https://example.com/"}]},
+            False,
+        ),
+        ({"query": {"type": "object", "properties": {"limit": {"type": "integer"}, "text": {}}}}, {"query": {"text": "test"}}, False),
+        (
+            {"it": {"type": "object", "properties": {"a": {}, "url": {}}, "oneOf": [{"required": ["a"]}, {"required": ["url"]}]}},
+            {"it": {"a": "test"}},
+            False,
+        ),
+        (
+            {"it": {"anyOf": [{"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}, {"type": "string"}]}},
+            {"it": {"id": 1}},
+            False,
+        ),
+        (
             {"from_airport": {"type": "string"}, "departure_date": {"type": "string"}},
             {"from_airport": "JFK", "departure_date": "2026-01-02"},
             False,
@@ -2099,6 +2115,9 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
     assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
     assert needs.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
+    source = {"$defs": {"S": {"properties": {"more": {"$ref": "#/$defs/S"}, "localPath": {"type": "string"}}}}}
+    inner = tool("read", properties={"sources": {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/S"}]}}})
+    assert needs.paths([inner | {"inputSchema": inner["inputSchema"] | source}], surely=True) == "localPath of read"
     assert dead.notes[0] == "it did not start without a real X_URL: it wants to reach that at its start"
     assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
     choice = {"description": "upload a local file, or list", "enum": ["upload", "list"]}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ SHOWN_ADDRESS = re.compile(
     r"https?://(?![\w.-]*(?:example|localhost|your|127\.)|\.\.\.)[\w-]+(?:\.[\w-]+)+(?:/[^\s\"'`<>{}()\[\],*]*)?(?<![.:])"
 )
 ALL = re.compile(r"(^|[_-])(all|everything|full|dump|bulk|export)([_-]|$)")  # of what may be much
+DEEPEST, MOST_PARTS = 6, 500  # levels of a schema that are filled, and parts of it that are looked at
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 
@@ -98,7 +100,7 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
     """Arguments that a schema accepts, as few as may be, and whether the schema itself gives them, or what is said `about` its tool."""
     root = schema if isinstance(schema, dict) else {}
     arguments, said = {}, True
-    for name in root.get("required") or []:
+    for name in _demanded(root):
         part = (root.get("properties") or {}).get(name)
         arguments[name], is_said = _value(str(name), part, root)
         guess = arguments[name]
@@ -111,6 +113,51 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
 
 def _is_texts(guess: Any) -> bool:
     return isinstance(guess, list) and all(isinstance(one, str) for one in guess) and bool(guess)
+
+
+def names_in(arguments: Any) -> Iterator[str]:
+    """Of arguments, also of those inside of lists and objects."""
+    for name, value in arguments.items() if isinstance(arguments, dict) else ():
+        yield str(name)
+        yield from names_in(value)
+    for one in arguments if isinstance(arguments, list) else ():
+        yield from names_in(one)
+
+
+def parts(schema: Any, root: dict[str, Any], known: set[int] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The properties of a schema, each by its name, also of those inside of lists, choices and objects. `known`: what was looked at already."""
+    schema, known = resolved(schema, root), known if known is not None else set()
+    if not schema or id(schema) in known or len(known) > MOST_PARTS:
+        return
+    known.add(id(schema))
+    properties = schema.get("properties")
+    for name, one in properties.items() if isinstance(properties, dict) else ():
+        yield str(name), resolved(one, root)
+        yield from parts(one, root, known)
+    for inner in (schema.get("items"), *_choices(schema)):
+        yield from parts(inner, root, known)
+
+
+def resolved(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
+    """What stands where a `$ref` points, with what is said beside that; itself where it has none."""
+    for _ in range(DEEPEST):
+        if not isinstance(schema, dict) or "$ref" not in schema:
+            break
+        target: Any = root
+        for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
+            target = target.get(part, {}) if isinstance(target, dict) else {}
+        schema = target
+    return schema if isinstance(schema, dict) else {}
+
+
+def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    every = [one for key in ("anyOf", "oneOf", "allOf") for one in (schema.get(key) if isinstance(schema.get(key), list) else [])]
+    return [one for one in every if isinstance(one, dict) and one.get("type") != "null"]
+
+
+def _demanded(schema: dict[str, Any]) -> list[str]:
+    """The properties that it cannot do without: its own, else those of the first choice that it has ({required: [url]} or {required: [path]})."""
+    return next((one["required"] for one in (schema, *_choices(schema)) if isinstance(one.get("required"), list) and one["required"]), [])
 
 
 def _example(name: str, schema: Any, about: str) -> str:
@@ -129,23 +176,17 @@ def line_of(argument: str, about: str) -> str:
 
 
 def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tuple[Any, bool]:
-    schema = schema if isinstance(schema, dict) else {}
-    if depth > 6:
+    schema = resolved(schema, root)
+    if depth > DEEPEST or "$ref" in schema:
         return None, False
-    if "$ref" in schema:
-        target: Any = root
-        for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
-            target = target.get(part, {}) if isinstance(target, dict) else {}
-        return _value(name, target, root, depth + 1)
     for key in ("const", "default"):
         if schema.get(key) is not None:
             return schema[key], True
     for key in ("enum", "examples"):
         if isinstance(schema.get(key), list) and schema[key]:
             return schema[key][0], True
-    for key in ("anyOf", "oneOf", "allOf"):
-        if choices := [one for one in schema.get(key) or [] if isinstance(one, dict) and one.get("type") != "null"]:
-            return _value(name, choices[0], root, depth + 1)
+    if (choices := _choices(schema)) and "properties" not in schema:
+        return _value(name, choices[0], root, depth + 1)
     kind = schema.get("type")
     kind = next((one for one in kind if one != "null"), None) if isinstance(kind, list) else kind
     match kind:
@@ -158,8 +199,15 @@ def _value(name: str, schema: Any, root: dict[str, Any], depth: int = 0) -> tupl
             return ([_value(name.removesuffix("s"), schema.get("items"), root, depth + 1)[0]] if schema.get("minItems", 1) else []), False
         case "object":
             inner = schema.get("properties") or {}
-            return {key: _value(str(key), inner.get(key), root, depth + 1)[0] for key in schema.get("required") or []}, False
+            wanted = _demanded(schema) or sorted(inner, key=_says_little)[:1]  # an empty one asks for nothing
+            return {key: _value(str(key), inner.get(key), root, depth + 1)[0] for key in wanted}, False
     return _text(name.lower(), schema), False
+
+
+def _says_little(name: str) -> int:
+    """How little a property is likely to say of what a tool is to work on."""
+    words = with_underscores(name).lower()
+    return next((at for at, says in enumerate((r"ur[il]|link", r"path|file", r"quer|text|content|name|id")) if re.search(says, words)), 9)
 
 
 def _text(name: str, schema: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bridge.fleet.egress import PORTS, allowed
-from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, with_underscores
+from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.needs import PATH, programs, wants_a_browser, wants_an_engine, wants_login, wants_somebody
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
@@ -140,7 +140,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if (absent := programs(seen)) and not any(map(_works, report["calls"])):
         about = f"without {', '.join(absent[:3])} all its calls fail, so nobody knows whom they ask"
         return Egress(False, f"{about}: true if that is somebody beyond the fleet's own network{tried}", hosts)
-    guesses = sum(not (call["said"] or any(map(PATH.search, call["arguments"]))) for call in report["calls"])  # files are here
+    guesses = sum(not (call["said"] or any(map(PATH.search, names_in(call["arguments"])))) for call in report["calls"])  # files are here
     doubt = f" ({guesses} of them with guesses, which may have been refused: true if they reach beyond)" if guesses and not tried else ""
     return Egress(
         False,
@@ -305,7 +305,7 @@ def _is_harmless(seen: Seen, call: Made) -> bool:
     if call["harms"] or _reached(*during) or back_end(*during):
         return False
     name = with_underscores(call["tool"])
-    is_of_files = any(map(PATH.search, call["arguments"]))  # it may well write where there is what it was asked to change
+    is_of_files = any(map(PATH.search, names_in(call["arguments"])))  # it may well write where there is what it was asked to change
     return call["reads"] or not (call["wrote"] or is_of_files or CHANGES.search(name) or TELLS_TOO_MUCH.search(name))
 
 

@@ -10,7 +10,7 @@ from bridge.fleet.engines.reason import BAD
 from bridge.fleet.parts import OF_A_BROWSER
 from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
-from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK, line_of, with_underscores
+from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK, line_of, parts, with_underscores
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.witness import AN_ERROR, LISTENING, NAMED
 
@@ -353,12 +353,11 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
     name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
     for tool in tools:
         schema = tool.get("inputSchema")
-        properties = schema.get("properties") if isinstance(schema, dict) else None
-        for name, one in properties.items() if isinstance(properties, dict) else ():
-            if isinstance(one, dict) and "enum" in one:  # which only speaks of them
+        for name, one in parts(schema, schema) if isinstance(schema, dict) else ():
+            if "enum" in one:  # which only speaks of them
                 continue
-            about = f"{one.get('description') if isinstance(one, dict) else ''} {line_of(str(name), str(tool.get('description') or ''))}"
-            if name_says.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()) or about_says.search(about):
+            about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}"
+            if name_says.search(with_underscores(name).lower()) or about_says.search(about):
                 return f"{name} of {tool.get('name')}"
     return ""
 
