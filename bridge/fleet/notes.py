@@ -40,7 +40,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not _asked(draft, lacking)
+                if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not (lacking and _asked(draft, best, lacking))
                 else []
             ),
             *_with_a_name(best),
@@ -82,8 +82,8 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     without = "" if needs.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
     if _waits(best, lacking):
         return f"it did not start{without}: it wants to reach that at its start"
-    asked = _asked(draft, lacking)
-    about = f"at its start it asks {asked}, which the trial keeps from it: " if asked else ""
+    asked, how = _asked(draft, best, lacking), "the trial keeps from it" if lacking else "cannot be reached from here"
+    about = f"at its start it asks {asked}, which {how}: " if asked else ""
     return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
 
 
@@ -93,9 +93,9 @@ def _platform(seen: Seen) -> str:
     return f"its README wants what no container is ({wanted[:60]}): {way_out}" if wanted else ""
 
 
-def _asked(draft: Draft, lacking: list[str]) -> str:
-    """Whom it asked before it ended, where it had only a made-up key for him."""
-    return draft.reached[0] if lacking and draft.reached else ""
+def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:
+    """Whom it asked before it ended, where it had only a made-up key for him, or this machine has no internet."""
+    return draft.reached[0] if draft.reached and (lacking or findings.is_cut_off(best)) else ""
 
 
 def _waits(best: Seen, lacking: list[str]) -> bool:
@@ -120,8 +120,10 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
         is_of_files = draft.cwd == DATA and volume(draft.name, DATA) in draft.volumes and f":{DATA}" not in draft.why["volumes"]
         yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and needs.paths(draft.tools or ()) else ""
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}{yours}"
-    elif not draft.volumes and (path := needs.paths(draft.tools or (), surely=True)):
-        yield f"its tools take paths ({path}) of where it runs, and it keeps none: `volumes: [/a/folder/of/yours:/data]` gives it yours as /data"
+    is_elsewhere = not draft.volumes or draft.env.get("HOME") == DATA != draft.cwd  # what is kept there is not what they are about
+    if is_elsewhere and (path := needs.paths(draft.tools or (), surely=True)):
+        place = "/files" if draft.volumes else DATA
+        yield f"its tools take paths ({path}) of where it runs, which has none of yours: `/a/folder/of/yours:{place}` in its `volumes` gives it yours as {place}"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"

@@ -371,7 +371,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
         smoke=smoke,
         unproved=unproved if smoke is None else None,
         why=draft.why | {"smoke": _why_unproved(lacking, asked or next(iter(egress.hosts), ""), opened, best)},
-        description=draft.description or (title if isinstance(title, str) else ""),
+        description=draft.description or (title if isinstance(title, str) else "") or closed.report["about"],
     )
     told = notes.of_a_started_one(draft, stanza.litellm_name, closed, egress.hosts)
     return Proof(draft, len(best.report["tools"]), smoke is not None, told)

@@ -822,7 +822,7 @@ def test_what_is_tried_sees_nothing_of_this_machine_and_reaches_nothing(project,
     made = add.Adding(project).one("command", Asked("nosy", "", ("python3", "-c", f"exec({code!r})")))
 
     assert made.notes == [
-        "it did not start: error: Connection refused None False 10001 False",
+        "it did not start: at its start it asks nobody.invalid, which cannot be reached from here: error: Connection refused None False 10001 False",
         "egress: true: it did not start without nobody.invalid",
     ]
     assert "trying nosy in a container without network" in capsys.readouterr().err

@@ -786,3 +786,16 @@ def test_where_a_cloud_s_sdk_is_used_its_region_is_a_setting_and_no_secret():
 
     assert "AWS_REGION" in draft.env
     assert "AWS_REGION" not in draft.secrets
+
+
+@pytest.mark.parametrize(
+    "readme, sentence",
+    [
+        ("# It\n\n[![npm](https://x/y.svg)](https://x)\n\nConnect **your** agent to the [Resend](https://r.com) platform. More.\n", "Connect your agent to the Resend platform."),
+        ("# It\n\nEnglish | Deutsch | Italiano and three or four more\n\n> note\n\n- a list of things that it can do, say\n", ""),
+        ("Metadata-Version: 2.4\nSummary: this is for all who want to\n\n<p align=center>\n  <b>It</b>\n</p>\n\nAn MCP server for `it` v1.2 and all that is like it\n", "An MCP server for it v1.2 and all that is like it"),
+        ("# It\n\n<!-- An MCP server that is for nobody to see. -->\n```\nan example of what you would write\n```\nTo run it you need the following things:\n", ""),
+    ],
+)  # fmt: skip
+def test_what_a_readme_says_first_in_prose_is_what_it_is(readme, sentence):
+    assert published.about(readme) == sentence

@@ -76,6 +76,7 @@ def seen(
     speaks_mcp=True,
     options=(),
     drives="",
+    about="",
 ):
     report = {
         "began": 1.0,
@@ -105,6 +106,7 @@ def seen(
         "speaks_mcp": speaks_mcp,
         "options": dict(options),
         "drives": drives,
+        "about": about,
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -434,6 +436,9 @@ def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, a
         ([("/tmp/home/.config/matplotlib/", 0)], False, False),
         ([("/tmp/home/.it/combined_cache/data.json", 10)], False, False),
         ([("/tmp/home/.it/cached_notes.json", 10)], True, False),
+        ([("/tmp/home/.it/tmp/.last-cache-maintenance", 10)], False, False),
+        ([("/tmp/home/.it/audit.log", 10)], True, False),
+        ([("/tmp/home/.it/templates/one", 10)], True, False),
         ([("/data/x", 1)], False, False),
     ],
 )
@@ -1091,6 +1096,23 @@ def test_a_build_that_has_expired_says_so():
     words = ["numpy not available, using pure Python", "Early Access Build (v1.0.4) Expired.", "Expiry: 2026-03-25"]
 
     assert needs.last_words(seen(words=words, started=0.0)) == words[1]
+
+
+def test_a_crash_that_is_printed_beside_its_help_is_why_it_does_not_start():
+    crash = [
+        "node:internal/deps/undici:1",
+        "Error.captureStackTrace(err);",
+        "^",
+        "TypeError: fetch failed",
+        "at node:internal/deps/undici:1:2",
+    ]
+    it = seen(words=crash, started=0.0, help=["usage: it [-h]", *crash], reached=[(2.0, "api.example.org:443")])
+    notes_of = notes.of_one_that_did_not_start(Draft("it", reached=("api.example.org",), why={"egress": "it did not"}), it, [], [])
+
+    assert needs.last_words(it) == "TypeError: fetch failed"
+    assert (
+        notes_of[0] == "it did not start: at its start it asks api.example.org, which cannot be reached from here: TypeError: fetch failed"
+    )
 
 
 def test_what_it_says_of_itself_in_its_help_too_is_why_it_does_not_start():
@@ -2140,9 +2162,12 @@ def test_of_one_with_a_network_only_paths_of_where_it_runs_are_told(name, about,
     tools = (tool("send", properties={name: {"type": "string", "description": about}}),)
     draft = Draft("it", command=("it",), egress=True, tools=tools, why={"egress": "it asks api.example.org", "smoke": ""})
 
-    told = any("of where it runs, and it keeps none" in note for note in notes.of_a_started_one(draft, "it", seen(), []))
+    told = " ".join(notes.of_a_started_one(draft, "it", seen(), []))
+    at_home = replace(draft, volumes=("it-data:/data",), env={"HOME": "/data"}, why=draft.why | {"volumes": "it wrote ~/.it/state.json"})
+    beside = " ".join(notes.of_a_started_one(at_home, "it", seen(), []))
 
-    assert told == is_here
+    assert ("of where it runs, which has none of yours: `/a/folder/of/yours:/data`" in told) == is_here
+    assert ("`/a/folder/of/yours:/files`" in beside) == is_here
 
 
 # ---- the recorder ----------------------------------------------------------------------

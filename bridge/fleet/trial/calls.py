@@ -151,8 +151,8 @@ def resolved(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choices(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    every = [one for key in ("anyOf", "oneOf", "allOf") for one in (schema.get(key) if isinstance(schema.get(key), list) else [])]
-    return [one for one in every if isinstance(one, dict) and one.get("type") != "null"]
+    every = [schema.get(key) for key in ("anyOf", "oneOf", "allOf")]
+    return [one for some in every if isinstance(some, list) for one in some if isinstance(one, dict) and one.get("type") != "null"]
 
 
 def _demanded(schema: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from bridge.fleet.draft import holds_secret
-from bridge.fleet.engines.reason import BAD
+from bridge.fleet.engines import reason
 from bridge.fleet.parts import OF_A_BROWSER
 from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
@@ -395,10 +395,12 @@ def last_words(seen: Seen) -> str:
         if line not in helps
         and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
     ]
-    for says in (MISTAKE, BAD, DENIAL):
+    for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]
     if helps and not lines:
+        if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
+            return crashes[-1][:300]
         return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else " ".join(words)[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
 

@@ -159,6 +159,9 @@ REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](http
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
+PROSE = re.compile(r"(?![\w-]+: )(?!.*[|·•]|.*https?://\S+$)[A-Za-z](?:\S*\s+){5}")
+
+
 class Variable(TypedDict):
     name: str
     needed: bool | None  # None: it is only named
@@ -311,6 +314,17 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
     if (word := said.of(name)) is not None:
         return word and not (lead.whole and lead.values)  # in a table of all that there is, some are for another mode
     return False if any(name in shown.values for shown in every) else None
+
+
+def about(readme: str) -> str:
+    """Its first sentence of prose: what it is, in a line."""
+    prose = "\n".join(re.sub(r"<!--.*?-->", "", readme[:LONGEST], flags=re.DOTALL).split("```")[::2])
+    for line in (
+        re.sub(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}", r"\1", one[:WIDTH]).strip() for one in prose.splitlines()
+    ):
+        if PROSE.match(line) and not line.endswith(":"):
+            return re.split(r"(?<=\w[.!?])\s", line)[0]
+    return ""
 
 
 def installs(readme: str) -> list[str]:

@@ -187,6 +187,7 @@ class Report(TypedDict):
     speaks_mcp: bool  # False: nothing that is installed does
     options: dict[str, str]  # of its command line: the variable that its code reads for each
     drives: str  # the Debian package of the browser that its code starts
+    about: str  # what its README says first, in prose
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -218,6 +219,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         speaks_mcp=True,
         options={},
         drives="",
+        about="",
     )
 
 
@@ -379,6 +381,7 @@ class Variables(NamedTuple):
     speaks_mcp: bool
     options: dict[str, str]
     drives: str
+    about: str
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -470,6 +473,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         not sources or _speaks_mcp(sources, own),
         options,
         min(drives, default=""),
+        published.about(readme),
     )
 
 
