@@ -45,7 +45,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.publishers import is_here, with_published
 from bridge.fleet.sdks import with_sdks
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.trial import findings, needs
+from bridge.fleet.trial import doubts, findings, needs
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, of_files, placeholder_host
 from bridge.fleet.trial.container import Seen, own_package
 from bridge.fleet.trial.witness import slowness
@@ -336,7 +336,36 @@ def _with_own_places(
     return replace(other, why=other.why | {"volumes": f"its code reads {', '.join(places)}, and works with it"}), again
 
 
+def _with_only_what_it_needs(
+    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
+) -> tuple[Draft, Seen]:
+    """Without the variables that nobody calls required and that it does without: dropped, or optional where its publisher speaks of them."""
+    lacking = check(draft).missing(values)
+    own = [name for name in draft.secrets if name not in draft.optional and draft.stored_as(name) in lacking]
+    own += [name for name, value in draft.env.items() if value == f"${{{name}}}" and name in lacking]
+    names = doubts.doubtful(own, seen)
+    if table.asked or not names or not seen.report["started"]:
+        return draft, seen
+    bare = table.watch(check(_without(draft, names)), values)
+    if (wanted := {*needs.missing(bare)} & {*names}) and (names := [name for name in names if name not in wanted]):
+        bare = table.watch(check(_without(draft, names)), values)
+    needless = doubts.needless(names, seen, bare, {name: placeholder_host(name) for name in names})
+    if not needless:
+        return draft, seen
+    told = [name for name in needless if any(one["name"] == name for one in seen.report["published"])]
+    better = _without(draft, needless)
+    files = tuple(name for name in draft.as_files if name in (*better.secrets, *told))
+    better = replace(better, secrets=(*better.secrets, *told), optional=(*better.optional, *told), as_files=files)
+    return better, bare if len(needless) == len(names) else table.watch(check(better), values)
+
+
+def _without(draft: Draft, names: Collection[str]) -> Draft:
+    kept = [tuple(one for one in known if one not in names) for known in (draft.secrets, draft.as_files)]
+    return replace(draft, secrets=kept[0], as_files=kept[1], env={name: value for name, value in draft.env.items() if name not in names})
+
+
 def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
+    draft, closed = _with_only_what_it_needs(table, draft, closed, values, check) if where == CONTAINED else (draft, closed)
     stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
     talks, keys = draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed)

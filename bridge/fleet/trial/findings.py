@@ -110,12 +110,12 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
     if account := wants_login(seen):
         return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)
-    if login := report["login"] or report["browser"]:
-        return Egress(True, f"its README logs in somewhere: {login}", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
         return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
+    if login := report["login"] or report["browser"]:
+        return Egress(True, f"its README logs in somewhere: {login}", hosts)
     if not report["started"] and hosts:
         return Egress(
             True, f"it did not start for another reason, but tried {hosts[0]}: false if that is only how its use is counted", hosts
@@ -155,13 +155,14 @@ def _says_it_reaches_beyond(tool: dict[str, Any]) -> bool:
     return hints.get("openWorldHint") is True and not all(hints.get(name) is value for name, value in UNSAID.items())
 
 
-def _reached(seen: Seen, since: float, until: float) -> list[str]:
+def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
+    """Whom it tried to reach beyond its own container and what stood in for an operator's addresses."""
     return list(dict.fromkeys(host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what))))
 
 
 def _needed(seen: Seen, call: Made) -> list[str]:
     """Whom a call tried to reach. Telemetry counts where the call failed, and nobody else was tried: then it is what the server is for."""
-    return _reached(seen, call["began"], call["ended"]) or (
+    return reached(seen, call["began"], call["ended"]) or (
         [host for reach in seen.reached if call["began"] <= reach.at <= call["ended"] and (host := _host(reach.what, True))]
         if NO_NETWORK.search(call["complaint"])
         else []
@@ -268,8 +269,8 @@ def _leaves(said: Any) -> Iterator[Any]:
 def failing_open(closed: Seen) -> dict[str, Any] | None:
     """A call that only reads and answered though whom it asked was kept from it, where another tool did so too and was kept from the same:
     who only counts its use, say. An error that is told politely would be told by both alike."""
-    reached = [(call, _reached(closed, call["began"], call["ended"])) for call in closed.report["calls"]]
-    asking = [(call, hosts) for call, hosts in reached if hosts]
+    every = [(call, reached(closed, call["began"], call["ended"])) for call in closed.report["calls"]]
+    asking = [(call, hosts) for call, hosts in every if hosts]
     is_one = len({tuple(sorted(hosts)) for _, hosts in asking}) == 1 and len({call["tool"] for call, _ in asking}) > 1
     answers = [call["answer"].strip() for call, _ in asking]
     if not is_one or len({*answers}) < len(answers) or not all(_works(call) and _is_an_answer(call["answer"]) for call, _ in asking):
@@ -302,7 +303,7 @@ def unproved(closed: Seen) -> tuple[dict[str, Any] | None, str]:
 def _is_harmless(seen: Seen, call: Made) -> bool:
     """It says that it only reads, or it was seen to do nothing: no file written, nobody reached for."""
     during = (seen, call["began"], call["ended"])
-    if call["harms"] or _reached(*during) or back_end(*during):
+    if call["harms"] or reached(*during) or back_end(*during):
         return False
     name = with_underscores(call["tool"])
     is_of_files = any(map(PATH.search, names_in(call["arguments"])))  # it may well write where there is what it was asked to change

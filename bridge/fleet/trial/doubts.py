@@ -1,0 +1,62 @@
+"""Which of the variables that a draft demands are needed: what a trial without them shows. Pure.
+
+An example that a README shows, a complaint or a guess makes a variable required, and a stanza with a required variable stays out of `up` until
+somebody has a value for it. Only where the publisher says in words that it is required, no trial is asked.
+"""
+
+import re
+from collections.abc import Collection
+
+from bridge.fleet.draft import holds_secret
+from bridge.fleet.trial import findings, needs
+from bridge.fleet.trial.calls import with_underscores
+from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.witness import Made
+
+
+def doubtful(names: Collection[str], seen: Seen) -> list[str]:
+    """Of these, those that nobody calls required in words."""
+    told = {one["name"] for one in seen.report["published"] if one["needed"] and one["said"]}
+    return [name for name in names if name not in told]
+
+
+def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, str]) -> list[str]:
+    """Of these variables, those that it does without. `given`: what was seen with all of them, `bare`: without any; `hosts`: what the trial
+    gave for each in the place of an address."""
+    if not bare.report["started"]:
+        return []
+    shown = {one["name"] for one in given.report["published"] if one["shown"]}
+    is_alike = _works_alike(given, bare)
+    has_other = bool({*findings.reached(bare)} - {*findings.reached(given)})  # an address of its own
+    asks = any(_asked(bare, call) for call in bare.report["calls"])
+    found = []
+    for name in names:
+        is_used = any(reach.what.startswith(hosts[name]) for reach in given.reached)
+        is_free = has_other if is_used else is_alike or (asks and not (holds_secret(name) or name in shown))
+        if is_free and not _is_wanted(name, bare):
+            found.append(name)
+    return found
+
+
+def _is_wanted(name: str, seen: Seen) -> bool:
+    """Whether a call names it that failed before it asked anybody."""
+    return any(re.search(rf"\b{name}\b", call["complaint"]) and not _asked(seen, call) for call in seen.report["calls"])
+
+
+def _asked(seen: Seen, call: Made) -> list[str]:
+    return findings.reached(seen, call["began"], call["ended"])
+
+
+def _works_alike(given: Seen, bare: Seen) -> bool:
+    """Whether most calls work without, the same as with, and nobody was asked for whom a key would be."""
+    works = _working(bare)
+    is_more = len(works) > 1 and 2 * len(works) >= len(_telling(bare))
+    return is_more and works == _working(given) and not (given.reached or bare.reached or needs.wants_account(bare))
+
+
+def _working(seen: Seen) -> set[str]:
+    return {call["tool"] for call in _telling(seen) if not call["complaint"]}
+
+
+def _telling(seen: Seen) -> list[Made]:
+    return [call for call in seen.report["calls"] if not needs.ONLY_LIVES.search(with_underscores(call["tool"]))]

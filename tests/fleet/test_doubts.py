@@ -1,0 +1,99 @@
+"""What a trial without its variables says of those that only an example, a complaint or a guess demands."""
+
+import pytest
+from test_trial import Table, made, seen
+
+from bridge.fleet import add, prove
+from bridge.fleet.draft import Draft
+from bridge.fleet.trial import doubts
+from bridge.fleet.trial.attempt import placeholder_host
+
+AT_ITS_CALL = 10.5
+KEY, ADDRESS, PLACE = "SITE_API_KEY", "SITE_URL", "SITE_DEFAULT_PLACE"
+THERE = [(AT_ITS_CALL, "site-url.placeholder.invalid:443")]
+BEYOND = [(AT_ITS_CALL, "api.site.com:443")]
+CUT_OFF = made("look", "fetch failed")
+WORKS = (made("look"), made("find"))
+
+
+def variable(name, said=False, shown=True):
+    return {
+        "name": name,
+        "needed": True,
+        "said": said,
+        "value": "",
+        "default": "",
+        "shown": shown,
+        "first": shown,
+        "path": "",
+        "one_of": False,
+        "chosen": False,
+        "selects": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "name, given, bare, is_needless",
+    [
+        (ADDRESS, seen(CUT_OFF, reached=THERE), seen(CUT_OFF, reached=BEYOND), True),  # it has one of its own
+        (ADDRESS, seen(CUT_OFF, reached=THERE), seen(made("look", "Invalid URL")), False),
+        (ADDRESS, seen(CUT_OFF, reached=THERE + BEYOND), seen(CUT_OFF, reached=BEYOND), False),  # that is somebody else
+        (ADDRESS, seen(CUT_OFF, reached=THERE), seen(words=["SITE_URL is required"], started=0.0), False),
+        (PLACE, seen(CUT_OFF, reached=BEYOND), seen(CUT_OFF, reached=BEYOND), True),  # a complaint had named it
+        (
+            PLACE,
+            seen(CUT_OFF),
+            seen(made("see", "SITE_DEFAULT_PLACE is not set", ended=10.1), made("look", began=10.2), reached=BEYOND),
+            False,
+        ),
+        (PLACE, seen(made("look", "Invalid place")), seen(made("look", "Invalid place")), False),
+        (KEY, seen(CUT_OFF, reached=BEYOND), seen(CUT_OFF, reached=BEYOND), False),  # whom it asks may well want it
+        (KEY, seen(*WORKS), seen(*WORKS), True),  # nobody was asked
+        (KEY, seen(*WORKS), seen(made("look"), made("find", "unauthorized")), False),
+        (KEY, seen(*WORKS), seen(made("look"), made("ping")), False),  # most that is left only lives
+        (KEY, seen(*WORKS, made("draw", "SITE_API_KEY missing")), seen(*WORKS, made("draw", "SITE_API_KEY missing")), False),
+    ],
+)
+def test_a_variable_is_needless_where_the_same_works_or_asks_somebody_without(name, given, bare, is_needless):
+    hosts = {name: placeholder_host(name)}
+
+    assert doubts.needless([name], given, bare, hosts) == [name] * is_needless
+
+
+def test_what_a_publisher_calls_required_is_not_doubted():
+    given = seen(*WORKS, published=[variable(KEY, said=True), variable(ADDRESS)])
+
+    assert doubts.doubtful([KEY, ADDRESS, PLACE], given) == [ADDRESS, PLACE]
+
+
+def test_what_it_does_without_is_optional_where_its_publisher_speaks_of_it_and_else_dropped():
+    given = seen(CUT_OFF, reached=THERE, published=[variable(KEY), variable(ADDRESS)])
+    bare = seen(CUT_OFF, reached=BEYOND, published=[variable(KEY), variable(ADDRESS)])
+    last = seen(CUT_OFF, reached=BEYOND)
+    table = Table(bare, last)
+    draft = Draft("it", command=("it",), secrets=(KEY,), env={ADDRESS: f"${{{ADDRESS}}}", PLACE: f"${{{PLACE}}}", "MODE": "x"})
+
+    better, closed = prove._with_only_what_it_needs(table, draft, given, {}, add._checked)
+
+    assert (better.secrets, better.optional, better.env) == ((KEY, ADDRESS), (ADDRESS,), {"MODE": "x"})
+    assert [list(one.secrets) for one in table.stanzas] == [[], [KEY, ADDRESS]]
+    assert closed is last
+
+
+def test_what_it_ends_without_is_kept_and_the_rest_is_tried_without():
+    given = seen(CUT_OFF, reached=BEYOND)
+    table = Table(seen(words=["Error: SITE_API_KEY is required"], started=0.0), seen(CUT_OFF, reached=BEYOND))
+    draft = Draft("it", command=("it",), secrets=(KEY,), env={PLACE: f"${{{PLACE}}}"})
+
+    better, _ = prove._with_only_what_it_needs(table, draft, given, {}, add._checked)
+
+    assert (better.secrets, better.env) == ((KEY,), {})
+
+
+def test_nothing_is_tried_of_what_an_operator_gave():
+    draft = Draft("it", command=("it",), secrets=(KEY,))
+    asked = Table()
+    asked.asked = frozenset({"OTHER"})
+
+    for table, values in ((asked, {}), (Table(), {KEY: "k"})):
+        assert prove._with_only_what_it_needs(table, draft, seen(*WORKS), values, add._checked)[0] == draft
