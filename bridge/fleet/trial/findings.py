@@ -176,8 +176,8 @@ def _given(seen: Seen, call: Made) -> set[str]:
 
 def _goes_where_it_is_told(seen: Seen, call: Made) -> bool:
     """Or did not: an address that it refused was none of those that it would ask."""
-    given, reached = _given(seen, call), _reached(seen, call["began"], call["ended"])
-    return bool(given.intersection(reached) or (given and call["complaint"] and not reached))
+    given, went = _given(seen, call), reached(seen, call["began"], call["ended"])
+    return bool(given.intersection(went) or (given and call["complaint"] and not went))
 
 
 def names(seen: Iterable[Seen]) -> list[str]:
@@ -295,7 +295,7 @@ def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
 def unproved(closed: Seen) -> tuple[dict[str, Any] | None, str]:
     """The call that would be proposed if it had worked, and whom it asked: one that asked somebody before others. None if there is none that
     only reads."""
-    reading = [(call, _reached(closed, call["began"], call["ended"])) for call in closed.report["calls"] if call["reads"]]
+    reading = [(call, reached(closed, call["began"], call["ended"])) for call in closed.report["calls"] if call["reads"]]
     call, asked = max(reading, key=lambda one: bool(one[1]), default=(None, []))
     return _proposed(call) if call else None, next(iter(asked), "")
 
