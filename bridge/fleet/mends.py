@@ -21,7 +21,7 @@ NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
 )
 A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those that it got
-LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|PROXY|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
+LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
@@ -38,7 +38,7 @@ AN_ADDRESS = re.compile(r"https?://")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
-    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|^MCP_(SERVER_|HTTP_)?API_KEY$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|PROXY|CALLBACK|REDIRECT)(_|$)"
+    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|^MCP_(SERVER_|HTTP_)?API_KEY$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|MCP_PROXY|CALLBACK|REDIRECT)(_|$)"
     r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
@@ -219,6 +219,11 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
         secret = wished = [name for name in given if holds_secret(name) or not all_failed]
         plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]
+    if seen.report["started"]:  # whatever else it is given
+        read = [name for name in seen.report["reads"] if name not in {*there, *secret, *plain}]
+        keys = [name for name in _keys_of_its_own(seen) if name in read and _is_told(seen, name)]
+        told = _with_beside(keys[:MOST_KEYS], read)
+        secret, optional = [*secret, *told], [*optional, *told]
     new = [*plain, *secret]
     if new and (others := [name for name in needs.instead(seen) if name not in {*there, *new}]):
         draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(new)} it takes {', '.join(others)}"})
@@ -233,12 +238,13 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
     """The keys that its code reads and that are its own, and what belongs to them (a user, an address); of other keys only few: many are
     those of libraries, or of one of many services."""
     read = [name for name in seen.report["reads"] if name not in there]
-    keys = [
-        name for name in read if is_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))
-    ]  # an address (DATABASE_URL) may be a library's
-    keys = [name for name in keys if not is_for_others(seen, name)]
+    keys = [name for name in _keys_of_its_own(seen) if name not in there and not is_for_others(seen, name)]
     own = [name for name in keys if _is_its_own(draft, seen, name)]
-    keys = own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else []
+    return _with_beside(own if 0 < len(own) <= MOST_KEYS else keys if len(keys) <= A_FEW else [], read)
+
+
+def _with_beside(keys: list[str], read: Collection[str]) -> list[str]:
+    """With what belongs to these keys: a user, an address."""
     return keys + [
         name
         for name in read
@@ -247,6 +253,11 @@ def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]
         and name not in keys
         and any(key.startswith(f"{name[: found.start()]}_") for key in keys)
     ]
+
+
+def _keys_of_its_own(seen: Seen) -> list[str]:
+    """An address (DATABASE_URL) may be a library's."""
+    return [name for name in seen.report["reads"] if is_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))]
 
 
 def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:

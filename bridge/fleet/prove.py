@@ -61,7 +61,7 @@ ONLY_ITSELF = re.compile(
     re.IGNORECASE,
 )
 OF_MCP = re.compile(
-    r"(^|_)(MCP|SSE|BIND|LISTEN|PROXY|CALLBACK|REDIRECT)(_|$)|^(HTTP|SERVER)_"
+    r"(^|_)(MCP|SSE|BIND|LISTEN|CALLBACK|REDIRECT)(_|$)|^(HTTP|SERVER)_"
 )  # where it would listen itself, whatever it talks to
 ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
 
@@ -248,7 +248,11 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
     if not findings.back_end(seen) or findings.uses_placeholder(seen):
         return draft, seen
     there = {*draft.env, *draft.secrets} - {*draft.optional}
-    every = [name for name in dict.fromkeys([*draft.optional, *seen.report["reads"]]) if ADDRESS.search(name) and name not in there]
+    every = [
+        name
+        for name in dict.fromkeys([*draft.optional, *seen.report["reads"]])
+        if ADDRESS.search(name) and "PROXY" not in name and name not in there
+    ]
     names = [name for name in every if not (LISTENS.search(name) or OWN_DOOR.search(name))] or [
         one for one in every if not OF_MCP.search(one)
     ]

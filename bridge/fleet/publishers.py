@@ -34,7 +34,7 @@ A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|
 OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
 NOTHING_REAL = re.compile(r"(mock|demo|test|fake|dummy|stub|sample|example)(ed|s)?([_-]\w+)?", re.IGNORECASE)
 HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]", re.IGNORECASE)
-MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_")
+MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_|(^|_)PROXY(_(UR[IL]|HOST|PORT|SERVER|ADDRESS|USER|USERNAME|PASS|PASSWORD|AUTH))?$")
 ON_A_DESK = re.compile(r"/Applications/|Program Files|\.(?:exe|dylib|dll|so|app)$|/bin/", re.IGNORECASE)
 A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
 A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
@@ -71,7 +71,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and not _is_kept_at_home(one, seen.report["home"])
     ]
     keys = _keys(draft, seen, every)
-    firsts = {_first_word(one) for one in keys}
+    firsts = {_first_word(one) for one in keys} or {_first_word(one) for one in every if one["first"] and one["needed"]}
     beside = [
         one
         for one in every

@@ -427,6 +427,22 @@ def test_a_key_that_is_shown_empty_and_only_recommended_is_optional():
     assert (draft.secrets, draft.optional) == (("SITE_B_KEY", "SITE_A_KEY", "SITE_C_KEY"), ("SITE_A_KEY", "SITE_C_KEY"))
 
 
+def test_a_proxy_is_offered_and_never_demanded():
+    it = drafted(shown({"A_KEY": "<key>", "A_PROXY_URL": "http://127.0.0.1:7890"}))
+
+    assert (it.secrets, it.optional, it.env) == (("A_KEY", "A_PROXY_URL"), ("A_PROXY_URL",), {})
+
+
+def test_another_server_is_offered_where_an_identity_is_needed_and_no_key():
+    it = drafted(
+        shown({"SITE_CHAT_ID": "123456789"}),
+        shown({"SITE_CHAT_ID": "123456789", "SITE_SERVER_URL": "https://your-server.example.com"}),
+        reads=["SITE_CHAT_ID", "SITE_SERVER_URL"],
+    )
+
+    assert (it.env, it.secrets) == ({"SITE_CHAT_ID": "${SITE_CHAT_ID}"}, ("SITE_SERVER_URL",))
+
+
 def test_an_address_that_an_example_has_here_is_optional_where_its_default_is_elsewhere():
     env = {"A_KEY": "<key>", "A_BASE_URL": "http://localhost:5002"}
 

@@ -609,6 +609,16 @@ def test_a_key_that_is_called_like_the_package_is_its_own_wherever_that_stands()
     assert (draft.secrets, draft.optional) == (("DEFAULT_HF_TOKEN",), ("DEFAULT_HF_TOKEN",))
 
 
+def test_a_key_that_its_code_reads_and_its_readme_or_a_tool_names_is_optional_whatever_else_is_required():
+    reads = ["A_KEY", "WEB_PROXY_USERNAME", "WEB_PROXY_PASSWORD", "LAB_API_KEY", "OTHER_KEY", "MCP_PROXY_AUTH_TOKEN"]
+    tools = [tool("predict") | {"description": "Needs LAB_API_KEY"}]
+    documented = [name for name in reads if name not in ("LAB_API_KEY", "OTHER_KEY")]
+    draft = mends.with_variables(Draft("it", secrets=("A_KEY",)), seen(made("look"), tools=tools, reads=reads, documented=documented))
+
+    assert draft.secrets == ("A_KEY", "WEB_PROXY_PASSWORD", "LAB_API_KEY", "WEB_PROXY_USERNAME")
+    assert draft.optional == ("WEB_PROXY_PASSWORD", "LAB_API_KEY", "WEB_PROXY_USERNAME")
+
+
 def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
     one = mends.with_variables(Draft("it"), seen(made("look"), reads=["DEBUG", "SITE_API_KEY"]))
     many = mends.with_variables(Draft("it"), seen(made("look"), reads=["A_KEY", "B_KEY", "C_KEY"]))
