@@ -222,6 +222,8 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     if seen.report["started"]:  # whatever else it is given
         read = [name for name in seen.report["reads"] if name not in {*there, *secret, *plain}]
         keys = [name for name in _keys_of_its_own(seen) if name in read and _is_told(seen, name)]
+        others = [*there, *secret, *keys]  # of which it may be an older name
+        keys = [name for name in keys if not any(one.endswith(f"_{name}") for one in others)]
         told = _with_beside(keys[:MOST_KEYS], read)
         secret, optional = [*secret, *told], [*optional, *told]
     new = [*plain, *secret]
@@ -355,7 +357,7 @@ def with_storage(draft: Draft, seen: Seen) -> Draft:
     places = [
         place for place in (*found.places, *found.beside, *([DATA] if found.home or found.cwd else [])) if place not in targets(draft)
     ]
-    if not places:
+    if not (places or (found.cwd and not draft.cwd) or (found.home and "HOME" not in draft.env)):
         return draft
     env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})
     return replace(

@@ -148,6 +148,7 @@ def test_a_file_of_its_own_in_the_home_is_kept_though_clients_have_one_of_such_a
     assert published.home("Stored in ~/.site-mcp/mcp.json", "site-mcp") == ""
     assert published.home("It writes a token to `~/.config/site-mcp/config.json` then", "site-mcp") == ".config/site-mcp/config.json"
     assert published.home("Its settings are stored in `~/.config/site-mcp/config.json`", "site-mcp") == ""
+    assert published.home("Create `~/.config/site-mcp/.env` with", "site-mcp") == ""
 
 
 @pytest.mark.parametrize("row, says", [("是 | - |", True), ("否 | - |", False), ("必填 | - |", True), ("可选 | - |", False)])

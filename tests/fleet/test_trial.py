@@ -610,7 +610,7 @@ def test_a_key_that_is_called_like_the_package_is_its_own_wherever_that_stands()
 
 
 def test_a_key_that_its_code_reads_and_its_readme_or_a_tool_names_is_optional_whatever_else_is_required():
-    reads = ["A_KEY", "WEB_PROXY_USERNAME", "WEB_PROXY_PASSWORD", "LAB_API_KEY", "OTHER_KEY", "MCP_PROXY_AUTH_TOKEN"]
+    reads = ["A_KEY", "WEB_PROXY_USERNAME", "PROXY_PASSWORD", "WEB_PROXY_PASSWORD", "LAB_API_KEY", "OTHER_KEY", "MCP_PROXY_AUTH_TOKEN"]
     tools = [tool("predict") | {"description": "Needs LAB_API_KEY"}]
     documented = [name for name in reads if name not in ("LAB_API_KEY", "OTHER_KEY")]
     draft = mends.with_variables(Draft("it", secrets=("A_KEY",)), seen(made("look"), tools=tools, reads=reads, documented=documented))
@@ -1754,6 +1754,31 @@ def test_a_call_that_its_own_container_refused_proves_nothing():
     """Whatever it answers then: {"healthy": false}, say."""
     assert findings.smoke(seen(made("check"), reached=[(10.5, "[::1]:7700")]), None, True) is None
     assert findings.smoke(seen(made("check"), reached=[(8.0, "[::1]:7700")]), None, True) == {"tool": "check", "build": True}
+
+
+@pytest.mark.parametrize(
+    "name, properties, about, home, cwd",
+    [
+        ("download_paper", {"save_path": {"default": "./downloads"}}, "", False, True),
+        ("export", {"outputPath": {"type": "string"}}, "Exports.\n  outputPath: where to (default: ~/Pictures/it)", True, False),
+        ("generate_report", {"filename": {"default": "report.pdf"}}, "", False, True),
+        ("save", {"directory": {"default": "."}}, "", False, True),
+        ("read", {"path": {"default": "."}}, "", False, False),
+        ("download", {"save_path": {"default": "/data/x"}}, "", False, False),
+        ("export", {"output_format": {"default": "json"}}, "", False, False),
+    ],
+)
+def test_what_a_tool_saves_by_its_default_is_kept(name, properties, about, home, cwd):
+    draft = mends.with_storage(Draft("it"), seen(tools=[tool(name, properties=properties) | {"description": about}]))
+
+    assert ("HOME" in draft.env, bool(draft.cwd), bool(draft.volumes)) == (home, cwd, home or cwd)
+    assert not draft.volumes or draft.why["volumes"].startswith(f"its tool {name} saves to ")
+
+
+def test_what_is_written_below_a_working_directory_is_kept_beside_a_home_that_is():
+    kept = Draft("it", volumes=("it-data:/data",), env={"HOME": "/data"})
+
+    assert mends.with_storage(kept, seen(made("note", wrote=[("/tmp/cwd/notes.db", 9)]))).cwd == "/data"
 
 
 @pytest.mark.parametrize(

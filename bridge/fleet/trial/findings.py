@@ -13,7 +13,7 @@ from typing import Any
 from bridge.fleet.egress import PORTS, allowed
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import PATH, programs, wants_a_browser, wants_an_engine, wants_login, wants_somebody
+from bridge.fleet.trial.needs import PATH, programs, saves, wants_a_browser, wants_an_engine, wants_login, wants_somebody
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -347,12 +347,14 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
     beside = _to_be_made(report, inside) if inside else ()
+    saver, default = saves(report["tools"])
+    lost += [(saver, f"{OWN_HOME}{default[1:]}" if default[0] == "~" else f"{OWN_CWD}/{default}")] if saver else []
     why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places or beside else ""
     return Storage(
         any(path.startswith(f"{OWN_HOME}/") for _, path in lost),
         any(path.startswith(f"{OWN_CWD}/") for _, path in lost),
         places,
-        why.replace("at its start wrote", "at its start it wrote"),
+        f"its tool {saver} saves to {default}" if saver and len(lost) == 1 else why.replace("at its start wrote", "at its start it wrote"),
         inside if not beside else "",
         beside,
     )

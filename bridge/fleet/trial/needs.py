@@ -46,6 +46,10 @@ SURELY_HERE = re.compile(r"(^|_)(local_(path|file|dir)|(output|save|download)_?(
 SAID_TO_BE_HERE = re.compile(
     r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
 )
+SAVES = re.compile(r"(^|_)(saved?|downloads?|exports?|outputs?|dest|destination|generate|write|backup)(_|$)")
+# A place that is not absolute, as a default: ./downloads, out.csv, ~/Pictures.
+A_DEFAULT = re.compile(r"\bdefaults?(?: to| is|:|=)?[ `*\"'(:=]*((?:\./|~/)[\w./-]*\w)", re.IGNORECASE)
+BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
     re.IGNORECASE,
@@ -351,15 +355,33 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
     """An argument of a tool that names a file or a folder, and whose; empty if there is none. `surely`: of the machine that it runs on, and
     not of somebody that it asks."""
     name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
+    for tool, name, one in _arguments(tools):
+        about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}"
+        if "enum" not in one and (name_says.search(_snake(name)) or about_says.search(about)):  # which only speaks of them
+            return f"{name} of {tool.get('name')}"
+    return ""
+
+
+def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """A tool that by the default of an argument saves something below its working directory or its home (~/…), and that default; empty if there
+    is none."""
+    for tool, name, one in _arguments(tools):
+        if PATH.search(_snake(name)) and SAVES.search(f"{_snake(name)}_{_snake(str(tool.get('name')))}"):
+            said = A_DEFAULT.search(f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}")
+            default = str(one.get("default") or (said[1] if said else ""))
+            if BELOW.fullmatch(default):
+                return str(tool.get("name")), default
+    return "", ""
+
+
+def _arguments(tools: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
     for tool in tools:
         schema = tool.get("inputSchema")
-        for name, one in parts(schema, schema) if isinstance(schema, dict) else ():
-            if "enum" in one:  # which only speaks of them
-                continue
-            about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}"
-            if name_says.search(with_underscores(name).lower()) or about_says.search(about):
-                return f"{name} of {tool.get('name')}"
-    return ""
+        yield from ((tool, name, one) for name, one in parts(schema, schema)) if isinstance(schema, dict) else ()
+
+
+def _snake(name: str) -> str:
+    return with_underscores(name).lower()
 
 
 def wants_configuration(seen: Seen) -> bool:

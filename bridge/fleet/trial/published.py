@@ -146,8 +146,10 @@ KEEPS = re.compile(
     re.IGNORECASE,
 )
 A_NEW_LINE = re.compile(r"^\s*(?:[-*+•|#>]\s|\||\d+\.\s|#|$)|^\s{4}|^\s*[\w./~-]+\s*[=:]")  # of a list, a table, some code
-NOT_KEPT = re.compile(r"cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE)
-A_CONFIG = re.compile(r"config\.(?:json|toml|ya?ml)$", re.IGNORECASE)
+NOT_KEPT = re.compile(
+    r"(?:^|/)\.env$|cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE
+)
+A_CONFIG = re.compile(r"config\.(?:json|toml|ya?ml)$|(?:^|/)\.env$", re.IGNORECASE)
 WITH_A_TOKEN = re.compile(r"\bwrites?\b.{0,30}\b(?:tokens?|credentials?)\b", re.IGNORECASE)
 # Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
