@@ -25,6 +25,7 @@ from bridge.fleet.parts import VARIABLE
 from bridge.fleet.secrecy import reveals
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.published import Variable
+from bridge.fleet.trial.witness import ON_ITSELF
 
 SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
@@ -43,7 +44,6 @@ ONLY_OPERATORS_KNOW = re.compile(
     r"your|votre|example|<|\.\.\.|xxx|abc|xyz|12345|\bdemo\b|\bfoo|\bmy\w+|\bmy[-_]|company|acme|insert|input:|path/to|[@$]|\w \w+ \w",
     re.IGNORECASE,
 )
-IN_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 A_PUBLIC_URL = re.compile(r"https?://[\w.-]+\.[a-z]{2,}(?::\d+)?(?:/[\w./~-]*)?", re.ASCII)
 # What is switched on of what there is, or allowed: without a word of a default it is nothing.
 A_LIST = re.compile(r"""\[\s*"[a-z][a-z_*-]+"(?:,\s*"[a-z][a-z_*-]+")+\s*\]|[a-z][a-z_*-]+(?:,\s?[a-z][a-z_*-]+)+""")
@@ -198,8 +198,8 @@ def _is_of_others(name: str) -> bool:
 
 
 def _has_a_default(one: Variable) -> bool:
-    """A name that everybody starts with, as those of accounts in a new database."""
-    return bool(A_PERSONS.search(one["name"])) and not _is_for_operators(one["default"])
+    """What everybody starts with, as the names of accounts in a new database are."""
+    return not (_is_for_operators(one["default"]) or _is_key(one))
 
 
 def _would_find_itself(one: Variable) -> bool:
@@ -209,7 +209,7 @@ def _would_find_itself(one: Variable) -> bool:
 
 
 def is_here(address: str) -> bool:
-    return bool(IN_ITSELF.search(address))
+    return bool(ON_ITSELF.search(address))
 
 
 def _is_public(one: Variable) -> bool:
@@ -228,7 +228,7 @@ def _is_program(one: Variable) -> bool:
 
 
 def _is_for_operators(value: str) -> bool:
-    return not value or is_blank(value) or bool(ONLY_OPERATORS_KNOW.search(value) or IN_ITSELF.search(value))
+    return not value or is_blank(value) or bool(ONLY_OPERATORS_KNOW.search(value) or ON_ITSELF.search(value))
 
 
 def _is_nothing_real(one: Variable) -> bool:

@@ -2697,3 +2697,31 @@ def test_who_has_the_library_of_odbc_wants_a_driver():
         "it wants an ODBC driver" in note and note.endswith("names it")
         for note in notes.of_a_started_one(draft, "it", seen(made("look")), [])
     )
+
+
+@pytest.mark.parametrize(
+    "code, defaults",
+    [
+        ('process.env.A_URL || "https://x.io"', {"A_URL": "https://x.io"}),
+        ('process.env["A_URL"] ?? DEFAULT_URL', {"A_URL": "DEFAULT_URL"}),
+        ('const Ab="https://q.io";f(e.env.A_URL||Ab)', {"A_URL": "https://q.io"}),
+        ('process.env.A_ONE ?? process.env.B_ONE ?? "x"', {"A_ONE": "x", "B_ONE": "x"}),
+        ('A_X: z.string().optional(), B_X: z.enum(["p", "q"]).default("q")', {"B_X": "q"}),
+        ('os.environ.get("A_X", "y"); os.getenv("B_X") or "z"; env("C_X", default=5)', {"A_X": "y", "B_X": "z", "C_X": "5"}),
+        ('process.env.A_X || ""; os.getenv("B_X", None); process.env.C_X || options.c; requireEnv("D_X", "no D_X")', {}),
+        ('process.env.A_X || "y"; if (!process.env.A_X) exit()', {}),
+        ('process.env.A_KIND || "sqlite"', {}),
+    ],
+)
+def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeypatch, code, defaults):
+    (tmp_path / "it.js").write_text(code)
+    (tmp_path / "README.md").write_text('{"command": "npx", "args": ["it"], "env": {"A_URL": "https://other.io", "A_KIND": "mysql"}}')
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
+
+    found = witness.variables("it")
+    draft = publishers.with_published(Draft("it"), seen(published=found.published))
+
+    assert {one["name"]: one["default"] for one in found.published if one["default"]} == defaults
+    assert "A_URL" not in defaults or (
+        "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found.published)) == []
+    )

@@ -256,6 +256,23 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     ]
 
 
+def left_out(name: str, default: str) -> Variable:
+    """One that only the code knows, which has a value for it."""
+    return Variable(
+        name=name,
+        needed=False,
+        said=False,
+        value="",
+        default=default,
+        shown=False,
+        first=False,
+        path="",
+        one_of=False,
+        selects=False,
+        chosen=False,
+    )
+
+
 def _is_chosen(values: set[str]) -> bool:
     return 1 < len(values) <= FEW and all(re.fullmatch(r"(?!true$|false$)[A-Za-z][\w-]*", one) and not is_blank(one) for one in values)
 

@@ -22,7 +22,7 @@ import anyio
 from pydantic import ValidationError
 
 from bridge.child.environment import compose
-from bridge.fleet.draft import is_secret
+from bridge.fleet.draft import is_blank, is_secret
 from bridge.fleet.trial import published
 from bridge.fleet.trial.calls import Call, complaint, planned
 from bridge.fleet.trial.published import Variable
@@ -65,6 +65,19 @@ OR_ELSE = re.compile(
     + ")"
 )
 OTHERWISE = re.compile(r"(?:\bor\b|\|\||\?\?)\s*(?:os\.)?" + _READ.replace("%s", "[A-Z][A-Z0-9_]{2,}"))
+# A variable with the value that its code takes where it has none: a text, a number, or what a constant is called.
+_TEXT = r"""(?:(?:\w{1,12}\.)?["'`]([^"'`\n]{1,300})["'`]|(\d[\d_.]*)\b|((?!(?:[\w$]+\.)*env\b)(?:[A-Za-z_$][\w$]*\.)*[A-Za-z_$][\w$]*)(?![\w$.(\[?]))"""
+BEHIND_IT = tuple(
+    re.compile(before + _TEXT)
+    for before in (  # which begin with what is found fast in megabytes of code
+        r"""env(?:\.|\[["'])([A-Z][A-Z0-9_]{2,})(?:["']\])?(?:\?\.trim\(\))?\s*(?:\|\||\?\?)\s*""",
+        r"""nv(?<!requireEnv)(?<!require_env)(?<!mustEnv)(?<!set[eE]nv)(?:iron\.get|\w{0,12})\(\s*["']([A-Z][A-Z0-9_]{2,})["']\s*(?:,\s*(?:default\s*=\s*)?|\)\s*or\s+)""",
+        r"""(?<=[,{\s])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*:\s*z(?:od)?\s*\.(?:(?!,\s*[A-Z]\w+\s*:)[^;{}\n]){0,200}?\.default\(\s*""",
+    )
+)
+NO_VALUE = re.compile(r"(?:None|null|undefined|void|true|false|True|False|process|os|sys|args|argv|options|config|throw)\b")
+A_CHOICE = re.compile(r"[A-Za-z][\w-]*")  # everybody chooses "mysql", though nobody's choice is "sqlite"
+ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -401,6 +414,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
     options: dict[str, str] = {}
     alternatives: set[tuple[str, str]] = set()
     alone: set[str] = set()  # what is read without another before it
+    behind: dict[str, str] = {}  # what is taken where a variable is not set
+    bare: set[str] = set()  # what is read with nothing behind it
     drives: set[str] = set()
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
@@ -415,6 +430,9 @@ def variables(package: str, root: Path | None = None) -> Variables:
         found |= read
         spelt.update(NAMED.findall(code))
         options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
+        values, rest = behind_them(code)
+        behind = values | behind
+        bare |= asked_for(rest) if values else read
         pairs = [tuple(filter(None, pair)) for pair in OR_ELSE.findall(code)]
         alternatives.update((one, other) for one, other in pairs if one != other)
         alone |= asked_for(OTHERWISE.sub("", code)) if pairs else read
@@ -442,6 +460,13 @@ def variables(package: str, root: Path | None = None) -> Variables:
     misspelt = sorted(one["name"] for one in said if one["name"] in absent | (renamed - found) and one["needed"])
     said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
+    defaults = {name: value for name, value in behind.items() if name not in bare and not is_blank(value)}
+    for one in said:
+        value = defaults.get(one["name"], "")
+        is_chosen = one["first"] and one["value"] != value and A_CHOICE.fullmatch(one["value"]) and A_CHOICE.fullmatch(value)
+        one["default"] = one["default"] or ("" if is_chosen else value)
+    known = {one["name"] for one in said}
+    said += [published.left_out(name, value) for name, value in defaults.items() if name not in known and not ON_ITSELF.search(value)]
     unread = named - found - examples
     found -= {
         other
@@ -475,6 +500,25 @@ def variables(package: str, root: Path | None = None) -> Variables:
         min(drives, default=""),
         published.about(readme),
     )
+
+
+def behind_them(code: str) -> tuple[dict[str, str], str]:
+    """The values that code has for variables that nobody sets, and the code without these reads: who reads one elsewhere may want it."""
+    found: dict[str, str] = {}
+
+    def taken(one: re.Match[str]) -> str:
+        name, text, number, constant = one.groups()
+        own = re.escape(constant or "")
+        named = re.search(rf"""{own}(?<![\w$.]{own})\s*(?::\s*\w+\s*)?=\s*["'`]([^"'`\n]+)["'`]""", code) if own else None
+        value = text or number or (named[1] if named else constant if re.fullmatch(r"[A-Z][A-Z0-9_]+", constant or "") else "")
+        if not value or NO_VALUE.match(value):
+            return one[0]
+        found.setdefault(name, value)
+        return f"'{value}'"
+
+    for pattern in (*BEHIND_IT, *BEHIND_IT[:1] * 3):  # one behind the other: A || B || "x"
+        code = pattern.sub(taken, code)
+    return found, code
 
 
 def _is_spoken_of(option: str, name: str) -> bool:
