@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 
 from bridge.fleet import eras, notes, origins, secret_values
-from bridge.fleet.draft import Draft, comment, references
+from bridge.fleet.draft import Draft, comment, holds_secret, references
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.mends import (
@@ -63,7 +63,7 @@ ONLY_ITSELF = re.compile(
 OF_MCP = re.compile(
     r"(^|_)(MCP|SSE|BIND|LISTEN|CALLBACK|REDIRECT)(_|$)|^(HTTP|SERVER)_"
 )  # where it would listen itself, whatever it talks to
-ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)$")
+ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)($|_)")
 
 
 @dataclass(frozen=True)
@@ -301,16 +301,32 @@ def _with_required(draft: Draft, names: list[str]) -> Draft:
 
 def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
     """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then (of another
-    host, say: that is the one that it was given). Where it asked somebody without, and says so, it knows an address."""
+    host, say: that is the one that it was given), and without those of which it does not. Where it asked somebody without, and says so, it knows
+    an address."""
     words = needs.last_words(seen)
     knows = any(host in words for host in findings.names([seen]))
     names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and ADDRESS.search(name))])
     if not names:
         return draft
-    other = with_named(draft, names)
-    again = table.watch(check(other), values)
-    says_more = A_HOST.sub("", needs.last_words(again)) != A_HOST.sub("", words)
-    return other if again.report["started"] or says_more else draft
+    again = table.watch(check(with_named(draft, names)), values)
+    said = _said(again)
+    instead: list[str] = []
+    if not (again.report["started"] or said != _said(seen)):
+        return draft
+    for name in sorted(names[1:], key=seen.report["documented"].__contains__) if len(names) > 1 else ():
+        less = [one for one in names if one != name]
+        bare = table.watch(check(with_named(draft, less)), values)
+        if bare.report["started"] if again.report["started"] else _said(bare) == said:
+            names, instead = less, [*instead, name]
+    draft = with_named(draft, names)
+    if holds_secret(names[0]) and (keys := [name for name in instead if holds_secret(name)]):
+        draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(names)} it may take {', '.join(keys)}"})
+    return replace(draft, secrets=(*draft.secrets, *instead), optional=(*draft.optional, *instead))
+
+
+def _said(seen: Seen) -> str:
+    """Why it did not start, whichever host that was about."""
+    return A_HOST.sub("", needs.last_words(seen))
 
 
 def _with_own_places(

@@ -1292,6 +1292,24 @@ def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(ag
     assert prove._with_guesses(Table(again), Draft("it", command=("it",)), ended, {}, add._checked).env == env
 
 
+@pytest.mark.parametrize(
+    "words, kept, instead",
+    [
+        ("", ("A_KEY",), "instead of A_KEY it may take B_KEY, C_KEY"),
+        ("Error: the endpoint is unreachable", ("A_KEY",), "instead of A_KEY it may take B_KEY, C_KEY"),
+        ("Error: an api key is missing", ("A_KEY", "B_KEY", "C_KEY"), ""),
+    ],
+)
+def test_of_guessed_variables_only_those_are_asked_for_without_which_it_does_otherwise(words, kept, instead):
+    ended = seen(words=["Error: an api key is missing"], started=0.0, reads=["A_KEY", "B_KEY", "C_KEY"])
+    with_all = seen(words=["Error: the endpoint is unreachable"], started=0.0) if words else seen(made("look"))
+    with_less = seen(words=[words], started=0.0) if words else seen(made("look"))
+
+    draft = prove._with_guesses(Table(with_all, with_less, with_less), Draft("it", command=("it",)), ended, {}, add._checked)
+
+    assert (tuple(name for name in draft.secrets if name not in draft.optional), draft.why.get("instead", "")) == (kept, instead)
+
+
 @pytest.mark.parametrize("host", ["http://es-url.placeholder.invalid/v1", "es-url.placeholder.invalid:443"])
 def test_a_guess_that_only_changed_the_host_in_its_words_does_not_stay(host):
     ended = seen(words=["Error: no answer of the server URL https://api.site.io, is it up?"], started=0.0, reads=["ES_URL"])
@@ -1309,7 +1327,9 @@ def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
     with_key = prove._with_guesses(Table(seen(made("look"))), draft, ended, {}, add._checked)
 
     assert (with_key.env, with_key.secrets) == ({}, ("SITE_API_KEY",))
-    assert prove._with_guesses(Table(seen(made("look"))), draft, elsewhere, {}, add._checked).env == {"SITE_URL": "${SITE_URL}"}
+    without_key = seen(words=["Error: a key is missing"], started=0.0)
+    with_both = prove._with_guesses(Table(seen(made("look")), without_key), draft, elsewhere, {}, add._checked)
+    assert (with_both.env, with_both.secrets) == ({"SITE_URL": "${SITE_URL}"}, ("SITE_API_KEY",))
 
 
 @pytest.mark.parametrize(
@@ -1352,6 +1372,12 @@ def test_a_program_that_it_looks_for_comes_from_debian(words, packages):
     failed = seen(made("look", words))
 
     assert needs.debian_packages(needs.programs(failed)) == packages
+
+
+def test_where_a_program_is_that_debian_has_is_nothing_that_an_operator_is_asked_for():
+    failed = seen(made("cut", "Error: set the FFMPEG_PATH environment variable"), reads=["FFMPEG_PATH"])
+
+    assert (needs.missing_for_calls(failed)[0], needs.programs(failed)) == ([], ["ffmpeg"])
 
 
 @pytest.mark.parametrize(

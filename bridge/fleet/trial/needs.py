@@ -93,6 +93,7 @@ PERHAPS_A_PROGRAM = re.compile(
     r"|\bis ([\w.+-]+) installed\b",
     re.IGNORECASE,
 )
+PATH_OF_A_PROGRAM = re.compile(r"\b([A-Z][A-Z0-9]+)_(?:PATH|BIN|BINARY|EXE|EXECUTABLE|CMD|COMMAND)\b")  # which an image has where all are
 # A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
@@ -293,6 +294,7 @@ def programs(seen: Seen) -> list[str]:
     texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
     found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
     perhaps = [one[1] or one[2] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text)]
+    perhaps += [one[1] for text in texts for one in PATH_OF_A_PROGRAM.finditer(text)]
     found += [name for name in perhaps if name.lower() in DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)
     return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
@@ -450,7 +452,8 @@ def _first(lines: Iterable[str]) -> list[str]:
     named = [name for one in groups for group in one[:1] for name in group]
     named = [name for name in named if name not in others] or named
     optional = {name for line in lines for found in SAID_TO_BE_OPTIONAL.finditer(line) for name in found.groups()}
-    named = [name for name in named if name not in {*optional, *OF_A_BROWSER}]
+    installed = {one[0] for line in lines for one in PATH_OF_A_PROGRAM.finditer(line) if one[1].lower() in DEBIAN}
+    named = [name for name in named if name not in {*optional, *installed, *OF_A_BROWSER}]
     known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
     return list(dict.fromkeys([*named, *known]))
 
