@@ -22,6 +22,7 @@ MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
+YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
@@ -43,6 +44,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
                 if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not (lacking and _asked(draft, best, lacking))
                 else []
             ),
+            *([] if lacking or best.report["platform"] or needs.is_broken(best) else _as_shown(draft, best)),
             *_with_a_name(best),
             *([] if best.report["platform"] else _programs(draft, best)),
             *_login(draft, best),
@@ -145,6 +147,8 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
     if draft.smoke is None and unsaid and not draft.secrets and needs.wants_configuration(closed):
         yield f"it wants to be told more; its code reads {named(unsaid, 12)}"
+    if not closed.report["tools"] or (draft.smoke is None and not (draft.talks or closed.reached) and needs.all_failed(closed)):
+        yield from _as_shown(draft, closed)
     if inside := findings.storage(closed, targets(draft)).inside:
         places = [name for name in reads if re.search("PATH|DIR|FILE|STORAGE|DB", name)]
         yield (
@@ -200,6 +204,15 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
     if url := seen.report["elsewhere"]:
         yield f"its README has clients talk to a server at {url}: take this stanza away, and `mcp-bridge add {draft.name} --url {shlex.quote(url)}` adds that"
+
+
+def _as_shown(draft: Draft, seen: Seen) -> Iterator[str]:
+    """A command of its README that says more than ours, whatever that is."""
+    own = {word.partition("=")[0] for word in draft.command}
+    if more := [
+        one for one in seen.report["commands"] if not {word.partition("=")[0] for word in one.split()[1:] if word[0] == "-"} <= own | YES
+    ]:
+        yield f"its README starts it as `{more[0]}`: what it needs of that belongs into `command`"
 
 
 def _with_a_name(seen: Seen) -> Iterator[str]:

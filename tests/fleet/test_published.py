@@ -816,3 +816,16 @@ def test_where_a_cloud_s_sdk_is_used_its_region_is_a_setting_and_no_secret():
 )  # fmt: skip
 def test_what_a_readme_says_first_in_prose_is_what_it_is(readme, sentence):
     assert published.about(readme) == sentence
+
+
+@pytest.mark.parametrize(
+    "readme, commands",
+    [
+        ("Run `npx -y it --db ./a.db`, or just `npx it`.", ["npx -y it --db ./a.db"]),
+        ("```sh\n$ it login\nit serve --http\nnpm install -g it\nuvx it-mcp@latest -- --root /a\n```", ["uvx it-mcp@latest -- --root /a"]),
+        ("`it --help` tells more; `npx other --it it`", []),
+        ('```json\n{"command": "npx", "args": ["it"]}\n```', []),
+    ],
+)
+def test_the_commands_with_arguments_by_which_a_readme_starts_it(readme, commands):
+    assert published.commands(readme, ["it", "it-mcp"]) == commands

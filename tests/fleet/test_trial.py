@@ -77,6 +77,7 @@ def seen(
     options=(),
     drives="",
     about="",
+    commands=(),
 ):
     report = {
         "began": 1.0,
@@ -107,6 +108,7 @@ def seen(
         "options": dict(options),
         "drives": drives,
         "about": about,
+        "commands": list(commands),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -2751,3 +2753,24 @@ def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeyp
     assert "A_URL" not in defaults or (
         "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found.published)) == []
     )
+
+
+def test_who_lists_no_tools_or_works_with_no_call_is_shown_what_its_readme_gives_it():
+    draft = Draft("it", {"npm": "it@1"}, ("it", "--stdio"), egress=True, why={"egress": "", "smoke": ""})
+    says = "its README starts it as `npx it --prebuilt <source> --stdio`: what it needs of that belongs into `command`"
+    commands = ["npx -y it --stdio", "npx it --prebuilt <source> --stdio"]
+
+    assert says in list(notes._lacks(draft, seen(tools=[], commands=commands)))
+    assert says in list(notes._lacks(draft, seen(made("look", "missing required --host"), commands=commands)))
+    assert says in notes.of_one_that_did_not_start(draft, seen(words=["usage: it [-x]"], started=0.0, commands=commands), [], [])
+    assert says not in list(notes._lacks(draft, seen(made("look"), commands=commands)))
+    assert says not in list(notes._lacks(replace(draft, secrets=("A_KEY",)), seen(made("look", "no key"), commands=commands)))
+
+
+def test_what_may_not_change_a_mode_was_not_kept_from_writing():
+    denied = seen(
+        words=["Could not set execute permissions on /opt/server/bin/it: EROFS: read-only file system, chmod '/opt/server/bin/it'"]
+    )
+
+    assert findings.storage(denied).inside == ""
+    assert findings.storage(seen(words=["EROFS: read-only file system, open '/opt/server/it.db'"])).inside == "/opt/server/it.db"

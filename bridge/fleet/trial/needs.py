@@ -221,7 +221,7 @@ def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
     names, log = list(dict.fromkeys([*_first(_lines_of_its_calls(seen)), *asked])), " ".join(seen.report["words"])
     others = (call["complaint"] for call in seen.report["calls"] if not any(name in call["complaint"] for name in names))
     may_work = bool(names) and not any(name in log for name in names) and any(map(NO_NETWORK.search, others))
-    return names, _all_failed(seen) and not may_work
+    return names, all_failed(seen) and not may_work
 
 
 def instead(seen: Seen) -> list[str]:
@@ -388,7 +388,7 @@ def _snake(name: str) -> str:
 
 def wants_configuration(seen: Seen) -> bool:
     """Every call failed, not for want of the network, but of something that it should have been told."""
-    return not seen.reached and _all_failed(seen) and bool(wants_account(seen))
+    return not seen.reached and all_failed(seen) and bool(wants_account(seen))
 
 
 def wants_somebody(seen: Seen) -> bool:
@@ -429,7 +429,7 @@ def last_words(seen: Seen) -> str:
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
 
 
-def _all_failed(seen: Seen) -> bool:
+def all_failed(seen: Seen) -> bool:
     """All but those that would say no more than that it lives, where there are others."""
     calls = seen.report["calls"]
     telling = [call for call in calls if not ONLY_LIVES.search(with_underscores(call["tool"]))] or calls
@@ -441,7 +441,7 @@ def _lines_of_its_end(seen: Seen) -> list[str]:
 
 
 def _lines_of_its_calls(seen: Seen) -> list[str]:
-    texts = [call["complaint"] for call in seen.report["calls"]] + seen.report["words"] * _all_failed(seen)
+    texts = [call["complaint"] for call in seen.report["calls"]] + seen.report["words"] * all_failed(seen)
     return [line for text in texts for line in text.splitlines()]
 
 

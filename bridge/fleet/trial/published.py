@@ -378,6 +378,26 @@ def login(readme: str, names: Collection[str]) -> str:
     return ""
 
 
+def commands(readme: str, names: Collection[str]) -> list[str]:
+    """The commands with arguments by which its README starts it, in blocks and in the text, as they stand there. `names`: of the package and
+    its programs."""
+    known, found = {_bare(name) for name in names}, []
+    parts = readme[:LONGEST].split("```")
+    lines = [line for block in parts[1::2] for line in block.splitlines()]
+    for line in lines + [code for prose in parts[::2] for code in re.findall(r"`([^`\n]+)`", prose)]:
+        words = line[:WIDTH].strip().removeprefix("$ ").split()
+        at = next((at for at, word in enumerate(words) if _bare(word) in known), -1)
+        is_start = at == 0 or (at > 0 and FETCHES.search(words[0]) and not set(words[:at]) & {"install", "i", "add"})
+        rest = words[at + 1 :]
+        if (
+            is_start
+            and rest
+            and not (BY_HAND.fullmatch(rest[0]) or SERVES.search(line) or {*rest} & {"-h", "--help", "-v", "--version", "|"})
+        ):
+            found.append(" ".join(words))
+    return list(dict.fromkeys(found))[:FEW]
+
+
 def browser(readme: str) -> str:
     """What its README says in prose of a login for which a browser opens; empty if it says nothing of that."""
     prose = "\n".join(readme[:LONGEST].split("```")[::2])

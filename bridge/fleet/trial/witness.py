@@ -201,6 +201,7 @@ class Report(TypedDict):
     options: dict[str, str]  # of its command line: the variable that its code reads for each
     drives: str  # the Debian package of the browser that its code starts
     about: str  # what its README says first, in prose
+    commands: list[str]  # with arguments, by which its README starts it
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -233,6 +234,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         options={},
         drives="",
         about="",
+        commands=[],
     )
 
 
@@ -395,6 +397,7 @@ class Variables(NamedTuple):
     options: dict[str, str]
     drives: str
     about: str
+    commands: list[str]
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -499,6 +502,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         options,
         min(drives, default=""),
         published.about(readme),
+        published.commands(readme, [package, *programs]),
     )
 
 
