@@ -90,13 +90,13 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     last = draft.command[-1] if draft.command else ""
     if last.startswith("--") and last in needs.last_words(seen) and WANTS_A_VALUE.search(needs.last_words(seen)):
         return _with_demanded(replace(draft, command=draft.command[:-1]), seen, last)
-    if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(_variable(flag.lstrip("-"))):  # that has a value
+    if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(variable_of(flag.lstrip("-"))):  # that has a value
         return replace(draft, command=(*draft.command, flag))
     if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
         return replace(draft, command=command)
     if wanted := usage.flag(seen):
         return replace(draft, command=(*draft.command, wanted)) if wanted not in draft.command else draft
-    told = _as_read(usage.arguments(seen, draft.command[0], DATA, _variable(draft.name)), draft, seen) if draft.command else []
+    told = _as_read(usage.arguments(seen, draft.command[0], DATA, variable_of(draft.name)), draft, seen) if draft.command else []
     if told and list(draft.command[1:]) == told[: len(draft.command) - 1]:
         return with_places(replace(draft, command=(draft.command[0], *told)))
     if wants_a_word:
@@ -118,7 +118,7 @@ def _with_option(draft: Draft, seen: Seen, wanted: str) -> Draft:
 
 def _as_read(words: list[str], draft: Draft, seen: Seen) -> list[str]:
     """With the name of the variable that its code reads for the same, where there is one: the operator gives it once."""
-    own = f"${{{_variable(draft.name)}_"
+    own = f"${{{variable_of(draft.name)}_"
     names = {word: _read_for(seen, word.removeprefix(own).rstrip("}")) for word in words if word.startswith(own)}
     return [f"${{{names[word]}}}" if names.get(word) else word for word in words]
 
@@ -130,7 +130,7 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
     while rest:
         word = rest.pop(0)
         option, equals, value = word.partition("=")
-        name = _variable(option.lstrip("-"))
+        name = variable_of(option.lstrip("-"))
         variable = _read_for(seen, option)
         following = "" if equals or not rest or rest[0].startswith("-") else rest[0]
         is_key = holds_secret(name)
@@ -149,19 +149,19 @@ def _with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
         others, optional = (tuple(one for one in known if one != variable) for known in (draft.secrets, draft.optional))
         return with_named(replace(draft, secrets=others, optional=optional), [variable])
-    return replace(draft, command=(*draft.command, option, f"${{{_variable(draft.name + option)}}}"))
+    return replace(draft, command=(*draft.command, option, f"${{{variable_of(draft.name + option)}}}"))
 
 
 def _read_for(seen: Seen, option: str) -> str:
     """The variable that its code reads for that option: in the same call, or as its name says."""
-    name, reads = _variable(option.lstrip("-")), seen.report["reads"]
+    name, reads = variable_of(option.lstrip("-")), seen.report["reads"]
     by_name = name if name in reads else next((one for one in reads if one.endswith(f"_{name}")), "")
     return seen.report["options"].get(option) or by_name
 
 
 def with_shown_arguments(draft: Draft, seen: Seen) -> Draft:
     """With the arguments that its README shows, where it has none yet."""
-    told = usage.shown(seen, DATA, _variable(draft.name)) if len(draft.command) == 1 else []
+    told = usage.shown(seen, DATA, variable_of(draft.name)) if len(draft.command) == 1 else []
     return with_places(_with_arguments(draft, seen, told)) if told else draft
 
 
@@ -191,7 +191,7 @@ def _with_another_word(draft: Draft, words: tuple[str, ...]) -> Draft:
     return replace(draft, command=(*draft.command, words[0]))
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
     """What a variable of compose/.env is called that is nobody's but this MCP's."""
     return re.sub(r"[^A-Z0-9]+", "_", name.upper())
 

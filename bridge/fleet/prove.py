@@ -7,7 +7,7 @@ again, and stays with the reason beside it. All of it comes from what was seen a
 import re
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -26,6 +26,7 @@ from bridge.fleet.mends import (
     OWN_DOOR,
     own_place,
     unsaid,
+    variable_of,
     volume,
     with_a_name,
     with_beside,
@@ -45,7 +46,7 @@ from bridge.fleet.project import Project
 from bridge.fleet.publishers import is_here, with_published
 from bridge.fleet.sdks import with_sdks
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.trial import doubts, findings, needs
+from bridge.fleet.trial import doubts, findings, needs, usage
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, of_files, placeholder_host
 from bridge.fleet.trial.container import Seen, own_package
 from bridge.fleet.trial.witness import slowness
@@ -271,7 +272,9 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
             if len(names) == 1
             else [one["name"] for one in again.report["published"] if one["name"] in names and is_here(one["default"])]
         )
-    return (with_beside(_with_required(draft, used), again, used), again) if used else (draft, seen)
+    if not used:
+        return _with_its_address(table, draft, seen, values, check)
+    return with_beside(_with_required(draft, used), again, used), again
 
 
 def _only_itself(seen: Seen) -> str:
@@ -283,14 +286,21 @@ def _only_itself(seen: Seen) -> str:
 def _with_its_address(
     table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
 ) -> tuple[Draft, Seen]:
-    """The same where no variable but an argument that its README shows makes it look elsewhere."""
-    other = with_shown_arguments(draft, seen)
-    names = references(other)
-    if names == references(draft) or not _may_be(check, other):
-        return draft, seen
-    again = table.watch(check(other), values)
-    is_used = any(reach.what.startswith(placeholder_host(name)) for name in names for reach in again.reached)
-    return (other, again) if is_used else (draft, seen)
+    """The same where no variable but an argument makes it look elsewhere: one that its README shows, or an option whose default by its help is
+    the very address."""
+
+    def others() -> Iterator[Draft]:
+        yield with_shown_arguments(draft, seen)
+        helping = table.watch(check(replace(draft, command=(*draft.command, "--help"))), values, []) if draft.command else seen
+        yield replace(draft, command=(*draft.command, *usage.address(helping, findings.back_end(seen), variable_of(draft.name))))
+
+    for other in others():
+        names = [name for name in references(other) if name not in references(draft)]
+        if names and _may_be(check, other):
+            again = table.watch(check(other), values)
+            if any(reach.what.startswith(placeholder_host(name)) for name in names for reach in again.reached):
+                return other, again
+    return draft, seen
 
 
 def _with_required(draft: Draft, names: list[str]) -> Draft:

@@ -1659,7 +1659,7 @@ def test_where_others_work_too_a_server_may_take_longer(monkeypatch, load, slown
 def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env):
     reads = ["X_HOST", "MCP_HTTP_HOST", "X_BIND_ADDR", "X_URL", "DEBUG"]
     alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:5432")], reads=reads)
-    table = Table(seen(made("look", "refused"), reached=[(10.5, reached)]))
+    table = Table(seen(made("look", "refused"), reached=[(10.5, reached)]), seen(started=0.0))
 
     draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
 
@@ -1807,6 +1807,30 @@ def test_what_is_written_below_a_working_directory_is_kept_beside_a_home_that_is
     kept = Draft("it", volumes=("it-data:/data",), env={"HOME": "/data"})
 
     assert mends.with_storage(kept, seen(made("note", wrote=[("/tmp/cwd/notes.db", 9)]))).cwd == "/data"
+
+
+@pytest.mark.parametrize(
+    "lines, words",
+    [
+        (["  --rpc RPC   Its server (default:", "              http://127.0.0.1:1337)"], ("--rpc", "${IT_RPC_URL}")),
+        (["  -u, --url <url>  Where it is [default: http://localhost:1337/]"], ("--url", "${IT_URL}")),
+        (["  --at AT  (default: localhost:1337)"], ("--at", "${IT_AT_HOST}:1337")),
+        (["  --host H  (default: 127.0.0.1)", "  --port N  (default: 1337)"], ("--host", "${IT_HOST}")),
+        (["  --host H  (default: 127.0.0.1)", "  --port N  (default: 8000)"], ()),
+        (["  --url U  (default: http://localhost:13370)"], ()),
+    ],
+)
+def test_an_option_whose_default_is_the_very_address_that_was_refused_takes_the_operator_s(lines, words):
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:1337")])
+    helping = seen(started=0.0, help=["usage: it [-h]", "options:", *lines, "  -h, --help  show this"])
+    found = seen(made("look", "refused"), reached=[(10.5, "it-rpc-url.placeholder.invalid"), (10.6, "it-url.placeholder.invalid")])
+    found.reached.extend([Reach(10.7, "it-host.placeholder.invalid"), Reach(10.8, "it-at-host.placeholder.invalid:1337")])
+    table = Table(helping, found)
+
+    draft, now = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
+
+    assert table.stanzas[0].command[-1] == "--help"
+    assert (draft.command, now) == (("it", *words), found if words else alone)
 
 
 @pytest.mark.parametrize(

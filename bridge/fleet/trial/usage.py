@@ -42,6 +42,7 @@ NO_COMMAND = re.compile(
     re.IGNORECASE,
 )
 A_COMMAND = re.compile(r"(sub-?)?(command|cmd)s?$", re.IGNORECASE)
+AN_OPTION = re.compile(r"(?:-\w,? ?)?(--[a-z][\w-]+)")
 SERVER_FLAG = re.compile(r"\s*(?:-\w,? ?)?(--(?:stdio|mcp|mcp-stdio|mcp-server|serve))\b(?![=-])")
 REQUIRED = re.compile(
     r"arguments are required: *([^\n]+)|\bthe (?:-\w/)?(--[\w-]+) (?:argument|option|flag) is required|(?:Missing option|required option|Missing required arguments?:?) *['\"]?(--?[\w-]+|[a-z][\w-]*)"
@@ -98,6 +99,22 @@ def shown(seen: Seen, folder: str, variable: str) -> list[str]:
 def options(seen: Seen) -> list[str]:
     """The options with a value that it says it cannot do without."""
     return [one for one in dict.fromkeys(_required(seen)) if one.startswith("--")]
+
+
+def address(seen: Seen, service: str, variable: str) -> list[str]:
+    """The option whose default by its help is the address of `service` (127.0.0.1:13337), or whose default is here where another's is that
+    port, with a value of the operator's; empty if there is none."""
+    port = service.rpartition(":")[2]
+    entries = [(found[1], entry) for entry in re.split(r"\n\s+(?=-)", "\n".join(helps(seen))) if (found := AN_OPTION.match(entry))]
+    has_port = any("port" in option and re.search(rf"\b{port}\b", entry) for option, entry in entries)
+    for option, entry in entries:
+        found = re.search(rf"([a-z]+://)?(?:localhost|127\.0\.0\.1|host\.docker\.internal)(:{port}\b)?(?!:?\d)", entry)
+        if found and (found[2] or (has_port and "host" in option)):
+            name = f"{variable}{re.sub('[^A-Z0-9]+', '_', option.upper()[1:])}"
+            if found[1]:
+                return [option, f"${{{name if re.search('UR[IL]|ENDPOINT', name) else f'{name}_URL'}}}"]
+            return [option, f"${{{name if name.endswith('HOST') else f'{name}_HOST'}}}{found[2] or ''}"]
+    return []
 
 
 def flag(seen: Seen) -> str:
