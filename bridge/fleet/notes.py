@@ -195,10 +195,10 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
         )
         yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
     elif not command and seen.report["browser"] and not draft.browses and all(map(OF_A_CLIENT.search, required)):
-        keys = named((name for name in draft.optional if holds_secret(name)), 2)
-        kept = f"~/{seen.report['home']}" if seen.report["home"] else "what it writes in a home"
+        keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name)), 2)
+        kept = f"~/{seen.report['home']}" if seen.report["home"] else "what that leaves"
         instead = f"; or give it a key ({keys})" if keys else ""
-        yield f"its README has a browser opened to log in, and a container has none: log in elsewhere, and bring {kept} of there by a volume{instead}"
+        yield f"its README has a browser opened to log in, and a container has none: log in elsewhere, and bring {kept} by a volume{instead}"
 
 
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:

@@ -1840,6 +1840,20 @@ def test_a_profile_is_no_file(name, is_place):
     assert bool(prove.PLACE.search(name)) is is_place
 
 
+@pytest.mark.parametrize(
+    "complaint, package",
+    [
+        ("[Errno 2] No such file or directory: 'soffice'", "libreoffice-nogui"),
+        ("spawn aws ENOENT", "awscli"),
+        ('exec: "gh": executable file not found in $PATH', "gh"),
+        ("/bin/sh: 1: Rscript: not found", "r-base-core"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'curl'", "curl"),
+    ],
+)
+def test_a_program_comes_from_the_debian_package_that_has_it(complaint, package):
+    assert needs.debian_packages(needs.programs(seen(made("look", complaint)))) == [package]
+
+
 def test_kubectl_is_debian_s_and_what_it_says_without_a_cluster_asks_for_a_kubeconfig():
     refused = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
 
@@ -2034,13 +2048,17 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     with_keys = notes._login(Draft("it", secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))
 
     assert said == {"browser": "A browser opens on first run for sign-in;", "home": ".it-mcp"}
-    assert all("a container has none" in one and "bring ~/.it-mcp of there by a volume" in one for one in (*line, *with_keys))
+    assert all("a container has none" in one and "bring ~/.it-mcp by a volume" in one for one in (*line, *with_keys))
     assert not [*notes._login(Draft("it", secrets=("IT_TOKEN",)), seen(**said))]
     assert [*notes._login(Draft("it", secrets=("GOOGLE_CLIENT_SECRET",)), seen(**said))]  # with which a login begins
     assert findings.egress(seen(made("look"), **said), False).allowed
     assert not published.browser(
         "Your client opens your browser to log in. Open the docs in a browser. **Browser doesn't open to log in:**"
     )
+    assert not published.browser("2. Open the provided URL in your browser to authorize it.\n3. Then open your browser and sign in")
+    assert published.browser("It opens the sign-in page in your browser")
+    of_a_client = notes._login(Draft("it", secrets=("IT_CLIENT_SECRET",), optional=("IT_CLIENT_SECRET",)), seen(browser="A browser opens"))
+    assert [one.partition("log in elsewhere")[2] for one in of_a_client] == [", and bring what that leaves by a volume"]
 
 
 def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():

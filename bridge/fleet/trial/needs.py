@@ -98,7 +98,7 @@ PATH_OF_A_PROGRAM = re.compile(r"\b([A-Z][A-Z0-9]+)_(?:PATH|BIN|BINARY|EXE|EXECU
 LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
 LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
 A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{1,29}[a-z0-9]")  # `apt-get install x-` would remove x
-NOT_OF_DEBIAN = {"aws", "az", "bw", "docker", "gcloud", "gh", "go", "helm", "lake", "op", "podman", "terraform", "tilt"}
+NOT_OF_DEBIAN = {"bw", "docker", "gcloud", "helm", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {
     "dbus-launch",
     "npm",
@@ -164,45 +164,24 @@ NOT_IN_A_PACKAGE = (
 )
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
-# Programs that servers start, and the Debian packages that have them.
+# The Debian packages of the programs that servers start, where those are called otherwise, or a README names them only: PACKAGE=PROGRAM,PROGRAM
+PACKAGES = """
+7zip=7z,7za adb ansible-core=ansible,ansible-playbook awscli=aws azure-cli=az bind9-dnsutils=dig,nslookup
+calibre=calibredb,ebook-convert curl default-jdk-headless=javac default-jre-headless=java default-mysql-client=mysql,mysqldump
+ffmpeg=ffmpeg,ffprobe gdal-bin=gdalinfo,ogr2ogr gh ghostscript=gs git gnupg=gpg golang-go=go graphviz=dot,graphviz
+imagemagick=convert,magick influxdb-client=influx iputils-ping=ping jq kubernetes-client=kubectl ldap-utils=ldapsearch
+libimage-exiftool-perl=exiftool libreoffice-nogui=libreoffice,soffice librsvg2-bin=rsvg-convert libvirt-clients=virsh
+libxml2-utils=xmllint make maven=mvn mercurial=hg mosquitto-clients=mosquitto_pub,mosquitto_sub mtr-tiny=mtr
+net-tools=ifconfig,netstat netcat-openbsd=nc nmap nodejs=node openssh-client=scp,sftp,ssh,ssh-keygen pandoc pdftk-java=pdftk
+php-cli=php poppler-utils=pdfimages,pdfinfo,pdftoppm,pdftotext,poppler postgresql-client=pg_dump,pg_restore,psql procps=pgrep,ps
+qemu-utils=qemu-img r-base-core=rscript redis-tools=redis-cli ripgrep=rg,ripgrep rsync smartmontools=smartctl
+snmp=snmpget,snmpwalk sqlite3 subversion=svn swi-prolog=swipl tesseract-ocr=tesseract texlive-latex-base=pdflatex traceroute
+universal-ctags=ctags unzip webp=cwebp wget whois
+"""
 DEBIAN = {
-    "adb": "adb",
-    "convert": "imagemagick",
-    "curl": "curl",
-    "dig": "bind9-dnsutils",
-    "dot": "graphviz",
-    "exiftool": "libimage-exiftool-perl",
-    "ffmpeg": "ffmpeg",
-    "ffprobe": "ffmpeg",
-    "git": "git",
-    "graphviz": "graphviz",
-    "java": "default-jre-headless",
-    "jq": "jq",
-    "kubectl": "kubernetes-client",
-    "make": "make",
-    "mysql": "default-mysql-client",
-    "nmap": "nmap",
-    "node": "nodejs",
-    "pandoc": "pandoc",
-    "pdfinfo": "poppler-utils",
-    "pdftoppm": "poppler-utils",
-    "pdftotext": "poppler-utils",
-    "pg_dump": "postgresql-client",
-    "ping": "iputils-ping",
-    "poppler": "poppler-utils",
-    "ps": "procps",
-    "psql": "postgresql-client",
-    "redis-cli": "redis-tools",
-    "rg": "ripgrep",
-    "ripgrep": "ripgrep",
-    "rsync": "rsync",
-    "sqlite3": "sqlite3",
-    "ssh": "openssh-client",
-    "tesseract": "tesseract-ocr",
-    "traceroute": "traceroute",
-    "unzip": "unzip",
-    "wget": "wget",
-    "whois": "whois",
+    program: package
+    for package, _, programs in (one.partition("=") for one in PACKAGES.split())
+    for program in (programs or package).split(",")
 }
 
 

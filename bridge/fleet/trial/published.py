@@ -124,7 +124,7 @@ A_BROWSER = re.compile(
 FOR_A_LOGIN = re.compile(r"\b(?:oauth|log(?:s|ged|ging)?[- ]?in|sign(?:s|ed|ing)?[- ]?in|authori[sz]\w+|authenticat\w+)\b", re.IGNORECASE)
 A_STEP = re.compile(r"\s*\d+\. ")
 NOT_BY_ITSELF = re.compile(
-    r"\b(?:no|without|not|never|instead of|doesn't|don't|if)\b|\bclients?\b|\bCLI\b|\b(?:claude|cursor|gemini|codex|antigravity|warp)\b|inspector",
+    r"(?:^[\W\d]*|\b(?:and|then|please|you|must|should|can|to) )(?:open|visit|copy|paste)\b|\b(?:no|without|not|never|instead of|doesn't|don't|if)\b|\bclients?\b|\bCLI\b|\b(?:claude|cursor|gemini|codex|antigravity|warp)\b|inspector",
     re.IGNORECASE,
 )
 OF_REQUIREMENTS = re.compile(
@@ -364,7 +364,7 @@ def program(readme: str, programs: Collection[str]) -> str:
 def login(readme: str, names: Collection[str]) -> str:
     """The command of its own by which a person logs in before it works, as its README has it; empty if there is none. `names`: of the package
     and its programs."""
-    known = {_bare(name) for name in names}
+    known = {_bare(name): name for name in names}
     parts = readme[:LONGEST].split("```")
     for before, block, after in zip(parts[::2], parts[1::2], parts[2::2], strict=False):
         wanted = BY_HAND if A_LOGIN.search(before[-WIDTH:] + block + after[: WIDTH // 2]) else SURELY_BY_HAND
@@ -374,7 +374,8 @@ def login(readme: str, names: Collection[str]) -> str:
                 continue
             own = next((at for at, word in enumerate(words) if _bare(word) in known), -1)
             if 0 <= own < len(words) - 1 and wanted.fullmatch(words[own + 1]) and not OF_A_CLIENT.search(line):
-                return " ".join([words[0].rpartition("/")[2], *words[1:]])  # .venv/bin/python
+                is_of_a_clone = own > 0 and (words[1] == "run" or not FETCHES.search(words[0]))  # .venv/bin/python -m, uv run
+                return " ".join([known[_bare(words[own])], *words[own + 1 :]] if is_of_a_clone else words)
     return ""
 
 
