@@ -234,6 +234,10 @@ def test_words_about_conditions_and_defaults_do_not_take_from_what_everybody_set
         "A_PORT": True,
     }
     assert needed(lead, "- `A_KEY`: optional")["A_KEY"] is False
+    assert needed('{"command": "npx", "args": ["it"], "env": {"A_KEY": "optional-key-for-more", "B_KEY": "your-key"}}') == {
+        "A_KEY": False,
+        "B_KEY": True,
+    }
     assert (
         needed('{"command": "npx", "args": ["@me/site-mcp"], "env": {\n"A_KEY": "x",\n"A_URL": "https://a.org" // Optional\n}}')["A_URL"]
         is False

@@ -606,7 +606,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
             continue
         value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "").replace('\\"', '"')
         values[found["name"]] = value
-        about = found["rest"] + (value if " " in value else "") + above
+        about = found["rest"] + (value if " " in value or OPTIONAL.search(value) else "") + above  # "optional-tag-key"
         above = ""
         word = False if found["off"] or IN_SOME_CASES.search(value) else _words(about)[0]
         if word is not None:
