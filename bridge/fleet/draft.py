@@ -92,6 +92,11 @@ class Draft:
         )
 
     @property
+    def keys(self) -> list[str]:
+        """Of its secrets: those that are some. A setting that may be left out stands among them, too."""
+        return [name for name in self.secrets if holds_secret(name)]
+
+    @property
     def browses(self) -> bool:
         """Whether it has a browser."""
         return bool(set(self.apt) & {*BROWSERS})

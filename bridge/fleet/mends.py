@@ -213,14 +213,15 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
         wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice
     plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not holds_secret(name)}
     is_told = any(one["needed"] for one in seen.report["published"])
-    if not (secret or draft.secrets or is_told) and seen.report["started"]:
+    if not (secret or draft.keys or is_told) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
         secret = wished = [name for name in given if holds_secret(name) or not all_failed]
         plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]
     if seen.report["started"]:  # whatever else it is given
-        read = [name for name in seen.report["reads"] if name not in {*there, *secret, *plain}]
+        has_one = {one["name"] for one in seen.report["published"] if one["default"]}
+        read = [name for name in seen.report["reads"] if name not in {*there, *secret, *plain, *has_one}]
         keys = [name for name in _keys_of_its_own(seen) if name in read and _is_told(seen, name)]
         others = [*there, *secret, *keys]  # of which it may be an older name
         keys = [name for name in keys if not any(one.endswith(f"_{name}") for one in others)]
@@ -308,6 +309,11 @@ def unsaid(draft: Draft, seen: Seen) -> list[str]:
         if name not in {*draft.env, *draft.secrets, *said} and (holds_secret(name) or SETTING.search(name))
     ]
     return [name for name in names if _is_its_own(draft, seen, name)] or names
+
+
+def of_somebody(names: Collection[str]) -> list[str]:
+    """The keys and addresses among these: what else may be set tells of nobody that it talks to."""
+    return [name for name in names if holds_secret(name) or SETTING.search(name)]
 
 
 def with_a_name(seen: Seen) -> list[str]:

@@ -141,11 +141,11 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
     said = {one["name"] for one in closed.report["published"] if one["needed"] is not None}
     keys = [name for name in reads if holds_secret(name) and not (OWN_DOOR.search(name) or name in said or is_for_others(closed, name))]
-    if keys and not draft.secrets:
+    if keys and not draft.keys:
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
-    if draft.smoke is None and unsaid and not draft.secrets and needs.wants_configuration(closed):
+    if draft.smoke is None and unsaid and not draft.keys and needs.wants_configuration(closed):
         yield f"it wants to be told more; its code reads {named(unsaid, 12)}"
     if not closed.report["tools"] or (draft.smoke is None and not (draft.talks or closed.reached) and needs.all_failed(closed)):
         yield from _as_shown(draft, closed)
@@ -163,7 +163,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     yield from _programs(draft, closed)
     if not draft.smoke:
         yield from _login(draft, closed)
-    if draft.smoke and not draft.secrets and (account := needs.wants_login(closed)):
+    if draft.smoke and not draft.keys and (account := needs.wants_login(closed)):
         yield f"some of its calls want an account or a key: {account}"
 
 

@@ -24,6 +24,7 @@ from bridge.fleet.mends import (
     MANY,
     NOT_ITS_OWN,
     OWN_DOOR,
+    of_somebody,
     own_place,
     unsaid,
     variable_of,
@@ -398,7 +399,7 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     draft, closed = _with_only_what_it_needs(table, draft, closed, values, check) if where == CONTAINED else (draft, closed)
     stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
-    talks, keys = draft.talks or bool(wanted and not closed.report["started"]), draft.optional or with_a_name(closed)
+    talks, keys = draft.talks or bool(wanted and not closed.report["started"]), of_somebody(draft.optional) or with_a_name(closed)
     egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
     draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft

@@ -30,6 +30,10 @@ from bridge.fleet.trial.witness import ON_ITSELF
 SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
+OF_THE_PROCESS = re.compile(
+    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY)_"
+)
+OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
@@ -65,6 +69,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         for one in seen.report["published"]
         if one["name"] not in there
         and VARIABLE.fullmatch(one["name"])
+        and (one["needed"] is not False or one["said"] or one["shown"] or one["one_of"])  # of which not only its code knows
         and (not _is_of_others(one["name"]) or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"])))
         and not is_another_way(one["name"])
         and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
@@ -94,6 +99,8 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and _is_for_operators(one["value"])
         and not SWITCH.search(one["name"])
     ]
+    # What it says that one may set, and has no value for itself.
+    offered = [one for one in every if one not in (*keys, *beside) and _may_be_set(one, seen)]
     of_told = tuple(f"{one['name'].rpartition('_')[0]}_" for one in keys if not one["shown"])
     beside = [
         one
@@ -102,6 +109,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         or one["name"].startswith(of_told)
         or (one["said"] and _is_for_operators(one["default"]) and "_MCP_" not in one["name"])
     ]
+    beside += offered[:MOST_KEYS]
     # Who shows keys of many services at once shows what there is.
     is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
     needed = {
@@ -197,9 +205,21 @@ def _is_of_others(name: str) -> bool:
     return bool(OWN_DOOR.search(name) or LISTENS.search(re.sub("(^|_)MCP_", r"\1", name)) or NOT_FOR_IT.search(name))
 
 
+def _may_be_set(one: Variable, seen: Seen) -> bool:
+    """What its publisher explains, its code reads, and only an operator could say."""
+    is_told = one["said"] or (one["shown"] and one["name"] in seen.report["documented"])
+    return bool(
+        is_told
+        and one["needed"] is False
+        and (not one["default"] or OF_ITS_TOOLS.search(one["name"]))
+        and one["name"] in seen.report["reads"]
+        and not (SWITCH.search(one["name"]) or OF_THE_PROCESS.search(one["name"]))
+    )
+
+
 def _has_a_default(one: Variable) -> bool:
     """What everybody starts with, as the names of accounts in a new database are."""
-    return not (_is_for_operators(one["default"]) or _is_key(one))
+    return not (_is_for_operators(one["default"]) or _is_key(one) or SURELY_A_PLACE.search(one["name"]))
 
 
 def _would_find_itself(one: Variable) -> bool:

@@ -811,10 +811,26 @@ def test_where_a_cloud_s_sdk_is_used_its_region_is_a_setting_and_no_secret():
     assert "AWS_REGION" not in draft.secrets
 
 
+def test_what_a_readme_says_that_one_may_set_is_offered_but_not_what_has_a_value_nor_what_is_of_its_process():
+    first = shown({"SITE_KEY": "your-key"})
+    listed = (
+        "- `SITE_SENDER`, `SITE_REPLY_TO`: who it is from (optional)\n- `SITE_TIMEOUT` (optional)\n- `SITE_LANG`: optional, default `en`\n"
+        "- `SITE_TOOLSETS`: optional, default `core`\n- `SITE_GONE`: optional\n- `SENTRY_RELEASE` (optional)"
+    )
+    reads = ["SITE_KEY", "SITE_SENDER", "SITE_REPLY_TO", "SITE_TIMEOUT", "SITE_LANG", "SITE_TOOLSETS", "SENTRY_RELEASE"]
+    draft = drafted(first, listed, reads=reads)
+
+    assert draft.secrets == ("SITE_KEY", *draft.optional)
+    assert set(draft.optional) == {"SITE_SENDER", "SITE_REPLY_TO", "SITE_TOOLSETS"}
+    assert draft.keys == ["SITE_KEY"]
+    assert mends.of_somebody(draft.optional) == []
+
+
 @pytest.mark.parametrize(
     "readme, sentence",
     [
         ("# It\n\n[![npm](https://x/y.svg)](https://x)\n\nConnect **your** agent to the [Resend](https://r.com) platform. More.\n", "Connect your agent to the Resend platform."),
+        ("# It\n\nThanks to all who helped to make it.\n\nAn MCP server for all that is like it.\n", "An MCP server for all that is like it."),
         ("# It\n\nEnglish | Deutsch | Italiano and three or four more\n\n> note\n\n- a list of things that it can do, say\n", ""),
         ("Metadata-Version: 2.4\nSummary: this is for all who want to\n\n<p align=center>\n  <b>It</b>\n</p>\n\nAn MCP server for `it` v1.2 and all that is like it\n", "An MCP server for it v1.2 and all that is like it"),
         ("# It\n\n<!-- An MCP server that is for nobody to see. -->\n```\nan example of what you would write\n```\nTo run it you need the following things:\n", ""),

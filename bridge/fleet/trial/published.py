@@ -38,6 +38,9 @@ ASSIGNED = re.compile(
     r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|<[^<>\n]*>|[^\s#]*)(?P<rest>.*)$"""
 )
 LISTED = re.compile(r"^\s*(?:[-*+•]|\d+\.)\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[`*_\"]*(?P<rest>.*)$")
+AND_MORE = re.compile(
+    r"(?:\s*(?:,|/|\||\bor\b|\band\b|&|\+)+\s*(?:or\s+|and\s+)?[`*_\"]*[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+[`*_\"]*)+"
+)  # of one item
 HEADING = re.compile(
     r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
 )
@@ -161,6 +164,7 @@ REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](http
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
+A_MARK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}")  # of Markdown
 PROSE = re.compile(r"(?![\w-]+: )(?!.*[|·•]|.*https?://\S+$)[A-Za-z](?:\S*\s+){5}")
 
 
@@ -336,14 +340,11 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
 
 
 def about(readme: str) -> str:
-    """Its first sentence of prose: what it is, in a line."""
+    """What it is, in a sentence: the first of its prose that says MCP, else the first."""
     prose = "\n".join(re.sub(r"<!--.*?-->", "", readme[:LONGEST], flags=re.DOTALL).split("```")[::2])
-    for line in (
-        re.sub(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}", r"\1", one[:WIDTH]).strip() for one in prose.splitlines()
-    ):
-        if PROSE.match(line) and not line.endswith(":"):
-            return re.split(r"(?<=\w[.!?])\s", line)[0]
-    return ""
+    lines = (A_MARK.sub(r"\1", one[:WIDTH]).strip() for one in prose.splitlines())
+    every = [re.split(r"(?<=\w[.!?])\s", line)[0] for line in lines if PROSE.match(line) and not line.endswith(":")][:5]
+    return next((one for one in every if re.search(r"\bMCP\b|\bserver\b", one)), (every or [""])[0])
 
 
 def installs(readme: str) -> list[str]:
@@ -642,8 +643,10 @@ def _by_words(said: _Said, text: str) -> None:
         if found := LISTED.match(line):
             word, hint = _words(found["rest"])
             default = WITH_DEFAULT.search(found["rest"])
-            said.add(found["name"], word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
-            said.about(found["name"], found["rest"])
+            more = AND_MORE.match(found["rest"])
+            for name in dict.fromkeys([found["name"], *UPPER.findall(more[0] if more else "")]):
+                said.add(name, word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
+                said.about(name, found["rest"])
         elif ASSIGNED.match(line):
             for found in _assigned(line):
                 word, hint = (False, None) if found["off"] else _words(found["rest"])

@@ -467,7 +467,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
     for one in said:
         value = defaults.get(one["name"], "")
         is_chosen = one["first"] and one["value"] != value and A_CHOICE.fullmatch(one["value"]) and A_CHOICE.fullmatch(value)
-        one["default"] = one["default"] or ("" if is_chosen else value)
+        is_told = one["needed"] and one["said"]  # that it is required, whatever its code does without
+        one["default"] = one["default"] or ("" if is_chosen or is_told else value)
     known = {one["name"] for one in said}
     said += [published.left_out(name, value) for name, value in defaults.items() if name not in known and not ON_ITSELF.search(value)]
     unread = named - found - examples
