@@ -130,7 +130,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
         yield f"it may be given {named(without)}, {does}: compose/.env has what you have of these"
-    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead")))
+    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead", "unread")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
         instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"
@@ -160,6 +160,11 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     if elsewhere := _platform(closed):
         yield elsewhere
         return
+    if closed.report["listens"] and not draft.browses:
+        yield (
+            f"it also waits at {named(closed.report['listens'])}, where nobody outside of its container comes: if a program of your desk is to"
+            " (a browser's extension, say), let it run beside that, behind `mcp-bridge serve`, and add it by --url"
+        )
     yield from _programs(draft, closed)
     if not draft.smoke:
         yield from _login(draft, closed)

@@ -383,8 +383,11 @@ def _with_only_what_it_needs(
     needless = doubts.needless(names, seen, bare, {name: placeholder_host(name) for name in names})
     if not needless:
         return draft, seen
-    told = [name for name in needless if any(one["name"] == name for one in seen.report["published"])]
+    told = [one["name"] for one in seen.report["published"] if one["name"] in needless and one["name"] not in seen.report["misspelt"]]
     better = _without(draft, needless)
+    if unread := [name for name in needless if name in seen.report["misspelt"]]:
+        about = f"its README sets {notes.named(unread)}, which its code does not read, and it does the same without"
+        better = replace(better, why=better.why | {"unread": about})
     files = tuple(name for name in draft.as_files if name in (*better.secrets, *told))
     better = replace(better, secrets=(*better.secrets, *told), optional=(*better.optional, *told), as_files=files)
     return better, bare if len(needless) == len(names) else table.watch(check(better), values)
@@ -405,7 +408,10 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable
     draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
     lacking = [name for name in stanza.missing(values | table.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
-    smoke = findings.smoke(closed, None, alone) if not lacking or where != CONTAINED else None
+    smoke = findings.smoke(closed, None, alone)
+    if smoke and lacking and where == CONTAINED:
+        bare = _without(draft, lacking)
+        smoke = None if check(bare).missing(values) else findings.smoke_without(closed, table.watch(check(bare), values), alone)
     if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
         tell(
             f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network"
@@ -448,10 +454,12 @@ def _with_a_place_for_files(draft: Draft, closed: Seen) -> Draft:
 def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen) -> str:
     if lacking:
         return f"{notes.named(lacking)} {'has' if len(lacking) == 1 else 'have'} no value yet"
+    if not best.report["tools"]:
+        return "it lists no tools"
     if findings.is_cut_off(opened) and host and not needs.not_in_a_package(best):
         return f"{host} cannot be reached from here"
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
-    return comment(failure.partition("\n")[0]) or ("it was not called" if best.report["tools"] else "it lists no tools")
+    return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or "it was not called"
 
 
 def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:

@@ -5,7 +5,7 @@ from test_trial import Table, made, seen
 
 from bridge.fleet import add, prove
 from bridge.fleet.draft import Draft
-from bridge.fleet.trial import doubts
+from bridge.fleet.trial import doubts, findings
 from bridge.fleet.trial.attempt import placeholder_host
 
 AT_ITS_CALL = 10.5
@@ -97,3 +97,36 @@ def test_nothing_is_tried_of_what_an_operator_gave():
 
     for table, values in ((asked, {}), (Table(), {KEY: "k"})):
         assert prove._with_only_what_it_needs(table, draft, seen(*WORKS), values, add._checked)[0] == draft
+
+
+def test_what_its_readme_sets_and_its_code_does_not_read_is_left_out_and_told():
+    refused = made("look", "Client not initialized")
+    given = seen(refused, published=[variable(KEY, said=True)], misspelt=[KEY])
+    table = Table(seen(refused))
+    draft = Draft("it", command=("it",), secrets=(KEY,))
+
+    better, _ = prove._with_only_what_it_needs(table, draft, given, {}, add._checked)
+
+    assert (better.secrets, better.optional) == ((), ())
+    assert better.why["unread"] == "its README sets SITE_API_KEY, which its code does not read, and it does the same without"
+    assert doubts.needless([KEY], given, seen(made("look", "No key")), {KEY: placeholder_host(KEY)}) == []
+
+
+def answered(name, answer, **more):
+    return made(name, **more) | {"answer": answer}
+
+
+@pytest.mark.parametrize(
+    "bare, smoke",
+    [
+        (answered("get_info", '{"methods": ["list"]}'), {"tool": "get_info", "build": False}),
+        (answered("get_info", '{"methods": []}'), None),
+        (answered("get_info", "", complaint="no key"), None),
+    ],
+)
+def test_a_call_that_answers_alike_without_a_key_proves_it_where_there_is_none_yet(bare, smoke):
+    closed = seen(
+        made("look", "fetch failed", ended=10.1), answered("get_info", '{"methods": ["list"]}', began=10.6), reached=[(10.0, "a.b:1")]
+    )
+
+    assert findings.smoke_without(closed, seen(bare), False) == smoke

@@ -78,6 +78,7 @@ def seen(
     drives="",
     about="",
     commands=(),
+    listens=(),
 ):
     report = {
         "began": 1.0,
@@ -109,6 +110,7 @@ def seen(
         "drives": drives,
         "about": about,
         "commands": list(commands),
+        "listens": list(listens),
     }
     return Seen(report, [Reach(*one) for one in reached])
 
@@ -2795,6 +2797,38 @@ def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeyp
     assert "A_URL" not in defaults or (
         "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found.published)) == []
     )
+
+
+def test_who_waits_for_somebody_of_a_desk_is_told():
+    waiting = seen(made("look"), listens=["127.0.0.1:3025"])
+    draft = Draft("it", {"npm": "it@1"}, ("it",), egress=True)
+
+    assert any("waits at 127.0.0.1:3025, where nobody outside" in line for line in notes._lacks(draft, waiting))
+    assert not any("waits" in line for line in notes._lacks(replace(draft, apt=("chromium-headless-shell",)), waiting))
+
+
+def test_who_listens_is_seen():
+    before = witness._listening()
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        expected = {f"127.0.0.1:{one.getsockname()[1]}", f"::1:{other.getsockname()[1]}"}
+        assert expected <= witness._listening() - before
+
+
+def test_an_argument_that_may_be_an_address_is_given_one_and_paths_of_any_words_are_paths():
+    said = {"type": "string", "description": "Path or URL to the OpenAPI/Swagger specification"}
+
+    assert sample({"required": ["input"], "properties": {"input": said}})[0] == {"input": "https://example.com/"}
+    for about in (said["description"], "Path to kubb.config file", "Output directory path"):
+        assert needs.paths([tool("look", [], {"input": {"type": "string", "description": about}})]) == "input of look"
+
+
+def test_a_count_of_nothing_beside_an_empty_list_is_no_answer():
+    for answer, is_nothing in (
+        ('{"tabs": [], "id": null, "count": 0}', True),
+        ('{"count": 0}', False),
+        ('{"tabs": [], "state": "on"}', False),
+    ):
+        assert findings._says_nothing(made("look") | {"answer": answer}) is is_nothing
 
 
 def test_who_lists_no_tools_or_works_with_no_call_is_shown_what_its_readme_gives_it():

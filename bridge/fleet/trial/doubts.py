@@ -15,8 +15,8 @@ from bridge.fleet.trial.witness import Made
 
 
 def doubtful(names: Collection[str], seen: Seen) -> list[str]:
-    """Of these, those that nobody calls required in words."""
-    told = {one["name"] for one in seen.report["published"] if one["needed"] and one["said"]}
+    """Of these, those that nobody calls required in words, and those that its code does not read."""
+    told = {one["name"] for one in seen.report["published"] if one["needed"] and one["said"]} - {*seen.report["misspelt"]}
     return [name for name in names if name not in told]
 
 
@@ -33,6 +33,7 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
     for name in names:
         is_used = any(reach.what.startswith(hosts[name]) for reach in given.reached)
         is_free = has_other if is_used else is_alike or (asks and not (holds_secret(name) or name in shown))
+        is_free |= name in given.report["misspelt"] and _says_the_same(given, bare)
         if is_free and not _is_wanted(name, bare):
             found.append(name)
     return found
@@ -52,6 +53,12 @@ def _works_alike(given: Seen, bare: Seen) -> bool:
     works = _working(bare)
     is_more = len(works) > 1 and 2 * len(works) >= len(_telling(bare))
     return is_more and works == _working(given) and not (given.reached or bare.reached or needs.wants_account(bare))
+
+
+def _says_the_same(given: Seen, bare: Seen) -> bool:
+    """Whether each call ends in the same words, and the same are asked."""
+    said = [[(call["tool"], call["complaint"]) for call in one.report["calls"]] for one in (given, bare)]
+    return said[0] == said[1] and {*findings.reached(given)} == {*findings.reached(bare)}
 
 
 def _working(seen: Seen) -> set[str]:

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address, ip_network
 from math import inf
 from pathlib import PurePosixPath
@@ -121,7 +121,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
             True, f"it did not start for another reason, but tried {hosts[0]}: false if that is only how its use is counted", hosts
         )
     if report["started"] and hosts and not report["tools"]:
-        return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools without", hosts)
+        return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools: false if that is only to see what is newer", hosts)
     if report["started"] and hosts and uncalled > 0:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
     unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
@@ -247,6 +247,13 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
     return None
 
 
+def smoke_without(closed: Seen, bare: Seen, alone: bool) -> dict[str, Any] | None:
+    """The same where it needs values that nobody gave yet: a call that is answered alike without them (`bare`), and asks nobody."""
+    alike = {(call["tool"], call["answer"]) for call in bare.report["calls"] if _works(call) and _is_an_answer(call["answer"])}
+    calls = [call for call in closed.report["calls"] if call["said"] and call["reads"] and (call["tool"], call["answer"]) in alike]
+    return smoke(replace(closed, report=closed.report | {"calls": [call for call in calls if not _says_nothing(call)]}), None, alone)
+
+
 def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> bool:
     """Whether that call was answered with nothing: an empty list, {"devices": []}, a ping."""
     return any(_says_nothing(call) for call in closed.report["calls"] if call["tool"] == smoke["tool"])
@@ -254,16 +261,17 @@ def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> bool:
 
 def _says_nothing(call: Made) -> bool:
     try:
-        return bool(re.search(r"(^|_)ping(_|$)", call["tool"])) or not any(_leaves(json.loads(call["answer"])))
+        return bool(re.search(r"(^|_)ping(_|$)", call["tool"])) or _is_nothing(json.loads(call["answer"]))
     except ValueError:
         return False
 
 
-def _leaves(said: Any) -> Iterator[Any]:
-    for one in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():
-        yield from _leaves(one)
-    if said is not None and not isinstance(said, dict | list):
-        yield True
+def _is_nothing(said: Any, beside_an_empty_one: bool = False) -> bool:
+    """Null, what holds only that, and a count of 0 beside an empty list."""
+    if not isinstance(said, dict | list):
+        return said is None or (beside_an_empty_one and not said)
+    every = list(said.values() if isinstance(said, dict) else said)
+    return all(_is_nothing(one, [] in every or {} in every) for one in every)
 
 
 def failing_open(closed: Seen) -> dict[str, Any] | None:

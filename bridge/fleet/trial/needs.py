@@ -38,7 +38,8 @@ TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
 MOST_GUESSES = 4
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
 A_LOCAL_FILE = re.compile(
-    r"\bfile:|\b(local|absolute) (file|path)|\bfile ?paths?\b|\bpath (to|of) (the |a |an )?[\w ]*(file|image|folder|directory|document)\b",
+    r"\bfile:|\b(local|absolute) (file|path)|\b(file|folder|directory) ?paths?\b|\bpaths? or ur[li]\b"
+    r"|\bpath (to|of) (the |a |an |your )?[\w ./-]*(file|image|folder|directory|document|specification)\b",
     re.IGNORECASE,
 )
 # The same where a path may as well be one of an API: of a repository, a bucket, a page.

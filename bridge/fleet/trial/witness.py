@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -202,6 +203,7 @@ class Report(TypedDict):
     drives: str  # the Debian package of the browser that its code starts
     about: str  # what its README says first, in prose
     commands: list[str]  # with arguments, by which its README starts it
+    listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
 
 
 def _nothing_yet(why_not: str = "") -> Report:
@@ -235,6 +237,7 @@ def _nothing_yet(why_not: str = "") -> Report:
         drives="",
         about="",
         commands=[],
+        listens=[],
     )
 
 
@@ -270,7 +273,7 @@ async def watch(wish: Wish) -> Report:
 
     if not wish["command"]:
         return report  # only what its files say
-    answers, patience = anyio.Event(), anyio.CancelScope()
+    answers, patience, sockets = anyio.Event(), anyio.CancelScope(), _listening()
     listens: list[str] = []  # what it says of that on its output, which is for messages
 
     def heard(why: Exception) -> None:
@@ -284,6 +287,7 @@ async def watch(wish: Wish) -> Report:
         report["server"], report["tools"] = facts.server, facts.lists["tools"]
         await anyio.sleep(SETTLE)
         report["wrote"], report["started"] = written.since(), time.time()
+        report["listens"] = sorted(_listening() - sockets)
         for one in planned(report["tools"]) if wish["calls"] is None else [Call(**one) for one in wish["calls"]]:
             if time.time() - report["started"] < WHOLE:
                 report["calls"].append(made := _not_answered(one))
@@ -322,6 +326,19 @@ async def _give_up_if_it_listens(stderr: IO[bytes], listens: list[str], answers:
     await anyio.sleep(LISTENS * slowness())
     if not answers.is_set():
         patience.cancel()
+
+
+def _listening() -> set[str]:
+    """The addresses at which somebody waits for TCP connections in this network (proc(5): state 0A; addresses in the machine's byte order)."""
+    found = set()
+    for family, path in ((socket.AF_INET, "/proc/net/tcp"), (socket.AF_INET6, "/proc/net/tcp6")):
+        with suppress(OSError):
+            for _, local, _, state, *_ in (line.split() for line in Path(path).read_text().splitlines()[1:]):
+                host, port = local.split(":")
+                packed = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
+                if state == "0A":
+                    found.add(f"{socket.inet_ntop(family, packed)}:{int(port, 16)}")
+    return found
 
 
 def _printed(command: list[str], environment: dict[str, str], cwd: str) -> list[str]:
