@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NotRequired, TypedDict
+from typing import IO, Any, NamedTuple, NotRequired, TypedDict, cast
 
 import anyio
 from pydantic import ValidationError
@@ -207,38 +207,9 @@ class Report(TypedDict):
 
 
 def _nothing_yet(why_not: str = "") -> Report:
-    return Report(
-        began=time.time(),
-        started=0.0,
-        why_not=why_not,
-        server={},
-        tools=[],
-        wrote=[],
-        calls=[],
-        words=[],
-        help=[],
-        reads=[],
-        documented=[],
-        shown=[],
-        patterns=[],
-        published=[],
-        misspelt=[],
-        installs=[],
-        program="",
-        login="",
-        browser="",
-        platform="",
-        elsewhere="",
-        home="",
-        starts=[],
-        speaks_to=[],
-        speaks_mcp=True,
-        options={},
-        drives="",
-        about="",
-        commands=[],
-        listens=[],
-    )
+    lists = dict.fromkeys(("tools", "wrote", "calls", "words", "help", "listens"), ())
+    heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}} | {name: [*one] for name, one in lists.items()}
+    return cast(Report, heard | variables("")._asdict())
 
 
 def main() -> None:
