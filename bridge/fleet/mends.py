@@ -89,7 +89,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return _by_stdio(draft, seen)
     last = draft.command[-1] if draft.command else ""
     if last.startswith("--") and last in needs.last_words(seen) and WANTS_A_VALUE.search(needs.last_words(seen)):
-        return _with_demanded(replace(draft, command=draft.command[:-1]), seen, last)
+        return with_demanded(replace(draft, command=draft.command[:-1]), seen, last)
     if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(variable_of(flag.lstrip("-"))):  # that has a value
         return replace(draft, command=(*draft.command, flag))
     if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
@@ -109,7 +109,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
 def _with_option(draft: Draft, seen: Seen, wanted: str) -> Draft:
     is_place = re.search("path|dir|folder|file|db|database|storage|root|workspace|vault|data", wanted)
     if not is_place or _read_for(seen, wanted):
-        return _with_demanded(draft, seen, wanted)
+        return with_demanded(draft, seen, wanted)
     place = f"{DATA}/{draft.name}" + (".db" if re.search("db|database|sqlite", wanted) else "" if not wanted.endswith("file") else ".data")
     if re.search("dir|folder|root|workspace|vault", wanted):
         place = DATA
@@ -143,13 +143,15 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
     return replace(draft, command=tuple(command), secrets=tuple(secrets))
 
 
-def _with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
+def with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     """With a value of the operator's for that option: by the variable that its code reads for it, unless that was tried in vain."""
     variable = _read_for(seen, option)
     if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
         others, optional = (tuple(one for one in known if one != variable) for known in (draft.secrets, draft.optional))
         return with_named(replace(draft, secrets=others, optional=optional), [variable])
-    return replace(draft, command=(*draft.command, option, f"${{{variable_of(draft.name + option)}}}"))
+    value = f"${{{variable_of(draft.name + option)}}}"
+    is_one = any(word.startswith(f"{option}=") for words in seen.report["shown"] for word in words)  # as its README has it
+    return replace(draft, command=(*draft.command, *([f"{option}={value}"] if is_one else [option, value])))
 
 
 def _read_for(seen: Seen, option: str) -> str:

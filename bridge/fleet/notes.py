@@ -130,7 +130,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
         yield f"it may be given {named(without)}, {does}: compose/.env has what you have of these"
-    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead", "unread")))
+    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead", "options", "unread")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
         instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"
@@ -239,4 +239,4 @@ def _end(draft: Draft) -> str:
     if draft.smoke:
         called = f"{draft.smoke['tool']} was called" + (" with the network" if draft.smoke.get("internet") else "")
         return f"answers: {called}, {draft.why['answer']}" if "answer" in draft.why else f"works: {called}"
-    return f"only listed: no call was proved ({draft.why['smoke']})"
+    return f"only listed: no call was proved ({_with_its_file(draft.why['smoke'])})"

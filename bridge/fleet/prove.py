@@ -31,6 +31,7 @@ from bridge.fleet.mends import (
     volume,
     with_a_name,
     with_beside,
+    with_demanded,
     with_files,
     with_home,
     with_links,
@@ -227,6 +228,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
         draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
     if first and needs.listens(seen):
         draft = without_stdio(draft, first[1])
+    draft, seen = _with_missed_options(table, draft, seen, values, check)
     draft, seen = _with_back_end(table, draft, seen, values, check)
     return _with_own_places(table, draft, seen, values, check)
 
@@ -243,6 +245,24 @@ def _may_be(check: Callable[[Draft], Stanza], draft: Draft) -> bool:
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:
     return set(draft.secrets) - set(draft.optional), draft.env
+
+
+def _with_missed_options(
+    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
+) -> tuple[Draft, Seen]:
+    """Where no call works without options that they name: with these, if they are missed no more then."""
+    missed, other = needs.missed_options(seen), draft
+    for option in missed[:A_FEW]:
+        other = with_demanded(other, seen, option)
+    if table.asked or not missed or not _may_be(check, other):
+        return draft, seen
+    again = table.watch(check(other), values)
+    is_better = again.report["started"] and not {*missed} & {*needs.missed_options(again)}
+    return (
+        (other, again)
+        if is_better
+        else (replace(draft, why=draft.why | {"options": f"its calls want {', '.join(missed)}: that belongs into its `command`"}), seen)
+    )
 
 
 def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:

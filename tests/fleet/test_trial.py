@@ -702,6 +702,19 @@ def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_
     assert (draft.env, draft.volumes) == (env, volumes)
 
 
+def test_options_that_its_calls_want_are_tried_and_stay_where_they_are_wanted_no_more():
+    refused = seen(made("run", "Error: missing required --host/--user, see --help"), shown=[["--host=1.2.3.4", "--user=root"]])
+    elsewhere = seen(made("run", "Error: connect ECONNREFUSED"), reached=[(10.5, "it-host.placeholder.invalid:22")])
+    draft = Draft("it", command=("it",))
+
+    better, _ = prove._with_missed_options(Table(elsewhere), draft, refused, {}, add._checked)
+    vain, _ = prove._with_missed_options(Table(refused), draft, refused, {}, add._checked)
+
+    assert better.command == ("it", "--host=${IT_HOST}", "--user=${IT_USER}")
+    assert (vain.command, vain.why["options"]) == (("it",), "its calls want --host, --user: that belongs into its `command`")
+    assert needs.missed_options(seen(made("look"), made("run", "Error: missing --host"))) == []
+
+
 def test_a_place_that_is_an_operator_s_file_is_no_place_of_its_own():
     draft = Draft(
         "it", command=("it",), secrets=("SITE_CREDENTIAL_FILE",), as_files=("SITE_CREDENTIAL_FILE",), optional=("SITE_CREDENTIAL_FILE",)
@@ -971,6 +984,13 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
     found = witness.variables("it")
 
     assert (found.reads, sorted(found.speaks_to), found.starts) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
+
+
+def test_what_is_started_with_a_list_of_arguments_is_a_program_whatever_its_readme_names(tmp_path, monkeypatch):
+    (tmp_path / "it.js").write_text("await executeCommand('git', ['clone', url]); spawn('rg', words); z.enum('jq', ['a'])")
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js"])
+
+    assert witness.variables("it").starts == ["git"]
 
 
 @pytest.mark.parametrize("starts, hosts", [("", ["api.site.io"]), ("subprocess.run(['node', 'web.js'])", ["api.site.io", "pages.site.io"])])

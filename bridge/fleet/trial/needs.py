@@ -223,6 +223,16 @@ def flag(seen: Seen) -> str:
     return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
 
 
+def missed_options(seen: Seen) -> list[str]:
+    """The options of its command that its calls want, where none works."""
+    lines = _lines_of_its_calls(seen) if seen.report["started"] and all_failed(seen) else []
+    return list(
+        dict.fromkeys(
+            one for line in lines if WANTS.search(line) for one in re.findall(r"(?<![\w-])--(?!help|version)[a-z][a-z0-9-]+", line)
+        )
+    )
+
+
 def settings(seen: Seen) -> dict[str, str]:
     """The variables by which its runtime can do without what it did not find."""
     if seen.report["started"]:

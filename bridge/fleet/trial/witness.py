@@ -83,6 +83,8 @@ ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
 )
+# The same with a list of arguments, where nothing else could be meant.
+SURELY_STARTS = re.compile(r"""\b\w*(?:[Ee]xec|[Ss]pawn)\w*\(\s*["'`]([a-z][\w.+-]*)["'`]\s*,\s*\[""")
 # How code starts a browser: Selenium by a driver, the others by themselves.
 DRIVER = re.compile(r"\bwebdriver\.Chrome\(|\.forBrowser\(")
 LAUNCHER = re.compile(r"\b(?:playwright|puppeteer|patchright|chrome-launcher)\b")
@@ -401,6 +403,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     constants: set[str] = set()
     renamed: set[str] = set()
     started: set[str] = set()
+    certain: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
     alternatives: set[tuple[str, str]] = set()
@@ -437,6 +440,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
             drives.add("chromium-headless-shell")
         renamed.update(RENAMED.findall(code))
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
+        certain.update(SURELY_STARTS.findall(code) if path.suffix != ".py" and not A_TEST.search(str(path)) else ())
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
@@ -485,7 +489,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         published.platform(readme),
         published.elsewhere(readme),
         published.home(readme, package),
-        sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme)))),
+        sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme))) | certain),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
         options,
