@@ -344,8 +344,9 @@ def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str]
     instead: list[str] = []
     if not (again.report["started"] or said != _said(seen)):
         return draft
-    for name in sorted(names[1:], key=seen.report["documented"].__contains__) if len(names) > 1 else ():
-        less = [one for one in names if one != name]
+    for name in sorted(names, key=lambda one: (one in seen.report["documented"], not secret_values.ANYBODYS.fullmatch(one))):
+        if not (less := [one for one in names if one != name]):
+            break
         bare = table.watch(check(with_named(draft, less)), values)
         if bare.report["started"] if again.report["started"] else _said(bare) == said:
             names, instead = less, [*instead, name]

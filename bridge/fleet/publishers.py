@@ -5,6 +5,7 @@ belongs to them. A value that everybody may keep is not set.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 
 from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
@@ -32,6 +33,10 @@ SWITCH = re.compile(
 )
 OF_THE_PROCESS = re.compile(
     r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY)_"
+)
+# How it trusts the service that it is a client of, which in a house has a certificate of its own.
+TRUSTS = re.compile(
+    r"(VERIFY|TRUST|IGNORE|REJECT|INSECURE|SKIP)\w*_(SSL|TLS|CERT)|(SSL|TLS|CERT)\w*_(VERIFY|REJECT)|(^|_)(SSL_CA|CA_CERTS?|CA_FILE|CA_PATH|CA_BUNDLE)(_|$)"
 )
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
@@ -70,7 +75,11 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         if one["name"] not in there
         and VARIABLE.fullmatch(one["name"])
         and (one["needed"] is not False or one["said"] or one["shown"] or one["one_of"])  # of which not only its code knows
-        and (not _is_of_others(one["name"]) or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"])))
+        and (
+            not _is_of_others(one["name"])
+            or TRUSTS.search(one["name"])
+            or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"]))
+        )
         and not is_another_way(one["name"])
         and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
         and not _is_kept_at_home(one, seen.report["home"])
@@ -100,7 +109,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and not SWITCH.search(one["name"])
     ]
     # What it says that one may set, and has no value for itself.
-    offered = [one for one in every if one not in (*keys, *beside) and _may_be_set(one, seen)]
+    offered = [one for one in every if one not in (*keys, *beside) and _may_be_set(one, seen, firsts)]
     of_told = tuple(f"{one['name'].rpartition('_')[0]}_" for one in keys if not one["shown"])
     beside = [
         one
@@ -132,7 +141,10 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
     optional += [one["name"] for one in every if one["name"] in needed and one["name"] not in optional and _is_nothing_real(one)]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
-    files = [one["name"] for one in keys if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])]
+    is_file = [one["name"] for one in offered if TRUSTS.search(one["name"]) and one["path"] == "file"]
+    files = is_file + [
+        one["name"] for one in keys if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])
+    ]
     better = with_places(
         replace(
             draft,
@@ -205,16 +217,15 @@ def _is_of_others(name: str) -> bool:
     return bool(OWN_DOOR.search(name) or LISTENS.search(re.sub("(^|_)MCP_", r"\1", name)) or NOT_FOR_IT.search(name))
 
 
-def _may_be_set(one: Variable, seen: Seen) -> bool:
+def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str]) -> bool:
     """What its publisher explains, its code reads, and only an operator could say."""
     is_told = one["said"] or (one["shown"] and one["name"] in seen.report["documented"])
-    return bool(
-        is_told
-        and one["needed"] is False
-        and (not one["default"] or OF_ITS_TOOLS.search(one["name"]))
-        and one["name"] in seen.report["reads"]
-        and not (SWITCH.search(one["name"]) or OF_THE_PROCESS.search(one["name"]))
-    )
+    if not is_told or one["needed"] is not False or one["name"] not in seen.report["reads"]:
+        return False
+    if TRUSTS.search(one["name"]):
+        return _first_word(one) in firsts
+    is_of_use = not one["default"] or OF_ITS_TOOLS.search(one["name"])
+    return bool(is_of_use) and not (SWITCH.search(one["name"]) or OF_THE_PROCESS.search(one["name"]))
 
 
 def _has_a_default(one: Variable) -> bool:

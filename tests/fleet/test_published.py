@@ -826,6 +826,15 @@ def test_what_a_readme_says_that_one_may_set_is_offered_but_not_what_has_a_value
     assert mends.of_somebody(draft.optional) == []
 
 
+def test_how_it_trusts_the_service_that_it_is_a_client_of_is_offered_but_not_a_certificate_of_its_own_door():
+    listed = "- `SITE_VERIFY_SSL` (optional, default `true`)\n- `SITE_CA_CERT`: optional path to a CA file\n- `SITE_TLS_CERT` (optional)\n- `HTTPD_SSL_CA` (optional)"
+    reads = ["SITE_KEY", "SITE_VERIFY_SSL", "SITE_CA_CERT", "SITE_TLS_CERT", "HTTPD_SSL_CA"]
+
+    draft = drafted(shown({"SITE_KEY": "your-key"}), listed, reads=reads)
+
+    assert (draft.optional, draft.as_files) == (("SITE_VERIFY_SSL", "SITE_CA_CERT"), ("SITE_CA_CERT",))
+
+
 @pytest.mark.parametrize(
     "readme, sentence",
     [

@@ -1319,17 +1319,17 @@ def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(ag
 @pytest.mark.parametrize(
     "words, kept, instead",
     [
-        ("", ("A_KEY",), "instead of A_KEY it may take B_KEY, C_KEY"),
-        ("Error: the endpoint is unreachable", ("A_KEY",), "instead of A_KEY it may take B_KEY, C_KEY"),
-        ("Error: an api key is missing", ("A_KEY", "B_KEY", "C_KEY"), ""),
+        ("", ("B_KEY",), "instead of B_KEY it may take API_KEY, A_KEY"),
+        ("Error: the endpoint is unreachable", ("B_KEY",), "instead of B_KEY it may take API_KEY, A_KEY"),
+        ("Error: an api key is missing", ("A_KEY", "API_KEY", "B_KEY"), ""),
     ],
 )
 def test_of_guessed_variables_only_those_are_asked_for_without_which_it_does_otherwise(words, kept, instead):
-    ended = seen(words=["Error: an api key is missing"], started=0.0, reads=["A_KEY", "B_KEY", "C_KEY"])
+    ended = seen(words=["Error: an api key is missing"], started=0.0, reads=["A_KEY", "API_KEY", "B_KEY"])
     with_all = seen(words=["Error: the endpoint is unreachable"], started=0.0) if words else seen(made("look"))
     with_less = seen(words=[words], started=0.0) if words else seen(made("look"))
 
-    draft = prove._with_guesses(Table(with_all, with_less, with_less), Draft("it", command=("it",)), ended, {}, add._checked)
+    draft = prove._with_guesses(Table(with_all, with_less, with_less, with_less), Draft("it", command=("it",)), ended, {}, add._checked)
 
     assert (tuple(name for name in draft.secrets if name not in draft.optional), draft.why.get("instead", "")) == (kept, instead)
 
@@ -1351,8 +1351,8 @@ def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
     with_key = prove._with_guesses(Table(seen(made("look"))), draft, ended, {}, add._checked)
 
     assert (with_key.env, with_key.secrets) == ({}, ("SITE_API_KEY",))
-    without_key = seen(words=["Error: a key is missing"], started=0.0)
-    with_both = prove._with_guesses(Table(seen(made("look")), without_key), draft, elsewhere, {}, add._checked)
+    without_url = seen(words=["Error: a URL is missing"], started=0.0)
+    with_both = prove._with_guesses(Table(seen(made("look")), without_url, seen(made("look"))), draft, elsewhere, {}, add._checked)
     assert (with_both.env, with_both.secrets) == ({"SITE_URL": "${SITE_URL}"}, ("SITE_API_KEY",))
 
 
