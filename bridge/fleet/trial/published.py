@@ -165,7 +165,9 @@ A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
 A_MARK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}")  # of Markdown
-PROSE = re.compile(r"(?![\w-]+: )(?!.*[|·•]|.*https?://\S+$)[A-Za-z](?:\S*\s+){5}")
+PROSE = re.compile(
+    r"(?![\w-]+: |(?:Special|Thanks|There|See|If|For|To|Note|Simply|Please|We|You)\b)(?!.*[|·•]|.*https?://\S+$)[A-Za-z](?:\S*\s+){5}"
+)
 
 
 class Variable(TypedDict):
@@ -340,11 +342,10 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
 
 
 def about(readme: str) -> str:
-    """What it is, in a sentence: the first of its prose that says MCP, else the first."""
+    """What it is: its first sentence of prose."""
     prose = "\n".join(re.sub(r"<!--.*?-->", "", readme[:LONGEST], flags=re.DOTALL).split("```")[::2])
     lines = (A_MARK.sub(r"\1", one[:WIDTH]).strip() for one in prose.splitlines())
-    every = [re.split(r"(?<=\w[.!?])\s", line)[0] for line in lines if PROSE.match(line) and not line.endswith(":")][:5]
-    return next((one for one in every if re.search(r"\bMCP\b|\bserver\b", one)), (every or [""])[0])
+    return next((re.split(r"(?<=\w[.!?])\s", line)[0] for line in lines if PROSE.match(line) and not line.endswith(":")), "")
 
 
 def installs(readme: str) -> list[str]:
