@@ -54,6 +54,7 @@ from bridge.fleet.trial.container import Seen, own_package
 from bridge.fleet.trial.witness import slowness
 from bridge.settings import UsageError
 
+Check = Callable[[Draft], Stanza]
 ROUNDS = 7
 PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|(?<!PRO)FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
@@ -77,9 +78,7 @@ class Proof:
     notes: list[str] = field(default_factory=list)
 
 
-def proved(
-    project: Project, draft: Draft, values: dict[str, str], where: str, check: Callable[[Draft], Stanza], lock: Callable[[Draft], Draft]
-) -> Proof:
+def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Check, lock: Callable[[Draft], Draft]) -> Proof:
     """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
     tried: set[str] = set()
     asked = frozenset(secret_values.names(draft))
@@ -127,7 +126,7 @@ def proved(
             words = None
 
 
-def _by_its_files(draft: Draft, check: Callable[[Draft], Stanza], asked: Collection[str]) -> Draft:
+def _by_its_files(draft: Draft, check: Check, asked: Collection[str]) -> Draft:
     """What its publisher says and its code asks, where no image of it can be had."""
     if asked or draft.secrets or draft.env or "pypi" not in draft.source:
         return draft
@@ -200,7 +199,7 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
     return None
 
 
-def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
+def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Check) -> tuple[Draft, Seen]:
     """Tried, and tried again as long as what was said can be answered by the stanza."""
     first: tuple[str, Draft] | None = None
     if not (table.asked or draft.secrets or draft.env) and (read := table.look(check(draft))):
@@ -233,7 +232,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Callable[
     return _with_own_places(table, draft, seen, values, check)
 
 
-def _may_be(check: Callable[[Draft], Stanza], draft: Draft) -> bool:
+def _may_be(check: Check, draft: Draft) -> bool:
     """What is mended by guesses may be nothing that a stanza can be."""
     try:
         check(draft)
@@ -247,9 +246,7 @@ def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:
     return set(draft.secrets) - set(draft.optional), draft.env
 
 
-def _with_missed_options(
-    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
-) -> tuple[Draft, Seen]:
+def _with_missed_options(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Check) -> tuple[Draft, Seen]:
     """Where no call works without options that they name: with these, if they are missed no more then."""
     missed, other = needs.missed_options(seen), draft
     for option in missed[:A_FEW]:
@@ -265,7 +262,7 @@ def _with_missed_options(
     )
 
 
-def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> tuple[Draft, Seen]:
+def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Check) -> tuple[Draft, Seen]:
     """Where it looks for a service in its own container: those of its variables that make it look elsewhere, if they are given."""
     if not findings.back_end(seen) or findings.uses_placeholder(seen):
         return draft, seen
@@ -304,9 +301,7 @@ def _only_itself(seen: Seen) -> str:
     return next((line.strip()[:120] for line in reversed(lines) if ONLY_ITSELF.search(line)), "")
 
 
-def _with_its_address(
-    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
-) -> tuple[Draft, Seen]:
+def _with_its_address(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Check) -> tuple[Draft, Seen]:
     """The same where no variable but an argument makes it look elsewhere: one that its README shows, or an option whose default by its help is
     the very address."""
 
@@ -330,7 +325,7 @@ def _with_required(draft: Draft, names: list[str]) -> Draft:
     return with_named(replace(draft, secrets=kept[0], optional=kept[1]), names)
 
 
-def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]) -> Draft:
+def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Check) -> Draft:
     """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then (of another
     host, say: that is the one that it was given), and without those of which it does not. Where it asked somebody without, and says so, it knows
     an address."""
@@ -361,9 +356,7 @@ def _said(seen: Seen) -> str:
     return A_HOST.sub("", needs.last_words(seen))
 
 
-def _with_own_places(
-    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
-) -> tuple[Draft, Seen]:
+def _with_own_places(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Check) -> tuple[Draft, Seen]:
     """Where no call proves anything, or it writes into its own package: tried with the places that its code reads from variables, in a volume.
     They stay if that helped."""
     if not seen.report["started"] or (not findings.storage(seen).inside and findings.smoke(seen, None, True)):
@@ -388,9 +381,7 @@ def _with_own_places(
     return replace(other, why=other.why | {"volumes": f"its code reads {', '.join(places)}, and works with it"}), again
 
 
-def _with_only_what_it_needs(
-    table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Callable[[Draft], Stanza]
-) -> tuple[Draft, Seen]:
+def _with_only_what_it_needs(table: Bench, draft: Draft, seen: Seen, values: dict[str, str], check: Check) -> tuple[Draft, Seen]:
     """Without the variables that nobody calls required and that it does without: dropped, or optional where its publisher speaks of them."""
     lacking = check(draft).missing(values)
     own = [name for name in draft.secrets if name not in draft.optional and draft.stored_as(name) in lacking]
@@ -419,7 +410,7 @@ def _without(draft: Draft, names: Collection[str]) -> Draft:
     return replace(draft, secrets=kept[0], as_files=kept[1], env={name: value for name, value in draft.env.items() if name not in names})
 
 
-def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Callable[[Draft], Stanza], closed: Seen, where: str) -> Proof:
+def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Check, closed: Seen, where: str) -> Proof:
     draft, closed = _with_only_what_it_needs(table, draft, closed, values, check) if where == CONTAINED else (draft, closed)
     stanza, opened = check(draft), None
     wanted = unsaid(draft, closed)
