@@ -24,6 +24,7 @@ from bridge.fleet.mends import (
 )
 from bridge.fleet.parts import VARIABLE
 from bridge.fleet.secrecy import reveals
+from bridge.fleet.targets.sidecar import HOST
 from bridge.fleet.trial.container import Seen
 from bridge.fleet.trial.published import Variable
 from bridge.fleet.trial.witness import ON_ITSELF
@@ -154,6 +155,9 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
             env=draft.env | plain,
         )
     )
+    if here := [f"{one['name']} ({one['default'] or one['value']})" for one in every if one["name"] in plain and _would_find_itself(one)]:
+        about = f"what its README shows for {', '.join(here)} is its own container: this machine is {HOST}"
+        better = replace(better, why=better.why | {"here": about})
     if choices := [one["name"] for one in keys if one["one_of"]]:
         about = f"by its README one of these is enough, and one is needed: {', '.join(choices)}"
         better = replace(better, why=better.why | {"instead": about})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from bridge.fleet.draft import Draft
+from bridge.fleet.draft import Draft, holds_secret
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _with(sdk: Sdk, draft: Draft, shown: Collection[str]) -> Draft:
     own = {*sdk.keys, *sdk.on_a_desk, *sdk.settings}
     if own.isdisjoint({*named, *shown}):
         return draft
-    is_all = not named - own - set(draft.optional)  # no other way in is shown
+    is_all = not any(map(holds_secret, named - own - set(draft.optional)))  # no other way in is shown
     is_needed = any(name in named - set(draft.optional) for name in (*sdk.keys, *sdk.on_a_desk)) or (
         is_all and any(name in shown for name in sdk.on_a_desk)
     )

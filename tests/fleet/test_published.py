@@ -860,3 +860,32 @@ def test_what_a_readme_says_first_in_prose_is_what_it_is(readme, sentence):
 )
 def test_the_commands_with_arguments_by_which_a_readme_starts_it(readme, commands):
     assert published.commands(readme, ["it", "it-mcp"]) == commands
+
+
+@pytest.mark.parametrize("package", ["cloud-site-mcp-server==1.0", "cloud.site_mcp.server==1.0"])
+def test_a_package_of_pypi_is_the_same_by_each_spelling_of_its_name(package):
+    readme = (
+        '{"command": "uvx", "args": ["cloud.site-mcp-server@latest"], "env": {"A_KEY": "A_KEY", "B_TAG_KEY": "optional-tag", "C_KEY": "x"}}'
+    )
+    found = {one["name"]: (one["needed"], one["first"]) for one in published.variables(readme, package)}
+
+    assert found == {"A_KEY": (True, True), "B_TAG_KEY": (False, True), "C_KEY": (True, True)}
+    assert next(one["value"] for one in published.variables(readme, package) if one["name"] == "A_KEY") == "<A_KEY>"  # nobody's value
+    assert witness.shown_arguments('"args": ["cloud.site-mcp-server@latest", "--x"]', package) == [["--x"]]
+
+
+def test_a_setting_that_is_no_key_does_not_make_an_account_optional():
+    draft = Draft("it", secrets=(), env={"A_TAG_KEY": "${A_TAG_KEY}"})
+
+    assert with_sdks(draft, ["AWS_PROFILE"]).optional == ("AWS_SESSION_TOKEN",)
+    assert "AWS_ACCESS_KEY_ID" in with_sdks(replace(draft, secrets=("OTHER_KEY",)), ["AWS_PROFILE"]).optional
+
+
+def test_an_address_that_is_its_own_container_is_told_with_that_of_this_machine():
+    draft = drafted('{"command": "npx", "args": ["it"], "env": {"A_KEY": "<key>", "A_URL": "http://localhost:12315"}}')
+
+    assert draft.env == {"A_URL": "${A_URL}"}
+    assert (
+        draft.why["here"]
+        == "what its README shows for A_URL (http://localhost:12315) is its own container: this machine is host.docker.internal"
+    )

@@ -1710,7 +1710,7 @@ def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_p
 
 
 @pytest.mark.parametrize(
-    "answer, is_nothing", [("[]", True), ('{"devices": [], "next": null}', True), ('{"n": 0}', False), ("none yet", False), ("", False)]
+    "answer, is_nothing", [("[]", True), ('{"devices": [], "next": null}', True), ('{"n": 0}', False), ("none yet", True), ("", False)]
 )
 def test_a_call_whose_answer_has_nothing_in_it_is_taken_last_and_said_so(answer, is_nothing):
     empty, full = made("list_devices") | {"answer": answer}, made("get_version") | {"answer": "1.0"}
@@ -2842,8 +2842,18 @@ def test_an_argument_that_may_be_an_address_is_given_one_and_paths_of_any_words_
         assert needs.paths([tool("look", [], {"input": {"type": "string", "description": about}})]) == "input of look"
 
 
+def test_a_call_that_only_says_that_it_lives_is_taken_where_no_other_works():
+    alive, works = (made(name) | {"answer": "it is so"} for name in ("check_connection", "look"))
+
+    assert findings.smoke(seen(alive, works), None, True)["tool"] == "look"
+    assert findings.smoke(seen(alive), None, True)["tool"] == "check_connection"
+
+
 def test_a_count_of_nothing_beside_an_empty_list_is_no_answer():
     for answer, is_nothing in (
+        ("No packages found in environment 'system'.", True),
+        ('{"connected": false}', True),
+        ("Notes: a, b", False),
         ('{"tabs": [], "id": null, "count": 0}', True),
         ('{"count": 0}', False),
         ('{"tabs": [], "state": "on"}', False),

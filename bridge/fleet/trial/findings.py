@@ -13,7 +13,7 @@ from typing import Any
 from bridge.fleet.egress import PORTS, allowed
 from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
 from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import PATH, programs, saves, wants_a_browser, wants_an_engine, wants_login, wants_somebody
+from bridge.fleet.trial.needs import ONLY_LIVES, PATH, programs, saves, wants_a_browser, wants_an_engine, wants_login, wants_somebody
 from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
@@ -44,6 +44,7 @@ POLITELY_NOT = re.compile(
     r"error|fail|unable|could ?n[o']t|cannot|can't|unavailable|offline|unreachable|try again|no (?:results?|data)\b|not found",
     re.IGNORECASE,
 )
+NONE_THERE = re.compile(r"^\W*(?:no|none|nothing|not|there (?:is|are) no)\b[^\n]{0,100}$", re.IGNORECASE)
 UNPACKED = re.compile(
     r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied",
     re.IGNORECASE,
@@ -239,7 +240,9 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
     asks = any(_needed(closed, call) for call in closed.report["calls"])
     fit = [call for call in closed.report["calls"] if _works(call) and _is_harmless(closed, call) and (call["said"] or not asks)]
     if fit:
-        return _proposed(min(fit, key=_says_nothing)) | {"build": alone}
+        return _proposed(min(fit, key=lambda call: (_says_nothing(call), bool(ONLY_LIVES.search(with_underscores(call["tool"])))))) | {
+            "build": alone
+        }
     if opened:
         for call in opened.report["calls"]:
             if _works(call) and call["reads"] and _answered(opened, call):
@@ -263,13 +266,13 @@ def _says_nothing(call: Made) -> bool:
     try:
         return bool(re.search(r"(^|_)ping(_|$)", call["tool"])) or _is_nothing(json.loads(call["answer"]))
     except ValueError:
-        return False
+        return bool(NONE_THERE.match(call["answer"]))
 
 
 def _is_nothing(said: Any, beside_an_empty_one: bool = False) -> bool:
-    """Null, what holds only that, and a count of 0 beside an empty list."""
+    """Null, false, what holds only that, and a count of 0 beside an empty list."""
     if not isinstance(said, dict | list):
-        return said is None or (beside_an_empty_one and not said)
+        return said is None or said is False or (beside_an_empty_one and not said)
     every = list(said.values() if isinstance(said, dict) else said)
     return all(_is_nothing(one, [] in every or {} in every) for one in every)
 

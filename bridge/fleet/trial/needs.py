@@ -43,7 +43,9 @@ A_LOCAL_FILE = re.compile(
     re.IGNORECASE,
 )
 # The same where a path may as well be one of an API: of a repository, a bucket, a page.
-SURELY_HERE = re.compile(r"(^|_)(local_(path|file|dir)|(output|save|download)_?(dir|directory|folder|path|to))(_|$)")
+SURELY_HERE = re.compile(
+    r"(^|_)(local_(path|file|dir)|(output|save|download)_?(dir|directory|folder|path|to)|(project|workspace|vault)_?(root|dir|directory|folder|path))(_|$)"
+)
 SAID_TO_BE_HERE = re.compile(
     r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
 )
@@ -61,7 +63,10 @@ NATIVE = re.compile(
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
 PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
 # The tools that need nobody to answer: whoever only has those does nothing yet.
-ONLY_LIVES = re.compile(r"(^|_)(ping|echo|hello|version|test_connection|(server_)?(health|status)(_check)?)$", re.IGNORECASE)
+ONLY_LIVES = re.compile(
+    r"(^|_)(ping|echo|hello|version|(test|check|is)_connect(ion|ed)|((server|connection)_)?(health|status)(_check)?|api_key_status|(check|validate)_(api_)?(key|token))$",
+    re.IGNORECASE,
+)
 OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TENANT|PROJECT|DATABASE|DB|DOMAIN")
 A_LOGIN = re.compile(
     r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE

@@ -572,8 +572,8 @@ def _is_another(program: str, arguments: list[str], package: str, is_named: bool
 
 
 def _bare(package: str) -> str:
-    """Its name without a scope, a version and extras."""
-    return re.sub(r"(?<=.)@[^/]*$|[=<>~]=.*$|\[.*\]$", "", package).rpartition("/")[2].lower().replace("_", "-")
+    """Its name without a scope, a version and extras, as PyPI normalizes it (PEP 503)."""
+    return re.sub(r"[._]+", "-", re.sub(r"(?<=.)@[^/]*$|[=<>~]=.*$|\[.*\]$", "", package).rpartition("/")[2].lower())
 
 
 def _start(text: str, at: int) -> int:
@@ -607,7 +607,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
             above = f"{above} {line[:WIDTH].strip()}" if is_comment else ""
             continue
         value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "").replace('\\"', '"')
-        values[found["name"]] = value
+        values[found["name"]] = value if value != found["name"] else f"<{value}>"
         about = found["rest"] + (value if " " in value or OPTIONAL.search(value) else "") + above  # "optional-tag-key"
         above = ""
         word = False if found["off"] or IN_SOME_CASES.search(value) else _words(about)[0]

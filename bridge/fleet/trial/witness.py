@@ -583,7 +583,7 @@ def shown_arguments(readme: str, package: str) -> list[list[str]]:
 
 def _is_same_package(word: str, package: str) -> bool:
     """Whether a word names it: perhaps with a version, with extras, or as it was called before (server-it of server-it-mcp)."""
-    one, other = (re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", name).lower().replace("_", "-") for name in (word, package))
+    one, other = (re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", name).lower().replace("_", "-").replace(".", "-") for name in (word, package))
     return one == other or (len(one) > 5 and f"{other}-".startswith(f"{one}-")) or one.startswith(f"{other}-")
 
 
