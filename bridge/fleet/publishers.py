@@ -33,7 +33,7 @@ SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
 OF_THE_PROCESS = re.compile(
-    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY)_"
+    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY|CORS|NO|INFORMATION)_|_LOST$"
 )
 # How it trusts the service that it is a client of, which in a house has a certificate of its own.
 TRUSTS = re.compile(
@@ -42,6 +42,7 @@ TRUSTS = re.compile(
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
+A_FILE = re.compile(rf"{A_KEYS_FILE.pattern}|(^|_)KUBECONFIG$")
 OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
 NOTHING_REAL = re.compile(r"(mock|demo|test|fake|dummy|stub|sample|example)(ed|s)?([_-]\w+)?", re.IGNORECASE)
 HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]", re.IGNORECASE)
@@ -142,10 +143,8 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
     optional += [one["name"] for one in every if one["name"] in needed and one["name"] not in optional and _is_nothing_real(one)]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
-    is_file = [one["name"] for one in offered if TRUSTS.search(one["name"]) and one["path"] == "file"]
-    files = is_file + [
-        one["name"] for one in keys if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_KEYS_FILE.search(one["name"])
-    ]
+    maybe = [*keys, *(one for one in offered if TRUSTS.search(one["name"]) or A_FILE.search(one["name"]))]
+    files = [one["name"] for one in maybe if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_FILE.search(one["name"])]
     better = with_places(
         replace(
             draft,
@@ -223,8 +222,7 @@ def _is_of_others(name: str) -> bool:
 
 def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str]) -> bool:
     """What its publisher explains, its code reads, and only an operator could say."""
-    is_told = one["said"] or (one["shown"] and one["name"] in seen.report["documented"])
-    if not is_told or one["needed"] is not False or one["name"] not in seen.report["reads"]:
+    if one["needed"] or one["name"] not in seen.report["reads"]:
         return False
     if TRUSTS.search(one["name"]):
         return _first_word(one) in firsts
