@@ -224,7 +224,9 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     if seen.report["started"]:  # whatever else it is given
         has_one = {one["name"] for one in seen.report["published"] if one["default"]}
         read = [name for name in seen.report["reads"] if name not in {*there, *secret, *plain, *has_one}]
-        keys = [name for name in _keys_of_its_own(seen) if name in read and _is_told(seen, name)]
+        keys = [
+            name for name in _keys_of_its_own(seen) if name in read and _is_its_own(draft, seen, name) and not is_for_others(seen, name)
+        ]
         others = [*there, *secret, *keys]  # of which it may be an older name
         keys = [name for name in keys if not any(one.endswith(f"_{name}") for one in others)]
         told = _with_beside(keys[:MOST_KEYS], read)

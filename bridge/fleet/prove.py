@@ -308,7 +308,8 @@ def _with_its_address(table: Bench, draft: Draft, seen: Seen, values: dict[str, 
     def others() -> Iterator[Draft]:
         yield with_shown_arguments(draft, seen)
         helping = table.watch(check(replace(draft, command=(*draft.command, "--help"))), values, []) if draft.command else seen
-        yield replace(draft, command=(*draft.command, *usage.address(helping, findings.back_end(seen), variable_of(draft.name))))
+        for words in usage.addresses(helping, findings.back_end(seen), variable_of(draft.name)):
+            yield replace(draft, command=(*draft.command, *words))
 
     for other in others():
         names = [name for name in references(other) if name not in references(draft)]

@@ -621,6 +621,10 @@ def test_a_key_that_its_code_reads_and_its_readme_or_a_tool_names_is_optional_wh
 
     assert draft.secrets == ("A_KEY", "WEB_PROXY_PASSWORD", "LAB_API_KEY", "WEB_PROXY_USERNAME")
     assert draft.optional == ("WEB_PROXY_PASSWORD", "LAB_API_KEY", "WEB_PROXY_USERNAME")
+    called_so = mends.with_variables(
+        Draft("it", {"pypi": "site-mcp==1"}, secrets=("SITE_CLIENT_SECRET",)), seen(reads=["SITE_ACCESS_TOKEN"])
+    )
+    assert called_so.optional == ("SITE_ACCESS_TOKEN",)
 
 
 def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
@@ -1853,6 +1857,24 @@ def test_an_option_whose_default_is_the_very_address_that_was_refused_takes_the_
 
     assert table.stanzas[0].command[-1] == "--help"
     assert (draft.command, now) == (("it", *words), found if words else alone)
+
+
+def test_who_insists_on_a_port_is_given_a_host_beside_it():
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:1337")])
+    helping = seen(started=0.0, help=["usage: it [-h]", "options:", "  --rpc RPC  (default: http://127.0.0.1:1337)"])
+    found = seen(made("look", "refused"), reached=[(10.5, "it-rpc-host.placeholder.invalid:1337")])
+
+    draft, _ = prove._with_back_end(Table(helping, seen(started=0.0), found), Draft("it", command=("it",)), alone, {}, add._checked)
+
+    assert draft.command == ("it", "--rpc", "http://${IT_RPC_HOST}:1337")
+
+
+def test_whom_the_operator_names_is_the_reason_and_in_no_list():
+    """Before whoever counts its use."""
+    told = seen(made("look", "timed out"), reached=[(10.2, "count.site.io"), (10.5, "lab-host.placeholder.invalid:9876")])
+
+    assert findings.egress(told, True).why == "it asks what LAB_HOST says: false if that is inside the fleet"
+    assert findings.names([told]) == []
 
 
 @pytest.mark.parametrize(

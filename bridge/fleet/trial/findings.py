@@ -18,6 +18,7 @@ from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
 STAND_IN = r"placeholder[-_][0-9a-f]{32}"  # the same for a value, also where a server makes a name of a variable of it
+OF_A_VARIABLE = re.compile(rf"([\w-]+)\.{PLACEHOLDER}")  # whose value would be a host
 OF_OPERATORS = re.compile(r"^placeholder-[0-9a-f]{32}\.")  # in a name: what the trial gave in the place of the operator's own
 OWN_HOME, OWN_CWD = str(HOME), str(CWD)
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
@@ -84,6 +85,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
     if browses or wants_a_browser(seen):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
+    if told := dict.fromkeys(one[1].upper().replace("-", "_") for reach in seen.reached if (one := OF_A_VARIABLE.match(reach.what))):
+        return Egress(True, f"it asks what {', '.join(told)} says: false if that is inside the fleet", hosts)
     asking = [(call, found) for call in report["calls"] if (found := _needed(seen, call))]
     if asking:
         tool, host = next(
@@ -186,7 +189,7 @@ def names(seen: Iterable[Seen]) -> list[str]:
     seen, found = list(seen), dict[str, None]()
     if any(_host(reach.what) == GUESSED for one in seen for reach in one.reached):
         return []
-    if any(_goes_where_it_is_told(one, call) for one in seen for call in one.report["calls"]):
+    if any(uses_placeholder(one) or any(_goes_where_it_is_told(one, call) for call in one.report["calls"]) for one in seen):
         return []
     for reach in (reach for one in seen for reach in one.reached if _host(reach.what)):
         port = reach.what.rpartition(":")[2] if ":" in reach.what else ""

@@ -101,9 +101,9 @@ def options(seen: Seen) -> list[str]:
     return [one for one in dict.fromkeys(_required(seen)) if one.startswith("--")]
 
 
-def address(seen: Seen, service: str, variable: str) -> list[str]:
+def addresses(seen: Seen, service: str, variable: str) -> Iterator[list[str]]:
     """The option whose default by its help is the address of `service` (127.0.0.1:13337), or whose default is here where another's is that
-    port, with a value of the operator's; empty if there is none."""
+    port, with a value of the operator's: all of an address, and only the host in it, as some insist on a port."""
     port = service.rpartition(":")[2]
     entries = [(found[1], entry) for entry in re.split(r"\n\s+(?=-)", "\n".join(helps(seen))) if (found := AN_OPTION.match(entry))]
     has_port = any("port" in option and re.search(rf"\b{port}\b", entry) for option, entry in entries)
@@ -112,9 +112,8 @@ def address(seen: Seen, service: str, variable: str) -> list[str]:
         if found and (found[2] or (has_port and "host" in option)):
             name = f"{variable}{re.sub('[^A-Z0-9]+', '_', option.upper()[1:])}"
             if found[1]:
-                return [option, f"${{{name if re.search('UR[IL]|ENDPOINT', name) else f'{name}_URL'}}}"]
-            return [option, f"${{{name if name.endswith('HOST') else f'{name}_HOST'}}}{found[2] or ''}"]
-    return []
+                yield [option, f"${{{name if re.search('UR[IL]|ENDPOINT', name) else f'{name}_URL'}}}"]
+            yield [option, f"{found[1] or ''}${{{name if name.endswith('HOST') else f'{name}_HOST'}}}{found[2] or ''}"]
 
 
 def flag(seen: Seen) -> str:

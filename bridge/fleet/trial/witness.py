@@ -121,6 +121,7 @@ EXAMPLE = re.compile(r"\.env[.-](?:example|sample|template)$|(?:example|sample)\
 CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=(?![^\n;]*\benv\b)")
 RENAMED = re.compile(r"""\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=[^\n;]*\benv(?:\.|\[["'])(?!\1\b)[A-Z]""")
 README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its metadata
+HEADERS = re.compile(r"\AMetadata-Version:.*?(?:\n\n|\Z)", re.DOTALL)
 NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 AN_ERROR = re.compile(
     r"_(ERROR|EXCEPTION|FOUND|FAILED|FAILURE|INVALID|MISMATCH|DENIED|REFUSED|EXPIRED|UNREACHABLE|MISSING|REQUIRED)$"
@@ -494,7 +495,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         not sources or _speaks_mcp(sources, own),
         options,
         min(drives, default=""),
-        published.about(readme),
+        published.about(HEADERS.sub("", readme)),
         published.commands(readme, [package, *programs]),
     )
 
