@@ -815,12 +815,12 @@ def test_what_a_readme_says_that_one_may_set_is_offered_but_not_what_has_a_value
     first = shown({"SITE_KEY": "your-key"})
     listed = (
         "- `SITE_SENDER`, `SITE_REPLY_TO`: who it is from (optional)\n- `SITE_TIMEOUT` (optional)\n- `SITE_LANG`: optional, default `en`\n"
-        "- `SITE_BOARD`: which it begins with\n- `KUBECONFIG`: where the cluster is\n- `SITE_TOOLSETS`: optional, default `core`\n- `SITE_GONE`: optional\n- `SENTRY_RELEASE` (optional)"
+        "- `SITE_BOARD`: which it begins with\n- `SITE_KUBECONFIG`: where the cluster is\n- `SITE_TOOLSETS`: optional, default `core`\n- `SITE_GONE`: optional\n- `SENTRY_RELEASE` (optional)"
     )
     reads = [
         "SITE_KEY",
         "SITE_BOARD",
-        "KUBECONFIG",
+        "SITE_KUBECONFIG",
         "SITE_SENDER",
         "SITE_REPLY_TO",
         "SITE_TIMEOUT",
@@ -831,8 +831,8 @@ def test_what_a_readme_says_that_one_may_set_is_offered_but_not_what_has_a_value
     draft = drafted(first, listed, reads=reads)
 
     assert draft.secrets == ("SITE_KEY", *draft.optional)
-    assert set(draft.optional) == {"SITE_SENDER", "SITE_REPLY_TO", "SITE_BOARD", "KUBECONFIG", "SITE_TOOLSETS"}
-    assert draft.as_files == ("KUBECONFIG",)
+    assert set(draft.optional) == {"SITE_SENDER", "SITE_REPLY_TO", "SITE_BOARD", "SITE_KUBECONFIG", "SITE_TOOLSETS"}
+    assert draft.as_files == ("SITE_KUBECONFIG",)
     assert draft.keys == ["SITE_KEY"]
     assert mends.of_somebody(draft.optional) == []
 
