@@ -31,6 +31,7 @@ NOT_SECRET = re.compile(
 )
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\[[^\[\]]*\]|\{+[^{}]*\}+|\$\{[^{}]*\}|\$(?-i:[A-Z_][A-Z0-9_]*)|%(?-i:[A-Z_][A-Z0-9_]*)%|(your|enter|insert|add|put|replace)[-_ ].*|my[-_ ](\w+[-_ ])?(key|token|secret|password)|.*[-_ ]here"
+    r"|(?:seu|sua|tu|su|votre|ton|dein|deine|ihre?|il tuo)[-_ ].*(?:api|key|token|secret|passwor[dt]|chave|clave|cl[eé]|senha|schl[üu]ssel|contrase|chiave|url).*|.*(?:你的|您的|请输入|あなたの|ваш).*"
     r"|x{3,}|\*{3,}|\.{3}|…|change[-_ ]?me",
     re.IGNORECASE,
 )

@@ -274,8 +274,14 @@ def test_an_address_that_may_have_a_password_in_it_is_a_secret_where_there_is_no
         ("YOUR_TOKEN_HERE", True),
         ("${TOKEN}", True),
         ("xxx", True),
+        ("SEU TOKEN", True),
+        ("tu_clave_api", True),
+        ("votre-clé", True),
+        ("你的密钥", True),
         ("ghp_abc", False),
         ("info", False),
+        ("su-madrid", False),
+        ("ton-tokyo", False),
     ],
 )
 def test_a_placeholder_is_no_value(value, blank):
