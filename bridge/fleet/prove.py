@@ -433,8 +433,8 @@ def _decided(table: Bench, draft: Draft, values: dict[str, str], check: Check, c
         smoke = findings.smoke(closed, opened, alone)
     if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
         egress = replace(egress, why=f"{egress.why}, and answers without")
-    if smoke and findings.says_nothing(closed, smoke):
-        draft = replace(draft, why=draft.why | {"answer": "with nothing in its answer"})
+    if smoke and (answer := findings.says_nothing(closed, smoke)):
+        draft = replace(draft, why=draft.why | {"answer": answer})
     draft = _with_downloads(draft, opened)
     is_anywhere = draft.browses or findings.back_end(closed)  # which no list of what the trial saw could hold
     reached = () if is_anywhere else tuple(findings.names(filter(None, (closed, opened))))

@@ -1722,7 +1722,7 @@ def test_a_call_whose_answer_has_nothing_in_it_is_taken_last_and_said_so(answer,
 
     assert findings.smoke(seen(empty, full), None, True)["tool"] == ("get_version" if is_nothing else "list_devices")
     assert findings.smoke(seen(empty), None, True) == called
-    assert findings.says_nothing(seen(empty), called) is is_nothing
+    assert findings.says_nothing(seen(empty), called) == ("with nothing in its answer" if is_nothing else "")
     assert findings.smoke(seen(made("ping"), full), None, True)["tool"] == "get_version"
     assert notes._end(Draft("it", smoke=called, why={"answer": "with nothing in its answer"})).startswith(
         "answers: list_devices was called, with"
@@ -2869,6 +2869,18 @@ def test_a_call_that_only_says_that_it_lives_is_taken_where_no_other_works():
 
     assert findings.smoke(seen(alive, works), None, True)["tool"] == "look"
     assert findings.smoke(seen(alive), None, True)["tool"] == "check_connection"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['{"status": "disconnected", "url": "http://x"}', "Search is unavailable.", "🔴 Not connected to the device", "It is not running"],
+)
+def test_a_status_that_says_that_nobody_is_there_gives_way_to_a_call_that_answers(answer):
+    status, listed = made("get_status") | {"answer": answer}, made("list_units") | {"answer": "metres, feet"}
+
+    assert findings._says_nothing(status) and not findings._says_nothing(made("read") | {"answer": f"{answer} {'x' * 300}"})
+    assert findings.smoke(seen(status, listed), None, True) == {"tool": "list_units", "build": True}
+    assert findings.says_nothing(seen(status), {"tool": "get_status"}) == f"which says: {answer}"
 
 
 def test_a_count_of_nothing_beside_an_empty_list_is_no_answer():

@@ -45,6 +45,12 @@ POLITELY_NOT = re.compile(
     r"error|fail|unable|could ?n[o']t|cannot|can't|unavailable|offline|unreachable|try again|no (?:results?|data)\b|not found",
     re.IGNORECASE,
 )
+FEW_WORDS = 300  # characters
+# In so short an answer: who was asked for is not there, which a status tells without an error.
+NOT_THERE = re.compile(
+    r"\b(?:unavailable|offline|unreachable|disconnected|not (?:yet )?(?:connected|available|running|reachable|configured|initiali[sz]ed|logged in|authenticated))\b",
+    re.IGNORECASE,
+)
 NONE_THERE = re.compile(r"^\W*(?:no|none|nothing|not|there (?:is|are) no)\b[^\n]{0,100}$", re.IGNORECASE)
 UNPACKED = re.compile(
     r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied",
@@ -260,12 +266,16 @@ def smoke_without(closed: Seen, bare: Seen, alone: bool) -> dict[str, Any] | Non
     return smoke(replace(closed, report=closed.report | {"calls": [call for call in calls if not _says_nothing(call)]}), None, alone)
 
 
-def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> bool:
-    """Whether that call was answered with nothing: an empty list, {"devices": []}, a ping."""
-    return any(_says_nothing(call) for call in closed.report["calls"] if call["tool"] == smoke["tool"])
+def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> str:
+    """How that call was answered, if with nothing: an empty list, {"devices": []}, a ping, or that nobody is there."""
+    answer = next((call["answer"] for call in closed.report["calls"] if call["tool"] == smoke["tool"] and _says_nothing(call)), None)
+    is_said = NOT_THERE.search(answer or "")
+    return "" if answer is None else f"which says: {' '.join(answer.split())[:80]}" if is_said else "with nothing in its answer"
 
 
 def _says_nothing(call: Made) -> bool:
+    if len(call["answer"]) < FEW_WORDS and NOT_THERE.search(call["answer"]):
+        return True
     try:
         return bool(re.search(r"(^|_)ping(_|$)", call["tool"])) or _is_nothing(json.loads(call["answer"]))
     except ValueError:
