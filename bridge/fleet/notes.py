@@ -22,6 +22,7 @@ MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
+INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
 YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
@@ -166,6 +167,8 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             " (a browser's extension, say), let it run beside that, behind `mcp-bridge serve`, and add it by --url"
         )
     yield from _programs(draft, closed)
+    if "pypi" in draft.source and (tool := next((one["name"] for one in closed.report["tools"] if INSTALLS.search(one["name"])), "")):
+        yield f"its tool {tool} can install nothing, as its environment is read-only: what it should have stands beside it in `pypi`"
     if not draft.smoke:
         yield from _login(draft, closed)
     if draft.smoke and not draft.keys and (account := needs.wants_login(closed)):

@@ -92,7 +92,7 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
                 draft, seen = _mended(table, draft, values, check)
                 in_vain = tried & {*needs.perhaps_of_debian(seen), *(BROWSERS if needs.wants_a_browser(seen) else ())}
                 draft = replace(draft, apt=tuple(one for one in draft.apt if one not in in_vain))
-                if bare and bare.source != draft.source and needs.programs(seen):
+                if bare and bare.source != draft.source and (needs.of_python(seen) if "pypi" in draft.source else needs.programs(seen)):
                     draft = lock(replace(draft, source=bare.source))  # that did not bring it
                 if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more if more.source == draft.source else _locked(more, draft, lock)
@@ -160,7 +160,14 @@ def _locked(draft: Draft, without: Draft, lock: Callable[[Draft], Draft]) -> Dra
 
 
 def _with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
-    """With the package of npm that its README has installed besides, where that brings a program which it does not find."""
+    """With the package of npm that its README has installed besides, where that brings a program which it does not find; with the tools of
+    Python's that it runs."""
+    if new := [name for name in needs.of_python(seen) if "pypi" in draft.source and name not in tried]:
+        tried.update(new)
+        with suppress(UsageError):
+            found = [origins.newest_of_pypi(name) for name in new]
+            tell(f"{draft.name}: it runs {', '.join(new)}, which its environment has not; trying that")
+            return replace(draft, source={"pypi": [*listed(draft.source["pypi"]), *found]})
     absent = set(needs.programs(seen)) if "npm" in draft.source else set()
     for name in seen.report["installs"] if absent else []:
         if name in tried:

@@ -34,7 +34,7 @@ def tool(name, required=(), properties=None, **hints):
     }
 
 
-def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, began=10.0, ended=11.0):
+def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, began=10.0, ended=11.0, printed=""):
     return {
         "tool": name,
         "arguments": arguments or {},
@@ -46,6 +46,7 @@ def made(name, complaint="", wrote=(), reads=True, harms=False, arguments=None, 
         "complaint": complaint,
         "answer": "",
         "wrote": [list(one) for one in wrote],
+        "printed": printed,
     }
 
 
@@ -1530,6 +1531,51 @@ def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and
     assert proof.draft.source["npm"] == source
     assert [one.source["npm"] for one in locked] == [["it@1.0.0", "@they/site-cli@2.0.0"], *([] if is_it else ["it@1.0.0"])]
     assert prove._with_its_package(Draft("it", {"pypi": "it==1"}), absent, set()) is None
+
+
+WITHOUT_PIP = "Error getting packages: Command '['/opt/server/bin/python', '-m', 'pip', 'list']' returned non-zero exit status 1."
+
+
+@pytest.mark.parametrize(
+    "line, package",
+    [
+        (WITHOUT_PIP, "pip"),
+        ("/opt/server/bin/python: No module named pip", "pip"),
+        ("/opt/server/bin/python3: No module named build.__main__; 'build' is a package", None),
+        ("[Errno 2] No such file or directory: 'uvx'", "uv"),
+        ("Command '['/opt/server/bin/python', '-m', 'pip', 'install', 'x']' returned non-zero exit status 1.", None),
+        ("No module named 'pipelines'", None),
+    ],
+)
+def test_what_of_pythons_own_tools_is_missed_comes_from_pypi(line, package):
+    assert needs.of_python(seen(made("look"), words=[line])) == [package] * bool(package)
+
+
+@pytest.mark.parametrize("helps, source", [(True, ["it==1.0", "pip==26.1"]), (False, "it==1.0")])
+def test_a_tool_of_pythons_that_a_server_runs_is_beside_it_and_stays_if_it_is_missed_no_more(monkeypatch, helps, source):
+    absent, tool = seen(made("list_packages"), words=[WITHOUT_PIP]), made("install_package", "it is read-only")
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(seen(made("list_packages"), tool) if helps and len(stanza.pypi) == 2 else absent)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda name: f"{name}==26.1")
+
+    proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert proof.draft.source["pypi"] == source
+    assert any("its tool install_package can install nothing, as its environment is read-only" in one for one in proof.notes) == helps
+
+
+def test_a_program_that_a_call_did_without_is_none_that_it_needs():
+    tells = "Error getting environments: [Errno 2] No such file or directory: 'conda'"
+    without = seen(made("list_environments", printed=f"{tells}\n"), made("look"), words=[tells])
+
+    assert needs.programs(without) == []
+    assert needs.programs(seen(made("list_environments", "it failed", printed=tells), made("look"), words=[tells])) == ["conda"]
+    assert needs.programs(seen(made("look"), words=[tells])) == ["conda"]  # at its start
+    assert findings.smoke(without, None, True)["tool"] == "look"  # and prints no error
 
 
 def test_of_one_whose_calls_all_fail_for_want_of_a_program_nobody_knows_whom_they_ask():

@@ -52,6 +52,7 @@ NOT_THERE = re.compile(
     re.IGNORECASE,
 )
 NONE_THERE = re.compile(r"^\W*(?:no|none|nothing|not|there (?:is|are) no)\b[^\n]{0,100}$", re.IGNORECASE)
+PRINTS_AN_ERROR = re.compile(r"^(?:\S+ ){0,4}\W*(?:error|traceback)\b", re.IGNORECASE | re.MULTILINE)  # whatever it answers
 UNPACKED = re.compile(
     r"failed to map segment from shared object|cannot enable executable|spawn \S*/tmp/\S* EACCES|/tmp/home/\S*: Permission denied",
     re.IGNORECASE,
@@ -249,9 +250,7 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
     asks = any(_needed(closed, call) for call in closed.report["calls"])
     fit = [call for call in closed.report["calls"] if _works(call) and _is_harmless(closed, call) and (call["said"] or not asks)]
     if fit:
-        return _proposed(min(fit, key=lambda call: (_says_nothing(call), bool(ONLY_LIVES.search(with_underscores(call["tool"])))))) | {
-            "build": alone
-        }
+        return _proposed(min(fit, key=_tells_little)) | {"build": alone}
     if opened:
         for call in opened.report["calls"]:
             if _works(call) and call["reads"] and _answered(opened, call):
@@ -271,6 +270,12 @@ def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> str:
     answer = next((call["answer"] for call in closed.report["calls"] if call["tool"] == smoke["tool"] and _says_nothing(call)), None)
     is_said = NOT_THERE.search(answer or "")
     return "" if answer is None else f"which says: {' '.join(answer.split())[:80]}" if is_said else "with nothing in its answer"
+
+
+def _tells_little(call: Made) -> tuple[bool, ...]:
+    """Whether it says nothing, only that it lives, or prints an error beside what it answers: the worst comes first."""
+    only_lives = ONLY_LIVES.search(with_underscores(call["tool"]))
+    return _says_nothing(call), bool(only_lives), bool(PRINTS_AN_ERROR.search(call["printed"]))
 
 
 def _says_nothing(call: Made) -> bool:

@@ -121,6 +121,12 @@ OF_A_DESK = {
     "pbcopy",
     "xclip",
 }  # nothing that a container could have
+# Tools of Python's that a server runs beside itself, by what is said where its environment has none: they are packages by these names.
+PYTHONS = r"(pip|uv|build|virtualenv|pytest|ruff|black|mypy|pylint|flake8|isort|bandit|coverage|ipykernel|nbconvert)"
+OF_PYTHON = re.compile(
+    rf"\bNo module named '?{PYTHONS}\b(?!\.)|'-m', '{PYTHONS}', '(?!install|download|wheel)[^\]\n]*\]' returned non-zero"
+    r"|No such file or directory: '(uv)x?'"
+)
 A_DRIVER = r"unable to obtain driver|chromedriver"  # Selenium's words
 # What no package of npm or PyPI brings, by what is said where it is not there, and the way out.
 NOT_IN_A_PACKAGE = (
@@ -286,13 +292,20 @@ def headers(printed: str) -> list[str]:
 def programs(seen: Seen) -> list[str]:
     """The programs that it (or a call of it) did not find."""
     report = seen.report
-    texts = [*report["words"], report["why_not"], *(call["complaint"] for call in report["calls"])]
+    without = {line for call in report["calls"] if not call["complaint"] for line in call["printed"].splitlines()}  # and answered
+    words = [line for line in report["words"] if line not in without]
+    texts = [*words, report["why_not"], *(call["complaint"] for call in report["calls"])]
     found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
     perhaps = [one[1] or one[2] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text)]
     perhaps += [one[1] for text in texts for one in PATH_OF_A_PROGRAM.finditer(text)]
     found += [name for name in perhaps if name.lower() in DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)
     return [name for name in dict.fromkeys(names) if name not in OF_A_DESK]
+
+
+def of_python(seen: Seen) -> list[str]:
+    """The packages of Python's own tools that it did not find beside it, also where it hid that in an answer."""
+    return list(dict.fromkeys(name for groups in OF_PYTHON.findall(_said(seen)) for name in groups if name))
 
 
 def may_start(seen: Seen) -> list[str]:

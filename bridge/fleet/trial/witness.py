@@ -174,6 +174,7 @@ class Made(TypedDict):
     complaint: str  # empty: it worked
     answer: str
     wrote: list[tuple[str, int]]  # what, and how big it is
+    printed: str  # on its stderr meanwhile
 
 
 class Report(TypedDict):
@@ -267,8 +268,9 @@ async def watch(wish: Wish) -> Report:
                 report["calls"].append(made := _not_answered(one))
                 # Where one waits in vain the next often waits for it, and for the same.
                 is_silent = any(one["complaint"].startswith(NO_ANSWER) for one in report["calls"])
+                before = os.fstat(stderr.fileno()).st_size
                 await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
-                made["wrote"] = written.since()
+                made["wrote"], made["printed"] = written.since(), os.pread(stderr.fileno(), 8192, before).decode(errors="replace")
         return True
 
     with tempfile.TemporaryFile() as stderr:
@@ -345,6 +347,7 @@ def _not_answered(one: Call) -> Made:
         complaint="the server ended",
         answer="",
         wrote=[],
+        printed="",
     )
 
 
