@@ -193,6 +193,8 @@ def _programs(draft: Draft, closed: Seen) -> Iterator[str]:
 def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     command = seen.report["login"]
     required = set(draft.secrets) - set(draft.optional)  # which is what a setup would ask for
+    keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name)), 2)
+    instead = f"; or give it a key ({keys})" if keys else ""
     if command and not (required and not SURELY_BY_HAND.search(command)):
         kept = seen.report["home"]
         place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept
@@ -201,11 +203,9 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
             if kept
             else ", and bring what that writes by a volume"
         )
-        yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}"
+        yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}{instead}"
     elif not command and seen.report["browser"] and not draft.browses and all(map(OF_A_CLIENT.search, required)):
-        keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name)), 2)
         kept = f"~/{seen.report['home']}" if seen.report["home"] else "what that leaves"
-        instead = f"; or give it a key ({keys})" if keys else ""
         yield f"its README has a browser opened to log in, and a container has none: log in elsewhere, and bring {kept} by a volume{instead}"
 
 

@@ -900,3 +900,55 @@ def test_an_address_that_is_its_own_container_is_told_with_that_of_this_machine(
         draft.why["here"]
         == "what its README shows for A_URL (http://localhost:12315) is its own container: this machine is host.docker.internal"
     )
+
+
+IN_A_CONTAINER = '```shell\ndocker run --rm \\\n  -e SITE_URL="https://x" \\\n  -e SITE_TOKEN="YOUR_TOKEN" \\\n  -e SITE_PROJECT_ID="YOUR_ID" \\\n  me/site {}\n```'
+
+
+@pytest.mark.parametrize("served", ["", "--transport streamable-http"])
+def test_the_key_that_a_container_is_given_is_offered_where_clients_are_shown_a_login(served):
+    clients, block = shown({"SITE_URL": "https://YOUR.site.io"}), IN_A_CONTAINER.replace("{}", served)
+    draft = drafted(clients, block, reads=["SITE_TOKEN", "SITE_URL", "SITE_PROJECT_ID"])
+
+    assert needed(clients, block) == {"SITE_URL": True, "SITE_TOKEN": False, "SITE_PROJECT_ID": False}
+    assert draft.optional == ("SITE_TOKEN",)
+    told = list(notes._login(draft, Seen(witness._nothing_yet() | {"login": "npx it login"})))
+    assert told[0].endswith("; or give it a key (SITE_TOKEN)")
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (shown({"A_KEY": "your_key_optional"}), False),
+        (shown({"A_KEY": "YOUR-KEY-OPTIONAL"}), False),
+        (shown({"A_KEY": "x"}) + "\n\n### A_KEY (Optional)\n\nWhat it is for.", False),
+        (shown({"A_KEY": "x"}) + "\n\n#### `A_KEY` (optional, default: none)", False),
+        (shown(None) + "\n\n### A_KEY (required)\n", True),
+        (shown({"A_KEY": "x"}) + "\n\n### A_KEY for optional things\n", True),
+    ],
+)
+def test_a_heading_or_a_value_that_says_that_a_variable_is_optional_is_a_word(text, says):
+    assert needed(text)["A_KEY"] is says
+
+
+@pytest.mark.parametrize(
+    "files, reads",
+    [
+        ({"it/server.py": "import os\nfrom importlib import resources"}, []),
+        ({"it/server.py": "from it.resources import app"}, ["A_KEY"]),
+        ({"it/server.py": "from .resources.app import (\n    run,\n)"}, ["A_KEY"]),
+        ({"it/server.py": "from it import resources", "it/resources/__init__.py": "from . import app"}, ["A_KEY"]),
+        ({"it/server.py": "import it.other", "it/resources/other.py": "from . import app"}, ["A_KEY"]),
+        ({"it/server.py": "import os", "it/resources/other.py": "from . import app"}, []),
+        ({"it/server.py": 'import_module(f"it.resources.{name}")'}, ["A_KEY"]),
+        ({}, ["A_KEY"]),  # there is nothing else of it
+    ],
+)
+def test_code_that_it_only_hands_on_tells_nothing_of_its_own_variables(tmp_path, monkeypatch, files, reads):
+    files |= {"it/resources/app.py": 'import os\nos.environ["A_KEY"]'}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / name for name in files])
+
+    assert witness.variables("it", tmp_path).reads == reads

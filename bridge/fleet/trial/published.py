@@ -37,7 +37,9 @@ BEFORE = re.compile(rf"(?:env|{NAME}=\S*)(?:\s|$)")  # what starts a program wit
 ASSIGNED = re.compile(
     r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|<[^<>\n]*>|[^\s#]*)(?P<rest>.*)$"""
 )
-LISTED = re.compile(r"^\s*(?:[-*+•]|\d+\.)\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[`*_\"]*(?P<rest>.*)$")
+LISTED = re.compile(
+    r"^\s*(?:[-*+•]|\d+\.|#{2,6}(?= [`*_]*[A-Z0-9]+_[A-Z0-9_]+[`*_]*\W*(?:\(|$)))\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[`*_\"]*(?P<rest>.*)$"
+)
 AND_MORE = re.compile(
     r"(?:\s*(?:,|/|\||\bor\b|\band\b|&|\+)+\s*(?:or\s+|and\s+)?[`*_\"]*[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+[`*_\"]*)+"
 )  # of one item
@@ -159,6 +161,7 @@ SERVES = re.compile(
     r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
     re.IGNORECASE | re.MULTILINE,
 )
+RUNS_A_CONTAINER = re.compile(r"\b(?:docker|podman) run\b")
 FEW = 4  # of so many configurations, one that has less says nothing
 REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](https?://[\w./:%?&=+~-]+)["']""")
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
@@ -227,6 +230,8 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     every = list(_configurations(readme, package))
     if not any(shown.values for shown in every):
         every += _lines_of_a_shell(readme, package)
+    else:
+        every += _of_a_container(readme, {name for shown in every for name in shown.values})
     said = _Said()
     _by_its_server_json(said, server)
     for text in (readme, environment[:LONGEST]):
@@ -518,6 +523,14 @@ def _lines_of_a_shell(readme: str, package: str) -> Iterator[_Shown]:
     yield from by_stdio or own
 
 
+def _of_a_container(readme: str, known: Collection[str]) -> Iterator[_Shown]:
+    """What blocks that run it in a container give it, by whichever transport, where clients' configurations have no key for that: they log in."""
+    for block in readme.split("```")[1::2]:
+        values = {name: value for name, value in _given(block).items() if name not in known} if RUNS_A_CONTAINER.search(block) else {}
+        if any(map(holds_secret, values)):
+            yield _Shown(values, {}, False, True)
+
+
 def _is_called_like(package: str, name: str) -> bool:
     first = name.partition("_")[0].lower()
     return len(first) > 2 and first != "mcp" and first in package.lower()
@@ -608,7 +621,8 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
             continue
         value = next((one for one in (found["a"], found["b"], found["c"]) if one is not None), "").replace('\\"', '"')
         values[found["name"]] = value if value != found["name"] else f"<{value}>"
-        about = found["rest"] + (value if " " in value or OPTIONAL.search(value) else "") + above  # "optional-tag-key"
+        words_of_it = value.replace("_", " ")  # your_key_optional, optional-tag-key
+        about = found["rest"] + (words_of_it if " " in value or OPTIONAL.search(words_of_it) else "") + above
         above = ""
         word = False if found["off"] or IN_SOME_CASES.search(value) else _words(about)[0]
         if word is not None:

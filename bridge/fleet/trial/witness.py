@@ -105,6 +105,13 @@ SERVER = Path("/opt/server")  # where packages are, with all that they use
 SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py")
 COMPILED = (".so", ".node", ".dll", ".jar", ".pyd", ".bin")
 NOT_RUN = re.compile(r"/(?:__)?(?:tests?|benchmarks?|examples?|fixtures|docs)(?:__)?/")
+# What may be written for others, and is code of its own only where something imports it; and what imports, perhaps by a name that it makes.
+FOR_OTHERS = re.compile(r"/(?:resources?|templates?|samples?|scaffold(?:s|ing)?|skeletons?|boilerplates?|snippets|starters?)/")
+IMPORTS = re.compile(
+    r"""^[ \t]*from\s+[\w.]+\s+import\s*(?:\([^)]*\)|[^\n]+)|^[ \t]*import\s+[\w., ]+|(?:\bfrom|\bimport|\brequire|import_module)\s*\(?\s*["'][^"'\n]+["']""",
+    re.MULTILINE,
+)
+BY_ANY_NAME = re.compile(r"\bimport_module\(\s*(?:f[\"']|\w)|\b(?:iter_modules|walk_packages|spec_from_file_location)\b|\bimport\(\s*[`\w]")
 A_TEST = re.compile(r"/(?:test|mock|conftest)s?[-_.][^/]*$|[-_.](?:tests?|spec|mock)\.\w+$")
 # Of others, in the folder of a package itself.
 VENDORED = re.compile(r"/(?:node_modules/(?:@[^/]+/)?|site-packages/)[^/]+/(?:.*/)?(?:_?vendor|site-packages)/")
@@ -422,6 +429,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     ):  # its scripts are for browsers, unless it starts Node
         python = [path for path in sources if path.suffix == ".py"]
         sources = python if python and not any(STARTS_NODE.search(_text(path)) for path in python) else sources
+    sources = _reached(sources)
     for path in sources:
         code = _code(path)
         read = asked_for(code)
@@ -501,6 +509,20 @@ def variables(package: str, root: Path | None = None) -> Variables:
         published.about(HEADERS.sub("", readme)),
         published.commands(readme, [package, *programs]),
     )
+
+
+def _reached(sources: list[Path]) -> list[Path]:
+    """Without the files that its code only hands on: those of templates and the like that nothing else of it imports."""
+    reached = [path for path in sources if not FOR_OTHERS.search(str(path))]
+    rest, new = [path for path in sources if path not in {*reached}] if reached else [], reached
+    while rest and new:
+        codes = [_text(path) for path in new]
+        if any(map(BY_ANY_NAME.search, codes)):
+            return sources
+        named = {word for code in codes for line in IMPORTS.findall(code) for word in re.findall(r"[\w-]+", line)}
+        new = [path for path in rest if (path.parent.name if path.stem in ("__init__", "index") else path.stem) in named]
+        rest = [path for path in rest if path not in new]
+    return [path for path in sources if path not in {*rest}] if rest else sources
 
 
 def behind_them(code: str) -> tuple[dict[str, str], str]:
