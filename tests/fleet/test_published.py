@@ -911,7 +911,7 @@ def test_the_key_that_a_container_is_given_is_offered_where_clients_are_shown_a_
     draft = drafted(clients, block, reads=["SITE_TOKEN", "SITE_URL", "SITE_PROJECT_ID"])
 
     assert needed(clients, block) == {"SITE_URL": True, "SITE_TOKEN": False, "SITE_PROJECT_ID": False}
-    assert draft.optional == ("SITE_TOKEN",)
+    assert draft.optional == ("SITE_TOKEN", "SITE_PROJECT_ID")
     told = list(notes._login(draft, Seen(witness._nothing_yet() | {"login": "npx it login"})))
     assert told[0].endswith("; or give it a key (SITE_TOKEN)")
 
