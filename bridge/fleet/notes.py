@@ -48,8 +48,9 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking or best.report["platform"] or needs.is_broken(best) else _as_shown(draft, best)),
             *_with_a_name(best),
             *([] if best.report["platform"] else _programs(draft, best)),
+            *_desk(best),
             *_login(draft, best),
-            *filter(None, map(draft.why.get, ("own_machine", "program", "instead", "here"))),
+            *filter(None, map(draft.why.get, ("own_machine", "program", "instead", "profile", "here"))),
             _egress(draft),
         ]
     ]
@@ -83,6 +84,8 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         place = f" on port {found}" if (found := needs.port(best)) else ""
         return f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
     without = "" if needs.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
+    if without and not (_waits(best, lacking) or _asked(draft, best, lacking) or needs.speaks_of(best, lacking)):
+        without = f" with what stood in for {named(lacking)}"  # which may be why, or not
     if _waits(best, lacking):
         return f"it did not start{without}: it wants to reach that at its start"
     asked, how = _asked(draft, best, lacking), "the trial keeps from it" if lacking else "cannot be reached from here"
@@ -131,7 +134,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
         yield f"it may be given {named(without)}, {does}: compose/.env has what you have of these"
-    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead", "options", "unread", "here")))
+    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead", "profile", "options", "unread", "here")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
         instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"
@@ -166,6 +169,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             f"it also waits at {named(closed.report['listens'])}, where nobody outside of its container comes: if a program of your desk is to"
             " (a browser's extension, say), let it run beside that, behind `mcp-bridge serve`, and add it by --url"
         )
+    yield from _desk(closed)
     yield from _programs(draft, closed)
     if "pypi" in draft.source and (tool := next((one["name"] for one in closed.report["tools"] if INSTALLS.search(one["name"])), "")):
         yield f"its tool {tool} can install nothing, as its environment is read-only: what it should have stands beside it in `pypi`"
@@ -188,6 +192,16 @@ def _programs(draft: Draft, closed: Seen) -> Iterator[str]:
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"
+
+
+def _desk(seen: Seen) -> Iterator[str]:
+    if said := seen.report["desk"]:
+        names = [name for name in seen.report["reads"] if re.search("_SOCK(ET)?(_PATH)?$", name)]
+        where = f" and {named(names)}, which its code reads, say{'s' * (len(names) == 1)} where it is" if names else ""
+        yield (
+            f"it talks by a socket to a program that runs on a desk: a volume with the folder of that socket brings it,{where or ' and an option where it is'},"
+            f" or let it run beside that, behind `mcp-bridge serve`, and add it by --url (its README: {said[:120]})"
+        )
 
 
 def _login(draft: Draft, seen: Seen) -> Iterator[str]:

@@ -46,7 +46,7 @@ from bridge.fleet.mends import (
 from bridge.fleet.parts import BROWSERS, listed
 from bridge.fleet.project import Project
 from bridge.fleet.publishers import is_here, with_published
-from bridge.fleet.sdks import with_sdks
+from bridge.fleet.sdks import with_profile, with_sdks
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.trial import doubts, findings, needs, usage
 from bridge.fleet.trial.attempt import CONTAINED, Bench, NotTried, bench, of_files, placeholder_host
@@ -218,7 +218,7 @@ def _mended(table: Bench, draft: Draft, values: dict[str, str], check: Check) ->
         first = first or (needs.last_words(seen), draft)
         shown = () if table.asked else _shown(seen)
         better = draft if table.asked else with_published(draft, seen)  # an operator who says what he sets knows what he needs
-        better = with_sdks(better, shown)
+        better = with_profile(with_sdks(better, shown), needs.said(seen))
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
         better = better if _may_be(check, better) else draft

@@ -58,6 +58,31 @@ SDKS = (
 )
 
 
+# botocore: an argument of the code names a profile, which must be in a file then, and variables with keys are not looked at.
+# docs.aws.amazon.com/sdkref/latest/guide/file-location.html
+NO_PROFILE = re.compile(r"The config profile \((.{1,80})\) could not be found")
+PROFILES = "AWS_SHARED_CREDENTIALS_FILE"
+STAND_INS = {PROFILES: "[default]\naws_access_key_id = placeholder\naws_secret_access_key = placeholder\n"}  # for files of one shape
+
+
+def with_profile(draft: Draft, said: str) -> Draft:
+    """With a file of profiles in the place of keys with which it still looked for one."""
+    keys = set(SDKS[0].keys)
+    found = NO_PROFILE.search(said) if keys <= {*draft.secrets} - {*draft.optional} else None
+    if not found or PROFILES in draft.secrets:
+        return draft
+    keys |= set(SDKS[0].optional)
+    about = f"its code takes a profile of AWS, and no keys: {PROFILES} is a file as ~/.aws/credentials is, with [default]"
+    return replace(
+        draft,
+        secrets=(*(name for name in draft.secrets if name not in keys), PROFILES),
+        optional=tuple(name for name in draft.optional if name not in keys),
+        as_files=(*draft.as_files, PROFILES),
+        env=draft.env | ({} if found[1] == "default" else {"AWS_PROFILE": "default"}),
+        why=draft.why | {"profile": about},
+    )
+
+
 def with_sdks(draft: Draft, shown: Collection[str] = ()) -> Draft:
     """With what belongs to the keys of an SDK that it has, or whose variables its publisher shows; the profile of somebody's desk gives way to them."""
     for sdk in SDKS:
@@ -68,6 +93,8 @@ def with_sdks(draft: Draft, shown: Collection[str] = ()) -> Draft:
 def _with(sdk: Sdk, draft: Draft, shown: Collection[str]) -> Draft:
     named = {*draft.env, *draft.secrets}
     own = {*sdk.keys, *sdk.on_a_desk, *sdk.settings}
+    if "profile" in draft.why and PROFILES in sdk.on_a_desk:
+        return draft
     if own.isdisjoint({*named, *shown}):
         return draft
     is_all = not any(map(holds_secret, named - own - set(draft.optional)))  # no other way in is shown

@@ -79,6 +79,7 @@ def seen(
     drives="",
     about="",
     commands=(),
+    desk="",
     listens=(),
 ):
     report = {
@@ -111,6 +112,7 @@ def seen(
         "drives": drives,
         "about": about,
         "commands": list(commands),
+        "desk": desk,
         "listens": list(listens),
     }
     return Seen(report, [Reach(*one) for one in reached])
@@ -2960,3 +2962,69 @@ def test_what_may_not_change_a_mode_was_not_kept_from_writing():
 
     assert findings.storage(denied).inside == ""
     assert findings.storage(seen(words=["EROFS: read-only file system, open '/opt/server/it.db'"])).inside == "/opt/server/it.db"
+
+
+@pytest.mark.parametrize(
+    "text, is_one",
+    [
+        ("The MCP server communicates with a running Drawit instance by its API. Start Drawit first, then run the server:", True),
+        ("- Drawit must be running with the add-on", True),
+        ("Works on a running Drawit editor.", True),
+        ("It connects to a running Redis instance, or to your running Docker Desktop.", False),
+        ("Start Ollama first. The server must be running.", False),
+        ("```\n# Start Drawit first\n```", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "code, has_socket", [('os.environ.get("DRAWIT_API_SOCKET")', True), ('connect("ipc:///tmp/it")', True), ("x = 1", False)]
+)
+def test_a_program_of_a_desk_behind_a_socket_is_told_with_the_ways_to_it(tmp_path, monkeypatch, text, is_one, code, has_socket):
+    (tmp_path / "it.py").write_text(code)
+    (tmp_path / "README.md").write_text(text)
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
+    report = witness.variables("it")
+    it = seen(made("check_connection"), desk=report.desk, reads=report.reads)
+    told = [line for line in notes._lacks(Draft("it"), it) if "runs on a desk" in line]
+
+    assert bool(told) == bool(report.desk) == (is_one and has_socket)
+    if told:
+        assert "behind `mcp-bridge serve`" in told[0] and ("DRAWIT_API_SOCKET, which its code reads, says where" in told[0]) == (
+            "SOCKET" in code
+        )
+
+
+def test_the_key_of_an_instance_beside_it_is_of_nobody_beyond():
+    it = seen(made("look"), tools=[tool("look"), tool("draw")], desk="Start Drawit first")
+
+    assert not findings.egress(it, False, ["DRAWIT_API_TOKEN"]).allowed
+    assert findings.egress(seen(made("look"), tools=[tool("look"), tool("draw")]), False, ["DRAWIT_API_TOKEN"]).allowed
+
+
+@pytest.mark.parametrize("profile, env", [("default", {}), ("work", {"AWS_PROFILE": "default"})])
+def test_who_takes_a_profile_of_aws_and_no_keys_gets_a_file_of_them(profile, env):
+    says = f"botocore.exceptions.ProfileNotFound: The config profile ({profile}) could not be found"
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    ended, lists = seen(words=[says], started=0.0), seen(made("list_it"))
+
+    table = Table(ended, ended, lists)
+    draft, last = prove._mended(table, Draft("it", {"pypi": "it==1"}, ("it",)), {}, add._checked)
+
+    assert last is lists and (draft.secrets, draft.as_files, draft.optional) == (("AWS_SHARED_CREDENTIALS_FILE",),) * 2 + ((),)
+    assert {name: value for name, value in draft.env.items() if "REGION" not in name} == env
+    assert any(
+        "takes a profile of AWS, and no keys" in one for one in notes._decisions(replace(draft, why=draft.why | {"egress": "x"}), [])
+    )
+    assert set(keys) <= set(prove._mended(Table(ended, lists), Draft("it", {"pypi": "it==1"}, ("it",)), {}, add._checked)[0].secrets)
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        ("SyntaxError: Unexpected token", "it did not start: SyntaxError: Unexpected token"),
+        ("Error: the key is invalid", "it did not start without a real A_KEY: Error: the key is invalid"),
+        ("Error: 401 from the API", "it did not start without a real A_KEY: Error: 401 from the API"),
+        ("TypeError: x is not a function", "it did not start with what stood in for A_KEY: TypeError: x is not a function"),
+    ],
+)
+def test_only_of_an_end_that_is_about_a_key_it_is_said_that_it_was_for_want_of_that(words, says):
+    assert notes._why_not(Draft("it", {"npm": "it@1"}, secrets=("A_KEY",)), seen(words=[words], started=0.0), ["A_KEY"]) == says

@@ -18,6 +18,7 @@ from bridge.fleet.engines import contained, reason, served
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project
+from bridge.fleet.sdks import STAND_INS
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.sidecar import variables
 from bridge.fleet.trial import container
@@ -105,7 +106,7 @@ class Bench:
         files = {
             name: f"{FILES}/{name.lower()}" for name, secret in stanza.secrets.items() if secret.kind == "file" and name in environment
         }
-        contents = {path: environment[name] if stanza.stored(name) in given else "{}" for name, path in files.items()}
+        contents = {path: environment[name] if stanza.stored(name) in given else STAND_INS.get(name, "{}") for name, path in files.items()}
         try:
             seen = container.watch(
                 self.image, stanza, environment | files, [filled.expanded(word) for word in stanza.command], calls, is_open, contents

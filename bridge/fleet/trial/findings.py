@@ -89,6 +89,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `may_be_told`: where a service
     of its own machine is elsewhere. `browses`: there is a browser for it."""
     report = seen.report
+    optional = () if report["desk"] and not report["speaks_to"] else optional  # of a program beside it
     hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
     if browses or wants_a_browser(seen):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)

@@ -229,6 +229,14 @@ def likely(seen: Seen, candidates: Collection[str]) -> list[str]:
     return chosen if len(chosen) <= MOST_GUESSES else []
 
 
+def speaks_of(seen: Seen, names: Collection[str]) -> bool:
+    """Whether its last words are about one of these variables, by whatever name, or about a login."""
+    words = last_words(seen)
+    plain = re.sub(r"[\W_]+", " ", words).lower()
+    is_said = re.search(r"placeholder|\b40[13]\b", words) or NO_KEY.search(words) or A_LOGIN.search(words)
+    return bool(is_said) or any(re.search(rf"\b{_spoken(name)}\b", plain) for name in names)
+
+
 def flag(seen: Seen) -> str:
     """The option without a value that its last words ask for; empty if they ask for none."""
     return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
@@ -305,7 +313,7 @@ def programs(seen: Seen) -> list[str]:
 
 def of_python(seen: Seen) -> list[str]:
     """The packages of Python's own tools that it did not find beside it, also where it hid that in an answer."""
-    return list(dict.fromkeys(name for groups in OF_PYTHON.findall(_said(seen)) for name in groups if name))
+    return list(dict.fromkeys(name for groups in OF_PYTHON.findall(said(seen)) for name in groups if name))
 
 
 def may_start(seen: Seen) -> list[str]:
@@ -315,11 +323,11 @@ def may_start(seen: Seen) -> list[str]:
 
 def not_in_a_package(seen: Seen, apt: Iterable[str] = ()) -> str:
     """What it wants that its package does not bring, with the way out; empty if nothing was said of such things. `apt`: what it has of Debian."""
-    text = "\n".join([*apt, _said(seen)])
+    text = "\n".join([*apt, said(seen)])
     return next((way_out for says, way_out in NOT_IN_A_PACKAGE if says.search(text)), "")
 
 
-def _said(seen: Seen) -> str:
+def said(seen: Seen) -> str:
     return "\n".join([*seen.report["words"], seen.report["why_not"], *(call["complaint"] for call in seen.report["calls"])])
 
 
@@ -329,7 +337,7 @@ def wants_a_browser(seen: Seen) -> bool:
 
 def browser(seen: Seen) -> list[str]:
     """The Debian package of the browser that it does not find; or of the one that its code starts, where calls complain of that, or all fail."""
-    driver = re.search(A_DRIVER, _said(seen), re.IGNORECASE)
+    driver = re.search(A_DRIVER, said(seen), re.IGNORECASE)
     if wants_a_browser(seen):
         return ["chromium-driver" if driver else seen.report["drives"] or "chromium-headless-shell"]
     complaints = [call["complaint"] for call in seen.report["calls"]]

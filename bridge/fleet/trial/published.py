@@ -167,6 +167,13 @@ REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](http
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
 
+# A program of a desk that must run already, which is no service that one reaches by an address.
+_OF_A_DESK = r"(?!(?i:(?:\w+ )?(?:docker|podman|redis|postgres|my|mongo|ollama|server|database|engine|daemon|container|service|api|node|python|chrome|cluster)\w*))"
+RUNS_BESIDE_IT = re.compile(
+    rf"\b(?:communicat|talk|connect|interact)\w*\b[^.\n]{{0,30}}\b(?:a|the|your|already) (?:locally )?running {_OF_A_DESK}\w+"
+    rf"|\brunning (?:instance of )?{_OF_A_DESK}[A-Z]\w+(?: \w+)? (?:instance|application|app|editor|desktop)\b"
+    rf"|\b(?:[Ss]tart|[Ll]aunch|[Oo]pen) {_OF_A_DESK}[A-Z]\w+ first\b|\b{_OF_A_DESK}[A-Z]\w+ (?:must|has to|needs to) be (?:running|open)\b"
+)
 A_MARK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}")  # of Markdown
 PROSE = re.compile(
     r"(?![\w-]+: |(?:Special|Thanks|There|See|If|For|To|Note|Simply|Please|We|You)\b)(?!.*[|·•]|.*https?://\S+$)[A-Za-z](?:\S*\s+){5}"
@@ -428,6 +435,12 @@ def platform(readme: str) -> str:
             if found and not LINUX.search("\n".join(below)):
                 return found.strip(" \t-*+")
     return next((line.strip(" \t-*+>") for line in lines if ONLY_A_DESK.search(line)), "")
+
+
+def desk(readme: str) -> str:
+    """What its README says of a program with windows that must run beside it; empty if it says nothing of that."""
+    lines = [one[:WIDTH] for one in "\n".join(readme[:LONGEST].split("```")[::2]).splitlines()]
+    return next((line.strip(" \t-*+>") for line in lines if RUNS_BESIDE_IT.search(line)), "")
 
 
 def home(readme: str, package: str) -> str:

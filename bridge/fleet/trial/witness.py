@@ -89,6 +89,9 @@ SURELY_STARTS = re.compile(r"""\b\w*(?:[Ee]xec|[Ss]pawn)\w*\(\s*["'`]([a-z][\w.+
 DRIVER = re.compile(r"\bwebdriver\.Chrome\(|\.forBrowser\(")
 LAUNCHER = re.compile(r"\b(?:playwright|puppeteer|patchright|chrome-launcher)\b")
 LAUNCHES = re.compile(r"\.launch(?:PersistentContext|_persistent_context)?\(|\b(?:CHROME_PATH|CHROME_BIN|PUPPETEER_EXECUTABLE_PATH)\b")
+SOCKET = re.compile(
+    r"""\bipc://|["'/](?!docker|podman|mysql)[\w-]+\.sock["'`]|\b[A-Z]+(?:_[A-Z]+)*_SOCK(?:ET)?(?:_PATH)?\b(?<!DOCKER_SOCKET)"""
+)
 STARTS_NODE = re.compile(r"""["'](?:node|npx)["']""")
 A_PROGRAM = re.compile(r"(?<![\w/.@+-])[a-z][\w+-]*(?![\w/@+-]|\.\w)")  # in prose
 CLIENT = re.compile(
@@ -214,6 +217,7 @@ class Report(TypedDict):
     drives: str  # the Debian package of the browser that its code starts
     about: str  # what its README says first, in prose
     commands: list[str]  # with arguments, by which its README starts it
+    desk: str  # what its README says of a program that must run beside it, where its code looks for a socket of that
     listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
 
 
@@ -399,6 +403,7 @@ class Variables(NamedTuple):
     drives: str
     about: str
     commands: list[str]
+    desk: str
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -422,6 +427,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     behind: dict[str, str] = {}  # what is taken where a variable is not set
     bare: set[str] = set()  # what is read with nothing behind it
     drives: set[str] = set()
+    has_socket = False
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     if any(
@@ -446,6 +452,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
+        has_socket |= bool(SOCKET.search(code))
         if DRIVER.search(code):
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
@@ -508,6 +515,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         min(drives, default=""),
         published.about(HEADERS.sub("", readme)),
         published.commands(readme, [package, *programs]),
+        published.desk(readme) if has_socket else "",
     )
 
 
