@@ -164,7 +164,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     if elsewhere := _platform(closed):
         yield elsewhere
         return
-    if closed.report["listens"] and not draft.browses:
+    if closed.report["listens"]:
         yield (
             f"it also waits at {named(closed.report['listens'])}, where nobody outside of its container comes: if a program of your desk is to"
             " (a browser's extension, say), let it run beside that, behind `mcp-bridge serve`, and add it by --url"

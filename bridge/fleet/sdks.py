@@ -110,6 +110,6 @@ def _with(sdk: Sdk, draft: Draft, shown: Collection[str]) -> Draft:
         draft,
         env=env | {name: value for name, value in sdk.settings.items() if not env.get(name) or env[name] == f"${{{name}}}"},
         secrets=(*kept, *new),
-        optional=(*(name for name in draft.optional if name in kept), *optional),
+        optional=(*(name for name in draft.optional if name in kept and not (is_needed and name in sdk.keys)), *optional),
         as_files=(*draft.as_files, *files),
     )

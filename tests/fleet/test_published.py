@@ -889,6 +889,8 @@ def test_a_setting_that_is_no_key_does_not_make_an_account_optional():
     draft = Draft("it", secrets=(), env={"A_TAG_KEY": "${A_TAG_KEY}"})
 
     assert with_sdks(draft, ["AWS_PROFILE"]).optional == ("AWS_SESSION_TOKEN",)
+    named = replace(draft, secrets=("AWS_ACCESS_KEY_ID",), optional=("AWS_ACCESS_KEY_ID",))
+    assert with_sdks(named, ["AWS_PROFILE"]).optional == ("AWS_SESSION_TOKEN",)  # for whom that profile stands
     assert "AWS_ACCESS_KEY_ID" in with_sdks(replace(draft, secrets=("OTHER_KEY",)), ["AWS_PROFILE"]).optional
 
 
