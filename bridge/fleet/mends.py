@@ -393,6 +393,19 @@ def with_links(draft: Draft, seen: Seen) -> Draft:
     return replace(better, volumes=(*draft.volumes, volume(draft.name, DATA)), why=draft.why | {"volumes": why})
 
 
+def with_driver(draft: Draft, seen: Seen) -> Draft:
+    """With Debian's ODBC driver for the one database that it is for, in the variable that names a driver."""
+    names = dict.fromkeys([*draft.env, *draft.secrets, *seen.report["reads"]])
+    package, called = needs.odbc(seen, " ".join([str(draft.source), *names]), draft.apt)
+    if not package:
+        return draft
+    env = {name: f"${{{name}:-{called}}}" for name in names if name.endswith("DRIVER")}
+    kept = [tuple(name for name in known if name not in env) for known in (draft.secrets, draft.optional)]
+    about = f"its ODBC driver is Debian's {called}" + (f", which {' and '.join(env)} can name otherwise" if env else "")
+    why = draft.why | {"driver": f"{about}: SQL that only its maker's understands may fail"}
+    return replace(draft, apt=(*draft.apt, package), env=draft.env | env, secrets=kept[0], optional=kept[1], why=why)
+
+
 def with_home(draft: Draft, seen: Seen) -> Draft:
     """A home that is kept, where its README says that it keeps something there, and nothing else is kept."""
     is_given = bool(draft.as_files) and bool(PurePosixPath(seen.report["home"]).suffix)  # a file that operators bring is a secret already

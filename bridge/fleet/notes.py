@@ -50,7 +50,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if best.report["platform"] else _programs(draft, best)),
             *_desk(best),
             *_login(draft, best),
-            *filter(None, map(draft.why.get, ("own_machine", "program", "instead", "profile", "here"))),
+            *filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "here"))),
             _egress(draft),
         ]
     ]
@@ -134,7 +134,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
         yield f"it may be given {named(without)}, {does}: compose/.env has what you have of these"
-    yield from filter(None, map(draft.why.get, ("own_machine", "program", "instead", "profile", "options", "unread", "here")))
+    yield from filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "options", "unread", "here")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
         instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"

@@ -32,6 +32,7 @@ from bridge.fleet.mends import (
     with_a_name,
     with_beside,
     with_demanded,
+    with_driver,
     with_files,
     with_home,
     with_links,
@@ -90,7 +91,11 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
         try:
             with bench(project, check(draft), where, asked) as table:
                 draft, seen = _mended(table, draft, values, check)
-                in_vain = tried & {*needs.perhaps_of_debian(seen), *(BROWSERS if needs.wants_a_browser(seen) else ())}
+                driver, called = needs.odbc(seen, str(draft.apt))
+                in_vain = tried & {*needs.perhaps_of_debian(seen), *(BROWSERS if needs.wants_a_browser(seen) else ()), driver}
+                if driver in in_vain:
+                    env = {name: value for name, value in draft.env.items() if not value.endswith(f":-{called}}}")}
+                    draft = replace(draft, env=env, why={name: one for name, one in draft.why.items() if name != "driver"})
                 draft = replace(draft, apt=tuple(one for one in draft.apt if one not in in_vain))
                 if bare and bare.source != draft.source and (needs.of_python(seen) if "pypi" in draft.source else needs.programs(seen)):
                     draft = lock(replace(draft, source=bare.source))  # that did not bring it
@@ -194,6 +199,11 @@ def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft 
         tried.update(packages)
         tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
         return replace(draft, apt=(*draft.apt, *packages))
+    driven = with_driver(draft, seen)
+    if new := {*driven.apt} - {*draft.apt} - tried:
+        tried.update(new)
+        tell(f"{draft.name}: it wants an ODBC driver; trying with {', '.join(new)} from Debian")
+        return driven
     linked = with_links(draft, seen)
     if new := linked.links.keys() - draft.links.keys() - tried:
         tried.update(new)

@@ -3028,3 +3028,41 @@ def test_who_takes_a_profile_of_aws_and_no_keys_gets_a_file_of_them(profile, env
 )
 def test_only_of_an_end_that_is_about_a_key_it_is_said_that_it_was_for_want_of_that(words, says):
     assert notes._why_not(Draft("it", {"npm": "it@1"}, secrets=("A_KEY",)), seen(words=[words], started=0.0), ["A_KEY"]) == says
+
+
+NO_DRIVER = "('01000', \"[01000] [unixODBC][Driver Manager]Can't open lib '{}' : file not found\")"
+
+
+@pytest.mark.parametrize(
+    "package, reads, again, apt, env",
+    [
+        ("mssql-mcp", ["DB_DRIVER"], "Login timeout expired", ("tdsodbc",), {"DB_DRIVER": "${DB_DRIVER:-FreeTDS}"}),
+        ("it-mcp", ["SQLSERVER_HOST"], "Login timeout expired", ("tdsodbc",), {}),
+        ("it-postgres", ["ODBC_DRIVER"], "no such host", ("odbc-postgresql",), {"ODBC_DRIVER": "${ODBC_DRIVER:-PostgreSQL Unicode}"}),
+        ("mssql-mcp", ["DB_DRIVER"], NO_DRIVER, (), {}),
+        ("mssql-mysql-mcp", ["DB_DRIVER"], "", (), {}),  # which of these nobody knows
+    ],
+)
+def test_an_odbc_driver_of_debians_is_tried_for_the_one_database_that_it_is_for(monkeypatch, package, reads, again, apt, env):
+    without = seen(made("query", NO_DRIVER), reads=reads)
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(*[seen(made("query", again), reads=reads) if stanza.apt else without] * 9)
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    draft = Draft("it", {"pypi": f"{package}==1.0"}, command=("it",))
+    proof = prove.proved(None, draft, {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert (proof.draft.apt, proof.draft.env) == (apt, env)
+    assert any("its ODBC driver is Debian's" in one for one in proof.notes) == bool(apt)
+    assert any("it wants an ODBC driver, and its image has none" in one for one in proof.notes) == (not apt)
+
+
+def test_the_library_alone_is_no_driver():
+    it = Draft("it", {"pypi": "mssql-mcp==1.0"}, command=("it",), env={"MSSQL_DRIVER": "${MSSQL_DRIVER}"}, apt=("libodbc2",))
+
+    assert mends.with_driver(it, seen(made("look"))).apt == ("libodbc2", "tdsodbc")
+    assert mends.with_driver(it, seen(made("look"))).env == {"MSSQL_DRIVER": "${MSSQL_DRIVER:-FreeTDS}"}
+    assert mends.with_driver(replace(it, apt=("libodbc2", "tdsodbc")), seen(made("look"))).apt == ("libodbc2", "tdsodbc")

@@ -161,7 +161,7 @@ NOT_IN_A_PACKAGE = (
     ),
     (
         re.compile(
-            r"Can't open lib '|no default driver specified|^libodbc2$|\bODBC (?:\w+ )?driver\b.{0,60}(?:not found|not installed)",
+            r"Can't open lib '|no default driver specified|^libodbc2$(?![\s\S]*^(?:tdsodbc|odbc-\w+)$)|\bODBC (?:\w+ )?driver\b.{0,60}(?:not found|not installed)",
             re.IGNORECASE | re.MULTILINE,
         ),
         "it wants an ODBC driver, and its image has none: Debian's are `apt: [tdsodbc]` (FreeTDS, for SQL Server), odbc-postgresql and odbc-mariadb; a setting of its own names it",
@@ -173,6 +173,12 @@ NOT_IN_A_PACKAGE = (
         ),
         "it wants an answer in a terminal, which no container has: has it a variable, an option or a file for that?",
     ),
+)
+# The ODBC drivers of Debian, by the databases, with what unixODBC calls them there.
+ODBC = (
+    (re.compile(r"mssql|sql_?server|azure_?sql|tdsodbc", re.IGNORECASE), "tdsodbc", "FreeTDS"),
+    (re.compile(r"postgres", re.IGNORECASE), "odbc-postgresql", "PostgreSQL Unicode"),
+    (re.compile(r"maria_?db|mysql", re.IGNORECASE), "odbc-mariadb", "MariaDB Unicode"),
 )
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
@@ -325,6 +331,13 @@ def not_in_a_package(seen: Seen, apt: Iterable[str] = ()) -> str:
     """What it wants that its package does not bring, with the way out; empty if nothing was said of such things. `apt`: what it has of Debian."""
     text = "\n".join([*apt, said(seen)])
     return next((way_out for says, way_out in NOT_IN_A_PACKAGE if says.search(text)), "")
+
+
+def odbc(seen: Seen, about: str, apt: Iterable[str] = ()) -> tuple[str, str]:
+    """The Debian package of the ODBC driver that it wants, and what that is called; empty if it wants none, or `about` it nobody knows for which
+    one database."""
+    kinds = [one[1:] for one in ODBC if one[0].search(about)] if "ODBC driver" in not_in_a_package(seen, apt) else []
+    return kinds[0] if len(kinds) == 1 else ("", "")
 
 
 def said(seen: Seen) -> str:
