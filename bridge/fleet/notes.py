@@ -127,7 +127,7 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
         yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and needs.paths(draft.tools or ()) else ""
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}{yours}"
     is_elsewhere = not draft.volumes or draft.env.get("HOME") == DATA != draft.cwd  # what is kept there is not what they are about
-    if is_elsewhere and (path := needs.paths(draft.tools or (), surely=True)):
+    if is_elsewhere and (path := needs.paths(draft.tools or (), surely=bool(draft.egress))):
         place = "/files" if draft.volumes else DATA
         yield f"its tools take paths ({path}) of where it runs, which has none of yours: `/a/folder/of/yours:{place}` in its `volumes` gives it yours as {place}"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))

@@ -489,7 +489,9 @@ def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen
     if findings.is_cut_off(opened) and host and not needs.not_in_a_package(best):
         return f"{host} cannot be reached from here"
     failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
-    return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or "it was not called"
+    return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or (
+        "what answered may change something, or was asked with a guess" if best.report["calls"] else "it was not called"
+    )
 
 
 def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:

@@ -12,6 +12,7 @@ from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
 from bridge.fleet.key_files import A_KEYS_FILE
 from bridge.fleet.mends import (
     BESIDE_A_KEY,
+    DATA,
     LISTENS,
     MOST_KEYS,
     NOT_FOR_IT,
@@ -49,6 +50,8 @@ HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]"
 MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_|(^|_)PROXY(_(UR[IL]|HOST|PORT|SERVER|ADDRESS|USER|USERNAME|PASS|PASSWORD|AUTH))?$")
 ON_A_DESK = re.compile(r"/Applications/|Program Files|\.(?:exe|dylib|dll|so|app)$|/bin/", re.IGNORECASE)
 A_PLACE = re.compile(r"^~?/\w|^[A-Z]:\\|\bpath[-_ ]to\b|^<[^<>]*\b(path|folder|directory)\b[^<>]*>$", re.IGNORECASE)
+ITS_FILE = re.compile(r"[\w-]+\.[a-z]\w{1,5}$", re.ASCII)
+FOLDERS = re.compile(r"DIR|FOLDER|VAULT|ROOT")
 A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
 ONE_OF_A_KIND = re.compile(r"_(PRO|DEMO|FREE|TEST|SANDBOX|LIVE|PROD|PRODUCTION|DEV|DEVELOPMENT|STAGING)(?=_)")
 ONLY_OPERATORS_KNOW = re.compile(
@@ -279,7 +282,11 @@ def _value(one: Variable, name: str) -> str:
     if OF_AN_API.search(one["name"]) or _is_program(one):
         return reference
     if "://" not in value and (SURELY_A_PLACE.search(one["name"]) or A_PLACE.search(value)):
-        return own_place(one["name"], name)
+        place = own_place(one["name"], name)
+        if one["default"] and not re.search(r"[/~.\\]", one["default"]):  # auto-generated, in memory
+            return ""
+        file = ITS_FILE.search(value) if place == DATA and not FOLDERS.search(one["name"]) else None
+        return f"{DATA}/{file[0]}" if file else place
     if A_PERSONS.search(one["name"]):
         return reference
     if _is_for_operators(value):

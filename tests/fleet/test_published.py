@@ -432,6 +432,21 @@ def test_a_key_that_is_shown_empty_and_only_recommended_is_optional():
     assert (draft.secrets, draft.optional) == (("SITE_B_KEY", "SITE_A_KEY", "SITE_C_KEY"), ("SITE_A_KEY", "SITE_C_KEY"))
 
 
+@pytest.mark.parametrize(
+    "name, value, default, env",
+    [
+        ("A_STORE_PATH", "/path/to/notes.json", "", {"A_STORE_PATH": "/data/notes.json"}),
+        ("A_STORE_PATH", "/path/to/notes", "", {"A_STORE_PATH": "/data"}),
+        ("A_STORE_DIR", "/path/to/v1.old", "", {"A_STORE_DIR": "/data"}),
+        ("A_BOOK_PATH", "demo.ipynb", "auto-generated", {}),
+    ],
+)
+def test_a_place_is_a_file_where_a_file_is_shown_and_none_where_nothing_is_to_be_set(name, value, default, env):
+    table = f"| Variable | Default |\n|---|---|\n| `{name}` | {default} |" if default else ""
+
+    assert drafted(shown({name: value}), table).env == env
+
+
 def test_a_proxy_is_offered_and_never_demanded():
     it = drafted(shown({"A_KEY": "<key>", "A_PROXY_URL": "http://127.0.0.1:7890"}))
 

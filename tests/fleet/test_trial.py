@@ -217,6 +217,14 @@ def test_an_example_needs_no_quotes_and_an_address_no_word_before_it(name, part,
     assert arguments[name] == value or not said
 
 
+def test_what_adds_two_numbers_changes_nothing():
+    def call(name, *arguments):
+        return planned([tool(name, arguments, {one: {"type": "number"} for one in arguments})])[0]
+
+    assert (call("add_numbers", "a", "b").harms, call("add", "num1", "num2").reads) == (False, True)
+    assert call("delete_item", "id").harms and call("add_points", "player_id", "value").harms
+
+
 def test_of_calls_that_need_nothing_one_for_all_that_there_is_comes_last():
     assert [call.tool for call in planned([tool("get_everything"), tool("get_all"), tool("get_market")])] == [
         "get_market",
@@ -1923,6 +1931,22 @@ def test_whom_the_operator_names_is_the_reason_and_in_no_list():
 
     assert findings.egress(told, True).why == "it asks what LAB_HOST says: false if that is inside the fleet"
     assert findings.names([told]) == []
+
+
+def test_who_asks_nobody_takes_paths_of_where_it_runs():
+    draft = Draft("it", tools=(tool("index", properties={"repo_path": {}}),), egress=False, env={"HOME": "/data"}, volumes=("it:/data",))
+
+    def told(one):
+        return [
+            line for line in notes.of_a_started_one(replace(one, why={"egress": "", "smoke": ""}), "it", seen(), []) if "of yours" in line
+        ]
+
+    assert told(draft) and not told(replace(draft, egress=True))
+
+
+def test_what_answered_and_is_no_proof_is_not_said_to_be_uncalled():
+    assert "it was not called" not in prove._why_unproved([], "", None, seen(made("add_note")))
+    assert prove._why_unproved([], "", None, seen(tools=[tool("add_note")])) == "it was not called"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ NO_KEY = re.compile(
     r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|(need|have) to (register|sign in|sign up|log in)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
     re.IGNORECASE,
 )
+OPERAND = re.compile(
+    r"[a-dnxyz]\d?|(?:first|second)?_?(?:num|number|operand|value|int)_?[\dab]?|addend|augend|base|exponent", re.IGNORECASE
+)
 A_PID = re.compile(r"(^|_)(pid|process_?id)$", re.IGNORECASE)
 NOBODYS_PID = 99_999_999  # 1 would be the trial itself: there are servers that end processes
 NUMBERS = (
@@ -82,10 +85,11 @@ def _call(tool: dict[str, Any]) -> tuple[tuple[bool | int, ...], Call] | None:
     if not isinstance(name, str):
         return None
     words = with_underscores(name)
-    certain = hints.get("readOnlyHint") is True
+    arguments, said = sample(tool.get("inputSchema"), str(tool.get("description") or ""))
+    adds_up = bool(arguments) and all(map(OPERAND.fullmatch, arguments)) and all(isinstance(one, int | float) for one in arguments.values())
+    certain = hints.get("readOnlyHint") is True or (adds_up and hints.get("destructiveHint") is not True)
     harms = not certain and (hints.get("destructiveHint") is True or bool(CHANGES.search(words)))
     reads = certain or (not harms and bool(READS.search(words)) and hints.get("readOnlyHint") is None)
-    arguments, said = sample(tool.get("inputSchema"), str(tool.get("description") or ""))
     shy = bool(TELLS_TOO_MUCH.search(words))
     heavy = bool(ALL.search(words.lower()))
     return (harms, shy, not said, not certain, not reads, heavy, len(arguments)), Call(name, arguments, reads and not shy, said, harms)
