@@ -91,39 +91,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     ]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys} or {_first_word(one) for one in every if one["first"] and one["needed"]}
-    beside = [
-        one
-        for one in every
-        if one not in keys
-        and _first_word(one) in firsts
-        and (
-            BESIDE_A_KEY.search(f"_{one['name']}")
-            or (one["name"].endswith("_PORT") and one["name"].removesuffix("PORT") + "HOST" in all_names)
-            or (one["first"] and one["said"] and not (one["value"] or SWITCH.search(one["name"])))  # shown empty, with what it is for
-            or (one["chosen"] and not TRANSPORT.search(one["name"]))
-        )
-    ]
-    # Who shows first what only an operator can know would have him look at that, too.
-    beside += [
-        one
-        for one in every
-        if one not in (*keys, *beside)
-        and one["first"]
-        and one["value"]
-        and _is_for_operators(one["value"])
-        and not SWITCH.search(one["name"])
-    ]
-    # What it says that one may set, and has no value for itself.
-    offered = [one for one in every if one not in (*keys, *beside) and _may_be_set(one, seen, firsts)]
-    of_told = tuple(f"{one['name'].rpartition('_')[0]}_" for one in keys if not one["shown"])
-    beside = [
-        one
-        for one in beside
-        if one["shown"]
-        or one["name"].startswith(of_told)
-        or (one["said"] and _is_for_operators(one["default"]) and "_MCP_" not in one["name"])
-    ]
-    beside += offered[:MOST_KEYS]
+    offered = [one for one in every if one not in keys and _may_be_set(one, seen, firsts, all_names)]
     # Who shows keys of many services at once shows what there is.
     is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
     needed = {
@@ -143,7 +111,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and (value := _value(one, draft.name))
     }
     optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
-    optional += [one["name"] for one in beside if one["name"] not in plain]  # a site, an address: whoever is elsewhere sets another
+    optional += [one["name"] for one in offered if one["name"] not in plain]
     optional += [one["name"] for one in every if one["name"] in needed and one["name"] not in optional and _is_nothing_real(one)]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
     maybe = [*keys, *(one for one in offered if TRUSTS.search(one["name"]) or A_FILE.search(one["name"]))]
@@ -223,14 +191,23 @@ def _is_of_others(name: str) -> bool:
     return bool(OWN_DOOR.search(name) or LISTENS.search(re.sub("(^|_)MCP_", r"\1", name)) or NOT_FOR_IT.search(name))
 
 
-def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str]) -> bool:
-    """What its publisher explains, its code reads, and only an operator could say."""
-    if one["needed"] or one["name"] not in seen.report["reads"]:
+def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: Collection[str]) -> bool:
+    """What its publisher shows or explains and its code reads, that only an operator could say: who is elsewhere has another site or address."""
+    name, is_of_it = one["name"], _first_word(one) in firsts
+    is_beside = is_of_it and bool(BESIDE_A_KEY.search(f"_{name}"))
+    if not (one["shown"] or is_beside or name in seen.report["reads"]):
         return False
-    if TRUSTS.search(one["name"]):
-        return _first_word(one) in firsts
-    is_of_use = not one["default"] or OF_ITS_TOOLS.search(one["name"])
-    return bool(is_of_use) and not (SWITCH.search(one["name"]) or OF_THE_PROCESS.search(one["name"]))
+    if TRUSTS.search(name):
+        return is_of_it and not one["needed"]
+    if name.endswith("_PORT") and name.removesuffix("PORT") + "HOST" in all_names:
+        return is_of_it
+    if one["chosen"]:
+        return is_of_it and not TRANSPORT.search(name)
+    if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
+        return False
+    if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):
+        return True
+    return bool(not one["default"] or OF_ITS_TOOLS.search(name)) and not OF_THE_PROCESS.search(name)
 
 
 def _has_a_default(one: Variable) -> bool:
