@@ -407,11 +407,11 @@ def with_driver(draft: Draft, seen: Seen) -> Draft:
 
 
 def with_home(draft: Draft, seen: Seen) -> Draft:
-    """A home that is kept, where its README says that it keeps something there, and nothing else is kept."""
+    """A home that is kept, where its README or its code says that it keeps something there, and nothing else is kept."""
     is_given = bool(draft.as_files) and bool(PurePosixPath(seen.report["home"]).suffix)  # a file that operators bring is a secret already
     if not seen.report["home"] or draft.volumes or "HOME" in draft.env or is_given:
         return draft
-    why = f"its README keeps ~/{seen.report['home']}: kept, not lost at the next start"
+    why = f"by its README or its code it keeps ~/{seen.report['home']}: kept, not lost at the next start"
     return replace(draft, volumes=(volume(draft.name, DATA),), env=draft.env | {"HOME": DATA}, why=draft.why | {"volumes": why})
 
 

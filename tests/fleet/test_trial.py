@@ -1001,6 +1001,26 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
     assert (found.reads, sorted(found.speaks_to), found.starts) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
 
 
+@pytest.mark.parametrize(
+    "file, code, home",
+    [
+        ("a.js", "const d = join(homedir(), '.config', 'site-it'); writeFileSync(join(d, 'config.json'), x)", ".config/site-it"),
+        ("a.js", "const d = process.env.HOME || process.env.USERPROFILE || '', f = path.join(os.homedir(), '.site-it/state.json'); writeFile(f)", ".site-it"),
+        ("a.js", "new Database(`${os.homedir()}/.site-it/db/it.sqlite`)", ".site-it/db"),
+        ("a.py", "p = Path.home() / '.site-it' / 'boards.json'\np.write_text(x)", ".site-it"),
+        ("a.py", "p = os.path.expanduser('~/.site-it')\nopen(p, 'w')", ".site-it"),
+        ("a.js", "join(homedir(), '.site-it', 'cache'); writeFile(f)", ""),
+        ("a.js", "join(homedir(), '.aws', 'credentials'); writeFile(f)", ""),
+        ("a.js", "readFile(join(homedir(), '.site-it'))", ""),
+    ],
+)  # fmt: skip
+def test_what_its_code_writes_in_its_home_is_kept_whatever_its_readme_says(tmp_path, monkeypatch, file, code, home):
+    (tmp_path / file).write_text(code)
+    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / file])
+
+    assert witness.variables("site-it").home == home
+
+
 def test_what_is_started_with_a_list_of_arguments_is_a_program_whatever_its_readme_names(tmp_path, monkeypatch):
     (tmp_path / "it.js").write_text("await executeCommand('git', ['clone', url]); spawn('rg', words); z.enum('jq', ['a'])")
     monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js"])

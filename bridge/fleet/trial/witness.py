@@ -79,6 +79,11 @@ BEHIND_IT = tuple(
 NO_VALUE = re.compile(r"(?:None|null|undefined|void|true|false|True|False|process|os|sys|args|argv|options|config|throw)\b")
 A_CHOICE = re.compile(r"[A-Za-z][\w-]*")  # everybody chooses "mysql", though nobody's choice is "sqlite"
 ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
+# A home, what is put behind it, and that files are written.
+AT_HOME = re.compile(r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)(?=([^\n;]{1,80}))")
+WRITES = re.compile(
+    r"\bwriteFile|\bappendFile|createWriteStream|\.write_text\(|open\([^)\n]*[\"'][wa]b?[\"']|sqlite|json\.dump\(|new Database\("
+)
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -420,6 +425,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     renamed: set[str] = set()
     started: set[str] = set()
     certain: set[str] = set()
+    kept: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
     alternatives: set[tuple[str, str]] = set()
@@ -453,6 +459,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
         has_socket |= bool(SOCKET.search(code))
+        kept.update(at_home(code) if WRITES.search(code) else ())
         if DRIVER.search(code):
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
@@ -507,7 +514,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         published.browser(readme),
         published.platform(readme),
         published.elsewhere(readme),
-        published.home(readme, package),
+        published.home("\n".join([readme, *(f"It stores ~/{path}" for path in sorted(kept))]), package),
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme))) | certain),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
@@ -550,6 +557,15 @@ def behind_them(code: str) -> tuple[dict[str, str], str]:
     for pattern in (*BEHIND_IT, *BEHIND_IT[:1] * 3):  # one behind the other: A || B || "x"
         code = pattern.sub(taken, code)
     return found, code
+
+
+def at_home(code: str) -> set[str]:
+    """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"."""
+    found = set()
+    for following in AT_HOME.findall(code):
+        path = "/".join(re.findall(r"""["'`}](?:~?/)?([\w.-][\w./-]*)(?=["'`])""", following))
+        found.add(re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path))
+    return found - {""}
 
 
 def _is_spoken_of(option: str, name: str) -> bool:
