@@ -173,7 +173,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     yield from _programs(draft, closed)
     if "pypi" in draft.source and (tool := next((one["name"] for one in closed.report["tools"] if INSTALLS.search(one["name"])), "")):
         yield f"its tool {tool} can install nothing, as its environment is read-only: what it should have stands beside it in `pypi`"
-    if not draft.smoke:
+    if not draft.smoke or "answer" in draft.why or needs.login(closed):
         yield from _login(draft, closed)
     if draft.smoke and not draft.keys and (account := needs.wants_login(closed)):
         yield f"some of its calls want an account or a key: {account}"
@@ -205,7 +205,8 @@ def _desk(seen: Seen) -> Iterator[str]:
 
 
 def _login(draft: Draft, seen: Seen) -> Iterator[str]:
-    command = seen.report["login"]
+    said = needs.login(seen)
+    command = said or seen.report["login"]
     required = set(draft.secrets) - set(draft.optional)  # which is what a setup would ask for
     keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name)), 2)
     instead = f"; or give it a key ({keys})" if keys else ""
@@ -217,7 +218,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
             if kept
             else ", and bring what that writes by a volume"
         )
-        yield f"its README logs in by hand, once: run `{command}` where you have a browser{brings}{instead}"
+        yield f"{'it wants a login' if said else 'its README logs in'} by hand, once: run `{command}` where you have a browser{brings}{instead}"
     elif not command and seen.report["browser"] and not draft.browses and all(map(OF_A_CLIENT.search, required)):
         kept = f"~/{seen.report['home']}" if seen.report["home"] else "what that leaves"
         yield f"its README has a browser opened to log in, and a container has none: log in elsewhere, and bring {kept} by a volume{instead}"

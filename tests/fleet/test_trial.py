@@ -2170,6 +2170,25 @@ def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
     assert any("/your/home/.it-mcp:/tmp/.it-mcp" in line for line in without)
 
 
+@pytest.mark.parametrize(
+    "complaint, command",
+    [
+        ("It isn't signed in on this device yet. Run `site login` to sign in.", "site login"),
+        ("Not configured. Run: site-mcp setup", "site-mcp setup"),
+        ("To get started with GitHub CLI, please run:  gh auth login", "gh auth login"),
+        ("No token: run 'npx -y @me/site-mcp auth' first", "npx -y @me/site-mcp auth"),
+        ("Please run the setup again", ""),
+        ("Not built. Run `npm run setup`", ""),
+    ],
+)
+def test_a_login_that_a_failed_call_asks_for_is_told(complaint, command):
+    it = seen(made("look", complaint), login="other login")
+    told = [*notes._login(Draft("it"), it)]
+
+    assert needs.login(it) == command
+    assert told[0].startswith(f"it wants a login by hand, once: run `{command}`" if command else "its README logs in by hand")
+
+
 def test_a_folder_that_a_login_leaves_is_brought_and_not_all_that_is_beside_it():
     it = seen(words=["Error: no session"], started=0.0, login="it-mcp login", home=".local/state/it-mcp")
 

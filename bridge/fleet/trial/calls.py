@@ -108,15 +108,11 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
         part = (root.get("properties") or {}).get(name)
         arguments[name], is_said = _value(str(name), part, root)
         guess = arguments[name]
-        is_text = isinstance(guess, str) and guess != A_FOLDER  # whose file is not here
-        if not is_said and (is_text or _is_texts(guess)) and (example := _example(str(name), part, about)):
+        is_text, is_texts = isinstance(guess, str), isinstance(guess, list) and bool(guess) and isinstance(guess[0], str)
+        if not is_said and guess != A_FOLDER and (is_text or is_texts) and (example := _example(str(name), part, about)):
             arguments[name], is_said = example if is_text else [example], True
         said = said and is_said
     return arguments, said
-
-
-def _is_texts(guess: Any) -> bool:
-    return isinstance(guess, list) and all(isinstance(one, str) for one in guess) and bool(guess)
 
 
 def names_in(arguments: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from bridge.fleet.sdks import SDKS
 from bridge.fleet.trial import usage
 from bridge.fleet.trial.calls import NO_KEY, NO_NETWORK, line_of, parts, with_underscores
 from bridge.fleet.trial.container import Seen
+from bridge.fleet.trial.published import BY_HAND
 from bridge.fleet.trial.witness import AN_ERROR, LISTENING, NAMED
 
 WANTS = re.compile(
@@ -71,6 +72,12 @@ OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TEN
 A_LOGIN = re.compile(
     r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
 )  # at somebody's
+# In quotes, or behind a colon: Run `it login`. Please run: gh auth login
+RUN_TO_LOG_IN = re.compile(
+    rf"\b(?:run|execute|use)(?::\s+|:?\s+[`'\"])(?!npm |pnpm |yarn |make |pip |git |docker )"
+    rf"((?:npx (?:-y )?|uvx )?[a-z@][\w@/.-]*(?: [a-z][\w-]*)? (?:{BY_HAND.pattern}))(?![\w-])",
+    re.IGNORECASE,
+)
 BROKEN = re.compile(
     r"\b(Import|ModuleNotFound|Attribute|Syntax)Error\b|Cannot find (module|package)|ERR_MODULE_NOT_FOUND|does not provide an export"
 )
@@ -436,6 +443,12 @@ def wants_login(seen: Seen) -> str:
     """The same where it speaks of a login at somebody's, and not of a setting."""
     account = wants_account(seen)
     return account if A_LOGIN.search(account) else ""
+
+
+def login(seen: Seen) -> str:
+    """The command by which a person logs in, as its failed calls and its last words say it; empty if they say none."""
+    texts = [*(call["complaint"] for call in seen.report["calls"]), *seen.report["words"]]
+    return next((found[1] for text in texts if (found := RUN_TO_LOG_IN.search(text))), "")
 
 
 def last_words(seen: Seen) -> str:
