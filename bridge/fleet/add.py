@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from bridge.clients import document as documents
 from bridge.clients import formats
-from bridge.fleet import desktop, lock, secret_values
+from bridge.fleet import desktop, lock, origins, secret_values
 from bridge.fleet.alone import alone
 from bridge.fleet.draft import Draft, stanza_name
 from bridge.fleet.elsewhere import Entry, taken_out
@@ -181,7 +181,7 @@ class Adding:
             where = "in a container" if contained.is_there() else "on this machine, as you"
             raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
         except Failed as error:
-            raise UsageError(f"{draft.name}: {error.reason}") from None
+            raise UsageError("; ".join([f"{draft.name}: {error.reason}", *(one for one in notes if origins.DEPRECATED in one)])) from None
         except EngineError as error:
             raise UsageError(str(error)) from None
         except OSError as error:

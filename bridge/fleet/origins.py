@@ -28,6 +28,18 @@ PULL_PATIENCE = 300
 # In one line, and no option: it becomes a line of a file of requirements, in which uv reads those and fills in variables of this machine.
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]*\])?[A-Za-z0-9.,<>=!~*+ ()_-]*")
 RUN_AS_ONE = re.compile(r"""^if __name__ == ["']__main__["']""", re.MULTILINE)
+# What a publisher says of a package that is not to be used any more, and of the one that is; that is a package's name, and no other word.
+ITS_END = re.compile(
+    r"^\W*(?:deprecated|renamed to|moved to|replaced by|superseded by)\b|\b(?:is|been|now) (?:deprecated|superseded|replaced by|renamed|unmaintained)\b"
+    r"|\bno longer (?:maintained|supported)\b|\bpackage (?:has )?(?:was |been )?(?:moved|renamed)\b",
+    re.IGNORECASE,
+)
+SUCCESSOR = re.compile(
+    r"\b(?:renamed to|moved to|migrated to|(?:replaced|superseded) by|in favou?r of|use|using|install|migrate to|switch to|see)[: ]+(?:the )?(?:npm i(?:nstall)? |pip install |uvx |npx (?:-y )?)?"
+    r"[`'\"]?(?!https?:)(@[a-z0-9][\w.-]*/[a-z0-9][\w.-]*\w|[a-z0-9]+(?:[-_][a-z0-9]+)+|(?<=[`'\"])[a-z0-9][\w.-]*\w)",
+    re.IGNORECASE,
+)
+DEPRECATED = "its publisher calls it deprecated"
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
 
 
@@ -66,6 +78,17 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
     return found[0]
 
 
+def deprecation(kind: str, package: str, said: str, surely: bool = False) -> list[str]:
+    """A line of what its publisher says of its end, with the command that adds what he names in its place. `surely`: that is all he says there."""
+    if not (surely or ITS_END.search(said)):
+        return []
+    own = re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", package).lower()
+    names = (found[1] for found in SUCCESSOR.finditer(said))
+    new = next((name for name in names if name.lower() != own), "")
+    way = f": `mcp-bridge add --{kind} {new}` adds what that names" if new else ""
+    return [f"{DEPRECATED} ({printable(' '.join(said.split())[:150])}){way}"]
+
+
 def look_at_pypi(package: str, build: bool = False) -> About:
     """Unpack it alone, as an image would have it, and see which programs it brings: entry points, scripts and executables
     alike. A wheel's code does not run; what is built is built in a container, where there is Docker. Raises UsageError."""
@@ -87,7 +110,9 @@ def look_at_pypi(package: str, build: bool = False) -> About:
         raise UsageError(f"{package}: it cannot be had for Python {PYTHON}: {error.reason}") from None
     about = HeaderParser().parsestr(metadata)
     brings = tuple(one for one in about.get_all("Requires-Dist") or () if "extra ==" not in one) if is_empty else ()
-    return About(package, sorted(programs), about.get("Summary") or "", command=command, is_empty=is_empty, brings=brings)
+    summary = about.get("Summary") or ""
+    told = deprecation("pypi", package, summary)
+    return About(package, sorted(programs), summary, command=command, notes=told, is_empty=is_empty, brings=brings)
 
 
 def unpack(package: str, folder: Path, python: str = PYTHON, build: bool = False) -> None:
@@ -122,13 +147,15 @@ def look_at_npm(package: str) -> About:
     if package.startswith("-"):
         raise UsageError(f"{package[:200]!r}: not a name of npm")
     try:
-        said = npm("view", package, "name", "version", "bin", "description", "--json")
+        said = npm("view", package, "name", "version", "bin", "description", "deprecated", "--json")
         about = json.loads(said)
         about = about[-1] if isinstance(about, list) else about  # a range has several
         programs = about.get("bin") or {}  # a path alone is a program that is called like the package
         programs = [about["name"]] if isinstance(programs, str) else list(programs)
         programs = [one.rpartition("/")[2] for one in programs]  # as npm links them
-        return About(f"{about['name']}@{about['version']}", programs, about.get("description", ""))
+        description = about.get("description", "")
+        told = deprecation("npm", about["name"], str(about.get("deprecated") or description), bool(about.get("deprecated")))
+        return About(f"{about['name']}@{about['version']}", programs, description, notes=told)
     except Failed as error:
         if why := unreached(error.printed):
             raise UsageError(f"{package}: npm cannot reach what it asks for ({why}): is this machine online?") from None

@@ -53,6 +53,7 @@ class Pypi:
             packages[0] = origins.newest_of_pypi(about.brings[0].partition(";")[0].strip(), draft.build)
             notes.append(f"{name} is empty, and only brings {packages[0]}: that was taken")
             about = origins.look_at_pypi(packages[0], draft.build)
+        notes += about.notes
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
         return _with_program(draft, packages[0].partition("==")[0], about, notes)
 
@@ -63,6 +64,7 @@ class Npm:
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
         about = origins.look_at_npm(draft.source["npm"])
+        notes += about.notes
         return _with_program(replace(draft, source={"npm": about.package}), about.package.rpartition("@")[0], about, notes)
 
 

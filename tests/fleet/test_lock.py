@@ -187,6 +187,30 @@ def test_the_programs_of_a_package_are_all_that_it_brings_into_bin(monkeypatch):
     assert origins.look_at_npm("@some/server").programs == ["server", "other"]  # npm links a name by its last part
 
 
+@pytest.mark.parametrize("field", ["deprecated", "description"])
+@pytest.mark.parametrize(
+    "said, new",
+    [
+        ("DEPRECATED: renamed to @they/site-mcp. Install @they/site-mcp instead.", "@they/site-mcp"),
+        ("This package is deprecated. Use `sitemcp` instead", "sitemcp"),
+        ("Package no longer supported. Contact Support at https://www.npmjs.com/support for more info.", ""),
+        ("Deprecated in favor of site-mcp-server", "site-mcp-server"),
+        ("Moved to npm install @they/site@2", "@they/site"),
+        ("This package has been renamed to `sitemcp`", "sitemcp"),
+        ("deprecated, use the remote server instead", ""),
+        ("Deprecated: see https://they.io/a-b", ""),
+        ("Use this server instead of typing", None),
+        ("Lists deprecated-calls", None),
+        ("Finds what was moved to trash", None),
+    ],
+)
+def test_a_deprecated_package_is_told_with_what_its_publisher_names_in_its_place(monkeypatch, said, new, field):
+    monkeypatch.setattr(origins, "npm", lambda *_: json.dumps({"name": "@me/it", "version": "1.0.0", "bin": "./x.js", field: said}))
+    told = f"its publisher calls it deprecated ({said})" + (f": `mcp-bridge add --npm {new}` adds what that names" if new else "")
+
+    assert origins.look_at_npm("@me/it").notes == [told] * (new is not None or field == "deprecated")
+
+
 def test_an_executable_in_a_wheel_is_a_program():
     assert origins.look_at_pypi("uv==0.9.0").programs == ["uv", "uvx"]  # both are in its data/scripts, and Rust
 

@@ -969,3 +969,21 @@ def test_code_that_it_only_hands_on_tells_nothing_of_its_own_variables(tmp_path,
     monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / name for name in files])
 
     assert witness.variables("it", tmp_path).reads == reads
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("You can specify `A_PREFIX`, `A_LIST`, or both. If both are empty, all pass.", False),
+        ("If `A_PREFIX` is set, names are filtered.", False),
+        ("If both `A_PREFIX` and `A_LIST` are set, both are looked at.", False),
+        ("If A_PREFIX is not set, the server exits.", True),
+        ("You can set A_PREFIX in the configuration; it must be there.", True),
+        ("Set A_PREFIX to your prefix.", True),
+        ("You can set up the server. A_PREFIX is your prefix.", True),
+    ],
+)
+def test_a_setting_that_prose_says_one_may_set_is_optional(text, says):
+    found = needed(f"{shown({'A_KEY': 'x', 'A_PREFIX': 'your-prefix'})}\n\n{text} `A_KEY` too.")
+
+    assert (found["A_PREFIX"], found["A_KEY"]) == (says, True)

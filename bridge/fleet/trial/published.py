@@ -55,6 +55,13 @@ ALL_OPTIONAL = re.compile(
     r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are \**optional\b(?!\** unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b",
     re.IGNORECASE,
 )
+# In prose, of settings that one may leave alone; of keys that says less.
+MAY_BE_SET = re.compile(
+    r"\byou (?:can|may) (?:also |optionally )?(?:specify|set|provide)\b|\bif (?:both|neither|all|it|they|none)\b[^.]{0,20}\b(?:empty|unset|not set|omitted)\b"
+    r"|\bif (?:both |either |only )?`?[A-Z][A-Z0-9]*_[A-Z0-9_]+`?(?: (?:and|or) `?[A-Z0-9_]+`?)? (?:is|are) (?:set|empty|specified|provided|given|unset|not \w+)\b",
+    re.IGNORECASE,
+)
+OR_IT_FAILS = re.compile(r"\b(?:fail|error|exit|refus|must|requir|mandatory|won't|will not|can ?not|can't|does(?:n't| not))", re.IGNORECASE)
 DEFAULT = re.compile(
     r"默认|預設|デフォルト|기본|\bdefaults? (?:to|is|value)\b|\bdefaults?[`*]*\s?[:=(`]|\(default\b|\bdefault\)|\bby default\b|\bif (?:not|un)set\b|\boverrides?\b",
     re.IGNORECASE,
@@ -684,6 +691,11 @@ def _by_words(said: _Said, text: str) -> None:
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
+        elif not is_fenced:
+            for sentence in re.split(r"(?<=[.!?])\s", line):
+                if MAY_BE_SET.search(sentence) and not OR_IT_FAILS.search(line):
+                    for name in UPPER.findall(sentence):
+                        said.add(name, None if holds_secret(name) else False)
     _by_defaults(said, rows, columns)
 
 
