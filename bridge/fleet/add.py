@@ -180,8 +180,10 @@ class Adding:
                 raise
             where = "in a container" if contained.is_there() else "on this machine, as you"
             raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
+        except lock.CannotLock as why:
+            raise UsageError("; ".join([str(why), *(one for one in notes if origins.DEPRECATED in one)])) from None
         except Failed as error:
-            raise UsageError("; ".join([f"{draft.name}: {error.reason}", *(one for one in notes if origins.DEPRECATED in one)])) from None
+            raise UsageError(f"{draft.name}: {error.reason}") from None
         except EngineError as error:
             raise UsageError(str(error)) from None
         except OSError as error:

@@ -350,14 +350,18 @@ def _npm(node: Path, folder: str, *words: str, patience: float = PATIENCE) -> st
 
 def npm_says(error: Failed) -> str:
     """Its reason: not where it wrote a log, nor a code."""
-    lines = [re.sub(r"^npm error( 404\b)?", "", line).strip() for line in error.printed.splitlines() if line.startswith("npm error")]
+    lines = [
+        re.sub(r"^npm error(?: (?:404|notarget)\b)?", "", line).strip()
+        for line in error.printed.splitlines()
+        if line.startswith("npm error")
+    ]
     telling = [
         line
         for line in lines
         if line
         and not re.match(
             r"A complete log|code |errno |syscall |path |dest |For a full report|Could not resolve dependency|While resolving|Found:"
-            r"|Note that you can also install|tarball, folder, ",
+            r"|Note that you can also install|tarball, folder, |In most cases you or one of your dependencies|a package version that doesn't exist",
             line,
         )
     ]

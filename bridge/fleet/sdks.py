@@ -94,8 +94,10 @@ def _with(sdk: Sdk, draft: Draft, shown: Collection[str]) -> Draft:
     named = {*draft.env, *draft.secrets}
     own = {*sdk.keys, *sdk.on_a_desk, *sdk.settings}
     if "profile" in draft.why and PROFILES in sdk.on_a_desk:
-        kept = [tuple(name for name in known if name not in {*sdk.keys, *sdk.optional}) for known in (draft.secrets, draft.optional)]
-        return replace(draft, secrets=kept[0], optional=kept[1])
+        secrets, optional = (
+            tuple(one for one in known if one not in {*sdk.keys, *sdk.optional}) for known in (draft.secrets, draft.optional)
+        )
+        return replace(draft, secrets=secrets, optional=optional)
     if own.isdisjoint({*named, *shown}):
         return draft
     is_all = not any(map(holds_secret, named - own - set(draft.optional)))  # no other way in is shown

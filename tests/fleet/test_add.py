@@ -436,6 +436,19 @@ def test_what_cannot_be_added_leaves_nothing_behind(project):
     assert list(project.images.iterdir()) == []
 
 
+def test_of_a_deprecated_package_that_cannot_be_locked_the_one_that_helps_is_told(project, monkeypatch):
+    said = {"name": "it", "version": "1.0.0", "bin": "./x.js", "description": "DEPRECATED: renamed to @they/it-mcp."}
+    monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
+
+    def refused(*_):
+        raise lock.CannotLock("it: npm finds no packages that fit together")
+
+    monkeypatch.setattr(lock, "lock", refused)
+
+    with pytest.raises(UsageError, match="fit together; its publisher calls it deprecated .* `mcp-bridge add --npm @they/it-mcp` adds"):
+        add.Adding(project, trial=False).one("npm", Asked("it", "it"))
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_a_folder_that_was_there_is_as_it_was_when_adding_fails_half_way(project, monkeypatch, error):
     folder = project.images / "it"

@@ -248,7 +248,7 @@ def test_a_lock_is_installed_from_wheels_unless_building_is_allowed(tmp_path, mo
 def test_npm_s_reason_is_what_went_wrong_and_not_where_its_log_is():
     printed = "npm error code ETARGET\nnpm error notarget No matching version found for x@^9.\nnpm error A complete log of this run can be found in: /root/x.log\n"
 
-    assert lock.npm_says(Failed(["npm"], 1, printed)) == "notarget No matching version found for x@^9."
+    assert lock.npm_says(Failed(["npm"], 1, printed)) == "No matching version found for x@^9."
 
 
 def test_npm_s_reason_for_a_package_that_is_not_there_is_one_sentence():
