@@ -421,7 +421,7 @@ def with_places(draft: Draft) -> Draft:
     texts += [
         one
         for name, value in draft.env.items()
-        if not (OF_A_URL.search(name) or AN_ADDRESS.search(value))
+        if value.startswith(DATA) or not (OF_A_URL.search(name) or AN_ADDRESS.search(value))
         for one in re.split("[,;:]", value)
     ]
     known = [*targets(draft), *(["/app"] if draft.files else [])]

@@ -447,6 +447,12 @@ def test_a_place_is_a_file_where_a_file_is_shown_and_none_where_nothing_is_to_be
     assert drafted(shown({name: value}), table).env == env
 
 
+def test_a_place_whose_name_could_be_that_of_an_address_has_its_volume():
+    it = drafted(shown({"DOWNLOAD_BASE_PATH": "/path/to/downloads"}))
+
+    assert (it.env, it.volumes) == ({"DOWNLOAD_BASE_PATH": "/data"}, ("it-data:/data",))
+
+
 def test_a_proxy_is_offered_and_never_demanded():
     it = drafted(shown({"A_KEY": "<key>", "A_PROXY_URL": "http://127.0.0.1:7890"}))
 
