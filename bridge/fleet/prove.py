@@ -68,7 +68,6 @@ ONLY_ITSELF = re.compile(
 OF_MCP = re.compile(
     r"(^|_)(MCP|SSE|BIND|LISTEN|CALLBACK|REDIRECT)(_|$)|^(HTTP|SERVER)_"
 )  # where it would listen itself, whatever it talks to
-ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)($|_)")
 
 
 @dataclass(frozen=True)
@@ -287,7 +286,7 @@ def _with_back_end(table: Bench, draft: Draft, seen: Seen, values: dict[str, str
     every = [
         name
         for name in dict.fromkeys([*draft.optional, *seen.report["reads"]])
-        if ADDRESS.search(name) and "PROXY" not in name and name not in there
+        if needs.ADDRESS.search(name) and "PROXY" not in name and name not in there
     ]
     names = [name for name in every if not (LISTENS.search(name) or OWN_DOOR.search(name))] or [
         one for one in every if not OF_MCP.search(one)
@@ -349,7 +348,7 @@ def _with_guesses(table: Bench, draft: Draft, seen: Seen, values: dict[str, str]
     an address."""
     words = needs.last_words(seen)
     knows = any(host in words for host in findings.names([seen]))
-    names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and ADDRESS.search(name))])
+    names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and needs.ADDRESS.search(name))])
     if not names:
         return draft
     again = table.watch(check(with_named(draft, names)), values)

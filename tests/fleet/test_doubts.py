@@ -13,6 +13,8 @@ KEY, ADDRESS, PLACE = "SITE_API_KEY", "SITE_URL", "SITE_DEFAULT_PLACE"
 THERE = [(AT_ITS_CALL, "site-url.placeholder.invalid:443")]
 BEYOND = [(AT_ITS_CALL, "api.site.com:443")]
 CUT_OFF = made("look", "fetch failed")
+SHOWN = [{"name": name, "shown": True, "said": False, "needed": True} for name in (ADDRESS, PLACE)]
+SHOWS = seen(CUT_OFF, reached=BEYOND, published=SHOWN)
 WORKS = (made("look"), made("find"))
 
 
@@ -40,6 +42,8 @@ def variable(name, said=False, shown=True):
         (ADDRESS, seen(CUT_OFF, reached=THERE + BEYOND), seen(CUT_OFF, reached=BEYOND), False),  # that is somebody else
         (ADDRESS, seen(CUT_OFF, reached=THERE), seen(words=["SITE_URL is required"], started=0.0), False),
         (PLACE, seen(CUT_OFF, reached=BEYOND), seen(CUT_OFF, reached=BEYOND), True),  # a complaint had named it
+        (ADDRESS, SHOWS, SHOWS, True),  # it asks somebody, and never that: its own door's, say
+        (PLACE, SHOWS, SHOWS, False),
         (
             PLACE,
             seen(CUT_OFF),
@@ -64,6 +68,7 @@ def test_what_a_publisher_calls_required_is_not_doubted():
     given = seen(*WORKS, published=[variable(KEY, said=True), variable(ADDRESS)])
 
     assert doubts.doubtful([KEY, ADDRESS, PLACE], given) == [ADDRESS, PLACE]
+    assert doubts.doubtful([ADDRESS], seen(published=[variable(ADDRESS, said=True)])) == [ADDRESS]
 
 
 def test_what_it_does_without_is_optional_where_its_publisher_speaks_of_it_and_else_dropped():

@@ -15,9 +15,9 @@ from bridge.fleet.trial.witness import Made
 
 
 def doubtful(names: Collection[str], seen: Seen) -> list[str]:
-    """Of these, those that nobody calls required in words, and those that its code does not read."""
+    """Of these, those that nobody calls required in words; what its code does not read; and addresses, as is seen who uses them."""
     told = {one["name"] for one in seen.report["published"] if one["needed"] and one["said"]} - {*seen.report["misspelt"]}
-    return [name for name in names if name not in told]
+    return [name for name in names if name not in told or needs.ADDRESS.search(name)]
 
 
 def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, str]) -> list[str]:
@@ -32,7 +32,11 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
     found = []
     for name in names:
         is_used = any(reach.what.startswith(hosts[name]) for reach in given.reached)
-        is_free = has_other if is_used else is_alike or (asks and not (holds_secret(name) or name in shown))
+        is_free = (
+            has_other
+            if is_used
+            else is_alike or (asks and not holds_secret(name) and (name not in shown or bool(needs.ADDRESS.search(name))))
+        )
         is_free |= name in given.report["misspelt"] and _says_the_same(given, bare)
         if is_free and not _is_wanted(name, bare):
             found.append(name)

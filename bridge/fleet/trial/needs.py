@@ -68,6 +68,7 @@ ONLY_LIVES = re.compile(
     r"(^|_)(ping|echo|hello|version|(test|check|is)_connect(ion|ed)|((server|connection)_)?(health|status)(_check)?|api_key_status|(check|validate)_(api_)?(key|token))$",
     re.IGNORECASE,
 )
+ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)($|_)")
 OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TENANT|PROJECT|DATABASE|DB|DOMAIN")
 A_LOGIN = re.compile(
     r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
@@ -394,7 +395,8 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
     not of somebody that it asks."""
     name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
     for tool, name, one in _arguments(tools):
-        about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}"
+        is_own = name in tool["inputSchema"].get("properties", {})  # of what is inside of others the words may be about anything
+        about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}" if is_own else ""
         if "enum" not in one and (name_says.search(_snake(name)) or about_says.search(about)):  # which only speaks of them
             return f"{name} of {tool.get('name')}"
     return ""
