@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from bridge.fleet.draft import Draft, comment, holds_secret
 from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, is_for_others, targets, volume, with_a_name
 from bridge.fleet.parts import REFERENCE, listed
+from bridge.fleet.publishers import besides
 from bridge.fleet.trial import findings, needs
 from bridge.fleet.trial.calls import NO_NETWORK
 from bridge.fleet.trial.container import Seen
@@ -148,6 +149,8 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     if keys and not draft.keys:
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
+    if more := besides(draft, closed):
+        yield f"its README has besides: {named(more, 6)}; what is to be otherwise than by default belongs into its `env`"
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
     if draft.smoke is None and unsaid and not draft.keys and needs.wants_configuration(closed):
         yield f"it wants to be told more; its code reads {named(unsaid, 12)}"

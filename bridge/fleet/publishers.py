@@ -40,6 +40,10 @@ OF_THE_PROCESS = re.compile(
 TRUSTS = re.compile(
     r"(VERIFY|TRUST|IGNORE|REJECT|INSECURE|SKIP)\w*_(SSL|TLS|CERT)|(SSL|TLS|CERT)\w*_(VERIFY|REJECT)|(^|_)(SSL_CA|CA_CERTS?|CA_FILE|CA_PATH|CA_BUNDLE)(_|$)"
 )
+KEEPS_FROM = re.compile(
+    r"(^|_)(READ_?ONLY|ALLOW\w*|DISALLOW\w*|DENY|DENIED|EXCLUDE\w*|INCLUDE\w*|BLOCK\w*|DISABLE\w*|ENABLE\w*|WRITES?|SAFE)(_|$)"
+)
+WHOM = re.compile(r"(^|_)(SANDBOX|PRODUCTION|TEST_?MODE|TEST_?NET|DEMO)(_|$)")  # of two services of the same kind it talks to
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
@@ -143,6 +147,22 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     return replace(better, why=better.why | {"volumes": f"its publisher sets {places}: kept, not lost at the next start"})
 
 
+def besides(draft: Draft, seen: Seen) -> list[str]:
+    """The settings that its README lists or has everybody set, that its code reads, and that the stanza has not: switches, and what has a default.
+    First those that keep something from somebody."""
+    there = {*draft.env, *draft.secrets}
+    names = [
+        one["name"]
+        for one in seen.report["published"]
+        if (one["said"] or one["first"])
+        and one["name"] in seen.report["reads"]
+        and one["name"] not in there
+        and not (holds_secret(one["name"]) or _is_of_others(one["name"]) or TRANSPORT.search(one["name"]) or _is_program(one))
+        and (KEEPS_FROM.search(one["name"]) or not OF_THE_PROCESS.search(one["name"]))
+    ]
+    return sorted(names, key=lambda name: not KEEPS_FROM.search(name))
+
+
 def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
     """Those that configurations show, and those of the same service that are only told; without any shown, its own."""
     shown = [one for one in every if one["shown"] and _is_key(one)]
@@ -203,6 +223,8 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
         return is_of_it
     if one["chosen"]:
         return is_of_it and not TRANSPORT.search(name)
+    if one["first"] and WHOM.search(name):
+        return is_of_it
     if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
         return False
     if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):

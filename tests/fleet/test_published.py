@@ -993,3 +993,18 @@ def test_a_setting_that_prose_says_one_may_set_is_optional(text, says):
     found = needed(f"{shown({'A_KEY': 'x', 'A_PREFIX': 'your-prefix'})}\n\n{text} `A_KEY` too.")
 
     assert (found["A_PREFIX"], found["A_KEY"]) == (says, True)
+
+
+def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services_is_offered():
+    table = "| Variable | Required | Default |\n|---|---|---|\n| SITE_READ_ONLY | no | false |\n| SITE_VERSION | no | 2 |\n| SITE_PORT | no | 80 |"
+    more = "| SITE_TIMEOUT_MS | no | 5 |\n| SITE_UNREAD | no | x |\n| LOG_LEVEL | no | info |\n| MCP_TRANSPORT | no | stdio |"
+    text = f"{shown({'SITE_TOKEN': 'x', 'SITE_SANDBOX': 'true'})}\n\n{table}\n{more}"
+    reads = ["SITE_TOKEN", "SITE_SANDBOX", "SITE_READ_ONLY", "SITE_VERSION", "SITE_PORT", "SITE_TIMEOUT_MS", "LOG_LEVEL", "MCP_TRANSPORT"]
+    draft = drafted(text, reads=reads)
+    seen = Seen(witness._nothing_yet() | {"published": published.variables(text, "@me/site-mcp"), "reads": reads})
+
+    assert (draft.secrets, draft.optional) == (("SITE_TOKEN", "SITE_SANDBOX"), ("SITE_SANDBOX",))
+    assert (
+        next(iter(notes._lacks(draft, seen)))
+        == "its README has besides: SITE_READ_ONLY, SITE_VERSION; what is to be otherwise than by default belongs into its `env`"
+    )
