@@ -201,7 +201,12 @@ def variable_of(name: str) -> str:
 def with_variables(draft: Draft, seen: Seen) -> Draft:
     """The variables that it asks for, as secrets or as variables of compose/.env."""
     needed = needs.missing(seen)
-    draft = replace(draft, optional=tuple(name for name in draft.optional if name not in needed))
+    settings = {name for name in draft.optional if name in needed and not holds_secret(name)}  # no secrets, now that they are demanded
+    draft = replace(
+        draft,
+        secrets=tuple(name for name in draft.secrets if name not in settings),
+        optional=tuple(name for name in draft.optional if name not in needed),
+    )
     there = {*draft.env, *draft.secrets}
     needed = [name for name in needed if name not in there]
     named, all_failed = needs.missing_for_calls(seen)

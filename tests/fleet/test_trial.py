@@ -675,6 +675,22 @@ def test_a_key_that_its_tools_speak_of_is_its_own():
     assert draft.secrets == draft.optional == ("SIGN_KEY", "ZONE_API_KEY")
 
 
+@pytest.mark.parametrize(
+    "words", ["SITE_API_KEY 环境变量未设置", "falta SITE_API_KEY: añádela", "SITE_API_KEYが設定されていません", "SITE_API_KEY не задан"]
+)
+def test_what_is_asked_for_in_any_language_is_asked_for(words):
+    it = mends.with_variables(Draft("it"), seen(made("look", words), reads=["SITE_API_KEY"]))
+
+    assert (it.secrets, it.optional) == (("SITE_API_KEY",), ())
+
+
+def test_a_setting_that_was_optional_is_no_secret_once_it_is_demanded():
+    ended = seen(words=["Missing SITE_USER, SITE_KEY"], started=0.0)
+    it = mends.with_variables(Draft("it", secrets=("SITE_USER", "SITE_KEY"), optional=("SITE_USER", "SITE_KEY")), ended)
+
+    assert (it.secrets, it.optional, it.env) == (("SITE_KEY",), (), {"SITE_USER": "${SITE_USER}"})
+
+
 def test_what_a_call_asks_for_is_not_asked_for_twice():
     it = mends.with_variables(Draft("it"), seen(made("look", "A_URL is required"), reads=["A_TOKEN", "A_URL"], documented=["A_TOKEN"]))
 

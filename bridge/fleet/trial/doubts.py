@@ -45,7 +45,7 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
 
 def _is_wanted(name: str, seen: Seen) -> bool:
     """Whether a call names it that failed before it asked anybody."""
-    return any(re.search(rf"\b{name}\b", call["complaint"]) and not _asked(seen, call) for call in seen.report["calls"])
+    return any(re.search(rf"\b{name}\b", call["complaint"], re.ASCII) and not _asked(seen, call) for call in seen.report["calls"])
 
 
 def _asked(seen: Seen, call: Made) -> list[str]:

@@ -19,6 +19,7 @@ WANTS = re.compile(
     r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
     re.IGNORECASE,
 )
+NOT_ENGLISH = re.compile(r"[^\W\d_A-Za-z]")  # the letters of other languages, whose words for that nobody lists
 NO_VARIABLE = re.compile(
     r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_EXPORTED$"
     r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
@@ -522,10 +523,10 @@ def _of_one_word(seen: Seen) -> list[str]:
 
 def _groups(line: str) -> list[list[str]]:
     """The variables that a line wants, and after them those that would do in their place: "KEY, or both USER and PASSWORD"."""
-    if not WANTS.search(line) or ADVICE.search(line):
+    if not (WANTS.search(line) or NOT_ENGLISH.search(line)) or ADVICE.search(line):
         return []
     every = list(_variables(line))
-    parts = [(part, [name for name in every if re.search(rf"\b{name}\b", part)]) for part in OR.split(line)]
+    parts = [(part, [name for name in every if re.search(rf"\b{name}\b", part, re.ASCII)]) for part in OR.split(line)]
     parts = [(part, names) for part, names in parts if names]
     if len(parts) < 2:
         return [names for _, names in parts]

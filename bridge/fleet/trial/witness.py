@@ -137,7 +137,7 @@ CONSTANT = re.compile(r"\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*
 RENAMED = re.compile(r"""\b(?:const|let|var)\s+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*=[^\n;]*\benv(?:\.|\[["'])(?!\1\b)[A-Z]""")
 README = re.compile(r"readme|METADATA$", re.IGNORECASE)  # a wheel has it in its metadata
 HEADERS = re.compile(r"\AMetadata-Version:.*?(?:\n\n|\Z)", re.DOTALL)
-NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+NAMED = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", re.ASCII)  # also beside the letters of languages that have no blanks
 AN_ERROR = re.compile(
     r"_(ERROR|EXCEPTION|FOUND|FAILED|FAILURE|INVALID|MISMATCH|DENIED|REFUSED|EXPIRED|UNREACHABLE|MISSING|REQUIRED)$"
 )  # its code
