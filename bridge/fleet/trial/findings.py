@@ -378,6 +378,7 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
     beside = _to_be_made(report, inside) if inside else ()
     saver, default = saves(report["tools"])
+    saver = "" if CACHES.search(default) else saver
     lost += [(saver, f"{OWN_HOME}{default[1:]}" if default[0] == "~" else f"{OWN_CWD}/{default}")] if saver else []
     why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places or beside else ""
     return Storage(

@@ -52,6 +52,10 @@ SAID_TO_BE_HERE = re.compile(
     r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
 )
 SAVES = re.compile(r"(^|_)(saved?|downloads?|exports?|outputs?|dest|destination|generate|write|backup)(_|$)")
+SAID_TO_SAVE = re.compile(
+    r"\b(?:saves?|writes?|stores?|persists?|stored|saved)\b[^.\n]{0,40}\s(?:to|in|into)\s(?:the |a )?[`'\"]?(\.env|(?:\./|~/)[\w./-]*\w)",
+    re.IGNORECASE,
+)
 # A place that is not absolute, as a default: ./downloads, out.csv, ~/Pictures.
 A_DEFAULT = re.compile(r"\bdefaults?(?: to| is|:|=)?[ `*\"'(:=]*((?:\./|~/)[\w./-]*\w)", re.IGNORECASE)
 BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
@@ -404,8 +408,12 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
 
 
 def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
-    """A tool that by the default of an argument saves something below its working directory or its home (~/…), and that default; empty if there
-    is none."""
+    """A tool that by its description or the default of an argument saves something below its working directory or its home (~/…), and where;
+    empty if there is none."""
+    tools = list(tools)
+    for tool in tools:
+        if said := SAID_TO_SAVE.search(str(tool.get("description") or "")[:10_000]):
+            return str(tool.get("name")), said[1]
     for tool, name, one in _arguments(tools):
         if PATH.search(_snake(name)) and SAVES.search(f"{_snake(name)}_{_snake(str(tool.get('name')))}"):
             said = A_DEFAULT.search(f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}")
