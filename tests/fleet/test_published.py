@@ -881,6 +881,10 @@ def test_what_a_readme_says_first_in_prose_is_what_it_is(readme, sentence):
     assert published.about(readme) == sentence
 
 
+def test_a_readme_of_nothing_but_comments_that_have_no_end_says_nothing_and_is_read_at_once():
+    assert published.about("<!--" * 100_000) == ""
+
+
 @pytest.mark.parametrize(
     "readme, commands",
     [

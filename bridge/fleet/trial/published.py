@@ -362,7 +362,8 @@ def _needed(name: str, said: _Said, lead: _Shown, whole: list[_Shown], every: li
 
 def about(readme: str) -> str:
     """What it is: its first sentence of prose."""
-    prose = "\n".join(re.sub(r"<!--.*?-->", "", readme[:LONGEST], flags=re.DOTALL).split("```")[::2])
+    first, *others = readme[:LONGEST].split("<!--")
+    prose = "\n".join("".join([first, *(one.partition("-->")[2] for one in others)]).split("```")[::2])
     every = (A_MARK.sub(r"\1", " ".join(one[:WIDTH].split())) for one in re.split(r"\n\s*\n|\n(?=\s*[#<>|*-])", prose))
     return next((re.split(r"(?<=\w[.!?])\s", one)[0] for one in every if PROSE.match(one) and not one.endswith(":")), "")
 

@@ -543,12 +543,18 @@ def _reached(sources: list[Path]) -> list[Path]:
 def behind_them(code: str) -> tuple[dict[str, str], str]:
     """The values that code has for variables that nobody sets, and the code without these reads: who reads one elsewhere may want it."""
     found: dict[str, str] = {}
+    texts: dict[str, str] = {}  # of constants; a package may have any number of them
+
+    def text_of(constant: str) -> str:
+        if constant not in texts and len(texts) < MANY:
+            own = re.escape(constant)
+            named = re.search(rf"""{own}(?<![\w$.]{own})\s*(?::\s*\w+\s*)?=\s*["'`]([^"'`\n]+)["'`]""", code)
+            texts[constant] = named[1] if named else constant if re.fullmatch(r"[A-Z][A-Z0-9_]+", constant) else ""
+        return texts.get(constant, "")
 
     def taken(one: re.Match[str]) -> str:
         name, text, number, constant = one.groups()
-        own = re.escape(constant or "")
-        named = re.search(rf"""{own}(?<![\w$.]{own})\s*(?::\s*\w+\s*)?=\s*["'`]([^"'`\n]+)["'`]""", code) if own else None
-        value = text or number or (named[1] if named else constant if re.fullmatch(r"[A-Z][A-Z0-9_]+", constant or "") else "")
+        value = text or number or text_of(constant)
         if not value or NO_VALUE.match(value):
             return one[0]
         found.setdefault(name, value)
