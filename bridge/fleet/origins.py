@@ -36,8 +36,8 @@ ITS_END = re.compile(
 )
 SUCCESSOR = re.compile(
     r"\b(?:renamed to|moved to|migrated to|(?:replaced|superseded) by|in favou?r of|use|using|install|migrate to|switch to|see)[: ]+(?:the )?(?:npm i(?:nstall)? |pip install |uvx |npx (?:-y )?)?"
-    r"[`'\"]?(?!https?:)(@[a-z0-9][\w.-]*/[a-z0-9][\w.-]*\w|[a-z0-9]+(?:[-_][a-z0-9]+)+|(?<=[`'\"])[a-z0-9][\w.-]*\w)",
-    re.IGNORECASE,
+    r"[`'\"]?(?!https?:)(@[a-z0-9][\w.-]*/[a-z0-9][\w.-]*\w|[a-z0-9]+(?:[-_][a-z0-9]+)+|(?<=[`'\"])[a-z0-9][\w.-]*\w)(?![\w.-]*[^\x00-\x7f])",
+    re.IGNORECASE | re.ASCII,
 )
 DEPRECATED = "its publisher calls it deprecated"
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"

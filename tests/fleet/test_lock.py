@@ -198,6 +198,7 @@ def test_the_programs_of_a_package_are_all_that_it_brings_into_bin(monkeypatch):
         ("Moved to npm install @they/site@2", "@they/site"),
         ("This package has been renamed to `sitemcp`", "sitemcp"),
         ("deprecated, use the remote server instead", ""),
+        ("Deprecated: renamed to @they/site-m\u0441p", ""),
         ("Deprecated: see https://they.io/a-b", ""),
         ("Use this server instead of typing", None),
         ("Lists deprecated-calls", None),

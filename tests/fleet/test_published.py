@@ -994,9 +994,10 @@ def test_code_that_it_only_hands_on_tells_nothing_of_its_own_variables(tmp_path,
     ],
 )
 def test_a_setting_that_prose_says_one_may_set_is_optional(text, says):
-    found = needed(f"{shown({'A_KEY': 'x', 'A_PREFIX': 'your-prefix'})}\n\n{text} `A_KEY` too.")
+    text += " You can set `A_KEY` and A_URL, too."
+    found = needed(f"{shown({'A_KEY': 'x', 'A_URL': 'x', 'A_PREFIX': 'your-prefix'})}\n\n{text}")
 
-    assert (found["A_PREFIX"], found["A_KEY"]) == (says, True)
+    assert [found[name] for name in ("A_KEY", "A_URL", "A_PREFIX")] == [True, True, says]
 
 
 def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services_is_offered():

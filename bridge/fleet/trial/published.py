@@ -55,7 +55,7 @@ ALL_OPTIONAL = re.compile(
     r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are \**optional\b(?!\** unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b",
     re.IGNORECASE,
 )
-# In prose, of settings that one may leave alone; of keys that says less.
+# In prose, of settings that one may leave alone; of keys and addresses that says less.
 MAY_BE_SET = re.compile(
     r"\byou (?:can|may) (?:also |optionally )?(?:specify|set|provide)\b|\bif (?:both|neither|all|it|they|none)\b[^.]{0,20}\b(?:empty|unset|not set|omitted)\b"
     r"|\bif (?:both |either |only )?`?[A-Z][A-Z0-9]*_[A-Z0-9_]+`?(?: (?:and|or) `?[A-Z0-9_]+`?)? (?:is|are) (?:set|empty|specified|provided|given|unset|not \w+)\b",
@@ -696,7 +696,7 @@ def _by_words(said: _Said, text: str) -> None:
             for sentence in re.split(r"(?<=[.!?])\s", line):
                 if MAY_BE_SET.search(sentence) and not OR_IT_FAILS.search(line):
                     for name in UPPER.findall(sentence):
-                        said.add(name, None if holds_secret(name) else False)
+                        said.add(name, None if holds_secret(name) or WITH_A_KEY.search(name) else False)
     _by_defaults(said, rows, columns)
 
 
