@@ -147,7 +147,7 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
         return draft
     program = executable(package, about.programs)
     if len({*about.programs}) > 1:
-        notes.append(f"{package} installs {', '.join(dict.fromkeys(about.programs))}: {program} was taken")
+        notes.append(f"{package} installs {', '.join(dict.fromkeys(about.programs))}: {program} is tried first")
     return replace(draft, command=_command(draft.command, program, about.programs))
 
 
