@@ -2995,6 +2995,14 @@ def test_an_argument_that_may_be_an_address_is_given_one_and_paths_of_any_words_
         assert needs.paths([tool("look", [], {"input": {"type": "string", "description": about}})]) == "input of look"
 
 
+def test_an_answer_of_nothing_proves_nothing_where_others_ask_somebody():
+    empty = made("get_earnings", began=9.1, ended=9.2) | {"answer": "[]"}
+    asking = made("get_prices", "fetch failed")
+
+    assert findings.smoke(seen(empty, asking, reached=[(10.5, "site.org:443")]), None, True) is None
+    assert findings.smoke(seen(empty), None, True)["tool"] == "get_earnings"
+
+
 def test_a_call_that_only_says_that_it_lives_is_taken_where_no_other_works():
     alive, works = (made(name) | {"answer": "it is so"} for name in ("check_connection", "look"))
 

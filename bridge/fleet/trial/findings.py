@@ -247,9 +247,10 @@ def _works(call: Made) -> bool:
 
 def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | None:
     """A call that was made and that worked: without network if there is one, else with. `alone`: it needs nothing that a build has not."""
-    # What is said to a guess may be a polite refusal, where others of its calls ask somebody.
+    # What is said to a guess, and an answer of nothing, may be a polite refusal, where others of its calls ask somebody.
     asks = any(_needed(closed, call) for call in closed.report["calls"])
-    fit = [call for call in closed.report["calls"] if _works(call) and _is_harmless(closed, call) and (call["said"] or not asks)]
+    fit = [call for call in closed.report["calls"] if _works(call) and _is_harmless(closed, call)]
+    fit = [call for call in fit if not asks or (call["said"] and not _says_nothing(call))]
     if fit:
         return _proposed(min(fit, key=_tells_little)) | {"build": alone}
     if opened:
