@@ -3084,6 +3084,11 @@ def test_a_program_of_a_desk_behind_a_socket_is_told_with_the_ways_to_it(tmp_pat
         )
 
 
+def test_where_a_socket_is_is_no_path_of_files():
+    assert needs.paths([tool("connect", properties={"socket_path": {"description": "Path to the socket file"}})]) == ""
+    assert needs.paths([tool("open", properties={"file_path": {}})]) == "file_path of open"
+
+
 def test_the_key_of_an_instance_beside_it_is_of_nobody_beyond():
     it = seen(made("look"), tools=[tool("look"), tool("draw")], desk="Start Drawit first")
 

@@ -400,6 +400,8 @@ def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
     not of somebody that it asks."""
     name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
     for tool, name, one in _arguments(tools):
+        if "sock" in name.lower():  # that of another program
+            continue
         is_own = name in tool["inputSchema"].get("properties", {})  # of what is inside of others the words may be about anything
         about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}" if is_own else ""
         if "enum" not in one and (name_says.search(_snake(name)) or about_says.search(about)):  # which only speaks of them
