@@ -29,9 +29,10 @@ PULL_PATIENCE = 300
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]*\])?[A-Za-z0-9.,<>=!~*+ ()_-]*")
 RUN_AS_ONE = re.compile(r"""^if __name__ == ["']__main__["']""", re.MULTILINE)
 # What a publisher says of a package that is not to be used any more, and of the one that is; that is a package's name, and no other word.
+_ENDED = r"(?:deprecated|unmaintained|no longer (?:maintained|supported)|(?:renamed|moved|migrated) to|(?:replaced|superseded) by)\b"
 ITS_END = re.compile(
-    r"^\W*(?:deprecated|renamed to|moved to|replaced by|superseded by)\b|\b(?:is|been|now) (?:deprecated|superseded|replaced by|renamed|unmaintained)\b"
-    r"|\bno longer (?:maintained|supported)\b|\bpackage (?:has )?(?:was |been )?(?:moved|renamed)\b",
+    rf"^\W*deprecated\b(?=\s*(?:[\])}}:.!,;—–-]|$)|\s+(?:in|use|see|and|since|by|please)\b)|^\W*(?:package )?(?!deprecated){_ENDED}"
+    rf"|\bthis (?:[\w-]+ ){{1,3}}(?:is|was|has been|is now|has) (?:now )?{_ENDED}",
     re.IGNORECASE,
 )
 SUCCESSOR = re.compile(

@@ -202,6 +202,11 @@ def test_the_programs_of_a_package_are_all_that_it_brings_into_bin(monkeypatch):
         ("Deprecated: see https://they.io/a-b", ""),
         ("Use this server instead of typing", None),
         ("Lists deprecated-calls", None),
+        ("Deprecated API finder", None),
+        ("Detects files that have been renamed to something else", None),
+        ("Warns when a package is deprecated or no longer maintained", None),
+        ("[DEPRECATED] Site server", ""),
+        ("Site server. This server is no longer maintained.", ""),
         ("Finds what was moved to trash", None),
     ],
 )
