@@ -11,16 +11,17 @@ import yaml
 from bridge.child.environment import read_secret
 from bridge.cli import main
 from bridge.clients import document as documents
-from bridge.fleet import add, desktop, lock, origins, secret_values
 from bridge.fleet import environment as environments
+from bridge.fleet import lock, origins
+from bridge.fleet.adding import add, desktop, secret_values
+from bridge.fleet.adding.draft import Draft, executable, holds_secret, is_blank, is_secret, stanza_name
+from bridge.fleet.adding.elsewhere import Entry
+from bridge.fleet.adding.sources import Asked
+from bridge.fleet.adding.trial.attempt import Bench
 from bridge.fleet.commands.add import summary
-from bridge.fleet.draft import Draft, executable, holds_secret, is_blank, is_secret, stanza_name
-from bridge.fleet.elsewhere import Entry
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
-from bridge.fleet.sources import Asked
-from bridge.fleet.trial.attempt import Bench
 from bridge.settings import UsageError
 
 

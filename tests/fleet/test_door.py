@@ -17,8 +17,8 @@ from support.door import Door, header
 
 from bridge.callers.tokens import hash_of
 from bridge.fleet import Fleet
+from bridge.fleet.adding.registry import document
 from bridge.fleet.callers import shipped
-from bridge.fleet.registry import document
 from bridge.fleet.targets import registry
 from bridge.fleet.targets.template import template
 from bridge.http.proxies import Proxies

@@ -3,10 +3,10 @@
 import pytest
 from test_trial import Table, made, seen
 
-from bridge.fleet import add, prove
-from bridge.fleet.draft import Draft
-from bridge.fleet.trial import doubts, findings
-from bridge.fleet.trial.attempt import placeholder_host
+from bridge.fleet.adding import add, tries
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.trial import doubts, findings
+from bridge.fleet.adding.trial.attempt import placeholder_host
 
 AT_ITS_CALL = 10.5
 KEY, ADDRESS, PLACE = "SITE_API_KEY", "SITE_URL", "SITE_DEFAULT_PLACE"
@@ -78,7 +78,7 @@ def test_what_it_does_without_is_optional_where_its_publisher_speaks_of_it_and_e
     table = Table(bare, last)
     draft = Draft("it", command=("it",), secrets=(KEY,), env={ADDRESS: f"${{{ADDRESS}}}", PLACE: f"${{{PLACE}}}", "MODE": "x"})
 
-    better, closed = prove._with_only_what_it_needs(table, draft, given, {}, add._checked)
+    better, closed = tries.with_only_what_it_needs(tries.Tries(table, {}, add._checked), draft, given)
 
     assert (better.secrets, better.optional, better.env) == ((KEY, ADDRESS), (ADDRESS,), {"MODE": "x"})
     assert [list(one.secrets) for one in table.stanzas] == [[], [KEY, ADDRESS]]
@@ -90,7 +90,7 @@ def test_what_it_ends_without_is_kept_and_the_rest_is_tried_without():
     table = Table(seen(words=["Error: SITE_API_KEY is required"], started=0.0), seen(CUT_OFF, reached=BEYOND))
     draft = Draft("it", command=("it",), secrets=(KEY,), env={PLACE: f"${{{PLACE}}}"})
 
-    better, _ = prove._with_only_what_it_needs(table, draft, given, {}, add._checked)
+    better, _ = tries.with_only_what_it_needs(tries.Tries(table, {}, add._checked), draft, given)
 
     assert (better.secrets, better.env) == ((KEY,), {})
 
@@ -101,7 +101,7 @@ def test_nothing_is_tried_of_what_an_operator_gave():
     asked.asked = frozenset({"OTHER"})
 
     for table, values in ((asked, {}), (Table(), {KEY: "k"})):
-        assert prove._with_only_what_it_needs(table, draft, seen(*WORKS), values, add._checked)[0] == draft
+        assert tries.with_only_what_it_needs(tries.Tries(table, values, add._checked), draft, seen(*WORKS))[0] == draft
 
 
 def test_what_its_readme_sets_and_its_code_does_not_read_is_left_out_and_told():
@@ -110,7 +110,7 @@ def test_what_its_readme_sets_and_its_code_does_not_read_is_left_out_and_told():
     table = Table(seen(refused))
     draft = Draft("it", command=("it",), secrets=(KEY,))
 
-    better, _ = prove._with_only_what_it_needs(table, draft, given, {}, add._checked)
+    better, _ = tries.with_only_what_it_needs(tries.Tries(table, {}, add._checked), draft, given)
 
     assert (better.secrets, better.optional) == ((), ())
     assert better.why["unread"] == "its README sets SITE_API_KEY, which its code does not read, and it does the same without"

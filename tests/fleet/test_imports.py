@@ -13,22 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.clients import document as documents
-from bridge.fleet import add, desktop, origins
 from bridge.fleet import environment as environments
+from bridge.fleet import origins
+from bridge.fleet.adding import add, desktop
+from bridge.fleet.adding.elsewhere import Entry
+from bridge.fleet.adding.mends import with_places
+from bridge.fleet.adding.secrecy import reveals, url_reveals
+from bridge.fleet.adding.sources import Asked, source_of
+from bridge.fleet.adding.trial.findings import place_of
+from bridge.fleet.adding.wrapped import NotUnderstood, unwrapped
 from bridge.fleet.alone import alone
 from bridge.fleet.commands.add import summary
-from bridge.fleet.elsewhere import Entry
 from bridge.fleet.engines import served
 from bridge.fleet.load import read_stanza
-from bridge.fleet.mends import with_places
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
-from bridge.fleet.secrecy import reveals, url_reveals
-from bridge.fleet.sources import Asked, source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import compose, kubernetes
-from bridge.fleet.trial.findings import place_of
-from bridge.fleet.wrapped import NotUnderstood, unwrapped
 from bridge.settings import UsageError
 
 S = "s3cr3t"

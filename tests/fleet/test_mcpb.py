@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.fleet import add, origins
+from bridge.fleet import origins
+from bridge.fleet.adding import add
+from bridge.fleet.adding.registry import mcpb
 from bridge.fleet.load import read_stanza
 from bridge.fleet.project import Project
-from bridge.fleet.registry import mcpb
 from bridge.settings import UsageError
 
 ELF = b"\x7fELF" + bytes(14) + (62).to_bytes(2, "little")

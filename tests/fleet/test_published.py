@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import pytest
 
-from bridge.fleet import add, mends, notes, prove
-from bridge.fleet.draft import Draft
-from bridge.fleet.publishers import with_published
-from bridge.fleet.sdks import with_sdks
-from bridge.fleet.trial import needs, published, witness
-from bridge.fleet.trial.calls import Call
-from bridge.fleet.trial.container import Seen
+from bridge.fleet.adding import add, mends, notes, tries
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.publishers import with_published
+from bridge.fleet.adding.sdks import with_sdks
+from bridge.fleet.adding.trial import needs, package_files, published, readmes, witness
+from bridge.fleet.adding.trial.calls import Call
+from bridge.fleet.adding.trial.container import Seen
 
 
 def shown(env, command="npx", args=("-y", "@me/site-mcp")):
@@ -144,11 +144,11 @@ def test_a_default_that_is_none_is_none_and_may_say_required():
 
 
 def test_a_file_of_its_own_in_the_home_is_kept_though_clients_have_one_of_such_a_name():
-    assert published.home("The address is stored in `~/.site-mcp.json`", "site-mcp") == ".site-mcp.json"
-    assert published.home("Stored in ~/.site-mcp/mcp.json", "site-mcp") == ""
-    assert published.home("It writes a token to `~/.config/site-mcp/config.json` then", "site-mcp") == ".config/site-mcp/config.json"
-    assert published.home("Its settings are stored in `~/.config/site-mcp/config.json`", "site-mcp") == ""
-    assert published.home("Create `~/.config/site-mcp/.env` with", "site-mcp") == ""
+    assert readmes.home("The address is stored in `~/.site-mcp.json`", "site-mcp") == ".site-mcp.json"
+    assert readmes.home("Stored in ~/.site-mcp/mcp.json", "site-mcp") == ""
+    assert readmes.home("It writes a token to `~/.config/site-mcp/config.json` then", "site-mcp") == ".config/site-mcp/config.json"
+    assert readmes.home("Its settings are stored in `~/.config/site-mcp/config.json`", "site-mcp") == ""
+    assert readmes.home("Create `~/.config/site-mcp/.env` with", "site-mcp") == ""
 
 
 @pytest.mark.parametrize("row, says", [("是 | - |", True), ("否 | - |", False), ("必填 | - |", True), ("可选 | - |", False)])
@@ -572,9 +572,9 @@ def test_keys_that_are_only_told_count_where_its_code_reads_them_or_they_are_cal
 
 def test_an_example_of_an_env_is_read(tmp_path, monkeypatch):
     (tmp_path / ".env.example").write_text("# Required\nSITE_KEY=\n")
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / ".env.example"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / ".env.example"])
 
-    assert [(one["name"], one["needed"]) for one in witness.variables("it").published] == [("SITE_KEY", True)]
+    assert [(one["name"], one["needed"]) for one in package_files.variables("it").published] == [("SITE_KEY", True)]
 
 
 @pytest.mark.parametrize(
@@ -588,9 +588,9 @@ def test_an_example_of_an_env_is_read(tmp_path, monkeypatch):
 def test_what_a_readme_shows_does_not_count_where_the_code_takes_it_from_elsewhere(tmp_path, monkeypatch, code, names):
     (tmp_path / "it.js").write_text(code)
     (tmp_path / "README.md").write_text(shown({"SITE_KEY": "<key>"}))
-    monkeypatch.setattr(witness, "_files", lambda *_: sorted(tmp_path.iterdir()))
+    monkeypatch.setattr(package_files, "_files", lambda *_: sorted(tmp_path.iterdir()))
 
-    assert [one["name"] for one in witness.variables("@me/site-mcp").published] == names
+    assert [one["name"] for one in package_files.variables("@me/site-mcp").published] == names
 
 
 def test_a_folder_that_is_asked_for_by_a_variable_is_a_volume_that_says_why():
@@ -604,7 +604,9 @@ def test_what_its_publisher_says_is_tried_before_arguments_are_guessed():
     ended, works = witness._nothing_yet(), witness._nothing_yet()
     readme = shown({"SITE_KEY": "<key>"}) + shown(None, args=["-y", "@me/site-mcp", "https://localhost/x"])
     ended.update(
-        published=published.variables(readme, "@me/site-mcp"), shown=witness.shown_arguments(readme, "@me/site-mcp"), words=["no SITE_KEY"]
+        published=published.variables(readme, "@me/site-mcp"),
+        shown=package_files.shown_arguments(readme, "@me/site-mcp"),
+        words=["no SITE_KEY"],
     )
     works.update(published=ended["published"], started=1.0)
 
@@ -614,11 +616,11 @@ def test_what_its_publisher_says_is_tried_before_arguments_are_guessed():
         def look(self, stanza):
             return Seen(ended)
 
-        def watch(self, stanza, values):
+        def watch(self, stanza, values, calls=None, is_open=False):
             assert "SITE_KEY" in stanza.secrets  # that is known before its first start
             return Seen(works if "SITE_KEY" in stanza.secrets and stanza.command == ["it"] else ended)
 
-    draft, seen = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",)), {}, add._checked)
+    draft, seen = tries.mended(tries.Tries(Table(), {}, add._checked), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",)))
 
     assert (draft.command, draft.secrets, seen.report["started"]) == (("it",), ("SITE_KEY",), 1.0)
 
@@ -630,10 +632,12 @@ def test_an_operator_who_says_what_he_sets_is_asked_for_nothing_else_that_is_onl
     class Table:
         asked = frozenset({"SITE_TOKEN"})
 
-        def watch(self, stanza, values):
+        def watch(self, stanza, values, calls=None, is_open=False):
             return Seen(works)
 
-    draft, _ = prove._mended(Table(), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",), secrets=("SITE_TOKEN",)), {}, add._checked)
+    draft, _ = tries.mended(
+        tries.Tries(Table(), {}, add._checked), Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",), secrets=("SITE_TOKEN",))
+    )
 
     assert (draft.secrets, draft.env) == (("SITE_TOKEN",), {})
 
@@ -764,7 +768,7 @@ def test_what_an_sdk_says_that_finds_no_account_names_its_keys(says, key):
     ],
 )
 def test_a_command_of_its_own_that_logs_in_is_found(line, command):
-    assert published.login(f"```bash\n{line}\n```", ["@me/site-mcp", "site-mcp"]) == command
+    assert readmes.login(f"```bash\n{line}\n```", ["@me/site-mcp", "site-mcp"]) == command
 
 
 @pytest.mark.parametrize(
@@ -781,7 +785,7 @@ def test_a_command_of_its_own_that_logs_in_is_found(line, command):
     ],
 )
 def test_what_it_keeps_in_its_home_is_what_its_readme_says(line, path):
-    assert published.home(line, "@me/site-mcp") == path
+    assert readmes.home(line, "@me/site-mcp") == path
 
 
 def test_a_key_to_its_own_door_in_the_lines_of_a_shell_is_none_and_a_site_with_a_default_is_optional():
@@ -878,11 +882,11 @@ def test_how_it_trusts_the_service_that_it_is_a_client_of_is_offered_but_not_a_c
     ],
 )  # fmt: skip
 def test_what_a_readme_says_first_in_prose_is_what_it_is(readme, sentence):
-    assert published.about(readme) == sentence
+    assert readmes.about(readme) == sentence
 
 
 def test_a_readme_of_nothing_but_comments_that_have_no_end_says_nothing_and_is_read_at_once():
-    assert published.about("<!--" * 100_000) == ""
+    assert readmes.about("<!--" * 100_000) == ""
 
 
 @pytest.mark.parametrize(
@@ -895,7 +899,7 @@ def test_a_readme_of_nothing_but_comments_that_have_no_end_says_nothing_and_is_r
     ],
 )
 def test_the_commands_with_arguments_by_which_a_readme_starts_it(readme, commands):
-    assert published.commands(readme, ["it", "it-mcp"]) == commands
+    assert readmes.commands(readme, ["it", "it-mcp"]) == commands
 
 
 @pytest.mark.parametrize("package", ["cloud-site-mcp-server==1.0", "cloud.site_mcp.server==1.0"])
@@ -907,7 +911,7 @@ def test_a_package_of_pypi_is_the_same_by_each_spelling_of_its_name(package):
 
     assert found == {"A_KEY": (True, True), "B_TAG_KEY": (False, True), "C_KEY": (True, True)}
     assert next(one["value"] for one in published.variables(readme, package) if one["name"] == "A_KEY") == "<A_KEY>"  # nobody's value
-    assert witness.shown_arguments('"args": ["cloud.site-mcp-server@latest", "--x"]', package) == [["--x"]]
+    assert package_files.shown_arguments('"args": ["cloud.site-mcp-server@latest", "--x"]', package) == [["--x"]]
 
 
 def test_a_setting_that_is_no_key_does_not_make_an_account_optional():
@@ -976,9 +980,9 @@ def test_code_that_it_only_hands_on_tells_nothing_of_its_own_variables(tmp_path,
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / name for name in files])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / name for name in files])
 
-    assert witness.variables("it", tmp_path).reads == reads
+    assert package_files.variables("it", tmp_path).reads == reads
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bridge.fleet import add
+from bridge.fleet.adding import add
+from bridge.fleet.adding.registry import client, document
 from bridge.fleet.commands import add as commands_add
-from bridge.fleet.registry import client, document
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
 

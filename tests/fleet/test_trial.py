@@ -15,14 +15,15 @@ import anyio
 import pytest
 import yaml
 
-from bridge.fleet import add, eras, lock, mends, notes, origins, prove, publishers
-from bridge.fleet.draft import MANY_BYTES, Draft
+from bridge.fleet import lock, origins
+from bridge.fleet.adding import add, eras, mends, notes, prove, publishers, tries
+from bridge.fleet.adding.draft import MANY_BYTES, Draft
+from bridge.fleet.adding.sdks import with_sdks
+from bridge.fleet.adding.trial import arguments, container, dependencies, findings, needs, package_files, readmes, recorder, usage, witness
+from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried, placeholder, without_values
+from bridge.fleet.adding.trial.calls import complaint, planned, sample
+from bridge.fleet.adding.trial.container import Reach, Seen
 from bridge.fleet.engines.programs import Failed
-from bridge.fleet.sdks import with_sdks
-from bridge.fleet.trial import container, findings, needs, published, recorder, usage, witness
-from bridge.fleet.trial.attempt import CONTAINED, NotTried, placeholder, without_values
-from bridge.fleet.trial.calls import complaint, planned, sample
-from bridge.fleet.trial.container import Reach, Seen
 from bridge.settings import UsageError
 
 
@@ -727,7 +728,7 @@ def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_
     first = seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH", "LOG_DIR", "PATH"])
     table = Table(now)
 
-    draft, _ = prove._with_own_places(table, Draft("it", command=("it",)), first, {}, add._checked)
+    draft, _ = tries._with_own_places(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), first)
 
     assert table.stanzas[0].env == {"NOTES_FILE_PATH": "/data/it.json"}
     assert (draft.env, draft.volumes) == (env, volumes)
@@ -738,8 +739,8 @@ def test_options_that_its_calls_want_are_tried_and_stay_where_they_are_wanted_no
     elsewhere = seen(made("run", "Error: connect ECONNREFUSED"), reached=[(10.5, "it-host.placeholder.invalid:22")])
     draft = Draft("it", command=("it",))
 
-    better, _ = prove._with_missed_options(Table(elsewhere), draft, refused, {}, add._checked)
-    vain, _ = prove._with_missed_options(Table(refused), draft, refused, {}, add._checked)
+    better, _ = tries._with_missed_options(tries.Tries(Table(elsewhere), {}, add._checked), draft, refused)
+    vain, _ = tries._with_missed_options(tries.Tries(Table(refused), {}, add._checked), draft, refused)
 
     assert better.command == ("it", "--host=${IT_HOST}", "--user=${IT_USER}")
     assert (vain.command, vain.why["options"]) == (("it",), "its calls want --host, --user: that belongs into its `command`")
@@ -752,7 +753,7 @@ def test_a_place_that_is_an_operator_s_file_is_no_place_of_its_own():
     )
     failed = seen(made("list_notes", "Error: undefined"), reads=["SITE_CREDENTIAL_FILE"])
 
-    assert prove._with_own_places(Table(), draft, failed, {}, add._checked) == (draft, failed)
+    assert tries._with_own_places(tries.Tries(Table(), {}, add._checked), draft, failed) == (draft, failed)
 
 
 def test_what_no_stanza_can_be_is_not_guessed(capsys):
@@ -765,7 +766,7 @@ def test_what_no_stanza_can_be_is_not_guessed(capsys):
             raise UsageError("'/var/lib' is not the server's")
         return add._checked(draft)
 
-    draft, _ = prove._mended(table, Draft("it", command=("it", "-x")), {}, check)
+    draft, _ = tries.mended(tries.Tries(table, {}, check), Draft("it", command=("it", "-x")))
 
     assert draft.volumes == ()
     assert "going on without" in capsys.readouterr().err
@@ -775,7 +776,7 @@ def test_a_socket_is_no_place_to_keep_things_and_an_engine_of_docker_is_told_wit
     away = seen(words=["Error: connect ENOENT /var/run/docker.sock"], started=0.0)
 
     assert findings.storage(away).places == ()
-    assert needs.not_in_a_package(away).startswith("it wants a Docker engine: tell it one by its address")
+    assert dependencies.not_in_a_package(away).startswith("it wants a Docker engine: tell it one by its address")
     assert findings.egress(away, False).allowed
 
 
@@ -791,10 +792,8 @@ def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
     table = Table()
 
     proof = prove._decided(
-        table,
+        tries.Tries(table, {}, add._checked),
         Draft("it", {"pypi": "it==1"}, command=("it",)),
-        {},
-        add._checked,
         seen(made("look"), tools=[tool("look"), self_pointing]),
         "",
     )
@@ -842,7 +841,7 @@ def test_where_every_call_fails_for_want_of_it_a_key_is_needed_and_the_log_says_
     ],
 )
 def test_the_variables_that_code_asks_for_are_found(code, names):
-    assert sorted(witness.asked_for(code)) == names
+    assert sorted(package_files.asked_for(code)) == names
 
 
 def test_a_secret_that_it_opens_as_a_file_is_one():
@@ -857,7 +856,7 @@ def test_of_guessed_variables_its_own_come_first():
     reads = ["OPENAI_API_KEY", "SITE_USER_API_KEY"]
     ended = seen(words=["RuntimeError: An API key is required to call it"], started=0.0, reads=reads, documented=["SITE_USER_API_KEY"])
 
-    draft = prove._with_guesses(Table(seen(made("look"))), Draft("it", command=("it",)), ended, {}, add._checked)
+    draft = tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), Draft("it", command=("it",)), ended)
 
     assert draft.secrets == ("SITE_USER_API_KEY",)
 
@@ -956,9 +955,9 @@ def test_what_its_readme_names_is_a_variable_where_its_code_uses_it_and_names_of
 ):
     (tmp_path / file).write_text(code)
     (tmp_path / "README.md").write_text(readme)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
-    found = witness.variables("it")
+    found = package_files.variables("it")
 
     assert (found.reads, found.patterns) == (reads, patterns)
 
@@ -976,10 +975,10 @@ def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, mo
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(witness, "SERVER", tmp_path)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / name for name in files if name.startswith("package/")])
+    monkeypatch.setattr(package_files, "SERVER", tmp_path)
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / name for name in files if name.startswith("package/")])
 
-    found = witness.variables("it")
+    found = package_files.variables("it")
 
     assert {one["name"]: one["needed"] for one in found.published} == {
         "IT_KEY": True,
@@ -1010,9 +1009,9 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
 """)
     (own / "main.js").write_text("const glob = '/*'; x = /['\"]/; // it\n/*! it */ process.env.A_KEY; fetch('https://api.a.io/')")
     (own / "README.md").write_text("It wants jq, ffmpeg.")
-    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    monkeypatch.setattr(package_files, "SERVER", tmp_path)
 
-    found = witness.variables("it")
+    found = package_files.variables("it")
 
     assert (found.reads, sorted(found.speaks_to), found.starts) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
 
@@ -1032,16 +1031,16 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
 )  # fmt: skip
 def test_what_its_code_writes_in_its_home_is_kept_whatever_its_readme_says(tmp_path, monkeypatch, file, code, home):
     (tmp_path / file).write_text(code)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / file])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file])
 
-    assert witness.variables("site-it").home == home
+    assert package_files.variables("site-it").home == home
 
 
 def test_what_is_started_with_a_list_of_arguments_is_a_program_whatever_its_readme_names(tmp_path, monkeypatch):
     (tmp_path / "it.js").write_text("await executeCommand('git', ['clone', url]); spawn('rg', words); z.enum('jq', ['a'])")
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js"])
 
-    assert witness.variables("it").starts == ["git"]
+    assert package_files.variables("it").starts == ["git"]
 
 
 @pytest.mark.parametrize("starts, hosts", [("", ["api.site.io"]), ("subprocess.run(['node', 'web.js'])", ["api.site.io", "pages.site.io"])])
@@ -1050,16 +1049,16 @@ def test_the_scripts_of_a_package_of_python_are_for_browsers_unless_it_starts_no
     place.mkdir(parents=True)
     (place / "it.py").write_text(f"import httpx, subprocess\n{starts}\nhttpx.get('https://api.site.io/x')\n")
     (place / "web.js").write_text("fetch('https://pages.site.io/x')")
-    monkeypatch.setattr(witness, "_files", lambda *_: [place / "it.py", place / "web.js"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [place / "it.py", place / "web.js"])
 
-    assert witness.variables("it").speaks_to == hosts
+    assert package_files.variables("it").speaks_to == hosts
 
 
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
 
-    assert witness.variables("it").speaks_to == []
+    assert package_files.variables("it").speaks_to == []
 
 
 @pytest.mark.parametrize(
@@ -1074,9 +1073,9 @@ def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
 def test_a_program_by_which_one_gets_it_or_that_a_test_starts_is_none_that_it_starts(tmp_path, monkeypatch, file, readme, starts):
     (tmp_path / file).write_text("execSync('git diff')")
     (tmp_path / "README.md").write_text(readme)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
-    assert witness.variables("it").starts == starts
+    assert package_files.variables("it").starts == starts
 
 
 def shown_variables(*names):
@@ -1160,7 +1159,7 @@ def test_what_only_an_operator_knows_of_its_arguments_becomes_a_variable():
     ],
 )
 def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(args, command):
-    arguments = witness.shown_arguments(f'{{"mcpServers": {{"it": {{"command": "npx", "args": {args}}}}}}}', "@me/it")
+    arguments = package_files.shown_arguments(f'{{"mcpServers": {{"it": {{"command": "npx", "args": {args}}}}}}}', "@me/it")
 
     broken = seen(words=["ImportError: libx.so.1: cannot open shared object file"], started=0.0, shown=arguments)
 
@@ -1239,7 +1238,7 @@ def test_a_command_and_an_argument_that_its_last_words_miss_are_given(command, s
     ],
 )
 def test_of_several_programs_the_one_that_its_readme_starts_is_tried_where_another_does_not_start(readme, programs, program):
-    ended = seen(words=["help"], started=0.0, program=published.program(readme, programs))
+    ended = seen(words=["help"], started=0.0, program=readmes.program(readme, programs))
 
     assert mends.with_options(Draft("it", command=("it",)), ended).command == (program or "it",)
     assert mends.with_options(Draft("it", command=("it",)), seen(made("look"), program=program)).command == ("it",)
@@ -1364,7 +1363,7 @@ def test_a_variable_is_guessed_by_what_the_last_words_speak_of(words, reads, lik
 def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(again, env):
     ended = seen(words=["URL cannot be empty"], started=0.0, reads=["ES_URL", "ES_API_KEY", "DEBUG"])
 
-    assert prove._with_guesses(Table(again), Draft("it", command=("it",)), ended, {}, add._checked).env == env
+    assert tries._with_guesses(tries.Tries(Table(again), {}, add._checked), Draft("it", command=("it",)), ended).env == env
 
 
 @pytest.mark.parametrize(
@@ -1380,7 +1379,9 @@ def test_of_guessed_variables_only_those_are_asked_for_without_which_it_does_oth
     with_all = seen(words=["Error: the endpoint is unreachable"], started=0.0) if words else seen(made("look"))
     with_less = seen(words=[words], started=0.0) if words else seen(made("look"))
 
-    draft = prove._with_guesses(Table(with_all, with_less, with_less, with_less), Draft("it", command=("it",)), ended, {}, add._checked)
+    draft = tries._with_guesses(
+        tries.Tries(Table(with_all, with_less, with_less, with_less), {}, add._checked), Draft("it", command=("it",)), ended
+    )
 
     assert (tuple(name for name in draft.secrets if name not in draft.optional), draft.why.get("instead", "")) == (kept, instead)
 
@@ -1390,7 +1391,7 @@ def test_a_guess_that_only_changed_the_host_in_its_words_does_not_stay(host):
     ended = seen(words=["Error: no answer of the server URL https://api.site.io, is it up?"], started=0.0, reads=["ES_URL"])
     again = seen(words=[f"Error: no answer of the server URL {host}, is it up?"], started=0.0)
 
-    assert prove._with_guesses(Table(again), Draft("it", command=("it",)), ended, {}, add._checked).env == {}
+    assert tries._with_guesses(tries.Tries(Table(again), {}, add._checked), Draft("it", command=("it",)), ended).env == {}
 
 
 def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
@@ -1399,11 +1400,13 @@ def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
     elsewhere = seen(words=words, started=0.0, reads=reads, reached=[(2.0, "updates.site.io")])
     draft = Draft("it", command=("it",))
 
-    with_key = prove._with_guesses(Table(seen(made("look"))), draft, ended, {}, add._checked)
+    with_key = tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), draft, ended)
 
     assert (with_key.env, with_key.secrets) == ({}, ("SITE_API_KEY",))
     without_url = seen(words=["Error: a URL is missing"], started=0.0)
-    with_both = prove._with_guesses(Table(seen(made("look")), without_url, seen(made("look"))), draft, elsewhere, {}, add._checked)
+    with_both = tries._with_guesses(
+        tries.Tries(Table(seen(made("look")), without_url, seen(made("look"))), {}, add._checked), draft, elsewhere
+    )
     assert (with_both.env, with_both.secrets) == ({"SITE_URL": "${SITE_URL}"}, ("SITE_API_KEY",))
 
 
@@ -1446,13 +1449,13 @@ def test_a_folder_of_its_usage_becomes_a_volume():
 def test_a_program_that_it_looks_for_comes_from_debian(words, packages):
     failed = seen(made("look", words))
 
-    assert needs.debian_packages(needs.programs(failed)) == packages
+    assert dependencies.debian_packages(dependencies.programs(failed)) == packages
 
 
 def test_where_a_program_is_that_debian_has_is_nothing_that_an_operator_is_asked_for():
     failed = seen(made("cut", "Error: set the FFMPEG_PATH environment variable"), reads=["FFMPEG_PATH"])
 
-    assert (needs.missing_for_calls(failed)[0], needs.programs(failed)) == ([], ["ffmpeg"])
+    assert (needs.missing_for_calls(failed)[0], dependencies.programs(failed)) == ([], ["ffmpeg"])
 
 
 @pytest.mark.parametrize(
@@ -1468,7 +1471,7 @@ def test_a_library_that_it_does_not_find_comes_from_debian(library, package):
 def test_the_headers_that_a_build_does_not_find_come_from_debian():
     printed = "Package libsecret-1 was not found in the pkg-config search path.\nNo package 'cairo' found\nPackage udev, required by 'virtual:world', not found"
 
-    assert needs.headers(printed) == ["libsecret-1-dev", "libcairo2-dev", "libudev-dev"]
+    assert dependencies.headers(printed) == ["libsecret-1-dev", "libcairo2-dev", "libudev-dev"]
 
 
 def test_what_a_browser_asks_by_itself_is_nobody_that_a_server_needs():
@@ -1491,7 +1494,7 @@ def test_what_a_browser_asks_by_itself_is_nobody_that_a_server_needs():
     ],
 )
 def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(readme, wants):
-    it = seen(made("look", "spawn ps ENOENT"), platform=published.platform(readme))
+    it = seen(made("look", "spawn ps ENOENT"), platform=readmes.platform(readme))
     draft = Draft("it", {"npm": "it@1"}, ("it",), smoke={"tool": "look"})
     told = [line for line in notes._lacks(draft, it) if "what no container is" in line]
 
@@ -1514,7 +1517,7 @@ def test_prose_and_a_desk_name_no_program_that_is_missing():
         made("look", "It is configured but is not installed"), made("open", "spawn xdg-open ENOENT"), made("run", "spawn frobnicate ENOENT")
     )
 
-    assert needs.programs(failed) == ["frobnicate"]
+    assert dependencies.programs(failed) == ["frobnicate"]
 
 
 def test_an_image_gets_what_was_looked_for_once():
@@ -1535,9 +1538,9 @@ def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks
     (tmp_path / "README.md").write_text(
         '{"mcpServers": {"it": {"command": "npx", "args": ["it"], "env": {"SITE_KEY": "x", "SITE_API_KEY": "x"}}}}'
     )
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
-    monkeypatch.setattr(witness, "SERVER", tmp_path)
-    report = witness.variables("it")
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
+    monkeypatch.setattr(package_files, "SERVER", tmp_path)
+    report = package_files.variables("it")
     ended = seen(words=["Error: SITE_API_KEY is required"], started=0.0, misspelt=report.misspelt)
 
     assert report.misspelt == ["SITE_KEY"]
@@ -1560,7 +1563,7 @@ def test_a_script_of_npm_that_does_not_say_by_what_it_is_run_is_run_by_node():
 @pytest.mark.parametrize("is_it, source", [(True, ["it@1.0.0", "@they/site-cli@2.0.0"]), (False, "it@1.0.0")])
 def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and_stays_if_it_is_there_then(monkeypatch, is_it, source):
     readme = "npm install -g it\n```\nnpm i -g @they/site-cli@latest\n```"
-    absent = seen(made("look", "spawn site ENOENT"), installs=[one for one in published.installs(readme) if one != "it"])
+    absent = seen(made("look", "spawn site ENOENT"), installs=[one for one in readmes.installs(readme) if one != "it"])
     locked = []
 
     @contextmanager
@@ -1594,7 +1597,7 @@ WITHOUT_PIP = "Error getting packages: Command '['/opt/server/bin/python', '-m',
     ],
 )
 def test_what_of_pythons_own_tools_is_missed_comes_from_pypi(line, package):
-    assert needs.of_python(seen(made("look"), words=[line])) == [package] * bool(package)
+    assert dependencies.of_python(seen(made("look"), words=[line])) == [package] * bool(package)
 
 
 @pytest.mark.parametrize("helps, source", [(True, ["it==1.0", "pip==26.1"]), (False, "it==1.0")])
@@ -1618,9 +1621,9 @@ def test_a_program_that_a_call_did_without_is_none_that_it_needs():
     tells = "Error getting environments: [Errno 2] No such file or directory: 'conda'"
     without = seen(made("list_environments", printed=f"{tells}\n"), made("look"), words=[tells])
 
-    assert needs.programs(without) == []
-    assert needs.programs(seen(made("list_environments", "it failed", printed=tells), made("look"), words=[tells])) == ["conda"]
-    assert needs.programs(seen(made("look"), words=[tells])) == ["conda"]  # at its start
+    assert dependencies.programs(without) == []
+    assert dependencies.programs(seen(made("list_environments", "it failed", printed=tells), made("look"), words=[tells])) == ["conda"]
+    assert dependencies.programs(seen(made("look"), words=[tells])) == ["conda"]  # at its start
     assert findings.smoke(without, None, True)["tool"] == "look"  # and prints no error
 
 
@@ -1647,8 +1650,8 @@ def test_a_program_that_no_table_knows_is_tried_from_a_package_of_its_name_and_k
 
     assert tables == [[], ["shelllint"]]
     assert list(proof.draft.apt) == apt
-    assert not needs.perhaps_of_debian(seen(made("look", "spawn docker ENOENT"))) and "docker" in needs.NOT_OF_DEBIAN
-    assert not needs.perhaps_of_debian(seen(made("look", "spawn bash- ENOENT")))  # which would remove that
+    assert not dependencies.perhaps_of_debian(seen(made("look", "spawn docker ENOENT"))) and "docker" in dependencies.NOT_OF_DEBIAN
+    assert not dependencies.perhaps_of_debian(seen(made("look", "spawn bash- ENOENT")))  # which would remove that
 
 
 @pytest.mark.parametrize(
@@ -1717,7 +1720,7 @@ def test_a_server_that_only_serves_http_is_told_so_and_keeps_its_own_command(lin
         seen(words=[line], why_not=f"no answer within {seconds} s", started=0.0) for seconds in range(40, 47)
     ]  # which differs by how much else works
 
-    draft, last = prove._mended(Table(*waits), Draft("it", command=("it", "-x"), why={"egress": ""}), {}, add._checked)
+    draft, last = tries.mended(tries.Tries(Table(*waits), {}, add._checked), Draft("it", command=("it", "-x"), why={"egress": ""}))
     told = notes.of_one_that_did_not_start(draft, last, [], [])
 
     assert draft.command == ("it", "-x")
@@ -1727,13 +1730,13 @@ def test_a_server_that_only_serves_http_is_told_so_and_keeps_its_own_command(lin
 @pytest.mark.parametrize("command", [("it",), ("it", "--stdio")])
 def test_what_told_it_in_vain_to_use_its_input_goes_but_for_what_an_operator_said(monkeypatch, command):
     """Also where the rounds were over before the last of it was tried."""
-    monkeypatch.setattr(prove, "ROUNDS", 3)
+    monkeypatch.setattr(tries, "ROUNDS", 3)
     waits = [
         seen(words=["HTTP server on port 3333"], why_not=f"no answer within {seconds} s", started=0.0, reads=["A_TRANSPORT"])
         for seconds in (40, 41, 42)
     ]
 
-    draft, _ = prove._mended(Table(*waits), Draft("it", command=command), {}, add._checked)
+    draft, _ = tries.mended(tries.Tries(Table(*waits), {}, add._checked), Draft("it", command=command))
 
     assert (draft.command, draft.env) == (command, {})
 
@@ -1779,7 +1782,7 @@ def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env
     alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:5432")], reads=reads)
     table = Table(seen(made("look", "refused"), reached=[(10.5, reached)]), seen(started=0.0))
 
-    draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
+    draft, _ = tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)
 
     assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
 
@@ -1788,7 +1791,7 @@ def test_an_address_that_may_be_its_own_door_is_tried_where_no_other_is():
     alone = seen(made("check"), reached=[(10.5, "[::1]:7700")], reads=["MEILI_HTTP_ADDR", "MCP_HTTP_HOST", "LOG_LEVEL"])
     table = Table(seen(made("check"), reached=[(10.5, "meili-http-addr.placeholder.invalid:7700")]))
 
-    assert prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)[0].env == {
+    assert tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)[0].env == {
         "MEILI_HTTP_ADDR": "${MEILI_HTTP_ADDR}"
     }
 
@@ -1801,8 +1804,8 @@ def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_p
         (site / f"{name}-1.0.dist-info/RECORD").write_text(f"{name}.py,,\n")
         (site / f"{name}.py").write_text(code)
 
-    assert [path.name for path in witness._files("old", tmp_path)] == ["old.py", "new.py"]
-    assert [path.name for path in witness._files("new", tmp_path)] == ["new.py"]
+    assert [path.name for path in package_files._files("old", tmp_path)] == ["old.py", "new.py"]
+    assert [path.name for path in package_files._files("new", tmp_path)] == ["new.py"]
 
 
 @pytest.mark.parametrize(
@@ -1851,8 +1854,8 @@ def test_what_a_docstring_says_of_an_argument_counts_as_its_description():
         "inputSchema": {"properties": {"source": {"type": "string"}, "name": {"type": "string"}}},
     }
 
-    assert needs.paths([parse], surely=True) == "source of parse"
-    assert needs.paths([parse | {"description": "Parse it."}], surely=True) == ""
+    assert arguments.paths([parse], surely=True) == "source of parse"
+    assert arguments.paths([parse | {"description": "Parse it."}], surely=True) == ""
 
 
 def test_what_stood_in_for_a_value_is_shown_to_nobody():
@@ -1869,9 +1872,9 @@ def test_what_stood_in_for_a_value_is_shown_to_nobody():
 def test_a_program_that_is_started_by_a_function_of_its_own_is_seen(tmp_path, monkeypatch, code, starts):
     (tmp_path / "it.js").write_text(code)
     (tmp_path / "README.md").write_text("It wants git.")
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
 
-    assert witness.variables("it").starts == starts
+    assert package_files.variables("it").starts == starts
 
 
 def test_who_goes_wherever_it_is_told_has_no_list_of_names():
@@ -1949,7 +1952,7 @@ def test_an_option_whose_default_is_the_very_address_that_was_refused_takes_the_
     found.reached.extend([Reach(10.7, "it-host.placeholder.invalid"), Reach(10.8, "it-at-host.placeholder.invalid:1337")])
     table = Table(helping, found)
 
-    draft, now = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
+    draft, now = tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)
 
     assert table.stanzas[0].command[-1] == "--help"
     assert (draft.command, now) == (("it", *words), found if words else alone)
@@ -1960,7 +1963,9 @@ def test_who_insists_on_a_port_is_given_a_host_beside_it():
     helping = seen(started=0.0, help=["usage: it [-h]", "options:", "  --rpc RPC  (default: http://127.0.0.1:1337)"])
     found = seen(made("look", "refused"), reached=[(10.5, "it-rpc-host.placeholder.invalid:1337")])
 
-    draft, _ = prove._with_back_end(Table(helping, seen(started=0.0), found), Draft("it", command=("it",)), alone, {}, add._checked)
+    draft, _ = tries._with_back_end(
+        tries.Tries(Table(helping, seen(started=0.0), found), {}, add._checked), Draft("it", command=("it",)), alone
+    )
 
     assert draft.command == ("it", "--rpc", "http://${IT_RPC_HOST}:1337")
 
@@ -1993,7 +1998,7 @@ def test_what_answered_and_is_no_proof_is_not_said_to_be_uncalled():
     "name, is_place", [("STORE_FILE", True), ("DB_PATH", True), ("DATA_DIR", True), ("PROFILE", False), ("AWS_PROFILE", False)]
 )
 def test_a_profile_is_no_file(name, is_place):
-    assert bool(prove.PLACE.search(name)) is is_place
+    assert bool(tries.PLACE.search(name)) is is_place
 
 
 @pytest.mark.parametrize(
@@ -2007,13 +2012,13 @@ def test_a_profile_is_no_file(name, is_place):
     ],
 )
 def test_a_program_comes_from_the_debian_package_that_has_it(complaint, package):
-    assert needs.debian_packages(needs.programs(seen(made("look", complaint)))) == [package]
+    assert dependencies.debian_packages(dependencies.programs(seen(made("look", complaint)))) == [package]
 
 
 def test_kubectl_is_debian_s_and_what_it_says_without_a_cluster_asks_for_a_kubeconfig():
     refused = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
 
-    assert needs.debian_packages(["kubectl"]) == ["kubernetes-client"]
+    assert dependencies.debian_packages(["kubectl"]) == ["kubernetes-client"]
     assert needs.missing_for_calls(seen(made("get", refused), made("list", refused)))[0] == ["KUBECONFIG"]
 
 
@@ -2021,13 +2026,17 @@ def test_a_service_that_is_no_longer_looked_for_here_when_one_variable_is_given_
     alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST"])
     table = Table(seen(made("look", "not an address")))
 
-    assert prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)[0].env == {"S7_HOST": "${S7_HOST}"}
+    assert tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)[0].env == {
+        "S7_HOST": "${S7_HOST}"
+    }
 
     more = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST", "X_URL"])
     said = [{"name": "S7_HOST", "default": "127.0.0.1"}, {"name": "X_URL", "default": "https://x.example"}]
     table = Table(seen(made("look", "not an address"), published=said))
 
-    assert prove._with_back_end(table, Draft("it", command=("it",)), more, {}, add._checked)[0].env == {"S7_HOST": "${S7_HOST}"}
+    assert tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), more)[0].env == {
+        "S7_HOST": "${S7_HOST}"
+    }
 
 
 def test_who_asks_a_machine_of_google_who_it_is_wants_its_account_where_that_call_failed():
@@ -2046,7 +2055,7 @@ def test_a_server_that_takes_no_address_but_its_own_machine_s_is_told_to_run_the
     table = Table(seen(made("look", refusal), words=["starting"]))
     known = Draft("it", command=("it",), secrets=("SITE_KEY", "SITE_URL"), optional=("SITE_KEY", "SITE_URL"))
 
-    draft, now = prove._with_back_end(table, known, alone, {}, add._checked)
+    draft, now = tries._with_back_end(tries.Tries(table, {}, add._checked), known, alone)
 
     assert (draft.secrets, draft.optional, now) == (("SITE_KEY",), ("SITE_KEY",), alone)
     told = notes.of_a_started_one(replace(draft, egress=True, why=draft.why | {"egress": "x", "smoke": "y"}), "it", alone, [])
@@ -2060,7 +2069,7 @@ def test_where_no_variable_does_an_argument_that_its_readme_shows_makes_it_look_
     )
     table = Table(seen(made("get", "Error: timeout"), reached=[(1.0, "it-url.placeholder.invalid")]))
 
-    draft, _ = prove._with_back_end(table, Draft("it", command=("it",)), alone, {}, add._checked)
+    draft, _ = tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)
 
     assert draft.command == ("it", "${IT_URL}")
 
@@ -2099,7 +2108,7 @@ def test_a_network_that_its_code_asks_and_no_call_disproved_is_allowed(calls, sp
 
 def test_a_server_elsewhere_is_told_where_the_package_starts_none():
     readme = '{"url": "http://localhost:3000/mcp"} {"type": "http", "url": "https://mcp.site.io/mcp?a=1&b", "headers": {}}'
-    silent = seen(started=0.0, why_not="no answer", elsewhere=published.elsewhere(readme))
+    silent = seen(started=0.0, why_not="no answer", elsewhere=readmes.elsewhere(readme))
 
     told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), silent, [], [])
 
@@ -2118,22 +2127,22 @@ def test_a_server_elsewhere_is_told_where_the_package_starts_none():
     ],
 )
 def test_whether_anything_that_is_installed_speaks_mcp_is_seen_in_names_and_code(tmp_path, monkeypatch, own, beside, speaks):
-    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    monkeypatch.setattr(package_files, "SERVER", tmp_path)
     for path, code in (("node_modules/it-mcp/index.js", own), (beside, "1")):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(code)
 
-    assert witness.variables("it-mcp").speaks_mcp is speaks
+    assert package_files.variables("it-mcp").speaks_mcp is speaks
 
 
 def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, monkeypatch):
-    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    monkeypatch.setattr(package_files, "SERVER", tmp_path)
     for path, code in (("node_modules/it-mcp/index.js", "run()"), ("node_modules/kit/index.js", 'on("tools/list")')):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(code)
 
-    assert witness.variables("it-mcp").speaks_mcp
-    assert witness.variables("").speaks_mcp
+    assert package_files.variables("it-mcp").speaks_mcp
+    assert package_files.variables("").speaks_mcp
 
 
 def test_a_module_that_it_neither_has_nor_requires_is_told_with_the_way_out():
@@ -2175,7 +2184,7 @@ def test_a_program_that_it_does_not_start_without_is_told_with_the_way_out():
     told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}), ended, [], [])
 
     assert told[1].startswith("it starts gcloud, which its image has not: Debian has no package of that name: let it run where that is")
-    assert needs.programs(seen(words=["Chrome executable not found", "browser binary was not found"])) == []
+    assert dependencies.programs(seen(words=["Chrome executable not found", "browser binary was not found"])) == []
 
 
 def test_a_login_by_hand_is_told_with_the_place_of_what_it_leaves():
@@ -2218,7 +2227,7 @@ def test_a_folder_that_a_login_leaves_is_brought_and_not_all_that_is_beside_it()
 
 def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a_key():
     readme = "Drop this in.\n- A browser opens on first run for sign-in; later starts reuse `~/.it-mcp/{version}`, where it is stored."
-    said = {"browser": published.browser(readme), "home": published.home(readme, "it-mcp")}
+    said = {"browser": readmes.browser(readme), "home": readmes.home(readme, "it-mcp")}
     line = notes._login(Draft("it", why={"egress": ""}), seen(**said))
     with_keys = notes._login(Draft("it", secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))
 
@@ -2227,17 +2236,15 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     assert not [*notes._login(Draft("it", secrets=("IT_TOKEN",)), seen(**said))]
     assert [*notes._login(Draft("it", secrets=("GOOGLE_CLIENT_SECRET",)), seen(**said))]  # with which a login begins
     assert findings.egress(seen(made("look"), **said), False).allowed
-    assert not published.browser(
-        "Your client opens your browser to log in. Open the docs in a browser. **Browser doesn't open to log in:**"
-    )
-    assert not published.browser("2. Open the provided URL in your browser to authorize it.\n3. Then open your browser and sign in")
-    assert published.browser("It opens the sign-in page in your browser")
+    assert not readmes.browser("Your client opens your browser to log in. Open the docs in a browser. **Browser doesn't open to log in:**")
+    assert not readmes.browser("2. Open the provided URL in your browser to authorize it.\n3. Then open your browser and sign in")
+    assert readmes.browser("It opens the sign-in page in your browser")
     of_a_client = notes._login(Draft("it", secrets=("IT_CLIENT_SECRET",), optional=("IT_CLIENT_SECRET",)), seen(browser="A browser opens"))
     assert [one.partition("log in elsewhere")[2] for one in of_a_client] == [", and bring what that leaves by a volume"]
 
 
 def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():
-    setup = published.login("```\nnpx it-mcp setup\n```\n1. **Authenticate** your account", ["it-mcp"])
+    setup = readmes.login("```\nnpx it-mcp setup\n```\n1. **Authenticate** your account", ["it-mcp"])
     it = seen(words=["Error: no credentials"], started=0.0, login=setup)
 
     def told(draft):
@@ -2276,8 +2283,8 @@ def test_an_address_that_may_be_left_out_is_asked_for_where_it_would_look_for_it
     alone = seen(made("look", "refused"), reached=[(10.5, "[::1]:8080")], reads=["X_API_URL", "X_TELEMETRY_API_URL"])
     table = Table(seen(made("look", "refused"), reached=[(10.5, "x-api-url.placeholder.invalid:8080")]))
 
-    draft, _ = prove._with_back_end(
-        table, Draft("it", command=("it",), secrets=("X_API_URL",), optional=("X_API_URL",)), alone, {}, add._checked
+    draft, _ = tries._with_back_end(
+        tries.Tries(table, {}, add._checked), Draft("it", command=("it",), secrets=("X_API_URL",), optional=("X_API_URL",)), alone
     )
 
     assert (draft.secrets, draft.optional, draft.env) == ((), (), {"X_API_URL": "${X_API_URL}"})
@@ -2339,10 +2346,10 @@ def test_what_cannot_be_built_is_tried_without(monkeypatch):
 )
 def test_a_command_that_changed_nothing_does_not_stay(words, reached, command):
     help = ["Usage: it [options] [command]", "Commands:", "  run    Runs the MCP server"]
-    later = [seen(words=[words], started=0.0, help=help, reached=reached) for _ in range(prove.ROUNDS)]
+    later = [seen(words=[words], started=0.0, help=help, reached=reached) for _ in range(tries.ROUNDS)]
     table = Table(seen(words=["Error: no account"], started=0.0, help=help), *later)
 
-    draft, _ = prove._mended(table, Draft("it", command=("it",)), {}, add._checked)
+    draft, _ = tries.mended(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)))
 
     assert draft.command == command
 
@@ -2354,7 +2361,7 @@ def test_older_versions_are_tried_for_a_while_and_told(monkeypatch):
     @contextmanager
     def bench(project, stanza, where, asked):
         now[0] += 60.0
-        yield Table(*[dies] * prove.ROUNDS)
+        yield Table(*[dies] * tries.ROUNDS)
 
     monkeypatch.setattr(prove, "bench", bench)
     monkeypatch.setattr(prove.time, "monotonic", lambda: now[0])
@@ -2370,7 +2377,7 @@ def test_an_older_version_that_made_it_say_something_else_is_not_told_as_one_tha
 
     @contextmanager
     def bench(project, stanza, where, asked):
-        yield Table(*[seen(words=[next(says)], started=0.0)] * prove.ROUNDS)
+        yield Table(*[seen(words=[next(says)], started=0.0)] * tries.ROUNDS)
 
     monkeypatch.setattr(prove, "bench", bench)
     monkeypatch.setattr(
@@ -2409,21 +2416,26 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
 
     table = Table()
     lost = seen(words=["Error: connect ECONNREFUSED 20.0.0.1:80"], reached=[(2.0, "x-url.placeholder.invalid:80")], started=0.0)
-    dead = prove._decided(table, Draft("it", {"pypi": "it==1"}, ("it",), env={"X_URL": "${X_URL}"}), {}, add._checked, lost, "")
+    dead = prove._decided(
+        tries.Tries(table, {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",), env={"X_URL": "${X_URL}"}), lost, ""
+    )
     local = prove._decided(
-        table, Draft("it", {"pypi": "it==1"}, command=("it",)), {}, add._checked, seen(made("look"), tools=[tool("look"), reader]), ""
+        tries.Tries(table, {}, add._checked),
+        Draft("it", {"pypi": "it==1"}, command=("it",)),
+        seen(made("look"), tools=[tool("look"), reader]),
+        "",
     )
 
     assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
     assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
-    assert needs.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
+    assert arguments.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
     source = {"$defs": {"S": {"properties": {"more": {"$ref": "#/$defs/S"}, "localPath": {"type": "string"}}}}}
     inner = tool("read", properties={"sources": {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/S"}]}}})
-    assert needs.paths([inner | {"inputSchema": inner["inputSchema"] | source}], surely=True) == "localPath of read"
+    assert arguments.paths([inner | {"inputSchema": inner["inputSchema"] | source}], surely=True) == "localPath of read"
     assert dead.notes[0] == "it did not start without a real X_URL: it wants to reach that at its start"
-    assert needs.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
+    assert arguments.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
     choice = {"description": "upload a local file, or list", "enum": ["upload", "list"]}
-    assert needs.paths([tool("files", properties={"action": choice})], surely=True) == ""
+    assert arguments.paths([tool("files", properties={"action": choice})], surely=True) == ""
 
 
 @pytest.mark.parametrize(
@@ -2769,9 +2781,9 @@ def test_a_key_that_is_demanded_as_an_option_is_given_by_the_variable_that_its_c
 def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch, code, options):
     file = tmp_path / "it.py"
     file.write_text(code)
-    monkeypatch.setattr(witness, "_files", lambda *_: [file])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [file])
 
-    assert witness.variables("it").options == options
+    assert package_files.variables("it").options == options
 
 
 @pytest.mark.parametrize(
@@ -2788,9 +2800,9 @@ def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch
 def test_of_variables_of_which_one_is_read_in_the_place_of_the_other_one_counts(tmp_path, monkeypatch, code, readme, reads):
     (tmp_path / "it.py").write_text(f"import os\nx = {code}\n")
     (tmp_path / "README.md").write_text(readme)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
 
-    assert witness.variables("it").reads == reads
+    assert package_files.variables("it").reads == reads
 
 
 def test_what_it_demands_as_options_is_given_by_variables_all_at_once():
@@ -2912,7 +2924,7 @@ def test_who_wants_a_browser_is_tried_with_debian_s_which_stays_if_that_helped(m
     ],
 )
 def test_whose_code_starts_a_browser_and_whose_calls_miss_one_gets_that(complaint, drives, packages):
-    assert needs.browser(seen(made("look", complaint), drives=drives)) == packages
+    assert dependencies.browser(seen(made("look", complaint), drives=drives)) == packages
 
 
 @pytest.mark.parametrize(
@@ -2930,9 +2942,9 @@ def test_whose_code_starts_a_browser_and_whose_calls_miss_one_gets_that(complain
 )
 def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):
     (tmp_path / "it.py").write_text(code)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
 
-    assert witness.variables("it").drives == drives
+    assert package_files.variables("it").drives == drives
 
 
 def test_who_has_the_library_of_odbc_wants_a_driver():
@@ -2961,9 +2973,9 @@ def test_who_has_the_library_of_odbc_wants_a_driver():
 def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeypatch, code, defaults):
     (tmp_path / "it.js").write_text(code)
     (tmp_path / "README.md").write_text('{"command": "npx", "args": ["it"], "env": {"A_URL": "https://other.io", "A_KIND": "mysql"}}')
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
 
-    found = witness.variables("it")
+    found = package_files.variables("it")
     draft = publishers.with_published(Draft("it"), seen(published=found.published))
 
     assert {one["name"]: one["default"] for one in found.published if one["default"]} == defaults
@@ -2992,7 +3004,7 @@ def test_an_argument_that_may_be_an_address_is_given_one_and_paths_of_any_words_
 
     assert sample({"required": ["input"], "properties": {"input": said}})[0] == {"input": "https://example.com/"}
     for about in (said["description"], "Path to kubb.config file", "Output directory path"):
-        assert needs.paths([tool("look", [], {"input": {"type": "string", "description": about}})]) == "input of look"
+        assert arguments.paths([tool("look", [], {"input": {"type": "string", "description": about}})]) == "input of look"
 
 
 def test_an_answer_of_nothing_proves_nothing_where_others_ask_somebody():
@@ -3072,8 +3084,8 @@ def test_what_may_not_change_a_mode_was_not_kept_from_writing():
 def test_a_program_of_a_desk_behind_a_socket_is_told_with_the_ways_to_it(tmp_path, monkeypatch, text, is_one, code, has_socket):
     (tmp_path / "it.py").write_text(code)
     (tmp_path / "README.md").write_text(text)
-    monkeypatch.setattr(witness, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
-    report = witness.variables("it")
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
+    report = package_files.variables("it")
     it = seen(made("check_connection"), desk=report.desk, reads=report.reads)
     told = [line for line in notes._lacks(Draft("it"), it) if "runs on a desk" in line]
 
@@ -3085,8 +3097,8 @@ def test_a_program_of_a_desk_behind_a_socket_is_told_with_the_ways_to_it(tmp_pat
 
 
 def test_where_a_socket_is_is_no_path_of_files():
-    assert needs.paths([tool("connect", properties={"socket_path": {"description": "Path to the socket file"}})]) == ""
-    assert needs.paths([tool("open", properties={"file_path": {}})]) == "file_path of open"
+    assert arguments.paths([tool("connect", properties={"socket_path": {"description": "Path to the socket file"}})]) == ""
+    assert arguments.paths([tool("open", properties={"file_path": {}})]) == "file_path of open"
 
 
 def test_the_key_of_an_instance_beside_it_is_of_nobody_beyond():
@@ -3103,14 +3115,16 @@ def test_who_takes_a_profile_of_aws_and_no_keys_gets_a_file_of_them(profile, env
     ended, lists = seen(words=[says], started=0.0), seen(made("list_it"))
 
     table = Table(ended, ended, lists)
-    draft, last = prove._mended(table, Draft("it", {"pypi": "it==1"}, ("it",)), {}, add._checked)
+    draft, last = tries.mended(tries.Tries(table, {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))
 
     assert last is lists and (draft.secrets, draft.as_files, draft.optional) == (("AWS_SHARED_CREDENTIALS_FILE",),) * 2 + ((),)
     assert {name: value for name, value in draft.env.items() if "REGION" not in name} == env
     assert any(
         "takes a profile of AWS, and no keys" in one for one in notes._decisions(replace(draft, why=draft.why | {"egress": "x"}), [])
     )
-    assert set(keys) <= set(prove._mended(Table(ended, lists), Draft("it", {"pypi": "it==1"}, ("it",)), {}, add._checked)[0].secrets)
+    assert set(keys) <= set(
+        tries.mended(tries.Tries(Table(ended, lists), {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))[0].secrets
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`mcp-bridge add`: what it takes, and what became of each MCP, for people. The work is done in bridge/fleet/add.py."""
+"""`mcp-bridge add`: what it takes, and what became of each MCP, for people. The work is done in bridge/fleet/adding/add.py."""
 
 import argparse
 import json
@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from bridge.fleet import secret_values
-from bridge.fleet.add import Added, Adding, name_of
+from bridge.fleet.adding import secret_values
+from bridge.fleet.adding.add import Added, Adding, name_of
+from bridge.fleet.adding.launchers import OF_A_PACKAGE
+from bridge.fleet.adding.registry import client, document, mcpb
+from bridge.fleet.adding.sources import SOURCES, Asked
+from bridge.fleet.adding.trial import attempt
+from bridge.fleet.adding.wrapped import program_of
 from bridge.fleet.commands.common import asked
-from bridge.fleet.launchers import OF_A_PACKAGE
 from bridge.fleet.project import Project
-from bridge.fleet.registry import client, document, mcpb
-from bridge.fleet.sources import SOURCES, Asked
-from bridge.fleet.trial import attempt
-from bridge.fleet.wrapped import program_of
 from bridge.settings import UsageError
 
 

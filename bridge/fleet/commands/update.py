@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.fleet import Fleet
 from bridge.fleet import environment as environments
+from bridge.fleet.adding.trial import attempt
 from bridge.fleet.alone import alone
 from bridge.fleet.approved import NotListed
 from bridge.fleet.commands.common import asked, chosen, declare_names, load, progress, with_made_keys
@@ -21,7 +22,6 @@ from bridge.fleet.files import File, write
 from bridge.fleet.lint import Tools
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
-from bridge.fleet.trial import attempt
 from bridge.fleet.update import Stays, own
 from bridge.fleet.update.candidate import Candidate, beside, locked, tried, untried
 from bridge.fleet.update.compare import agreed, compared

@@ -14,6 +14,9 @@ from typing import Any
 
 from bridge.fleet import environment as environments
 from bridge.fleet import lock
+from bridge.fleet.adding.trial import attempt, needs
+from bridge.fleet.adding.trial.calls import Call
+from bridge.fleet.adding.trial.witness import Made
 from bridge.fleet.files import File
 from bridge.fleet.load import STANZA
 from bridge.fleet.lock import MANIFEST, TREE
@@ -21,9 +24,6 @@ from bridge.fleet.parts import REFERENCE, Volume
 from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.dockerfile import REQUIREMENTS
-from bridge.fleet.trial import attempt, needs
-from bridge.fleet.trial.calls import Call
-from bridge.fleet.trial.witness import Made
 from bridge.fleet.update import Stays
 from bridge.fleet.update.newest import Pins
 from bridge.fleet.update.pins import replaced

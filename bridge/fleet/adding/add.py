@@ -17,24 +17,25 @@ from pydantic import ValidationError
 
 from bridge.clients import document as documents
 from bridge.clients import formats
-from bridge.fleet import desktop, lock, origins, secret_values
+from bridge.fleet import lock, origins
+from bridge.fleet.adding import desktop, secret_values
+from bridge.fleet.adding.draft import Draft, stanza_name
+from bridge.fleet.adding.elsewhere import Entry, taken_out
+from bridge.fleet.adding.mends import with_places
+from bridge.fleet.adding.prove import Proof, proved
+from bridge.fleet.adding.registry import document, mcpb
+from bridge.fleet.adding.sources import SOURCES, Asked, source_of
+from bridge.fleet.adding.trial import attempt
+from bridge.fleet.adding.wrapped import NotUnderstood
 from bridge.fleet.alone import alone
-from bridge.fleet.draft import Draft, stanza_name
-from bridge.fleet.elsewhere import Entry, taken_out
 from bridge.fleet.engines import EngineError, contained
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.files import File, write
 from bridge.fleet.load import STANZA
-from bridge.fleet.mends import with_places
 from bridge.fleet.parts import VARIABLE, is_url, listed
 from bridge.fleet.project import Project
-from bridge.fleet.prove import Proof, proved
-from bridge.fleet.registry import document, mcpb
-from bridge.fleet.sources import SOURCES, Asked, source_of
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.transaction import whole_or_not_at_all
-from bridge.fleet.trial import attempt
-from bridge.fleet.wrapped import NotUnderstood
 from bridge.pins.lock import FILE as PINS
 from bridge.pins.lock import Lock
 from bridge.settings import UsageError

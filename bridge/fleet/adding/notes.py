@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from bridge.fleet.draft import Draft, comment, holds_secret
-from bridge.fleet.mends import DATA, NO_FILE, OWN_DOOR, is_for_others, targets, volume, with_a_name
+from bridge.fleet.adding.draft import Draft, comment, holds_secret
+from bridge.fleet.adding.mends import DATA, NO_FILE, OWN_DOOR, is_for_others, targets, volume, with_a_name
+from bridge.fleet.adding.publishers import besides
+from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
+from bridge.fleet.adding.trial.calls import NO_NETWORK
+from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.published import SURELY_BY_HAND
 from bridge.fleet.parts import REFERENCE, listed
-from bridge.fleet.publishers import besides
-from bridge.fleet.trial import findings, needs
-from bridge.fleet.trial.calls import NO_NETWORK
-from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.published import SURELY_BY_HAND
 from bridge.protocol.tool_checks import oddities, together
 
 MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by one
@@ -46,7 +46,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
                 if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not (lacking and _asked(draft, best, lacking))
                 else []
             ),
-            *([] if lacking or best.report["platform"] or needs.is_broken(best) else _as_shown(draft, best)),
+            *([] if lacking or best.report["platform"] or dependencies.is_broken(best) else _as_shown(draft, best)),
             *_with_a_name(best),
             *([] if best.report["platform"] else _programs(draft, best)),
             *_desk(best),
@@ -70,7 +70,7 @@ def named(names: Iterable[str], most: int = SHORT) -> str:
 def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if not best.report["speaks_mcp"]:
         return "it did not start, and nothing that it installs speaks MCP: is it a server?"
-    if addon := needs.native_addon(best):
+    if addon := dependencies.native_addon(best):
         return f"it did not start: {addon} must be compiled" + (
             f", and that failed: {draft.why['build']}"
             if "build" in draft.why
@@ -79,12 +79,12 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
         return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
-    if wanted := needs.not_in_a_package(best, draft.apt) or _platform(best):
+    if wanted := dependencies.not_in_a_package(best, draft.apt) or _platform(best):
         return f"it did not start: {wanted}"
     if needs.listens(best):
         place = f" on port {found}" if (found := needs.port(best)) else ""
         return f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
-    without = "" if needs.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
+    without = "" if dependencies.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
     if without and not (_waits(best, lacking) or _asked(draft, best, lacking) or needs.speaks_of(best, lacking)):
         without = f" with what stood in for {named(lacking)}"  # which may be why, or not
     if _waits(best, lacking):
@@ -125,10 +125,10 @@ def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
     yield _egress(draft) + (f" (names that it looked up: {named(hosts)})" if draft.egress and len(hosts) > 1 else "")
     if draft.why.get("volumes"):
         is_of_files = draft.cwd == DATA and volume(draft.name, DATA) in draft.volumes and f":{DATA}" not in draft.why["volumes"]
-        yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and needs.paths(draft.tools or ()) else ""
+        yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and arguments.paths(draft.tools or ()) else ""
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}{yours}"
     is_elsewhere = not draft.volumes or draft.env.get("HOME") == DATA != draft.cwd  # what is kept there is not what they are about
-    if is_elsewhere and (path := needs.paths(draft.tools or (), surely=bool(draft.egress))):
+    if is_elsewhere and (path := arguments.paths(draft.tools or (), surely=bool(draft.egress))):
         place = "/files" if draft.volumes else DATA
         yield f"its tools take paths ({path}) of where it runs, which has none of yours: `/a/folder/of/yours:{place}` in its `volumes` gives it yours as {place}"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
@@ -162,7 +162,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             f"it wants to write to {inside}, inside its own package, which is read-only: has it an option or a variable for another place?"
             + (f" Its code reads {named(places)}." if places else "")
         )
-    if wanted := needs.not_in_a_package(closed, draft.apt):
+    if wanted := dependencies.not_in_a_package(closed, draft.apt):
         yield wanted
     if elsewhere := _platform(closed):
         yield elsewhere
@@ -183,15 +183,15 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
 
 
 def _programs(draft: Draft, closed: Seen) -> Iterator[str]:
-    absent = [name for name in needs.programs(closed) if name not in needs.DEBIAN and "." not in name]
-    started = [name for name in needs.may_start(closed) if needs.DEBIAN.get(name) not in draft.apt]
+    absent = [name for name in dependencies.programs(closed) if name not in dependencies.DEBIAN and "." not in name]
+    started = [name for name in dependencies.may_start(closed) if dependencies.DEBIAN.get(name) not in draft.apt]
     if programs := list(dict.fromkeys([*absent, *started])):
-        packages = needs.debian_packages(programs)
+        packages = dependencies.debian_packages(programs)
         way = (
             f"`apt: [{', '.join(packages)}]` gives it what Debian has"
             if packages
             else "Debian has no package of that name: let it run where that is, behind `mcp-bridge serve`, and add it by --url"
-            if "apt" in draft.why or needs.NOT_OF_DEBIAN.issuperset(programs)
+            if "apt" in draft.why or dependencies.NOT_OF_DEBIAN.issuperset(programs)
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"

@@ -4,9 +4,9 @@ import re
 import shlex
 from dataclasses import replace
 
-from bridge.fleet.draft import Draft
-from bridge.fleet.secrecy import REFERENCE, safe
-from bridge.fleet.wrapped import NotUnderstood, options_of, program_of
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.secrecy import REFERENCE, safe
+from bridge.fleet.adding.wrapped import NotUnderstood, options_of, program_of
 
 NPX_VALUES = {"-p", "--package", "-c", "--call", "--registry", "--cache", "--prefix", "--node-options", "-w", "--workspace", "--userconfig"}
 UVX_VALUES = set(

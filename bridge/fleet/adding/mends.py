@@ -9,10 +9,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from bridge.fleet.draft import Draft, holds_secret, is_secret
-from bridge.fleet.trial import findings, needs, usage
-from bridge.fleet.trial.attempt import placeholder
-from bridge.fleet.trial.container import Seen
+from bridge.fleet.adding.draft import Draft, holds_secret, is_secret
+from bridge.fleet.adding.trial import dependencies, findings, needs, usage
+from bridge.fleet.adding.trial.attempt import placeholder
+from bridge.fleet.adding.trial.container import Seen
 
 DATA = "/data"
 SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
@@ -72,7 +72,9 @@ A_FEW = 2  # secrets that a server's code names: of more most are those of libra
 
 def with_options(draft: Draft, seen: Seen) -> Draft:
     """Options that it cannot do without, where their names say that they are places; or the arguments that it tells itself."""
-    if seen.report["started"] or needs.is_broken(seen) or findings.uses_placeholder(seen):  # the last: it knows enough to look for somebody
+    if (
+        seen.report["started"] or dependencies.is_broken(seen) or findings.uses_placeholder(seen)
+    ):  # the last: it knows enough to look for somebody
         return draft
     if not seen.report["speaks_mcp"]:  # no command of it is a server
         return draft
@@ -401,7 +403,7 @@ def with_links(draft: Draft, seen: Seen) -> Draft:
 def with_driver(draft: Draft, seen: Seen) -> Draft:
     """With Debian's ODBC driver for the one database that it is for, in the variable that names a driver."""
     names = dict.fromkeys([*draft.env, *draft.secrets, *seen.report["reads"]])
-    package, called = needs.odbc(seen, " ".join([str(draft.source), *names]), draft.apt)
+    package, called = dependencies.odbc(seen, " ".join([str(draft.source), *names]), draft.apt)
     if not package:
         return draft
     env = {name: f"${{{name}:-{called}}}" for name in names if name.endswith("DRIVER")}

@@ -7,11 +7,11 @@ somebody has a value for it. Only where the publisher says in words that it is r
 import re
 from collections.abc import Collection
 
-from bridge.fleet.draft import holds_secret
-from bridge.fleet.trial import findings, needs
-from bridge.fleet.trial.calls import with_underscores
-from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.witness import Made
+from bridge.fleet.adding.draft import holds_secret
+from bridge.fleet.adding.trial import findings, needs
+from bridge.fleet.adding.trial.calls import with_underscores
+from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.witness import Made
 
 
 def doubtful(names: Collection[str], seen: Seen) -> list[str]:

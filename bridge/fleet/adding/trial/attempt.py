@@ -14,19 +14,19 @@ from typing import Any, TypeVar, cast
 
 from bridge.child.environment import compose
 from bridge.fleet import environment as environments
+from bridge.fleet.adding.sdks import STAND_INS
+from bridge.fleet.adding.trial import container
+from bridge.fleet.adding.trial.calls import planned
+from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.findings import OWN_HOME, PLACEHOLDER
+from bridge.fleet.adding.trial.usage import schemes
+from bridge.fleet.adding.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 from bridge.fleet.engines import contained, reason, served
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.environment import Environment
 from bridge.fleet.project import Project
-from bridge.fleet.sdks import STAND_INS
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.sidecar import variables
-from bridge.fleet.trial import container
-from bridge.fleet.trial.calls import planned
-from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.findings import OWN_HOME, PLACEHOLDER
-from bridge.fleet.trial.usage import schemes
-from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 FILES = "/tmp/secrets"  # where secrets are that are files
 A_DATABASE = re.compile(r"DSN$|(DATABASE|DB|CONN|CONNECTION)_?(STR|STRING|UR[IL])$")  # in the name of its address
@@ -200,7 +200,7 @@ def _witness(wish: Wish) -> Report:
     patience = SLOWEST * (START + CALL) + WHOLE
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "bridge.fleet.trial.witness"],
+            [sys.executable, "-m", "bridge.fleet.adding.trial.witness"],
             input=json.dumps(wish),
             capture_output=True,
             text=True,

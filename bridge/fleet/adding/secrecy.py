@@ -9,7 +9,7 @@ import re
 from urllib.parse import unquote
 
 from bridge.clients.variables import as_name
-from bridge.fleet.draft import is_blank, is_secret
+from bridge.fleet.adding.draft import is_blank, is_secret
 
 _LOOKS = re.compile(
     r"""-----BEGIN[ A-Z]*PRIVATE\ KEY | \b(?:bearer|basic)\s+(?!auth\b)[\w.~+/=-]{6,} | \beyJ[\w-]{16,}

@@ -16,14 +16,14 @@ from bridge.clients.document import Document
 from bridge.clients.formats import Entry as Response
 from bridge.clients.formats import transport_of
 from bridge.clients.variables import Unresolved, workspace_of
-from bridge.fleet.docker_run import docker_run
-from bridge.fleet.draft import Draft, is_blank, stanza_name
-from bridge.fleet.elsewhere import Entry, taken_out, variable_for, with_volumes
-from bridge.fleet.launchers import launched
-from bridge.fleet.references import References
-from bridge.fleet.secrecy import REFERENCE, looks_secret, reveals, safe, secret_name, url_reveals
+from bridge.fleet.adding.docker_run import docker_run
+from bridge.fleet.adding.draft import Draft, is_blank, stanza_name
+from bridge.fleet.adding.elsewhere import Entry, taken_out, variable_for, with_volumes
+from bridge.fleet.adding.launchers import launched
+from bridge.fleet.adding.references import References
+from bridge.fleet.adding.secrecy import REFERENCE, looks_secret, reveals, safe, secret_name, url_reveals
+from bridge.fleet.adding.wrapped import NotUnderstood, options_of, program_of, unwrapped
 from bridge.fleet.targets.sidecar import HOST
-from bridge.fleet.wrapped import NotUnderstood, options_of, program_of, unwrapped
 
 LOCAL = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|\[::1\])(?![\w.-]*\.\w)(?::(\d+))?")
 OF_A_MACHINE = tuple(

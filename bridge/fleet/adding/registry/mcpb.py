@@ -24,12 +24,12 @@ from typing import Any
 import httpx2
 
 from bridge.fleet import origins
-from bridge.fleet.draft import Draft, stanza_name
-from bridge.fleet.elsewhere import Entry
-from bridge.fleet.launchers import OF_A_PACKAGE, launched
+from bridge.fleet.adding.draft import Draft, stanza_name
+from bridge.fleet.adding.elsewhere import Entry
+from bridge.fleet.adding.launchers import OF_A_PACKAGE, launched
+from bridge.fleet.adding.registry.document import ODD, Refused, Said, line, with_inputs
+from bridge.fleet.adding.wrapped import NotUnderstood, options_of, program_of
 from bridge.fleet.parts import architecture
-from bridge.fleet.registry.document import ODD, Refused, Said, line, with_inputs
-from bridge.fleet.wrapped import NotUnderstood, options_of, program_of
 from bridge.printable import printable
 from bridge.settings import UsageError
 

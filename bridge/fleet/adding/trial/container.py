@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bridge
+from bridge.fleet.adding.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 from bridge.fleet.engines import docker
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.model import Fleet
@@ -25,7 +26,6 @@ from bridge.fleet.project import Project
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets import dockerfile
 from bridge.fleet.targets.sidecar import scratch
-from bridge.fleet.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 
 BUILD, QUICK = 900.0, 60.0
 USER = "10001:10001"
@@ -131,7 +131,7 @@ def watch(
                 *f"docker run --rm --interactive --init --no-healthcheck --name {name} --network container:{name}-network".split(),
                 *HARDENED,
                 *("--user", USER, *mounts, *limits, "--entrypoint", interpreter[0], image),
-                *(*interpreter[1:], "-I", "-m", "bridge.fleet.trial.witness"),
+                *(*interpreter[1:], "-I", "-m", "bridge.fleet.adding.trial.witness"),
             ],
             SLOWEST * (START + CALL) + WHOLE + 60,
             stdin=json.dumps(wish),
@@ -152,7 +152,7 @@ def own_package(stanza: Stanza) -> str:
 @contextmanager
 def _recorder(name: str, is_open: bool) -> Iterator[Callable[[], list[Reach]]]:
     """The network namespace; gives a function that tells what was seen in it."""
-    code = files("bridge.fleet.trial").joinpath("recorder.py").read_text(encoding="utf-8")
+    code = files("bridge.fleet.adding.trial").joinpath("recorder.py").read_text(encoding="utf-8")
     image = Fleet.model_fields["python_image"].default
     box, network = f"{name}-network", f"{name}-open"
     try:

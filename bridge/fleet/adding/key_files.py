@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from bridge.fleet.draft import is_blank
-from bridge.fleet.sdks import SDKS
-from bridge.fleet.secrecy import REFERENCE, secret_name
+from bridge.fleet.adding.draft import is_blank
+from bridge.fleet.adding.sdks import SDKS
+from bridge.fleet.adding.secrecy import REFERENCE, secret_name
 
 LARGEST = 1 << 20  # bytes
 # By its name alone. A TOKEN_PATH is none where nobody gives a file: servers write theirs themselves.

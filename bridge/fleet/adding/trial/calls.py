@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.fleet.draft import is_blank
+from bridge.fleet.adding.draft import is_blank
 
 TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
 READS = re.compile(

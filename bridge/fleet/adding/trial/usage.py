@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from bridge.fleet.draft import is_blank, is_secret
-from bridge.fleet.trial.container import Seen
+from bridge.fleet.adding.draft import is_blank, is_secret
+from bridge.fleet.adding.trial.container import Seen
 
 WIDTH, LINES = 400, 300  # of what is looked at: whoever writes a help decides how long it is
 SERVERS = ("stdio", "mcp", "serve", "server", "start", "run")  # what the command is called that is the server, the likeliest first

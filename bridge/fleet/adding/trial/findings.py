@@ -10,11 +10,13 @@ from math import inf
 from pathlib import PurePosixPath
 from typing import Any
 
+from bridge.fleet.adding.trial.arguments import PATH, saves
+from bridge.fleet.adding.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
+from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.dependencies import programs, wants_a_browser, wants_an_engine
+from bridge.fleet.adding.trial.needs import ONLY_LIVES, wants_login, wants_somebody
+from bridge.fleet.adding.trial.witness import CWD, HOME, Made, Report
 from bridge.fleet.egress import PORTS, allowed
-from bridge.fleet.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
-from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.needs import ONLY_LIVES, PATH, programs, saves, wants_a_browser, wants_an_engine, wants_login, wants_somebody
-from bridge.fleet.trial.witness import CWD, HOME, Made, Report
 
 PLACEHOLDER = "placeholder.invalid"
 STAND_IN = r"placeholder[-_][0-9a-f]{32}"  # the same for a value, also where a server makes a name of a variable of it

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from bridge.clients.formats import transport_of
 from bridge.fleet import origins
-from bridge.fleet.draft import Draft, executable
+from bridge.fleet.adding.draft import Draft, executable
+from bridge.fleet.adding.secrecy import url_reveals
 from bridge.fleet.origins import About
 from bridge.fleet.parts import listed
-from bridge.fleet.secrecy import url_reveals
 from bridge.settings import UsageError
 
 

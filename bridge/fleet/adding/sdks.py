@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from bridge.fleet.draft import Draft, holds_secret
+from bridge.fleet.adding.draft import Draft, holds_secret
 
 
 @dataclass(frozen=True)

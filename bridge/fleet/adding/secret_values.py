@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from bridge.fleet import environment as environments
-from bridge.fleet.draft import Draft, references
-from bridge.fleet.elsewhere import Entry
+from bridge.fleet.adding.draft import Draft, references
+from bridge.fleet.adding.elsewhere import Entry
 from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS
 from bridge.fleet.model import OF_DATABASE
 from bridge.fleet.project import Project, private, write_private

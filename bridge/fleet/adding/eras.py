@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from bridge.fleet.draft import Draft
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import compiled, npm
 from bridge.fleet.parts import listed
-from bridge.fleet.trial.container import Seen
 
 BLAMES = (
     re.compile(r"cannot import name '[^']*' from '(\w+)"),

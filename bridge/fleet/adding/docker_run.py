@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bridge.fleet.draft import Draft
-from bridge.fleet.elsewhere import WINDOWS, source_of, variable_for
-from bridge.fleet.secrecy import reveals, safe
-from bridge.fleet.wrapped import NotUnderstood, options_of
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.elsewhere import WINDOWS, source_of, variable_for
+from bridge.fleet.adding.secrecy import reveals, safe
+from bridge.fleet.adding.wrapped import NotUnderstood, options_of
 
 # Long options without a value; every other long option has one.
 FLAGS = set(

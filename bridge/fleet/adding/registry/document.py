@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bridge.fleet.draft import Draft, stanza_name
-from bridge.fleet.elsewhere import Entry, taken_out, variable_for
+from bridge.fleet.adding.draft import Draft, stanza_name
+from bridge.fleet.adding.elsewhere import Entry, taken_out, variable_for
+from bridge.fleet.adding.registry.client import META
+from bridge.fleet.adding.wrapped import NotUnderstood
 from bridge.fleet.parts import VARIABLE, is_url
-from bridge.fleet.registry.client import META
-from bridge.fleet.wrapped import NotUnderstood
 from bridge.printable import printable
 from bridge.settings import UsageError
 

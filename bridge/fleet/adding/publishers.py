@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from bridge.fleet.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
-from bridge.fleet.key_files import A_KEYS_FILE
-from bridge.fleet.mends import (
+from bridge.fleet.adding.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
+from bridge.fleet.adding.key_files import A_KEYS_FILE
+from bridge.fleet.adding.mends import (
     BESIDE_A_KEY,
     DATA,
     LISTENS,
@@ -23,12 +23,12 @@ from bridge.fleet.mends import (
     own_place,
     with_places,
 )
+from bridge.fleet.adding.secrecy import reveals
+from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.package_files import ON_ITSELF
+from bridge.fleet.adding.trial.published import Variable
 from bridge.fleet.parts import VARIABLE
-from bridge.fleet.secrecy import reveals
 from bridge.fleet.targets.sidecar import HOST
-from bridge.fleet.trial.container import Seen
-from bridge.fleet.trial.published import Variable
-from bridge.fleet.trial.witness import ON_ITSELF
 
 SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bridge.clients.variables import as_name
-from bridge.fleet.draft import Draft, is_blank
-from bridge.fleet.key_files import content, is_path_of_keys, is_written_by_the_server
-from bridge.fleet.mends import OF_A_URL
-from bridge.fleet.secrecy import REFERENCE, reveals, safe, secret_name
-from bridge.fleet.trial.findings import place_of
-from bridge.fleet.wrapped import NotUnderstood
+from bridge.fleet.adding.draft import Draft, is_blank
+from bridge.fleet.adding.key_files import content, is_path_of_keys, is_written_by_the_server
+from bridge.fleet.adding.mends import OF_A_URL
+from bridge.fleet.adding.secrecy import REFERENCE, reveals, safe, secret_name
+from bridge.fleet.adding.trial.findings import place_of
+from bridge.fleet.adding.wrapped import NotUnderstood
 
 _ASKS = re.compile(r"<[^<>]+>|your[-_ ].+|.+[-_]here", re.IGNORECASE)  # in an argument: to be written by somebody
 _AROUND = re.compile(r"\W*(?:bearer|basic|token|apikey|bot)?\W*", re.IGNORECASE)  # what may stand beside a reference to a secret

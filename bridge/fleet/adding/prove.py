@@ -1,0 +1,247 @@
+"""From a draft to one that was tried: what the trial saw decides its egress, its storage, its smoke call and what it needs.
+
+A trial that fails says why; what can be mended by the stanza (a variable, a folder, an older dependency) is mended and tried
+again, and stays with the reason beside it. All of it comes from what was seen and said: no package is known by its name.
+"""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
+
+from bridge.fleet import origins
+from bridge.fleet.adding import eras, notes, secret_values
+from bridge.fleet.adding.draft import Draft, comment
+from bridge.fleet.adding.mends import DATA, of_somebody, unsaid, volume, with_a_name, with_driver, with_home, with_links, with_storage
+from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
+from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried, bench, of_files
+from bridge.fleet.adding.trial.container import Seen, own_package
+from bridge.fleet.adding.tries import PATIENCE, Check, Tries, as_published, may_be, mended, with_only_what_it_needs, without
+from bridge.fleet.engines.programs import Failed
+from bridge.fleet.lock import CannotLock, tell
+from bridge.fleet.parts import BROWSERS, listed
+from bridge.fleet.project import Project
+from bridge.settings import UsageError
+
+
+@dataclass(frozen=True)
+class Proof:
+    draft: Draft
+    tools: int | None = None  # None: it did not start
+    called: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Check, lock: Callable[[Draft], Draft]) -> Proof:
+    """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
+    tried: set[str] = set()
+    asked = frozenset(secret_values.names(draft))
+    base, words = draft, None  # without the constraint that is tried, and what it said then
+    bare = None  # without the Debian packages that are tried
+    older: list[str] = []  # versions of what it uses that were tried
+    until = inf
+    while True:
+        try:
+            with bench(project, check(draft), where, asked) as table:
+                tries = Tries(table, values, check)
+                draft, seen = mended(tries, draft)
+                driver, called = dependencies.odbc(seen, str(draft.apt))
+                in_vain = tried & {*dependencies.perhaps_of_debian(seen), *(BROWSERS if dependencies.wants_a_browser(seen) else ()), driver}
+                if driver in in_vain:
+                    env = {name: value for name, value in draft.env.items() if not value.endswith(f":-{called}}}")}
+                    draft = replace(draft, env=env, why={name: one for name, one in draft.why.items() if name != "driver"})
+                draft = replace(draft, apt=tuple(one for one in draft.apt if one not in in_vain))
+                if (
+                    bare
+                    and bare.source != draft.source
+                    and (dependencies.of_python(seen) if "pypi" in draft.source else dependencies.programs(seen))
+                ):
+                    draft = lock(replace(draft, source=bare.source))  # that did not bring it
+                if where == CONTAINED and (more := _with_more_in_its_image(draft, seen, tried)):
+                    bare, draft = draft, more if more.source == draft.source else _locked(more, draft, lock)
+                    continue
+                if not seen.report["started"] and words == needs.last_words(seen):
+                    draft = lock(base)  # that was not it
+                other = None if seen.report["started"] or time.monotonic() > until else eras.mended(draft, seen, tried)
+                if other is None:
+                    proof = _decided(tries, draft, seen, where)
+                    gone = [one for one in older if one not in {*proof.draft.constraints, *proof.draft.overrides}]
+                    vain = f"older versions changed nothing: {', '.join(gone)}" if gone and proof.tools is None else ""
+                    return replace(proof, notes=[*proof.notes, *filter(None, [vain])])
+        except NotTried as why:
+            if draft.build and (headers := [one for one in dependencies.headers(why.printed) if one not in draft.apt]):
+                tell(f"{draft.name}: it is compiled with {', '.join(headers)} from Debian; trying that")
+                draft = replace(draft, apt=(*draft.apt, *headers))
+                continue
+            if bare is None:
+                return Proof(_by_its_files(draft, check, asked), notes=[f"not tried: {why}"])
+            draft, bare = replace(bare, why=bare.why | {"build" if draft.build else "apt": str(why)}), None
+            continue
+        base, words = draft, needs.last_words(seen)
+        added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
+        tried.update(added)
+        until = until if older else time.monotonic() + PATIENCE
+        older += added
+        tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
+        try:
+            draft = lock(other)
+        except CannotLock:
+            words = None
+
+
+def _by_its_files(draft: Draft, check: Check, asked: Collection[str]) -> Draft:
+    """What its publisher says and its code asks, where no image of it can be had."""
+    if asked or draft.secrets or draft.env or "pypi" not in draft.source:
+        return draft
+    stanza = check(draft)
+    with tempfile.TemporaryDirectory() as folder, suppress(Failed, NotTried, OSError):
+        origins.unpack(stanza.pypi[0], Path(folder, f"lib/python{stanza.python}/site-packages"), stanza.python)
+        seen = of_files(own_package(stanza), Path(folder))
+        better = as_published(draft, seen)
+        asks = ", ".join(seen.report["speaks_to"][:3])
+        why = f"its code asks {asks}" if asks else f"it may be given {notes.named(better.optional)}" if better.optional else ""
+        if why and not better.talks:
+            better = replace(better, egress=True, why=better.why | {"egress": f"{why}: false if that is inside the fleet"})
+        return better if may_be(check, better) else draft
+    return draft
+
+
+def _locked(draft: Draft, without: Draft, lock: Callable[[Draft], Draft]) -> Draft:
+    try:
+        return lock(draft)
+    except CannotLock:
+        return lock(without)
+
+
+def _with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
+    """With the package of npm that its README has installed besides, where that brings a program which it does not find; with the tools of
+    Python's that it runs."""
+    if new := [name for name in dependencies.of_python(seen) if "pypi" in draft.source and name not in tried]:
+        tried.update(new)
+        with suppress(UsageError):
+            found = [origins.newest_of_pypi(name) for name in new]
+            tell(f"{draft.name}: it runs {', '.join(new)}, which its environment has not; trying that")
+            return replace(draft, source={"pypi": [*listed(draft.source["pypi"]), *found]})
+    absent = set(dependencies.programs(seen)) if "npm" in draft.source else set()
+    for name in seen.report["installs"] if absent else []:
+        if name in tried:
+            continue
+        tried.add(name)
+        with suppress(UsageError):
+            about = origins.look_at_npm(name)
+            if brought := absent & {*about.programs}:
+                tell(f"{draft.name}: it looks for {', '.join(brought)}, which its README installs with {name}; trying that")
+                return replace(draft, source={"npm": [*listed(draft.source["npm"]), about.package]})
+    return None
+
+
+def _with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
+    """With the programs that it looks for, a link for what it writes in its package, or with its native add-ons compiled; None if it is not that, or was tried."""
+    if seen.report["platform"]:  # of which no image has it
+        return None
+    if more := _with_its_package(draft, seen, tried):
+        return more
+    wanted = [*dependencies.debian_packages(dependencies.programs(seen)), *dependencies.libraries(seen), *dependencies.browser(seen)]
+    packages = [one for one in wanted or dependencies.perhaps_of_debian(seen) if one not in {*draft.apt, *tried}]
+    addon = dependencies.native_addon(seen) if "npm" in draft.source and not draft.build else ""
+    if packages:
+        tried.update(packages)
+        tell(f"{draft.name}: it looks for what is not there; trying with {', '.join(packages)} from Debian")
+        return replace(draft, apt=(*draft.apt, *packages))
+    driven = with_driver(draft, seen)
+    if new := {*driven.apt} - {*draft.apt} - tried:
+        tried.update(new)
+        tell(f"{draft.name}: it wants an ODBC driver; trying with {', '.join(new)} from Debian")
+        return driven
+    linked = with_links(draft, seen)
+    if new := linked.links.keys() - draft.links.keys() - tried:
+        tried.update(new)
+        tell(f"{draft.name}: it writes {', '.join(new)}, in its own package; trying with a link there")
+        return linked
+    if addon and addon not in tried:
+        tried.add(addon)
+        tell(f"{draft.name}: {addon} must be compiled; trying that, without network")
+        return replace(draft, build=True)
+    return None
+
+
+def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
+    draft, closed = with_only_what_it_needs(tries, draft, closed) if where == CONTAINED else (draft, closed)
+    stanza, opened = tries.check(draft), None
+    wanted = unsaid(draft, closed)
+    talks, keys = draft.talks or bool(wanted and not closed.report["started"]), of_somebody(draft.optional) or with_a_name(closed)
+    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
+    draft = with_home(draft, closed)
+    draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
+    lacking = [name for name in stanza.missing(tries.values | tries.bench.known()) if name]
+    alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
+    smoke = findings.smoke(closed, None, alone)
+    if smoke and lacking and where == CONTAINED:
+        bare = without(draft, lacking)
+        smoke = None if tries.missing(bare) else findings.smoke_without(closed, tries.of(bare), alone)
+    if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
+        tell(
+            f"{draft.name}: it wants to reach {', '.join(egress.hosts[:3])}: trying that in a container which reaches the internet, and no private network"
+        )
+        opened = _with_network(tries, draft, closed)
+        smoke = findings.smoke(closed, opened, alone)
+    if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
+        egress = replace(egress, why=f"{egress.why}, and answers without")
+    if smoke and (answer := findings.says_nothing(closed, smoke)):
+        draft = replace(draft, why=draft.why | {"answer": answer})
+    draft = _with_downloads(draft, opened)
+    is_anywhere = draft.browses or findings.back_end(closed)  # which no list of what the trial saw could hold
+    reached = () if is_anywhere else tuple(findings.names(filter(None, (closed, opened))))
+    draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
+    best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
+    if not best.report["started"]:
+        return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
+    title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
+    unproved, asked = findings.unproved(best)
+    draft = replace(
+        draft,
+        tools=tuple(best.report["tools"]),
+        smoke=smoke,
+        unproved=unproved if smoke is None else None,
+        why=draft.why | {"smoke": _why_unproved(lacking, asked or next(iter(egress.hosts), ""), opened, best)},
+        description=draft.description or (title if isinstance(title, str) else "") or closed.report["about"],
+    )
+    told = notes.of_a_started_one(draft, stanza.litellm_name, closed, egress.hosts)
+    return Proof(draft, len(best.report["tools"]), smoke is not None, told)
+
+
+def _with_a_place_for_files(draft: Draft, closed: Seen) -> Draft:
+    """A volume for what its tools are to read, where nothing else is kept."""
+    if draft.volumes or not (paths := arguments.paths(closed.report["tools"])):
+        return draft
+    about = f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"
+    return replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})
+
+
+def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen) -> str:
+    if lacking:
+        return f"{notes.named(lacking)} {'has' if len(lacking) == 1 else 'have'} no value yet"
+    if not best.report["tools"]:
+        return "it lists no tools"
+    if findings.is_cut_off(opened) and host and not dependencies.not_in_a_package(best):
+        return f"{host} cannot be reached from here"
+    failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
+    return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or (
+        "what answered may change something, or was asked with a guess" if best.report["calls"] else "it was not called"
+    )
+
+
+def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:
+    """A home that is kept, where it downloads much into it."""
+    return with_storage(draft, opened) if opened and opened.report["started"] else draft
+
+
+def _with_network(tries: Tries, draft: Draft, closed: Seen) -> Seen:
+    """The calls that only read, with the internet."""
+    if closed.report["started"]:
+        return tries.of(draft, findings.worth_a_try(closed), is_open=True)
+    return tries.of(draft, [], is_open=True)

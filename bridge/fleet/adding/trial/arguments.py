@@ -1,0 +1,69 @@
+"""Which arguments of tools name files and folders, and which tools save where. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bridge.fleet.adding.trial.calls import line_of, parts, with_underscores
+
+PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
+A_LOCAL_FILE = re.compile(
+    r"\bfile:|\b(local|absolute) (file|path)|\b(file|folder|directory) ?paths?\b|\bpaths? or ur[li]\b"
+    r"|\bpath (to|of) (the |a |an |your )?[\w ./-]*(file|image|folder|directory|document|specification)\b",
+    re.IGNORECASE,
+)
+# The same where a path may as well be one of an API: of a repository, a bucket, a page.
+SURELY_HERE = re.compile(
+    r"(^|_)(local_(path|file|dir)|(output|save|download)_?(dir|directory|folder|path|to)|(project|workspace|vault)_?(root|dir|directory|folder|path))(_|$)"
+)
+SAID_TO_BE_HERE = re.compile(
+    r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
+)
+SAVES = re.compile(r"(^|_)(saved?|downloads?|exports?|outputs?|dest|destination|generate|write|backup)(_|$)")
+SAID_TO_SAVE = re.compile(
+    r"\b(?:saves?|writes?|stores?|persists?|stored|saved)\b[^.\n]{0,40}\s(?:to|in|into)\s(?:the |a )?[`'\"]?(\.env|(?:\./|~/)[\w./-]*\w)",
+    re.IGNORECASE,
+)
+# A place that is not absolute, as a default: ./downloads, out.csv, ~/Pictures.
+A_DEFAULT = re.compile(r"\bdefaults?(?: to| is|:|=)?[ `*\"'(:=]*((?:\./|~/)[\w./-]*\w)", re.IGNORECASE)
+BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
+
+
+def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
+    """An argument of a tool that names a file or a folder, and whose; empty if there is none. `surely`: of the machine that it runs on, and
+    not of somebody that it asks."""
+    name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
+    for tool, name, one in _arguments(tools):
+        if "sock" in name.lower():  # that of another program
+            continue
+        is_own = name in tool["inputSchema"].get("properties", {})  # of what is inside of others the words may be about anything
+        about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}" if is_own else ""
+        if "enum" not in one and (name_says.search(_snake(name)) or about_says.search(about)):  # which only speaks of them
+            return f"{name} of {tool.get('name')}"
+    return ""
+
+
+def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """A tool that by its description or the default of an argument saves something below its working directory or its home (~/…), and where;
+    empty if there is none."""
+    tools = list(tools)
+    for tool in tools:
+        if said := SAID_TO_SAVE.search(str(tool.get("description") or "")[:10_000]):
+            return str(tool.get("name")), said[1]
+    for tool, name, one in _arguments(tools):
+        if PATH.search(_snake(name)) and SAVES.search(f"{_snake(name)}_{_snake(str(tool.get('name')))}"):
+            said = A_DEFAULT.search(f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}")
+            default = str(one.get("default") or (said[1] if said else ""))
+            if BELOW.fullmatch(default):
+                return str(tool.get("name")), default
+    return "", ""
+
+
+def _arguments(tools: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
+    for tool in tools:
+        schema = tool.get("inputSchema")
+        yield from ((tool, name, one) for name, one in parts(schema, schema)) if isinstance(schema, dict) else ()
+
+
+def _snake(name: str) -> str:
+    return with_underscores(name).lower()

@@ -1,0 +1,271 @@
+"""What a server says that it lacks: variables, and what could stand in their place; programs; an account. Pure."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from math import inf
+
+from bridge.fleet.adding.draft import holds_secret
+from bridge.fleet.adding.sdks import SDKS
+from bridge.fleet.adding.trial import usage
+from bridge.fleet.adding.trial.calls import NO_KEY, NO_NETWORK, with_underscores
+from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
+from bridge.fleet.adding.trial.package_files import AN_ERROR, NAMED
+from bridge.fleet.adding.trial.published import BY_HAND
+from bridge.fleet.adding.trial.witness import LISTENING
+from bridge.fleet.engines import reason
+from bridge.fleet.parts import OF_A_BROWSER
+
+WANTS = re.compile(
+    r"require|missing|must|not (been )?(set|found|provided|defined|configured)|\bset\b|provide|need|environment|undefined|export|KeyError|empty|invalid|specify|expected|configure",
+    re.IGNORECASE,
+)
+NOT_ENGLISH = re.compile(r"[^\W\d_A-Za-z]")  # the letters of other languages, whose words for that nobody lists
+NO_VARIABLE = re.compile(
+    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_EXPORTED$"
+    r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
+)
+# What one may set, and need not.
+ADVICE = re.compile(
+    r"\bto (?:limit|filter|restrict|reduce|narrow|enable|disable|silence|suppress|change|override|customi[sz]e|opt out)\b", re.IGNORECASE
+)
+# Among what a complaint wants to be set.
+SAID_TO_BE_OPTIONAL = re.compile(
+    r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=\W{1,4}(?i:optional)\b)|(?<=[Ll]eave )([A-Z][A-Z0-9_]+)(?= empty| unset)"
+    r"|\b(?i:also|optionally) (?:set|use|provide) (?:the )?[`'\"]?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"
+)
+MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
+DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
+OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
+TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
+MOST_GUESSES = 4
+FLAG = re.compile(
+    r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
+    re.IGNORECASE,
+)
+PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
+# The tools that need nobody to answer: whoever only has those does nothing yet.
+ONLY_LIVES = re.compile(
+    r"(^|_)(ping|echo|hello|version|(test|check|is)_connect(ion|ed)|((server|connection)_)?(health|status)(_check)?|api_key_status|(check|validate)_(api_)?(key|token))$",
+    re.IGNORECASE,
+)
+ADDRESS = re.compile(r"(^|_)(HOST|HOSTNAME|UR[IL]|ENDPOINT|ADDR|ADDRESS|SERVER|BASE)($|_)")
+OF_SOMEBODY = re.compile(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDR|USER|ACCOUNT|ORG|TENANT|PROJECT|DATABASE|DB|DOMAIN")
+A_LOGIN = re.compile(
+    r"\b(api[ _-]?keys?|access[ _-]?token|credentials?|log ?in|authenticat\w+|unauthori[sz]ed|401)\b", re.IGNORECASE
+)  # at somebody's
+# In quotes, or behind a colon: Run `it login`. Please run: gh auth login
+RUN_TO_LOG_IN = re.compile(
+    rf"\b(?:run|execute|use)(?::\s+|:?\s+[`'\"])(?!npm |pnpm |yarn |make |pip |git |docker )"
+    rf"((?:npx (?:-y )?|uvx )?[a-z@][\w@/.-]*(?: [a-z][\w-]*)? (?:{BY_HAND.pattern}))(?![\w-])",
+    re.IGNORECASE,
+)
+ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
+# What a runtime says that would rather have a library of the system, and the variable by which it does without.
+DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
+
+
+def missing(seen: Seen) -> list[str]:
+    """The variables that it says it cannot start without."""
+    if seen.report["started"] or listens(seen):
+        return []
+    above = [line for line in seen.report["words"] if any(sdk.says.search(line) for sdk in SDKS)]  # its help may follow
+    return _first([*_lines_of_its_end(seen), *above]) or _asked_for(seen) or _of_one_word(seen)
+
+
+def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
+    """The variables that failed calls name (or the log, if all failed), and whether no call works without: every one failed, and none of them
+    only because it reached nobody."""
+    asked = [name for call in seen.report["calls"] if call["complaint"] for name in _asked_for(seen, call["began"], call["ended"])]
+    names, log = list(dict.fromkeys([*_first(_lines_of_its_calls(seen)), *asked])), " ".join(seen.report["words"])
+    others = (call["complaint"] for call in seen.report["calls"] if not any(name in call["complaint"] for name in names))
+    may_work = bool(names) and not any(name in log for name in names) and any(map(NO_NETWORK.search, others))
+    return names, all_failed(seen) and not may_work
+
+
+def instead(seen: Seen) -> list[str]:
+    """The variables that it takes in the place of those."""
+    lines = _lines_of_its_calls(seen) if seen.report["started"] else _lines_of_its_end(seen)
+    first = _first(lines)
+    return [name for name in dict.fromkeys(name for line in lines for group in _groups(line)[1:] for name in group) if name not in first]
+
+
+def likely(seen: Seen, candidates: Collection[str]) -> list[str]:
+    """Of the variables that its code reads: those that its last words speak of ("URL cannot be empty"); all if they are few."""
+    text = " ".join(re.sub(r"[\W_]+", " ", line).lower() for line in _lines_of_its_end(seen))
+    chosen = [name for name in candidates if re.search(rf"\b{_spoken(name)}\b", text)] or list(candidates)
+    return chosen if len(chosen) <= MOST_GUESSES else []
+
+
+def speaks_of(seen: Seen, names: Collection[str]) -> bool:
+    """Whether its last words are about one of these variables, by whatever name, or about a login."""
+    words = last_words(seen)
+    plain = re.sub(r"[\W_]+", " ", words).lower()
+    is_said = re.search(r"placeholder|\b40[13]\b", words) or NO_KEY.search(words) or A_LOGIN.search(words)
+    return bool(is_said) or any(re.search(rf"\b{_spoken(name)}\b", plain) for name in names)
+
+
+def flag(seen: Seen) -> str:
+    """The option without a value that its last words ask for; empty if they ask for none."""
+    return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
+
+
+def missed_options(seen: Seen) -> list[str]:
+    """The options of its command that its calls want, where none works."""
+    lines = _lines_of_its_calls(seen) if seen.report["started"] and all_failed(seen) else []
+    return list(
+        dict.fromkeys(
+            one for line in lines if WANTS.search(line) for one in re.findall(r"(?<![\w-])--(?!help|version)[a-z][a-z0-9-]+", line)
+        )
+    )
+
+
+def settings(seen: Seen) -> dict[str, str]:
+    """The variables by which its runtime can do without what it did not find."""
+    if seen.report["started"]:
+        return {}
+    return {
+        name: value for line in seen.report["words"] for says, given in DOES_WITHOUT if says.search(line) for name, value in given.items()
+    }
+
+
+def listens(seen: Seen) -> bool:
+    """Whether it waits for clients elsewhere than at its input: it lives, says an address or a port, and answers nothing."""
+    words = " ".join([*seen.report["words"], *seen.report["help"]])
+    return not seen.report["started"] and seen.report["why_not"].startswith("no answer within") and bool(LISTENING.search(words))
+
+
+def port(seen: Seen) -> str:
+    """At which it says that it listens; empty if it says none."""
+    lines = [line for line in [*seen.report["words"], *seen.report["help"]] if LISTENING.search(line)]
+    return next((found[1] for line in lines if (found := PORT.search(line))), "")
+
+
+def absent_module(seen: Seen) -> str:
+    """The module of Python that ended it, which nothing that is installed has; empty if it is not that."""
+    found = ABSENT_MODULE.search(last_words(seen)) if not seen.report["started"] else None
+    return found[1] if found else ""
+
+
+def wants_configuration(seen: Seen) -> bool:
+    """Every call failed, not for want of the network, but of something that it should have been told."""
+    return not seen.reached and all_failed(seen) and bool(wants_account(seen))
+
+
+def wants_somebody(seen: Seen) -> bool:
+    """The same where what it should have been told is of somebody that it talks to: a key, a user, an address."""
+    names = NAMED.findall(wants_account(seen))
+    return wants_configuration(seen) and (not names or any(holds_secret(name) or OF_SOMEBODY.search(name) for name in names))
+
+
+def wants_account(seen: Seen) -> str:
+    """What the first call said that failed for want of an account or a key; empty if none did."""
+    says = (NO_KEY, *(sdk.says for sdk in SDKS))
+    return next((call["complaint"] for call in seen.report["calls"] if any(one.search(call["complaint"]) for one in says)), "")
+
+
+def wants_login(seen: Seen) -> str:
+    """The same where it speaks of a login at somebody's, and not of a setting."""
+    account = wants_account(seen)
+    return account if A_LOGIN.search(account) else ""
+
+
+def login(seen: Seen) -> str:
+    """The command by which a person logs in, as its failed calls and its last words say it; empty if they say none."""
+    texts = [*(call["complaint"] for call in seen.report["calls"]), *seen.report["words"]]
+    return next((found[1] for text in texts if (found := RUN_TO_LOG_IN.search(text))), "")
+
+
+def last_words(seen: Seen) -> str:
+    """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
+    helps = {line.strip() for line in usage.helps(seen)}
+    words = [line.strip() for line in seen.report["words"] if line.strip()]
+    lines = [
+        line
+        for line in words
+        if line not in helps
+        and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
+    ]
+    for says in (MISTAKE, reason.BAD, DENIAL):
+        if telling := [line for line in lines if says.search(line)]:
+            return telling[-1][:300]
+    if helps and not lines:
+        if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
+            return crashes[-1][:300]
+        return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else " ".join(words)[:300]
+    return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
+
+
+def all_failed(seen: Seen) -> bool:
+    """All but those that would say no more than that it lives, where there are others."""
+    calls = seen.report["calls"]
+    telling = [call for call in calls if not ONLY_LIVES.search(with_underscores(call["tool"]))] or calls
+    return bool(telling) and all(call["complaint"] for call in telling)
+
+
+def _lines_of_its_end(seen: Seen) -> list[str]:
+    return [line for text in (*seen.report["words"][-25:], seen.report["why_not"]) for line in text.splitlines()]
+
+
+def _lines_of_its_calls(seen: Seen) -> list[str]:
+    texts = [call["complaint"] for call in seen.report["calls"]] + seen.report["words"] * all_failed(seen)
+    return [line for text in texts for line in text.splitlines()]
+
+
+def _first(lines: Iterable[str]) -> list[str]:
+    lines = list(lines)
+    groups = list(map(_groups, lines))
+    others = {name for one in groups for group in one[1:] for name in group if name not in one[0]}  # also where a log breaks such a line
+    named = [name for one in groups for group in one[:1] for name in group]
+    named = [name for name in named if name not in others] or named
+    optional = {name for line in lines for found in SAID_TO_BE_OPTIONAL.finditer(line) for name in found.groups()}
+    installed = {one[0] for line in lines for one in PATH_OF_A_PROGRAM.finditer(line) if one[1].lower() in DEBIAN}
+    named = [name for name in named if name not in {*optional, *installed, *OF_A_BROWSER}]
+    known = [name for line in lines for sdk in SDKS if sdk.says.search(line) for name in sdk.keys]
+    return list(dict.fromkeys([*named, *known]))
+
+
+def _asked_for(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
+    """The keys of an SDK that asked its cloud's machine who it is."""
+    hosts = {reach.what.partition(":")[0] for reach in seen.reached if since <= reach.at <= until}
+    return [name for sdk in SDKS if sdk.asks and sdk.asks in hosts for name in sdk.keys]
+
+
+def _of_one_word(seen: Seen) -> list[str]:
+    """The first variable of one word (DSN, TOKEN) that its code reads and its last words say how to set: others of that kind stand in any text."""
+    names = [name for name in seen.report["reads"] if "_" not in name]
+    found = (
+        name
+        for line in _lines_of_its_end(seen)
+        for name in names
+        if re.search(rf"(?:\bexport |\bvariables?:? ?[`'\"]?|\$){name}\b|(?<![\w-]){name}=\S", line)
+    )
+    return list(found)[:1]
+
+
+def _groups(line: str) -> list[list[str]]:
+    """The variables that a line wants, and after them those that would do in their place: "KEY, or both USER and PASSWORD"."""
+    if not (WANTS.search(line) or NOT_ENGLISH.search(line)) or ADVICE.search(line):
+        return []
+    every = list(_variables(line))
+    parts = [(part, [name for name in every if re.search(rf"\b{name}\b", part, re.ASCII)]) for part in OR.split(line)]
+    parts = [(part, names) for part, names in parts if names]
+    if len(parts) < 2:
+        return [names for _, names in parts]
+    groups: list[list[str]] = []
+    for part, names in parts:
+        groups += [names] if TOGETHER.search(part) else [[name] for name in names]  # "A, B or C"
+    return groups
+
+
+def _variables(text: str) -> Iterator[str]:
+    names = [name for name in dict.fromkeys(NAMED.findall(text)) if not (NO_VARIABLE.search(name) or AN_ERROR.search(name))]
+    # NAME_FILE beside NAME is another way to give the same.
+    return (name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names)
+
+
+def _spoken(name: str) -> str:
+    """How people say it: of ES_API_KEY "api key", of ES_USER_API_KEY that too."""
+    words = name.lower().split("_")
+    ends = [words[1:], *(words[at:] for at in range(2, len(words) - 1))] if words[1:] else [words]
+    return "(?:" + "|".join(" ?".join(end) for end in ends) + ")"

@@ -1,0 +1,308 @@
+"""Talks with a server, in the container that it is tried in: what it says, which calls work, what it writes.
+
+Reads one JSON object from its input (`Wish`) and prints one (`Report`). Its calls are
+those of `calls.planned` unless it is told which.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NotRequired, TypedDict, cast
+
+import anyio
+from pydantic import ValidationError
+
+from bridge.child.environment import compose
+from bridge.fleet.adding.trial.calls import Call, complaint, planned
+from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
+from bridge.fleet.adding.trial.published import Variable
+from bridge.inspect.connect import visit
+from bridge.inspect.connection import Connection
+from bridge.inspect.plan import Endpoint, Plan
+from bridge.inspect.show import result as shown
+from bridge.inspect.survey import call, survey
+
+START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to wait for), for one call, for all of them
+SLOWEST = 4.0  # so much longer may it all take where others work, too
+SETTLE = 1.0  # what it does by itself, it does soon after its start
+LISTENS = 5.0  # seconds to answer, after it said that it listens somewhere
+ALONE = 6.0  # seconds that it may take to print its help
+AFTER_A_SILENCE, NO_ANSWER = 3.0, "no answer within"
+WORDS, HELP = 60, 300  # lines
+# Of a server that waits for clients elsewhere than at its input.
+LISTENING = re.compile(
+    r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
+    re.IGNORECASE,
+)
+HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
+
+
+class Wish(TypedDict):
+    """What is to be tried."""
+
+    command: list[str]
+    environment: dict[str, str]
+    cwd: str
+    places: list[str]  # folders that are watched for what it writes
+    calls: list[dict[str, Any]] | None  # fields of `Call`; None: as `planned`
+    package: NotRequired[str]
+    files: NotRequired[dict[str, str]]  # secrets that are files: the path and what stands there
+    root: NotRequired[str]  # where the package is, if not where images have it
+
+
+class Made(TypedDict):
+    """A call that was made: the fields of `Call`, and what came of it."""
+
+    tool: str
+    arguments: dict[str, Any]
+    reads: bool
+    said: bool
+    harms: bool
+    began: float
+    ended: float
+    complaint: str  # empty: it worked
+    answer: str
+    wrote: list[tuple[str, int]]  # what, and how big it is
+    printed: str  # on its stderr meanwhile
+
+
+class Report(TypedDict):
+    began: float
+    started: float  # when it had listed its tools and settled; 0 if it never did
+    why_not: str
+    server: dict[str, Any]
+    tools: list[dict[str, Any]]
+    wrote: list[tuple[str, int]]  # before the first call
+    calls: list[Made]
+    words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
+    help: list[str]  # of one that did not start: how it says that it is used
+    reads: list[str]  # variables that its own code names
+    documented: list[str]  # of these: those that its README names
+    shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
+    patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
+    published: list[Variable]  # what its publisher says of its variables
+    misspelt: list[str]  # the variables that its README has everybody set, and its code reads by another name at most
+    installs: list[str]  # the packages of npm that its README has installed besides
+    program: str  # which of several of its programs is the server, as its README has it
+    login: str  # the command by which a person logs in, as its README has it
+    browser: str  # what its README says of a login for which it opens a browser
+    platform: str  # and of the system that it needs, where no Linux is one
+    elsewhere: str  # the address of a server that its README shows to clients
+    home: str  # what its README says that it keeps in its home
+    starts: list[str]  # the programs that its code starts and its README names
+    speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
+    speaks_mcp: bool  # False: nothing that is installed does
+    options: dict[str, str]  # of its command line: the variable that its code reads for each
+    drives: str  # the Debian package of the browser that its code starts
+    about: str  # what its README says first, in prose
+    commands: list[str]  # with arguments, by which its README starts it
+    desk: str  # what its README says of a program that must run beside it, where its code looks for a socket of that
+    listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
+
+
+def _nothing_yet(why_not: str = "") -> Report:
+    lists = dict.fromkeys(("tools", "wrote", "calls", "words", "help", "listens"), ())
+    heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}} | {name: [*one] for name, one in lists.items()}
+    return cast(Report, heard | variables("")._asdict())
+
+
+def main() -> None:
+    wish = json.load(sys.stdin)
+    for path, value in wish.get("files", {}).items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(value, encoding="utf-8")
+    try:
+        report = anyio.run(watch, wish)
+    except BaseException as error:  # whatever it is, it is what is told
+        report = _nothing_yet(f"the trial itself failed: {type(error).__name__}: {error}")
+    print(json.dumps(report))
+
+
+async def watch(wish: Wish) -> Report:
+    environment = compose(named=("*",)) | wish["environment"]
+    environment["HOME"], cwd = _own(environment.get("HOME", "/tmp"), HOME), _own(wish["cwd"] or os.getcwd(), CWD)
+    endpoint = Endpoint("stdio", command=tuple(wish["command"]))
+    plan = Plan(
+        endpoints=(endpoint,),
+        headers={},
+        environment=environment,
+        cwd=cwd,
+        timeout=START * slowness(),
+        call=None,
+        expect="",
+        json=False,
+        openai=False,
+    )
+    report, written = _nothing_yet(), Written(wish["places"])
+    report.update(variables(wish.get("package", ""), Path(wish.get("root", SERVER)))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
+
+    if not wish["command"]:
+        return report  # only what its files say
+    answers, patience, sockets = anyio.Event(), anyio.CancelScope(), _listening()
+    listens: list[str] = []  # what it says of that on its output, which is for messages
+
+    def heard(why: Exception) -> None:
+        line = str(why.errors()[0]["input"]).strip() if isinstance(why, ValidationError) else ""
+        if LISTENING.search(line[:1000]) and len(listens) < WORDS:
+            listens.append(line[:1000])
+
+    async def talk(connection: Connection) -> bool:
+        answers.set()
+        facts = await survey(connection)
+        report["server"], report["tools"] = facts.server, facts.lists["tools"]
+        await anyio.sleep(SETTLE)
+        report["wrote"], report["started"] = written.since(), time.time()
+        report["listens"] = sorted(_listening() - sockets)
+        for one in planned(report["tools"]) if wish["calls"] is None else [Call(**one) for one in wish["calls"]]:
+            if time.time() - report["started"] < WHOLE:
+                report["calls"].append(made := _not_answered(one))
+                # Where one waits in vain the next often waits for it, and for the same.
+                is_silent = any(one["complaint"].startswith(NO_ANSWER) for one in report["calls"])
+                before = os.fstat(stderr.fileno()).st_size
+                await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
+                made["wrote"], made["printed"] = written.since(), os.pread(stderr.fileno(), 8192, before).decode(errors="replace")
+        return True
+
+    with tempfile.TemporaryFile() as stderr:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_give_up_if_it_listens, stderr, listens, answers, patience)
+            with patience:
+                visited = await visit(endpoint, plan, talk, stderr, heard)
+                if visited.failure and not report["started"]:
+                    report["why_not"] = visited.failure.reason
+            tasks.cancel_scope.cancel()
+        if patience.cancelled_caught:
+            report["why_not"] = f"no answer within {LISTENS * slowness():.0f} s of saying that it listens"
+        end = stderr.seek(0, 2)
+        stderr.seek(max(0, end - 65536))
+        report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
+    if not report["started"]:
+        words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
+        report["words"] = [*(line for line in listens if line not in words), *words]
+        report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
+    return report
+
+
+async def _give_up_if_it_listens(stderr: IO[bytes], listens: list[str], answers: anyio.Event, patience: anyio.CancelScope) -> None:
+    """Whoever says that he waits for clients at some address, and does not answer at once, will not."""
+    while not (
+        listens or LISTENING.search(os.pread(stderr.fileno(), 65536, 0).decode(errors="replace"))
+    ):  # not `seek`: it is where the server writes, too
+        await anyio.sleep(0.5)
+    await anyio.sleep(LISTENS * slowness())
+    if not answers.is_set():
+        patience.cancel()
+
+
+def _listening() -> set[str]:
+    """The addresses at which somebody waits for TCP connections in this network (proc(5): state 0A; addresses in the machine's byte order)."""
+    found = set()
+    for family, path in ((socket.AF_INET, "/proc/net/tcp"), (socket.AF_INET6, "/proc/net/tcp6")):
+        with suppress(OSError):
+            for _, local, _, state, *_ in (line.split() for line in Path(path).read_text().splitlines()[1:]):
+                host, port = local.split(":")
+                packed = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
+                if state == "0A":
+                    found.add(f"{socket.inet_ntop(family, packed)}:{int(port, 16)}")
+    return found
+
+
+def _printed(command: list[str], environment: dict[str, str], cwd: str) -> list[str]:
+    """What a program prints when nobody talks with it, on whichever of its outputs."""
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment, cwd=cwd, start_new_session=True
+            )
+        except OSError:
+            return []
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ALONE * slowness())
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        said.seek(0)
+        return [line for line in said.read(65536).decode(errors="replace").splitlines() if line.strip()]
+
+
+def _not_answered(one: Call) -> Made:
+    return Made(
+        tool=one.tool,
+        arguments=one.arguments,
+        reads=one.reads,
+        said=one.said,
+        harms=one.harms,
+        began=time.time(),
+        ended=0.0,
+        complaint="the server ended",
+        answer="",
+        wrote=[],
+        printed="",
+    )
+
+
+def slowness() -> float:
+    """How much longer than alone a process takes on this machine now: by how many want each processor."""
+    return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), SLOWEST)
+
+
+async def _make(connection: Connection, made: Made, patience: float) -> None:
+    try:
+        with anyio.fail_after(patience * slowness()):
+            answer = await call(connection, made["tool"], made["arguments"])
+    except TimeoutError:
+        made["complaint"] = f"{NO_ANSWER} {patience:g} s"
+        return
+    finally:
+        made["ended"] = time.time()
+    made["complaint"] = complaint(answer.result, answer.error)[:600]
+    made["answer"] = shown(answer.result)[:600] if answer.result else ""
+
+
+def _own(place: str, instead: Path) -> str:
+    """The fleet's containers have all in /tmp: there it is told apart."""
+    if place != "/tmp":
+        return place
+    instead.mkdir(exist_ok=True)
+    return str(instead)
+
+
+class Written:
+    """Files and folders below some places that are new or changed."""
+
+    def __init__(self, places: list[str]) -> None:
+        self._places = places
+        self._known = self._look()
+
+    def since(self) -> list[tuple[str, int]]:
+        now, before = self._look(), self._known
+        self._known = now
+        return sorted((path, stamp[0]) for path, stamp in now.items() if before.get(path) != stamp)[:MANY]
+
+    def _look(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for place in self._places:
+            for folder, folders, files in os.walk(place):
+                folders[:] = [one for one in folders if one not in ("node_modules", "__pycache__")]
+                for name in files:
+                    path = os.path.join(folder, name)
+                    try:
+                        stat = os.lstat(path)
+                    except OSError:
+                        continue
+                    found[path] = (stat.st_size, stat.st_mtime_ns)
+                if not files and not folders:
+                    found[folder + "/"] = (0, 0)
+        return found
+
+
+if __name__ == "__main__":
+    main()
