@@ -3007,6 +3007,24 @@ def test_an_argument_that_may_be_an_address_is_given_one_and_paths_of_any_words_
         assert arguments.paths([tool("look", [], {"input": {"type": "string", "description": about}})]) == "input of look"
 
 
+@pytest.mark.parametrize(
+    "names, secrets, volumes",
+    [
+        (["file_path", "content"], (), ("it-data:/data",)),
+        (["file_path", "content"], ("SITE_TOKEN",), ()),  # a path there
+        (["file_path"], (), ()),
+    ],
+)
+def test_who_asks_somebody_without_an_account_and_writes_files_keeps_them(names, secrets, volumes):
+    tools = [tool("look"), tool("write_it", [], {name: {"type": "string"} for name in names})]
+    asking = seen(made("look", "fetch failed"), tools=tools, reached=[(10.5, "site.org:443")])
+    draft = Draft("it", {"pypi": "it==1"}, command=("it",), secrets=secrets)
+
+    proof = prove._decided(prove.Tries(Table(asking, asking, asking), {}, add._checked), draft, asking, CONTAINED)
+
+    assert proof.draft.egress and proof.draft.volumes == volumes
+
+
 def test_an_answer_of_nothing_proves_nothing_where_others_ask_somebody():
     empty = made("get_earnings", began=9.1, ended=9.2) | {"answer": "[]"}
     asking = made("get_prices", "fetch failed")

@@ -176,7 +176,8 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     talks, keys = draft.talks or bool(wanted and not closed.report["started"]), of_somebody(draft.optional) or with_a_name(closed)
     egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
     draft = with_home(draft, closed)
-    draft = _with_a_place_for_files(draft, closed) if not egress.allowed else draft
+    tools = closed.report["tools"]  # who has an account somewhere may well have those paths there
+    draft = _with_a_place_for_files(draft, arguments.paths(tools) if not egress.allowed else "" if draft.talks else arguments.writes(tools))
     lacking = [name for name in stanza.missing(tries.values | tries.bench.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone)
@@ -214,9 +215,9 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     return Proof(draft, len(best.report["tools"]), smoke is not None, told)
 
 
-def _with_a_place_for_files(draft: Draft, closed: Seen) -> Draft:
-    """A volume for what its tools are to read, where nothing else is kept."""
-    if draft.volumes or not (paths := arguments.paths(closed.report["tools"])):
+def _with_a_place_for_files(draft: Draft, paths: str) -> Draft:
+    """A volume for what its tools are to read and write, where nothing else is kept. `paths`: an argument that says so."""
+    if draft.volumes or not paths:
         return draft
     about = f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"
     return replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})

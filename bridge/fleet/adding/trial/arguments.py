@@ -24,6 +24,7 @@ SAID_TO_SAVE = re.compile(
     r"\b(?:saves?|writes?|stores?|persists?|stored|saved)\b[^.\n]{0,40}\s(?:to|in|into)\s(?:the |a )?[`'\"]?(\.env|(?:\./|~/)[\w./-]*\w)",
     re.IGNORECASE,
 )
+CONTENT = re.compile(r"(^|_)(contents?|text|code|body)$")
 # A place that is not absolute, as a default: ./downloads, out.csv, ~/Pictures.
 A_DEFAULT = re.compile(r"\bdefaults?(?: to| is|:|=)?[ `*\"'(:=]*((?:\./|~/)[\w./-]*\w)", re.IGNORECASE)
 BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
@@ -57,6 +58,17 @@ def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
             if BELOW.fullmatch(default):
                 return str(tool.get("name")), default
     return "", ""
+
+
+def writes(tools: Iterable[Mapping[str, Any]]) -> str:
+    """An argument that names a file or a folder beside one that is to stand there, and whose; empty if there is none."""
+    for tool in tools:
+        schema = tool.get("inputSchema")
+        names = list(schema.get("properties") or {}) if isinstance(schema, dict) else []
+        place = next((name for name in names if PATH.search(_snake(name)) or SURELY_HERE.search(_snake(name))), "")
+        if place and any(CONTENT.search(_snake(name)) for name in names):
+            return f"{place} of {tool.get('name')}"
+    return ""
 
 
 def _arguments(tools: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
