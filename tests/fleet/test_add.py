@@ -245,6 +245,8 @@ def test_any_name_becomes_one(name, made):
         ("X_REQUIRE_CHAIN_KEY", False),
         ("X_USE_KEY", False),
         ("MAX_TOKENS", False),
+        ("EMBEDDING_RATE_LIMIT_TOKENS", False),
+        ("ADMIN_TOKENS", True),
         ("AUTH_RATE_LIMIT_MAX", False),
         ("TOKEN_REFRESH_INTERVAL", False),
         ("PASSTHROUGH", False),

@@ -46,7 +46,11 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
                 if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not (lacking and _asked(draft, best, lacking))
                 else []
             ),
-            *([] if lacking or best.report["platform"] or dependencies.is_broken(best) else _as_shown(draft, best)),
+            *(
+                []
+                if lacking or best.report["platform"] or not best.report["speaks_mcp"] or dependencies.is_broken(best)
+                else _as_shown(draft, best)
+            ),
             *_with_a_name(best),
             *([] if best.report["platform"] else _programs(draft, best)),
             *_desk(best),

@@ -193,7 +193,11 @@ def _first_word(one: Variable) -> str:
 
 def _is_key(one: Variable) -> bool:
     value = (one["value"] or one["default"]).lower()
-    is_no_key = value in ("true", "false") or (value.startswith(("sqlite:", "file:")) and not one["needed"])
+    is_no_key = (
+        value in ("true", "false")
+        or (one["name"].endswith("_TOKENS") and value.isdecimal())
+        or (value.startswith(("sqlite:", "file:")) and not one["needed"])
+    )
     is_file = A_KEYS_FILE.search(one["name"]) or (one["path"] == "file" and "CLIENT_CERT" in one["name"])  # which goes with a key
     is_told = holds_secret(one["name"]) or _stands_for_a_key(value) or HAS_A_PASSWORD.search(value)
     return not is_no_key and bool(is_told or is_file)
