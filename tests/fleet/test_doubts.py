@@ -1,7 +1,7 @@
 """What a trial without its variables says of those that only an example, a complaint or a guess demands."""
 
 import pytest
-from test_trial import Table, made, seen
+from trials import Table, made, seen
 
 from bridge.fleet.adding import add, tries
 from bridge.fleet.adding.draft import Draft

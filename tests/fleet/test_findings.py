@@ -1,0 +1,434 @@
+"""What follows from what a trial saw: egress, storage, the smoke call."""
+
+import pytest
+import yaml
+from trials import made, seen, tool
+
+from bridge.fleet.adding import mends, notes
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.trial import dependencies, findings
+from bridge.fleet.adding.trial.attempt import placeholder
+
+SPEC_DEFAULTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
+
+
+def test_only_a_call_that_worked_is_proposed():
+    assert findings.smoke(seen(made("list_a", "Error: x"), made("list_b")), None, True) == {"tool": "list_b", "build": True}
+    assert findings.smoke(seen(made("list_a", "Error: x")), None, True) is None
+    assert findings.smoke(seen(made("delete_a", reads=False, harms=True)), None, True) is None
+
+
+def test_a_call_that_was_seen_to_do_nothing_is_harmless_whatever_it_is_called():
+    assert findings.smoke(seen(made("divide", reads=False, arguments={"a": 1})), None, True) == {
+        "tool": "divide",
+        "arguments": {"a": 1},
+        "build": True,
+    }
+    assert findings.smoke(seen(made("think", reads=False, wrote=[("/tmp/home/x", 1)])), None, True) is None
+    assert findings.smoke(seen(made("think", reads=False), reached=[(10.5, "a.example.org:443")]), None, True) is None
+    assert findings.smoke(seen(made("patchText", reads=False)), None, True) is None
+
+
+def test_a_call_that_may_write_to_the_file_that_it_is_told_is_not_seen_to_do_nothing():
+    """The file that it was told is none: with one it would have done something."""
+    assert findings.smoke(seen(made("mend", reads=False, arguments={"file_path": "/tmp"})), None, True) is None
+    assert findings.smoke(seen(made("mend", arguments={"file_path": "/tmp"})), None, True)
+
+
+def test_what_is_said_to_a_guess_proves_nothing_where_other_calls_ask_somebody():
+    guess, asking = made("compare", arguments={"places": [{}]}) | {"said": False}, made("find", "no network", began=20.0, ended=21.0)
+
+    assert findings.smoke(seen(guess, asking, reached=[(20.5, "a.example.org")]), None, True) is None
+    assert findings.smoke(seen(guess, asking), None, True)
+
+
+@pytest.mark.parametrize(
+    "first, second, works",
+    [
+        ({}, {}, True),
+        ({}, {"said": False, "reads": False}, True),
+        ({"said": False}, {"said": False}, False),
+        ({"harms": True}, {"harms": True}, False),
+        ({"wrote": [["/tmp/home/x", 1]]}, {"reads": False}, False),
+        ({}, {"complaint": "Error: no network"}, False),
+        ({"answer": "The service is unavailable"}, {}, False),
+        ({"answer": "No answer: fetch failed"}, {}, False),
+        ({"answer": "[]"}, {}, False),
+        ({"answer": "just the same"}, {"answer": "just the same"}, False),
+        ({}, {"began": 30.0, "ended": 31.0}, False),
+    ],
+)
+def test_a_call_that_answers_though_somebody_was_kept_from_it_counts_where_another_does_so_too(first, second, works):
+    one = made("list_zones") | {"answer": "Rome, Oslo"} | first
+    other = made("get_zone", began=20.0, ended=21.0) | {"answer": "Oslo: +1"} | second
+    found = findings.failing_open(seen(one, other, reached=[(10.5, "count.example.org"), (20.5, "count.example.org")]))
+
+    assert found == ({"tool": "list_zones", "build": False} if works else None)
+
+
+def test_who_asks_different_people_is_not_taken_for_one_that_counts_its_use():
+    calls = [made("list_zones") | {"answer": "Rome"}, made("get_zone", began=20.0, ended=21.0) | {"answer": "Oslo: +1"}]
+
+    assert findings.failing_open(seen(*calls, reached=[(10.5, "a.example.org"), (20.5, "b.example.org")])) is None
+    assert findings.failing_open(seen(calls[0], reached=[(10.5, "a.example.org")])) is None
+
+
+def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
+    closed = seen(made("search"), reached=[(10.5, "a.example.org"), (10.6, "a.example.org:443")])
+    answered = seen(made("search"), reached=[(10.5, "a.example.org"), (10.7, "1.2.3.4", True)])
+    cut_off = seen(made("search"), reached=[(10.5, "a.example.org")])
+    remembered = seen(made("search"))
+
+    assert findings.smoke(closed, None, True) is None
+    assert findings.smoke(closed, answered, True) == {"tool": "search", "build": False, "internet": True}
+    assert findings.smoke(closed, remembered, True) is None
+    assert findings.smoke(closed, cut_off, True) is None and findings.is_cut_off(cut_off) and not findings.is_cut_off(answered)
+
+
+@pytest.mark.parametrize(
+    "what, talks, allowed, why",
+    [
+        (
+            seen(made("search"), reached=[(10.5, "a.example.org"), (10.5, "a.example.org:443")]),
+            False,
+            True,
+            "its tool search tried a.example.org",
+        ),
+        (
+            seen(reached=[(2.0, "a.example.org")], started=0.0, words=["fetch failed"]),
+            False,
+            True,
+            "it did not start without a.example.org",
+        ),
+        (
+            seen(reached=[(2.0, "a.example.org")], started=0.0, words=["a command is required"]),
+            False,
+            True,
+            "it did not start for another reason",
+        ),
+        (seen(reached=[(2.0, "dc.applicationinsights.azure.com:443")], started=0.0), False, False, "it did not start, and did not try"),
+        (seen(made("send", "fetch failed"), reached=[(10.5, "api.mixpanel.com")]), False, True, "its tool send tried api.mixpanel.com"),
+        (seen(made("read", "no such file"), tools=[tool("read", **SPEC_DEFAULTS)]), False, False, "1 of its 1 tools were called"),
+        (
+            seen(made("look"), reached=[(2.0, "updates.example.org")]),
+            False,
+            False,
+            "at its start it tries updates.example.org, and works without",
+        ),
+        (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
+        (seen(made("look") | {"said": False}), False, False, "(1 of them with guesses, which may have been refused: true if they"),
+        (seen(made("look", "no")), True, True, "it has a key or an address"),
+        (
+            seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST", "SECURITY"]),
+            False,
+            True,
+            "it looks for a service at 127.0.0.1:6379, which in a container is itself: tell it where that is (its code reads IT_HOST)",
+        ),
+        (
+            seen(made("look"), reached=[(2.0, "a.example.org")], tools=[tool("look"), tool("other")]),
+            False,
+            True,
+            "at its start it tries a.example.org, and 1 of its 2 tools were not called",
+        ),
+        (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
+        (seen(made("run", "Please set ALLOW_PROGRAMS environment variable")), False, False, "none tried to reach anything"),
+        (seen(made("run", "Please set SITE_HOST environment variable")), False, True, "its calls want an account or a key"),
+        (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
+        (seen(made("list"), made("look", "401: credentials not found")), False, True, "some of its calls want an account or a key"),
+        (seen(started=0.0), False, False, "it did not start, and did not try"),
+        (seen(started=0.0, speaks_to=["api.example.io"]), False, True, "it did not start, its code asks api.example.io"),
+        (
+            seen(started=0.0, reached=[(2.0, "169.254.169.254:80"), (2.0, "100.100.100.200:80")]),
+            False,
+            False,
+            "it did not start, and did not try",
+        ),
+    ],
+)
+def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, allowed, why):
+    egress = findings.egress(what, talks)
+
+    assert egress.allowed is allowed and why in egress.why
+
+
+@pytest.mark.parametrize(
+    "wrote, home, cwd",
+    [
+        ([("/tmp/home/.notes/db.json", 10)], True, False),
+        ([("/tmp/cwd/notes.db", 10)], False, True),
+        ([("/tmp/home/.cache/x", 10)], False, False),
+        ([("/tmp/home/.local/state/it/session.json", 10)], True, False),
+        ([("/tmp/home/.local/state/it/logs/today", 10), ("/tmp/home/.local/state/it/it.log", 10)], False, False),
+        ([("/tmp/home/.cache/model.bin", 5 << 20)], False, False),
+        ([("/tmp/scratch", 10)], False, False),
+        ([("/tmp/home/server.log", 10)], False, False),
+        ([("/tmp/home/.local/share/it/telemetry_state.json", 10)], False, False),
+        ([("/tmp/home/.net/it/x/lib.so", 9 << 20)], False, False),
+        ([("/tmp/home/.config/matplotlib/", 0)], False, False),
+        ([("/tmp/home/.it/combined_cache/data.json", 10)], False, False),
+        ([("/tmp/home/.it/cached_notes.json", 10)], True, False),
+        ([("/tmp/home/.it/tmp/.last-cache-maintenance", 10)], False, False),
+        ([("/tmp/home/.it/audit.log", 10)], True, False),
+        ([("/tmp/home/.it/templates/one", 10)], True, False),
+        ([("/data/x", 1)], False, False),
+    ],
+)
+def test_what_is_written_into_memory_is_noticed_but_not_what_comes_back_by_itself(wrote, home, cwd):
+    found = findings.storage(seen(made("create_note", wrote=wrote)), ["/data"])
+
+    assert (found.home, found.cwd) == (home, cwd)
+
+
+def test_what_was_downloaded_into_a_cache_is_worth_to_be_kept():
+    downloaded = seen(made("look", wrote=[("/tmp/home/.cache/model.bin", 5 << 20)]), reached=[(10.5, "1.2.3.4", True)])
+
+    assert findings.storage(downloaded).home
+
+
+@pytest.mark.parametrize(
+    "words, place",
+    [
+        ("Error: EROFS: read-only file system, mkdir '/data/papers'", "/data"),
+        ("PermissionError: [Errno 13] Permission denied: '/var/lib/it/x.db'", "/var/lib/it"),
+        ("mkdir /storage: read-only file system", "/storage"),
+        ("[Errno 2] No such file or directory: '/workspace/a'", "/workspace"),
+        ("ENOENT: no such file or directory, open '/opt/server/node_modules/x/config.json'", ""),
+        ("EACCES: permission denied, open '/etc/x'", ""),
+        ("Error: spawn x ENOENT at onexit (node:internal/child_process:285:19)", ""),
+    ],
+)
+def test_where_it_may_not_write_becomes_a_volume(words, place):
+    assert findings.storage(seen(words=[words], started=0.0)).places == ((place,) if place else ())
+
+
+@pytest.mark.parametrize(
+    "words, beside",
+    [
+        (['  File "<frozen os>", line 227, in makedirs', "OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/logs'"], True),
+        (["Error: EROFS: read-only file system, mkdir '/opt/server/lib/it/logs'"], True),
+        (["OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/logs'"], False),
+    ],
+)
+def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_there_is_told(words, beside):
+    it = seen(words=words, started=0.0)
+
+    assert mends.with_storage(Draft("it"), it).volumes == (("it-opt-server-lib-it-logs:/opt/server/lib/it/logs",) if beside else ())
+    assert bool(findings.storage(it).inside) is not beside
+    started = seen(words=words)  # who started anyhow can do without its logs
+    assert not mends.with_storage(Draft("it"), started).volumes and not findings.storage(started).inside
+
+
+def test_a_socket_is_no_place_to_keep_things_and_an_engine_of_docker_is_told_with_the_way_out():
+    away = seen(words=["Error: connect ENOENT /var/run/docker.sock"], started=0.0)
+
+    assert findings.storage(away).places == ()
+    assert dependencies.not_in_a_package(away).startswith("it wants a Docker engine: tell it one by its address")
+    assert findings.egress(away, False).allowed
+
+
+def test_what_a_browser_asks_by_itself_is_nobody_that_a_server_needs():
+    it = seen(made("look"), reached=[(10.5, "clients2.google.com:80", False), (10.6, "update.googleapis.com:443", False)])
+
+    assert not findings.egress(it, False).allowed
+    assert findings.smoke(it, None, True) == {"tool": "look", "build": True}
+
+
+def test_of_one_whose_calls_all_fail_for_want_of_a_program_nobody_knows_whom_they_ask():
+    egress = findings.egress(seen(made("look", "spawn site-cli ENOENT")), False)
+
+    assert not egress.allowed and egress.why.startswith("without site-cli all its calls fail, so nobody knows whom they ask")
+    assert "none tried" in findings.egress(seen(made("look", "spawn site-cli ENOENT"), made("list")), False).why
+
+
+def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
+    tried = seen(made("look"), reached=[(8.0, "mobile.events.data.example.com")], tools=[tool("look"), tool("send")])
+
+    assert not findings.egress(tried, False).allowed
+
+
+@pytest.mark.parametrize(
+    "answer, is_nothing", [("[]", True), ('{"devices": [], "next": null}', True), ('{"n": 0}', False), ("none yet", True), ("", False)]
+)
+def test_a_call_whose_answer_has_nothing_in_it_is_taken_last_and_said_so(answer, is_nothing):
+    empty, full = made("list_devices") | {"answer": answer}, made("get_version") | {"answer": "1.0"}
+    called = {"tool": "list_devices", "build": True}
+
+    assert findings.smoke(seen(empty, full), None, True)["tool"] == ("get_version" if is_nothing else "list_devices")
+    assert findings.smoke(seen(empty), None, True) == called
+    assert findings.says_nothing(seen(empty), called) == ("with nothing in its answer" if is_nothing else "")
+    assert findings.smoke(seen(made("ping"), full), None, True)["tool"] == "get_version"
+    assert notes._end(Draft("it", smoke=called, why={"answer": "with nothing in its answer"})).startswith(
+        "answers: list_devices was called, with"
+    )
+
+
+def test_who_goes_wherever_it_is_told_has_no_list_of_names():
+    fetching = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443")])
+    asking = seen(made("fetch", "fetch failed"), reached=[(10.5, "example.com:443"), (10.6, "api.site.io:443")])
+
+    assert findings.egress(fetching, False).why == "its tool fetch goes to what it is given"
+    assert findings.egress(asking, False).why == "its tool fetch tried api.site.io"
+    assert findings.names([fetching]) == findings.names([asking]) == []
+
+
+def test_an_address_that_was_given_is_no_reason_and_one_that_was_refused_leaves_the_list_open():
+    given = made("read", "timed out", arguments={"url": "https://docs.site.io/a"})
+    asked = made("search", "timed out", began=20.0, ended=21.0)
+    both = seen(given, asked, reached=[(10.5, "docs.site.io"), (20.5, "api.site.io")])
+    refused = seen(made("read", "not allowed", arguments={"url": "https://example.com/"}), asked, reached=[(20.5, "api.site.io")])
+    known = seen(given, reached=[(10.5, "docs.site.io")], speaks_to=["docs.site.io"])
+
+    assert findings.egress(both, False).why == "its tool search tried api.site.io"
+    assert findings.names([both]) == findings.names([refused]) == []
+    assert findings.names([known]) == ["docs.site.io"]
+    assert findings.unproved(refused) == ({"tool": "search"}, "api.site.io")
+
+
+def test_a_call_that_its_own_container_refused_proves_nothing():
+    """Whatever it answers then: {"healthy": false}, say."""
+    assert findings.smoke(seen(made("check"), reached=[(10.5, "[::1]:7700")]), None, True) is None
+    assert findings.smoke(seen(made("check"), reached=[(8.0, "[::1]:7700")]), None, True) == {"tool": "check", "build": True}
+
+
+def test_whom_the_operator_names_is_the_reason_and_in_no_list():
+    """Before whoever counts its use."""
+    told = seen(made("look", "timed out"), reached=[(10.2, "count.site.io"), (10.5, "lab-host.placeholder.invalid:9876")])
+
+    assert findings.egress(told, True).why == "it asks what LAB_HOST says: false if that is inside the fleet"
+    assert findings.names([told]) == []
+
+
+@pytest.mark.parametrize(
+    "calls, speaks_to, login, allowed",
+    [
+        ([made("look")], [], "", False),
+        ([made("look")], ["api.site.io"], "", True),
+        ([made("look"), made("find", "Invalid id")], ["api.site.io"], "", True),
+        ([made("look"), made("find")], ["api.site.io"], "", False),
+        ([made("look"), made("find") | {"said": False}], ["api.site.io"], "", True),
+        ([made("look"), made("find")], [], "npx it auth", True),
+    ],
+)
+def test_a_network_that_its_code_asks_and_no_call_disproved_is_allowed(calls, speaks_to, login, allowed):
+    it = findings.egress(seen(*calls, tools=[tool("look"), tool("find")], speaks_to=speaks_to, login=login), False)
+
+    assert it.allowed is allowed
+
+
+def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():
+    host = f"{placeholder('SITE_NAME')}.example.org"
+    it = seen(made("look", "fetch failed"), reached=[(10.5, host), (10.6, f"{host}:8443")])
+
+    assert findings.egress(it, False).why == "its tool look tried *.example.org"
+    assert findings.names([it]) == ["*.example.org", "*.example.org:8443"]
+
+
+def test_a_key_that_it_works_without_opens_the_network_only_where_not_all_was_tried():
+    every = findings.egress(seen(made("look"), made("write")), False, ["X_TOKEN"])
+    some = findings.egress(seen(made("look"), tools=[tool("look"), tool("send")]), False, ["X_TOKEN"])
+    none = findings.egress(seen(made("look", "unauthorized")), False, ["X_TOKEN"])
+    asked = findings.egress(seen(made("look"), made("find", "Unable to locate credentials")), False, ["X_TOKEN"])
+
+    assert [one.allowed for one in (every, some, none, asked)] == [False, True, True, True]
+    assert "true if X_TOKEN is for somebody beyond" in every.why
+
+
+def test_what_lists_no_tools_without_somebody_needs_him():
+    assert findings.egress(seen(reached=[(8.0, "a.example.org")]), False).allowed
+
+
+@pytest.mark.parametrize(
+    "what, host",
+    [
+        ("[2606:4700::1111]:443", "2606:4700::1111"),
+        ("[::1]:6379", ""),
+        ("[ff02::fb]:5353", ""),
+        ("[fe80::1]:80", ""),
+        ("239.255.255.250:1900", ""),
+        ("169.254.169.254:80", ""),
+        ("100.100.100.200:80", ""),
+        ("192.0.2.9:443", "192.0.2.9"),
+        ("api.example.org", "api.example.org"),
+        ("api.example.org:443", "api.example.org"),
+        ("printer.local", ""),
+    ],
+)
+def test_who_is_somebody_beyond(what, host):
+    assert findings._host(what) == host
+
+
+def test_a_back_end_on_the_loopback_of_ipv6_is_one_too():
+    assert "looks for a service at [::1]:6379" in findings.egress(seen(reached=[(9, "[::1]:6379")], started=0.0), False).why
+
+
+def test_what_it_tried_is_proposed_as_a_list_beside_egress_and_decides_nothing():
+    """A trial sees a part of what a server does."""
+    tried = ["API.x.org", "api.x.org:443", "db.x.org:5432", "10.0.0.1:443", "localhost", "telemetry.y.org", "8.8.8.8:443"]
+    reached = tuple(findings.names([seen(reached=[(float(at), what) for at, what in enumerate(tried)])]))
+    text = Draft("it", command=("it",), egress=True, reached=reached).text
+
+    assert reached == ("api.x.org", "db.x.org:5432", "8.8.8.8")
+    assert yaml.safe_load(text)["egress"] is True
+    assert "\n# egress: [api.x.org, 'db.x.org:5432', 8.8.8.8]    what its trial tried" in text
+    assert "# egress" not in Draft("it", command=("it",), egress=False, reached=reached).text
+
+
+def test_a_server_of_which_an_operator_names_the_hosts_talks_to_somebody():
+    it = seen(made("look"), tools=[tool("look"), tool("connect")], patterns=["SITE_…_HOST"])
+
+    assert findings.egress(it, False, mends.with_a_name(it)).allowed
+
+
+def test_an_answer_of_nothing_proves_nothing_where_others_ask_somebody():
+    empty = made("get_earnings", began=9.1, ended=9.2) | {"answer": "[]"}
+    asking = made("get_prices", "fetch failed")
+
+    assert findings.smoke(seen(empty, asking, reached=[(10.5, "site.org:443")]), None, True) is None
+    assert findings.smoke(seen(empty), None, True)["tool"] == "get_earnings"
+
+
+def test_a_call_that_only_says_that_it_lives_is_taken_where_no_other_works():
+    alive, works = (made(name) | {"answer": "it is so"} for name in ("check_connection", "look"))
+
+    assert findings.smoke(seen(alive, works), None, True)["tool"] == "look"
+    assert findings.smoke(seen(alive), None, True)["tool"] == "check_connection"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['{"status": "disconnected", "url": "http://x"}', "Search is unavailable.", "🔴 Not connected to the device", "It is not running"],
+)
+def test_a_status_that_says_that_nobody_is_there_gives_way_to_a_call_that_answers(answer):
+    status, listed = made("get_status") | {"answer": answer}, made("list_units") | {"answer": "metres, feet"}
+
+    assert findings._says_nothing(status) and not findings._says_nothing(made("read") | {"answer": f"{answer} {'x' * 300}"})
+    assert findings.smoke(seen(status, listed), None, True) == {"tool": "list_units", "build": True}
+    assert findings.says_nothing(seen(status), {"tool": "get_status"}) == f"which says: {answer}"
+
+
+def test_a_count_of_nothing_beside_an_empty_list_is_no_answer():
+    for answer, is_nothing in (
+        ("No packages found in environment 'system'.", True),
+        ('{"connected": false}', True),
+        ("Notes: a, b", False),
+        ('{"tabs": [], "id": null, "count": 0}', True),
+        ('{"count": 0}', False),
+        ('{"tabs": [], "state": "on"}', False),
+    ):
+        assert findings._says_nothing(made("look") | {"answer": answer}) is is_nothing
+
+
+def test_what_may_not_change_a_mode_was_not_kept_from_writing():
+    denied = seen(
+        words=["Could not set execute permissions on /opt/server/bin/it: EROFS: read-only file system, chmod '/opt/server/bin/it'"]
+    )
+
+    assert findings.storage(denied).inside == ""
+    assert findings.storage(seen(words=["EROFS: read-only file system, open '/opt/server/it.db'"])).inside == "/opt/server/it.db"
+
+
+def test_the_key_of_an_instance_beside_it_is_of_nobody_beyond():
+    it = seen(made("look"), tools=[tool("look"), tool("draw")], desk="Start Drawit first")
+
+    assert not findings.egress(it, False, ["DRAWIT_API_TOKEN"]).allowed
+    assert findings.egress(seen(made("look"), tools=[tool("look"), tool("draw")]), False, ["DRAWIT_API_TOKEN"]).allowed

@@ -1,0 +1,646 @@
+"""What is tried of a draft, and what is decided of it in the end."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from trials import Table, made, seen, tool
+
+from bridge.fleet import origins
+from bridge.fleet.adding import add, notes, prove, tries
+from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes
+from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried
+from bridge.fleet.adding.trial.container import Reach
+from bridge.settings import UsageError
+
+WITHOUT_PIP = "Error getting packages: Command '['/opt/server/bin/python', '-m', 'pip', 'list']' returned non-zero exit status 1."
+
+
+NO_DRIVER = "('01000', \"[01000] [unixODBC][Driver Manager]Can't open lib '{}' : file not found\")"
+
+
+@pytest.mark.parametrize(
+    "file, to, volumes", [("it.log", "/dev/null", ()), ("state.json", "/data/state.json", ("it-data:/data",)), ("data", "", ())]
+)
+def test_a_file_that_it_insists_on_writing_in_its_own_package_leads_out_of_it(file, to, volumes):
+    place = f"/opt/server/lib/{file}"
+    dead = seen(words=[f"OSError: [Errno 30] Read-only file system: '{place}'"], started=0.0)
+
+    draft = prove._with_more_in_its_image(Draft("it", {"pypi": "it==1.0"}, ("it",)), dead, set())
+
+    assert (draft.links, draft.volumes) == ({place: to}, volumes) if to else draft is None
+    assert not draft or (add._checked(draft).links == {place: to} and prove._with_more_in_its_image(draft, dead, {place}) is None)
+
+
+def test_what_a_package_s_files_say_is_taken_where_no_image_of_it_can_be_had(monkeypatch, tmp_path):
+    def unpack(package, folder, python):
+        code, about = folder / "it", folder / "it-1.0.dist-info"
+        code.mkdir(parents=True)
+        about.mkdir()
+        (code / "server.py").write_text("import httpx\nkey = os.environ['SITE_KEY']\nhttpx.get('https://api.site.io/x')\n")
+        config = {"mcpServers": {"it": {"command": "uvx", "args": ["it"], "env": {"SITE_KEY": "<key>"}}}}
+        (about / "METADATA").write_text(f"Name: it\nVersion: 1.0\n\n{json.dumps(config)}\n")
+        (about / "RECORD").write_text("it/server.py,,\nit-1.0.dist-info/METADATA,,\n")
+
+    monkeypatch.setattr(prove.origins, "unpack", unpack)
+    draft = Draft("it", {"pypi": "it==1.0"}, ("it",), python="3.12")
+
+    read = prove._by_its_files(draft, add._checked, ())
+
+    assert (read.secrets, read.optional, read.talks) == (("SITE_KEY",), (), True)
+    assert prove._by_its_files(draft, add._checked, {"SITE_KEY"}) == draft  # an operator who says what he sets knows what he needs
+
+
+@pytest.mark.parametrize(
+    "now, env, volumes",
+    [
+        (seen(made("list_notes"), reads=["NOTES_FILE_PATH", "HOME"]), {"NOTES_FILE_PATH": "/data/it.json"}, ("it-data:/data",)),
+        (seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH"]), {}, ()),
+    ],
+)
+def test_a_place_that_only_its_code_names_is_tried_where_nothing_works_and_kept_if_it_helps(now, env, volumes):
+    first = seen(made("list_notes", "Error: undefined"), reads=["NOTES_FILE_PATH", "LOG_DIR", "PATH"])
+    table = Table(now)
+
+    draft, _ = tries._with_own_places(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), first)
+
+    assert table.stanzas[0].env == {"NOTES_FILE_PATH": "/data/it.json"}
+    assert (draft.env, draft.volumes) == (env, volumes)
+
+
+def test_options_that_its_calls_want_are_tried_and_stay_where_they_are_wanted_no_more():
+    refused = seen(made("run", "Error: missing required --host/--user, see --help"), shown=[["--host=1.2.3.4", "--user=root"]])
+    elsewhere = seen(made("run", "Error: connect ECONNREFUSED"), reached=[(10.5, "it-host.placeholder.invalid:22")])
+    draft = Draft("it", command=("it",))
+
+    better, _ = tries._with_missed_options(tries.Tries(Table(elsewhere), {}, add._checked), draft, refused)
+    vain, _ = tries._with_missed_options(tries.Tries(Table(refused), {}, add._checked), draft, refused)
+
+    assert better.command == ("it", "--host=${IT_HOST}", "--user=${IT_USER}")
+    assert (vain.command, vain.why["options"]) == (("it",), "its calls want --host, --user: that belongs into its `command`")
+    assert needs.missed_options(seen(made("look"), made("run", "Error: missing --host"))) == []
+
+
+def test_a_place_that_is_an_operator_s_file_is_no_place_of_its_own():
+    draft = Draft(
+        "it", command=("it",), secrets=("SITE_CREDENTIAL_FILE",), as_files=("SITE_CREDENTIAL_FILE",), optional=("SITE_CREDENTIAL_FILE",)
+    )
+    failed = seen(made("list_notes", "Error: undefined"), reads=["SITE_CREDENTIAL_FILE"])
+
+    assert tries._with_own_places(tries.Tries(Table(), {}, add._checked), draft, failed) == (draft, failed)
+
+
+def test_what_no_stanza_can_be_is_not_guessed(capsys):
+    """A volume over what is not the server's, say: `add` ended by that."""
+    refused = seen(words=["EACCES: permission denied, open '/var/lib/it.db'"], started=0.0)
+    table = Table(refused, refused, refused)
+
+    def check(draft):
+        if draft.volumes:
+            raise UsageError("'/var/lib' is not the server's")
+        return add._checked(draft)
+
+    draft, _ = tries.mended(tries.Tries(table, {}, check), Draft("it", command=("it", "-x")))
+
+    assert draft.volumes == ()
+    assert "going on without" in capsys.readouterr().err
+
+
+def test_tools_that_models_may_refuse_are_named_with_the_way_out(tmp_path):
+    self_pointing = tool("walk_it") | {"inputSchema": {"type": "object", "properties": {"next": {"$ref": "#"}}}}
+    table = Table()
+
+    proof = prove._decided(
+        tries.Tries(table, {}, add._checked),
+        Draft("it", {"pypi": "it==1"}, command=("it",)),
+        seen(made("look"), tools=[tool("look"), self_pointing]),
+        "",
+    )
+
+    assert [note for note in proof.notes if "walk_it" in note] == [
+        (
+            "models may refuse walk_it: its inputSchema has a $ref that points at itself, outside or at nothing: some models refuse the whole list; "
+            "where a model refuses it: tools: {deny: [walk_it]} in the stanza"
+        )
+    ]
+    assert not [note for note in proof.notes if "refuse look" in note]
+
+
+def test_of_guessed_variables_its_own_come_first():
+    reads = ["OPENAI_API_KEY", "SITE_USER_API_KEY"]
+    ended = seen(words=["RuntimeError: An API key is required to call it"], started=0.0, reads=reads, documented=["SITE_USER_API_KEY"])
+
+    draft = tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), Draft("it", command=("it",)), ended)
+
+    assert draft.secrets == ("SITE_USER_API_KEY",)
+
+
+@pytest.mark.parametrize(
+    "again, env",
+    [
+        (seen(made("look")), {"ES_URL": "${ES_URL}"}),
+        (seen(words=["Error: a key is required"], started=0.0), {"ES_URL": "${ES_URL}"}),
+        (seen(words=["URL cannot be empty"], started=0.0), {}),
+    ],
+)
+def test_a_guessed_variable_stays_where_it_starts_or_says_something_else_then(again, env):
+    ended = seen(words=["URL cannot be empty"], started=0.0, reads=["ES_URL", "ES_API_KEY", "DEBUG"])
+
+    assert tries._with_guesses(tries.Tries(Table(again), {}, add._checked), Draft("it", command=("it",)), ended).env == env
+
+
+@pytest.mark.parametrize(
+    "words, kept, instead",
+    [
+        ("", ("B_KEY",), "instead of B_KEY it may take API_KEY, A_KEY"),
+        ("Error: the endpoint is unreachable", ("B_KEY",), "instead of B_KEY it may take API_KEY, A_KEY"),
+        ("Error: an api key is missing", ("A_KEY", "API_KEY", "B_KEY"), ""),
+    ],
+)
+def test_of_guessed_variables_only_those_are_asked_for_without_which_it_does_otherwise(words, kept, instead):
+    ended = seen(words=["Error: an api key is missing"], started=0.0, reads=["A_KEY", "API_KEY", "B_KEY"])
+    with_all = seen(words=["Error: the endpoint is unreachable"], started=0.0) if words else seen(made("look"))
+    with_less = seen(words=[words], started=0.0) if words else seen(made("look"))
+
+    draft = tries._with_guesses(
+        tries.Tries(Table(with_all, with_less, with_less, with_less), {}, add._checked), Draft("it", command=("it",)), ended
+    )
+
+    assert (tuple(name for name in draft.secrets if name not in draft.optional), draft.why.get("instead", "")) == (kept, instead)
+
+
+@pytest.mark.parametrize("host", ["http://es-url.placeholder.invalid/v1", "es-url.placeholder.invalid:443"])
+def test_a_guess_that_only_changed_the_host_in_its_words_does_not_stay(host):
+    ended = seen(words=["Error: no answer of the server URL https://api.site.io, is it up?"], started=0.0, reads=["ES_URL"])
+    again = seen(words=[f"Error: no answer of the server URL {host}, is it up?"], started=0.0)
+
+    assert tries._with_guesses(tries.Tries(Table(again), {}, add._checked), Draft("it", command=("it",)), ended).env == {}
+
+
+def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
+    words, reads = ["Error: getaddrinfo ENOTFOUND api.site.io"], ["SITE_URL", "SITE_API_KEY"]
+    ended = seen(words=words, started=0.0, reads=reads, reached=[(2.0, "api.site.io")])
+    elsewhere = seen(words=words, started=0.0, reads=reads, reached=[(2.0, "updates.site.io")])
+    draft = Draft("it", command=("it",))
+
+    with_key = tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), draft, ended)
+
+    assert (with_key.env, with_key.secrets) == ({}, ("SITE_API_KEY",))
+    without_url = seen(words=["Error: a URL is missing"], started=0.0)
+    with_both = tries._with_guesses(
+        tries.Tries(Table(seen(made("look")), without_url, seen(made("look"))), {}, add._checked), draft, elsewhere
+    )
+    assert (with_both.env, with_both.secrets) == ({"SITE_URL": "${SITE_URL}"}, ("SITE_API_KEY",))
+
+
+@pytest.mark.parametrize(
+    "library, package",
+    [("libxcb.so.1", "libxcb1"), ("libGL.so.1", "libgl1"), ("libgthread-2.0.so.0", "libglib2.0-0"), ("libsecret-1.so.0", "libsecret-1-0")],
+)
+def test_a_library_that_it_does_not_find_comes_from_debian(library, package):
+    words = [f"ImportError: {library}: cannot open shared object file: No such file or directory"]
+
+    assert prove._with_more_in_its_image(Draft("it"), seen(words=words, started=0.0), set()).apt == (package,)
+
+
+@pytest.mark.parametrize(
+    "readme, wants",
+    [
+        ("## Requirements\n\n- macOS 14.5 or later\n- Xcode 16", "macOS 14.5 or later"),
+        ("## Requirements\n\n- macOS 14\n- or Linux", ""),
+        ("## Prerequisites\n- macOS, Windows or a browser\n", ""),
+        ("## Prerequisites\n- Node 20\n\n## Install\n- macOS: brew", ""),
+        ("This server is macOS-only.", "This server is macOS-only."),
+        ("Requires macOS for Safari.", ""),
+        ("A test of this gap is Windows-only.", ""),
+    ],
+)
+def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(readme, wants):
+    it = seen(made("look", "spawn ps ENOENT"), platform=readmes.platform(readme))
+    draft = Draft("it", {"npm": "it@1"}, ("it",), smoke={"tool": "look"})
+    told = [line for line in notes._lacks(draft, it) if "what no container is" in line]
+
+    assert it.report["platform"] == wants
+    assert bool(told) is bool(wants)
+    assert (prove._with_more_in_its_image(draft, it, set()) is None) is bool(wants)
+
+
+def test_an_image_gets_what_was_looked_for_once():
+    absent, tried = seen(made("log", "spawn git ENOENT")), set()
+    addon = ["Error: Could not locate the bindings file. Tried:", " /opt/server/node_modules/better-x/build/better_x.node"]
+    draft = Draft("it", {"npm": "it@1.0.0"}, command=("it",))
+
+    with_git = prove._with_more_in_its_image(draft, absent, tried)
+    assert with_git.apt == ("git",)
+    assert prove._with_more_in_its_image(draft, absent, tried) is None
+    assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
+    assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
+
+
+@pytest.mark.parametrize("is_it, source", [(True, ["it@1.0.0", "@they/site-cli@2.0.0"]), (False, "it@1.0.0")])
+def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and_stays_if_it_is_there_then(monkeypatch, is_it, source):
+    readme = "npm install -g it\n```\nnpm i -g @they/site-cli@latest\n```"
+    absent = seen(made("look", "spawn site ENOENT"), installs=[one for one in readmes.installs(readme) if one != "it"])
+    locked = []
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(seen(made("look")) if is_it and len(stanza.npm) == 2 else absent)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(origins, "look_at_npm", lambda name: origins.About(f"{name}@2.0.0", ["site"]))
+
+    proof = prove.proved(
+        None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: locked.append(draft) or draft
+    )
+
+    assert proof.draft.source["npm"] == source
+    assert [one.source["npm"] for one in locked] == [["it@1.0.0", "@they/site-cli@2.0.0"], *([] if is_it else ["it@1.0.0"])]
+    assert prove._with_its_package(Draft("it", {"pypi": "it==1"}), absent, set()) is None
+
+
+@pytest.mark.parametrize("helps, source", [(True, ["it==1.0", "pip==26.1"]), (False, "it==1.0")])
+def test_a_tool_of_pythons_that_a_server_runs_is_beside_it_and_stays_if_it_is_missed_no_more(monkeypatch, helps, source):
+    absent, tool = seen(made("list_packages"), words=[WITHOUT_PIP]), made("install_package", "it is read-only")
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(seen(made("list_packages"), tool) if helps and len(stanza.pypi) == 2 else absent)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda name: f"{name}==26.1")
+
+    proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert proof.draft.source["pypi"] == source
+    assert any("its tool install_package can install nothing, as its environment is read-only" in one for one in proof.notes) == helps
+
+
+@pytest.mark.parametrize("is_it, apt", [(True, ["shelllint"]), (False, [])])
+def test_a_program_that_no_table_knows_is_tried_from_a_package_of_its_name_and_kept_if_it_is_there_then(monkeypatch, is_it, apt):
+    absent = seen(made("look"), made("lint", "[Errno 2] No such file or directory: 'shelllint'"))
+    tables = []
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        tables.append(stanza.apt)
+        yield Table(seen(made("look"), made("lint")) if stanza.apt and is_it else absent)
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    proof = prove.proved(None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert tables == [[], ["shelllint"]]
+    assert list(proof.draft.apt) == apt
+    assert not dependencies.perhaps_of_debian(seen(made("look", "spawn docker ENOENT"))) and "docker" in dependencies.NOT_OF_DEBIAN
+    assert not dependencies.perhaps_of_debian(seen(made("look", "spawn bash- ENOENT")))  # which would remove that
+
+
+@pytest.mark.parametrize(
+    "line, place",
+    [
+        ("Shadcn UI MCP server running on port 3176", " on port 3176"),
+        ("Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)", " on port 8000"),
+        ("Listening at [::1]:8080", " on port 8080"),
+        ("SSE server is up since 10:30:12", ""),
+    ],
+)
+def test_a_server_that_only_serves_http_is_told_so_and_keeps_its_own_command(line, place):
+    waits = [
+        seen(words=[line], why_not=f"no answer within {seconds} s", started=0.0) for seconds in range(40, 47)
+    ]  # which differs by how much else works
+
+    draft, last = tries.mended(tries.Tries(Table(*waits), {}, add._checked), Draft("it", command=("it", "-x"), why={"egress": ""}))
+    told = notes.of_one_that_did_not_start(draft, last, [], [])
+
+    assert draft.command == ("it", "-x")
+    assert told[0] == f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
+
+
+@pytest.mark.parametrize("command", [("it",), ("it", "--stdio")])
+def test_what_told_it_in_vain_to_use_its_input_goes_but_for_what_an_operator_said(monkeypatch, command):
+    """Also where the rounds were over before the last of it was tried."""
+    monkeypatch.setattr(tries, "ROUNDS", 3)
+    waits = [
+        seen(words=["HTTP server on port 3333"], why_not=f"no answer within {seconds} s", started=0.0, reads=["A_TRANSPORT"])
+        for seconds in (40, 41, 42)
+    ]
+
+    draft, _ = tries.mended(tries.Tries(Table(*waits), {}, add._checked), Draft("it", command=command))
+
+    assert (draft.command, draft.env) == (command, {})
+
+
+@pytest.mark.parametrize("reached, env", [("x-host.placeholder.invalid:5432", {"X_HOST": "${X_HOST}"}), ("127.0.0.1:5432", {})])
+def test_what_makes_it_look_for_its_back_end_elsewhere_is_asked_for(reached, env):
+    reads = ["X_HOST", "MCP_HTTP_HOST", "X_BIND_ADDR", "X_URL", "DEBUG"]
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:5432")], reads=reads)
+    table = Table(seen(made("look", "refused"), reached=[(10.5, reached)]), seen(started=0.0))
+
+    draft, _ = tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)
+
+    assert (table.stanzas[0].env, draft.env) == ({"X_HOST": "${X_HOST}", "X_URL": "${X_URL}"}, env)
+
+
+def test_an_address_that_may_be_its_own_door_is_tried_where_no_other_is():
+    alone = seen(made("check"), reached=[(10.5, "[::1]:7700")], reads=["MEILI_HTTP_ADDR", "MCP_HTTP_HOST", "LOG_LEVEL"])
+    table = Table(seen(made("check"), reached=[(10.5, "meili-http-addr.placeholder.invalid:7700")]))
+
+    assert tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)[0].env == {
+        "MEILI_HTTP_ADDR": "${MEILI_HTTP_ADDR}"
+    }
+
+
+@pytest.mark.parametrize(
+    "lines, words",
+    [
+        (["  --rpc RPC   Its server (default:", "              http://127.0.0.1:1337)"], ("--rpc", "${IT_RPC_URL}")),
+        (["  -u, --url <url>  Where it is [default: http://localhost:1337/]"], ("--url", "${IT_URL}")),
+        (["  --at AT  (default: localhost:1337)"], ("--at", "${IT_AT_HOST}:1337")),
+        (["  --host H  (default: 127.0.0.1)", "  --port N  (default: 1337)"], ("--host", "${IT_HOST}")),
+        (["  --host H  (default: 127.0.0.1)", "  --port N  (default: 8000)"], ()),
+        (["  --url U  (default: http://localhost:13370)"], ()),
+    ],
+)
+def test_an_option_whose_default_is_the_very_address_that_was_refused_takes_the_operator_s(lines, words):
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:1337")])
+    helping = seen(started=0.0, help=["usage: it [-h]", "options:", *lines, "  -h, --help  show this"])
+    found = seen(made("look", "refused"), reached=[(10.5, "it-rpc-url.placeholder.invalid"), (10.6, "it-url.placeholder.invalid")])
+    found.reached.extend([Reach(10.7, "it-host.placeholder.invalid"), Reach(10.8, "it-at-host.placeholder.invalid:1337")])
+    table = Table(helping, found)
+
+    draft, now = tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)
+
+    assert table.stanzas[0].command[-1] == "--help"
+    assert (draft.command, now) == (("it", *words), found if words else alone)
+
+
+def test_who_insists_on_a_port_is_given_a_host_beside_it():
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:1337")])
+    helping = seen(started=0.0, help=["usage: it [-h]", "options:", "  --rpc RPC  (default: http://127.0.0.1:1337)"])
+    found = seen(made("look", "refused"), reached=[(10.5, "it-rpc-host.placeholder.invalid:1337")])
+
+    draft, _ = tries._with_back_end(
+        tries.Tries(Table(helping, seen(started=0.0), found), {}, add._checked), Draft("it", command=("it",)), alone
+    )
+
+    assert draft.command == ("it", "--rpc", "http://${IT_RPC_HOST}:1337")
+
+
+def test_what_answered_and_is_no_proof_is_not_said_to_be_uncalled():
+    assert "it was not called" not in prove._why_unproved([], "", None, seen(made("add_note")))
+    assert prove._why_unproved([], "", None, seen(tools=[tool("add_note")])) == "it was not called"
+
+
+@pytest.mark.parametrize(
+    "name, is_place", [("STORE_FILE", True), ("DB_PATH", True), ("DATA_DIR", True), ("PROFILE", False), ("AWS_PROFILE", False)]
+)
+def test_a_profile_is_no_file(name, is_place):
+    assert bool(tries.PLACE.search(name)) is is_place
+
+
+def test_a_service_that_is_no_longer_looked_for_here_when_one_variable_is_given_is_where_that_says():
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST"])
+    table = Table(seen(made("look", "not an address")))
+
+    assert tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)[0].env == {
+        "S7_HOST": "${S7_HOST}"
+    }
+
+    more = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:102")], reads=["S7_HOST", "X_URL"])
+    said = [{"name": "S7_HOST", "default": "127.0.0.1"}, {"name": "X_URL", "default": "https://x.example"}]
+    table = Table(seen(made("look", "not an address"), published=said))
+
+    assert tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), more)[0].env == {
+        "S7_HOST": "${S7_HOST}"
+    }
+
+
+def test_a_server_that_takes_no_address_but_its_own_machine_s_is_told_to_run_there():
+    refusal = "ValueError: SITE_URL must look like http://127.0.0.1:<port> (localhost only), got 'http://x'"
+    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:8765")], reads=["SITE_URL"])
+    table = Table(seen(made("look", refusal), words=["starting"]))
+    known = Draft("it", command=("it",), secrets=("SITE_KEY", "SITE_URL"), optional=("SITE_KEY", "SITE_URL"))
+
+    draft, now = tries._with_back_end(tries.Tries(table, {}, add._checked), known, alone)
+
+    assert (draft.secrets, draft.optional, now) == (("SITE_KEY",), ("SITE_KEY",), alone)
+    told = notes.of_a_started_one(replace(draft, egress=True, why=draft.why | {"egress": "x", "smoke": "y"}), "it", alone, [])
+    assert any("no address but that of its own machine" in line and "mcp-bridge serve" in line for line in told)
+    assert findings.egress(alone, False, (), False).why == "it looks for a service at 127.0.0.1:8765, which in a container is itself"
+
+
+def test_where_no_variable_does_an_argument_that_its_readme_shows_makes_it_look_elsewhere():
+    alone = seen(
+        made("get", "Error: connect ECONNREFUSED 127.0.0.1:6379"), reached=[(1.0, "127.0.0.1:6379")], shown=[["redis://10.1.2.3:6379"]]
+    )
+    table = Table(seen(made("get", "Error: timeout"), reached=[(1.0, "it-url.placeholder.invalid")]))
+
+    draft, _ = tries._with_back_end(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)), alone)
+
+    assert draft.command == ("it", "${IT_URL}")
+
+
+def test_an_address_that_may_be_left_out_is_asked_for_where_it_would_look_for_itself():
+    alone = seen(made("look", "refused"), reached=[(10.5, "[::1]:8080")], reads=["X_API_URL", "X_TELEMETRY_API_URL"])
+    table = Table(seen(made("look", "refused"), reached=[(10.5, "x-api-url.placeholder.invalid:8080")]))
+
+    draft, _ = tries._with_back_end(
+        tries.Tries(table, {}, add._checked), Draft("it", command=("it",), secrets=("X_API_URL",), optional=("X_API_URL",)), alone
+    )
+
+    assert (draft.secrets, draft.optional, draft.env) == ((), (), {"X_API_URL": "${X_API_URL}"})
+
+
+def test_what_cannot_be_built_is_tried_without(monkeypatch):
+    """The Debian package may not be to be had: the server is tried all the same."""
+    tables, absent = [], seen(made("look"), made("draw", "spawn mmdraw ENOENT"))
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        tables.append(stanza.apt)
+        if stanza.apt:
+            raise NotTried("its image cannot be built")
+        table = Table(absent)
+        yield table
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    proof = prove.proved(None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert tables == [[], ["mmdraw"], []]
+    assert (proof.draft.apt, proof.called) == ((), True)
+    assert any("it starts mmdraw, which its image has not: Debian has no package of that name" in note for note in proof.notes)
+
+
+@pytest.mark.parametrize(
+    "words, reached, command",
+    [
+        ("Error: no account", (), ("it",)),
+        ("Error: it reads it.toml", (), ("it", "run")),
+        ("Error: no account", ((5.0, "it-url.placeholder.invalid:6379"),), ("it", "run")),  # it ends in the same words, elsewhere
+    ],
+)
+def test_a_command_that_changed_nothing_does_not_stay(words, reached, command):
+    help = ["Usage: it [options] [command]", "Commands:", "  run    Runs the MCP server"]
+    later = [seen(words=[words], started=0.0, help=help, reached=reached) for _ in range(tries.ROUNDS)]
+    table = Table(seen(words=["Error: no account"], started=0.0, help=help), *later)
+
+    draft, _ = tries.mended(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)))
+
+    assert draft.command == command
+
+
+def test_older_versions_are_tried_for_a_while_and_told(monkeypatch):
+    now = [0.0]
+    dies = seen(words=["ImportError: x"], started=0.0)
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        now[0] += 60.0
+        yield Table(*[dies] * tries.ROUNDS)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(prove.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(prove.eras, "mended", lambda draft, seen, tried: replace(draft, constraints={f"a<{9 - len(tried)}": "it dies"}))
+
+    proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert proof.tools is None and proof.notes[-1] == "older versions changed nothing: a<9, a<8"
+
+
+def test_an_older_version_that_made_it_say_something_else_is_not_told_as_one_that_changed_nothing(monkeypatch):
+    says = iter(["ImportError: x", "no longer maintained", "no longer maintained"])
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(*[seen(words=[next(says)], started=0.0)] * tries.ROUNDS)
+
+    monkeypatch.setattr(prove, "bench", bench)
+    monkeypatch.setattr(
+        prove.eras, "mended", lambda draft, seen, tried: None if tried else replace(draft, constraints={"a<9": "it dies with a 9"})
+    )
+
+    proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert proof.draft.constraints and not any("changed nothing" in line for line in proof.notes)
+
+
+def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
+    reader = tool("read_pdf", properties={"pdfFilePath": {"type": "string"}})
+
+    table = Table()
+    lost = seen(words=["Error: connect ECONNREFUSED 20.0.0.1:80"], reached=[(2.0, "x-url.placeholder.invalid:80")], started=0.0)
+    dead = prove._decided(
+        tries.Tries(table, {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",), env={"X_URL": "${X_URL}"}), lost, ""
+    )
+    local = prove._decided(
+        tries.Tries(table, {}, add._checked),
+        Draft("it", {"pypi": "it==1"}, command=("it",)),
+        seen(made("look"), tools=[tool("look"), reader]),
+        "",
+    )
+
+    assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
+    assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
+    assert arguments.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
+    source = {"$defs": {"S": {"properties": {"more": {"$ref": "#/$defs/S"}, "localPath": {"type": "string"}}}}}
+    inner = tool("read", properties={"sources": {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/S"}]}}})
+    assert arguments.paths([inner | {"inputSchema": inner["inputSchema"] | source}], surely=True) == "localPath of read"
+    assert dead.notes[0] == "it did not start without a real X_URL: it wants to reach that at its start"
+    assert arguments.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
+    choice = {"description": "upload a local file, or list", "enum": ["upload", "list"]}
+    assert arguments.paths([tool("files", properties={"action": choice})], surely=True) == ""
+
+
+@pytest.mark.parametrize("helps", [True, False])
+@pytest.mark.parametrize(
+    "words, package",
+    [
+        ("Error: Could not find Chrome (ver. 131.0.6778.204).", "chromium-headless-shell"),
+        ("NoSuchDriverException: Unable to obtain driver for chrome", "chromium-driver"),
+    ],
+)
+def test_who_wants_a_browser_is_tried_with_debian_s_which_stays_if_that_helped(monkeypatch, helps, words, package):
+    tables = []
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        tables.append(stanza.apt)
+        yield Table(seen(made("look")) if stanza.apt and helps else seen(made("look", words)))
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    proof = prove.proved(None, Draft("it", {"npm": "it@1.0.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert tables == [[], [package]]
+    assert proof.draft.apt == ((package,) if helps else ())
+    assert (proof.draft.egress, proof.draft.why["egress"]) == (True, "it opens in a browser what it is asked to open")
+    assert proof.draft.fields["bridge"]["isolation"] == ("principal" if helps else "auto")
+    assert proof.draft.fields.get("limits", {}).get("memory") == ("2g" if helps else None)
+
+
+@pytest.mark.parametrize(
+    "names, secrets, volumes",
+    [
+        (["file_path", "content"], (), ("it-data:/data",)),
+        (["file_path", "content"], ("SITE_TOKEN",), ()),  # a path there
+        (["file_path"], (), ()),
+    ],
+)
+def test_who_asks_somebody_without_an_account_and_writes_files_keeps_them(names, secrets, volumes):
+    tools = [tool("look"), tool("write_it", [], {name: {"type": "string"} for name in names})]
+    asking = seen(made("look", "fetch failed"), tools=tools, reached=[(10.5, "site.org:443")])
+    draft = Draft("it", {"pypi": "it==1"}, command=("it",), secrets=secrets)
+
+    proof = prove._decided(prove.Tries(Table(asking, asking, asking), {}, add._checked), draft, asking, CONTAINED)
+
+    assert proof.draft.egress and proof.draft.volumes == volumes
+
+
+@pytest.mark.parametrize("profile, env", [("default", {}), ("work", {"AWS_PROFILE": "default"})])
+def test_who_takes_a_profile_of_aws_and_no_keys_gets_a_file_of_them(profile, env):
+    says = f"botocore.exceptions.ProfileNotFound: The config profile ({profile}) could not be found"
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    ended, lists = seen(words=[says], started=0.0), seen(made("list_it"))
+
+    table = Table(ended, ended, lists)
+    draft, last = tries.mended(tries.Tries(table, {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))
+
+    assert last is lists and (draft.secrets, draft.as_files, draft.optional) == (("AWS_SHARED_CREDENTIALS_FILE",),) * 2 + ((),)
+    assert {name: value for name, value in draft.env.items() if "REGION" not in name} == env
+    assert any(
+        "takes a profile of AWS, and no keys" in one for one in notes._decisions(replace(draft, why=draft.why | {"egress": "x"}), [])
+    )
+    assert set(keys) <= set(
+        tries.mended(tries.Tries(Table(ended, lists), {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))[0].secrets
+    )
+
+
+@pytest.mark.parametrize(
+    "package, reads, again, apt, env",
+    [
+        ("mssql-mcp", ["DB_DRIVER"], "Login timeout expired", ("tdsodbc",), {"DB_DRIVER": "${DB_DRIVER:-FreeTDS}"}),
+        ("it-mcp", ["SQLSERVER_HOST"], "Login timeout expired", ("tdsodbc",), {}),
+        ("it-postgres", ["ODBC_DRIVER"], "no such host", ("odbc-postgresql",), {"ODBC_DRIVER": "${ODBC_DRIVER:-PostgreSQL Unicode}"}),
+        ("mssql-mcp", ["DB_DRIVER"], NO_DRIVER, (), {}),
+        ("mssql-mysql-mcp", ["DB_DRIVER"], "", (), {}),  # which of these nobody knows
+    ],
+)
+def test_an_odbc_driver_of_debians_is_tried_for_the_one_database_that_it_is_for(monkeypatch, package, reads, again, apt, env):
+    without = seen(made("query", NO_DRIVER), reads=reads)
+
+    @contextmanager
+    def bench(project, stanza, where, asked):
+        yield Table(*[seen(made("query", again), reads=reads) if stanza.apt else without] * 9)
+
+    monkeypatch.setattr(prove, "bench", bench)
+
+    draft = Draft("it", {"pypi": f"{package}==1.0"}, command=("it",))
+    proof = prove.proved(None, draft, {}, CONTAINED, add._checked, lambda draft: draft)
+
+    assert (proof.draft.apt, proof.draft.env) == (apt, env)
+    assert any("its ODBC driver is Debian's" in one for one in proof.notes) == bool(apt)
+    assert any("it wants an ODBC driver, and its image has none" in one for one in proof.notes) == (not apt)
