@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.fleet.adding.draft import is_blank, is_secret
-from bridge.fleet.adding.trial import published, readmes
+from bridge.fleet.adding.trial import client_examples, published, readmes
 from bridge.fleet.adding.trial.published import Variable
 
 MANY = 200  # files that a server wrote, of which it is enough to know some
@@ -377,7 +377,7 @@ def shown_arguments(readme: str, package: str) -> list[list[str]]:
         if own:  # options of uvx may name it, too
             at = own[-1] + (2 if words[own[-1] - 1 : own[-1]] == ["--from"] else 1)
             at += 2 if words[at : at + 1] == ["--"] else 0  # npx --package IT -- PROGRAM
-            by_http = published.SERVES.search(" ".join(words)) or any(word.startswith("--port") for word in words)
+            by_http = client_examples.SERVES.search(" ".join(words)) or any(word.startswith("--port") for word in words)
             found += [words[at:]] if words[at:] not in found and not by_http else []
     return found[:5]
 

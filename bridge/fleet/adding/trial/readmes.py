@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection
 from itertools import takewhile
 
-from bridge.fleet.adding.trial.published import BY_HAND, COMMAND, FETCHES, FEW, LONGEST, QUOTED, SERVES, SURELY_BY_HAND, WIDTH, bare_name
+from bridge.fleet.adding.trial.client_examples import COMMAND, FETCHES, FEW, LONGEST, QUOTED, SERVES, WIDTH, bare_name
+from bridge.fleet.adding.trial.published import BY_HAND, SURELY_BY_HAND
 
 INSTALLS = re.compile(r"\b(?:npm (?:i|install|add)|pnpm add) (?:-g|--global) (@?[a-z0-9][\w./-]*(?:@[\w.-]+)?)")
 MOST_INSTALLED = 3
