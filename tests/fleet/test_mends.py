@@ -376,6 +376,13 @@ def test_a_server_that_waits_for_http_is_told_to_use_its_input():
     assert mends.with_options(Draft("it", command=("it",)), told).env == {"MCP_TRANSPORT": "stdio"}
     refused = seen(words=["error: unknown option '--stdio'"], why_not="the command ended", started=0.0)
     assert mends.with_options(Draft("it", command=("it", "--stdio")), refused).command == ("it", "--transport", "stdio")
+    boxed = ["Usage: it [OPTIONS]", "│ No such option: --stdio │"]
+    refused = seen(words=boxed, why_not="the command ended", started=0.0, help=boxed)
+    assert mends.with_options(Draft("it", command=("it", "--stdio")), refused).command == ("it", "--transport", "stdio")
+    listens = seen(
+        words=["listening on http://127.0.0.1:8000"], why_not="no answer within 40 s", started=0.0, help=["--transport [stdio|sse]"]
+    )
+    assert mends.with_options(Draft("it", command=("it",)), listens).command == ("it", "--transport", "stdio")
     assert not needs.listens(seen(words=["listening"], why_not="the command ended", started=0.0))
 
 

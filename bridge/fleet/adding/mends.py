@@ -24,6 +24,9 @@ A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those tha
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
+REFUSES = re.compile(
+    r"no such option|unrecognized|unknown|unexpected|invalid", re.IGNORECASE
+)  # an option, also where its help says the same
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 BUILT = re.compile(rf"\b([A-Z][A-Z0-9_]*_)(?i:{findings.STAND_IN})(_[A-Z0-9_]*[A-Z0-9])")
 MANY = 6  # variables that are tried at once
@@ -86,7 +89,10 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     if not needs.missing(seen) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown
     wants_a_word = usage.wants_a_command(seen)
-    refused = not wants_a_word and any(draft.command[-len(end) :] == end and end[0] in needs.last_words(seen) for end in STDIO)
+    ended = () if wants_a_word else next((end for end in STDIO if draft.command[-len(end) :] == end), ())
+    refused = ended and (
+        ended[0] in needs.last_words(seen) or any(ended[0] in line and REFUSES.search(line) for line in seen.report["words"])
+    )
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
     last = draft.command[-1] if draft.command else ""
@@ -174,7 +180,8 @@ def _by_stdio(draft: Draft, seen: Seen) -> Draft:
     if variable := next((name for name in seen.report["reads"] if TRANSPORT.search(name) and name not in draft.env), None):
         return replace(draft, env=draft.env | {variable: "stdio"})
     ended = next((end for end in STDIO if draft.command[-len(end) :] == end), ())
-    following = STDIO[STDIO.index(ended) + 1 :] if ended else STDIO
+    helps = " ".join(seen.report["help"])
+    following = STDIO[STDIO.index(ended) + 1 :] if ended else sorted(STDIO, key=lambda end: end[0] not in helps)
     own = draft.command[: len(draft.command) - len(ended)]
     return replace(draft, command=(*own, *following[0])) if following else replace(draft, command=own)
 
