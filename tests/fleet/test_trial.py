@@ -327,5 +327,5 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
 def test_who_listens_is_seen():
     before = witness._listening()
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
-        expected = {f"127.0.0.1:{one.getsockname()[1]}", f"::1:{other.getsockname()[1]}"}
+        expected = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
         assert expected <= witness._listening() - before

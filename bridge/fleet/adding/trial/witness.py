@@ -207,11 +207,12 @@ def _listening() -> set[str]:
     found = set()
     for family, path in ((socket.AF_INET, "/proc/net/tcp"), (socket.AF_INET6, "/proc/net/tcp6")):
         with suppress(OSError):
-            for _, local, _, state, *_ in (line.split() for line in Path(path).read_text().splitlines()[1:]):
-                host, port = local.split(":")
-                packed = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
+            for _, at, _, state, *_ in (line.split() for line in Path(path).read_text().splitlines()[1:]):
+                address, port = at.split(":")
+                packed = b"".join(bytes.fromhex(address[n : n + 8])[::-1] for n in range(0, len(address), 8))
                 if state == "0A":
-                    found.add(f"{socket.inet_ntop(family, packed)}:{int(port, 16)}")
+                    host = socket.inet_ntop(family, packed)
+                    found.add(f"[{host}]:{int(port, 16)}" if ":" in host else f"{host}:{int(port, 16)}")
     return found
 
 
