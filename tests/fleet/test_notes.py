@@ -320,3 +320,15 @@ def test_who_lists_no_tools_or_works_with_no_call_is_shown_what_its_readme_gives
 )
 def test_only_of_an_end_that_is_about_a_key_it_is_said_that_it_was_for_want_of_that(words, says):
     assert notes._why_not(Draft("it", {"npm": "it@1"}, secrets=("A_KEY",)), seen(words=[words], started=0.0), ["A_KEY"]) == says
+
+
+def test_what_an_install_script_would_have_brought_is_told():
+    draft = Draft("it", {"npm": "it@1"}, ("it",), egress=True, why={"egress": ""})
+    says = "it did not start: what it lacks its install script brings (`node install.js`), which is not run, as it is code of the package"
+    words = ["Error: ENOENT: no such file, open '/opt/server/node_modules/it/bin/it'"]
+    absent = {"words": words, "started": 0.0, "installer": "node install.js"}
+
+    assert notes._why_not(draft, seen(**absent), []).startswith(says)
+    assert notes._why_not(draft, seen(**absent | {"words": ["x"], "speaks_mcp": False}), []).startswith(says)
+    assert "install script" not in notes._why_not(draft, seen(**absent | {"words": ["no account"]}), [])
+    assert "install script" not in notes._why_not(draft, seen(**absent | {"installer": ""}), [])

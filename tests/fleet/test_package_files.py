@@ -345,3 +345,13 @@ def test_a_program_of_a_desk_behind_a_socket_is_told_with_the_ways_to_it(tmp_pat
         assert "behind `mcp-bridge serve`" in told[0] and ("DRAWIT_API_SOCKET, which its code reads, says where" in told[0]) == (
             "SOCKET" in code
         )
+
+
+def test_the_script_that_an_installation_would_run_is_known(tmp_path):
+    (tmp_path / "package.json").write_text('{"scripts": {"build": "tsc", "postinstall": "node install.js"}}')
+    assert package_files._installer([tmp_path / "package.json"]) == "node install.js"
+
+    (tmp_path / "package.json").write_text('{"scripts": {"build": "tsc"}}')
+    assert package_files._installer([tmp_path / "package.json"]) == ""
+    (tmp_path / "package.json").write_text("[1]")
+    assert package_files._installer([tmp_path / "package.json"]) == ""

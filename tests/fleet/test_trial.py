@@ -16,7 +16,7 @@ from trials import seen
 from bridge.fleet import lock
 from bridge.fleet.adding import add, eras, notes
 from bridge.fleet.adding.draft import MANY_BYTES, Draft
-from bridge.fleet.adding.trial import container, recorder, usage, witness
+from bridge.fleet.adding.trial import attempt, container, recorder, usage, witness
 from bridge.fleet.adding.trial.attempt import placeholder, without_values
 from bridge.fleet.engines.programs import Failed
 
@@ -329,3 +329,18 @@ def test_who_listens_is_seen():
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         expected = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
         assert expected <= witness._listening() - before
+
+
+def test_a_server_that_says_what_its_addresses_begin_with_is_tried_with_such_at_once(monkeypatch):
+    given = []
+
+    def watch(image, stanza, environment, *_):
+        given.append(environment["STORE_DATABASE_URL"])
+        return seen(words=["no database: like postgres://user:pass@host:5432/db"], started=9.0 * given[-1].startswith("postgres:"))
+
+    monkeypatch.setattr(attempt.container, "watch", watch)
+    monkeypatch.setattr(attempt.Bench, "known", lambda self: {})
+    stanza = add._checked(Draft("it", command=("it",), secrets=("STORE_DATABASE_URL",)))
+
+    assert attempt.Bench(None, "image").watch(stanza, {}).report["started"]
+    assert [one.partition(":")[0] for one in given] == ["http", "postgres"]

@@ -644,3 +644,21 @@ def test_an_odbc_driver_of_debians_is_tried_for_the_one_database_that_it_is_for(
     assert (proof.draft.apt, proof.draft.env) == (apt, env)
     assert any("its ODBC driver is Debian's" in one for one in proof.notes) == bool(apt)
     assert any("it wants an ODBC driver, and its image has none" in one for one in proof.notes) == (not apt)
+
+
+def test_who_ends_for_want_of_memory_is_tried_with_more_and_keeps_what_helps():
+    full = seen(words=["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"], started=0.0)
+    table = Table(full, full, seen(made("look")))
+
+    draft, _ = tries.mended(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)))
+
+    assert [one.limits.memory for one in table.stanzas] == ["512m", "1g", "2g"]
+    assert draft.memory == "2g" and "limits: {memory: 2g}    # it ended for want of memory with less" in draft.text
+
+
+def test_an_optional_secret_that_its_end_speaks_of_is_required_where_it_starts_with_it():
+    draft = Draft("it", command=("it",), secrets=("SITE_CREDENTIALS_PATH", "OTHER_KEY"), optional=("SITE_CREDENTIALS_PATH", "OTHER_KEY"))
+    ended = seen(words=["Credentials not found. Please run with 'auth' argument first."], started=0.0)
+
+    assert tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), draft, ended).optional == ("OTHER_KEY",)
+    assert tries._with_guesses(tries.Tries(Table(ended), {}, add._checked), draft, ended).optional == draft.optional

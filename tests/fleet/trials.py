@@ -57,6 +57,7 @@ def seen(
     about="",
     commands=(),
     desk="",
+    installer="",
     listens=(),
 ):
     report = {
@@ -90,6 +91,7 @@ def seen(
         "about": about,
         "commands": list(commands),
         "desk": desk,
+        "installer": installer,
         "listens": list(listens),
     }
     return Seen(report, [Reach(*one) for one in reached])

@@ -77,6 +77,7 @@ class Draft:
     optional: tuple[str, ...] = ()  # of the secrets: those that it starts without
     cwd: str = ""
     links: dict[str, str] = field(default_factory=dict)
+    memory: str = ""  # empty: as the fleet's default is
     unproved: dict[str, Any] | None = None  # a call that would prove it elsewhere, but did not here
     egress: bool | None = None  # None: nobody knows
     reached: tuple[str, ...] = ()  # the names that it tried, as a list of `egress` would say them
@@ -183,6 +184,8 @@ class Draft:
                 "#                             `mcp-bridge logs egress` says what it was refused",
             ]
         lines += _OF_A_BROWSER if self.browses else _OF_ALL
+        if self.memory and not self.browses:
+            lines += [f"limits: {{memory: {self.memory}}}    # it ended for want of memory with less"]
         if self.tools and (size := sum(len(str(tool)) for tool in self.tools)) > MANY_BYTES:
             lines += [
                 f"# It has {len(self.tools)} tools, {size // 1000} KB of descriptions: name those that are needed.",

@@ -26,6 +26,7 @@ BLAMES = (
 ERROR = re.compile(r"\b(Import|ModuleNotFound|Attribute|Type|Name)Error\b")
 NODE_ERROR = re.compile(
     r"does not provide an export|ERR_PACKAGE_PATH_NOT_EXPORTED|ERR_MODULE_NOT_FOUND|Cannot find module|is not a (function|constructor)|ERR_UNSUPPORTED_DIR_IMPORT"
+    r"|Server does not support \w+ \(required for"  # as MCP's TypeScript SDK refuses the handlers of a framework that is older
 )
 NODE_FRAME = re.compile(r"node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
 BARE = re.compile(r"(?:module|package) '((?:@[\w.-]+/)?[\w.-]+)")

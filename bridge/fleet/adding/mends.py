@@ -29,6 +29,7 @@ REFUSES = re.compile(
 )  # an option, also where its help says the same
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 BUILT = re.compile(rf"\b([A-Z][A-Z0-9_]*_)(?i:{findings.STAND_IN})(_[A-Z0-9_]*[A-Z0-9])")
+MORE_MEMORY = {"": "1g", "1g": "2g"}
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(
     r"_(UR[IL]S?|HOSTS?|HOSTNAME|ENDPOINT|USER|USERNAME|EMAIL|DATABASE|DB|DB_NAME|DATABASE_NAME|CLIENT_ID|ACCOUNT(_ID)?|ORG|TENANT(_ID)?|SITE|DOMAIN|WORKSPACE(_(ID|SLUG))?)$"
@@ -362,6 +363,11 @@ def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
         and (BESIDE_AN_ADDRESS.search(name) or (holds_secret(name) and not is_for_others(seen, name)))
     ][:MOST_KEYS]
     return replace(draft, secrets=(*draft.secrets, *beside), optional=(*draft.optional, *beside))
+
+
+def with_memory(draft: Draft, seen: Seen) -> Draft:
+    """With the next more of memory, where it ended for want of that."""
+    return replace(draft, memory=MORE_MEMORY.get(draft.memory, draft.memory)) if needs.wants_memory(seen) else draft
 
 
 def with_files(draft: Draft, seen: Seen) -> Draft:

@@ -26,6 +26,7 @@ LONGEST = 400  # characters of a line: the way out stands at its end
 INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
 YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
+IN_ITSELF = re.compile(r"(?:ENOENT|no such file|Cannot find module)[^\n]*/opt/server/", re.IGNORECASE)
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
 
@@ -72,6 +73,11 @@ def named(names: Iterable[str], most: int = SHORT) -> str:
 
 
 def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
+    if best.report["installer"] and (not best.report["speaks_mcp"] or IN_ITSELF.search("\n".join(best.report["words"]))):
+        return (
+            f"it did not start: what it lacks its install script brings (`{best.report['installer']}`), which is not run, as it is code of the package:"
+            " `binary:` or an image of it has that, or let it run elsewhere, behind `mcp-bridge serve`, and add it by --url"
+        )
     if not best.report["speaks_mcp"]:
         return "it did not start, and nothing that it installs speaks MCP: is it a server?"
     if addon := dependencies.native_addon(best):

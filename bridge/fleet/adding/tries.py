@@ -20,6 +20,7 @@ from bridge.fleet.adding.mends import (
     with_beside,
     with_demanded,
     with_files,
+    with_memory,
     with_named,
     with_options,
     with_places,
@@ -107,7 +108,7 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
         better = with_profile(with_sdks(better, shown), dependencies.said(seen))
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
-        better = better if tries.may_be(better) else draft
+        better = with_memory(better if tries.may_be(better) else draft, seen)
         if better == draft and not (seen.report["started"] or dependencies.is_broken(seen)):
             better = _with_guesses(tries, draft, seen)
         last, draft = draft, better
@@ -214,6 +215,10 @@ def _with_guesses(tries: Tries, draft: Draft, seen: Seen) -> Draft:
     host, say: that is the one that it was given), and without those of which it does not. Where it asked somebody without, and says so, it knows
     an address."""
     words = needs.last_words(seen)
+    if spoken := [name for name in draft.optional if needs.is_spoken_of(name, words)]:
+        other = _with_required(draft, spoken)
+        if tries.may_be(other) and tries.of(other).report["started"]:
+            return other
     knows = any(host in words for host in findings.names([seen]))
     names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and needs.ADDRESS.search(name))])
     if not names:

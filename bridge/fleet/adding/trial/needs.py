@@ -60,6 +60,7 @@ RUN_TO_LOG_IN = re.compile(
     rf"((?:npx (?:-y )?|uvx )?[a-z@][\w@/.-]*(?: [a-z][\w-]*)? (?:{BY_HAND.pattern}))(?![\w-])",
     re.IGNORECASE,
 )
+OF_MEMORY = re.compile(r"heap out of memory|OOMErrorHandler|Allocation failed|\bMemoryError\b|Cannot allocate memory|\bOut of memory\b")
 ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
@@ -100,9 +101,14 @@ def likely(seen: Seen, candidates: Collection[str]) -> list[str]:
 def speaks_of(seen: Seen, names: Collection[str]) -> bool:
     """Whether its last words are about one of these variables, by whatever name, or about a login."""
     words = last_words(seen)
-    plain = re.sub(r"[\W_]+", " ", words).lower()
     is_said = re.search(r"placeholder|\b40[13]\b", words) or NO_KEY.search(words) or A_LOGIN.search(words)
-    return bool(is_said) or any(re.search(rf"\b{_spoken(name)}\b", plain) for name in names)
+    return bool(is_said) or any(is_spoken_of(name, words) for name in names)
+
+
+def is_spoken_of(name: str, text: str) -> bool:
+    """Whether a text is about that variable, by whatever name: "Credentials not found" of SITE_CREDENTIALS_PATH."""
+    plain = re.sub(r"[\W_]+", " ", text).lower()
+    return bool(re.search(rf"\b{_spoken(re.sub('_(PATH|FILE)$', '', name))}\b", plain))
 
 
 def flag(seen: Seen) -> str:
@@ -174,6 +180,11 @@ def login(seen: Seen) -> str:
     """The command by which a person logs in, as its failed calls and its last words say it; empty if they say none."""
     texts = [*(call["complaint"] for call in seen.report["calls"]), *seen.report["words"]]
     return next((found[1] for text in texts if (found := RUN_TO_LOG_IN.search(text))), "")
+
+
+def wants_memory(seen: Seen) -> bool:
+    """Whether it did not start for want of memory."""
+    return not seen.report["started"] and any(OF_MEMORY.search(line) for line in seen.report["words"])
 
 
 def last_words(seen: Seen) -> str:

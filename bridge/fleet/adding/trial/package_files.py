@@ -14,6 +14,7 @@ from bridge.fleet.adding.trial import client_examples, published, readmes
 from bridge.fleet.adding.trial.published import Variable
 
 MANY = 200  # files that a server wrote, of which it is enough to know some
+PACKAGE_JSON = re.compile(r"package\.json$")
 FILES = 2000  # of a package, that are looked into
 READS = (
     re.compile(r"""\b(?:env|environ)(?:\.|\[\s*["'])([A-Z][A-Z0-9_]{2,})\b"""),
@@ -154,6 +155,7 @@ class Variables(NamedTuple):
     about: str
     commands: list[str]
     desk: str
+    installer: str
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -268,6 +270,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         readmes.about(HEADERS.sub("", readme)),
         readmes.commands(readme, [package, *programs]),
         readmes.desk(readme) if has_socket else "",
+        _installer(own),
     )
 
 
@@ -451,6 +454,15 @@ def _files(package: str, root: Path, is_first: bool = True) -> list[Path]:
     size = sum(path.stat().st_size for path in found if path.suffix in SOURCES and path.is_file())
     is_shim = is_first and len(needed) == 1 and size < A_SHIM
     return found + _files(needed[0], root, False) if is_shim else found
+
+
+def _installer(own: list[Path]) -> str:
+    """The script that npm would run when it installs the package, which is not done here; empty if there is none."""
+    for path in _at_the_top(own, PACKAGE_JSON):
+        with suppress(ValueError, AttributeError):
+            scripts = json.loads(_text(path)).get("scripts") or {}
+            return next((str(scripts[name])[:80] for name in ("preinstall", "install", "postinstall") if scripts.get(name)), "")
+    return ""
 
 
 def _programs(package: str) -> list[str]:

@@ -103,6 +103,7 @@ class Report(TypedDict):
     options: dict[str, str]  # of its command line: the variable that its code reads for each
     drives: str  # the Debian package of the browser that its code starts
     about: str  # what its README says first, in prose
+    installer: str  # what npm would run when it installs it
     commands: list[str]  # with arguments, by which its README starts it
     desk: str  # what its README says of a program that must run beside it, where its code looks for a socket of that
     listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
