@@ -183,3 +183,9 @@ def test_what_a_server_of_http_advises_is_not_why_it_does_not_answer():
     assert needs.missing(seen(words=words, started=0.0, why_not="no answer within 5 s of saying that it listens")) == []
     assert needs.missing(seen(words=words[:1], started=0.0, why_not="it ended")) == []
     assert needs.missing(seen(words=["set IT_KEY"], started=0.0, why_not="it ended")) == ["IT_KEY"]
+
+
+def test_a_refusal_in_a_box_is_what_it_ended_with():
+    boxed = ["Usage: it [OPTIONS]", "╭─ Error ──────╮", "│ No such option: --stdio │", "╰─────╯"]
+
+    assert needs.last_words(seen(words=boxed, help=boxed, started=0.0)) == "No such option: --stdio"

@@ -1017,3 +1017,25 @@ def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services
         next(iter(notes._lacks(draft, seen)))
         == "its README has besides: SITE_READ_ONLY, SITE_VERSION; what is to be otherwise than by default belongs into its `env`"
     )
+
+
+def test_a_hint_of_not_always_is_no_word_that_it_is_required():
+    readme = """{"command": "uvx", "args": ["it"], "env": {"A_SECRETS_FILE": "/path/to/x.json"}}
+
+| Variable | Required |
+|---|---|
+| `A_SECRETS_FILE` | OAuth only |
+| `B_TOKEN` | (required, or use A_USER) |
+| `C_TOKEN` | yes |
+"""
+    found = {one["name"]: (one["needed"], one["said"]) for one in published.variables(readme, "it")}
+
+    assert found["A_SECRETS_FILE"] == (True, False)
+
+
+def test_where_a_program_is_installed_is_no_place_to_keep_things():
+    draft = drafted('{"command": "npx", "args": ["it"], "env": {"GHOST_INSTALL_DIR": "/path/to/ghost", "A_DATA_DIR": "/path/to/data"}}')
+
+    assert (draft.env, draft.volumes) == ({"GHOST_INSTALL_DIR": "${GHOST_INSTALL_DIR}", "A_DATA_DIR": "/data"}, ("it-data:/data",))
+    assert draft.why["program"].startswith("GHOST_INSTALL_DIR is where a program or a library of it is installed")
+    assert mends._plain("GHOST_INSTALL_DIR", "it") == "${GHOST_INSTALL_DIR}"

@@ -662,3 +662,16 @@ def test_an_optional_secret_that_its_end_speaks_of_is_required_where_it_starts_w
 
     assert tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), draft, ended).optional == ("OTHER_KEY",)
     assert tries._with_guesses(tries.Tries(Table(ended), {}, add._checked), draft, ended).optional == draft.optional
+
+
+def test_a_call_that_asks_nobody_where_the_others_do_is_said_to_be_that():
+    others = [made("find", "fetch failed", began=10.2, ended=10.4), made("list", "fetch failed", began=10.5, ended=10.6)]
+    asking = seen(
+        made("get_author", ended=10.1) | {"answer": "somebody"}, *others, reached=[(10.3, "site.org:443"), (10.55, "site.org:443")]
+    )
+
+    proof = prove._decided(tries.Tries(Table(), {}, add._checked), Draft("it", command=("it",)), asking, CONTAINED)
+
+    assert proof.notes[-1] == "answers: get_author was called, which asks nobody, though most of its tools do"
+    assert not findings.asks_nobody(seen(made("now"), made("convert")), {"tool": "now"})
+    assert not findings.asks_nobody(seen(made("now"), made("read", "no such file")), {"tool": "now"})

@@ -20,6 +20,9 @@ SETTING = re.compile(r"(^|_)(UR[IL]|HOST|ENDPOINT|USER|USERNAME|DATABASE|ORG|TEN
 NOT_ITS_OWN = re.compile(
     r"^(PATH|NODE_PATH|PYTHONPATH|XDG_\w+|\w*(LOG|CONFIG|CERT|KEY|TOKEN|CREDENTIALS|SSL|CA|CHROME|BROWSER|EXECUTABLE|BIN|TEMP|TMP)\w*)$"
 )
+OF_A_PROGRAM = re.compile(
+    r"(^|_)(INSTALL|INSTALLATION|SDK|RUNTIME)_(DIR|PATH|ROOT|FOLDER|DIRECTORY)$"
+)  # where one is installed, and not what is kept
 A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those that it got
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
@@ -306,8 +309,10 @@ def _plain(variable: str, name: str) -> str:
     """A place of its own, where it is to be told one; else what compose/.env says."""
     if A_TOKENS_PLACE.search(variable):
         return f"{DATA}/{name}-token.json"
-    is_place = SURELY_A_PLACE.search(variable) and (
-        variable.endswith(("_DIR", "_DIRECTORY", "_FOLDER")) or not NOT_ITS_OWN.search(variable)
+    is_place = (
+        SURELY_A_PLACE.search(variable)
+        and not OF_A_PROGRAM.search(variable)
+        and (variable.endswith(("_DIR", "_DIRECTORY", "_FOLDER")) or not NOT_ITS_OWN.search(variable))
     )
     return own_place(variable, name) if is_place else f"${{{variable}}}"
 

@@ -16,6 +16,7 @@ from bridge.fleet.adding.mends import (
     LISTENS,
     MOST_KEYS,
     NOT_FOR_IT,
+    OF_A_PROGRAM,
     OWN_DOOR,
     SURELY_A_PLACE,
     TRANSPORT,
@@ -263,7 +264,7 @@ def _is_list(one: Variable) -> bool:
 
 def _is_program(one: Variable) -> bool:
     """The path of something that is installed on a desk."""
-    return one["path"] == "program" or bool(ON_A_DESK.search(one["value"]))
+    return one["path"] == "program" or bool(OF_A_PROGRAM.search(one["name"])) or bool(ON_A_DESK.search(one["value"]))
 
 
 def _is_for_operators(value: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bridge.fleet.adding.trial.arguments import PATH, saves
-from bridge.fleet.adding.trial.calls import CHANGES, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
+from bridge.fleet.adding.trial.calls import CHANGES, NO_KEY, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import programs, wants_a_browser, wants_an_engine
 from bridge.fleet.adding.trial.needs import ONLY_LIVES, wants_login, wants_somebody
@@ -297,6 +297,13 @@ def _is_nothing(said: Any, beside_an_empty_one: bool = False) -> bool:
         return said is None or said is False or (beside_an_empty_one and not said)
     every = list(said.values() if isinstance(said, dict) else said)
     return all(_is_nothing(one, [] in every or {} in every) for one in every)
+
+
+def asks_nobody(closed: Seen, smoke: Mapping[str, Any]) -> bool:
+    """Whether most other calls ask somebody or fail, so that the one that worked says little of what it is for."""
+    others = [call for call in closed.report["calls"] if call["tool"] != smoke["tool"]]
+    kept_from = [call for call in others if call["complaint"] or _needed(closed, call)]
+    return 2 * len(kept_from) > len(others) and any(_needed(closed, call) or NO_KEY.search(call["complaint"]) for call in kept_from)
 
 
 def failing_open(closed: Seen) -> dict[str, Any] | None:

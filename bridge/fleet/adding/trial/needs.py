@@ -191,7 +191,9 @@ def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
     helps = {line.strip() for line in usage.helps(seen)}
     words = [line.strip() for line in seen.report["words"] if line.strip()]
-    lines = [
+    inner = [usage.BORDER.sub(" ", line).strip() for line in words]  # of a box
+    refused = [line for line in inner if usage.REFUSES.search(line)]
+    lines = refused or [
         line
         for line in words
         if line not in helps

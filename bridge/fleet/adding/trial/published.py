@@ -161,7 +161,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
         Variable(
             name=name,
             needed=_needed(name, said, lead, whole, every) if name not in choices else False,
-            said=said.of(name) is not None,
+            said=said.of(name) is not None and said.of(name) == _needed(name, said, lead, whole, every),
             value=next((shown.values[name] for shown in (lead, *every) if shown.values.get(name)), ""),
             default=said.values.get(name, ""),
             shown=any(name in shown.values for shown in every),

@@ -13,7 +13,7 @@ DEFAULT = re.compile(
 REQUIRED = re.compile(r"必填|必须|必需|必須|필수|\b(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE)
 # Needed by some, or by what a fleet does not use.
 CONDITION = re.compile(
-    r"\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
+    r"\b(?:required|mandatory|necessary)\b[ `*,(]{1,4}or (?:use|set|provide|both)\b|\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
     re.IGNORECASE,
 )
 
