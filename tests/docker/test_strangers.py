@@ -50,7 +50,7 @@ STRANGERS = {
             "volumes": ["arxiv-data:/data"],
             "secrets": {"SEMANTIC_SCHOLAR_API_KEY": {"optional": True}},  # for its tools about citations
             "egress": True,
-            "smoke": {"tool": "list_papers", "build": False},
+            "smoke": {"tool": "list_watches", "build": False},
         },
         " tried export.arxiv.org",
     ),
@@ -68,7 +68,12 @@ STRANGERS = {
     # needs the web, but no key
     "search": (
         ["--pypi", "duckduckgo-mcp-server==0.7.0"],
-        {"pypi": "duckduckgo-mcp-server==0.7.0", "command": "duckduckgo-mcp-server", "egress": True},
+        {
+            "pypi": "duckduckgo-mcp-server==0.7.0",
+            "command": "duckduckgo-mcp-server",
+            "secrets": {"DDG_REGION": {"optional": True}},  # its README explains it, its code reads it
+            "egress": True,
+        },
         "egress: true: its tool search tried html.duckduckgo.com",
     ),
     # ends without a key
@@ -77,7 +82,7 @@ STRANGERS = {
         {
             "npm": "@brave/brave-search-mcp-server@2.1.4",
             "command": "brave-search-mcp-server",
-            "secrets": {"BRAVE_API_KEY": {}},
+            "secrets": {"BRAVE_API_KEY": {}, "BRAVE_MCP_DISABLED_TOOLS": {"optional": True}},
             "egress": True,
         },
         "compose/.env must say BRAVE_API_KEY",
@@ -91,7 +96,13 @@ STRANGERS = {
     # fetches what it runs when it is started
     "kanban": (
         ["--npm", "vibe-kanban@0.1.44", "--", "--mcp"],
-        {"npm": "vibe-kanban@0.1.44", "command": "vibe-kanban --mcp", "egress": True},
+        {
+            "npm": "vibe-kanban@0.1.44",
+            "command": "vibe-kanban --mcp",
+            "env": {"HOME": "/data"},  # where its code keeps what it downloads, and its boards
+            "volumes": ["kanban-data:/data"],
+            "egress": True,
+        },
         "egress: true: it did not start without npm-cdn.vibekanban.com",
     ),
     # keeps a database where it is started
