@@ -8,7 +8,7 @@ import pytest
 from trials import Table, made, seen, tool
 
 from bridge.fleet import origins
-from bridge.fleet.adding import add, notes, prove, tries
+from bridge.fleet.adding import add, image_parts, notes, prove, tries
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried
@@ -28,10 +28,10 @@ def test_a_file_that_it_insists_on_writing_in_its_own_package_leads_out_of_it(fi
     place = f"/opt/server/lib/{file}"
     dead = seen(words=[f"OSError: [Errno 30] Read-only file system: '{place}'"], started=0.0)
 
-    draft = prove._with_more_in_its_image(Draft("it", {"pypi": "it==1.0"}, ("it",)), dead, set())
+    draft = image_parts.with_more_in_its_image(Draft("it", {"pypi": "it==1.0"}, ("it",)), dead, set())
 
     assert (draft.links, draft.volumes) == ({place: to}, volumes) if to else draft is None
-    assert not draft or (add._checked(draft).links == {place: to} and prove._with_more_in_its_image(draft, dead, {place}) is None)
+    assert not draft or (add._checked(draft).links == {place: to} and image_parts.with_more_in_its_image(draft, dead, {place}) is None)
 
 
 def test_what_a_package_s_files_say_is_taken_where_no_image_of_it_can_be_had(monkeypatch, tmp_path):
@@ -202,7 +202,7 @@ def test_where_it_asked_somebody_real_an_address_is_not_guessed_but_a_key():
 def test_a_library_that_it_does_not_find_comes_from_debian(library, package):
     words = [f"ImportError: {library}: cannot open shared object file: No such file or directory"]
 
-    assert prove._with_more_in_its_image(Draft("it"), seen(words=words, started=0.0), set()).apt == (package,)
+    assert image_parts.with_more_in_its_image(Draft("it"), seen(words=words, started=0.0), set()).apt == (package,)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(r
 
     assert it.report["platform"] == wants
     assert bool(told) is bool(wants)
-    assert (prove._with_more_in_its_image(draft, it, set()) is None) is bool(wants)
+    assert (image_parts.with_more_in_its_image(draft, it, set()) is None) is bool(wants)
 
 
 def test_an_image_gets_what_was_looked_for_once():
@@ -232,11 +232,11 @@ def test_an_image_gets_what_was_looked_for_once():
     addon = ["Error: Could not locate the bindings file. Tried:", " /opt/server/node_modules/better-x/build/better_x.node"]
     draft = Draft("it", {"npm": "it@1.0.0"}, command=("it",))
 
-    with_git = prove._with_more_in_its_image(draft, absent, tried)
+    with_git = image_parts.with_more_in_its_image(draft, absent, tried)
     assert with_git.apt == ("git",)
-    assert prove._with_more_in_its_image(draft, absent, tried) is None
-    assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
-    assert prove._with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
+    assert image_parts.with_more_in_its_image(draft, absent, tried) is None
+    assert image_parts.with_more_in_its_image(draft, seen(words=addon, started=0.0), tried).build
+    assert image_parts.with_more_in_its_image(draft, seen(words=addon, started=0.0), tried) is None
 
 
 @pytest.mark.parametrize("is_it, source", [(True, ["it@1.0.0", "@they/site-cli@2.0.0"]), (False, "it@1.0.0")])
@@ -258,7 +258,7 @@ def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and
 
     assert proof.draft.source["npm"] == source
     assert [one.source["npm"] for one in locked] == [["it@1.0.0", "@they/site-cli@2.0.0"], *([] if is_it else ["it@1.0.0"])]
-    assert prove._with_its_package(Draft("it", {"pypi": "it==1"}), absent, set()) is None
+    assert image_parts.with_its_package(Draft("it", {"pypi": "it==1"}), absent, set()) is None
 
 
 @pytest.mark.parametrize("helps, source", [(True, ["it==1.0", "pip==26.1"]), (False, "it==1.0")])
