@@ -170,7 +170,7 @@ STRANGERS = {
             "egress": True,
             "smoke": {"tool": "docs_list-item-types", "build": True},
         },
-        "works: docs_list-item-types was called",
+        "answers: docs_list-item-types was called, which asks nobody",
     ),
     # keeps what it is told in its home
     "tasks": (

@@ -130,7 +130,11 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
         smoke = findings.smoke(closed, opened, alone)
     if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
         egress = replace(egress, why=f"{egress.why}, and answers without")
-    alone_there = "which asks nobody, though most of its tools do" if smoke and not opened and findings.asks_nobody(closed, smoke) else ""
+    alone_there = (
+        "which asks nobody, though most of its tools do"
+        if smoke and not (opened or draft.browses) and findings.asks_nobody(closed, smoke)
+        else ""
+    )
     if smoke and (answer := findings.says_nothing(closed, smoke) or alone_there):
         draft = replace(draft, why=draft.why | {"answer": answer})
     draft = _with_downloads(draft, opened)
