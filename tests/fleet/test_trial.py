@@ -344,3 +344,19 @@ def test_a_server_that_says_what_its_addresses_begin_with_is_tried_with_such_at_
 
     assert attempt.Bench(None, "image").watch(stanza, {}).report["started"]
     assert [one.partition(":")[0] for one in given] == ["http", "postgres"]
+
+
+def test_a_server_that_says_otherwise_each_time_is_not_tried_for_ever(monkeypatch):
+    given = []
+
+    def watch(image, stanza, environment, *_):
+        given.append(environment["STORE_DATABASE_URL"])
+        other = "mongodb" if given[-1].startswith("postgres:") else "postgres"
+        return seen(words=[f"no database: like {other}://user:pass@host:5432/db"], started=0.0)
+
+    monkeypatch.setattr(attempt.container, "watch", watch)
+    monkeypatch.setattr(attempt.Bench, "known", lambda self: {})
+    stanza = add._checked(Draft("it", command=("it",), secrets=("STORE_DATABASE_URL",)))
+
+    assert not attempt.Bench(None, "image").watch(stanza, {}).report["started"]
+    assert len(given) == 2
