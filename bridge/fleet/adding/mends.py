@@ -27,9 +27,6 @@ A_TOKENS_PLACE = re.compile(r"TOKENS?_(PATH|FILE)$")  # where it keeps those tha
 LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|CALLBACK|REDIRECT)(_|$)")  # where it would listen itself, and the like
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
-REFUSES = re.compile(
-    r"no such option|unrecognized|unknown|unexpected|invalid", re.IGNORECASE
-)  # an option, also where its help says the same
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
 BUILT = re.compile(rf"\b([A-Z][A-Z0-9_]*_)(?i:{findings.STAND_IN})(_[A-Z0-9_]*[A-Z0-9])")
 MORE_MEMORY = {"": "1g", "1g": "2g"}
@@ -94,9 +91,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return shown
     wants_a_word = usage.wants_a_command(seen)
     ended = () if wants_a_word else next((end for end in STDIO if draft.command[-len(end) :] == end), ())
-    refused = ended and (
-        ended[0] in needs.last_words(seen) or any(ended[0] in line and REFUSES.search(line) for line in seen.report["words"])
-    )
+    refused = ended and ended[0] in needs.last_words(seen)
     if needs.listens(seen) or refused:
         return _by_stdio(draft, seen)
     last = draft.command[-1] if draft.command else ""
@@ -159,8 +154,7 @@ def with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     """With a value of the operator's for that option: by the variable that its code reads for it, unless that was tried in vain."""
     variable = _read_for(seen, option)
     if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
-        others, optional = (tuple(one for one in known if one != variable) for known in (draft.secrets, draft.optional))
-        return with_named(replace(draft, secrets=others, optional=optional), [variable])
+        return with_required(draft, [variable])
     value = f"${{{variable_of(draft.name + option)}}}"
     is_one = any(word.startswith(f"{option}=") for words in seen.report["shown"] for word in words)  # as its README has it
     return replace(draft, command=(*draft.command, *([f"{option}={value}"] if is_one else [option, value])))
@@ -354,6 +348,12 @@ def with_named(draft: Draft, names: list[str]) -> Draft:
         secrets=(*draft.secrets, *filter(holds_secret, names)),
         env=draft.env | {name: f"${{{name}}}" for name in names if not holds_secret(name)},
     )
+
+
+def with_required(draft: Draft, names: list[str]) -> Draft:
+    """With these, which no longer may be left out."""
+    kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
+    return with_named(replace(draft, secrets=kept[0], optional=kept[1]), names)
 
 
 def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:

@@ -24,6 +24,7 @@ from bridge.fleet.adding.mends import (
     with_named,
     with_options,
     with_places,
+    with_required,
     with_shown_arguments,
     with_storage,
     with_variables,
@@ -162,7 +163,7 @@ def _with_back_end(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]
     names = names[:MANY]
     if not names:
         return _with_its_address(tries, draft, seen)
-    again = tries.of(_with_required(draft, names))
+    again = tries.of(with_required(draft, names))
     if refusal := _only_itself(again):
         about = f"it takes no address but that of its own machine: let it run there, behind `mcp-bridge serve`, and add it by --url (it says: {refusal})"
         kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
@@ -176,7 +177,7 @@ def _with_back_end(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]
         )
     if not used:
         return _with_its_address(tries, draft, seen)
-    return with_beside(_with_required(draft, used), again, used), again
+    return with_beside(with_required(draft, used), again, used), again
 
 
 def _only_itself(seen: Seen) -> str:
@@ -204,19 +205,13 @@ def _with_its_address(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Se
     return draft, seen
 
 
-def _with_required(draft: Draft, names: list[str]) -> Draft:
-    """With these, which no longer may be left out."""
-    kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
-    return with_named(replace(draft, secrets=kept[0], optional=kept[1]), names)
-
-
 def _with_guesses(tries: Tries, draft: Draft, seen: Seen) -> Draft:
     """It ended and named no variable: with those of its code that its words speak of, if it starts or says something else then (of another
     host, say: that is the one that it was given), and without those of which it does not. Where it asked somebody without, and says so, it knows
     an address."""
     words = needs.last_words(seen)
     if spoken := [name for name in draft.optional if needs.is_spoken_of(name, words)]:
-        other = _with_required(draft, spoken)
+        other = with_required(draft, spoken)
         if tries.may_be(other) and tries.of(other).report["started"]:
             return other
     knows = any(host in words for host in findings.names([seen]))

@@ -9,9 +9,7 @@ from collections.abc import Collection
 
 from bridge.fleet.adding.draft import holds_secret
 from bridge.fleet.adding.trial import findings, needs
-from bridge.fleet.adding.trial.calls import with_underscores
 from bridge.fleet.adding.trial.container import Seen
-from bridge.fleet.adding.trial.witness import Made
 
 
 def doubtful(names: Collection[str], seen: Seen) -> list[str]:
@@ -28,7 +26,7 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
     shown = {one["name"] for one in given.report["published"] if one["shown"]}
     is_alike = _works_alike(given, bare)
     has_other = bool({*findings.reached(bare)} - {*findings.reached(given)})  # an address of its own
-    asks = any(_asked(bare, call) for call in bare.report["calls"])
+    asks = any(findings.asked(bare, call) for call in bare.report["calls"])
     found = []
     for name in names:
         is_used = any(reach.what.startswith(hosts[name]) for reach in given.reached)
@@ -45,17 +43,13 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
 
 def _is_wanted(name: str, seen: Seen) -> bool:
     """Whether a call names it that failed before it asked anybody."""
-    return any(re.search(rf"\b{name}\b", call["complaint"], re.ASCII) and not _asked(seen, call) for call in seen.report["calls"])
-
-
-def _asked(seen: Seen, call: Made) -> list[str]:
-    return findings.reached(seen, call["began"], call["ended"])
+    return any(re.search(rf"\b{name}\b", call["complaint"], re.ASCII) and not findings.asked(seen, call) for call in seen.report["calls"])
 
 
 def _works_alike(given: Seen, bare: Seen) -> bool:
     """Whether most calls work without, the same as with, and nobody was asked for whom a key would be."""
     works = _working(bare)
-    is_more = len(works) > 1 and 2 * len(works) >= len(_telling(bare))
+    is_more = len(works) > 1 and 2 * len(works) >= len(needs.telling(bare))
     return is_more and works == _working(given) and not (given.reached or bare.reached or needs.wants_account(bare))
 
 
@@ -66,8 +60,4 @@ def _says_the_same(given: Seen, bare: Seen) -> bool:
 
 
 def _working(seen: Seen) -> set[str]:
-    return {call["tool"] for call in _telling(seen) if not call["complaint"]}
-
-
-def _telling(seen: Seen) -> list[Made]:
-    return [call for call in seen.report["calls"] if not needs.ONLY_LIVES.search(with_underscores(call["tool"]))]
+    return {call["tool"] for call in needs.telling(seen) if not call["complaint"]}

@@ -174,9 +174,14 @@ def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
     return list(dict.fromkeys(host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what))))
 
 
+def asked(seen: Seen, call: Made) -> list[str]:
+    """Whom that call tried to reach, beyond its own container."""
+    return reached(seen, call["began"], call["ended"])
+
+
 def _needed(seen: Seen, call: Made) -> list[str]:
     """Whom a call tried to reach. Telemetry counts where the call failed, and nobody else was tried: then it is what the server is for."""
-    return reached(seen, call["began"], call["ended"]) or (
+    return asked(seen, call) or (
         [host for reach in seen.reached if call["began"] <= reach.at <= call["ended"] and (host := _host(reach.what, True))]
         if NO_NETWORK.search(call["complaint"])
         else []
@@ -190,7 +195,7 @@ def _given(seen: Seen, call: Made) -> set[str]:
 
 def _goes_where_it_is_told(seen: Seen, call: Made) -> bool:
     """Or did not: an address that it refused was none of those that it would ask."""
-    given, went = _given(seen, call), reached(seen, call["began"], call["ended"])
+    given, went = _given(seen, call), asked(seen, call)
     return bool(given.intersection(went) or (given and call["complaint"] and not went))
 
 
@@ -309,7 +314,7 @@ def asks_nobody(closed: Seen, smoke: Mapping[str, Any]) -> bool:
 def failing_open(closed: Seen) -> dict[str, Any] | None:
     """A call that only reads and answered though whom it asked was kept from it, where another tool did so too and was kept from the same:
     who only counts its use, say. An error that is told politely would be told by both alike."""
-    every = [(call, reached(closed, call["began"], call["ended"])) for call in closed.report["calls"]]
+    every = [(call, asked(closed, call)) for call in closed.report["calls"]]
     asking = [(call, hosts) for call, hosts in every if hosts]
     is_one = len({tuple(sorted(hosts)) for _, hosts in asking}) == 1 and len({call["tool"] for call, _ in asking}) > 1
     answers = [call["answer"].strip() for call, _ in asking]
@@ -335,9 +340,9 @@ def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
 def unproved(closed: Seen) -> tuple[dict[str, Any] | None, str]:
     """The call that would be proposed if it had worked, and whom it asked: one that asked somebody before others. None if there is none that
     only reads."""
-    reading = [(call, reached(closed, call["began"], call["ended"])) for call in closed.report["calls"] if call["reads"]]
-    call, asked = max(reading, key=lambda one: bool(one[1]), default=(None, []))
-    return _proposed(call) if call else None, next(iter(asked), "")
+    reading = [(call, asked(closed, call)) for call in closed.report["calls"] if call["reads"]]
+    call, hosts = max(reading, key=lambda one: bool(one[1]), default=(None, []))
+    return _proposed(call) if call else None, next(iter(hosts), "")
 
 
 def _is_harmless(seen: Seen, call: Made) -> bool:

@@ -12,7 +12,7 @@ from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
 from bridge.fleet.adding.trial.package_files import AN_ERROR, NAMED
 from bridge.fleet.adding.trial.published import BY_HAND
-from bridge.fleet.adding.trial.witness import LISTENING
+from bridge.fleet.adding.trial.witness import LISTENING, Made
 from bridge.fleet.engines import reason
 from bridge.fleet.parts import OF_A_BROWSER
 
@@ -211,9 +211,13 @@ def last_words(seen: Seen) -> str:
 
 def all_failed(seen: Seen) -> bool:
     """All but those that would say no more than that it lives, where there are others."""
-    calls = seen.report["calls"]
-    telling = [call for call in calls if not ONLY_LIVES.search(with_underscores(call["tool"]))] or calls
-    return bool(telling) and all(call["complaint"] for call in telling)
+    calls = telling(seen) or seen.report["calls"]
+    return bool(calls) and all(call["complaint"] for call in calls)
+
+
+def telling(seen: Seen) -> list[Made]:
+    """The calls but for those that would say no more than that it lives."""
+    return [call for call in seen.report["calls"] if not ONLY_LIVES.search(with_underscores(call["tool"]))]
 
 
 def _lines_of_its_end(seen: Seen) -> list[str]:
