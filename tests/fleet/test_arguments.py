@@ -27,3 +27,11 @@ def test_an_argument_that_may_be_an_address_is_given_one_and_paths_of_any_words_
 def test_where_a_socket_is_is_no_path_of_files():
     assert arguments.paths([tool("connect", properties={"socket_path": {"description": "Path to the socket file"}})]) == ""
     assert arguments.paths([tool("open", properties={"file_path": {}})]) == "file_path of open"
+
+
+def test_a_number_is_no_path_whatever_its_words_speak_of():
+    about = "Resolution in which a page becomes an image file path"
+    optional = {"anyOf": [{"type": "integer"}, {"type": "null"}], "description": about}
+
+    assert arguments.paths([tool("read", properties={"dpi": {"type": "integer", "description": about}, "size": optional})]) == ""
+    assert arguments.paths([tool("read", properties={"at": {"anyOf": [{"type": "string"}, {"type": "null"}], "description": about}})])

@@ -55,6 +55,21 @@ def test_a_stand_in_for_an_address_has_the_shape_that_was_seen_to_be_wanted():
 
 
 @pytest.mark.parametrize(
+    ("shown", "begins"),
+    [
+        ("graph+s://xxxx.databases.graph.io", "graph+s://site-url."),  # a user in it may be refused where none is shown
+        ("graph://localhost:7687", "graph://site-url."),
+        ("graph://user:secret@host.example/0", "graph://placeholder:placeholder@site-url."),
+        ("graph://…", "graph://placeholder:placeholder@site-url."),
+    ],
+)
+def test_a_stand_in_names_a_user_unless_a_whole_address_is_shown_without(shown: str, begins: str):
+    published = usage.schemes(seen(published=[{"name": "SITE_URL", "value": shown, "default": ""}]))
+
+    assert placeholder("SITE_URL", published).startswith(begins)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "x\n# smoke: {tool: evil}\nimage: evil",

@@ -27,6 +27,7 @@ SAID_TO_SAVE = re.compile(
 CONTENT = re.compile(r"(^|_)(contents?|text|code|body)$")
 # A place that is not absolute, as a default: ./downloads, out.csv, ~/Pictures.
 A_DEFAULT = re.compile(r"\bdefaults?(?: to| is|:|=)?[ `*\"'(:=]*((?:\./|~/)[\w./-]*\w)", re.IGNORECASE)
+NO_TEXT = {"integer", "number", "boolean", "null"}
 BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
 
 
@@ -74,7 +75,13 @@ def writes(tools: Iterable[Mapping[str, Any]]) -> str:
 def _arguments(tools: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
     for tool in tools:
         schema = tool.get("inputSchema")
-        yield from ((tool, name, one) for name, one in parts(schema, schema)) if isinstance(schema, dict) else ()
+        every = parts(schema, schema) if isinstance(schema, dict) else ()
+        yield from ((tool, name, one) for name, one in every if _may_be_text(one))
+
+
+def _may_be_text(one: Mapping[str, Any]) -> bool:
+    kinds = {str(choice.get("type")) for choice in (one, *(one.get("anyOf") or ())) if "type" in choice}
+    return not kinds or not kinds <= NO_TEXT
 
 
 def _snake(name: str) -> str:

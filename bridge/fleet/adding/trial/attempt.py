@@ -73,7 +73,7 @@ class Bench:
     asked: frozenset[str] = (
         frozenset()
     )  # the names of compose/.env that the operator gave it; what it asks for itself gets no value of others
-    schemes: dict[str, str] = field(default_factory=dict)  # of the addresses that it was seen to want
+    schemes: dict[str, str] = field(default_factory=dict)  # what the addresses begin with that it was seen to want
 
     def known(self) -> dict[str, str]:
         """What compose/ says of what the operator gave it."""
@@ -122,9 +122,9 @@ class Bench:
 
 def placeholder(name: str, schemes: Mapping[str, str] = {}) -> str:
     """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
-    scheme = schemes.get(name) or (schemes.get("", "") if A_DATABASE.search(name) else "")
-    if scheme:
-        return f"{scheme}://placeholder:placeholder@{placeholder_host(name)}/0"  # of redis a number; others take any name
+    beginning = schemes.get(name) or (schemes.get("", "") if A_DATABASE.search(name) else "")
+    if beginning:
+        return f"{beginning}{placeholder_host(name)}/0"  # of redis a number; others take any name
     if re.search(r"MAIL(_ADDRESS)?$", name):
         return "somebody@example.com"
     host = placeholder_host(name)

@@ -34,7 +34,10 @@ A_DATABASE = re.compile(
 )
 A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
 WITH_A_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")  # in an address
-SCHEME = re.compile(r"(?<![\w+.-])(?!(?:https?|file|sqlite|git|npm|ssh|wss?|tcp|duckdb)[:+])([a-z][a-z0-9+.-]{2,15})://", re.IGNORECASE)
+SCHEME = re.compile(
+    r"(?<![\w+.-])(?!(?:https?|file|sqlite|git|npm|ssh|wss?|tcp|duckdb)[:+])([a-z][a-z0-9+.-]{2,15})://(?P<rest>[^\s'\"`]*)", re.IGNORECASE
+)
+A_WHOLE_HOST = re.compile(r"[\w-]+(?:\.[\w-]+|:\d)")
 # In an example: an address, a name, a number that are somebody's own.
 AN_EXAMPLE = re.compile(
     r"\bexample\b|(?:^|[^a-z])(?:your|my)[-_]|abc\w*\d|xyz|x{4}|12345|<|@|localhost|127\.0\.0\.1|\b(?:10|192\.168|172\.\d+)\.\d+\.",
@@ -125,12 +128,18 @@ def flag(seen: Seen) -> str:
 
 
 def schemes(seen: Seen) -> dict[str, str]:
-    """What the addresses begin with that its variables want (postgres, mongodb), as its publisher shows them; by "" what its own words show."""
+    """What the addresses begin with that its variables want (postgres://, mongodb://, with who one is where that is shown), as its publisher
+    shows them; by "" what its own words show."""
     report = seen.report
-    shown = {one["name"]: found[1] for one in report["published"] if (found := SCHEME.match(one["value"] or one["default"]))}
+    shown = {one["name"]: _beginning(found) for one in report["published"] if (found := SCHEME.match(one["value"] or one["default"]))}
     texts = (text for lines in (report["words"], report["help"], *report["shown"]) for text in lines)
-    said = next((found[1] for text in texts for found in SCHEME.finditer(text[:WIDTH])), "")
+    said = next((_beginning(found) for text in texts for found in SCHEME.finditer(text[:WIDTH])), "")
     return shown | ({"": said} if said else {})
+
+
+def _beginning(shown: re.Match[str]) -> str:
+    is_of_nobody = A_WHOLE_HOST.match(shown["rest"]) and "@" not in shown["rest"]  # there are drivers that refuse a user in it
+    return f"{shown[1]}://" + ("" if is_of_nobody else "placeholder:placeholder@")
 
 
 def helps(seen: Seen) -> list[str]:
