@@ -116,7 +116,27 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             "at its start it tries updates.example.org, and works without",
         ),
         (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
-        (seen(made("look") | {"said": False}), False, False, "(1 of them with guesses, which may have been refused: true if they"),
+        (seen(made("look", "no such city") | {"said": False}), False, False, "(1 of them refused what was guessed: true if they"),
+        (seen(made("look") | {"said": False}), False, False, "none tried to reach anything"),
+        (
+            seen(made("look"), reached=[(2.0, "registry.example.org")], tools=[tool("look"), tool("other")]),
+            False,
+            False,
+            "none tried to reach",
+        ),
+        (
+            seen(made("look"), reached=[(2.0, "registry.example.org"), (10.5, "registry.example.org")]),
+            False,
+            True,
+            "its tool look tried registry",
+        ),
+        (
+            seen(reached=[(2.0, "registry.example.org")], started=0.0, words=["fetch failed"]),
+            False,
+            True,
+            "it did not start without registry",
+        ),
+        (seen(made("look"), reached=[(10.5, "otheve.beacon.example.com")]), False, False, "none tried to reach anything"),
         (seen(made("look", "no")), True, True, "it has a key or an address"),
         (
             seen(made("look", "no"), reached=[(2.0, "127.0.0.1:6379")], reads=["DEBUG", "IT_HOST", "SECURITY"]),
@@ -168,7 +188,7 @@ def test_egress_is_decided_by_what_it_tried_to_reach_and_says_why(what, talks, a
         ([("/tmp/home/.it/combined_cache/data.json", 10)], False, False),
         ([("/tmp/home/.it/cached_notes.json", 10)], True, False),
         ([("/tmp/home/.it/tmp/.last-cache-maintenance", 10)], False, False),
-        ([("/tmp/home/.it/audit.log", 10)], True, False),
+        ([("/tmp/home/.it/audit.log", 10), ("/tmp/home/.it/logs/1f-audit.json", 10)], False, False),
         ([("/tmp/home/.it/templates/one", 10)], True, False),
         ([("/data/x", 1)], False, False),
     ],
@@ -432,3 +452,28 @@ def test_the_key_of_an_instance_beside_it_is_of_nobody_beyond():
 
     assert not findings.egress(it, False, ["DRAWIT_API_TOKEN"]).allowed
     assert findings.egress(seen(made("look"), tools=[tool("look"), tool("draw")]), False, ["DRAWIT_API_TOKEN"]).allowed
+
+
+def test_a_list_of_names_has_none_that_is_only_asked_what_is_newer():
+    what = seen(made("look"), reached=[(2.0, "registry.example.org:443"), (10.5, "a.example.org:443")])
+
+    assert findings.names([what]) == ["a.example.org"]
+
+
+def test_the_call_that_would_prove_it_elsewhere_is_the_most_harmless_and_the_simplest():
+    deploys, guessed = made("deployPlan"), made("get_page", arguments={"id": "1"}, began=20.0, ended=21.0) | {"said": False}
+    simple = made("list_pages", began=30.0, ended=31.0)
+    what = seen(deploys, guessed, simple, reached=[(10.5, "a.example.org"), (20.5, "a.example.org"), (30.5, "b.example.org")])
+
+    assert findings.unproved(what) == ({"tool": "list_pages"}, "b.example.org")
+    assert findings.unproved(seen(deploys)) == ({"tool": "deployPlan"}, "")
+
+
+def test_a_guess_that_is_politely_refused_and_the_same_text_for_all_prove_little():
+    refused = made("get_text") | {"said": False, "answer": "Document /tmp.docx does not exist"}
+    alike = [made(name) | {"answer": "It is well."} for name in ("list_a", "list_b", "list_c")]
+
+    assert findings.says_nothing(seen(refused), {"tool": "get_text"}) == "which says: Document /tmp.docx does not exist"
+    assert findings.smoke(seen(refused, alike[0]), None, True) == {"tool": "list_a", "build": True}
+    assert findings.says_nothing(seen(*alike), {"tool": "list_a"}) == "as all other calls were: with the same text"
+    assert not findings.says_nothing(seen(*alike[:2]), {"tool": "list_a"})

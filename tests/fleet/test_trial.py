@@ -7,11 +7,12 @@ import socket
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from trials import seen
+from trials import made, seen
 
 from bridge.fleet import lock
 from bridge.fleet.adding import add, eras, notes
@@ -375,3 +376,19 @@ def test_a_server_that_says_otherwise_each_time_is_not_tried_for_ever(monkeypatc
 
     assert not attempt.Bench(None, "image").watch(stanza, {}).report["started"]
     assert len(given) == 2
+
+
+def test_the_same_is_tried_once(monkeypatch):
+    given = []
+
+    def watch(image, stanza, environment, *_):
+        given.append(environment)
+        return seen(made("look"))
+
+    monkeypatch.setattr(attempt.container, "watch", watch)
+    monkeypatch.setattr(attempt.Bench, "known", lambda self: {})
+    bench, draft = attempt.Bench(None, "image"), Draft("it", command=("it",))
+    first = bench.watch(add._checked(draft), {})
+
+    assert bench.watch(add._checked(draft), {}) is first and len(given) == 1
+    assert bench.watch(add._checked(draft), {}, [], True) and bench.watch(add._checked(replace(draft, cwd="/data")), {}) and len(given) == 3

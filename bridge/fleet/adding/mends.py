@@ -442,22 +442,24 @@ def with_home(draft: Draft, seen: Seen) -> Draft:
 
 def with_places(draft: Draft) -> Draft:
     """A volume for each folder that its arguments and variables name, where none is mounted yet."""
-    texts = [word.partition("=")[2] if "=/" in word and not word.startswith("/") else word for word in draft.command[1:]]
+    texts = [("its command", word.partition("=")[2] if "=/" in word and not word.startswith("/") else word) for word in draft.command[1:]]
     texts += [
-        one
+        (name, one)
         for name, value in draft.env.items()
         if value.startswith(DATA) or not (OF_A_URL.search(name) or AN_ADDRESS.search(value))
         for one in re.split("[,;:]", value)
     ]
     known = [*targets(draft), *(["/app"] if draft.files else [])]
-    paths = [text for text in texts if text.startswith("/") and not any(text == one or text.startswith(f"{one}/") for one in known)]
-    places = [place for place in dict.fromkeys(map(findings.place_of, paths)) if place and place not in known]
+    paths = [
+        (who, one) for who, one in texts if one.startswith("/") and not any(one == place or one.startswith(f"{place}/") for place in known)
+    ]
+    places = {place: who for who, path in reversed(paths) if (place := findings.place_of(path)) and place not in known}
     if not places:
         return draft
     return replace(
         draft,
         volumes=(*draft.volumes, *(volume(draft.name, place) for place in places)),
-        why=draft.why | {"volumes": f"its command names {', '.join(places)}"},
+        why=draft.why | {"volumes": "; ".join(f"{who} names {place}" for place, who in places.items())},
     )
 
 

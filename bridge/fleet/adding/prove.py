@@ -109,7 +109,7 @@ def _locked(draft: Draft, without: Draft, lock: Callable[[Draft], Draft]) -> Dra
 
 def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     draft, closed = with_only_what_it_needs(tries, draft, closed) if where == CONTAINED else (draft, closed)
-    stanza, opened = tries.check(draft), None
+    stanza, opened, as_tried = tries.check(draft), None, draft
     wanted = unsaid(draft, closed)
     talks, keys = draft.talks or bool(wanted and not closed.report["started"]), of_somebody(draft.optional) or with_a_name(closed)
     egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
@@ -120,7 +120,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone)
     if smoke and lacking and where == CONTAINED:
-        bare = without(draft, lacking)
+        bare = without(as_tried, lacking)
         smoke = None if tries.missing(bare) else findings.smoke_without(closed, tries.of(bare), alone)
     if smoke is None and egress.allowed and egress.hosts and not lacking and where == CONTAINED:
         tell(
@@ -138,7 +138,10 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     if smoke and (answer := findings.says_nothing(closed, smoke) or alone_there):
         draft = replace(draft, why=draft.why | {"answer": answer})
     draft = _with_downloads(draft, opened)
-    is_anywhere = draft.browses or findings.back_end(closed)  # which no list of what the trial saw could hold
+    asks = any(findings.asked(one, call) for one in (closed, opened) if one for call in one.report["calls"])
+    is_anywhere = (
+        draft.browses or findings.back_end(closed) or (closed.report["started"] and not asks)
+    )  # which no list of what was seen could hold
     reached = () if is_anywhere else tuple(findings.names(filter(None, (closed, opened))))
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed

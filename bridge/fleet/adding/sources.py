@@ -146,7 +146,7 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
             return replace(draft, command=(*about.command, *(word for word in draft.command if word)))
         return draft
     program = executable(package, about.programs)
-    if len({*about.programs}) > 1:
+    if len({*about.programs}) > 1 and program not in package:
         notes.append(f"{package} installs {', '.join(dict.fromkeys(about.programs))}: {program} is tried first")
     return replace(draft, command=_command(draft.command, program, about.programs))
 

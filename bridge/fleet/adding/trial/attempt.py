@@ -74,6 +74,7 @@ class Bench:
         frozenset()
     )  # the names of compose/.env that the operator gave it; what it asks for itself gets no value of others
     schemes: dict[str, str] = field(default_factory=dict)  # what the addresses begin with that it was seen to want
+    watched: dict[str, Seen] = field(default_factory=dict)  # what was tried already
 
     def known(self) -> dict[str, str]:
         """What compose/ says of what the operator gave it."""
@@ -88,7 +89,13 @@ class Bench:
             return None
 
     def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None = None, is_open: bool = False) -> Seen:
-        """Raises NotTried."""
+        """What is seen of it, or was seen of the same before. Raises NotTried."""
+        same = f"{stanza.model_dump_json()} {self.schemes} {dict(values)} {calls} {is_open}"
+        if same not in self.watched:
+            self.watched[same] = self._watch(stanza, values, calls, is_open)
+        return self.watched[same]
+
+    def _watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None, is_open: bool) -> Seen:
         known = self.known()
         wanted = [*map(stanza.stored, stanza.secrets), *stanza.required_variables]
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
@@ -116,7 +123,7 @@ class Bench:
         new = schemes(seen).keys() - self.schemes.keys()  # another word of the same may be about what it was given last
         self.schemes.update(schemes(seen))
         if new and not seen.report["started"]:  # it was given addresses of another kind than it takes
-            return self.watch(stanza, values, calls, is_open)
+            return self._watch(stanza, values, calls, is_open)
         return Seen(without_values(seen.report, given), seen.reached)
 
 

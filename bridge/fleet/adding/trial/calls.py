@@ -221,7 +221,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
         ("date", "2026-01-02"),
         ("time_?zone|tz", "UTC"),
         ("time", "12:00"),
-        ("path|file|dir|folder", A_FOLDER),
+        (r"path|file(?!_?(?:key|id|type)s?\b)|(^|_)dir|folder", A_FOLDER),
         ("domain|host", "example.com"),
         ("lang", "en"),
         ("airport|iata|origin|destination|departure|arrival", "JFK"),

@@ -27,17 +27,18 @@ SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have th
 # Whoever only counts how a library is used: no server needs him.
 TELEMETRY = re.compile(
     r"telemetry|events\.data\.|analytics|applicationinsights|\b(dc|rt)\.services\.visualstudio\.|\bsentry\.io|posthog|segment\.(io|com)|mixpanel|amplitude\.com|scarf\.sh|"
-    r"bugsnag|datadoghq|\bdatadog-|honeycomb|statsig|featuregates\.org|\b(otel|otlp|metrics|stats|events|tracking|collector)[.-]|launchdarkly|rudderstack|rollbar|"
+    r"bugsnag|datadoghq|\bdatadog-|honeycomb|statsig|featuregates\.org|\b(otel|otlp|metrics|stats|events|tracking|collector|beacon|matomo)[.-]|launchdarkly|rudderstack|rollbar|"
     r"raygun|newrelic|logrocket|heap(analytics)?\.io|plausible\.io|umami|"
     # and what a browser asks by itself: for a newer one, for its lists
     r"^(clients2\.google|(update|clientservices|optimizationguide-pa|safebrowsing|content-autofill)\.googleapis)\.com$|\.gvt1\.com$"
 )
+NEWER = re.compile(r"^(?:registry|pypi|api\.github)\.")  # where packages and their releases are
 UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"^(?!.*\baudit\b).*?(?:(^|/)([\w.-]*caches?([._-][\w.-]*)?|te?mp|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|sock|socket|tmp|pyc)$)",
+    r"(?:(^|/)([\w.-]*caches?([._-][\w.-]*)?|te?mp|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|sock|socket|tmp|pyc)$)",
     re.IGNORECASE,
 )
 GUESSED = "example.com"  # the address that tools were given
@@ -52,6 +53,10 @@ FEW_WORDS = 300  # characters
 NOT_THERE = re.compile(
     r"\b(?:unavailable|offline|unreachable|disconnected|not (?:yet )?(?:connected|available|running|reachable|configured|initiali[sz]ed|logged in|authenticated))\b",
     re.IGNORECASE,
+)
+# The same of what was only a guess.
+NO_SUCH = re.compile(
+    r"\b(?:does(?: not|n't) exist|not found|no such|not an? valid|invalid|not supported|unsupported|must be)\b", re.IGNORECASE
 )
 NONE_THERE = re.compile(r"^\W*(?:no|none|nothing|not|there (?:is|are) no)\b[^\n]{0,100}$", re.IGNORECASE)
 PRINTS_AN_ERROR = re.compile(r"^(?:\S+ ){0,4}\W*(?:error|traceback)\b", re.IGNORECASE | re.MULTILINE)  # whatever it answers
@@ -92,7 +97,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     of its own machine is elsewhere. `browses`: there is a browser for it."""
     report = seen.report
     optional = () if report["desk"] and not report["speaks_to"] else optional  # of a program beside it
-    hosts = tuple(dict.fromkeys(one for one in (_host(reach.what) for reach in seen.reached) if one))
+    hosts = tuple(reached(seen))
     if browses or wants_a_browser(seen):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if told := dict.fromkeys(one[1].upper().replace("-", "_") for reach in seen.reached if (one := OF_A_VARIABLE.match(reach.what))):
@@ -122,8 +127,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
     if wants_somebody(seen):
         return Egress(True, "its calls want an account or a key, so it talks to somebody")
-    if account := wants_login(seen):
-        return Egress(True, f"some of its calls want an account or a key, so it talks to somebody: {account}", hosts)
+    if wants_login(seen):
+        return Egress(True, "some of its calls want an account or a key, so it talks to somebody", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
@@ -154,8 +159,10 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if (absent := programs(seen)) and not any(map(_works, report["calls"])):
         about = f"without {', '.join(absent[:3])} all its calls fail, so nobody knows whom they ask"
         return Egress(False, f"{about}: true if that is somebody beyond the fleet's own network{tried}", hosts)
-    guesses = sum(not (call["said"] or any(map(PATH.search, names_in(call["arguments"])))) for call in report["calls"])  # files are here
-    doubt = f" ({guesses} of them with guesses, which may have been refused: true if they reach beyond)" if guesses and not tried else ""
+    refused = [
+        call for call in report["calls"] if call["complaint"] and not (call["said"] or any(map(PATH.search, names_in(call["arguments"]))))
+    ]
+    doubt = f" ({len(refused)} of them refused what was guessed: true if they reach beyond)" if refused and not tried else ""
     return Egress(
         False,
         f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{doubt}{tried}",
@@ -170,8 +177,17 @@ def _says_it_reaches_beyond(tool: dict[str, Any]) -> bool:
 
 
 def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
-    """Whom it tried to reach beyond its own container and what stood in for an operator's addresses."""
-    return list(dict.fromkeys(host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what))))
+    """Whom it tried to reach beyond its own container and what stood in for an operator's addresses. Not whom it only asks what is newer."""
+    found = (host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what)))
+    return [host for host in dict.fromkeys(found) if not _asks_what_is_newer(seen, host)]
+
+
+def _asks_what_is_newer(seen: Seen, host: str) -> bool:
+    """Whether it is asked for releases by one that started without, and in no call."""
+    if not (seen.report["started"] and NEWER.search(host)):
+        return False
+    times = [reach.at for reach in seen.reached if _host(reach.what) == host]
+    return not any(call["began"] <= at <= call["ended"] for call in seen.report["calls"] for at in times)
 
 
 def asked(seen: Seen, call: Made) -> list[str]:
@@ -212,7 +228,7 @@ def names(seen: Iterable[Seen]) -> list[str]:
         with suppress(ValueError):
             allowed([entry.lower()])
             found[entry.lower()] = None
-    return list(found)
+    return [entry for entry in found if not any(_asks_what_is_newer(one, entry) for one in seen)]
 
 
 def _died_of_the_network(seen: Seen, hosts: Collection[str]) -> bool:
@@ -275,10 +291,15 @@ def smoke_without(closed: Seen, bare: Seen, alone: bool) -> dict[str, Any] | Non
 
 
 def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> str:
-    """How that call was answered, if with nothing: an empty list, {"devices": []}, a ping, or that nobody is there."""
-    answer = next((call["answer"] for call in closed.report["calls"] if call["tool"] == smoke["tool"] and _says_nothing(call)), None)
-    is_said = NOT_THERE.search(answer or "")
-    return "" if answer is None else f"which says: {' '.join(answer.split())[:80]}" if is_said else "with nothing in its answer"
+    """How that call was answered, if with nothing: an empty list, {"devices": []}, a ping, that nobody is there, or what all calls are."""
+    calls = [call for call in closed.report["calls"] if _works(call)]
+    answers = {call["answer"] for call in calls}
+    if len(calls) > 2 and len(answers) == 1 and all(answers):
+        return "as all other calls were: with the same text"
+    call = next((call for call in calls if call["tool"] == smoke["tool"] and _says_nothing(call)), None)
+    if call is None:
+        return ""
+    return f"which says: {' '.join(call['answer'].split())[:80]}" if _is_refused(call) else "with nothing in its answer"
 
 
 def _tells_little(call: Made) -> tuple[bool, ...]:
@@ -288,12 +309,18 @@ def _tells_little(call: Made) -> tuple[bool, ...]:
 
 
 def _says_nothing(call: Made) -> bool:
-    if len(call["answer"]) < FEW_WORDS and NOT_THERE.search(call["answer"]):
+    if _is_refused(call):
         return True
     try:
         return bool(re.search(r"(^|_)ping(_|$)", call["tool"])) or _is_nothing(json.loads(call["answer"]))
     except ValueError:
         return bool(NONE_THERE.match(call["answer"]))
+
+
+def _is_refused(call: Made) -> bool:
+    """In so few words that they are no answer that speaks of such a thing."""
+    answer = call["answer"]
+    return len(answer) < FEW_WORDS and bool(NOT_THERE.search(answer) or (not call["said"] and NO_SUCH.search(answer)))
 
 
 def _is_nothing(said: Any, beside_an_empty_one: bool = False) -> bool:
@@ -338,10 +365,15 @@ def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
 
 
 def unproved(closed: Seen) -> tuple[dict[str, Any] | None, str]:
-    """The call that would be proposed if it had worked, and whom it asked: one that asked somebody before others. None if there is none that
-    only reads."""
+    """The call that would be proposed if it had worked, and whom it asked: the most harmless by its name, one that asked somebody before others,
+    with as few arguments as may be. None if there is none that only reads."""
     reading = [(call, asked(closed, call)) for call in closed.report["calls"] if call["reads"]]
-    call, hosts = max(reading, key=lambda one: bool(one[1]), default=(None, []))
+
+    def worst_last(one: tuple[Made, list[str]]) -> tuple[bool | int, ...]:
+        call, hosts = one
+        return bool(CHANGES.search(with_underscores(call["tool"]))), not hosts, not call["said"], len(call["arguments"])
+
+    call, hosts = min(reading, key=worst_last, default=(None, []))
     return _proposed(call) if call else None, next(iter(hosts), "")
 
 
