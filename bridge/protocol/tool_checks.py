@@ -26,6 +26,7 @@ class Oddity:
     what: str
     way_out: str
     mended: str = ""
+    is_seldom_refused: bool = False  # by few models, and then with its name
 
     def __str__(self) -> str:
         return f"{self.tool}: {self.what}"
@@ -120,7 +121,10 @@ def _description(tool: schemas.Schema) -> Iterator[Oddity]:
     description = tool.get("description")
     if isinstance(description, str) and len(description) > DESCRIPTION:
         yield Oddity(
-            tool["name"], f"a description longer than the {DESCRIPTION} characters that some OpenAI models take", _deny(tool["name"])
+            tool["name"],
+            f"a description longer than the {DESCRIPTION} characters that some OpenAI models take",
+            _deny(tool["name"]),
+            is_seldom_refused=True,
         )
 
 

@@ -18,8 +18,9 @@ def test_a_key_that_a_readme_never_names_that_shows_how_it_is_started_is_for_oth
 
 
 def test_nobody_is_told_to_deny_most_of_the_tools():
-    tools = (*(tool(name) | {"description": "x" * 2000} for name in ("a", "b")), tool("c"))
-    lines = notes.of_a_started_one(Draft("it", tools=tools, why={"egress": "", "smoke": ""}), "it", seen(made("a")), [])
+    odd = {"type": "object", "properties": {}, "anyOf": []}
+    tools = (*(tool(name) | {"inputSchema": odd} for name in ("a", "b")), tool("c") | {"description": "x" * 2000})
+    lines = notes.of_a_started_one(Draft("it", tools=tools, why={"egress": "", "smoke": ""}), "it", seen(made("a")))
 
     assert [line.partition("; ")[2] for line in lines if "models may refuse" in line] == ["such a model needs another MCP"]
 
@@ -44,7 +45,7 @@ def test_a_crash_that_is_printed_beside_its_help_is_why_it_does_not_start():
 def test_a_folder_of_an_operator_s_is_offered_where_its_working_directory_is_what_its_tools_read():
     tools = ({"name": "read", "inputSchema": {"properties": {"path": {}}}},)
     kept = Draft("it", volumes=("it-data:/data",), cwd="/data", why={"egress": "", "volumes": "write wrote ./a: kept"})
-    told = [list(notes._decisions(replace(kept, tools=one), []))[1] for one in (tools, ({"name": "now"},))]
+    told = [list(notes._decisions(replace(kept, tools=one)))[1] for one in (tools, ({"name": "now"},))]
 
     assert told[0] == "storage: it-data:/data: write wrote ./a: kept; /a/folder/of/yours:/data in its place gives it yours"
     assert told[1] == "storage: it-data:/data: write wrote ./a: kept"
@@ -54,9 +55,7 @@ def test_who_asks_nobody_takes_paths_of_where_it_runs():
     draft = Draft("it", tools=(tool("index", properties={"repo_path": {}}),), egress=False, env={"HOME": "/data"}, volumes=("it:/data",))
 
     def told(one):
-        return [
-            line for line in notes.of_a_started_one(replace(one, why={"egress": "", "smoke": ""}), "it", seen(), []) if "of yours" in line
-        ]
+        return [line for line in notes.of_a_started_one(replace(one, why={"egress": "", "smoke": ""}), "it", seen()) if "of yours" in line]
 
     assert told(draft) and not told(replace(draft, egress=True))
 
@@ -183,7 +182,7 @@ def test_a_program_that_its_code_starts_and_its_readme_names_is_told_with_its_de
 def test_a_program_that_debian_has_not_is_told_so():
     it = Draft("it", egress=True, why={"egress": "x", "smoke": "y"})
 
-    told = notes.of_a_started_one(it, "it", seen(made("look", "helm: command not found"), starts=["helm"]), [])
+    told = notes.of_a_started_one(it, "it", seen(made("look", "helm: command not found"), starts=["helm"]))
 
     assert any("starts helm" in line and "Debian has no package" in line for line in told)
 
@@ -204,9 +203,9 @@ def test_of_one_with_a_network_only_paths_of_where_it_runs_are_told(name, about,
     tools = (tool("send", properties={name: {"type": "string", "description": about}}),)
     draft = Draft("it", command=("it",), egress=True, tools=tools, why={"egress": "it asks api.example.org", "smoke": ""})
 
-    told = " ".join(notes.of_a_started_one(draft, "it", seen(), []))
+    told = " ".join(notes.of_a_started_one(draft, "it", seen()))
     at_home = replace(draft, volumes=("it-data:/data",), env={"HOME": "/data"}, why=draft.why | {"volumes": "it wrote ~/.it/state.json"})
-    beside = " ".join(notes.of_a_started_one(at_home, "it", seen(), []))
+    beside = " ".join(notes.of_a_started_one(at_home, "it", seen()))
 
     assert ("of where it runs, which has none of yours: `/a/folder/of/yours:/data`" in told) == is_here
     assert ("`/a/folder/of/yours:/files`" in beside) == is_here
@@ -220,10 +219,10 @@ def test_a_key_that_must_stand_among_its_arguments_and_variables_with_a_name_of_
         egress=True,
         why={"egress": "its tool look tried x.org"},
     )
-    told = notes.of_a_started_one(draft, "it", seen(made("look"), patterns=["SITE_…_HOST", "SITE_…_COLOUR"]), ["x.org", "y.org"])
+    told = notes.of_a_started_one(draft, "it", seen(made("look"), patterns=["SITE_…_HOST", "SITE_…_COLOUR"]))
 
     assert told == [
-        "egress: true: its tool look tried x.org (names that it looked up: x.org, y.org)",
+        "egress: true: its tool look tried x.org",
         "IT_API_KEY stands among its arguments, which every process in its container sees: no variable was found that it reads instead",
         "its code reads SITE_…_HOST, with a name of yours in the middle: each that you have belongs into its 'env' or 'secrets'",
         "works: look was called",
@@ -273,7 +272,7 @@ def test_what_no_package_brings_is_told_with_the_way_out(words, told):
     draft = Draft("it", egress=False, why={"egress": "", "smoke": ""})
 
     [first, *_] = notes.of_one_that_did_not_start(draft, seen(words=[words], started=0.0), [], [])
-    running = notes.of_a_started_one(draft, "it", seen(made("look", words)), [])
+    running = notes.of_a_started_one(draft, "it", seen(made("look", words)))
 
     assert (f"it wants {told}" in first) is bool(told)
     assert findings.egress(seen(made("look", words)), False).allowed is (told == "a browser")
@@ -284,8 +283,7 @@ def test_who_has_the_library_of_odbc_wants_a_driver():
     draft = Draft("it", apt=("libodbc2",), egress=False, why={"egress": "", "smoke": ""})
 
     assert any(
-        "it wants an ODBC driver" in note and note.endswith("names it")
-        for note in notes.of_a_started_one(draft, "it", seen(made("look")), [])
+        "it wants an ODBC driver" in note and note.endswith("names it") for note in notes.of_a_started_one(draft, "it", seen(made("look")))
     )
 
 

@@ -427,7 +427,7 @@ def test_a_server_that_takes_no_address_but_its_own_machine_s_is_told_to_run_the
     draft, now = tries._with_back_end(tries.Tries(table, {}, add._checked), known, alone)
 
     assert (draft.secrets, draft.optional, now) == (("SITE_KEY",), ("SITE_KEY",), alone)
-    told = notes.of_a_started_one(replace(draft, egress=True, why=draft.why | {"egress": "x", "smoke": "y"}), "it", alone, [])
+    told = notes.of_a_started_one(replace(draft, egress=True, why=draft.why | {"egress": "x", "smoke": "y"}), "it", alone)
     assert any("no address but that of its own machine" in line and "mcp-bridge serve" in line for line in told)
     assert findings.egress(alone, False, (), False).why == "it looks for a service at 127.0.0.1:8765, which in a container is itself"
 
@@ -529,7 +529,7 @@ def test_an_older_version_that_made_it_say_something_else_is_not_told_as_one_tha
 
 
 def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
-    reader = tool("read_pdf", properties={"pdfFilePath": {"type": "string"}})
+    reader, writer = (tool(name, properties={"pdfFilePath": {"type": "string"}}) for name in ("read_pdf", "rotate_and_save_pdf"))
 
     table = Table()
     lost = seen(words=["Error: connect ECONNREFUSED 20.0.0.1:80"], reached=[(2.0, "x-url.placeholder.invalid:80")], started=0.0)
@@ -539,12 +539,13 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     local = prove._decided(
         tries.Tries(table, {}, add._checked),
         Draft("it", {"pypi": "it==1"}, command=("it",)),
-        seen(made("look"), tools=[tool("look"), reader]),
+        seen(made("look"), tools=[tool("look"), reader, writer]),
         "",
     )
 
     assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
-    assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
+    assert any("its tools take paths (pdfFilePath of rotate_and_save_pdf)" in note for note in local.notes)
+    assert not arguments.makes([tool("look"), reader])
     assert arguments.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
     source = {"$defs": {"S": {"properties": {"more": {"$ref": "#/$defs/S"}, "localPath": {"type": "string"}}}}}
     inner = tool("read", properties={"sources": {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/S"}]}}})
@@ -611,9 +612,7 @@ def test_who_takes_a_profile_of_aws_and_no_keys_gets_a_file_of_them(profile, env
 
     assert last is lists and (draft.secrets, draft.as_files, draft.optional) == (("AWS_SHARED_CREDENTIALS_FILE",),) * 2 + ((),)
     assert {name: value for name, value in draft.env.items() if "REGION" not in name} == env
-    assert any(
-        "takes a profile of AWS, and no keys" in one for one in notes._decisions(replace(draft, why=draft.why | {"egress": "x"}), [])
-    )
+    assert any("takes a profile of AWS, and no keys" in one for one in notes._decisions(replace(draft, why=draft.why | {"egress": "x"})))
     assert set(keys) <= set(
         tries.mended(tries.Tries(Table(ended, lists), {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))[0].secrets
     )

@@ -58,6 +58,7 @@ def seen(
     commands=(),
     desk="",
     installer="",
+    below="",
     listens=(),
 ):
     report = {
@@ -92,6 +93,7 @@ def seen(
         "commands": list(commands),
         "desk": desk,
         "installer": installer,
+        "below": below,
         "listens": list(listens),
     }
     return Seen(report, [Reach(*one) for one in reached])

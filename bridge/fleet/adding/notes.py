@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
-from bridge.fleet.adding.mends import DATA, NO_FILE, OWN_DOOR, is_for_others, targets, volume, with_a_name
+from bridge.fleet.adding.mends import DATA, NO_FILE, OWN_DOOR, called_like, is_for_others, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.calls import NO_NETWORK
@@ -30,9 +30,9 @@ IN_ITSELF = re.compile(r"(?:ENOENT|no such file|Cannot find module)[^\n]*/opt/se
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
 
 
-def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen, hosts: Iterable[str]) -> list[str]:
-    """`closed`: what was seen without a network; `hosts`: whom it looked up."""
-    return [_line(one) for one in [*_decisions(draft, list(hosts)), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]]
+def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen) -> list[str]:
+    """`closed`: what was seen without a network."""
+    return [_line(one) for one in [*_decisions(draft), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]]
 
 
 def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], wanted: list[str]) -> list[str]:
@@ -131,8 +131,8 @@ def _egress(draft: Draft) -> str:
     return f"egress: {str(bool(draft.egress)).lower()}: {draft.why['egress']}"
 
 
-def _decisions(draft: Draft, hosts: list[str]) -> Iterator[str]:
-    yield _egress(draft) + (f" (names that it looked up: {named(hosts)})" if draft.egress and len(hosts) > 1 else "")
+def _decisions(draft: Draft) -> Iterator[str]:
+    yield _egress(draft)
     if draft.why.get("volumes"):
         is_of_files = draft.cwd == DATA and volume(draft.name, DATA) in draft.volumes and f":{DATA}" not in draft.why["volumes"]
         yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and arguments.paths(draft.tools or ()) else ""
@@ -221,7 +221,7 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     said = needs.login(seen)
     command = said or seen.report["login"]
     required = set(draft.secrets) - set(draft.optional)  # which is what a setup would ask for
-    keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name)), 2)
+    keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name) and called_like(draft, name)), 2)
     instead = f"; or give it a key ({keys})" if keys else ""
     if command and not (required and not SURELY_BY_HAND.search(command)):
         kept = seen.report["home"]
@@ -257,7 +257,7 @@ def _with_a_name(seen: Seen) -> Iterator[str]:
 
 
 def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
-    every = [one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended]
+    every = [one for one in oddities(list(draft.tools or ()), litellm_name) if not (one.mended or one.is_seldom_refused)]
     counts, odd = Counter(one.what for one in every), together(every)
     for one in odd[:MOST_ODD]:
         most = len(draft.tools or ()) > 1 and "deny" in one.way_out and 2 * counts[one.what] > len(draft.tools or ())

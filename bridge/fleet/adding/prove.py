@@ -115,7 +115,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
     draft = with_home(draft, closed)
     tools = closed.report["tools"]  # who has an account somewhere may well have those paths there
-    draft = _with_a_place_for_files(draft, arguments.paths(tools) if not egress.allowed else "" if draft.talks else arguments.writes(tools))
+    draft = _with_a_place_for_files(draft, arguments.makes(tools) if not egress.allowed else "" if draft.talks else arguments.writes(tools))
     lacking = [name for name in stanza.missing(tries.values | tries.bench.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone)
@@ -157,7 +157,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
         why=draft.why | {"smoke": _why_unproved(lacking, asked or next(iter(egress.hosts), ""), opened, best)},
         description=draft.description or (title if isinstance(title, str) else "") or closed.report["about"],
     )
-    told = notes.of_a_started_one(draft, stanza.litellm_name, closed, egress.hosts)
+    told = notes.of_a_started_one(draft, stanza.litellm_name, closed)
     return Proof(draft, len(best.report["tools"]), smoke is not None, told)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bridge.fleet.adding.trial.calls import line_of, parts, with_underscores
+from bridge.fleet.adding.trial.calls import CHANGES, line_of, parts, with_underscores
 
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
 A_LOCAL_FILE = re.compile(
@@ -59,6 +59,13 @@ def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
             if BELOW.fullmatch(default):
                 return str(tool.get("name")), default
     return "", ""
+
+
+def makes(tools: Iterable[Mapping[str, Any]]) -> str:
+    """An argument that names a file or a folder of a tool that changes or saves it, as their names say, and whose; empty if there is none."""
+    tools = list(tools)
+    named = ((tool, f"{_snake(name)}_{_snake(str(tool.get('name')))}") for tool, name, _ in _arguments(tools))
+    return paths(tool for tool, words in named if CHANGES.search(words) or SAVES.search(words)) or writes(tools)
 
 
 def writes(tools: Iterable[Mapping[str, Any]]) -> str:

@@ -58,6 +58,12 @@ AT_HOME = re.compile(r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.H
 WRITES = re.compile(
     r"\bwriteFile|\bappendFile|createWriteStream|\.write_text\(|open\([^)\n]*[\"'][wa]b?[\"']|sqlite|json\.dump\(|new Database\("
 )
+# A database or a file by a place below its working directory: in what opens it, or behind a variable or a name that is opened.
+_BELOW = r"""["'`](?:sqlite[\w+]*:///)?(?:\./)?([\w-]+(?:/[\w-]+)*\.(?:db|sqlite3?|duckdb|jsonl?))["'`]"""
+_OPENS = r"\b(?:connect|Database|DatabaseSync|TinyDB|create_(?:async_)?engine)\(\s*"
+OPENS_BELOW = re.compile(rf"{_OPENS}{_BELOW}(?![^()\n]*read_?only)", re.IGNORECASE)
+NAMED_BELOW = re.compile(rf"\b(\w+)\s*(?::\s*\w+\s*)?=\s*(?:[^=\n;]{{0,60}}(?:\|\||\?\?|\bor\b|,)\s*)?{_BELOW}")
+A_URL_BELOW = re.compile(r"""["'`]sqlite[\w+]*:///(?:\./)?([\w-]+(?:/[\w-]+)*\.\w+)["'`]""")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
@@ -156,6 +162,7 @@ class Variables(NamedTuple):
     commands: list[str]
     desk: str
     installer: str
+    below: str
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -173,6 +180,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     started: set[str] = set()
     certain: set[str] = set()
     kept: set[str] = set()
+    below: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
     alternatives: set[tuple[str, str]] = set()
@@ -207,6 +215,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         constants.update(CONSTANT.findall(code))
         has_socket |= bool(SOCKET.search(code))
         kept.update(at_home(code) if WRITES.search(code) else ())
+        below.update(below_it(code) if WRITES.search(code) else ())
         if DRIVER.search(code):
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
@@ -271,6 +280,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         readmes.commands(readme, [package, *programs]),
         readmes.desk(readme) if has_socket else "",
         _installer(own),
+        min(below, default=""),
     )
 
 
@@ -320,6 +330,16 @@ def at_home(code: str) -> set[str]:
         path = "/".join(re.findall(r"""["'`}](?:~?/)?([\w.-][\w./-]*)(?=["'`])""", following))
         found.add(re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path))
     return found - {""}
+
+
+def below_it(code: str) -> set[str]:
+    """The databases and files that code keeps in its working directory: connect("it.db"), PLACE = "it.json" … open(PLACE, "w"), sqlite:///it.db."""
+    found = {*OPENS_BELOW.findall(code), *A_URL_BELOW.findall(code)}
+    for name, path in NAMED_BELOW.findall(code):
+        opened = re.escape(name)
+        writes = rf"\bopen\(\s*(?:self\.)?{opened}\s*,\s*['\"][wa]|\bwriteFile(?:Sync)?\(\s*(?:this\.)?{opened}\b|{_OPENS}(?:self\.|this\.)?{opened}\b"
+        found |= {path} if re.search(writes, code) else set()
+    return found
 
 
 def _is_spoken_of(option: str, name: str) -> bool:
