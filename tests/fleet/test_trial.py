@@ -378,6 +378,24 @@ def test_a_server_that_says_otherwise_each_time_is_not_tried_for_ever(monkeypatc
     assert len(given) == 2
 
 
+@pytest.mark.parametrize(
+    "text, is_id",
+    [
+        ("3f2b1c9e-8a41-4c1d-9e0f-2b7d5c6a1e90\n", True),
+        ('{"id": "3f2b1c9e8a414c1d9e0f2b7d5c6a1e90", "since": "2026-11-27T10:00:00.000Z", "told": true}', True),
+        ('{"id": "3f2b1c9e-8a41-4c1d-9e0f-2b7d5c6a1e90", "notes": ["milk"]}', False),
+        ('{"count": 1}', False),
+        ("{}", False),
+        ("", False),
+    ],
+)
+def test_a_file_that_holds_only_an_id_is_nothing_that_it_wrote(tmp_path, text, is_id):
+    written = witness.Written([str(tmp_path)])
+    (tmp_path / "it").write_text(text)
+
+    assert (written.since() == []) is is_id
+
+
 def test_the_same_is_tried_once(monkeypatch):
     given = []
 

@@ -42,6 +42,10 @@ LISTENING = re.compile(
     r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
     re.IGNORECASE,
 )
+# What a file holds that only counts who uses it: a UUID or a digest, and beside it times, numbers, switches.
+AN_ID = re.compile(r"[\"']?(?:[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{64})[\"']?", re.IGNORECASE)
+OF_AN_ID = re.compile(r"\d[\d.,:TZ+-]*|true|false|none|null", re.IGNORECASE)
+AN_ID_LONG = 500  # bytes
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
 
 
@@ -288,7 +292,8 @@ class Written:
     def since(self) -> list[tuple[str, int]]:
         now, before = self._look(), self._known
         self._known = now
-        return sorted((path, stamp[0]) for path, stamp in now.items() if before.get(path) != stamp)[:MANY]
+        new = sorted((path, stamp[0]) for path, stamp in now.items() if before.get(path) != stamp)
+        return [one for one in new[:MANY] if not holds_only_an_id(one[0])]
 
     def _look(self) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}
@@ -305,6 +310,19 @@ class Written:
                 if not files and not folders:
                     found[folder + "/"] = (0, 0)
         return found
+
+
+def holds_only_an_id(path: str) -> bool:
+    """Whether a file has nothing but what somebody is counted by: random numbers, and times and switches beside them."""
+    try:
+        text = Path(path).read_text(encoding="utf-8") if os.path.getsize(path) < AN_ID_LONG else ""
+    except (OSError, ValueError):
+        return False
+    with suppress(ValueError):
+        said = json.loads(text)
+        text = "\n".join(str(one) for one in said.values()) if isinstance(said, dict) else text
+    lines = text.split()
+    return any(map(AN_ID.fullmatch, lines)) and all(AN_ID.fullmatch(one) or OF_AN_ID.fullmatch(one) for one in lines)
 
 
 if __name__ == "__main__":
