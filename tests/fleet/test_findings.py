@@ -136,6 +136,19 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             True,
             "it did not start without registry",
         ),
+        (
+            seen(made("look"), reached=[(10.5, "pypi.example.org"), (10.6, "a.example.org")]),
+            False,
+            True,
+            "its tool look tried a.example.org",
+        ),
+        (
+            seen(made("connect", arguments={"region": "test"}) | {"said": False}, reached=[(10.5, "db.test.example.org")]),
+            False,
+            True,
+            "its tool connect goes to what it is given",
+        ),
+        (seen(made("look", "no"), speaks_to=["api.site.io"]), True, True, "its code asks api.site.io"),
         (seen(made("look"), reached=[(10.5, "otheve.beacon.example.com")]), False, False, "none tried to reach anything"),
         (seen(made("look", "no")), True, True, "it has a key or an address"),
         (

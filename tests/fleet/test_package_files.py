@@ -375,3 +375,9 @@ def test_the_script_that_an_installation_would_run_is_known(tmp_path):
     assert package_files._installer([tmp_path / "package.json"]) == ""
     (tmp_path / "package.json").write_text("[1]")
     assert package_files._installer([tmp_path / "package.json"]) == ""
+
+
+def test_a_home_that_has_a_name_is_one():
+    code = 'const home = process.env.HOME || "";\nconst place = path.join(home, "Downloads", "pictures");\nconst other = os.homedir(); join(other, ".it")'
+
+    assert package_files.at_home(code) == {"Downloads/pictures", ".it"}

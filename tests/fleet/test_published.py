@@ -176,7 +176,7 @@ def test_the_path_of_a_program_is_no_folder_and_told(texts):
     assert (it.env, it.volumes) == ({"DRAW_PATH": "${DRAW_PATH}"}, ())
     assert "DRAW_PATH is where a program" in it.why["program"]
     assert it.why["program"][:40] in " ".join(
-        notes.of_a_started_one(replace(it, why=it.why | {"egress": "", "smoke": ""}), "it", Seen(witness._nothing_yet()), [])
+        notes.of_a_started_one(replace(it, why=it.why | {"egress": "", "smoke": ""}), "it", Seen(witness._nothing_yet()))
     )
 
 
@@ -340,7 +340,7 @@ def test_of_keys_of_which_one_is_enough_none_is_required_and_that_is_said(words)
 
     assert set(it.optional) == set(it.secrets) == {"A_KEY", "B_TOKEN"}
     assert it.why["instead"] == "by its README one of these is enough, and one is needed: A_KEY, B_TOKEN"
-    told = list(notes._decisions(replace(it, optional=(*it.optional, "C_KEY"), why=it.why | {"egress": "it"}), []))
+    told = list(notes._decisions(replace(it, optional=(*it.optional, "C_KEY"), why=it.why | {"egress": "it"})))
     assert told[1:] == ["it may be given C_KEY, and starts without: compose/.env has what you have of these", it.why["instead"]]
 
 

@@ -121,6 +121,10 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         )
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
+    asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
+    wants = talks or wants_somebody(seen) or wants_login(seen)
+    if asks and wants:
+        return Egress(True, f"its code asks {asks}", hosts)
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if any(map(_says_it_reaches_beyond, report["tools"])) and not any(map(_works, report["calls"])):
@@ -132,7 +136,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
-        return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
+        about = f"its code asks {asks}" if asks else f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet"
+        return Egress(True, about, hosts)
     if login := report["login"] or report["browser"]:
         return Egress(True, f"its README logs in somewhere: {login}", hosts)
     if not report["started"] and hosts:
@@ -144,14 +149,15 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if report["started"] and hosts and uncalled > 0:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
     unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
-    if report["started"] and unproved > 0 and (speaks_to := [one for one in report["speaks_to"] if _host(one)]):
-        about = f"its code asks {', '.join(speaks_to[:3])}, and {unproved} of its {len(report['tools'])} tools were not called, failed, or were asked with a guess"
+    if report["started"] and unproved > 0 and asks:
+        about = (
+            f"its code asks {asks}, and {unproved} of its {len(report['tools'])} tools were not called, failed, or were asked with a guess"
+        )
         return Egress(True, about, hosts)
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )
     if not report["started"]:
-        asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
         about = f"its code asks {asks}" if asks else "and did not try to reach anything"
         return Egress(bool(asks), f"it did not start, {about}")
     if not report["calls"]:
@@ -178,16 +184,19 @@ def _says_it_reaches_beyond(tool: dict[str, Any]) -> bool:
 
 def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
     """Whom it tried to reach beyond its own container and what stood in for an operator's addresses. Not whom it only asks what is newer."""
-    found = (host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what)))
-    return [host for host in dict.fromkeys(found) if not _asks_what_is_newer(seen, host)]
+    return [host for host in _between(seen, since, until) if not _asks_what_is_newer(seen, host)]
 
 
 def _asks_what_is_newer(seen: Seen, host: str) -> bool:
-    """Whether it is asked for releases by one that started without, and in no call."""
+    """Whether it is asked for releases by one that started without, and in no call alone."""
     if not (seen.report["started"] and NEWER.search(host)):
         return False
-    times = [reach.at for reach in seen.reached if _host(reach.what) == host]
-    return not any(call["began"] <= at <= call["ended"] for call in seen.report["calls"] for at in times)
+    asked_by = [_between(seen, call["began"], call["ended"]) for call in seen.report["calls"]]
+    return all(len(others) > 1 for others in asked_by if host in others)
+
+
+def _between(seen: Seen, since: float, until: float) -> list[str]:
+    return list(dict.fromkeys(host for reach in seen.reached if since <= reach.at <= until and (host := _host(reach.what))))
 
 
 def asked(seen: Seen, call: Made) -> list[str]:
@@ -205,8 +214,10 @@ def _needed(seen: Seen, call: Made) -> list[str]:
 
 
 def _given(seen: Seen, call: Made) -> set[str]:
-    """The hosts of the addresses that a call was given, but for those that its code has."""
-    return {*re.findall(r"https?://([\w.-]+)", json.dumps(call["arguments"]))} - {*seen.report["speaks_to"]}
+    """The hosts of the addresses that a call was given, but for those that its code has; and those that it made of what it was given."""
+    words = {one.lower() for one in call["arguments"].values() if isinstance(one, str)} if not call["said"] else set()
+    made = {host for host in asked(seen, call) if words & {*host.split(".")}}
+    return made | {*re.findall(r"https?://([\w.-]+)", json.dumps(call["arguments"]))} - {*seen.report["speaks_to"]}
 
 
 def _goes_where_it_is_told(seen: Seen, call: Made) -> bool:

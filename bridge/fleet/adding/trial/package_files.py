@@ -55,6 +55,8 @@ A_CHOICE = re.compile(r"[A-Za-z][\w-]*")  # everybody chooses "mysql", though no
 ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 # A home, what is put behind it, and that files are written.
 AT_HOME = re.compile(r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)(?=([^\n;]{1,80}))")
+HOME_NAMED = re.compile(r"\b(?:const|let|var)\s+(\w+)\s*=\s*(?:(?:\w+\.)?homedir\(\)|process\.env\.HOME\b)")
+OF_A_DESK = re.compile(r"(?:Desktop|Documents|Downloads|Movies|Music|Pictures|Videos)/")
 WRITES = re.compile(
     r"\bwriteFile|\bappendFile|createWriteStream|\.write_text\(|open\([^)\n]*[\"'][wa]b?[\"']|sqlite|json\.dump\(|new Database\("
 )
@@ -62,7 +64,9 @@ WRITES = re.compile(
 _BELOW = r"""["'`](?:sqlite[\w+]*:///)?(?:\./)?([\w-]+(?:/[\w-]+)*\.(?:db|sqlite3?|duckdb|jsonl?))["'`]"""
 _OPENS = r"\b(?:connect|Database|DatabaseSync|TinyDB|create_(?:async_)?engine)\(\s*"
 OPENS_BELOW = re.compile(rf"{_OPENS}{_BELOW}(?![^()\n]*read_?only)", re.IGNORECASE)
-NAMED_BELOW = re.compile(rf"\b(\w+)\s*(?::\s*\w+\s*)?=\s*(?:[^=\n;]{{0,60}}(?:\|\||\?\?|\bor\b|,)\s*)?{_BELOW}")
+NAMED_BELOW = re.compile(
+    rf"\b(\w+)\s*(?::\s*\w+\s*)?=\s*(?:[^=\n;(]{{0,60}}(?:\|\||\?\?|\bor\b)\s*|[\w.]*(?:getenv|\.get)\([^()\n,]{{1,60}},\s*)?{_BELOW}"
+)
 A_URL_BELOW = re.compile(r"""["'`]sqlite[\w+]*:///(?:\./)?([\w-]+(?:/[\w-]+)*\.\w+)["'`]""")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
@@ -84,7 +88,7 @@ CLIENT = re.compile(
 )
 ADDRESS = re.compile(r"""["'`]https?://((?:[a-z0-9-]+\.)+[a-z]{2,})(?=[/:"'`?])""")
 NO_SERVICE = re.compile(
-    r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(docs?|www\.docs|developers?|help|support|console|blog)\."
+    r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(registry|pypi|docs?|www\.docs|developers?|help|support|console|blog)\."
 )
 MOST_HOSTS = 8
 A_SHIM = 4000  # bytes of code
@@ -270,7 +274,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
         readmes.browser(readme),
         readmes.platform(readme),
         readmes.elsewhere(readme),
-        readmes.home("\n".join([readme, *(f"It stores ~/{path}" for path in sorted(kept))]), package),
+        readmes.home("\n".join([readme, *(f"It stores ~/{path}" for path in sorted(kept))]), package)
+        or next(filter(OF_A_DESK.match, sorted(kept)), ""),
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme))) | certain),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
@@ -326,6 +331,8 @@ def behind_them(code: str) -> tuple[dict[str, str], str]:
 def at_home(code: str) -> set[str]:
     """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"."""
     found = set()
+    for name in HOME_NAMED.findall(code)[:MANY]:
+        code = re.sub(rf"\b{re.escape(name)}\b(?=\s*,)", "homedir()", code)
     for following in AT_HOME.findall(code):
         path = "/".join(re.findall(r"""["'`}](?:~?/)?([\w.-][\w./-]*)(?=["'`])""", following))
         found.add(re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path))
