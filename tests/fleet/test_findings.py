@@ -116,7 +116,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             "at its start it tries updates.example.org, and works without",
         ),
         (seen(made("look")), False, False, "1 of its 1 tools were called, and none tried to reach anything"),
-        (seen(made("look", "no such city") | {"said": False}), False, False, "(1 of them refused what was guessed: true if they"),
+        (seen(made("look", "no such city") | {"said": False}), False, False, "none tried to reach anything, but all failed: true if they"),
         (seen(made("look") | {"said": False}), False, False, "none tried to reach anything"),
         (
             seen(made("look"), reached=[(2.0, "registry.example.org")], tools=[tool("look"), tool("other")]),
@@ -490,3 +490,9 @@ def test_a_guess_that_is_politely_refused_and_the_same_text_for_all_prove_little
     assert findings.smoke(seen(refused, alike[0]), None, True) == {"tool": "list_a", "build": True}
     assert findings.says_nothing(seen(*alike), {"tool": "list_a"}) == "as all other calls were: with the same text"
     assert not findings.says_nothing(seen(*alike[:2]), {"tool": "list_a"})
+
+
+def test_what_says_that_something_is_missing_is_no_answer():
+    poor = made("get_snapshot") | {"answer": "Its own half is missing: install that."}
+
+    assert findings.says_nothing(seen(poor), {"tool": "get_snapshot"}) == "which says: Its own half is missing: install that."

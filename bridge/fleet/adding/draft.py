@@ -114,7 +114,7 @@ class Draft:
 
     @property
     def text(self) -> str:
-        about = one_line(self.description).rstrip(" ,;:-")
+        about = one_line(self.description)
         lines = [f"description: {flow(about)}" if about else "# description: one line, for people and for models"]
         lines += [f"{name}: {flow(value)}" for name, value in self.source.items()]
         if self.build:

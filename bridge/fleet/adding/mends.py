@@ -438,7 +438,7 @@ def with_home(draft: Draft, seen: Seen) -> Draft:
     if below and not (draft.volumes or draft.cwd):
         why = f"by its code it keeps {below} where it runs: kept, not lost at the next start"
         draft = replace(draft, volumes=(volume(draft.name, DATA),), cwd=DATA, why=draft.why | {"volumes": why})
-    if not seen.report["home"] or draft.volumes or "HOME" in draft.env or is_given:
+    if not seen.report["home"] or findings.CACHES.search(seen.report["home"]) or draft.volumes or "HOME" in draft.env or is_given:
         return draft
     why = f"by its README or its code it keeps ~/{seen.report['home']}: kept, not lost at the next start"
     return replace(draft, volumes=(volume(draft.name, DATA),), env=draft.env | {"HOME": DATA}, why=draft.why | {"volumes": why})

@@ -95,7 +95,7 @@ class Image:
             )
         if not draft.whole_command:
             words = (*about.entrypoint, *words)
-        return replace(draft, source={"image": about.package}, command=words, description=draft.description or about.description)
+        return replace(draft, source={"image": about.package}, command=words, description=draft.description or about.description.rstrip(" ,;:-"))
 
 
 class Url:

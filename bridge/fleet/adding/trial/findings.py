@@ -51,7 +51,7 @@ POLITELY_NOT = re.compile(
 FEW_WORDS = 300  # characters
 # In so short an answer: who was asked for is not there, which a status tells without an error.
 NOT_THERE = re.compile(
-    r"\b(?:unavailable|offline|unreachable|disconnected|not (?:yet )?(?:connected|available|running|reachable|configured|initiali[sz]ed|logged in|authenticated))\b",
+    r"\b(?:missing|unavailable|offline|unreachable|disconnected|not (?:yet )?(?:connected|available|running|reachable|configured|initiali[sz]ed|logged in|authenticated))\b",
     re.IGNORECASE,
 )
 # The same of what was only a guess.
@@ -122,8 +122,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
     asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
-    wants = talks or wants_somebody(seen) or wants_login(seen)
-    if asks and wants:
+    unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
+    if asks and (talks or unproved > 0 or wants_somebody(seen) or wants_login(seen)):
         return Egress(True, f"its code asks {asks}", hosts)
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
@@ -136,8 +136,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
-        about = f"its code asks {asks}" if asks else f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet"
-        return Egress(True, about, hosts)
+        return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
     if login := report["login"] or report["browser"]:
         return Egress(True, f"its README logs in somewhere: {login}", hosts)
     if not report["started"] and hosts:
@@ -148,12 +147,6 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools: false if that is only to see what is newer", hosts)
     if report["started"] and hosts and uncalled > 0:
         return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
-    unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
-    if report["started"] and unproved > 0 and asks:
-        about = (
-            f"its code asks {asks}, and {unproved} of its {len(report['tools'])} tools were not called, failed, or were asked with a guess"
-        )
-        return Egress(True, about, hosts)
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )
@@ -165,10 +158,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if (absent := programs(seen)) and not any(map(_works, report["calls"])):
         about = f"without {', '.join(absent[:3])} all its calls fail, so nobody knows whom they ask"
         return Egress(False, f"{about}: true if that is somebody beyond the fleet's own network{tried}", hosts)
-    refused = [
-        call for call in report["calls"] if call["complaint"] and not (call["said"] or any(map(PATH.search, names_in(call["arguments"]))))
-    ]
-    doubt = f" ({len(refused)} of them refused what was guessed: true if they reach beyond)" if refused and not tried else ""
+    doubt = "" if any(map(_works, report["calls"])) or tried else ", but all failed: true if they reach beyond the fleet's own network"
     return Egress(
         False,
         f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{doubt}{tried}",
