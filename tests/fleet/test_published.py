@@ -341,7 +341,7 @@ def test_of_keys_of_which_one_is_enough_none_is_required_and_that_is_said(words)
     assert set(it.optional) == set(it.secrets) == {"A_KEY", "B_TOKEN"}
     assert it.why["instead"] == "by its README one of these is enough, and one is needed: A_KEY, B_TOKEN"
     told = list(notes._decisions(replace(it, optional=(*it.optional, "C_KEY"), why=it.why | {"egress": "it"})))
-    assert told[1:] == ["it may be given C_KEY, and starts without: compose/.env has what you have of these", it.why["instead"]]
+    assert told[1:] == ["it may be given C_KEY, and starts without: what you have of these belongs into compose/.env", it.why["instead"]]
 
 
 def test_another_package_that_only_begins_so_does_not_lead_and_comments_above_a_pair_are_about_it():

@@ -144,7 +144,7 @@ def _decisions(draft: Draft) -> Iterator[str]:
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
-        yield f"it may be given {named(without)}, {does}: compose/.env has what you have of these"
+        yield f"it may be given {named(without)}, {does}: what you have of these belongs into compose/.env"
     yield from filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "options", "unread", "here")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]

@@ -95,7 +95,7 @@ class Image:
             )
         if not draft.whole_command:
             words = (*about.entrypoint, *words)
-        return replace(draft, source={"image": about.package}, command=words, description=draft.description or about.description.rstrip(" ,;:-"))
+        return replace(draft, source={"image": about.package}, command=words, description=draft.description or about.description)
 
 
 class Url:
@@ -135,7 +135,7 @@ def _refuse_secret(option: str, value: str) -> None:
 
 
 def _with_program(draft: Draft, package: str, about: About, notes: list[str]) -> Draft:
-    draft = replace(draft, description=draft.description or about.description)
+    draft = replace(draft, description=draft.description or about.description.rstrip(" ,;:-"))
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
             if about.is_empty:
