@@ -39,6 +39,7 @@ MANIFEST, TREE = "package.json", "package-lock.json"
 BRIDGE, INSTALLER = "images/bridge.lock", "images/installer.lock"
 OLDEST = "3.11"  # what the bridge itself needs
 PATIENCE = 300
+OF_A_PYTHON = re.compile(r"matching Python|Python ABI|does not satisfy Python")  # in the words of uv: another one may have wheels
 NO_WHEEL = "what has no wheel must be built, which runs its code: --build (`build: true` in a stanza) allows that"
 
 
@@ -55,11 +56,11 @@ class Incomplete(CannotLock):
 
 
 class NoWheel(CannotLock):
-    """Something is to be had as source only. `reason`: what, without the way out."""
+    """Something is to be had as source only. `reason`: what, without the way out; `for_any_python`: there is no wheel of it at all."""
 
-    def __init__(self, reason: str):
+    def __init__(self, reason: str, for_any_python: bool = False):
         super().__init__(f"{reason}: {NO_WHEEL}")
-        self.reason = reason
+        self.reason, self.for_any_python = reason, for_any_python
 
 
 def lock(project: Project, stanza: Stanza, upgrade: bool = False, as_of: datetime | None = None) -> list[str]:
@@ -236,7 +237,8 @@ def _resolve(
                 r"(?:[Bb]ecause|\band) (?:all versions of )?([A-Za-z0-9._-]+(?:\[[^\]]*\])?(?:[=<>!~]\S+)?) ha(?:s|ve) no (?:usable )?wheels",
                 _said(error),
             )
-            raise NoWheel(f"{name}: {f'it cannot be had, because {blamed[1]} has no usable wheels' if blamed else _said(error)}") from None
+            why = f"it cannot be had, because {blamed[1]} has no usable wheels" if blamed else _said(error)
+            raise NoWheel(f"{name}: {why}", not OF_A_PYTHON.search(error.printed)) from None
         raise CannotLock(f"{name}: no packages for Python {python} fit together: {_said(error)}") from None
 
 

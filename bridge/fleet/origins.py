@@ -56,6 +56,7 @@ class About:
     notes: list[str] = field(default_factory=list)
     is_empty: bool = False  # it brings nothing but what it says of itself
     brings: tuple[str, ...] = ()  # what an empty one is there for: the packages that it requires
+    extra: str = ""  # with which alone it gets what speaks MCP
 
 
 def newest_of_pypi(package: str, build: bool = False) -> str:
@@ -110,10 +111,19 @@ def look_at_pypi(package: str, build: bool = False) -> About:
             raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
         raise UsageError(f"{package}: it cannot be had for Python {PYTHON}: {error.reason}") from None
     about = HeaderParser().parsestr(metadata)
-    brings = tuple(one for one in about.get_all("Requires-Dist") or () if "extra ==" not in one) if is_empty else ()
+    requires = about.get_all("Requires-Dist") or []
+    brings = tuple(one for one in requires if "extra ==" not in one) if is_empty else ()
     summary = about.get("Summary") or ""
     told = deprecation("pypi", package, summary)
-    return About(package, sorted(programs), summary, command=command, notes=told, is_empty=is_empty, brings=brings)
+    return About(package, sorted(programs), summary, (), command, told, is_empty, brings, _extra(requires))
+
+
+def _extra(requires: list[str]) -> str:
+    """The extra that brings a package which is called like the protocol, where nothing else does; empty if there is none."""
+    of_mcp = [one for one in requires if re.match(r"(?:[\w.-]+[-_.])?(?:fast)?mcp\b", one, re.IGNORECASE)]
+    extras = [found[1] if (found := re.search(r"\bextra == ['\"]([\w.-]+)['\"]", one)) else "" for one in of_mcp]
+    named = [one for one in extras if not re.search(r"^all|dev|tests?$|docs", one)]
+    return sorted(named, key=lambda one: "mcp" not in one)[0] if named and all(extras) else ""
 
 
 def unpack(package: str, folder: Path, python: str = PYTHON, build: bool = False) -> None:

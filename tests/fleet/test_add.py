@@ -294,6 +294,7 @@ def test_a_placeholder_is_no_value(value, blank):
 def test_the_server_is_the_program_that_is_called_like_its_package():
     assert executable("mcp-server-time", ["mcp-server-time"]) == "mcp-server-time"
     assert executable("@zereight/mcp-gitlab", ["zereight-mcp-gitlab", "mcp-gitlab"]) == "mcp-gitlab"
+    assert executable("filing-tools", ["filing-tools", "filing-tools-mcp"]) == "filing-tools-mcp"
     assert executable("markitdown-mcp", ["markitdown", "x"]) == "markitdown"
     assert executable("@a/server", ["setup", "mcp-a"]) == "mcp-a"
 
@@ -768,6 +769,19 @@ def test_an_empty_package_stands_for_the_one_that_it_requires(project, monkeypat
         add.Adding(project, trial=False).one("pypi", Asked("other", "old-mcp"))
 
 
+def test_a_package_whose_server_is_an_extra_gets_that(project, monkeypatch):
+    requires = ["httpx>=1", "pytest-mcp>=1; extra == 'dev'", "mcp<2.0.0,>=1.28.1; extra == 'ai'", "uvicorn; extra == 'ai'"]
+    about = origins.About("it==1.0", ["it"], "It", extra=origins._extra(requires))
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda *_: "it==1.0")
+    monkeypatch.setattr(origins, "look_at_pypi", lambda *_: about)
+    monkeypatch.setattr(add.lock, "lock", lambda *_: None)
+
+    made = add.Adding(project, trial=False).one("pypi", Asked("it", "it"))
+
+    assert read_stanza(made.path).pypi == ["it[ai]==1.0"] and read_stanza(made.path).command == ["it"]
+    assert origins._extra([*requires, "fastmcp>=2"]) == "" and origins._extra(requires[:2]) == ""
+
+
 def test_a_package_of_npm_without_a_program_is_told_and_no_file_of_a_library_is_guessed(project, monkeypatch):
     said = {"name": "@me/it", "version": "1.0.0", "main": "./build/it.js"}
     monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
@@ -971,6 +985,20 @@ def test_where_only_an_older_python_has_wheels_of_all_that_one_is_taken_and_why_
     draft = add._locked(project, add.Draft("it", {"pypi": "some-mcp==1.0"}, ("some-mcp",)))
 
     assert "python: '3.12'    # with the newest, numpy<=1.26.4 has no usable wheels" in draft.text
+
+
+def test_no_older_python_is_tried_for_what_has_no_wheel_for_any(project, monkeypatch):
+    pythons = []
+
+    def locked(_, stanza):
+        pythons.append(stanza.python)
+        raise lock.NoWheel("it: it cannot be had, because old==1.0 has no usable wheels", for_any_python=True)
+
+    monkeypatch.setattr(lock, "lock", locked)
+
+    with pytest.raises(lock.NoWheel):
+        add._locked(project, add.Draft("it", {"pypi": "old==1.0"}, ("old",)))
+    assert pythons == ["3.13"]
 
 
 def test_a_file_with_keys_is_not_given_to_the_trial_and_copied_with_secrets(project, monkeypatch, tmp_path, capsys):

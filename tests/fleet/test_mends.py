@@ -263,6 +263,12 @@ def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(a
     assert mends.with_options(Draft("it", command=("it",)), broken).command == ("it",)
 
 
+def test_the_arguments_of_its_own_program_are_shown_by_its_readme_too():
+    readme = '{"mcpServers": {"it": {"command": "it", "args": ["--mcp"], "cwd": "/x"}, "other": {"command": "jq", "args": ["-x"]}}}'
+
+    assert package_files.shown_arguments(readme, "@me/items", ["it", "it-cli"]) == [["--mcp"]]
+
+
 def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
     draft, tried = Draft("it", command=("it", "-v")), []
     for _ in range(7):

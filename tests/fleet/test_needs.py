@@ -58,6 +58,32 @@ def test_a_program_that_only_prints_its_help_gets_the_option_by_which_it_is_a_se
     assert needs.last_words(seen(words=[*helps, "error: no site"], started=0.0, help=helps)) == "error: no site"
 
 
+def test_a_program_that_does_something_else_gets_the_option_of_its_help_that_speaks_of_mcp():
+    helps = ["Usage: it [options]", "Options:", "  --stdio   read files from the input", "  --mcp     be an MCP server"]
+    ended = seen(words=["No files found."], started=0.0, help=helps)
+
+    assert mends.with_options(Draft("it", command=("it",)), ended).command == ("it", "--mcp")
+
+
+def test_where_more_is_to_be_read_is_no_reason():
+    words = ["No module named 'lib.server'", "Use the --verbose option to see detailed error information"]
+
+    assert needs.last_words(seen(words=words, started=0.0)) == words[0]
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        ('{"level":50,"msg":"Error: no credentials"}', "Error: no credentials"),
+        ('{"jsonrpc":"2.0","method":"log","params":{"message":"Invalid SiteId"}}', "Invalid SiteId"),
+        ('{"event": "cannot start", "error": "no key"}', "no key: cannot start"),
+        ("{ not json: error }", "the command ended"),
+    ],
+)
+def test_a_line_of_a_log_that_is_an_object_is_told_by_its_message(line, told):
+    assert needs.last_words(seen(words=[line], started=0.0, why_not="the command ended")) == told
+
+
 def test_a_build_that_has_expired_says_so():
     words = ["numpy not available, using pure Python", "Early Access Build (v1.0.4) Expired.", "Expiry: 2026-03-25"]
 

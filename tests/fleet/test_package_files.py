@@ -212,6 +212,18 @@ def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_p
     assert [path.name for path in package_files._files("new", tmp_path)] == ["new.py"]
 
 
+def test_the_programs_of_a_package_are_known_from_what_it_installs(tmp_path):
+    about = tmp_path / "lib/python3.13/site-packages/it-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Name: it\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[console_scripts]\nit = it:main\nit-mcp = it:serve\n")
+    for package, bins in (("@me/one", '"cli.js"'), ("@me/two", '{"two-mcp": "cli.js"}')):
+        (tmp_path / "node_modules" / package).mkdir(parents=True)
+        (tmp_path / "node_modules" / package / "package.json").write_text(f'{{"bin": {bins}}}')
+
+    assert [package_files._programs(one, tmp_path) for one in ("it", "@me/one", "@me/two")] == [["it", "it-mcp"], ["one"], ["two-mcp"]]
+
+
 @pytest.mark.parametrize(
     "code, starts", [("executeShellCommand('git', args)", ["git"]), ("await runCommand('helm', x)", []), ("find('git', x)", [])]
 )

@@ -268,6 +268,7 @@ def test_a_recorder_that_nobody_stops_ends_itself_as_the_first_process_of_its_co
         ),
         (["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"], "lib<2"),
         (["ModuleNotFoundError: No module named 'lib.server.old'"], "lib<2"),
+        (["It failed: No module named 'lib.server.old'"], "lib<2"),
         (["ImportError: cannot import name 'x' from 'deep' (/opt/…)"], "deep<=0.9"),
         (["AttributeError: module 'other' has no attribute 'x'"], "lib<2"),  # `other` is as it was: it may be the only one left
     ],
@@ -345,6 +346,13 @@ def test_who_listens_is_seen():
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         expected = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
         assert expected <= witness._listening() - before
+
+
+def test_the_log_that_it_wrote_before_it_ended_is_heard_too(tmp_path):
+    (tmp_path / "it.log").write_text("starting\n\nServer does not support logging (required for logging/setLevel)\n")
+    wrote = [(str(tmp_path / "it.log"), 70), (str(tmp_path / "gone.log"), 9), (str(tmp_path / "big.log"), 9 << 20), ("/x/data.db", 4)]
+
+    assert witness._logged(wrote) == ["starting", "Server does not support logging (required for logging/setLevel)"]
 
 
 def test_a_server_that_says_what_its_addresses_begin_with_is_tried_with_such_at_once(monkeypatch):

@@ -67,6 +67,12 @@ def test_an_address_with_a_password_among_its_arguments_is_called_what_it_is():
     assert usage.shown(seen(shown=[["redis://10.1.2.3:6379"]]), "/data", "IT") == ["${IT_URL}"]
 
 
+def test_an_argument_of_several_values_is_put_together_from_as_many_variables():
+    assert usage.shown(seen(shown=[["YOUR_SITE_ID/YOUR_API_KEY:YOUR_SECRET"]]), "/data", "IT") == [
+        "${IT_SITE_ID}/${IT_API_KEY}:${IT_SECRET}"
+    ]
+
+
 def test_what_stands_behind_an_option_for_a_key_is_never_taken_as_it_is():
     said = seen(shown=[["--site-token", "SEU TOKEN", "--limit", "5"]])
 

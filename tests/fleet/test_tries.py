@@ -511,6 +511,26 @@ def test_older_versions_are_tried_for_a_while_and_told(monkeypatch):
     assert proof.tools is None and proof.notes[-1] == "older versions changed nothing: a<9, a<8"
 
 
+def test_what_surely_is_no_server_is_refused_and_what_may_fetch_or_start_one_is_not():
+    draft, tried = Draft("it", {"pypi": "it==1.0"}, ("it",), description="A toolbox"), tries.Tries(Table(), {}, add._checked)
+    ended = {"words": ["No files found."], "started": 0.0, "speaks_mcp": False}
+
+    with pytest.raises(
+        UsageError, match=r"^it==1.0 is no MCP server: nothing that it installs speaks MCP \(it says of itself: A toolbox\)$"
+    ):
+        prove._decided(tried, draft, seen(**ended), "")
+    for other in ({"reached": [(2.0, "releases.it.example")]}, {"starts": ["docker"]}, {"installer": "node get.js"}):
+        assert prove._decided(tried, draft, seen(**ended, **other), "").tools is None
+
+
+def test_arguments_of_its_readme_with_values_of_the_operator_stay_where_it_refuses_those():
+    refuses = seen(words=["Error: Invalid SiteId"], started=0.0, shown=[["YOUR_SITE_ID/YOUR_KEY"]])
+
+    draft, _ = tries.mended(tries.Tries(Table(*[refuses] * 9), {}, add._checked), Draft("it", {"npm": "it@1.0.0"}, ("it",)))
+
+    assert draft.command == ("it", "${IT_SITE_ID}/${IT_KEY}")
+
+
 def test_an_older_version_that_made_it_say_something_else_is_not_told_as_one_that_changed_nothing(monkeypatch):
     says = iter(["ImportError: x", "no longer maintained", "no longer maintained"])
 

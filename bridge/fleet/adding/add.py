@@ -265,7 +265,7 @@ def _with_other_wheels(draft: Draft, why: lock.CannotLock) -> Iterator[Draft]:
         name, version, major = absent[1], absent[2], int(absent[3])
         lock.tell(f"{draft.name}: there is no wheel of {name} {version}: trying a newer one")
         yield replace(draft, overrides={f"{name}>={version},<{major + 1}": f"there is no wheel of {name} {version}"})
-    if isinstance(why, lock.NoWheel) and "pypi" in draft.source:
+    if isinstance(why, lock.NoWheel) and not why.for_any_python and "pypi" in draft.source:
         reason = why.reason.partition("because ")[2] or why.reason
         for python in OLDER_PYTHONS:
             lock.tell(f"{draft.name}: {reason}: trying Python {python}")

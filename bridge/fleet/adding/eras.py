@@ -38,7 +38,7 @@ def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
     """The draft with a constraint or an override that may let it start; None if there is nothing (else) to try."""
     text = "\n".join(seen.report["words"])
     try:
-        if ERROR.search(text) and (package := draft.source.get("pypi")):
+        if any(one.search(text) for one in (ERROR, *BLAMES)) and (package := draft.source.get("pypi")):
             found = _python(listed(package)[0], text)
             known = draft.constraints
         elif NODE_ERROR.search(text) and (package := draft.source.get("npm")):

@@ -24,7 +24,9 @@ from bridge.fleet.adding.trial.container import Seen, own_package
 from bridge.fleet.adding.tries import PATIENCE, Check, Tries, as_published, may_be, mended, with_only_what_it_needs, without
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
+from bridge.fleet.parts import listed
 from bridge.fleet.project import Project
+from bridge.settings import UsageError
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Proof:
 
 
 def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Check, lock: Callable[[Draft], Draft]) -> Proof:
-    """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server."""
+    """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server, but UsageError for
+    what is none."""
     tried: set[str] = set()
     asked = frozenset(secret_values.names(draft))
     base, words = draft, None  # without the constraint that is tried, and what it said then
@@ -146,6 +149,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     if not best.report["started"]:
+        _refuse_no_server(draft, [closed, best])
         return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
     unproved, asked = findings.unproved(best)
@@ -159,6 +163,15 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     )
     told = notes.of_a_started_one(draft, stanza.litellm_name, closed)
     return Proof(draft, len(best.report["tools"]), smoke is not None, told)
+
+
+def _refuse_no_server(draft: Draft, seen: list[Seen]) -> None:
+    """Raises UsageError for what surely is none: nothing that it installs speaks MCP, and it asks nobody and starts nothing that could."""
+    report, package = seen[0].report, listed(next(iter(draft.source.values()), ""))[0]
+    may_be_one = report["speaks_mcp"] or report["installer"] or report["starts"] or any(one.reached for one in seen)
+    if not may_be_one and draft.source.keys() & {"npm", "pypi"}:
+        says = f" (it says of itself: {comment(draft.description)})" if draft.description else ""
+        raise UsageError(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
 
 
 def _with_a_place_for_files(draft: Draft, paths: str) -> Draft:

@@ -4,6 +4,7 @@ What is asked for becomes a draft (an entry of another client's file does so in 
 its newest version or digest, and the executable that starts it. `origins.py` asks the registries.
 """
 
+import re
 import shlex
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from bridge.clients.formats import transport_of
 from bridge.fleet import origins
 from bridge.fleet.adding.draft import Draft, executable
 from bridge.fleet.adding.secrecy import url_reveals
+from bridge.fleet.lock import tell
 from bridge.fleet.origins import About
 from bridge.fleet.parts import listed
 from bridge.settings import UsageError
@@ -54,8 +56,10 @@ class Pypi:
             notes.append(f"{name} is empty, and only brings {packages[0]}: that was taken")
             about = origins.look_at_pypi(packages[0], draft.build)
         notes += about.notes
+        if about.extra and "[" not in packages[0]:
+            packages[0] = packages[0].replace("==", f"[{about.extra}]==")
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
-        return _with_program(draft, packages[0].partition("==")[0], about, notes)
+        return _with_program(draft, re.split(r"==|\[", packages[0])[0], about, notes)
 
 
 class Npm:
@@ -147,7 +151,7 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
         return draft
     program = executable(package, about.programs)
     if len({*about.programs}) > 1 and program not in package:
-        notes.append(f"{package} installs {', '.join(dict.fromkeys(about.programs))}: {program} is tried first")
+        tell(f"{package} installs {', '.join(dict.fromkeys(about.programs))}: {program} is tried first")
     return replace(draft, command=_command(draft.command, program, about.programs))
 
 

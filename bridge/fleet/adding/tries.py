@@ -119,7 +119,9 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
             break
     is_same = first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes and not findings.uses_placeholder(seen)
     if first and is_same and not seen.report["started"]:
-        draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
+        told = [name for name in references(draft) if name not in references(first[1])]
+        if not (told and needs.speaks_of(seen, told)):
+            draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
     if first and needs.listens(seen):
         draft = without_stdio(draft, first[1])
     draft, seen = _with_missed_options(tries, draft, seen)

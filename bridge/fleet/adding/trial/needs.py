@@ -1,7 +1,9 @@
 """What a server says that it lacks: variables, and what could stand in their place; programs; an account. Pure."""
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from math import inf
 
 from bridge.fleet.adding.draft import holds_secret
@@ -61,6 +63,11 @@ RUN_TO_LOG_IN = re.compile(
     re.IGNORECASE,
 )
 OF_MEMORY = re.compile(r"heap out of memory|OOMErrorHandler|Allocation failed|\bMemoryError\b|Cannot allocate memory|\bOut of memory\b")
+# Of a stack, of a help, or where more is to be read.
+NO_REASON = re.compile(
+    r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )"
+    r"|\W*(?i:use|run|try|pass|add|set|see)\b.{0,60}\b(?:detail(?:s|ed)|verbose|more information|stack ?trace)\b"
+)
 ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
 # What a runtime says that would rather have a library of the system, and the variable by which it does without.
 DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
@@ -190,15 +197,10 @@ def wants_memory(seen: Seen) -> bool:
 def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
     helps = {line.strip() for line in usage.helps(seen)}
-    words = [line.strip() for line in seen.report["words"] if line.strip()]
+    words = [_of_json(line.strip()) for line in seen.report["words"] if line.strip()]
     inner = [usage.BORDER.sub(" ", line).strip() for line in words]  # of a box
     refused = [line for line in inner if usage.REFUSES.search(line)]
-    lines = refused or [
-        line
-        for line in words
-        if line not in helps
-        and not re.match(r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )", line)
-    ]
+    lines = refused or [line for line in words if line not in helps and not NO_REASON.match(line)]
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]
@@ -207,6 +209,19 @@ def last_words(seen: Seen) -> str:
             return crashes[-1][:300]
         return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else " ".join(words)[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
+
+
+def _of_json(line: str) -> str:
+    """What a line of a log says that is an object; another line as it is."""
+    if line[:2] not in ('{"', "{ "):
+        return line
+    with suppress(ValueError):
+        said = json.loads(line)
+        for fields in (said, said.get("params"), said.get("error")):
+            texts = [fields.get(name) for name in ("error", "err", "msg", "message", "event")] if isinstance(fields, dict) else []
+            if told := ": ".join(dict.fromkeys(one for one in texts if isinstance(one, str) and one)):
+                return told
+    return line
 
 
 def all_failed(seen: Seen) -> bool:

@@ -4,8 +4,9 @@ import json
 import mmap
 import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ AN_ERROR = re.compile(
 )  # its code
 # What stands before the variables of one program, where it reads all that begin so.
 PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
-SHOWN_ARGUMENTS = re.compile(r"""["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
+SHOWN_ARGUMENTS = re.compile(r"""(?:["']?command["']?\s*[:=]\s*["']([^"'\n]*)["'],?\s*)?["']?args["']?\s*[:=]\s*(\[[^\[\]]*\])""")
 # What is one if the README names it, too: what some function is called with (minified code has no `getenv`), a field of Python's settings.
 PERHAPS_READ = re.compile(
     r"""[\w$]\(\s*["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)["'`]\s*[,)]|^[ \t]+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]*:[ \t]*(?:str|SecretStr|Optional|Any\w*Url|HttpUrl)\b""",
@@ -230,7 +231,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
-    readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package)
+    readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
     named = set(NAMED.findall(readme))
     examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
     environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
@@ -264,7 +265,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     return Variables(
         sorted(found),
         sorted(found & named),
-        shown_arguments(readme, package),
+        shown_arguments(readme, package, programs),
         sorted(shown_patterns),
         said,
         misspelt,
@@ -395,14 +396,16 @@ def _spelt(names: set[str], sources: list[Path], own: list[Path]) -> set[str]:
     return found
 
 
-def shown_arguments(readme: str, package: str) -> list[list[str]]:
-    """What follows the package (by its name, or one that says as much) in the `args` of clients' configurations that a text shows."""
+def shown_arguments(readme: str, package: str, programs: Collection[str] = ()) -> list[list[str]]:
+    """What follows the package (by its name, or one that says as much) in the `args` of clients' configurations that a text shows, or all of
+    these where one of its `programs` is the `command`."""
     found: list[list[str]] = []
-    for text in SHOWN_ARGUMENTS.findall(readme):
+    for before, text in SHOWN_ARGUMENTS.findall(readme):
         try:
             words = [str(one) for one in json.loads(re.sub(r",\s*\]", "]", text))]
         except ValueError:
             continue
+        words = [package, *words] if before in programs else words
         own = [at for at, word in enumerate(words) if _is_same_package(word, package)]
         if own:  # options of uvx may name it, too
             at = own[-1] + (2 if words[own[-1] - 1 : own[-1]] == ["--from"] else 1)
@@ -469,12 +472,7 @@ def _files(package: str, root: Path, is_first: bool = True) -> list[Path]:
             for path in folder.rglob("*")
             if path.is_file() and "node_modules" not in path.relative_to(folder).parts
         ]
-    places = [str(place) for place in (root / "lib").glob("python*/site-packages")]
-    same = next(
-        (one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == re.sub("[-_.]+", "-", package).lower()),
-        None,
-    )
-    if not same:
+    if not (same := _distribution(package, root)):
         return []
     found = [Path(str(file.locate())) for file in same.files or []]
     needed = [one[0] for said in same.requires or [] if "extra ==" not in said and (one := re.match(r"[\w.-]+", said))]
@@ -492,10 +490,19 @@ def _installer(own: list[Path]) -> str:
     return ""
 
 
-def _programs(package: str) -> list[str]:
+def _programs(package: str, root: Path) -> list[str]:
     """What it installs, by the names that stand in its own files."""
+    if installed := _distribution(package, root):
+        return [one.name for one in installed.entry_points if one.group == "console_scripts"]
     try:
-        listed = json.loads(_text(SERVER / "node_modules" / package / "package.json") or "{}").get("bin") or {}
+        listed = json.loads(_text(root / "node_modules" / package / "package.json") or "{}").get("bin") or {}
     except (ValueError, AttributeError):
         return []
-    return list(listed) if isinstance(listed, dict) else []
+    return list(listed) if isinstance(listed, dict) else [package.rpartition("/")[2]]
+
+
+def _distribution(package: str, root: Path) -> Distribution | None:
+    """What Python knows of it."""
+    places = [str(place) for place in (root / "lib").glob("python*/site-packages")]
+    name = re.sub("[-_.]+", "-", package).lower()
+    return next((one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == name), None)

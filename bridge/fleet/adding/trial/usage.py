@@ -32,6 +32,7 @@ A_DATABASE = re.compile(
     r"<[^<>]*(?:db|database|sqlite)[^<>]*(?:path|file)[^<>]*>|<[^<>]*(?:path|file)[^<>]*(?:db|database|sqlite)[^<>]*>|\S*/path/to/\S+\.(?:db|sqlite3?)$",
     re.IGNORECASE,
 )
+YOURS = re.compile(r"\b(?:YOUR|MY)_([A-Z][A-Z0-9_]*)")
 A_VALUE = re.compile(r"<([a-z][\w-]*)>", re.IGNORECASE)
 WITH_A_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")  # in an address
 SCHEME = re.compile(
@@ -123,8 +124,10 @@ def addresses(seen: Seen, service: str, variable: str) -> Iterator[list[str]]:
 
 
 def flag(seen: Seen) -> str:
-    """The option by which a program that only prints its help becomes a server, as that help says; empty if there is none."""
-    return next((found[1] for line in helps(seen) if (found := SERVER_FLAG.match(line))), "") if is_only_help(seen) else ""
+    """The option by which a program becomes a server, as its help says: one that only prints that help, or does something else unless the
+    option speaks of MCP; empty if there is none."""
+    lines = [line for line in helps(seen) if is_only_help(seen) or "mcp" in line.lower()]
+    return next((found[1] for line in lines if (found := SERVER_FLAG.match(line))), "")
 
 
 def schemes(seen: Seen) -> dict[str, str]:
@@ -239,6 +242,8 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
         value = f"{folder}/data.db" if re.search(r"\.(db|sqlite3?|duckdb)$", value) else folder
     elif A_DATABASE.search(value):
         value = f"{folder}/data.db"
+    elif len(YOURS.findall(value)) > 1 and not re.search(r"\w", YOURS.sub("", value)):  # YOUR_ID/YOUR_KEY
+        value = YOURS.sub(lambda one: f"${{{variable}_{one[1]}}}", value)
     elif is_blank(value) and A_FOLDER.search(value):
         value = folder
     elif is_blank(value) or AN_EXAMPLE.search(value) or is_secret(_upper(option)):  # nobody's key is taken as it stands

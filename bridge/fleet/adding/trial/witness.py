@@ -192,7 +192,8 @@ async def watch(wish: Wish) -> Report:
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
     if not report["started"]:
         words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
-        report["words"] = [*(line for line in listens if line not in words), *words]
+        before = [*listens, *_logged(written.since())]
+        report["words"] = [*(line for line in before if line not in words), *words]
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
 
@@ -238,6 +239,15 @@ def _printed(command: list[str], environment: dict[str, str], cwd: str) -> list[
         process.wait()
         said.seek(0)
         return [line for line in said.read(65536).decode(errors="replace").splitlines() if line.strip()]
+
+
+def _logged(wrote: list[tuple[str, int]]) -> list[str]:
+    """The last lines of the logs among what it wrote."""
+    lines: list[str] = []
+    for path in (path for path, size in wrote if path.endswith(".log") and size < 1 << 20):
+        with suppress(OSError):
+            lines += Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-WORDS // 2 :]
 
 
 def _not_answered(one: Call) -> Made:
