@@ -62,7 +62,6 @@ SDKS = (
 # docs.aws.amazon.com/sdkref/latest/guide/file-location.html
 NO_PROFILE = re.compile(r"The config profile \((.{1,80})\) could not be found")
 PROFILES = "AWS_SHARED_CREDENTIALS_FILE"
-STAND_INS = {PROFILES: "[default]\naws_access_key_id = placeholder\naws_secret_access_key = placeholder\n"}  # for files of one shape
 
 
 def with_profile(draft: Draft, said: str) -> Draft:

@@ -14,8 +14,7 @@ from typing import Any, TypeVar, cast
 
 from bridge.child.environment import compose
 from bridge.fleet import environment as environments
-from bridge.fleet.adding.sdks import STAND_INS
-from bridge.fleet.adding.trial import container
+from bridge.fleet.adding.trial import container, stand_ins
 from bridge.fleet.adding.trial.calls import planned
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.findings import OWN_HOME, PLACEHOLDER
@@ -113,7 +112,7 @@ class Bench:
         files = {
             name: f"{FILES}/{name.lower()}" for name, secret in stanza.secrets.items() if secret.kind == "file" and name in environment
         }
-        contents = {path: environment[name] if stanza.stored(name) in given else STAND_INS.get(name, "{}") for name, path in files.items()}
+        contents = {path: environment[name] if stanza.stored(name) in given else stand_ins.file(name) for name, path in files.items()}
         try:
             seen = container.watch(
                 self.image, stanza, environment | files, [filled.expanded(word) for word in stanza.command], calls, is_open, contents
