@@ -145,16 +145,20 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     readme = "Drop this in.\n- A browser opens on first run for sign-in; later starts reuse `~/.it-mcp/{version}`, where it is stored."
     said = {"browser": readmes.browser(readme), "home": readmes.home(readme, "it-mcp")}
     line = notes._login(Draft("it", why={"egress": ""}), seen(**said))
-    with_keys = notes._login(Draft("it", secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))
+    with_keys = [*notes._login(Draft("it", {"npm": "it-mcp@1.0"}, secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))]
 
     assert said == {"browser": "A browser opens on first run for sign-in;", "home": ".it-mcp"}
     assert all("a container has none" in one and "bring ~/.it-mcp by a volume" in one for one in (*line, *with_keys))
+    assert with_keys and all(one.endswith("; or give it a key (IT_TOKEN)") for one in with_keys)
+    of_another = Draft("it", {"npm": "it-mcp@1.0"}, secrets=("MODEL_API_KEY",), optional=("MODEL_API_KEY",))
+    assert not any("or give it a key" in one for one in notes._login(of_another, seen(**said)))
     assert not [*notes._login(Draft("it", secrets=("IT_TOKEN",)), seen(**said))]
     assert [*notes._login(Draft("it", secrets=("GOOGLE_CLIENT_SECRET",)), seen(**said))]  # with which a login begins
     assert findings.egress(seen(made("look"), **said), False).allowed
     assert not readmes.browser("Your client opens your browser to log in. Open the docs in a browser. **Browser doesn't open to log in:**")
     assert not readmes.browser("2. Open the provided URL in your browser to authorize it.\n3. Then open your browser and sign in")
     assert readmes.browser("It opens the sign-in page in your browser")
+    assert readmes.browser("A browser window will open. Enter your credentials, authorize the app, and you are done!")
     of_a_client = notes._login(Draft("it", secrets=("IT_CLIENT_SECRET",), optional=("IT_CLIENT_SECRET",)), seen(browser="A browser opens"))
     assert [one.partition("log in elsewhere")[2] for one in of_a_client] == [", and bring what that leaves by a volume"]
 

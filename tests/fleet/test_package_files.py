@@ -69,6 +69,7 @@ def test_the_variables_that_code_asks_for_are_found(code, names):
             ["SITE_TIMEOUT_MS"],
             ["SITE_…_HOST", "SITE_…_PASSWORD"],
         ),
+        ("it.py", 'os.getenv(f"SITE_{name}_PASS")', '"env": {"SITE_my_shop_PASS": "x"}', [], ["SITE_…_PASS"]),
         ("it.py", 'os.environ[f"SITE_{name}_KEY"]; os.environ["SITE_B_KEY"]', "SITE_A_KEY=… SITE_B_KEY=…", ["SITE_B_KEY"], ["SITE_…_KEY"]),
     ],
 )
@@ -333,6 +334,8 @@ def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):
         ('os.environ.get("A_X", "y"); os.getenv("B_X") or "z"; env("C_X", default=5)', {"A_X": "y", "B_X": "z", "C_X": "5"}),
         ('process.env.A_X || ""; os.getenv("B_X", None); process.env.C_X || options.c; requireEnv("D_X", "no D_X")', {}),
         ('process.env.A_X || "y"; if (!process.env.A_X) exit()', {}),
+        ("process.env.A_X ? parseInt(process.env.A_X, 10) : 1000", {"A_X": "1000"}),
+        ('log(process.env.A_X ? "set" : "not set")', {}),
         ('process.env.A_KIND || "sqlite"', {}),
     ],
 )

@@ -200,6 +200,7 @@ def test_a_part_of_a_configuration_adds_variables_and_takes_none_away():
         ("| `A_KEY` | ❌ | | the key |", False),
         ("| `A_KEY` | Yes* | | or B_KEY |", False),
         ("| `A_KEY` | Yes, if remote | | |", False),
+        ("| `A_KEY` | For writes | | |", False),
     ],
 )
 def test_a_table_with_a_column_says_what_is_required(row, says):
@@ -661,6 +662,52 @@ def test_of_two_ways_in_the_one_with_a_key_is_taken_and_said():
     assert (it.env, it.secrets, it.optional) == ({"IT_AUTH_METHOD": "pat", "IT_ORG_URL": "${IT_ORG_URL}"}, ("IT_PAT",), ())
 
 
+def test_another_way_in_that_a_configuration_shows_is_told():
+    key, account = {"IT_URL": "https://your-org.io", "IT_API_KEY": "<key>"}, {"IT_USERNAME": "<user>", "IT_PASSWORD": "<password>"}
+    it = drafted(shown(key), shown({"IT_URL": "https://your-org.io", "IT_READ_ONLY": "true", **account}))
+    one = drafted(shown(key), shown({**key, **account}))
+
+    assert (it.secrets, it.optional) == (("IT_API_KEY", "IT_PASSWORD", "IT_USERNAME"), ("IT_PASSWORD", "IT_USERNAME"))
+    assert it.why["instead"] == "instead of IT_API_KEY it takes IT_USERNAME and IT_PASSWORD"
+    assert "instead" not in one.why
+
+
+def test_a_comment_between_two_ways_in_parts_the_lines_of_a_shell():
+    lines = "```bash\nexport IT_KEY=abc\n# or\nexport IT_OTHER_KEY=/path/to/key.json\n```"
+
+    assert needed(lines) == {"IT_KEY": True, "IT_OTHER_KEY": False}
+    assert needed(lines.replace("# or", "# ours")) == {"IT_KEY": True, "IT_OTHER_KEY": True}
+
+
+def test_one_of_which_no_other_is_a_key_of_this_server_is_no_choice():
+    services = "You need **at least one** of the following:\n- an IT API key\n- a Studio API key\n"
+    it = drafted(shown({"IT_API_TOKEN": "x", "IT_STUDIO_API_KEY": "x"}), services, "YOUR_API_KEY")
+    prose = "Use a certificate because the server requires one at the TLS layer, then IT_PASSWORD as credentials. IT_VERIFY_KEY is another."
+
+    assert "instead" not in it.why and it.optional == ()
+    assert needed(shown({"IT_PASSWORD": "x", "IT_VERIFY_KEY": "x"}), prose) == {"IT_PASSWORD": True, "IT_VERIFY_KEY": True}
+
+
+@pytest.mark.parametrize(
+    "heading, optional",
+    [("**Optional (may be given to tools):**", True), ("### Optional settings", True), ("### Optional: by Docker", False)],
+)
+def test_what_stands_below_a_heading_of_optional_ones_is_that_though_everybody_is_shown_it(heading, optional):
+    listed = f"{heading}\n\n- `IT_FROM_EMAIL`: whose mail it is"
+
+    assert needed(shown({"IT_KEY": "x", "IT_FROM_EMAIL": "you@example.com"}), listed) == {"IT_KEY": True, "IT_FROM_EMAIL": not optional}
+
+
+@pytest.mark.parametrize("heading, is_told", [("## Self-managed remote server", False), ("## HTTP", False), ("## Options", True)])
+def test_what_stands_below_a_heading_of_a_server_for_clients_elsewhere_is_not_of_this_one(heading, is_told):
+    table = (
+        f"{heading}\n### All of them\n| Name | About |\n|---|---|\n| `IT_KEY` | the same |\n| `IT_GATE_TOKEN` | who comes in |\n## After\n"
+    )
+    names = needed(shown({"IT_KEY": "x"}), table, "| Name | About |\n|---|---|\n| `IT_REGION` | where |")
+
+    assert {"IT_KEY", "IT_REGION"} <= names.keys() and ("IT_GATE_TOKEN" in names) == is_told
+
+
 @pytest.mark.parametrize("heading", ["### Multiple clusters", "### Advanced", "### Alternative: a file"])
 def test_what_stands_under_a_heading_of_some_is_not_what_everybody_sets(heading):
     assert needed(heading, shown({"A_FILE": "x"}), "### Start", shown({"A_KEY": "x"})) == {"A_KEY": True, "A_FILE": False}
@@ -1006,15 +1053,20 @@ def test_a_setting_that_prose_says_one_may_set_is_optional(text, says):
 
 def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services_is_offered():
     table = "| Variable | Required | Default |\n|---|---|---|\n| SITE_READ_ONLY | no | false |\n| SITE_VERSION | no | 2 |\n| SITE_PORT | no | 80 |"
-    more = "| SITE_TIMEOUT_MS | no | 5 |\n| SITE_UNREAD | no | x |\n| LOG_LEVEL | no | info |\n| MCP_TRANSPORT | no | stdio |"
+    more = (
+        "| SITE_TIMEOUT_MS | no | 5 |\n| SITE_UNREAD | no | x |\n| LOG_LEVEL | no | info |\n| MCP_TRANSPORT | no | stdio |"
+        "\n| SITE_ALLOW_ORIGINS | no | * |\n| AWS_PROFILE | no | default |"
+    )
     text = f"{shown({'SITE_TOKEN': 'x', 'SITE_SANDBOX': 'true'})}\n\n{table}\n{more}"
     reads = ["SITE_TOKEN", "SITE_SANDBOX", "SITE_READ_ONLY", "SITE_VERSION", "SITE_PORT", "SITE_TIMEOUT_MS", "LOG_LEVEL", "MCP_TRANSPORT"]
+    reads += ["SITE_ALLOW_ORIGINS", "AWS_PROFILE"]
     draft = drafted(text, reads=reads)
+    with_account = replace(draft, secrets=(*draft.secrets, "AWS_ACCESS_KEY_ID"), optional=(*draft.optional, "AWS_ACCESS_KEY_ID"))
     seen = Seen(witness._nothing_yet() | {"published": published.variables(text, "@me/site-mcp"), "reads": reads})
 
     assert (draft.secrets, draft.optional) == (("SITE_TOKEN", "SITE_SANDBOX"), ("SITE_SANDBOX",))
     assert (
-        next(iter(notes._lacks(draft, seen)))
+        next(iter(notes._lacks(with_account, seen)))
         == "its README has besides: SITE_READ_ONLY, SITE_VERSION; what is to be otherwise than by default belongs into its `env`"
     )
 

@@ -680,6 +680,14 @@ def test_an_optional_secret_that_its_end_speaks_of_is_required_where_it_starts_w
     ended = seen(words=["Credentials not found. Please run with 'auth' argument first."], started=0.0)
 
     assert tries._with_guesses(tries.Tries(Table(seen(made("look"))), {}, add._checked), draft, ended).optional == ("OTHER_KEY",)
+    of_a_file = tries._with_guesses(
+        tries.Tries(Table(seen(made("look"))), {}, add._checked), replace(draft, as_files=("SITE_CREDENTIALS_PATH",)), ended
+    )
+    assert (of_a_file.secrets, of_a_file.as_files, of_a_file.env) == (
+        ("OTHER_KEY", "SITE_CREDENTIALS_PATH"),
+        ("SITE_CREDENTIALS_PATH",),
+        {},
+    )
     assert tries._with_guesses(tries.Tries(Table(ended), {}, add._checked), draft, ended).optional == draft.optional
 
 

@@ -42,12 +42,12 @@ AN_ADDRESS = re.compile(r"https?://")
 NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open|read)|not a (valid )?file", re.IGNORECASE)
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
-    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|^MCP_(SERVER_|HTTP_)?API_KEY$|(^|_)(TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|MCP_PROXY|CALLBACK|REDIRECT)(_|$)"
-    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
+    r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|^MCP_(SERVER_|HTTP_)?API_KEY$|(^|_)(CORS|ORIGINS|TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|MCP_PROXY|CALLBACK|REDIRECT)(_|$)"
+    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|^JWT_SECRET(_KEY)?$|^OAUTH_(INTROSPECTION|JWT)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
 NOT_FOR_IT = re.compile(
-    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|GITHUB_ACTIONS|HTTPS?_PROXY|NO_PROXY)$"
+    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|XDG_\w+|GITHUB_ACTIONS|ACTIONS_\w+|HTTPS?_PROXY|NO_PROXY)$"
     r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$|(^|_)(EXTERNAL|PUBLIC)_URL$"
 )
 ANYBODYS = {
@@ -208,7 +208,9 @@ def variable_of(name: str) -> str:
 def with_variables(draft: Draft, seen: Seen) -> Draft:
     """The variables that it asks for, as secrets or as variables of compose/.env."""
     needed = needs.missing(seen)
-    settings = {name for name in draft.optional if name in needed and not holds_secret(name)}  # no secrets, now that they are demanded
+    settings = {
+        name for name in draft.optional if name in needed and not (holds_secret(name) or name in draft.as_files)
+    }  # no secrets, now that they are demanded
     draft = replace(
         draft,
         secrets=tuple(name for name in draft.secrets if name not in settings),
@@ -324,7 +326,9 @@ def unsaid(draft: Draft, seen: Seen) -> list[str]:
     names = [
         name
         for name in seen.report["reads"]
-        if name not in {*draft.env, *draft.secrets, *said} and (holds_secret(name) or SETTING.search(name))
+        if name not in {*draft.env, *draft.secrets, *said}
+        and (holds_secret(name) or SETTING.search(name))
+        and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))
     ]
     return [name for name in names if _is_its_own(draft, seen, name)] or names
 
@@ -342,12 +346,9 @@ def with_a_name(seen: Seen) -> list[str]:
 
 
 def with_named(draft: Draft, names: list[str]) -> Draft:
-    """As secrets, or as variables of compose/.env."""
-    return replace(
-        draft,
-        secrets=(*draft.secrets, *filter(holds_secret, names)),
-        env=draft.env | {name: f"${{{name}}}" for name in names if not holds_secret(name)},
-    )
+    """As secrets (what is the path of one is one), or as variables of compose/.env."""
+    secret = [name for name in names if holds_secret(name) or name in draft.as_files]
+    return replace(draft, secrets=(*draft.secrets, *secret), env=draft.env | {name: f"${{{name}}}" for name in names if name not in secret})
 
 
 def with_required(draft: Draft, names: list[str]) -> Draft:

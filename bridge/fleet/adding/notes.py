@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
-from bridge.fleet.adding.mends import DATA, NO_FILE, OWN_DOOR, called_like, is_for_others, targets, volume, with_a_name
+from bridge.fleet.adding.mends import DATA, NO_FILE, NOT_FOR_IT, OWN_DOOR, called_like, is_for_others, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.calls import NO_NETWORK
@@ -155,7 +155,11 @@ def _decisions(draft: Draft) -> Iterator[str]:
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
     said = {one["name"] for one in closed.report["published"] if one["needed"] is not None}
-    keys = [name for name in reads if holds_secret(name) and not (OWN_DOOR.search(name) or name in said or is_for_others(closed, name))]
+    keys = [
+        name
+        for name in reads
+        if holds_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name) or name in said or is_for_others(closed, name))
+    ]
     if keys and not draft.keys:
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
@@ -221,8 +225,10 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     said = needs.login(seen)
     command = said or seen.report["login"]
     required = set(draft.secrets) - set(draft.optional)  # which is what a setup would ask for
-    keys = named((name for name in draft.optional if holds_secret(name) and not OF_A_CLIENT.search(name) and called_like(draft, name)), 2)
-    instead = f"; or give it a key ({keys})" if keys else ""
+    told = {one["name"] for one in seen.report["published"]}  # others may be for somebody else than who asks for the login
+    keys = [name for name in draft.optional if holds_secret(name) and (name in told or called_like(draft, name))]
+    keys = [name for name in keys if not OF_A_CLIENT.search(name)]
+    instead = f"; or give it a key ({named(keys, 2)})" if keys else ""
     if command and not (required and not SURELY_BY_HAND.search(command)):
         kept = seen.report["home"]
         place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept

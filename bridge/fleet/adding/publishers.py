@@ -24,6 +24,7 @@ from bridge.fleet.adding.mends import (
     own_place,
     with_places,
 )
+from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.secrecy import reveals
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.package_files import ON_ITSELF
@@ -32,7 +33,7 @@ from bridge.fleet.parts import VARIABLE
 from bridge.fleet.targets.sidecar import HOST
 
 SWITCH = re.compile(
-    r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
+    r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|REQUIRE|REQUIRED|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
 OF_THE_PROCESS = re.compile(
     r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY|CORS|NO|INFORMATION)_|_LOST$"
@@ -133,7 +134,9 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     if here := [f"{one['name']} ({one['default'] or one['value']})" for one in every if one["name"] in plain and _would_find_itself(one)]:
         about = f"what its README shows for {', '.join(here)} is its own container: this machine is {HOST}"
         better = replace(better, why=better.why | {"here": about})
-    if choices := [one["name"] for one in keys if one["one_of"]]:
+    if ways := _instead(every, better):
+        better = replace(better, why=better.why | {"instead": ways})
+    if len(choices := [one["name"] for one in keys if one["one_of"]]) > 1:
         about = f"by its README one of these is enough, and one is needed: {', '.join(choices)}"
         better = replace(better, why=better.why | {"instead": about})
     if programs := [one["name"] for one in every if one["name"] in plain and _is_program(one)]:
@@ -152,6 +155,7 @@ def besides(draft: Draft, seen: Seen) -> list[str]:
     """The settings that its README lists or has everybody set, that its code reads, and that the stanza has not: switches, and what has a default.
     First those that keep something from somebody."""
     there = {*draft.env, *draft.secrets}
+    there |= {name for sdk in SDKS if there.intersection(sdk.keys) for name in sdk.on_a_desk}
     names = [
         one["name"]
         for one in seen.report["published"]
@@ -181,6 +185,17 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
         and one["name"].lower() not in {key["name"].lower() for key in shown}
     ]
     return shown + told[:MOST_KEYS]
+
+
+def _instead(every: list[Variable], draft: Draft) -> str:
+    """Which optional keys, and what goes with them, other configurations have in the place of demanded ones; empty if none has."""
+    there = {*draft.secrets, *draft.env} - {*draft.optional}
+    maybe = [name for name in draft.optional if holds_secret(name) or BESIDE_A_KEY.search(name)]
+    found = {one["name"]: [[name for name in way if name in maybe] for way in one["instead"]] for one in every if one["name"] in there}
+    found = {name: [way for way in ways if any(map(holds_secret, way))] for name, ways in found.items()}
+    names = [name for name, ways in found.items() if ways]
+    ways = dict.fromkeys(" and ".join(way) for name in names for way in found[name])
+    return f"instead of {' and '.join(names)} it takes {', or '.join(ways)}" if any(map(holds_secret, names)) else ""
 
 
 def _is_kept_at_home(one: Variable, home: str) -> bool:

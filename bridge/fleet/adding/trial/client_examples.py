@@ -40,6 +40,7 @@ OF_AN_OPERATOR = re.compile(r"your|abc|xyz|123|<", re.IGNORECASE)
 A_SIDE_WAY = re.compile(
     r"\b(?:multi(?:ple)?|advanced|alternative(?:ly)?|optional(?:ly)?|instead of)\b", re.IGNORECASE
 )  # in the heading of a configuration
+A_BLOCK_IN_TWO = re.compile(r"^[ \t]*(?:#|//) *(?:or|alternatively)\b.*$", re.IGNORECASE | re.MULTILINE)  # a comment between two ways
 # Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
     r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
@@ -115,7 +116,7 @@ def _started(program: str, arguments: list[str]) -> tuple[dict[str, str], str, l
 
 def lines_of_a_shell(readme: str, package: str) -> Iterator[Shown]:
     """What stands in a block of lines for a shell, or of an `.env`: NAME=value, -e NAME=value."""
-    parts = readme.split("```")
+    parts = A_BLOCK_IN_TWO.sub("\n```\nAlternatively:\n```", readme).split("```")
     every = [
         (Shown(_given(block), {}, False, bool(A_SIDE_WAY.search((before.strip().splitlines() or [""])[-1]))), bool(SERVES.search(block)))
         for before, block in zip(parts[::2], parts[1::2], strict=False)

@@ -47,6 +47,7 @@ BEHIND_IT = tuple(
     re.compile(before + _TEXT)
     for before in (  # which begin with what is found fast in megabytes of code
         r"""env(?:\.|\[["'])([A-Z][A-Z0-9_]{2,})(?:["']\])?(?:\?\.trim\(\))?\s*(?:\|\||\?\?)\s*""",
+        r"""env(?:\.|\[["'])([A-Z][A-Z0-9_]{2,})(?:["']\])?\s*\?(?=[^:;{}]{0,100}\b\1\b)[^:;{}?]{1,100}:\s*""",
         r"""nv(?<!requireEnv)(?<!require_env)(?<!mustEnv)(?<!set[eE]nv)(?:iron\.get|\w{0,12})\(\s*["']([A-Z][A-Z0-9_]{2,})["']\s*(?:,\s*(?:default\s*=\s*)?|\)\s*or\s+)""",
         r"""(?<=[,{\s])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*:\s*z(?:od)?\s*\.(?:(?!,\s*[A-Z]\w+\s*:)[^;{}\n]){0,200}?\.default\(\s*""",
     )
@@ -233,10 +234,12 @@ def variables(package: str, root: Path | None = None) -> Variables:
     constants -= found | perhaps
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
     named = set(NAMED.findall(readme))
-    examples = {name for name in named - spelt if name.startswith(tuple(before for before, _ in patterns))}
     environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
     described = next((_text(path) for path in own if path.name == "server.json"), "")
-    said = [one for one in published.variables(readme, package, environment, described) if one["name"] not in examples | constants]
+    said = published.variables(readme, package, environment, described)
+    every = named | {one["name"] for one in said}
+    examples = {name for name in every - spelt if name.startswith(tuple(before for before, _ in patterns))}
+    said = [one for one in said if one["name"] not in examples | constants]
     absent = {one["name"] for one in said if not (one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
     absent -= _spelt(absent, sources, own) if absent else set()
     misspelt = sorted(one["name"] for one in said if one["name"] in absent | (renamed - found) and one["needed"])

@@ -50,12 +50,17 @@ MAY_BE_SET = re.compile(
     re.IGNORECASE,
 )
 OR_IT_FAILS = re.compile(r"\b(?:fail|error|exit|refus|must|requir|mandatory|won't|will not|can ?not|can't|does(?:n't| not))", re.IGNORECASE)
+# Of a heading that is about nothing else: "Optional", "Optional (may be given by tools):", "Optional settings".
+OPTIONAL_ONES = re.compile(
+    r"^\W*optional\b(?:\W*$|\W*\(|\W*(?:[\w-]+ ){0,2}(?:variables?|settings?|parameters?|configurations?|env\w*)\W*$)", re.IGNORECASE
+)
 REQUIRED_ONES = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
 )  # of a heading
 # Of keys that stand for each other, in what stands above them or names them.
 ONE_IS_ENOUGH = re.compile(
-    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use|at least)\b.{0,20}\b(?:one|either)\b", re.IGNORECASE
+    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use|at least)\b.{0,20}\b(?:one(?! (?:at|in|on)\b)|either)\b",
+    re.IGNORECASE,
 )
 AT_LEAST_ONE = re.compile(r"\bat least one\b", re.IGNORECASE)
 AN_ASSIGNMENT = re.compile(r"\s*(?:export )?[A-Z][A-Z0-9_]+=")
@@ -66,12 +71,16 @@ REMOTE = re.compile(
     r"^\W*(?:macOS|Windows)\b[: ]|\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
     re.IGNORECASE,
 )
+OF_A_SERVICE = re.compile(
+    rf"{REMOTE.pattern}|\bremote\b.{{0,20}}\b(?:servers?|mode|transport|deploy\w*)\b|\b(?:SSE|HTTP)\W*$", re.IGNORECASE
+)  # the same of a heading
 A_PATH = re.compile(r"^[^.\w]*(?:\w+ ){0,2}(?:file ?)?path (?:to|of) |^[^.\w]*path\b[^.\w]*file\b", re.IGNORECASE)  # how it begins
 PATH = re.compile(r"(_PATH|_BIN|_BINARY|_EXE|_EXECUTABLE)$")
 A_PROGRAM = re.compile(r"\b(?:executable|binary|native library)\b|\.(?:exe|dylib|dll)\b", re.IGNORECASE)
 UNDER_A_CONDITION = re.compile(
     r"[*†¹]|\b(?:if|when|for|only|unless|with|without|or|in|conditional\w*|to (?:activate|enable|unlock))\b", re.IGNORECASE
 )  # in a column of yes and no
+IN_THAT_CASE = re.compile(r"\W*(?:for|if|when|only)\b", re.IGNORECASE)  # there as well: in no other
 YES = re.compile(r"^\W*(?:是|必|はい|예|yes|required|true|mandatory|y|stdio(?= *$)|✓|✔|✅|☑)|[✓✔✅☑]", re.IGNORECASE)
 NO = re.compile(
     r"^\W*(?:否|可选|選填|选填|任意|いいえ|아니|no|optional|false|n|✗|✘|❌|-|–|—)?\W*$|^\W*(?:no|optional|false)\b|[✗✘❌]", re.IGNORECASE
@@ -101,6 +110,7 @@ class Variable(TypedDict):
     first: bool  # in the first of these
     path: str  # of what it is the path, as is said of it: "file", "program", or empty
     one_of: bool  # one of these is enough
+    instead: list[list[str]]  # what other configurations set in its place
     selects: bool  # it says which of several ways in is taken, and its value goes with the others
     chosen: bool  # everybody sets it, to one of a few words
 
@@ -150,13 +160,13 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     whole = [shown for shown in every if shown.whole]
     every = [shown for shown in every if shown.whole or not shown.values or _belongs(shown, whole)]
     lead = _lead(whole, every)
-    choices = {name for name in _choices(readme) if not said.words.get(name)}
-    choices = choices if sum(map(holds_secret, choices)) > 1 else set()
     remote = (
         said.remote - {name for shown in whole for name in shown.values} - {name for name in lead.values if is_called_like(package, name)}
     )
     named = [*lead.values, *(name for shown in every for name in shown.values), *said.values]
     names = dict.fromkeys(name for name in named if name not in remote)
+    choices = {name for name in _choices(readme) if name in names and not said.words.get(name)}
+    choices = choices if sum(map(holds_secret, choices)) > 1 else set()
     return [
         Variable(
             name=name,
@@ -168,6 +178,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             first=name in lead.values,
             path=said.paths.get(name, ""),
             one_of=name in choices,
+            instead=_instead(name, lead, whole),
             chosen=name in lead.values and _is_chosen({one.values[name] for one in every if name in one.values}),
             selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
@@ -187,6 +198,7 @@ def left_out(name: str, default: str) -> Variable:
         first=False,
         path="",
         one_of=False,
+        instead=[],
         selects=False,
         chosen=False,
     )
@@ -229,6 +241,13 @@ def _lead(whole: list[Shown], every: list[Shown]) -> Shown:
     return next((one for one in plain if any(map(holds_secret, one.values)) and not _is_same_way(one, first)), first)
 
 
+def _instead(name: str, lead: Shown, whole: list[Shown]) -> list[list[str]]:
+    """Of what the first sets: what those set that have another key, and not this one."""
+    others = [shown for shown in whole if name in lead.values and name not in shown.values]
+    ways = [[one for one in shown.values if one not in lead.values] for shown in others]
+    return [way for way in ways if any(map(holds_secret, way))]
+
+
 def _is_same_way(one: Shown, other: Shown) -> bool:
     return all(other.values.get(name, value) == value for name, value in one.values.items() if SELECTS.search(name))
 
@@ -261,12 +280,17 @@ def _by_words(said: _Said, text: str) -> None:
     heading: bool | None = None
     columns: list[str] = []
     rows: list[list[str]] = []
-    is_fenced, is_all = False, False
+    is_fenced, is_all, is_optional = False, False, False
+    elsewhere = 0  # the level of a heading of a server for clients elsewhere
     for line in (one[:WIDTH].removeprefix("> ") for one in text.splitlines()):
         stripped = line.strip()
         is_fenced ^= stripped.startswith("```")
         if stripped.startswith("#") and not is_fenced:
             is_all = False
+            level = len(stripped) - len(stripped.lstrip("#"))
+            elsewhere = elsewhere if 0 < elsewhere < level else level if OF_A_SERVICE.search(stripped) else 0
+        if elsewhere:
+            said.remote |= {name for name in UPPER.findall(line) if name not in said.values}
         is_all |= bool(ALL_OPTIONAL.search(stripped))
         if is_all:
             said.words |= {name: False for name in UPPER.findall(line) if name not in said.words}
@@ -284,6 +308,7 @@ def _by_words(said: _Said, text: str) -> None:
             default = WITH_DEFAULT.search(found["rest"])
             more = AND_MORE.match(found["rest"])
             for name in dict.fromkeys([found["name"], *UPPER.findall(more[0] if more else "")]):
+                word = False if word is None and is_optional else word
                 said.add(name, word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
                 said.about(name, found["rest"])
         elif ASSIGNED.match(line):
@@ -295,6 +320,7 @@ def _by_words(said: _Said, text: str) -> None:
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
+            is_optional = bool(OPTIONAL_ONES.search(title))
         elif not is_fenced:
             for sentence in re.split(r"(?<=[.!?])\s", line):
                 if MAY_BE_SET.search(sentence) and not OR_IT_FAILS.search(line):
@@ -314,6 +340,7 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
         if re.search(r"requir|mandatory|needed|必|필수", title):
             is_yes = YES.search(cell) and not UNDER_A_CONDITION.search(cell)
             is_no = NO.search(cell) and not UNDER_A_CONDITION.search(cell)
+            is_no = is_no or IN_THAT_CASE.match(cell)
             word, hint = (True, None) if is_yes else (False, None) if is_no else (None, False)
         elif re.search("optional|可选", title) and word is None:
             word = False if YES.search(cell) else True if NO.search(cell) else None

@@ -130,8 +130,9 @@ def browser(readme: str) -> str:
     lines = [one[:WIDTH] for one in prose.splitlines() if one.strip()]
     for line, following in zip(lines, [*lines[1:], ""], strict=False):
         beside = following if A_STEP.match(line) and A_STEP.match(following) else ""  # "1. A browser opens" "2. Sign in"
-        for one in re.split(r"(?<=[.!?;])\s", line):
-            if A_BROWSER.search(one) and FOR_A_LOGIN.search(f"{one} {beside}") and not NOT_BY_ITSELF.search(one):
+        sentences = re.split(r"(?<=[.!?;])\s", line)
+        for one, next_one in zip(sentences, [*sentences[1:], beside], strict=True):
+            if A_BROWSER.search(one) and FOR_A_LOGIN.search(f"{one} {next_one}") and not NOT_BY_ITSELF.search(one):
                 return one.strip(" \t-*>#|")
     return ""
 
