@@ -193,7 +193,8 @@ class Adding:
         optional = set(map(draft.stored_as, draft.optional))
         missing = [name for name in wanted if name not in optional]
         as_files = tuple(map(draft.stored_as, draft.as_files))
-        told = [*notes, *proof.notes, *understood.notes]
+        taken = [draft.why["taken"]] if "taken" in draft.why and proof.tools is None else []  # one that started is the right one
+        told = [*notes, *taken, *proof.notes, *understood.notes]
         return Added(draft.name, folder / STANZA, dict(entry.values), missing, as_files, told, proof.tools)
 
     def _tried(self, draft: Draft, values: dict[str, str]) -> Proof:

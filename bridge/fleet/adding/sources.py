@@ -59,7 +59,7 @@ class Pypi:
         if about.extra and "[" not in packages[0]:
             packages[0] = packages[0].replace("==", f"[{about.extra}]==")
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
-        return _with_program(draft, re.split(r"==|\[", packages[0])[0], about, notes)
+        return _with_program(draft, re.split(r"==|\[", packages[0])[0], about)
 
 
 class Npm:
@@ -69,7 +69,7 @@ class Npm:
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
         about = origins.look_at_npm(draft.source["npm"])
         notes += about.notes
-        return _with_program(replace(draft, source={"npm": about.package}), about.package.rpartition("@")[0], about, notes)
+        return _with_program(replace(draft, source={"npm": about.package}), about.package.rpartition("@")[0], about)
 
 
 class Binary:
@@ -138,7 +138,7 @@ def _refuse_secret(option: str, value: str) -> None:
         raise UsageError(f"--{option}: a secret stands in it, and a stanza is committed: use --token-env, or write the stanza by hand")
 
 
-def _with_program(draft: Draft, package: str, about: About, notes: list[str]) -> Draft:
+def _with_program(draft: Draft, package: str, about: About) -> Draft:
     draft = replace(draft, description=draft.description or about.description.rstrip(" ,;:-"))
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
@@ -146,8 +146,8 @@ def _with_program(draft: Draft, package: str, about: About, notes: list[str]) ->
                 raise UsageError(f"{package} is empty: it brings no program and no code, only what it says of itself")
             if about.command[:1] != ("python",):
                 raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'")
-            notes.append(f"{package} installs no program: `{shlex.join(about.command)}` was taken")
-            return replace(draft, command=(*about.command, *(word for word in draft.command if word)))
+            why = draft.why | {"taken": f"{package} installs no program: `{shlex.join(about.command)}` was taken"}
+            return replace(draft, why=why, command=(*about.command, *(word for word in draft.command if word)))
         return draft
     program = executable(package, about.programs)
     if len({*about.programs}) > 1 and program not in package:
