@@ -25,6 +25,7 @@ def shown_variables(*names):
         ('NOTES = "notes.json"\nwith open(NOTES, "w") as file:', "notes.json"),
         ('NOTES: str = os.environ.get("IT_NOTES", "notes.json")\nopen(NOTES, "a")', "notes.json"),
         ('NOTES = "notes.json"\nopen(NOTES)', ""),
+        ('class Settings:\n    token_path: Path = Path(".it_tokens.json")', ".it_tokens.json"),
         ('DB = "it.db"\nsqlite3.connect(PLACE / DB)', ""),
         ("const FILE = process.env.IT_FILE || 'memory.json'; fs.writeFileSync(FILE, text)", "memory.json"),
         ('sqlite3.connect(os.path.join(HERE, "it.db"))', ""),
@@ -395,4 +396,11 @@ def test_the_script_that_an_installation_would_run_is_known(tmp_path):
 def test_a_home_that_has_a_name_is_one():
     code = 'const home = process.env.HOME || "";\nconst place = path.join(home, "Downloads", "pictures");\nconst other = os.homedir(); join(other, ".it")'
 
+    xdg = (
+        'const base = process.env.XDG_CONFIG_HOME || path.join(homedir(), ".config");\nconst it = path.join(base, "it-mcp", "tokens.json")'
+    )
+    python = 'home_dir = os.path.expanduser("~")\nos.path.join(home_dir, ".it_mcp", "keys")\nstate = xdg_state_home() / "it"\nuser_data_dir("it")'
+
     assert package_files.at_home(code) == {"Downloads/pictures", ".it"}
+    assert package_files.at_home(xdg) >= {".config/it-mcp"}
+    assert package_files.at_home(python) == {".it_mcp/keys", ".local/state/it", ".local/share/it"}

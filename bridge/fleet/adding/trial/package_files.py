@@ -56,19 +56,23 @@ NO_VALUE = re.compile(r"(?:None|null|undefined|void|true|false|True|False|proces
 A_CHOICE = re.compile(r"[A-Za-z][\w-]*")  # everybody chooses "mysql", though nobody's choice is "sqlite"
 ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 # A home, what is put behind it, and that files are written.
-AT_HOME = re.compile(r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)(?=([^\n;]{1,80}))")
-HOME_NAMED = re.compile(r"\b(?:const|let|var)\s+(\w+)\s*=\s*(?:(?:\w+\.)?homedir\(\)|process\.env\.HOME\b)")
-OF_A_DESK = re.compile(r"(?:Desktop|Documents|Downloads|Movies|Music|Pictures|Videos)/")
+_HOME = r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)"
+AT_HOME = re.compile(rf"{_HOME}(?=([^\n;]{{1,80}}))")
+HOME_NAMED = re.compile(rf"\b(\w{{4,}})\s*=\s*[^\n;=]{{0,60}}?{_HOME}([^\n;]{{0,80}})")
+# What libraries call the places of a home (XDG).
+OF_A_HOME = (("data", ".local/share"), ("state", ".local/state"), ("config", ".config"))
+OF_A_DESK = re.compile(r"(?:Desktop|Documents|Downloads|Movies|Music|Pictures|Videos)(?:/|$)")
 WRITES = re.compile(
-    r"\bwriteFile|\bappendFile|createWriteStream|\.write_text\(|open\([^)\n]*[\"'][wa]b?[\"']|sqlite|json\.dump\(|new Database\("
+    r"\bwriteFile|\bappendFile|\bmkdir(?:Sync)?\(|\bmakedirs\(|createWriteStream|\.write_(?:text|bytes)\(|open\([^)\n]*[\"'][wa]b?[\"']|sqlite|json\.dump\(|new Database\("
 )
 # A database or a file by a place below its working directory: in what opens it, or behind a variable or a name that is opened.
-_BELOW = r"""["'`](?:sqlite[\w+]*:///)?(?:\./)?([\w-]+(?:/[\w-]+)*\.(?:db|sqlite3?|duckdb|jsonl?))["'`]"""
+_BELOW = r"""["'`](?:sqlite[\w+]*:///)?(?:\./)?(\.?[\w-]+(?:/[\w-]+)*\.(?:db|sqlite3?|duckdb|jsonl?))["'`]"""
 _OPENS = r"\b(?:connect|Database|DatabaseSync|TinyDB|create_(?:async_)?engine)\(\s*"
 OPENS_BELOW = re.compile(rf"{_OPENS}{_BELOW}(?![^()\n]*read_?only)", re.IGNORECASE)
 NAMED_BELOW = re.compile(
-    rf"\b(\w+)\s*(?::\s*\w+\s*)?=\s*(?:[^=\n;(]{{0,60}}(?:\|\||\?\?|\bor\b)\s*|[\w.]*(?:getenv|\.get)\([^()\n,]{{1,60}},\s*)?{_BELOW}"
+    rf"\b(\w+)\s*(?::\s*\w+\s*)?=\s*(?:[^=\n;(]{{0,60}}(?:\|\||\?\?|\bor\b)\s*|[\w.]*(?:getenv|\.get)\([^()\n,]{{1,60}},\s*|Path\()?{_BELOW}"
 )
+TOKENS_FILE = re.compile(r"token_?(?:path|file)", re.IGNORECASE)  # which a login writes
 A_URL_BELOW = re.compile(r"""["'`]sqlite[\w+]*:///(?:\./)?([\w-]+(?:/[\w-]+)*\.\w+)["'`]""")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
@@ -333,14 +337,21 @@ def behind_them(code: str) -> tuple[dict[str, str], str]:
 
 
 def at_home(code: str) -> set[str]:
-    """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"."""
-    found = set()
-    for name in HOME_NAMED.findall(code)[:MANY]:
-        code = re.sub(rf"\b{re.escape(name)}\b(?=\s*,)", "homedir()", code)
-    for following in AT_HOME.findall(code):
-        path = "/".join(re.findall(r"""["'`}](?:~?/)?([\w.-][\w./-]*)(?=["'`])""", following))
-        found.add(re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path))
+    """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"; also where a name stands
+    for the first part of them."""
+    for kind, place in OF_A_HOME:
+        code = re.sub(rf"\b(?:xdg_{kind}_home\(\)|user_{kind}_(?:dir|path)\()", f'Path.home() / "{place}" ', code)
+    found = {_place(following) for following in AT_HOME.findall(code)}
+    for name, first in HOME_NAMED.findall(code)[:MANY]:
+        used = re.findall(rf"\b{name}(?=\s*[,/+]|\}}/)([^\n;]{{1,80}})", code)
+        found |= {f"{_place(first)}/{_place(following)}".strip("/") for following in used}
     return found - {""}
+
+
+def _place(following: str) -> str:
+    """The folder that the texts behind a home make."""
+    path = "/".join(re.findall(r"""["'`}](?:~?/)?([\w.-][\w./-]*)(?=["'`])""", following))
+    return re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path)
 
 
 def below_it(code: str) -> set[str]:
@@ -349,7 +360,7 @@ def below_it(code: str) -> set[str]:
     for name, path in NAMED_BELOW.findall(code):
         opened = re.escape(name)
         writes = rf"\bopen\(\s*(?:self\.)?{opened}\s*,\s*['\"][wa]|\bwriteFile(?:Sync)?\(\s*(?:this\.)?{opened}\b|{_OPENS}(?:self\.|this\.)?{opened}\b"
-        found |= {path} if re.search(writes, code) else set()
+        found |= {path} if re.search(writes, code) or TOKENS_FILE.search(name) else set()
     return found
 
 

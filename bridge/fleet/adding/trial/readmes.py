@@ -45,7 +45,8 @@ KEEPS = re.compile(
 )
 A_NEW_LINE = re.compile(r"^\s*(?:[-*+•|#>]\s|\||\d+\.\s|#|$)|^\s{4}|^\s*[\w./~-]+\s*[=:]")  # of a list, a table, some code
 NOT_KEPT = re.compile(
-    r"(?:^|/)\.env$|cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$", re.IGNORECASE
+    r"^\.(?:aws|claude|codex|cursor|docker|kube|ssh|vscode|windsurf)(?:/|$)|(?:^|/)\.env$|cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$",
+    re.IGNORECASE,
 )
 A_CONFIG = re.compile(r"config\.(?:json|toml|ya?ml)$|(?:^|/)\.env$", re.IGNORECASE)
 WITH_A_TOKEN = re.compile(r"\bwrites?\b.{0,30}\b(?:tokens?|credentials?)\b", re.IGNORECASE)
@@ -165,9 +166,9 @@ def home(readme: str, package: str) -> str:
             path = (
                 found[1].rpartition("/")[0] or found[1] if line[found.end() :][:1] in ("{", "$", "<", "*") else found[1]
             )  # ~/.it/version-{n}
-            first = re.sub(r"^(?:\.config|\.local/(?:share|state))/", "", path).partition("/")[0].lower()
+            named = re.sub(r"^(?:\.config|\.local/(?:share|state))/", "", path).lower()
             is_kept = not NOT_KEPT.search(path) or (A_CONFIG.search(path) and WITH_A_TOKEN.search(sentence))
-            if any(word in first for word in own) and is_kept:
+            if any(word in named for word in own) and is_kept:
                 return path
     return ""
 
