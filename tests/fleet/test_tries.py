@@ -8,7 +8,7 @@ import pytest
 from trials import Table, made, seen, tool
 
 from bridge.fleet import origins
-from bridge.fleet.adding import add, image_parts, notes, prove, tries
+from bridge.fleet.adding import add, image_parts, notes, prove, sdks, tries
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried
@@ -636,6 +636,13 @@ def test_who_takes_a_profile_of_aws_and_no_keys_gets_a_file_of_them(profile, env
     assert set(keys) <= set(
         tries.mended(tries.Tries(Table(ended, lists), {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))[0].secrets
     )
+
+
+def test_who_has_a_file_of_profiles_and_was_told_another_name_is_told_its_own():
+    says = "botocore.exceptions.ProfileNotFound: The config profile (placeholder) could not be found"
+    draft = Draft("it", {"pypi": "it==1"}, ("it",), secrets=(sdks.PROFILES,), env={"AWS_PROFILE": "${AWS_PROFILE}"})
+
+    assert sdks.with_profile(draft, says).env == {"AWS_PROFILE": "default"}
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,11 @@ PROFILES = "AWS_SHARED_CREDENTIALS_FILE"
 
 def with_profile(draft: Draft, said: str) -> Draft:
     """With a file of profiles in the place of keys with which it still looked for one."""
-    keys = set(SDKS[0].keys)
-    found = NO_PROFILE.search(said) if keys <= {*draft.secrets} - {*draft.optional} else None
-    if not found or PROFILES in draft.secrets:
+    keys, found = set(SDKS[0].keys), NO_PROFILE.search(said)
+    by_default = {"AWS_PROFILE": "default"}
+    if found and PROFILES in draft.secrets:  # it has one, and was told another name
+        return replace(draft, env=draft.env | by_default)
+    if not found or not keys <= {*draft.secrets} - {*draft.optional}:
         return draft
     keys |= set(SDKS[0].optional)
     about = f"its code takes a profile of AWS, and no keys: {PROFILES} is a file as ~/.aws/credentials is, with [default]"
@@ -77,7 +79,7 @@ def with_profile(draft: Draft, said: str) -> Draft:
         secrets=(*(name for name in draft.secrets if name not in keys), PROFILES),
         optional=tuple(name for name in draft.optional if name not in keys),
         as_files=(*draft.as_files, PROFILES),
-        env=draft.env | ({} if found[1] == "default" else {"AWS_PROFILE": "default"}),
+        env=draft.env | ({} if found[1] == "default" else by_default),
         why=draft.why | {"profile": about},
     )
 
