@@ -428,6 +428,7 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     saver, default = saves(report["tools"])
     saver = "" if CACHES.search(default) else saver
     lost += [(saver, f"{OWN_HOME}{default[1:]}" if default[0] == "~" else f"{OWN_CWD}/{default}")] if saver else []
+    lost.sort(key=lambda one: one[1].endswith("/"))  # a file says more of what is kept than a folder
     why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places or beside else ""
     return Storage(
         any(path.startswith(f"{OWN_HOME}/") for _, path in lost),
