@@ -36,6 +36,13 @@ def test_a_tool_that_tells_the_environment_is_no_proof():
         ({"n": {"type": "integer", "default": 3}}, {"n": 3}, True),
         ({"n": {"type": "integer", "minimum": 2}}, {"n": 2}, False),
         ({"url": {"type": "string"}}, {"url": "https://example.com/"}, False),
+        (
+            {"path": {"type": "string", "description": "Path to PDF file (absolute, relative, or URL)"}},
+            {"path": "https://example.com/"},
+            False,
+        ),
+        ({"path": {"type": "string", "description": "A path below the URL of the site"}}, {"path": "/tmp"}, False),
+        ({"file_key": {"type": "string"}}, {"file_key": "test"}, False),
         ({"timezone": {"anyOf": [{"type": "null"}, {"type": "string"}]}}, {"timezone": "UTC"}, False),
         ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["test"]}, False),
         ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),

@@ -58,6 +58,10 @@ AN_ADDRESS = re.compile(r"(ur[il]|link|website)s?$", re.IGNORECASE)
 SHOWN_ADDRESS = re.compile(
     r"https?://(?![\w.-]*(?:example|localhost|your|127\.)|\.\.\.)[\w-]+(?:\.[\w-]+)+(?:/[^\s\"'`<>{}()\[\],*]*)?(?<![.:])"
 )
+OR_AN_ADDRESS = re.compile(
+    r"\b(?:path|file)\b[^.\n]{0,40}\bor (?:an? )?(?:https?:?/*|remote|web)? ?URLs?\b|\bURLs? or\b[^.\n]{0,30}\b(?:path|file)\b",
+    re.IGNORECASE,
+)
 ALL = re.compile(r"(^|[_-])(all|everything|full|dump|bulk|export)([_-]|$)")  # of what may be much
 DEEPEST, MOST_PARTS = 6, 500  # levels of a schema that are filled, and parts of it that are looked at
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
@@ -212,6 +216,8 @@ def _says_little(name: str) -> int:
 
 def _text(name: str, schema: dict[str, Any]) -> str:
     hint = f"{name} {schema.get('format', '')}"
+    if OR_AN_ADDRESS.search(str(schema.get("description"))):
+        return "https://example.com/"
     if re.search(r"\bSQL\b", f"{schema.get('description', '')} {schema.get('title', '')}"):
         return "SELECT 1"
     for pattern, text in (
