@@ -483,6 +483,16 @@ def test_what_it_demands_as_options_is_given_by_variables_all_at_once():
     assert (draft.secrets, draft.env) == (("SITE_TOKEN",), {"SITE_ACCOUNT": "${SITE_ACCOUNT}"})
 
 
+def test_an_option_that_it_demands_is_given_where_its_usage_says_no_more_than_is_there():
+    demanding = seen(
+        started=0.0, words=["error: required option '--app <app>' not specified"], help=["Usage: it stdio [options]", "Options:"]
+    )
+
+    draft = mends.with_options(Draft("it", {"npm": "it@1"}, ("it", "stdio")), demanding)
+
+    assert draft.command == ("it", "stdio", "--app", "${IT_APP}")
+
+
 def test_an_option_that_has_a_key_is_not_given_without_one():
     words = ["Please provide an access token with the --access-token flag or set the SITE_ACCESS_TOKEN environment variable"]
     ended = seen(words=words, started=0.0)

@@ -221,6 +221,9 @@ def test_a_table_with_a_column_says_what_is_required(row, says):
         ("| Variable | Default |\n|---|---|\n| `A_SIZE` | none |", None),
         ("```\n# Optional\nA_SIZE=10\n```", False),
         ("```\nA_SIZE=10  # required\n```", True),
+        ("You need to set the following environment variables before it runs:\n\n- `A_HOST`: the host", True),
+        ("These variables must be set.\n\n- `A_KEY`: the key", True),
+        ("The `A_ID` is optional and is used by managers.\n\n- `A_ID`: an account (required for some)", False),
     ],
 )
 def test_words_say_what_is_required_and_what_may_be_left_out(text, says):
@@ -910,12 +913,15 @@ def test_what_a_readme_says_that_one_may_set_is_offered_but_not_what_has_a_value
 
 
 def test_how_it_trusts_the_service_that_it_is_a_client_of_is_offered_but_not_a_certificate_of_its_own_door():
-    listed = "- `SITE_VERIFY_SSL` (optional, default `true`)\n- `SITE_CA_CERT`: optional path to a CA file\n- `SITE_TLS_CERT` (optional)\n- `HTTPD_SSL_CA` (optional)"
-    reads = ["SITE_KEY", "SITE_VERIFY_SSL", "SITE_CA_CERT", "SITE_TLS_CERT", "HTTPD_SSL_CA"]
+    listed = "- `SITE_VERIFY_SSL` (optional, default `true`)\n- `SITE_CA_CERT`: optional path to a CA file\n- `SITE_CA_CERT_PATH` (optional)\n- `SITE_TLS_CERT` (optional)\n- `HTTPD_SSL_CA` (optional)"
+    reads = ["SITE_KEY", "SITE_VERIFY_SSL", "SITE_CA_CERT", "SITE_CA_CERT_PATH", "SITE_TLS_CERT", "HTTPD_SSL_CA"]
 
     draft = drafted(shown({"SITE_KEY": "your-key"}), listed, reads=reads)
 
-    assert (draft.optional, draft.as_files) == (("SITE_VERIFY_SSL", "SITE_CA_CERT"), ("SITE_CA_CERT",))
+    assert (draft.optional, draft.as_files) == (
+        ("SITE_VERIFY_SSL", "SITE_CA_CERT", "SITE_CA_CERT_PATH"),
+        ("SITE_CA_CERT", "SITE_CA_CERT_PATH"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,14 @@ def test_an_address_with_a_password_among_its_arguments_is_called_what_it_is():
     assert usage.shown(seen(shown=[["redis://10.1.2.3:6379"]]), "/data", "IT") == ["${IT_URL}"]
 
 
+def test_a_folder_that_has_a_name_of_its_own_among_the_arguments_is_one():
+    assert usage.shown(seen(shown=[["serve", "--vault", "notes=/absolute/path/to/vault"]]), "/data", "IT") == [
+        "serve",
+        "--vault",
+        "notes=/data",
+    ]
+
+
 def test_an_argument_of_several_values_is_put_together_from_as_many_variables():
     assert usage.shown(seen(shown=[["YOUR_SITE_ID/YOUR_API_KEY:YOUR_SECRET"]]), "/data", "IT") == [
         "${IT_SITE_ID}/${IT_API_KEY}:${IT_SECRET}"

@@ -104,7 +104,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     if wanted := usage.flag(seen):
         return replace(draft, command=(*draft.command, wanted)) if wanted not in draft.command else draft
     told = _as_read(usage.arguments(seen, draft.command[0], DATA, variable_of(draft.name)), draft, seen) if draft.command else []
-    if told and list(draft.command[1:]) == told[: len(draft.command) - 1]:
+    if told and list(draft.command[1:]) == told[: len(draft.command) - 1] and len(told) >= len(draft.command):
         return with_places(replace(draft, command=(draft.command[0], *told)))
     if wants_a_word:
         return _with_another_word(draft, usage.servers(seen, draft.command))

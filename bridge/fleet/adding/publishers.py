@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from bridge.fleet.adding.draft import PLAIN, Draft, holds_secret, is_blank, is_secret
-from bridge.fleet.adding.key_files import A_KEYS_FILE
+from bridge.fleet.adding.key_files import A_KEYS_FILE, is_path_of_keys
 from bridge.fleet.adding.mends import (
     BESIDE_A_KEY,
     DATA,
@@ -121,7 +121,14 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     optional += [one["name"] for one in every if one["name"] in needed and one["name"] not in optional and _is_nothing_real(one)]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
     maybe = [*keys, *(one for one in offered if TRUSTS.search(one["name"]) or A_FILE.search(one["name"]))]
-    files = [one["name"] for one in maybe if one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_FILE.search(one["name"])]
+    files = [
+        one["name"]
+        for one in maybe
+        if one["path"] == "file"
+        or A_FILES_PATH.match(one["value"])
+        or A_FILE.search(one["name"])
+        or (TRUSTS.search(one["name"]) and is_path_of_keys(one["name"], ""))
+    ]
     better = with_places(
         replace(
             draft,

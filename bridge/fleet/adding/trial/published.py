@@ -49,11 +49,17 @@ MAY_BE_SET = re.compile(
     r"|\bif (?:both |either |only )?`?[A-Z][A-Z0-9]*_[A-Z0-9_]+`?(?: (?:and|or) `?[A-Z0-9_]+`?)? (?:is|are) (?:set|empty|specified|provided|given|unset|not \w+)\b",
     re.IGNORECASE,
 )
+IS_OPTIONAL = re.compile(rf"^(?!\s*[-*] ).*?`?\b({UPPER.pattern})\b`?(?: \w+){{0,2}} (?:is|are) \**optional\b", re.IGNORECASE)
 OR_IT_FAILS = re.compile(r"\b(?:fail|error|exit|refus|must|requir|mandatory|won't|will not|can ?not|can't|does(?:n't| not))", re.IGNORECASE)
 # Of a heading that is about nothing else: "Optional", "Optional (may be given by tools):", "Optional settings".
 OPTIONAL_ONES = re.compile(
     r"^\W*optional\b(?:\W*$|\W*\(|\W*(?:[\w-]+ ){0,2}(?:variables?|settings?|parameters?|configurations?|env\w*)\W*$)", re.IGNORECASE
 )
+THE_FOLLOWING = re.compile(
+    r"\b(?:requires?|needs?|must|have to)\b[^.:]{0,30}\b(?:following|these)\b[^.:]{0,30}\bvariables\b"
+    r"|\b(?:following|these)\b[^.:]{0,30}\bvariables\b[^.:]{0,20}\b(?:required|must|have to|need to)\b",
+    re.IGNORECASE,
+)  # in prose, before a list
 REQUIRED_ONES = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
 )  # of a heading
@@ -322,10 +328,13 @@ def _by_words(said: _Said, text: str) -> None:
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
             is_optional = bool(OPTIONAL_ONES.search(title))
         elif not is_fenced:
+            heading = True if THE_FOLLOWING.search(line) else heading
             for sentence in re.split(r"(?<=[.!?])\s", line):
                 if MAY_BE_SET.search(sentence) and not OR_IT_FAILS.search(line):
                     for name in UPPER.findall(sentence):
                         said.add(name, None if holds_secret(name) or WITH_A_KEY.search(name) else False)
+            if found := IS_OPTIONAL.match(line):
+                said.add(found[1], False)
     _by_defaults(said, rows, columns)
 
 

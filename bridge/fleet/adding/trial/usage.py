@@ -234,7 +234,7 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
         return ""
     if word.startswith("-") and "=" not in word:
         return word
-    name, equals, value = word.partition("=") if re.match(r"-|[A-Z][A-Z0-9_]*=", word) else ("", "", word)
+    name, equals, value = word.partition("=") if re.match(r"-|[A-Z][A-Z0-9_]*=|[a-z][\w-]*=(?=[~./])", word) else ("", "", word)
     option = before if before.startswith("-") and "=" not in before else name
     if SCHEME.match(value) or (re.match(r"https?://", value) and AN_EXAMPLE.search(value)):
         value = f"${{{variable}_{_upper(option) or ('DATABASE_URL' if WITH_A_PASSWORD.search(value) else 'URL')}}}"
