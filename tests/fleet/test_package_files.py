@@ -403,4 +403,16 @@ def test_a_home_that_has_a_name_is_one():
 
     assert package_files.at_home(code) == {"Downloads/pictures", ".it"}
     assert package_files.at_home(xdg) >= {".config/it-mcp"}
+    assert not package_files.at_home("const logDir = path.join(os.homedir(), '.it', 'it-mcp');\nLOG_FILE = Path.home() / '.it' / 'x'")
     assert package_files.at_home(python) == {".it_mcp/keys", ".local/state/it", ".local/share/it"}
+
+
+def test_code_that_only_counts_who_uses_it_neither_keeps_nor_asks_what_a_server_is_for(tmp_path, monkeypatch):
+    files = [tmp_path / "telemetry/session.js", tmp_path / "index.js"]
+    for file, host in zip(files, ("gate.site.io", "api.site.io"), strict=True):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"fetch('https://{host}/x'); fs.writeFileSync(join(homedir(), '.it-mcp', '{host}', 'it.json'))")
+    monkeypatch.setattr(package_files, "_files", lambda *_: files)
+
+    said = package_files.variables("it-mcp")
+    assert (said.speaks_to, said.home) == (["api.site.io"], ".it-mcp/api.site.io")

@@ -59,6 +59,8 @@ ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 _HOME = r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)"
 AT_HOME = re.compile(rf"{_HOME}(?=([^\n;]{{1,80}}))")
 HOME_NAMED = re.compile(rf"\b(\w{{4,}})\s*=\s*[^\n;=]{{0,60}}?{_HOME}([^\n;]{{0,80}})")
+OF_A_LOG = re.compile(r"\b(?:\w+_)?logs?_?(?:dir|path|file|folder)\w*\s*[:=][^\n;]{0,200}", re.IGNORECASE)
+OF_TELEMETRY = re.compile(r"/(?:telemetry|analytics)(?:/|[._-][^/]*$)")  # code that keeps and asks nothing that a server is for
 # What libraries call the places of a home (XDG).
 OF_A_HOME = (("data", ".local/share"), ("state", ".local/state"), ("config", ".config"))
 OF_A_DESK = re.compile(r"(?:Desktop|Documents|Downloads|Movies|Music|Pictures|Videos)(?:/|$)")
@@ -94,7 +96,7 @@ CLIENT = re.compile(
 )
 ADDRESS = re.compile(r"""["'`]https?://((?:[a-z0-9-]+\.)+[a-z]{2,})(?=[/:"'`?])""")
 NO_SERVICE = re.compile(
-    r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(registry|pypi|docs?|www\.docs|developers?|help|support|console|blog)\."
+    r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(registry|pypi|fonts|schemas?|docs?|www\.docs|developers?|help|support|console|blog)\."
 )
 MOST_HOSTS = 8
 A_SHIM = 4000  # bytes of code
@@ -224,8 +226,9 @@ def variables(package: str, root: Path | None = None) -> Variables:
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
         has_socket |= bool(SOCKET.search(code))
-        kept.update(at_home(code) if WRITES.search(code) else ())
-        below.update(below_it(code) if WRITES.search(code) else ())
+        is_counting = bool(OF_TELEMETRY.search(str(path)))
+        kept.update(at_home(code) if WRITES.search(code) and not is_counting else ())
+        below.update(below_it(code) if WRITES.search(code) and not is_counting else ())
         if DRIVER.search(code):
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
@@ -233,7 +236,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         renamed.update(RENAMED.findall(code))
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         certain.update(SURELY_STARTS.findall(code) if path.suffix != ".py" and not A_TEST.search(str(path)) else ())
-        if CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
+        if not is_counting and CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
@@ -339,6 +342,7 @@ def behind_them(code: str) -> tuple[dict[str, str], str]:
 def at_home(code: str) -> set[str]:
     """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"; also where a name stands
     for the first part of them."""
+    code = OF_A_LOG.sub("", code)
     for kind, place in OF_A_HOME:
         code = re.sub(rf"\b(?:xdg_{kind}_home\(\)|user_{kind}_(?:dir|path)\()", f'Path.home() / "{place}" ', code)
     found = {_place(following) for following in AT_HOME.findall(code)}
