@@ -6,7 +6,7 @@ from trials import Table, made, seen
 from bridge.fleet.adding import add, tries
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import doubts, findings
-from bridge.fleet.adding.trial.attempt import placeholder_host
+from bridge.fleet.adding.trial.stand_ins import host as placeholder_host
 
 AT_ITS_CALL = 10.5
 KEY, ADDRESS, PLACE = "SITE_API_KEY", "SITE_URL", "SITE_DEFAULT_PLACE"

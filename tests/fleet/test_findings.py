@@ -7,7 +7,7 @@ from trials import made, seen, tool
 from bridge.fleet.adding import mends, notes
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import dependencies, findings
-from bridge.fleet.adding.trial.attempt import placeholder
+from bridge.fleet.adding.trial.stand_ins import value as placeholder
 
 SPEC_DEFAULTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
 

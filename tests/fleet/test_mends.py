@@ -9,7 +9,7 @@ from bridge.fleet.adding import add, mends, notes, publishers
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.sdks import with_sdks
 from bridge.fleet.adding.trial import needs, package_files, readmes
-from bridge.fleet.adding.trial.attempt import placeholder
+from bridge.fleet.adding.trial.stand_ins import value as placeholder
 
 
 def test_what_is_unpacked_to_be_executed_needs_a_home_on_a_volume():

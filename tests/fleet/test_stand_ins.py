@@ -1,4 +1,4 @@
-"""What stands in for files that nobody gave yet."""
+"""What stands in for values and files that nobody gave yet."""
 
 import json
 
@@ -31,3 +31,31 @@ def test_a_kubeconfig_has_a_cluster_at_an_address_that_is_nobodys():
 def test_a_profile_of_aws_has_a_default_and_any_other_file_is_an_empty_object():
     assert stand_ins.file("AWS_SHARED_CREDENTIALS_FILE").startswith("[default]\n")
     assert stand_ins.file("SITE_CONFIG_FILE") == "{}"
+
+
+@pytest.mark.parametrize(
+    ("words", "shaped"),
+    [
+        (
+            [
+                '    api_id = int(os.environ["SITE_ID"])',
+                f"ValueError: invalid literal for int() with base 10: '{stand_ins.value('SITE_ID')}'",
+            ],
+            "1",
+        ),
+        (["SITE_ID", f"  Input should be a valid integer [type=int_parsing, input_value='{stand_ins.value('SITE_ID')}']"], "1"),
+        (["SITE_ID is not a valid UUID"], "00000000-0000-4000-8000-000000000000"),
+        (['    config = json.loads(os.environ["SITE_ID"])', "json.decoder.JSONDecodeError: Expecting value"], "{}"),
+        (["Error: SITE_ID must start with 'xoxb-'"], f"xoxb-{stand_ins.value('SITE_ID')}"),
+        (["Error: SITE_ID is missing"], None),
+        (["invalid literal for int() with base 10: 'off'"], None),
+    ],
+)
+def test_a_value_of_another_shape_is_given_the_shape_that_was_said(words: list[str], shaped: str | None):
+    assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_ID"]) == ({"SITE_ID": shaped} if shaped else {})
+
+
+def test_credentials_of_google_in_a_variable_are_those_of_a_file():
+    words = ['info = json.loads(os.environ["GOOGLE_CREDENTIALS"])', "json.decoder.JSONDecodeError: Expecting value"]
+
+    assert stand_ins.shapes(words, ["GOOGLE_CREDENTIALS"]) == {"GOOGLE_CREDENTIALS": stand_ins.file("GOOGLE_CREDENTIALS")}

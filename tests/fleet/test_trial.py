@@ -18,7 +18,8 @@ from bridge.fleet import lock
 from bridge.fleet.adding import add, eras, notes
 from bridge.fleet.adding.draft import MANY_BYTES, Draft
 from bridge.fleet.adding.trial import attempt, container, recorder, usage, witness
-from bridge.fleet.adding.trial.attempt import placeholder, without_values
+from bridge.fleet.adding.trial.attempt import without_values
+from bridge.fleet.adding.trial.stand_ins import value as placeholder
 from bridge.fleet.engines.programs import Failed
 
 

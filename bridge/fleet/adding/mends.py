@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from bridge.fleet.adding.draft import Draft, holds_secret, is_secret
-from bridge.fleet.adding.trial import dependencies, findings, needs, usage
-from bridge.fleet.adding.trial.attempt import placeholder
+from bridge.fleet.adding.trial import dependencies, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.container import Seen
 
 DATA = "/data"
@@ -382,7 +381,7 @@ def with_files(draft: Draft, seen: Seen) -> Draft:
     opened = [
         name
         for name in draft.secrets
-        if name not in draft.as_files and any(placeholder(draft.stored_as(name)) in line and NO_FILE.search(line) for line in lines)
+        if name not in draft.as_files and any(stand_ins.value(draft.stored_as(name)) in line and NO_FILE.search(line) for line in lines)
     ]
     return replace(draft, as_files=(*draft.as_files, *opened)) if opened else draft
 

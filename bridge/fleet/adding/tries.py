@@ -32,8 +32,8 @@ from bridge.fleet.adding.mends import (
 )
 from bridge.fleet.adding.publishers import is_here, with_published
 from bridge.fleet.adding.sdks import with_profile, with_sdks
-from bridge.fleet.adding.trial import dependencies, doubts, findings, needs, usage
-from bridge.fleet.adding.trial.attempt import Bench, placeholder_host
+from bridge.fleet.adding.trial import dependencies, doubts, findings, needs, stand_ins, usage
+from bridge.fleet.adding.trial.attempt import Bench
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.witness import slowness
 from bridge.fleet.lock import tell
@@ -170,7 +170,7 @@ def _with_back_end(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]
         about = f"it takes no address but that of its own machine: let it run there, behind `mcp-bridge serve`, and add it by --url (it says: {refusal})"
         kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
         return replace(draft, secrets=kept[0], optional=kept[1], why=draft.why | {"own_machine": about}), seen
-    used = [name for name in names if any(reach.what.startswith(placeholder_host(name)) for reach in again.reached)]
+    used = [name for name in names if any(reach.what.startswith(stand_ins.host(name)) for reach in again.reached)]
     if not used and again.report["started"] and not findings.back_end(again):  # who takes only addresses looks up no name
         used = (
             names
@@ -202,7 +202,7 @@ def _with_its_address(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Se
         names = [name for name in references(other) if name not in references(draft)]
         if names and tries.may_be(other):
             again = tries.of(other)
-            if any(reach.what.startswith(placeholder_host(name)) for name in names for reach in again.reached):
+            if any(reach.what.startswith(stand_ins.host(name)) for name in names for reach in again.reached):
                 return other, again
     return draft, seen
 
@@ -278,7 +278,7 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
     bare = tries.of(without(draft, names))
     if (wanted := {*needs.missing(bare)} & {*names}) and (names := [name for name in names if name not in wanted]):
         bare = tries.of(without(draft, names))
-    needless = doubts.needless(names, seen, bare, {name: placeholder_host(name) for name in names})
+    needless = doubts.needless(names, seen, bare, {name: stand_ins.host(name) for name in names})
     if not needless:
         return draft, seen
     told = [one["name"] for one in seen.report["published"] if one["name"] in needless and one["name"] not in seen.report["misspelt"]]

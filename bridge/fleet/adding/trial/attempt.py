@@ -1,8 +1,6 @@
 """One attempt to run a new MCP: in a container where there is Docker; on this machine only for who allowed that."""
 
-import hashlib
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +15,7 @@ from bridge.fleet import environment as environments
 from bridge.fleet.adding.trial import container, stand_ins
 from bridge.fleet.adding.trial.calls import planned
 from bridge.fleet.adding.trial.container import Seen
-from bridge.fleet.adding.trial.findings import OWN_HOME, PLACEHOLDER
+from bridge.fleet.adding.trial.findings import OWN_HOME
 from bridge.fleet.adding.trial.usage import schemes
 from bridge.fleet.adding.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
 from bridge.fleet.engines import contained, reason, served
@@ -28,7 +26,6 @@ from bridge.fleet.stanza import Stanza
 from bridge.fleet.targets.sidecar import variables
 
 FILES = "/tmp/secrets"  # where secrets are that are files
-A_DATABASE = re.compile(r"DSN$|(DATABASE|DB|CONN|CONNECTION)_?(STR|STRING|UR[IL])$")  # in the name of its address
 T = TypeVar("T")
 CONTAINED, HERE, NOWHERE = "in a container without network", "on this machine, as you", ""
 
@@ -73,6 +70,7 @@ class Bench:
         frozenset()
     )  # the names of compose/.env that the operator gave it; what it asks for itself gets no value of others
     schemes: dict[str, str] = field(default_factory=dict)  # what the addresses begin with that it was seen to want
+    shapes: dict[str, str] = field(default_factory=dict)  # of its variables: values of the shape that it said they must have
     watched: dict[str, Seen] = field(default_factory=dict)  # what was tried already
 
     def known(self) -> dict[str, str]:
@@ -103,7 +101,7 @@ class Bench:
         in_command = {
             name: self.schemes[""] for name in wanted if f"${{{name}}}" in stanza.command and name.endswith("_URL") and self.schemes.get("")
         }
-        filled = Environment({name: placeholder(name, self.schemes | in_command) for name in wanted} | given)
+        filled = Environment({name: stand_ins.value(name, self.schemes | in_command) for name in wanted} | self.shapes | given)
         environment = {name: filled.expanded(value) for name, value in variables(stanza).items()} | {
             name: filled.values[stanza.stored(name)]
             for name in stanza.secrets
@@ -119,34 +117,15 @@ class Bench:
             )
         except Failed as error:
             raise NotTried(f"its container ended: {hidden(error.reason, given)}") from None
-        new = schemes(seen).keys() - self.schemes.keys()  # another word of the same may be about what it was given last
+        shapes = stand_ins.shapes(seen.report["words"], [name for name in wanted if name not in given])
+        new = (schemes(seen).keys() - self.schemes.keys()) | (
+            shapes.keys() - self.shapes.keys()
+        )  # the same again may be about the last one
         self.schemes.update(schemes(seen))
-        if new and not seen.report["started"]:  # it was given addresses of another kind than it takes
+        self.shapes.update(shapes)
+        if new and not seen.report["started"]:  # it was given what it does not take
             return self._watch(stanza, values, calls, is_open)
         return Seen(without_values(seen.report, given), seen.reached)
-
-
-def placeholder(name: str, schemes: Mapping[str, str] = {}) -> str:
-    """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
-    beginning = schemes.get(name) or (schemes.get("", "") if A_DATABASE.search(name) else "")
-    if beginning:
-        return f"{beginning}{placeholder_host(name)}/0"  # of redis a number; others take any name
-    if re.search(r"MAIL(_ADDRESS)?$", name):
-        return "somebody@example.com"
-    host = placeholder_host(name)
-    if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
-        return f"http://{host}" if not name.endswith(("HOST", "HOSTNAME")) else host
-    return (
-        "8080"
-        if name.endswith("PORT")
-        else "/tmp"
-        if re.search("PATH|DIR|FOLDER", name)
-        else f"placeholder-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-    )
-
-
-def placeholder_host(name: str) -> str:
-    return f"{name.lower().replace('_', '-')}.{PLACEHOLDER}"
 
 
 def hidden(text: str, values: Mapping[str, str]) -> str:

@@ -1,7 +1,9 @@
-"""What stands in for a file that nobody gave yet, in the shape that is read under its name."""
+"""What stands in for values and files that nobody gave yet, in the shape that is read under their name, or that their server says it wants."""
 
+import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -13,6 +15,64 @@ from bridge.fleet.adding.trial.findings import PLACEHOLDER
 A_PROFILE = "[default]\naws_access_key_id = placeholder\naws_secret_access_key = placeholder\n"
 OF_GOOGLE = re.compile("SERVICE_?ACCOUNT|CREDENTIALS?|OAUTH|CLIENT_?SECRETS?|FIREBASE|GOOGLE|GCP")  # in the name of a file
 OF_A_KEY = re.compile("PRIVATE_KEY|PEM|SSH_KEY|(?<!API_)KEY_(PATH|FILE)$")
+
+A_DATABASE = re.compile(r"DSN$|(DATABASE|DB|CONN|CONNECTION)_?(STR|STRING|UR[IL])$")  # in the name of its address
+JSON = "{}"
+# What a server says of a value that has another shape than it takes (in the words of Python, pydantic, Node and zod), and one that has it.
+COMPLAINTS = [
+    (re.compile(says, re.IGNORECASE), fit)
+    for says, fit in (
+        ("invalid literal for int|string to float|valid (integer|number)|expected number|must be an? (integer|number)", "1"),
+        ("(badly formed hexadecimal|valid) (UUID|GUID)", "00000000-0000-4000-8000-000000000000"),
+        ("valid e-?mail", "somebody@example.com"),
+        ("non-hexadecimal|valid (hex|private key)", "0x" + "1" * 64),
+        ("incorrect padding|valid base64", "cGxhY2Vob2xkZXI="),
+        ("JSONDecodeError|(valid|not) JSON", JSON),
+        ("valid boolean|must be true or false", "true"),
+    )
+]
+BEGINS = re.compile(r"\b(?:must|should|does not) (?:start|begin) with ['\"`]?([A-Za-z]\w{1,10}[-_])(?![A-Za-z0-9]{12})")
+NEAR = 3  # lines
+
+
+def value(name: str, schemes: Mapping[str, str] = {}) -> str:
+    """Something to start with, where nobody gave a value. A host is called like its variable: who is looked up tells which was used."""
+    beginning = schemes.get(name) or (schemes.get("", "") if A_DATABASE.search(name) else "")
+    if beginning:
+        return f"{beginning}{host(name)}/0"  # of redis a number; others take any name
+    if re.search(r"MAIL(_ADDRESS)?$", name):
+        return "somebody@example.com"
+    its_host = host(name)
+    if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
+        return f"http://{its_host}" if not name.endswith(("HOST", "HOSTNAME")) else its_host
+    return (
+        "8080"
+        if name.endswith("PORT")
+        else "/tmp"
+        if re.search("PATH|DIR|FOLDER", name)
+        else f"placeholder-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    )
+
+
+def host(name: str) -> str:
+    return f"{name.lower().replace('_', '-')}.{PLACEHOLDER}"
+
+
+def shapes(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
+    """Values for the variables of which a server says that they have another shape than it takes, by their names or by what stood in for them."""
+    found: dict[str, str] = {}
+    names = list(names)
+    for at, line in enumerate(words):
+        begins = BEGINS.search(line)
+        fit = next((fit for says, fit in COMPLAINTS if says.search(line)), "")
+        if not (fit or begins):
+            continue
+        near = " ".join(words[max(0, at - NEAR) : at + NEAR])
+        about = [name for name in names if name in line or value(name) in line] or [name for name in names if name in near]
+        for name in about:
+            shaped = _of_google() if fit == JSON and OF_GOOGLE.search(name) else fit
+            found.setdefault(name, shaped or f"{begins[1] if begins else ''}{value(name)}")
+    return found
 
 
 def file(name: str) -> str:
