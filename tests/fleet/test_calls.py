@@ -93,6 +93,7 @@ def test_an_example_in_a_description_is_no_guess():
         ("code", {"type": "string", "description": "An ISO code, e.g. pt-BR."}, "", "pt-BR"),
         ("symbols", {"type": "array", "items": {"type": "string"}, "description": "such as MSFT"}, "", ["MSFT"]),
         ("topic", {"type": "string", "description": "e.g. the Weather of today"}, "", None),
+        ("names", {"type": "string", "description": 'Names of tools (e.g., ["one", ...])'}, "", None),
         ("name", {"type": "string", "description": "e.g. <YOUR_NAME>, or so"}, "", None),
         ("path", {"type": "string", "description": "e.g. '/home/me/x.txt'"}, "", None),
         ("url", {"type": "string"}, "Reads a page.\n- Example: https://docs.site.io/a/b.html.", "https://docs.site.io/a/b.html"),

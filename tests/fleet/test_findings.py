@@ -479,6 +479,9 @@ def test_the_call_that_would_prove_it_elsewhere_is_the_most_harmless_and_the_sim
     what = seen(deploys, guessed, simple, reached=[(10.5, "a.example.org"), (20.5, "a.example.org"), (30.5, "b.example.org")])
 
     assert findings.unproved(what) == ({"tool": "list_pages"}, "b.example.org")
+    told = made("read_page", arguments={"url": "https://example.com/"}, began=40.0, ended=41.0)
+    other = [(40.5, "example.com"), (20.5, "a.example.org")]
+    assert findings.unproved(seen(told, guessed, reached=other)) == ({"tool": "get_page", "arguments": {"id": "1"}}, "a.example.org")
     assert findings.unproved(seen(deploys)) == ({"tool": "deployPlan"}, "")
 
 

@@ -49,7 +49,7 @@ NUMBERS = (
 # In quotes, or a word that no sentence goes on with, with a sign of its own in it: (e.g. AAPL, MSFT), for example 2024-01-31.
 EXAMPLE = re.compile(
     r"(?:\be\.?g\.?[,:]?|\bfor example[,:]?|\bsuch as|\bexamples?[:=])\s*"
-    r"(?:[\"'`]([^\"'`\n]{1,80})[\"'`]|(?=\S*(?-i:[A-Z\d/@_.-]\S))([\w/@:.+-]{1,80}?)(?=\.?(?:[,;)\]]|\s*$|\s+or\b)))",
+    r"(?:[\"'`]([^\"'`\n]{1,80})[\"'`]|(?=\S*(?-i:[A-Z\d/@_.-]\S))([\w/@][\w/@:.+-]{0,79}?)(?=\.?(?:[,;)\]]|\s*$|\s+or\b)))",
     re.IGNORECASE | re.MULTILINE,
 )
 A_FOLDER = "/tmp"

@@ -366,9 +366,10 @@ def worth_a_try(closed: Seen) -> list[dict[str, Any]]:
 
 
 def unproved(closed: Seen) -> tuple[dict[str, Any] | None, str]:
-    """The call that would be proposed if it had worked, and whom it asked: the most harmless by its name, one that asked somebody before others,
+    """The call that would be proposed if it had worked, and whom it asked: the most harmless by its name, one that asked somebody by itself before others,
     with as few arguments as may be. None if there is none that only reads."""
-    reading = [(call, asked(closed, call)) for call in closed.report["calls"] if call["reads"]]
+    every = [(call, {GUESSED, *_given(closed, call)}) for call in closed.report["calls"] if call["reads"]]
+    reading = [(call, [host for host in asked(closed, call) if host not in given]) for call, given in every]
 
     def worst_last(one: tuple[Made, list[str]]) -> tuple[bool | int, ...]:
         call, hosts = one
