@@ -334,3 +334,15 @@ def test_what_an_install_script_would_have_brought_is_told():
     assert notes._why_not(draft, seen(**absent | {"words": ["x"], "speaks_mcp": False}), []).startswith(says)
     assert "install script" not in notes._why_not(draft, seen(**absent | {"words": ["no account"]}), [])
     assert "install script" not in notes._why_not(draft, seen(**absent | {"installer": ""}), [])
+
+
+def test_where_else_it_waits_is_told_only_where_it_seems_to_wait_for_somebody_of_a_desk():
+    draft = Draft("it", egress=True, why={"egress": "", "smoke": ""})
+    at, alone = ["127.0.0.1:3025"], made("tab", "no extension is connected")
+
+    def told(one, what):
+        return any("it also waits at 127.0.0.1:3025" in line for line in notes._lacks(one, what))
+
+    assert told(draft, seen(alone, listens=at))
+    assert not told(replace(draft, smoke={"tool": "tab"}), seen(alone, listens=at))
+    assert not told(draft, seen(made("tab", "fetch failed"), listens=at, reached=[(10.5, "a.example.org")]))

@@ -181,7 +181,8 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     if elsewhere := _platform(closed):
         yield elsewhere
         return
-    if closed.report["listens"]:
+    asks = any(findings.asked(closed, call) for call in closed.report["calls"])
+    if closed.report["listens"] and not asks and (not draft.smoke or "answer" in draft.why):  # who works otherwise needs nobody there
         yield (
             f"it also waits at {named(closed.report['listens'])}, where nobody outside of its container comes: if a program of your desk is to"
             " (a browser's extension, say), let it run beside that, behind `mcp-bridge serve`, and add it by --url"
