@@ -154,7 +154,11 @@ def with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     variable = _read_for(seen, option)
     if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
         return with_required(draft, [variable])
-    value = f"${{{variable_of(draft.name + option)}}}"
+    if variable:  # one value is enough
+        kept = [tuple(name for name in known if name != variable) for known in (draft.secrets, draft.as_files)]
+        env, why = {name: value for name, value in draft.env.items() if name != variable}, f"as a variable {variable} did not do"
+        draft = replace(draft, secrets=kept[0], as_files=kept[1], env=env, why=draft.why | {"argument": why})
+    value = f"${{{variable or variable_of(draft.name + option)}}}"
     is_one = any(word.startswith(f"{option}=") for words in seen.report["shown"] for word in words)  # as its README has it
     return replace(draft, command=(*draft.command, *([f"{option}={value}"] if is_one else [option, value])))
 

@@ -44,7 +44,9 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted and best.report["speaks_mcp"] and not _waits(best, lacking) and not (lacking and _asked(draft, best, lacking))
+                if wanted
+                and best.report["speaks_mcp"]
+                and not (lacking and (_asked(draft, best, lacking) or findings.uses_placeholder(best)))
                 else []
             ),
             *(
@@ -147,8 +149,7 @@ def _decisions(draft: Draft) -> Iterator[str]:
         yield f"it may be given {named(without)}, {does}: what you have of these belongs into compose/.env"
     yield from filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "options", "unread", "here")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
-        tried = [one for one in draft.secrets if any(key.endswith(one) for key in keys)]
-        instead = f"{named(tried)} did not do instead" if tried else "no variable was found that it reads instead"
+        instead = draft.why.get("argument", "no variable was found that it reads instead")
         yield f"{named(keys)} stands among its arguments, which every process in its container sees: {instead}"
 
 
