@@ -79,7 +79,7 @@ class Stanza(Part):
     volumes: list[Volume] = Field(default_factory=list)
     links: dict[str, str] = Field(
         default_factory=dict,
-        description="files that it insists on writing in its own package, and where each leads: /dev/null, or a file in a volume",
+        description="what it insists on writing in its own package, and where each leads: /dev/null, /tmp (for a folder), or a file in a volume",
     )
     egress: Annotated[bool | list[str], BeforeValidator(checked_egress)] = Field(
         False,
@@ -233,8 +233,8 @@ class Stanza(Part):
         if self.links and not (self.pypi or self.npm):
             raise ValueError("'links' are for what comes from PyPI or npm")
         inside = tuple(f"{volume.target.rstrip('/')}/" for volume in self.volumes)
-        if wrong := next((to for to in self.links.values() if to != "/dev/null" and not to.startswith(inside)), ""):
-            raise ValueError(f"'links': {wrong!r} is neither /dev/null nor in one of its 'volumes'")
+        if wrong := next((to for to in self.links.values() if to not in ("/dev/null", "/tmp") and not to.startswith(inside)), ""):
+            raise ValueError(f"'links': {wrong!r} is neither /dev/null nor /tmp, nor in one of its 'volumes'")
         self._check_secrets_of_callers()
         self._check_copies()
         both = set(self.env) & set(self.secrets)

@@ -237,17 +237,17 @@ def test_where_it_may_not_write_becomes_a_volume(words, place):
 @pytest.mark.parametrize(
     "words, beside",
     [
-        (['  File "<frozen os>", line 227, in makedirs', "OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/logs'"], True),
-        (["Error: EROFS: read-only file system, mkdir '/opt/server/lib/it/logs'"], True),
-        (["OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/logs'"], False),
+        (['  File "<frozen os>", line 227, in makedirs', "OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/state'"], True),
+        (["Error: EROFS: read-only file system, mkdir '/opt/server/lib/it/state'"], True),
+        (["OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/state'"], False),
     ],
 )
 def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_there_is_told(words, beside):
     it = seen(words=words, started=0.0)
 
-    assert mends.with_storage(Draft("it"), it).volumes == (("it-opt-server-lib-it-logs:/opt/server/lib/it/logs",) if beside else ())
+    assert mends.with_storage(Draft("it"), it).volumes == (("it-opt-server-lib-it-state:/opt/server/lib/it/state",) if beside else ())
     assert bool(findings.storage(it).inside) is not beside
-    started = seen(words=words)  # who started anyhow can do without its logs
+    started = seen(words=[words[-1].replace("state", "logs")])  # who started anyhow can do without its logs
     assert not mends.with_storage(Draft("it"), started).volumes and not findings.storage(started).inside
 
 
@@ -499,3 +499,12 @@ def test_what_says_that_something_is_missing_is_no_answer():
     poor = made("get_snapshot") | {"answer": "Its own half is missing: install that."}
 
     assert findings.says_nothing(seen(poor), {"tool": "get_snapshot"}) == "which says: Its own half is missing: install that."
+
+
+def test_one_that_ended_after_its_start_could_not_do_without_what_it_was_denied():
+    words = ["Error: ENOENT: no such file or directory, mkdir '/opt/server/node_modules/it/dist/logs'"]
+
+    ended = findings.storage(seen(made("look", "the server ended"), words=words))
+    lives = findings.storage(seen(made("look"), words=words))
+
+    assert (ended.inside, ended.beside, lives.inside) == ("/opt/server/node_modules/it/dist/logs", (), "")

@@ -43,7 +43,7 @@ def test_the_source_says_what_the_image_is_made_from(source, kind):
         ({"links": {"/etc/x.log": "/dev/null"}}, "'/etc/x.log' is not in /opt/server"),
         ({"links": {"/opt/server/x; rm": "/dev/null"}}, "'/opt/server/x; rm': a place in the container"),
         ({"links": {"/opt/server/../x": "/dev/null"}}, "without '..'"),
-        ({"links": {"/opt/server/x": "/data/x"}}, "'/data/x' is neither /dev/null nor in one of its 'volumes'"),
+        ({"links": {"/opt/server/x": "/data/x"}}, "'/data/x' is neither /dev/null nor /tmp, nor in one of its 'volumes'"),
         ({"links": {"/opt/server/x": "/dev/null"}, "pypi": [], "image": "mcp/a"}, "'links' are for what comes from PyPI or npm"),
     ],
 )

@@ -22,7 +22,8 @@ NO_DRIVER = "('01000', \"[01000] [unixODBC][Driver Manager]Can't open lib '{}' :
 
 
 @pytest.mark.parametrize(
-    "file, to, volumes", [("it.log", "/dev/null", ()), ("state.json", "/data/state.json", ("it-data:/data",)), ("data", "", ())]
+    "file, to, volumes",
+    [("it.log", "/dev/null", ()), ("state.json", "/data/state.json", ("it-data:/data",)), ("data", "", ()), ("logs", "/tmp", ())],
 )
 def test_a_file_that_it_insists_on_writing_in_its_own_package_leads_out_of_it(file, to, volumes):
     place = f"/opt/server/lib/{file}"

@@ -409,12 +409,14 @@ def with_storage(draft: Draft, seen: Seen) -> Draft:
 
 
 def with_links(draft: Draft, seen: Seen) -> Draft:
-    """With a way out of its package for the file that it insists on writing there: a log goes nowhere, the rest into a volume."""
+    """With a way out of its package for the file that it insists on writing there: a log goes nowhere, a folder of them into memory, the rest
+    into a volume."""
     inside = PurePosixPath(findings.storage(seen, targets(draft)).inside)
-    if not inside.suffix or str(inside) in draft.links or draft.source.keys().isdisjoint(("pypi", "npm")):
+    is_of_logs = bool(findings.CACHES.search(str(inside)))
+    if not (inside.suffix or is_of_logs) or str(inside) in draft.links or draft.source.keys().isdisjoint(("pypi", "npm")):
         return draft
-    if findings.CACHES.search(str(inside)):
-        return replace(draft, links=draft.links | {str(inside): "/dev/null"})
+    if is_of_logs:
+        return replace(draft, links=draft.links | {str(inside): "/dev/null" if inside.suffix else "/tmp"})
     better = replace(draft, links=draft.links | {str(inside): f"{DATA}/{inside.name}"})
     if DATA in targets(draft):
         return better

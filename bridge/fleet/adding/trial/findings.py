@@ -15,7 +15,7 @@ from bridge.fleet.adding.trial.calls import CHANGES, NO_KEY, NO_NETWORK, TELLS_T
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import programs, wants_a_browser, wants_an_engine
 from bridge.fleet.adding.trial.needs import ONLY_LIVES, wants_login, wants_somebody
-from bridge.fleet.adding.trial.witness import CWD, HOME, Made, Report
+from bridge.fleet.adding.trial.witness import CWD, ENDED, HOME, Made, Report
 from bridge.fleet.egress import PORTS, allowed
 
 PLACEHOLDER = "placeholder.invalid"
@@ -420,12 +420,12 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     ]
     denied = [path for path in _denied(report) if not path.startswith(tuple(f"{place}/" for place in kept)) and path not in kept]
     places = tuple(dict.fromkeys(filter(None, map(place_of, denied))))
-    needless = CACHES if report["started"] else NOTHING
+    needless = NOTHING if _ended(report) else CACHES
     inside = next((path for path in denied if path.startswith("/opt/server/") and not needless.search(path)), "")
     unpacks = not report["started"] and any(UNPACKED.search(line) for line in report["words"])
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
-    beside = _to_be_made(report, inside) if inside else ()
+    beside = _to_be_made(report, inside) if inside and not CACHES.search(inside) else ()
     saver, default = saves(report["tools"])
     saver = "" if CACHES.search(default) else saver
     lost += [(saver, f"{OWN_HOME}{default[1:]}" if default[0] == "~" else f"{OWN_CWD}/{default}")] if saver else []
@@ -441,9 +441,14 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     )
 
 
+def _ended(report: Report) -> bool:
+    """Whether it did not start, or ended soon after."""
+    return not report["started"] or any(call["complaint"] == ENDED for call in report["calls"])
+
+
 def _to_be_made(report: Report, inside: str) -> tuple[str, ...]:
     """The folder, where making one was what was denied (in the words of Python's stacks, and of Node)."""
-    words = [] if report["started"] else report["words"]  # who started anyhow can do without
+    words = report["words"] if _ended(report) else []  # who started anyhow can do without
     text = "\n".join([*words, *(call["complaint"] for call in report["calls"])])
     is_made = f"mkdir '{inside}'" in text or re.search(rf"in (?:mkdir|makedirs)\b[^/]*?{re.escape(inside)}", text, re.DOTALL)
     return (inside,) if is_made else ()

@@ -35,7 +35,7 @@ SLOWEST = 4.0  # so much longer may it all take where others work, too
 SETTLE = 1.0  # what it does by itself, it does soon after its start
 LISTENS = 5.0  # seconds to answer, after it said that it listens somewhere
 ALONE = 6.0  # seconds that it may take to print its help
-AFTER_A_SILENCE, NO_ANSWER = 3.0, "no answer within"
+AFTER_A_SILENCE, NO_ANSWER, ENDED = 3.0, "no answer within", "the server ended"
 WORDS, HELP = 60, 300  # lines
 # Of a server that waits for clients elsewhere than at its input.
 LISTENING = re.compile(
@@ -259,7 +259,7 @@ def _not_answered(one: Call) -> Made:
         harms=one.harms,
         began=time.time(),
         ended=0.0,
-        complaint="the server ended",
+        complaint=ENDED,
         answer="",
         wrote=[],
         printed="",
