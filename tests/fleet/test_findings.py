@@ -471,6 +471,7 @@ def test_a_list_of_names_has_none_that_is_only_asked_what_is_newer():
     what = seen(made("look"), reached=[(2.0, "registry.example.org:443"), (10.5, "a.example.org:443")])
 
     assert findings.names([what]) == ["a.example.org"]
+    assert findings.names([seen(made("look"), reached=[(10.5, "oauth2.example.org:443")])]) == []
 
 
 def test_the_call_that_would_prove_it_elsewhere_is_the_most_harmless_and_the_simplest():

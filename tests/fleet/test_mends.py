@@ -518,3 +518,15 @@ def test_the_library_alone_is_no_driver():
     assert mends.with_driver(it, seen(made("look"))).apt == ("libodbc2", "tdsodbc")
     assert mends.with_driver(it, seen(made("look"))).env == {"MSSQL_DRIVER": "${MSSQL_DRIVER:-FreeTDS}"}
     assert mends.with_driver(replace(it, apt=("libodbc2", "tdsodbc")), seen(made("look"))).apt == ("libodbc2", "tdsodbc")
+
+
+def test_what_its_command_names_may_not_be_left_out():
+    draft = Draft(
+        "it",
+        command=("it", "${SITE_ACCOUNT_ID}", "${SITE_KEY}"),
+        secrets=("SITE_ACCOUNT_ID", "SITE_KEY", "B_KEY"),
+        optional=("SITE_ACCOUNT_ID", "SITE_KEY", "B_KEY"),
+    )
+    named = mends.without_what_its_command_names(draft)
+
+    assert (named.secrets, named.optional) == (("SITE_KEY", "B_KEY"), ("B_KEY",))

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from bridge.fleet.adding.draft import Draft, holds_secret, is_secret
+from bridge.fleet.adding.draft import Draft, holds_secret, is_secret, references
 from bridge.fleet.adding.trial import dependencies, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.container import Seen
 
@@ -372,6 +372,14 @@ def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
         and (BESIDE_AN_ADDRESS.search(name) or (holds_secret(name) and not is_for_others(seen, name)))
     ][:MOST_KEYS]
     return replace(draft, secrets=(*draft.secrets, *beside), optional=(*draft.optional, *beside))
+
+
+def without_what_its_command_names(draft: Draft) -> Draft:
+    """Nothing that its command names may be left out, and what is no secret is named once."""
+    named = {*references(replace(draft, env={}))}
+    plain = {name for name in draft.optional if name in named and not holds_secret(name)}
+    kept = [tuple(name for name in known if name not in gone) for known, gone in ((draft.secrets, plain), (draft.optional, named))]
+    return replace(draft, secrets=kept[0], optional=kept[1])
 
 
 def with_memory(draft: Draft, seen: Seen) -> Draft:

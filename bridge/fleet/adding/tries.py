@@ -29,6 +29,7 @@ from bridge.fleet.adding.mends import (
     with_storage,
     with_variables,
     without_stdio,
+    without_what_its_command_names,
 )
 from bridge.fleet.adding.publishers import is_here, with_published
 from bridge.fleet.adding.sdks import with_profile, with_sdks
@@ -126,7 +127,7 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
         draft = without_stdio(draft, first[1])
     draft, seen = _with_missed_options(tries, draft, seen)
     draft, seen = _with_back_end(tries, draft, seen)
-    return _with_own_places(tries, draft, seen)
+    return _with_own_places(tries, without_what_its_command_names(draft), seen)
 
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:

@@ -33,6 +33,7 @@ TELEMETRY = re.compile(
     r"^(clients2\.google|(update|clientservices|optimizationguide-pa|safebrowsing|content-autofill)\.googleapis)\.com$|\.gvt1\.com$"
 )
 NEWER = re.compile(r"^(?:registry|pypi|api\.github)\.")  # where packages and their releases are
+A_LOGIN = re.compile(r"(?:accounts?|auth\d?|id|login|oauth\d?|sso|sts)[.-]")  # a host where one logs in
 UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
@@ -229,7 +230,8 @@ def names(seen: Iterable[Seen]) -> list[str]:
         with suppress(ValueError):
             allowed([entry.lower()])
             found[entry.lower()] = None
-    return [entry for entry in found if not any(_asks_what_is_newer(one, entry) for one in seen)]
+    asked_for = [entry for entry in found if not any(_asks_what_is_newer(one, entry) for one in seen)]
+    return [] if all(map(A_LOGIN.match, asked_for)) else asked_for  # whom it asks with what it gets there was not seen
 
 
 def _died_of_the_network(seen: Seen, hosts: Collection[str]) -> bool:
