@@ -189,3 +189,10 @@ def test_a_tool_that_ends_processes_is_not_told_to_end_the_trial(name):
     [call] = planned([tool("kill_process", required=[name], properties={name: {"type": "number"}})])
 
     assert call.arguments == {name: 99_999_999}
+
+
+def test_what_takes_a_path_or_an_address_is_asked_with_an_address():
+    about = "Reads it.\n\nArgs:\n    input_data: File path, URL, or base64 encoded image data\n    size: how big\n"
+    schema = {"required": ["input_data", "size"], "properties": {"input_data": {"type": "string"}, "size": {"type": "string"}}}
+
+    assert sample(schema, about) == ({"input_data": "https://example.com/", "size": "test"}, False)

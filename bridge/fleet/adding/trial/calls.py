@@ -58,8 +58,10 @@ AN_ADDRESS = re.compile(r"(ur[il]|link|website)s?$", re.IGNORECASE)
 SHOWN_ADDRESS = re.compile(
     r"https?://(?![\w.-]*(?:example|localhost|your|127\.)|\.\.\.)[\w-]+(?:\.[\w-]+)+(?:/[^\s\"'`<>{}()\[\],*]*)?(?<![.:])"
 )
+SOME_ADDRESS = "https://example.com/"
+# Of an argument: "a file path or URL", "path (absolute, relative, or URL)", "URL or local path".
 OR_AN_ADDRESS = re.compile(
-    r"\b(?:path|file)\b[^.\n]{0,40}\bor (?:an? )?(?:https?:?/*|remote|web)? ?URLs?\b|\bURLs? or\b[^.\n]{0,30}\b(?:path|file)\b",
+    r"\b(?:path|file)s?\b[^.\n]{0,40}(?:,|\bor\b) (?:or )?(?:an? )?(?:https?:?/*|remote|web)? ?URLs?\b|\bURLs?(?:,| or)\b[^.\n]{0,30}\b(?:path|file)\b",
     re.IGNORECASE,
 )
 ALL = re.compile(r"(^|[_-])(all|everything|full|dump|bulk|export)([_-]|$)")  # of what may be much
@@ -113,7 +115,9 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
         arguments[name], is_said = _value(str(name), part, root)
         guess = arguments[name]
         is_text, is_texts = isinstance(guess, str), isinstance(guess, list) and bool(guess) and isinstance(guess[0], str)
-        if not is_said and guess != A_FOLDER and (is_text or is_texts) and (example := _example(str(name), part, about)):
+        if not is_said and (is_text or is_texts) and OR_AN_ADDRESS.search(f"{_described(part)} {line_of(str(name), about)}"):
+            arguments[name] = SOME_ADDRESS if is_text else [SOME_ADDRESS]
+        elif not is_said and guess != A_FOLDER and (is_text or is_texts) and (example := _example(str(name), part, about)):
             arguments[name], is_said = example if is_text else [example], True
         said = said and is_said
     return arguments, said
@@ -166,12 +170,16 @@ def _demanded(schema: dict[str, Any]) -> list[str]:
 
 def _example(name: str, schema: Any, about: str) -> str:
     """What a description has: "IATA code (e.g. 'JFK')". Of a tool's it is the line that begins with the name, for an address all of it."""
-    described = str(schema.get("description") or "") if isinstance(schema, dict) else ""
+    described = _described(schema)
     if AN_ADDRESS.search(name) and (address := SHOWN_ADDRESS.search(described) or SHOWN_ADDRESS.search(about)):
         return address[0]
     found = EXAMPLE.search(described) or EXAMPLE.search(line_of(name, about))
     example = (found[1] or found[2]) if found else ""
     return "" if is_blank(example) else example
+
+
+def _described(schema: Any) -> str:
+    return str(schema.get("description") or "") if isinstance(schema, dict) else ""
 
 
 def line_of(argument: str, about: str) -> str:
@@ -216,12 +224,10 @@ def _says_little(name: str) -> int:
 
 def _text(name: str, schema: dict[str, Any]) -> str:
     hint = f"{name} {schema.get('format', '')}"
-    if OR_AN_ADDRESS.search(str(schema.get("description"))):
-        return "https://example.com/"
     if re.search(r"\bSQL\b", f"{schema.get('description', '')} {schema.get('title', '')}"):
         return "SELECT 1"
     for pattern, text in (
-        ("ur[il]|link|website", "https://example.com/"),
+        ("ur[il]|link|website", SOME_ADDRESS),
         ("e-?mail", "somebody@example.com"),
         ("date-time|timestamp", "2026-01-02T03:04:05Z"),
         ("date", "2026-01-02"),
@@ -241,7 +247,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
     ):
         if re.search(pattern, hint):
             return text
-    return "https://example.com/" if re.search(r"\bUR[LI]\b", str(schema.get("description"))) else "test"
+    return SOME_ADDRESS if re.search(r"\bUR[LI]\b", str(schema.get("description"))) else "test"
 
 
 def complaint(result: dict[str, Any] | None, error: str = "") -> str:
