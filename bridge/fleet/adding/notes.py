@@ -165,7 +165,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     if more := besides(draft, closed):
-        yield f"its README has besides: {named(more, 6)}; what is to be otherwise than by default belongs into its `env`"
+        yield f"its `env` may say what is kept from it: its README has {named(more, 6)}"
     unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
     if draft.smoke is None and unsaid and not draft.keys and needs.wants_configuration(closed):
         yield f"it wants to be told more; its code reads {named(unsaid, 12)}"

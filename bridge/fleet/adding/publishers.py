@@ -24,7 +24,6 @@ from bridge.fleet.adding.mends import (
     own_place,
     with_places,
 )
-from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.secrecy import reveals
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.package_files import ON_ITSELF
@@ -159,20 +158,10 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
 
 
 def besides(draft: Draft, seen: Seen) -> list[str]:
-    """The settings that its README lists or has everybody set, that its code reads, and that the stanza has not: switches, and what has a default.
-    First those that keep something from somebody."""
-    there = {*draft.env, *draft.secrets}
-    there |= {name for sdk in SDKS if there.intersection(sdk.keys) for name in sdk.on_a_desk}
-    names = [
-        one["name"]
-        for one in seen.report["published"]
-        if (one["said"] or one["first"])
-        and one["name"] in seen.report["reads"]
-        and one["name"] not in there
-        and not (holds_secret(one["name"]) or _is_of_others(one["name"]) or TRANSPORT.search(one["name"]) or _is_program(one))
-        and (KEEPS_FROM.search(one["name"]) or not OF_THE_PROCESS.search(one["name"]))
-    ]
-    return sorted(names, key=lambda name: not KEEPS_FROM.search(name))
+    """The settings that its README lists, that its code reads and the stanza has not, and that keep something from somebody."""
+    names = [one["name"] for one in seen.report["published"] if one["said"] or one["first"]]
+    fit = [name for name in names if KEEPS_FROM.search(name) and name in seen.report["reads"] and name not in {*draft.env, *draft.secrets}]
+    return [name for name in fit if not (holds_secret(name) or _is_of_others(name) or TRANSPORT.search(name))]
 
 
 def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
