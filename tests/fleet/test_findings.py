@@ -104,7 +104,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             seen(reached=[(2.0, "a.example.org")], started=0.0, words=["a command is required"]),
             False,
             True,
-            "it did not start for another reason",
+            "at its start it tries a.example.org: false if it does without",
         ),
         (seen(reached=[(2.0, "dc.applicationinsights.azure.com:443")], started=0.0), False, False, "it did not start, and did not try"),
         (seen(made("send", "fetch failed"), reached=[(10.5, "api.mixpanel.com")]), False, True, "its tool send tried api.mixpanel.com"),
@@ -269,7 +269,7 @@ def test_what_a_browser_asks_by_itself_is_nobody_that_a_server_needs():
 def test_of_one_whose_calls_all_fail_for_want_of_a_program_nobody_knows_whom_they_ask():
     egress = findings.egress(seen(made("look", "spawn site-cli ENOENT")), False)
 
-    assert not egress.allowed and egress.why.startswith("without site-cli all its calls fail, so nobody knows whom they ask")
+    assert not egress.allowed and egress.why.endswith("but all failed without site-cli: true if they reach beyond the fleet's own network")
     assert "none tried" in findings.egress(seen(made("look", "spawn site-cli ENOENT"), made("list")), False).why
 
 

@@ -140,31 +140,19 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
     if login := report["login"] or report["browser"]:
         return Egress(True, f"its README logs in somewhere: {login}", hosts)
-    if not report["started"] and hosts:
-        return Egress(
-            True, f"it did not start for another reason, but tried {hosts[0]}: false if that is only how its use is counted", hosts
-        )
-    if report["started"] and hosts and not report["tools"]:
-        return Egress(True, f"at its start it tries {hosts[0]}, and lists no tools: false if that is only to see what is newer", hosts)
-    if report["started"] and hosts and uncalled > 0:
-        return Egress(True, f"at its start it tries {hosts[0]}, and {uncalled} of its {len(report['tools'])} tools were not called", hosts)
+    if hosts and (uncalled > 0 or not report["tools"]):
+        rest = f", and {uncalled} of its {len(report['tools'])} tools were not called" if uncalled > 0 else ": false if it does without"
+        return Egress(True, f"at its start it tries {hosts[0]}{rest}", hosts)
+    if not report["started"]:
+        return Egress(bool(asks), "it did not start, " + (f"its code asks {asks}" if asks else "and did not try to reach anything"))
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )
-    if not report["started"]:
-        about = f"its code asks {asks}" if asks else "and did not try to reach anything"
-        return Egress(bool(asks), f"it did not start, {about}")
-    if not report["calls"]:
-        return Egress(False, f"none of its tools was called: true if they reach beyond the fleet's own network{tried}", hosts)
-    if (absent := programs(seen)) and not any(map(_works, report["calls"])):
-        about = f"without {', '.join(absent[:3])} all its calls fail, so nobody knows whom they ask"
-        return Egress(False, f"{about}: true if that is somebody beyond the fleet's own network{tried}", hosts)
-    doubt = "" if any(map(_works, report["calls"])) or tried else ", but all failed: true if they reach beyond the fleet's own network"
-    return Egress(
-        False,
-        f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything{doubt}{tried}",
-        hosts,
-    )
+    without = f" without {', '.join(absent[:3])}" if (absent := programs(seen)) else ""
+    failed = f", but all failed{without}" if report["calls"] else ""
+    doubt = "" if any(map(_works, report["calls"])) or tried else f"{failed}: true if they reach beyond the fleet's own network"
+    called = f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything"
+    return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{doubt}{tried}", hosts)
 
 
 def _says_it_reaches_beyond(tool: dict[str, Any]) -> bool:
