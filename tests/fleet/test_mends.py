@@ -69,6 +69,13 @@ def test_a_key_that_its_code_reads_and_its_readme_or_a_tool_names_is_optional_wh
     assert called_so.optional == ("SITE_ACCESS_TOKEN",)
 
 
+def test_what_its_arguments_have_is_not_offered_besides():
+    started = seen(made("look"), reads=["SITE_API_TOKEN", "SITE_ACCOUNT_ID"], documented=["SITE_API_TOKEN"])
+    draft = mends.with_variables(Draft("it", {"npm": "site-mcp@1"}, ("it", "run", "${SITE_ACCOUNT_ID}")), started)
+
+    assert draft.secrets == ("SITE_API_TOKEN",)
+
+
 def test_a_key_that_only_its_code_names_is_optional_unless_there_are_many():
     one = mends.with_variables(Draft("it"), seen(made("look"), reads=["DEBUG", "SITE_API_KEY"]))
     many = mends.with_variables(Draft("it"), seen(made("look"), reads=["A_KEY", "B_KEY", "C_KEY"]))

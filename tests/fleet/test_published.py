@@ -682,6 +682,13 @@ def test_a_comment_between_two_ways_in_parts_the_lines_of_a_shell():
     assert needed(lines.replace("# or", "# ours")) == {"IT_KEY": True, "IT_OTHER_KEY": True}
 
 
+def test_a_comment_above_a_line_of_a_shell_says_that_it_is_optional_and_a_heading_above_a_block_does_not():
+    lines = "```bash\n# Required: who it is\nexport IT_TOKEN=abc\n\n# Optional: for webhooks\nexport IT_SIGNING_SECRET=abc\n```"
+
+    assert needed(lines) == {"IT_TOKEN": True, "IT_SIGNING_SECRET": False}
+    assert needed("### Optional: in a file\n```\nIT_TOKEN=abc\n```") == {"IT_TOKEN": True}
+
+
 def test_one_of_which_no_other_is_a_key_of_this_server_is_no_choice():
     services = "You need **at least one** of the following:\n- an IT API key\n- a Studio API key\n"
     it = drafted(shown({"IT_API_TOKEN": "x", "IT_STUDIO_API_KEY": "x"}), services, "YOUR_API_KEY")

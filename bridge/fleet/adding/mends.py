@@ -219,7 +219,7 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
         secrets=tuple(name for name in draft.secrets if name not in settings),
         optional=tuple(name for name in draft.optional if name not in needed),
     )
-    there = {*draft.env, *draft.secrets}
+    there = {*draft.env, *draft.secrets, *references(draft)}
     needed = [name for name in needed if name not in there]
     named, all_failed = needs.missing_for_calls(seen)
     advice = {one["name"] for one in seen.report["published"] if one["needed"] is False and not holds_secret(one["name"])}
@@ -273,7 +273,7 @@ def _with_beside(keys: list[str], read: Collection[str]) -> list[str]:
         name
         for name in read
         if (found := BESIDE_A_KEY.search(name))
-        and not LISTENS.search(name.replace("_MCP_", "_"))
+        and not (LISTENS.search(name.replace("_MCP_", "_")) or NOT_FOR_IT.search(name))
         and name not in keys
         and any(key.startswith(f"{name[: found.start()]}_") for key in keys)
     ]

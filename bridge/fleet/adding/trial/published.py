@@ -321,12 +321,14 @@ def _by_words(said: _Said, text: str) -> None:
             for found in assigned(line):
                 word, hint = (False, None) if found["off"] else says(found["rest"])
                 hint = word if word is not None else hint
+                word = False if is_optional else word
                 said.about(found["name"], found["rest"].partition("#")[2])
                 said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
-            is_optional = bool(OPTIONAL_ONES.search(title))
+            is_comment = is_fenced or "```" not in text
+            is_optional = bool(OPTIONAL_ONES.search(title) or (is_comment and re.match(r"\W*optional\b", title, re.IGNORECASE)))
         elif not is_fenced:
             heading = True if THE_FOLLOWING.search(line) else heading
             for sentence in re.split(r"(?<=[.!?])\s", line):
