@@ -686,7 +686,7 @@ def test_a_comment_above_a_line_of_a_shell_says_that_it_is_optional_and_a_headin
     lines = "```bash\n# Required: who it is\nexport IT_TOKEN=abc\n\n# Optional: for webhooks\nexport IT_SIGNING_SECRET=abc\n```"
 
     assert needed(lines) == {"IT_TOKEN": True, "IT_SIGNING_SECRET": False}
-    assert needed("### Optional: in a file\n```\nIT_TOKEN=abc\n```") == {"IT_TOKEN": True}
+    assert needed(shown({"IT_TOKEN": "abc"}), "### Optional: in a file\n```\nIT_TOKEN=abc\n```") == {"IT_TOKEN": True}
 
 
 def test_one_of_which_no_other_is_a_key_of_this_server_is_no_choice():

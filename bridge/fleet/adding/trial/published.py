@@ -60,6 +60,7 @@ THE_FOLLOWING = re.compile(
     r"|\b(?:following|these)\b[^.:]{0,30}\bvariables\b[^.:]{0,20}\b(?:required|must|have to|need to)\b",
     re.IGNORECASE,
 )  # in prose, before a list
+OPTIONAL_ABOVE = re.compile(r"\W*optional\b", re.IGNORECASE)
 REQUIRED_ONES = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
 )  # of a heading
@@ -158,8 +159,8 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
         every += of_a_container(readme, {name for shown in every for name in shown.values})
     said = _Said()
     _by_its_server_json(said, server)
-    for text in (readme, environment[:LONGEST]):
-        _by_words(said, text)
+    _by_words(said, readme)
+    _by_words(said, environment[:LONGEST], is_of_a_shell=True)
     for shown in every:
         for name, word in shown.words.items():
             said.add(name, word)
@@ -282,7 +283,7 @@ def _needed(name: str, said: _Said, lead: Shown, whole: list[Shown], every: list
 # ---- tables, lists and lines -----------------------------------------------------------
 
 
-def _by_words(said: _Said, text: str) -> None:
+def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
     heading: bool | None = None
     columns: list[str] = []
     rows: list[list[str]] = []
@@ -327,8 +328,8 @@ def _by_words(said: _Said, text: str) -> None:
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
-            is_comment = is_fenced or "```" not in text
-            is_optional = bool(OPTIONAL_ONES.search(title) or (is_comment and re.match(r"\W*optional\b", title, re.IGNORECASE)))
+            is_above = is_fenced or is_of_a_shell  # a comment, of the lines below it
+            is_optional = bool(OPTIONAL_ONES.search(title) or (is_above and OPTIONAL_ABOVE.match(title)))
         elif not is_fenced:
             heading = True if THE_FOLLOWING.search(line) else heading
             for sentence in re.split(r"(?<=[.!?])\s", line):
