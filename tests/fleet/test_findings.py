@@ -42,37 +42,6 @@ def test_what_is_said_to_a_guess_proves_nothing_where_other_calls_ask_somebody()
     assert findings.smoke(seen(guess, asking), None, True)
 
 
-@pytest.mark.parametrize(
-    "first, second, works",
-    [
-        ({}, {}, True),
-        ({}, {"said": False, "reads": False}, True),
-        ({"said": False}, {"said": False}, False),
-        ({"harms": True}, {"harms": True}, False),
-        ({"wrote": [["/tmp/home/x", 1]]}, {"reads": False}, False),
-        ({}, {"complaint": "Error: no network"}, False),
-        ({"answer": "The service is unavailable"}, {}, False),
-        ({"answer": "No answer: fetch failed"}, {}, False),
-        ({"answer": "[]"}, {}, False),
-        ({"answer": "just the same"}, {"answer": "just the same"}, False),
-        ({}, {"began": 30.0, "ended": 31.0}, False),
-    ],
-)
-def test_a_call_that_answers_though_somebody_was_kept_from_it_counts_where_another_does_so_too(first, second, works):
-    one = made("list_zones") | {"answer": "Rome, Oslo"} | first
-    other = made("get_zone", began=20.0, ended=21.0) | {"answer": "Oslo: +1"} | second
-    found = findings.failing_open(seen(one, other, reached=[(10.5, "count.example.org"), (20.5, "count.example.org")]))
-
-    assert found == ({"tool": "list_zones", "build": False} if works else None)
-
-
-def test_who_asks_different_people_is_not_taken_for_one_that_counts_its_use():
-    calls = [made("list_zones") | {"answer": "Rome"}, made("get_zone", began=20.0, ended=21.0) | {"answer": "Oslo: +1"}]
-
-    assert findings.failing_open(seen(*calls, reached=[(10.5, "a.example.org"), (20.5, "b.example.org")])) is None
-    assert findings.failing_open(seen(calls[0], reached=[(10.5, "a.example.org")])) is None
-
-
 def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
     closed = seen(made("search"), reached=[(10.5, "a.example.org"), (10.6, "a.example.org:443")])
     answered = seen(made("search"), reached=[(10.5, "a.example.org"), (10.7, "1.2.3.4", True)])

@@ -131,8 +131,6 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
         )
         opened = _with_network(tries, draft, closed)
         smoke = findings.smoke(closed, opened, alone)
-    if smoke is None and not lacking and (smoke := findings.failing_open(closed)):
-        egress = replace(egress, why=f"{egress.why}, and answers without")
     alone_there = (
         "which asks nobody, though most of its tools do"
         if smoke and not (opened or draft.browses) and findings.asks_nobody(closed, smoke)

@@ -329,19 +329,6 @@ def asks_nobody(closed: Seen, smoke: Mapping[str, Any]) -> bool:
     return 2 * len(kept_from) > len(others) and any(_needed(closed, call) or NO_KEY.search(call["complaint"]) for call in kept_from)
 
 
-def failing_open(closed: Seen) -> dict[str, Any] | None:
-    """A call that only reads and answered though whom it asked was kept from it, where another tool did so too and was kept from the same:
-    who only counts its use, say. An error that is told politely would be told by both alike."""
-    every = [(call, asked(closed, call)) for call in closed.report["calls"]]
-    asking = [(call, hosts) for call, hosts in every if hosts]
-    is_one = len({tuple(sorted(hosts)) for _, hosts in asking}) == 1 and len({call["tool"] for call, _ in asking}) > 1
-    answers = [call["answer"].strip() for call, _ in asking]
-    if not is_one or len({*answers}) < len(answers) or not all(_works(call) and _is_an_answer(call["answer"]) for call, _ in asking):
-        return None
-    harmless = (call for call, _ in asking if call["reads"] and call["said"] and not (call["harms"] or call["wrote"]))
-    return next((_proposed(call) | {"build": False} for call in harmless), None)
-
-
 def _is_an_answer(text: str) -> bool:
     return len(text.strip()) > len("{}") and not (NO_NETWORK.search(text) or POLITELY_NOT.search(text))
 
