@@ -87,12 +87,6 @@ class Bench:
 
     def watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None = None, is_open: bool = False) -> Seen:
         """What is seen of it, or was seen of the same before. Raises NotTried."""
-        same = f"{stanza.model_dump_json()} {self.schemes} {dict(values)} {calls} {is_open}"
-        if same not in self.watched:
-            self.watched[same] = self._watch(stanza, values, calls, is_open)
-        return self.watched[same]
-
-    def _watch(self, stanza: Stanza, values: Mapping[str, str], calls: list[dict[str, Any]] | None, is_open: bool) -> Seen:
         known = self.known()
         wanted = [*map(stanza.stored, stanza.secrets), *stanza.required_variables]
         given = {name: value for name, value in {**known, **values}.items() if name in wanted or f"${{{name}:-" in str(stanza.model_dump())}
@@ -111,12 +105,14 @@ class Bench:
             name: f"{FILES}/{name.lower()}" for name, secret in stanza.secrets.items() if secret.kind == "file" and name in environment
         }
         contents = {path: environment[name] if stanza.stored(name) in given else stand_ins.file(name) for name, path in files.items()}
+        command = [filled.expanded(word) for word in stanza.command]
+        same = f"{environment | files} {command} {contents} {stanza.volumes} {stanza.cwd} {stanza.limits} {calls} {is_open}"
         try:
-            seen = container.watch(
-                self.image, stanza, environment | files, [filled.expanded(word) for word in stanza.command], calls, is_open, contents
-            )
+            if same not in self.watched:
+                self.watched[same] = container.watch(self.image, stanza, environment | files, command, calls, is_open, contents)
         except Failed as error:
             raise NotTried(f"its container ended: {hidden(error.reason, given)}") from None
+        seen = self.watched[same]
         shapes = stand_ins.shapes(seen.report["words"], [name for name in wanted if name not in given])
         new = (schemes(seen).keys() - self.schemes.keys()) | (
             shapes.keys() - self.shapes.keys()
@@ -124,7 +120,7 @@ class Bench:
         self.schemes.update(schemes(seen))
         self.shapes.update(shapes)
         if new and not seen.report["started"]:  # it was given what it does not take
-            return self._watch(stanza, values, calls, is_open)
+            return self.watch(stanza, values, calls, is_open)
         return Seen(without_values(seen.report, given), seen.reached)
 
 
