@@ -42,7 +42,7 @@ def test_a_tool_that_tells_the_environment_is_no_proof():
             False,
         ),
         ({"path": {"type": "string", "description": "A path below the URL of the site"}}, {"path": "/tmp"}, False),
-        ({"file_key": {"type": "string"}}, {"file_key": "test"}, False),
+        ({"fileKey": {"type": "string", "description": "the key in a URL like site.io/<fileKey>"}}, {"fileKey": "test"}, False),
         ({"timezone": {"anyOf": [{"type": "null"}, {"type": "string"}]}}, {"timezone": "UTC"}, False),
         ({"tags": {"type": "array", "items": {"type": "string"}}}, {"tags": ["test"]}, False),
         ({"at": {"type": "object", "required": ["x"], "properties": {"x": {"const": 1}}}}, {"at": {"x": 1}}, False),
