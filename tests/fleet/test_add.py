@@ -16,7 +16,7 @@ from bridge.fleet import lock, origins
 from bridge.fleet.adding import add, desktop, secret_values
 from bridge.fleet.adding.draft import Draft, executable, holds_secret, is_blank, is_secret, stanza_name
 from bridge.fleet.adding.elsewhere import Entry
-from bridge.fleet.adding.sources import Asked
+from bridge.fleet.adding.sources import SOURCES, Asked
 from bridge.fleet.adding.trial.attempt import Bench
 from bridge.fleet.commands.add import summary
 from bridge.fleet.load import read_stanza
@@ -1014,3 +1014,13 @@ def test_a_file_with_keys_is_not_given_to_the_trial_and_copied_with_secrets(proj
     assert given == [{"SITE_TOKEN": "s1"}]
     assert (project.secrets / "GOOGLE_APPLICATION_CREDENTIALS").read_text() == '{\n"private_key": "k"\n}'
     assert "GOOGLE_APPLICATION_CREDENTIALS: its value is in compose/secrets/GOOGLE_APPLICATION_CREDENTIALS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "said, kept", [("Add your description here", ""), ("Adds a description to pictures,", "Adds a description to pictures")]
+)
+def test_a_description_that_nobody_wrote_is_none(monkeypatch, said, kept):
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda package, build: f"{package}==1.0")
+    monkeypatch.setattr(origins, "look_at_pypi", lambda *_: origins.About("it==1.0", ["it"], said))
+
+    assert SOURCES["pypi"].pinned(Draft("it", {"pypi": "it"}), []).description == kept

@@ -403,6 +403,7 @@ def test_a_home_that_has_a_name_is_one():
 
     assert package_files.at_home(code) == {"Downloads/pictures", ".it"}
     assert package_files.at_home(xdg) >= {".config/it-mcp"}
+    assert not package_files.at_home('CACHE_DIR: str = os.getenv("IT_CACHE_DIR", str(os.path.expanduser("~/.it-mcp")))')
     assert not package_files.at_home("const logDir = path.join(os.homedir(), '.it', 'it-mcp');\nLOG_FILE = Path.home() / '.it' / 'x'")
     assert package_files.at_home(python) == {".it_mcp/keys", ".local/state/it", ".local/share/it"}
 

@@ -18,6 +18,10 @@ from bridge.fleet.origins import About
 from bridge.fleet.parts import listed
 from bridge.settings import UsageError
 
+NO_DESCRIPTION = re.compile(
+    r"\W*(?:add|insert|put|todo|write|your)\b[^.]{0,20}\bdescription\b", re.IGNORECASE
+)  # as tools for new packages leave it
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -139,7 +143,8 @@ def _refuse_secret(option: str, value: str) -> None:
 
 
 def _with_program(draft: Draft, package: str, about: About) -> Draft:
-    draft = replace(draft, description=draft.description or about.description.rstrip(" ,;:-"))
+    said = "" if NO_DESCRIPTION.match(about.description) else about.description.rstrip(" ,;:-")
+    draft = replace(draft, description=draft.description or said)
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
             if about.is_empty:

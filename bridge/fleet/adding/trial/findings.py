@@ -137,7 +137,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
-        return Egress(True, f"it may be given {keys}, so it talks to somebody: false if that is inside the fleet", hosts)
+        return Egress(True, "it may be given keys or addresses, so it talks to somebody: false if that is inside the fleet", hosts)
     if login := report["login"] or report["browser"]:
         return Egress(True, f"its README logs in somewhere: {login}", hosts)
     if hosts and (uncalled > 0 or not report["tools"]):

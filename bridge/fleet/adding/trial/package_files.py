@@ -59,7 +59,7 @@ ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 _HOME = r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)"
 AT_HOME = re.compile(rf"{_HOME}(?=([^\n;]{{1,80}}))")
 HOME_NAMED = re.compile(rf"\b(\w{{4,}})\s*=\s*[^\n;=]{{0,60}}?{_HOME}([^\n;]{{0,80}})")
-OF_A_LOG = re.compile(r"\b(?:\w+_)?logs?_?(?:dir|path|file|folder)\w*\s*[:=][^\n;]{0,200}", re.IGNORECASE)
+OF_NO_USE = re.compile(r"\b(?:\w+_)?(?:logs?|cache|te?mp)_?(?:dir|path|file|folder)\w*\s*[:=][^\n;]{0,200}", re.IGNORECASE)
 OF_TELEMETRY = re.compile(r"/(?:telemetry|analytics)(?:/|[._-][^/]*$)")  # code that keeps and asks nothing that a server is for
 # What libraries call the places of a home (XDG).
 OF_A_HOME = (("data", ".local/share"), ("state", ".local/state"), ("config", ".config"))
@@ -342,7 +342,7 @@ def behind_them(code: str) -> tuple[dict[str, str], str]:
 def at_home(code: str) -> set[str]:
     """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"; also where a name stands
     for the first part of them."""
-    code = OF_A_LOG.sub("", code)
+    code = OF_NO_USE.sub("", code)
     for kind, place in OF_A_HOME:
         code = re.sub(rf"\b(?:xdg_{kind}_home\(\)|user_{kind}_(?:dir|path)\()", f'Path.home() / "{place}" ', code)
     found = {_place(following) for following in AT_HOME.findall(code)}
