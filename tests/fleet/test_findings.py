@@ -112,6 +112,12 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
             "its tool look tried a.example.org",
         ),
         (
+            seen(made("install_package", "no"), made("look", began=20.0), reached=[(10.5, "pypi.example.org")]),
+            False,
+            False,
+            "none tried to reach anything",
+        ),
+        (
             seen(made("connect", arguments={"region": "test"}) | {"said": False}, reached=[(10.5, "db.test.example.org")]),
             False,
             True,

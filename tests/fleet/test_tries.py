@@ -707,6 +707,6 @@ def test_a_call_that_asks_nobody_where_the_others_do_is_said_to_be_that():
 
     proof = prove._decided(tries.Tries(Table(), {}, add._checked), Draft("it", command=("it",)), asking, CONTAINED)
 
-    assert proof.notes[-1] == "answers: get_author was called, which asks nobody, though most of its tools do"
+    assert proof.notes[-1] == "answers: get_author was called, which asks nobody, though others of its tools do"
     assert not findings.asks_nobody(seen(made("now"), made("convert")), {"tool": "now"})
     assert not findings.asks_nobody(seen(made("now"), made("read", "no such file")), {"tool": "now"})

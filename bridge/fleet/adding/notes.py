@@ -23,7 +23,6 @@ MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
-INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
 YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 IN_ITSELF = re.compile(r"(?:ENOENT|no such file|Cannot find module)[^\n]*/opt/server/", re.IGNORECASE)
@@ -190,7 +189,9 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         )
     yield from _desk(closed)
     yield from _programs(draft, closed)
-    if "pypi" in draft.source and (tool := next((one["name"] for one in closed.report["tools"] if INSTALLS.search(one["name"])), "")):
+    if "pypi" in draft.source and (
+        tool := next((one["name"] for one in closed.report["tools"] if findings.INSTALLS.search(one["name"])), "")
+    ):
         yield f"its tool {tool} can install nothing, as its environment is read-only: what it should have stands beside it in `pypi`"
     if not draft.smoke or "answer" in draft.why or needs.login(closed):
         yield from _login(draft, closed)

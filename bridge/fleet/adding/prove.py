@@ -132,7 +132,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
         opened = _with_network(tries, draft, closed)
         smoke = findings.smoke(closed, opened, alone)
     alone_there = (
-        "which asks nobody, though most of its tools do"
+        "which asks nobody, though others of its tools do"
         if smoke and not (opened or draft.browses) and findings.asks_nobody(closed, smoke)
         else ""
     )

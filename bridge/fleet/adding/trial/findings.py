@@ -34,6 +34,7 @@ TELEMETRY = re.compile(
 )
 NEWER = re.compile(r"^(?:registry|pypi|api\.github)\.")  # where packages and their releases are
 A_LOGIN = re.compile(r"(?:accounts?|auth\d?|id|login|oauth\d?|sso|sts)[.-]")  # a host where one logs in
+INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
 UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
@@ -167,10 +168,10 @@ def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
 
 
 def _asks_what_is_newer(seen: Seen, host: str) -> bool:
-    """Whether it is asked for releases by one that started without, and in no call alone."""
+    """Whether it is asked for releases by one that started without, and in no call alone but where something is to be installed, which nothing is."""
     if not (seen.report["started"] and NEWER.search(host)):
         return False
-    asked_by = [_between(seen, call["began"], call["ended"]) for call in seen.report["calls"]]
+    asked_by = [_between(seen, call["began"], call["ended"]) for call in seen.report["calls"] if not INSTALLS.search(call["tool"])]
     return all(len(others) > 1 for others in asked_by if host in others)
 
 
