@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
-from bridge.fleet.adding.mends import DATA, NO_FILE, NOT_FOR_IT, OWN_DOOR, called_like, is_for_others, targets, volume, with_a_name
+from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.calls import NO_NETWORK
@@ -154,20 +154,9 @@ def _decisions(draft: Draft) -> Iterator[str]:
 
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
-    said = {one["name"] for one in closed.report["published"] if one["needed"] is not None}
-    keys = [
-        name
-        for name in reads
-        if holds_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name) or name in said or is_for_others(closed, name))
-    ]
-    if keys and not draft.keys:
-        yield f"its code asks for {named(keys)}: what you have of these belongs into its 'secrets'"
     yield from _with_a_name(closed)
     if more := besides(draft, closed):
         yield f"its `env` may say what is kept from it: its README has {named(more, 6)}"
-    unsaid = [name for name in reads if name not in {*draft.env, *draft.secrets}]
-    if draft.smoke is None and unsaid and not draft.keys and needs.wants_configuration(closed):
-        yield f"it wants to be told more; its code reads {named(unsaid, 12)}"
     if not closed.report["tools"] or (draft.smoke is None and not (draft.talks or closed.reached) and needs.all_failed(closed)):
         yield from _as_shown(draft, closed)
     if inside := findings.storage(closed, targets(draft)).inside:
