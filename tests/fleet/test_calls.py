@@ -196,3 +196,6 @@ def test_what_takes_a_path_or_an_address_is_asked_with_an_address():
     schema = {"required": ["input_data", "size"], "properties": {"input_data": {"type": "string"}, "size": {"type": "string"}}}
 
     assert sample(schema, about) == ({"input_data": "https://example.com/", "size": "test"}, False)
+    alone = {"required": ["path"], "properties": {"path": {"type": "string"}}}
+    assert sample(alone, "Load an image from a path or HTTP/HTTPS URL") == ({"path": "https://example.com/"}, False)
+    assert sample(alone, "Load an image from a path") == ({"path": "/tmp"}, False)

@@ -61,7 +61,7 @@ SHOWN_ADDRESS = re.compile(
 SOME_ADDRESS = "https://example.com/"
 # Of an argument: "a file path or URL", "path (absolute, relative, or URL)", "URL or local path".
 OR_AN_ADDRESS = re.compile(
-    r"\b(?:path|file)s?\b[^.\n]{0,40}(?:,|\bor\b) (?:or )?(?:an? )?(?:https?:?/*|remote|web)? ?URLs?\b|\bURLs?(?:,| or)\b[^.\n]{0,30}\b(?:path|file)\b",
+    r"\b(?:path|file)s?\b[^.\n]{0,40}(?:,|\bor\b) (?:or )?(?:[\w/:]+ ){0,2}URLs?\b|\bURLs?(?:,| or)\b[^.\n]{0,30}\b(?:path|file)\b",
     re.IGNORECASE,
 )
 ALL = re.compile(r"(^|[_-])(all|everything|full|dump|bulk|export)([_-]|$)")  # of what may be much
@@ -110,16 +110,17 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
     """Arguments that a schema accepts, as few as may be, and whether the schema itself gives them, or what is said `about` its tool."""
     root = schema if isinstance(schema, dict) else {}
     arguments, said = {}, True
-    for name in _demanded(root):
+    demanded = _demanded(root)
+    for name in demanded:
         part = (root.get("properties") or {}).get(name)
-        arguments[name], is_said = _value(str(name), part, root)
-        guess = arguments[name]
-        is_text, is_texts = isinstance(guess, str), isinstance(guess, list) and bool(guess) and isinstance(guess[0], str)
-        if not is_said and (is_text or is_texts) and OR_AN_ADDRESS.search(f"{_described(part)} {line_of(str(name), about)}"):
-            arguments[name] = SOME_ADDRESS if is_text else [SOME_ADDRESS]
-        elif not is_said and guess != A_FOLDER and (is_text or is_texts) and (example := _example(str(name), part, about)):
-            arguments[name], is_said = example if is_text else [example], True
-        said = said and is_said
+        guess, is_said = _value(str(name), part, root)
+        is_texts = isinstance(guess, list) and bool(guess) and isinstance(guess[0], str)
+        if not is_said and (isinstance(guess, str) or is_texts):
+            words = about if len(demanded) == 1 else line_of(str(name), about)
+            example = "" if guess == A_FOLDER else _example(str(name), part, about)
+            given, is_said = example or SOME_ADDRESS * bool(OR_AN_ADDRESS.search(f"{_described(part)} {words}")), bool(example)
+            guess = ([given] if is_texts else given) if given else guess
+        arguments[name], said = guess, said and is_said
     return arguments, said
 
 
