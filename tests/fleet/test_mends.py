@@ -69,6 +69,49 @@ def test_a_key_that_its_code_reads_and_its_readme_or_a_tool_names_is_optional_wh
     assert called_so.optional == ("SITE_ACCESS_TOKEN",)
 
 
+def test_the_path_of_a_key_s_file_that_its_code_reads_is_offered_and_demanded_as_a_file():
+    source = {"npm": "site-mcp@1"}
+    started = seen(made("look", "path should be a string, not None"), reads=["SITE_CREDENTIALS_PATH", "SITE_CACHE_PATH"])
+    ended = seen(words=["GOOGLE_CREDENTIALS_PATH must be set"], started=0.0)
+
+    offered = mends.with_variables(Draft("it", source, ("it",)), started)
+    demanded = mends.with_variables(Draft("it", source, ("it",)), ended)
+
+    assert offered.secrets == offered.optional == offered.as_files == ("SITE_CREDENTIALS_PATH",)
+    assert (demanded.secrets, demanded.as_files, demanded.optional, demanded.env) == ((("GOOGLE_CREDENTIALS_PATH",),) * 2 + ((), {}))
+
+
+def test_what_a_cloud_s_sdk_misses_in_every_call_is_demanded_though_it_is_offered_unless_another_key_is():
+    name = "GOOGLE_APPLICATION_CREDENTIALS"
+    failed = seen(*(made(tool, "Could not load the default credentials") for tool in ("look", "find")), reads=["SITE_ID"])
+    offering = Draft("it", command=("it",), secrets=(name,), optional=(name,), as_files=(name,), env={"SITE_ID": "${SITE_ID}"})
+
+    assert mends.with_variables(offering, failed).optional == ()
+    assert mends.with_variables(replace(offering, secrets=(name, "SITE_KEY")), failed).optional == (name,)
+
+
+def test_a_made_up_key_that_is_refused_was_read_and_no_argument_is_guessed():
+    refused = seen(words=["Error: Invalid API key format. Expected sk_*"], started=0.0, shown=[["--api-key=YOUR_SECRET_KEY"]])
+    draft = Draft("it", {"npm": "it@1"}, ("it",), secrets=("IT_SECRET_KEY",))
+
+    assert mends.with_options(draft, refused).command == ("it",)
+    assert mends.with_options(replace(draft, secrets=()), refused).command != ("it",)
+
+
+def test_a_short_option_is_known_by_what_stands_behind_it():
+    shown = [["mcp", "-a", "<your_app_id>", "-s", "<your_app_secret>", "-x", "xxxx"]]
+    ended = seen(words=["it ended"], started=0.0, shown=shown, reads=["APP_ID", "APP_SECRET"])
+    draft = Draft("it", {"npm": "it@1"}, ("it",), secrets=("APP_SECRET",), env={"APP_ID": "${APP_ID}"})
+
+    assert mends.with_options(draft, ended).command == ("it", "mcp", "-x", "${IT_X}")
+    assert mends.with_options(draft, replace(ended, report=ended.report | {"reads": []})).command[1:5] == (
+        "mcp",
+        "-a",
+        "${IT_APP_ID}",
+        "-s",
+    )
+
+
 def test_what_its_arguments_have_is_not_offered_besides():
     started = seen(made("look"), reads=["SITE_API_TOKEN", "SITE_ACCOUNT_ID"], documented=["SITE_API_TOKEN"])
     draft = mends.with_variables(Draft("it", {"npm": "site-mcp@1"}, ("it", "run", "${SITE_ACCOUNT_ID}")), started)

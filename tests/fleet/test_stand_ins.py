@@ -59,3 +59,10 @@ def test_credentials_of_google_in_a_variable_are_those_of_a_file():
     words = ['info = json.loads(os.environ["GOOGLE_CREDENTIALS"])', "json.decoder.JSONDecodeError: Expecting value"]
 
     assert stand_ins.shapes(words, ["GOOGLE_CREDENTIALS"]) == {"GOOGLE_CREDENTIALS": stand_ins.file("GOOGLE_CREDENTIALS")}
+
+
+def test_the_only_key_begins_as_a_server_expects_it():
+    words = ["Error: Invalid API key format. Expected sk_* (secret key) or rk_* (restricted key)."]
+
+    assert stand_ins.shapes(words, ["SITE_SECRET_KEY"])["SITE_SECRET_KEY"].startswith("sk_placeholder-")
+    assert stand_ins.shapes(words, ["SITE_SECRET_KEY", "OTHER_KEY"]) == {}

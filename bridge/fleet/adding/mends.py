@@ -7,11 +7,15 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 
 from bridge.fleet.adding.draft import Draft, holds_secret, is_secret, references
+from bridge.fleet.adding.key_files import A_KEYS_FILE
+from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.trial import dependencies, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.parts import REFERENCE
 
 DATA = "/data"
 SURELY_A_PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|VAULT)$")  # DATABASE is a name more often
@@ -86,7 +90,8 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     program = seen.report["program"]
     if program and len(draft.command) == 1 and draft.command[0] != program:
         return replace(draft, command=(program,))
-    if not needs.missing(seen) and (shown := with_shown_arguments(draft, seen)) != draft:
+    is_refused = needs.refuses(seen, {*draft.secrets} - {*draft.optional})
+    if not (needs.missing(seen) or is_refused) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown
     wants_a_word = usage.wants_a_command(seen)
     ended = () if wants_a_word else next((end for end in STDIO if draft.command[-len(end) :] == end), ())
@@ -136,11 +141,12 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
     while rest:
         word = rest.pop(0)
         option, equals, value = word.partition("=")
-        name = variable_of(option.lstrip("-"))
-        variable = _read_for(seen, option)
         following = "" if equals or not rest or rest[0].startswith("-") else rest[0]
+        short = REFERENCE.fullmatch(following) if len(option) == 2 else None  # which says nothing: its value does
+        name = short[1].removeprefix(f"{variable_of(draft.name)}_") if short else variable_of(option.lstrip("-"))
+        variable = _read_for(seen, name if short else option)
         is_key = holds_secret(name)
-        if not (option.startswith("--") and variable and (is_key or (value or following) not in ("", "stdio"))):
+        if not ((short or option.startswith("--")) and variable and (is_key or (value or following) not in ("", "stdio"))):
             command.append(word)
             continue
         secrets += [variable] if is_key and variable not in secrets else []
@@ -211,9 +217,8 @@ def variable_of(name: str) -> str:
 def with_variables(draft: Draft, seen: Seen) -> Draft:
     """The variables that it asks for, as secrets or as variables of compose/.env."""
     needed = needs.missing(seen)
-    settings = {
-        name for name in draft.optional if name in needed and not (holds_secret(name) or name in draft.as_files)
-    }  # no secrets, now that they are demanded
+    is_key = partial(_is_key, draft)
+    settings = {name for name in draft.optional if name in needed and not is_key(name)}  # no secrets, now that they are demanded
     draft = replace(
         draft,
         secrets=tuple(name for name in draft.secrets if name not in settings),
@@ -223,19 +228,22 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     needed = [name for name in needed if name not in there]
     named, all_failed = needs.missing_for_calls(seen)
     advice = {one["name"] for one in seen.report["published"] if one["needed"] is False and not holds_secret(one["name"])}
+    if all_failed and not {*draft.secrets} - {*draft.optional}:  # a cloud's SDK found no account anywhere
+        of_a_cloud = {name for sdk in SDKS for name in sdk.keys if name in named}
+        draft = replace(draft, optional=tuple(name for name in draft.optional if name not in of_a_cloud))
     wished = [name for name in named if name not in {*there, *needed, *advice}]
-    secret = [name for name in needed + wished if holds_secret(name)]
+    secret = [name for name in needed + wished if is_key(name)]
     firsts = {name.partition("_")[0] for name in secret}
     wrong = [name for name in draft.secrets if name in seen.report["misspelt"] and name.partition("_")[0] in firsts]
     draft = replace(draft, secrets=tuple(name for name in draft.secrets if name not in wrong))  # its README has another name for that
     if findings.uses_placeholder(seen):
-        wished = [name for name in wished if holds_secret(name)]  # it knows where to go: what else it names is advice
-    plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not holds_secret(name)}
+        wished = [name for name in wished if is_key(name)]  # it knows where to go: what else it names is advice
+    plain = {name: _plain(name, draft.name) for name in needed + (wished if all_failed else []) if not is_key(name)}
     is_told = any(one["needed"] for one in seen.report["published"])
     if not (secret or draft.keys or is_told) and seen.report["started"]:
         # Nobody asked for one, but its code does: it may do without, as it did here.
         given, all_failed = _may_be_given(draft, seen, there | plain.keys()), needs.wants_configuration(seen)
-        secret = wished = [name for name in given if holds_secret(name) or not all_failed]
+        secret = wished = [name for name in given if is_key(name) or not all_failed]
         plain |= {name: _plain(name, draft.name) for name in given if name not in secret}
     optional = [name for name in secret if name in wished and not all_failed]
     if seen.report["started"]:  # whatever else it is given
@@ -251,11 +259,13 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
     new = [*plain, *secret]
     if new and (others := [name for name in needs.instead(seen) if name not in {*there, *new}]):
         draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(new)} it takes {', '.join(others)}"})
-    return with_places(
-        replace(
-            draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional), env=needs.settings(seen) | draft.env | plain
-        )
-    )
+    draft = replace(draft, as_files=(*draft.as_files, *filter(A_KEYS_FILE.search, secret)), env=needs.settings(seen) | draft.env | plain)
+    return with_places(replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional)))
+
+
+def _is_key(draft: Draft, name: str) -> bool:
+    """Or the path of a file with one."""
+    return holds_secret(name) or name in draft.as_files or bool(A_KEYS_FILE.search(name))
 
 
 def _may_be_given(draft: Draft, seen: Seen, there: Collection[str]) -> list[str]:
@@ -281,7 +291,11 @@ def _with_beside(keys: list[str], read: Collection[str]) -> list[str]:
 
 def _keys_of_its_own(seen: Seen) -> list[str]:
     """An address (DATABASE_URL) may be a library's."""
-    return [name for name in seen.report["reads"] if is_secret(name) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))]
+    return [
+        name
+        for name in seen.report["reads"]
+        if (is_secret(name) or A_KEYS_FILE.search(name)) and not (OWN_DOOR.search(name) or NOT_FOR_IT.search(name))
+    ]
 
 
 def _is_its_own(draft: Draft, seen: Seen, name: str) -> bool:
@@ -350,8 +364,10 @@ def with_a_name(seen: Seen) -> list[str]:
 
 def with_named(draft: Draft, names: list[str]) -> Draft:
     """As secrets (what is the path of one is one), or as variables of compose/.env."""
-    secret = [name for name in names if holds_secret(name) or name in draft.as_files]
-    return replace(draft, secrets=(*draft.secrets, *secret), env=draft.env | {name: f"${{{name}}}" for name in names if name not in secret})
+    secret = [name for name in names if _is_key(draft, name)]
+    files = [name for name in secret if A_KEYS_FILE.search(name) and name not in draft.as_files]
+    plain = {name: f"${{{name}}}" for name in names if name not in secret}
+    return replace(draft, secrets=(*draft.secrets, *secret), as_files=(*draft.as_files, *files), env=draft.env | plain)
 
 
 def with_required(draft: Draft, names: list[str]) -> Draft:

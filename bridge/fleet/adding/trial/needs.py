@@ -37,6 +37,7 @@ SAID_TO_BE_OPTIONAL = re.compile(
     r"|\b(?i:also|optionally) (?:set|use|provide) (?:the )?[`'\"]?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"
 )
 MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
+REFUSED = re.compile(r"\b(?:invalid|malformed|incorrect|wrong|rejected|format|unauthori[sz]ed|forbidden|40[13])\b", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
 TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
@@ -110,6 +111,12 @@ def speaks_of(seen: Seen, names: Collection[str]) -> bool:
     words = last_words(seen)
     is_said = re.search(r"placeholder|\b40[13]\b", words) or NO_KEY.search(words) or A_LOGIN.search(words)
     return bool(is_said) or any(is_spoken_of(name, words) for name in names)
+
+
+def refuses(seen: Seen, names: Collection[str]) -> bool:
+    """Whether its last words are about the made-up value of one of these variables, which it has read then."""
+    words = last_words(seen)
+    return bool(names and REFUSED.search(words)) and speaks_of(seen, names)
 
 
 def is_spoken_of(name: str, text: str) -> bool:

@@ -31,7 +31,9 @@ COMPLAINTS = [
         ("valid boolean|must be true or false", "true"),
     )
 ]
-BEGINS = re.compile(r"\b(?:must|should|does not) (?:start|begin) with ['\"`]?([A-Za-z]\w{1,10}[-_])(?![A-Za-z0-9]{12})")
+BEGINS = re.compile(
+    r"\b(?:must|should|does not) (?:start|begin) with ['\"`]?([A-Za-z]\w{1,10}[-_])(?![A-Za-z0-9]{12})|\b[Ee]xpected ([a-z]{2,6}_)\*"
+)
 NEAR = 3  # lines
 
 
@@ -69,9 +71,10 @@ def shapes(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
             continue
         near = " ".join(words[max(0, at - NEAR) : at + NEAR])
         about = [name for name in names if name in line or value(name) in line] or [name for name in names if name in near]
+        about = about or (names if len(names) == 1 else [])
         for name in about:
             shaped = _of_google() if fit == JSON and OF_GOOGLE.search(name) else fit
-            found.setdefault(name, shaped or f"{begins[1] if begins else ''}{value(name)}")
+            found.setdefault(name, shaped or f"{(begins[1] or begins[2]) if begins else ''}{value(name)}")
     return found
 
 

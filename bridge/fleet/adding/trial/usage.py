@@ -247,7 +247,8 @@ def _example(word: str, before: str, folder: str, variable: str) -> str:
     elif is_blank(value) and A_FOLDER.search(value):
         value = folder
     elif is_blank(value) or AN_EXAMPLE.search(value) or is_secret(_upper(option)):  # nobody's key is taken as it stands
-        about = _upper(option or re.sub(r"^\W*(input|env):", "", value))
+        is_word = is_blank(value) and re.search("[a-wyz]", value, re.IGNORECASE)
+        about = _upper(re.sub(r"^\W*(input|env):", "", value) if not option or (is_word and len(option) == 2) else option)
         value = f"${{{variable}_{re.sub('^(YOUR|MY)_', '', about)}}}"
     # What else stands there is taken as it is, but for references: compose/.env has things that are nobody else's business.
     return "" if "$" in name or ("$" in value and not value.startswith(f"${{{variable}_")) else name + equals + value
