@@ -148,7 +148,10 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     with_keys = [*notes._login(Draft("it", {"npm": "it-mcp@1.0"}, secrets=("IT_TOKEN",), optional=("IT_TOKEN",)), seen(**said))]
 
     assert said == {"browser": "A browser opens on first run for sign-in;", "home": ".it-mcp"}
-    assert all("a container has none" in one and "bring ~/.it-mcp by a volume" in one for one in (*line, *with_keys))
+    assert all(
+        "a container has none" in one and "volumes: [/your/home/.it-mcp:/tmp/.it-mcp] brings what that writes" in one
+        for one in (*line, *with_keys)
+    )
     assert with_keys and all(one.endswith("; or give it a key (IT_TOKEN)") for one in with_keys)
     of_another = Draft("it", {"npm": "it-mcp@1.0"}, secrets=("MODEL_API_KEY",), optional=("MODEL_API_KEY",))
     assert not any("or give it a key" in one for one in notes._login(of_another, seen(**said)))
@@ -160,7 +163,7 @@ def test_a_login_in_a_browser_that_its_readme_only_tells_is_told_unless_it_has_a
     assert readmes.browser("It opens the sign-in page in your browser")
     assert readmes.browser("A browser window will open. Enter your credentials, authorize the app, and you are done!")
     of_a_client = notes._login(Draft("it", secrets=("IT_CLIENT_SECRET",), optional=("IT_CLIENT_SECRET",)), seen(browser="A browser opens"))
-    assert [one.partition("log in elsewhere")[2] for one in of_a_client] == [", and bring what that leaves by a volume"]
+    assert [one.partition("log in elsewhere")[2] for one in of_a_client] == [", and bring what that writes by a volume"]
 
 
 def test_a_setup_by_hand_is_not_told_where_a_key_says_the_same():

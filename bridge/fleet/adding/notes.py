@@ -221,18 +221,14 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     keys = [name for name in draft.optional if holds_secret(name) and (name in told or called_like(draft, name))]
     keys = [name for name in keys if not OF_A_CLIENT.search(name)]
     instead = f"; or give it a key ({named(keys, 2)})" if keys else ""
+    kept = seen.report["home"]
+    place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept
+    at_home = f": volumes: [/your/home/{place}:{draft.env.get('HOME', '/tmp')}/{place}] brings what that writes"
+    brings = at_home if kept else ", and bring what that writes by a volume"
     if command and not (required and not SURELY_BY_HAND.search(command)):
-        kept = seen.report["home"]
-        place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept
-        brings = (
-            f": volumes: [/your/home/{place}:{draft.env.get('HOME', '/tmp')}/{place}] brings what that writes"
-            if kept
-            else ", and bring what that writes by a volume"
-        )
         yield f"{'it wants a login' if said else 'its README logs in'} by hand, once: run `{command}` where you have a browser{brings}{instead}"
     elif not command and seen.report["browser"] and not draft.browses and all(map(OF_A_CLIENT.search, required)):
-        kept = f"~/{seen.report['home']}" if seen.report["home"] else "what that leaves"
-        yield f"its README has a browser opened to log in, and a container has none: log in elsewhere, and bring {kept} by a volume{instead}"
+        yield f"its README has a browser opened to log in, and a container has none: log in elsewhere{brings}{instead}"
 
 
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
