@@ -269,12 +269,12 @@ def has_no_wheel(printed: str) -> bool:
 
 
 def unreached(printed: str) -> str:
-    """Why an index was not reached, in the words of uv or npm; empty if it answered."""
-    found = re.search(
+    """Why an index was not reached, in the words of uv or npm, if possible with its host; empty if it answered."""
+    every = re.findall(
         r"\b(?:ECONN[A-Z]+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ERR_SOCKET_TIMEOUT)\b(?: [a-z0-9.-]+\.[a-z]+)?|[Cc]onnection (?:refused|reset|timed out)|dns error|failed to lookup address|operation timed out",
         printed,
     )
-    return found[0] if found else ""
+    return next((one for one in every if "." in one), next(iter(every), ""))
 
 
 def _said(error: Failed) -> str:

@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
@@ -36,8 +37,8 @@ ITS_END = re.compile(
     re.IGNORECASE,
 )
 SUCCESSOR = re.compile(
-    r"\b(?:renamed to|moved to|migrated to|(?:replaced|superseded) by|in favou?r of|use|using|install|migrate to|switch to|see)[: ]+(?:the )?(?:npm i(?:nstall)? |pip install |uvx |npx (?:-y )?)?"
-    r"[`'\"]?(?!https?:)(@[a-z0-9][\w.-]*/[a-z0-9][\w.-]*\w|[a-z0-9]+(?:[-_][a-z0-9]+)+|(?<=[`'\"])[a-z0-9][\w.-]*\w)(?![\w.-]*[^\x00-\x7f])",
+    r"\b(?:renamed to|moved to|migrated to|(?:replaced|super[sc]ee?ded) by|in favou?r of|use|using|install|migrate to|switch to|see)[: ]+(?:the )?(?:npm i(?:nstall)? |pip install |uvx |npx (?:-y )?)?"
+    r"[`'\"]?(?!https?:)(@[a-z0-9][\w.-]*/[a-z0-9][\w.-]*\w|[a-z0-9.]*[a-z0-9](?:[-_][a-z0-9]+)+|(?<=[`'\"])[a-z0-9][\w.-]*\w)(?![\w.-]*(?:[^\x00-\x7f]|\.[a-z]{2}))",
     re.IGNORECASE | re.ASCII,
 )
 DEPRECATED = "its publisher calls it deprecated"
@@ -72,6 +73,7 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
         if why := unreached(error.printed):
             raise UsageError(f"{package}: PyPI cannot be reached ({why}): is this machine online?") from None
         if not build and has_no_wheel(error.printed):
+            _refuse_withdrawn(package)
             raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
         raise UsageError(f"{package}: PyPI has no such package for Python {PYTHON}: {error.reason}") from None
     found = re.search(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+", said, re.MULTILINE)
@@ -80,15 +82,38 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
     return found[0]
 
 
+def _refuse_withdrawn(package: str) -> None:
+    """Raises UsageError for a package all versions of which its publisher withdrew: uv takes none for one without a wheel, unless it is told
+    which."""
+    name = re.split(r"[\[<>=!~ ]", package)[0]
+    options = ["--no-deps", "--only-binary", ":all:", "--python-version", PYTHON]
+    with tempfile.TemporaryDirectory() as folder, suppress(Failed):
+        try:
+            compiled([f"{name}>99999999"], options)
+        except Failed as error:
+            newest = re.search(r"only \S+?[<=]=(\S+) is available", " ".join(error.printed.split()))
+            loud = [word for word in packages.uv() if word != "--quiet"]  # it warns of that
+            wanted = f"{name}=={newest[1] if newest else 0}"
+            said = run([*loud, "pip", "install", "--dry-run", *options, "--target", folder, wanted], PATIENCE, env=packages.trusting())
+            if yanked := re.search(r"is yanked(?: \(reason: \"([^\"]*)\")?", said):
+                why = f" ({printable(yanked[1][:150])})" if yanked[1] else ""
+                way = _successor("pypi", package, yanked[1] or "")
+                raise UsageError(f"{package}: its publisher withdrew all its versions{why}{way}") from None
+
+
 def deprecation(kind: str, package: str, said: str, surely: bool = False) -> list[str]:
     """A line of what its publisher says of its end, with the command that adds what he names in its place. `surely`: that is all he says there."""
     if not (surely or ITS_END.search(said)):
         return []
+    return [f"{DEPRECATED} ({printable(' '.join(said.split())[:150])}){_successor(kind, package, said)}"]
+
+
+def _successor(kind: str, package: str, said: str) -> str:
+    """The command that adds what its publisher names in its place; empty if he names nothing."""
     own = re.sub(r"(?<=.)@[^/]*$|==.*$|\[.*\]$", "", package).lower()
     names = (found[1] for found in SUCCESSOR.finditer(said))
     new = next((name for name in names if name.lower() != own), "")
-    way = f": `mcp-bridge add --{kind} {new}` adds what that names" if new else ""
-    return [f"{DEPRECATED} ({printable(' '.join(said.split())[:150])}){way}"]
+    return f": `mcp-bridge add --{kind} {new}` adds what that names" if new else ""
 
 
 def look_at_pypi(package: str, build: bool = False) -> About:

@@ -217,6 +217,34 @@ def test_a_deprecated_package_is_told_with_what_its_publisher_names_in_its_place
     assert origins.look_at_npm("@me/it").notes == [told] * (new is not None or field == "deprecated")
 
 
+@pytest.mark.parametrize(
+    "reason, told",
+    [
+        (
+            ' (reason: "superceeded by they.site-mcp")',
+            " (superceeded by they.site-mcp): `mcp-bridge add --pypi they.site-mcp` adds what that names",
+        ),
+        (' (reason: "use each alone")', " (use each alone)"),
+        ("", ""),
+    ],
+)
+def test_a_package_of_which_all_versions_were_withdrawn_says_so_and_not_that_it_has_no_wheel(monkeypatch, reason, told):
+    def compiled(wanted, *_):
+        above = "Because only it-mcp<=1.2 is available and you require it-mcp>99999999"
+        raise Failed(["uv"], 1, above if ">99" in wanted[0] else "Because all versions of it-mcp have no usable wheels")
+
+    monkeypatch.setattr(origins, "compiled", compiled)
+    monkeypatch.setattr(origins, "run", lambda words, *_, **__: f"warning: `{words[-1]}` is yanked{reason}" * (words[-1] == "it-mcp==1.2"))
+
+    with pytest.raises(UsageError) as refused:
+        origins.newest_of_pypi("it-mcp")
+    assert str(refused.value) == f"it-mcp: its publisher withdrew all its versions{told}"
+
+    monkeypatch.setattr(origins, "run", lambda *_, **__: "")
+    with pytest.raises(lock.NoWheel):
+        origins.newest_of_pypi("it-mcp")
+
+
 def test_an_executable_in_a_wheel_is_a_program():
     assert origins.look_at_pypi("uv==0.9.0").programs == ["uv", "uvx"]  # both are in its data/scripts, and Rust
 

@@ -84,6 +84,12 @@ def test_a_line_of_a_log_that_is_an_object_is_told_by_its_message(line, told):
     assert needs.last_words(seen(words=[line], started=0.0, why_not="the command ended")) == told
 
 
+def test_who_prints_his_help_only_when_he_is_asked_ended_without_a_word():
+    silent = seen(words=[], started=0.0, why_not="the command ended", help=["Usage: it [command]", "Commands:", "  add   Adds one"])
+
+    assert needs.last_words(silent) == "the command ended"
+
+
 def test_a_build_that_has_expired_says_so():
     words = ["numpy not available, using pure Python", "Early Access Build (v1.0.4) Expired.", "Expiry: 2026-03-25"]
 

@@ -69,6 +69,24 @@ def test_a_server_elsewhere_is_told_where_the_package_starts_none():
     assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url 'https://mcp.site.io/mcp?a=1&b'` adds that")
 
 
+def test_a_program_of_a_desk_that_it_asks_for_is_told_with_where_to_run_it():
+    words = ["No module named 'EditorScript'", "Make sure Video Editor is running", "ModuleNotFoundError: No module named 'EditorScript'"]
+    draft = Draft("it", {"pypi": "it==1.0"}, ("it",), why={"egress": "x"})
+
+    [told, *_] = notes.of_one_that_did_not_start(draft, seen(words=words, started=0.0), [], [])
+
+    assert "a program of a desk beside it (Make sure Video Editor is running): let it run there" in told
+    assert not needs.desk(seen(words=["Error: is Redis running?", "Make sure the Docker daemon is running"], started=0.0))
+
+
+def test_what_only_starts_or_fetches_something_else_says_what():
+    wrapper = seen(words=["it moved"], started=0.0, starts=["site"], speaks_mcp=False)
+
+    told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}, reached=("get.it.example",)), wrapper, [], [])
+
+    assert "speaks MCP, but it starts site and fetches what it is from get.it.example: let it run there" in told[0]
+
+
 def test_a_module_that_it_neither_has_nor_requires_is_told_with_the_way_out():
     broken = seen(words=["Traceback", "ModuleNotFoundError: No module named 'it_server'"], started=0.0)
     draft = Draft("it", {"pypi": "it==1.0"}, ("it",), why={"egress": "x"})

@@ -278,7 +278,15 @@ def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made
     mended = eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=words, started=0.0), set())
 
     assert list(mended.constraints) == [constraint] and "it dies with" in mended.text
-    assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2"}) is None
+    assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2", "lib<=1.6.0"}) is None
+
+
+def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tried_that_its_author_had(resolver):
+    words = ["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"]
+
+    mended = eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=words, started=0.0), {"lib<2"})
+
+    assert list(mended.constraints) == ["lib<=1.6.0"]
 
 
 def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first(monkeypatch):

@@ -61,15 +61,18 @@ def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
     own = _normal(re.split(r"[\[=]", package)[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
     others = (name for name in map(_normal, blamed) if name != own and name in now)
-    yield from _constraints(dict.fromkeys(others), born, now)
+    yield from _constraints(dict.fromkeys(others), born, now, is_blamed=True)
     # Where the fault shows in the package's own lines it is of something that they use, of a new major version before all.
     yield from sorted(_constraints(direct, born, now), key=lambda found: "<=" in found[0])
 
 
-def _constraints(names: Iterable[str], born: date, now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _constraints(names: Iterable[str], born: date, now: Mapping[str, str], is_blamed: bool = False) -> Iterator[tuple[str, str]]:
     for name in names:
-        if constraint := _constraint(name, _newest(name, born), now[name]):
+        then = _newest(name, born)
+        if constraint := _constraint(name, then, now[name]):
             yield constraint, f"it dies with {name} {now[name]}"
+            if is_blamed and "<=" not in constraint:  # what its author had, where the last of that major version is too new, too
+                yield f"{name}<={then}", f"it dies with {name} {now[name]}"
 
 
 def _node(package: str, text: str) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
+RUNS_THERE = "let it run there, behind `mcp-bridge serve`, and add it by --url"
 YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 IN_ITSELF = re.compile(r"(?:ENOENT|no such file|Cannot find module)[^\n]*/opt/server/", re.IGNORECASE)
@@ -43,9 +44,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted
-                and best.report["speaks_mcp"]
-                and not (lacking and (_asked(draft, best, lacking) or findings.uses_placeholder(best)))
+                if wanted and best.report["speaks_mcp"] and not (_waits(best, lacking) or _asked(draft, best, lacking) or lacking)
                 else []
             ),
             *(
@@ -54,7 +53,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
                 else _as_shown(draft, best)
             ),
             *_with_a_name(best),
-            *([] if best.report["platform"] else _programs(draft, best)),
+            *(_programs(draft, best) if best.report["speaks_mcp"] and not best.report["platform"] else []),
             *_desk(best),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "here"))),
@@ -80,13 +79,18 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
             " `binary:` or an image of it has that, or let it run elsewhere, behind `mcp-bridge serve`, and add it by --url"
         )
     if not best.report["speaks_mcp"]:
-        return "it did not start, and nothing that it installs speaks MCP: is it a server?"
+        others = [f"starts {named(best.report['starts'])}"] * bool(best.report["starts"])
+        others += [f"fetches what it is from {named(draft.reached)}"] * bool(draft.reached)
+        elsewhere = f", but it {' and '.join(others)}: {RUNS_THERE}" if others else ": is it a server?"
+        return f"it did not start, and nothing that it installs speaks MCP{elsewhere}"
     if addon := dependencies.native_addon(best):
         return f"it did not start: {addon} must be compiled" + (
             f", and that failed: {draft.why['build']}"
             if "build" in draft.why
             else ", which runs code of its package: take this stanza away and add it with --build"
         )
+    if told := needs.desk(best):
+        return f"it did not start: it wants a program of a desk beside it ({told[:120]}): {RUNS_THERE}"
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
         return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
@@ -107,8 +111,7 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
 
 def _platform(seen: Seen) -> str:
     wanted = seen.report["platform"]
-    way_out = "let it run there, behind `mcp-bridge serve`, and add it by --url"
-    return f"its README wants what no container is ({wanted[:60]}): {way_out}" if wanted else ""
+    return f"its README wants what no container is ({wanted[:60]}): {RUNS_THERE}" if wanted else ""
 
 
 def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:

@@ -14,6 +14,7 @@ from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
 from bridge.fleet.adding.trial.package_files import AN_ERROR, NAMED
 from bridge.fleet.adding.trial.published import BY_HAND
+from bridge.fleet.adding.trial.readmes import OF_A_DESK
 from bridge.fleet.adding.trial.witness import LISTENING, Made
 from bridge.fleet.engines import reason
 from bridge.fleet.parts import OF_A_BROWSER
@@ -64,6 +65,9 @@ RUN_TO_LOG_IN = re.compile(
     re.IGNORECASE,
 )
 OF_MEMORY = re.compile(r"heap out of memory|OOMErrorHandler|Allocation failed|\bMemoryError\b|Cannot allocate memory|\bOut of memory\b")
+BESIDE_IT = re.compile(
+    rf"\b(?:[Mm]ake sure|[Ee]nsure|[Ii]s|[Cc]heck (?:that|if)) (?:that )?(?:the )?{OF_A_DESK}[A-Z]\w+(?: \w+){{0,2}} (?:is )?(?:running|open)\b"
+)
 # Of a stack, of a help, or where more is to be read.
 NO_REASON = re.compile(
     r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )"
@@ -167,6 +171,11 @@ def absent_module(seen: Seen) -> str:
     return found[1] if found else ""
 
 
+def desk(seen: Seen) -> str:
+    """The line by which it wants a program with windows to run beside it; empty if it wants none."""
+    return next((line.strip() for line in _lines_of_its_end(seen) if BESIDE_IT.search(line)), "") if not seen.report["started"] else ""
+
+
 def wants_configuration(seen: Seen) -> bool:
     """Every call failed, not for want of the network, but of something that it should have been told."""
     return not seen.reached and all_failed(seen) and bool(wants_account(seen))
@@ -211,7 +220,7 @@ def last_words(seen: Seen) -> str:
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]
-    if helps and not lines:
+    if words and helps and not lines:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]
         return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else " ".join(words)[:300]

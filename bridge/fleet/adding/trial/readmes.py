@@ -52,11 +52,11 @@ A_CONFIG = re.compile(r"config\.(?:json|toml|ya?ml)$|(?:^|/)\.env$", re.IGNORECA
 WITH_A_TOKEN = re.compile(r"\bwrites?\b.{0,30}\b(?:tokens?|credentials?)\b", re.IGNORECASE)
 REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](https?://[\w./:%?&=+~-]+)["']""")
 # A program of a desk that must run already, which is no service that one reaches by an address.
-_OF_A_DESK = r"(?!(?i:(?:\w+ )?(?:docker|podman|redis|postgres|my|mongo|ollama|server|database|engine|daemon|container|service|api|node|python|chrome|cluster)\w*))"
+OF_A_DESK = r"(?!(?i:(?:\w+ )?(?:docker|podman|redis|postgres|my|mongo|ollama|server|database|engine|daemon|container|service|api|node|python|chrome|cluster)\w*))"
 RUNS_BESIDE_IT = re.compile(
-    rf"\b(?:communicat|talk|connect|interact)\w*\b[^.\n]{{0,30}}\b(?:a|the|your|already) (?:locally )?running {_OF_A_DESK}\w+"
-    rf"|\brunning (?:instance of )?{_OF_A_DESK}[A-Z]\w+(?: \w+)? (?:instance|application|app|editor|desktop)\b"
-    rf"|\b(?:[Ss]tart|[Ll]aunch|[Oo]pen) {_OF_A_DESK}[A-Z]\w+ first\b|\b{_OF_A_DESK}[A-Z]\w+ (?:must|has to|needs to) be (?:running|open)\b"
+    rf"\b(?:communicat|talk|connect|interact)\w*\b[^.\n]{{0,30}}\b(?:a|the|your|already) (?:locally )?running {OF_A_DESK}\w+"
+    rf"|\brunning (?:instance of )?{OF_A_DESK}[A-Z]\w+(?: \w+)? (?:instance|application|app|editor|desktop)\b"
+    rf"|\b(?:[Ss]tart|[Ll]aunch|[Oo]pen) {OF_A_DESK}[A-Z]\w+ first\b|\b{OF_A_DESK}[A-Z]\w+ (?:must|has to|needs to) be (?:running|open)\b"
 )
 A_MARK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}")  # of Markdown
 PROSE = re.compile(

@@ -183,7 +183,7 @@ async def watch(wish: Wish) -> Report:
             with patience:
                 visited = await visit(endpoint, plan, talk, stderr, heard)
                 if visited.failure and not report["started"]:
-                    report["why_not"] = visited.failure.reason
+                    report["why_not"] = visited.failure.reason.partition("; it sees a small environment")[0]  # which the stanza says
             tasks.cancel_scope.cancel()
         if patience.cancelled_caught:
             report["why_not"] = f"no answer within {LISTENS * slowness():.0f} s of saying that it listens"
