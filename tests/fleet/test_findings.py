@@ -246,6 +246,10 @@ def test_of_one_whose_calls_all_fail_for_want_of_a_program_nobody_knows_whom_the
 
     assert not egress.allowed and egress.why.endswith("but all failed without site-cli: true if they reach beyond the fleet's own network")
     assert "none tried" in findings.egress(seen(made("look", "spawn site-cli ENOENT"), made("list")), False).why
+    quoted = made("look", 'Could not find the "site-cli" executable.')
+    assert findings.egress(seen(quoted, made("ping") | {"answer": "Pong!"}), False).why == egress.why.replace("1 of its 1", "2 of its 2")
+    refused = made("get_part", arguments={"key": "test"}) | {"said": False, "answer": "Invalid key."}
+    assert findings.smoke(seen(refused, made("ping") | {"answer": "Pong!"}), None, True) == {"tool": "ping", "build": True}
 
 
 def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():

@@ -28,7 +28,8 @@ PROGRAM = re.compile(
     r"|No such file or directory: '([\w.+-]+)'"
     r"|exec: \"([\w.+-]+)\": executable file not found"
     r"|(?:^|[:\s])([\w.+-]+): (?:command )?not found\b"
-    r"|(?:^|[:\s'`\"])(?!\w*(?:chrom|browser))([\w.+-]+)['`\"]? (?:executable|binary|CLI) (?:was )?not found\b",
+    r"|(?:^|[:\s'`\"])(?!\w*(?:chrom|browser))([\w.+-]+)['`\"]? (?:executable|binary|CLI) (?:was )?not found\b"
+    r"|could not find (?:the )?['`\"]([\w.+-]+)['`\"] (?:executable|binary|CLI|command)\b",
     re.IGNORECASE,
 )
 # In prose, where only a known name is surely one.

@@ -151,7 +151,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     )
     without = f" without {', '.join(absent[:3])}" if (absent := programs(seen)) else ""
     failed = f", but all failed{without}" if report["calls"] else ""
-    doubt = "" if any(map(_works, report["calls"])) or tried else f"{failed}: true if they reach beyond the fleet's own network"
+    tells = any(_works(call) and not (without and _says_nothing(call)) for call in report["calls"])
+    doubt = "" if tells or tried else f"{failed}: true if they reach beyond the fleet's own network"
     called = f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything"
     return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{doubt}{tried}", hosts)
 
@@ -295,9 +296,9 @@ def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> str:
 
 
 def _tells_little(call: Made) -> tuple[bool, ...]:
-    """Whether it says nothing, only that it lives, or prints an error beside what it answers: the worst comes first."""
+    """Whether it refuses a guess, says nothing, only that it lives, or prints an error beside what it answers: the worst comes first."""
     only_lives = ONLY_LIVES.search(with_underscores(call["tool"]))
-    return _says_nothing(call), bool(only_lives), bool(PRINTS_AN_ERROR.search(call["printed"]))
+    return _is_refused(call), _says_nothing(call), bool(only_lives), bool(PRINTS_AN_ERROR.search(call["printed"]))
 
 
 def _says_nothing(call: Made) -> bool:
