@@ -333,6 +333,7 @@ def test_a_host_that_has_a_name_of_the_operator_s_in_it_is_told_without():
 
     assert findings.egress(it, False).why == "its tool look tried *.example.org"
     assert findings.names([it]) == ["*.example.org", "*.example.org:8443"]
+    assert findings.names([seen(made("look"), reached=[(10.5, f"{placeholder('SITE_NAME')}-be.example.org")])]) == ["*.example.org"]
 
 
 def test_a_key_that_it_works_without_opens_the_network_only_where_not_all_was_tried():

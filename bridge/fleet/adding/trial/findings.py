@@ -21,7 +21,7 @@ from bridge.fleet.egress import PORTS, allowed
 PLACEHOLDER = "placeholder.invalid"
 STAND_IN = r"placeholder[-_][0-9a-f]{32}"  # the same for a value, also where a server makes a name of a variable of it
 OF_A_VARIABLE = re.compile(rf"([\w-]+)\.{PLACEHOLDER}")  # whose value would be a host
-OF_OPERATORS = re.compile(r"^placeholder-[0-9a-f]{32}\.")  # in a name: what the trial gave in the place of the operator's own
+OF_OPERATORS = re.compile(r"^placeholder-[0-9a-f]{32}[\w-]*\.")  # in a name: what the trial gave in the place of the operator's own
 OWN_HOME, OWN_CWD = str(HOME), str(CWD)
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
 # Whoever only counts how a library is used: no server needs him.
