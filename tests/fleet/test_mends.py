@@ -580,3 +580,9 @@ def test_what_its_command_names_may_not_be_left_out():
     named = mends.without_what_its_command_names(draft)
 
     assert (named.secrets, named.optional) == (("SITE_KEY", "B_KEY"), ("B_KEY",))
+
+
+def test_who_reads_a_key_beside_a_host_talks_to_somebody_though_his_readme_is_silent():
+    reads = ["MCP_IT_IMAP_HOST", "MCP_IT_IMAP_PASSWORD", "MCP_HOST", "MCP_PASSWORD", "IT_MCP_URL", "IT_MCP_TOKEN", "OTHER_KEY"]
+
+    assert mends.beside_a_host(seen(reads=reads)) == ["MCP_IT_IMAP_PASSWORD"]

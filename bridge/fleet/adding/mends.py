@@ -355,6 +355,13 @@ def of_somebody(names: Collection[str]) -> list[str]:
     return [name for name in names if holds_secret(name) or SETTING.search(name)]
 
 
+def beside_a_host(seen: Seen) -> list[str]:
+    """The keys that its code reads beside a host (IT_PASSWORD, IT_HOST), whether its README names them or not."""
+    names = [name for name in seen.report["reads"] if name.endswith(("_HOST", "_URL")) and not LISTENS.search(name.removeprefix("MCP_"))]
+    hosts = {name.rpartition("_")[0] for name in names} - {"MCP"}
+    return [name for name in _keys_of_its_own(seen) if name.rpartition("_")[0] in hosts]
+
+
 def with_a_name(seen: Seen) -> list[str]:
     """Its variables that have a name of the operator's in them (SITE_…_HOST): the keys and addresses among them; and those that it misses
     under what stood in for that name."""
