@@ -13,6 +13,7 @@ from typing import Any
 from bridge.protocol import model_names, schemas
 
 DESCRIPTION = 1024  # characters of a tool's description that OpenAI's interface takes
+LONG = f"a description longer than the {DESCRIPTION} characters that some OpenAI models take"
 MANY = 3  # tools that are named
 _ARGUMENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -26,7 +27,6 @@ class Oddity:
     what: str
     way_out: str
     mended: str = ""
-    is_seldom_refused: bool = False  # by few models, and then with its name
 
     def __str__(self) -> str:
         return f"{self.tool}: {self.what}"
@@ -120,12 +120,7 @@ def _judged(schema: schemas.Schema) -> Iterator[Any]:
 def _description(tool: schemas.Schema) -> Iterator[Oddity]:
     description = tool.get("description")
     if isinstance(description, str) and len(description) > DESCRIPTION:
-        yield Oddity(
-            tool["name"],
-            f"a description longer than the {DESCRIPTION} characters that some OpenAI models take",
-            _deny(tool["name"]),
-            is_seldom_refused=True,
-        )
+        yield Oddity(tool["name"], LONG, _deny(tool["name"]))
 
 
 def _deny(name: str) -> str:

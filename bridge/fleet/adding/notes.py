@@ -17,7 +17,7 @@ from bridge.fleet.adding.trial.calls import NO_NETWORK
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.published import SURELY_BY_HAND
 from bridge.fleet.parts import REFERENCE, listed
-from bridge.protocol.tool_checks import oddities, together
+from bridge.protocol.tool_checks import LONG, oddities, together
 
 MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by one
 SHORT = 8  # names in one line
@@ -254,7 +254,7 @@ def _with_a_name(seen: Seen) -> Iterator[str]:
 
 
 def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
-    every = [one for one in oddities(list(draft.tools or ()), litellm_name) if not (one.mended or one.is_seldom_refused)]
+    every = [one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended and one.what != LONG]
     counts, odd = Counter(one.what for one in every), together(every)
     for one in odd[:MOST_ODD]:
         most = len(draft.tools or ()) > 1 and "deny" in one.way_out and 2 * counts[one.what] > len(draft.tools or ())

@@ -141,7 +141,9 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     )
     if smoke and (answer := findings.says_nothing(closed, smoke) or alone_there):
         draft = replace(draft, why=draft.why | {"answer": answer})
-    draft = _with_downloads(draft, opened)
+    draft = (
+        with_storage(draft, opened) if opened and opened.report["started"] else draft
+    )  # a home that is kept, where it downloads much into it
     asks = any(findings.asked(one, call) for one in (closed, opened) if one for call in one.report["calls"])
     is_anywhere = (
         draft.browses or findings.back_end(closed) or (closed.report["started"] and not asks)
@@ -194,11 +196,6 @@ def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen
     return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or (
         "what answered may change something, or was asked with a guess" if best.report["calls"] else "it was not called"
     )
-
-
-def _with_downloads(draft: Draft, opened: Seen | None) -> Draft:
-    """A home that is kept, where it downloads much into it."""
-    return with_storage(draft, opened) if opened and opened.report["started"] else draft
 
 
 def _with_network(tries: Tries, draft: Draft, closed: Seen) -> Seen:

@@ -43,7 +43,7 @@ LISTENING = re.compile(
     re.IGNORECASE,
 )
 # What a file holds that only counts who uses it: a UUID or a digest, and beside it times, numbers, switches.
-AN_ID = re.compile(r"[\"']?(?:[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{64})[\"']?", re.IGNORECASE)
+AN_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{64}", re.IGNORECASE)
 OF_AN_ID = re.compile(r"\d[\d.,:TZ+-]*|true|false|none|null", re.IGNORECASE)
 AN_ID_LONG = 500  # bytes
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
@@ -328,11 +328,8 @@ def holds_only_an_id(path: str) -> bool:
         text = Path(path).read_text(encoding="utf-8") if os.path.getsize(path) < AN_ID_LONG else ""
     except (OSError, ValueError):
         return False
-    with suppress(ValueError):
-        said = json.loads(text)
-        text = "\n".join(str(one) for one in said.values()) if isinstance(said, dict) else text
-    lines = text.split()
-    return any(map(AN_ID.fullmatch, lines)) and all(AN_ID.fullmatch(one) or OF_AN_ID.fullmatch(one) for one in lines)
+    words = re.findall(r"[^\s{},\"]+", re.sub(r'"\w+"\s*:', " ", text))
+    return any(map(AN_ID.fullmatch, words)) and all(AN_ID.fullmatch(one) or OF_AN_ID.fullmatch(one) for one in words)
 
 
 if __name__ == "__main__":
