@@ -327,6 +327,7 @@ def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):
 @pytest.mark.parametrize(
     "code, defaults",
     [
+        ("const url = process.env.A_URL || 'https://your-domain.site.io';", {}),
         ('process.env.A_URL || "https://x.io"', {"A_URL": "https://x.io"}),
         ('process.env["A_URL"] ?? DEFAULT_URL', {"A_URL": "DEFAULT_URL"}),
         ('const Ab="https://q.io";f(e.env.A_URL||Ab)', {"A_URL": "https://q.io"}),

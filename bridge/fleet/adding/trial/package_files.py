@@ -53,6 +53,7 @@ BEHIND_IT = tuple(
     )
 )
 NO_VALUE = re.compile(r"(?:None|null|undefined|void|true|false|True|False|process|os|sys|args|argv|options|config|throw)\b")
+OF_NOBODY = re.compile(r"//(?:[\w-]+[.-])*(?:your\w*|example|dummy|acme|mysite)[.-]")  # an address that stands for the operator's own
 A_CHOICE = re.compile(r"[A-Za-z][\w-]*")  # everybody chooses "mysql", though nobody's choice is "sqlite"
 ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 # A home, what is put behind it, and that files are written.
@@ -252,7 +253,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     misspelt = sorted(one["name"] for one in said if one["name"] in absent | (renamed - found) and one["needed"])
     said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
-    defaults = {name: value for name, value in behind.items() if name not in bare and not is_blank(value)}
+    defaults = {name: value for name, value in behind.items() if name not in bare and not (is_blank(value) or OF_NOBODY.search(value))}
     for one in said:
         value = defaults.get(one["name"], "")
         is_chosen = one["first"] and one["value"] != value and A_CHOICE.fullmatch(one["value"]) and A_CHOICE.fullmatch(value)
