@@ -112,6 +112,14 @@ def test_a_short_option_is_known_by_what_stands_behind_it():
     )
 
 
+def test_what_only_a_help_names_is_not_demanded():
+    lines = ["Usage: it [options]", "Options:", "  --key VALUE  must be set, or IT_API_KEY"]
+    helping = seen(words=lines, help=lines, started=0.0)
+
+    assert mends.with_variables(Draft("it", command=("it",)), helping).secrets == ()
+    assert mends.with_variables(Draft("it", command=("it",)), seen(words=lines[2:], started=0.0)).secrets == ("IT_API_KEY",)
+
+
 def test_what_its_arguments_have_is_not_offered_besides():
     started = seen(made("look"), reads=["SITE_API_TOKEN", "SITE_ACCOUNT_ID"], documented=["SITE_API_TOKEN"])
     draft = mends.with_variables(Draft("it", {"npm": "site-mcp@1"}, ("it", "run", "${SITE_ACCOUNT_ID}")), started)

@@ -251,7 +251,7 @@ def test_words_about_conditions_and_defaults_do_not_take_from_what_everybody_set
 def test_a_table_of_all_that_there_is_adds_nothing_to_what_everybody_must_set():
     table = "| Variable | Required |\n|---|---|\n| `A_KEY` | Yes |\n| `OAUTH_ISSUER` | Yes |"
 
-    assert needed(shown({"A_KEY": "x"}), table) == {"A_KEY": True, "OAUTH_ISSUER": False}
+    assert needed(shown({"A_KEY": "x"}), table) == {"A_KEY": True, "OAUTH_ISSUER": None}
     assert needed(table) == {"A_KEY": True, "OAUTH_ISSUER": True}
 
 
@@ -673,6 +673,15 @@ def test_another_way_in_that_a_configuration_shows_is_told():
     assert (it.secrets, it.optional) == (("IT_API_KEY", "IT_PASSWORD", "IT_USERNAME"), ("IT_PASSWORD", "IT_USERNAME"))
     assert it.why["instead"] == "instead of IT_API_KEY it takes IT_USERNAME and IT_PASSWORD"
     assert "instead" not in one.why
+
+
+def test_another_way_in_that_prose_names_is_told():
+    prose = "For its tools set either `IT_TOKEN` or both `IT_USERNAME` and\n`IT_PASSWORD`. If both are set, the token is used."
+    table = "| Name | Default |\n|---|---|\n| `IT_TOKEN` | |\n| `IT_USERNAME` | |\n| `IT_PASSWORD` | |\n| `IT_LEVEL` | `INFO` |"
+    it = drafted(shown({"IT_TOKEN": "<token>"}), table, prose)
+
+    assert (it.secrets, it.optional) == (("IT_TOKEN", "IT_PASSWORD", "IT_USERNAME"), ("IT_PASSWORD", "IT_USERNAME"))
+    assert it.why["instead"] == "instead of IT_TOKEN it takes IT_USERNAME and IT_PASSWORD"
 
 
 def test_a_comment_between_two_ways_in_parts_the_lines_of_a_shell():

@@ -82,6 +82,8 @@ def missing(seen: Seen) -> list[str]:
     """The variables that it says it cannot start without."""
     if seen.report["started"] or listens(seen):
         return []
+    if usage.is_only_help(seen):  # which names what there is
+        return _asked_for(seen)
     above = [line for line in seen.report["words"] if any(sdk.says.search(line) for sdk in SDKS)]  # its help may follow
     return _first([*_lines_of_its_end(seen), *above]) or _asked_for(seen) or _of_one_word(seen)
 

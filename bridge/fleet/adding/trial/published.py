@@ -70,6 +70,7 @@ ONE_IS_ENOUGH = re.compile(
     re.IGNORECASE,
 )
 AT_LEAST_ONE = re.compile(r"\bat least one\b", re.IGNORECASE)
+OR = re.compile(r"\W*\bor\b\W*")
 AN_ASSIGNMENT = re.compile(r"\s*(?:export )?[A-Z][A-Z0-9_]+=")
 OF_KEYS = re.compile(r"\b(?:credentials?|(?:api )?keys?|tokens?|auth\w*|variables?)\b", re.IGNORECASE)
 WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=| (?=[`"']))[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
@@ -174,6 +175,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     names = dict.fromkeys(name for name in named if name not in remote)
     choices = {name for name in _choices(readme) if name in names and not said.words.get(name)}
     choices = choices if sum(map(holds_secret, choices)) > 1 else set()
+    spoken = _spoken_ways(readme)
     return [
         Variable(
             name=name,
@@ -185,7 +187,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             first=name in lead.values,
             path=said.paths.get(name, ""),
             one_of=name in choices,
-            instead=_instead(name, lead, whole),
+            instead=[*_instead(name, lead, whole), *(way for first, way in spoken if first == name)],
             chosen=name in lead.values and _is_chosen({one.values[name] for one in every if name in one.values}),
             selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
@@ -255,6 +257,17 @@ def _instead(name: str, lead: Shown, whole: list[Shown]) -> list[list[str]]:
     return [way for way in ways if any(map(holds_secret, way))]
 
 
+def _spoken_ways(readme: str) -> list[tuple[str, list[str]]]:
+    """A key, and what prose names as another way beside it: "set A_TOKEN, or both A_USER and A_PASSWORD"."""
+    found = []
+    for paragraph in "\n".join(readme.split("```")[::2]).split("\n\n"):
+        prose = " ".join(line[:WIDTH] for line in paragraph.splitlines() if not line.lstrip().startswith("|"))
+        for sentence in re.split(r"(?<=[.!?;:])\s", prose):
+            first, *others = [names for part in OR.split(sentence) if (names := UPPER.findall(part))] or [[]]
+            found += [(first[0], way) for way in others if len(first) == 1 and any(map(holds_secret, way))]
+    return [(first, way) for first, way in found if holds_secret(first) and first not in way]
+
+
 def _is_same_way(one: Shown, other: Shown) -> bool:
     return all(other.values.get(name, value) == value for name, value in one.values.items() if SELECTS.search(name))
 
@@ -276,7 +289,7 @@ def _needed(name: str, said: _Said, lead: Shown, whole: list[Shown], every: list
         less = [other for other in same if name not in other.values and set(other.values) <= set(lead.values)]
         return len(less) * FEW < sum(name in other.values for other in same) if less else True
     if (word := said.of(name)) is not None:
-        return word and not (lead.whole and lead.values)  # in a table of all that there is, some are for another mode
+        return None if word and lead.whole and lead.values else word  # in a table of all that there is, some are for another mode
     return False if any(name in shown.values for shown in every) else None
 
 
