@@ -183,6 +183,12 @@ def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_fo
     assert seen.report["why_not"].endswith("of saying that it listens")
 
 
+def test_a_client_of_somebody_elses_http_listens_nowhere():
+    frame = "    at async StreamableHTTPClientTransport.send (/opt/server/node_modules/sdk/client/streamableHttp.js:324:30)"
+
+    assert not needs.listens(seen(words=["running on stdio", frame], started=0.0, why_not="no answer within 40 s"))
+
+
 def test_what_options_there_are_is_no_reason():
     printed = [
         "Error: no configuration of a cluster was found",

@@ -157,7 +157,7 @@ def settings(seen: Seen) -> dict[str, str]:
 
 def listens(seen: Seen) -> bool:
     """Whether it waits for clients elsewhere than at its input: it lives, says an address or a port, and answers nothing."""
-    words = " ".join([*seen.report["words"], *seen.report["help"]])
+    words = "\n".join([*seen.report["words"], *seen.report["help"]])
     return not seen.report["started"] and seen.report["why_not"].startswith("no answer within") and bool(LISTENING.search(words))
 
 
@@ -225,7 +225,8 @@ def last_words(seen: Seen) -> str:
     if words and helps and not lines:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]
-        return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else " ".join(words)[:300]
+        told = " ".join(words) or seen.report["why_not"]
+        return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else told[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
 
 

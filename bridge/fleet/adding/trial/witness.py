@@ -38,9 +38,10 @@ ALONE = 6.0  # seconds that it may take to print its help
 AFTER_A_SILENCE, NO_ANSWER, ENDED = 3.0, "no answer within", "the server ended"
 WORDS, HELP = 60, 300  # lines
 # Of a server that waits for clients elsewhere than at its input.
-LISTENING = re.compile(
-    r"listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP|SSE (?:server|endpoint)",
-    re.IGNORECASE,
+LISTENING = re.compile(  # not in a frame of a stack
+    r"^(?!\s*at ).*?(?:listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP"
+    r"|SSE (?:server|endpoint))",
+    re.IGNORECASE | re.MULTILINE,
 )
 # What a file holds that only counts who uses it: a UUID or a digest, and beside it times, numbers, switches.
 AN_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{64}", re.IGNORECASE)
