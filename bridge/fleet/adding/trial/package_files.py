@@ -229,7 +229,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         has_socket |= bool(SOCKET.search(code))
         is_counting = bool(OF_TELEMETRY.search(str(path)))
         kept.update(at_home(code) if WRITES.search(code) and not is_counting else ())
-        below.update(below_it(code) if WRITES.search(code) and not is_counting else ())
+        below.update(() if is_counting else below_it(code))
         if DRIVER.search(code):
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
