@@ -39,6 +39,7 @@ def variable(name, said=False, shown=True):
     [
         (ADDRESS, seen(CUT_OFF, reached=THERE), seen(CUT_OFF, reached=BEYOND), True),  # it has one of its own
         (ADDRESS, seen(CUT_OFF, reached=THERE), seen(made("look", "Invalid URL")), False),
+        (ADDRESS, seen(CUT_OFF, reached=THERE), seen(CUT_OFF, reached=[(10.5, "your-domain.site.net:443")]), False),  # nobody's
         (ADDRESS, seen(CUT_OFF, reached=THERE + BEYOND), seen(CUT_OFF, reached=BEYOND), False),  # that is somebody else
         (ADDRESS, seen(CUT_OFF, reached=THERE), seen(words=["SITE_URL is required"], started=0.0), False),
         (PLACE, seen(CUT_OFF, reached=BEYOND), seen(CUT_OFF, reached=BEYOND), True),  # a complaint had named it

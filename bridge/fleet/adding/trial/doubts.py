@@ -12,6 +12,11 @@ from bridge.fleet.adding.trial import findings, needs
 from bridge.fleet.adding.trial.container import Seen
 
 
+A_STAND_IN = re.compile(
+    r"(?:^|[.-])(?:your|my|example|domain|company|acme|localhost)(?:[.-]|$)", re.IGNORECASE
+)  # which code has for a name
+
+
 def doubtful(names: Collection[str], seen: Seen) -> list[str]:
     """Of these, those that nobody calls required in words; what its code does not read; and addresses, as is seen who uses them."""
     told = {one["name"] for one in seen.report["published"] if one["needed"] and one["said"]} - {*seen.report["misspelt"]}
@@ -25,7 +30,8 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
         return []
     shown = {one["name"] for one in given.report["published"] if one["shown"]}
     is_alike = _works_alike(given, bare)
-    has_other = bool({*findings.reached(bare)} - {*findings.reached(given)})  # an address of its own
+    others = {*findings.reached(bare)} - {*findings.reached(given)}
+    has_other = any(not A_STAND_IN.search(one) for one in others)  # an address of its own
     asks = any(findings.asked(bare, call) for call in bare.report["calls"])
     found = []
     for name in names:

@@ -442,7 +442,7 @@ def _is_same_package(word: str, package: str) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < 4 << 20 else ""
+        return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size < 6 << 20 else ""
     except OSError:
         return ""
 
