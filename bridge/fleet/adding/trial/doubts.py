@@ -11,10 +11,8 @@ from bridge.fleet.adding.draft import holds_secret
 from bridge.fleet.adding.trial import findings, needs
 from bridge.fleet.adding.trial.container import Seen
 
-
-A_STAND_IN = re.compile(
-    r"(?:^|[.-])(?:your|my|example|domain|company|acme|localhost)(?:[.-]|$)", re.IGNORECASE
-)  # which code has for a name
+# A name that code has where nobody says one.
+A_STAND_IN = re.compile(r"(?:^|[.-])(?:your|my|example|domain|company|acme|localhost)(?:[.-]|$)", re.IGNORECASE)
 
 
 def doubtful(names: Collection[str], seen: Seen) -> list[str]:
