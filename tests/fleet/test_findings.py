@@ -472,8 +472,10 @@ def test_a_guess_that_is_politely_refused_and_the_same_text_for_all_prove_little
 
     assert findings.says_nothing(seen(refused), {"tool": "get_text"}) == "which says: Document /tmp.docx does not exist"
     assert findings.smoke(seen(refused, alike[0]), None, True) == {"tool": "list_a", "build": True}
-    assert findings.says_nothing(seen(*alike), {"tool": "list_a"}) == "as all other calls were: with the same text"
+    assert findings.says_nothing(seen(*alike), {"tool": "list_a"}) == "in the words in which others of its calls are answered, too"
     assert not findings.says_nothing(seen(*alike[:2]), {"tool": "list_a"})
+    other = made("list_d") | {"answer": "Rome"}
+    assert findings.smoke(seen(*alike, other), None, True) == {"tool": "list_d", "build": True}
 
 
 def test_what_says_that_something_is_missing_is_no_answer():

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address, ip_network
@@ -268,7 +269,8 @@ def smoke(closed: Seen, opened: Seen | None, alone: bool) -> dict[str, Any] | No
     fit = [call for call in closed.report["calls"] if _works(call) and _is_harmless(closed, call)]
     fit = [call for call in fit if not asks or (call["said"] and not _says_nothing(call))]
     if fit:
-        return _proposed(min(fit, key=_tells_little)) | {"build": alone}
+        is_alike = _alike(closed)
+        return _proposed(min(fit, key=lambda call: (is_alike(call), *_tells_little(call)))) | {"build": alone}
     if opened:
         for call in opened.report["calls"]:
             if _works(call) and call["reads"] and _answered(opened, call):
@@ -284,15 +286,20 @@ def smoke_without(closed: Seen, bare: Seen, alone: bool) -> dict[str, Any] | Non
 
 
 def says_nothing(closed: Seen, smoke: Mapping[str, Any]) -> str:
-    """How that call was answered, if with nothing: an empty list, {"devices": []}, a ping, that nobody is there, or what all calls are."""
-    calls = [call for call in closed.report["calls"] if _works(call)]
-    answers = {call["answer"] for call in calls}
-    if len(calls) > 2 and len(answers) == 1 and all(answers):
-        return "as all other calls were: with the same text"
-    call = next((call for call in calls if call["tool"] == smoke["tool"] and _says_nothing(call)), None)
+    """How that call was answered, if with nothing: an empty list, {"devices": []}, a ping, that nobody is there, or what others are."""
+    calls = [call for call in closed.report["calls"] if _works(call) and call["tool"] == smoke["tool"]]
+    if any(map(_alike(closed), calls)):
+        return "in the words in which others of its calls are answered, too"
+    call = next(filter(_says_nothing, calls), None)
     if call is None:
         return ""
     return f"which says: {' '.join(call['answer'].split())[:80]}" if _is_refused(call) else "with nothing in its answer"
+
+
+def _alike(closed: Seen) -> Callable[[Made], bool]:
+    """Whether a call is answered as several others are: by a stub, say, or with a refusal."""
+    answers = Counter(call["answer"] for call in closed.report["calls"] if _works(call))
+    return lambda call: bool(call["answer"]) and answers[call["answer"]] > 2
 
 
 def _tells_little(call: Made) -> tuple[bool, ...]:
