@@ -377,7 +377,9 @@ def test_a_back_end_on_the_loopback_of_ipv6_is_one_too():
 def test_what_it_tried_is_proposed_as_a_list_beside_egress_and_decides_nothing():
     """A trial sees a part of what a server does."""
     tried = ["API.x.org", "api.x.org:443", "db.x.org:5432", "10.0.0.1:443", "localhost", "telemetry.y.org", "8.8.8.8:443"]
-    reached = tuple(findings.names([seen(reached=[(float(at), what) for at, what in enumerate(tried)])]))
+    at_its_start = [(float(at), what) for at, what in enumerate(tried)]
+    reached = tuple(findings.names([seen(made("look", began=0.0), reached=at_its_start)]))
+    assert findings.names([seen(made("look", began=20.0, ended=21.0), reached=at_its_start)]) == []  # of whom its calls ask none was seen
     text = Draft("it", command=("it",), egress=True, reached=reached).text
 
     assert reached == ("api.x.org", "db.x.org:5432", "8.8.8.8")

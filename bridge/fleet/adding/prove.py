@@ -114,10 +114,8 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     draft, closed = with_only_what_it_needs(tries, draft, closed) if where == CONTAINED else (draft, closed)
     stanza, opened, as_tried = tries.check(draft), None, draft
     wanted = unsaid(draft, closed)
-    talks, keys = (
-        draft.talks or bool(wanted and not closed.report["started"]),
-        of_somebody(draft.optional) or with_a_name(closed) or beside_a_host(closed),
-    )
+    talks = draft.talks or bool(wanted and not closed.report["started"])
+    keys = of_somebody(draft.optional) or with_a_name(closed) or beside_a_host(closed)
     egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
     draft = with_home(draft, closed)
     tools = closed.report["tools"]  # who has an account somewhere may well have those paths there
@@ -134,20 +132,13 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
         )
         opened = _with_network(tries, draft, closed)
         smoke = findings.smoke(closed, opened, alone)
-    alone_there = (
-        "which asks nobody, though others of its tools do"
-        if smoke and not (opened or draft.browses) and findings.asks_nobody(closed, smoke)
-        else ""
-    )
-    if smoke and (answer := findings.says_nothing(closed, smoke) or alone_there):
+    asks_nobody = smoke and not (opened or draft.browses) and findings.asks_nobody(closed, smoke)
+    others_do = "which asks nobody, though others of its tools do" if asks_nobody else ""
+    if smoke and (answer := findings.says_nothing(closed, smoke) or others_do):
         draft = replace(draft, why=draft.why | {"answer": answer})
-    draft = (
-        with_storage(draft, opened) if opened and opened.report["started"] else draft
-    )  # a home that is kept, where it downloads much into it
-    asks = any(findings.asked(one, call) for one in (closed, opened) if one for call in one.report["calls"])
-    is_anywhere = (
-        draft.browses or findings.back_end(closed) or (closed.report["started"] and not asks)
-    )  # which no list of what was seen could hold
+    if opened and opened.report["started"]:
+        draft = with_storage(draft, opened)  # a home that is kept, where it downloads much into it
+    is_anywhere = draft.browses or findings.back_end(closed)  # which no list of what was seen could hold
     reached = () if is_anywhere else tuple(findings.names(filter(None, (closed, opened))))
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed

@@ -222,7 +222,8 @@ def names(seen: Iterable[Seen]) -> list[str]:
             allowed([entry.lower()])
             found[entry.lower()] = None
     asked_for = [entry for entry in found if not any(_asks_what_is_newer(one, entry) for one in seen)]
-    return [] if all(map(A_LOGIN.match, asked_for)) else asked_for  # whom it asks with what it gets there was not seen
+    is_seen = any(asked(one, call) for one in seen for call in one.report["calls"]) or not any(one.report["started"] for one in seen)
+    return asked_for if is_seen and not all(map(A_LOGIN.match, asked_for)) else []  # of a login, whom it asks with that was not seen
 
 
 def _died_of_the_network(seen: Seen, hosts: Collection[str]) -> bool:
