@@ -787,6 +787,17 @@ def test_an_sdk_gets_its_keys_in_the_place_of_a_profile_and_its_region():
     assert with_sdks(it) == it
 
 
+def test_the_profile_of_an_sdk_that_is_not_installed_is_nobody_s():
+    said = published.variables(shown({"SITE_CONNECTION_STRING": "site://you@host", "AWS_PROFILE": "your-profile"}), "@me/site-mcp")
+    report = witness._nothing_yet() | {"published": said, "misspelt": ["AWS_PROFILE"]}
+    without, with_one = (
+        tries.as_published(Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",)), Seen(one)) for one in (report, report | {"misspelt": []})
+    )
+
+    assert (without.secrets, without.env) == (("SITE_CONNECTION_STRING",), {})
+    assert "AWS_ACCESS_KEY_ID" in with_one.secrets
+
+
 def test_an_sdk_beside_a_key_of_its_own_may_be_left_out():
     it = with_sdks(Draft("it", secrets=("IT_KEY",)), ["AWS_PROFILE"])
 

@@ -24,6 +24,7 @@ from bridge.fleet.adding.mends import (
     own_place,
     with_places,
 )
+from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.secrecy import reveals
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.package_files import ON_ITSELF
@@ -67,6 +68,7 @@ A_PUBLIC_URL = re.compile(r"https?://[\w.-]+\.[a-z]{2,}(?::\d+)?(?:/[\w./~-]*)?"
 # What is switched on of what there is, or allowed: without a word of a default it is nothing.
 A_LIST = re.compile(r"""\[\s*"[a-z][a-z_*-]+"(?:,\s*"[a-z][a-z_*-]+")+\s*\]|[a-z][a-z_*-]+(?:,\s?[a-z][a-z_*-]+)+""")
 OFF = re.compile(r"(^|_)(DISABLED?|EXCLUDED?|SKIP|DENY|DENIED|BLOCK|BLOCKED|IGNORED?)(_|$)")
+OF_A_DESK = {name for sdk in SDKS for name in sdk.on_a_desk}
 MOST_SERVICES = 2  # whose keys one server needs at once
 
 
@@ -92,6 +94,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         )
         and not is_another_way(one["name"])
         and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
+        and not (one["name"] in seen.report["misspelt"] and one["name"] in OF_A_DESK)  # there is no such SDK
         and not _is_kept_at_home(one, seen.report["home"])
     ]
     keys = _keys(draft, seen, every)

@@ -81,8 +81,8 @@ def as_published(draft: Draft, seen: Seen) -> Draft:
 
 
 def _shown(seen: Seen) -> list[str]:
-    """The variables that its publisher shows in a configuration."""
-    return [one["name"] for one in seen.report["published"] if one["shown"]]
+    """The variables that its publisher shows in a configuration, and that something of what is installed reads."""
+    return [one["name"] for one in seen.report["published"] if one["shown"] and one["name"] not in seen.report["misspelt"]]
 
 
 def may_be(check: Check, draft: Draft) -> bool:
