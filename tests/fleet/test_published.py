@@ -212,6 +212,8 @@ def test_a_table_with_a_column_says_what_is_required(row, says):
     [
         ("- `A_KEY`: the key (required)", True),
         ("* **A_KEY** - (Optional) the key", False),
+        ("- `A_KEY`: a chave (obrigatória)", True),
+        ("- `A_KEY`: la clave (opcional)", False),
         ("- `A_KEY`: required if there is no B_KEY", False),
         ("- `A_URL`: the address, defaults to `https://a.example.org`", False),
         ("- `A_COLLECTION`: name of the default collection", None),
@@ -401,6 +403,8 @@ def test_an_address_that_everybody_sets_alike_stays_as_it_is_shown_unless_an_ope
 
     it = drafted(shown(env))
     assert (it.env, it.volumes) == ({"A_BASE_URL": "${A_BASE_URL:-https://gate.site.io/v1}"}, ())
+    host = drafted(shown({"A_KEY": "<key>", "A_HOST": "https://gate.site.io"}))
+    assert host.env == {"A_HOST": "${A_HOST:-https://gate.site.io}"}
     assert drafted(shown(env), shown({"A_KEY": "<key>"})).env == {}
     assert drafted(shown(env), "- `A_BASE_URL`: default: https://gate.site.io/v1").env == {}
     assert drafted(shown(env | {"A_BASE_URL": "https://me:pass@gate.site.io/v1"})).env == {"A_BASE_URL": "${A_BASE_URL}"}

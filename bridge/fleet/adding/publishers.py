@@ -305,6 +305,9 @@ def _value(one: Variable, name: str) -> str:
             return ""
         file = ITS_FILE.search(value) if place == DATA and not FOLDERS.search(one["name"]) else None
         return f"{DATA}/{file[0]}" if file else place
+    is_public = A_PUBLIC_URL.fullmatch(value) and not _is_for_operators(value)
+    if is_public and one["first"] and not (one["said"] or one["default"] or reveals(value)):
+        return f"${{{one['name']}:-{value}}}"
     if A_PERSONS.search(one["name"]):
         return reference
     if _is_for_operators(value):
@@ -312,7 +315,5 @@ def _value(one: Variable, name: str) -> str:
     if OF_A_CHOICE.search(one["name"]) and PLAIN.fullmatch(value) and not (one["default"] or reveals(value)):
         return f"${{{one['name']}:-{value}}}"
     if _is_list(one) and not reveals(value):
-        return f"${{{one['name']}:-{value}}}"
-    if A_PUBLIC_URL.fullmatch(value) and one["first"] and not (one["said"] or one["default"] or reveals(value)):
         return f"${{{one['name']}:-{value}}}"
     return value if one["said"] and not one["default"] and PLAIN.fullmatch(value) and not reveals(value) else ""
