@@ -367,3 +367,10 @@ def test_where_else_it_waits_is_told_only_where_it_seems_to_wait_for_somebody_of
     assert told(draft, seen(alone, listens=at))
     assert not told(replace(draft, smoke={"tool": "tab"}), seen(alone, listens=at))
     assert not told(draft, seen(made("tab", "fetch failed"), listens=at, reached=[(10.5, "a.example.org")]))
+
+
+def test_what_has_no_value_is_named_once():
+    draft = Draft("it", egress=True, why={"egress": "x", "smoke": "IT_KEY has no value yet"})
+
+    assert notes.of_a_started_one(draft, "it", seen(made("look", "no key")))[-1] == "only listed: no call was proved (it lacks values)"
+    assert "not proved: IT_KEY has no value yet" in replace(draft, unproved={"tool": "look"}).text

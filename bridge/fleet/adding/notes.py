@@ -267,4 +267,5 @@ def _end(draft: Draft) -> str:
     if draft.smoke:
         called = f"{draft.smoke['tool']} was called" + (" with the network" if draft.smoke.get("internet") else "")
         return f"answers: {called}, {draft.why['answer']}" if "answer" in draft.why else f"works: {called}"
-    return f"only listed: no call was proved ({_with_its_file(draft.why['smoke'])})"
+    why = "it lacks values" if draft.why["smoke"].endswith("no value yet") else draft.why["smoke"]  # whose names stand in the next line
+    return f"only listed: no call was proved ({_with_its_file(why)})"
