@@ -40,6 +40,7 @@ BRIDGE, INSTALLER = "images/bridge.lock", "images/installer.lock"
 OLDEST = "3.11"  # what the bridge itself needs
 PATIENCE = 300
 OF_A_PYTHON = re.compile(r"matching Python|Python ABI|does not satisfy Python")  # in the words of uv: another one may have wheels
+OF_SYSTEMS = re.compile(r"Wheels are available for `([^`]+)` \([^)]*\) on the following platforms?: ([^\n]+)")
 NO_WHEEL = "what has no wheel must be built, which runs its code: --build (`build: true` in a stanza) allows that"
 
 
@@ -196,23 +197,31 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
     tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
     try:
         lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build, as_of)
-        if stanza.build or stanza.python == OLDEST or _has_wheels(lines, stanza.python):
+        if stanza.build or stanza.python == OLDEST or not _without_wheels(lines, stanza.python):
             return header(stanza) + lines
     except CannotLock:
         if stanza.python == OLDEST:
             raise
-    return header(stanza) + _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
+    lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
+    only = None if stanza.build else OF_SYSTEMS.search(_without_wheels(lines, stanza.python))
+    if only and "linux" not in only[2]:
+        raise CannotLock(
+            f"{stanza.name}: {only[1]} is to be had for {only[2].replace('`', '')} only, and a container is Linux: let it run there,"
+            f" behind `mcp-bridge serve`, and add it by --url"
+        )
+    return header(stanza) + lines
 
 
-def _has_wheels(lines: str, python: str) -> bool:
-    """Has all of a lock wheels for this Python? A lock for every Python is content with one for the oldest."""
+def _without_wheels(lines: str, python: str) -> str:
+    """What uv says of those of a lock that have no wheel for this Python here; empty if all have one. A lock for every Python is content with
+    one for the oldest, and one for every system with one for Windows."""
     platform = f"{'aarch64' if architecture() == 'arm64' else 'x86_64'}-manylinux_2_40"
     pins = [line.removesuffix("\\").strip() for line in lines.splitlines() if re.match(r"[A-Za-z0-9]", line)]
     try:
         compiled(pins, ["--no-deps", "--python-version", python, "--python-platform", platform])
-        return True
+        return ""
     except Failed as error:
-        return not has_no_wheel(error.printed)
+        return error.printed if has_no_wheel(error.printed) else ""
 
 
 def _resolve(

@@ -159,13 +159,12 @@ def unpack(package: str, folder: Path, python: str = PYTHON, build: bool = False
 
 
 def _module(folder: Path) -> tuple[str, ...]:
-    """How the one module of it is run that can be; of one without `__main__` that which is called like a server."""
+    """How the one module of it is run that can be; of one without `__main__` that which is called like a server, or the only one."""
     modules = [path.parent.name for path in folder.glob("*/__main__.py")]
     if not modules:
-        named = (path for name in ("server", "main") for path in folder.glob(f"*/{name}.py"))
-        modules = [
-            f"{path.parent.name}.{path.stem}" for path in named if RUN_AS_ONE.search(path.read_text(encoding="utf-8", errors="replace"))
-        ]
+        named = [path for pattern in ("*/server.py", "*/main.py", "*.py") for path in folder.glob(pattern)]
+        named = [path for path in named if RUN_AS_ONE.search(path.read_text(encoding="utf-8", errors="replace"))]
+        modules = [".".join(path.relative_to(folder).with_suffix("").parts) for path in named]
     return ("python", "-m", modules[0]) if len(modules) == 1 else ()
 
 

@@ -735,6 +735,7 @@ def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words
         (["it/server.py", "it/tools.py"], ("python", "-m", "it.server")),
         (["it/server.py", "it/main.py"], ()),
         (["it/tools.py"], ()),
+        (["calculator.py"], ("python", "-m", "calculator")),
     ],
 )
 def test_a_package_of_python_without_a_program_is_run_as_its_module(project, monkeypatch, tmp_path, files, command):

@@ -325,6 +325,21 @@ def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch, cause, 
     assert raised.value.reason == f"it: it cannot be had, because {what} has no usable wheels"
 
 
+def test_what_is_to_be_had_for_windows_only_is_told_with_where_to_run_it(monkeypatch):
+    """uv locks for every system, and is content with one; the image was the first to complain."""
+    hint = "it has no wheels with a matching platform tag\nhint: Wheels are available for `desk5` (v5.0) on the following platform: `win_amd64`"
+
+    def compiled(wanted, options, *_):
+        if "--python-platform" in options:
+            raise Failed(["uv"], 1, hint)
+        return "desk5==5.0 --hash=x\n"
+
+    monkeypatch.setattr(lock, "compiled", compiled)
+
+    with pytest.raises(lock.CannotLock, match=r"^it: desk5 is to be had for win_amd64 only, and a container is Linux: let it run there, "):
+        lock._python_lock(Stanza(name="it", pypi=["it==1.0"], command=["it"]), ["it==1.0"])
+
+
 @pytest.mark.parametrize(
     "printed, why",
     [
@@ -412,5 +427,5 @@ def test_a_lock_that_has_no_wheels_for_the_image_s_python_is_made_for_that_one(m
 
     lock._python_lock(Stanza(name="it", pypi=["some-mcp==1.0"], command="some-mcp", build=build), ["some-mcp==1.0"])
 
-    checked = [] if build else [(["numpy==1.26.4"], "3.13"), (["some-mcp==1.0"], "3.13")]
+    checked = [] if build else [(["numpy==1.26.4"], "3.13"), (["some-mcp==1.0"], "3.13"), (["numpy==1.26.4"], "3.13")]
     assert asked == [(["some-mcp==1.0"], "3.11"), *checked]

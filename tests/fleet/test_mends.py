@@ -1,5 +1,6 @@
 """What a stanza takes from what a trial saw: its command, its variables, its storage."""
 
+import base64
 from dataclasses import replace
 
 import pytest
@@ -325,6 +326,14 @@ def test_the_arguments_of_its_own_program_are_shown_by_its_readme_too():
     readme = '{"mcpServers": {"it": {"command": "it", "args": ["--mcp"], "cwd": "/x"}, "other": {"command": "jq", "args": ["-x"]}}}'
 
     assert package_files.shown_arguments(readme, "@me/items", ["it", "it-cli"]) == [["--mcp"]]
+
+
+def test_the_arguments_of_a_configuration_in_a_link_are_shown_by_its_readme_too(tmp_path, monkeypatch):
+    configuration = base64.b64encode(b'{"command":"npx","args":["-y","@me/it","mcp"]}').decode()
+    (tmp_path / "README.md").write_text(f"[Install](https://it.example/install?name=it&config={configuration})")
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "README.md"])
+
+    assert package_files.variables("@me/it").shown == [["mcp"]]
 
 
 def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():

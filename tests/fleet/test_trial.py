@@ -17,7 +17,7 @@ from trials import made, seen
 from bridge.fleet import lock
 from bridge.fleet.adding import add, eras, notes
 from bridge.fleet.adding.draft import MANY_BYTES, Draft
-from bridge.fleet.adding.trial import attempt, container, recorder, usage, witness
+from bridge.fleet.adding.trial import attempt, container, dependencies, recorder, usage, witness
 from bridge.fleet.adding.trial.attempt import without_values
 from bridge.fleet.adding.trial.stand_ins import value as placeholder
 from bridge.fleet.engines.programs import Failed
@@ -281,6 +281,26 @@ def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made
     assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2", "lib<=1.6.0"}) is None
 
 
+def test_a_module_that_a_dependency_no_longer_brings_is_had_by_that_as_it_was(monkeypatch):
+    """Who wrote it had `tz` by `frames` 2, and never asked for it himself."""
+    trees = {
+        None: "it==1.0    # via -r stanza\nframes==3.0    # via it\n",
+        "2025-04-27": "frames==2.3    # via it\ntz==1.1    # via frames\n",
+    }
+
+    def compiled(wanted, options, *_):
+        if "--annotation-style" in options:
+            return trees["2025-04-27" if "--exclude-newer" in options else None]
+        return "frames==2.3\n"
+
+    monkeypatch.setattr(eras, "compiled", compiled)
+    monkeypatch.setattr(eras, "_born", lambda _: eras.date(2025, 4, 27))
+
+    found = eras._python("it==1.0", "ModuleNotFoundError: No module named 'tz'")
+
+    assert next(found) == ("frames<3", "it dies with frames 3.0")
+
+
 def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tried_that_its_author_had(resolver):
     words = ["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"]
 
@@ -355,6 +375,19 @@ def test_who_listens_is_seen():
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         expected = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
         assert expected <= witness._listening() - before
+
+
+def test_the_libraries_that_a_native_add_on_does_not_find_are_heard(tmp_path, monkeypatch):
+    (tmp_path / "node_modules/it").mkdir(parents=True)
+    (tmp_path / "node_modules/it/it.node").write_text("")
+    linked = "\tlibsecret-1.so.0 => not found\n\tlibc.so.6 => /lib/libc.so.6\n\tlibc.musl-x86_64.so.1 => not found\n"
+    monkeypatch.setattr(witness, "SERVER", tmp_path)
+    monkeypatch.setattr(witness.subprocess, "run", lambda *_, **__: witness.subprocess.CompletedProcess([], 0, linked))
+
+    heard = witness._unlinked()
+
+    assert heard == ["libsecret-1.so.0: cannot open shared object file"]
+    assert dependencies.libraries(seen(words=heard, started=0.0)) == ["libsecret-1-0"]
 
 
 def test_the_log_that_it_wrote_before_it_ended_is_heard_too(tmp_path):

@@ -28,6 +28,7 @@ from bridge.fleet.adding.trial import usage
         ),
         (["Recommended Tools:", "  ask_mcp    asks an MCP"], []),
         (["Options:", "  --serve  it"], []),
+        (["Commands:", "  publish   Publish an MCP server", "  connect   Connect an MCP"], []),
     ],
 )
 def test_the_command_that_is_the_server_is_found_in_the_help(help, commands):
@@ -73,6 +74,13 @@ def test_a_folder_that_has_a_name_of_its_own_among_the_arguments_is_one():
         "--vault",
         "notes=/data",
     ]
+
+
+def test_an_option_that_is_called_without_its_dashes_is_one_where_its_help_has_it():
+    ended = seen(words=["Missing required argument: url"], started=0.0, help=["Usage: it start", "Options:", "  --url  Where [required]"])
+
+    assert usage.options(ended) == ["--url"]
+    assert usage.options(seen(words=["Missing required argument: url"], started=0.0)) == []
 
 
 def test_an_argument_of_several_values_is_put_together_from_as_many_variables():

@@ -276,7 +276,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     return Variables(
         sorted(found),
         sorted(found & named),
-        shown_arguments(readme, package, programs),
+        shown_arguments(readme + client_examples.in_links(readme), package, programs),
         sorted(shown_patterns),
         said,
         misspelt,

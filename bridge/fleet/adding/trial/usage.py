@@ -21,7 +21,9 @@ BORDER = re.compile(r"[│┃|╭╮╰╯─]")
 A_HELP = re.compile(r"\W*(?:usage|options|flags|(?:[\w ]+ )?commands)\b\W*(?::|$)", re.IGNORECASE)
 SAYS_SERVER = re.compile(r"\bstdio\b|\bMCP\b|model context protocol", re.IGNORECASE)
 NO_SERVER = re.compile(
-    r"install|config|setup|init|list|add|remove|login|auth|help|version|http|sse|test|update|stop|status|client", re.IGNORECASE
+    r"install|config|setup|init|list|add|remove|login|auth|help|version|http|sse|test|update|stop|status|client"
+    r"|publish|deploy|delete|create|search|find|inspect|manage|connect|call|get|debug|build|validate|export|import|generate|push|upload",
+    re.IGNORECASE,
 )
 USAGE = re.compile(r"\b(?:usage|example|run)\b[^:\n]{0,20}:\s*(?:\$ )?(?:npx (?:-y )?|uvx |uv run )?(\S+)((?:[ \t]+\S+)*)", re.IGNORECASE)
 A_FOLDER = re.compile(
@@ -104,8 +106,10 @@ def shown(seen: Seen, folder: str, variable: str) -> list[str]:
 
 
 def options(seen: Seen) -> list[str]:
-    """The options with a value that it says it cannot do without."""
-    return [one for one in dict.fromkeys(_required(seen)) if one.startswith("--")]
+    """The options with a value that it says it cannot do without; yargs calls --url just url."""
+    text = "\n".join(helps(seen))
+    names = (one if one.startswith("-") or not re.search(rf"--{one}\b", text) else f"--{one}" for one in _required(seen))
+    return [one for one in dict.fromkeys(names) if one.startswith("--")]
 
 
 def addresses(seen: Seen, service: str, variable: str) -> Iterator[list[str]]:

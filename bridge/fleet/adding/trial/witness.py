@@ -193,7 +193,7 @@ async def watch(wish: Wish) -> Report:
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
     if not report["started"]:
         words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
-        before = [*listens, *_logged(written.since())]
+        before = [*listens, *_logged(written.since()), *(_unlinked() if any("native add" in line for line in words) else [])]
         report["words"] = [*(line for line in before if line not in words), *words]
         report["help"] = _printed([*wish["command"], "--help"], environment, cwd)[:HELP]
     return report
@@ -249,6 +249,16 @@ def _logged(wrote: list[tuple[str, int]]) -> list[str]:
         with suppress(OSError):
             lines += Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if line.strip()][-WORDS // 2 :]
+
+
+def _unlinked() -> list[str]:
+    """The libraries of the system that native add-ons of npm do not find, in the words of who loads one."""
+    said = ""
+    for path in SERVER.rglob("*.node"):
+        with suppress(OSError):
+            said += subprocess.run(["ldd", path], capture_output=True, text=True, errors="replace").stdout
+    names = dict.fromkeys(name for name in re.findall(r"(\S+) => not found", said) if "musl" not in name)
+    return [f"{name}: cannot open shared object file" for name in names]
 
 
 def _not_answered(one: Call) -> Made:
