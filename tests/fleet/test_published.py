@@ -677,6 +677,8 @@ def test_another_way_in_that_a_configuration_shows_is_told():
     assert (it.secrets, it.optional) == (("IT_API_KEY", "IT_PASSWORD", "IT_USERNAME"), ("IT_PASSWORD", "IT_USERNAME"))
     assert it.why["instead"] == "instead of IT_API_KEY it takes IT_USERNAME and IT_PASSWORD"
     assert "instead" not in one.why
+    by_file = drafted(shown({"IT_SERVICE_ACCOUNT_PATH": "/path/to/a.json"}), shown({"IT_CREDENTIALS_PATH": "/path/to/b.json"}))
+    assert by_file.why["instead"] == "instead of IT_SERVICE_ACCOUNT_PATH it takes IT_CREDENTIALS_PATH"
 
 
 def test_another_way_in_that_prose_names_is_told():

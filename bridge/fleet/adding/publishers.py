@@ -189,12 +189,13 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
 def _instead(every: list[Variable], draft: Draft) -> str:
     """Which optional keys, and what goes with them, other configurations have in the place of demanded ones; empty if none has."""
     there = {*draft.secrets, *draft.env} - {*draft.optional}
-    maybe = [name for name in draft.optional if holds_secret(name) or BESIDE_A_KEY.search(name)]
+    keys = {name for name in draft.secrets if holds_secret(name) or A_KEYS_FILE.search(name)}
+    maybe = [name for name in draft.optional if name in keys or BESIDE_A_KEY.search(name)]
     found = {one["name"]: [[name for name in way if name in maybe] for way in one["instead"]] for one in every if one["name"] in there}
-    found = {name: [way for way in ways if any(map(holds_secret, way))] for name, ways in found.items()}
+    found = {name: [way for way in ways if keys & {*way}] for name, ways in found.items()}
     names = [name for name, ways in found.items() if ways]
     ways = dict.fromkeys(" and ".join(way) for name in names for way in found[name])
-    return f"instead of {' and '.join(names)} it takes {', or '.join(ways)}" if any(map(holds_secret, names)) else ""
+    return f"instead of {' and '.join(names)} it takes {', or '.join(ways)}" if keys & {*names} else ""
 
 
 def _is_kept_at_home(one: Variable, home: str) -> bool:

@@ -12,6 +12,7 @@ from itertools import dropwhile, takewhile
 from typing import TypedDict
 
 from bridge.fleet.adding.draft import holds_secret, is_blank
+from bridge.fleet.adding.key_files import A_KEYS_FILE
 from bridge.fleet.adding.trial.client_examples import (
     ASSIGNED,
     FEW,
@@ -254,7 +255,7 @@ def _instead(name: str, lead: Shown, whole: list[Shown]) -> list[list[str]]:
     """Of what the first sets: what those set that have another key, and not this one."""
     others = [shown for shown in whole if name in lead.values and name not in shown.values]
     ways = [[one for one in shown.values if one not in lead.values] for shown in others]
-    return [way for way in ways if any(map(holds_secret, way))]
+    return [way for way in ways if any(holds_secret(one) or A_KEYS_FILE.search(one) for one in way)]
 
 
 def _spoken_ways(readme: str) -> list[tuple[str, list[str]]]:
