@@ -10,6 +10,12 @@ from bridge.fleet.adding.trial import dependencies, findings, needs
 WITHOUT_PIP = "Error getting packages: Command '['/opt/server/bin/python', '-m', 'pip', 'list']' returned non-zero exit status 1."
 
 
+def test_a_program_that_is_not_on_the_system_is_one_of_debian_where_that_is_known():
+    said = seen(words=["RuntimeWarning: MiniZinc was not found on the system: no driver"], started=0.0)
+
+    assert dependencies.debian_packages(dependencies.programs(said)) == ["minizinc"]
+
+
 @pytest.mark.parametrize(
     "words, packages",
     [

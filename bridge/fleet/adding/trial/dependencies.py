@@ -34,7 +34,7 @@ PROGRAM = re.compile(
 )
 # In prose, where only a known name is surely one.
 PERHAPS_A_PROGRAM = re.compile(
-    r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found in (?:the |your |system )*\$?PATH)\b"
+    r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found (?:in (?:the |your |system )*\$?PATH|on (?:the|your|this) system))\b"
     r"|\bis ([\w.+-]+) installed\b",
     re.IGNORECASE,
 )
@@ -126,7 +126,7 @@ calibre=calibredb,ebook-convert curl default-jdk-headless=javac default-jre-head
 ffmpeg=ffmpeg,ffprobe gdal-bin=gdalinfo,ogr2ogr gh ghostscript=gs git gnupg=gpg golang-go=go graphviz=dot,graphviz
 imagemagick=convert,magick influxdb-client=influx iputils-ping=ping jq kubernetes-client=kubectl ldap-utils=ldapsearch
 libimage-exiftool-perl=exiftool libreoffice-nogui=libreoffice,soffice librsvg2-bin=rsvg-convert libvirt-clients=virsh
-libxml2-utils=xmllint make maven=mvn mercurial=hg mosquitto-clients=mosquitto_pub,mosquitto_sub mtr-tiny=mtr
+libxml2-utils=xmllint make maven=mvn mercurial=hg minizinc mosquitto-clients=mosquitto_pub,mosquitto_sub mtr-tiny=mtr
 net-tools=ifconfig,netstat netcat-openbsd=nc nmap nodejs=node openssh-client=scp,sftp,ssh,ssh-keygen pandoc pdftk-java=pdftk
 php-cli=php poppler-utils=pdfimages,pdfinfo,pdftoppm,pdftotext,poppler postgresql-client=pg_dump,pg_restore,psql procps=pgrep,ps
 qemu-utils=qemu-img r-base-core=rscript redis-tools=redis-cli ripgrep=rg,ripgrep rsync smartmontools=smartctl

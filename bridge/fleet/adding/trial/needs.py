@@ -216,18 +216,26 @@ def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
     helps = {line.strip() for line in usage.helps(seen)}
     words = [_of_json(line.strip()) for line in seen.report["words"] if line.strip()]
-    inner = [usage.BORDER.sub(" ", line).strip() for line in words]  # of a box
-    refused = [line for line in inner if usage.REFUSES.search(line)]
-    lines = refused or [line for line in words if line not in helps and not NO_REASON.match(line)]
+    inner = [(line, line.strip(" │┃|╭╮╰╯─")) for line in words if line[0] != "╭"]  # of a box, without its title
+    if refused := [line for _, line in inner if usage.REFUSES.search(line)]:
+        return refused[-1][:300]
+    lines = [line for whole, line in inner if line and whole not in helps and not NO_REASON.match(line)]
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
-            return telling[-1][:300]
+            return _with_its_code(telling[-1], words)[:300]
     if words and helps and not lines:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]
         told = " ".join(words) or seen.report["why_not"]
         return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else told[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
+
+
+def _with_its_code(line: str, words: list[str]) -> str:
+    """With the line of code that raised it, where it says no more than its name: AssertionError."""
+    stack = [one for one in words if one.strip("^~")]
+    at = stack.index(line) if line in stack else 0
+    return f"{line}: {stack[at - 1]}" if at and re.fullmatch(r"[\w.]+(?:Error|Exception)", line) else line
 
 
 def _of_json(line: str) -> str:

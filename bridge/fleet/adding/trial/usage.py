@@ -15,7 +15,8 @@ HEADING = re.compile(
 ENTRY = re.compile(r"^\s+([a-z][\w:-]*)(?:, ?[a-z][\w-]*)*((?:\s+[<\[]\S+)*)(?:\s{2,}|\s*$)(.*)")
 CHOICES = re.compile(r"^[^\n]*\{([a-z][\w-]*(?:,[a-z][\w-]*)*)\}", re.MULTILINE)  # as argparse shows them
 REFUSES = re.compile(
-    r"no such (option|command)|unrecognized (argument|option)|unknown (option|argument|flag|command)|unexpected argument", re.IGNORECASE
+    r"no such (option|command)|unrecognized (argument|option)|unknown (option|argument|flag|command)|unexpected (extra )?argument",
+    re.IGNORECASE,
 )
 BORDER = re.compile(r"[│┃|╭╮╰╯─]")
 A_HELP = re.compile(r"\W*(?:usage|options|flags|(?:[\w ]+ )?commands)\b\W*(?::|$)", re.IGNORECASE)
