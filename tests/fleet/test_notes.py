@@ -79,21 +79,12 @@ def test_a_program_of_a_desk_that_it_asks_for_is_told_with_where_to_run_it():
     assert not needs.desk(seen(words=["Error: is Redis running?", "Make sure the Docker daemon is running"], started=0.0))
 
 
-def test_a_folder_that_has_not_what_it_looks_for_is_one_of_the_operators():
-    ended = seen(words=["Problem: Vault 'notes' does not contain an .it directory."], started=0.0)
-    draft = Draft("it", command=("it", "--vault", "notes=/data"), volumes=("it-data:/data",), why={"egress": ""})
-
-    [told, *_] = notes.of_one_that_did_not_start(draft, ended, [], [])
-
-    assert told.endswith(".it directory. (/a/folder/of/yours:/data in the place of its volume gives it yours)")
-
-
 def test_what_only_starts_or_fetches_something_else_says_what():
     wrapper = seen(words=["it moved"], started=0.0, starts=["site"], speaks_mcp=False)
 
     told = notes.of_one_that_did_not_start(Draft("it", why={"egress": ""}, reached=("get.it.example",)), wrapper, [], [])
 
-    assert "speaks MCP, but it starts site and fetches what it is from get.it.example: let it run where it has that" in told[0]
+    assert "speaks MCP, but it starts site, fetches something from get.it.example: let it run where it has that" in told[0]
 
 
 def test_a_module_that_it_neither_has_nor_requires_is_told_with_the_way_out():

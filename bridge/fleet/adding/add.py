@@ -22,7 +22,7 @@ from bridge.fleet.adding import desktop, secret_values
 from bridge.fleet.adding.draft import Draft, stanza_name
 from bridge.fleet.adding.elsewhere import Entry, taken_out
 from bridge.fleet.adding.mends import with_places
-from bridge.fleet.adding.prove import NoServer, Proof, proved
+from bridge.fleet.adding.prove import Proof, proved
 from bridge.fleet.adding.registry import document, mcpb
 from bridge.fleet.adding.sources import SOURCES, Asked, source_of
 from bridge.fleet.adding.trial import attempt
@@ -181,7 +181,7 @@ class Adding:
                 raise
             where = "in a container" if contained.is_there() else "on this machine, as you"
             raise UsageError(f"{why.reason}, only its source: {_with_build(entry.draft)} builds it, which runs its code {where}") from None
-        except (lock.CannotLock, NoServer) as why:
+        except lock.CannotLock as why:
             raise UsageError("; ".join([str(why), *(one for one in notes if origins.DEPRECATED in one)])) from None
         except Failed as error:
             raise UsageError(f"{draft.name}: {error.reason}") from None

@@ -79,11 +79,9 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
             " `binary:` or an image of it has that, or let it run elsewhere, behind `mcp-bridge serve`, and add it by --url"
         )
     if not best.report["speaks_mcp"]:
-        others = [f"starts {named(best.report['starts'])}"] * bool(best.report["starts"])
-        others += [f"fetches what it is from {named(draft.reached)}"] * bool(draft.reached)
-        there = "let it run where it has that, behind `mcp-bridge serve`, and add it by --url"
-        elsewhere = f", but it {' and '.join(others)}: {there}" if others else ": is it a server?"
-        return f"it did not start, and nothing that it installs speaks MCP{elsewhere}"
+        others = [*(f"starts {one}" for one in best.report["starts"]), *(f"fetches something from {one}" for one in draft.reached)]
+        way_out = f", but it {named(others)}: let it run where it has that, behind `mcp-bridge serve`, and add it by --url"
+        return f"it did not start, and nothing that it installs speaks MCP{way_out if others else ': is it a server?'}"
     if addon := dependencies.native_addon(best):
         return f"it did not start: {addon} must be compiled" + (
             f", and that failed: {draft.why['build']}"
@@ -107,12 +105,7 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         return f"it did not start{without}: it wants to reach that at its start"
     asked, how = _asked(draft, best, lacking), "the trial keeps from it" if lacking else "cannot be reached from here"
     about = f"at its start it asks {asked}, which {how}: " if asked else ""
-    words = needs.last_words(best)
-    is_empty = any(DATA in word for word in draft.command) and re.search(
-        r"\b(?:not|n't|no) (?:contain|exist|found|a valid|\S+ in\b)", words
-    )
-    yours = f" (/a/folder/of/yours:{DATA} in the place of its volume gives it yours)" * bool(is_empty)
-    return f"it did not start{without}: {about}{_with_its_file(words)}{yours}"
+    return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
 
 
 def _platform(seen: Seen) -> str:

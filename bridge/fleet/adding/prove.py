@@ -26,11 +26,6 @@ from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.parts import listed
 from bridge.fleet.project import Project
-from bridge.settings import UsageError
-
-
-class NoServer(UsageError):
-    """What was to be added is no MCP server."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Proof:
 
 
 def proved(project: Project, draft: Draft, values: dict[str, str], where: str, check: Check, lock: Callable[[Draft], Draft]) -> Proof:
-    """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server, but NoServer for
+    """Try it. `check` makes a stanza of a draft, `lock` its lock. Raises nothing for what goes wrong with the server, but CannotLock for
     what is none."""
     tried: set[str] = set()
     asked = frozenset(secret_values.names(draft))
@@ -164,12 +159,12 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
 
 
 def _refuse_no_server(draft: Draft, seen: list[Seen]) -> None:
-    """Raises NoServer for what surely is none: nothing that it installs speaks MCP, and it asks nobody and starts nothing that could."""
+    """Raises CannotLock for what surely is none: nothing that it installs speaks MCP, and it asks nobody and starts nothing that could."""
     report, package = seen[0].report, listed(next(iter(draft.source.values()), ""))[0]
     may_be_one = report["speaks_mcp"] or report["installer"] or report["starts"] or any(one.reached for one in seen)
     if not may_be_one and draft.source.keys() & {"npm", "pypi"}:
         says = f" (it says of itself: {comment(draft.description)})" if draft.description else ""
-        raise NoServer(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
+        raise CannotLock(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
 
 
 def _with_a_place_for_files(draft: Draft, paths: str) -> Draft:

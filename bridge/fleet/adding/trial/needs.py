@@ -1,9 +1,7 @@
 """What a server says that it lacks: variables, and what could stand in their place; programs; an account. Pure."""
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from math import inf
 
 from bridge.fleet.adding.draft import holds_secret
@@ -65,6 +63,7 @@ RUN_TO_LOG_IN = re.compile(
     re.IGNORECASE,
 )
 OF_MEMORY = re.compile(r"heap out of memory|OOMErrorHandler|Allocation failed|\bMemoryError\b|Cannot allocate memory|\bOut of memory\b")
+IN_JSON = re.compile(r"\"(?:error|err|msg|message|event)\"\s*:\s*\"([^\"]+)\"")  # a line of a log that is an object
 BESIDE_IT = re.compile(
     rf"\b(?:[Mm]ake sure|[Ee]nsure|[Ii]s|[Cc]heck (?:that|if)) (?:that )?(?:the )?{OF_A_DESK}[A-Z]\w+(?: \w+){{0,2}} (?:is )?(?:running|open)\b"
 )
@@ -215,40 +214,21 @@ def wants_memory(seen: Seen) -> bool:
 def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
     helps = {line.strip() for line in usage.helps(seen)}
-    words = [_of_json(line.strip()) for line in seen.report["words"] if line.strip()]
+    lines = [line.strip() for line in seen.report["words"] if line.strip()]
+    words = [(line[0] == "{" and ": ".join(IN_JSON.findall(line))) or line for line in lines]
     inner = [(line, line.strip(" │┃|╭╮╰╯─")) for line in words if line[0] != "╭"]  # of a box, without its title
     if refused := [line for _, line in inner if usage.REFUSES.search(line)]:
         return refused[-1][:300]
     lines = [line for whole, line in inner if line and whole not in helps and not NO_REASON.match(line)]
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
-            return _with_its_code(telling[-1], words)[:300]
+            return telling[-1][:300]
     if words and helps and not lines:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]
         told = " ".join(words) or seen.report["why_not"]
         return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else told[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
-
-
-def _with_its_code(line: str, words: list[str]) -> str:
-    """With the line of code that raised it, where it says no more than its name: AssertionError."""
-    stack = [one for one in words if one.strip("^~")]
-    at = stack.index(line) if line in stack else 0
-    return f"{line}: {stack[at - 1]}" if at and re.fullmatch(r"[\w.]+(?:Error|Exception)", line) else line
-
-
-def _of_json(line: str) -> str:
-    """What a line of a log says that is an object; another line as it is."""
-    if line[:2] not in ('{"', "{ "):
-        return line
-    with suppress(ValueError):
-        said = json.loads(line)
-        for fields in (said, said.get("params"), said.get("error")):
-            texts = [fields.get(name) for name in ("error", "err", "msg", "message", "event")] if isinstance(fields, dict) else []
-            if told := ": ".join(dict.fromkeys(one for one in texts if isinstance(one, str) and one)):
-                return told
-    return line
 
 
 def all_failed(seen: Seen) -> bool:
