@@ -724,7 +724,7 @@ def test_a_package_without_a_program_wants_a_command(project, monkeypatch, words
     made = add.Adding(project, trial=False).one("pypi", Asked("reqs", "requests", ("python3", "-m", "requests")))
 
     assert read_stanza(made.path).command == ["python3", "-m", "requests"]
-    with pytest.raises(UsageError, match="installs no program: is it a server"):
+    with pytest.raises(UsageError, match="installs no program: is it a server\\? It says of itself: HTTP. Name what runs it after"):
         add.Adding(project, trial=False).one("pypi", Asked("other", "requests", tuple(words)))
 
 

@@ -11,6 +11,12 @@ npm error notarget In most cases you or one of your dependencies are requesting
 npm error notarget a package version that doesn't exist.
 npm error A complete log of this run can be found in: /root/.npm/_logs/2026-11-26T13_00_00_000Z-debug-0.log
 """
+GYP = """
+npm error gyp info spawn make
+npm error ../src/keys.cc:3:10: fatal error: libsecret/secret.h: No such file or directory
+npm error compilation terminated.
+npm error gyp ERR! not ok
+"""
 CI = """
 #12 1.204 npm error code EUSAGE
 #12 1.204 npm error
@@ -199,6 +205,8 @@ ZOD = """ZodError: [
         (SMOKE, "get_current_time answered without 'ZULU' in it"),
         ("", ""),
         ("\n}\n---\n", ""),
+        (GYP, "../src/keys.cc:3:10: fatal error: libsecret/secret.h: No such file or directory"),
+        ("npm error gyp [error] failed to find Python\nnpm error gyp [error] not ok", "gyp [error] failed to find Python"),
     ],
 )
 def test_the_line_that_matters(printed, says):

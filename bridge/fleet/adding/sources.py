@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from bridge.clients.formats import transport_of
 from bridge.fleet import origins
-from bridge.fleet.adding.draft import Draft, executable
+from bridge.fleet.adding.draft import Draft, comment, executable
 from bridge.fleet.adding.secrecy import url_reveals
 from bridge.fleet.lock import tell
 from bridge.fleet.origins import About
@@ -150,7 +150,8 @@ def _with_program(draft: Draft, package: str, about: About) -> Draft:
             if about.is_empty:
                 raise UsageError(f"{package} is empty: it brings no program and no code, only what it says of itself")
             if about.command[:1] != ("python",):
-                raise UsageError(f"{package} installs no program: is it a server? Name what runs it after '--'")
+                says = f" It says of itself: {comment(about.description).rstrip('.')}." if about.description else ""
+                raise UsageError(f"{package} installs no program: is it a server?{says} Name what runs it after '--'")
             why = draft.why | {"taken": f"{package} installs no program: `{shlex.join(about.command)}` was taken"}
             return replace(draft, why=why, command=(*about.command, *(word for word in draft.command if word)))
         return draft

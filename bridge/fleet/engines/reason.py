@@ -28,11 +28,12 @@ NOISE = re.compile(
     | ^node:internal | ^exit\ code | ^error:\ command\ .*\ failed | ^did\ you\ mean | ^path\ / | ^errno\ -?\d | ^syscall\ | ^during\ handling\ of | ^the\ above\ exception
     | ^goroutine\ \d+\ \[ | ^created\ by\ | \+0x[0-9a-f]+$ | ^[\w./*()-]+\.[\w.*()\[\]-]+\((0x|\{|\.\.\.|\)$)
     | ^------ | ^(dockerfile|[\w/.-]+\.dockerfile):\d+ | ^>>>\ | ^\d+\ \| | ^err(or)?:?\ *$ | ^in\ most\ cases | ^(requested|this\ is|e\d+)\ *$ | ^canceled$
+    | ^(gyp\ )?(err!|\[?error\]?)\ not\ ok$
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 NAMED = re.compile(
-    r"^(?:[\w.]+\.)*\w*(?:Error|Exception|Exit|Interrupt|NotFound|Refused)\b(?: \[\w+\])?: \S|^Uncaught |^panic: |^mcp-bridge inspect: .* answered with"
+    r"^(?:[\w.]+\.)*\w*(?:Error|Exception|Exit|Interrupt|NotFound|Refused)\b(?: \[\w+\])?: \S|^Uncaught |^panic: |^\S+:\d+:\d+: fatal error: |^mcp-bridge inspect: .* answered with"
 )
 BAD = re.compile(
     r"\b(error|failed|fatal|cannot|can't|could not|couldn't|unable|refused|denied|no such|not found|no matching|missing|required|needs|must|invalid|"
