@@ -90,7 +90,8 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     program = seen.report["program"]
     if program and len(draft.command) == 1 and draft.command[0] != program:
         return replace(draft, command=(program,))
-    is_refused = needs.refuses(seen, {*draft.secrets} - {*draft.optional})
+    demanded = {*draft.secrets} - {*draft.optional}
+    is_refused = demanded and needs.REFUSED.search(needs.last_words(seen)) and needs.speaks_of(seen, demanded)  # which it has read then
     if not (needs.missing(seen) or is_refused) and (shown := with_shown_arguments(draft, seen)) != draft:
         return shown
     wants_a_word = usage.wants_a_command(seen)
@@ -161,9 +162,7 @@ def with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     if variable and variable not in {*draft.env, *draft.secrets} - {*draft.optional}:
         return with_required(draft, [variable])
     if variable:  # one value is enough
-        kept = [tuple(name for name in known if name != variable) for known in (draft.secrets, draft.as_files)]
-        env, why = {name: value for name, value in draft.env.items() if name != variable}, f"as a variable {variable} did not do"
-        draft = replace(draft, secrets=kept[0], as_files=kept[1], env=env, why=draft.why | {"argument": why})
+        draft = replace(without(draft, [variable]), why=draft.why | {"argument": f"as a variable {variable} did not do"})
     value = f"${{{variable or variable_of(draft.name + option)}}}"
     is_one = any(word.startswith(f"{option}=") for words in seen.report["shown"] for word in words)  # as its README has it
     return replace(draft, command=(*draft.command, *([f"{option}={value}"] if is_one else [option, value])))
@@ -372,15 +371,20 @@ def with_a_name(seen: Seen) -> list[str]:
 def with_named(draft: Draft, names: list[str]) -> Draft:
     """As secrets (what is the path of one is one), or as variables of compose/.env."""
     secret = [name for name in names if _is_key(draft, name)]
-    files = [name for name in secret if A_KEYS_FILE.search(name) and name not in draft.as_files]
+    files = dict.fromkeys([*draft.as_files, *filter(A_KEYS_FILE.search, secret)])
     plain = {name: f"${{{name}}}" for name in names if name not in secret}
-    return replace(draft, secrets=(*draft.secrets, *secret), as_files=(*draft.as_files, *files), env=draft.env | plain)
+    return replace(draft, secrets=(*draft.secrets, *secret), as_files=(*files,), env=draft.env | plain)
 
 
 def with_required(draft: Draft, names: list[str]) -> Draft:
     """With these, which no longer may be left out."""
     kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
     return with_named(replace(draft, secrets=kept[0], optional=kept[1]), names)
+
+
+def without(draft: Draft, names: Collection[str]) -> Draft:
+    kept = [tuple(one for one in known if one not in names) for known in (draft.secrets, draft.as_files)]
+    return replace(draft, secrets=kept[0], as_files=kept[1], env={name: value for name, value in draft.env.items() if name not in names})
 
 
 def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:

@@ -17,11 +17,11 @@ from bridge.fleet import origins
 from bridge.fleet.adding import eras, notes, secret_values
 from bridge.fleet.adding.draft import Draft, comment
 from bridge.fleet.adding.image_parts import misses_what_a_package_should_bring, with_more_in_its_image, without_what_was_in_vain
-from bridge.fleet.adding.mends import DATA, beside_a_host, of_somebody, unsaid, volume, with_a_name, with_home, with_storage
+from bridge.fleet.adding.mends import DATA, beside_a_host, of_somebody, unsaid, volume, with_a_name, with_home, with_storage, without
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried, bench, of_files
 from bridge.fleet.adding.trial.container import Seen, own_package
-from bridge.fleet.adding.tries import PATIENCE, Check, Tries, as_published, may_be, mended, with_only_what_it_needs, without
+from bridge.fleet.adding.tries import PATIENCE, Check, Tries, as_published, may_be, mended, with_only_what_it_needs
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.parts import listed

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from bridge.fleet.adding.mends import (
     with_shown_arguments,
     with_storage,
     with_variables,
+    without,
     without_stdio,
     without_what_its_command_names,
 )
@@ -290,8 +291,3 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
     files = tuple(name for name in draft.as_files if name in (*better.secrets, *told))
     better = replace(better, secrets=(*better.secrets, *told), optional=(*better.optional, *told), as_files=files)
     return better, bare if len(needless) == len(names) else tries.of(better)
-
-
-def without(draft: Draft, names: Collection[str]) -> Draft:
-    kept = [tuple(one for one in known if one not in names) for known in (draft.secrets, draft.as_files)]
-    return replace(draft, secrets=kept[0], as_files=kept[1], env={name: value for name, value in draft.env.items() if name not in names})

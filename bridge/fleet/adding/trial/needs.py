@@ -118,12 +118,6 @@ def speaks_of(seen: Seen, names: Collection[str]) -> bool:
     return bool(is_said) or any(is_spoken_of(name, words) for name in names)
 
 
-def refuses(seen: Seen, names: Collection[str]) -> bool:
-    """Whether its last words are about the made-up value of one of these variables, which it has read then."""
-    words = last_words(seen)
-    return bool(names and REFUSED.search(words)) and speaks_of(seen, names)
-
-
 def is_spoken_of(name: str, text: str) -> bool:
     """Whether a text is about that variable, by whatever name: "Credentials not found" of SITE_CREDENTIALS_PATH."""
     plain = re.sub(r"[\W_]+", " ", text).lower()

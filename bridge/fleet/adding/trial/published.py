@@ -56,12 +56,10 @@ OR_IT_FAILS = re.compile(r"\b(?:fail|error|exit|refus|must|requir|mandatory|won'
 OPTIONAL_ONES = re.compile(
     r"^\W*optional\b(?:\W*$|\W*\(|\W*(?:[\w-]+ ){0,2}(?:variables?|settings?|parameters?|configurations?|env\w*)\W*$)", re.IGNORECASE
 )
+# In prose, before a list.
 THE_FOLLOWING = re.compile(
-    r"\b(?:requires?|needs?|must|have to)\b[^.:]{0,30}\b(?:following|these)\b[^.:]{0,30}\bvariables\b"
-    r"|\b(?:following|these)\b[^.:]{0,30}\bvariables\b[^.:]{0,20}\b(?:required|must|have to|need to)\b",
-    re.IGNORECASE,
-)  # in prose, before a list
-OPTIONAL_ABOVE = re.compile(r"\W*optional\b", re.IGNORECASE)
+    r"(?i)\b(?:requires?|needs?|must|have to)\b[^.:]{0,30}\b(?:following|these)\b[^.:]{0,30}\bvariables\b|\b(?:following|these)\b[^.:]{0,30}\bvariables\b[^.:]{0,20}\b(?:required|must|have to|need to)\b"
+)
 REQUIRED_ONES = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
 )  # of a heading
@@ -253,8 +251,8 @@ def _lead(whole: list[Shown], every: list[Shown]) -> Shown:
 
 def _instead(name: str, lead: Shown, whole: list[Shown]) -> list[list[str]]:
     """Of what the first sets: what those set that have another key, and not this one."""
-    others = [shown for shown in whole if name in lead.values and name not in shown.values]
-    ways = [[one for one in shown.values if one not in lead.values] for shown in others]
+    others = [shown.values for shown in whole if name in lead.values and name not in shown.values]
+    ways = [[one for one in values if one not in lead.values] for values in others]
     return [way for way in ways if any(holds_secret(one) or A_KEYS_FILE.search(one) for one in way)]
 
 
@@ -342,8 +340,8 @@ def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
             heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
-            is_above = is_fenced or is_of_a_shell  # a comment, of the lines below it
-            is_optional = bool(OPTIONAL_ONES.search(title) or (is_above and OPTIONAL_ABOVE.match(title)))
+            is_comment = (is_fenced or is_of_a_shell) and title.lower().startswith("optional")  # on the lines below it
+            is_optional = is_comment or bool(OPTIONAL_ONES.search(title))
         elif not is_fenced:
             heading = True if THE_FOLLOWING.search(line) else heading
             for sentence in re.split(r"(?<=[.!?])\s", line):
