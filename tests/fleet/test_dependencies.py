@@ -98,7 +98,7 @@ def test_kubectl_is_debian_s_and_what_it_says_without_a_cluster_asks_for_a_kubec
     refused = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
 
     assert dependencies.debian_packages(["kubectl"]) == ["kubernetes-client"]
-    assert needs.missing_for_calls(seen(made("get", refused), made("list", refused)))[0] == ["KUBECONFIG"]
+    assert needs.missing_for_calls(seen(made("get", refused), made("list", refused))) == (["KUBECONFIG"], True)
 
 
 def test_a_program_that_it_does_not_start_without_is_told_with_the_way_out():

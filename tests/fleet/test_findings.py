@@ -371,6 +371,8 @@ def test_who_is_somebody_beyond(what, host):
 
 
 def test_a_back_end_on_the_loopback_of_ipv6_is_one_too():
+    back_end = seen(reached=[(9, "[::1]:6379")], reads=["SITE_URL", "SITE_MCP_HOST", "MCP_AUTH_URI", "SITE_ALLOWED_HOSTS"])
+    assert findings.egress(back_end, False).why.endswith("(its code reads SITE_URL)")
     assert "looks for a service at [::1]:6379" in findings.egress(seen(reached=[(9, "[::1]:6379")], started=0.0), False).why
 
 

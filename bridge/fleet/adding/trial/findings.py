@@ -22,6 +22,9 @@ from bridge.fleet.egress import PORTS, allowed
 PLACEHOLDER = "placeholder.invalid"
 STAND_IN = r"placeholder[-_][0-9a-f]{32}"  # the same for a value, also where a server makes a name of a variable of it
 OF_A_VARIABLE = re.compile(rf"([\w-]+)\.{PLACEHOLDER}")  # whose value would be a host
+OF_A_SERVICE = re.compile(
+    r"^(?!.*(?:^|_)(?:MCP|AUTH|OAUTH|ALLOWED|BIND|LISTEN)_).*(?:^|_)(?:HOST|PORT|UR[IL]|ADDR|ENDPOINT)"
+)  # and not its own door's
 OF_OPERATORS = re.compile(r"^placeholder-[0-9a-f]{32}[\w-]*\.")  # in a name: what the trial gave in the place of the operator's own
 OWN_HOME, OWN_CWD = str(HOME), str(CWD)
 SHARED = ip_network("100.64.0.0/10")  # RFC 6598; also where some clouds have their metadata
@@ -115,7 +118,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if service := back_end(seen):
-        where = [name for name in report["reads"] if re.search("(^|_)(HOST|PORT|UR[IL]|ADDR|ENDPOINT)", name)][:5]
+        where = [name for name in report["reads"] if OF_A_SERVICE.search(name)][:5]
         return Egress(
             True,
             f"it looks for a service at {service}, which in a container is itself"

@@ -92,7 +92,8 @@ def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
     only because it reached nobody."""
     asked = [name for call in seen.report["calls"] if call["complaint"] for name in _asked_for(seen, call["began"], call["ended"])]
     names, log = list(dict.fromkeys([*_first(_lines_of_its_calls(seen)), *asked])), " ".join(seen.report["words"])
-    others = (call["complaint"] for call in seen.report["calls"] if not any(name in call["complaint"] for name in names))
+    said = [call["complaint"] for call in seen.report["calls"] if not any(sdk.says.search(call["complaint"]) for sdk in SDKS)]
+    others = (one for one in said if not any(name in one for name in names))
     may_work = bool(names) and not any(name in log for name in names) and any(map(NO_NETWORK.search, others))
     return names, all_failed(seen) and not may_work
 
