@@ -981,6 +981,7 @@ def test_a_readme_of_nothing_but_comments_that_have_no_end_says_nothing_and_is_r
         ("Run `npx -y it --db ./a.db`, or just `npx it`.", ["npx -y it --db ./a.db"]),
         ("```sh\n$ it login\nit serve --http\nnpm install -g it\nuvx it-mcp@latest -- --root /a\n```", ["uvx it-mcp@latest -- --root /a"]),
         ("`it --help` tells more; `npx other --it it`", []),
+        ("```sh\nit http --port 8000 # by HTTP\nit --root /a   # here\n```", ["it --root /a"]),
         ('```json\n{"command": "npx", "args": ["it"]}\n```', []),
     ],
 )

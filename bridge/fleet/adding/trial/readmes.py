@@ -13,6 +13,7 @@ A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
 )  # which it writes itself into
+OF_ANOTHER_USE = {"-h", "--help", "-v", "--version", "|", "http", "sse", "--port"}  # than to start it for a client
 A_LOGIN = re.compile(r"\boauth\b|\blog(?:s|ged)? ?in\b|\bsign(?:s|ed)? ?in\b|\bauthenticat|\baccess token\b", re.IGNORECASE)
 # In prose: a login for which a browser is opened on the machine that it runs on, by itself and not by a client.
 A_BROWSER = re.compile(
@@ -112,15 +113,11 @@ def commands(readme: str, names: Collection[str]) -> list[str]:
     parts = readme[:LONGEST].split("```")
     lines = [line for block in parts[1::2] for line in block.splitlines()]
     for line in lines + [code for prose in parts[::2] for code in re.findall(r"`([^`\n]+)`", prose)]:
-        words = line[:WIDTH].strip().removeprefix("$ ").split()
+        words = line[:WIDTH].partition(" # ")[0].strip().removeprefix("$ ").split()
         at = next((at for at, word in enumerate(words) if bare_name(word) in known), -1)
         is_start = at == 0 or (at > 0 and FETCHES.search(words[0]) and not set(words[:at]) & {"install", "i", "add"})
         rest = words[at + 1 :]
-        if (
-            is_start
-            and rest
-            and not (BY_HAND.fullmatch(rest[0]) or SERVES.search(line) or {*rest} & {"-h", "--help", "-v", "--version", "|"})
-        ):
+        if is_start and rest and not (BY_HAND.fullmatch(rest[0]) or SERVES.search(line) or {*rest} & OF_ANOTHER_USE):
             found.append(" ".join(words))
     return list(dict.fromkeys(found))[:FEW]
 
