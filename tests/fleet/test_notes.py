@@ -380,6 +380,8 @@ def test_what_a_login_writes_where_it_runs_is_brought_there():
     it = seen(login="it auth", below=".it_tokens.json")
 
     assert [*notes._login(Draft("it", cwd="/data"), it)] == [
-        "its README logs in by hand, once: run `it auth` where you have a browser:"
-        " volumes: [/where/that/ran/.it_tokens.json:/data/.it_tokens.json] brings what that writes"
+        (
+            "its README logs in by hand, once: run `it auth` where you have a browser:"
+            " volumes: [/where/that/ran/.it_tokens.json:/data/.it_tokens.json] brings what that writes"
+        )
     ]
