@@ -281,26 +281,6 @@ def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made
     assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2", "lib<=1.6.0"}) is None
 
 
-def test_a_module_that_a_dependency_no_longer_brings_is_had_by_that_as_it_was(monkeypatch):
-    """Who wrote it had `tz` by `frames` 2, and never asked for it himself."""
-    trees = {
-        None: "it==1.0    # via -r stanza\nframes==3.0    # via it\n",
-        "2025-04-27": "frames==2.3    # via it\ntz==1.1    # via frames\n",
-    }
-
-    def compiled(wanted, options, *_):
-        if "--annotation-style" in options:
-            return trees["2025-04-27" if "--exclude-newer" in options else None]
-        return "frames==2.3\n"
-
-    monkeypatch.setattr(eras, "compiled", compiled)
-    monkeypatch.setattr(eras, "_born", lambda _: eras.date(2025, 4, 27))
-
-    found = eras._python("it==1.0", "ModuleNotFoundError: No module named 'tz'")
-
-    assert next(found) == ("frames<3", "it dies with frames 3.0")
-
-
 def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tried_that_its_author_had(resolver):
     words = ["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"]
 

@@ -60,11 +60,8 @@ def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
     born = _born(package)
     own = _normal(re.split(r"[\[=]", package)[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
-    names = [name for name in dict.fromkeys(map(_normal, blamed)) if name != own]
-    if gone := [name for name in names if name not in now]:  # what one of them no longer brings
-        then = _tree_of(package, born)
-        yield from _constraints([one for name in gone for one in then.get(name, ("", []))[1] if one in now], born, now, is_blamed=True)
-    yield from _constraints([name for name in names if name in now], born, now, is_blamed=True)
+    others = (name for name in map(_normal, blamed) if name != own and name in now)
+    yield from _constraints(dict.fromkeys(others), born, now, is_blamed=True)
     # Where the fault shows in the package's own lines it is of something that they use, of a new major version before all.
     yield from sorted(_constraints(direct, born, now), key=lambda found: "<=" in found[0])
 
@@ -144,18 +141,13 @@ def _why_not_there(package: str, day: date) -> str:
 
 def _versions(package: str) -> tuple[dict[str, str], list[str]]:
     """What it gets now, and what it asks for itself."""
-    found, own = _tree_of(package), _normal(re.split(r"[\[=]", package)[0])
-    return {name: version for name, (version, _) in found.items()}, [name for name, (_, via) in found.items() if own in via]
-
-
-def _tree_of(package: str, day: date | None = None) -> dict[str, tuple[str, list[str]]]:
-    """What it gets (as of that day), each with its version and who asks for it."""
-    until = ["--exclude-newer", day.isoformat()] if day else []
-    said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line", *until])
-    return {
-        _normal(one[1]): (one[2], [_normal(name) for name in one[3].split(", ")])
+    said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line"])
+    found = [
+        (_normal(one[1]), one[2], map(_normal, one[3].split(", ")))
         for one in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)[^#\n]*#? ?(?:via )?(.*)$", said, re.MULTILINE)
-    }
+    ]
+    own = _normal(re.split(r"[\[=]", package)[0])
+    return {name: version for name, version, _ in found}, [name for name, _, via in found if own in via]
 
 
 def _normal(name: str) -> str:
