@@ -946,8 +946,8 @@ def test_what_a_readme_says_that_one_may_set_is_offered_but_not_what_has_a_value
 
 
 def test_how_it_trusts_the_service_that_it_is_a_client_of_is_offered_but_not_a_certificate_of_its_own_door():
-    listed = "- `SITE_VERIFY_SSL` (optional, default `true`)\n- `SITE_CA_CERT`: optional path to a CA file\n- `SITE_CA_CERT_PATH` (optional)\n- `SITE_TLS_CERT` (optional)\n- `HTTPD_SSL_CA` (optional)"
-    reads = ["SITE_KEY", "SITE_VERIFY_SSL", "SITE_CA_CERT", "SITE_CA_CERT_PATH", "SITE_TLS_CERT", "HTTPD_SSL_CA"]
+    listed = "- `SITE_VERIFY_SSL` (optional, default `true`)\n- `SITE_CA_CERT`: optional path to a CA file\n- `SITE_CA_CERT_PATH` (optional)\n- `SITE_TLS_CERT` (optional)\n- `SITE_TRUST_PROXY_TLS` (optional)\n- `HTTPD_SSL_CA` (optional)"
+    reads = ["SITE_KEY", "SITE_VERIFY_SSL", "SITE_CA_CERT", "SITE_CA_CERT_PATH", "SITE_TLS_CERT", "HTTPD_SSL_CA", "SITE_TRUST_PROXY_TLS"]
 
     draft = drafted(shown({"SITE_KEY": "your-key"}), listed, reads=reads)
 

@@ -40,7 +40,7 @@ OF_THE_PROCESS = re.compile(
 )
 # How it trusts the service that it is a client of, which in a house has a certificate of its own.
 TRUSTS = re.compile(
-    r"(VERIFY|TRUST|IGNORE|REJECT|INSECURE|SKIP)\w*_(SSL|TLS|CERT)|(SSL|TLS|CERT)\w*_(VERIFY|REJECT)|(^|_)(SSL_CA|CA_CERTS?|CA_FILE|CA_PATH|CA_BUNDLE)(_|$)"
+    r"(VERIFY|TRUST(?!_PROXY)|IGNORE|REJECT|INSECURE|SKIP)\w*_(SSL|TLS|CERT)|(SSL|TLS|CERT)\w*_(VERIFY|REJECT)|(^|_)(SSL_CA|CA_CERTS?|CA_FILE|CA_PATH|CA_BUNDLE)(_|$)"
 )
 KEEPS_FROM = re.compile(
     r"(^|_)(READ_?ONLY|ALLOW\w*|DISALLOW\w*|DENY|DENIED|EXCLUDE\w*|INCLUDE\w*|BLOCK\w*|DISABLE\w*|ENABLE\w*|WRITES?|SAFE)(_|$)"
