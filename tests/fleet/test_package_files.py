@@ -291,6 +291,11 @@ def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch
         ('os.getenv("A_TOKEN") or os.environ.get("A_KEY", "")', "", ["A_TOKEN"]),
         ('os.getenv("A_TOKEN") or os.getenv("A_KEY")', "set A_KEY", ["A_KEY"]),
         ('os.getenv("A_TOKEN") or os.getenv("A_KEY")', "set A_TOKEN or A_KEY", ["A_KEY", "A_TOKEN"]),
+        (
+            'os.getenv("A_TOKEN") or os.getenv("A_KEY") or os.getenv("A_PAT")',
+            "- `A_TOKEN`: required. Also reads A_KEY and A_PAT.",
+            ["A_TOKEN"],
+        ),
         ('os.getenv("A_TOKEN"), os.getenv("A_KEY")', "", ["A_KEY", "A_TOKEN"]),
         ('os.getenv("A_TKN") or os.getenv("A_TOKEN")', "", ["A_TKN", "A_TOKEN"]),
         ('[os.getenv("LOG_TOKEN") or os.getenv("A_TOKEN"), os.getenv("A_TOKEN")]', "", ["A_TOKEN", "LOG_TOKEN"]),

@@ -262,10 +262,11 @@ def variables(package: str, root: Path | None = None) -> Variables:
     known = {one["name"] for one in said}
     said += [published.left_out(name, value) for name, value in defaults.items() if name not in known and not ON_ITSELF.search(value)]
     unread = named - found - examples
+    alternatives |= {(one, last) for one, other in alternatives for first, last in alternatives if other == first}
     found -= {
         other
         for one, other in alternatives
-        if one in found and other not in named | alone and (one in named or is_secret(one) >= is_secret(other))
+        if one in found and other not in alone | (known if one in known else named) and (one in named or is_secret(one) >= is_secret(other))
     }
     found -= {one for one, other in alternatives if other in found and one not in named and other in named}
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
