@@ -40,6 +40,7 @@ REFUSED = re.compile(r"\b(?:invalid|malformed|incorrect|wrong|rejected|format|un
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
 TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
+ONLY_A_HELP = "it only prints how it is used"
 MOST_GUESSES = 4
 FLAG = re.compile(
     r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
@@ -81,7 +82,7 @@ def missing(seen: Seen) -> list[str]:
     """The variables that it says it cannot start without."""
     if seen.report["started"] or listens(seen):
         return []
-    if usage.is_only_help(seen):  # which names what there is
+    if usage.is_only_help(seen) or last_words(seen).startswith(ONLY_A_HELP):  # which names what there is
         return _asked_for(seen)
     above = [line for line in seen.report["words"] if any(sdk.says.search(line) for sdk in SDKS)]  # its help may follow
     return _first([*_lines_of_its_end(seen), *above]) or _asked_for(seen) or _of_one_word(seen)
@@ -222,7 +223,7 @@ def last_words(seen: Seen) -> str:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]
         told = " ".join(words) or seen.report["why_not"]
-        return "it only prints how it is used: its command lacks something" if usage.is_a_help(words) else told[:300]
+        return f"{ONLY_A_HELP}: its command lacks something" if usage.is_a_help(words) else told[:300]
     return "; its last words: ".join([seen.report["why_not"], *lines[-1:]])[:300]
 
 
