@@ -295,6 +295,7 @@ def test_the_server_is_the_program_that_is_called_like_its_package():
     assert executable("mcp-server-time", ["mcp-server-time"]) == "mcp-server-time"
     assert executable("@zereight/mcp-gitlab", ["zereight-mcp-gitlab", "mcp-gitlab"]) == "mcp-gitlab"
     assert executable("filing-tools", ["filing-tools", "filing-tools-mcp"]) == "filing-tools-mcp"
+    assert executable("mcp-voice", ["mcp-voice-server", "mcp-voice-server-stdio", "publish"]) == "mcp-voice-server-stdio"
     assert executable("markitdown-mcp", ["markitdown", "x"]) == "markitdown"
     assert executable("@a/server", ["setup", "mcp-a"]) == "mcp-a"
 

@@ -257,7 +257,7 @@ def executable(package: str, found: list[str]) -> str:
     """Which of the programs that a package installs is its server, as well as names tell."""
     short = package.rpartition("/")[2].partition("[")[0]
     scope = package.partition("/")[0].lstrip("@")
-    named = [name for name in found if "mcp" in name]
+    named = sorted((name for name in found if "mcp" in name), key=lambda name: "stdio" not in name)
     for likely in (short, short.replace("_", "-"), f"{scope}-{short}"):
         if likely in found and ("mcp" in short or not named):
             return likely

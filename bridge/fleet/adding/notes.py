@@ -44,7 +44,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *(
                 [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted and best.report["speaks_mcp"] and not (_waits(best, lacking) or _asked(draft, best, lacking) or lacking)
+                if wanted and best.report["speaks_mcp"] and not (lacking or _asked(draft, best, lacking) or dependencies.is_broken(best))
                 else []
             ),
             *(
