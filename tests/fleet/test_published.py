@@ -1105,7 +1105,7 @@ def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services
     seen = Seen(witness._nothing_yet() | {"published": published.variables(text, "@me/site-mcp"), "reads": reads})
 
     assert (draft.secrets, draft.optional) == (("SITE_TOKEN", "SITE_SANDBOX"), ("SITE_SANDBOX",))
-    assert next(iter(notes._lacks(with_account, seen))) == "its README has SITE_READ_ONLY: set in its `env`, it allows it less"
+    assert next(iter(notes._lacks(with_account, seen))) == "what it may do is set in its `env`: its README has SITE_READ_ONLY"
 
 
 def test_a_hint_of_not_always_is_no_word_that_it_is_required():

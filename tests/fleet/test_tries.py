@@ -8,7 +8,7 @@ import pytest
 from trials import Table, made, seen, tool
 
 from bridge.fleet import origins
-from bridge.fleet.adding import add, image_parts, notes, prove, sdks, tries
+from bridge.fleet.adding import add, image_parts, notes, prove, sdks, secret_values, tries
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried
@@ -710,3 +710,16 @@ def test_a_call_that_asks_nobody_where_the_others_do_is_said_to_be_that():
     assert proof.notes[-1] == "answers: get_author was called, which asks nobody, though others of its tools do"
     assert not findings.asks_nobody(seen(made("now"), made("convert")), {"tool": "now"})
     assert not findings.asks_nobody(seen(made("now"), made("read", "no such file")), {"tool": "now"})
+
+
+def test_what_the_fleet_calls_so_itself_has_another_name_in_compose_env():
+    """A server that says it wants POSTGRES_PASSWORD gets that, and never the fleet's own."""
+    ended = seen(words=["Error: POSTGRES_PASSWORD and LITELLM_API_BASE must be set"], started=0.0)
+    lists = seen(made("list_it"))
+    draft, _ = tries.mended(tries.Tries(Table(ended, lists), {}, add._checked), Draft("it", {"pypi": "it==1"}, ("it",)))
+
+    stanza = add._checked(draft)
+    assert stanza.stored("POSTGRES_PASSWORD") == "IT_POSTGRES_PASSWORD" and stanza.env == {"LITELLM_API_BASE": "${IT_LITELLM_API_BASE}"}
+    assert "POSTGRES_PASSWORD is the fleet's own: here it is IT_POSTGRES_PASSWORD" in draft.why["apart"]
+    named_alike = secret_values.apart(Draft("litellm-it", secrets=("LITELLM_KEY",)))
+    assert named_alike.stored == {"LITELLM_KEY": "MY_LITELLM_IT_LITELLM_KEY"}

@@ -194,7 +194,7 @@ class Adding:
         missing = [name for name in wanted if name not in optional]
         as_files = tuple(map(draft.stored_as, draft.as_files))
         taken = [draft.why["taken"]] if "taken" in draft.why and proof.tools is None else []  # one that started is the right one
-        told = [*notes, *taken, *proof.notes, *understood.notes]
+        told = [*notes, *taken, *proof.notes, *filter(None, [draft.why.get("apart")]), *understood.notes]
         return Added(draft.name, folder / STANZA, dict(entry.values), missing, as_files, told, proof.tools)
 
     def _tried(self, draft: Draft, values: dict[str, str]) -> Proof:

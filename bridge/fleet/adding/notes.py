@@ -158,7 +158,7 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
     yield from _with_a_name(closed)
     if more := besides(draft, closed):
-        yield f"its README has {named(more, 6)}: set in its `env`, {'they allow' if more[1:] else 'it allows'} it less"
+        yield f"what it may do is set in its `env`: its README has {named(more, 6)}"
     if not closed.report["tools"] or (draft.smoke is None and not (draft.talks or closed.reached) and needs.all_failed(closed)):
         yield from _as_shown(draft, closed)
     if inside := findings.storage(closed, targets(draft)).inside:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from bridge.fleet import environment as environments
 from bridge.fleet.adding.draft import Draft, references
 from bridge.fleet.adding.elsewhere import Entry
+from bridge.fleet.bounds import FLEET_NAMES
 from bridge.fleet.environment import NEVER_EMPTY, PASSWORDS
 from bridge.fleet.model import OF_DATABASE
 from bridge.fleet.project import Project, private, write_private
@@ -73,6 +74,16 @@ def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, s
                 f"variable of its own can come from a file: change the value, or the name of the variable there"
             )
     return entry
+
+
+def apart(draft: Draft) -> Draft:
+    """The draft, with other names in compose/.env for what the fleet calls so itself (POSTGRES_PASSWORD), which its server knows by its own."""
+    for name in filter(FLEET_NAMES.match, names(draft)):
+        prefix = draft.name.upper().replace("-", "_") + "_"
+        new = f"{'MY_' * bool(FLEET_NAMES.match(prefix + name))}{prefix}{name}"
+        renamed = _renamed(Entry(draft), name, new, "is the fleet's own")
+        draft = replace(renamed.draft, why=draft.why | {"apart": "; ".join([*filter(None, [draft.why.get("apart")]), *renamed.notes])})
+    return draft
 
 
 def keep(project: Project, values: Mapping[str, str]) -> None:

@@ -67,14 +67,14 @@ class Tries:
 
     def of(self, draft: Draft, calls: list[dict[str, Any]] | None = None, is_open: bool = False) -> Seen:
         """What is seen of it. Raises NotTried."""
-        return self.bench.watch(self.check(draft), self.values, calls, is_open)
+        return self.bench.watch(self.check(secret_values.apart(draft)), self.values, calls, is_open)
 
     def missing(self, draft: Draft) -> list[str]:
         """The names of compose/.env that have no value and are demanded."""
-        return self.check(draft).missing(self.values)
+        return self.check(secret_values.apart(draft)).missing(self.values)
 
     def may_be(self, draft: Draft) -> bool:
-        return may_be(self.check, draft)
+        return may_be(self.check, secret_values.apart(draft))
 
 
 def as_published(draft: Draft, seen: Seen) -> Draft:
@@ -128,7 +128,8 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
         draft = without_stdio(draft, first[1])
     draft, seen = _with_missed_options(tries, draft, seen)
     draft, seen = _with_back_end(tries, draft, seen)
-    return _with_own_places(tries, without_what_its_command_names(draft), seen)
+    draft, seen = _with_own_places(tries, without_what_its_command_names(draft), seen)
+    return secret_values.apart(draft), seen
 
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:

@@ -35,7 +35,7 @@ SAID_TO_BE_OPTIONAL = re.compile(
     r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=\W{1,4}(?i:optional)\b)|(?<=[Ll]eave )([A-Z][A-Z0-9_]+)(?= empty| unset)"
     r"|\b(?i:also|optionally) (?:set|use|provide) (?:the )?[`'\"]?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"
 )
-MISTAKE = re.compile(r"error|exception|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
+MISTAKE = re.compile(r"error|exception|never awaited|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
 REFUSED = re.compile(r"\b(?:invalid|malformed|incorrect|wrong|rejected|format|unauthori[sz]ed|forbidden|40[13])\b", re.IGNORECASE)
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
