@@ -21,6 +21,7 @@ from bridge.fleet.adding.mends import DATA, beside_a_host, of_somebody, unsaid, 
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried, bench, of_files
 from bridge.fleet.adding.trial.container import Seen, own_package
+from bridge.fleet.adding.trial.witness import slowness
 from bridge.fleet.adding.tries import PATIENCE, Check, Tries, as_published, may_be, mended, with_only_what_it_needs
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
@@ -76,7 +77,7 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
         base, words = draft, needs.last_words(seen)
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
         tried.update(added)
-        until = until if older else time.monotonic() + PATIENCE
+        until = until if older else time.monotonic() + PATIENCE * slowness()
         older += added
         tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
         try:
