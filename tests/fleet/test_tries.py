@@ -505,6 +505,7 @@ def test_older_versions_are_tried_for_a_while_and_told(monkeypatch):
 
     monkeypatch.setattr(prove, "bench", bench)
     monkeypatch.setattr(prove.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(prove, "slowness", lambda: 1.0)
     monkeypatch.setattr(prove.eras, "mended", lambda draft, seen, tried: replace(draft, constraints={f"a<{9 - len(tried)}": "it dies"}))
 
     proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
