@@ -441,3 +441,12 @@ def test_the_same_is_tried_once(monkeypatch):
     may_have_one = replace(draft, secrets=("IT_KEY",), optional=("IT_KEY",))
     assert bench.watch(add._checked(draft), {}) == bench.watch(add._checked(may_have_one), {}) == first and len(given) == 1
     assert bench.watch(add._checked(draft), {}, [], True) and bench.watch(add._checked(replace(draft, cwd="/data")), {}) and len(given) == 3
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_that_it_made_is_not_read(tmp_path):
+    """.NET makes one for its debugger: who opens it waits for somebody who never writes."""
+    os.mkfifo(tmp_path / "it.log")
+
+    assert not witness.holds_only_an_id(str(tmp_path / "it.log"))
+    assert witness._logged([(str(tmp_path / "it.log"), 0)]) == []

@@ -245,7 +245,7 @@ def _printed(command: list[str], environment: dict[str, str], cwd: str) -> list[
 def _logged(wrote: list[tuple[str, int]]) -> list[str]:
     """The last lines of the logs among what it wrote."""
     lines: list[str] = []
-    for path in (path for path, size in wrote if path.endswith(".log") and size < 1 << 20):
+    for path in (path for path, size in wrote if path.endswith(".log") and size < 1 << 20 and os.path.isfile(path)):
         with suppress(OSError):
             lines += Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if line.strip()][-WORDS // 2 :]
@@ -336,7 +336,8 @@ class Written:
 def holds_only_an_id(path: str) -> bool:
     """Whether a file has nothing but what somebody is counted by: random numbers, and times and switches beside them."""
     try:
-        text = Path(path).read_text(encoding="utf-8") if os.path.getsize(path) < AN_ID_LONG else ""
+        is_one = os.path.isfile(path) and os.path.getsize(path) < AN_ID_LONG  # who opens a pipe waits for its writer
+        text = Path(path).read_text(encoding="utf-8") if is_one else ""
     except (OSError, ValueError):
         return False
     words = re.findall(r"[^\s{},\"]+", re.sub(r'"\w+"\s*:', " ", text))
