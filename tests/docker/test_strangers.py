@@ -24,7 +24,7 @@ STRANGERS = {
     # npm, scoped, with `bin` as a path alone
     "eslint": (
         ["--npm", "@eslint/mcp@0.3.13"],
-        {"npm": "@eslint/mcp@0.3.13", "command": "mcp", "volumes": ["eslint-data:/data"], "cwd": "/data", "egress": False},
+        {"npm": "@eslint/mcp@0.3.13", "command": "mcp", "egress": False},
         "its tools take paths (filePaths of lint-files)",
     ),
     # of the era before mcp 2, keeps a file where it is started
@@ -96,14 +96,8 @@ STRANGERS = {
     # fetches what it runs when it is started
     "kanban": (
         ["--npm", "vibe-kanban@0.1.44", "--", "--mcp"],
-        {
-            "npm": "vibe-kanban@0.1.44",
-            "command": "vibe-kanban --mcp",
-            "env": {"HOME": "/data"},  # where its code keeps what it downloads, and its boards
-            "volumes": ["kanban-data:/data"],
-            "egress": True,
-        },
-        "egress: true: it did not start without npm-cdn.vibekanban.com",
+        {"npm": "vibe-kanban@0.1.44", "command": "vibe-kanban --mcp", "egress": True},
+        "but it fetches something from npm-cdn.vibekanban.com: let it run where it has that",
     ),
     # keeps a database where it is started
     "expense": (
@@ -157,7 +151,7 @@ STRANGERS = {
             "secrets": {"KUBECONFIG": {"as": "file"}},
             "egress": True,
         },
-        "no current-context is set and no contexts are defined in kubeconfig",
+        "compose/secrets/ must have a file of that name: KUBECONFIG",
     ),
     # an executable (.NET) by npm; the server is a command of one of its commands, and its calls want an account
     "fabric": (

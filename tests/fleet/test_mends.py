@@ -594,7 +594,7 @@ def test_what_its_command_names_may_not_be_left_out():
         secrets=("SITE_ACCOUNT_ID", "SITE_KEY", "B_KEY"),
         optional=("SITE_ACCOUNT_ID", "SITE_KEY", "B_KEY"),
     )
-    named = mends.without_what_its_command_names(draft)
+    named = mends.without_what_is_named_twice(draft)
 
     assert (named.secrets, named.optional) == (("SITE_KEY", "B_KEY"), ("B_KEY",))
 
@@ -603,3 +603,13 @@ def test_who_reads_a_key_beside_a_host_talks_to_somebody_though_his_readme_is_si
     reads = ["MCP_IT_IMAP_HOST", "MCP_IT_IMAP_PASSWORD", "MCP_HOST", "MCP_PASSWORD", "IT_MCP_URL", "IT_MCP_TOKEN", "OTHER_KEY"]
 
     assert mends.beside_a_host(seen(reads=reads)) == ["MCP_IT_IMAP_PASSWORD"]
+
+
+def test_a_file_that_would_give_the_same_is_not_offered_beside_a_variable():
+    draft = Draft(
+        "it", secrets=("IT_KEY", "IT_KEY_FILE", "CERT_FILE"), optional=("IT_KEY_FILE", "CERT_FILE"), as_files=("IT_KEY_FILE", "CERT_FILE")
+    )
+
+    once = mends.without_what_is_named_twice(draft)
+
+    assert (once.secrets, once.optional, once.as_files) == (("IT_KEY", "CERT_FILE"), ("CERT_FILE",), ("CERT_FILE",))

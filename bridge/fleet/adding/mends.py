@@ -401,12 +401,14 @@ def with_beside(draft: Draft, seen: Seen, addresses: list[str]) -> Draft:
     return replace(draft, secrets=(*draft.secrets, *beside), optional=(*draft.optional, *beside))
 
 
-def without_what_its_command_names(draft: Draft) -> Draft:
-    """Nothing that its command names may be left out, and what is no secret is named once."""
+def without_what_is_named_twice(draft: Draft) -> Draft:
+    """Nothing that its command names may be left out, and what is no secret is named once; so is what NAME_FILE would give beside NAME."""
     named = {*references(replace(draft, env={}))}
     plain = {name for name in draft.optional if name in named and not holds_secret(name)}
-    kept = [tuple(name for name in known if name not in gone) for known, gone in ((draft.secrets, plain), (draft.optional, named))]
-    return replace(draft, secrets=kept[0], optional=kept[1])
+    files = {name for name in draft.optional if name.removesuffix("_FILE") in {*draft.secrets, *draft.env} - {name}}
+    every = ((draft.secrets, plain | files), (draft.optional, named | files), (draft.as_files, files))
+    kept = [tuple(name for name in known if name not in gone) for known, gone in every]
+    return replace(draft, secrets=kept[0], optional=kept[1], as_files=kept[2])
 
 
 def with_memory(draft: Draft, seen: Seen) -> Draft:

@@ -30,7 +30,7 @@ from bridge.fleet.adding.mends import (
     with_variables,
     without,
     without_stdio,
-    without_what_its_command_names,
+    without_what_is_named_twice,
 )
 from bridge.fleet.adding.publishers import is_here, with_published
 from bridge.fleet.adding.sdks import with_profile, with_sdks
@@ -128,7 +128,7 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
         draft = without_stdio(draft, first[1])
     draft, seen = _with_missed_options(tries, draft, seen)
     draft, seen = _with_back_end(tries, draft, seen)
-    draft, seen = _with_own_places(tries, without_what_its_command_names(draft), seen)
+    draft, seen = _with_own_places(tries, without_what_is_named_twice(draft), seen)
     return secret_values.apart(draft), seen
 
 
