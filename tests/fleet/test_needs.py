@@ -189,6 +189,13 @@ def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_fo
     assert seen.report["why_not"].endswith("of saying that it listens")
 
 
+def test_who_only_counts_its_use_is_no_reason_for_an_end():
+    counts = "ConnectionError: HTTPSConnectionPool(host='telemetry.it.example', port=443): Max retries exceeded"
+
+    assert needs.last_words(seen(words=["ValueError: no rules", counts], started=0.0)) == "ValueError: no rules"
+    assert needs.last_words(seen(words=[counts], started=0.0, why_not="no answer within 40 s")) == "no answer within 40 s"
+
+
 def test_a_client_of_somebody_elses_http_listens_nowhere():
     frame = "    at async StreamableHTTPClientTransport.send (/opt/server/node_modules/sdk/client/streamableHttp.js:324:30)"
 

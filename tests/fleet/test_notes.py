@@ -385,3 +385,16 @@ def test_what_a_login_writes_where_it_runs_is_brought_there():
             " volumes: [/where/that/ran/.it_tokens.json:/data/.it_tokens.json] brings what that writes"
         )
     ]
+
+
+def test_who_waits_for_the_operators_own_address_does_not_serve_http():
+    waiting = seen(
+        words=["connecting to http://it-url.placeholder.invalid", "Streamable HTTP"],
+        why_not="no answer within 40 s",
+        started=0.0,
+        reached=[(10.5, "it-url.placeholder.invalid:80")],
+    )
+    draft = Draft("it", env={"IT_URL": "${IT_URL}"})
+
+    assert notes._why_not(draft, waiting, ["IT_URL"]) == "it did not start without a real IT_URL: it wants to reach that at its start"
+    assert "it serves HTTP" in notes._why_not(draft, waiting, [])

@@ -95,7 +95,7 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
     if wanted := dependencies.not_in_a_package(best, draft.apt) or _platform(best):
         return f"it did not start: {wanted}"
-    if needs.listens(best):
+    if needs.listens(best) and not _waits(best, lacking):
         place = f" on port {found}" if (found := needs.port(best)) else ""
         return f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
     without = "" if dependencies.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
@@ -120,7 +120,8 @@ def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:
 
 def _waits(best: Seen, lacking: list[str]) -> bool:
     """Whether it only wants to reach what the operator will name."""
-    return bool(lacking and findings.uses_placeholder(best) and NO_NETWORK.search(needs.last_words(best)))
+    is_silent = best.report["why_not"].startswith("no answer within")
+    return bool(lacking and findings.uses_placeholder(best) and (is_silent or NO_NETWORK.search(needs.last_words(best))))
 
 
 def _with_its_file(words: str) -> str:

@@ -37,6 +37,7 @@ SAID_TO_BE_OPTIONAL = re.compile(
 )
 MISTAKE = re.compile(r"error|exception|never awaited|must|require|missing|cannot|failed|invalid|not |\bexpired\b", re.IGNORECASE)
 REFUSED = re.compile(r"\b(?:invalid|malformed|incorrect|wrong|rejected|format|unauthori[sz]ed|forbidden|40[13])\b", re.IGNORECASE)
+A_COUNT = re.compile(r"telemetry|\botlp\b", re.IGNORECASE)  # who only counts its use is no reason for an end
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
 TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
@@ -215,7 +216,7 @@ def last_words(seen: Seen) -> str:
     inner = [(line, line.strip(" │┃|╭╮╰╯─")) for line in words if line[0] != "╭"]  # of a box, without its title
     if refused := [line for _, line in inner if usage.REFUSES.search(line)]:
         return refused[-1][:300]
-    lines = [line for whole, line in inner if line and whole not in helps and not NO_REASON.match(line)]
+    lines = [line for whole, line in inner if line and whole not in helps and not (NO_REASON.match(line) or A_COUNT.search(line))]
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
             return telling[-1][:300]
