@@ -365,6 +365,7 @@ def test_a_command_and_an_argument_that_its_last_words_miss_are_given(command, s
         ('{"mcpServers": {"it": {"command": "it-mcp"}}}', ["it", "it-mcp"], "it-mcp"),
         ("npx it", ["it", "it-server"], "it-server"),
         ('{"command": "npx", "args": ["it"]}', ["it", "it-doctor"], ""),
+        ('{"command": "uvx", "args": ["--from", "it", "it-stdio"]}', ["it", "it-stdio", "it-web"], "it-stdio"),
         ('{"command": "it"}', ["it"], ""),
     ],
 )

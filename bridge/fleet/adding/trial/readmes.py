@@ -7,6 +7,7 @@ from itertools import takewhile
 from bridge.fleet.adding.trial.client_examples import COMMAND, FETCHES, FEW, LONGEST, QUOTED, SERVES, WIDTH, bare_name
 from bridge.fleet.adding.trial.published import BY_HAND, SURELY_BY_HAND
 
+ARGUMENTS = re.compile(r"""args["']?\s*[:=]\s*\[([^\[\]]*)\]""")  # of a client's configuration
 INSTALLS = re.compile(r"\b(?:npm (?:i|install|add)|pnpm add) (?:-g|--global) (@?[a-z0-9][\w./-]*(?:@[\w.-]+)?)")
 MOST_INSTALLED = 3
 A_WORD = re.compile(r"[\w@./:=<>,+-]+")
@@ -84,6 +85,8 @@ def program(readme: str, programs: Collection[str]) -> str:
     is called so; empty if that is not said."""
     started = (QUOTED.search(readme, found.end() - 1) for found in COMMAND.finditer(readme[:LONGEST]))
     named = [found[1] for found in started if found and found[1] in programs]
+    launched = ([word for word in QUOTED.findall(line) if word in programs] for line in ARGUMENTS.findall(readme[:LONGEST]))
+    named += [words[-1] for words in launched if words]  # uvx --from PACKAGE PROGRAM
     called = [one for one in programs if "server" in one]
     return next(iter(named), called[0] if len(called) == 1 else "") if len(programs) > 1 else ""
 
